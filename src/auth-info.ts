@@ -1,0 +1,26 @@
+import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js'
+
+/**
+ * Who makes a request, as established from its bearer token.
+ * The SDK's `AuthInfo` (what tools receive) with the identity that sessions are bound to.
+ * `expiresAt` is epoch seconds; `resource` is the RFC 8707 resource the token was issued for.
+ */
+export interface CallerInfo extends AuthInfo {
+  extra: {
+    /** Issuer of the subject: the upstream authorization server. */
+    issuer: string
+    /** The person, as the issuer names them. Unique per issuer only. */
+    subject: string
+    /** The grant (token family) behind the token; absent for tokens we did not issue. */
+    grantId?: string
+    /** Identity claims of the person that the upstream told us (`name`, `email`, …). */
+    claims?: Record<string, unknown>
+  }
+}
+
+/**
+ * Establishes the caller of a request from its bearer token.
+ * @throws {InvalidTokenError} for a token that is unknown, expired, revoked or meant for another resource.
+ * @throws {TemporarilyUnavailableError} when the token cannot be checked right now.
+ */
+export type VerifyAccessToken = (token: string) => Promise<CallerInfo>

@@ -1,0 +1,103 @@
+/**
+ * Every error class and code of this service; docs/errors.md lists them all (a test holds the two together).
+ * The `message` is public and goes on the wire; `detail` is private and goes to the log.
+ */
+
+interface ErrorOptionsWithDetail extends ErrorOptions {
+  /** The reason in full, for the log only. */
+  detail?: string
+  /** Seconds after which trying again makes sense (`Retry-After`). */
+  retryAfterSeconds?: number
+}
+
+/** An error whose message may be shown to the other side. */
+export abstract class ServiceError extends Error {
+  abstract readonly code: string
+  abstract readonly statusCode: number
+  readonly detail: string | undefined
+  readonly retryAfterSeconds: number | undefined
+
+  constructor (message: string, options: ErrorOptionsWithDetail = {}) {
+    super(message, options)
+    this.name = new.target.name
+    this.detail = options.detail
+    this.retryAfterSeconds = options.retryAfterSeconds
+  }
+}
+
+/** A configuration that cannot be used: stops the start with one line. */
+export class ConfigError extends ServiceError {
+  readonly code = 'config_invalid'
+  readonly statusCode = 500
+}
+
+/** An error of the OAuth endpoints: `{"error": code, "error_description": message}` (RFC 6749 5.2). */
+export abstract class OAuthError extends ServiceError {
+  readonly statusCode: number = 400
+}
+
+/** RFC 6749 5.2: a parameter is missing, unknown, repeated or malformed. */
+export class InvalidRequestError extends OAuthError { readonly code = 'invalid_request' }
+/** RFC 6749 5.2: client authentication failed, or the client is unknown. */
+export class InvalidClientError extends OAuthError {
+  readonly code = 'invalid_client'
+  override readonly statusCode = 401
+}
+/** RFC 6749 5.2: the code or refresh token is unknown, expired, used, revoked, or somebody else's. */
+export class InvalidGrantError extends OAuthError { readonly code = 'invalid_grant' }
+/** RFC 6749 5.2: the client may not use this grant type. */
+export class UnauthorizedClientError extends OAuthError { readonly code = 'unauthorized_client' }
+/** RFC 6749 5.2. */
+export class UnsupportedGrantTypeError extends OAuthError { readonly code = 'unsupported_grant_type' }
+/** RFC 6749 4.1.2.1. */
+export class UnsupportedResponseTypeError extends OAuthError { readonly code = 'unsupported_response_type' }
+/** RFC 6749 5.2: the scope is unknown, or more than was granted. */
+export class InvalidScopeError extends OAuthError { readonly code = 'invalid_scope' }
+/** RFC 6749 4.1.2.1: the person, or the upstream, said no. */
+export class AccessDeniedError extends OAuthError {
+  readonly code = 'access_denied'
+  override readonly statusCode = 403
+}
+/** RFC 6749 4.1.2.1: something failed that neither the client nor the person can mend. */
+export class UpstreamError extends OAuthError {
+  readonly code = 'server_error'
+  override readonly statusCode = 502
+}
+/** RFC 6749 4.1.2.1: the upstream or the store cannot be reached just now. */
+export class TemporarilyUnavailableError extends OAuthError {
+  readonly code = 'temporarily_unavailable'
+  override readonly statusCode = 503
+}
+/** RFC 8707 2: the resource is not ours. */
+export class InvalidTargetError extends OAuthError { readonly code = 'invalid_target' }
+/** RFC 7591 3.2.2. */
+export class InvalidRedirectUriError extends OAuthError { readonly code = 'invalid_redirect_uri' }
+/** RFC 7591 3.2.2. */
+export class InvalidClientMetadataError extends OAuthError { readonly code = 'invalid_client_metadata' }
+/** Too many requests of one client or grant (RFC 6585 4). */
+export class RateLimitedError extends OAuthError {
+  readonly code = 'rate_limited'
+  override readonly statusCode = 429
+}
+/** RFC 6750 3.1: the bearer token is unknown, expired, revoked or for another resource. */
+export class InvalidTokenError extends OAuthError {
+  readonly code = 'invalid_token'
+  override readonly statusCode = 401
+}
+/** RFC 6750 3.1: the token lacks scopes; `requiredScopes` names those to ask for. */
+export class InsufficientScopeError extends OAuthError {
+  readonly code = 'insufficient_scope'
+  override readonly statusCode = 403
+  readonly requiredScopes: readonly string[]
+
+  constructor (requiredScopes: readonly string[], options: ErrorOptionsWithDetail = {}) {
+    super('The access token lacks scopes that this call needs.', options)
+    this.requiredScopes = requiredScopes
+  }
+}
+
+/** An error of the MCP endpoints: an HTTP status and a JSON-RPC error without an id. */
+export abstract class McpRequestError extends ServiceError {
+  /** The JSON-RPC 2.0 error code in the body. */
+  readonly jsonRpcCode: number = -32000
+}

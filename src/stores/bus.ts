@@ -1,0 +1,17 @@
+/** What one replica tells all others. Every message is small, plain JSON and safe to hear twice. */
+export interface BusMessages {
+  /** A grant has ended (revoked, replayed, expired): its tokens are dead and its live streams must close. */
+  grantEnded: { grantId: string }
+  /** A session has ended on some replica. */
+  sessionEnded: { sessionId: string }
+}
+
+export type BusTopic = keyof BusMessages
+
+/** Broadcast between replicas (one process: between its parts). Delivery is at most once, to whoever listens now. */
+export interface Bus {
+  /** Tells every subscriber on every replica, this one included. Resolves when the message has left this process. */
+  publish<T extends BusTopic> (topic: T, message: BusMessages[T]): Promise<void>
+  /** @returns a function that ends the subscription */
+  subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void
+}

@@ -1,0 +1,16 @@
+import { EventEmitter } from 'node:events'
+import type { Bus, BusMessages, BusTopic } from '../bus.js'
+
+/** The bus of a single process. */
+export class MemoryBus implements Bus {
+  readonly #emitter = new EventEmitter().setMaxListeners(0)
+
+  async publish<T extends BusTopic> (topic: T, message: BusMessages[T]): Promise<void> {
+    this.#emitter.emit(topic, message)
+  }
+
+  subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void {
+    this.#emitter.on(topic, listener)
+    return () => { this.#emitter.off(topic, listener) }
+  }
+}
