@@ -1,0 +1,75 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { exportJWK, generateKeyPair } from 'jose'
+import type { Configuration } from 'oidc-provider'
+
+/** A running demo authorization server. */
+export interface DemoUpstream {
+  /** Its issuer URL, discoverable by RFC 8414 and OIDC. */
+  issuer: string
+  /** Ends every connection and stops listening. */
+  close (): Promise<void>
+}
+
+export interface DemoUpstreamOptions {
+  /** 0 for any free port. */
+  port: number
+  /** Laid over the demo's own settings; for tests that need an upstream of another kind. */
+  configuration?: Configuration
+}
+
+/**
+ * Starts an authorization server for trying things out: npm `oidc-provider` with its development pages, where any
+ * name and any password log in, with open dynamic client registration. In memory, on loopback only.
+ * `oidc-provider` is a development dependency, hence the late import.
+ * @throws where the port is taken or `oidc-provider` is not installed
+ */
+export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstreamOptions): Promise<DemoUpstream> {
+  const { Provider } = await import('oidc-provider')
+  const server = createServer()
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  const address: AddressInfo | string | null = server.address()
+  if (address === null || typeof address === 'string') throw new Error('The demo upstream did not get a port.')
+  const issuer = `http://localhost:${address.port}`
+
+  const provider = new Provider(issuer, {
+    clients: [],
+    jwks: { keys: [await signingKey()] },
+    scopes: ['openid', 'offline_access', 'profile', 'email'],
+    claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
+    cookies: { keys: [crypto.randomUUID()] },
+    features: {
+      devInteractions: { enabled: true },
+      registration: { enabled: true },
+      registrationManagement: { enabled: true },
+      revocation: { enabled: true },
+      introspection: { enabled: true }
+    },
+    findAccount: (_context, subject) => ({
+      accountId: subject,
+      claims: () => ({ sub: subject, name: subject, email: `${subject}@example.com`, email_verified: true })
+    }),
+    // a broker keeps people logged in, so it gets a refresh token whatever the prompt
+    issueRefreshToken: async (_context, client) => client.grantTypeAllowed('refresh_token'),
+    ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 86_400, Grant: 86_400, RefreshToken: 86_400 },
+    ...configuration
+  })
+  server.on('request', provider.callback())
+
+  return {
+    issuer,
+    close: async () => {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    }
+  }
+}
+
+async function signingKey () {
+  const { privateKey } = await generateKeyPair('RS256', { extractable: true })
+  return { ...await exportJWK(privateKey), use: 'sig', alg: 'RS256', kid: 'demo' }
+}

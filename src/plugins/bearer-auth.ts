@@ -1,0 +1,82 @@
+import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import type { CallerInfo, VerifyAccessToken } from '../auth-info.js'
+import { InsufficientScopeError, InvalidTokenError, OAuthError } from '../errors.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * `onRequest` hook that demands a bearer token (RFC 6750 2.1) and sets `request.authInfo`.
+     * It runs before body parsing, so that an unparsable body still gets its 401 and challenge.
+     */
+    bearerAuth: onRequestAsyncHookHandler
+  }
+  interface FastifyRequest {
+    /** Who makes this request; null where `bearerAuth` did not run. */
+    authInfo: CallerInfo | null
+  }
+  interface FastifyReply {
+    /**
+     * Answers 403 `insufficient_scope` (RFC 6750 3.1) naming every scope the client should ask for:
+     * those it has and those it lacks, so that a client that steps up loses none.
+     */
+    sendInsufficientScope (requiredScopes: readonly string[]): FastifyReply
+  }
+}
+
+export interface BearerAuthOptions {
+  /** Establishes the caller from the token. */
+  verifyAccessToken: VerifyAccessToken
+  /** URL of the protected resource metadata (RFC 9728) that describes the resource asked for. */
+  resourceMetadataUrl: (request: FastifyRequest) => string
+  /** Scopes that a client without any should ask for. */
+  scopes: readonly string[]
+}
+
+// RFC 6750 2.1 b64token; the scheme is case-insensitive (RFC 9110 11.1)
+const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i
+const BEARER_SCHEME = /^bearer(\s|$)/i
+
+/** Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`. */
+export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
+  const challenge = (request: FastifyRequest, error: OAuthError | undefined, scopes: readonly string[]): string => {
+    const parameters = [`resource_metadata="${options.resourceMetadataUrl(request)}"`, `scope="${scopes.join(' ')}"`]
+    // RFC 6750 3.1: no error code when the request carried no authentication information
+    if (error !== undefined) parameters.unshift(`error="${error.code}"`, `error_description="${error.message}"`)
+    return `Bearer ${parameters.join(', ')}`
+  }
+
+  const refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], shown: OAuthError | undefined = error): FastifyReply => {
+    if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+    if (error.statusCode === 401 || error.statusCode === 403) {
+      reply.header('www-authenticate', challenge(reply.request, shown, scopes))
+    }
+    return reply.code(error.statusCode).header('cache-control', 'no-store')
+      .send({ error: error.code, error_description: error.message })
+  }
+
+  app.decorateRequest('authInfo', null)
+
+  app.decorateReply('sendInsufficientScope', function (requiredScopes) {
+    const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
+    return refuse(this, new InsufficientScopeError(requiredScopes), scopes)
+  })
+
+  app.decorate('bearerAuth', async function (request: FastifyRequest, reply: FastifyReply) {
+    const authorization = request.headers.authorization
+    if (authorization === undefined || !BEARER_SCHEME.test(authorization)) {
+      return refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, undefined)
+    }
+    const token = BEARER.exec(authorization)?.[1]
+    if (token === undefined) {
+      return refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
+    }
+    try {
+      request.authInfo = await options.verifyAccessToken(token)
+    } catch (error) {
+      if (!(error instanceof OAuthError)) throw error
+      request.log.info({ code: error.code, detail: error.detail }, 'access token refused')
+      return refuse(reply, error, options.scopes)
+    }
+  })
+}, { name: 'bearer-auth', fastify: '5.x' })
