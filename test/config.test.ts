@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import t from 'tap'
+import { EnvironmentSchema, loadConfig } from '../src/config.js'
+import { ConfigError } from '../src/errors.js'
+
+const load = (environment: NodeJS.ProcessEnv) => loadConfig(environment, { dotenv: false })
+
+t.test('.env.example names every variable, with its default', async t => {
+  const example = readFileSync(resolve(import.meta.dirname, '../.env.example'), 'utf8')
+  const documented = new Map([...example.matchAll(/^# ?([A-Z_]+)=(.*)$/gm)].map(match => [match[1], match[2]]))
+  for (const [name, schema] of Object.entries(EnvironmentSchema.properties)) {
+    t.ok(documented.has(name), `${name} is documented`)
+    t.equal(documented.get(name), String(schema.default ?? ''), `${name} has its default`)
+    documented.delete(name)
+  }
+  t.same([...documented.keys()], [], 'no variable is documented that does not exist')
+})
+
+t.test('a bad value is one line that names the variable, what it got and what it takes', async t => {
+  const cases: Array<[NodeJS.ProcessEnv, RegExp]> = [
+    [{ PORT: 'x' }, /^PORT is "x"; it takes a whole number from 0 to 65535\.$/],
+    [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is "loud"; it takes fatal, error,/],
+    [{ ACCESS_TOKEN_TTL_SECONDS: '0' }, /^ACCESS_TOKEN_TTL_SECONDS is 0; it takes a whole number from 1\.$/],
+    [{ PUBLIC_URL: 'https://mcp.example.com/path' }, /^PUBLIC_URL is .*; it takes an origin/],
+    [{ OAUTH_ISSUER_URL: 'http://login.example.com' }, /^OAUTH_ISSUER_URL is .*; it takes an https URL/],
+    [{ OAUTH_AUTHORIZATION_URL: 'https://login.example.com/authorize' }, /^OAUTH_TOKEN_URL is not set/],
+    [{ OAUTH_CLIENT_ID: 'us' }, /^OAUTH_CLIENT_ID is set, but no upstream is/],
+    [{ OAUTH_ISSUER_URL: 'https://login.example.com', OAUTH_CLIENT_SECRET: 's' }, /^OAUTH_CLIENT_ID is not set/],
+    [{ OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' }, /^OAUTH_CLIENT_ID is not set/],
+    [{ MCP_SCOPES: 'a"b' }, /^MCP_SCOPES is .*; it takes one or more scopes/]
+  ]
+  for (const [environment, message] of cases) {
+    t.throws(() => load(environment), { constructor: ConfigError, message }, JSON.stringify(environment))
+  }
+})
+
+t.test('production refuses to start without an upstream and names what is missing', async t => {
+  t.throws(() => load({ NODE_ENV: 'production' }), { message: /PUBLIC_URL, OAUTH_ISSUER_URL/ })
+  const config = load({ NODE_ENV: 'production', PUBLIC_URL: 'https://mcp.example.com', OAUTH_ISSUER_URL: 'https://login.example.com' })
+  t.equal(config.publicUrl, 'https://mcp.example.com')
+  t.equal(config.upstream?.issuerUrl?.href, 'https://login.example.com/')
+})
+
+t.test('an empty variable is one that is not set', async t => {
+  const config = load({ PORT: '', OAUTH_ISSUER_URL: '', OAUTH_CLIENT_ID: '' })
+  t.equal(config.port, 5050)
+  t.equal(config.publicUrl, 'http://localhost:5050')
+  t.equal(config.demoUpstreamPort, 5051)
+  t.equal(config.upstream, undefined)
+})
