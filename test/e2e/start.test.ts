@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import t, { type Test } from 'tap'
+import { Person } from './person.js'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
+import { freePort } from '../service.js'
+
+const root = resolve(import.meta.dirname, '../..')
+
+/** Runs the service as a process of its own; `line` resolves with the first line of its output that matches. */
+function run (t: Test, environment: NodeJS.ProcessEnv) {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'src/server.ts'], {
+    cwd: root, env: { PATH: process.env.PATH, ...environment }, stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const output: string[] = []
+  const waiting = new Set<(line: string) => void>()
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', line => {
+      output.push(line)
+      for (const listener of waiting) listener(line)
+    })
+  }
+  const exited = once(child, 'exit')
+  return {
+    child,
+    exited,
+    output,
+    line: async (pattern: RegExp) => {
+      const seen = output.find(line => pattern.test(line))
+      if (seen !== undefined) return seen
+      const found = new Promise<string>(resolve => waiting.add(line => { if (pattern.test(line)) resolve(line) }))
+      return await Promise.race([found, exited.then(() => { throw new Error(`ended: ${output.join('\n')}`) })])
+    }
+  }
+}
+
+t.test('it starts with nothing configured, tells how to connect, and Ctrl-C ends it with a stream open', async t => {
+  const port = await freePort()
+  const url = `http://localhost:${port}`
+  const service = run(t, { PORT: String(port), DEMO_UPSTREAM_PORT: String(await freePort()) })
+  await service.line(/MCP server: /)
+  await service.line(/any name, any password/)
+  for (const client of ['Claude Code', 'Cursor', 'VS Code', 'MCP Inspector']) await service.line(new RegExp(client))
+
+  const person = new Person('alice')
+  const first = new SSEClientTransport(new URL(`${url}/sse`), { authProvider: person })
+  await t.rejects(new Client({ name: 'e2e', version: '1' }).connect(first))
+  await first.finishAuth((await person.logIn()).get('code') ?? '')
+  const stream = await fetch(`${url}/sse`, { headers: { authorization: `Bearer ${person.accessToken}`, accept: 'text/event-stream' } })
+  t.equal(stream.status, 200)
+  const reader = stream.body?.getReader()
+  await reader?.read()
+
+  service.child.kill('SIGINT')
+  const [code] = await service.exited
+  t.equal(code, 0, 'a clean end: at the deadline it would have been 1')
+})
+
+t.test('production without an upstream refuses to start, in one line', async t => {
+  const service = run(t, { NODE_ENV: 'production' })
+  const [code] = await service.exited
+  t.equal(code, 1)
+  t.equal(service.output.length, 1)
+  t.match(service.output[0], /PUBLIC_URL, OAUTH_ISSUER_URL/)
+})

@@ -1,0 +1,44 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { buildApp } from '../src/app.js'
+import { loadConfig, type Config } from '../src/config.js'
+import { startDemoUpstream, type DemoUpstream, type DemoUpstreamOptions } from '../src/demo/upstream.js'
+
+/** The real service on a free port of loopback, with a demo upstream of its own. */
+export interface Service {
+  app: FastifyInstance
+  config: Config
+  upstream: DemoUpstream
+  /** Origin of the service. */
+  url: string
+}
+
+/** A port that nobody listens on now. */
+export async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  server.close()
+  await once(server, 'close')
+  return address.port
+}
+
+/** Starts the service as `npm start` does, with `environment` laid over quiet defaults; ends it with the test. */
+export async function startService (
+  t: Test,
+  environment: NodeJS.ProcessEnv = {},
+  upstreamConfiguration: DemoUpstreamOptions['configuration'] = {}
+): Promise<Service> {
+  const upstream = await startDemoUpstream({ port: 0, configuration: upstreamConfiguration })
+  t.teardown(() => upstream.close())
+  const config = loadConfig({
+    PORT: String(await freePort()), LOG_LEVEL: 'silent', OAUTH_ISSUER_URL: upstream.issuer, ...environment
+  }, { dotenv: false })
+  const app = await buildApp(config)
+  t.teardown(() => app.close())
+  await app.listen({ port: config.port, host: '127.0.0.1' })
+  return { app, config, upstream, url: config.publicUrl }
+}
