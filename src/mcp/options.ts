@@ -1,0 +1,46 @@
+import type { CallerInfo } from '../auth-info.js'
+import type { Bus } from '../stores/bus.js'
+import type { EventLog } from '../stores/event-log.js'
+import type { SessionStore } from '../stores/sessions.js'
+import type { CreateServer } from './create-server.js'
+import type { SessionLimits } from './limits.js'
+
+/** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */
+export interface McpTransportsOptions {
+  /** The origin that clients see, such as `https://mcp.example.com`, without a trailing slash. */
+  publicUrl: string
+  /** Makes the MCP server that is served. */
+  createServer: CreateServer
+  sessions: SessionStore
+  eventLog: EventLog
+  bus: Bus
+  /** The caller's token at the upstream authorization server, if this service holds one. */
+  getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
+  /**
+   * `stateful` (default): sessions. `stateless`: a fresh instance for every request, no session id, no GET, no DELETE,
+   * no HTTP+SSE; for serverless use.
+   */
+  sessionMode?: 'stateful' | 'stateless'
+  /** Browser origins that may call, besides `publicUrl`; `*` for any. */
+  allowedOrigins?: readonly string[]
+  /** Host headers answered, besides that of `publicUrl`; `*` for any. */
+  allowedHosts?: readonly string[]
+  /** Largest request body in bytes. Default: 4 MiB. */
+  maxBodyBytes?: number
+  limits?: Partial<SessionLimits>
+  streams?: Partial<StreamOptions>
+  /** Time that calls in flight get to finish when the app closes. Default: 1. */
+  drainSeconds?: number
+}
+
+/** How answers and streams behave on the wire. */
+export interface StreamOptions {
+  /** Silence after which a pending answer becomes an SSE stream. */
+  silenceMs: number
+  /** Interval of the comments that keep idle streams from being cut by proxies. */
+  heartbeatMs: number
+  /** What clients are told to wait before they resume a stream that was cut. */
+  retryMs: number
+}
+
+export const defaultStreamOptions: StreamOptions = { silenceMs: 3000, heartbeatMs: 15_000, retryMs: 1000 }

@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import t from 'tap'
+
+const read = (file: string) => readFileSync(resolve(import.meta.dirname, '..', file), 'utf8')
+
+t.test('docs/errors.md lists every error class with its code, and no other', async t => {
+  const source = read('src/errors.ts')
+  const classes = [...source.matchAll(/^export class (\w+Error) .*$/gm)].map(match => match[1])
+  t.ok(classes.length > 15, 'the classes are found')
+  const rows = [...read('docs/errors.md').matchAll(/^\| `(\w+)` \| `?([\w-]+)`? \|/gm)]
+  t.same(rows.map(row => row[1]).sort(), classes.sort())
+  for (const [, name, code] of rows) {
+    const body = new RegExp(`export class ${name} [^}]*?(?:code|jsonRpcCode)(?: = |: number = )'?(${code})'?`, 's')
+    t.match(source, body, `${name} has the code ${code}`)
+  }
+})
