@@ -101,3 +101,87 @@ export abstract class McpRequestError extends ServiceError {
   /** The JSON-RPC 2.0 error code in the body. */
   readonly jsonRpcCode: number = -32000
 }
+/** JSON-RPC 2.0: the body is no JSON. */
+export class ParseError extends McpRequestError {
+  readonly code = 'parse_error'
+  readonly statusCode = 400
+  override readonly jsonRpcCode = -32700
+}
+/** JSON-RPC 2.0: the body is JSON, but no message that may come here. */
+export class InvalidMessageError extends McpRequestError {
+  readonly code = 'invalid_message'
+  readonly statusCode = 400
+  override readonly jsonRpcCode = -32600
+}
+/** JSON-RPC 2.0: the parameters of `initialize` are not what MCP asks for. */
+export class InvalidInitializeError extends McpRequestError {
+  readonly code = 'invalid_initialize'
+  readonly statusCode = 400
+  override readonly jsonRpcCode = -32602
+}
+/** A request that needs a session came without a session id (MCP 2025-11-25 Transports, Session Management). */
+export class SessionIdRequiredError extends McpRequestError {
+  readonly code = 'session_id_required'
+  readonly statusCode = 400
+}
+/** The session is unknown, has ended, or is somebody else's: the client starts a new one (MCP 2025-11-25, same place). */
+export class SessionNotFoundError extends McpRequestError {
+  readonly code = 'session_not_found'
+  readonly statusCode = 404
+  override readonly jsonRpcCode = -32001
+}
+/** `MCP-Protocol-Version` names a revision that is not served here. */
+export class UnsupportedProtocolVersionError extends McpRequestError {
+  readonly code = 'unsupported_protocol_version'
+  readonly statusCode = 400
+}
+/** `Last-Event-ID` is none that this service has sent. */
+export class InvalidEventIdError extends McpRequestError {
+  readonly code = 'invalid_event_id'
+  readonly statusCode = 400
+}
+/** `Accept` leaves out what the answer may be. */
+export class NotAcceptableError extends McpRequestError {
+  readonly code = 'not_acceptable'
+  readonly statusCode = 406
+}
+/** The body is not declared as JSON. */
+export class UnsupportedMediaTypeError extends McpRequestError {
+  readonly code = 'unsupported_media_type'
+  readonly statusCode = 415
+}
+/** The body is larger than the limit. */
+export class BodyTooLargeError extends McpRequestError {
+  readonly code = 'body_too_large'
+  readonly statusCode = 413
+}
+/** The endpoint does not take this verb; `Allow` names those it takes. */
+export class MethodNotAllowedError extends McpRequestError {
+  readonly code = 'method_not_allowed'
+  readonly statusCode = 405
+}
+/** `Origin` or `Host` is not one that may call (DNS rebinding, MCP 2025-11-25 Transports, Security Warning). */
+export class ForbiddenOriginError extends McpRequestError {
+  readonly code = 'forbidden_origin'
+  readonly statusCode = 403
+}
+/** The session already runs as many requests, or holds as many subscriptions, as it may. */
+export class TooManyRequestsError extends McpRequestError {
+  readonly code = 'too_many_requests'
+  readonly statusCode = 429
+}
+/** This process holds as many streams as it may. */
+export class TooManyStreamsError extends McpRequestError {
+  readonly code = 'too_many_streams'
+  readonly statusCode = 503
+}
+/** There is no room for another session. */
+export class SessionsFullError extends McpRequestError {
+  readonly code = 'sessions_full'
+  readonly statusCode = 503
+}
+/** The process is closing: the client tries again, and reaches another. */
+export class ShuttingDownError extends McpRequestError {
+  readonly code = 'shutting_down'
+  readonly statusCode = 503
+}

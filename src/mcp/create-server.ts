@@ -3,6 +3,9 @@ import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { BaseLogger } from 'pino'
 import type { CallerInfo } from '../auth-info.js'
 
+/** Where to log: pino, or what Fastify takes for it. */
+export type Log = Pick<BaseLogger, 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'>
+
 /** What the server's maker learns about the connection that the instance is made for. */
 export interface ServerContext {
   /** `session`: the instance serves one session of the revisions up to 2025-11-25. */
@@ -13,7 +16,7 @@ export interface ServerContext {
    */
   readonly authInfo: CallerInfo
   /** Logger of this instance. */
-  readonly log: BaseLogger
+  readonly log: Log
   /**
    * The person's access token at the upstream authorization server, for calls in their name.
    * @returns undefined where this service holds none

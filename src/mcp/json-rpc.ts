@@ -1,0 +1,62 @@
+import {
+  isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCRequest, isJSONRPCResultResponse,
+  type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type RequestId
+} from '@modelcontextprotocol/sdk/types.js'
+import { InvalidMessageError, ParseError } from '../errors.js'
+
+/** Messages of one batch (JSON-RPC 2.0, revision 2025-03-26 only). */
+export const MAX_BATCH_SIZE = 100
+
+/**
+ * The messages of a parsed body: one, or those of a batch.
+ * @throws {ParseError} where there was no body
+ * @throws {InvalidMessageError} for what is no JSON-RPC message of MCP
+ */
+export function messagesOf (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
+  if (body === undefined) throw new ParseError('Parse error: the body is empty.')
+  if (!Array.isArray(body)) {
+    if (!isMessage(body)) throw new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
+    return body
+  }
+  if (body.length === 0) throw new InvalidMessageError('Invalid Request: the batch is empty.')
+  if (body.length > MAX_BATCH_SIZE) throw new InvalidMessageError(`Invalid Request: a batch has at most ${MAX_BATCH_SIZE} messages.`)
+  if (!body.every(isMessage)) throw new InvalidMessageError('Invalid Request: the batch holds what is no JSON-RPC 2.0 message.')
+  return body
+}
+
+/**
+ * Whether the SDK will take this as a message. It accepts exactly what the SDK's own schemas accept (a message that
+ * they reject would never be answered), and asks them only where a look at the members does not tell.
+ */
+export function isMessage (value: unknown): value is JSONRPCMessage {
+  if (typeof value !== 'object' || value === null || !('jsonrpc' in value) || value.jsonrpc !== '2.0') return false
+  if (!('method' in value)) return isJSONRPCResultResponse(value) || isJSONRPCErrorResponse(value)
+  if (typeof value.method !== 'string') return false
+  let members = 2
+  if ('id' in value) {
+    if (typeof value.id !== 'string' && !Number.isSafeInteger(value.id)) return false
+    members++
+  }
+  if ('params' in value) {
+    const { params } = value
+    if (typeof params !== 'object' || params === null || Array.isArray(params)) return false
+    if ('_meta' in params) return isJSONRPCRequest(value) || isJSONRPCNotification(value)
+    members++
+  }
+  return Object.keys(value).length === members
+}
+
+/** Whether a message asks for an answer. */
+export function isRequest (message: JSONRPCMessage): message is JSONRPCRequest {
+  return 'method' in message && 'id' in message
+}
+
+/** Whether a message is a notification. */
+export function isNotification (message: JSONRPCMessage): message is JSONRPCNotification {
+  return 'method' in message && !('id' in message)
+}
+
+/** Text of a JSON-RPC error response; without an `id`, for a message that could not be told. */
+export function errorText (code: number, message: string, id: RequestId | null = null): string {
+  return JSON.stringify({ jsonrpc: '2.0', id, error: { code, message } })
+}

@@ -1,0 +1,197 @@
+import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { CallerInfo } from '../auth-info.js'
+import { InvalidMessageError, TooManyRequestsError } from '../errors.js'
+import { STANDALONE_STREAM } from '../stores/event-log.js'
+import type { SessionChange, SessionRecord } from '../stores/sessions.js'
+import type { Answer } from './answer.js'
+import type { PluggedServer } from './create-server.js'
+import { Exchange } from './exchange.js'
+import { isRequest } from './json-rpc.js'
+import type { LiveSession } from './live-session.js'
+import { takesBatches, takesPrimingEvents } from './protocol-versions.js'
+import { SessionTransport, type Outlet } from './session-transport.js'
+
+/** A server of the SDK connected to a session: hands it the client's messages, and its messages to whom they are for. */
+export class ServerInstance implements Outlet {
+  readonly #session: LiveSession
+  readonly #transport: SessionTransport
+  /** Requests that run: to be answered by their exchange, or (HTTP+SSE) on the session's stream. */
+  readonly #running = new Map<RequestId, Exchange | undefined>()
+  /** What to change in the record once a request has succeeded. */
+  readonly #changes = new Map<RequestId, SessionChange>()
+  #server: PluggedServer | undefined
+
+  constructor (session: LiveSession) {
+    this.#session = session
+    this.#transport = new SessionTransport(this, session.host.newInstanceTag(), session.record.id)
+  }
+
+  /** Whether requests run. */
+  get running (): boolean {
+    return this.#running.size > 0
+  }
+
+  /** Whether requests run, or the server waits for the client. */
+  get busy (): boolean {
+    return this.#running.size > 0 || this.#transport.waiting > 0
+  }
+
+  async connect (server: PluggedServer): Promise<void> {
+    this.#server = server
+    await server.connect(this.#transport)
+    this.#transport.onerror = chain(this.#transport.onerror, error => {
+      this.#session.host.log.debug({ err: error, sessionId: this.#session.record.id }, 'the server reports an error')
+    })
+  }
+
+  /** Runs the client's `initialize`. @returns the server's answer */
+  async initialize (params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Record<string, unknown>> {
+    return this.#transport.request('initialize', params, extra)
+  }
+
+  /** Brings a new instance to where the session stands. */
+  async replay (record: SessionRecord, extra: MessageExtraInfo): Promise<void> {
+    if (record.initializeParams === undefined) return
+    await this.#transport.request('initialize', record.initializeParams, extra)
+    if (record.initialized) this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)
+    if (record.logLevel !== undefined) await this.#transport.request('logging/setLevel', { level: record.logLevel }, extra)
+    for (const uri of record.subscriptions) await this.#transport.request('resources/subscribe', { uri }, extra)
+  }
+
+  /**
+   * Takes the messages of one POST.
+   * @throws {InvalidMessageError} @throws {TooManyRequestsError} before any of them is handed on
+   */
+  receive (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): void {
+    const messages = Array.isArray(body) ? body : [body]
+    const requests = messages.filter(isRequest)
+    if (Array.isArray(body) && !takesBatches(this.#session.record.protocolVersion)) {
+      throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
+    }
+    for (const request of requests) this.#check(request)
+    const { maxRequestsInFlight } = this.#session.host.limits
+    if (requests.length > 0 && this.#running.size + requests.length > maxRequestsInFlight) {
+      throw new TooManyRequestsError(`This session already runs ${this.#running.size} requests; it may run ${maxRequestsInFlight} at once.`, { retryAfterSeconds: 1 })
+    }
+
+    if (requests.length === 0 || this.#session.record.kind === 'sse') {
+      for (const { id } of requests) this.#running.set(id, undefined)
+      answer.accepted()
+    } else {
+      const exchange = new Exchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId)
+      for (const { id } of requests) this.#running.set(id, exchange)
+    }
+    for (const message of messages) this.#dispatch(message, extra)
+  }
+
+  answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
+    const { id } = response
+    if (id === undefined || !this.#running.has(id)) return
+    const exchange = this.#running.get(id)
+    this.#running.delete(id)
+    if (this.#changes.size > 0) this.#settle(id, 'result' in response ? response.result : undefined)
+    const text = JSON.stringify(response)
+    if (exchange !== undefined) exchange.respond(id, text)
+    else this.#session.append(STANDALONE_STREAM, text)
+  }
+
+  push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
+    const exchange = relatedRequestId === undefined ? undefined : this.#running.get(relatedRequestId)
+    const text = JSON.stringify(message)
+    if (exchange !== undefined) exchange.push(text)
+    else this.#session.append(STANDALONE_STREAM, text)
+  }
+
+  /** The server has closed its side: whatever runs is not going to be answered by it. */
+  closed (): void {
+    if (this.#session.instance === this) this.#session.instance = undefined
+    this.failAll(-32000, 'The server closed the connection before it answered.')
+  }
+
+  /** Answers every running request with an error. */
+  failAll (code: number, message: string): void {
+    const exchanges = new Set(this.#running.values())
+    this.#running.clear()
+    this.#changes.clear()
+    for (const exchange of exchanges) exchange?.fail(code, message)
+  }
+
+  /** Cancels what runs under a grant that has ended. */
+  cancelGrant (grantId: string): void {
+    for (const [id, exchange] of this.#running) {
+      if (exchange?.grantId !== grantId) continue
+      this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: id, reason: 'The grant has ended.' } }, {})
+      this.#running.delete(id)
+      exchange.fail(-32000, 'The login that this request was made with has ended.')
+    }
+  }
+
+  async close (): Promise<void> {
+    await this.#server?.close()
+    await this.#transport.close()
+  }
+
+  #check (request: JSONRPCRequest): void {
+    if (request.method === 'initialize' && (this.#session.record.initializeParams !== undefined || this.#session.record.kind !== 'sse')) {
+      throw new InvalidMessageError('Invalid Request: the session is initialized already.')
+    }
+    if (this.#running.has(request.id)) throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
+    const { maxSubscriptions } = this.#session.host.limits
+    if (request.method === 'resources/subscribe' && this.#session.record.subscriptions.length >= maxSubscriptions) {
+      throw new TooManyRequestsError(`This session has ${maxSubscriptions} subscriptions, as many as it may.`)
+    }
+  }
+
+  #dispatch (message: JSONRPCMessage, extra: MessageExtraInfo): void {
+    if (!('method' in message)) {
+      this.#transport.receive(message, extra)
+    } else if ('id' in message) {
+      this.#note(message)
+      const exchange = this.#running.get(message.id)
+      const closers = exchange !== undefined && takesPrimingEvents(this.#session.record.protocolVersion)
+      this.#transport.receive(message, closers
+        ? {
+            ...extra,
+            closeSSEStream: () => { exchange.releaseConnection() },
+            closeStandaloneSSEStream: () => { this.#session.releaseStreams(STANDALONE_STREAM) }
+          }
+        : extra)
+    } else {
+      this.#transport.receive(message, extra)
+      if (message.method === 'notifications/cancelled') this.#cancelled(message.params?.requestId)
+      else if (message.method === 'notifications/initialized' && !this.#session.record.initialized) this.#session.change({ initialized: true })
+    }
+  }
+
+  // the server never answers what was cancelled
+  #cancelled (id: unknown): void {
+    if ((typeof id !== 'string' && typeof id !== 'number') || !this.#running.has(id)) return
+    const exchange = this.#running.get(id)
+    this.#running.delete(id)
+    this.#changes.delete(id)
+    exchange?.cancel(id)
+  }
+
+  /** Remembers what a request changes in the record if it succeeds. */
+  #note ({ id, method, params = {} }: JSONRPCRequest): void {
+    if (method === 'initialize') this.#changes.set(id, { initializeParams: params, protocolVersion: '' })
+    else if (method === 'logging/setLevel' && typeof params.level === 'string') this.#changes.set(id, { logLevel: params.level })
+    else if (method === 'resources/subscribe' && typeof params.uri === 'string') this.#changes.set(id, { subscribe: params.uri })
+    else if (method === 'resources/unsubscribe' && typeof params.uri === 'string') this.#changes.set(id, { unsubscribe: params.uri })
+  }
+
+  #settle (id: RequestId, result: Record<string, unknown> | undefined): void {
+    const change = this.#changes.get(id)
+    this.#changes.delete(id)
+    if (change === undefined || result === undefined) return
+    if ('initializeParams' in change) change.protocolVersion = String(result.protocolVersion)
+    this.#session.change(change)
+  }
+}
+
+function chain (first: ((error: Error) => void) | undefined, second: (error: Error) => void): (error: Error) => void {
+  return error => {
+    first?.(error)
+    second(error)
+  }
+}

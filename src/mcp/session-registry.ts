@@ -1,0 +1,276 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { InitializeRequestSchema, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
+import type { CallerInfo } from '../auth-info.js'
+import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
+import type { Bus } from '../stores/bus.js'
+import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
+import type { SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
+import type { Log, PluggedServer, ServerContext } from './create-server.js'
+import { defaultLimits, type SessionLimits } from './limits.js'
+import { LiveSession, type SessionHost } from './live-session.js'
+import { OpenStreams } from './open-streams.js'
+import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
+
+export type SessionRegistryOptions =
+  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
+  { log: Log }
+
+const HOUSEKEEPING_MS = 5000
+const DRAIN_POLL_MS = 20
+
+/** All sessions of this process, of either transport. Records live in the store; instances come and go with use. */
+export class SessionRegistry implements SessionHost {
+  readonly sessions: SessionStore
+  readonly eventLog: EventLog
+  readonly limits: SessionLimits
+  readonly streamOptions: StreamOptions
+  readonly openStreams: OpenStreams
+  readonly log: Log
+  readonly #bus: Bus
+  readonly #options: SessionRegistryOptions
+  readonly #live = new Map<string, LiveSession>()
+  readonly #opening = new Map<string, Promise<SessionRecord | undefined>>()
+  /** Sessions with an instance, least recently used first. */
+  readonly #instances = new Set<LiveSession>()
+  readonly #subscriptions: Array<() => void>
+  readonly #housekeeping: NodeJS.Timeout
+  readonly #prefix = randomBytes(6).toString('base64url')
+  #counter = 0
+  #closing = false
+
+  constructor (options: SessionRegistryOptions) {
+    this.#options = options
+    this.sessions = options.sessions
+    this.eventLog = options.eventLog
+    this.#bus = options.bus
+    this.log = options.log
+    this.limits = { ...defaultLimits, ...options.limits }
+    this.streamOptions = { ...defaultStreamOptions, ...options.streams }
+    this.openStreams = new OpenStreams({ maxStreams: this.limits.maxStreams, heartbeatMs: this.streamOptions.heartbeatMs })
+    this.#subscriptions = [
+      this.#bus.subscribe('sessionEnded', ({ sessionId }) => { this.#forget(sessionId) }),
+      this.#bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) })
+    ]
+    this.#housekeeping = setInterval(() => { this.tidy(Date.now()) }, Math.min(HOUSEKEEPING_MS, this.limits.instanceIdleSeconds * 500)).unref()
+  }
+
+  /** Sessions that this process has to do with, and instances it holds. */
+  get counts (): { sessions: number, instances: number, streams: number } {
+    return { sessions: this.#live.size, instances: this.#instances.size, streams: this.openStreams.size }
+  }
+
+  /**
+   * Begins a Streamable HTTP session.
+   * @returns the session and the result of the client's `initialize`
+   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError} @throws {SessionsFullError}
+   */
+  async initialize (request: JSONRPCRequest, caller: CallerInfo, extra: MessageExtraInfo): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
+    if (!InitializeRequestSchema.safeParse(request).success) {
+      throw new InvalidInitializeError('Invalid params: initialize takes protocolVersion, capabilities and clientInfo.')
+    }
+    const params = request.params ?? {}
+    if (JSON.stringify(params).length > this.limits.maxInitializeBytes) {
+      throw new BodyTooLargeError(`The parameters of initialize are larger than ${this.limits.maxInitializeBytes} bytes.`)
+    }
+    const session = this.#begin('streamable-http', caller)
+    const instance = await session.connect()
+    try {
+      const result = await instance.initialize(params, extra)
+      session.record.initializeParams = params
+      session.record.protocolVersion = String(result.protocolVersion)
+      await this.#add(session)
+      return { session, result }
+    } catch (error) {
+      await session.dispose()
+      throw error
+    }
+  }
+
+  /**
+   * Begins an HTTP+SSE session; its `initialize` comes later, as a message.
+   * @throws {ShuttingDownError} @throws {SessionsFullError}
+   */
+  async open (caller: CallerInfo): Promise<LiveSession> {
+    const session = this.#begin('sse', caller)
+    await this.#add(session)
+    return session
+  }
+
+  /**
+   * The session of an id, if it is this caller's. At once where this process knows it, so that a call in a session that
+   * is in use asks no store.
+   * @throws {SessionNotFoundError} (or rejects with it) where it is unknown, has ended, or is somebody else's
+   */
+  find (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): LiveSession | Promise<LiveSession> {
+    const session = this.#live.get(sessionId)
+    if (session === undefined) return this.#load(sessionId, caller, kind)
+    check(session.record, caller, kind)
+    return session
+  }
+
+  async #load (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): Promise<LiveSession> {
+    let opening = this.#opening.get(sessionId)
+    if (opening === undefined) {
+      opening = this.sessions.get(sessionId).finally(() => { this.#opening.delete(sessionId) })
+      this.#opening.set(sessionId, opening)
+    }
+    const record = await opening
+    if (record === undefined) throw notFound()
+    check(record, caller, kind)
+    let session = this.#live.get(sessionId)
+    if (session === undefined) this.#live.set(sessionId, session = new LiveSession(this, record, caller))
+    return session
+  }
+
+  /** Ends a session, here and on every replica. Never rejects. */
+  async end (sessionId: string): Promise<void> {
+    this.#forget(sessionId)
+    try {
+      await this.sessions.delete(sessionId)
+      await this.eventLog.deleteSession(sessionId)
+      await this.#bus.publish('sessionEnded', { sessionId })
+    } catch (err) {
+      this.log.error({ err, sessionId }, 'a session could not be ended everywhere')
+    }
+  }
+
+  createServer (session: LiveSession): PluggedServer | Promise<PluggedServer> {
+    const { createServer, getUpstreamAccessToken } = this.#options
+    const context: ServerContext = {
+      era: 'session',
+      get authInfo () { return session.caller },
+      log: this.log,
+      getUpstreamAccessToken: async () => getUpstreamAccessToken?.(session.caller)
+    }
+    return createServer(context)
+  }
+
+  newStreamId (): string {
+    return `${this.#prefix}${(this.#counter++).toString(36)}`
+  }
+
+  newInstanceTag (): string {
+    return `${this.#prefix}${(this.#counter++).toString(36)}.`
+  }
+
+  used (session: LiveSession): void {
+    this.#instances.delete(session)
+    this.#instances.add(session)
+    if (this.#instances.size > this.limits.maxLiveInstances) this.#dropLeastUsed()
+  }
+
+  /** Drops what is idle, ends what is over. `now` is milliseconds since the epoch. */
+  tidy (now: number): void {
+    const { instanceIdleSeconds, idleSeconds } = this.limits
+    for (const session of this.#instances) {
+      if (session.usedAt > now - instanceIdleSeconds * 1000) break
+      if (!session.busy) this.#drop(session)
+    }
+    for (const [id, session] of this.#live) {
+      if (session.streams.size > 0) session.seen(now)
+      if (now / 1000 >= session.record.expiresAt || session.usedAt <= now - idleSeconds * 1000) void this.end(id)
+      else if (session.instance === undefined && session.streams.size === 0 && !session.busy && session.usedAt <= now - instanceIdleSeconds * 1000) {
+        session.tellSeen()
+        this.#live.delete(id)
+      }
+    }
+  }
+
+  /** Takes no new sessions any more, and waits until nothing runs, or `ms` have passed. */
+  async drain (ms: number): Promise<void> {
+    this.#closing = true
+    for (const session of this.#live.values()) {
+      if (session.instance?.running !== true) session.releaseStreams()
+      else if (session.record.kind === 'streamable-http') session.releaseStreams(STANDALONE_STREAM)
+    }
+    const deadline = Date.now() + ms
+    while (this.#running() && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+  }
+
+  /** Ends streams and instances of this process; sessions in a shared store go on elsewhere. */
+  async close (): Promise<void> {
+    this.#closing = true
+    clearInterval(this.#housekeeping)
+    for (const unsubscribe of this.#subscriptions) unsubscribe()
+    const sessions = [...this.#live.values()]
+    for (const session of sessions) session.instance?.failAll(-32000, 'The server is shutting down.')
+    this.openStreams.endAll(this.streamOptions.retryMs)
+    this.openStreams.close()
+    await Promise.all(sessions.map(session => session.dispose()))
+    this.#live.clear()
+    this.#instances.clear()
+  }
+
+  #begin (kind: SessionRecord['kind'], caller: CallerInfo): LiveSession {
+    if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
+    const now = Math.floor(Date.now() / 1000)
+    return new LiveSession(this, {
+      id: randomBytes(24).toString('base64url'),
+      kind,
+      owner: { issuer: caller.extra.issuer, subject: caller.extra.subject, clientId: caller.clientId },
+      initialized: false,
+      subscriptions: [],
+      lastSeenAt: now,
+      expiresAt: now + this.limits.lifetimeSeconds
+    }, caller)
+  }
+
+  async #add (session: LiveSession): Promise<void> {
+    const ended = await this.sessions.create(session.record, this.limits.maxSessionsPerOwner)
+    this.#live.set(session.record.id, session)
+    if (session.instance !== undefined) this.used(session)
+    for (const id of ended) void this.end(id)
+  }
+
+  #drop (session: LiveSession): void {
+    this.#instances.delete(session)
+    session.tellSeen()
+    this.#background(session.dropInstance())
+  }
+
+  #running (): boolean {
+    for (const session of this.#instances) if (session.instance?.running === true) return true
+    return false
+  }
+
+  #dropLeastUsed (): void {
+    for (const session of this.#instances) {
+      if (session.busy) continue
+      this.#drop(session)
+      return
+    }
+  }
+
+  #forget (sessionId: string): void {
+    const session = this.#live.get(sessionId)
+    if (session === undefined) return
+    this.#live.delete(sessionId)
+    this.#instances.delete(session)
+    this.#background(session.dispose())
+  }
+
+  #endGrant (grantId: string): void {
+    this.openStreams.endOfGrant(grantId)
+    for (const session of this.#instances) {
+      session.instance?.cancelGrant(grantId)
+      if (session.caller.extra.grantId === grantId && !session.busy) this.#drop(session)
+    }
+  }
+
+  #background (work: Promise<unknown>): void {
+    work.catch((err: unknown) => { this.log.error({ err }, 'a server instance could not be closed') })
+  }
+}
+
+function check (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
+  if (!isOwner(record.owner, caller) || record.kind !== kind) throw notFound()
+}
+
+function isOwner (owner: SessionOwner, caller: CallerInfo): boolean {
+  return owner.subject === caller.extra.subject && owner.clientId === caller.clientId && owner.issuer === caller.extra.issuer
+}
+
+function notFound (): SessionNotFoundError {
+  return new SessionNotFoundError('Session not found: it is unknown or has ended. Initialize a new one.')
+}

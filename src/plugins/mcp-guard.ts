@@ -1,0 +1,51 @@
+import cors from '@fastify/cors'
+import fp from 'fastify-plugin'
+import { ForbiddenOriginError } from '../errors.js'
+
+export interface McpGuardOptions {
+  /** The origin that clients see. */
+  publicUrl: string
+  /** Browser origins that may call, besides `publicUrl`; `*` for any. */
+  allowedOrigins: readonly string[]
+  /** Host headers answered, besides that of `publicUrl`; `*` for any. */
+  allowedHosts: readonly string[]
+  /** Paths of the MCP endpoints. */
+  paths: readonly [string, ...string[]]
+}
+
+const EXPOSED_HEADERS = ['Mcp-Session-Id', 'Mcp-Protocol-Version', 'WWW-Authenticate']
+const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
+const LOOPBACK_ORIGIN = /^https?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
+
+/**
+ * Who may call the routes of this context: CORS for browsers, then the bearer token, then `Origin` and `Host`
+ * (DNS rebinding; MCP 2025-11-25 Transports, Security Warning). Where the public URL is loopback, so may any loopback
+ * origin and host.
+ */
+export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
+  const { host, origin } = new URL(options.publicUrl)
+  const local = LOOPBACK_HOST.test(host)
+  const origins = new Set([origin, ...options.allowedOrigins])
+  const hosts = new Set([host, ...options.allowedHosts].map(name => name.toLowerCase()))
+  const allowsOrigin = (value: string) => origins.has('*') || origins.has(value) || (local && LOOPBACK_ORIGIN.test(value))
+  const allowsHost = (value: string) => hosts.has('*') || hosts.has(value.toLowerCase()) || (local && LOOPBACK_HOST.test(value))
+
+  // the CORS plugin adds a route for OPTIONS on every path of the app, but only ours are ours to answer
+  const preflightUrl = `${app.prefix}${options.paths[0]}`
+  app.addHook('onRoute', route => { if (route.method === 'OPTIONS' && route.url.endsWith('*')) route.url = preflightUrl })
+  await app.register(cors, {
+    origin: (value, callback) => { callback(null, value !== undefined && allowsOrigin(value)) },
+    methods: ['GET', 'POST', 'DELETE'],
+    exposedHeaders: EXPOSED_HEADERS,
+    maxAge: 86_400
+  })
+  for (const url of options.paths.slice(1)) app.options(url, async (_request, reply) => reply.code(204).send())
+
+  app.addHook('onRequest', app.bearerAuth)
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { origin: value } = request.headers
+    if (value !== undefined && !allowsOrigin(value)) done(new ForbiddenOriginError('Forbidden: this origin may not call this server.', { detail: `Origin ${value}` }))
+    else if (!allowsHost(request.host)) done(new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${request.host}` }))
+    else done()
+  })
+}, { name: 'mcp-guard', fastify: '5.x', dependencies: ['bearer-auth'] })

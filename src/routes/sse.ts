@@ -1,0 +1,51 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { MethodNotAllowedError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../errors.js'
+import { EVENT_STREAM_HEADERS } from '../mcp/event-stream.js'
+import { messagesOf } from '../mcp/json-rpc.js'
+import { checkStreamAccept } from '../mcp/protocol-versions.js'
+import { callerOf, ReplyAnswer } from './reply-answer.js'
+
+export interface SseRoutesOptions {
+  /** The origin that clients see. */
+  publicUrl: string
+}
+
+/** The deprecated HTTP+SSE transport (MCP 2024-11-05): `GET /sse`, `POST /messages?sessionId=…`. */
+export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { publicUrl }) => {
+  const registry = app.mcpSessions
+  const endpoint = `${publicUrl}${app.prefix}/messages`
+
+  app.get('/sse', { exposeHeadRoute: false }, async (request, reply) => {
+    checkStreamAccept(request.headers.accept)
+    const session = await registry.open(callerOf(request))
+    const stream = session.openOnlyStream(`${endpoint}?sessionId=${session.record.id}`)
+    return reply.headers(EVENT_STREAM_HEADERS).send(stream)
+  })
+
+  app.post<{ Querystring: Record<string, unknown> }>('/messages', async (request, reply) => {
+    if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    const { sessionId } = request.query
+    if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')
+    const caller = callerOf(request)
+    const session = await registry.find(sessionId, caller, 'sse')
+    const body = messagesOf(request.body)
+    const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
+    const instance = session.instance ?? await session.rebuild(extra)
+    session.caller = caller
+    session.seen(Date.now())
+    registry.used(session)
+    instance.receive(body, extra, caller, new ReplyAnswer(reply))
+    return reply
+  })
+
+  const refuse = (url: string, method: string[], allow: string) => app.route({
+    method,
+    url,
+    handler: async (request, reply) => {
+      reply.header('allow', allow)
+      throw new MethodNotAllowedError(`Method not allowed: ${request.method}.`)
+    }
+  })
+  refuse('/sse', ['HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE'], 'GET')
+  refuse('/messages', ['HEAD', 'GET', 'PUT', 'PATCH', 'DELETE', 'TRACE'], 'POST')
+}

@@ -1,0 +1,89 @@
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
+import { InvalidMessageError, MethodNotAllowedError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../errors.js'
+import { EVENT_STREAM_HEADERS } from '../mcp/event-stream.js'
+import { isRequest, messagesOf } from '../mcp/json-rpc.js'
+import { LiveSession } from '../mcp/live-session.js'
+import { checkPostAccept, checkProtocolVersion, checkStreamAccept } from '../mcp/protocol-versions.js'
+import type { ServerInstance } from '../mcp/server-instance.js'
+import { callerOf, ReplyAnswer } from './reply-answer.js'
+
+/** Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25): `POST`, `GET`, `DELETE /mcp`. */
+export const streamableHttpRoutes: FastifyPluginAsync = async app => {
+  const registry = app.mcpSessions
+
+  app.post('/mcp', (request, reply) => {
+    checkPostAccept(request.headers.accept)
+    if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    const body = messagesOf(request.body)
+    if (!Array.isArray(body) && isRequest(body) && body.method === 'initialize') return initialize(request, reply, body)
+    return call(request, reply, body)
+  })
+
+  app.get('/mcp', { exposeHeadRoute: false }, async (request, reply) => {
+    checkStreamAccept(request.headers.accept)
+    const session = await sessionOf(request)
+    const lastEventId = request.headers['last-event-id']
+    const stream = await session.listen(typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined, callerOf(request))
+    // 204 tells an event source to stop reconnecting (HTML, server-sent events)
+    return stream === undefined ? reply.code(204).send() : reply.headers(EVENT_STREAM_HEADERS).send(stream)
+  })
+
+  app.delete('/mcp', async (request, reply) => {
+    const session = await sessionOf(request)
+    await registry.end(session.record.id)
+    return reply.code(200).send()
+  })
+
+  app.route({
+    method: ['HEAD', 'PUT', 'PATCH', 'TRACE'],
+    url: '/mcp',
+    handler: async (request, reply) => {
+      reply.header('allow', 'GET, POST, DELETE')
+      throw new MethodNotAllowedError(`Method not allowed: ${request.method}.`)
+    }
+  })
+
+  /** Step 1 of a session: answers `initialize` with the new session's id. */
+  async function initialize (request: FastifyRequest, reply: FastifyReply, message: JSONRPCMessage): Promise<FastifyReply> {
+    if (!isRequest(message)) throw new InvalidMessageError('Invalid Request: initialize is a request.')
+    const caller = callerOf(request)
+    const { session, result } = await registry.initialize(message, caller, { authInfo: caller, requestInfo: { headers: request.headers } })
+    return reply.header('mcp-session-id', session.record.id).header('content-type', 'application/json; charset=utf-8')
+      .send(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }))
+  }
+
+  /** Every other POST: at once where the session's instance is live. */
+  function call (request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]): Promise<FastifyReply> | FastifyReply {
+    const session = sessionOf(request)
+    if (session instanceof LiveSession && session.instance !== undefined) return receive(session, session.instance, request, reply, body)
+    return rebuildAndReceive(session, request, reply, body)
+  }
+
+  async function rebuildAndReceive (
+    found: LiveSession | Promise<LiveSession>, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
+  ): Promise<FastifyReply> {
+    const session = await found
+    const instance = session.instance ?? await session.rebuild({ authInfo: callerOf(request), requestInfo: { headers: request.headers } })
+    return receive(session, instance, request, reply, body)
+  }
+
+  function receive (
+    session: LiveSession, instance: ServerInstance, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
+  ): FastifyReply {
+    const caller = callerOf(request)
+    session.caller = caller
+    session.seen(Date.now())
+    registry.used(session)
+    instance.receive(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new ReplyAnswer(reply))
+    return reply
+  }
+
+  function sessionOf (request: FastifyRequest): LiveSession | Promise<LiveSession> {
+    const sessionId = request.headers['mcp-session-id']
+    if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the Mcp-Session-Id header is required.')
+    const session = registry.find(sessionId, callerOf(request), 'streamable-http')
+    checkProtocolVersion(request.headers['mcp-protocol-version'])
+    return session
+  }
+}

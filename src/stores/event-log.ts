@@ -1,0 +1,64 @@
+/** One event of a stream. `data` is the text of one JSON-RPC message. */
+export interface StreamEvent {
+  readonly eventId: string
+  readonly data: string
+}
+
+/** Receives a stream's events, in order and each once, first those logged already. */
+export interface EventReader {
+  onEvent (event: StreamEvent): void
+  /** The stream is complete: nothing will follow. */
+  onEnd (): void
+}
+
+export interface StreamOptions {
+  /** Ids of the client's requests that this stream answers. */
+  requestIds?: ReadonlyArray<string | number>
+  /** false: an event is forgotten once a reader has it. Default: true. */
+  resumable?: boolean
+}
+
+/** A reading of a stream. */
+export interface Following {
+  /** Event id after which the live part began. */
+  readonly position: string
+  /** Ends the reading. */
+  stop (): void
+}
+
+/** The stream of messages that belong to no request. It exists as long as its session and never ends by itself. */
+export const STANDALONE_STREAM = 'get'
+
+/**
+ * Append-only log of a session's streams, from which every SSE response is read: what was logged, then live.
+ * Bounded: the oldest events go first. Calls of one process take effect in the order they were made, without awaiting.
+ */
+export interface EventLog {
+  /** Opens a stream. STANDALONE_STREAM needs no opening unless it has options. */
+  open (sessionId: string, streamId: string, options: StreamOptions): Promise<void>
+  /** Appends one event; `final` completes the stream with it. A stream that is unknown or complete takes none. */
+  append (sessionId: string, streamId: string, data: string, final?: boolean): Promise<void>
+  /** Completes a stream without another event. */
+  end (sessionId: string, streamId: string): Promise<void>
+  /**
+   * Reads a stream: everything after the event `after`, or, without it, everything that no reader has got yet.
+   * A stream has one reader; a new one takes its place.
+   * @returns undefined where the stream is unknown (any more)
+   */
+  follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined>
+  /** Forgets a session's streams; their readers are told the end. */
+  deleteSession (sessionId: string): Promise<void>
+}
+
+// <stream id>:<position>, both opaque to clients; no part can break an SSE line
+const EVENT_ID = /^([A-Za-z0-9_-]{1,64}):[0-9-]{1,40}$/
+
+/** The event id that stands before a stream's first event. */
+export function startOf (streamId: string): string {
+  return `${streamId}:0`
+}
+
+/** @returns the stream of an event id, or undefined where it is none of ours */
+export function streamIdOf (eventId: string): string | undefined {
+  return EVENT_ID.exec(eventId)?.[1]
+}

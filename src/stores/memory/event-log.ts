@@ -1,0 +1,198 @@
+import { STANDALONE_STREAM, type EventLog, type EventReader, type Following, type StreamEvent, type StreamOptions } from '../event-log.js'
+
+export interface MemoryEventLogOptions {
+  /** Events kept of one stream. Default: 256. */
+  maxEventsPerStream?: number
+  /** Characters kept of one stream, besides its newest event. Default: 1 Mi. */
+  maxBytesPerStream?: number
+  /** Streams kept of one session; beyond, the oldest complete ones go first. Default: 128. */
+  maxStreamsPerSession?: number
+  /** Characters kept of all sessions; beyond, the oldest complete streams go first. Default: 256 Mi. */
+  maxBytes?: number
+  /** Time that a complete stream, or an event of the standalone stream, is kept. Default: 300. */
+  retentionSeconds?: number
+  /** Milliseconds since the epoch. Default: Date.now. */
+  now?: () => number
+}
+
+interface LoggedEvent extends StreamEvent {
+  readonly position: number
+  readonly at: number
+}
+
+class Stream {
+  events: LoggedEvent[] = []
+  bytes = 0
+  /** Position of the last event that a reader got. */
+  delivered = 0
+  completeAt: number | undefined
+  resumable = true
+  reader: EventReader | undefined
+
+  constructor (readonly sessionId: string, readonly streamId: string) {}
+}
+
+const SWEEP_MS = 30_000
+
+/** The event log of a single process: a bounded buffer for each stream. */
+export class MemoryEventLog implements EventLog {
+  readonly #sessions = new Map<string, Map<string, Stream>>()
+  /** Complete streams, oldest first. */
+  readonly #complete = new Set<Stream>()
+  readonly #limits: Required<Omit<MemoryEventLogOptions, 'now'>>
+  readonly #now: () => number
+  readonly #sweep: NodeJS.Timeout
+  #bytes = 0
+  // one sequence for all streams, so that a stream forgotten and begun anew never reuses a position
+  #position = 0
+
+  constructor ({ now = Date.now, ...limits }: MemoryEventLogOptions = {}) {
+    this.#limits = {
+      maxEventsPerStream: 256,
+      maxBytesPerStream: 1_048_576,
+      maxStreamsPerSession: 128,
+      maxBytes: 268_435_456,
+      retentionSeconds: 300,
+      ...limits
+    }
+    this.#now = now
+    this.#sweep = setInterval(() => { this.#dropOld() }, SWEEP_MS).unref()
+  }
+
+  /** Characters kept in all streams. */
+  get bytes (): number {
+    return this.#bytes
+  }
+
+  /** Stops the housekeeping. */
+  close (): void {
+    clearInterval(this.#sweep)
+  }
+
+  async open (sessionId: string, streamId: string, options: StreamOptions): Promise<void> {
+    const stream = this.#stream(sessionId, streamId) ?? this.#create(sessionId, streamId)
+    stream.resumable = options.resumable ?? true
+  }
+
+  async append (sessionId: string, streamId: string, data: string, final = false): Promise<void> {
+    const stream = this.#stream(sessionId, streamId)
+    if (stream === undefined || stream.completeAt !== undefined) return
+    const position = ++this.#position
+    const event: LoggedEvent = { eventId: `${streamId}:${position}`, data, position, at: this.#now() }
+    if (stream.resumable || stream.reader === undefined) this.#keep(stream, event)
+    if (stream.reader !== undefined) {
+      stream.delivered = position
+      stream.reader.onEvent(event)
+    }
+    if (final) this.#finish(stream)
+  }
+
+  async end (sessionId: string, streamId: string): Promise<void> {
+    const stream = this.#stream(sessionId, streamId)
+    if (stream !== undefined && stream.completeAt === undefined) this.#finish(stream)
+  }
+
+  async follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined> {
+    const stream = this.#stream(sessionId, streamId)
+    if (stream === undefined) return undefined
+    const from = after === undefined ? stream.delivered : Number(after.slice(streamId.length + 1))
+    for (const event of stream.events.filter(event => event.position > from)) {
+      stream.delivered = Math.max(stream.delivered, event.position)
+      reader.onEvent(event)
+    }
+    if (!stream.resumable) this.#trim(stream, 0)
+    if (stream.completeAt === undefined) stream.reader = reader
+    else reader.onEnd()
+    return {
+      position: after ?? `${streamId}:${stream.delivered}`,
+      stop () { if (stream.reader === reader) stream.reader = undefined }
+    }
+  }
+
+  async deleteSession (sessionId: string): Promise<void> {
+    const streams = this.#sessions.get(sessionId)
+    this.#sessions.delete(sessionId)
+    for (const stream of streams?.values() ?? []) this.#forget(stream)
+  }
+
+  #stream (sessionId: string, streamId: string): Stream | undefined {
+    return this.#sessions.get(sessionId)?.get(streamId) ??
+      (streamId === STANDALONE_STREAM ? this.#create(sessionId, streamId) : undefined)
+  }
+
+  #create (sessionId: string, streamId: string): Stream {
+    let streams = this.#sessions.get(sessionId)
+    if (streams === undefined) this.#sessions.set(sessionId, streams = new Map())
+    if (streams.size >= this.#limits.maxStreamsPerSession) {
+      const oldest = [...streams.values()].find(({ completeAt }) => completeAt !== undefined)
+      if (oldest !== undefined) this.#drop(oldest)
+    }
+    const stream = new Stream(sessionId, streamId)
+    streams.set(streamId, stream)
+    return stream
+  }
+
+  #keep (stream: Stream, event: LoggedEvent): void {
+    stream.events.push(event)
+    stream.bytes += event.data.length
+    this.#bytes += event.data.length
+    const { maxEventsPerStream, maxBytesPerStream, maxBytes } = this.#limits
+    if (stream.events.length > maxEventsPerStream) this.#trim(stream, maxEventsPerStream)
+    while (stream.bytes > maxBytesPerStream && stream.events.length > 1) this.#trim(stream, stream.events.length - 1)
+    if (this.#bytes > maxBytes) this.#dropUntil(maxBytes)
+  }
+
+  /** Forgets all but the newest `count` events. */
+  #trim (stream: Stream, count: number): void {
+    for (const { data } of stream.events.splice(0, stream.events.length - count)) {
+      stream.bytes -= data.length
+      this.#bytes -= data.length
+    }
+  }
+
+  #finish (stream: Stream): void {
+    stream.completeAt = this.#now()
+    const reader = stream.reader
+    stream.reader = undefined
+    if (stream.resumable) this.#complete.add(stream)
+    else this.#drop(stream)
+    reader?.onEnd()
+  }
+
+  #drop (stream: Stream): void {
+    const streams = this.#sessions.get(stream.sessionId)
+    streams?.delete(stream.streamId)
+    if (streams?.size === 0) this.#sessions.delete(stream.sessionId)
+    this.#forget(stream)
+  }
+
+  #forget (stream: Stream): void {
+    this.#trim(stream, 0)
+    this.#complete.delete(stream)
+    stream.completeAt ??= this.#now()
+    const reader = stream.reader
+    stream.reader = undefined
+    reader?.onEnd()
+  }
+
+  #dropUntil (maxBytes: number): void {
+    for (const stream of this.#complete) {
+      if (this.#bytes <= maxBytes) return
+      this.#drop(stream)
+    }
+  }
+
+  #dropOld (): void {
+    const before = this.#now() - this.#limits.retentionSeconds * 1000
+    for (const stream of this.#complete) {
+      if ((stream.completeAt ?? 0) > before) break
+      this.#drop(stream)
+    }
+    for (const streams of this.#sessions.values()) {
+      const stream = streams.get(STANDALONE_STREAM)
+      if (stream === undefined) continue
+      this.#trim(stream, stream.events.filter(({ at }) => at > before).length)
+      if (stream.events.length === 0 && stream.reader === undefined && stream.resumable) this.#drop(stream)
+    }
+  }
+}

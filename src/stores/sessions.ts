@@ -1,0 +1,72 @@
+/** Whose session it is: requests of anybody else are answered as if it did not exist. */
+export interface SessionOwner {
+  issuer: string
+  subject: string
+  clientId: string
+}
+
+/** What must be known to take up a session on any replica. Plain JSON. */
+export interface SessionRecord {
+  id: string
+  kind: 'streamable-http' | 'sse'
+  owner: SessionOwner
+  /** Parameters of the client's `initialize`, verbatim; absent until it came (HTTP+SSE opens its stream first). */
+  initializeParams?: Record<string, unknown>
+  /** What was negotiated; absent like `initializeParams`. */
+  protocolVersion?: string
+  /** Whether the client has sent `notifications/initialized`. */
+  initialized: boolean
+  /** Level of the last `logging/setLevel`. */
+  logLevel?: string
+  /** URIs of `resources/subscribe`. */
+  subscriptions: string[]
+  /** Epoch seconds of the last sign of life; written now and then, not at every request. */
+  lastSeenAt: number
+  /** Epoch seconds at which the session ends however much it is used. */
+  expiresAt: number
+}
+
+/** One change of a session's record, applied atomically. */
+export type SessionChange =
+  | { initializeParams: Record<string, unknown>, protocolVersion: string }
+  | { initialized: true }
+  | { logLevel: string }
+  | { subscribe: string }
+  | { unsubscribe: string }
+
+/** Keeps session records. A record whose idle time or lifetime is over is gone: no method sees it. */
+export interface SessionStore {
+  /**
+   * Adds a session, in one step with ending the owner's least recently seen ones beyond `maxPerOwner`.
+   * @returns the ids of the sessions that were ended
+   * @throws {SessionsFullError} when the store takes no more sessions
+   */
+  create (record: SessionRecord, maxPerOwner: number): Promise<string[]>
+  /** @returns the record, or undefined where there is none (any more) */
+  get (id: string): Promise<SessionRecord | undefined>
+  /** @returns false where the session is gone */
+  change (id: string, change: SessionChange): Promise<boolean>
+  /**
+   * Puts off the end of the idle time. `seenAt` is epoch seconds.
+   * @returns false where the session is gone
+   */
+  touch (id: string, seenAt: number): Promise<boolean>
+  /** @returns false where the session was gone already */
+  delete (id: string): Promise<boolean>
+}
+
+/** Applies a change to a record in place. */
+export function applyChange (record: SessionRecord, change: SessionChange): void {
+  if ('initializeParams' in change) {
+    record.initializeParams = change.initializeParams
+    record.protocolVersion = change.protocolVersion
+  } else if ('initialized' in change) {
+    record.initialized = true
+  } else if ('logLevel' in change) {
+    record.logLevel = change.logLevel
+  } else if ('subscribe' in change) {
+    if (!record.subscriptions.includes(change.subscribe)) record.subscriptions.push(change.subscribe)
+  } else {
+    record.subscriptions = record.subscriptions.filter(uri => uri !== change.unsubscribe)
+  }
+}
