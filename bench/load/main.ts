@@ -1,0 +1,162 @@
+import type { Socket } from 'node:net'
+import { answerCalls } from '../child.js'
+import { TOKENS, tokenOf } from '../tokens.js'
+import { Connection, openStream, type Response } from './connection.js'
+
+/** What was done in a span of time. */
+export interface Done { count: number, seconds: number, cpuMicroseconds: number }
+
+/** What the load process is asked. One server at a time: `close` before the next. */
+export type LoadCalls = {
+  /** Opens keep-alive connections, each with a session. */
+  connect: (options: { port: string, connections: number }) => Promise<void>
+  /** Calls the tool `add` on every connection, one call after the other, for so long. */
+  callTools: (ms: number) => Promise<Done>
+  /** Opens sessions on every connection, one after the other, for so long. */
+  openSessions: (ms: number) => Promise<Done>
+  /** Opens sessions that do nothing, each with a stream or none. */
+  openIdle: (options: { port: string, sessions: number, withStreams: boolean }) => Promise<void>
+  /** Ends the idle sessions. */
+  endIdle: () => Promise<void>
+  close: () => void
+}
+
+interface Session { id: string, token: string }
+interface Caller { connection: Connection, session: Session }
+
+const INITIALIZE = '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},"clientInfo":{"name":"bench","version":"1.0.0"}}}'
+const INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+const FIRST_ID = 10_000_000
+const ADD = `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3}}}`
+const SESSION_ID = /\r\nmcp-session-id: ([^\r]+)/i
+const HELD_CONNECTIONS = 16
+
+const tokens = Array.from({ length: TOKENS }, (_, index) => tokenOf(index))
+let nextToken = 0
+let servedPort = ''
+let callers: Caller[] = []
+let idle: Session[] = []
+let streams: Socket[] = []
+
+function requestText (method: string, token: string, { session, accept, body }: { session?: Session | undefined, accept?: string, body?: string } = {}): string {
+  const lines = [`${method} /mcp HTTP/1.1`, `Host: 127.0.0.1:${servedPort}`, `Authorization: Bearer ${token}`]
+  if (accept !== undefined) lines.push(`Accept: ${accept}`)
+  if (session !== undefined) lines.push(`Mcp-Session-Id: ${session.id}`, 'Mcp-Protocol-Version: 2025-11-25')
+  if (body !== undefined) lines.push('Content-Type: application/json', `Content-Length: ${body.length}`)
+  return `${lines.join('\r\n')}\r\n\r\n${body ?? ''}`
+}
+
+const post = (body: string, token: string, session?: Session): string =>
+  requestText('POST', token, { session, accept: 'application/json, text/event-stream', body })
+
+function expect (response: Response, status: number, ...parts: string[]): void {
+  if (response.status !== status || !parts.every(part => response.body.includes(part))) {
+    throw new Error(`Expected ${status} with ${parts.join(' ')}, got ${response.head}\n\n${response.body}`)
+  }
+}
+
+async function openSession (connection: Connection): Promise<Session> {
+  const token = tokens[nextToken++ % TOKENS] ?? ''
+  const begun = await connection.request(post(INITIALIZE, token))
+  expect(begun, 200, '"serverInfo"')
+  const session = { id: SESSION_ID.exec(begun.head)?.[1] ?? '', token }
+  expect(await connection.request(post(INITIALIZED, token, session)), 202)
+  return session
+}
+
+/** Runs `work` on `count` connections of its own. */
+async function onConnections (count: number, work: (connection: Connection) => Promise<void>): Promise<void> {
+  await Promise.all(Array.from({ length: count }, async () => {
+    const connection = await Connection.open(servedPort)
+    try {
+      await work(connection)
+    } finally {
+      connection.close()
+    }
+  }))
+}
+
+async function measured (work: () => Promise<number>): Promise<Done> {
+  const cpu = process.cpuUsage()
+  const begun = performance.now()
+  const count = await work()
+  const seconds = (performance.now() - begun) / 1000
+  const { user, system } = process.cpuUsage(cpu)
+  return { count, seconds, cpuMicroseconds: user + system }
+}
+
+/** Calls on one connection until `until`; without a promise for each call, which would cost. */
+async function callUntil ({ connection, session }: Caller, until: number): Promise<number> {
+  const request = Buffer.from(post(ADD, session.token, session))
+  const idAt = request.indexOf(String(FIRST_ID))
+  return await new Promise((resolve, reject) => {
+    let count = 0
+    const next = () => {
+      const id = String(FIRST_ID + count)
+      request.write(id, idAt, 'latin1')
+      connection.send(request, response => {
+        try {
+          expect(response, 200, `"id":${id}`, '"text":"5"')
+        } catch (error) {
+          reject(error)
+          return
+        }
+        count++
+        if (performance.now() < until) next()
+        else resolve(count)
+      }, reject)
+    }
+    next()
+  })
+}
+
+const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
+
+answerCalls({
+  connect: async ({ port, connections }) => {
+    servedPort = port
+    for (let index = 0; index < connections; index++) {
+      const connection = await Connection.open(port)
+      callers.push({ connection, session: await openSession(connection) })
+    }
+  },
+  callTools: async ms => await measured(async () => {
+    const until = performance.now() + ms
+    return sum(await Promise.all(callers.map(async caller => await callUntil(caller, until))))
+  }),
+  openSessions: async ms => await measured(async () => {
+    const until = performance.now() + ms
+    return sum(await Promise.all(callers.map(async ({ connection }) => {
+      let count = 0
+      for (; performance.now() < until; count++) await openSession(connection)
+      return count
+    })))
+  }),
+  openIdle: async ({ port, sessions, withStreams }) => {
+    servedPort = port
+    let left = sessions
+    await onConnections(HELD_CONNECTIONS, async connection => {
+      while (left-- > 0) {
+        const session = await openSession(connection)
+        idle.push(session)
+        if (withStreams) streams.push(await openStream(port, requestText('GET', session.token, { session, accept: 'text/event-stream' })))
+      }
+    })
+  },
+  endIdle: async () => {
+    for (const stream of streams) stream.destroy()
+    streams = []
+    await onConnections(HELD_CONNECTIONS, async connection => {
+      for (let session = idle.pop(); session !== undefined; session = idle.pop()) {
+        expect(await connection.request(requestText('DELETE', session.token, { session })), 200)
+      }
+    })
+  },
+  close: () => {
+    for (const { connection } of callers) connection.close()
+    for (const stream of streams) stream.destroy()
+    callers = []
+    idle = []
+    streams = []
+  }
+} satisfies LoadCalls)

@@ -1,0 +1,121 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { root } from './build.js'
+import { canPin } from './processes.js'
+import {
+  CONNECTIONS, IDLE_WITH_STREAM, IDLE_WITHOUT_STREAM, MEASURED_MS, servers, WARM_UP_MS, type Rounds, type ServerName, type Speed, type Weight
+} from './workloads.js'
+
+export interface Results {
+  calls?: Rounds<Speed>
+  sessions?: Rounds<Speed>
+  withStreams?: Rounds<Weight>
+  withoutStreams?: Rounds<Weight>
+}
+
+const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+const tenth = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 })
+const hundredth = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
+
+function median (values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2
+}
+
+const medianOf = <T>(rounds: readonly T[], value: (round: T) => number): number => median(rounds.map(value))
+
+/** Median of the quotients with the reference of the same round; none where the reference was not measured. */
+function ratio (rounds: Rounds<Speed>, name: ServerName, value: (round: Speed) => number): string {
+  const reference = rounds.get('reference')
+  if (reference === undefined) return ''
+  return hundredth.format(median((rounds.get(name) ?? []).flatMap((round, index) => {
+    const base = reference[index]
+    return base === undefined ? [] : [value(round) / value(base)]
+  })))
+}
+
+function table (head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`
+  return line(head) + line(head.map((_cell, index) => index === 0 ? '---' : '---:')) + rows.map(line).join('')
+}
+
+const speedTable = (rounds: Rounds<Speed>, unit: string): string => table(
+  ['Server', `${unit}s/s`, 'to reference', `CPU µs per ${unit}`, 'to reference', 'server busy', 'load busy'],
+  [...rounds].map(([name, measured]) => [
+    servers[name].title,
+    whole.format(medianOf(measured, ({ perSecond }) => perSecond)),
+    ratio(rounds, name, ({ perSecond }) => perSecond),
+    whole.format(medianOf(measured, ({ cpu }) => cpu)),
+    ratio(rounds, name, ({ cpu }) => cpu),
+    `${whole.format(medianOf(measured, ({ busy }) => busy) * 100)} %`,
+    `${whole.format(medianOf(measured, ({ loadBusy }) => loadBusy) * 100)} %`
+  ]))
+
+const weightTable = (rounds: Rounds<Weight>): string => table(
+  ['Server', 'RSS, KB per session', 'of it JavaScript heap, KB'],
+  [...rounds].map(([name, measured]) => [
+    servers[name].title,
+    tenth.format(medianOf(measured, ({ rss }) => rss) / 1024),
+    tenth.format(medianOf(measured, ({ heap }) => heap) / 1024)
+  ]))
+
+/** The tables of what was measured. */
+export function tables ({ calls, sessions, withStreams, withoutStreams }: Results): string {
+  const sections = []
+  if (calls !== undefined) {
+    sections.push(`## W1: tool calls in a session\n\nThe tool \`add\` over ${CONNECTIONS} keep-alive connections, each with a session of its own and one call at a time.\n\n${speedTable(calls, 'request')}`)
+  }
+  if (sessions !== undefined) {
+    sections.push(`## W3: new sessions\n\n\`initialize\` and \`notifications/initialized\`, one after the other, over ${CONNECTIONS} keep-alive connections.\n\n${speedTable(sessions, 'session')}`)
+  }
+  if (withStreams !== undefined) {
+    sections.push(`## W4: idle sessions with an open stream\n\n${whole.format(IDLE_WITH_STREAM)} sessions, each with a \`GET\` stream that is held open. The reference holds as many bare SSE connections.\n\n${weightTable(withStreams)}`)
+  }
+  if (withoutStreams !== undefined) {
+    sections.push(`## W4: idle sessions without a stream\n\n${whole.format(IDLE_WITHOUT_STREAM)} sessions that have said nothing for a while. The reference keeps an entry in a map.\n\n${weightTable(withoutStreams)}`)
+  }
+  return sections.join('\n')
+}
+
+const git = (...parameters: string[]): string => execFileSync('git', parameters, { cwd: root, encoding: 'utf8' }).trim()
+
+const versionOf = (folder: string, name: string): string =>
+  String(JSON.parse(readFileSync(join(root, folder, 'node_modules', name, 'package.json'), 'utf8')).version)
+
+/** The text of `docs/performance.md`. */
+export function performancePage (results: Results, rounds: number): string {
+  const changed = git('status', '--porcelain', '--untracked-files=no', 'src') === '' ? '' : ' with uncommitted changes'
+  const peers = ['@modelcontextprotocol/sdk', '@modelcontextprotocol/server', '@modelcontextprotocol/node', 'express', 'fastify-mcp']
+  return `# Performance
+
+Measured by \`npm run bench\`, which writes this page. Commit ${git('rev-parse', '--short', 'HEAD')}${changed}, Node.js ${process.versions.node},
+${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${canPin ? 'the server on one core and the load on another' : 'without cores of their own for server and load'}. Fastify ${versionOf('.', 'fastify')} everywhere; peers:
+${peers.map(name => `${name} ${versionOf('bench/peers', name)}`).join(', ')}.
+
+## How to read it
+
+The figures of another machine are others; what carries over are the ratios to the **reference**. That is a Fastify route
+without any MCP: it checks the bearer token (SHA-256, then a map), parses the body, looks the session up in a map, and
+answers from constants. No server can do less work and still check its callers.
+
+Every server runs as a process of its own, as compiled JavaScript, without logging, all with the same lookup of tokens
+and the same hosted server (\`src/mcp/server.ts\`, for SDK 2.x the same in its words; its JSON Schema validator is shared by
+all sessions). The servers take turns: each of the ${rounds} rounds starts, warms up (${WARM_UP_MS / 1000} s) and measures (${MEASURED_MS / 1000} s) each of them once. The
+tables have medians of the rounds, and medians of the ratios to the reference in the same round. **CPU per request** is
+the more telling figure: user and system time of the server process, whatever the load does. A server that is not busy
+all the time was waiting for the load, and its requests per second are a lower bound.
+
+What the servers do is not the same. The SDK's transports answer with JSON here, their cheaper way; \`fastify-mcp\` has
+only SSE answers. This project also checks \`Origin\` and \`Host\`, answers CORS, bounds what is kept, can resume a stream,
+and drops the server instance of an idle session, to rebuild it at the next request (after 30 s; for W4 after 1 s). The
+peers keep theirs until the session ends, and none of them ends a session that nobody uses.
+
+Memory is RSS after garbage collection, less what it was before the sessions were opened, in units of 1,024 bytes. The
+JavaScript heap does not show what Node.js and the allocator hold for sockets.
+
+${tables(results)}`
+}

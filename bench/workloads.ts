@@ -1,0 +1,116 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Done, LoadCalls } from './load/main.js'
+import { Child } from './processes.js'
+import type { ServerCalls } from './servers/served.js'
+
+/** What is measured, the reference first. */
+export const servers = {
+  reference: { title: 'Reference: bare Fastify route, constant answers', script: 'servers/reference.js' },
+  ours: { title: '**This project**: Fastify, `bearerAuth`, `mcpTransports`', script: 'servers/ours.js' },
+  'express-sdk1': { title: 'SDK 1.x transport on Express', script: 'peers/express-sdk1.js' },
+  'fastify-sdk1': { title: 'SDK 1.x transport on Fastify (`reply.hijack()`)', script: 'peers/fastify-sdk1.js' },
+  'fastify-sdk2': { title: 'SDK 2.x Node transport on Fastify (`reply.hijack()`)', script: 'peers/fastify-sdk2.js' },
+  'fastify-mcp': { title: '`fastify-mcp`', script: 'peers/fastify-mcp.js' }
+} as const
+
+export type ServerName = keyof typeof servers
+
+export interface Bench {
+  /** Folder of the compiled scripts. */
+  compiled: string
+  names: readonly ServerName[]
+  rounds: number
+  /** Where CPU profiles of the servers go. */
+  profiles: string | undefined
+  progress (text: string): void
+}
+
+/** One round of W1 or W3. */
+export interface Speed {
+  perSecond: number
+  /** Microseconds of server CPU for each. */
+  cpu: number
+  /** Share of a core that the server was busy. */
+  busy: number
+  /** Share of a core that the load was busy. */
+  loadBusy: number
+}
+
+/** One round of W4: bytes for each session. */
+export interface Weight { rss: number, heap: number }
+
+/** What every round measured, by server. */
+export type Rounds<T> = Map<ServerName, T[]>
+
+export const CONNECTIONS = 32
+export const WARM_UP_MS = 2000
+export const MEASURED_MS = 4000
+export const IDLE_WITH_STREAM = 2000
+export const IDLE_WITHOUT_STREAM = 20_000
+const SERVER_CORE = 0
+const LOAD_CORE = 1
+const OPEN_IDLE_MS = 180_000
+// our instances go after a second
+const SETTLE_MS = 3000
+
+/** W1: calls of the tool `add`, each in a session. */
+export const measureCalls = async (bench: Bench): Promise<Rounds<Speed>> =>
+  await inTurn(bench, 'W1', async (server, load, port) => await measureSpeed(server, load, port, 'callTools'))
+
+/** W3: `initialize` and `notifications/initialized`. */
+export const measureSessions = async (bench: Bench): Promise<Rounds<Speed>> =>
+  await inTurn(bench, 'W3', async (server, load, port) => await measureSpeed(server, load, port, 'openSessions'))
+
+/** W4: what is kept for a session that does nothing. */
+export const measureIdle = async (bench: Bench, withStreams: boolean): Promise<Rounds<Weight>> =>
+  await inTurn(bench, withStreams ? 'W4 with streams' : 'W4 without streams', async (server, load, port) => {
+    const sessions = withStreams ? IDLE_WITH_STREAM : IDLE_WITHOUT_STREAM
+    await load.call('openIdle', { port, sessions: sessions / 10, withStreams }, OPEN_IDLE_MS)
+    await load.call('endIdle')
+    await delay(SETTLE_MS)
+    const before = await server.call('memory')
+    await load.call('openIdle', { port, sessions, withStreams }, OPEN_IDLE_MS)
+    await delay(SETTLE_MS)
+    const after = await server.call('memory')
+    return { rss: (after.rss - before.rss) / sessions, heap: (after.heapUsed - before.heapUsed) / sessions }
+  })
+
+async function measureSpeed (server: Child<ServerCalls>, load: Child<LoadCalls>, port: string, work: 'callTools' | 'openSessions'): Promise<Speed> {
+  await load.call('connect', { port, connections: CONNECTIONS })
+  await load.call(work, WARM_UP_MS)
+  const before = await server.call('cpu')
+  const { count, seconds, cpuMicroseconds }: Done = await load.call(work, MEASURED_MS)
+  const cpu = await server.call('cpu') - before
+  return { perSecond: count / seconds, cpu: cpu / count, busy: cpu / seconds / 1e6, loadBusy: cpuMicroseconds / seconds / 1e6 }
+}
+
+/** Measures every server once a round, each time in a new process. */
+async function inTurn<T> (
+  { compiled, names, rounds, profiles, progress }: Bench, title: string,
+  measure: (server: Child<ServerCalls>, load: Child<LoadCalls>, port: string) => Promise<T>
+): Promise<Rounds<T>> {
+  const measured: Rounds<T> = new Map(names.map(name => [name, []]))
+  const load = new Child<LoadCalls>(join(compiled, 'bench/load/main.js'), LOAD_CORE)
+  try {
+    for (let round = 1; round <= rounds; round++) {
+      for (const name of names) {
+        const profile = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${title.replaceAll(' ', '-')}.${name}.${round}.cpuprofile`]
+        const server = new Child<ServerCalls>(join(compiled, 'bench', servers[name].script), SERVER_CORE, title.startsWith('W4')
+          ? { node: ['--expose-gc', ...profile], script: ['idle'] }
+          : { node: profile })
+        try {
+          const result = await measure(server, load, await server.call('port'))
+          measured.get(name)?.push(result)
+          progress(`${title}, round ${round} of ${rounds}, ${name}: ${JSON.stringify(result, (_key, value) => typeof value === 'number' ? Number(value.toPrecision(4)) : value)}\n`)
+        } finally {
+          await load.call('close')
+          await server.end()
+        }
+      }
+    }
+  } finally {
+    await load.end()
+  }
+  return measured
+}

@@ -1,0 +1,111 @@
+import type { CallerInfo } from '../auth-info.js'
+import { InvalidTokenError } from '../errors.js'
+import type { Bus } from '../stores/bus.js'
+import type { Grant, GrantStore, TokenRecord } from '../stores/grants.js'
+import type { Client } from './clients.js'
+import type { Grants } from './grants.js'
+import type { Resources } from './resources.js'
+import { hashOf, isSecret } from './secrets.js'
+
+export interface AccessTokensOptions {
+  store: GrantStore
+  grants: Grants
+  resources: Resources
+  bus: Bus
+  now: () => number
+}
+
+interface Known {
+  caller: CallerInfo
+  /** Milliseconds since the epoch. */
+  until: number
+}
+
+// a token that is in use is looked up this often; the end of a grant is broadcast
+const KNOWN_MS = 5000
+const MAX_KNOWN = 10_000
+
+/** What access tokens are good for: verification, revocation (RFC 7009), introspection (RFC 7662). */
+export class AccessTokens {
+  readonly #options: AccessTokensOptions
+  readonly #known = new Map<string, Known>()
+  /** Counts the grants that ended, so that a lookup that began before is not remembered after. */
+  #ended = 0
+  readonly #unsubscribe: () => void
+
+  constructor (options: AccessTokensOptions) {
+    this.#options = options
+    this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => { this.#forget(grantId) })
+  }
+
+  /** Establishes who calls with a token. @throws {InvalidTokenError} */
+  async verify (token: string): Promise<CallerInfo> {
+    if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token is not one of ours.')
+    const hash = hashOf(token)
+    const now = this.#options.now()
+    const known = this.#known.get(hash)
+    if (known !== undefined && now < known.until) return known.caller
+    this.#known.delete(hash)
+
+    const ended = this.#ended
+    const found = await this.#options.store.findAccessToken(hash)
+    if (found === undefined) throw new InvalidTokenError('The access token is unknown, has expired, or was revoked.')
+    if (!this.#options.resources.includes(found.grant.resource)) throw new InvalidTokenError('The access token is for another resource.')
+    const caller = callerOf(token, found)
+    if (ended === this.#ended) this.#remember(hash, { caller, until: Math.min(now + KNOWN_MS, found.token.expiresAt * 1000) })
+    return caller
+  }
+
+  /** Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC 7009 2.2). */
+  async revoke (token: string, client: Client): Promise<void> {
+    const grant = await this.#grantOf(token)
+    if (grant?.clientId === client.clientId) await this.#options.grants.end(grant.grantId)
+  }
+
+  /** What a token is worth (RFC 7662 2.2). */
+  async introspect (token: string): Promise<Record<string, unknown>> {
+    const { store } = this.#options
+    const found = isSecret('accessToken', token)
+      ? await store.findAccessToken(hashOf(token))
+      : isSecret('refreshToken', token) ? await store.findRefreshToken(hashOf(token)) : undefined
+    if (found === undefined || ('rotated' in found && found.rotated === true)) return { active: false }
+    const { token: { scopes, expiresAt }, grant } = found
+    return {
+      active: true,
+      client_id: grant.clientId,
+      scope: scopes.join(' '),
+      exp: expiresAt,
+      sub: grant.subject,
+      aud: grant.resource,
+      ...isSecret('accessToken', token) && { token_type: 'Bearer' }
+    }
+  }
+
+  /** Lets go of its subscription. */
+  close (): void {
+    this.#unsubscribe()
+  }
+
+  async #grantOf (token: string): Promise<Grant | undefined> {
+    const { store } = this.#options
+    if (isSecret('accessToken', token)) return (await store.findAccessToken(hashOf(token)))?.grant
+    if (isSecret('refreshToken', token)) return (await store.findRefreshToken(hashOf(token)))?.grant
+    return undefined
+  }
+
+  #remember (hash: string, known: Known): void {
+    this.#known.set(hash, known)
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest)
+  }
+
+  #forget (grantId: string): void {
+    this.#ended++
+    for (const [hash, { caller }] of this.#known) if (caller.extra.grantId === grantId) this.#known.delete(hash)
+  }
+}
+
+function callerOf (token: string, { token: { scopes, expiresAt }, grant }: { token: TokenRecord, grant: Grant }): CallerInfo {
+  const { clientId, issuer, subject, claims, grantId, resource } = grant
+  return { token, clientId, scopes, expiresAt, resource: new URL(resource), extra: { issuer, subject, grantId, claims } }
+}

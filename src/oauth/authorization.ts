@@ -1,0 +1,243 @@
+import { AccessDeniedError, InvalidRequestError, OAuthError, UnsupportedResponseTypeError } from '../errors.js'
+import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../stores/authorizations.js'
+import type { Grant, GrantStore } from '../stores/grants.js'
+import type { BrowserState, BrowserStates } from './browser-state.js'
+import { resolveRedirectUri, type Client, type Clients } from './clients.js'
+import type { Grants } from './grants.js'
+import type { Keyring } from './keyring.js'
+import type { AuthorizeGrant, BrokerLifetimes, BrokerLog } from './options.js'
+import { checkCodeChallenge } from './pkce.js'
+import { redirectKindOf, withParameters, type RedirectKind } from './redirect-uris.js'
+import type { Resources } from './resources.js'
+import { requestedScopes } from './scopes.js'
+import { hashOf, newId, newSecret } from './secrets.js'
+import type { UpstreamClients } from './upstream-clients.js'
+import type { Identity, Upstream, UpstreamTokens } from './upstream.js'
+
+/** Parameters of an authorization request (RFC 6749 4.1.1, 7636 4.3, 8707 2), each at most once. */
+export type AuthorizationParameters = Readonly<Record<string, string | undefined>>
+
+/** What the person is asked. */
+export interface ConsentRequest {
+  /** Names this attempt in the answer. */
+  transactionId: string
+  client: Client
+  redirectUri: string
+  redirectKind: RedirectKind
+  scopes: readonly string[]
+  resource: string
+  /** Where the person will log in. */
+  loginHost: string
+}
+
+/** What follows in the browser. */
+export type NextStep =
+  | { kind: 'redirect', url: string }
+  | { kind: 'consent', request: ConsentRequest }
+  /** An error for a client that nobody vouches for: the person decides whether to go there. */
+  | { kind: 'refusal', error: OAuthError, url: string }
+
+export interface AuthorizationOptions {
+  issuer: string
+  clients: Clients
+  transactions: AuthorizationTransactionStore
+  grantStore: GrantStore
+  grants: Grants
+  upstream: Upstream
+  upstreamClients: UpstreamClients
+  browserStates: BrowserStates
+  resources: Resources
+  keyring: Keyring
+  scopes: readonly [string, ...string[]]
+  consentInDynamicMode: boolean
+  authorizeGrant: AuthorizeGrant
+  lifetimes: BrokerLifetimes
+  log: BrokerLog
+  now: () => number
+}
+
+/**
+ * Authorization requests, from the client's `/authorize` to the redirect back to it (RFC 6749 4.1).
+ * What is thrown is for a page: the client, or its redirect URI, is not to be trusted.
+ */
+export class Authorization {
+  readonly #options: AuthorizationOptions
+
+  constructor (options: AuthorizationOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Takes a client's authorization request.
+   * @throws {OAuthError} before the client and its redirect URI are verified
+   */
+  async begin (parameters: AuthorizationParameters, browser: BrowserState): Promise<NextStep> {
+    if (parameters.client_id === undefined) throw new InvalidRequestError('The client_id is missing.')
+    const client = await this.#options.clients.find(parameters.client_id)
+    const redirectUri = resolveRedirectUri(client, parameters.redirect_uri)
+    try {
+      const transaction = this.#check(parameters, client, redirectUri, browser)
+      if (this.#needsConsent(transaction, client, browser)) return await this.#askConsent(transaction, client)
+      return { kind: 'redirect', url: await this.#sendUpstream(transaction, client) }
+    } catch (error) {
+      const failure = this.#failure(error, { redirectUri, ...parameters.state !== undefined && { state: parameters.state } })
+      // a link that anybody can make must not send people to a site that anybody can register (RFC 9700 4.11.2)
+      const vouched = client.kind === 'preregistered' || redirectKindOf(redirectUri) !== 'web'
+      return vouched ? { kind: 'redirect', url: failure.url } : { kind: 'refusal', ...failure }
+    }
+  }
+
+  /**
+   * Takes the person's answer on the consent page.
+   * @returns where to go now, and the state that the browser is to keep
+   * @throws {OAuthError} where the attempt is unknown, over, or another browser's
+   */
+  async decide (transactionId: string, allow: boolean, remember: boolean, browser: BrowserState): Promise<{ url: string, browser: BrowserState }> {
+    const { browserStates, clients, lifetimes } = this.#options
+    const transaction = await this.#take(transactionId, browser, false)
+    if (!allow) return { url: this.#failure(new AccessDeniedError('The person denied access.'), transaction).url, browser }
+    try {
+      const client = await clients.find(transaction.clientId)
+      const url = await this.#sendUpstream(transaction, client)
+      return { url, browser: remember && isMemorable(client, transaction) ? browserStates.remember(browser, transaction, lifetimes.consentSeconds) : browser }
+    } catch (error) {
+      return { url: this.#failure(error, transaction).url, browser }
+    }
+  }
+
+  /**
+   * Takes the upstream's answer at our callback.
+   * @param query as it came
+   * @throws {OAuthError} where the attempt is unknown, over, or another browser's
+   */
+  async complete (query: string, browser: BrowserState): Promise<{ url: string }> {
+    const state = new URLSearchParams(query).get('state')
+    if (state === null) throw new InvalidRequestError('The login server sent no state.')
+    const transaction = await this.#take(state, browser, true)
+    try {
+      const { client, tokens, identity } = await this.#redeem(transaction, state, query)
+      const scopes = await this.#authorize(transaction, client, identity)
+      const code = await this.#issueCode(transaction, scopes, identity, tokens)
+      return { url: this.#answer(transaction, { code }) }
+    } catch (error) {
+      return { url: this.#failure(error, transaction).url }
+    }
+  }
+
+  #check (parameters: AuthorizationParameters, client: Client, redirectUri: string, browser: BrowserState): AuthorizationTransaction {
+    const { resources, scopes } = this.#options
+    if (parameters.response_type === undefined) throw new InvalidRequestError('The response_type is missing.')
+    if (parameters.response_type !== 'code') throw new UnsupportedResponseTypeError('The response_type must be code.')
+    if (![undefined, 'query'].includes(parameters.response_mode)) throw new InvalidRequestError('The response_mode must be query.')
+    if (parameters.request !== undefined || parameters.request_uri !== undefined) throw new InvalidRequestError('Request objects are not supported.')
+    return {
+      browserHash: hashOf(browser.id),
+      clientId: client.clientId,
+      redirectUri,
+      ...parameters.state !== undefined && { state: parameters.state },
+      codeChallenge: checkCodeChallenge(parameters.code_challenge, parameters.code_challenge_method),
+      resource: resources.resolve(parameters.resource),
+      scopes: requestedScopes(parameters.scope, scopes)
+    }
+  }
+
+  #needsConsent (transaction: AuthorizationTransaction, client: Client, browser: BrowserState): boolean {
+    const { upstreamClients, consentInDynamicMode, browserStates } = this.#options
+    if (isMemorable(client, transaction) && browserStates.remembers(browser, transaction)) return false
+    return consentInDynamicMode || !upstreamClients.dynamic || client.kind === 'document'
+  }
+
+  async #askConsent (transaction: AuthorizationTransaction, client: Client): Promise<NextStep> {
+    const { transactions, lifetimes, upstream } = this.#options
+    const transactionId = newId()
+    await transactions.put(transactionId, transaction, lifetimes.authorizationSeconds)
+    const { redirectUri, scopes, resource } = transaction
+    return { kind: 'consent', request: { transactionId, client, redirectUri, redirectKind: redirectKindOf(redirectUri), scopes, resource, loginHost: upstream.host } }
+  }
+
+  async #sendUpstream (transaction: AuthorizationTransaction, client: Client): Promise<string> {
+    const { transactions, upstream, upstreamClients, keyring, lifetimes } = this.#options
+    const { url, state, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client), newId())
+    const sealedCodeVerifier = keyring.seal(purposeOf(state), codeVerifier)
+    await transactions.put(state, { ...transaction, upstream: { sealedCodeVerifier, ...nonce !== undefined && { nonce } } }, lifetimes.authorizationSeconds)
+    return url
+  }
+
+  async #take (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
+    const { transactions } = this.#options
+    const transaction = await transactions.get(id)
+    if (transaction === undefined || (transaction.upstream !== undefined) !== sentUpstream) throw new InvalidRequestError(OVER)
+    if (transaction.browserHash !== hashOf(browser.id)) {
+      throw new AccessDeniedError('This login was begun in another browser, or this browser blocks cookies. Start again in your app.', { detail: 'the browser cookie is not that of the attempt' })
+    }
+    const taken = await transactions.take(id)
+    if (taken === undefined) throw new InvalidRequestError(OVER)
+    return taken
+  }
+
+  async #redeem (transaction: AuthorizationTransaction, state: string, query: string): Promise<{ client: Client, tokens: UpstreamTokens, identity: Identity }> {
+    const { clients, keyring, upstream, upstreamClients } = this.#options
+    const client = await clients.find(transaction.clientId)
+    const codeVerifier = keyring.open(purposeOf(state), transaction.upstream?.sealedCodeVerifier ?? '')
+    if (typeof codeVerifier !== 'string') throw new InvalidRequestError(OVER)
+    const nonce = transaction.upstream?.nonce
+    const redeemed = await upstream.redeem(await upstreamClients.for(client), query, { state, codeVerifier, ...nonce !== undefined && { nonce } })
+    return { client, ...redeemed }
+  }
+
+  async #authorize ({ scopes: requested }: AuthorizationTransaction, client: Client, { claims }: Identity): Promise<readonly string[]> {
+    const { client_name: clientName } = client.metadata
+    const decision = await this.#options.authorizeGrant({
+      claims, client: { clientId: client.clientId, ...clientName !== undefined && { clientName } }, requestedScopes: requested
+    })
+    if (!decision.allow) throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', { detail: 'refused by authorizeGrant' })
+    return decision.scopes ?? requested
+  }
+
+  async #issueCode (transaction: AuthorizationTransaction, scopes: readonly string[], identity: Identity, tokens: UpstreamTokens): Promise<string> {
+    const { grantStore, grants, lifetimes, now } = this.#options
+    const { clientId, resource, redirectUri, codeChallenge } = transaction
+    const [code, grantId] = [newSecret('authorizationCode'), newSecret('grant')]
+    const issuedAt = Math.floor(now() / 1000)
+    const grant: Grant = {
+      grantId,
+      clientId,
+      issuer: identity.issuer,
+      // where nobody tells who it is, each login is somebody else
+      subject: identity.subject ?? `grant:${grantId}`,
+      claims: identity.claims,
+      scopes: [...scopes],
+      resource,
+      expiresAt: issuedAt + lifetimes.grantSeconds,
+      sealedUpstreamTokens: grants.seal(grantId, tokens),
+      upstreamVersion: 0
+    }
+    await grantStore.putCode(hashOf(code), { grant, redirectUri, codeChallenge, expiresAt: issuedAt + lifetimes.authorizationCodeSeconds, used: false })
+    return code
+  }
+
+  #failure (error: unknown, to: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>): { error: OAuthError, url: string } {
+    if (!(error instanceof OAuthError)) throw error
+    const { code, message, detail } = error
+    this.#options.log.info({ code, detail }, `authorization failed: ${message}`)
+    // RFC 6749 4.1.2.1 has no invalid_grant and no invalid_client here
+    const wireCode = ['invalid_grant', 'invalid_client'].includes(code) ? 'server_error' : code
+    return { error, url: this.#answer(to, { error: wireCode, error_description: message }) }
+  }
+
+  /** The redirect back to the client, with its `state` and our `iss` (RFC 9207). */
+  #answer ({ redirectUri, state }: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>, parameters: Record<string, string>): string {
+    return withParameters(redirectUri, { ...parameters, state, iss: this.#options.issuer })
+  }
+}
+
+const OVER = 'This login is over, or took too long. Start again in your app.'
+
+// what any program on the machine, or any client, can pretend to be is asked for each time
+function isMemorable (client: Client, { redirectUri }: AuthorizationTransaction): boolean {
+  return client.kind !== 'document' && redirectKindOf(redirectUri) === 'web'
+}
+
+function purposeOf (state: string): string {
+  return `upstream code verifier of ${state}`
+}

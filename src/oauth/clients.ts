@@ -1,0 +1,193 @@
+import { InvalidClientError, InvalidRequestError, ServiceError, UnauthorizedClientError } from '../errors.js'
+import type { ClientRecord, ClientStore } from '../stores/registrations.js'
+import { checkClientMetadata, type ClientMetadata } from './client-metadata.js'
+import { fetchMetadataDocument, isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from './metadata-document-fetch.js'
+import type { PreregisteredClient } from './options.js'
+import { matchesRedirectUri } from './redirect-uris.js'
+import { equalSecrets, hashOf, isSecret, newSecret } from './secrets.js'
+
+/** A client, however it came to us. */
+export interface Client {
+  clientId: string
+  /** `document`: its client id is the URL of its metadata, and the URL's host vouches for it. */
+  kind: 'registered' | 'preregistered' | 'document'
+  metadata: ClientMetadata
+  /** SHA-256 of its secret; absent for public clients. */
+  secretHash?: string
+}
+
+/** Credentials of a token request (RFC 6749 2.3). */
+export interface ClientCredentials {
+  clientId: string
+  clientSecret: string | undefined
+  method: 'client_secret_basic' | 'client_secret_post' | 'none'
+}
+
+export interface ClientsOptions {
+  store: ClientStore
+  redirectSchemes: readonly string[]
+  preregistered: readonly PreregisteredClient[]
+  unusedClientSeconds: number
+  documents: FetchMetadataDocumentOptions
+  now: () => number
+}
+
+const MAX_DOCUMENTS = 1000
+// a document that was just refused is not fetched again at once
+const REFUSED_SECONDS = 30
+
+type Document = { expiresAt: number } & ({ client: Client } | { error: ServiceError })
+
+/** The clients of this authorization server: pre-registered, registered (RFC 7591), and by client ID metadata document. */
+export class Clients {
+  readonly #options: ClientsOptions
+  readonly #preregistered: ReadonlyMap<string, Client>
+  /** Fetched documents, oldest first. */
+  readonly #documents = new Map<string, Document>()
+  readonly #fetching = new Map<string, Promise<Client>>()
+
+  constructor (options: ClientsOptions) {
+    this.#options = options
+    this.#preregistered = new Map(options.preregistered.map(client => [client.clientId, this.#preregister(client)]))
+  }
+
+  /**
+   * Registers a client.
+   * @returns the client information response (RFC 7591 3.2.1)
+   * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
+   */
+  async register (input: unknown): Promise<Record<string, unknown>> {
+    const { store, redirectSchemes, unusedClientSeconds, now } = this.#options
+    const metadata = checkClientMetadata(input, redirectSchemes)
+    const issuedAt = Math.floor(now() / 1000)
+    const clientId = newSecret('client')
+    const clientSecret = metadata.token_endpoint_auth_method === 'none' ? undefined : newSecret('clientSecret')
+    await store.add({
+      clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) }
+    })
+    return {
+      client_id: clientId,
+      client_id_issued_at: issuedAt,
+      ...clientSecret !== undefined && { client_secret: clientSecret, client_secret_expires_at: 0 },
+      ...metadata
+    }
+  }
+
+  /**
+   * Finds a client.
+   * @throws {InvalidClientError} where it is unknown, or its metadata document cannot be used
+   */
+  async find (clientId: string): Promise<Client> {
+    const preregistered = this.#preregistered.get(clientId)
+    if (preregistered !== undefined) return preregistered
+    if (isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)) return await this.#document(clientId)
+    const record = isSecret('client', clientId) ? await this.#options.store.find(clientId) : undefined
+    if (record === undefined) throw new InvalidClientError('The client is unknown. Register it again.')
+    return this.#registered(record)
+  }
+
+  /**
+   * Finds the client of a token request and checks its secret.
+   * @throws {InvalidClientError}
+   */
+  async authenticate ({ clientId, clientSecret, method }: ClientCredentials): Promise<Client> {
+    const client = await this.find(clientId)
+    if (client.secretHash === undefined) {
+      // a public client has nothing to prove; what it sends as a secret proves nothing
+      if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) throw new InvalidClientError('This client has no secret.')
+      return client
+    }
+    if (clientSecret === undefined || !equalSecrets(hashOf(clientSecret), client.secretHash)) throw new InvalidClientError('The client secret is missing or wrong.')
+    return client
+  }
+
+  /** Lets a client's registration stay: it led to a grant. */
+  async keep (client: Client): Promise<void> {
+    if (client.kind === 'registered') await this.#options.store.keep(client.clientId)
+  }
+
+  /** Forgets registrations that led to nothing. */
+  async reap (): Promise<void> {
+    await this.#options.store.takeExpired(1000)
+  }
+
+  #registered (record: ClientRecord): Client {
+    return {
+      clientId: record.clientId,
+      kind: 'registered',
+      // checked again: what is allowed may have changed since
+      metadata: checkClientMetadata(record.metadata, this.#options.redirectSchemes),
+      ...record.secretHash !== undefined && { secretHash: record.secretHash }
+    }
+  }
+
+  #preregister ({ clientId, clientSecret, clientName, redirectUris }: PreregisteredClient): Client {
+    const metadata = checkClientMetadata({
+      redirect_uris: [...redirectUris], client_name: clientName, token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
+    }, this.#options.redirectSchemes)
+    return { clientId, kind: 'preregistered', metadata, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+  }
+
+  async #document (clientId: string): Promise<Client> {
+    const now = this.#options.now() / 1000
+    const known = this.#documents.get(clientId)
+    if (known !== undefined && now < known.expiresAt) {
+      if ('error' in known) throw known.error
+      return known.client
+    }
+    let fetching = this.#fetching.get(clientId)
+    if (fetching === undefined) {
+      fetching = this.#fetchDocument(clientId).finally(() => { this.#fetching.delete(clientId) })
+      this.#fetching.set(clientId, fetching)
+    }
+    return await fetching
+  }
+
+  async #fetchDocument (clientId: string): Promise<Client> {
+    const now = () => this.#options.now() / 1000
+    try {
+      const { document, maxAgeSeconds } = await fetchMetadataDocument(clientId, this.#options.documents)
+      const client = this.#clientOf(clientId, document)
+      this.#remember(clientId, { client, expiresAt: now() + maxAgeSeconds })
+      return client
+    } catch (error) {
+      if (error instanceof ServiceError) this.#remember(clientId, { error, expiresAt: now() + REFUSED_SECONDS })
+      throw error
+    }
+  }
+
+  #clientOf (clientId: string, document: Record<string, unknown>): Client {
+    if (document.client_secret !== undefined) throw new InvalidClientError('A client ID metadata document must not hold a client_secret.')
+    const method = document.token_endpoint_auth_method ?? 'none'
+    // private_key_jwt proves more than we ask for; a client that can do without may come as a public one
+    if (method !== 'none') throw new InvalidClientError('Clients with a metadata document are public here: token_endpoint_auth_method must be none.')
+    return { clientId, kind: 'document', metadata: checkClientMetadata({ ...document, token_endpoint_auth_method: 'none' }, this.#options.redirectSchemes) }
+  }
+
+  #remember (clientId: string, document: Document): void {
+    this.#documents.delete(clientId)
+    this.#documents.set(clientId, document)
+    const [oldest] = this.#documents.keys()
+    if (this.#documents.size > MAX_DOCUMENTS && oldest !== undefined) this.#documents.delete(oldest)
+  }
+}
+
+/**
+ * The redirect URI of an authorization request.
+ * @throws {InvalidRequestError} where it is missing or not one of the client's: never redirect then
+ */
+export function resolveRedirectUri (client: Client, requested: string | undefined): string {
+  const { redirect_uris: registered } = client.metadata
+  if (requested === undefined) {
+    const [only] = registered
+    if (registered.length === 1 && only !== undefined) return only
+    throw new InvalidRequestError('The redirect_uri is missing.')
+  }
+  if (!registered.some(uri => matchesRedirectUri(requested, uri))) throw new InvalidRequestError('The redirect_uri is not one that the client registered.')
+  return requested
+}
+
+/** @throws {UnauthorizedClientError} where the client did not register for the grant type */
+export function checkGrantType (client: Client, grantType: string): void {
+  if (!client.metadata.grant_types.includes(grantType)) throw new UnauthorizedClientError(`This client did not register for ${grantType}.`)
+}

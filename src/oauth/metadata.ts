@@ -1,0 +1,53 @@
+import { GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS } from './client-metadata.js'
+
+export interface MetadataOptions {
+  issuer: string
+  scopes: readonly string[]
+  /** Whether clients may be client ID metadata documents. */
+  documents: boolean
+}
+
+/** Protected resource metadata (RFC 9728 2) of one resource. */
+export function protectedResourceMetadata (resource: string, { issuer, scopes }: Pick<MetadataOptions, 'issuer' | 'scopes'>): Record<string, unknown> {
+  return {
+    resource,
+    authorization_servers: [issuer],
+    scopes_supported: scopes,
+    bearer_methods_supported: ['header'],
+    resource_name: 'MCP server'
+  }
+}
+
+/** Authorization server metadata (RFC 8414 2). */
+export function authorizationServerMetadata ({ issuer, scopes, documents }: MetadataOptions): Record<string, unknown> {
+  const methods = [...TOKEN_ENDPOINT_AUTH_METHODS]
+  return {
+    issuer,
+    authorization_endpoint: `${issuer}/authorize`,
+    token_endpoint: `${issuer}/token`,
+    registration_endpoint: `${issuer}/register`,
+    revocation_endpoint: `${issuer}/revoke`,
+    introspection_endpoint: `${issuer}/introspect`,
+    // clients that ask for offline_access look for it here
+    scopes_supported: [...scopes, 'offline_access'],
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    grant_types_supported: [...GRANT_TYPES],
+    token_endpoint_auth_methods_supported: methods,
+    revocation_endpoint_auth_methods_supported: methods,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    code_challenge_methods_supported: ['S256'],
+    authorization_response_iss_parameter_supported: true,
+    client_id_metadata_document_supported: documents
+  }
+}
+
+/** The same with what parsers of OpenID Connect Discovery insist on. We issue no ID tokens. */
+export function openidConfiguration (options: MetadataOptions): Record<string, unknown> {
+  return {
+    ...authorizationServerMetadata(options),
+    jwks_uri: `${options.issuer}/.well-known/jwks.json`,
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['RS256']
+  }
+}

@@ -1,0 +1,108 @@
+import type { BrokerStores } from '../stores/stores.js'
+import type { Keyring } from './keyring.js'
+
+/** Where to log: pino, or what Fastify takes for it. */
+export interface BrokerLog {
+  error (details: object, message: string): void
+  warn (details: object, message: string): void
+  info (details: object, message: string): void
+}
+
+/** The upstream authorization server. URLs are https, or http on loopback. */
+export interface UpstreamOptions {
+  /** Discovered by OpenID Connect discovery or RFC 8414. */
+  issuerUrl?: URL
+  /** Without `issuerUrl`, these two say where the upstream is; with it, they go before what is discovered. */
+  authorizationUrl?: URL
+  tokenUrl?: URL
+  registrationUrl?: URL
+  revocationUrl?: URL
+  /** Tells who the person is, where the upstream gives no ID token and has no OpenID userinfo endpoint. */
+  userinfoUrl?: URL
+  /** Member of the claims that names the person. Default: `sub`. */
+  subjectClaim?: string
+  /** Our registered client there: static mode. Absent: each client of ours is registered there (RFC 7591), dynamic mode. */
+  clientId?: string
+  clientSecret?: string
+  /** Scopes to ask for, less those that its metadata lacks. */
+  scopes: readonly string[]
+  /** Further parameters of the authorization request. */
+  extraAuthorizeParams?: Readonly<Record<string, string>>
+}
+
+/** A client that needs no registration. */
+export interface PreregisteredClient {
+  clientId: string
+  /** Absent: a public client. */
+  clientSecret?: string
+  clientName?: string
+  redirectUris: readonly string[]
+}
+
+/** What a person who logged in may do here; asked once for every login. */
+export type AuthorizeGrant = (attempt: {
+  /** Identity claims that the upstream told us. */
+  claims: Readonly<Record<string, unknown>>
+  client: { clientId: string, clientName?: string }
+  requestedScopes: readonly string[]
+}) => AuthorizeGrantDecision | Promise<AuthorizeGrantDecision>
+
+/** `scopes`: those granted, of those requested. A `reason` is told to the client, and to the person by it. */
+export type AuthorizeGrantDecision = { allow: true, scopes?: readonly string[] } | { allow: false, reason?: string }
+
+/** Lifetimes, in seconds. */
+export interface BrokerLifetimes {
+  accessTokenSeconds: number
+  /** Of a refresh token that is not used. */
+  refreshTokenSeconds: number
+  /** Of a login, however often it is refreshed. */
+  grantSeconds: number
+  authorizationCodeSeconds: number
+  /** From `/authorize` to `/oauth/callback`. */
+  authorizationSeconds: number
+  /** Of a registration that leads to no login. */
+  unusedClientSeconds: number
+  /** How long a rotated refresh token gives the same answer again (clients refresh in parallel). */
+  refreshRepeatSeconds: number
+  /** Of a consent that the person asked us to remember. */
+  consentSeconds: number
+}
+
+export const defaultLifetimes: BrokerLifetimes = {
+  accessTokenSeconds: 3600,
+  refreshTokenSeconds: 30 * 86_400,
+  grantSeconds: 180 * 86_400,
+  authorizationCodeSeconds: 60,
+  authorizationSeconds: 600,
+  unusedClientSeconds: 86_400,
+  refreshRepeatSeconds: 60,
+  consentSeconds: 30 * 86_400
+}
+
+export interface BrokerOptions {
+  /** Our issuer: the origin that clients see, without a trailing slash. */
+  publicUrl: string
+  /** Paths of the MCP endpoints; the first is the resource of clients that name none. */
+  resourcePaths: readonly [string, ...string[]]
+  upstream: UpstreamOptions
+  stores: BrokerStores
+  keyring: Keyring
+  log: BrokerLog
+  /** Our scopes; the first is granted to a client that names none. */
+  scopes: readonly [string, ...string[]]
+  /** What scopes mean, for the consent page. */
+  scopeDescriptions?: Readonly<Record<string, string>>
+  /** Whether people are asked for consent where each client has a registration of its own upstream. Default: true. */
+  consentInDynamicMode?: boolean
+  /** Private-use URI schemes (RFC 8252 7.1) that redirect URIs may have. */
+  redirectSchemes?: readonly string[]
+  /** Clients known beforehand. */
+  clients?: readonly PreregisteredClient[]
+  /** Whether client ID metadata documents may be on loopback: outside production only. */
+  allowLoopbackClients?: boolean
+  authorizeGrant?: AuthorizeGrant
+  lifetimes?: Partial<BrokerLifetimes>
+}
+
+/** Redirect URI schemes of applications that are known to use them. */
+export const defaultRedirectSchemes = ['cursor', 'vscode', 'vscode-insiders', 'windsurf', 'claude', 'com.raycast', 'warp', 'zed'] as const

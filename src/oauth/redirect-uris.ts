@@ -1,0 +1,59 @@
+import { InvalidRedirectUriError } from '../errors.js'
+
+const MAX_LENGTH = 2048
+const NEVER = new Set(['javascript', 'data', 'vbscript', 'file', 'blob', 'about', 'view-source', 'ws', 'wss', 'ftp', 'mailto', 'tel'])
+
+/** Where a redirect URI leads: to a website, to an application on this machine by port, or by its own scheme. */
+export type RedirectKind = 'web' | 'loopback' | 'private-use'
+
+/** Whether a host name is this machine (RFC 8252 7.3; `localhost` too, as every MCP client uses it). */
+export function isLoopbackHost (hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
+}
+
+/**
+ * Checks a redirect URI at registration.
+ * @param schemes private-use schemes allowed
+ * @throws {InvalidRedirectUriError}
+ */
+export function checkRedirectUri (uri: string, schemes: readonly string[]): RedirectKind {
+  const refuse = (why: string) => new InvalidRedirectUriError(`The redirect URI ${JSON.stringify(uri.slice(0, 200))} ${why}.`)
+  // what the URL parser would mend silently is refused: browsers, servers and people must read the same thing
+  if (uri.length > MAX_LENGTH || !/^[\x21-\x7E]+$/.test(uri) || /[\\"<>^`{|}]/.test(uri) || !URL.canParse(uri)) throw refuse('is no valid URI')
+  const url = new URL(uri)
+  if (uri.includes('#')) throw refuse('has a fragment')
+  if (url.username !== '' || url.password !== '' || /^[a-z0-9+.-]+:\/\/[^/?]*@/i.test(uri)) throw refuse('has user information')
+  if (/%2e|\/\.\.?(\/|$|\?)/i.test(uri.split('?')[0] ?? '')) throw refuse('has dot segments')
+  const scheme = url.protocol.slice(0, -1)
+  if (scheme === 'https') return isLoopbackHost(url.hostname) ? 'loopback' : 'web'
+  if (scheme === 'http') {
+    if (!isLoopbackHost(url.hostname)) throw refuse('is http, which is for loopback only')
+    return 'loopback'
+  }
+  if (NEVER.has(scheme) || !schemes.includes(scheme)) throw refuse(`has the scheme ${scheme}:, which is not allowed here`)
+  return 'private-use'
+}
+
+/** Where a redirect URI that has been checked leads. */
+export function redirectKindOf (uri: string): RedirectKind {
+  const { protocol, hostname } = new URL(uri)
+  if (protocol !== 'https:' && protocol !== 'http:') return 'private-use'
+  return isLoopbackHost(hostname) ? 'loopback' : 'web'
+}
+
+/** Whether a requested redirect URI is a registered one: exactly, but for the port of a loopback one (RFC 8252 7.3). */
+export function matchesRedirectUri (requested: string, registered: string): boolean {
+  if (requested === registered) return true
+  const port = /^(http:\/\/(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]))(?::(\d{1,5}))?((?:[/?].*)?)$/
+  const [, origin, requestedPort, rest] = port.exec(requested) ?? []
+  const [, registeredOrigin, , registeredRest] = port.exec(registered) ?? []
+  return origin !== undefined && origin === registeredOrigin && (rest || '/') === (registeredRest || '/') && Number(requestedPort ?? 80) <= 65_535
+}
+
+/** A redirect URI with further query parameters; what it has already stays as it is. */
+export function withParameters (redirectUri: string, parameters: Record<string, string | undefined>): string {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, value)
+  const separator = redirectUri.includes('?') ? (/[?&]$/.test(redirectUri) ? '' : '&') : '?'
+  return `${redirectUri}${separator}${query}`
+}

@@ -1,0 +1,32 @@
+import { InvalidScopeError } from '../errors.js'
+
+// asked for out of habit, or copied from OpenID metadata; they mean nothing here and harm nobody
+const IGNORED = new Set(['openid', 'profile', 'email', 'offline_access'])
+
+/** The scopes of a `scope` parameter (RFC 6749 3.3). */
+export function splitScopes (scope: string | undefined): string[] {
+  return [...new Set((scope ?? '').split(' ').filter(name => name !== ''))]
+}
+
+/**
+ * The scopes that a client asks for, of those there are. What is unknown is left out while something known remains.
+ * @throws {InvalidScopeError} where nothing known is asked for
+ */
+export function requestedScopes (scope: string | undefined, supported: readonly [string, ...string[]]): string[] {
+  const asked = splitScopes(scope)
+  const known = asked.filter(name => supported.includes(name))
+  if (known.length > 0) return known
+  if (asked.every(name => IGNORED.has(name))) return [supported[0]]
+  throw new InvalidScopeError(`None of the requested scopes exists here. Scopes: ${supported.join(' ')}.`)
+}
+
+/**
+ * The scopes of a refreshed access token: all that were granted, or fewer (RFC 6749 6).
+ * @throws {InvalidScopeError} where more is asked for
+ */
+export function narrowedScopes (scope: string | undefined, granted: readonly string[]): string[] {
+  const asked = splitScopes(scope).filter(name => granted.includes(name) || !IGNORED.has(name))
+  if (asked.length === 0) return [...granted]
+  if (!asked.every(name => granted.includes(name))) throw new InvalidScopeError('A refresh cannot ask for more than was granted.')
+  return asked
+}

@@ -1,0 +1,36 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+
+/** What our secrets begin with, so that logs and secret scanners can tell them. */
+export const PREFIXES = {
+  client: 'mcpc_',
+  clientSecret: 'mcps_',
+  authorizationCode: 'mcpac_',
+  accessToken: 'mcpat_',
+  refreshToken: 'mcprt_',
+  grant: 'mcpg_'
+} as const
+
+/** A new random value of 256 bits with a prefix that tells what it is. */
+export function newSecret (kind: keyof typeof PREFIXES): string {
+  return PREFIXES[kind] + newId()
+}
+
+/** 256 random bits, as text safe in URLs, cookies and HTML. */
+export function newId (): string {
+  return randomBytes(32).toString('base64url')
+}
+
+/** Whether a value may be a secret of this kind; anything else is not worth a lookup. */
+export function isSecret (kind: keyof typeof PREFIXES, value: string): boolean {
+  return value.length === PREFIXES[kind].length + 43 && value.startsWith(PREFIXES[kind])
+}
+
+/** SHA-256, base64url: what is stored in the place of a secret. Enough for values of full entropy. */
+export function hashOf (secret: string): string {
+  return createHash('sha256').update(secret).digest('base64url')
+}
+
+/** Compares without telling by time where two texts differ. */
+export function equalSecrets (a: string, b: string): boolean {
+  return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest())
+}

@@ -1,0 +1,145 @@
+import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnsupportedGrantTypeError } from '../errors.js'
+import type { Grant, GrantStore, IssuedTokens } from '../stores/grants.js'
+import { checkGrantType, type Client, type Clients } from './clients.js'
+import type { Grants } from './grants.js'
+import type { Keyring } from './keyring.js'
+import type { BrokerLifetimes } from './options.js'
+import { checkCodeVerifier } from './pkce.js'
+import type { Resources } from './resources.js'
+import { narrowedScopes } from './scopes.js'
+import { hashOf, isSecret, newSecret } from './secrets.js'
+import type { UpstreamClients } from './upstream-clients.js'
+
+/** A successful answer of the token endpoint (RFC 6749 5.1). */
+export interface TokenResponse {
+  access_token: string
+  token_type: 'Bearer'
+  expires_in: number
+  refresh_token: string
+  scope: string
+}
+
+export interface TokensOptions {
+  clients: Clients
+  upstreamClients: UpstreamClients
+  store: GrantStore
+  grants: Grants
+  resources: Resources
+  keyring: Keyring
+  lifetimes: BrokerLifetimes
+  now: () => number
+}
+
+type Parameters = Readonly<Record<string, string | undefined>>
+
+/** Issues tokens: for authorization codes, and for refresh tokens. */
+export class Tokens {
+  readonly #options: TokensOptions
+
+  constructor (options: TokensOptions) {
+    this.#options = options
+  }
+
+  /** Answers a token request of an authenticated client. @throws {OAuthError} */
+  async request (parameters: Parameters, client: Client): Promise<TokenResponse> {
+    const { grant_type: grantType } = parameters
+    if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
+    if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
+    if (grantType === 'authorization_code') return await this.#redeem(parameters, client)
+    checkGrantType(client, grantType)
+    return await this.#refresh(parameters, client)
+  }
+
+  async #redeem (parameters: Parameters, client: Client): Promise<TokenResponse> {
+    const { store, grants, clients, upstreamClients } = this.#options
+    const { code } = parameters
+    if (code === undefined) throw new InvalidRequestError('The code is missing.')
+    const hash = hashOf(code)
+    const found = isSecret('authorizationCode', code) ? await store.findCode(hash) : undefined
+    if (found === undefined || found.grant.clientId !== client.clientId) throw new InvalidGrantError('The authorization code is unknown or has expired.')
+    const { grant, redirectUri, codeChallenge, used } = found
+    if (used) return await this.#replayed(grant)
+    // OAuth 2.1 does not send it any more; who does must send the same
+    if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) throw new InvalidGrantError('The redirect_uri is not that of the authorization request.')
+    checkCodeVerifier(parameters.code_verifier, codeChallenge)
+    this.#checkResource(parameters.resource, grant)
+
+    const { issued, response } = this.#issue(grant, grant.scopes)
+    const outcome = await store.redeemCode(hash, issued)
+    if (outcome === 'replayed') return await this.#replayed(grant)
+    if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.')
+    await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
+    return response
+  }
+
+  // RFC 6749 4.1.2: what the first use gave may be in the wrong hands
+  async #replayed (grant: Grant): Promise<never> {
+    await this.#options.grants.end(grant.grantId)
+    throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}` })
+  }
+
+  async #refresh (parameters: Parameters, client: Client): Promise<TokenResponse> {
+    const { store, grants, lifetimes, keyring } = this.#options
+    const { refresh_token: refreshToken } = parameters
+    if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
+    const hash = hashOf(refreshToken)
+    const found = isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hash) : undefined
+    if (found === undefined || found.grant.clientId !== client.clientId) throw unknownRefreshToken()
+    const { grant, rotated } = found
+    const scopes = narrowedScopes(parameters.scope, grant.scopes)
+    this.#checkResource(parameters.resource, grant)
+    if (!rotated) await grants.freshen(grant)
+
+    const { issued, response } = this.#issue(grant, scopes, hash)
+    const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds)
+    switch (rotation.outcome) {
+      case 'rotated': return response
+      case 'unknown': throw unknownRefreshToken()
+      case 'replayed':
+        await grants.hasEnded(rotation.grant)
+        throw new InvalidGrantError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}` })
+      case 'repeated': {
+        const repeated = keyring.open(purposeOf(hash), rotation.sealedResponse)
+        if (!isTokenResponse(repeated)) throw unknownRefreshToken()
+        return repeated
+      }
+    }
+  }
+
+  #issue (grant: Grant, scopes: readonly string[], replaced = ''): { issued: IssuedTokens, response: TokenResponse } {
+    const { lifetimes, keyring, now } = this.#options
+    const issuedAt = Math.floor(now() / 1000)
+    const { grantId } = grant
+    const [accessToken, refreshToken] = [newSecret('accessToken'), newSecret('refreshToken')]
+    const expiresAt = Math.min(issuedAt + lifetimes.accessTokenSeconds, grant.expiresAt)
+    const response: TokenResponse = {
+      access_token: accessToken, token_type: 'Bearer', expires_in: expiresAt - issuedAt, refresh_token: refreshToken, scope: scopes.join(' ')
+    }
+    return {
+      response,
+      issued: {
+        access: { hash: hashOf(accessToken), record: { grantId, scopes: [...scopes], expiresAt } },
+        refresh: { hash: hashOf(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: Math.min(issuedAt + lifetimes.refreshTokenSeconds, grant.expiresAt) } },
+        sealedResponse: keyring.seal(purposeOf(replaced), response)
+      }
+    }
+  }
+
+  #checkResource (resource: string | undefined, grant: Grant): void {
+    if (resource !== undefined && this.#options.resources.resolve(resource) !== grant.resource) {
+      throw new InvalidTargetError('The resource is not the one that was authorized.')
+    }
+  }
+}
+
+function purposeOf (refreshTokenHash: string): string {
+  return `token response for ${refreshTokenHash}`
+}
+
+function unknownRefreshToken (): InvalidGrantError {
+  return new InvalidGrantError('The refresh token is unknown, has expired, or was revoked. Log in again.')
+}
+
+function isTokenResponse (value: unknown): value is TokenResponse {
+  return typeof value === 'object' && value !== null && 'access_token' in value && 'refresh_token' in value
+}

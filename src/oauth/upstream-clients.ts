@@ -1,0 +1,105 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { TemporarilyUnavailableError } from '../errors.js'
+import type { LeaseStore } from '../stores/leases.js'
+import type { UpstreamClientRecord, UpstreamClientStore } from '../stores/registrations.js'
+import type { Client } from './clients.js'
+import type { Keyring } from './keyring.js'
+import type { BrokerLog } from './options.js'
+import { newId } from './secrets.js'
+import type { Upstream, UpstreamClient } from './upstream.js'
+
+export interface UpstreamClientsOptions {
+  upstream: Upstream
+  store: UpstreamClientStore
+  leases: LeaseStore
+  keyring: Keyring
+  unusedClientSeconds: number
+  log: BrokerLog
+  now: () => number
+}
+
+const REGISTRATION_MS = 30_000
+const POLL_MS = 100
+
+/** Who we are upstream on behalf of each client: one configured client for all, or one registered for each. */
+export class UpstreamClients {
+  readonly #options: UpstreamClientsOptions
+
+  constructor (options: UpstreamClientsOptions) {
+    this.#options = options
+  }
+
+  /** Whether each client has a registration of its own upstream. */
+  get dynamic (): boolean {
+    return this.#options.upstream.staticClient === undefined
+  }
+
+  /** Our client upstream for a client of ours; registered at its first use, once across replicas. */
+  async for (client: Client): Promise<UpstreamClient> {
+    const known = await this.find(client.clientId)
+    if (known !== undefined) return known
+    const { leases } = this.#options
+    const [lease, holder] = [`upstream-client:${client.clientId}`, newId()]
+    for (let waited = 0; waited < REGISTRATION_MS; waited += POLL_MS) {
+      if (await leases.acquire(lease, holder, REGISTRATION_MS)) {
+        try {
+          return await this.find(client.clientId) ?? await this.#register(client)
+        } finally {
+          await leases.release(lease, holder)
+        }
+      }
+      await delay(POLL_MS)
+      const registered = await this.find(client.clientId)
+      if (registered !== undefined) return registered
+    }
+    throw new TemporarilyUnavailableError('The login server is slow to register this client. Try again in a moment.', { retryAfterSeconds: 5 })
+  }
+
+  /** Our client upstream for a client of ours, if it has one. */
+  async find (clientId: string): Promise<UpstreamClient | undefined> {
+    const { upstream, store } = this.#options
+    if (upstream.staticClient !== undefined) return upstream.staticClient
+    const record = await store.find(clientId)
+    return record && this.#open(record)
+  }
+
+  /** Lets a registration stay: it led to a grant. */
+  async keep (clientId: string): Promise<void> {
+    if (this.dynamic) await this.#options.store.keep(clientId)
+  }
+
+  /** Deletes upstream what led to nothing here. */
+  async reap (): Promise<void> {
+    const { store, upstream, log } = this.#options
+    for (const record of await store.takeExpired(100)) {
+      const client = this.#open(record)
+      if (client === undefined) continue
+      await upstream.deregister(client).catch((err: unknown) => { log.warn({ err, clientId: record.clientId }, 'an upstream registration could not be deleted') })
+    }
+  }
+
+  async #register (client: Client): Promise<UpstreamClient> {
+    const { upstream, store, keyring, unusedClientSeconds, now } = this.#options
+    const name = client.metadata.client_name ?? client.clientId
+    const registered = await upstream.register(name)
+    await store.add({
+      clientId: client.clientId,
+      sealed: keyring.seal(purposeOf(client.clientId), registered),
+      expiresAt: Math.floor(now() / 1000) + unusedClientSeconds
+    })
+    return registered
+  }
+
+  #open ({ clientId, sealed }: UpstreamClientRecord): UpstreamClient | undefined {
+    const opened = this.#options.keyring.open(purposeOf(clientId), sealed)
+    return isUpstreamClient(opened) ? opened : undefined
+  }
+}
+
+function purposeOf (clientId: string): string {
+  return `upstream client of ${clientId}`
+}
+
+function isUpstreamClient (value: unknown): value is UpstreamClient {
+  return typeof value === 'object' && value !== null && 'clientId' in value && typeof value.clientId === 'string'
+}

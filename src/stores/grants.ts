@@ -1,0 +1,80 @@
+/** What a person has granted to a client: the family of all tokens that come of it. Plain JSON. */
+export interface Grant {
+  grantId: string
+  clientId: string
+  /** Issuer of `subject`. */
+  issuer: string
+  subject: string
+  /** Identity claims of the person, as the upstream told them. */
+  claims: Record<string, unknown>
+  scopes: string[]
+  /** RFC 8707 resource that the tokens are good for. */
+  resource: string
+  /** Epoch seconds: the end, however often the grant is refreshed. */
+  expiresAt: number
+  /** The upstream's tokens, sealed; absent where it gave none worth keeping. */
+  sealedUpstreamTokens: string
+  /** Counts the replacements of `sealedUpstreamTokens`. */
+  upstreamVersion: number
+}
+
+/** A grant that waits for its client to redeem the authorization code. */
+export interface CodeRecord {
+  grant: Grant
+  redirectUri: string
+  codeChallenge: string
+  /** Epoch seconds. */
+  expiresAt: number
+  /** Whether the code was redeemed: a second use ends the grant. */
+  used: boolean
+}
+
+/** A token of ours, kept under its SHA-256. */
+export interface TokenRecord {
+  grantId: string
+  scopes: string[]
+  /** Epoch seconds. */
+  expiresAt: number
+}
+
+/** A token's record and the hash it is kept under. */
+export interface IssuedToken {
+  hash: string
+  record: TokenRecord
+}
+
+/** An access token and the refresh token that comes with it. */
+export interface IssuedTokens {
+  access: IssuedToken
+  refresh: IssuedToken
+  /** The token response, sealed, for a client that asks twice at once. */
+  sealedResponse: string
+}
+
+export type Redemption = 'redeemed' | 'replayed' | 'unknown'
+
+export type Rotation =
+  | { outcome: 'rotated' | 'unknown' }
+  /** The token was rotated a moment ago: `sealedResponse` is what that rotation gave. */
+  | { outcome: 'repeated', sealedResponse: string }
+  /** The token was rotated long ago: somebody else has it. The grant has been ended. */
+  | { outcome: 'replayed', grant: Grant }
+
+/** Keeps codes, grants and tokens. Every method is one atomic step; none sees what has expired or belongs to an ended grant. */
+export interface GrantStore {
+  putCode (hash: string, code: CodeRecord): Promise<void>
+  /** @returns the code, used or not; a used one is remembered to the end of its grant's first access token */
+  findCode (hash: string): Promise<CodeRecord | undefined>
+  /** Marks the code as used and begins its grant with these tokens. A used one is `replayed`. */
+  redeemCode (hash: string, tokens: IssuedTokens): Promise<Redemption>
+  findGrant (grantId: string): Promise<Grant | undefined>
+  findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined>
+  /** Finds a refresh token, rotated ones included. */
+  findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined>
+  /** Puts `tokens` in the place of a refresh token. Within `repeatSeconds` of a rotation, the same answer is given again. */
+  rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number): Promise<Rotation>
+  /** Replaces the upstream's tokens where they still have this version. @returns whether it did */
+  replaceUpstreamTokens (grantId: string, version: number, sealed: string): Promise<boolean>
+  /** Ends a grant and all its tokens. @returns the grant, to the first caller only */
+  end (grantId: string): Promise<Grant | undefined>
+}

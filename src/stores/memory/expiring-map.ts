@@ -1,0 +1,63 @@
+export interface ExpiringMapOptions {
+  /** Entries kept; beyond, the oldest go first. Default: 100,000. */
+  maxEntries?: number
+  /** Milliseconds since the epoch. Default: Date.now. */
+  now?: () => number
+}
+
+const SWEEP_MS = 30_000
+
+/** A bounded map whose entries end at a time of their own. */
+export class ExpiringMap<V> {
+  readonly #entries = new Map<string, { value: V, expiresAt: number }>()
+  readonly #maxEntries: number
+  readonly #now: () => number
+  readonly #sweep: NodeJS.Timeout
+
+  constructor ({ maxEntries = 100_000, now = Date.now }: ExpiringMapOptions = {}) {
+    this.#maxEntries = maxEntries
+    this.#now = now
+    this.#sweep = setInterval(() => { this.#dropExpired() }, SWEEP_MS).unref()
+  }
+
+  /** Entries kept, expired ones included until they are swept. */
+  get size (): number {
+    return this.#entries.size
+  }
+
+  /** @param expiresAt epoch seconds */
+  set (key: string, value: V, expiresAt: number): void {
+    this.#entries.delete(key)
+    this.#entries.set(key, { value, expiresAt })
+    if (this.#entries.size <= this.#maxEntries) return
+    this.#dropExpired()
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#maxEntries) return
+      this.#entries.delete(oldest)
+    }
+  }
+
+  get (key: string): V | undefined {
+    const entry = this.#entries.get(key)
+    if (entry === undefined || this.#now() / 1000 < entry.expiresAt) return entry?.value
+    this.#entries.delete(key)
+    return undefined
+  }
+
+  /** Removes an entry. @returns its value, unless it had expired */
+  take (key: string): V | undefined {
+    const value = this.get(key)
+    this.#entries.delete(key)
+    return value
+  }
+
+  /** Stops the housekeeping. */
+  close (): void {
+    clearInterval(this.#sweep)
+  }
+
+  #dropExpired (): void {
+    const now = this.#now() / 1000
+    for (const [key, { expiresAt }] of this.#entries) if (expiresAt <= now) this.#entries.delete(key)
+  }
+}

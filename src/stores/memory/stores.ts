@@ -1,0 +1,36 @@
+import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
+import type { Stores } from '../stores.js'
+import { MemoryAuthorizationTransactionStore } from './authorizations.js'
+import { MemoryBus } from './bus.js'
+import { MemoryEventLog } from './event-log.js'
+import { MemoryGrantStore } from './grants.js'
+import { MemoryLeaseStore } from './leases.js'
+import { MemoryRegistrationStore } from './registrations.js'
+import { MemorySessionStore } from './sessions.js'
+
+export interface MemoryStoresOptions {
+  /** Life of a session that nobody touches. */
+  sessionIdleSeconds: number
+}
+
+/** Stores of a single process: everything is lost when it ends. */
+export function createMemoryStores ({ sessionIdleSeconds }: MemoryStoresOptions): Stores {
+  const authorizations = new MemoryAuthorizationTransactionStore()
+  const grants = new MemoryGrantStore()
+  const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds })
+  const eventLog = new MemoryEventLog()
+  return {
+    clients: new MemoryRegistrationStore<ClientRecord>(),
+    upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
+    authorizations,
+    grants,
+    leases: new MemoryLeaseStore(),
+    bus: new MemoryBus(),
+    sessions,
+    eventLog,
+    async check () {},
+    async close () {
+      for (const store of [authorizations, grants, sessions, eventLog]) store.close()
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import type { AuthorizationTransactionStore } from './authorizations.js'
+import type { Bus } from './bus.js'
+import type { EventLog } from './event-log.js'
+import type { GrantStore } from './grants.js'
+import type { LeaseStore } from './leases.js'
+import type { ClientStore, UpstreamClientStore } from './registrations.js'
+import type { SessionStore } from './sessions.js'
+
+/** What the broker keeps. */
+export interface BrokerStores {
+  clients: ClientStore
+  upstreamClients: UpstreamClientStore
+  authorizations: AuthorizationTransactionStore
+  grants: GrantStore
+  leases: LeaseStore
+  bus: Bus
+}
+
+/** What the transports keep. */
+export interface SessionStores {
+  sessions: SessionStore
+  eventLog: EventLog
+  bus: Bus
+}
+
+/** Everything the service keeps, in one backend. */
+export interface Stores extends BrokerStores, SessionStores {
+  /** Rejects where the backend cannot be reached. */
+  check (): Promise<void>
+  /** Lets go of timers and connections. */
+  close (): Promise<void>
+}
