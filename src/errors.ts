@@ -38,6 +38,11 @@ export abstract class OAuthError extends ServiceError {
 
 /** RFC 6749 5.2: a parameter is missing, unknown, repeated or malformed. */
 export class InvalidRequestError extends OAuthError { readonly code = 'invalid_request' }
+/** A request to an OAuth endpoint that is larger than any can be (RFC 9110 15.5.14). */
+export class PayloadTooLargeError extends OAuthError {
+  readonly code = 'invalid_request'
+  override readonly statusCode = 413
+}
 /** RFC 6749 5.2: client authentication failed, or the client is unknown. */
 export class InvalidClientError extends OAuthError {
   readonly code = 'invalid_client'

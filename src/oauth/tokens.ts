@@ -51,7 +51,7 @@ export class Tokens {
   }
 
   async #redeem (parameters: Parameters, client: Client): Promise<TokenResponse> {
-    const { store, grants, clients, upstreamClients } = this.#options
+    const { store, clients, upstreamClients } = this.#options
     const { code } = parameters
     if (code === undefined) throw new InvalidRequestError('The code is missing.')
     const hash = hashOf(code)

@@ -1,6 +1,6 @@
-import cors from '@fastify/cors'
 import fp from 'fastify-plugin'
 import { ForbiddenOriginError } from '../errors.js'
+import { scopedCors } from './scoped-cors.js'
 
 export interface McpGuardOptions {
   /** The origin that clients see. */
@@ -10,7 +10,7 @@ export interface McpGuardOptions {
   /** Host headers answered, besides that of `publicUrl`; `*` for any. */
   allowedHosts: readonly string[]
   /** Paths of the MCP endpoints. */
-  paths: readonly [string, ...string[]]
+  paths: readonly string[]
 }
 
 const EXPOSED_HEADERS = ['Mcp-Session-Id', 'Mcp-Protocol-Version', 'WWW-Authenticate']
@@ -30,16 +30,15 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
   const allowsOrigin = (value: string) => origins.has('*') || origins.has(value) || (local && LOOPBACK_ORIGIN.test(value))
   const allowsHost = (value: string) => hosts.has('*') || hosts.has(value.toLowerCase()) || (local && LOOPBACK_HOST.test(value))
 
-  // the CORS plugin adds a route for OPTIONS on every path of the app, but only ours are ours to answer
-  const preflightUrl = `${app.prefix}${options.paths[0]}`
-  app.addHook('onRoute', route => { if (route.method === 'OPTIONS' && route.url.endsWith('*')) route.url = preflightUrl })
-  await app.register(cors, {
-    origin: (value, callback) => { callback(null, value !== undefined && allowsOrigin(value)) },
-    methods: ['GET', 'POST', 'DELETE'],
-    exposedHeaders: EXPOSED_HEADERS,
-    maxAge: 86_400
+  await app.register(scopedCors, {
+    paths: options.paths,
+    cors: {
+      origin: (value, callback) => { callback(null, value !== undefined && allowsOrigin(value)) },
+      methods: ['GET', 'POST', 'DELETE'],
+      exposedHeaders: EXPOSED_HEADERS,
+      maxAge: 86_400
+    }
   })
-  for (const url of options.paths.slice(1)) app.options(url, async (_request, reply) => reply.code(204).send())
 
   app.addHook('onRequest', app.bearerAuth)
   app.addHook('onRequest', (request, _reply, done) => {

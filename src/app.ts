@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Config, UpstreamConfig } from './config.js'
+import { ConfigError } from './errors.js'
+import { createServer } from './mcp/server.js'
+import { mcpServiceParts } from './mcp-service.js'
+import { gracefulClose } from './plugins/graceful-close.js'
+import { healthRoutes } from './routes/health.js'
+import { homeRoute } from './routes/home.js'
+import { createMemoryStores } from './stores/memory/stores.js'
+
+/** What a request's log must never show. */
+const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
+
+/**
+ * Builds the service, in the order data flows. It does not listen yet.
+ * @param upstream where people log in; default: the configured one
+ * @throws {ConfigError}
+ */
+export async function buildApp (config: Config, upstream: UpstreamConfig | undefined = config.upstream): Promise<FastifyInstance> {
+  if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
+  const app = Fastify({
+    logger: {
+      level: config.logLevel,
+      redact: REDACTED,
+      // a query holds codes and states
+      serializers: { req: ({ method, url, host, ip }) => ({ method, url: url.replace(/\?.*/s, ''), host, remoteAddress: ip }) }
+    },
+    trustProxy: trustProxyOf(config.trustProxy),
+    genReqId: () => randomUUID(),
+    forceCloseConnections: true,
+    routerOptions: { ignoreTrailingSlash: true }
+  })
+  const stores = createMemoryStores({ sessionIdleSeconds: config.sessionIdleSeconds })
+  app.addHook('onClose', () => stores.close())
+
+  await app.register(healthRoutes, { checks: { store: () => stores.check(), upstream: () => app.broker.check() } })
+  await app.register(homeRoute, { publicUrl: config.publicUrl })
+  await app.register(mcpServiceParts, {
+    publicUrl: config.publicUrl,
+    createServer,
+    upstream,
+    stores,
+    scopes: config.mcpScopes,
+    allowLoopbackClients: !config.production,
+    allowedOrigins: config.allowedOrigins,
+    allowedHosts: config.allowedHosts,
+    maxBodyBytes: config.maxBodyBytes,
+    drainSeconds: config.shutdownSeconds,
+    limits: { idleSeconds: config.sessionIdleSeconds },
+    lifetimes: {
+      accessTokenSeconds: config.accessTokenTtlSeconds, refreshTokenSeconds: config.refreshTokenTtlSeconds, grantSeconds: config.grantTtlSeconds
+    },
+    ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
+  })
+  await app.register(gracefulClose, { drainSeconds: config.shutdownSeconds })
+  return app
+}
+
+// a number of hops: the nearest addresses are proxies
+function trustProxyOf (value: Config['trustProxy']): boolean | string | ((address: string, hop: number) => boolean) {
+  return typeof value === 'number' ? (_address, hop) => hop < value : value
+}

@@ -1,0 +1,58 @@
+import fp from 'fastify-plugin'
+import type { BrokerOptions } from './oauth/options.js'
+import { broker } from './plugins/broker.js'
+import { browserState } from './plugins/browser-state.js'
+import { oauthBodies } from './plugins/oauth-bodies.js'
+import { oauthErrors } from './plugins/oauth-errors.js'
+import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
+import { pages } from './plugins/pages.js'
+import { scopedCors } from './plugins/scoped-cors.js'
+import { authorizeRoute } from './routes/authorize.js'
+import { callbackRoute } from './routes/callback.js'
+import { consentRoute } from './routes/consent.js'
+import { introspectRoute } from './routes/introspect.js'
+import { registerRoute } from './routes/register.js'
+import { revokeRoute } from './routes/revoke.js'
+import { tokenRoute } from './routes/token.js'
+import { wellKnownPaths, wellKnownRoutes } from './routes/well-known.js'
+
+/** Options of the `oauthBroker` plugin. */
+export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log'> {
+  /** The operator's own services that may introspect tokens: name -> secret. */
+  introspectionServices?: Readonly<Record<string, string>>
+  /** Requests that one client at one address may make of one endpoint in a minute. Default: 300. */
+  requestsPerMinute?: number
+}
+
+/**
+ * The authorization server (RFC 6749, 8414, 7591, 7009, 7662) that brokers to the upstream, with its pages.
+ * `app.broker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
+ */
+export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
+  const { publicUrl, scopes, resourcePaths, scopeDescriptions = {}, introspectionServices = {}, requestsPerMinute = 300 } = options
+  await app.register(broker, options)
+
+  await app.register(async endpoints => {
+    await endpoints.register(oauthBodies)
+    await endpoints.register(oauthErrors)
+    const paths = [...wellKnownPaths(resourcePaths), '/token', '/register', '/revoke']
+    await endpoints.register(scopedCors, { paths, cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
+    await endpoints.register(wellKnownRoutes, { publicUrl, scopes, resourcePaths })
+    // for the routes that follow: the documents above cost nothing
+    await endpoints.register(oauthRateLimits, { requestsPerMinute })
+    await endpoints.register(registerRoute)
+    await endpoints.register(tokenRoute)
+    await endpoints.register(revokeRoute)
+    await endpoints.register(introspectRoute, { services: introspectionServices })
+  })
+
+  await app.register(async browsers => {
+    await browsers.register(oauthBodies)
+    await browsers.register(pages)
+    await browsers.register(browserState, { publicUrl })
+    await browsers.register(oauthRateLimits, { requestsPerMinute })
+    await browsers.register(authorizeRoute, { publicUrl, scopeDescriptions })
+    await browsers.register(consentRoute, { publicUrl })
+    await browsers.register(callbackRoute)
+  })
+}, { name: 'oauth-broker', fastify: '5.x' })

@@ -1,0 +1,91 @@
+import type { CallerInfo } from '../auth-info.js'
+import { AccessTokens } from './access-tokens.js'
+import { Authorization } from './authorization.js'
+import { BrowserStates } from './browser-state.js'
+import { Clients } from './clients.js'
+import { Grants } from './grants.js'
+import { defaultLifetimes, defaultRedirectSchemes, type BrokerOptions } from './options.js'
+import { Resources } from './resources.js'
+import { Tokens } from './tokens.js'
+import { Upstream } from './upstream.js'
+import { UpstreamClients } from './upstream-clients.js'
+
+/** The authorization server that brokers to the upstream: its rules, without HTTP. */
+export interface Broker {
+  readonly clients: Clients
+  readonly authorization: Authorization
+  readonly tokens: Tokens
+  readonly accessTokens: AccessTokens
+  readonly browserStates: BrowserStates
+  readonly resources: Resources
+  /** The caller's access token upstream; undefined where there is none that works. */
+  getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
+  /** Rejects where the upstream cannot be reached. */
+  check (): Promise<void>
+  /** Lets go of timers and subscriptions. */
+  close (): void
+}
+
+const REAP_MS = 60_000
+
+/** Puts the broker together. */
+export function createBroker (options: BrokerOptions): Broker {
+  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
+  const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
+  const { unusedClientSeconds } = lifetimes
+  const now = Date.now
+  const { leases, bus } = stores
+
+  const resources = new Resources(publicUrl, options.resourcePaths)
+  const browserStates = new BrowserStates(keyring, now)
+  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now)
+  const clients = new Clients({
+    store: stores.clients,
+    redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
+    preregistered: options.clients ?? [],
+    unusedClientSeconds,
+    documents: { allowLoopback: options.allowLoopbackClients ?? false },
+    now
+  })
+  const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, unusedClientSeconds, log, now })
+  const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
+  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, now })
+  const authorization = new Authorization({
+    issuer: publicUrl,
+    clients,
+    transactions: stores.authorizations,
+    grantStore: stores.grants,
+    grants,
+    upstream,
+    upstreamClients,
+    browserStates,
+    resources,
+    keyring,
+    scopes,
+    consentInDynamicMode,
+    authorizeGrant,
+    lifetimes,
+    log,
+    now
+  })
+  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, now })
+
+  const reaper = setInterval(() => {
+    Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })
+  }, REAP_MS).unref()
+
+  return {
+    clients,
+    authorization,
+    tokens,
+    accessTokens,
+    browserStates,
+    resources,
+    getUpstreamAccessToken: async ({ extra: { grantId } }) => grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
+    check: () => upstream.check(),
+    close () {
+      clearInterval(reaper)
+      accessTokens.close()
+    }
+  }
+}

@@ -1,0 +1,17 @@
+import fp from 'fastify-plugin'
+import { createBroker, type Broker } from '../oauth/broker.js'
+import type { BrokerOptions } from '../oauth/options.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The authorization server that brokers to the upstream. */
+    broker: Broker
+  }
+}
+
+/** Makes the broker of this context, and lets go of it when the app closes. */
+export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
+  const broker = createBroker({ ...options, log: app.log })
+  app.decorate('broker', broker)
+  app.addHook('onClose', async () => { broker.close() })
+}, { name: 'broker', fastify: '5.x' })

@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { errorPage } from '../oauth/pages.js'
+import { STYLE, type Page } from '../page.js'
+import { oauthErrorOf } from './oauth-bodies.js'
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /** Answers with a page for people. */
+    sendPage (page: Page): FastifyReply
+  }
+}
+
+const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`
+
+/** Pages for people: `reply.sendPage`, and errors of this context as pages with an id that the log has. */
+export const pages = fp(async app => {
+  app.decorateReply('sendPage', function (page) {
+    return this.headers({
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'no-store',
+      // no form-action: Chromium applies it to the redirects that follow the form, too
+      'content-security-policy': [
+        "default-src 'none'", `style-src ${STYLE_SOURCE}`, `img-src ${page.imageOrigin ?? "'none'"}`, "base-uri 'none'", "frame-ancestors 'none'"
+      ].join('; '),
+      'x-frame-options': 'DENY',
+      'x-content-type-options': 'nosniff',
+      // no-referrer would make the browser post our own form with `Origin: null`
+      'referrer-policy': 'same-origin'
+    }).send(page.html)
+  })
+  app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
+}, { name: 'pages', fastify: '5.x' })
+
+function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const known = oauthErrorOf(error)
+  if (known === undefined) request.log.error({ err: error }, 'a page failed')
+  else request.log.info({ code: known.code, detail: known.detail }, `page refused: ${known.message}`)
+  if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
+  // a page for people is no challenge: 401 belongs to clients
+  const status = known === undefined ? 500 : known.statusCode === 401 ? 400 : known.statusCode
+  return reply.code(status).sendPage(errorPage(known ?? { code: 'server_error', message: 'Something went wrong on our side.' }, request.id))
+}

@@ -1,0 +1,13 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { clientCredentials } from './client-credentials.js'
+import { parametersOf } from './parameters.js'
+
+/** `POST /token`: `authorization_code` and `refresh_token` (RFC 6749 4.1.3, 6). */
+export const tokenRoute: FastifyPluginAsync = async app => {
+  app.post('/token', async (request, reply) => {
+    const parameters = parametersOf(request.body)
+    const client = await app.broker.clients.authenticate(clientCredentials(request, parameters))
+    const tokens = await app.broker.tokens.request(parameters, client)
+    return reply.header('cache-control', 'no-store').send(tokens)
+  })
+}
