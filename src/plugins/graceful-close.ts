@@ -19,13 +19,16 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { drainSeconds
     reply.raw.once('close', done)
     next()
   })
-  app.addHook('preClose', async () => {
-    if (inFlight === 0) return
-    let timer: NodeJS.Timeout | undefined
-    await new Promise<void>(resolve => {
-      idle = resolve
-      timer = setTimeout(resolve, drainSeconds * 1000)
+  // hooks of the app itself come first: in a context of its own, this one comes after those that end the streams
+  await app.register(async last => {
+    last.addHook('preClose', async () => {
+      if (inFlight === 0) return
+      let timer: NodeJS.Timeout | undefined
+      await new Promise<void>(resolve => {
+        idle = resolve
+        timer = setTimeout(resolve, drainSeconds * 1000)
+      })
+      clearTimeout(timer)
     })
-    clearTimeout(timer)
   })
 }, { name: 'graceful-close', fastify: '5.x' })
