@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
-import { createServer } from './mcp/server.js'
+import type { CreateServer } from './mcp/create-server.js'
+import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
 import { gracefulClose } from './plugins/graceful-close.js'
 import { healthRoutes } from './routes/health.js'
@@ -12,12 +13,18 @@ import { createMemoryStores } from './stores/memory/stores.js'
 /** What a request's log must never show. */
 const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
 
+export interface BuildAppOptions {
+  /** Where people log in. Default: the configured upstream. */
+  upstream?: UpstreamConfig | undefined
+  /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
+  createServer?: CreateServer
+}
+
 /**
  * Builds the service, in the order data flows. It does not listen yet.
- * @param upstream where people log in; default: the configured one
  * @throws {ConfigError}
  */
-export async function buildApp (config: Config, upstream: UpstreamConfig | undefined = config.upstream): Promise<FastifyInstance> {
+export async function buildApp (config: Config, { upstream = config.upstream, createServer = hostedServer }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   const app = Fastify({
     logger: {

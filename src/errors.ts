@@ -185,6 +185,11 @@ export class SessionsFullError extends McpRequestError {
   readonly code = 'sessions_full'
   readonly statusCode = 503
 }
+/** This process holds as many server instances as it may, and all are at work. */
+export class InstancesFullError extends McpRequestError {
+  readonly code = 'instances_full'
+  readonly statusCode = 503
+}
 /** The process is closing: the client tries again, and reaches another. */
 export class ShuttingDownError extends McpRequestError {
   readonly code = 'shutting_down'

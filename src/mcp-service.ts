@@ -18,12 +18,10 @@ export interface McpServiceOptions extends
   scopes?: readonly [string, ...string[]]
 }
 
-const RESOURCE_PATHS = ['/mcp', '/sse'] as const
-
 /** All of `mcpService` in the very context it is registered in, which gets `app.broker` and `request.authInfo`. */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   const { publicUrl, stores, scopes = ['mcp'] } = options
-  await app.register(oauthBroker, { ...options, scopes, resourcePaths: RESOURCE_PATHS, keyring: new Keyring(options.encryptionKeys) })
+  await app.register(oauthBroker, { ...options, scopes, resourcePaths: options.sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse'], keyring: new Keyring(options.encryptionKeys) })
   const { broker } = app
   await app.register(bearerAuth, {
     verifyAccessToken: token => broker.accessTokens.verify(token),

@@ -9,7 +9,7 @@ import { ConfigError } from './errors.js'
 async function start (): Promise<void> {
   const config = loadConfig()
   const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
-  const app = await buildApp(config, config.upstream ?? demoUpstreamConfig(demo))
+  const app = await buildApp(config, { upstream: config.upstream ?? demoUpstreamConfig(demo) })
 
   closeWithGrace({ delay: config.shutdownSeconds * 1000, logger: app.log }, async ({ err, signal }) => {
     if (err !== undefined) app.log.fatal({ err }, 'closing after an error nobody caught')

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import { buildApp } from '../src/app.js'
+import { buildApp, type BuildAppOptions } from '../src/app.js'
 import { loadConfig, type Config } from '../src/config.js'
 import { startDemoUpstream, type DemoUpstream, type DemoUpstreamOptions } from '../src/demo/upstream.js'
 
@@ -26,19 +26,28 @@ export async function freePort (): Promise<number> {
   return address.port
 }
 
-/** Starts the service as `npm start` does, with `environment` laid over quiet defaults; ends it with the test. */
-export async function startService (
-  t: Test,
+/** Runs the service as `npm start` does, with `environment` laid over quiet defaults. */
+export async function runService (
   environment: NodeJS.ProcessEnv = {},
-  upstreamConfiguration: DemoUpstreamOptions['configuration'] = {}
-): Promise<Service> {
+  upstreamConfiguration: DemoUpstreamOptions['configuration'] = {},
+  options: BuildAppOptions = {}
+): Promise<Service & { close (): Promise<void> }> {
   const upstream = await startDemoUpstream({ port: 0, configuration: upstreamConfiguration })
-  t.teardown(() => upstream.close())
   const config = loadConfig({
     PORT: String(await freePort()), LOG_LEVEL: 'silent', OAUTH_ISSUER_URL: upstream.issuer, ...environment
   }, { dotenv: false })
-  const app = await buildApp(config)
-  t.teardown(() => app.close())
+  const app = await buildApp(config, options)
   await app.listen({ port: config.port, host: '127.0.0.1' })
-  return { app, config, upstream, url: config.publicUrl }
+  const close = async () => {
+    await app.close()
+    await upstream.close()
+  }
+  return { app, config, upstream, url: config.publicUrl, close }
+}
+
+/** The same for a test; ends with it. */
+export async function startService (t: Test, ...how: Parameters<typeof runService>): Promise<Service> {
+  const service = await runService(...how)
+  t.teardown(() => service.close())
+  return service
 }

@@ -8,7 +8,7 @@ export type Log = Pick<BaseLogger, 'fatal' | 'error' | 'warn' | 'info' | 'debug'
 
 /** What the server's maker learns about the connection that the instance is made for. */
 export interface ServerContext {
-  /** `session`: the instance serves one session of the revisions up to 2025-11-25. */
+  /** `session`: the instance serves one session of the revisions up to 2025-11-25 (in stateless mode, one request of them). */
   readonly era: 'session'
   /**
    * Who called last. One session has one owner, but a later call may carry another token (other scopes):

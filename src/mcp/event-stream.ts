@@ -10,7 +10,6 @@ export const EVENT_STREAM_HEADERS = {
 
 /** Who holds a stream open, and for what. */
 export interface StreamHolder {
-  sessionId: string
   streamId: string
   /** Grant of the request that opened it. */
   grantId: string | undefined

@@ -1,32 +1,49 @@
 import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
-import { startOf } from '../stores/event-log.js'
 import type { Answer } from './answer.js'
+import type { EventStream } from './event-stream.js'
 import { errorText } from './json-rpc.js'
-import type { LiveSession } from './live-session.js'
-import { takesPrimingEvents } from './protocol-versions.js'
+
+/** The stream that an answer has become. */
+export interface AnswerStream {
+  /** The response body that reads it. */
+  readonly body: EventStream
+  append (text: string, final: boolean): void
+  /** Completes it without another message. */
+  end (): void
+  /** Ends the response; the stream itself goes on. */
+  release (): void
+}
+
+/** Makes the streams of exchanges. */
+export interface AnswerStreams {
+  /** Silence after which a pending answer becomes a stream. */
+  readonly silenceMs: number
+  /** @param primed whether the stream may begin with an event that has no message */
+  openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): AnswerStream
+}
 
 /**
  * One POST with requests, from its arrival to the last answer. It begins quiet, to be answered as JSON; the first
- * message that comes before the answers, or a while of silence, makes it a stream of the event log.
+ * message that comes before the answers, or a while of silence, makes it a stream.
  */
 export class Exchange {
   readonly grantId: string | undefined
-  readonly #session: LiveSession
+  readonly #streams: AnswerStreams
   readonly #answer: Answer
   readonly #pending: Set<RequestId>
   /** Answers of a batch so far. */
   readonly #results: string[] = []
   readonly #isBatch: boolean
   readonly #silence: NodeJS.Timeout
-  #streamId: string | undefined
+  #stream: AnswerStream | undefined
 
-  constructor (session: LiveSession, answer: Answer, requests: readonly JSONRPCRequest[], isBatch: boolean, grantId: string | undefined) {
-    this.#session = session
+  constructor (streams: AnswerStreams, answer: Answer, requests: readonly JSONRPCRequest[], isBatch: boolean, grantId: string | undefined) {
+    this.#streams = streams
     this.#answer = answer
     this.#isBatch = isBatch
     this.#pending = new Set(requests.map(({ id }) => id))
     this.grantId = grantId
-    this.#silence = setTimeout(becomeStream, session.host.streamOptions.silenceMs, this).unref()
+    this.#silence = setTimeout(becomeStream, streams.silenceMs, this).unref()
   }
 
   /** Takes the answer to one of the requests. */
@@ -34,8 +51,8 @@ export class Exchange {
     this.#pending.delete(id)
     const complete = this.#pending.size === 0
     if (complete) clearTimeout(this.#silence)
-    if (this.#streamId !== undefined) {
-      this.#session.append(this.#streamId, text, complete)
+    if (this.#stream !== undefined) {
+      this.#stream.append(text, complete)
     } else {
       this.#results.push(text)
       if (complete) this.#answer.json(this.#isBatch ? `[${this.#results.join(',')}]` : text)
@@ -45,19 +62,19 @@ export class Exchange {
   /** Takes a message that belongs to one of the requests. */
   push (text: string): void {
     this.becomeStream()
-    if (this.#streamId !== undefined) this.#session.append(this.#streamId, text)
+    this.#stream?.append(text, false)
   }
 
   /** One of the requests was cancelled: it gets no answer. */
   cancel (id: RequestId): void {
     if (!this.#pending.delete(id) || this.#pending.size > 0) return
     clearTimeout(this.#silence)
-    if (this.#streamId === undefined) {
+    if (this.#stream === undefined) {
       // an answer with no message in it must be a stream
       if (this.#results.length === 0) this.becomeStream(false)
       else this.#answer.json(`[${this.#results.join(',')}]`)
     }
-    if (this.#streamId !== undefined) this.#session.endStream(this.#streamId)
+    this.#stream?.end()
   }
 
   /** Answers what is pending with an error. */
@@ -68,22 +85,17 @@ export class Exchange {
   /** Lets go of the connection; the client comes back for the rest (SEP-1699). */
   releaseConnection (): void {
     this.becomeStream()
-    if (this.#streamId !== undefined) this.#session.releaseStreams(this.#streamId)
+    this.#stream?.release()
   }
 
   /** Turns a quiet answer into a stream. */
   becomeStream (primed = true): void {
     // a client that left before it got an event id has nothing to come back with
-    if (this.#streamId !== undefined || this.#answer.gone) return
+    if (this.#stream !== undefined || this.#answer.gone) return
     clearTimeout(this.#silence)
-    const session = this.#session
-    const streamId = this.#streamId = session.host.newStreamId()
-    const stream = session.createStream(streamId, this.grantId)
-    if (primed && takesPrimingEvents(session.record.protocolVersion)) stream.prime(startOf(streamId), session.host.streamOptions.retryMs)
-    else stream.comment()
-    session.openLogged(streamId, [...this.#pending], stream)
-    for (const result of this.#results.splice(0)) session.append(streamId, result)
-    this.#answer.stream(stream)
+    this.#stream = this.#streams.openAnswer([...this.#pending], this.grantId, primed)
+    for (const result of this.#results.splice(0)) this.#stream.append(result, false)
+    this.#answer.stream(this.#stream.body)
   }
 }
 

@@ -21,6 +21,8 @@ export function messagesOf (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
   if (body.length === 0) throw new InvalidMessageError('Invalid Request: the batch is empty.')
   if (body.length > MAX_BATCH_SIZE) throw new InvalidMessageError(`Invalid Request: a batch has at most ${MAX_BATCH_SIZE} messages.`)
   if (!body.every(isMessage)) throw new InvalidMessageError('Invalid Request: the batch holds what is no JSON-RPC 2.0 message.')
+  const ids = body.filter(isRequest).map(({ id }) => id)
+  if (new Set(ids).size < ids.length) throw new InvalidMessageError('Invalid Request: two requests of the batch have one id.')
   return body
 }
 

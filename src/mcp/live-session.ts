@@ -5,6 +5,7 @@ import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog } from '../stores
 import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../stores/sessions.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
+import type { AnswerStream, AnswerStreams } from './exchange.js'
 import type { SessionLimits } from './limits.js'
 import type { OpenStreams } from './open-streams.js'
 import type { StreamOptions } from './options.js'
@@ -34,7 +35,7 @@ export interface SessionHost {
 const MAX_STANDALONE_STREAMS = 4
 
 /** A session that this process has to do with: its record, its open streams, and its server instance while it has one. */
-export class LiveSession {
+export class LiveSession implements AnswerStreams {
   readonly host: SessionHost
   readonly record: SessionRecord
   readonly streams = new Set<EventStream>()
@@ -156,25 +157,35 @@ export class LiveSession {
   /** A new SSE response body, held open by this session. */
   createStream (streamId: string, grantId: string | undefined): EventStream {
     const { maxBufferedBytes } = this.host.limits
-    const stream = new EventStream({ sessionId: this.record.id, streamId, grantId }, closed => { this.#closed(closed) },
+    const stream = new EventStream({ streamId, grantId }, closed => { this.#closed(closed) },
       { maxBufferedBytes, withIds: this.record.kind === 'streamable-http' })
     this.streams.add(stream)
     this.host.openStreams.add(stream)
     return stream
   }
 
-  /** Opens a stream in the log and lets `stream` read it. */
-  openLogged (streamId: string, requestIds: readonly RequestId[], stream: EventStream): void {
+  get silenceMs (): number {
+    return this.host.streamOptions.silenceMs
+  }
+
+  /** Opens the stream of an answer in the log, with a response body that reads it. */
+  openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): AnswerStream {
+    const streamId = this.host.newStreamId()
+    const body = this.createStream(streamId, grantId)
+    if (primed && takesPrimingEvents(this.record.protocolVersion)) body.prime(startOf(streamId), this.host.streamOptions.retryMs)
+    else body.comment()
     this.#background(this.host.eventLog.open(this.record.id, streamId, { requestIds }))
-    this.#follow(streamId, startOf(streamId), stream)
+    this.#follow(streamId, startOf(streamId), body)
+    return {
+      body,
+      append: (text, final) => { this.append(streamId, text, final) },
+      end: () => { this.#background(this.host.eventLog.end(this.record.id, streamId)) },
+      release: () => { this.releaseStreams(streamId) }
+    }
   }
 
   append (streamId: string, text: string, final = false): void {
     if (!this.ended) this.#background(this.host.eventLog.append(this.record.id, streamId, text, final))
-  }
-
-  endStream (streamId: string): void {
-    this.#background(this.host.eventLog.end(this.record.id, streamId))
   }
 
   /** Ends the responses that carry a stream (default: any stream); the streams themselves go on in the log. */

@@ -6,11 +6,12 @@ import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, Shutti
 import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
-import type { Log, PluggedServer, ServerContext } from './create-server.js'
+import type { Log, PluggedServer } from './create-server.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveSession, type SessionHost } from './live-session.js'
 import { OpenStreams } from './open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
+import { serverContext } from './server-context.js'
 
 export type SessionRegistryOptions =
   Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
@@ -136,14 +137,7 @@ export class SessionRegistry implements SessionHost {
   }
 
   createServer (session: LiveSession): PluggedServer | Promise<PluggedServer> {
-    const { createServer, getUpstreamAccessToken } = this.#options
-    const context: ServerContext = {
-      era: 'session',
-      get authInfo () { return session.caller },
-      log: this.log,
-      getUpstreamAccessToken: async () => getUpstreamAccessToken?.(session.caller)
-    }
-    return createServer(context)
+    return this.#options.createServer(serverContext(this.#options, this.log, () => session.caller))
   }
 
   newStreamId (): string {

@@ -1,0 +1,15 @@
+import type { CallerInfo } from '../auth-info.js'
+import type { Log, ServerContext } from './create-server.js'
+import type { McpTransportsOptions } from './options.js'
+
+/** The context for one server instance. @param caller tells who called last */
+export function serverContext (
+  { getUpstreamAccessToken }: Pick<McpTransportsOptions, 'getUpstreamAccessToken'>, log: Log, caller: () => CallerInfo
+): ServerContext {
+  return {
+    era: 'session',
+    get authInfo () { return caller() },
+    log,
+    getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller())
+  }
+}

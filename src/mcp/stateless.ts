@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto'
+import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { CallerInfo } from '../auth-info.js'
+import { InstancesFullError, InvalidMessageError, ShuttingDownError } from '../errors.js'
+import type { Bus } from '../stores/bus.js'
+import type { Answer } from './answer.js'
+import type { Log, PluggedServer } from './create-server.js'
+import { EventStream } from './event-stream.js'
+import { Exchange, type AnswerStream, type AnswerStreams } from './exchange.js'
+import { isRequest } from './json-rpc.js'
+import { defaultLimits, type SessionLimits } from './limits.js'
+import { OpenStreams } from './open-streams.js'
+import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
+import { takesBatches } from './protocol-versions.js'
+import { serverContext } from './server-context.js'
+import { SessionTransport, type Outlet } from './session-transport.js'
+
+export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> & { log: Log }
+
+/** One POST as it came. */
+export interface StatelessPost {
+  body: JSONRPCMessage | JSONRPCMessage[]
+  /** What `MCP-Protocol-Version` says. */
+  protocolVersion: string | undefined
+  caller: CallerInfo
+  extra: MessageExtraInfo
+}
+
+/**
+ * Serves the revisions up to 2025-11-25 without sessions: every POST has a server instance of its own, which ends with
+ * the answer, or with the connection: nobody could fetch the answer later. The server cannot ask the client anything.
+ */
+export class StatelessRequests {
+  readonly #options: StatelessRequestsOptions
+  readonly #limits: SessionLimits
+  readonly #streamOptions: StreamOptions
+  readonly #openStreams: OpenStreams
+  readonly #running = new Set<StatelessRequest>()
+  readonly #unsubscribe: () => void
+  readonly #tag = `${randomBytes(6).toString('base64url')}.`
+  #idle = () => {}
+  #closing = false
+
+  constructor (options: StatelessRequestsOptions) {
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#streamOptions = { ...defaultStreamOptions, ...options.streams }
+    this.#openStreams = new OpenStreams({ maxStreams: this.#limits.maxStreams, heartbeatMs: this.#streamOptions.heartbeatMs })
+    this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
+      for (const request of this.#running) {
+        if (request.grantId === grantId) request.end('The login that this request was made with has ended.')
+      }
+    })
+  }
+
+  /** POSTs that run now. */
+  get size (): number {
+    return this.#running.size
+  }
+
+  /**
+   * Serves one POST with requests. @returns what ends it when its connection closes
+   * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InstancesFullError}
+   */
+  async serve (post: StatelessPost, answer: Answer): Promise<() => void> {
+    check(post)
+    if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
+    if (this.#running.size >= this.#limits.maxLiveInstances) {
+      throw new InstancesFullError('This server runs as many requests as it can now.', { retryAfterSeconds: 1 })
+    }
+    const request = new StatelessRequest(this, post.caller, this.#tag)
+    this.#running.add(request)
+    try {
+      await request.connect(await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller)))
+    } catch (error) {
+      this.ended(request)
+      throw error
+    }
+    request.receive(post, answer)
+    return () => { request.end('The connection was closed.') }
+  }
+
+  /** Takes no new requests any more, and waits until none runs, or `ms` have passed. */
+  async drain (ms: number): Promise<void> {
+    this.#closing = true
+    if (this.#running.size === 0) return
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>(resolve => {
+      this.#idle = resolve
+      timer = setTimeout(resolve, ms)
+    })
+    clearTimeout(timer)
+  }
+
+  close (): void {
+    this.#closing = true
+    this.#unsubscribe()
+    for (const request of this.#running) request.end('The server is shutting down.')
+    this.#openStreams.close()
+  }
+
+  get silenceMs (): number {
+    return this.#streamOptions.silenceMs
+  }
+
+  get log (): Log {
+    return this.#options.log
+  }
+
+  /** A response body that nothing is kept of. */
+  openStream (grantId: string | undefined): EventStream {
+    const stream = new EventStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) },
+      { maxBufferedBytes: this.#limits.maxBufferedBytes, withIds: false })
+    this.#openStreams.add(stream)
+    stream.comment()
+    return stream
+  }
+
+  ended (request: StatelessRequest): void {
+    if (this.#running.delete(request) && this.#running.size === 0) this.#idle()
+  }
+}
+
+/** One POST and the server instance made for it. */
+class StatelessRequest implements Outlet, AnswerStreams {
+  readonly grantId: string | undefined
+  readonly #host: StatelessRequests
+  readonly #transport: SessionTransport
+  readonly #pending = new Set<RequestId>()
+  #server: PluggedServer | undefined
+  #exchange: Exchange | undefined
+  #over = false
+
+  constructor (host: StatelessRequests, caller: CallerInfo, tag: string) {
+    this.#host = host
+    this.grantId = caller.extra.grantId
+    this.#transport = new SessionTransport(this, tag)
+  }
+
+  get silenceMs (): number {
+    return this.#host.silenceMs
+  }
+
+  async connect (server: PluggedServer): Promise<void> {
+    this.#server = server
+    await server.connect(this.#transport)
+  }
+
+  receive ({ body, extra }: StatelessPost, answer: Answer): void {
+    const messages = Array.isArray(body) ? body : [body]
+    const requests = messages.filter(isRequest)
+    for (const { id } of requests) this.#pending.add(id)
+    this.#exchange = new Exchange(this, answer, requests, Array.isArray(body), this.grantId)
+    for (const message of messages) {
+      // what refers to another POST finds nothing here
+      if ('method' in message && message.method !== 'notifications/cancelled') this.#transport.receive(message, extra)
+    }
+  }
+
+  answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
+    if (response.id === undefined || !this.#pending.delete(response.id)) return
+    this.#exchange?.respond(response.id, JSON.stringify(response))
+    if (this.#pending.size === 0) this.#close()
+  }
+
+  push (message: JSONRPCRequest | JSONRPCNotification): void {
+    if (!isRequest(message)) this.#exchange?.push(JSON.stringify(message))
+    else this.#transport.receive({ jsonrpc: '2.0', id: message.id, error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' } }, {})
+  }
+
+  /** The server has closed its side. */
+  closed (): void {
+    this.end('The server closed the connection before it answered.')
+  }
+
+  /** Answers what still runs with an error, and closes the instance. */
+  end (reason: string): void {
+    if (this.#over) return
+    this.#pending.clear()
+    this.#exchange?.fail(-32000, reason)
+    this.#close()
+  }
+
+  openAnswer (_requestIds: readonly RequestId[], grantId: string | undefined): AnswerStream {
+    const body = this.#host.openStream(grantId)
+    return {
+      body,
+      append: (data, final) => {
+        body.onEvent({ eventId: '', data })
+        if (final) body.onEnd()
+      },
+      end: () => { body.end() },
+      release: () => {}
+    }
+  }
+
+  #close (): void {
+    if (this.#over) return
+    this.#over = true
+    this.#host.ended(this)
+    const failed = (err: unknown) => { this.#host.log.error({ err }, 'a server instance could not be closed') }
+    this.#server?.close().then(() => this.#transport.close()).catch(failed)
+  }
+}
+
+function check ({ body, protocolVersion }: StatelessPost): void {
+  if (!Array.isArray(body)) return
+  // MCP 2025-06-18 Transports, Protocol Version Header: without the header, the client speaks 2025-03-26
+  if (!takesBatches(protocolVersion ?? '2025-03-26')) throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
+  if (body.some(message => 'method' in message && message.method === 'initialize')) {
+    throw new InvalidMessageError('Invalid Request: initialize comes alone.')
+  }
+}

@@ -1,0 +1,22 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+
+const SUITE = '@modelcontextprotocol/conformance@0.2.0-alpha.12'
+// the suite needs a newer Node.js than this service does
+const NODE = 'node@24'
+
+/**
+ * Runs the MCP conformance suite, showing what it prints.
+ * @returns its exit status
+ */
+export async function runSuite (args: readonly string[], onLine: (line: string) => void): Promise<number> {
+  const suite = spawn('npx', ['-y', '-p', NODE, '-p', SUITE, 'conformance', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const closed: Promise<unknown[]> = once(suite, 'close')
+  createInterface({ input: suite.stdout }).on('line', line => {
+    process.stdout.write(`${line}\n`)
+    onLine(line)
+  })
+  const [code] = await closed
+  return typeof code === 'number' ? code : 1
+}
