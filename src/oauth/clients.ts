@@ -1,4 +1,4 @@
-import { InvalidClientError, InvalidRequestError, ServiceError, UnauthorizedClientError } from '../errors.js'
+import { InvalidClientError, InvalidRequestError, ServiceError } from '../errors.js'
 import type { ClientRecord, ClientStore } from '../stores/registrations.js'
 import { checkClientMetadata, type ClientMetadata } from './client-metadata.js'
 import { fetchMetadataDocument, isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from './metadata-document-fetch.js'
@@ -187,7 +187,7 @@ export function resolveRedirectUri (client: Client, requested: string | undefine
   return requested
 }
 
-/** @throws {UnauthorizedClientError} where the client did not register for the grant type */
-export function checkGrantType (client: Client, grantType: string): void {
-  if (!client.metadata.grant_types.includes(grantType)) throw new UnauthorizedClientError(`This client did not register for ${grantType}.`)
+/** Whether a client registered for refresh tokens. */
+export function takesRefreshTokens (client: Client): boolean {
+  return client.metadata.grant_types.includes('refresh_token')
 }

@@ -13,18 +13,17 @@ export interface ConsentPageOptions {
 export function consentPage ({ request, action, scopeDescriptions }: ConsentPageOptions): Page {
   const { client, redirectUri, redirectKind, scopes, resource, loginHost, transactionId } = request
   const { client_name: givenName, logo_uri: logo, client_uri: website } = client.metadata
-  const name = visible(givenName ?? '') || 'An application that gives no name'
+  const name = visible(givenName ?? '') || 'an application without a name'
   const target = new URL(redirectUri)
   const logoUrl = logo?.startsWith('https://') === true ? new URL(logo) : undefined
   const body = html`
     !${logoUrl === undefined ? '' : html`<img src="${logoUrl.href}" alt="" referrerpolicy="no-referrer">`}
     <h1>Allow <bdi>${name}</bdi> to use this server?</h1>
     <dl>
-      <dt>Application</dt><dd><bdi>${name}</bdi></dd>
       !${client.kind === 'document' ? html`<dt>Verified site</dt><dd>${new URL(client.clientId).host}</dd>` : ''}
       !${client.kind !== 'document' && website !== undefined ? html`<dt>Says it is from</dt><dd>${new URL(website).host}</dd>` : ''}
       <dt>Server</dt><dd>${new URL(resource).host}</dd>
-      <dt>Answer goes to</dt><dd>${redirectKind === 'web' ? target.host : redirectKind === 'loopback' ? 'this computer' : `${target.protocol} (an app on this device)`}</dd>
+      <dt>Answer goes to</dt><dd>${redirectKind === 'web' ? target.host : redirectKind === 'loopback' ? `this computer (${target.host})` : `an app on this device (${target.protocol})`}</dd>
       <dt>You log in at</dt><dd>${loginHost}</dd>
     </dl>
     <h2>It will be able to</h2>
@@ -34,7 +33,7 @@ export function consentPage ({ request, action, scopeDescriptions }: ConsentPage
       <input type="hidden" name="transaction" value="${transactionId}">
       !${client.kind !== 'document' && redirectKind === 'web' ? html`<p><label><input type="checkbox" name="remember" value="yes"> Do not ask again in this browser</label></p>` : ''}
       <div class="buttons">
-        <button type="submit" name="decision" value="allow" class="primary">Allow access</button>
+        <button type="submit" name="decision" value="allow" class="primary" !${redirectKind === 'web' ? '' : 'aria-describedby="warning"'}>Allow access</button>
         <button type="submit" name="decision" value="deny">Deny</button>
       </div>
     </form>
@@ -69,10 +68,10 @@ function warning ({ redirectKind, client }: ConsentRequest): string {
   const text = redirectKind === 'loopback'
     ? 'The answer goes to a program on this computer. Any program can give itself any name: allow it only if you have just started the login there.'
     : 'The answer goes to whichever app on this device has claimed this kind of link. Allow it only if you have just started the login there.'
-  return html`<p class="warning" role="note"><strong>Check this.</strong> ${text}${client.kind === 'document' ? ' The site is verified, the program is not.' : ''}</p>`
+  return html`<p class="warning" role="note" id="warning"><strong>Check this.</strong> ${text}${client.kind === 'document' ? ' The site is verified, the program is not.' : ''}</p>`
 }
 
-// control, format and direction characters would let a name pretend to be something else
+// control, format, direction and blank characters would let a name pretend to be something else, or nothing
 function visible (name: string): string {
-  return name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim().slice(0, 100)
+  return [...name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu, '').trim()].slice(0, 100).join('')
 }

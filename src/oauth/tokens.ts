@@ -1,6 +1,6 @@
-import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnsupportedGrantTypeError } from '../errors.js'
+import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../errors.js'
 import type { Grant, GrantStore, IssuedTokens } from '../stores/grants.js'
-import { checkGrantType, type Client, type Clients } from './clients.js'
+import { takesRefreshTokens, type Client, type Clients } from './clients.js'
 import type { Grants } from './grants.js'
 import type { Keyring } from './keyring.js'
 import type { BrokerLifetimes } from './options.js'
@@ -15,7 +15,8 @@ export interface TokenResponse {
   access_token: string
   token_type: 'Bearer'
   expires_in: number
-  refresh_token: string
+  /** Only for clients that registered for it. */
+  refresh_token?: string
   scope: string
 }
 
@@ -46,7 +47,7 @@ export class Tokens {
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
     if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
     if (grantType === 'authorization_code') return await this.#redeem(parameters, client)
-    checkGrantType(client, grantType)
+    if (!takesRefreshTokens(client)) throw new UnauthorizedClientError('This client did not register for refresh_token.')
     return await this.#refresh(parameters, client)
   }
 
@@ -64,7 +65,7 @@ export class Tokens {
     checkCodeVerifier(parameters.code_verifier, codeChallenge)
     this.#checkResource(parameters.resource, grant)
 
-    const { issued, response } = this.#issue(grant, grant.scopes)
+    const { issued, response } = this.#issue(grant, grant.scopes, client)
     const outcome = await store.redeemCode(hash, issued)
     if (outcome === 'replayed') return await this.#replayed(grant)
     if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.')
@@ -90,7 +91,7 @@ export class Tokens {
     this.#checkResource(parameters.resource, grant)
     if (!rotated) await grants.freshen(grant)
 
-    const { issued, response } = this.#issue(grant, scopes, hash)
+    const { issued, response } = this.#issue(grant, scopes, client, hash)
     const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds)
     switch (rotation.outcome) {
       case 'rotated': return response
@@ -106,20 +107,27 @@ export class Tokens {
     }
   }
 
-  #issue (grant: Grant, scopes: readonly string[], replaced = ''): { issued: IssuedTokens, response: TokenResponse } {
+  #issue (grant: Grant, scopes: readonly string[], client: Client, replaced = ''): { issued: IssuedTokens, response: TokenResponse } {
     const { lifetimes, keyring, now } = this.#options
     const issuedAt = Math.floor(now() / 1000)
     const { grantId } = grant
-    const [accessToken, refreshToken] = [newSecret('accessToken'), newSecret('refreshToken')]
+    const accessToken = newSecret('accessToken')
+    const refreshToken = takesRefreshTokens(client) ? newSecret('refreshToken') : undefined
     const expiresAt = Math.min(issuedAt + lifetimes.accessTokenSeconds, grant.expiresAt)
     const response: TokenResponse = {
-      access_token: accessToken, token_type: 'Bearer', expires_in: expiresAt - issuedAt, refresh_token: refreshToken, scope: scopes.join(' ')
+      access_token: accessToken,
+      token_type: 'Bearer',
+      expires_in: expiresAt - issuedAt,
+      scope: scopes.join(' '),
+      ...refreshToken !== undefined && { refresh_token: refreshToken }
     }
     return {
       response,
       issued: {
         access: { hash: hashOf(accessToken), record: { grantId, scopes: [...scopes], expiresAt } },
-        refresh: { hash: hashOf(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: Math.min(issuedAt + lifetimes.refreshTokenSeconds, grant.expiresAt) } },
+        ...refreshToken !== undefined && {
+          refresh: { hash: hashOf(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: Math.min(issuedAt + lifetimes.refreshTokenSeconds, grant.expiresAt) } }
+        },
         sealedResponse: keyring.seal(purposeOf(replaced), response)
       }
     }
@@ -141,5 +149,5 @@ function unknownRefreshToken (): InvalidGrantError {
 }
 
 function isTokenResponse (value: unknown): value is TokenResponse {
-  return typeof value === 'object' && value !== null && 'access_token' in value && 'refresh_token' in value
+  return typeof value === 'object' && value !== null && 'access_token' in value
 }

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { BodyTooLargeError, InvalidMessageError, McpRequestError, ParseError, ServiceError, UnsupportedMediaTypeError } from '../errors.js'
+import { BodyTooLargeError, InsufficientScopeError, InvalidMessageError, McpRequestError, ParseError, ServiceError, UnsupportedMediaTypeError } from '../errors.js'
 import { errorText } from '../mcp/json-rpc.js'
 
 export interface McpErrorsOptions {
@@ -24,6 +24,7 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
 }, { name: 'mcp-errors', fastify: '5.x' })
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (error instanceof InsufficientScopeError) return reply.sendInsufficientScope(error.requiredScopes)
   const known = known4xx(error)
   if (known === undefined) {
     request.log.error({ err: error }, 'an MCP request failed')

@@ -43,10 +43,10 @@ export interface IssuedToken {
   record: TokenRecord
 }
 
-/** An access token and the refresh token that comes with it. */
+/** An access token, and the refresh token that comes with it where the client takes one. */
 export interface IssuedTokens {
   access: IssuedToken
-  refresh: IssuedToken
+  refresh?: IssuedToken
   /** The token response, sealed, for a client that asks twice at once. */
   sealedResponse: string
 }

@@ -152,8 +152,9 @@ t.test('special addresses', async t => {
     ['192.0.2.0', '192.0.2.255'], ['192.88.99.0', '192.88.99.255'], ['192.168.0.0', '192.168.255.255'],
     ['198.18.0.0', '198.19.255.255'], ['198.51.100.0', '198.51.100.255'], ['203.0.113.0', '203.0.113.255'],
     ['224.0.0.0', '239.255.255.255'], ['240.0.0.0', '255.255.255.255'],
-    ['::', '::2', '::10.0.0.1', '::ffff:0:127.0.0.1'], ['64:ff9b::', '64:ff9b::169.254.169.254'], ['64:ff9b:1::', '64:ff9b:1:ffff:ffff:ffff:ffff:ffff'],
-    ['100::', '100::ffff:ffff:ffff:ffff', '100:0:0:1::'], ['2001::', '2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff'],
+    ['::', '::2', '::10.0.0.1', '::255.255.255.255'], ['::ffff:0:0:0', '::ffff:0:127.0.0.1', '::ffff:0:255.255.255.255'],
+    ['64:ff9b::', '64:ff9b::169.254.169.254', '64:ff9b::255.255.255.255'], ['64:ff9b:1::', '64:ff9b:1:ffff:ffff:ffff:ffff:ffff'],
+    ['100::', '100::ffff:ffff:ffff:ffff', '100:0:0:1::', '100::1:ffff:ffff:ffff:ffff'], ['2001::', '2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff'],
     ['2001:db8::', '2001:db8:ffff:ffff:ffff:ffff:ffff:ffff'], ['2002::', '2002:7f00:1::', '2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
     ['3fff::', '3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff'], ['5f00::', '5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
     ['fc00::', 'fd00:ec2::254', 'fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'], ['fe80::', 'febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
@@ -212,7 +213,8 @@ t.test('special addresses', async t => {
       '1.0.0.0', '9.255.255.255', '11.0.0.0', '100.63.255.255', '100.128.0.0', '126.255.255.255', '128.0.0.0', '169.253.255.255',
       '169.255.0.0', '172.15.255.255', '172.32.0.0', '191.255.255.255', '192.0.1.0', '192.0.3.0', '192.88.98.255', '192.88.100.0',
       '192.167.255.255', '192.169.0.0', '198.17.255.255', '198.20.0.0', '198.51.99.255', '198.51.101.0', '203.0.112.255', '203.0.114.0',
-      '223.255.255.255', '2000::', '2001:200::', '2001:db7::', '2001:db9::', '2003::', '3ffe::', '3fff:1000::', '2600::1', '::ffff:8.8.8.8'
+      '223.255.255.255', '::1:0:0', '::ffff:1:0:0', '64:ff9b::1:0:0', '64:ff9b:0:1::', '64:ff9b:2::', '100:0:0:2::', '5eff::', '5f01::',
+      'fbff::', 'fe00::', 'fe7f::', '2000::', '2001:200::', '2001:db7::', '2001:db9::', '2003::', '3ffe::', '3fff:1000::', '2600::1', '::ffff:8.8.8.8'
     ]) {
       await refused(t, fetchMetadataDocument('http://localhost/a', { allowLoopback: true, lookup: resolvesTo(address) }),
         /http is for loopback only$/, address)
@@ -281,6 +283,18 @@ t.test('a redirect is not followed', async t => {
     await refused(t, fetchMetadataDocument(clientId, { allowLoopback: true }), new RegExp(`answers with status ${status}$`))
   }
   t.equal(hits, 0)
+})
+
+t.test('an answer that is refused by its headers is not read on', { timeout: 10_000 }, async t => {
+  for (const [status, type] of [[404, 'application/json'], [200, 'text/html']] as const) {
+    let closed: Promise<unknown> | undefined
+    const { clientId } = await serve(t, (_request, response) => {
+      closed = once(response, 'close')
+      response.writeHead(status, { 'content-type': type }).write(' ')
+    })
+    await refused(t, fetchMetadataDocument(clientId, { allowLoopback: true, timeoutMs: 60_000 }), /status 404|content type/)
+    await closed
+  }
 })
 
 t.test('no other status than 200 will do', async t => {

@@ -92,6 +92,6 @@ export class MemoryGrantStore implements GrantStore {
 
   #issue ({ access, refresh }: IssuedTokens): void {
     this.#accessTokens.set(access.hash, access.record, access.record.expiresAt)
-    this.#refreshTokens.set(refresh.hash, { token: refresh.record }, refresh.record.expiresAt)
+    if (refresh !== undefined) this.#refreshTokens.set(refresh.hash, { token: refresh.record }, refresh.record.expiresAt)
   }
 }
