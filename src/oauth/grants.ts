@@ -22,7 +22,6 @@ export interface GrantsOptions {
 
 // an upstream token is refreshed this long before it ends
 const LEEWAY_SECONDS = 30
-const REFRESH_MS = 15_000
 const POLL_MS = 50
 
 /** Grants and the upstream tokens behind them. */
@@ -76,24 +75,30 @@ export class Grants {
 
   /** Tells everybody of a grant that the store has ended. */
   async hasEnded (grant: Grant): Promise<void> {
-    const { bus, log, upstream, upstreamClients } = this.#options
+    const { bus } = this.#options
     await bus.publish('grantEnded', { grantId: grant.grantId })
     const tokens = this.#open(grant)
-    if (tokens === undefined) return
-    // nobody waits for the upstream: our side has ended already
+    if (tokens !== undefined) this.#revokeUpstream(grant, tokens)
+  }
+
+  /** Nobody waits for the upstream: our side has ended already. */
+  #revokeUpstream ({ grantId, clientId }: Grant, tokens: UpstreamTokens): void {
+    const { log, upstream, upstreamClients } = this.#options
     const tell = async () => {
-      const client = await upstreamClients.find(grant.clientId)
+      const client = await upstreamClients.find(clientId)
       if (client !== undefined) await upstream.revoke(client, tokens)
     }
-    tell().catch((err: unknown) => { log.warn({ err, grantId: grant.grantId }, 'the upstream could not be told that a grant has ended') })
+    tell().catch((err: unknown) => { log.warn({ err, grantId }, 'the upstream could not be told that a grant has ended') })
   }
 
   /** One refresh at a time across replicas: upstreams revoke everything where a refresh token is used twice. */
   async #refresh (stale: Grant): Promise<UpstreamTokens> {
-    const { leases, store } = this.#options
+    const { leases, store, upstream } = this.#options
+    // discovery in two ways, then the refresh
+    const refreshMs = (3 * upstream.timeoutSeconds + 5) * 1000
     const [lease, holder] = [`upstream-refresh:${stale.grantId}`, newId()]
-    for (let waited = 0; waited < REFRESH_MS; waited += POLL_MS) {
-      if (await leases.acquire(lease, holder, REFRESH_MS)) {
+    for (let waited = 0; waited < refreshMs; waited += POLL_MS) {
+      if (await leases.acquire(lease, holder, refreshMs)) {
         try {
           return await this.#refreshOnce(stale.grantId)
         } finally {
@@ -104,7 +109,8 @@ export class Grants {
       const grant = await store.findGrant(stale.grantId)
       if (grant === undefined) throw hasEnded()
       const tokens = grant.upstreamVersion > stale.upstreamVersion ? this.#open(grant) : undefined
-      if (tokens !== undefined) return tokens
+      // a newer version may only have been sealed anew
+      if (tokens !== undefined && !this.#isOver(tokens, 0)) return tokens
     }
     throw new TemporarilyUnavailableError('The login server is slow to answer. Try again in a moment.', { retryAfterSeconds: 5 })
   }
@@ -118,14 +124,31 @@ export class Grants {
     if (!this.#isOver(tokens, LEEWAY_SECONDS) || tokens.refreshToken === undefined) return tokens
     const client = await upstreamClients.find(grant.clientId)
     if (client === undefined) throw hasEnded()
+    let refreshed: UpstreamTokens
     try {
-      const refreshed = await upstream.refresh(client, tokens.refreshToken)
-      await store.replaceUpstreamTokens(grantId, grant.upstreamVersion, this.seal(grantId, refreshed))
-      return refreshed
+      refreshed = await upstream.refresh(client, tokens.refreshToken)
     } catch (error) {
       if (error instanceof InvalidGrantError) await this.end(grantId)
       else if (!this.#isOver(tokens, 0)) return tokens
       throw error
+    }
+    await this.#replace(grant, refreshed)
+    return refreshed
+  }
+
+  /** Puts refreshed tokens in the place of those they come from, which work no more: whatever its version is by now. */
+  async #replace (refreshed: Grant, tokens: UpstreamTokens): Promise<void> {
+    const { store } = this.#options
+    const { grantId } = refreshed
+    let replaced = false
+    while (!replaced) {
+      const grant = await store.findGrant(grantId)
+      if (grant === undefined) {
+        // it ended meanwhile, and the upstream was told of the old tokens only
+        this.#revokeUpstream(refreshed, tokens)
+        throw hasEnded()
+      }
+      replaced = await store.replaceUpstreamTokens(grantId, grant.upstreamVersion, this.seal(grantId, tokens))
     }
   }
 

@@ -17,17 +17,19 @@ export interface UpstreamOptions {
   tokenUrl?: URL
   registrationUrl?: URL
   revocationUrl?: URL
-  /** Tells who the person is, where the upstream gives no ID token and has no OpenID userinfo endpoint. */
+  /** Tells who the person is, where the upstream gives no ID token (or has no `issuerUrl` to check it by) and no OpenID userinfo endpoint. */
   userinfoUrl?: URL
   /** Member of the claims that names the person. Default: `sub`. */
   subjectClaim?: string
   /** Our registered client there: static mode. Absent: each client of ours is registered there (RFC 7591), dynamic mode. */
   clientId?: string
   clientSecret?: string
-  /** Scopes to ask for, less those that its metadata lacks. */
+  /** Scopes to ask for, less `openid`, `profile`, `email` and `offline_access` where its metadata lacks them. */
   scopes: readonly string[]
   /** Further parameters of the authorization request. */
   extraAuthorizeParams?: Readonly<Record<string, string>>
+  /** How long each request to it may take. Default: 10. */
+  timeoutSeconds?: number
 }
 
 /** A client that needs no registration. */

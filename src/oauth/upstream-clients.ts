@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { TemporarilyUnavailableError } from '../errors.js'
+import { TemporarilyUnavailableError, UpstreamError } from '../errors.js'
 import type { LeaseStore } from '../stores/leases.js'
 import type { UpstreamClientRecord, UpstreamClientStore } from '../stores/registrations.js'
 import type { Client } from './clients.js'
@@ -18,7 +18,6 @@ export interface UpstreamClientsOptions {
   now: () => number
 }
 
-const REGISTRATION_MS = 30_000
 const POLL_MS = 100
 
 /** Who we are upstream on behalf of each client: one configured client for all, or one registered for each. */
@@ -38,10 +37,12 @@ export class UpstreamClients {
   async for (client: Client): Promise<UpstreamClient> {
     const known = await this.find(client.clientId)
     if (known !== undefined) return known
-    const { leases } = this.#options
+    const { leases, upstream } = this.#options
+    // discovery in two ways, then the registration
+    const registrationMs = (3 * upstream.timeoutSeconds + 5) * 1000
     const [lease, holder] = [`upstream-client:${client.clientId}`, newId()]
-    for (let waited = 0; waited < REGISTRATION_MS; waited += POLL_MS) {
-      if (await leases.acquire(lease, holder, REGISTRATION_MS)) {
+    for (let waited = 0; waited < registrationMs; waited += POLL_MS) {
+      if (await leases.acquire(lease, holder, registrationMs)) {
         try {
           return await this.find(client.clientId) ?? await this.#register(client)
         } finally {
@@ -79,9 +80,12 @@ export class UpstreamClients {
   }
 
   async #register (client: Client): Promise<UpstreamClient> {
-    const { upstream, store, keyring, unusedClientSeconds, now } = this.#options
+    const { upstream, store, keyring, unusedClientSeconds, log, now } = this.#options
     const name = client.metadata.client_name ?? client.clientId
-    const registered = await upstream.register(name)
+    const registered = await upstream.register(name).catch((error: unknown) => {
+      if (error instanceof UpstreamError) log.error({ clientId: client.clientId, detail: error.detail }, `a client was not registered at the login server: ${error.detail}`)
+      throw error
+    })
     await store.add({
       clientId: client.clientId,
       sealed: keyring.seal(purposeOf(client.clientId), registered),

@@ -9,6 +9,8 @@ const RETRY_SECONDS = 5
 /** What an error of a call to the upstream means for our client. Only an outage is `temporarily_unavailable`. */
 export function upstreamError (error: unknown): OAuthError {
   if (error instanceof OAuthError) return error
+  // openid-client wraps what our own fetch throws
+  if (error instanceof ClientError && error.cause instanceof OAuthError) return error.cause
   const detail = describe(error)
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
     return errorOf(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
@@ -22,7 +24,8 @@ export function errorOf (code: string, status: number, detail: string): OAuthErr
   switch (code) {
     case 'access_denied': case 'login_required': case 'consent_required': case 'interaction_required': case 'account_selection_required':
       return new AccessDeniedError('The login server refused, or the login was cancelled.', { detail })
-    case 'invalid_grant': return new InvalidGrantError('The login at the login server has ended.', { detail })
+    // the last two are GitHub's
+    case 'invalid_grant': case 'bad_verification_code': case 'bad_refresh_token': return new InvalidGrantError('The login at the login server has ended.', { detail })
     case 'invalid_scope': return new InvalidScopeError('The login server refused the scopes that this service asks for.', { detail })
     case 'temporarily_unavailable': return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS })
   }
@@ -35,7 +38,9 @@ function isOutage (error: unknown): boolean {
   if (status !== undefined) return status === 429 || status >= 500
   // what fetch itself throws, and our own time limit
   return (error instanceof ClientError && error.code === 'OAUTH_TIMEOUT') ||
-    (error instanceof TypeError && error.message === 'fetch failed') ||
+    (error instanceof DOMException && error.name === 'TimeoutError') ||
+    // undici: no connection, and one that was cut in the middle of the body
+    (error instanceof TypeError && (error.message === 'fetch failed' || error.message === 'terminated')) ||
     (error instanceof Error && error.cause !== undefined && isOutage(error.cause))
 }
 
@@ -46,6 +51,7 @@ function statusOf (error: unknown): number | undefined {
 
 function describe (error: unknown): string {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) return `${error.error}: ${error.error_description ?? 'no description'}`
+  if (error instanceof Response) return `${error.url} answered ${error.status}`
   if (!(error instanceof Error)) return String(error)
   const status = statusOf(error)
   const cause = error.cause instanceof Error ? `: ${describe(error.cause)}` : ''

@@ -1,8 +1,9 @@
 import * as openid from 'openid-client'
-import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../errors.js'
+import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../errors.js'
 import type { UpstreamOptions } from './options.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
+import { REGISTER_BY_HAND, registrationFetch, tokenFetch } from './upstream-fetch.js'
 
 /** Who we are at the upstream for some client (RFC 7591 3.2.1), as far as we need it. */
 export interface UpstreamClient {
@@ -38,9 +39,17 @@ export interface UpstreamRequest {
 }
 
 const DISCOVERED_SECONDS = 3600
-const TIMEOUT_SECONDS = 10
+// when a discovery fails, what was known goes on, and is asked for again after this time
+const REDISCOVERY_SECONDS = 60
 const CACHED_METADATA = new URL('https://cached.invalid/.well-known/oauth-authorization-server')
-const PERSONAL_CLAIMS = ['name', 'preferred_username', 'nickname', 'given_name', 'family_name', 'email', 'email_verified', 'picture', 'locale', 'groups', 'roles']
+// RFC 8414 2: a server need not name all of its scopes; these are left out where it names others only
+const STANDARD_SCOPES = ['openid', 'profile', 'email', 'offline_access']
+// of an authorization request (RFC 6749 4.1.1, 7636 4.3, 9101 5, OpenID Connect Core 3.1.2.1): ours to set
+const OUR_PARAMETERS = ['client_id', 'response_type', 'response_mode', 'redirect_uri', 'state', 'nonce', 'code_challenge', 'code_challenge_method', 'request', 'request_uri']
+// of an ID token: they tell of the token, not of the person
+const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash', 'sid', 'auth_time'])
+// signed by a key of the issuer; the ID token comes straight from its token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
+const SIGNING_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 
 /** The upstream authorization server: discovery, and every request that we make of it. Errors are `OAuthError`s. */
 export class Upstream {
@@ -48,12 +57,15 @@ export class Upstream {
   readonly #callbackUrl: string
   readonly #now: () => number
   readonly #insecure: boolean
+  /** Of each request. */
+  readonly timeoutSeconds: number
   #metadata: { value: Promise<openid.ServerMetadata>, expiresAt: number } | undefined
 
   constructor (options: UpstreamOptions, callbackUrl: string, now: () => number) {
     this.#options = options
     this.#callbackUrl = callbackUrl
     this.#now = now
+    this.timeoutSeconds = options.timeoutSeconds ?? 10
     const where = options.issuerUrl ?? options.tokenUrl
     this.#insecure = where?.protocol === 'http:' && isLoopbackHost(where.hostname)
   }
@@ -78,7 +90,7 @@ export class Upstream {
   async register (clientName: string): Promise<UpstreamClient> {
     const server = await this.#server()
     if (server.registration_endpoint === undefined) {
-      throw new UpstreamError('The login server does not let this service register.', { detail: 'no registration_endpoint: set OAUTH_CLIENT_ID' })
+      throw new UpstreamError('The login server does not let this service register.', { detail: `it has no registration endpoint: ${REGISTER_BY_HAND}` })
     }
     const scopes = this.#scopes(server)
     const registered = await openid.dynamicClientRegistration(CACHED_METADATA, {
@@ -90,8 +102,8 @@ export class Upstream {
       token_endpoint_auth_method: preferredAuthMethod(server.token_endpoint_auth_methods_supported),
       ...scopes.length > 0 && { scope: scopes.join(' ') }
     }, undefined, {
-      timeout: TIMEOUT_SECONDS,
-      [openid.customFetch]: (url, init) => registrationFetch(url, init, server),
+      timeout: this.timeoutSeconds,
+      [openid.customFetch]: async (url, init) => url === CACHED_METADATA.href ? Response.json(server) : await registrationFetch(url, init),
       ...this.#insecure && { execute: [openid.allowInsecureRequests] }
     }).catch(fail)
     const client = registered.clientMetadata()
@@ -114,9 +126,11 @@ export class Upstream {
       method: 'DELETE',
       redirect: 'error',
       headers: { authorization: `Bearer ${registrationAccessToken}` },
-      signal: AbortSignal.timeout(TIMEOUT_SECONDS * 1000)
+      signal: AbortSignal.timeout(this.timeoutSeconds * 1000)
     }).catch(fail)
     await response.body?.cancel()
+    // 401: it is gone already (RFC 7592 2.3)
+    if (!response.ok && response.status !== 401 && response.status !== 404) fail(response)
   }
 
   /** Begins the second leg: where to send the person, and what the answer has to match. */
@@ -125,8 +139,9 @@ export class Upstream {
     const scopes = this.#scopes(configuration.serverMetadata())
     const codeVerifier = openid.randomPKCECodeVerifier()
     const nonce = scopes.includes('openid') ? openid.randomNonce() : undefined
-    const url = openid.buildAuthorizationUrl(configuration, {
-      ...this.#options.extraAuthorizeParams,
+    const extra = Object.entries(this.#options.extraAuthorizeParams ?? {}).filter(([name]) => !OUR_PARAMETERS.includes(name))
+    const parameters = {
+      ...Object.fromEntries(extra),
       response_type: 'code',
       redirect_uri: this.#callbackUrl,
       state,
@@ -134,8 +149,13 @@ export class Upstream {
       code_challenge_method: 'S256',
       ...scopes.length > 0 && { scope: scopes.join(' ') },
       ...nonce !== undefined && { nonce }
-    })
-    return { url: url.href, state, codeVerifier, ...nonce !== undefined && { nonce } }
+    }
+    try {
+      const url = openid.buildAuthorizationUrl(configuration, parameters)
+      return { url: url.href, state, codeVerifier, ...nonce !== undefined && { nonce } }
+    } catch (error) {
+      return fail(error)
+    }
   }
 
   /** Ends the second leg: takes the answer that the browser brought, and redeems its code. */
@@ -143,15 +163,30 @@ export class Upstream {
     const configuration = await this.#configuration(client)
     const answer = new URL(this.#callbackUrl)
     answer.search = query
-    const tokens = await openid.authorizationCodeGrant(configuration, answer, {
-      expectedState: state, pkceCodeVerifier: codeVerifier, ...nonce !== undefined && { expectedNonce: nonce }
-    }).catch(fail)
-    return { tokens: this.#tokensOf(tokens), identity: await this.#identity(configuration, tokens) }
+    // nobody knows who the issuer is; there is no other one to mix it up with either (RFC 9207 1)
+    if (!this.#knowsIssuer) answer.searchParams.delete('iss')
+    let response: Response | undefined
+    configuration[openid.customFetch] = async (url, init) => {
+      response ??= await tokenFetch(url, init, this.#knowsIssuer)
+      return response.clone()
+    }
+    const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
+      openid.authorizationCodeGrant(configuration, answer, { expectedState: state, pkceCodeVerifier: codeVerifier, ...checks })
+    const tokens = await (nonce === undefined
+      ? grant({})
+      : grant({ expectedNonce: nonce }).catch(async (error: unknown) => {
+        // an OAuth 2 server may take `openid` for a scope like any other; the code is not redeemed again
+        if (response === undefined || !response.ok || await hasIdToken(response.clone())) throw error
+        return await grant({})
+      })).catch(fail)
+    return { tokens: this.#tokensOf(tokens), identity: await this.#identity(await this.#configuration(client), tokens) }
   }
 
   /** Refreshes the upstream's tokens. @throws {InvalidGrantError} where the login there has ended */
   async refresh (client: UpstreamClient, refreshToken: string): Promise<UpstreamTokens> {
-    const tokens = await openid.refreshTokenGrant(await this.#configuration(client), refreshToken).catch(fail)
+    const configuration = await this.#configuration(client)
+    configuration[openid.customFetch] = (url, init) => tokenFetch(url, init, this.#knowsIssuer)
+    const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(fail)
     return { refreshToken, ...this.#tokensOf(tokens) }
   }
 
@@ -165,21 +200,26 @@ export class Upstream {
   async #configuration (client: UpstreamClient): Promise<openid.Configuration> {
     const server = await this.#server()
     const configuration = new openid.Configuration(server, client.clientId, undefined, this.#authentication(client, server))
-    configuration.timeout = TIMEOUT_SECONDS
+    configuration.timeout = this.timeoutSeconds
     if (this.#insecure) openid.allowInsecureRequests(configuration)
     return configuration
   }
 
   #authentication ({ clientSecret, authMethod }: UpstreamClient, server: openid.ServerMetadata): openid.ClientAuth {
-    if (clientSecret === undefined) return openid.None()
+    if (clientSecret === undefined || authMethod === 'none') return openid.None()
     // RFC 8414 2: basic where the metadata does not say; without any metadata, what most take
     const supported = server.token_endpoint_auth_methods_supported ?? [this.#options.issuerUrl === undefined ? 'client_secret_post' : 'client_secret_basic']
     const method = authMethod ?? (supported.includes('client_secret_basic') ? 'client_secret_basic' : 'client_secret_post')
-    return method === 'client_secret_basic' ? openid.ClientSecretBasic(clientSecret) : openid.ClientSecretPost(clientSecret)
+    return method === 'client_secret_basic' ? clientSecretBasic(clientSecret) : openid.ClientSecretPost(clientSecret)
   }
 
   #scopes ({ scopes_supported: supported }: openid.ServerMetadata): string[] {
-    return this.#options.scopes.filter(scope => supported === undefined || supported.includes(scope))
+    return this.#options.scopes.filter(scope => supported === undefined || supported.includes(scope) || !STANDARD_SCOPES.includes(scope))
+  }
+
+  /** Where the endpoints were named one by one, an ID token and `iss` cannot be checked. */
+  get #knowsIssuer (): boolean {
+    return this.#options.issuerUrl !== undefined
   }
 
   #tokensOf (tokens: openid.TokenEndpointResponse): UpstreamTokens {
@@ -191,46 +231,56 @@ export class Upstream {
   }
 
   async #identity (configuration: openid.Configuration, tokens: openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers): Promise<Identity> {
-    const { issuer, userinfo_endpoint: userinfoEndpoint } = configuration.serverMetadata()
+    const server = configuration.serverMetadata()
     const { userinfoUrl, subjectClaim = 'sub' } = this.#options
     const idToken: Record<string, unknown> | undefined = tokens.claims()
-    let claims = { ...idToken }
+    let told: Record<string, unknown> = {}
     if (userinfoUrl !== undefined) {
-      const response = await openid.fetchProtectedResource(configuration, tokens.access_token, userinfoUrl, 'GET', undefined, new Headers({ accept: 'application/json' })).catch(fail)
-      const told: unknown = await response.json().catch(() => undefined)
-      if (!response.ok || typeof told !== 'object' || told === null) throw upstreamError(response.status >= 500 ? response : new Error(`userinfo answered ${response.status}`))
-      claims = { ...claims, ...told }
-    } else if (userinfoEndpoint !== undefined && (idToken === undefined || (idToken.name === undefined && idToken.email === undefined))) {
+      told = await this.#fetchUser(configuration, tokens.access_token, userinfoUrl)
+    } else if (server.userinfo_endpoint !== undefined && (idToken === undefined || (idToken.name === undefined && idToken.email === undefined))) {
       const expected = typeof idToken?.sub === 'string' ? idToken.sub : openid.skipSubjectCheck
-      // with an ID token we know who it is; the rest is only nicer to have
-      const told = await openid.fetchUserInfo(configuration, tokens.access_token, expected).catch((error: unknown) => idToken === undefined ? fail(error) : {})
-      claims = { ...claims, ...told }
+      told = await openid.fetchUserInfo(configuration, tokens.access_token, expected).catch((error: unknown) => {
+        // with an ID token we know who it is; without `openid` nobody promised to tell
+        const optional = idToken !== undefined || (!this.#scopes(server).includes('openid') && !(upstreamError(error) instanceof TemporarilyUnavailableError))
+        return optional ? {} : fail(error)
+      })
     }
+    const claims = { ...told, ...idToken }
     const subject = claims[subjectClaim]
-    if (subjectClaim !== 'sub' && typeof subject !== 'string' && typeof subject !== 'number') {
+    const known = typeof subject === 'string' || typeof subject === 'number' ? String(subject) : undefined
+    if (subjectClaim !== 'sub' && known === undefined) {
       throw new AccessDeniedError('The login server did not tell who you are.', { detail: `no claim ${subjectClaim}` })
     }
-    const known = typeof subject === 'string' || typeof subject === 'number' ? String(subject) : undefined
     return {
-      issuer,
+      issuer: server.issuer,
       ...known !== undefined && { subject: known },
-      claims: { ...personal(claims, subjectClaim), ...known !== undefined && { sub: known } }
+      claims: {
+        ...Object.fromEntries(Object.entries(claims).filter(([name]) => !PROTOCOL_CLAIMS.has(name))),
+        ...known !== undefined && { sub: known }
+      }
     }
+  }
+
+  async #fetchUser (configuration: openid.Configuration, accessToken: string, url: URL): Promise<Record<string, unknown>> {
+    const response = await openid.fetchProtectedResource(configuration, accessToken, url, 'GET', undefined, new Headers({ accept: 'application/json' })).catch(fail)
+    if (!response.ok) fail(response)
+    const told: unknown = await response.json().catch(fail)
+    if (typeof told !== 'object' || told === null) throw new UpstreamError('The login server did not tell who you are.', { detail: `no JSON object at ${url.href}` })
+    return { ...told }
   }
 
   #server (): Promise<openid.ServerMetadata> {
     const now = this.#now() / 1000
-    if (this.#metadata === undefined || this.#metadata.expiresAt <= now) {
-      const stale = this.#metadata?.value
-      const value = this.#discover().catch(async (error: unknown) => {
-        this.#metadata = undefined
-        // an upstream whose discovery is down may still answer: what was known goes on
-        if (stale === undefined) throw error
-        return await stale
-      })
-      this.#metadata = { value, expiresAt: now + DISCOVERED_SECONDS }
-    }
-    return this.#metadata.value
+    const known = this.#metadata
+    if (known !== undefined && now < known.expiresAt) return known.value
+    const value = this.#discover().catch((error: unknown) => {
+      // an upstream whose discovery is down may still answer: what was known goes on
+      this.#metadata = known && { value: known.value, expiresAt: this.#now() / 1000 + REDISCOVERY_SECONDS }
+      if (known === undefined) throw error
+      return known.value
+    })
+    this.#metadata = { value, expiresAt: now + DISCOVERED_SECONDS }
+    return value
   }
 
   async #discover (): Promise<openid.ServerMetadata> {
@@ -241,41 +291,55 @@ export class Upstream {
       ...registrationUrl && { registration_endpoint: registrationUrl.href },
       ...revocationUrl && { revocation_endpoint: revocationUrl.href }
     }
-    if (issuerUrl === undefined) return { issuer: authorizationUrl?.origin ?? '', ...explicit }
-    const failures: unknown[] = []
+    const defaults = { id_token_signing_alg_values_supported: SIGNING_ALGORITHMS }
+    if (issuerUrl === undefined) return { ...defaults, issuer: authorizationUrl?.origin ?? '', ...explicit }
+    const failures: OAuthError[] = []
     for (const algorithm of ['oidc', 'oauth2'] as const) {
       try {
-        const configuration = await openid.discovery(issuerUrl, 'discovery', undefined, undefined, {
-          algorithm, timeout: TIMEOUT_SECONDS, ...this.#insecure && { execute: [openid.allowInsecureRequests] }
-        })
-        const discovered: openid.ServerMetadata = configuration.serverMetadata()
-        return { ...discovered, ...explicit }
+        return { ...defaults, ...await this.#fetchMetadata(issuerUrl, algorithm), ...explicit }
       } catch (error) {
-        failures.push(error)
+        failures.push(upstreamError(error))
       }
     }
-    const [outage] = failures.map(upstreamError).filter(error => error instanceof TemporarilyUnavailableError)
-    throw outage ?? upstreamError(failures[0])
+    const outage = failures.find(error => error instanceof TemporarilyUnavailableError)
+    if (outage !== undefined) throw outage
+    // endpoints that were named need no discovery
+    if (authorizationUrl && tokenUrl) return { ...defaults, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href, ...explicit }
+    throw new UpstreamError('The login server cannot be used: it does not describe itself as it should.', {
+      detail: `discovery of OAUTH_ISSUER_URL ${issuerUrl.href} failed: ${failures.map(error => error.detail ?? error.message).join('; ')}`
+    })
+  }
+
+  async #fetchMetadata (issuerUrl: URL, algorithm: 'oidc' | 'oauth2'): Promise<openid.ServerMetadata> {
+    const discover = (url: URL) => openid.discovery(url, 'discovery', undefined, undefined, {
+      algorithm, timeout: this.timeoutSeconds, ...this.#insecure && { execute: [openid.allowInsecureRequests] }
+    })
+    const configuration = await discover(issuerUrl).catch(async (error: unknown) => {
+      // OpenID Connect Discovery 4.1: an issuer with a trailing slash has its metadata where that without has it
+      if (!(error instanceof openid.ClientError) || error.code !== 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED') throw error
+      const other = new URL(issuerUrl)
+      other.pathname = issuerUrl.pathname.endsWith('/') ? issuerUrl.pathname.slice(0, -1) : `${issuerUrl.pathname}/`
+      return await discover(other)
+    })
+    return configuration.serverMetadata()
   }
 }
 
-// upstreams that answer 200 instead of 201, or leave out when the secret expires, have registered us all the same
-async function registrationFetch (url: string, init: openid.CustomFetchOptions, server: openid.ServerMetadata): Promise<Response> {
-  if (url === CACHED_METADATA.href) return Response.json(server)
-  const { body: sent = null, signal = null, ...rest } = init
-  const response = await fetch(url, { ...rest, body: sent, signal })
-  if (response.status !== 200 && response.status !== 201) return response
-  const body: unknown = await response.json().catch(() => undefined)
-  const answer = typeof body === 'object' && body !== null ? { ...'client_secret' in body && { client_secret_expires_at: 0 }, ...body } : body
-  return Response.json(answer, { status: 201 })
+// the form encoding of the standard (RFC 6749 2.3.1, appendix B) leaves -, _ and . alone, and many servers do not decode
+function clientSecretBasic (clientSecret: string): openid.ClientAuth {
+  const encoded = (value: string) => new URLSearchParams([['', value]]).toString().slice(1)
+  return (_server, { client_id: clientId }, _body, headers) => {
+    headers.set('authorization', `Basic ${Buffer.from(`${encoded(clientId)}:${encoded(clientSecret)}`).toString('base64')}`)
+  }
 }
 
 function preferredAuthMethod (supported = ['client_secret_basic']): string {
   return ['client_secret_basic', 'client_secret_post', 'none'].find(method => supported.includes(method)) ?? 'client_secret_basic'
 }
 
-function personal (claims: Record<string, unknown>, subjectClaim: string): Record<string, unknown> {
-  return Object.fromEntries([...PERSONAL_CLAIMS, subjectClaim].filter(name => claims[name] !== undefined).map(name => [name, claims[name]]))
+async function hasIdToken (response: Response): Promise<boolean> {
+  const body: unknown = await response.json().catch(() => undefined)
+  return typeof body === 'object' && body !== null && 'id_token' in body
 }
 
 function fail (error: unknown): never {
