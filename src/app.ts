@@ -8,6 +8,7 @@ import { mcpServiceParts } from './mcp-service.js'
 import { gracefulClose } from './plugins/graceful-close.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
+import { serviceOptions } from './service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
 
 /** What a request's log must never show. */
@@ -38,28 +39,24 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true }
   })
-  const stores = createMemoryStores({ sessionIdleSeconds: config.sessionIdleSeconds })
+  const stores = createMemoryStores({
+    sessionIdleSeconds: config.sessionIdleSeconds,
+    maxSessions: config.maxSessions,
+    eventLog: {
+      retentionSeconds: config.eventLogSeconds,
+      maxEventsPerStream: config.eventLogEventsPerStream,
+      maxBytesPerStream: config.eventLogBytesPerStream,
+      maxBytesPerSession: config.eventLogBytesPerSession,
+      maxBytes: config.eventLogBytes
+    }
+  })
   app.addHook('onClose', () => stores.close())
 
-  await app.register(healthRoutes, { checks: { store: () => stores.check(), upstream: () => app.broker.check() } })
-  await app.register(homeRoute, { publicUrl: config.publicUrl })
-  await app.register(mcpServiceParts, {
-    publicUrl: config.publicUrl,
-    createServer,
-    upstream,
-    stores,
-    scopes: config.mcpScopes,
-    allowLoopbackClients: !config.production,
-    allowedOrigins: config.allowedOrigins,
-    allowedHosts: config.allowedHosts,
-    maxBodyBytes: config.maxBodyBytes,
-    drainSeconds: config.shutdownSeconds,
-    limits: { idleSeconds: config.sessionIdleSeconds },
-    lifetimes: {
-      accessTokenSeconds: config.accessTokenTtlSeconds, refreshTokenSeconds: config.refreshTokenTtlSeconds, grantSeconds: config.grantTtlSeconds
-    },
-    ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
+  await app.register(healthRoutes, {
+    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
   })
+  await app.register(homeRoute, { publicUrl: config.publicUrl })
+  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))
   await app.register(gracefulClose, { drainSeconds: config.shutdownSeconds })
   return app
 }

@@ -1,11 +1,13 @@
 import envSchema from 'env-schema'
 import { Ajv } from 'ajv'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from './errors.js'
+import { defaultRedirectSchemes } from './redirect-schemes.js'
 
 const text = (description: string, options: { default?: string, pattern?: string } = {}) => Type.String({ description, ...options })
-const seconds = (description: string, fallback: number) => Type.Integer({ description: `${description}, in seconds`, default: fallback, minimum: 1 })
-const limit = (description: string, fallback: number) => Type.Integer({ description, default: fallback, minimum: 1 })
+const limit = (description: string, fallback: number, options: { maximum?: number } = {}) => Type.Integer({ description, default: fallback, minimum: 1, ...options })
+const seconds = (description: string, fallback: number, options: { maximum?: number } = {}) => limit(`${description}, in seconds`, fallback, options)
 const port = (description: string, options: { default?: number } = {}) => Type.Integer({ description, minimum: 0, maximum: 65535, ...options })
 const oneOf = <T extends string> (description: string, fallback: T, values: T[]) =>
   Type.Union(values.map(value => Type.Literal(value)), { description, default: fallback })
@@ -29,29 +31,72 @@ export const EnvironmentSchema = Type.Object({
   OAUTH_TOKEN_URL: Type.Optional(text('Token endpoint of an upstream without discovery')),
   OAUTH_REGISTRATION_URL: Type.Optional(text('Registration endpoint (RFC 7591) of an upstream without discovery')),
   OAUTH_REVOCATION_URL: Type.Optional(text('Revocation endpoint (RFC 7009) of an upstream without discovery')),
+  OAUTH_USERINFO_URL: Type.Optional(text('Tells who a person is, as JSON, for their upstream access token; for an upstream that gives no ID token and has no OpenID userinfo endpoint')),
+  OAUTH_SUBJECT_CLAIM: text('Claim of the ID token or userinfo that names a person, and never changes', { default: 'sub' }),
   OAUTH_CLIENT_ID: Type.Optional(text('Client registered at the upstream (static mode). Default: each client is registered there (dynamic mode)')),
   OAUTH_CLIENT_SECRET: Type.Optional(text('Secret of OAUTH_CLIENT_ID')),
-  OAUTH_SCOPES: text('Scopes asked of the upstream (space-separated), less those its metadata lacks', { default: 'openid profile email offline_access' }),
+  OAUTH_SCOPES: text('Scopes asked of the upstream (space-separated), less those of the default that its metadata lacks', { default: 'openid profile email offline_access' }),
   OAUTH_EXTRA_AUTHORIZE_PARAMS: text('More parameters for the upstream\'s authorization endpoint, as a query string: audience=https://api.example.com', { default: '' }),
 
+  AUTH_MODE: oneOf('broker: clients log in with us, people upstream; resource-server: clients bring tokens of OAUTH_ISSUER_URL, which are only verified', 'broker', ['broker', 'resource-server']),
+  OAUTH_AUDIENCES: listOf('What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'),
+
   MCP_SCOPES: text('Our own scopes (space-separated); the first is granted when a client names none', { default: 'mcp' }),
+  MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', { default: '{}' }),
+  CONSENT_IN_DYNAMIC_MODE: Type.Boolean({ description: 'Whether people are asked for consent where each client is registered upstream, too', default: true }),
+  REDIRECT_SCHEMES: listOf('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes.join(',')),
+  PREREGISTERED_CLIENTS: text('Clients that need no registration, as JSON: [{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; the secret is for confidential ones', { default: '[]' }),
+  INTROSPECTION_SERVICES: listOf('Services of yours that may ask /introspect, as name:secret'),
+  OAUTH_REQUESTS_PER_MINUTE: limit('Requests that one client at one address may make of one OAuth endpoint in a minute', 300),
+  UNUSED_CLIENT_TTL_SECONDS: seconds('Life of a registration that leads to no login', 86_400),
   ACCESS_TOKEN_TTL_SECONDS: seconds('Lifetime of our access tokens', 3600),
   REFRESH_TOKEN_TTL_SECONDS: seconds('Lifetime of a refresh token that is not used', 30 * 86_400),
   GRANT_TTL_SECONDS: seconds('Lifetime of a login, however often it is refreshed', 180 * 86_400),
+  SESSION_MODE: oneOf('stateful: sessions; stateless: every request on its own, no streams to resume, no requests to the client, no HTTP+SSE', 'stateful', ['stateful', 'stateless']),
   SESSION_IDLE_SECONDS: seconds('Life of an MCP session without a request', 3600),
+  SESSION_LIFETIME_SECONDS: seconds('Life of an MCP session, however much it is used', 7 * 86_400),
+  SESSIONS_PER_OWNER: limit('MCP sessions of one person and client; one more ends the least recently used of them', 100),
+  MAX_SESSIONS: limit('MCP sessions kept at all; beyond, new ones are refused', 100_000),
+  INSTANCE_IDLE_SECONDS: seconds('Time after which the server instance of an unused session is dropped, to be rebuilt at its next request', 30),
+  MAX_LIVE_INSTANCES: limit('Server instances held at once; one more drops the least recently used, or is refused while all are at work', 1000),
+  MAX_REQUESTS_IN_FLIGHT: limit('Requests of one session that run at once', 100),
+  MAX_SUBSCRIPTIONS: limit('Resource subscriptions of one session', 1000),
+  MAX_STREAMS: limit('Streams held open at once', 20_000),
+  STREAM_AFTER_MS: limit('Silence after which a pending answer becomes a stream, in milliseconds', 3000, { maximum: 3_600_000 }),
+  STREAM_HEARTBEAT_SECONDS: seconds('Interval of the comments that keep proxies from cutting idle streams', 15, { maximum: 3600 }),
+  STREAM_RETRY_MS: limit('Time that clients are told to wait before they resume a stream, in milliseconds', 1000),
+  EVENT_LOG_SECONDS: seconds('Time that events are kept for clients that resume', 300),
+  EVENT_LOG_EVENTS_PER_STREAM: limit('Events kept of one stream', 256),
+  EVENT_LOG_BYTES_PER_STREAM: limit('Bytes kept of one stream, besides its newest event', 1_048_576),
+  EVENT_LOG_BYTES_PER_SESSION: limit('Bytes kept of one session; beyond, its oldest answers go first', 8_388_608),
+  EVENT_LOG_BYTES: limit('Bytes kept of all sessions; beyond, the oldest answers go first', 268_435_456),
   MAX_BODY_BYTES: limit('Largest request body', 4_194_304),
   SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish on SIGTERM', 10)
 })
+
+const PreregisteredClientSchema = Type.Object({
+  clientId: Type.String({ minLength: 1 }),
+  clientSecret: Type.Optional(Type.String({ minLength: 1 })),
+  clientName: Type.Optional(Type.String()),
+  redirectUris: Type.Array(Type.String(), { minItems: 1 })
+}, { additionalProperties: false })
+
+/** A client that needs no registration. Without a secret it is a public one. */
+export type PreregisteredClient = Static<typeof PreregisteredClientSchema>
 
 type Environment = Static<typeof EnvironmentSchema>
 
 /** What upstream authorization server to broker to. */
 export interface UpstreamConfig {
   issuerUrl?: URL
+  /** The same, exactly as it was configured: tokens name it so. */
+  issuer?: string
   authorizationUrl?: URL
   tokenUrl?: URL
   registrationUrl?: URL
   revocationUrl?: URL
+  userinfoUrl?: URL
+  subjectClaim?: string
   clientId?: string
   clientSecret?: string
   scopes: string[]
@@ -73,11 +118,38 @@ export interface Config {
   /** undefined: start the demo upstream on `demoUpstreamPort`. */
   upstream: UpstreamConfig | undefined
   demoUpstreamPort: number
+  authMode: Environment['AUTH_MODE']
+  audiences: string[]
   mcpScopes: [string, ...string[]]
+  scopeDescriptions: Record<string, string>
+  consentInDynamicMode: boolean
+  redirectSchemes: string[]
+  preregisteredClients: PreregisteredClient[]
+  /** name -> secret */
+  introspectionServices: Record<string, string>
+  oauthRequestsPerMinute: number
+  unusedClientTtlSeconds: number
   accessTokenTtlSeconds: number
   refreshTokenTtlSeconds: number
   grantTtlSeconds: number
+  sessionMode: 'stateful' | 'stateless'
   sessionIdleSeconds: number
+  sessionLifetimeSeconds: number
+  sessionsPerOwner: number
+  maxSessions: number
+  instanceIdleSeconds: number
+  maxLiveInstances: number
+  maxRequestsInFlight: number
+  maxSubscriptions: number
+  maxStreams: number
+  streamAfterMs: number
+  streamHeartbeatSeconds: number
+  streamRetryMs: number
+  eventLogSeconds: number
+  eventLogEventsPerStream: number
+  eventLogBytesPerStream: number
+  eventLogBytesPerSession: number
+  eventLogBytes: number
   maxBodyBytes: number
   shutdownSeconds: number
 }
@@ -109,11 +181,37 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     encryptionKeys: env.ENCRYPTION_KEYS,
     upstream,
     demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? env.PORT + 1,
+    authMode: env.AUTH_MODE,
+    audiences: split(env.OAUTH_AUDIENCES, ','),
     mcpScopes: scopesOf(env.MCP_SCOPES),
+    scopeDescriptions: jsonOf('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
+    consentInDynamicMode: env.CONSENT_IN_DYNAMIC_MODE,
+    redirectSchemes: split(env.REDIRECT_SCHEMES, ','),
+    preregisteredClients: jsonOf('PREREGISTERED_CLIENTS', env.PREREGISTERED_CLIENTS, Type.Array(PreregisteredClientSchema), 'a JSON array of clients'),
+    introspectionServices: servicesOf(env.INTROSPECTION_SERVICES),
+    oauthRequestsPerMinute: env.OAUTH_REQUESTS_PER_MINUTE,
+    unusedClientTtlSeconds: env.UNUSED_CLIENT_TTL_SECONDS,
     accessTokenTtlSeconds: env.ACCESS_TOKEN_TTL_SECONDS,
     refreshTokenTtlSeconds: env.REFRESH_TOKEN_TTL_SECONDS,
     grantTtlSeconds: env.GRANT_TTL_SECONDS,
+    sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
     sessionIdleSeconds: env.SESSION_IDLE_SECONDS,
+    sessionLifetimeSeconds: env.SESSION_LIFETIME_SECONDS,
+    sessionsPerOwner: env.SESSIONS_PER_OWNER,
+    maxSessions: env.MAX_SESSIONS,
+    instanceIdleSeconds: env.INSTANCE_IDLE_SECONDS,
+    maxLiveInstances: env.MAX_LIVE_INSTANCES,
+    maxRequestsInFlight: env.MAX_REQUESTS_IN_FLIGHT,
+    maxSubscriptions: env.MAX_SUBSCRIPTIONS,
+    maxStreams: env.MAX_STREAMS,
+    streamAfterMs: env.STREAM_AFTER_MS,
+    streamHeartbeatSeconds: env.STREAM_HEARTBEAT_SECONDS,
+    streamRetryMs: env.STREAM_RETRY_MS,
+    eventLogSeconds: env.EVENT_LOG_SECONDS,
+    eventLogEventsPerStream: env.EVENT_LOG_EVENTS_PER_STREAM,
+    eventLogBytesPerStream: env.EVENT_LOG_BYTES_PER_STREAM,
+    eventLogBytesPerSession: env.EVENT_LOG_BYTES_PER_SESSION,
+    eventLogBytes: env.EVENT_LOG_BYTES,
     maxBodyBytes: env.MAX_BODY_BYTES,
     shutdownSeconds: env.SHUTDOWN_SECONDS
   }
@@ -139,6 +237,7 @@ function accepts (name: string): string {
   const schema = properties[name]
   if (schema === undefined) return 'another value'
   if (Array.isArray(schema.anyOf)) return schema.anyOf.map((member: { const?: unknown }) => String(member.const)).join(', ')
+  if (schema.type === 'boolean') return 'true or false'
   if (schema.type !== 'integer') return 'text'
   return schema.maximum === undefined ? `a whole number from ${schema.minimum}` : `a whole number from ${schema.minimum} to ${schema.maximum}`
 }
@@ -149,6 +248,7 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
   const tokenUrl = urlOf('OAUTH_TOKEN_URL', env.OAUTH_TOKEN_URL)
   const registrationUrl = urlOf('OAUTH_REGISTRATION_URL', env.OAUTH_REGISTRATION_URL)
   const revocationUrl = urlOf('OAUTH_REVOCATION_URL', env.OAUTH_REVOCATION_URL)
+  const userinfoUrl = urlOf('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
 
   if ((authorizationUrl === undefined) !== (tokenUrl === undefined)) {
     throw new ConfigError(`${authorizationUrl === undefined ? 'OAUTH_AUTHORIZATION_URL' : 'OAUTH_TOKEN_URL'} is not set; the two endpoint URLs go together.`)
@@ -167,10 +267,13 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
   }
   return {
     ...issuerUrl && { issuerUrl },
+    ...env.OAUTH_ISSUER_URL !== undefined && { issuer: env.OAUTH_ISSUER_URL },
     ...authorizationUrl && { authorizationUrl },
     ...tokenUrl && { tokenUrl },
     ...registrationUrl && { registrationUrl },
     ...revocationUrl && { revocationUrl },
+    ...userinfoUrl && { userinfoUrl },
+    subjectClaim: env.OAUTH_SUBJECT_CLAIM,
     ...env.OAUTH_CLIENT_ID !== undefined && { clientId: env.OAUTH_CLIENT_ID },
     ...env.OAUTH_CLIENT_SECRET !== undefined && { clientSecret: env.OAUTH_CLIENT_SECRET },
     scopes: split(env.OAUTH_SCOPES, ' '),
@@ -190,6 +293,24 @@ function scopesOf (value: string): [string, ...string[]] {
     throw new ConfigError(`MCP_SCOPES is ${JSON.stringify(value)}; it takes one or more scopes, separated by spaces.`)
   }
   return [first, ...rest]
+}
+
+// its value is not shown: it may hold secrets
+function jsonOf<T extends TSchema> (name: string, value: string, schema: T, accepts: string): Static<T> {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(value)
+  } catch {}
+  if (!Value.Check(schema, parsed)) throw new ConfigError(`${name} is not valid; it takes ${accepts}.`)
+  return parsed
+}
+
+function servicesOf (value: string): Record<string, string> {
+  const services = split(value, ',').map(service => /^([^:]+):(.{16,})$/.exec(service))
+  return Object.fromEntries(services.map(match => {
+    if (match === null) throw new ConfigError('INTROSPECTION_SERVICES is not valid; it takes name:secret, with secrets of at least 16 characters.')
+    return [match[1], match[2]]
+  }))
 }
 
 function isLoopback (url: URL): boolean {

@@ -1,5 +1,5 @@
 /** What a larger Fastify app imports. */
-export { mcpService, type McpServiceOptions } from './mcp-service.js'
+export { mcpService, type McpServiceOptions, type BrokerModeOptions, type HostAuthModeOptions, type ResourceServerModeOptions } from './mcp-service.js'
 export { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
 export { mcpTransports } from './mcp-transports.js'
 export type { McpTransportsOptions, StreamOptions } from './mcp/options.js'

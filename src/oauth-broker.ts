@@ -7,14 +7,15 @@ import { oauthErrors } from './plugins/oauth-errors.js'
 import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
 import { pages } from './plugins/pages.js'
 import { scopedCors } from './plugins/scoped-cors.js'
+import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
 import { callbackRoute } from './routes/callback.js'
 import { consentRoute } from './routes/consent.js'
 import { introspectRoute } from './routes/introspect.js'
+import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
 import { registerRoute } from './routes/register.js'
 import { revokeRoute } from './routes/revoke.js'
 import { tokenRoute } from './routes/token.js'
-import { wellKnownPaths, wellKnownRoutes } from './routes/well-known.js'
 
 /** Options of the `oauthBroker` plugin. */
 export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log'> {
@@ -29,16 +30,17 @@ export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log'> {
  * `app.broker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
-  const { publicUrl, scopes, resourcePaths, scopeDescriptions = {}, introspectionServices = {}, requestsPerMinute = 300 } = options
+  const { publicUrl, scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300 } = options
+  const scopeDescriptions = { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions }
   await app.register(broker, options)
+
+  await app.register(protectedResourceMetadataRoute, { publicUrl, scopes, resourcePaths, authorizationServers: [publicUrl] })
+  await app.register(authorizationServerMetadataRoute, { publicUrl, scopes, resourcePaths })
 
   await app.register(async endpoints => {
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
-    const paths = [...wellKnownPaths(resourcePaths), '/token', '/register', '/revoke']
-    await endpoints.register(scopedCors, { paths, cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
-    await endpoints.register(wellKnownRoutes, { publicUrl, scopes, resourcePaths })
-    // for the routes that follow: the documents above cost nothing
+    await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
     await endpoints.register(oauthRateLimits, { requestsPerMinute })
     await endpoints.register(registerRoute)
     await endpoints.register(tokenRoute)

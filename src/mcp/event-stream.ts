@@ -84,8 +84,15 @@ export class EventStream extends Readable implements EventReader {
 
   write (text: string): void {
     if (this.over) return
-    this.push(text)
-    if (this.readableLength > this.#maxBufferedBytes) this.destroy()
+    // what is replayed from the log comes at once, and is bounded there
+    if (this.#following !== undefined && this.readableLength > this.#maxBufferedBytes) this.destroy()
+    else this.push(text)
+  }
+
+  /** Ends the response in favour of another; with it goes what a slow client has not taken. */
+  giveWay (): void {
+    if (this.readableLength > 0) this.destroy()
+    else this.end()
   }
 
   override _read (): void {}

@@ -1,6 +1,6 @@
 import type { MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
-import { InvalidEventIdError, TooManyStreamsError } from '../errors.js'
+import { InvalidEventIdError, SessionNotFoundError } from '../errors.js'
 import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog } from '../stores/event-log.js'
 import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../stores/sessions.js'
 import type { Log, PluggedServer } from './create-server.js'
@@ -25,14 +25,21 @@ export interface SessionHost {
   newStreamId (): string
   /** Unique across replicas. */
   newInstanceTag (): string
-  /** Notes that a session's instance is in use. */
-  used (session: LiveSession): void
+  /**
+   * Makes room for a session's instance.
+   * @throws {InstancesFullError} where all others are at work
+   */
+  reserve (session: LiveSession): void
+  /** Takes the room back. */
+  release (session: LiveSession): void
   /** Ends a session everywhere. */
   end (sessionId: string): Promise<void>
 }
 
 // a client's older GET streams, which it may believe alive, are kept open but silent
 const MAX_STANDALONE_STREAMS = 4
+// the store ends an owner's least recently seen session: it should know which that is
+const MAX_UNTOLD_SECONDS = 60
 
 /** A session that this process has to do with: its record, its open streams, and its server instance while it has one. */
 export class LiveSession implements AnswerStreams {
@@ -44,50 +51,59 @@ export class LiveSession implements AnswerStreams {
   instance: ServerInstance | undefined
   /** Milliseconds since the epoch of the last request. */
   usedAt = Date.now()
+  /** Milliseconds since the epoch of the last sign of life: a request, or an open stream. */
+  seenAt = this.usedAt
   /** The session has ended. */
   ended = false
   #starting: Promise<ServerInstance> | undefined
-  /** Epoch seconds that the store last heard of. */
-  #seenAt: number
+  /** Epoch seconds of the last sign of life that the store has heard of. */
+  #toldAt: number
 
   constructor (host: SessionHost, record: SessionRecord, caller: CallerInfo) {
     this.host = host
     this.record = record
     this.caller = caller
-    this.#seenAt = record.lastSeenAt
+    this.#toldAt = record.lastSeenAt
   }
 
-  /** Whether requests run, or the server waits for the client, or it has subscribers who listen. */
+  /** Whether requests or tasks run, or the server waits for the client, or it has subscribers who listen. */
   get busy (): boolean {
     return this.#starting !== undefined || this.instance?.busy === true ||
       (this.record.subscriptions.length > 0 && this.streams.size > 0)
   }
 
+  /** Makes the first server instance and hands it the client's `initialize`. @returns its result */
+  async initialize (params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Record<string, unknown>> {
+    let result = {}
+    await this.#start(async instance => { result = await instance.initialize(params, extra) })
+    return result
+  }
+
   /** The server instance; rebuilt from the record where it was dropped. */
   rebuild (extra: MessageExtraInfo): Promise<ServerInstance> {
     if (this.instance !== undefined) return Promise.resolve(this.instance)
-    this.#starting ??= this.#rebuild(extra).finally(() => { this.#starting = undefined })
+    return this.#starting ?? this.#start(instance => instance.replay(this.record, extra))
+  }
+
+  #start (prepare: (instance: ServerInstance) => Promise<void>): Promise<ServerInstance> {
+    this.host.reserve(this)
+    this.#starting = this.#startInstance(prepare).finally(() => { this.#starting = undefined })
     return this.#starting
   }
 
-  /** Makes and connects a server instance that has not seen a message. */
-  async connect (): Promise<ServerInstance> {
+  async #startInstance (prepare: (instance: ServerInstance) => Promise<void>): Promise<ServerInstance> {
     const instance = new ServerInstance(this)
-    await instance.connect(await this.host.createServer(this))
-    if (this.ended) await instance.close()
-    else this.instance = instance
-    return instance
-  }
-
-  async #rebuild (extra: MessageExtraInfo): Promise<ServerInstance> {
-    const instance = await this.connect()
     try {
-      await instance.replay(this.record, extra)
+      await instance.connect(await this.host.createServer(this))
+      await prepare(instance)
+      if (this.ended) throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
     } catch (error) {
-      await this.dropInstance()
+      this.host.release(this)
+      await instance.close()
       throw error
     }
-    this.host.used(this)
+    // not before it is where the session stands: what comes meanwhile waits for it
+    this.instance = instance
     return instance
   }
 
@@ -98,17 +114,23 @@ export class LiveSession implements AnswerStreams {
     await instance?.close()
   }
 
+  /** Notes a request. */
+  used (now: number): void {
+    this.usedAt = now
+    this.seen(now)
+  }
+
   /** Notes a sign of life; the store hears of it only now and then. */
   seen (now: number): void {
-    this.usedAt = now
-    if (now / 1000 - this.#seenAt > this.host.limits.idleSeconds / 10) this.tellSeen()
+    this.seenAt = now
+    if (now / 1000 - this.#toldAt > Math.min(this.host.limits.idleSeconds / 10, MAX_UNTOLD_SECONDS)) this.tellSeen()
   }
 
   /** Tells the store of the last sign of life. */
   tellSeen (): void {
-    const seenAt = Math.floor(this.usedAt / 1000)
-    if (seenAt <= this.#seenAt) return
-    this.#seenAt = seenAt
+    const seenAt = Math.floor(this.seenAt / 1000)
+    if (seenAt <= this.#toldAt) return
+    this.#toldAt = seenAt
     this.#background(this.host.sessions.touch(this.record.id, seenAt).then(alive => { if (!alive) void this.host.end(this.record.id) }))
   }
 
@@ -126,19 +148,20 @@ export class LiveSession implements AnswerStreams {
   async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<EventStream | undefined> {
     const streamId = lastEventId === undefined ? STANDALONE_STREAM : streamIdOf(lastEventId)
     if (streamId === undefined) throw new InvalidEventIdError('Bad Request: Last-Event-ID is none of this session.')
-    if (this.host.openStreams.full) throw new TooManyStreamsError('This server holds as many streams as it can now.', { retryAfterSeconds: 5 })
+    this.host.openStreams.checkRoom()
     this.caller = caller
+    this.seen(Date.now())
     this.#makeRoomFor(streamId)
     const stream = this.createStream(streamId, caller.extra.grantId)
     const following = await this.host.eventLog.follow(this.record.id, streamId, lastEventId, stream).catch((error: unknown) => {
       stream.destroy()
       throw error
     })
+    if (following !== undefined) stream.reads(following)
     if (following === undefined || (stream.over && stream.readableLength === 0)) {
       stream.destroy()
       return undefined
     }
-    stream.reads(following)
     if (takesPrimingEvents(this.record.protocolVersion)) stream.prime(following.position, this.host.streamOptions.retryMs)
     else stream.comment()
     return stream
@@ -146,7 +169,6 @@ export class LiveSession implements AnswerStreams {
 
   /** Opens the one stream of an HTTP+SSE session; with its end the session ends. */
   openOnlyStream (endpointUrl: string): EventStream {
-    if (this.host.openStreams.full) throw new TooManyStreamsError('This server holds as many streams as it can now.', { retryAfterSeconds: 5 })
     const stream = this.createStream(STANDALONE_STREAM, this.caller.extra.grantId)
     stream.named('endpoint', endpointUrl)
     this.#background(this.host.eventLog.open(this.record.id, STANDALONE_STREAM, { resumable: false }))
@@ -205,7 +227,7 @@ export class LiveSession implements AnswerStreams {
   #makeRoomFor (streamId: string): void {
     const older = [...this.streams].filter(({ holder }) => holder.streamId === streamId)
     const keep = streamId === STANDALONE_STREAM ? MAX_STANDALONE_STREAMS - 1 : 0
-    for (const stream of older.slice(0, Math.max(0, older.length - keep))) stream.end()
+    for (const stream of older.slice(0, Math.max(0, older.length - keep))) stream.giveWay()
   }
 
   #follow (streamId: string, after: string | undefined, stream: EventStream): void {

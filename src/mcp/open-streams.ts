@@ -1,3 +1,4 @@
+import { TooManyStreamsError } from '../errors.js'
 import type { EventStream } from './event-stream.js'
 
 /** All SSE responses that this process holds open: it keeps them alive and ends them together. */
@@ -16,9 +17,11 @@ export class OpenStreams {
     return this.#streams.size
   }
 
-  /** Whether there is no room for another stream. */
-  get full (): boolean {
-    return this.#streams.size >= this.#max
+  /** @throws {TooManyStreamsError} where there is no room for a stream that a client asks for */
+  checkRoom (): void {
+    if (this.#streams.size >= this.#max) {
+      throw new TooManyStreamsError('This server holds as many streams as it can now.', { retryAfterSeconds: 5 })
+    }
   }
 
   add (stream: EventStream): void {

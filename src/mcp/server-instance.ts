@@ -9,6 +9,8 @@ import { Exchange } from './exchange.js'
 import { isRequest } from './json-rpc.js'
 import type { LiveSession } from './live-session.js'
 import { takesBatches, takesPrimingEvents } from './protocol-versions.js'
+import { checkScopes } from './required-scopes.js'
+import { RunningTasks } from './running-tasks.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
 /** A server of the SDK connected to a session: hands it the client's messages, and its messages to whom they are for. */
@@ -19,6 +21,7 @@ export class ServerInstance implements Outlet {
   readonly #running = new Map<RequestId, Exchange | undefined>()
   /** What to change in the record once a request has succeeded. */
   readonly #changes = new Map<RequestId, SessionChange>()
+  readonly #tasks = new RunningTasks()
   #server: PluggedServer | undefined
 
   constructor (session: LiveSession) {
@@ -31,9 +34,9 @@ export class ServerInstance implements Outlet {
     return this.#running.size > 0
   }
 
-  /** Whether requests run, or the server waits for the client. */
+  /** Whether requests or tasks run, or the server waits for the client. */
   get busy (): boolean {
-    return this.#running.size > 0 || this.#transport.waiting > 0
+    return this.#running.size > 0 || this.#transport.waiting > 0 || this.#tasks.any
   }
 
   async connect (server: PluggedServer): Promise<void> {
@@ -60,7 +63,7 @@ export class ServerInstance implements Outlet {
 
   /**
    * Takes the messages of one POST.
-   * @throws {InvalidMessageError} @throws {TooManyRequestsError} before any of them is handed on
+   * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError} before any of them is handed on
    */
   receive (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): void {
     const messages = Array.isArray(body) ? body : [body]
@@ -69,6 +72,7 @@ export class ServerInstance implements Outlet {
       throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
     }
     for (const request of requests) this.#check(request)
+    checkScopes(this.#server, requests, caller)
     const { maxRequestsInFlight } = this.#session.host.limits
     if (requests.length > 0 && this.#running.size + requests.length > maxRequestsInFlight) {
       throw new TooManyRequestsError(`This session already runs ${this.#running.size} requests; it may run ${maxRequestsInFlight} at once.`, { retryAfterSeconds: 1 })
@@ -90,6 +94,7 @@ export class ServerInstance implements Outlet {
     const exchange = this.#running.get(id)
     this.#running.delete(id)
     if (this.#changes.size > 0) this.#settle(id, 'result' in response ? response.result : undefined)
+    if ('result' in response) this.#tasks.noteResult(response.result)
     const text = JSON.stringify(response)
     if (exchange !== undefined) exchange.respond(id, text)
     else this.#session.append(STANDALONE_STREAM, text)
@@ -97,6 +102,7 @@ export class ServerInstance implements Outlet {
 
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
     const exchange = relatedRequestId === undefined ? undefined : this.#running.get(relatedRequestId)
+    if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
     const text = JSON.stringify(message)
     if (exchange !== undefined) exchange.push(text)
     else this.#session.append(STANDALONE_STREAM, text)

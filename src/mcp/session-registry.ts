@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InitializeRequestSchema, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
-import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
+import { BodyTooLargeError, InstancesFullError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
@@ -64,7 +64,7 @@ export class SessionRegistry implements SessionHost {
   /**
    * Begins a Streamable HTTP session.
    * @returns the session and the result of the client's `initialize`
-   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError} @throws {SessionsFullError}
+   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError} @throws {SessionsFullError} @throws {InstancesFullError}
    */
   async initialize (request: JSONRPCRequest, caller: CallerInfo, extra: MessageExtraInfo): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
     if (!InitializeRequestSchema.safeParse(request).success) {
@@ -75,14 +75,14 @@ export class SessionRegistry implements SessionHost {
       throw new BodyTooLargeError(`The parameters of initialize are larger than ${this.limits.maxInitializeBytes} bytes.`)
     }
     const session = this.#begin('streamable-http', caller)
-    const instance = await session.connect()
     try {
-      const result = await instance.initialize(params, extra)
+      const result = await session.initialize(params, extra)
       session.record.initializeParams = params
       session.record.protocolVersion = String(result.protocolVersion)
       await this.#add(session)
       return { session, result }
     } catch (error) {
+      this.release(session)
       await session.dispose()
       throw error
     }
@@ -90,9 +90,10 @@ export class SessionRegistry implements SessionHost {
 
   /**
    * Begins an HTTP+SSE session; its `initialize` comes later, as a message.
-   * @throws {ShuttingDownError} @throws {SessionsFullError}
+   * @throws {ShuttingDownError} @throws {SessionsFullError} @throws {TooManyStreamsError}
    */
   async open (caller: CallerInfo): Promise<LiveSession> {
+    this.openStreams.checkRoom()
     const session = this.#begin('sse', caller)
     await this.#add(session)
     return session
@@ -148,10 +149,20 @@ export class SessionRegistry implements SessionHost {
     return `${this.#prefix}${(this.#counter++).toString(36)}.`
   }
 
+  /** Notes a request, for which the session's instance is used. */
   used (session: LiveSession): void {
+    session.used(Date.now())
     this.#instances.delete(session)
     this.#instances.add(session)
-    if (this.#instances.size > this.limits.maxLiveInstances) this.#dropLeastUsed()
+  }
+
+  reserve (session: LiveSession): void {
+    if (this.#instances.size >= this.limits.maxLiveInstances && !this.#instances.has(session)) this.#dropLeastUsed()
+    this.#instances.add(session)
+  }
+
+  release (session: LiveSession): void {
+    this.#instances.delete(session)
   }
 
   /** Drops what is idle, ends what is over. `now` is milliseconds since the epoch. */
@@ -163,8 +174,8 @@ export class SessionRegistry implements SessionHost {
     }
     for (const [id, session] of this.#live) {
       if (session.streams.size > 0) session.seen(now)
-      if (now / 1000 >= session.record.expiresAt || session.usedAt <= now - idleSeconds * 1000) void this.end(id)
-      else if (session.instance === undefined && session.streams.size === 0 && !session.busy && session.usedAt <= now - instanceIdleSeconds * 1000) {
+      if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) void this.end(id)
+      else if (session.instance === undefined && session.streams.size === 0 && !session.busy && session.seenAt <= now - instanceIdleSeconds * 1000) {
         session.tellSeen()
         this.#live.delete(id)
       }
@@ -213,7 +224,6 @@ export class SessionRegistry implements SessionHost {
   async #add (session: LiveSession): Promise<void> {
     const ended = await this.sessions.create(session.record, this.limits.maxSessionsPerOwner)
     this.#live.set(session.record.id, session)
-    if (session.instance !== undefined) this.used(session)
     for (const id of ended) void this.end(id)
   }
 
@@ -234,6 +244,7 @@ export class SessionRegistry implements SessionHost {
       this.#drop(session)
       return
     }
+    throw new InstancesFullError('This server holds as many server instances as it can now, and all are at work.', { retryAfterSeconds: 1 })
   }
 
   #forget (sessionId: string): void {

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InstancesFullError, InvalidMessageError, ShuttingDownError } from '../errors.js'
-import type { Bus } from '../stores/bus.js'
 import type { Answer } from './answer.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
@@ -112,6 +111,7 @@ export class StatelessRequests {
     const stream = new EventStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) },
       { maxBufferedBytes: this.#limits.maxBufferedBytes, withIds: false })
     this.#openStreams.add(stream)
+    stream.reads({ position: '', stop () {} })
     stream.comment()
     return stream
   }

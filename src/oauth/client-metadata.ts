@@ -1,7 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { InvalidClientMetadataError, InvalidRedirectUriError } from '../errors.js'
-import { checkRedirectUri } from './redirect-uris.js'
+import { checkRedirectUri, hasPlainHost } from './redirect-uris.js'
 
 const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
 const names = Type.Array(text(100), { maxItems: 20 })
@@ -76,7 +76,7 @@ function authMethodOf (method = 'client_secret_basic'): TokenEndpointAuthMethod 
 function checkWebUri (member: string, value: string | undefined): void {
   if (value === undefined) return
   const url = URL.canParse(value) ? new URL(value) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' || !hasPlainHost(url)) {
     throw new InvalidClientMetadataError(`${member} is no http or https URL.`)
   }
 }

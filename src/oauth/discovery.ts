@@ -1,5 +1,5 @@
 import * as openid from 'openid-client'
-import { TemporarilyUnavailableError } from '../errors.js'
+import { TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../errors.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
 
@@ -15,17 +15,29 @@ export function isInsecure (url: URL | undefined): boolean {
  * @throws {TemporarilyUnavailableError} where it cannot be reached @throws {UpstreamError} where it has no usable metadata
  */
 export async function discover (issuerUrl: URL, timeoutSeconds = TIMEOUT_SECONDS): Promise<openid.ServerMetadata> {
-  const failures: unknown[] = []
+  const failures: OAuthError[] = []
   for (const algorithm of ['oidc', 'oauth2'] as const) {
     try {
-      const configuration = await openid.discovery(issuerUrl, 'discovery', undefined, undefined, {
-        algorithm, timeout: timeoutSeconds, ...isInsecure(issuerUrl) && { execute: [openid.allowInsecureRequests] }
-      })
-      return configuration.serverMetadata()
+      return await fetchMetadata(issuerUrl, algorithm, timeoutSeconds)
     } catch (error) {
-      failures.push(error)
+      failures.push(upstreamError(error))
     }
   }
-  const errors = failures.map(upstreamError)
-  throw errors.find(error => error instanceof TemporarilyUnavailableError) ?? errors[0] ?? upstreamError(undefined)
+  throw failures.find(error => error instanceof TemporarilyUnavailableError) ?? new UpstreamError('The login server cannot be used: it does not describe itself as it should.', {
+    detail: `discovery of the issuer ${issuerUrl.href} failed: ${failures.map(error => error.detail ?? error.message).join('; ')}`
+  })
+}
+
+async function fetchMetadata (issuerUrl: URL, algorithm: 'oidc' | 'oauth2', timeout: number): Promise<openid.ServerMetadata> {
+  const fetchFor = async (url: URL) => await openid.discovery(url, 'discovery', undefined, undefined, {
+    algorithm, timeout, ...isInsecure(url) && { execute: [openid.allowInsecureRequests] }
+  })
+  const configuration = await fetchFor(issuerUrl).catch(async (error: unknown) => {
+    // with and without a trailing slash, an issuer has its metadata at the same place
+    if (!(error instanceof openid.ClientError) || error.code !== 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED') throw error
+    const other = new URL(issuerUrl)
+    other.pathname = issuerUrl.pathname.endsWith('/') ? issuerUrl.pathname.slice(0, -1) : `${issuerUrl.pathname}/`
+    return await fetchFor(other)
+  })
+  return configuration.serverMetadata()
 }

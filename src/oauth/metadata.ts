@@ -1,17 +1,10 @@
 import { GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS } from './client-metadata.js'
 
-export interface MetadataOptions {
-  issuer: string
-  scopes: readonly string[]
-  /** Whether clients may be client ID metadata documents. */
-  documents: boolean
-}
-
 /** Protected resource metadata (RFC 9728 2) of one resource. */
-export function protectedResourceMetadata (resource: string, { issuer, scopes }: Pick<MetadataOptions, 'issuer' | 'scopes'>): Record<string, unknown> {
+export function protectedResourceMetadata (resource: string, scopes: readonly string[], authorizationServers: readonly string[]): Record<string, unknown> {
   return {
     resource,
-    authorization_servers: [issuer],
+    authorization_servers: authorizationServers,
     scopes_supported: scopes,
     bearer_methods_supported: ['header'],
     resource_name: 'MCP server'
@@ -19,7 +12,7 @@ export function protectedResourceMetadata (resource: string, { issuer, scopes }:
 }
 
 /** Authorization server metadata (RFC 8414 2). */
-export function authorizationServerMetadata ({ issuer, scopes, documents }: MetadataOptions): Record<string, unknown> {
+export function authorizationServerMetadata (issuer: string, scopes: readonly string[]): Record<string, unknown> {
   const methods = [...TOKEN_ENDPOINT_AUTH_METHODS]
   return {
     issuer,
@@ -38,15 +31,15 @@ export function authorizationServerMetadata ({ issuer, scopes, documents }: Meta
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
-    client_id_metadata_document_supported: documents
+    client_id_metadata_document_supported: true
   }
 }
 
 /** The same with what parsers of OpenID Connect Discovery insist on. We issue no ID tokens. */
-export function openidConfiguration (options: MetadataOptions): Record<string, unknown> {
+export function openidConfiguration (issuer: string, scopes: readonly string[]): Record<string, unknown> {
   return {
-    ...authorizationServerMetadata(options),
-    jwks_uri: `${options.issuer}/.well-known/jwks.json`,
+    ...authorizationServerMetadata(issuer, scopes),
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['RS256']
   }

@@ -105,6 +105,3 @@ export interface BrokerOptions {
   authorizeGrant?: AuthorizeGrant
   lifetimes?: Partial<BrokerLifetimes>
 }
-
-/** Redirect URI schemes of applications that are known to use them. */
-export const defaultRedirectSchemes = ['cursor', 'vscode', 'vscode-insiders', 'windsurf', 'claude', 'com.raycast', 'warp', 'zed'] as const

@@ -11,6 +11,17 @@ export function isLoopbackHost (hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
 }
 
+/** Whether the host of an http or https URL is a name or an address, and nothing that a header or a page could take for more. */
+export function hasPlainHost ({ hostname }: URL): boolean {
+  return /^([a-z0-9._-]+|\[[0-9a-f:]+\])$/.test(hostname)
+}
+
+/** Whether an http or https URI is written as the URL parser reads it, up to its path: `127.1`, `%61pp.example` and `https:app.example` are not. */
+function isWrittenOut (uri: string, url: URL): boolean {
+  const [, host = ''] = /^https?:\/\/([^/?:[]+|\[[^\]]+\])(?::\d{1,5})?(?:[/?]|$)/i.exec(uri) ?? []
+  return host.toLowerCase() === url.hostname && hasPlainHost(url)
+}
+
 /**
  * Checks a redirect URI at registration.
  * @param schemes private-use schemes allowed
@@ -25,6 +36,7 @@ export function checkRedirectUri (uri: string, schemes: readonly string[]): Redi
   if (url.username !== '' || url.password !== '' || /^[a-z0-9+.-]+:\/\/[^/?]*@/i.test(uri)) throw refuse('has user information')
   if (/%2e|\/\.\.?(\/|$|\?)/i.test(uri.split('?')[0] ?? '')) throw refuse('has dot segments')
   const scheme = url.protocol.slice(0, -1)
+  if (/^https?$/.test(scheme) && !isWrittenOut(uri, url)) throw refuse('does not name its host plainly')
   if (scheme === 'https') return isLoopbackHost(url.hostname) ? 'loopback' : 'web'
   if (scheme === 'http') {
     if (!isLoopbackHost(url.hostname)) throw refuse('is http, which is for loopback only')

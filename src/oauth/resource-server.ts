@@ -2,14 +2,14 @@ import { createRemoteJWKSet, errors as jose, jwtVerify, type JWTPayload } from '
 import * as openid from 'openid-client'
 import type { CallerInfo, VerifyAccessToken } from '../auth-info.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
-import { discover } from './discovery.js'
+import { discover, isInsecure } from './discovery.js'
 import { splitScopes } from './scopes.js'
 import { hashOf } from './secrets.js'
 
 /** How access tokens of an authorization server that is not ours are verified. */
 export interface ResourceServerOptions {
-  /** The authorization server that issues the tokens; discovered by OpenID Connect or RFC 8414. */
-  issuerUrl: URL
+  /** The authorization server that issues the tokens, exactly as `iss` has it; discovered by OpenID Connect or RFC 8414. */
+  issuer: string
   /** What `aud` must name one of: our resources. */
   audiences: readonly string[]
   /** Signature algorithms taken. Default: every asymmetric one that is sound. */
@@ -26,32 +26,36 @@ const INTROSPECTED_SECONDS = 15
 const MAX_INTROSPECTED = 10_000
 const MAX_TOKEN_LENGTH = 16_384
 
-/** Verifies access tokens of `issuerUrl`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
+/** Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
 export function createTokenVerifier (options: ResourceServerOptions, now: () => number = Date.now): VerifyAccessToken {
-  const { issuerUrl, audiences, introspection } = options
+  const { audiences, introspection } = options
+  const issuerUrl = new URL(options.issuer)
   const introspected = new Map<string, { caller: CallerInfo, until: number }>()
   let server: Promise<openid.ServerMetadata> | undefined
   let keys: ReturnType<typeof createRemoteJWKSet> | undefined
 
-  const metadata = () => server ??= discover(issuerUrl).catch((error: unknown) => {
-    server = undefined
-    throw error
-  })
+  function metadata (): Promise<openid.ServerMetadata> {
+    server ??= discover(issuerUrl).catch((error: unknown) => {
+      server = undefined
+      throw error
+    })
+    return server
+  }
 
   async function verifyJwt (token: string): Promise<CallerInfo> {
-    const { jwks_uri: jwksUri, issuer } = await metadata()
+    const { jwks_uri: jwksUri } = await metadata()
     if (jwksUri === undefined) throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
     // fetches again where a token names a key that is new (rotation), but not at every such token
     keys ??= createRemoteJWKSet(new URL(jwksUri))
     const { payload } = await jwtVerify(token, keys, {
-      issuer,
+      issuer: options.issuer,
       audience: [...audiences],
       algorithms: [...options.algorithms ?? ALGORITHMS],
       clockTolerance: options.clockToleranceSeconds ?? 30,
       currentDate: new Date(now()),
       requiredClaims: ['exp', 'sub']
     }).catch((error: unknown) => { throw tokenError(error) })
-    return callerOf(token, payload, issuer)
+    return callerOf(token, payload, options.issuer)
   }
 
   async function introspect (token: string, client: { clientId: string, clientSecret: string }): Promise<CallerInfo> {
@@ -61,13 +65,13 @@ export function createTokenVerifier (options: ResourceServerOptions, now: () => 
     introspected.delete(hash)
     const authorizationServer = await metadata()
     const configuration = new openid.Configuration(authorizationServer, client.clientId, undefined, openid.ClientSecretBasic(client.clientSecret))
-    if (issuerUrl.protocol === 'http:') openid.allowInsecureRequests(configuration)
+    if (isInsecure(issuerUrl)) openid.allowInsecureRequests(configuration)
     const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => { throw tokenError(error) })
     const audience = answer.aud === undefined ? [] : [answer.aud].flat()
     if (!answer.active || answer.sub === undefined || !audience.some(name => audiences.includes(name))) {
       throw new InvalidTokenError('The access token is unknown, has expired, or is for another resource.')
     }
-    const caller = callerOf(token, answer, authorizationServer.issuer)
+    const caller = callerOf(token, answer, options.issuer)
     introspected.set(hash, { caller, until: Math.min(now() / 1000 + INTROSPECTED_SECONDS, answer.exp ?? Infinity) })
     const [oldest] = introspected.keys()
     if (introspected.size > MAX_INTROSPECTED && oldest !== undefined) introspected.delete(oldest)

@@ -28,8 +28,9 @@ export async function registrationFetch (url: string, init: CustomFetchOptions):
   return Response.json({ client_secret_expires_at: 0, ...members && Object.fromEntries(members) }, { status: 201 })
 }
 
-async function send (url: string, { body = null, signal = null, ...init }: CustomFetchOptions): Promise<Response> {
-  return await fetch(url, { ...init, body, signal })
+async function send (url: string, init: CustomFetchOptions): Promise<Response> {
+  const { body = null, signal = null, ...rest } = init
+  return await fetch(url, { ...rest, body, signal })
 }
 
 /** The members of a JSON object that say something. */

@@ -1,5 +1,6 @@
 import * as openid from 'openid-client'
-import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../errors.js'
+import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../errors.js'
+import { discover, isInsecure } from './discovery.js'
 import type { UpstreamOptions } from './options.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
@@ -66,8 +67,7 @@ export class Upstream {
     this.#callbackUrl = callbackUrl
     this.#now = now
     this.timeoutSeconds = options.timeoutSeconds ?? 10
-    const where = options.issuerUrl ?? options.tokenUrl
-    this.#insecure = where?.protocol === 'http:' && isLoopbackHost(where.hostname)
+    this.#insecure = isInsecure(options.issuerUrl ?? options.tokenUrl)
   }
 
   /** Rejects where the upstream cannot be reached. */
@@ -207,8 +207,8 @@ export class Upstream {
 
   #authentication ({ clientSecret, authMethod }: UpstreamClient, server: openid.ServerMetadata): openid.ClientAuth {
     if (clientSecret === undefined || authMethod === 'none') return openid.None()
-    // RFC 8414 2: basic where the metadata does not say; without any metadata, what most take
-    const supported = server.token_endpoint_auth_methods_supported ?? [this.#options.issuerUrl === undefined ? 'client_secret_post' : 'client_secret_basic']
+    // RFC 8414 2: basic where the metadata does not say
+    const { token_endpoint_auth_methods_supported: supported = ['client_secret_basic'] } = server
     const method = authMethod ?? (supported.includes('client_secret_basic') ? 'client_secret_basic' : 'client_secret_post')
     return method === 'client_secret_basic' ? clientSecretBasic(clientSecret) : openid.ClientSecretPost(clientSecret)
   }
@@ -292,36 +292,15 @@ export class Upstream {
       ...revocationUrl && { revocation_endpoint: revocationUrl.href }
     }
     const defaults = { id_token_signing_alg_values_supported: SIGNING_ALGORITHMS }
-    if (issuerUrl === undefined) return { ...defaults, issuer: authorizationUrl?.origin ?? '', ...explicit }
-    const failures: OAuthError[] = []
-    for (const algorithm of ['oidc', 'oauth2'] as const) {
-      try {
-        return { ...defaults, ...await this.#fetchMetadata(issuerUrl, algorithm), ...explicit }
-      } catch (error) {
-        failures.push(upstreamError(error))
-      }
-    }
-    const outage = failures.find(error => error instanceof TemporarilyUnavailableError)
-    if (outage !== undefined) throw outage
-    // endpoints that were named need no discovery
-    if (authorizationUrl && tokenUrl) return { ...defaults, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href, ...explicit }
-    throw new UpstreamError('The login server cannot be used: it does not describe itself as it should.', {
-      detail: `discovery of OAUTH_ISSUER_URL ${issuerUrl.href} failed: ${failures.map(error => error.detail ?? error.message).join('; ')}`
+    // without any metadata, what most take
+    const unknown = { token_endpoint_auth_methods_supported: ['client_secret_post'] }
+    if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
+    const discovered = await discover(issuerUrl, this.timeoutSeconds).catch((error: unknown) => {
+      // endpoints that were named need no discovery
+      if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) throw error
+      return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }
     })
-  }
-
-  async #fetchMetadata (issuerUrl: URL, algorithm: 'oidc' | 'oauth2'): Promise<openid.ServerMetadata> {
-    const discover = (url: URL) => openid.discovery(url, 'discovery', undefined, undefined, {
-      algorithm, timeout: this.timeoutSeconds, ...this.#insecure && { execute: [openid.allowInsecureRequests] }
-    })
-    const configuration = await discover(issuerUrl).catch(async (error: unknown) => {
-      // OpenID Connect Discovery 4.1: an issuer with a trailing slash has its metadata where that without has it
-      if (!(error instanceof openid.ClientError) || error.code !== 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED') throw error
-      const other = new URL(issuerUrl)
-      other.pathname = issuerUrl.pathname.endsWith('/') ? issuerUrl.pathname.slice(0, -1) : `${issuerUrl.pathname}/`
-      return await discover(other)
-    })
-    return configuration.serverMetadata()
+    return { ...defaults, ...discovered, ...explicit }
   }
 }
 

@@ -32,7 +32,6 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { pub
     const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
     const instance = session.instance ?? await session.rebuild(extra)
     session.caller = caller
-    session.seen(Date.now())
     registry.used(session)
     instance.receive(body, extra, caller, new ReplyAnswer(reply))
     return reply

@@ -20,7 +20,8 @@ export const statelessHttpRoutes: FastifyPluginAsync = async app => {
     const end = await requests.serve({
       body, caller, extra: { authInfo: caller, requestInfo: { headers: request.headers } }, protocolVersion: protocolVersion?.toString()
     }, new ReplyAnswer(reply))
-    reply.raw.once('close', end)
+    if (reply.raw.closed) end()
+    else reply.raw.once('close', end)
     return reply
   })
 

@@ -73,7 +73,6 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   ): FastifyReply {
     const caller = callerOf(request)
     session.caller = caller
-    session.seen(Date.now())
     registry.used(session)
     instance.receive(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new ReplyAnswer(reply))
     return reply

@@ -19,7 +19,7 @@ export interface WaitingCall {
   finish (text: string): void
 }
 
-/** A server whose calls run as long as the test wants. Emits `call` with a `WaitingCall` and `server` with each instance made. */
+/** A server whose calls run as long as the test wants. Emits `call` with a `WaitingCall`, `server` with each instance made, `closed` with each that has ended. */
 export class ControlledServer extends EventEmitter {
   readonly servers: McpServer[] = []
   readonly calls: WaitingCall[] = []
@@ -36,6 +36,7 @@ export class ControlledServer extends EventEmitter {
       })
       return { content: [{ type: 'text', text }] }
     })
+    server.server.onclose = () => { this.emit('closed', server) }
     this.servers.push(server)
     this.emit('server', server)
     return server

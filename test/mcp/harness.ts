@@ -49,7 +49,7 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
   const bus = new MemoryBus()
   const sessions = new MemorySessionStore({ idleSeconds: overrides.limits?.idleSeconds ?? 3600 })
   const eventLog = new MemoryEventLog()
-  const app = Fastify({ logger: process.env.MCP_TEST_LOG === undefined ? false : { level: 'debug' } })
+  const app = Fastify({ forceCloseConnections: true, logger: process.env.MCP_TEST_LOG === undefined ? false : { level: 'debug' } })
   await app.register(bearerAuth, {
     verifyAccessToken: async token => {
       const found = callers.get(token)
@@ -145,4 +145,16 @@ export async function * eventsOf (response: Response): AsyncGenerator<SseEvent> 
       if (lines.length > 0) yield Object.fromEntries(lines.map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trimStart()]))
     }
   }
+}
+
+/** The next block of an SSE response that has data, or `retry`, or an event id. */
+export async function next (events: AsyncGenerator<SseEvent>): Promise<SseEvent> {
+  const { value, done } = await events.next()
+  if (done === true) throw new Error('the stream has ended')
+  return value
+}
+
+/** The message of an event; undefined where it has none. */
+export function dataOf (event: SseEvent | undefined) {
+  return event?.data === undefined || event.data === '' ? undefined : JSON.parse(event.data)
 }

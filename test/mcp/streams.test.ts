@@ -2,16 +2,9 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import t from 'tap'
 import { ControlledServer, say } from './controlled-server.js'
-import { eventsOf, RawClient, startMcp, type SseEvent } from './harness.js'
+import { dataOf, eventsOf, next, RawClient, startMcp, type SseEvent } from './harness.js'
 
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
-const dataOf = (event: SseEvent | undefined) => event?.data === undefined || event.data === '' ? undefined : JSON.parse(event.data)
-
-async function next (events: AsyncGenerator<SseEvent>): Promise<SseEvent> {
-  const { value, done } = await events.next()
-  if (done === true) throw new Error('the stream has ended')
-  return value
-}
 
 t.test('a quiet call is answered with JSON', async t => {
   const plug = new ControlledServer()

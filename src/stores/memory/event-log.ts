@@ -5,9 +5,11 @@ export interface MemoryEventLogOptions {
   maxEventsPerStream?: number
   /** Characters kept of one stream, besides its newest event. Default: 1 Mi. */
   maxBytesPerStream?: number
+  /** Characters kept of one session; beyond, its oldest complete streams go first. Default: 8 Mi. */
+  maxBytesPerSession?: number
   /** Streams kept of one session; beyond, the oldest complete ones go first. Default: 128. */
   maxStreamsPerSession?: number
-  /** Characters kept of all sessions; beyond, the oldest complete streams go first. Default: 256 Mi. */
+  /** Characters kept of all sessions, besides the newest event of each stream; beyond, the oldest complete streams go first. Default: 256 Mi. */
   maxBytes?: number
   /** Time that a complete stream, or an event of the standalone stream, is kept. Default: 300. */
   retentionSeconds?: number
@@ -29,14 +31,21 @@ class Stream {
   resumable = true
   reader: EventReader | undefined
 
-  constructor (readonly sessionId: string, readonly streamId: string) {}
+  constructor (readonly session: Session, readonly streamId: string) {}
+}
+
+class Session {
+  readonly streams = new Map<string, Stream>()
+  bytes = 0
+
+  constructor (readonly id: string) {}
 }
 
 const SWEEP_MS = 30_000
 
 /** The event log of a single process: a bounded buffer for each stream. */
 export class MemoryEventLog implements EventLog {
-  readonly #sessions = new Map<string, Map<string, Stream>>()
+  readonly #sessions = new Map<string, Session>()
   /** Complete streams, oldest first. */
   readonly #complete = new Set<Stream>()
   readonly #limits: Required<Omit<MemoryEventLogOptions, 'now'>>
@@ -50,6 +59,7 @@ export class MemoryEventLog implements EventLog {
     this.#limits = {
       maxEventsPerStream: 256,
       maxBytesPerStream: 1_048_576,
+      maxBytesPerSession: 8_388_608,
       maxStreamsPerSession: 128,
       maxBytes: 268_435_456,
       retentionSeconds: 300,
@@ -110,44 +120,48 @@ export class MemoryEventLog implements EventLog {
   }
 
   async deleteSession (sessionId: string): Promise<void> {
-    const streams = this.#sessions.get(sessionId)
+    const session = this.#sessions.get(sessionId)
     this.#sessions.delete(sessionId)
-    for (const stream of streams?.values() ?? []) this.#forget(stream)
+    for (const stream of session?.streams.values() ?? []) this.#forget(stream)
   }
 
   #stream (sessionId: string, streamId: string): Stream | undefined {
-    return this.#sessions.get(sessionId)?.get(streamId) ??
+    return this.#sessions.get(sessionId)?.streams.get(streamId) ??
       (streamId === STANDALONE_STREAM ? this.#create(sessionId, streamId) : undefined)
   }
 
   #create (sessionId: string, streamId: string): Stream {
-    let streams = this.#sessions.get(sessionId)
-    if (streams === undefined) this.#sessions.set(sessionId, streams = new Map())
-    if (streams.size >= this.#limits.maxStreamsPerSession) {
-      const oldest = [...streams.values()].find(({ completeAt }) => completeAt !== undefined)
-      if (oldest !== undefined) this.#drop(oldest)
-    }
-    const stream = new Stream(sessionId, streamId)
+    const session = this.#sessions.get(sessionId) ?? new Session(sessionId)
+    const { streams } = session
+    if (streams.size >= this.#limits.maxStreamsPerSession) this.#dropWhile(streams.values(), () => streams.size >= this.#limits.maxStreamsPerSession)
+    const stream = new Stream(session, streamId)
     streams.set(streamId, stream)
+    this.#sessions.set(sessionId, session)
     return stream
   }
 
   #keep (stream: Stream, event: LoggedEvent): void {
     stream.events.push(event)
-    stream.bytes += event.data.length
-    this.#bytes += event.data.length
-    const { maxEventsPerStream, maxBytesPerStream, maxBytes } = this.#limits
-    if (stream.events.length > maxEventsPerStream) this.#trim(stream, maxEventsPerStream)
-    while (stream.bytes > maxBytesPerStream && stream.events.length > 1) this.#trim(stream, stream.events.length - 1)
-    if (this.#bytes > maxBytes) this.#dropUntil(maxBytes)
+    this.#count(stream, event.data.length)
+    const { session, events } = stream
+    const { maxEventsPerStream, maxBytesPerStream, maxBytesPerSession, maxBytes } = this.#limits
+    if (events.length > maxEventsPerStream) this.#trim(stream, maxEventsPerStream)
+    const tooMuch = () => session.bytes > maxBytesPerSession
+    if (tooMuch()) this.#dropWhile(session.streams.values(), tooMuch)
+    if (this.#bytes > maxBytes) this.#dropWhile(this.#complete, () => this.#bytes > maxBytes)
+    // what is complete is gone by now: the stream that grows pays for the rest
+    while (events.length > 1 && (stream.bytes > maxBytesPerStream || tooMuch() || this.#bytes > maxBytes)) this.#trim(stream, events.length - 1)
   }
 
   /** Forgets all but the newest `count` events. */
   #trim (stream: Stream, count: number): void {
-    for (const { data } of stream.events.splice(0, stream.events.length - count)) {
-      stream.bytes -= data.length
-      this.#bytes -= data.length
-    }
+    for (const { data } of stream.events.splice(0, stream.events.length - count)) this.#count(stream, -data.length)
+  }
+
+  #count (stream: Stream, bytes: number): void {
+    stream.bytes += bytes
+    stream.session.bytes += bytes
+    this.#bytes += bytes
   }
 
   #finish (stream: Stream): void {
@@ -160,9 +174,9 @@ export class MemoryEventLog implements EventLog {
   }
 
   #drop (stream: Stream): void {
-    const streams = this.#sessions.get(stream.sessionId)
-    streams?.delete(stream.streamId)
-    if (streams?.size === 0) this.#sessions.delete(stream.sessionId)
+    const { streams, id } = stream.session
+    streams.delete(stream.streamId)
+    if (streams.size === 0) this.#sessions.delete(id)
     this.#forget(stream)
   }
 
@@ -175,10 +189,11 @@ export class MemoryEventLog implements EventLog {
     reader?.onEnd()
   }
 
-  #dropUntil (maxBytes: number): void {
-    for (const stream of this.#complete) {
-      if (this.#bytes <= maxBytes) return
-      this.#drop(stream)
+  /** Drops complete streams, the first ones first, as long as `needed`. */
+  #dropWhile (streams: Iterable<Stream>, needed: () => boolean): void {
+    for (const stream of streams) {
+      if (!needed()) return
+      if (stream.completeAt !== undefined) this.#drop(stream)
     }
   }
 
@@ -188,7 +203,7 @@ export class MemoryEventLog implements EventLog {
       if ((stream.completeAt ?? 0) > before) break
       this.#drop(stream)
     }
-    for (const streams of this.#sessions.values()) {
+    for (const { streams } of this.#sessions.values()) {
       const stream = streams.get(STANDALONE_STREAM)
       if (stream === undefined) continue
       this.#trim(stream, stream.events.filter(({ at }) => at > before).length)

@@ -2,7 +2,7 @@ import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { MemoryAuthorizationTransactionStore } from './authorizations.js'
 import { MemoryBus } from './bus.js'
-import { MemoryEventLog } from './event-log.js'
+import { MemoryEventLog, type MemoryEventLogOptions } from './event-log.js'
 import { MemoryGrantStore } from './grants.js'
 import { MemoryLeaseStore } from './leases.js'
 import { MemoryRegistrationStore } from './registrations.js'
@@ -11,14 +11,17 @@ import { MemorySessionStore } from './sessions.js'
 export interface MemoryStoresOptions {
   /** Life of a session that nobody touches. */
   sessionIdleSeconds: number
+  /** Sessions kept at all. Default: 100,000. */
+  maxSessions?: number
+  eventLog?: MemoryEventLogOptions
 }
 
 /** Stores of a single process: everything is lost when it ends. */
-export function createMemoryStores ({ sessionIdleSeconds }: MemoryStoresOptions): Stores {
+export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {} }: MemoryStoresOptions): Stores {
   const authorizations = new MemoryAuthorizationTransactionStore()
   const grants = new MemoryGrantStore()
-  const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds })
-  const eventLog = new MemoryEventLog()
+  const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds, maxSessions })
+  const eventLog = new MemoryEventLog(eventLogOptions)
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),

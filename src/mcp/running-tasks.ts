@@ -1,0 +1,38 @@
+const MAX_WATCHED = 100
+
+/**
+ * The tasks (2025-11-25, experimental) that a server instance works on after it has answered the request that began them.
+ * It learns of them from what the server sends.
+ */
+export class RunningTasks {
+  /** Task id -> milliseconds since the epoch at which it has run out. */
+  readonly #tasks = new Map<string, number>()
+
+  /** Whether a task runs. */
+  get any (): boolean {
+    const now = Date.now()
+    for (const [id, expiresAt] of this.#tasks) if (expiresAt <= now) this.#tasks.delete(id)
+    return this.#tasks.size > 0
+  }
+
+  /** Takes the result of a request: of one that began a task, or asked for one. */
+  noteResult (result: Record<string, unknown>): void {
+    if ('task' in result) this.#begun(result.task)
+    else if (this.#tasks.size > 0) this.noteStatus(result)
+  }
+
+  /** Takes the parameters of `notifications/tasks/status`, or the result of `tasks/get` or `tasks/cancel`. */
+  noteStatus (task: Record<string, unknown> | undefined): void {
+    if (typeof task?.taskId === 'string' && isOver(task.status)) this.#tasks.delete(task.taskId)
+  }
+
+  #begun (task: unknown): void {
+    if (typeof task !== 'object' || task === null || !('taskId' in task) || typeof task.taskId !== 'string') return
+    if (this.#tasks.size >= MAX_WATCHED || ('status' in task && isOver(task.status))) return
+    this.#tasks.set(task.taskId, 'ttl' in task && typeof task.ttl === 'number' ? Date.now() + task.ttl : Infinity)
+  }
+}
+
+function isOver (status: unknown): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled'
+}

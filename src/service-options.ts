@@ -1,0 +1,64 @@
+import type { Config, UpstreamConfig } from './config.js'
+import { ConfigError } from './errors.js'
+import type { McpServiceOptions } from './mcp-service.js'
+import type { CreateServer } from './mcp/create-server.js'
+import type { Stores } from './stores/stores.js'
+
+export interface ServiceParts {
+  upstream: UpstreamConfig
+  createServer: CreateServer
+  stores: Stores
+}
+
+/**
+ * The configuration as the options of `mcpService`.
+ * @throws {ConfigError}
+ */
+export function serviceOptions (config: Config, { upstream, createServer, stores }: ServiceParts): McpServiceOptions {
+  const common = {
+    createServer,
+    stores,
+    publicUrl: config.publicUrl,
+    scopes: config.mcpScopes,
+    allowedOrigins: config.allowedOrigins,
+    allowedHosts: config.allowedHosts,
+    maxBodyBytes: config.maxBodyBytes,
+    drainSeconds: config.shutdownSeconds,
+    sessionMode: config.sessionMode,
+    limits: {
+      idleSeconds: config.sessionIdleSeconds,
+      lifetimeSeconds: config.sessionLifetimeSeconds,
+      maxSessionsPerOwner: config.sessionsPerOwner,
+      instanceIdleSeconds: config.instanceIdleSeconds,
+      maxLiveInstances: config.maxLiveInstances,
+      maxRequestsInFlight: config.maxRequestsInFlight,
+      maxSubscriptions: config.maxSubscriptions,
+      maxStreams: config.maxStreams
+    },
+    streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
+  }
+  if (config.authMode === 'resource-server') {
+    const { issuer, clientId, clientSecret } = upstream
+    if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
+    const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
+    return { ...common, auth: { mode: 'resource-server', issuer, audiences: config.audiences, ...introspection } }
+  }
+  return {
+    ...common,
+    upstream,
+    scopeDescriptions: config.scopeDescriptions,
+    consentInDynamicMode: config.consentInDynamicMode,
+    redirectSchemes: config.redirectSchemes,
+    clients: config.preregisteredClients,
+    introspectionServices: config.introspectionServices,
+    requestsPerMinute: config.oauthRequestsPerMinute,
+    allowLoopbackClients: !config.production,
+    lifetimes: {
+      accessTokenSeconds: config.accessTokenTtlSeconds,
+      refreshTokenSeconds: config.refreshTokenTtlSeconds,
+      grantSeconds: config.grantTtlSeconds,
+      unusedClientSeconds: config.unusedClientTtlSeconds
+    },
+    ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
+  }
+}

@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { startDemoUpstream, type DemoUpstream } from '../../src/demo/upstream.js'
+import { createServer } from '../../src/mcp/server.js'
+import { mcpService, type BrokerModeOptions } from '../../src/mcp-service.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { Browser, logIn, type Page } from '../browser.js'
+import { freePort } from '../service.js'
+
+/** What is attacked: the service with its upstream, on free ports. */
+export interface Target {
+  app: FastifyInstance
+  upstream: DemoUpstream
+  /** Origin of the service. */
+  url: string
+}
+
+/** A client of the target. */
+export interface Client {
+  clientId: string
+  /** Absent: a public client. */
+  clientSecret?: string
+  redirectUri: string
+}
+
+/** Parameters laid over those of an honest client; `undefined` leaves one out. */
+export type Parameters = Readonly<Record<string, string | undefined>>
+
+export interface Tokens {
+  accessToken: string
+  refreshToken: string
+}
+
+export const VERIFIER = 'the-verifier-of-an-honest-client.0123456789~ABC'
+export const STATE = 'state-of-the-client'
+export const WEB_URI = 'https://app.example/callback'
+export const LOOPBACK_URI = 'http://localhost:3334/callback'
+
+/** An answer, read to its end. */
+export class Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+
+  constructor ({ status, headers }: Pick<Response, 'status' | 'headers'>, text: string) {
+    this.status = status
+    this.headers = headers
+    this.text = text
+  }
+
+  /** A member of its JSON; undefined where it has no such text. */
+  member (name: string): string | undefined {
+    const body: unknown = /^application\/json\b/.test(this.headers.get('content-type') ?? '') ? JSON.parse(this.text) : undefined
+    const value = typeof body === 'object' && body !== null ? new Map<string, unknown>(Object.entries(body)).get(name) : undefined
+    return typeof value === 'string' ? value : undefined
+  }
+
+  get error (): string | undefined {
+    return this.member('error')
+  }
+
+  /** Everything that came over the wire. */
+  get bytes (): string {
+    return [this.status, ...[...this.headers].map(([name, value]) => `${name}: ${value}`), '', this.text].join('\n')
+  }
+}
+
+export async function ask (url: string | URL, init: RequestInit = {}): Promise<Answer> {
+  const response = await fetch(url, { redirect: 'manual', ...init })
+  return new Answer(response, await response.text())
+}
+
+export function form (parameters: Parameters): URLSearchParams {
+  const body = new URLSearchParams()
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) body.set(name, value)
+  return body
+}
+
+export async function post (target: Target, path: string, parameters: Parameters, headers: Record<string, string> = {}): Promise<Answer> {
+  return await ask(`${target.url}${path}`, { method: 'POST', body: form(parameters), headers })
+}
+
+/** A registration request with whatever metadata. */
+export async function askToRegister (target: Target, metadata: Record<string, unknown>): Promise<Answer> {
+  return await ask(`${target.url}/register`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(metadata) })
+}
+
+/** Registers a client: public, unless the metadata say otherwise. */
+export async function register (target: Target, redirectUri = LOOPBACK_URI, metadata: Record<string, unknown> = {}): Promise<Client> {
+  const answer = await askToRegister(target, { client_name: 'Test client', redirect_uris: [redirectUri], token_endpoint_auth_method: 'none', ...metadata })
+  const [clientId, clientSecret] = [answer.member('client_id'), answer.member('client_secret')]
+  if (clientId === undefined) throw new Error(`Not registered: ${answer.text}`)
+  return { clientId, redirectUri, ...clientSecret !== undefined && { clientSecret } }
+}
+
+export function challengeOf (verifier: string): string {
+  return createHash('sha256').update(verifier).digest('base64url')
+}
+
+/** Where a client sends the person. */
+export function authorizationUrl (target: Target, client: Client, parameters: Parameters = {}): URL {
+  const url = new URL('/authorize', target.url)
+  url.search = form({
+    response_type: 'code',
+    client_id: client.clientId,
+    redirect_uri: client.redirectUri,
+    state: STATE,
+    code_challenge: challengeOf(VERIFIER),
+    code_challenge_method: 'S256',
+    resource: `${target.url}/mcp`,
+    scope: 'mcp',
+    ...parameters
+  }).toString()
+  return url
+}
+
+/** A browser whose journey ends where it leaves the target and its upstream. */
+export function openBrowser ({ url, upstream }: Target): Browser {
+  return new Browser(next => next.origin !== url && next.origin !== upstream.issuer)
+}
+
+/** A person logs in for a client. @returns the parameters of the redirect back to the client */
+export async function authorize (
+  target: Target, client: Client, { parameters = {}, browser = openBrowser(target), as = 'alice' }: { parameters?: Parameters, browser?: Browser, as?: string } = {}
+): Promise<URLSearchParams> {
+  const page = await logIn(browser, authorizationUrl(target, client, parameters), as)
+  if (!isAt(page, client.redirectUri)) throw new Error(`The login ended at ${page.url.href} (${page.status}): ${page.html}`)
+  return page.url.searchParams
+}
+
+/** The code of a new login. */
+export async function newCode (target: Target, client: Client, parameters: Parameters = {}): Promise<string> {
+  const answer = await authorize(target, client, { parameters })
+  const code = answer.get('code')
+  if (code === null) throw new Error(`No code: ${answer}`)
+  return code
+}
+
+/** Whether a journey ended at a redirect to this URI. */
+export function isAt (page: Page, redirectUri: string): boolean {
+  return page.status >= 300 && page.status < 400 && page.url.href.split('?')[0] === redirectUri.split('?')[0]
+}
+
+function credentialsOf ({ clientId, clientSecret }: Client): Parameters {
+  return { client_id: clientId, client_secret: clientSecret }
+}
+
+export async function redeem (target: Target, client: Client, code: string, parameters: Parameters = {}): Promise<Answer> {
+  return await post(target, '/token', {
+    grant_type: 'authorization_code', code, redirect_uri: client.redirectUri, code_verifier: VERIFIER, ...credentialsOf(client), ...parameters
+  })
+}
+
+export async function refresh (target: Target, client: Client, refreshToken: string, parameters: Parameters = {}): Promise<Answer> {
+  return await post(target, '/token', { grant_type: 'refresh_token', refresh_token: refreshToken, ...credentialsOf(client), ...parameters })
+}
+
+export async function revoke (target: Target, client: Client, token: string, parameters: Parameters = {}): Promise<Answer> {
+  return await post(target, '/revoke', { token, ...credentialsOf(client), ...parameters })
+}
+
+export function tokensOf (answer: Answer): Tokens {
+  const [accessToken, refreshToken] = [answer.member('access_token'), answer.member('refresh_token')]
+  if (accessToken === undefined || refreshToken === undefined) throw new Error(`No tokens (${answer.status}): ${answer.text}`)
+  return { accessToken, refreshToken }
+}
+
+/** Tokens of a new login. */
+export async function newTokens (target: Target, client: Client): Promise<Tokens> {
+  return tokensOf(await redeem(target, client, await newCode(target, client)))
+}
+
+const MCP_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+const INITIALIZE = {
+  jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'attack', version: '1' } }
+}
+
+/** Posts one message to the MCP endpoint (default: `initialize`). 200: the token is good. */
+export async function callMcp (target: Target, headers: Record<string, string>, message: object = INITIALIZE): Promise<Answer> {
+  return await ask(`${target.url}/mcp`, { method: 'POST', headers: { ...MCP_HEADERS, ...headers }, body: JSON.stringify(message) })
+}
+
+export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+
+/** Whether the MCP endpoint takes a token. Anything but yes or a proper challenge is an error. */
+export async function isGood (target: Target, token: string): Promise<boolean> {
+  const { status, headers, text } = await callMcp(target, bearer(token))
+  if (status === 200) return true
+  if (status === 401 && headers.get('www-authenticate')?.includes('error="invalid_token"') === true) return false
+  throw new Error(`/mcp answered ${status}: ${text}`)
+}
+
+/** The service as a plugin of the test's own app: for options that the environment cannot set. */
+export async function embed (t: Test, options: Partial<BrokerModeOptions> = {}, upstream?: DemoUpstream): Promise<Target> {
+  const demo = upstream ?? await startDemoUpstream({ port: 0 })
+  if (upstream === undefined) t.teardown(() => demo.close())
+  const port = await freePort()
+  const url = `http://localhost:${port}`
+  const stores = options.stores ?? createMemoryStores({ sessionIdleSeconds: 60 })
+  const app = Fastify({ forceCloseConnections: true })
+  await app.register(mcpService, {
+    publicUrl: url,
+    createServer,
+    upstream: { issuerUrl: new URL(demo.issuer), scopes: ['openid', 'profile', 'email', 'offline_access'] },
+    ...options,
+    stores
+  })
+  t.teardown(async () => {
+    await app.close()
+    await stores.close()
+  })
+  await app.listen({ port, host: '127.0.0.1' })
+  return { app, upstream: demo, url }
+}

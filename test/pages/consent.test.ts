@@ -1,0 +1,127 @@
+import { browserTest } from './chromium.js'
+import { sdkClient, serve } from './clients.js'
+import { startPages } from './pages-service.js'
+import { focused } from './person.js'
+
+const WEB_CLIENT = 'https://client.example'
+const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48"><circle cx="24" cy="24" r="24"/></svg>'
+
+browserTest('it says who asks, for what, and where the answer goes', async (t, browser) => {
+  const service = await startPages(t, { redirectSchemes: ['cursor'], scopes: ['mcp', 'files:read', 'files:write'] })
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const page = await context.newPage()
+  const here = new URL(service.url).host
+  const upstream = new URL(service.upstreamUrl).host
+
+  await t.test('a registered web client', async t => {
+    const client = await sdkClient(service, { client_name: 'Web client', client_uri: 'https://www.client.example/about', redirect_uris: [`${WEB_CLIENT}/callback`] })
+    await page.goto((await client.begin({ scope: 'mcp files:read files:write' })).url)
+    t.equal(await page.title(), 'Allow Web client?')
+    t.equal(await page.getByRole('main').ariaSnapshot(), `\
+- main:
+  - heading "Allow Web client to use this server?" [level=1]
+  - term: Says it is from
+  - definition: www.client.example
+  - term: Server
+  - definition: ${here}
+  - term: Answer goes to
+  - definition: client.example
+  - term: You log in at
+  - definition: ${upstream}
+  - heading "It will be able to" [level=2]
+  - list:
+    - listitem: Use the tools of this server
+    - listitem: Read your files
+    - listitem: use “files:write”
+  - paragraph:
+    - checkbox "Do not ask again in this browser"
+    - text: Do not ask again in this browser
+  - button "Allow access"
+  - button "Deny"
+  - paragraph: The application's name is its own claim. Allow only what you started yourself.`)
+  })
+
+  await t.test('a client on this computer', async t => {
+    await page.goto((await (await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })).begin()).url)
+    t.match(await page.getByRole('definition').allTextContents(), [here, 'this computer (localhost:3334)', upstream])
+    t.match(await page.getByRole('note').textContent(), /Any program can give itself any name/)
+    t.equal(await page.getByRole('checkbox').count(), 0, 'it is asked each time')
+    t.equal(await page.getByRole('button', { name: 'Allow access', description: /Check this\..*on this computer/ }).count(), 1, 'the button tells the warning')
+  })
+
+  await t.test('an app that claimed a scheme', async t => {
+    await page.goto((await (await sdkClient(service, { redirect_uris: ['cursor://anysphere.cursor-mcp/callback'] })).begin()).url)
+    t.match(await page.getByRole('definition').allTextContents(), [here, 'an app on this device (cursor:)', upstream])
+    t.match(await page.getByRole('note').textContent(), /whichever app on this device has claimed/)
+    t.equal(await page.getByRole('checkbox').count(), 0, 'it is asked each time')
+  })
+
+  await t.test('a client whose site vouches for it', async t => {
+    const documents: Record<string, string> = {}
+    const site = await serve(t, documents)
+    const clientId = `${site}/client.json`
+    for (const [redirectUri, note] of [[`${WEB_CLIENT}/callback`, undefined], ['http://localhost:3334/callback', /The site is verified, the program is not\./]] as const) {
+      // a query makes it another client
+      const id = `${clientId}?${note === undefined ? 'web' : 'loopback'}`
+      documents['/client.json'] = JSON.stringify({ client_id: id, client_name: 'Document client', client_uri: 'https://elsewhere.example', redirect_uris: [redirectUri] })
+      await page.goto((await (await sdkClient(service, { redirect_uris: [redirectUri] }, id)).begin()).url)
+      t.equal(await page.getByRole('term').first().textContent(), 'Verified site')
+      t.equal(await page.getByRole('definition').first().textContent(), new URL(site).host)
+      t.equal(await page.getByText('elsewhere.example').count(), 0, 'what it says of itself is no news')
+      t.equal(await page.getByRole('checkbox').count(), 0, 'it is asked each time')
+      if (note === undefined) t.equal(await page.getByRole('note').count(), 0)
+      else t.match(await page.getByRole('note').textContent(), note)
+    }
+  })
+
+  await t.test('names that would be something else', async t => {
+    const names = {
+      ' \u3164\u2800\u200B ': 'an application without a name',
+      '<img src=x onerror=alert(1)>&amp;': '<img src=x onerror=alert(1)>&amp;',
+      'evil\u202Eelibom': 'evilelibom',
+      ['😀'.repeat(100)]: '😀'.repeat(100)
+    }
+    for (const [name, shown] of Object.entries(names)) {
+      await page.goto((await (await sdkClient(service, { client_name: name, redirect_uris: [`${WEB_CLIENT}/callback`] })).begin()).url)
+      t.equal(await page.getByRole('heading', { level: 1 }).textContent(), `Allow ${shown} to use this server?`)
+    }
+  })
+})
+
+browserTest('a logo is shown if it comes by https, and tells its host nothing', async (t, browser) => {
+  const service = await startPages(t)
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const headers: Array<Record<string, string>> = []
+  await context.route(/logo/, async route => {
+    headers.push(await route.request().allHeaders())
+    await route.fulfill({ contentType: 'image/svg+xml', body: LOGO })
+  })
+  const page = await context.newPage()
+  for (const [logo, loaded] of [['https://images.example/logo.svg', true], [`${service.upstreamUrl}/logo.svg`, false]] as const) {
+    const client = await sdkClient(service, { logo_uri: logo, redirect_uris: [`${WEB_CLIENT}/callback`] })
+    await page.goto((await client.begin()).url)
+    t.equal(await page.evaluate<boolean>('[...document.images].some(image => image.naturalWidth > 0)'), loaded, logo)
+  }
+  t.equal(headers.length, 1)
+  t.notOk(headers[0]?.referer)
+  t.notOk(headers[0]?.cookie)
+})
+
+browserTest('it is at hand by keyboard, in order, and shows where the focus is', async (t, browser) => {
+  const service = await startPages(t)
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const page = await context.newPage()
+  await page.goto((await (await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })).begin()).url)
+  for (const stop of ['checkbox "Do not ask again in this browser"', 'button "Allow access"', 'button "Deny"']) {
+    await page.keyboard.press('Tab')
+    t.equal(await focused(page), stop)
+    t.equal(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'solid')
+  }
+  await page.keyboard.press('Shift+Tab')
+  await page.keyboard.press('Shift+Tab')
+  await page.keyboard.press('Space')
+  t.ok(await page.getByRole('checkbox').isChecked())
+})

@@ -1,0 +1,124 @@
+import { browserTest } from './chromium.js'
+import { host, sdkClient, serve, STATE } from './clients.js'
+import { startPages } from './pages-service.js'
+import { answerAt, cspReports, focused, logInUpstream } from './person.js'
+
+const WEB_CLIENT = 'https://client.example'
+
+browserTest('a client on this computer logs in; the pages need no JavaScript', async (t, browser) => {
+  const service = await startPages(t)
+  const redirectUri = `${await serve(t, { '/callback': 'You can close this page.' })}/callback`
+  const client = await sdkClient(service, { redirect_uris: [redirectUri] })
+  for (const javaScriptEnabled of [true, false]) {
+    const context = await browser.newContext({ javaScriptEnabled, viewport: { width: 375, height: 800 } })
+    const reports = cspReports(context)
+    const page = await context.newPage()
+    const { url, redeem } = await client.begin()
+    await page.goto(url)
+    await page.getByRole('button', { name: 'Allow access' }).click()
+    await logInUpstream(page)
+    const answer = await answerAt(page, redirectUri)
+    t.equal(answer.get('state'), STATE)
+    t.equal(answer.get('iss'), service.url)
+    t.match(await redeem(answer), { token_type: /bearer/i, access_token: String }, 'the code is good for tokens')
+    t.strictSame(reports, [], 'no policy was violated on the way')
+    await context.close()
+  }
+})
+
+browserTest('the whole login by keyboard', async (t, browser) => {
+  const service = await startPages(t)
+  const redirectUri = `${await serve(t, { '/callback': 'You can close this page.' })}/callback`
+  const { url } = await (await sdkClient(service, { redirect_uris: [redirectUri] })).begin()
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const page = await context.newPage()
+  await page.goto(url)
+  await page.keyboard.press('Tab')
+  t.equal(await focused(page), 'button "Allow access"')
+  await page.keyboard.press('Enter')
+  await page.locator('input[name=login]:focus').waitFor()
+  await page.keyboard.type('alice')
+  await page.keyboard.press('Tab')
+  await page.keyboard.type('any')
+  await page.keyboard.press('Enter')
+  await page.locator('button:focus').filter({ hasText: 'Continue' }).waitFor()
+  await page.keyboard.press('Enter')
+  t.type((await answerAt(page, redirectUri)).get('code'), 'string')
+})
+
+browserTest('a web client logs in by a popup, whose opener stays', async (t, browser) => {
+  const service = await startPages(t)
+  const client = await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const opener = await context.newPage()
+  const pages = { '/': '', '/callback': '<script>window.opener.postMessage(location.search, location.origin)</script>' }
+  await host(opener, WEB_CLIENT, pages)
+  const logIn = async (url: string) => {
+    pages['/'] = `<button onclick="window.open('${url.replaceAll('&', '&amp;')}')">Log in</button>
+      <script>addEventListener('message', ({ data, origin }) => { document.body.append(origin + ' says ' + data) })</script>`
+    await opener.goto(`${WEB_CLIENT}/`)
+    const opened = context.waitForEvent('page')
+    await opener.getByRole('button', { name: 'Log in' }).click()
+    const popup = await opened
+    await host(popup, WEB_CLIENT, pages)
+    return popup
+  }
+  const told = opener.getByText(`${WEB_CLIENT} says`)
+
+  const allowing = await logIn((await client.begin()).url)
+  await allowing.getByRole('button', { name: 'Allow access' }).click()
+  await logInUpstream(allowing)
+  t.match(await told.textContent(), /code=.*&state=the-state&iss=/)
+
+  const denying = await logIn((await client.begin()).url)
+  await denying.getByRole('button', { name: 'Deny' }).click()
+  t.match(await told.textContent(), /error=access_denied/)
+
+  const refused = new URL((await client.begin()).url)
+  refused.searchParams.delete('code_challenge')
+  const refusing = await logIn(refused.href)
+  await refusing.getByRole('link', { name: 'Go back to client.example' }).click()
+  t.match(await told.textContent(), /error=invalid_request.*&state=the-state&iss=/)
+})
+
+browserTest('who denies is sent back with access_denied, and may go back and think again', async (t, browser) => {
+  const service = await startPages(t)
+  const redirectUri = `${await serve(t, { '/callback': 'You can close this page.' })}/callback`
+  const { url } = await (await sdkClient(service, { redirect_uris: [redirectUri] })).begin()
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const page = await context.newPage()
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Allow access' }).click()
+  await page.getByRole('button', { name: 'Sign-in' }).waitFor()
+  await page.goBack()
+  await page.getByRole('button', { name: 'Deny' }).click()
+  const answer = await answerAt(page, redirectUri)
+  t.equal(answer.get('error'), 'access_denied')
+  t.equal(answer.get('state'), STATE)
+  t.equal(answer.get('iss'), service.url)
+  t.notOk(answer.has('code'))
+  await page.goBack()
+  await page.getByRole('button', { name: 'Allow access' }).click()
+  await logInUpstream(page)
+  t.ok((await answerAt(page, redirectUri)).has('code'))
+})
+
+browserTest('who clicks again while the login server is slow gets there', async (t, browser) => {
+  const service = await startPages(t)
+  const { url } = await (await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })).begin()
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const page = await context.newPage()
+  const session = await context.newCDPSession(page)
+  const slow = new Promise(resolve => session.once('Fetch.requestPaused', resolve))
+  await session.send('Fetch.enable', { patterns: [{ urlPattern: `${service.upstreamUrl}/*` }] })
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Allow access' }).click()
+  await slow
+  const again = page.waitForResponse(`${service.url}/authorize/consent`)
+  await page.getByRole('button', { name: 'Allow access' }).click()
+  t.match((await again).headers().location, service.upstreamUrl)
+}, { todo: 'a decision counts once: the second click ends at an error page' })
