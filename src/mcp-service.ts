@@ -46,8 +46,6 @@ export interface HostAuthModeOptions extends CommonOptions {
 /** Options of the `mcpService` plugin. */
 export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | HostAuthModeOptions
 
-const RESOURCE_PATHS = ['/mcp', '/sse'] as const
-
 /** All of `mcpService` in the very context it is registered in, which gets `request.authInfo` and, with the broker, `app.broker`. */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   const { publicUrl, stores: { sessions, eventLog, bus }, scopes = ['mcp'] } = options
@@ -73,16 +71,17 @@ async function registerAuth (
   app: FastifyInstance, options: McpServiceOptions, scopes: readonly [string, ...string[]]
 ): Promise<Pick<McpTransportsOptions, 'getUpstreamAccessToken'> & { verifyAccessToken: VerifyAccessToken }> {
   const { publicUrl } = options
+  const resourcePaths: readonly [string, ...string[]] = options.sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
   if (!isForeign(options)) {
-    await app.register(oauthBroker, { ...options, scopes, resourcePaths: RESOURCE_PATHS, keyring: new Keyring(options.encryptionKeys) })
+    await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring: new Keyring(options.encryptionKeys) })
     const { broker } = app
     return { verifyAccessToken: token => broker.accessTokens.verify(token), getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller) }
   }
   const { auth } = options
   const authorizationServers = auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
-  await app.register(protectedResourceMetadataRoute, { publicUrl, scopes, resourcePaths: RESOURCE_PATHS, authorizationServers })
+  await app.register(protectedResourceMetadataRoute, { publicUrl, scopes, resourcePaths, authorizationServers })
   if (auth.mode === 'host') return { verifyAccessToken: auth.verifyAccessToken }
-  const own = RESOURCE_PATHS.map(path => publicUrl + path)
+  const own = resourcePaths.map(path => publicUrl + path)
   return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...own, publicUrl, ...auth.audiences ?? []] }) }
 }
 

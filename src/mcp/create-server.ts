@@ -1,5 +1,6 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
+import type { McpServer as McpServer2, Server as Server2 } from '@modelcontextprotocol/server'
 import type { BaseLogger } from 'pino'
 import type { CallerInfo } from '../auth-info.js'
 
@@ -8,8 +9,11 @@ export type Log = Pick<BaseLogger, 'fatal' | 'error' | 'warn' | 'info' | 'debug'
 
 /** What the server's maker learns about the connection that the instance is made for. */
 export interface ServerContext {
-  /** `session`: the instance serves one session of the revisions up to 2025-11-25 (in stateless mode, one request of them). */
-  readonly era: 'session'
+  /**
+   * `session`: the instance serves one session of the revisions up to 2025-11-25 (in stateless mode, one request of them).
+   * `stateless`: it serves one request of revision 2026-07-28.
+   */
+  readonly era: 'session' | 'stateless'
   /**
    * Who called last. One session has one owner, but a later call may carry another token (other scopes):
    * a tool takes its caller from `extra.authInfo`.
@@ -24,11 +28,11 @@ export interface ServerContext {
   getUpstreamAccessToken (): Promise<string | undefined>
 }
 
-/** What is plugged in: a server of `@modelcontextprotocol/sdk` 1.x. */
-export type PluggedServer = McpServer | Server
+/** What is plugged in: a server of `@modelcontextprotocol/sdk` 1.x, or of `@modelcontextprotocol/server` 2.x. */
+export type PluggedServer = McpServer | Server | McpServer2 | Server2
 
 /**
- * Makes one server instance. It is called for every session, and again when a session that was idle is taken up
- * again: keep state that must outlive the instance outside of it.
+ * Makes one server instance. It is called for every session, again when a session that was idle is taken up again, and
+ * for every request of revision 2026-07-28: build schemas and validators outside of it, and keep state that must outlive the instance outside of it.
  */
 export type CreateServer = (context: ServerContext) => PluggedServer | Promise<PluggedServer>

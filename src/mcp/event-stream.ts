@@ -22,6 +22,8 @@ export interface StreamHolder {
 export class EventStream extends Readable implements EventReader {
   readonly holder: StreamHolder
   readonly #maxBufferedBytes: number
+  /** What may wait for the client: nothing is refused while the log replays, which is bounded there. */
+  #mayWait = Infinity
   readonly #withIds: boolean
   #onClosed: ((stream: EventStream) => void) | undefined
   #following: Following | undefined
@@ -46,8 +48,12 @@ export class EventStream extends Readable implements EventReader {
 
   /** Gives the stream its reading of the log, which it ends when it is over itself. */
   reads (following: Following): void {
-    if (this.over) following.stop()
-    else this.#following = following
+    if (this.over) {
+      following.stop()
+    } else {
+      this.#following = following
+      this.#mayWait = this.readableLength + this.#maxBufferedBytes
+    }
   }
 
   onEvent ({ eventId, data }: StreamEvent): void {
@@ -84,8 +90,7 @@ export class EventStream extends Readable implements EventReader {
 
   write (text: string): void {
     if (this.over) return
-    // what is replayed from the log comes at once, and is bounded there
-    if (this.#following !== undefined && this.readableLength > this.#maxBufferedBytes) this.destroy()
+    if (this.readableLength > this.#mayWait) this.destroy()
     else this.push(text)
   }
 

@@ -1,4 +1,4 @@
-import type { MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCNotification, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../errors.js'
 import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog } from '../stores/event-log.js'
@@ -32,6 +32,8 @@ export interface SessionHost {
   reserve (session: LiveSession): void
   /** Takes the room back. */
   release (session: LiveSession): void
+  /** Passes on what a server announces that belongs to no request. */
+  announce (notification: JSONRPCNotification): void
   /** Ends a session everywhere. */
   end (sessionId: string): Promise<void>
 }

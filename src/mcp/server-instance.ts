@@ -106,6 +106,7 @@ export class ServerInstance implements Outlet {
     const text = JSON.stringify(message)
     if (exchange !== undefined) exchange.push(text)
     else this.#session.append(STANDALONE_STREAM, text)
+    if (exchange === undefined && !('id' in message)) this.#session.host.announce(message)
   }
 
   /** The server has closed its side: whatever runs is not going to be answered by it. */
@@ -143,7 +144,8 @@ export class ServerInstance implements Outlet {
     }
     if (this.#running.has(request.id)) throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
     const { maxSubscriptions } = this.#session.host.limits
-    if (request.method === 'resources/subscribe' && this.#session.record.subscriptions.length >= maxSubscriptions) {
+    const { subscriptions } = this.#session.record
+    if (request.method === 'resources/subscribe' && subscriptions.length >= maxSubscriptions && !subscriptions.some(uri => uri === request.params?.uri)) {
       throw new TooManyRequestsError(`This session has ${maxSubscriptions} subscriptions, as many as it may.`)
     }
   }

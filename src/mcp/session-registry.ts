@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { InitializeRequestSchema, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
+import { InitializeRequestSchema, type JSONRPCNotification, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { BodyTooLargeError, InstancesFullError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
@@ -15,7 +15,11 @@ import { serverContext } from './server-context.js'
 
 export type SessionRegistryOptions =
   Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
-  { log: Log }
+  {
+    log: Log
+    /** Told what servers announce that belongs to no request. */
+    announce?: (notification: JSONRPCNotification) => void
+  }
 
 const HOUSEKEEPING_MS = 5000
 const DRAIN_POLL_MS = 20
@@ -150,6 +154,10 @@ export class SessionRegistry implements SessionHost {
   }
 
   /** Notes a request, for which the session's instance is used. */
+  announce (notification: JSONRPCNotification): void {
+    this.#options.announce?.(notification)
+  }
+
   used (session: LiveSession): void {
     session.used(Date.now())
     this.#instances.delete(session)

@@ -11,6 +11,7 @@ import { defaultLimits, type SessionLimits } from './limits.js'
 import { OpenStreams } from './open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { takesBatches } from './protocol-versions.js'
+import { checkScopes } from './required-scopes.js'
 import { serverContext } from './server-context.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
@@ -59,7 +60,7 @@ export class StatelessRequests {
 
   /**
    * Serves one POST with requests. @returns what ends it when its connection closes
-   * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InstancesFullError}
+   * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InstancesFullError} @throws {InsufficientScopeError}
    */
   async serve (post: StatelessPost, answer: Answer): Promise<() => void> {
     check(post)
@@ -71,11 +72,11 @@ export class StatelessRequests {
     this.#running.add(request)
     try {
       await request.connect(await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller)))
+      request.receive(post, answer)
     } catch (error) {
-      this.ended(request)
+      request.end('The request was refused.')
       throw error
     }
-    request.receive(post, answer)
     return () => { request.end('The connection was closed.') }
   }
 
@@ -146,9 +147,11 @@ class StatelessRequest implements Outlet, AnswerStreams {
     await server.connect(this.#transport)
   }
 
-  receive ({ body, extra }: StatelessPost, answer: Answer): void {
+  /** @throws {InsufficientScopeError} */
+  receive ({ body, caller, extra }: StatelessPost, answer: Answer): void {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
+    checkScopes(this.#server, requests, caller)
     for (const { id } of requests) this.#pending.add(id)
     this.#exchange = new Exchange(this, answer, requests, Array.isArray(body), this.grantId)
     for (const message of messages) {

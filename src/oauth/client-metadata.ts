@@ -43,7 +43,7 @@ export type TokenEndpointAuthMethod = typeof TOKEN_ENDPOINT_AUTH_METHODS[number]
 export function checkClientMetadata (input: unknown, schemes: readonly string[]): ClientMetadata {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) throw new InvalidClientMetadataError('The client metadata is no JSON object.')
   // some clients send null, or an empty text, for what they do not have
-  const given = Object.fromEntries(Object.entries(input).filter(([name, value]) => name in ClientMetadataSchema.properties && value !== null && value !== ''))
+  const given = Object.fromEntries(Object.entries(input).filter(([name, value]) => Object.hasOwn(ClientMetadataSchema.properties, name) && value !== null && value !== ''))
   if (!Value.Check(ClientMetadataSchema, given)) {
     const fault = Value.Errors(ClientMetadataSchema, given).First()
     const member = fault?.path.split('/')[1] ?? ''

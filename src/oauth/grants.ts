@@ -20,8 +20,6 @@ export interface GrantsOptions {
   now: () => number
 }
 
-// an upstream token is refreshed this long before it ends
-const LEEWAY_SECONDS = 30
 const POLL_MS = 50
 
 /** Grants and the upstream tokens behind them. */
@@ -48,14 +46,14 @@ export class Grants {
     const grant = await this.#options.store.findGrant(grantId)
     if (grant === undefined) throw hasEnded()
     const tokens = await this.freshen(grant)
-    return tokens === undefined || this.#isOver(tokens, 0) ? undefined : tokens.accessToken
+    return tokens === undefined || this.#isOver(tokens) ? undefined : tokens.accessToken
   }
 
   /** Refreshes the upstream's tokens of a grant where they have ended and can be refreshed. Throws like `upstreamAccessToken`. */
   async freshen (grant: Grant): Promise<UpstreamTokens | undefined> {
     const tokens = this.#open(grant)
     if (tokens === undefined) return undefined
-    if (!this.#isOver(tokens, LEEWAY_SECONDS) || tokens.refreshToken === undefined) {
+    if (!this.#isDue(tokens)) {
       await this.#sealAnew(grant, tokens)
       return tokens
     }
@@ -110,7 +108,7 @@ export class Grants {
       if (grant === undefined) throw hasEnded()
       const tokens = grant.upstreamVersion > stale.upstreamVersion ? this.#open(grant) : undefined
       // a newer version may only have been sealed anew
-      if (tokens !== undefined && !this.#isOver(tokens, 0)) return tokens
+      if (tokens !== undefined && !this.#isOver(tokens)) return tokens
     }
     throw new TemporarilyUnavailableError('The login server is slow to answer. Try again in a moment.', { retryAfterSeconds: 5 })
   }
@@ -121,7 +119,7 @@ export class Grants {
     const tokens = grant && this.#open(grant)
     if (tokens === undefined || grant === undefined) throw hasEnded()
     // somebody else was faster
-    if (!this.#isOver(tokens, LEEWAY_SECONDS) || tokens.refreshToken === undefined) return tokens
+    if (!this.#isDue(tokens)) return tokens
     const client = await upstreamClients.find(grant.clientId)
     if (client === undefined) throw hasEnded()
     let refreshed: UpstreamTokens
@@ -129,7 +127,7 @@ export class Grants {
       refreshed = await upstream.refresh(client, tokens.refreshToken)
     } catch (error) {
       if (error instanceof InvalidGrantError) await this.end(grantId)
-      else if (!this.#isOver(tokens, 0)) return tokens
+      else if (!this.#isOver(tokens)) return tokens
       throw error
     }
     await this.#replace(grant, refreshed)
@@ -159,8 +157,12 @@ export class Grants {
     }
   }
 
-  #isOver ({ expiresAt }: UpstreamTokens, leewaySeconds: number): boolean {
-    return expiresAt !== undefined && expiresAt - leewaySeconds <= this.#options.now() / 1000
+  #isOver ({ expiresAt = Infinity }: UpstreamTokens): boolean {
+    return expiresAt <= this.#options.now() / 1000
+  }
+
+  #isDue ({ refreshToken, expiresAt = Infinity, refreshAt = expiresAt }: UpstreamTokens): boolean {
+    return refreshToken !== undefined && refreshAt <= this.#options.now() / 1000
   }
 
   #open (grant: Grant): UpstreamTokens | undefined {

@@ -28,7 +28,9 @@ function isWrittenOut (uri: string, url: URL): boolean {
  * @throws {InvalidRedirectUriError}
  */
 export function checkRedirectUri (uri: string, schemes: readonly string[]): RedirectKind {
-  const refuse = (why: string) => new InvalidRedirectUriError(`The redirect URI ${JSON.stringify(uri.slice(0, 200))} ${why}.`)
+  // an error_description holds nothing else (RFC 6749 5.2), and a page that shows it is read as it is written
+  const shown = uri.slice(0, 200).replace(/[^\x20-\x7e]|["\\]/g, '?')
+  const refuse = (why: string) => new InvalidRedirectUriError(`The redirect URI ${shown} ${why}.`)
   // what the URL parser would mend silently is refused: browsers, servers and people must read the same thing
   if (uri.length > MAX_LENGTH || !/^[\x21-\x7E]+$/.test(uri) || /[\\"<>^`{|}]/.test(uri) || !URL.canParse(uri)) throw refuse('is no valid URI')
   const url = new URL(uri)

@@ -22,6 +22,8 @@ export interface UpstreamTokens {
   refreshToken?: string
   /** Epoch seconds; absent where the upstream does not say. */
   expiresAt?: number
+  /** When they are to be refreshed, some time before `expiresAt`. */
+  refreshAt?: number
 }
 
 /** Who logged in. */
@@ -40,6 +42,8 @@ export interface UpstreamRequest {
 }
 
 const DISCOVERED_SECONDS = 3600
+// tokens are refreshed this long before they end; sooner where they do not live long
+const LEEWAY_SECONDS = 30
 // when a discovery fails, what was known goes on, and is asked for again after this time
 const REDISCOVERY_SECONDS = 60
 const CACHED_METADATA = new URL('https://cached.invalid/.well-known/oauth-authorization-server')
@@ -222,11 +226,12 @@ export class Upstream {
     return this.#options.issuerUrl !== undefined
   }
 
-  #tokensOf (tokens: openid.TokenEndpointResponse): UpstreamTokens {
+  #tokensOf ({ access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime }: openid.TokenEndpointResponse): UpstreamTokens {
+    const now = Math.floor(this.#now() / 1000)
     return {
-      accessToken: tokens.access_token,
-      ...tokens.refresh_token !== undefined && { refreshToken: tokens.refresh_token },
-      ...tokens.expires_in !== undefined && { expiresAt: Math.floor(this.#now() / 1000) + tokens.expires_in }
+      accessToken,
+      ...refreshToken !== undefined && { refreshToken },
+      ...lifetime !== undefined && { expiresAt: now + lifetime, refreshAt: now + lifetime - Math.min(LEEWAY_SECONDS, lifetime / 4) }
     }
   }
 

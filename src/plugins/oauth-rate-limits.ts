@@ -1,6 +1,7 @@
 import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit'
 import fp from 'fastify-plugin'
 import { RateLimitedError } from '../errors.js'
+import { isSecret } from '../oauth/secrets.js'
 
 export interface OAuthRateLimitOptions {
   /** Requests that one caller may make of one endpoint in a minute. */
@@ -8,8 +9,8 @@ export interface OAuthRateLimitOptions {
 }
 
 /**
- * Bounds what one caller may ask of each endpoint of this context. A caller is a client at an address: hosted clients
- * share an egress address, and a client id is public.
+ * Bounds what one caller may ask of each endpoint of this context. A caller is a client at an address, as hosted clients
+ * share an egress address; but whose client id is not of our making, and could be another each time, is only its address.
  */
 export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { requestsPerMinute }) => {
   const options: RateLimitPluginOptions = {
@@ -25,5 +26,6 @@ export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { requestsP
 }, { name: 'oauth-rate-limits', fastify: '5.x' })
 
 function clientIdOf (parameters: unknown): string | undefined {
-  return typeof parameters === 'object' && parameters !== null && 'client_id' in parameters && typeof parameters.client_id === 'string' ? parameters.client_id : undefined
+  const clientId = typeof parameters === 'object' && parameters !== null && 'client_id' in parameters ? parameters.client_id : undefined
+  return typeof clientId === 'string' && isSecret('client', clientId) ? clientId : undefined
 }

@@ -30,19 +30,21 @@ t.test('in production no client_id makes the service ask an internal address', a
     'user@127.0.0.1', 'public.example@127.0.0.1', '127.0.0.1#@public.example', '127.0.0.1\\@public.example', 'public.example\\@127.0.0.1'
   ]
   const clientIds = hosts.flatMap(host => [`https://${host}:${port}/client.json`, `https://${host}/latest/meta-data/`, `http://${host}:${port}/client.json`, `HTTPS://${host}:${port}/a/client.json`])
-  clientIds.push(`https:127.0.0.1:${port}/x`, `https:/127.0.0.1:${port}/x`, `https:///127.0.0.1:${port}/x`, ` https://127.0.0.1:${port}/x`, `https://127.0.0.1:${port}/a/../x`, 'file:///etc/passwd', 'gopher://127.0.0.1/x', `ftp://127.0.0.1:${port}/x`, 'data:application/json,{}', `unix:///var/run/docker.sock:/x`, `blob:https://127.0.0.1:${port}/x`)
+  clientIds.push(`https:127.0.0.1:${port}/x`, `https:/127.0.0.1:${port}/x`, `https:///127.0.0.1:${port}/x`, ` https://127.0.0.1:${port}/x`, `https://127.0.0.1:${port}/a/../x`, 'file:///etc/passwd', 'gopher://127.0.0.1/x', `ftp://127.0.0.1:${port}/x`, 'data:application/json,{}', 'unix:///var/run/docker.sock:/x', `blob:https://127.0.0.1:${port}/x`)
 
   const attempts = t.capture(Socket.prototype, 'connect', Socket.prototype.connect)
   const seen = new Set<string>()
-  for (const clientId of clientIds) {
+  for (const [index, clientId] of clientIds.entries()) {
+    // each from an address of its own: their number is another attack
+    const remoteAddress = `198.51.100.${index}`
     const { pathname, search, searchParams } = authorizationUrl(target, { clientId, redirectUri: 'https://127.0.0.1/callback' })
-    const answer = await target.app.inject({ url: pathname + search })
+    const answer = await target.app.inject({ url: pathname + search, remoteAddress })
     t.equal(answer.statusCode, 400, clientId)
     t.match(answer.headers['content-type'], /^text\/html/)
     t.equal(answer.headers.location, undefined)
     seen.add(withoutId(answer.body))
     const post = (url: string, payload: URLSearchParams, headers = {}) =>
-      target.app.inject({ method: 'POST', url, payload: payload.toString(), headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers } })
+      target.app.inject({ method: 'POST', url, remoteAddress, payload: payload.toString(), headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers } })
     t.equal((await post('/authorize', searchParams)).statusCode, 400)
     const token = await post('/token', form({ grant_type: 'authorization_code', code: 'x', client_id: clientId }))
     t.strictSame([token.statusCode, token.json().error], [401, 'invalid_client'])

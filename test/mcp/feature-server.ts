@@ -21,7 +21,8 @@ export interface FeatureInstance {
 
 /**
  * A server with every feature of the revisions up to 2025-11-25. Emits `instance` with each one made, `closed` with each
- * one that has ended, `hanging` and `aborted` with the name of a call of `hang`, `asking` with what makes the server give up.
+ * one that has ended, `hanging` and `aborted` with the name of a call of `hang`, `asking` with what makes the server give
+ * up. Emit `seen` when the client has the last progress of a call of `progress`.
  */
 export class FeatureServer extends EventEmitter {
   readonly instances: FeatureInstance[] = []
@@ -79,10 +80,10 @@ export class FeatureServer extends EventEmitter {
     })
     server.registerTool('ask', { inputSchema: { question: z.string() } }, async ({ question }, extra) =>
       text(JSON.stringify(await server.server.elicitInput({ message: question, requestedSchema: colour }, { relatedRequestId: extra.requestId }))))
-    server.registerTool('ask aside', { inputSchema: { question: z.string() } }, async ({ question }) =>
+    server.registerTool('ask-aside', { inputSchema: { question: z.string() } }, async ({ question }) =>
       // belongs to no request: goes out on the standalone stream
       text(JSON.stringify(await server.server.elicitInput({ message: question, requestedSchema: colour }))))
-    server.registerTool('ask in vain', {}, async extra => {
+    server.registerTool('ask-in-vain', {}, async extra => {
       const patience = new AbortController()
       this.emit('asking', () => { patience.abort('lost patience') })
       const answer = await server.server.elicitInput({ message: 'in vain', requestedSchema: colour }, { relatedRequestId: extra.requestId, signal: patience.signal })
@@ -105,6 +106,8 @@ export class FeatureServer extends EventEmitter {
       for (let progress = 1; _meta?.progressToken !== undefined && progress <= steps; progress++) {
         await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress, total: steps } })
       }
+      // SDK clients lose progress that they read in one piece with the result
+      if (_meta?.progressToken !== undefined) await once(this, 'seen')
       return text('done')
     })
     server.registerTool('hang', { inputSchema: { name: z.string() } }, async ({ name }, { signal }) => {

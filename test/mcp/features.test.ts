@@ -32,7 +32,7 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
 
   async 'elicitation in form mode' (t, client) {
     t.match(JSON.parse(textOf(await client.call('ask', { question: 'Which colour?' }))), { action: 'accept', content: { colour: 'blue' } })
-    t.match(JSON.parse(textOf(await client.call('ask aside', { question: 'And now?' }))), { action: 'accept', content: { colour: 'blue' } }, 'on the standalone stream')
+    t.match(JSON.parse(textOf(await client.call('ask-aside', { question: 'And now?' }))), { action: 'accept', content: { colour: 'blue' } }, 'on the standalone stream')
     const several = await Promise.all(['one', 'two', 'three'].map(question => client.call('ask', { question })))
     t.ok(several.every(result => textOf(result).includes('blue')), 'several at once')
   },
@@ -49,9 +49,10 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
     t.match(JSON.parse(textOf(await client.call('roots'))), [{ uri: 'file:///home/alice' }])
   },
 
-  async progress (t, client) {
+  async progress (t, client, plug) {
     const updates: number[] = []
-    t.equal(textOf(await client.call('progress', { steps: 5 }, { onprogress: ({ progress }) => { updates.push(progress) } })), 'done')
+    const onprogress = ({ progress }: { progress: number }) => { if (updates.push(progress) === 5) plug.emit('seen') }
+    t.equal(textOf(await client.call('progress', { steps: 5 }, { onprogress })), 'done')
     t.same(updates, [1, 2, 3, 4, 5])
   },
 
@@ -103,7 +104,7 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
     const asking: Promise<Array<() => void>> = once(plug, 'asking')
     const asked = once(client.heard, 'asked')
     const givenUp = once(client.heard, 'given up')
-    const call = client.call('ask in vain')
+    const call = client.call('ask-in-vain')
     const [giveUp] = await asking
     await asked
     giveUp?.()

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import type { Test } from 'tap'
 import type { CallerInfo } from '../../src/auth-info.js'
 import { InvalidTokenError } from '../../src/errors.js'
@@ -59,7 +60,8 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
     resourceMetadataUrl: () => `${url}/.well-known/oauth-protected-resource/mcp`,
     scopes: ['mcp']
   })
-  await app.register(mcpTransports, { publicUrl: url, createServer: hostedServer, bus, sessions, eventLog, ...overrides })
+  // without its context, so that tests can look at app.mcpSessions
+  await app.register(fp(mcpTransports), { publicUrl: url, createServer: hostedServer, bus, sessions, eventLog, ...overrides })
   t.teardown(async () => {
     await app.close()
     sessions.close()
@@ -78,7 +80,7 @@ export class RawClient {
   protocolVersion: string | undefined
   #id = 0
 
-  constructor (readonly service: McpService, readonly token = 'alice') {}
+  constructor (readonly service: Pick<McpService, 'url'>, readonly token = 'alice') {}
 
   headers (more: Record<string, string> = {}): Record<string, string> {
     return {

@@ -4,6 +4,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import t from 'tap'
+import { requireScopes } from '../../src/mcp/required-scopes.js'
 import { startService } from '../service.js'
 import { ControlledServer, say } from './controlled-server.js'
 import { FeatureServer } from './feature-server.js'
@@ -129,6 +130,24 @@ t.test('the limits of instances and of the process\'s life', async t => {
   t.match(await (await pending).json(), { error: { code: -32000, message: /shutting down/ } })
 })
 
+t.test('step-up', async t => {
+  const plug = new ControlledServer()
+  const service = await startMcp(t, {
+    ...stateless,
+    createServer: async context => {
+      const server = await plug.createServer(context)
+      requireScopes(server, { wait: ['patience'] })
+      return server
+    }
+  })
+  const closed = once(plug, 'closed')
+  const refused = await new RawClient(service).request('tools/call', wait('refused'))
+  t.equal(refused.status, 403)
+  t.match(refused.headers.get('www-authenticate'), /insufficient_scope.*scope="mcp patience"/)
+  await closed
+  t.equal(plug.calls.length, 0, 'nothing has run')
+})
+
 t.test('SDK clients', async t => {
   const features = new FeatureServer()
   const service = await startMcp(t, { ...stateless, createServer: features.createServer })
@@ -137,7 +156,9 @@ t.test('SDK clients', async t => {
   client.setRequestHandler(ElicitRequestSchema, async () => ({ action: 'accept', content: {} }))
   await client.connect(new StreamableHTTPClientTransport(url, { requestInit }))
   const progress: number[] = []
-  const result = await client.callTool({ name: 'progress', arguments: { steps: 3 } }, undefined, { onprogress: update => progress.push(update.progress) })
+  const result = await client.callTool({ name: 'progress', arguments: { steps: 3 } }, undefined, {
+    onprogress: update => { if (progress.push(update.progress) === 3) features.emit('seen') }
+  })
   t.match(result, { content: [{ text: 'done' }] })
   t.same(progress, [1, 2, 3])
   t.match(await client.callTool({ name: 'sample', arguments: { prompt: 'x' } }), { isError: true, content: [{ text: /without sessions/ }] }, 'the client cannot be asked')

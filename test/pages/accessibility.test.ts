@@ -5,7 +5,7 @@ import { startPages } from './pages-service.js'
 
 const LONG = 'pneumonoultramicroscopicsilicovolcanoconiosis'
 
-browserTest('every page is accessible, and as wide as the window, in both colour schemes', async (t, browser) => {
+browserTest('every page is accessible, and as wide as the window, in both colour schemes', async (t, newContext) => {
   const service = await startPages(t, { redirectSchemes: ['cursor'] })
   const webClient = await sdkClient(service, {
     client_name: `${LONG} for teams`, client_uri: `https://${LONG}.example`, redirect_uris: [`https://${LONG}.${LONG}.example/callback`]
@@ -20,9 +20,7 @@ browserTest('every page is accessible, and as wide as the window, in both colour
     'error page': `${service.url}/authorize?client_id=nobody`,
     'home page': `${service.url}/`
   }
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   for (const [name, url] of Object.entries(pages)) {
     await page.goto(url)
     await page.evaluate(axe.source)

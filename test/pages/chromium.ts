@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { chromium, type Browser } from 'playwright-core'
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions } from 'playwright-core'
 import t, { type Test } from 'tap'
 
 const MISSING = 'Chromium is not on PATH. Install it: apt-get install -y --no-install-recommends chromium'
@@ -10,14 +10,23 @@ const ARGUMENTS = ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLU
 
 let launched: Promise<Browser> | undefined
 
+/** A new browser profile; it ends with the test. */
+export type NewContext = (options?: BrowserContextOptions) => Promise<BrowserContext>
+
 /** A test in headless Chromium, which is started once for a test file. Skipped where there is none; in CI, that fails. */
-export function browserTest (name: string, check: (t: Test, browser: Browser) => Promise<void>, options: { todo?: string } = {}): void {
+export function browserTest (name: string, check: (t: Test, newContext: NewContext) => Promise<void>, options: { todo?: string } = {}): void {
   const executablePath = find('chromium')
   const skip = executablePath === undefined && process.env.CI !== 'true' ? MISSING : false
   t.test(name, { ...options, skip }, async t => {
     if (executablePath === undefined) throw new Error(MISSING)
     launched ??= launch(executablePath)
-    await check(t, await launched)
+    const browser = await launched
+    await check(t, async options => {
+      const context = await browser.newContext(options)
+      context.setDefaultTimeout(10_000)
+      t.teardown(() => context.close())
+      return context
+    })
   })
 }
 

@@ -6,11 +6,9 @@ import { focused } from './person.js'
 const WEB_CLIENT = 'https://client.example'
 const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48"><circle cx="24" cy="24" r="24"/></svg>'
 
-browserTest('it says who asks, for what, and where the answer goes', async (t, browser) => {
+browserTest('it says who asks, for what, and where the answer goes', async (t, newContext) => {
   const service = await startPages(t, { redirectSchemes: ['cursor'], scopes: ['mcp', 'files:read', 'files:write'] })
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   const here = new URL(service.url).host
   const upstream = new URL(service.upstreamUrl).host
 
@@ -89,10 +87,9 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, b
   })
 })
 
-browserTest('a logo is shown if it comes by https, and tells its host nothing', async (t, browser) => {
+browserTest('a logo is shown if it comes by https, and tells its host nothing', async (t, newContext) => {
   const service = await startPages(t)
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
+  const context = await newContext()
   const headers: Array<Record<string, string>> = []
   await context.route(/logo/, async route => {
     headers.push(await route.request().allHeaders())
@@ -109,11 +106,9 @@ browserTest('a logo is shown if it comes by https, and tells its host nothing', 
   t.notOk(headers[0]?.cookie)
 })
 
-browserTest('it is at hand by keyboard, in order, and shows where the focus is', async (t, browser) => {
+browserTest('it is at hand by keyboard, in order, and shows where the focus is', async (t, newContext) => {
   const service = await startPages(t)
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   await page.goto((await (await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })).begin()).url)
   for (const stop of ['checkbox "Do not ask again in this browser"', 'button "Allow access"', 'button "Deny"']) {
     await page.keyboard.press('Tab')

@@ -6,12 +6,10 @@ import { logInUpstream } from './person.js'
 
 const ID = /id ([\da-f-]{36})$/
 
-browserTest('an error page says what to do, and an id that the log has', async (t, browser) => {
+browserTest('an error page says what to do, and an id that the log has', async (t, newContext) => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const service = await startPages(t, { stores })
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   const logged = async () => {
     const [, id = 'no id'] = ID.exec(await page.getByText(/^Error /).innerText()) ?? []
     return service.log.filter(line => line.includes(id)).join('')
@@ -39,12 +37,10 @@ browserTest('an error page says what to do, and an id that the log has', async (
   t.match(await logged(), 'the store is on fire')
 })
 
-browserTest('a refusal is told to a client that nobody vouches for if the person wants it', async (t, browser) => {
+browserTest('a refusal is told to a client that nobody vouches for if the person wants it', async (t, newContext) => {
   const service = await startPages(t)
   const client = await sdkClient(service, { redirect_uris: ['https://client.example/callback'] })
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   await page.goto((await client.begin({ scope: 'all' })).url)
   t.equal(new URL(page.url()).origin, service.url, 'the browser stays with us')
   t.equal(await page.getByRole('alert').innerText(), 'None of the requested scopes exists here. Scopes: mcp files:read.')

@@ -5,12 +5,12 @@ import { answerAt, cspReports, focused, logInUpstream } from './person.js'
 
 const WEB_CLIENT = 'https://client.example'
 
-browserTest('a client on this computer logs in; the pages need no JavaScript', async (t, browser) => {
+browserTest('a client on this computer logs in; the pages need no JavaScript', async (t, newContext) => {
   const service = await startPages(t)
   const redirectUri = `${await serve(t, { '/callback': 'You can close this page.' })}/callback`
   const client = await sdkClient(service, { redirect_uris: [redirectUri] })
   for (const javaScriptEnabled of [true, false]) {
-    const context = await browser.newContext({ javaScriptEnabled, viewport: { width: 375, height: 800 } })
+    const context = await newContext({ javaScriptEnabled, viewport: { width: 375, height: 800 } })
     const reports = cspReports(context)
     const page = await context.newPage()
     const { url, redeem } = await client.begin()
@@ -22,17 +22,14 @@ browserTest('a client on this computer logs in; the pages need no JavaScript', a
     t.equal(answer.get('iss'), service.url)
     t.match(await redeem(answer), { token_type: /bearer/i, access_token: String }, 'the code is good for tokens')
     t.strictSame(reports, [], 'no policy was violated on the way')
-    await context.close()
   }
 })
 
-browserTest('the whole login by keyboard', async (t, browser) => {
+browserTest('the whole login by keyboard', async (t, newContext) => {
   const service = await startPages(t)
   const redirectUri = `${await serve(t, { '/callback': 'You can close this page.' })}/callback`
   const { url } = await (await sdkClient(service, { redirect_uris: [redirectUri] })).begin()
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   await page.goto(url)
   await page.keyboard.press('Tab')
   t.equal(await focused(page), 'button "Allow access"')
@@ -47,11 +44,10 @@ browserTest('the whole login by keyboard', async (t, browser) => {
   t.type((await answerAt(page, redirectUri)).get('code'), 'string')
 })
 
-browserTest('a web client logs in by a popup, whose opener stays', async (t, browser) => {
+browserTest('a web client logs in by a popup, whose opener stays', async (t, newContext) => {
   const service = await startPages(t)
   const client = await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
+  const context = await newContext()
   const opener = await context.newPage()
   const pages = { '/': '', '/callback': '<script>window.opener.postMessage(location.search, location.origin)</script>' }
   await host(opener, WEB_CLIENT, pages)
@@ -83,13 +79,11 @@ browserTest('a web client logs in by a popup, whose opener stays', async (t, bro
   t.match(await told.textContent(), /error=invalid_request.*&state=the-state&iss=/)
 })
 
-browserTest('who denies is sent back with access_denied, and may go back and think again', async (t, browser) => {
+browserTest('who denies is sent back with access_denied, and may go back and think again', async (t, newContext) => {
   const service = await startPages(t)
   const redirectUri = `${await serve(t, { '/callback': 'You can close this page.' })}/callback`
   const { url } = await (await sdkClient(service, { redirect_uris: [redirectUri] })).begin()
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   await page.goto(url)
   await page.getByRole('button', { name: 'Allow access' }).click()
   await page.getByRole('button', { name: 'Sign-in' }).waitFor()
@@ -106,11 +100,10 @@ browserTest('who denies is sent back with access_denied, and may go back and thi
   t.ok((await answerAt(page, redirectUri)).has('code'))
 })
 
-browserTest('who clicks again while the login server is slow gets there', async (t, browser) => {
+browserTest('who clicks again while the login server is slow gets there', async (t, newContext) => {
   const service = await startPages(t)
   const { url } = await (await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })).begin()
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
+  const context = await newContext()
   const page = await context.newPage()
   const session = await context.newCDPSession(page)
   const slow = new Promise(resolve => session.once('Fetch.requestPaused', resolve))

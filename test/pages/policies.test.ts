@@ -3,11 +3,10 @@ import { host, sdkClient, serve } from './clients.js'
 import { startPages } from './pages-service.js'
 import { cspReports, logInUpstream } from './person.js'
 
-browserTest('the content security policy applies, and lets the pages be as they are', async (t, browser) => {
+browserTest('the content security policy applies, and lets the pages be as they are', async (t, newContext) => {
   const service = await startPages(t)
   const client = await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })
-  const context = await browser.newContext({ colorScheme: 'light' })
-  t.teardown(() => context.close())
+  const context = await newContext({ colorScheme: 'light' })
   const page = await context.newPage()
   const reports = cspReports(context)
 
@@ -38,13 +37,11 @@ browserTest('the content security policy applies, and lets the pages be as they 
   t.ok(await page.getByRole('main').isVisible())
 })
 
-browserTest('no page is framed', async (t, browser) => {
+browserTest('no page is framed', async (t, newContext) => {
   const service = await startPages(t)
   const { url } = await (await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })).begin()
   const embedded = url.replaceAll('&', '&amp;')
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   const frames = [`<iframe src="${embedded}">`, `<iframe sandbox="allow-forms" src="${embedded}">`, `<embed src="${embedded}">`, `<iframe src="${service.url}/">`, `<iframe src="${service.url}/authorize">`]
   for (const frame of frames) {
     const refusal = page.waitForEvent('console', { predicate: message => message.text().includes('frame-ancestors') })
@@ -56,12 +53,10 @@ browserTest('no page is framed', async (t, browser) => {
   }
 })
 
-browserTest('the upstream and the client do not learn where the browser comes from; our form says it', async (t, browser) => {
+browserTest('the upstream and the client do not learn where the browser comes from; our form says it', async (t, newContext) => {
   const service = await startPages(t)
   const client = await sdkClient(service, { redirect_uris: ['https://client.example/callback'] })
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await (await newContext()).newPage()
   await host(page, 'https://client.example', { '/callback': 'Back at the client.' })
   const asked = page.waitForRequest(`${service.url}/authorize/consent`)
   const sent = page.waitForRequest(request => request.url().startsWith(service.upstreamUrl))

@@ -1,4 +1,4 @@
-import type { Browser, BrowserContext } from 'playwright-core'
+import type { BrowserContext } from 'playwright-core'
 import { browserTest } from './chromium.js'
 import { host, sdkClient } from './clients.js'
 import { startPages } from './pages-service.js'
@@ -7,11 +7,11 @@ import { answerAt, logInUpstream } from './person.js'
 const REDIRECT_URI = 'https://client.example/callback'
 const OTHER_REDIRECT_URI = 'https://client.example/other'
 
-browserTest('a remembered decision stands for the same client, redirect URI and scopes, in the same browser', async (t, browser) => {
+browserTest('a remembered decision stands for the same client, redirect URI and scopes, in the same browser', async (t, newContext) => {
   const service = await startPages(t)
   const metadata = { redirect_uris: [REDIRECT_URI, OTHER_REDIRECT_URI] }
   const [client, otherClient] = [await sdkClient(service, metadata), await sdkClient(service, metadata)]
-  const context = await newContext(browser)
+  const context = await newContext()
   const asks = async (url: string, where: BrowserContext = context) => {
     const page = await where.newPage()
     await page.goto(url)
@@ -45,11 +45,5 @@ browserTest('a remembered decision stands for the same client, redirect URI and 
   t.ok(await asks((await client.begin({ redirectUri: OTHER_REDIRECT_URI })).url), 'another redirect URI')
   t.ok(await asks((await otherClient.begin()).url), 'another client of the same name and redirect URIs')
   t.notOk(await asks((await client.begin()).url), 'what was asked meanwhile changes nothing')
-  t.ok(await asks((await client.begin()).url, await newContext(browser)), 'another browser')
-
-  async function newContext (browser: Browser): Promise<BrowserContext> {
-    const context = await browser.newContext()
-    t.teardown(() => context.close())
-    return context
-  }
+  t.ok(await asks((await client.begin()).url, await newContext()), 'another browser')
 })

@@ -77,7 +77,8 @@ async function startGitHub (t: Test, options: OddUpstreamOptions = {}): Promise<
     const failed = request.parameters.grant_type === 'refresh_token' ? 'bad_refresh_token' : 'bad_verification_code'
     const answer = status === 200 && typeof body === 'object' ? { ...body, scope: '' } : { error: failed, error_description: 'It is incorrect or expired.' }
     if (request.headers.accept?.includes('application/json') === true) return { status: 200, body: answer }
-    const form = new URLSearchParams(Object.entries(answer).map(([name, value]) => [name, String(value)]))
+    const form = new URLSearchParams()
+    for (const [name, value] of Object.entries(answer)) form.set(name, String(value))
     return { status: 200, headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: form.toString() }
   }
   return await startOddUpstream(t, {
@@ -135,7 +136,7 @@ t.test('GitHub: an error with status 200 is an error', async t => {
 })
 
 t.test('GitHub: tokens that expire, and a refresh that fails with status 200', async t => {
-  const upstream = await startGitHub(t, { refreshTokens: true, expiresIn: 20 })
+  const upstream = await startGitHub(t, { refreshTokens: true, expiresIn: 0 })
   const service = await startService(t, { ...named(upstream), userinfoUrl: new URL(`${upstream.origin}/user`), subjectClaim: 'id', scopes: ['read:user'] })
   upstream.registerByHand(service.url)
   const { client } = await journey(service)

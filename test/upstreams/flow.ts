@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { mcpService, type McpServiceOptions } from '../../src/mcp-service.js'
+import { mcpService, type BrokerModeOptions } from '../../src/mcp-service.js'
 import type { UpstreamOptions } from '../../src/oauth/options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { Browser, logIn, type Page } from '../browser.js'
@@ -38,7 +38,7 @@ const createServer: CreateServer = ({ getUpstreamAccessToken }) => {
 const NOTHING = z.object({})
 
 /** Starts the service with options that the environment cannot set; ends it with the test. */
-export async function startService (t: Test, upstream: Partial<UpstreamOptions>, options: Partial<McpServiceOptions> = {}): Promise<Service> {
+export async function startService (t: Test, upstream: Partial<UpstreamOptions>, options: Partial<BrokerModeOptions> = {}): Promise<Service> {
   const port = await freePort()
   const url = options.publicUrl ?? `http://localhost:${port}`
   const log: Json[] = []
@@ -49,8 +49,16 @@ export async function startService (t: Test, upstream: Partial<UpstreamOptions>,
     await app.close()
     await stores.close()
   })
-  await app.listen({ port: port, host: '127.0.0.1' })
+  await app.listen({ port, host: '127.0.0.1' })
   return { app, url, log }
+}
+
+/** A clock for the service and the upstream that a test can put forward. */
+export function clock (t: Test): { forward (seconds: number): void } {
+  const now = Date.now
+  let ms = 0
+  t.intercept(Date, 'now', { value: () => now() + ms })
+  return { forward: seconds => { ms += seconds * 1000 } }
 }
 
 export async function post (url: string, body: Record<string, string>): Promise<{ status: number, headers: Headers, body: Json }> {
@@ -77,8 +85,8 @@ export class TestClient {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ client_name: 'Test client', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none' })
     })
-    const { client_id: clientId } = await response.json()
-    return new TestClient(service, clientId)
+    const registered: Json = JSON.parse(await response.text())
+    return new TestClient(service, String(registered.client_id))
   }
 
   /** The same client, with its tokens, at another replica of the service. */

@@ -22,6 +22,8 @@ export interface OddAnswer {
   status: number
   headers?: Record<string, string>
   body?: unknown
+  /** What becomes of the connection in the middle of the body. */
+  then?: 'cut' | 'stall'
 }
 
 /** Takes the place of an endpoint; `usual` is what it would answer. */
@@ -346,9 +348,11 @@ export async function startOddUpstream (t: Test, options: OddUpstreamOptions = {
   const key = await keyFor(options.algorithm ?? 'RS256')
   const upstream = new OddUpstream(`http://localhost:${address.port}`, key, options)
   server.on('request', (incoming, response) => {
-    upstream.answer(incoming).then(({ status, headers = {}, body = '' }) => {
+    upstream.answer(incoming).then(({ status, headers = {}, body = '', then }) => {
       response.writeHead(status, { ...typeof body !== 'string' && { 'content-type': 'application/json' }, ...headers })
-      response.end(typeof body === 'string' ? body : JSON.stringify(body))
+      const text = typeof body === 'string' ? body : JSON.stringify(body)
+      if (then === undefined) response.end(text)
+      else response.write(text.slice(0, -1), () => { if (then === 'cut') response.destroy() })
     }, (error: unknown) => response.writeHead(500).end(String(error)))
   })
   t.teardown(async () => {

@@ -1,0 +1,88 @@
+import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
+import type { JSONRPCErrorResponse, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+
+type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+
+/** What the other end of a link makes of a server's messages. */
+export interface LinkEnd {
+  /** The server asks the client for something. */
+  onRequest (request: JSONRPCRequest): void
+  /** The server tells something; `relatedRequestId` is the client's request that it belongs to. */
+  onNotification (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void
+}
+
+/** An in-process connection to a server of SDK 1.x: requests go in, responses come back as promises. */
+export class LinkTransport implements Transport {
+  onmessage?: NonNullable<Transport['onmessage']>
+  onclose?: () => void
+  onerror?: (error: Error) => void
+  readonly #end: LinkEnd
+  readonly #waiting = new Map<RequestId, (response: Response) => void>()
+  #nextId = 0
+  #closed = false
+
+  constructor (end: LinkEnd) {
+    this.#end = end
+  }
+
+  async start (): Promise<void> {}
+
+  /** Called by the server for everything it sends. */
+  async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    if (this.#closed) throw new Error('The link is closed')
+    if ('method' in message) {
+      if ('id' in message) this.#end.onRequest(message)
+      else this.#end.onNotification(message, options?.relatedRequestId)
+      return
+    }
+    const resolve = message.id === undefined ? undefined : this.#waiting.get(message.id)
+    if (message.id !== undefined) this.#waiting.delete(message.id)
+    resolve?.(message)
+  }
+
+  /**
+   * Makes a request of the server. The promise settles with its response, also where that is an error.
+   * Where `signal` aborts, the server is told (`notifications/cancelled`), and the promise settles with an error response.
+   */
+  async request (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo, signal?: AbortSignal): Promise<Response> {
+    const id = this.#nextId++
+    return await new Promise<Response>(resolve => {
+      if (this.#closed || signal?.aborted === true) {
+        resolve(closedResponse(id))
+        return
+      }
+      const cancel = () => {
+        if (!this.#waiting.delete(id)) return
+        this.notify('notifications/cancelled', { requestId: id, reason: 'The client went away.' }, extra)
+        resolve(closedResponse(id))
+      }
+      signal?.addEventListener('abort', cancel, { once: true })
+      this.#waiting.set(id, response => {
+        signal?.removeEventListener('abort', cancel)
+        resolve(response)
+      })
+      this.onmessage?.({ jsonrpc: '2.0', id, method, ...params !== undefined && { params } }, extra)
+    })
+  }
+
+  notify (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo): void {
+    if (!this.#closed) this.onmessage?.({ jsonrpc: '2.0', method, ...params !== undefined && { params } }, extra)
+  }
+
+  /** Answers a request of the server. */
+  respond (response: Response, extra: MessageExtraInfo): void {
+    if (!this.#closed) this.onmessage?.(response, extra)
+  }
+
+  async close (): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const [id, resolve] of this.#waiting) resolve(closedResponse(id))
+    this.#waiting.clear()
+    this.onclose?.()
+  }
+}
+
+function closedResponse (id: RequestId): JSONRPCErrorResponse {
+  return { jsonrpc: '2.0', id, error: { code: -32000, message: 'Connection closed' } }
+}

@@ -1,0 +1,161 @@
+import {
+  classifyInboundRequest, createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2,
+  type McpHttpHandler, type McpRequestContext, type ServerEventBus
+} from '@modelcontextprotocol/server'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import type { CallerInfo } from '../auth-info.js'
+import { InsufficientScopeError } from '../errors.js'
+import { bridge } from './bridge.js'
+import type { CreateServer, Log, ServerContext } from './create-server.js'
+import { isRequest, isMessage } from './json-rpc.js'
+import { ParkedCalls } from './parked-calls.js'
+import { createRequestStates } from './request-state.js'
+import { checkScopes } from './required-scopes.js'
+
+export interface ModernEntryOptions {
+  createServer: CreateServer
+  getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
+  /** Keys that seal request states: the first seals, all open. Default: one of this process. */
+  requestStateKeys?: readonly Uint8Array[]
+  heartbeatMs: number
+  /** Streams of `subscriptions/listen` that are open at once. */
+  maxSubscriptions: number
+  log: Log
+}
+
+/** One HTTP request, as far as its era depends on it. */
+export interface InboundMessage {
+  headers: Readonly<Record<string, string | string[] | undefined>>
+  /** Parsed. */
+  body: unknown
+}
+
+interface Exchange {
+  caller: CallerInfo
+  body: unknown
+  refusal?: InsufficientScopeError
+}
+
+const DRAIN_POLL_MS = 20
+const PARKED = { maxParked: 1000, parkedSeconds: 600 }
+
+/**
+ * Serves revision 2026-07-28, which knows no sessions: every request by a fresh server, through the SDK's own entry.
+ * A server of SDK 2.x answers natively, one of SDK 1.x through the bridge.
+ */
+export class ModernEntry {
+  /** What servers announce, of either era, for the streams of `subscriptions/listen`. */
+  readonly events: ServerEventBus
+  readonly #options: ModernEntryOptions
+  readonly #handler: McpHttpHandler
+  readonly #exchanges = new WeakMap<Request, Exchange>()
+  readonly #parkedCalls = new ParkedCalls(PARKED)
+  #running = 0
+  readonly #requestStates: ReturnType<typeof createRequestStates>
+
+  constructor (options: ModernEntryOptions) {
+    this.#options = options
+    this.#requestStates = createRequestStates(options.requestStateKeys, PARKED.parkedSeconds)
+    this.events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
+    this.#handler = createMcpHandler(context => this.#createServer(context), {
+      legacy: 'reject',
+      bus: this.events,
+      keepAliveMs: options.heartbeatMs,
+      maxSubscriptions: options.maxSubscriptions,
+      onerror: error => { options.log.debug({ err: error }, 'the SDK reports an error') }
+    })
+  }
+
+  /**
+   * Whether a POST is of this revision, or is refused by its rules: the SDK's own classification, so that we never
+   * disagree with it.
+   */
+  takes ({ headers, body }: InboundMessage): boolean {
+    const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name'].map(name => headers[name]?.toString())
+    return classifyInboundRequest({
+      httpMethod: 'POST',
+      body,
+      ...protocolVersionHeader !== undefined && { protocolVersionHeader },
+      ...mcpMethodHeader !== undefined && { mcpMethodHeader },
+      ...mcpNameHeader !== undefined && { mcpNameHeader }
+    }).kind !== 'legacy'
+  }
+
+  /**
+   * Serves one POST. `signal` aborts when the response is over, or the client has gone.
+   * @throws {InsufficientScopeError} before anything runs, where the caller lacks scopes that a tool needs
+   */
+  async serve ({ headers, body }: InboundMessage, caller: CallerInfo, signal: AbortSignal): Promise<Response> {
+    const request = new Request('http://localhost/mcp', { method: 'POST', headers: headersOf(headers), signal })
+    const exchange: Exchange = { caller, body }
+    this.#exchanges.set(request, exchange)
+    const listens = isMessage(body) && isRequest(body) && body.method === 'subscriptions/listen'
+    if (!listens) {
+      this.#running++
+      signal.addEventListener('abort', () => { this.#running-- }, { once: true })
+    }
+    const response = await this.#handler.fetch(request, { authInfo: caller, parsedBody: body })
+    if (exchange.refusal !== undefined) throw exchange.refusal
+    return response
+  }
+
+  /** Passes on what a server of any era announces. */
+  announce ({ method, params }: JSONRPCNotification): void {
+    switch (method) {
+      case 'notifications/tools/list_changed': this.events.publish({ kind: 'tools_list_changed' }); break
+      case 'notifications/prompts/list_changed': this.events.publish({ kind: 'prompts_list_changed' }); break
+      case 'notifications/resources/list_changed': this.events.publish({ kind: 'resources_list_changed' }); break
+      case 'notifications/resources/updated':
+        if (typeof params?.uri === 'string') this.events.publish({ kind: 'resource_updated', uri: params.uri })
+    }
+  }
+
+  /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
+  async drain (ms: number): Promise<void> {
+    const deadline = Date.now() + ms
+    while (this.#running > 0 && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+  }
+
+  /** Ends every stream and every call. */
+  async close (): Promise<void> {
+    this.#parkedCalls.close()
+    await this.#handler.close()
+  }
+
+  async #createServer ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
+    const exchange = requestInfo && this.#exchanges.get(requestInfo)
+    if (exchange === undefined) throw new Error('The SDK asks for a server without a request of ours.')
+    const { caller, body } = exchange
+    const { createServer, getUpstreamAccessToken, log } = this.#options
+    const context: ServerContext = {
+      era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller)
+    }
+    const server = await createServer(context)
+    try {
+      checkScopes(server, isMessage(body) && isRequest(body) ? [body] : [], caller)
+    } catch (error) {
+      if (error instanceof InsufficientScopeError) exchange.refusal = error
+      throw error
+    }
+    if (server instanceof McpServer2 || server instanceof Server2) return server
+    return await bridge({
+      server,
+      caller,
+      meta: metaOf(body),
+      parkedCalls: this.#parkedCalls,
+      requestStates: this.#requestStates,
+      announce: notification => { this.announce(notification) }
+    })
+  }
+}
+
+function headersOf (headers: InboundMessage['headers']): Headers {
+  const web = new Headers()
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) web.set(name, value.toString())
+  return web
+}
+
+function metaOf (body: unknown): Record<string, unknown> {
+  return isMessage(body) && isRequest(body) ? { ...body.params?._meta } : {}
+}

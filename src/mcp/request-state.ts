@@ -1,0 +1,33 @@
+import { randomBytes } from 'node:crypto'
+import { createRequestStateCodec, type RequestStateCodec, type ServerContext } from '@modelcontextprotocol/server'
+
+/** What a `requestState` of ours names. */
+export interface RequestState {
+  callId: string
+}
+
+/**
+ * Seals the `requestState` of bridged calls (MCP 2026-07-28, multi round-trip requests), bound to the caller.
+ * @param keys the first seals, all open; the same on every replica. Default: a random one
+ * @param ttlSeconds how long a state is good for
+ */
+export function createRequestStates (keys: readonly Uint8Array[] = [randomBytes(32)], ttlSeconds: number): RequestStateCodec<RequestState> {
+  const codecs = keys.map(key => createRequestStateCodec<RequestState>({ key, ttlSeconds, bind: ownerOf }))
+  const [first] = codecs
+  if (first === undefined) throw new Error('There is no key to seal request states with.')
+  return {
+    mint: (state, context) => first.mint(state, context),
+    verify: async (state, context) => {
+      for (const codec of codecs.slice(0, -1)) {
+        try {
+          return await codec.verify(state, context)
+        } catch {}
+      }
+      return await (codecs.at(-1) ?? first).verify(state, context)
+    }
+  }
+}
+
+function ownerOf ({ http }: ServerContext): string {
+  return JSON.stringify([http?.authInfo?.clientId, http?.authInfo?.extra?.issuer, http?.authInfo?.extra?.subject])
+}

@@ -1,0 +1,157 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { parse } from 'node-html-parser'
+import t, { type Test } from 'tap'
+import { startService } from '../service.js'
+import { authorizationUrl, form, openBrowser, register, WEB_URI, type Parameters, type Target } from './flow.js'
+
+/** Text that would be markup, or read as something else, wherever it is not escaped. */
+const NOISE = [
+  '<script>alert(1)</script>', '</title><script>alert(1)</script>', '"><img src=x onerror=alert(1)>', '\' onmouseover=\'alert(1)', '" autofocus onfocus="alert(1)', '`onload=alert(1)', '</dd></dl><form action=https://evil.example><button>Deny</button>',
+  '<meta http-equiv=refresh content=0;url=https://evil.example>', '<base href=https://evil.example>', '<style>*{display:none}</style>', '<!--', '-->', '<![CDATA[', '&lt;script&gt;', '&#60;script&#62;', '<svg/onload=alert(1)>', '{{constructor}}', 'javascript:alert(1)', '\u3008script\u3009', '\uff1cscript\uff1e'
+]
+/** Direction, format and invisible characters: what is shown must be what is there. */
+const INVISIBLE = ['\u202e', '\u202d', '\u2066', '\u2067', '\u200f', '\u061c', '\u200b', '\u2028', '\u2029', '\u00ad', '\ufeff', '\u{e0041}']
+
+/** What a browser makes of a page, less its text. */
+function structureOf (html: string): string {
+  return parse(html, { comment: true }).querySelectorAll('*').map(({ rawTagName, attributes }) => `${rawTagName}[${Object.keys(attributes).join()}]`).join()
+}
+
+// TAP would read some of it
+const label = (text: string) => encodeURIComponent(text).slice(0, 40)
+
+interface PageAnswer { statusCode: number, body: string, headers: Record<string, string | string[] | number | undefined> }
+
+const POLICY = /^default-src 'none'; style-src 'sha256-[\w+/=]+'; img-src (?:'none'|https:\/\/[\w.:-]+); base-uri 'none'; frame-ancestors 'none'$/
+
+function isSafe (t: Test, { statusCode, body, headers }: PageAnswer, what: string, structure?: string): void {
+  const built = structureOf(body)
+  const faults: Record<string, boolean> = {
+    'it is not answered': statusCode >= 500,
+    'the policy allows more than our style': !POLICY.test(String(headers['content-security-policy'])),
+    'it is not HTML': headers['content-type'] !== 'text/html; charset=utf-8' || headers['x-content-type-options'] !== 'nosniff',
+    'it can be framed': headers['x-frame-options'] !== 'DENY',
+    'it is kept': headers['cache-control'] !== 'no-store',
+    'there is markup that is not ours': /\b(script|svg|base|iframe|autofocus|on\w+)\b|http-equiv|style\[[^\]]/.test(built),
+    'it is built another way': structure !== undefined && built !== structure,
+    'there is text to mislead': INVISIBLE.some(character => body.includes(character)),
+    'it has no end': body.length > 20_000
+  }
+  t.strictSame(Object.keys(faults).filter(fault => faults[fault] === true), [], what)
+}
+
+async function open (target: Target, url: URL): Promise<PageAnswer> {
+  return await target.app.inject({ url: url.pathname + url.search })
+}
+
+t.test('in client metadata that the consent page shows', async t => {
+  const target = await startService(t)
+  const consentOf = async (metadata: Record<string, unknown>) => {
+    const registration = await target.app.inject({
+      method: 'POST', url: '/register', remoteAddress: `192.0.2.${JSON.stringify(metadata).length % 250}`, payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', client_name: 'Name', ...metadata }
+    })
+    t.ok([201, 400].includes(registration.statusCode))
+    t.match(registration.headers['content-type'], /^application\/json/)
+    return registration.statusCode === 201 ? await open(target, authorizationUrl(target, { clientId: registration.json().client_id, redirectUri: registration.json().redirect_uris[0] })) : undefined
+  }
+  const plain = await consentOf({})
+  const structure = structureOf(plain?.body ?? '')
+  t.match(structure, 'form[')
+  for (const noise of NOISE) {
+    const named = await consentOf({ client_name: noise })
+    if (named === undefined) throw new Error('A name may be anything')
+    isSafe(t, named, label(`client_name ${noise}`), structure)
+    const page = parse(named.body)
+    t.equal(page.querySelector('bdi')?.textContent, noise.trim(), 'shown as it is')
+    t.equal(page.querySelector('title')?.textContent, `Allow ${noise.trim()}?`)
+    for (const member of ['client_uri', 'logo_uri', 'tos_uri', 'policy_uri']) {
+      for (const uri of [noise, `https://app.example/${noise}`, `https://app.example/?${noise}`, `https://${noise}/`, `https://app.example#${noise}`]) {
+        const answer = await consentOf({ [member]: uri })
+        if (answer !== undefined) isSafe(t, answer, label(`${member} ${uri}`))
+      }
+    }
+    const uri = await consentOf({ redirect_uris: [`${WEB_URI}?x=${noise}`] })
+    if (uri !== undefined) isSafe(t, uri, label(`redirect_uris ${noise}`), structure)
+    for (const member of ['scope', 'software_id', 'contacts']) {
+      const answer = await consentOf({ [member]: member === 'contacts' ? [noise] : noise })
+      if (answer !== undefined) isSafe(t, answer, label(`${member} ${noise}`), structure)
+    }
+  }
+})
+
+t.test('in a name that is to be read as another', async t => {
+  const target = await startService(t)
+  for (const character of INVISIBLE) {
+    const client = await register(target, WEB_URI, { client_name: `A${character}B` })
+    const answer = await open(target, authorizationUrl(target, client))
+    isSafe(t, answer, `U+${character.codePointAt(0)?.toString(16)}`)
+    t.equal(parse(answer.body).querySelector('bdi')?.textContent, 'AB')
+  }
+  for (const name of [INVISIBLE.slice(0, 4).join(''), ' \u3000 ']) {
+    const client = await register(target, WEB_URI, { client_name: name })
+    t.match(parse((await open(target, authorizationUrl(target, client))).body).querySelector('bdi')?.textContent, /^an application/i, 'nothing to see is no name')
+  }
+  const long = await register(target, WEB_URI, { client_name: 'W'.repeat(200) })
+  isSafe(t, await open(target, authorizationUrl(target, long)), 'a long name')
+  for (const [member, value] of [['client_name', 'W'.repeat(10_000)], ['client_uri', `https://app.example/${'x'.repeat(10_000)}`], ['logo_uri', `https://app.example/${'x'.repeat(10_000)}`]]) {
+    await t.rejects(register(target, WEB_URI, { [String(member)]: value }), /invalid_client_metadata/, `${member} has an end`)
+  }
+})
+
+t.test('in a metadata document', async t => {
+  let document: Record<string, unknown> = {}
+  const server = createServer((request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}`, redirect_uris: [WEB_URI], ...document }))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const target = await startService(t)
+  let documents = 0
+  for (const noise of [...NOISE, ...INVISIBLE.map(character => `x${character}y`)]) {
+    for (const given of [{ client_name: noise }, { redirect_uris: [noise] }, { redirect_uris: [`https://evil.example/${noise}`] }, { logo_uri: noise }, { client_uri: `https://x/${noise}` }, { token_endpoint_auth_method: noise }, { client_secret: noise }, { [noise]: noise }, { client_id: noise }, { application_type: noise }]) {
+      document = given
+      const clientId = `http://127.0.0.1:${address.port}/${++documents}`
+      isSafe(t, await open(target, authorizationUrl(target, { clientId, redirectUri: WEB_URI })), label(JSON.stringify(given)))
+    }
+  }
+})
+
+t.test('in parameters that an error page could show', async t => {
+  const target = await startService(t)
+  const client = await register(target, WEB_URI)
+  const names = ['client_id', 'redirect_uri', 'response_type', 'response_mode', 'state', 'scope', 'resource', 'code_challenge', 'code_challenge_method', 'request_uri', 'error', 'error_description']
+  const long = 'x'.repeat(10_000)
+  for (const noise of [...NOISE, ...INVISIBLE, long]) {
+    for (const name of names) {
+      const asked: Parameters[] = [{ [name]: noise }, { [name]: noise, response_type: 'token' }, { [name]: noise, redirect_uri: 'https://evil.example' }]
+      for (const parameters of asked) {
+        const answer = await open(target, authorizationUrl(target, client, parameters))
+        if (noise === long && name === 'state') t.ok(answer.statusCode < 500, 'a long state')
+        else isSafe(t, answer, label(`${name} ${noise}`))
+        const links = parse(answer.body).querySelectorAll('[href], [src], [action]').map(({ attributes: { href, src, action } }) => new URL(href ?? src ?? action ?? '').origin)
+        t.ok(links.every(origin => origin === target.url || origin === new URL(WEB_URI).origin), 'its links lead to us and to the client')
+      }
+    }
+    for (const path of ['/oauth/callback', '/authorize']) {
+      isSafe(t, await target.app.inject({ url: `${path}?${form({ state: noise, error: noise, error_description: noise, code: noise, iss: noise, client_id: noise })}` }), label(`${path} ${noise}`))
+    }
+    isSafe(t, await target.app.inject({ method: 'POST', url: '/authorize/consent', payload: form({ transaction: noise, decision: noise }).toString(), headers: { 'content-type': 'application/x-www-form-urlencoded' } }), 'the consent')
+    isSafe(t, await target.app.inject({ method: 'POST', url: '/authorize/consent', payload: noise, headers: { 'content-type': 'text/plain' } }), 'a body of another kind')
+  }
+})
+
+t.test('in an error of the upstream\'s', async t => {
+  const target = await startService(t)
+  const client = await register(target, WEB_URI)
+  for (const noise of NOISE) {
+    const browser = openBrowser(target)
+    await browser.submit(await browser.open(authorizationUrl(target, client)), {}, 'Allow access')
+    const state = browser.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/auth?`))?.searchParams.get('state') ?? ''
+    const end = await browser.open(`${target.url}/oauth/callback?${form({ error: noise, error_description: noise, error_uri: noise, iss: target.upstream.issuer, state })}`)
+    t.notOk([...end.url.searchParams.values()].some(value => value.includes(noise)), 'the client is not told in the upstream\'s words')
+    t.equal(end.html, '')
+  }
+})
