@@ -1,4 +1,4 @@
-import type { JSONRPCNotification, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, JSONRPCNotification, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../errors.js'
 import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog } from '../stores/event-log.js'
@@ -34,6 +34,10 @@ export interface SessionHost {
   release (session: LiveSession): void
   /** Passes on what a server announces that belongs to no request. */
   announce (notification: JSONRPCNotification): void
+  /** Hands a message of the client to whichever replica waits for it. */
+  forward (sessionId: string, message: JSONRPCMessage): void
+  /** Tells the other replicas of a change of a session's record. */
+  changed (sessionId: string, change: SessionChange): void
   /** Ends a session everywhere. */
   end (sessionId: string): Promise<void>
 }
@@ -136,10 +140,17 @@ export class LiveSession implements AnswerStreams {
     this.#background(this.host.sessions.touch(this.record.id, seenAt).then(alive => { if (!alive) void this.host.end(this.record.id) }))
   }
 
-  /** Changes the record, here and in the store. */
+  /** Takes a change of the record that another replica has made. */
+  changedElsewhere (change: SessionChange): void {
+    applyChange(this.record, change)
+    this.#background(this.instance?.follow(change, { authInfo: this.caller }) ?? Promise.resolve())
+  }
+
+  /** Changes the record, here, in the store and on the other replicas. */
   change (change: SessionChange): void {
     applyChange(this.record, change)
     this.#background(this.host.sessions.change(this.record.id, change))
+    this.host.changed(this.record.id, change)
   }
 
   /**

@@ -85,7 +85,10 @@ export class ServerInstance implements Outlet {
       const exchange = new Exchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId)
       for (const { id } of requests) this.#running.set(id, exchange)
     }
-    for (const message of messages) this.#dispatch(message, extra)
+    for (const message of messages) {
+      if (!isRequest(message) && isForAnyReplica(message, this.#concerns(message))) this.#session.host.forward(this.#session.record.id, message)
+      this.#dispatch(message, extra)
+    }
   }
 
   answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
@@ -150,6 +153,29 @@ export class ServerInstance implements Outlet {
     }
   }
 
+  /** Takes a message that another replica got, if it is for this instance. */
+  receiveForwarded (message: JSONRPCMessage, extra: MessageExtraInfo): void {
+    if (!isRequest(message) && this.#concerns(message)) this.#dispatch(message, extra)
+  }
+
+  /** Brings the instance to where another replica has brought the session. */
+  async follow (change: SessionChange, extra: MessageExtraInfo): Promise<void> {
+    if ('logLevel' in change) await this.#transport.request('logging/setLevel', { level: change.logLevel }, extra)
+    else if ('subscribe' in change) await this.#transport.request('resources/subscribe', { uri: change.subscribe }, extra)
+    else if ('unsubscribe' in change) await this.#transport.request('resources/unsubscribe', { uri: change.unsubscribe }, extra)
+    else if ('initialized' in change) this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)
+  }
+
+  /** Whether a message is for this instance, as far as can be told: the others may be for one on another replica. */
+  #concerns (message: Exclude<JSONRPCMessage, JSONRPCRequest>): boolean {
+    if (!('method' in message)) return this.#transport.expects(message.id)
+    const { method, params } = message
+    if (method === 'notifications/cancelled') return (typeof params?.requestId === 'string' || typeof params?.requestId === 'number') && this.#running.has(params.requestId)
+    if (method === 'notifications/progress') return this.#transport.isOwnToken(params?.progressToken)
+    // all instances of the session are to know
+    return method === 'notifications/roots/list_changed'
+  }
+
   #dispatch (message: JSONRPCMessage, extra: MessageExtraInfo): void {
     if (!('method' in message)) {
       this.#transport.receive(message, extra)
@@ -195,6 +221,12 @@ export class ServerInstance implements Outlet {
     if ('initializeParams' in change) change.protocolVersion = String(result.protocolVersion)
     this.#session.change(change)
   }
+}
+
+function isForAnyReplica (message: Exclude<JSONRPCMessage, JSONRPCRequest>, concernsUs: boolean): boolean {
+  if (!('method' in message)) return !concernsUs
+  if (message.method === 'notifications/roots/list_changed') return true
+  return !concernsUs && (message.method === 'notifications/cancelled' || message.method === 'notifications/progress')
 }
 
 function chain (first: ((error: Error) => void) | undefined, second: (error: Error) => void): (error: Error) => void {

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { InitializeRequestSchema, type JSONRPCNotification, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
+import { InitializeRequestSchema, type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { BodyTooLargeError, InstancesFullError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
-import type { SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
+import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
 import type { Log, PluggedServer } from './create-server.js'
+import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveSession, type SessionHost } from './live-session.js'
 import { OpenStreams } from './open-streams.js'
@@ -55,7 +56,13 @@ export class SessionRegistry implements SessionHost {
     this.openStreams = new OpenStreams({ maxStreams: this.limits.maxStreams, heartbeatMs: this.streamOptions.heartbeatMs })
     this.#subscriptions = [
       this.#bus.subscribe('sessionEnded', ({ sessionId }) => { this.#forget(sessionId) }),
-      this.#bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) })
+      this.#bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
+      this.#bus.subscribe('sessionMessage', ({ sessionId, origin, message }) => {
+        if (origin !== this.#prefix && isMessage(message)) this.#receiveForwarded(sessionId, message)
+      }),
+      this.#bus.subscribe('sessionChanged', ({ sessionId, origin, change }) => {
+        if (origin !== this.#prefix) this.#live.get(sessionId)?.changedElsewhere(change)
+      })
     ]
     this.#housekeeping = setInterval(() => { this.tidy(Date.now()) }, Math.min(HOUSEKEEPING_MS, this.limits.instanceIdleSeconds * 500)).unref()
   }
@@ -154,6 +161,14 @@ export class SessionRegistry implements SessionHost {
   }
 
   /** Notes a request, for which the session's instance is used. */
+  forward (sessionId: string, message: JSONRPCMessage): void {
+    this.#background(this.#bus.publish('sessionMessage', { sessionId, origin: this.#prefix, message }))
+  }
+
+  changed (sessionId: string, change: SessionChange): void {
+    this.#background(this.#bus.publish('sessionChanged', { sessionId, origin: this.#prefix, change }))
+  }
+
   announce (notification: JSONRPCNotification): void {
     this.#options.announce?.(notification)
   }
@@ -253,6 +268,11 @@ export class SessionRegistry implements SessionHost {
       return
     }
     throw new InstancesFullError('This server holds as many server instances as it can now, and all are at work.', { retryAfterSeconds: 1 })
+  }
+
+  #receiveForwarded (sessionId: string, message: JSONRPCMessage): void {
+    const session = this.#live.get(sessionId)
+    session?.instance?.receiveForwarded(message, { authInfo: session.caller })
   }
 
   #forget (sessionId: string): void {

@@ -44,6 +44,16 @@ export class SessionTransport implements Transport {
     return this.#waiting.size
   }
 
+  /** Whether one of the server's requests waits for a response with this id. */
+  expects (id: RequestId | undefined): boolean {
+    return typeof id === 'string' && this.#waiting.has(id)
+  }
+
+  /** Whether a progress token is one that this instance gave out. */
+  isOwnToken (token: unknown): boolean {
+    return typeof token === 'string' && token.startsWith(this.#tag)
+  }
+
   async start (): Promise<void> {}
 
   /** Called by the server for everything it sends. */
@@ -111,7 +121,7 @@ export class SessionTransport implements Transport {
     if (notification.method !== 'notifications/progress') return notification
     const token = notification.params?.progressToken
     // a task's progress goes on after the answer to the request that began it, so `#waiting` cannot tell
-    if (typeof token !== 'string' || !token.startsWith(this.#tag)) return notification
+    if (typeof token !== 'string' || !this.isOwnToken(token)) return notification
     return { ...notification, params: { ...notification.params, progressToken: token.slice(this.#tag.length) } }
   }
 

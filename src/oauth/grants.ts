@@ -161,7 +161,8 @@ export class Grants {
     return expiresAt <= this.#options.now() / 1000
   }
 
-  #isDue ({ refreshToken, expiresAt = Infinity, refreshAt = expiresAt }: UpstreamTokens): boolean {
+  #isDue (tokens: UpstreamTokens): tokens is UpstreamTokens & { refreshToken: string } {
+    const { refreshToken, expiresAt = Infinity, refreshAt = expiresAt } = tokens
     return refreshToken !== undefined && refreshAt <= this.#options.now() / 1000
   }
 

@@ -1,9 +1,15 @@
+import type { SessionChange } from './sessions.js'
+
 /** What one replica tells all others. Every message is small, plain JSON and safe to hear twice. */
 export interface BusMessages {
   /** A grant has ended (revoked, replayed, expired): its tokens are dead and its live streams must close. */
   grantEnded: { grantId: string }
   /** A session has ended on some replica. */
   sessionEnded: { sessionId: string }
+  /** A message of a session's client that the replica which got it (`origin`) does not wait for: some other one may. */
+  sessionMessage: { sessionId: string, origin: string, message: Record<string, unknown> }
+  /** A session's record was changed by the replica `origin`. */
+  sessionChanged: { sessionId: string, origin: string, change: SessionChange }
 }
 
 export type BusTopic = keyof BusMessages

@@ -137,6 +137,31 @@ export async function newCode (target: Target, client: Client, parameters: Param
   return code
 }
 
+/** An attempt that was agreed to and sent upstream, without going there. */
+export interface Attempt {
+  /** The browser's cookie. */
+  cookie: string
+  /** Where the browser was sent. */
+  upstreamUrl: URL
+  state: string
+}
+
+/** Agrees to a client's request in a new browser. */
+export async function agree (target: Target, client: Client, parameters: Parameters = {}): Promise<Attempt> {
+  const { pathname, search } = authorizationUrl(target, client, parameters)
+  const page = await target.app.inject({ url: pathname + search })
+  const cookie = String(page.headers['set-cookie']).split(';')[0] ?? ''
+  const transaction = /name="transaction" value="([^"]+)"/.exec(page.body)?.[1]
+  const sent = await injectForm(target, '/authorize/consent', { transaction, decision: 'allow' }, { cookie, origin: target.url })
+  const upstreamUrl = new URL(sent.headers.location ?? '')
+  return { cookie, upstreamUrl, state: upstreamUrl.searchParams.get('state') ?? '' }
+}
+
+/** Posts a form without a network. */
+export async function injectForm (target: Target, url: string, parameters: Parameters, headers: Record<string, string> = {}) {
+  return await target.app.inject({ method: 'POST', url, payload: form(parameters).toString(), headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers } })
+}
+
 /** Whether a journey ended at a redirect to this URI. */
 export function isAt (page: Page, redirectUri: string): boolean {
   return page.status >= 300 && page.status < 400 && page.url.href.split('?')[0] === redirectUri.split('?')[0]

@@ -1,7 +1,8 @@
+import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { logIn } from '../browser.js'
 import { startService } from '../service.js'
-import { ask, askToRegister, authorizationUrl, callMcp, form, isAt, LOOPBACK_URI, newCode, newTokens, openBrowser, post, redeem, refresh, register, revoke, WEB_URI, type Answer, type Target } from './flow.js'
+import { agree, ask, askToRegister, authorizationUrl, form, injectForm, isAt, LOOPBACK_URI, newCode, newTokens, openBrowser, register, VERIFIER, WEB_URI, type Parameters, type Target } from './flow.js'
 
 /** What could end a header, begin another, or stop the server from writing one. */
 const NOISE = [
@@ -12,34 +13,59 @@ const NOISE = [
 
 /** Headers that this service may answer with; anything else was injected. */
 const HEADERS = /^(content-(type|length|security-policy)|date|connection|keep-alive|cache-control|location|set-cookie|vary|allow|www-authenticate|retry-after|mcp-session-id|(x-)?ratelimit-[a-z]+|x-frame-options|x-content-type-options|referrer-policy|strict-transport-security|access-control-[a-z-]+|transfer-encoding|cross-origin-[a-z-]+|permissions-policy)$/
+const COOKIE = /^mcp-browser=[\w~:.%-]+; Max-Age=\d+; Path=\/; HttpOnly; SameSite=Lax$/
 
-function isSound (t: Test, { status, headers, text = '' }: { status: number, headers: Headers, text?: string }, what: string): void {
-  const faults = [...headers].filter(([name, value]) => !HEADERS.test(name) || /[^\x20-\x7e\x80-\xff]/.test(value)).map(([name]) => name)
-  const cookies = headers.getSetCookie().filter(cookie => !/^mcp-browser=[\w~:.%-]+; Max-Age=\d+; Path=\/; HttpOnly; SameSite=Lax$/.test(cookie))
-  t.strictSame({ status: status < 500, faults, cookies, body: text.startsWith('<h1>injected') }, { status: true, faults: [], cookies: [], body: false }, `${what} (${status})`)
+interface HeaderAnswer { status: number, headers: Headers, text: string }
+
+function faultsOf ({ status, headers, text }: HeaderAnswer): string[] {
+  return [
+    ...status >= 500 ? [`status ${status}`] : [],
+    ...[...headers].filter(([name]) => !HEADERS.test(name)).map(([name]) => `header ${name}`),
+    ...[...headers].filter(([, value]) => /[^\x20-\x7e\x80-\xff]/.test(value)).map(([name]) => `value of ${name}`),
+    ...headers.getSetCookie().filter(cookie => !COOKIE.test(cookie)).map(() => 'cookie'),
+    ...text.startsWith('<h1>injected') ? ['body'] : []
+  ]
 }
 
+function injected ({ statusCode, headers, body }: LightMyRequestResponse): HeaderAnswer {
+  const all = new Headers()
+  for (const [name, value] of Object.entries(headers)) for (const one of [value].flat()) all.append(name, String(one))
+  return { status: statusCode, headers: all, text: body }
+}
+
+// TAP would read some of it
 const shown = (noise: string) => encodeURIComponent(noise).slice(0, 30)
+
+/** Asserts that none of these answers has a fault; each is named by what was asked. */
+async function areSound (t: Test, noise: string, answers: Iterable<[string, Promise<HeaderAnswer | LightMyRequestResponse>]>): Promise<void> {
+  const faults: string[] = []
+  let count = 0
+  for (const [what, promise] of answers) {
+    const answer = await promise
+    count++
+    for (const fault of faultsOf('statusCode' in answer ? injected(answer) : answer)) faults.push(`${shown(what)}: ${fault}`)
+  }
+  t.strictSame(faults, [], `${shown(noise)}: ${count} answers are sound`)
+}
 
 t.test('in client metadata', async t => {
   const target = await startService(t)
   const members = ['client_name', 'client_uri', 'logo_uri', 'tos_uri', 'policy_uri', 'scope', 'software_id', 'software_version', 'token_endpoint_auth_method', 'application_type', 'contacts', 'grant_types', 'response_types', 'redirect_uris']
-  for (const noise of NOISE) {
+  for (const [index, noise] of NOISE.entries()) {
+    const answers: Array<[string, Promise<LightMyRequestResponse>]> = []
     for (const member of members) {
       const value = member.endsWith('_uri') ? `https://app.example/${noise}` : member === 'redirect_uris' ? [`${WEB_URI}${noise}`] : /s$/.test(member) ? [noise] : noise
-      const answer = await target.app.inject({
-        method: 'POST', url: '/register', remoteAddress: addressOf(member), payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', [member]: value }
+      const registration = await target.app.inject({
+        method: 'POST', url: '/register', remoteAddress: `192.0.2.${index}`, payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', [member]: value }
       })
-      isSound(t, { status: answer.statusCode, headers: new Headers(Object.entries(answer.headers).map(([name, value]) => [name, String(value)])) }, `${member} ${shown(noise)}`)
-      if (answer.statusCode !== 201) continue
-      const client = { clientId: String(answer.json().client_id), redirectUri: WEB_URI }
-      isSound(t, await ask(authorizationUrl(target, client)), 'its consent page')
+      answers.push([member, Promise.resolve(registration)])
+      if (registration.statusCode !== 201) continue
+      const { pathname, search } = authorizationUrl(target, { clientId: String(registration.json().client_id), redirectUri: WEB_URI })
+      answers.push([`the consent page for ${member}`, target.app.inject({ url: pathname + search })])
     }
+    await areSound(t, noise, answers)
   }
 })
-
-// the addresses share the limit of registrations
-const addressOf = (text: string) => `192.0.2.${text.length}`
 
 t.test('in the address of the logo, which stands in the content security policy', async t => {
   const target = await startService(t)
@@ -47,11 +73,11 @@ t.test('in the address of the logo, which stands in the content security policy'
   t.match(plain, /; img-src https:\/\/logo\.example; /)
   for (const host of ['logo.example;sandbox', 'logo.example;form-action', 'a;upgrade-insecure-requests;b', 'logo.example,evil', "'unsafe-inline'", '*', '*.example', "'self'", 'a&b', 'a{b}', 'logo.example:443;sandbox', '"', '`']) {
     const policy = await policyOf(target, `https://${host}/a.png`)
-    t.ok(policy === undefined || directives(policy) === directives(plain ?? ''), host)
-    t.notMatch(policy, /img-src [^;]*['*,]/)
+    t.ok(policy === undefined || directives(policy) === directives(plain ?? ''), `${host} adds no directive`)
+    t.notMatch(policy, /img-src [^;]*['*,]/, `nor allows more: ${host}`)
   }
   const inPath = await policyOf(target, 'https://logo.example/;sandbox/,default-src *')
-  t.equal(inPath, plain, 'of which there is only the origin')
+  t.equal(inPath, plain, 'only the origin is in it')
 })
 
 const directives = (policy: string) => policy.split(';').map(directive => directive.trim().split(' ')[0]).join()
@@ -65,29 +91,33 @@ async function policyOf (target: Target, logo: string): Promise<string | undefin
 
 t.test('in the parameters of an authorization request', async t => {
   const target = await startService(t)
-  const [client, web] = [await register(target), await register(target, WEB_URI)]
+  const clients = [await register(target), await register(target, WEB_URI)]
   for (const noise of NOISE) {
-    for (const name of ['client_id', 'redirect_uri', 'response_type', 'response_mode', 'state', 'scope', 'resource', 'code_challenge', 'code_challenge_method', 'request', 'prompt', 'nonce', 'login_hint', noise]) {
-      for (const asking of [client, web]) {
-        for (const value of [noise, `${authorizationUrl(target, asking).searchParams.get(name) ?? ''}${noise}`]) {
-          isSound(t, await ask(authorizationUrl(target, asking, { [name]: value })), `${shown(name)} ${shown(noise)}`)
-        }
+    const answers: Array<[string, Promise<HeaderAnswer | LightMyRequestResponse>]> = []
+    for (const client of clients) {
+      const { searchParams } = authorizationUrl(target, client)
+      for (const name of ['client_id', 'redirect_uri', 'response_type', 'response_mode', 'state', 'scope', 'resource', 'code_challenge', 'code_challenge_method', 'request', 'prompt', noise]) {
+        const { pathname, search } = authorizationUrl(target, client, { [name]: `${searchParams.get(name) ?? ''}${noise}` })
+        answers.push([name, target.app.inject({ url: pathname + search })])
       }
+      // on the wire, in an error that is redirected or linked
+      answers.push(['the state of an error', ask(authorizationUrl(target, client, { state: noise, response_type: noise }))])
     }
-    // raw bytes, as no URL class would write them
-    isSound(t, await ask(`${target.url}/authorize?client_id=${client.clientId}&redirect_uri=${LOOPBACK_URI}&response_type=x&state=%ff%fe%0d%0a%E0%A4%A&%=%&&=`), 'malformed escapes')
+    await areSound(t, noise, answers)
   }
+  const malformed = `/authorize?client_id=${clients[0]?.clientId}&redirect_uri=${LOOPBACK_URI}&response_type=x&state=%ff%fe%0d%0a%E0%A4%A&%=%&&=`
+  await areSound(t, 'malformed escapes', [['inject', target.app.inject({ url: malformed })], ['fetch', ask(target.url + malformed)]])
 })
 
 t.test('in the state, on its way through the upstream and back', async t => {
   const target = await startService(t)
   const client = await register(target, WEB_URI)
+  const browser = openBrowser(target)
   for (const noise of NOISE.slice(0, 9)) {
-    const end = await logIn(openBrowser(target), authorizationUrl(target, client, { state: noise }))
-    t.ok(isAt(end, WEB_URI))
+    const end = await logIn(browser, authorizationUrl(target, client, { state: noise }))
+    t.ok(isAt(end, WEB_URI) && end.url.searchParams.get('code') !== null, shown(noise))
     t.equal(end.url.searchParams.get('state'), noise, 'it comes back as it went')
-    t.ok(end.url.searchParams.get('code'))
-    isSound(t, end, shown(noise))
+    t.strictSame(faultsOf({ ...end, text: end.html }), [])
   }
 })
 
@@ -95,43 +125,55 @@ t.test('in an answer of the upstream', async t => {
   const target = await startService(t)
   const client = await register(target)
   for (const noise of NOISE) {
-    for (const parameters of [{ error: noise }, { error: 'access_denied', error_description: noise }, { error: 'x', error_uri: noise }, { code: noise }, { code: 'x', iss: noise }, { error: 'x', [noise]: noise }, { code: 'x', session_state: noise, id_token: noise }]) {
-      const browser = openBrowser(target)
-      await browser.submit(await browser.open(authorizationUrl(target, client)), {}, 'Allow access')
-      const state = browser.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/auth?`))?.searchParams.get('state') ?? ''
-      const end = await browser.open(`${target.url}/oauth/callback?${form({ iss: target.upstream.issuer, ...parameters, state })}`)
-      t.ok(isAt(end, LOOPBACK_URI), 'the client is told')
-      t.notMatch(decodeURIComponent(end.url.search), 'X-Injected', 'but not with the upstream\'s words')
-      isSound(t, end, `${Object.keys(parameters).map(shown)} ${shown(noise)}`)
+    const answers: Array<[string, Promise<LightMyRequestResponse>]> = []
+    const told: boolean[] = []
+    for (const parameters of [{ error: noise }, { error: 'access_denied', error_description: noise, error_uri: noise }, { code: noise }, { code: 'x', iss: noise }, { error: 'x', [noise]: noise }]) {
+      const { cookie, state } = await agree(target, client)
+      const answer = await target.app.inject({ url: `/oauth/callback?${form({ iss: target.upstream.issuer, ...parameters, state })}`, headers: { cookie } })
+      answers.push([Object.keys(parameters).join(), Promise.resolve(answer)])
+      const location = answer.headers.location ?? ''
+      told.push(location.startsWith(`${LOOPBACK_URI}?error=`) && !decodeURIComponent(location).includes('X-Injected'))
     }
-    isSound(t, await ask(`${target.url}/oauth/callback?${form({ state: noise, code: noise })}`), 'an unknown state')
+    answers.push(['an unknown state', target.app.inject({ url: `/oauth/callback?${form({ state: noise, code: noise })}` })])
+    await areSound(t, noise, answers)
+    t.ok(told.every(Boolean), 'the client is told, but not with the upstream\'s words')
   }
 })
 
 t.test('in requests of the client', async t => {
   const target = await startService(t)
   const client = await register(target)
-  const code = await newCode(target, client)
-  const { refreshToken } = await newTokens(target, client)
+  const { clientId } = client
+  const [code, { refreshToken }] = [await newCode(target, client), await newTokens(target, client)]
+  const token = (parameters: Parameters) => injectForm(target, '/token', { client_id: clientId, ...parameters })
   for (const noise of NOISE) {
-    const answers: Record<string, Promise<Answer>> = {
-      revoke: revoke(target, client, noise, { token_type_hint: noise }),
-      'the consent': post(target, '/authorize/consent', { transaction: noise, decision: 'allow', remember: noise }),
-      'another parameter': post(target, '/token', { [noise]: noise }),
-      'the credentials': post(target, '/token', { grant_type: 'refresh_token', refresh_token: refreshToken }, { authorization: `Basic ${Buffer.from(`${noise}:${noise}`).toString('base64')}` })
-    }
-    for (const name of ['code', 'code_verifier', 'redirect_uri', 'resource', 'client_id', 'client_secret', 'grant_type']) answers[name] = redeem(target, client, name === 'code' ? noise : code, { [name]: noise, ...name !== 'code_verifier' && { code_verifier: 'x'.repeat(43) } })
-    for (const name of ['refresh_token', 'scope', 'resource']) answers[`${name} (refresh)`] = refresh(target, client, refreshToken, { [name]: noise, ...name === 'refresh_token' ? {} : { client_id: 'x' } })
-    for (const [what, answer] of Object.entries(answers)) isSound(t, await answer, `${what} ${shown(noise)}`)
+    const redemption: Parameters = { grant_type: 'authorization_code', code, code_verifier: VERIFIER, redirect_uri: LOOPBACK_URI }
+    const refreshing: Parameters = { grant_type: 'refresh_token', refresh_token: refreshToken }
+    const answers: Array<[string, Promise<LightMyRequestResponse>]> = [
+      ['revocation', injectForm(target, '/revoke', { client_id: clientId, token: noise, token_type_hint: noise })],
+      ['consent', injectForm(target, '/authorize/consent', { transaction: noise, decision: 'allow', remember: noise })],
+      ['another parameter', token({ [noise]: noise })],
+      ['Basic', injectForm(target, '/token', refreshing, { authorization: `Basic ${Buffer.from(`${noise}:${noise}`).toString('base64')}` })]
+    ]
+    for (const name of ['client_id', 'code', 'code_verifier', 'redirect_uri', 'resource', 'grant_type']) answers.push([name, token({ ...redemption, [name]: noise })])
+    for (const name of ['refresh_token', 'scope', 'resource']) answers.push([`${name} (refresh)`, token({ ...refreshing, [name]: noise })])
+    await areSound(t, noise, answers)
   }
-  // what may stand in a header of a request
+})
+
+t.test('in headers of a request', async t => {
+  const target = await startService(t)
+  const { clientId } = await register(target)
+  const { pathname, search } = authorizationUrl(target, { clientId, redirectUri: LOOPBACK_URI })
   for (const noise of ['%0d%0aX-Injected: 1', 'x"\\,; X-Injected=1', '\u00e9\u00ff', '\t', "'\"><"]) {
-    isSound(t, await callMcp(target, { authorization: `Bearer ${noise}` }), 'authorization')
-    isSound(t, await callMcp(target, { authorization: `Bearer x, realm="${noise}"` }), 'authorization')
-    for (const name of ['origin', 'mcp-session-id', 'mcp-protocol-version', 'last-event-id', 'x-forwarded-host', 'x-forwarded-proto', 'access-control-request-headers', 'x-request-id', 'traceparent', 'cookie']) {
-      isSound(t, await callMcp(target, { [name]: noise }), name)
-      isSound(t, await ask(authorizationUrl(target, client), { headers: { [name]: name === 'cookie' ? `mcp-browser=${noise}` : noise } }), `${name} of a browser`)
-      isSound(t, await ask(`${target.url}/token`, { method: 'OPTIONS', headers: { origin: 'https://app.example', 'access-control-request-method': 'POST', [name]: noise } }), `${name} of a preflight`)
+    const answers: Array<[string, Promise<LightMyRequestResponse>]> = []
+    for (const authorization of [`Bearer ${noise}`, `Bearer x, realm="${noise}"`, `Basic ${noise}`, noise]) {
+      answers.push([authorization, target.app.inject({ method: 'POST', url: '/mcp', headers: { authorization } })], [authorization, target.app.inject({ method: 'POST', url: '/token', headers: { authorization } })])
     }
+    for (const name of ['origin', 'host', 'mcp-session-id', 'mcp-protocol-version', 'last-event-id', 'x-forwarded-host', 'x-forwarded-proto', 'access-control-request-headers', 'access-control-request-method', 'x-request-id', 'traceparent', 'cookie']) {
+      const headers = { origin: 'https://app.example', [name]: name === 'cookie' ? `mcp-browser=${noise}` : noise }
+      answers.push([name, target.app.inject({ method: 'POST', url: '/mcp', headers })], [name, target.app.inject({ url: pathname + search, headers })], [name, target.app.inject({ method: 'OPTIONS', url: '/token', headers: { 'access-control-request-method': 'POST', ...headers } })])
+    }
+    await areSound(t, noise, answers)
   }
 })

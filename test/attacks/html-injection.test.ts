@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
 import { startService } from '../service.js'
-import { authorizationUrl, form, openBrowser, register, WEB_URI, type Parameters, type Target } from './flow.js'
+import { agree, authorizationUrl, form, injectForm, register, WEB_URI, type Parameters, type Target } from './flow.js'
 
 /** Text that would be markup, or read as something else, wherever it is not escaped. */
 const NOISE = [
@@ -25,7 +25,7 @@ interface PageAnswer { statusCode: number, body: string, headers: Record<string,
 
 const POLICY = /^default-src 'none'; style-src 'sha256-[\w+/=]+'; img-src (?:'none'|https:\/\/[\w.:-]+); base-uri 'none'; frame-ancestors 'none'$/
 
-function isSafe (t: Test, { statusCode, body, headers }: PageAnswer, what: string, structure?: string): void {
+function isSafe (t: Test, { statusCode, body, headers }: PageAnswer, what: string, structure?: string, linksAreOurs = true): void {
   const built = structureOf(body)
   const faults: Record<string, boolean> = {
     'it is not answered': statusCode >= 500,
@@ -36,6 +36,7 @@ function isSafe (t: Test, { statusCode, body, headers }: PageAnswer, what: strin
     'there is markup that is not ours': /\b(script|svg|base|iframe|autofocus|on\w+)\b|http-equiv|style\[[^\]]/.test(built),
     'it is built another way': structure !== undefined && built !== structure,
     'there is text to mislead': INVISIBLE.some(character => body.includes(character)),
+    'it leads elsewhere': !linksAreOurs,
     'it has no end': body.length > 20_000
   }
   t.strictSame(Object.keys(faults).filter(fault => faults[fault] === true), [], what)
@@ -51,8 +52,7 @@ t.test('in client metadata that the consent page shows', async t => {
     const registration = await target.app.inject({
       method: 'POST', url: '/register', remoteAddress: `192.0.2.${JSON.stringify(metadata).length % 250}`, payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', client_name: 'Name', ...metadata }
     })
-    t.ok([201, 400].includes(registration.statusCode))
-    t.match(registration.headers['content-type'], /^application\/json/)
+    if (![201, 400].includes(registration.statusCode) || registration.headers['content-type'] !== 'application/json; charset=utf-8') t.fail(`${registration.statusCode} ${registration.headers['content-type']}`)
     return registration.statusCode === 201 ? await open(target, authorizationUrl(target, { clientId: registration.json().client_id, redirectUri: registration.json().redirect_uris[0] })) : undefined
   }
   const plain = await consentOf({})
@@ -123,22 +123,18 @@ t.test('in parameters that an error page could show', async t => {
   const target = await startService(t)
   const client = await register(target, WEB_URI)
   const names = ['client_id', 'redirect_uri', 'response_type', 'response_mode', 'state', 'scope', 'resource', 'code_challenge', 'code_challenge_method', 'request_uri', 'error', 'error_description']
-  const long = 'x'.repeat(10_000)
-  for (const noise of [...NOISE, ...INVISIBLE, long]) {
+  for (const noise of [...NOISE, ...INVISIBLE, 'x'.repeat(4000)]) {
     for (const name of names) {
-      const asked: Parameters[] = [{ [name]: noise }, { [name]: noise, response_type: 'token' }, { [name]: noise, redirect_uri: 'https://evil.example' }]
-      for (const parameters of asked) {
-        const answer = await open(target, authorizationUrl(target, client, parameters))
-        if (noise === long && name === 'state') t.ok(answer.statusCode < 500, 'a long state')
-        else isSafe(t, answer, label(`${name} ${noise}`))
+      for (const more of name === 'redirect_uri' ? [{}] : [{ response_type: 'token' }, { redirect_uri: 'https://evil.example' }]) {
+        const answer = await open(target, authorizationUrl(target, client, { ...more, [name]: noise }))
         const links = parse(answer.body).querySelectorAll('[href], [src], [action]').map(({ attributes: { href, src, action } }) => new URL(href ?? src ?? action ?? '').origin)
-        t.ok(links.every(origin => origin === target.url || origin === new URL(WEB_URI).origin), 'its links lead to us and to the client')
+        isSafe(t, answer, label(`${name} ${noise}`), undefined, links.every(origin => origin === target.url || origin === new URL(WEB_URI).origin))
       }
     }
     for (const path of ['/oauth/callback', '/authorize']) {
       isSafe(t, await target.app.inject({ url: `${path}?${form({ state: noise, error: noise, error_description: noise, code: noise, iss: noise, client_id: noise })}` }), label(`${path} ${noise}`))
     }
-    isSafe(t, await target.app.inject({ method: 'POST', url: '/authorize/consent', payload: form({ transaction: noise, decision: noise }).toString(), headers: { 'content-type': 'application/x-www-form-urlencoded' } }), 'the consent')
+    isSafe(t, await injectForm(target, '/authorize/consent', { transaction: noise, decision: noise }), 'the consent')
     isSafe(t, await target.app.inject({ method: 'POST', url: '/authorize/consent', payload: noise, headers: { 'content-type': 'text/plain' } }), 'a body of another kind')
   }
 })
@@ -147,11 +143,9 @@ t.test('in an error of the upstream\'s', async t => {
   const target = await startService(t)
   const client = await register(target, WEB_URI)
   for (const noise of NOISE) {
-    const browser = openBrowser(target)
-    await browser.submit(await browser.open(authorizationUrl(target, client)), {}, 'Allow access')
-    const state = browser.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/auth?`))?.searchParams.get('state') ?? ''
-    const end = await browser.open(`${target.url}/oauth/callback?${form({ error: noise, error_description: noise, error_uri: noise, iss: target.upstream.issuer, state })}`)
-    t.notOk([...end.url.searchParams.values()].some(value => value.includes(noise)), 'the client is not told in the upstream\'s words')
-    t.equal(end.html, '')
+    const { cookie, state } = await agree(target, client)
+    const { headers, body } = await target.app.inject({ url: `/oauth/callback?${form({ error: noise, error_description: noise, error_uri: noise, iss: target.upstream.issuer, state })}`, headers: { cookie } })
+    t.strictSame([...new URL(headers.location ?? '').searchParams].filter(([, value]) => value.includes(noise)), [], 'the client is not told in the upstream\'s words')
+    t.equal(body, '')
   }
 })

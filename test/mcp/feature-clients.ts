@@ -9,7 +9,7 @@ import type { McpService } from './harness.js'
 
 const clientInfo = { name: 'feature-client', version: '1.0.0' }
 const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } }
-const requestInit = { headers: { authorization: 'Bearer alice' } }
+export const requestInit = { headers: { authorization: 'Bearer alice' } }
 
 export interface CallOptions {
   onprogress?: (update: { progress: number }) => void

@@ -17,6 +17,8 @@ export interface FeatureInstance {
   server: McpServer
   context: ServerContext
   subscriptions: Set<string>
+  /** Whether it has heard `notifications/initialized`. */
+  initialized: boolean
 }
 
 /**
@@ -45,7 +47,8 @@ export class FeatureServer extends EventEmitter {
         tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } }
       }
     })
-    const instance: FeatureInstance = { server, context, subscriptions: new Set() }
+    const instance: FeatureInstance = { server, context, subscriptions: new Set(), initialized: false }
+    server.server.oninitialized = () => { instance.initialized = true }
     this.#addClientTools(server)
     this.#addCallTools(server)
     this.#addChangingTools(instance)

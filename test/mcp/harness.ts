@@ -22,13 +22,13 @@ export interface McpService {
   eventLog: MemoryEventLog
 }
 
-const caller = (token: string, subject: string, clientId: string): CallerInfo =>
-  ({ token, clientId, scopes: ['mcp'], extra: { issuer: 'https://login.example', subject, grantId: `grant-of-${token}` } })
+const caller = (token: string, subject: string, clientId: string, scopes = ['mcp']): CallerInfo =>
+  ({ token, clientId, scopes, extra: { issuer: 'https://login.example', subject, grantId: `grant-of-${token}` } })
 
 /** Stands for the broker's tokens. */
 const callers = new Map([
   ['alice', caller('alice', 'alice', 'client-1')],
-  ['alice-again', caller('alice-again', 'alice', 'client-1')],
+  ['alice-again', caller('alice-again', 'alice', 'client-1', ['mcp', 'more'])],
   ['alice-elsewhere', caller('alice-elsewhere', 'alice', 'client-2')],
   ['bob', caller('bob', 'bob', 'client-1')]
 ])
@@ -61,7 +61,7 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
     scopes: ['mcp']
   })
   // without its context, so that tests can look at app.mcpSessions
-  await app.register(fp(mcpTransports), { publicUrl: url, createServer: hostedServer, bus, sessions, eventLog, ...overrides })
+  await app.register(fp<McpTransportsOptions>(async (app, options) => await mcpTransports(app, options)), { publicUrl: url, createServer: hostedServer, bus, sessions, eventLog, ...overrides })
   t.teardown(async () => {
     await app.close()
     sessions.close()

@@ -25,7 +25,7 @@ browserTest('an error page says what to do, and an id that the log has', async (
   await page.getByRole('button', { name: 'Allow access' }).click()
   await page.waitForURL(url => url.origin === service.upstreamUrl)
   // our cookie is of this browser; the upstream's alone goes on
-  await context.clearCookies({ name: 'mcp-browser' })
+  await page.context().clearCookies({ name: 'mcp-browser' })
   await logInUpstream(page)
   t.match(await page.getByRole('alert').innerText(), 'This login was begun in another browser, or this browser blocks cookies.')
   t.match(await logged(), '"detail":"the browser cookie is not that of the attempt"')

@@ -42,7 +42,7 @@ export async function startService (t: Test, upstream: Partial<UpstreamOptions>,
   const port = await freePort()
   const url = options.publicUrl ?? `http://localhost:${port}`
   const log: Json[] = []
-  const stores = options.stores ?? createMemoryStores({ sessionIdleSeconds: 60 })
+  const stores = options.stores ?? createMemoryStores({ sessionIdleSeconds: 3600 })
   const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(JSON.parse(line)) } } }, forceCloseConnections: true })
   await app.register(mcpService, { publicUrl: url, createServer, ...options, stores, upstream: { scopes: SCOPES, ...upstream } })
   t.teardown(async () => {

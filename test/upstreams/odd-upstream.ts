@@ -281,8 +281,9 @@ export class OddUpstream {
 
   async #idToken ({ subject, clientId, nonce }: Login): Promise<string> {
     const { algorithm = 'RS256', idTokenClaims = (subject: string) => ({ name: `${subject} of the ID token`, email: `${subject}@id-token.example` }) } = this.#options
+    const now = Math.floor(Date.now() / 1000)
     return await new SignJWT({ ...idTokenClaims(subject), ...nonce !== undefined && { nonce } })
-      .setProtectedHeader({ alg: algorithm, kid: 'odd' }).setIssuer(this.issuer).setAudience(clientId).setSubject(subject).setIssuedAt().setExpirationTime('5m')
+      .setProtectedHeader({ alg: algorithm, kid: 'odd' }).setIssuer(this.issuer).setAudience(clientId).setSubject(subject).setIssuedAt(now).setExpirationTime(now + 300)
       .sign(this.#key.privateKey)
   }
 

@@ -1,0 +1,155 @@
+import { Redis } from 'ioredis'
+import { ConfigError, TemporarilyUnavailableError } from '../../errors.js'
+
+export interface RedisConnectionOptions {
+  /** `redis://` or, for TLS, `rediss://`; `user:password@host:port/db`. */
+  url: string
+  /** Time that one command may take. Default: 2000. */
+  commandTimeoutMs?: number
+  /** Time that calls wait for a connection that was just lost, or is not there yet; after it they fail at once. Default: 1000. */
+  graceMs?: number
+  /** Hears of what goes wrong with nobody waiting for it: lost connections, wake-ups that cannot be had. */
+  onError?: (error: Error) => void
+}
+
+/** A Lua script: every change of more than one step is one. */
+export interface Script {
+  numberOfKeys: number
+  lua: string
+}
+
+interface Waiting {
+  start (): void
+  reject (error: Error): void
+}
+
+const MAX_RETRY_MS = 1000
+const RETRY_AFTER_SECONDS = 2
+
+// Redis answers, but cannot do it now
+const UNAVAILABLE = /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|NOAUTH|WRONGPASS)\b/
+
+/**
+ * The connection that commands take. Commands of one process take effect in the order they were made. None is sent
+ * twice, and none later than its caller was told of its failure: a change that was given up never happens afterwards.
+ */
+export class RedisConnection {
+  readonly #redis: Redis
+  readonly #graceMs: number
+  readonly #waiting: Waiting[] = []
+  readonly #readyListeners = new Set<() => void>()
+  #state: 'opening' | 'open' | 'down' | 'closed' = 'opening'
+  #grace: NodeJS.Timeout | undefined
+  #lastError = ''
+
+  /** @throws {ConfigError} where the URL is none of Redis */
+  constructor (options: RedisConnectionOptions) {
+    this.#graceMs = options.graceMs ?? 1000
+    this.#redis = connect(options, error => {
+      this.#lastError = error.message
+    })
+    this.#redis.on('ready', () => { this.#opened() })
+    this.#redis.on('close', () => { this.#lost() })
+    this.#giveGrace()
+  }
+
+  /** Makes scripts known by their names. */
+  define (scripts: Record<string, Script>): void {
+    for (const [name, script] of Object.entries(scripts)) this.#redis.defineCommand(name, script)
+  }
+
+  /**
+   * Runs one command.
+   * @throws {TemporarilyUnavailableError} (rejects with it) where Redis cannot be reached, or does not answer in time: it may or may not have run
+   */
+  run<T> (command: (redis: Redis) => Promise<T>): Promise<T> {
+    if (this.#state === 'open' && this.#redis.status !== 'ready') this.#lost()
+    if (this.#state === 'open') return command(this.#redis).catch(rethrow)
+    if (this.#state !== 'opening') return Promise.reject(unavailable(this.#state === 'closed' ? 'the stores are closed' : this.#lastError))
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ start: () => { command(this.#redis).catch(rethrow).then(resolve, reject) }, reject })
+    })
+  }
+
+  /** Calls the listener whenever the connection has come (back). */
+  onReady (listener: () => void): void {
+    this.#readyListeners.add(listener)
+  }
+
+  /** Waits for the commands under way, then lets go of the connection. */
+  async close (): Promise<void> {
+    this.#state = 'closed'
+    clearTimeout(this.#grace)
+    this.#giveUpWaiting('the stores are closed')
+    await disconnect(this.#redis)
+  }
+
+  #opened (): void {
+    if (this.#state === 'closed') return
+    this.#state = 'open'
+    clearTimeout(this.#grace)
+    for (const { start } of this.#waiting.splice(0)) start()
+    for (const listener of this.#readyListeners) listener()
+  }
+
+  #lost (): void {
+    if (this.#state !== 'open') return
+    this.#state = 'opening'
+    this.#giveGrace()
+  }
+
+  #giveGrace (): void {
+    this.#grace = setTimeout(() => {
+      this.#state = 'down'
+      this.#giveUpWaiting(this.#lastError)
+    }, this.#graceMs)
+  }
+
+  #giveUpWaiting (reason: string): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(unavailable(reason))
+  }
+}
+
+/** A connection of ioredis that comes back by itself, and keeps no command for later. */
+export function connect ({ url, commandTimeoutMs = 2000, onError = () => {} }: RedisConnectionOptions, heard: (error: Error) => void = () => {}): Redis {
+  if (!/^rediss?:\/\/./.test(url) || !URL.canParse(url)) throw new ConfigError('The URL of Redis must be redis://… or, for TLS, rediss://…')
+  const redis = new Redis(url, {
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: 2 * commandTimeoutMs,
+    socketTimeout: 2 * commandTimeoutMs,
+    maxLoadingRetryTime: MAX_RETRY_MS,
+    retryStrategy: attempts => Math.min(2 ** attempts * 25, MAX_RETRY_MS) * (0.75 + Math.random() / 4),
+    // a primary that has become a replica
+    reconnectOnError: error => error.message.startsWith('READONLY'),
+    // what was under way when the connection broke fails at once; sent again, it might run twice
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    autoResubscribe: false
+  })
+  redis.on('error', (error: Error) => {
+    heard(error)
+    onError(withoutArguments(error))
+  })
+  return redis
+}
+
+/** Lets go of a connection, once what is under way is answered. */
+export async function disconnect (redis: Redis): Promise<void> {
+  if (redis.status === 'ready') await redis.quit().catch(() => {})
+  redis.disconnect()
+}
+
+/** The error without the arguments of its command, which are no business of a log. */
+export function withoutArguments (error: Error): Error {
+  return 'command' in error ? new Error(`Redis: ${error.message}`) : error
+}
+
+function rethrow (error: Error): never {
+  if (error.name === 'ReplyError' && !UNAVAILABLE.test(error.message)) throw withoutArguments(error)
+  throw unavailable(error.message)
+}
+
+function unavailable (detail: string): TemporarilyUnavailableError {
+  return new TemporarilyUnavailableError('This server cannot reach its store. Try again in a moment.', { detail: `Redis: ${detail}`, retryAfterSeconds: RETRY_AFTER_SECONDS })
+}

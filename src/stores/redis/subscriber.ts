@@ -1,0 +1,76 @@
+import type { Redis } from 'ioredis'
+import { connect, disconnect, withoutArguments, type RedisConnectionOptions } from './connection.js'
+
+/** Hears the messages of a channel; `undefined` where some may have been missed. */
+export type ChannelListener = (message: string | undefined) => void
+
+const PING_MS = 10_000
+const BATCH = 500
+
+/** The one connection of a process that listens. A channel is subscribed to as long as it has listeners. */
+export class RedisSubscriber {
+  readonly #redis: Redis
+  readonly #channels = new Map<string, Set<ChannelListener>>()
+  readonly #ping: NodeJS.Timeout
+  readonly #onError: (error: Error) => void
+
+  constructor (options: RedisConnectionOptions) {
+    this.#onError = options.onError ?? (() => {})
+    this.#redis = connect(options)
+    this.#redis.on('ready', () => { this.#subscribeAll() })
+    this.#redis.on('message', (channel: string, message: string) => { this.#tell(channel, message) })
+    // what only listens would not notice that the other side is gone; an unanswered ping ends the connection
+    this.#ping = setInterval(() => { this.check().catch(() => {}) }, PING_MS).unref()
+  }
+
+  /**
+   * Listens to a channel. The listener is called with `undefined` once messages come, and whenever they come again.
+   * @returns a function that ends it
+   */
+  subscribe (channel: string, listener: ChannelListener): () => void {
+    const listeners = this.#channels.get(channel)
+    if (listeners === undefined) {
+      this.#channels.set(channel, new Set([listener]))
+      this.#subscribe([channel])
+    } else {
+      listeners.add(listener)
+    }
+    return () => { this.#unsubscribe(channel, listener) }
+  }
+
+  /** Rejects where nothing can be heard. */
+  async check (): Promise<void> {
+    await this.#redis.ping()
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#ping)
+    this.#channels.clear()
+    await disconnect(this.#redis)
+  }
+
+  #subscribeAll (): void {
+    const channels = [...this.#channels.keys()]
+    while (channels.length > 0) this.#subscribe(channels.splice(0, BATCH))
+  }
+
+  #subscribe (channels: string[]): void {
+    // where there is no connection now, all are subscribed to when it comes
+    if (this.#redis.status !== 'ready') return
+    this.#redis.subscribe(...channels).then(
+      () => { for (const channel of channels) this.#tell(channel, undefined) },
+      (error: Error) => { if (error.name === 'ReplyError') this.#onError(withoutArguments(error)) }
+    )
+  }
+
+  #unsubscribe (channel: string, listener: ChannelListener): void {
+    const listeners = this.#channels.get(channel)
+    if (listeners === undefined || !listeners.delete(listener) || listeners.size > 0) return
+    this.#channels.delete(channel)
+    if (this.#redis.status === 'ready') this.#redis.unsubscribe(channel).catch(() => {})
+  }
+
+  #tell (channel: string, message: string | undefined): void {
+    for (const listener of this.#channels.get(channel) ?? []) listener(message)
+  }
+}
