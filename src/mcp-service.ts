@@ -10,7 +10,7 @@ import { bearerAuth } from './plugins/bearer-auth.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
 import type { SessionStores, Stores } from './stores/stores.js'
 
-interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken'> {
+interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
   scopes?: readonly [string, ...string[]]
 }
@@ -48,14 +48,14 @@ export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | 
 
 /** All of `mcpService` in the very context it is registered in, which gets `request.authInfo` and, with the broker, `app.broker`. */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
-  const { publicUrl, stores: { sessions, eventLog, bus }, scopes = ['mcp'] } = options
+  const { publicUrl, stores: { sessions, eventLog, leases, bus }, scopes = ['mcp'] } = options
   const { verifyAccessToken, getUpstreamAccessToken } = await registerAuth(app, options, scopes)
   await app.register(bearerAuth, {
     verifyAccessToken,
     resourceMetadataUrl: request => `${publicUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
     scopes: [scopes[0]]
   })
-  await app.register(mcpTransports, { ...options, sessions, eventLog, bus, ...getUpstreamAccessToken && { getUpstreamAccessToken } })
+  await app.register(mcpTransports, { ...options, sessions, eventLog, leases, bus, ...getUpstreamAccessToken && { getUpstreamAccessToken } })
 }, { name: 'mcp-service', fastify: '5.x' })
 
 /**

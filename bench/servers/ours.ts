@@ -4,6 +4,7 @@ import { createServer } from '../../src/mcp/server.js'
 import { mcpTransports } from '../../src/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/bearer-auth.js'
 import { MemoryBus } from '../../src/stores/memory/bus.js'
+import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import { callerOfToken, serve } from './served.js'
@@ -26,6 +27,7 @@ serve(async () => {
     createServer,
     sessions: new MemorySessionStore({ idleSeconds: 3600 }),
     eventLog: new MemoryEventLog(),
+    leases: new MemoryLeaseStore(),
     bus: new MemoryBus(),
     limits: process.argv[2] === 'idle' ? { instanceIdleSeconds: 1 } : {}
   })

@@ -1,6 +1,7 @@
 import type { CallerInfo } from '../auth-info.js'
 import type { Bus } from '../stores/bus.js'
 import type { EventLog } from '../stores/event-log.js'
+import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
 import type { CreateServer } from './create-server.js'
 import type { SessionLimits } from './limits.js'
@@ -13,6 +14,7 @@ export interface McpTransportsOptions {
   createServer: CreateServer
   sessions: SessionStore
   eventLog: EventLog
+  leases: LeaseStore
   bus: Bus
   /** The caller's token at the upstream authorization server, if this service holds one. */
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>

@@ -7,15 +7,17 @@ import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
 import type { Log, PluggedServer } from './create-server.js'
+import { AbandonedStreams, REPLICA_ID_LENGTH } from './abandoned-streams.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveSession, type SessionHost } from './live-session.js'
 import { OpenStreams } from './open-streams.js'
+import { Presence } from './presence.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { serverContext } from './server-context.js'
 
 export type SessionRegistryOptions =
-  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
+  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
   {
     log: Log
     /** Told what servers announce that belongs to no request. */
@@ -24,6 +26,7 @@ export type SessionRegistryOptions =
 
 const HOUSEKEEPING_MS = 5000
 const DRAIN_POLL_MS = 20
+const ABANDONED_CHECK_MS = 1000
 
 /** All sessions of this process, of either transport. Records live in the store; instances come and go with use. */
 export class SessionRegistry implements SessionHost {
@@ -41,7 +44,11 @@ export class SessionRegistry implements SessionHost {
   readonly #instances = new Set<LiveSession>()
   readonly #subscriptions: Array<() => void>
   readonly #housekeeping: NodeJS.Timeout
-  readonly #prefix = randomBytes(6).toString('base64url')
+  /** Unique to this process. */
+  readonly #prefix = randomBytes(REPLICA_ID_LENGTH * 3 / 4).toString('base64url')
+  readonly #presence: Presence
+  readonly #abandoned: AbandonedStreams
+  readonly #abandonedCheck: NodeJS.Timeout
   #counter = 0
   #closing = false
 
@@ -64,6 +71,9 @@ export class SessionRegistry implements SessionHost {
         if (origin !== this.#prefix) this.#live.get(sessionId)?.changedElsewhere(change)
       })
     ]
+    this.#presence = new Presence(options.leases, this.#prefix, options.log)
+    this.#abandoned = new AbandonedStreams(options.eventLog, this.#presence, this.#prefix)
+    this.#abandonedCheck = setInterval(() => { this.#settleAbandoned() }, ABANDONED_CHECK_MS).unref()
     this.#housekeeping = setInterval(() => { this.tidy(Date.now()) }, Math.min(HOUSEKEEPING_MS, this.limits.instanceIdleSeconds * 500)).unref()
   }
 
@@ -220,6 +230,8 @@ export class SessionRegistry implements SessionHost {
   async close (): Promise<void> {
     this.#closing = true
     clearInterval(this.#housekeeping)
+    clearInterval(this.#abandonedCheck)
+    this.#background(this.#presence.close())
     for (const unsubscribe of this.#subscriptions) unsubscribe()
     const sessions = [...this.#live.values()]
     for (const session of sessions) session.instance?.failAll(-32000, 'The server is shutting down.')
@@ -268,6 +280,15 @@ export class SessionRegistry implements SessionHost {
       return
     }
     throw new InstancesFullError('This server holds as many server instances as it can now, and all are at work.', { retryAfterSeconds: 1 })
+  }
+
+  /** Streams that clients read here, and that a replica wrote which has died. */
+  #settleAbandoned (): void {
+    for (const session of this.#live.values()) {
+      for (const { holder } of session.streams) {
+        if (this.#abandoned.isForeign(holder.streamId)) this.#background(this.#abandoned.settle(session.record.id, holder.streamId))
+      }
+    }
   }
 
   #receiveForwarded (sessionId: string, message: JSONRPCMessage): void {

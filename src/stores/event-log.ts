@@ -46,6 +46,8 @@ export interface EventLog {
    * @returns undefined where the stream is unknown (any more)
    */
   follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined>
+  /** @returns the ids of the requests that a stream was opened for; undefined where it is unknown or complete */
+  pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined>
   /** Forgets a session's streams; their readers are told the end. */
   deleteSession (sessionId: string): Promise<void>
 }

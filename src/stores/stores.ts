@@ -20,6 +20,7 @@ export interface BrokerStores {
 export interface SessionStores {
   sessions: SessionStore
   eventLog: EventLog
+  leases: LeaseStore
   bus: Bus
 }
 

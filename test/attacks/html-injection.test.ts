@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
 import { startService } from '../service.js'
-import { agree, authorizationUrl, form, injectForm, register, WEB_URI, type Parameters, type Target } from './flow.js'
+import { agree, authorizationUrl, form, injectForm, register, WEB_URI, type Target } from './flow.js'
 
 /** Text that would be markup, or read as something else, wherever it is not escaped. */
 const NOISE = [

@@ -3,21 +3,21 @@ import { completable } from '@modelcontextprotocol/sdk/server/completable.js'
 import { McpServer, ResourceTemplate } from '@modelcontextprotocol/sdk/server/mcp.js'
 import {
   SubscribeRequestSchema, UnsubscribeRequestSchema,
-  type CallToolResult, type ElicitRequestFormParams, type ElicitResult
+  type CallToolResult, type ElicitResult
 } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
+import {
+  colourQuestion, confirmation, contextQuestion, defaultsSchema, enumsSchema, modelQuestion, nameQuestion, RED_PIXEL_PNG, redPixel, SILENT_WAV, STEP_MS, text, textContent,
+  userSchema
+} from './fixture-content.js'
 
 /*
  * The server that the conformance suite expects to meet: its scenarios call these tools, resources and prompts by name
- * and look at what comes back.
+ * and look at what comes back. This one is written with SDK 1.x, `fixture-server-2.ts` with SDK 2.x.
  */
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
-
-const RED_PIXEL_PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC'
-const SILENT_WAV = 'UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA='
-const STEP_MS = 50
 
 const samplingInput = z.object({ prompt: z.string().describe('The prompt to send to the model') })
 const elicitationInput = z.object({ message: z.string().describe('The message to show to the user') })
@@ -26,45 +26,6 @@ const promptArguments = {
   arg2: z.string().describe('Second test argument')
 }
 const embeddedResourceArguments = { resourceUri: z.string().describe('URI of the resource to embed') }
-
-const userSchema: ElicitRequestFormParams['requestedSchema'] = {
-  type: 'object',
-  properties: {
-    username: { type: 'string', description: "User's response" },
-    email: { type: 'string', description: "User's email address" }
-  },
-  required: ['username', 'email']
-}
-
-/** SEP-1034: a default for each primitive type. */
-const defaultsSchema: ElicitRequestFormParams['requestedSchema'] = {
-  type: 'object',
-  properties: {
-    name: { type: 'string', default: 'John Doe' },
-    age: { type: 'integer', default: 30 },
-    score: { type: 'number', default: 95.5 },
-    status: { type: 'string', enum: ['active', 'inactive', 'pending'], default: 'active' },
-    verified: { type: 'boolean', default: true }
-  }
-}
-
-/** SEP-1330: each way to write an enum. */
-const enumsSchema: ElicitRequestFormParams['requestedSchema'] = {
-  type: 'object',
-  properties: {
-    untitledSingle: { type: 'string', enum: ['option1', 'option2', 'option3'] },
-    titledSingle: {
-      type: 'string',
-      oneOf: [{ const: 'value1', title: 'First Option' }, { const: 'value2', title: 'Second Option' }, { const: 'value3', title: 'Third Option' }]
-    },
-    legacyEnum: { type: 'string', enum: ['opt1', 'opt2', 'opt3'], enumNames: ['Option One', 'Option Two', 'Option Three'] },
-    untitledMulti: { type: 'array', items: { type: 'string', enum: ['option1', 'option2', 'option3'] } },
-    titledMulti: {
-      type: 'array',
-      items: { anyOf: [{ const: 'value1', title: 'First Choice' }, { const: 'value2', title: 'Second Choice' }, { const: 'value3', title: 'Third Choice' }] }
-    }
-  }
-}
 
 /** SEP-1613 and SEP-2106: the members of `meta` are listed as they stand here; the SDK alone would list draft 7. */
 const contactInput = z.strictObject({
@@ -91,9 +52,8 @@ const contactInput = z.strictObject({
   else: { required: ['email'] }
 })
 
-const redPixel = { type: 'image' as const, data: RED_PIXEL_PNG, mimeType: 'image/png' }
-const textContent = (text: string) => ({ type: 'text' as const, text })
-const text = (value: string): CallToolResult => ({ content: [textContent(value)] })
+const greeting = ({ action, content }: ElicitResult): CallToolResult =>
+  text(action === 'accept' ? `Hello, ${String(content?.name)}!` : 'Nobody told a name.')
 const elicited = ({ action, content = {} }: ElicitResult): CallToolResult =>
   text(`Elicitation completed: action=${action}, content=${JSON.stringify(content)}`)
 
@@ -105,6 +65,8 @@ export const createServer: CreateServer = () => {
   addContentTools(server)
   addClientTools(server)
   addStreamTools(server)
+  addInputTools(server)
+  addChangeTools(server)
   addResources(server)
   addPrompts(server)
   return server
@@ -169,10 +131,96 @@ function addClientTools (server: McpServer): void {
       { message: 'Please select options from the enum fields', requestedSchema: enumsSchema }, { relatedRequestId: requestId })))
 }
 
+/** SEP-2322: to clients of 2026-07-28, the answer to these is `input_required` first. */
+function addInputTools (server: McpServer): void {
+  const ask = server.server
+
+  server.registerTool('test_input_required_result_elicitation', { description: 'Asks for a name.' },
+    async ({ requestId: relatedRequestId }) => greeting(await ask.elicitInput(nameQuestion, { relatedRequestId })))
+
+  server.registerTool('test_input_required_result_sampling', { description: "Asks the client's model for a capital." },
+    async ({ requestId: relatedRequestId }) => {
+      const { content } = await ask.createMessage(modelQuestion('What is the capital of France?', 100), { relatedRequestId })
+      return text(content.type === 'text' ? content.text : 'no text')
+    })
+
+  server.registerTool('test_input_required_result_list_roots', { description: "Asks for the client's roots." },
+    async ({ requestId: relatedRequestId }) => {
+      const { roots } = await ask.listRoots(undefined, { relatedRequestId })
+      return text(roots.map(({ uri }) => uri).join(', '))
+    })
+
+  // the state of these is what the bridge makes of the call that waits
+  for (const name of ['request_state', 'tampered_state']) {
+    server.registerTool(`test_input_required_result_${name}`, { description: 'Asks to confirm.' },
+      async ({ requestId: relatedRequestId }) => {
+        const { content } = await ask.elicitInput(confirmation, { relatedRequestId })
+        return text(`state-ok: ${JSON.stringify(content)}`)
+      })
+  }
+
+  server.registerTool('test_input_required_result_multiple_inputs', { description: 'Asks for three things at once.' },
+    async ({ requestId: relatedRequestId }) => {
+      const [name, hello, { roots }] = await Promise.all([
+        ask.elicitInput(nameQuestion, { relatedRequestId }),
+        ask.createMessage(modelQuestion('Generate a greeting', 50), { relatedRequestId }),
+        ask.listRoots(undefined, { relatedRequestId })
+      ])
+      return text(JSON.stringify({ name: name.content, greeting: hello.content, roots }))
+    })
+
+  server.registerTool('test_input_required_result_multi_round', { description: 'Asks for one thing after another.' },
+    async ({ requestId: relatedRequestId }) => {
+      const name = await ask.elicitInput({ ...nameQuestion, message: 'Step 1: What is your name?' }, { relatedRequestId })
+      const colour = await ask.elicitInput(colourQuestion, { relatedRequestId })
+      return text(JSON.stringify({ ...name.content, ...colour.content }))
+    })
+
+  server.registerTool('test_input_required_result_capabilities', { description: 'Asks for what the client can do.' },
+    async ({ requestId: relatedRequestId }) => {
+      const { elicitation, sampling } = ask.getClientCapabilities() ?? {}
+      return text(JSON.stringify(await Promise.all([
+        ...elicitation !== undefined ? [ask.elicitInput(nameQuestion, { relatedRequestId })] : [],
+        ...sampling !== undefined ? [ask.createMessage(modelQuestion('Generate a greeting', 50), { relatedRequestId })] : []
+      ])))
+    })
+
+  server.registerTool('test_missing_capability', { description: "Needs the client's model." },
+    async ({ requestId: relatedRequestId }) => {
+      const { content } = await ask.createMessage(modelQuestion('Hello', 10), { relatedRequestId })
+      return text(JSON.stringify(content))
+    })
+
+  server.registerTool('test_streaming_elicitation', { description: 'Streams, then asks.' },
+    async ({ requestId: relatedRequestId, sendNotification }) => {
+      await sendNotification({ method: 'notifications/message', params: { level: 'info', data: 'about to ask' } })
+      return greeting(await ask.elicitInput(nameQuestion, { relatedRequestId }))
+    })
+
+  server.registerPrompt('test_input_required_result_prompt', { description: 'A prompt that asks for its context.' },
+    async ({ requestId: relatedRequestId }) => {
+      const { content } = await ask.elicitInput(contextQuestion, { relatedRequestId })
+      return { messages: [{ role: 'user', content: textContent(`Use this context: ${String(content?.context)}`) }] }
+    })
+}
+
+/** Tools that change what the server has. */
+function addChangeTools (server: McpServer): void {
+  server.registerTool('test_trigger_tool_change', { description: 'Announces other tools.' }, () => {
+    server.sendToolListChanged()
+    return text('The tools have changed.')
+  })
+
+  server.registerTool('test_trigger_prompt_change', { description: 'Announces other prompts.' }, () => {
+    server.sendPromptListChanged()
+    return text('The prompts have changed.')
+  })
+}
+
 /** Tools whose answers are streams. */
 function addStreamTools (server: McpServer): void {
-  server.registerTool('test_tool_with_logging', { description: 'Logs while it runs.' },
-    async ({ sendNotification }) => {
+  for (const name of ['test_tool_with_logging', 'test_logging_tool']) {
+    server.registerTool(name, { description: 'Logs while it runs.' }, async ({ sendNotification }) => {
       const log = async (data: string) => { await sendNotification({ method: 'notifications/message', params: { level: 'info', data } }) }
       await log('Tool execution started')
       await delay(STEP_MS)
@@ -181,6 +229,7 @@ function addStreamTools (server: McpServer): void {
       await log('Tool execution completed')
       return text('The tool has logged.')
     })
+  }
 
   server.registerTool('test_tool_with_progress', { description: 'Reports progress.' },
     async ({ sendNotification, _meta }) => {

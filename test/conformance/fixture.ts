@@ -1,10 +1,10 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import type { CreateServer } from '../../src/mcp/create-server.js'
 import { Person } from '../e2e/person.js'
 import { runService } from '../service.js'
-import { createServer } from './fixture-server.js'
 
-/** The whole service, OAuth and all, that hosts the fixture server. */
+/** The whole service, OAuth and all, that hosts a fixture server. */
 export interface Fixture {
   /** Its public URL. */
   url: string
@@ -14,7 +14,7 @@ export interface Fixture {
 }
 
 /** Starts the fixture on a free port of loopback, and logs a client in. */
-export async function startFixture (): Promise<Fixture> {
+export async function startFixture (createServer: CreateServer): Promise<Fixture> {
   const { url, close } = await runService({ LOG_LEVEL: 'warn' }, {}, { createServer })
   const person = new Person('conformance')
   const transport = new StreamableHTTPClientTransport(new URL(`${url}/mcp`), { authProvider: person })

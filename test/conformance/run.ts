@@ -1,23 +1,27 @@
 import { startFixture } from './fixture.js'
+import { createServer as createServer1 } from './fixture-server.js'
+import { createServer as createServer2 } from './fixture-server-2.js'
 import { runSuite } from './suite.js'
 import { startTokenProxy } from './token-proxy.js'
 
 /*
- * Runs the MCP conformance suite against this service; the arguments are those of the suite's `server` command:
+ * Runs the MCP conformance suite against this service; the arguments are those of the suite's `server` command, and
+ * `--sdk`, which chooses the SDK that the fixture server is written with (1 or 2; default: 1):
  *
- *   npm run conformance -- --requirements 2025-11-25
+ *   npm run conformance -- --sdk 2 --requirements 2026-07-28
  */
 // lines of the suite's summary
 const SCENARIO = /^([✓✗]) (\S+): \d+ passed, \d+ failed$/
 const NOT_SCORED = /^ {2}[✓✗] (\S+) \(\S+\)$/
 
-const fixture = await startFixture()
+const [sdk, suiteArguments] = sdkOf(process.argv.slice(2))
+const fixture = await startFixture(sdk === '2' ? createServer2 : createServer1)
 // the suite cannot log in
 const proxy = await startTokenProxy(fixture.url, fixture.token)
 const passed = new Map<string, boolean>()
 const notScored = new Set<string>()
 try {
-  process.exitCode = await runSuite(['server', '--url', `${proxy.url}/mcp`, ...process.argv.slice(2)], line => {
+  process.exitCode = await runSuite(['server', '--url', `${proxy.url}/mcp`, ...suiteArguments], line => {
     const [, mark, scenario] = SCENARIO.exec(line) ?? []
     if (scenario !== undefined) passed.set(scenario, mark === '✓')
     const unscored = NOT_SCORED.exec(line)?.[1]
@@ -27,6 +31,15 @@ try {
 } finally {
   await proxy.close()
   await fixture.close()
+}
+
+/** Takes our argument from those of the suite. */
+function sdkOf (args: string[]): ['1' | '2', string[]] {
+  const at = args.indexOf('--sdk')
+  if (at < 0) return ['1', args]
+  const sdk = args[at + 1]
+  if (sdk !== '1' && sdk !== '2') throw new Error('--sdk is 1 or 2.')
+  return [sdk, args.toSpliced(at, 2)]
 }
 
 function counts (): string {

@@ -11,6 +11,7 @@ import { mcpTransports } from '../../src/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/bearer-auth.js'
 import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
+import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 
 /** The transports on a free port of loopback, with tokens that are the names of their callers. */
@@ -61,7 +62,7 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
     scopes: ['mcp']
   })
   // without its context, so that tests can look at app.mcpSessions
-  await app.register(fp<McpTransportsOptions>(async (app, options) => await mcpTransports(app, options)), { publicUrl: url, createServer: hostedServer, bus, sessions, eventLog, ...overrides })
+  await app.register(fp<McpTransportsOptions>(async (app, options) => await mcpTransports(app, options)), { publicUrl: url, createServer: hostedServer, bus, leases: new MemoryLeaseStore(), sessions, eventLog, ...overrides })
   t.teardown(async () => {
     await app.close()
     sessions.close()

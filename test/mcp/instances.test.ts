@@ -12,6 +12,8 @@ const jsonOf = (result: { content: unknown[] }) => {
   return typeof first === 'object' && first !== null && 'text' in first ? JSON.parse(String(first.text)) : undefined
 }
 
+const resultOf = async (response: Response) => JSON.parse(await response.text()).result
+
 /** Half a minute later: instances without work have been dropped. */
 function later (service: McpService): void {
   service.app.mcpSessions.tidy(Date.now() + 31_000)
@@ -30,7 +32,7 @@ t.test('an instance without work is dropped, and rebuilt where the session stand
   await plug.closed(first)
   t.match(service.app.mcpSessions.counts, { sessions: 0, instances: 0 }, 'only the record is left')
 
-  const { result } = await (await client.request('tools/call', tool('state'))).json()
+  const result = await resultOf(await client.request('tools/call', tool('state')))
   t.match(jsonOf(result), { client: { name: 'test' }, capabilities: ['sampling', 'roots'] }, 'it knows its client')
   const second = plug.instance
   t.not(second, first)
@@ -71,7 +73,7 @@ t.test('identity comes from the request, never from the record', async t => {
   const client = await new RawClient(service).connect()
   const again = new RawClient(service, 'alice-again')
   again.sessionId = client.sessionId
-  const who = async (as: RawClient) => jsonOf((await (await as.request('tools/call', tool('who'))).json()).result)
+  const who = async (as: RawClient) => jsonOf(await resultOf(await as.request('tools/call', tool('who'))))
   t.same(await who(client), { token: 'alice', subject: 'alice', scopes: ['mcp'] })
   t.same(await who(again), { token: 'alice-again', subject: 'alice', scopes: ['mcp', 'more'] }, 'another token, in the same instance')
   const first = plug.instance

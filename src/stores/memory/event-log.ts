@@ -29,6 +29,7 @@ class Stream {
   delivered = 0
   completeAt: number | undefined
   resumable = true
+  requestIds: ReadonlyArray<string | number> = []
   reader: EventReader | undefined
 
   constructor (readonly session: Session, readonly streamId: string) {}
@@ -82,6 +83,12 @@ export class MemoryEventLog implements EventLog {
   async open (sessionId: string, streamId: string, options: StreamOptions): Promise<void> {
     const stream = this.#stream(sessionId, streamId) ?? this.#create(sessionId, streamId)
     stream.resumable = options.resumable ?? true
+    stream.requestIds = options.requestIds ?? []
+  }
+
+  async pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined> {
+    const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
+    return stream === undefined || stream.completeAt !== undefined ? undefined : stream.requestIds
   }
 
   async append (sessionId: string, streamId: string, data: string, final = false): Promise<void> {

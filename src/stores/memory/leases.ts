@@ -17,6 +17,10 @@ export class MemoryLeaseStore implements LeaseStore {
     return true
   }
 
+  async isHeld (name: string): Promise<boolean> {
+    return (this.#leases.get(name)?.expiresAtMs ?? 0) > this.#now()
+  }
+
   async release (name: string, holder: string): Promise<void> {
     if (this.#leases.get(name)?.holder === holder) this.#leases.delete(name)
   }

@@ -197,10 +197,14 @@ export class RedisGrantStore implements GrantStore {
     const grantId = await this.#grantIdOf('refresh', hash)
     if (grantId === null) return { outcome: 'unknown' }
     await Promise.all(this.#pointAt(tokens, grantId))
-    const [outcome, issued, ...rest] = await this.#connection.run(redis => redis.mcpRotate(
+    const rotation = await this.#connection.run(redis => redis.mcpRotate(
       this.#keyOf(grantId, 'refresh', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...argumentsOf(tokens), tokens.sealedResponse, repeatSeconds))
-    if (issued === 0) await this.#unpoint(tokens)
-    return rotationOf(outcome, rest)
+    if (rotation[1] === 0) await this.#unpoint(tokens)
+    switch (rotation[0]) {
+      case 'repeated': return { outcome: 'repeated', sealedResponse: rotation[2] }
+      case 'replayed': return { outcome: 'replayed', grant: grantOf([rotation[2], rotation[3], rotation[4]]) }
+      default: return { outcome: rotation[0] }
+    }
   }
 
   async replaceUpstreamTokens (grantId: string, version: number, sealed: string): Promise<boolean> {

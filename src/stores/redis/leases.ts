@@ -41,6 +41,10 @@ export class RedisLeaseStore implements LeaseStore {
     return await this.#connection.run(redis => redis.mcpAcquireLease(this.#prefix + name, holder, Math.max(1, Math.ceil(ttlMs)))) === 1
   }
 
+  async isHeld (name: string): Promise<boolean> {
+    return await this.#connection.run(redis => redis.exists(this.#prefix + name)) === 1
+  }
+
   async release (name: string, holder: string): Promise<void> {
     await this.#connection.run(redis => redis.mcpReleaseLease(this.#prefix + name, holder))
   }

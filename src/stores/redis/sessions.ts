@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto'
+import type { Result } from 'ioredis'
+import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../sessions.js'
+import type { RedisConnection } from './connection.js'
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    mcpCreateSession (sessions: string, record: string, id: string, maxPerOwner: number, idleSeconds: number, ...fields: string[]): Result<string[], Context>
+    mcpChangeSession (record: string, operation: 'set' | 'subscribe' | 'unsubscribe', ...rest: string[]): Result<number, Context>
+    mcpTouchSession (sessions: string, record: string, id: string, idleSeconds: number, seenAt: number): Result<number, Context>
+    mcpDeleteSession (sessions: string, record: string, id: string): Result<number, Context>
+    mcpExtendSessionPointer (pointer: string, untilMs: number): Result<string | null, Context>
+  }
+}
+
+export interface RedisSessionStoreOptions {
+  /** Life of a session that nobody touches. */
+  idleSeconds: number
+}
+
+// KEYS: the owner's sessions, the record. ARGV: id, …
+const SEEN = `
+  local time = redis.call('TIME')
+  local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+  local function seen (idleSeconds)
+    local fields = redis.call('HMGET', KEYS[2], 'lastSeenAt', 'expiresAt')
+    local untilMs = math.ceil(math.min(fields[1] + idleSeconds, fields[2]) * 1000)
+    redis.call('PEXPIREAT', KEYS[2], untilMs)
+    redis.call('ZADD', KEYS[1], string.format('%.0f', time[1] * 1000000 + time[2]), ARGV[1])
+    if redis.call('PTTL', KEYS[1]) < untilMs - nowMs then redis.call('PEXPIREAT', KEYS[1], untilMs) end
+  end`
+
+const scripts = {
+  mcpCreateSession: {
+    numberOfKeys: 2,
+    lua: `${SEEN}
+      local ended, max = {}, tonumber(ARGV[2])
+      if redis.call('ZCARD', KEYS[1]) >= max then
+        local live = {}
+        for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+          if redis.call('EXISTS', KEYS[1] .. ':session:' .. id) == 1 then live[#live + 1] = id
+          else redis.call('ZREM', KEYS[1], id) end
+        end
+        for index = 1, #live - max + 1 do
+          redis.call('DEL', KEYS[1] .. ':session:' .. live[index])
+          redis.call('ZREM', KEYS[1], live[index])
+          ended[index] = live[index]
+        end
+      end
+      redis.call('DEL', KEYS[2])
+      redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+      seen(ARGV[3])
+      return ended`
+  },
+  mcpChangeSession: {
+    numberOfKeys: 1,
+    lua: `
+      if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+      if ARGV[1] == 'set' then
+        redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+      elseif ARGV[1] == 'unsubscribe' then
+        redis.call('HDEL', KEYS[1], 'uri:' .. ARGV[2])
+      elseif redis.call('HEXISTS', KEYS[1], 'uri:' .. ARGV[2]) == 0 then
+        redis.call('HSET', KEYS[1], 'uri:' .. ARGV[2], redis.call('HINCRBY', KEYS[1], 'subscribed', 1))
+      end
+      return 1`
+  },
+  mcpTouchSession: {
+    numberOfKeys: 2,
+    lua: `${SEEN}
+      local last = redis.call('HGET', KEYS[2], 'lastSeenAt')
+      if not last then
+        redis.call('ZREM', KEYS[1], ARGV[1])
+        return 0
+      end
+      if tonumber(ARGV[3]) > tonumber(last) then redis.call('HSET', KEYS[2], 'lastSeenAt', ARGV[3]) end
+      seen(ARGV[2])
+      return 1`
+  },
+  mcpDeleteSession: {
+    numberOfKeys: 2,
+    lua: `
+      redis.call('ZREM', KEYS[1], ARGV[1])
+      return redis.call('DEL', KEYS[2])`
+  },
+  mcpExtendSessionPointer: {
+    numberOfKeys: 1,
+    lua: `
+      local time = redis.call('TIME')
+      if redis.call('PTTL', KEYS[1]) < ARGV[1] - time[1] * 1000 - math.floor(time[2] / 1000) then redis.call('PEXPIREAT', KEYS[1], ARGV[1]) end
+      return redis.call('GET', KEYS[1])`
+  }
+}
+
+/**
+ * Session records of all replicas. An owner's sessions stand under the owner as hash tag, so that one script counts and
+ * ends them; a session is found by a pointer from its id to its owner.
+ */
+export class RedisSessionStore implements SessionStore {
+  readonly #connection: RedisConnection
+  readonly #prefix: string
+  readonly #idleSeconds: number
+
+  constructor (connection: RedisConnection, keyPrefix: string, { idleSeconds }: RedisSessionStoreOptions) {
+    this.#connection = connection
+    this.#prefix = keyPrefix
+    this.#idleSeconds = idleSeconds
+    connection.define(scripts)
+  }
+
+  async create (record: SessionRecord, maxPerOwner: number): Promise<string[]> {
+    const { id, lastSeenAt } = record
+    const owner = ownerTag(record.owner)
+    const untilMs = Math.max(1, Math.ceil((lastSeenAt + this.#idleSeconds) * 1000))
+    const [, ended] = await Promise.all([
+      this.#connection.run(redis => redis.set(this.#pointer(id), owner, 'PXAT', untilMs)),
+      this.#connection.run(redis => redis.mcpCreateSession(...this.#keysOf(owner, id), id, maxPerOwner, this.#idleSeconds, ...fieldsOf(record)))
+    ])
+    return ended
+  }
+
+  async get (id: string): Promise<SessionRecord | undefined> {
+    const owner = await this.#ownerOf(id)
+    return owner === null ? undefined : recordOf(await this.#connection.run(redis => redis.hgetall(this.#keysOf(owner, id)[1])))
+  }
+
+  async change (id: string, change: SessionChange): Promise<boolean> {
+    const owner = await this.#ownerOf(id)
+    if (owner === null) return false
+    return await this.#connection.run(redis => redis.mcpChangeSession(this.#keysOf(owner, id)[1], ...operationOf(change))) === 1
+  }
+
+  async touch (id: string, seenAt: number): Promise<boolean> {
+    const untilMs = Math.ceil((seenAt + this.#idleSeconds) * 1000)
+    const owner = await this.#connection.run(redis => redis.mcpExtendSessionPointer(this.#pointer(id), untilMs))
+    if (owner === null) return false
+    return await this.#connection.run(redis => redis.mcpTouchSession(...this.#keysOf(owner, id), id, this.#idleSeconds, seenAt)) === 1
+  }
+
+  async delete (id: string): Promise<boolean> {
+    const owner = await this.#ownerOf(id)
+    if (owner === null) return false
+    const deleted = await this.#connection.run(redis => redis.mcpDeleteSession(...this.#keysOf(owner, id), id))
+    await this.#connection.run(redis => redis.del(this.#pointer(id)))
+    return deleted === 1
+  }
+
+  #pointer (id: string): string {
+    return `${this.#prefix}:session:${id}`
+  }
+
+  async #ownerOf (id: string): Promise<string | null> {
+    return await this.#connection.run(redis => redis.get(this.#pointer(id)))
+  }
+
+  /** The owner's sessions, and this one's record. */
+  #keysOf (owner: string, id: string): [string, string] {
+    const sessions = `${this.#prefix}:owner:{${owner}}`
+    return [sessions, `${sessions}:session:${id}`]
+  }
+}
+
+function ownerTag ({ issuer, subject, clientId }: SessionOwner): string {
+  return createHash('sha256').update(JSON.stringify([issuer, subject, clientId])).digest('base64url')
+}
+
+// what changes has a field of its own; subscriptions are counted, which keeps their order
+function fieldsOf ({ subscriptions, lastSeenAt, ...record }: SessionRecord): string[] {
+  return [
+    'record', JSON.stringify(record), 'lastSeenAt', String(lastSeenAt), 'expiresAt', String(record.expiresAt),
+    ...subscriptions.length === 0 ? [] : ['subscribed', String(subscriptions.length)],
+    ...subscriptions.flatMap((uri, index) => [`uri:${uri}`, String(index + 1)])
+  ]
+}
+
+function operationOf (change: SessionChange): ['set' | 'subscribe' | 'unsubscribe', ...string[]] {
+  if ('subscribe' in change) return ['subscribe', change.subscribe]
+  if ('unsubscribe' in change) return ['unsubscribe', change.unsubscribe]
+  if ('logLevel' in change) return ['set', 'logLevel', change.logLevel]
+  if ('initialized' in change) return ['set', 'initialized', '1']
+  return ['set', 'initialize', JSON.stringify(change)]
+}
+
+function recordOf (fields: Record<string, string>): SessionRecord | undefined {
+  if (fields.record === undefined) return undefined
+  const { initialize = '{}', initialized, logLevel } = fields
+  return {
+    ...JSON.parse(fields.record),
+    ...JSON.parse(initialize),
+    ...initialized !== undefined && { initialized: true },
+    ...logLevel !== undefined && { logLevel },
+    subscriptions: Object.entries(fields).filter(([field]) => field.startsWith('uri:')).sort(([, a], [, b]) => Number(a) - Number(b)).map(([field]) => field.slice(4)),
+    lastSeenAt: Number(fields.lastSeenAt)
+  }
+}
