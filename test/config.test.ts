@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
-import { EnvironmentSchema, loadConfig } from '../src/config.js'
+import { loadConfig } from '../src/config.js'
+import { EnvironmentSchema } from '../src/environment.js'
 import { ConfigError } from '../src/errors.js'
 
 const load = (environment: NodeJS.ProcessEnv) => loadConfig(environment, { dotenv: false })

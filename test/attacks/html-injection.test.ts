@@ -65,7 +65,7 @@ t.test('in client metadata that the consent page shows', async t => {
     const page = parse(named.body)
     t.equal(page.querySelector('bdi')?.textContent, noise.trim(), 'shown as it is')
     t.equal(page.querySelector('title')?.textContent, `Allow ${noise.trim()}?`)
-    for (const member of ['client_uri', 'logo_uri', 'tos_uri', 'policy_uri']) {
+    for (const member of ['client_uri', 'logo_uri']) {
       for (const uri of [noise, `https://app.example/${noise}`, `https://app.example/?${noise}`, `https://${noise}/`, `https://app.example#${noise}`]) {
         const answer = await consentOf({ [member]: uri })
         if (answer !== undefined) isSafe(t, answer, label(`${member} ${uri}`))
@@ -110,7 +110,7 @@ t.test('in a metadata document', async t => {
   if (address === null || typeof address === 'string') throw new Error('no port')
   const target = await startService(t)
   let documents = 0
-  for (const noise of [...NOISE, ...INVISIBLE.map(character => `x${character}y`)]) {
+  for (const noise of [...NOISE, INVISIBLE.join('x'), INVISIBLE[0] ?? '']) {
     for (const given of [{ client_name: noise }, { redirect_uris: [noise] }, { redirect_uris: [`https://evil.example/${noise}`] }, { logo_uri: noise }, { client_uri: `https://x/${noise}` }, { token_endpoint_auth_method: noise }, { client_secret: noise }, { [noise]: noise }, { client_id: noise }, { application_type: noise }]) {
       document = given
       const clientId = `http://127.0.0.1:${address.port}/${++documents}`
@@ -123,7 +123,7 @@ t.test('in parameters that an error page could show', async t => {
   const target = await startService(t)
   const client = await register(target, WEB_URI)
   const names = ['client_id', 'redirect_uri', 'response_type', 'response_mode', 'state', 'scope', 'resource', 'code_challenge', 'code_challenge_method', 'request_uri', 'error', 'error_description']
-  for (const noise of [...NOISE, ...INVISIBLE, 'x'.repeat(4000)]) {
+  for (const noise of [...NOISE, INVISIBLE.join('x'), 'x'.repeat(4000)]) {
     for (const name of names) {
       for (const more of name === 'redirect_uri' ? [{}] : [{ response_type: 'token' }, { redirect_uri: 'https://evil.example' }]) {
         const answer = await open(target, authorizationUrl(target, client, { ...more, [name]: noise }))

@@ -31,9 +31,9 @@ export interface RedisEventLogOptions {
   maxStreamsPerSession?: number
   /** Time that a complete stream, or an event of the standalone stream, is kept. Default: 300. */
   retentionSeconds?: number
-  /** Time that a stream waits for its next event, or for a reader. Default: 3600. */
+  /** Time that a stream is kept without an event and without a reader. Default: 3600. */
   openSeconds?: number
-  /** Readers look for themselves this often, whether they are woken or not; it keeps their streams, too. Default: 30. */
+  /** Readers look for themselves this often, woken or not; with it their streams are kept. Default: 30, or a third of `openSeconds` where that is less. */
   rereadSeconds?: number
 }
 
@@ -49,9 +49,14 @@ const STREAM = `
 
   local function tell (what) redis.call('PUBLISH', channel, streamId .. ' ' .. what) end
 
+  local function countAll (number)
+    redis.call('INCRBY', bytes, number)
+    redis.call('PEXPIRE', bytes, openMs)
+  end
+
   local function drop (id)
     local key = index .. ':stream:' .. id
-    redis.call('DECRBY', bytes, redis.call('HGET', key, 'bytes') or 0)
+    countAll(-(redis.call('HGET', key, 'bytes') or 0))
     redis.call('DEL', key, index .. ':events:' .. id)
     redis.call('ZREM', index, id)
   end
@@ -72,7 +77,7 @@ const STREAM = `
     for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
       sum = sum + (redis.call('HGET', index .. ':stream:' .. id, 'bytes') or 0)
     end
-    redis.call('SET', bytes, sum)
+    redis.call('SET', bytes, sum, 'PX', openMs)
   end
 
   local function create ()
@@ -93,7 +98,7 @@ const STREAM = `
 
   local function count (number)
     redis.call('HINCRBY', stream, 'bytes', number)
-    redis.call('INCRBY', bytes, number)
+    countAll(number)
   end
 
   local function complete ()
@@ -137,8 +142,7 @@ const scripts = {
     numberOfKeys: 4,
     lua: `${STREAM}
       if redis.call('EXISTS', stream) == 0 then create() end
-      redis.call('HSET', stream, 'resumable', ARGV[6])
-      if ARGV[7] ~= '' then redis.call('HSET', stream, 'requestIds', ARGV[7]) end
+      redis.call('HSET', stream, 'resumable', ARGV[6], 'requestIds', ARGV[7])
       expire()
       return 1`
   },
@@ -253,7 +257,7 @@ export class RedisEventLog implements EventLog {
     this.#connection = connection
     this.#subscriber = subscriber
     this.#prefix = keyPrefix
-    this.#limits = {
+    const limits = {
       maxEventsPerStream: 256,
       maxBytesPerStream: 1_048_576,
       maxBytesPerSession: 8_388_608,
@@ -263,6 +267,8 @@ export class RedisEventLog implements EventLog {
       rereadSeconds: 30,
       ...options
     }
+    const openSeconds = Math.max(limits.openSeconds, limits.retentionSeconds)
+    this.#limits = { ...limits, openSeconds, rereadSeconds: Math.min(limits.rereadSeconds, openSeconds / 3) }
     connection.define(scripts)
     connection.onReady(() => { this.#wakeAll() })
     this.#reread = setInterval(() => { this.#wakeAll() }, this.#limits.rereadSeconds * 1000).unref()
@@ -274,9 +280,9 @@ export class RedisEventLog implements EventLog {
     for (const { readers } of this.#sessions.values()) for (const reader of readers) reader.stop()
   }
 
-  async open (sessionId: string, streamId: string, { requestIds, resumable = true }: StreamOptions): Promise<void> {
+  async open (sessionId: string, streamId: string, { requestIds = [], resumable = true }: StreamOptions): Promise<void> {
     await this.#connection.run(redis => redis.mcpOpenStream(
-      ...this.#stream(sessionId, streamId), resumable ? 1 : 0, requestIds === undefined ? '' : JSON.stringify(requestIds)))
+      ...this.#stream(sessionId, streamId), resumable ? 1 : 0, JSON.stringify(requestIds)))
   }
 
   async append (sessionId: string, streamId: string, data: string, final = false): Promise<void> {
@@ -305,6 +311,12 @@ export class RedisEventLog implements EventLog {
     this.#add(sessionId, following)
     if (!await following.begin()) return undefined
     return { position: after ?? `${streamId}:${following.position}`, stop () { following.stop() } }
+  }
+
+  async pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined> {
+    const [,, stream] = this.#stream(sessionId, streamId)
+    const [resumable, complete, requestIds] = await this.#connection.run(redis => redis.hmget(stream, 'resumable', 'complete', 'requestIds'))
+    return typeof resumable !== 'string' || typeof complete === 'string' ? undefined : JSON.parse(requestIds ?? '[]')
   }
 
   async deleteSession (sessionId: string): Promise<void> {

@@ -39,22 +39,20 @@ export class StreamReader {
 
   /** Reads all there is. @returns false where there is no such stream */
   async begin (): Promise<boolean> {
-    this.#reading = true
+    let found: StoredEvents
     try {
-      const found = await this.#readings.first()
-      if (found[0] === 'gone' || found[0] === 'taken') {
-        this.#end(true)
-        return false
-      }
-      this.#take(found)
-      await this.#readOn()
-      return true
+      found = await this.#readings.first()
     } catch (error) {
-      this.#end(this.#position === undefined)
+      this.#end(false)
       throw error
-    } finally {
-      this.#reading = false
     }
+    if (found[0] === 'gone' || found[0] === 'taken') {
+      this.#end(true)
+      return false
+    }
+    this.#take(found)
+    await this.#readOn()
+    return true
   }
 
   /** Reads what is new. `position`: that of the event that is. */
@@ -62,10 +60,7 @@ export class StreamReader {
     if (this.#stopped) return
     if (position === undefined) this.#wanted = true
     else if (this.#wanted !== true) this.#wanted = position
-    if (this.#reading || this.#position === undefined) return
-    this.#reading = true
-    // what cannot be read now is read when Redis is back, or some time later
-    this.#readOn().catch(() => {}).finally(() => { this.#reading = false })
+    if (!this.#reading && this.#position !== undefined) void this.#readOn()
   }
 
   /** Ends the reading. */
@@ -74,11 +69,17 @@ export class StreamReader {
   }
 
   async #readOn (): Promise<void> {
-    while (!this.#stopped && this.#isWanted()) {
-      this.#wanted = undefined
-      const found = await this.#readings.next(this.position)
-      if (this.#stopped) return
-      this.#take(found)
+    this.#reading = true
+    try {
+      while (!this.#stopped && this.#isWanted()) {
+        this.#wanted = undefined
+        const found = await this.#readings.next(this.position)
+        if (!this.#stopped) this.#take(found)
+      }
+    } catch {
+      // it is read when Redis is back, or some time later
+    } finally {
+      this.#reading = false
     }
   }
 
@@ -113,7 +114,7 @@ export class StreamReader {
 }
 
 const POSITION = /^(\d{1,20})(?:-(\d{1,20}))?$/
-const MAX = 2n ** 64n
+const MAX = 2n ** 63n
 
 /** Whether Redis can have given this out. */
 export function isPosition (text: string): boolean {

@@ -1,0 +1,105 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Ajv } from 'ajv'
+import envSchema from 'env-schema'
+import { ConfigError } from './errors.js'
+import { defaultRedirectSchemes } from './redirect-schemes.js'
+
+const text = (description: string, options: { default?: string, pattern?: string } = {}) => Type.String({ description, ...options })
+const limit = (description: string, fallback: number, options: { maximum?: number } = {}) => Type.Integer({ description, default: fallback, minimum: 1, ...options })
+const seconds = (description: string, fallback: number, options: { maximum?: number } = {}) => limit(`${description}, in seconds`, fallback, options)
+const port = (description: string, options: { default?: number } = {}) => Type.Integer({ description, minimum: 0, maximum: 65535, ...options })
+const oneOf = <T extends string> (description: string, fallback: T, values: T[]) =>
+  Type.Union(values.map(value => Type.Literal(value)), { description, default: fallback })
+const listOf = (description: string, fallback = '') => text(`${description} (comma-separated)`, { default: fallback })
+
+/** Every environment variable, with what it means and its default. The one source of `.env.example`. */
+export const EnvironmentSchema = Type.Object({
+  NODE_ENV: text('production: no demo upstream, and what is missing stops the start', { default: 'development' }),
+  PORT: port('Port to listen on', { default: 5050 }),
+  HOST: text('Address to listen on; 0.0.0.0 in a container', { default: '127.0.0.1' }),
+  PUBLIC_URL: Type.Optional(text('The origin that clients see, such as https://mcp.example.com. Default outside production: http://localhost:PORT')),
+  LOG_LEVEL: oneOf('Least severe level to log', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+  TRUST_PROXY: text('Whose X-Forwarded-* to believe: true, false, a number of hops, or addresses', { default: 'false' }),
+  ALLOWED_ORIGINS: listOf('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
+  ALLOWED_HOSTS: listOf('Host headers that the MCP endpoints answer to, besides that of PUBLIC_URL; * for any'),
+  ENCRYPTION_KEYS: Type.Optional(text('Keys that seal upstream tokens at rest, as id:base64url of 32 bytes; the first encrypts, all decrypt (comma-separated). Default: a key of this process')),
+  DEMO_UPSTREAM_PORT: Type.Optional(port('Port of the demo upstream, which starts outside production when no upstream is named. Default: PORT + 1')),
+
+  OAUTH_ISSUER_URL: Type.Optional(text('Issuer of the upstream authorization server, discovered by RFC 8414 or OpenID Connect')),
+  OAUTH_AUTHORIZATION_URL: Type.Optional(text('Authorization endpoint of an upstream without discovery')),
+  OAUTH_TOKEN_URL: Type.Optional(text('Token endpoint of an upstream without discovery')),
+  OAUTH_REGISTRATION_URL: Type.Optional(text('Registration endpoint (RFC 7591) of an upstream without discovery')),
+  OAUTH_REVOCATION_URL: Type.Optional(text('Revocation endpoint (RFC 7009) of an upstream without discovery')),
+  OAUTH_USERINFO_URL: Type.Optional(text('Tells who a person is, as JSON, for their upstream access token; for an upstream that gives no ID token and has no OpenID userinfo endpoint')),
+  OAUTH_SUBJECT_CLAIM: text('Claim of the ID token or userinfo that names a person, and never changes', { default: 'sub' }),
+  OAUTH_CLIENT_ID: Type.Optional(text('Client registered at the upstream (static mode). Default: each client is registered there (dynamic mode)')),
+  OAUTH_CLIENT_SECRET: Type.Optional(text('Secret of OAUTH_CLIENT_ID')),
+  OAUTH_SCOPES: text('Scopes asked of the upstream (space-separated), less those of the default that its metadata lacks', { default: 'openid profile email offline_access' }),
+  OAUTH_EXTRA_AUTHORIZE_PARAMS: text('More parameters for the upstream\'s authorization endpoint, as a query string: audience=https://api.example.com', { default: '' }),
+
+  AUTH_MODE: oneOf('broker: clients log in with us, people upstream; resource-server: clients bring tokens of OAUTH_ISSUER_URL, which are only verified', 'broker', ['broker', 'resource-server']),
+  OAUTH_AUDIENCES: listOf('What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'),
+
+  MCP_SCOPES: text('Our own scopes (space-separated); the first is granted when a client names none', { default: 'mcp' }),
+  MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', { default: '{}' }),
+  CONSENT_IN_DYNAMIC_MODE: Type.Boolean({ description: 'Whether people are asked for consent where each client is registered upstream, too', default: true }),
+  REDIRECT_SCHEMES: listOf('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes.join(',')),
+  PREREGISTERED_CLIENTS: text('Clients that need no registration, as JSON: [{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; the secret is for confidential ones', { default: '[]' }),
+  INTROSPECTION_SERVICES: listOf('Services of yours that may ask /introspect, as name:secret'),
+  OAUTH_REQUESTS_PER_MINUTE: limit('Requests that one client at one address may make of one OAuth endpoint in a minute', 300),
+  UNUSED_CLIENT_TTL_SECONDS: seconds('Life of a registration that leads to no login', 86_400),
+  ACCESS_TOKEN_TTL_SECONDS: seconds('Lifetime of our access tokens', 3600),
+  REFRESH_TOKEN_TTL_SECONDS: seconds('Lifetime of a refresh token that is not used', 30 * 86_400),
+  GRANT_TTL_SECONDS: seconds('Lifetime of a login, however often it is refreshed', 180 * 86_400),
+  SESSION_MODE: oneOf('stateful: sessions; stateless: every request on its own, no streams to resume, no requests to the client, no HTTP+SSE', 'stateful', ['stateful', 'stateless']),
+  SESSION_IDLE_SECONDS: seconds('Life of an MCP session without a request', 3600),
+  SESSION_LIFETIME_SECONDS: seconds('Life of an MCP session, however much it is used', 7 * 86_400),
+  SESSIONS_PER_OWNER: limit('MCP sessions of one person and client; one more ends the least recently used of them', 100),
+  MAX_SESSIONS: limit('MCP sessions kept at all; beyond, new ones are refused', 100_000),
+  INSTANCE_IDLE_SECONDS: seconds('Time after which the server instance of an unused session is dropped, to be rebuilt at its next request', 30),
+  MAX_LIVE_INSTANCES: limit('Server instances held at once; one more drops the least recently used, or is refused while all are at work', 1000),
+  MAX_REQUESTS_IN_FLIGHT: limit('Requests of one session that run at once', 100),
+  MAX_SUBSCRIPTIONS: limit('Resource subscriptions of one session', 1000),
+  MAX_STREAMS: limit('Streams held open at once', 20_000),
+  STREAM_AFTER_MS: limit('Silence after which a pending answer becomes a stream, in milliseconds', 3000, { maximum: 3_600_000 }),
+  STREAM_HEARTBEAT_SECONDS: seconds('Interval of the comments that keep proxies from cutting idle streams', 15, { maximum: 3600 }),
+  STREAM_RETRY_MS: limit('Time that clients are told to wait before they resume a stream, in milliseconds', 1000),
+  EVENT_LOG_SECONDS: seconds('Time that events are kept for clients that resume', 300),
+  EVENT_LOG_EVENTS_PER_STREAM: limit('Events kept of one stream', 256),
+  EVENT_LOG_BYTES_PER_STREAM: limit('Bytes kept of one stream, besides its newest event', 1_048_576),
+  EVENT_LOG_BYTES_PER_SESSION: limit('Bytes kept of one session; beyond, its oldest answers go first', 8_388_608),
+  EVENT_LOG_BYTES: limit('Bytes kept of all sessions; beyond, the oldest answers go first', 268_435_456),
+  MAX_BODY_BYTES: limit('Largest request body', 4_194_304),
+  SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish on SIGTERM', 10)
+})
+
+export type Environment = Static<typeof EnvironmentSchema>
+
+/**
+ * Reads the environment, and `.env` where `dotenv` is set.
+ * @throws {ConfigError} with one line that names the variable, what it got and what it takes
+ */
+export function parseEnvironment (environment: NodeJS.ProcessEnv, dotenv: boolean): Environment {
+  // an empty variable is one that is not set (compose files write them so)
+  const data = Object.fromEntries(Object.entries(environment).filter(([name, value]) => name in EnvironmentSchema.properties && value !== ''))
+  const ajv = new Ajv({ verbose: true, coerceTypes: true, useDefaults: true, removeAdditional: true, allowUnionTypes: true, keywords: ['kind'] })
+  try {
+    return envSchema<Environment>({ schema: EnvironmentSchema, data, env: false, dotenv, ajv })
+  } catch (error) {
+    const fault = ajv.errors?.[0]
+    if (fault === undefined) throw error
+    const name = fault.instancePath.slice(1)
+    throw new ConfigError(`${name} is ${JSON.stringify(fault.data)}; it takes ${accepts(name)}.`, { cause: error })
+  }
+}
+
+/** What a variable takes, in words. */
+function accepts (name: string): string {
+  const properties: Record<string, TSchema> = EnvironmentSchema.properties
+  const schema = properties[name]
+  if (schema === undefined) return 'another value'
+  if (Array.isArray(schema.anyOf)) return schema.anyOf.map((member: { const?: unknown }) => String(member.const)).join(', ')
+  if (schema.type === 'boolean') return 'true or false'
+  if (schema.type !== 'integer') return 'text'
+  return schema.maximum === undefined ? `a whole number from ${schema.minimum}` : `a whole number from ${schema.minimum} to ${schema.maximum}`
+}

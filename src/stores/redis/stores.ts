@@ -1,0 +1,50 @@
+import { ConfigError } from '../../errors.js'
+import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
+import type { Stores } from '../stores.js'
+import { RedisAuthorizationTransactionStore } from './authorizations.js'
+import { RedisBus, type RedisBusOptions } from './bus.js'
+import { RedisConnection, type RedisConnectionOptions } from './connection.js'
+import { RedisEventLog, type RedisEventLogOptions } from './event-log.js'
+import { RedisGrantStore } from './grants.js'
+import { RedisLeaseStore } from './leases.js'
+import { RedisRegistrationStore, type RedisRegistrationStoreOptions } from './registrations.js'
+import { RedisSessionStore } from './sessions.js'
+import { RedisSubscriber } from './subscriber.js'
+
+export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistrationStoreOptions {
+  /** Begins every key and channel. Default: `mcp`. */
+  keyPrefix?: string
+  /** Life of a session that nobody touches. */
+  sessionIdleSeconds: number
+  eventLog?: RedisEventLogOptions
+  bus?: RedisBusOptions
+}
+
+/**
+ * Stores that all replicas share, over two connections: one for commands, one that listens.
+ * @throws {ConfigError} where the URL is none of Redis, or the prefix cannot be one
+ */
+export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus, maxRegistrations = 1_000_000, ...options }: RedisStoresOptions): Stores {
+  // braces would change what a cluster hashes
+  if (!/^[\w.:/-]{1,64}$/.test(keyPrefix)) throw new ConfigError('The key prefix of Redis takes up to 64 letters, digits and . : / _ -')
+  const connection = new RedisConnection(options)
+  const subscriber = new RedisSubscriber(options)
+  const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, { openSeconds: sessionIdleSeconds, ...eventLogOptions })
+  return {
+    clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', { maxRegistrations }),
+    upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations }),
+    authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix),
+    grants: new RedisGrantStore(connection, keyPrefix),
+    leases: new RedisLeaseStore(connection, keyPrefix),
+    bus: new RedisBus(connection, subscriber, keyPrefix, bus),
+    sessions: new RedisSessionStore(connection, keyPrefix, { idleSeconds: sessionIdleSeconds }),
+    eventLog,
+    async check () {
+      await Promise.all([connection.run(redis => redis.ping()), subscriber.check()])
+    },
+    async close () {
+      eventLog.close()
+      await Promise.all([connection.close(), subscriber.close()])
+    }
+  }
+}
