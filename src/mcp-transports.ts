@@ -5,6 +5,7 @@ import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
 import { mcpGuard } from './plugins/mcp-guard.js'
 import { mcpModern } from './plugins/mcp-modern.js'
+import { mcpReplica } from './plugins/mcp-replica.js'
 import { mcpSessions } from './plugins/mcp-sessions.js'
 import { mcpStateless } from './plugins/mcp-stateless.js'
 import { sseRoutes } from './routes/sse.js'
@@ -23,6 +24,7 @@ export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (ap
 
   await app.register(mcpErrors, { maxBodyBytes })
   await app.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
+  await app.register(mcpReplica, { leases: options.leases })
   await app.register(mcpModern, {
     ...options, drainSeconds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: options.limits?.maxStreams ?? defaultLimits.maxStreams
   })

@@ -1,9 +1,6 @@
 import type { EventLog } from '../stores/event-log.js'
 import { errorText } from './json-rpc.js'
-import type { Presence } from './presence.js'
-
-/** Length of a replica's id, with which the ids of the streams that it writes begin. */
-export const REPLICA_ID_LENGTH = 8
+import { REPLICA_ID_LENGTH, type Replica } from './replica.js'
 
 const ABANDONED_CODE = -32000
 const ABANDONED = 'The process that ran this request has ended. The request was not run again.'
@@ -11,23 +8,21 @@ const ABANDONED = 'The process that ran this request has ended. The request was 
 /** Completes the streams of replicas that have died: whoever waits is told, and nothing is run twice. */
 export class AbandonedStreams {
   readonly #eventLog: EventLog
-  readonly #presence: Presence
-  readonly #replicaId: string
+  readonly #replica: Replica
 
-  constructor (eventLog: EventLog, presence: Presence, replicaId: string) {
+  constructor (eventLog: EventLog, replica: Replica) {
     this.#eventLog = eventLog
-    this.#presence = presence
-    this.#replicaId = replicaId
+    this.#replica = replica
   }
 
   /** Whether another replica writes a stream. */
   isForeign (streamId: string): boolean {
-    return streamId.length > REPLICA_ID_LENGTH && !streamId.startsWith(this.#replicaId)
+    return streamId.length > REPLICA_ID_LENGTH && !streamId.startsWith(this.#replica.id)
   }
 
   /** Completes a stream with errors where the replica that writes it has died. */
   async settle (sessionId: string, streamId: string): Promise<void> {
-    if (!this.isForeign(streamId) || await this.#presence.isAlive(streamId.slice(0, REPLICA_ID_LENGTH))) return
+    if (!this.isForeign(streamId) || await this.#replica.isAlive(streamId.slice(0, REPLICA_ID_LENGTH))) return
     const requestIds = await this.#eventLog.pendingRequests(sessionId, streamId) ?? []
     // a stream that is complete by now takes no more
     for (const [index, id] of requestIds.entries()) {

@@ -1,100 +1,166 @@
-import type { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server as Server1 } from '@modelcontextprotocol/sdk/server/index.js'
+import { LoggingLevelSchema, type JSONRPCNotification, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import {
   CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, inputRequired, isSpecType, LOG_LEVEL_META_KEY, ProtocolError, ResourceNotFoundError, Server,
-  type InputRequest, type InputRequests, type RequestStateCodec, type Result, type ServerCapabilities
+  type InputRequest, type InputRequests, type RequestStateCodec, type Result, type ServerCapabilities, type ServerContext, type StandardSchemaV1
 } from '@modelcontextprotocol/server'
+import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import type { CallerInfo } from '../auth-info.js'
-import { BridgedCall, type Announce, type BridgedOutcome, type NotificationSink } from './bridged-call.js'
+import { BridgedCall, type BridgedCallOptions, type BridgedOutcome, type OpenRequest } from './bridged-call.js'
+import { checkInputCapabilities } from './input-capabilities.js'
 import type { ParkedCalls } from './parked-calls.js'
 import type { RequestState } from './request-state.js'
+import { withoutHeaderParameters } from './header-parameters.js'
 
-export interface BridgeOptions {
+export interface BridgeOptions extends BridgedCallOptions {
   /** The server of SDK 1.x that is to answer. */
   server: McpServer1 | Server1
   caller: CallerInfo
-  /** `_meta` of the client's request. */
-  meta: Readonly<Record<string, unknown>>
+  /** The client's request; undefined where it sent a notification. */
+  request: JSONRPCRequest | undefined
   parkedCalls: ParkedCalls
   requestStates: RequestStateCodec<RequestState>
-  announce: Announce
 }
+
+type Params = Record<string, unknown>
 
 // the newest revision that servers of SDK 1.x speak
 const PROTOCOL_VERSION = '2025-11-25'
 const RESOURCE_NOT_FOUND = -32002
 const INVALID_PARAMS = -32602
-// they have no part in the 2026-07-28 revision
-const NOT_BRIDGED = new Set(['initialize', 'notifications/initialized', 'logging/setLevel', 'resources/subscribe', 'resources/unsubscribe', 'tasks/get', 'tasks/list', 'tasks/result', 'tasks/cancel'])
+const URL_ELICITATION_REQUIRED = -32042
+/** The methods that may answer `input_required`. */
+const ASKING_METHODS = new Set(['tools/call', 'prompts/get', 'resources/read'])
+const LEVELS: readonly unknown[] = LoggingLevelSchema.options
+
+// of no use here, and costly to make for every request
+const jsonSchemaValidator = new AjvJsonSchemaValidator()
+/** The server of SDK 1.x is the one to check parameters. */
+const anyParams: StandardSchemaV1<Params> = { '~standard': { version: 1, vendor: 'fastify-mcp-oauth', validate: value => ({ value: isObject(value) ? value : {} }) } }
 
 /**
  * A server of SDK 2.x that serves one request of revision 2026-07-28 by one of SDK 1.x. It advertises what that one does,
- * and forwards every method; see docs/eras.md for what cannot be bridged.
+ * and forwards every method that it handles; see docs/eras.md for what cannot be bridged.
  */
-export async function bridge ({ server, caller, meta, parkedCalls, requestStates, announce }: BridgeOptions): Promise<Server> {
+export async function bridge ({ caller, request, parkedCalls, requestStates, ...options }: BridgeOptions): Promise<Server> {
+  const { server } = options
   const extra = { authInfo: caller }
-  const call = new BridgedCall(server, announce)
-  let parked = false
+  const meta: Params = { ...request?.params?._meta }
+  const clientCapabilities = isObject(meta[CLIENT_CAPABILITIES_META_KEY]) ? meta[CLIENT_CAPABILITIES_META_KEY] : {}
   const logLevel = meta[LOG_LEVEL_META_KEY]
+  const call = new BridgedCall(options)
+  let parked = false
   const { serverInfo, capabilities, instructions } = await call.begin({
     protocolVersion: PROTOCOL_VERSION,
-    capabilities: isObject(meta[CLIENT_CAPABILITIES_META_KEY]) ? meta[CLIENT_CAPABILITIES_META_KEY] : {},
+    capabilities: clientCapabilities,
     clientInfo: isObject(meta[CLIENT_INFO_META_KEY]) ? meta[CLIENT_INFO_META_KEY] : { name: 'unknown', version: '0' }
   }, extra, typeof logLevel === 'string' ? logLevel : undefined)
 
   const bridged = new Server(implementationOf(serverInfo), {
+    jsonSchemaValidator,
     capabilities: capabilitiesOf(capabilities),
     requestState: { verify: (state, context) => requestStates.verify(state, context) },
     ...typeof instructions === 'string' && { instructions }
   })
-  bridged.fallbackRequestHandler = async ({ method, params }, context) => {
-    const { mcpReq: { notify, requestState, inputResponses = {}, signal } } = context
-    if (NOT_BRIDGED.has(method)) throw new ProtocolError(-32601, `Method not found: ${method}`)
-    const sink: NotificationSink = notification => {
-      // without a level the client wants no log messages (SEP-2577)
-      if (notification.method !== 'notifications/message' || logLevel !== undefined) notify(notification).catch(() => {})
+  // also where the request never gets to the call
+  bridged.onclose = () => { if (!parked) void call.close() }
+  if (request === undefined || !handles(server, request.method)) return bridged
+
+  const { method } = request
+  if (ASKING_METHODS.has(method)) bridged.setRequestHandler(method, { params: anyParams }, forward)
+  else bridged.fallbackRequestHandler = ({ params }, context) => forward(params, context)
+  return bridged
+
+  async function forward (params: Params | undefined, context: ServerContext): Promise<Result> {
+    const { mcpReq: { notify, requestState, inputResponses = {}, signal, _meta } } = context
+    const open: OpenRequest = {
+      extra,
+      signal,
+      progressToken: _meta?.progressToken,
+      notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
     }
     const state = requestState<RequestState>()
-    if (state === undefined) return await answer(await call.call(method, forwarded(params), extra, sink, signal), call)
-    const waiting = parkedCalls.take(state.callId, caller)
+    if (state === undefined) return await answer(await call.call(method, forwarded(params), open), call)
+    const waiting = parkedCalls.take(state.callId, caller, method, params)
     if (waiting === undefined) throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
-    return await answer(await waiting.resume(inputResponses, extra, sink, signal), waiting)
+    return await answer(await waiting.resume(inputResponses, open), waiting)
 
     async function answer (outcome: BridgedOutcome, answered: BridgedCall): Promise<Result> {
       if (outcome.kind === 'response') {
-        if ('error' in outcome.response) throw errorOf(outcome.response.error, method, params)
-        return outcome.response.result
+        await answered.close()
+        if ('error' in outcome.response) return askedByError(outcome.response.error) ?? failure(outcome.response.error, method, params)
+        return method === 'tools/list' ? withoutHeaderParameters(outcome.response.result) : outcome.response.result
       }
-      if (answered === call) parked = true
-      parkedCalls.park(answered, caller)
-      return inputRequired({ inputRequests: requestsOf(outcome.inputRequests), requestState: await requestStates.mint({ callId: answered.id }, context) })
+      try {
+        const inputRequests = requestsOf(outcome.inputRequests)
+        checkInputCapabilities(inputRequests, clientCapabilities)
+        const result = inputRequired({ inputRequests, requestState: await requestStates.mint({ callId: answered.id }, context) })
+        parkedCalls.park(answered, caller)
+        if (answered === call) parked = true
+        return result
+      } catch (error) {
+        await answered.close()
+        throw error
+      }
     }
   }
-  // also where the request never reaches the fallback
-  bridged.onclose = () => { if (!parked) void call.close() }
-  return bridged
 }
 
-/** The parameters without what only the 2026-07-28 revision knows. */
-function forwarded (params: Record<string, unknown> | undefined): Record<string, unknown> | undefined {
+/** Whether a server of SDK 1.x has a handler for a method. */
+function handles (plugged: McpServer1 | Server1, method: string): boolean {
+  const server = plugged instanceof McpServer1 ? plugged.server : plugged
+  if (server.fallbackRequestHandler !== undefined) return true
+  try {
+    server.assertCanSetRequestHandler(method)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** Whether a client that asked for log messages of a level (SEP-2577: of none, without one) gets a notification. */
+function isWanted ({ method, params }: JSONRPCNotification, logLevel: unknown): boolean {
+  return method !== 'notifications/message' || (logLevel !== undefined && LEVELS.indexOf(params?.level) >= LEVELS.indexOf(logLevel))
+}
+
+/** The parameters without what only the 2026-07-28 revision knows, and without what it does not know. */
+function forwarded (params: Params | undefined): Params | undefined {
   if (params === undefined) return undefined
-  const { _meta, inputResponses, requestState, ...rest } = params
-  const meta = isObject(_meta) ? Object.fromEntries(Object.entries(_meta).filter(([key]) => !key.startsWith('io.modelcontextprotocol/'))) : {}
-  return Object.keys(meta).length > 0 ? { ...rest, _meta: meta } : rest
+  const { inputResponses, requestState, task, ...rest } = params
+  return rest
 }
 
-function errorOf ({ code, message, data }: { code: number, message: string, data?: unknown }, method: string, params: Record<string, unknown> | undefined): ProtocolError {
-  if (code === RESOURCE_NOT_FOUND && method === 'resources/read') return new ResourceNotFoundError(String(params?.uri), message)
-  return new ProtocolError(code, message, data)
+/**
+ * A call that could not go on before the user has been somewhere (2025-11-25 Elicitation, URL Elicitation Required) asks
+ * the client for that; it has ended, so the client makes it anew.
+ */
+function askedByError ({ code, data }: { code: number, data?: unknown }): Result | undefined {
+  if (code !== URL_ELICITATION_REQUIRED || !isObject(data) || !Array.isArray(data.elicitations)) return undefined
+  const asked = data.elicitations.filter(isObject).map((params, index) => [`url-${index}`, { method: 'elicitation/create', params }] as const)
+  return inputRequired({ inputRequests: requestsOf(Object.fromEntries(asked)) })
 }
 
-function requestsOf (asked: Readonly<Record<string, unknown>>): InputRequests {
+function failure ({ code, message, data }: { code: number, message: string, data?: unknown }, method: string, params: Params | undefined): never {
+  const uri = String(params?.uri)
+  // what McpServer says of a resource that it does not have carries no code of its own
+  if (method === 'resources/read' && (code === RESOURCE_NOT_FOUND || message.endsWith(`Resource ${uri} not found`))) throw new ResourceNotFoundError(uri, message)
+  throw new ProtocolError(code, message, data)
+}
+
+function requestsOf (asked: Readonly<Record<string, { method: string, params?: Params }>>): InputRequests {
   const requests: InputRequests = {}
-  for (const [key, request] of Object.entries(asked)) {
-    if (!isInputRequest(request)) throw new ProtocolError(-32603, 'The server asked for something that this revision does not have.')
+  for (const [key, { method, params }] of Object.entries(asked)) {
+    const request = { method, ...params !== undefined && { params: askedParams(params) } }
+    if (!isInputRequest(request)) throw new ProtocolError(-32603, `The server asked for ${method}, which this revision does not have.`)
     requests[key] = request
   }
   return requests
+}
+
+/** Without what only the earlier revisions know; and the link's progress tokens mean nothing to the client. */
+function askedParams ({ _meta, task, elicitationId, ...params }: Params): Params {
+  return params
 }
 
 function isInputRequest (request: unknown): request is InputRequest {
@@ -112,6 +178,6 @@ function capabilitiesOf (advertised: unknown): ServerCapabilities {
   return capabilities
 }
 
-function isObject (value: unknown): value is Record<string, unknown> {
+function isObject (value: unknown): value is Params {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
+import type { Log } from './create-server.js'
 import { LinkTransport } from './link-transport.js'
 
 type Response = JSONRPCResultResponse | JSONRPCErrorResponse
@@ -9,13 +10,31 @@ type Response = JSONRPCResultResponse | JSONRPCErrorResponse
 /** What a call of a 1.x server comes to: its answer, or things it asks the client for before it can go on. */
 export type BridgedOutcome =
   | { kind: 'response', response: Response }
-  | { kind: 'input-required', inputRequests: Record<string, { method: string, params?: Record<string, unknown> }> }
+  | { kind: 'input-required', inputRequests: Record<string, InputRequest> }
 
-/** Takes the notifications of a call while a request of the client is open for it. */
-export type NotificationSink = (notification: JSONRPCNotification) => void
+/** What a 1.x server asks the client for. */
+export interface InputRequest {
+  method: string
+  params?: Record<string, unknown>
+}
 
-/** What a server announces that belongs to no call. */
-export type Announce = (notification: JSONRPCNotification) => void
+/** The request of the client that is open for a call: the first one, or one that brings answers. */
+export interface OpenRequest {
+  extra: MessageExtraInfo
+  /** Takes the notifications of the call. */
+  notify: (notification: JSONRPCNotification) => void
+  /** Aborts when the client goes away. */
+  signal: AbortSignal
+  /** What the client wants progress reported under. */
+  progressToken: string | number | undefined
+}
+
+export interface BridgedCallOptions {
+  server: McpServer | Server
+  /** Takes what the server announces that belongs to no call. */
+  announce: (notification: JSONRPCNotification) => void
+  log: Log
+}
 
 /**
  * One server instance of SDK 1.x that serves one call of revision 2026-07-28. What it asks the client for ends the
@@ -27,22 +46,28 @@ export class BridgedCall {
   readonly #link: LinkTransport
   /** Requests of the server that wait for the client: key -> request. */
   readonly #asked = new Map<string, JSONRPCRequest>()
-  readonly #announce: Announce
+  readonly #announce: BridgedCallOptions['announce']
+  readonly #log: Log
+  /** What is called: a client that comes back must name the same. */
+  #callee: string | undefined
   #response: Promise<Response> | undefined
-  #sink: NotificationSink | undefined
+  #open: OpenRequest | undefined
   #onAsked: (() => void) | undefined
 
-  constructor (server: McpServer | Server, announce: Announce) {
+  constructor ({ server, announce, log }: BridgedCallOptions) {
     this.#server = server
     this.#announce = announce
+    this.#log = log
     this.#link = new LinkTransport({
       onRequest: request => {
-        this.#asked.set(`request-${request.id}`, request)
+        this.#asked.set(keyOf(request.id), request)
         this.#onAsked?.()
       },
       onNotification: (notification, relatedRequestId) => {
-        if (relatedRequestId === undefined && !isOfCall(notification)) this.#announce(notification)
-        else this.#sink?.(notification)
+        // the server gives up waiting
+        if (notification.method === 'notifications/cancelled') this.#asked.delete(keyOf(notification.params?.requestId))
+        else if (relatedRequestId === undefined && !isOfCall(notification)) this.#announce(notification)
+        else this.#notify(notification)
       }
     })
   }
@@ -64,57 +89,84 @@ export class BridgedCall {
   }
 
   /** Makes the call. */
-  async call (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo, sink: NotificationSink, signal: AbortSignal): Promise<BridgedOutcome> {
-    this.#sink = sink
-    this.#response = this.#link.request(method, params, extra, signal)
-    return await this.#outcome()
+  async call (method: string, params: Record<string, unknown> | undefined, open: OpenRequest): Promise<BridgedOutcome> {
+    this.#callee = calleeOf(method, params)
+    this.#response = this.#link.request(method, params, open.extra)
+    return await this.#outcome(open)
+  }
+
+  /** Whether this is the call that a client would make with these. */
+  calls (method: string, params: Record<string, unknown> | undefined): boolean {
+    return this.#callee === calleeOf(method, params)
   }
 
   /** Goes on with what the client answered: `responses` are results by the keys of `inputRequests`. */
-  async resume (responses: Readonly<Record<string, unknown>>, extra: MessageExtraInfo, sink: NotificationSink, signal: AbortSignal): Promise<BridgedOutcome> {
-    this.#sink = sink
-    signal.addEventListener('abort', () => { void this.close() }, { once: true })
-    for (const [key, request] of this.#asked) {
+  async resume (responses: Readonly<Record<string, unknown>>, open: OpenRequest): Promise<BridgedOutcome> {
+    for (const [key, { id }] of this.#asked) {
       const result = responses[key]
       if (typeof result !== 'object' || result === null) continue
       this.#asked.delete(key)
-      this.#link.respond({ jsonrpc: '2.0', id: request.id, result: { ...result } }, extra)
+      this.#link.respond({ jsonrpc: '2.0', id, result: { ...result } }, open.extra)
     }
-    return await this.#outcome()
+    return await this.#outcome(open)
   }
 
+  /** Ends the instance; a call that runs is cancelled: the SDK aborts its signal. */
   async close (): Promise<void> {
-    await this.#server.close()
-    await this.#link.close()
+    try {
+      await this.#server.close()
+      await this.#link.close()
+    } catch (error) {
+      this.#log.error({ err: error }, 'a server instance could not be closed')
+    }
   }
 
-  /** Waits for the answer, or for the first thing that is asked for. */
-  async #outcome (): Promise<BridgedOutcome> {
-    const asked = new Promise<undefined>(resolve => {
-      this.#onAsked = () => { resolve(undefined) }
-      if (this.#asked.size > 0) resolve(undefined)
-    })
-    const response = await Promise.race([this.#response, asked])
-    this.#onAsked = undefined
-    if (response !== undefined) {
-      await this.close()
-      return { kind: 'response', response }
-    }
-    // what is asked for in one go is asked of the client in one go
-    await new Promise(resolve => setImmediate(resolve))
-    this.#sink = undefined
-    return {
-      kind: 'input-required',
-      inputRequests: Object.fromEntries([...this.#asked].map(([key, { method, params }]) => [key, { method, ...params !== undefined && { params: withoutMeta(params) } }]))
+  /** Waits for the answer, or for the first thing that is asked for, while the client's request is open. */
+  async #outcome (open: OpenRequest): Promise<BridgedOutcome> {
+    const { signal } = open
+    const abandon = () => { void this.close() }
+    signal.addEventListener('abort', abandon, { once: true })
+    if (signal.aborted) abandon()
+    this.#open = open
+    try {
+      const asked = new Promise<undefined>(resolve => {
+        this.#onAsked = () => { resolve(undefined) }
+        if (this.#asked.size > 0) resolve(undefined)
+      })
+      const response = await Promise.race([this.#response, asked])
+      if (response !== undefined) return { kind: 'response', response }
+      // what is asked for in one go is asked of the client in one go
+      await new Promise(resolve => setImmediate(resolve))
+      return {
+        kind: 'input-required',
+        inputRequests: Object.fromEntries([...this.#asked].map(([key, { method, params }]) => [key, { method, ...params !== undefined && { params } }]))
+      }
+    } finally {
+      // the request that is open for it ends now, which must not end the call
+      signal.removeEventListener('abort', abandon)
+      this.#onAsked = undefined
+      this.#open = undefined
     }
   }
+
+  /** Passes on what belongs to the call; nobody hears it while it waits for the client. */
+  #notify (notification: JSONRPCNotification): void {
+    if (this.#open === undefined) return
+    const { notify, progressToken } = this.#open
+    if (notification.method !== 'notifications/progress') notify(notification)
+    // each request of the client has a token of its own; the server knows that of the first one
+    else if (progressToken !== undefined) notify({ ...notification, params: { ...notification.params, progressToken } })
+  }
+}
+
+function keyOf (id: unknown): string {
+  return `request-${String(id)}`
+}
+
+function calleeOf (method: string, { name, uri }: Record<string, unknown> = {}): string {
+  return JSON.stringify([method, name, uri])
 }
 
 function isOfCall ({ method }: JSONRPCNotification): boolean {
   return method === 'notifications/progress' || method === 'notifications/message'
-}
-
-// progress tokens of the link mean nothing to the client
-function withoutMeta ({ _meta, ...params }: Record<string, unknown>): Record<string, unknown> {
-  return params
 }

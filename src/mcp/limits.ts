@@ -20,6 +20,12 @@ export interface SessionLimits {
   maxInitializeBytes: number
   /** Bytes waiting for one slow client; beyond, its connection is cut, and it resumes from the log. */
   maxBufferedBytes: number
+  /** Calls of SDK 1.x servers that wait in this process for clients of 2026-07-28 to bring answers; one more gives up the oldest. */
+  maxParkedCalls: number
+  /** The same, of one owner (person and client). */
+  maxParkedCallsPerOwner: number
+  /** Time that such a call waits for its client. */
+  parkedSeconds: number
 }
 
 export const defaultLimits: SessionLimits = {
@@ -32,5 +38,8 @@ export const defaultLimits: SessionLimits = {
   maxStreams: 20_000,
   maxSubscriptions: 1000,
   maxInitializeBytes: 65_536,
-  maxBufferedBytes: 1_048_576
+  maxBufferedBytes: 1_048_576,
+  maxParkedCalls: 1000,
+  maxParkedCallsPerOwner: 100,
+  parkedSeconds: 600
 }

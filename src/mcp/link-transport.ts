@@ -40,27 +40,12 @@ export class LinkTransport implements Transport {
     resolve?.(message)
   }
 
-  /**
-   * Makes a request of the server. The promise settles with its response, also where that is an error.
-   * Where `signal` aborts, the server is told (`notifications/cancelled`), and the promise settles with an error response.
-   */
-  async request (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo, signal?: AbortSignal): Promise<Response> {
+  /** Makes a request of the server. The promise settles with its response, also where that is an error. */
+  async request (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo): Promise<Response> {
     const id = this.#nextId++
+    if (this.#closed) return closedResponse(id)
     return await new Promise<Response>(resolve => {
-      if (this.#closed || signal?.aborted === true) {
-        resolve(closedResponse(id))
-        return
-      }
-      const cancel = () => {
-        if (!this.#waiting.delete(id)) return
-        this.notify('notifications/cancelled', { requestId: id, reason: 'The client went away.' }, extra)
-        resolve(closedResponse(id))
-      }
-      signal?.addEventListener('abort', cancel, { once: true })
-      this.#waiting.set(id, response => {
-        signal?.removeEventListener('abort', cancel)
-        resolve(response)
-      })
+      this.#waiting.set(id, resolve)
       this.onmessage?.({ jsonrpc: '2.0', id, method, ...params !== undefined && { params } }, extra)
     })
   }

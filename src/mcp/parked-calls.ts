@@ -1,12 +1,8 @@
 import type { CallerInfo } from '../auth-info.js'
 import type { BridgedCall } from './bridged-call.js'
+import type { SessionLimits } from './limits.js'
 
-export interface ParkedCallsOptions {
-  /** Calls that wait at once in this process; one more gives up the oldest. */
-  maxParked: number
-  /** Time that a call waits for its client. */
-  parkedSeconds: number
-}
+export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxParkedCallsPerOwner' | 'parkedSeconds'>
 
 interface Parked {
   call: BridgedCall
@@ -16,6 +12,7 @@ interface Parked {
 
 /** Calls that wait for their client to come back with what they asked for. Bounded in number and time. */
 export class ParkedCalls {
+  /** Oldest first. */
   readonly #parked = new Map<string, Parked>()
   readonly #options: ParkedCallsOptions
 
@@ -23,18 +20,26 @@ export class ParkedCalls {
     this.#options = options
   }
 
-  /** Lets a call wait for `caller`. */
-  park (call: BridgedCall, caller: CallerInfo): void {
-    const timer = setTimeout(() => { this.#giveUp(call.id) }, this.#options.parkedSeconds * 1000).unref()
-    this.#parked.set(call.id, { call, owner: ownerOf(caller), timer })
-    const [oldest] = this.#parked.keys()
-    if (this.#parked.size > this.#options.maxParked && oldest !== undefined) this.#giveUp(oldest)
+  /** Number of calls that wait. */
+  get size (): number {
+    return this.#parked.size
   }
 
-  /** Takes up a call. @returns undefined where there is none of this caller's */
-  take (id: string, caller: CallerInfo): BridgedCall | undefined {
+  /** Lets a call wait for `caller`. */
+  park (call: BridgedCall, caller: CallerInfo): void {
+    const { maxParkedCalls, maxParkedCallsPerOwner, parkedSeconds } = this.#options
+    const owner = ownerOf(caller)
+    const own = [...this.#parked].filter(([, parked]) => parked.owner === owner)
+    if (own.length >= maxParkedCallsPerOwner) this.#giveUp(own[0]?.[0])
+    else if (this.#parked.size >= maxParkedCalls) this.#giveUp(this.#parked.keys().next().value)
+    const timer = setTimeout(() => { this.#giveUp(call.id) }, parkedSeconds * 1000).unref()
+    this.#parked.set(call.id, { call, owner, timer })
+  }
+
+  /** Takes up a call. @returns undefined where there is none of this caller's that would be called so */
+  take (id: string, caller: CallerInfo, method: string, params: Record<string, unknown> | undefined): BridgedCall | undefined {
     const parked = this.#parked.get(id)
-    if (parked === undefined || parked.owner !== ownerOf(caller)) return undefined
+    if (parked === undefined || parked.owner !== ownerOf(caller) || !parked.call.calls(method, params)) return undefined
     this.#parked.delete(id)
     clearTimeout(parked.timer)
     return parked.call
@@ -45,12 +50,11 @@ export class ParkedCalls {
     for (const id of [...this.#parked.keys()]) this.#giveUp(id)
   }
 
-  #giveUp (id: string): void {
-    const parked = this.#parked.get(id)
-    if (parked === undefined) return
+  #giveUp (id: string | undefined): void {
+    const parked = id === undefined ? undefined : this.#parked.get(id)
+    if (id === undefined || parked === undefined) return
     this.#parked.delete(id)
     clearTimeout(parked.timer)
-    // the server is told that its connection is closed: the call is cancelled
     void parked.call.close()
   }
 }

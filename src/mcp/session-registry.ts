@@ -7,19 +7,20 @@ import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
 import type { Log, PluggedServer } from './create-server.js'
-import { AbandonedStreams, REPLICA_ID_LENGTH } from './abandoned-streams.js'
+import { AbandonedStreams } from './abandoned-streams.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveSession, type SessionHost } from './live-session.js'
 import { OpenStreams } from './open-streams.js'
-import { Presence } from './presence.js'
+import type { Replica } from './replica.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { serverContext } from './server-context.js'
 
 export type SessionRegistryOptions =
-  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
+  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
   {
     log: Log
+    replica: Replica
     /** Told what servers announce that belongs to no request. */
     announce?: (notification: JSONRPCNotification) => void
   }
@@ -44,12 +45,9 @@ export class SessionRegistry implements SessionHost {
   readonly #instances = new Set<LiveSession>()
   readonly #subscriptions: Array<() => void>
   readonly #housekeeping: NodeJS.Timeout
-  /** Unique to this process. */
-  readonly #prefix = randomBytes(REPLICA_ID_LENGTH * 3 / 4).toString('base64url')
-  readonly #presence: Presence
+  readonly #replica: Replica
   readonly #abandoned: AbandonedStreams
   readonly #abandonedCheck: NodeJS.Timeout
-  #counter = 0
   #closing = false
 
   constructor (options: SessionRegistryOptions) {
@@ -57,6 +55,7 @@ export class SessionRegistry implements SessionHost {
     this.sessions = options.sessions
     this.eventLog = options.eventLog
     this.#bus = options.bus
+    this.#replica = options.replica
     this.log = options.log
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
@@ -65,14 +64,13 @@ export class SessionRegistry implements SessionHost {
       this.#bus.subscribe('sessionEnded', ({ sessionId }) => { this.#forget(sessionId) }),
       this.#bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
       this.#bus.subscribe('sessionMessage', ({ sessionId, origin, message }) => {
-        if (origin !== this.#prefix && isMessage(message)) this.#receiveForwarded(sessionId, message)
+        if (origin !== this.#replica.id && isMessage(message)) this.#receiveForwarded(sessionId, message)
       }),
       this.#bus.subscribe('sessionChanged', ({ sessionId, origin, change }) => {
-        if (origin !== this.#prefix) this.#live.get(sessionId)?.changedElsewhere(change)
+        if (origin !== this.#replica.id) this.#live.get(sessionId)?.changedElsewhere(change)
       })
     ]
-    this.#presence = new Presence(options.leases, this.#prefix, options.log)
-    this.#abandoned = new AbandonedStreams(options.eventLog, this.#presence, this.#prefix)
+    this.#abandoned = new AbandonedStreams(options.eventLog, options.replica)
     this.#abandonedCheck = setInterval(() => { this.#settleAbandoned() }, ABANDONED_CHECK_MS).unref()
     this.#housekeeping = setInterval(() => { this.tidy(Date.now()) }, Math.min(HOUSEKEEPING_MS, this.limits.instanceIdleSeconds * 500)).unref()
   }
@@ -163,20 +161,20 @@ export class SessionRegistry implements SessionHost {
   }
 
   newStreamId (): string {
-    return `${this.#prefix}${(this.#counter++).toString(36)}`
+    return this.#replica.newId()
   }
 
   newInstanceTag (): string {
-    return `${this.#prefix}${(this.#counter++).toString(36)}.`
+    return `${this.#replica.newId()}.`
   }
 
   /** Notes a request, for which the session's instance is used. */
   forward (sessionId: string, message: JSONRPCMessage): void {
-    this.#background(this.#bus.publish('sessionMessage', { sessionId, origin: this.#prefix, message }))
+    this.#background(this.#bus.publish('sessionMessage', { sessionId, origin: this.#replica.id, message }))
   }
 
   changed (sessionId: string, change: SessionChange): void {
-    this.#background(this.#bus.publish('sessionChanged', { sessionId, origin: this.#prefix, change }))
+    this.#background(this.#bus.publish('sessionChanged', { sessionId, origin: this.#replica.id, change }))
   }
 
   announce (notification: JSONRPCNotification): void {
@@ -231,7 +229,6 @@ export class SessionRegistry implements SessionHost {
     this.#closing = true
     clearInterval(this.#housekeeping)
     clearInterval(this.#abandonedCheck)
-    this.#background(this.#presence.close())
     for (const unsubscribe of this.#subscriptions) unsubscribe()
     const sessions = [...this.#live.values()]
     for (const session of sessions) session.instance?.failAll(-32000, 'The server is shutting down.')

@@ -43,14 +43,21 @@ export class RedisConnection {
   #lastError = ''
 
   /** @throws {ConfigError} where the URL is none of Redis */
-  constructor (options: RedisConnectionOptions) {
-    this.#graceMs = options.graceMs ?? 1000
-    this.#redis = connect(options, error => {
+  constructor ({ graceMs = 1000, onError = () => {}, ...options }: RedisConnectionOptions) {
+    this.#graceMs = graceMs
+    this.#redis = connect(options)
+    this.#redis.on('error', (error: Error) => {
       this.#lastError = error.message
+      onError(withoutArguments(error))
     })
     this.#redis.on('ready', () => { this.#opened() })
     this.#redis.on('close', () => { this.#lost() })
     this.#giveGrace()
+  }
+
+  /** Whether commands are sent at once. */
+  get isOpen (): boolean {
+    return this.#state === 'open' && this.#redis.status === 'ready'
   }
 
   /** Makes scripts known by their names. */
@@ -76,12 +83,18 @@ export class RedisConnection {
     this.#readyListeners.add(listener)
   }
 
+  /** Calls the listener with every message of a channel that this connection has subscribed to. */
+  onMessage (listener: (channel: string, message: string) => void): void {
+    this.#redis.on('message', listener)
+  }
+
   /** Waits for the commands under way, then lets go of the connection. */
   async close (): Promise<void> {
     this.#state = 'closed'
     clearTimeout(this.#grace)
     this.#giveUpWaiting('the stores are closed')
-    await disconnect(this.#redis)
+    if (this.#redis.status === 'ready') await this.#redis.quit().catch(() => {})
+    this.#redis.disconnect()
   }
 
   #opened (): void {
@@ -111,9 +124,9 @@ export class RedisConnection {
 }
 
 /** A connection of ioredis that comes back by itself, and keeps no command for later. */
-export function connect ({ url, commandTimeoutMs = 2000, onError = () => {} }: RedisConnectionOptions, heard: (error: Error) => void = () => {}): Redis {
+function connect ({ url, commandTimeoutMs = 2000 }: RedisConnectionOptions): Redis {
   if (!/^rediss?:\/\/./.test(url) || !URL.canParse(url)) throw new ConfigError('The URL of Redis must be redis://… or, for TLS, rediss://…')
-  const redis = new Redis(url, {
+  return new Redis(url, {
     commandTimeout: commandTimeoutMs,
     connectTimeout: 2 * commandTimeoutMs,
     socketTimeout: 2 * commandTimeoutMs,
@@ -127,27 +140,15 @@ export function connect ({ url, commandTimeoutMs = 2000, onError = () => {} }: R
     enableOfflineQueue: false,
     autoResubscribe: false
   })
-  redis.on('error', (error: Error) => {
-    heard(error)
-    onError(withoutArguments(error))
-  })
-  return redis
-}
-
-/** Lets go of a connection, once what is under way is answered. */
-export async function disconnect (redis: Redis): Promise<void> {
-  if (redis.status === 'ready') await redis.quit().catch(() => {})
-  redis.disconnect()
 }
 
 /** The error without the arguments of its command, which are no business of a log. */
-export function withoutArguments (error: Error): Error {
+function withoutArguments (error: Error): Error {
   return 'command' in error ? new Error(`Redis: ${error.message}`) : error
 }
 
 function rethrow (error: Error): never {
-  if (error.name === 'ReplyError' && !UNAVAILABLE.test(error.message)) throw withoutArguments(error)
-  throw unavailable(error.message)
+  throw error.name === 'ReplyError' && !UNAVAILABLE.test(error.message) ? withoutArguments(error) : unavailable(error.message)
 }
 
 function unavailable (detail: string): TemporarilyUnavailableError {

@@ -101,6 +101,17 @@ const STREAM = `
     countAll(number)
   end
 
+  local function dropOldest ()
+    local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
+    redis.call('XDEL', events, oldest[1])
+    count(-#oldest[2][2])
+  end
+
+  local function dropAged ()
+    local oldEnough = string.format('%.0f', nowMs - retentionMs)
+    while #redis.call('XRANGE', events, '-', oldEnough, 'COUNT', 1) > 0 do dropOldest() end
+  end
+
   local function complete ()
     redis.call('HSET', stream, 'complete', 1)
     local reader = redis.call('HMGET', stream, 'resumable', 'reader')
@@ -117,6 +128,7 @@ const READ = `
   end
 
   local function read (after, max)
+    if standalone then dropAged() end
     local state = redis.call('HMGET', stream, 'complete', 'resumable', 'delivered')
     local found = redis.call('XRANGE', events, '(' .. after, '+', 'COUNT', max)
     local reply = { 'open', after }
@@ -157,30 +169,18 @@ const scripts = {
       if redis.call('HEXISTS', stream, 'complete') == 1 then return 0 end
 
       local id = redis.call('XADD', events, '*', 'data', data)
-      local length = redis.call('XLEN', events)
+      local function length () return redis.call('XLEN', events) end
       -- the events before may have expired
-      if length == 1 then redis.call('HSET', stream, 'bytes', 0) end
+      if length() == 1 then redis.call('HSET', stream, 'bytes', 0) end
       count(#data)
-      local kept = tonumber(redis.call('HGET', stream, 'bytes'))
-      local total = tonumber(redis.call('GET', bytes))
-
-      local function dropOldest ()
-        local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
-        local size = #oldest[2][2]
-        redis.call('XDEL', events, oldest[1])
-        count(-size)
-        length, kept, total = length - 1, kept - size, total - size
-      end
-      while length > maxEvents or length > 1 and kept > maxBytes do dropOldest() end
-      if standalone then
-        local oldEnough = string.format('%.0f', nowMs - retentionMs)
-        while length > 1 and #redis.call('XRANGE', events, '-', oldEnough, 'COUNT', 1) > 0 do dropOldest() end
-      end
-      if total > maxSessionBytes then
+      local function tooMany () return length() > maxEvents or tonumber(redis.call('HGET', stream, 'bytes')) > maxBytes end
+      local function tooMuch () return tonumber(redis.call('GET', bytes)) > maxSessionBytes end
+      while length() > 1 and tooMany() do dropOldest() end
+      if standalone then dropAged() end
+      if tooMuch() then
         recount()
-        local function tooMuch () return tonumber(redis.call('GET', bytes)) > maxSessionBytes end
         dropWhile(tooMuch)
-        while length > 1 and tooMuch() do dropOldest() end
+        while length() > 1 and tooMuch() do dropOldest() end
       end
 
       if ARGV[7] == '1' then complete() else expire() end
@@ -363,8 +363,9 @@ export class RedisEventLog implements EventLog {
 }
 
 /** Hands a message of a session's channel to the readers it is for: `<stream id> <event id>`, or `!` where something else has changed. */
-function tell (readers: ReadonlySet<StreamReader>, message: string | undefined): void {
-  const [streamId = '*', position = '!'] = message?.split(' ') ?? []
+function tell (readers: ReadonlySet<StreamReader>, message = '* !'): void {
+  const split = message.lastIndexOf(' ')
+  const [streamId, position] = [message.slice(0, split), message.slice(split + 1)]
   for (const reader of readers) {
     if (streamId === '*' || streamId === reader.streamId) reader.wake(position === '!' ? undefined : position)
   }

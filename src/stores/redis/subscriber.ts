@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis'
-import { connect, disconnect, withoutArguments, type RedisConnectionOptions } from './connection.js'
+import { RedisConnection, type RedisConnectionOptions } from './connection.js'
+import { TemporarilyUnavailableError } from '../../errors.js'
 
 /** Hears the messages of a channel; `undefined` where some may have been missed. */
 export type ChannelListener = (message: string | undefined) => void
@@ -9,17 +9,17 @@ const BATCH = 500
 
 /** The one connection of a process that listens. A channel is subscribed to as long as it has listeners. */
 export class RedisSubscriber {
-  readonly #redis: Redis
+  readonly #connection: RedisConnection
   readonly #channels = new Map<string, Set<ChannelListener>>()
   readonly #ping: NodeJS.Timeout
   readonly #onError: (error: Error) => void
 
   constructor (options: RedisConnectionOptions) {
     this.#onError = options.onError ?? (() => {})
-    this.#redis = connect(options)
-    this.#redis.on('ready', () => { this.#subscribeAll() })
-    this.#redis.on('message', (channel: string, message: string) => { this.#tell(channel, message) })
-    // what only listens would not notice that the other side is gone; an unanswered ping ends the connection
+    this.#connection = new RedisConnection(options)
+    this.#connection.onReady(() => { this.#subscribeAll() })
+    this.#connection.onMessage((channel, message) => { this.#tell(channel, message) })
+    // who only listens does not notice that the other side is gone; an unanswered ping ends the connection
     this.#ping = setInterval(() => { this.check().catch(() => {}) }, PING_MS).unref()
   }
 
@@ -38,15 +38,15 @@ export class RedisSubscriber {
     return () => { this.#unsubscribe(channel, listener) }
   }
 
-  /** Rejects where nothing can be heard. */
+  /** @throws {TemporarilyUnavailableError} (rejects with it) where nothing can be heard */
   async check (): Promise<void> {
-    await this.#redis.ping()
+    await this.#connection.run(redis => redis.ping())
   }
 
   async close (): Promise<void> {
     clearInterval(this.#ping)
     this.#channels.clear()
-    await disconnect(this.#redis)
+    await this.#connection.close()
   }
 
   #subscribeAll (): void {
@@ -55,11 +55,11 @@ export class RedisSubscriber {
   }
 
   #subscribe (channels: string[]): void {
-    // where there is no connection now, all are subscribed to when it comes
-    if (this.#redis.status !== 'ready') return
-    this.#redis.subscribe(...channels).then(
+    // without a connection now, all are subscribed to when it comes
+    if (!this.#connection.isOpen) return
+    this.#connection.run(redis => redis.subscribe(...channels)).then(
       () => { for (const channel of channels) this.#tell(channel, undefined) },
-      (error: Error) => { if (error.name === 'ReplyError') this.#onError(withoutArguments(error)) }
+      (error: Error) => { if (!(error instanceof TemporarilyUnavailableError)) this.#onError(error) }
     )
   }
 
@@ -67,7 +67,7 @@ export class RedisSubscriber {
     const listeners = this.#channels.get(channel)
     if (listeners === undefined || !listeners.delete(listener) || listeners.size > 0) return
     this.#channels.delete(channel)
-    if (this.#redis.status === 'ready') this.#redis.unsubscribe(channel).catch(() => {})
+    if (this.#connection.isOpen) this.#connection.run(redis => redis.unsubscribe(channel)).catch(() => {})
   }
 
   #tell (channel: string, message: string | undefined): void {

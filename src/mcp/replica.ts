@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import type { LeaseStore } from '../stores/leases.js'
+import type { Log } from './create-server.js'
+
+/** Length of a replica's id, with which the ids of the streams that it writes begin. */
+export const REPLICA_ID_LENGTH = 8
+
+const TTL_MS = 4000
+const RENEW_MS = 1000
+
+/** This process among its replicas: each holds a lease, and one that dies cannot renew it. */
+export class Replica {
+  /** Unique to this process. */
+  readonly id = randomBytes(REPLICA_ID_LENGTH * 3 / 4).toString('base64url')
+  readonly #leases: LeaseStore
+  readonly #log: Log
+  readonly #timer: NodeJS.Timeout
+  #counter = 0
+
+  constructor (leases: LeaseStore, log: Log) {
+    this.#leases = leases
+    this.#log = log
+    this.#timer = setInterval(() => { this.#renew() }, RENEW_MS).unref()
+    this.#renew()
+  }
+
+  /** A new id, unique across replicas; it begins with the replica's. */
+  newId (): string {
+    return `${this.id}${(this.#counter++).toString(36)}`
+  }
+
+  /** Whether a replica lives, or has within the last seconds. */
+  async isAlive (replicaId: string): Promise<boolean> {
+    return replicaId === this.id || await this.#leases.isHeld(nameOf(replicaId))
+  }
+
+  /** Gives up the lease. Never rejects. */
+  async close (): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#leases.release(nameOf(this.id), this.id).catch((err: unknown) => { this.#log.warn({ err }, 'the lease of this replica could not be given up') })
+  }
+
+  #renew (): void {
+    this.#leases.acquire(nameOf(this.id), this.id, TTL_MS).catch((err: unknown) => {
+      this.#log.warn({ err }, 'the lease of this replica could not be renewed')
+    })
+  }
+}
+
+function nameOf (replicaId: string): string {
+  return `replica:${replicaId}`
+}
