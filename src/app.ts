@@ -10,6 +10,8 @@ import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { serviceOptions } from './service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
+import { createRedisStores } from './stores/redis/stores.js'
+import type { Stores } from './stores/stores.js'
 
 /** What a request's log must never show. */
 const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
@@ -39,17 +41,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true }
   })
-  const stores = createMemoryStores({
-    sessionIdleSeconds: config.sessionIdleSeconds,
-    maxSessions: config.maxSessions,
-    eventLog: {
-      retentionSeconds: config.eventLogSeconds,
-      maxEventsPerStream: config.eventLogEventsPerStream,
-      maxBytesPerStream: config.eventLogBytesPerStream,
-      maxBytesPerSession: config.eventLogBytesPerSession,
-      maxBytes: config.eventLogBytes
-    }
-  })
+  const stores = createStores(config, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
 
   await app.register(healthRoutes, {
@@ -59,6 +51,19 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))
   await app.register(gracefulClose, { drainSeconds: config.shutdownSeconds })
   return app
+}
+
+/** Everything that is kept: in Redis for all replicas, or in this process. */
+function createStores (config: Config, onError: (error: Error) => void): Stores {
+  const eventLog = {
+    retentionSeconds: config.eventLogSeconds,
+    maxEventsPerStream: config.eventLogEventsPerStream,
+    maxBytesPerStream: config.eventLogBytesPerStream,
+    maxBytesPerSession: config.eventLogBytesPerSession
+  }
+  const { sessionIdleSeconds, maxSessions, redisUrl, redisKeyPrefix } = config
+  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, keyPrefix: redisKeyPrefix, sessionIdleSeconds, eventLog, onError })
+  return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
 }
 
 // a number of hops: the nearest addresses are proxies

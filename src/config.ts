@@ -41,6 +41,8 @@ export interface Config {
   trustProxy: boolean | number | string
   allowedOrigins: string[]
   allowedHosts: string[]
+  redisUrl: string | undefined
+  redisKeyPrefix: string
   encryptionKeys: string | undefined
   /** undefined: start the demo upstream on `demoUpstreamPort`. */
   upstream: UpstreamConfig | undefined
@@ -105,6 +107,8 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     trustProxy: trustProxyOf(env.TRUST_PROXY),
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(origin => origin === '*' ? origin : originOf('ALLOWED_ORIGINS', origin)),
     allowedHosts: split(env.ALLOWED_HOSTS, ','),
+    redisUrl: redisUrlOf(env),
+    redisKeyPrefix: env.REDIS_KEY_PREFIX,
     encryptionKeys: env.ENCRYPTION_KEYS,
     upstream,
     demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? env.PORT + 1,
@@ -181,6 +185,12 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
     scopes: split(env.OAUTH_SCOPES, ' '),
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }
+}
+
+// a key of one process opens nothing that another has sealed
+function redisUrlOf ({ REDIS_URL: url, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
+  if (url !== undefined && keys === undefined) throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
+  return url
 }
 
 function split (value: string, separator: string): string[] {

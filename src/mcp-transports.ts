@@ -25,8 +25,9 @@ export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (ap
   await app.register(mcpErrors, { maxBodyBytes })
   await app.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
   await app.register(mcpReplica, { leases: options.leases })
+  const limits = { ...defaultLimits, ...options.limits }
   await app.register(mcpModern, {
-    ...options, drainSeconds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: options.limits?.maxStreams ?? defaultLimits.maxStreams
+    ...options, drainSeconds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
   })
   const announce = (notification: JSONRPCNotification) => { app.mcpModern.announce(notification) }
   if (stateless) {

@@ -82,7 +82,7 @@ export async function bridge ({ caller, request, parkedCalls, requestStates, ...
     }
     const state = requestState<RequestState>()
     if (state === undefined) return await answer(await call.call(method, forwarded(params), open), call)
-    const waiting = parkedCalls.take(state.callId, caller, method, params)
+    const waiting = parkedCalls.take(state, caller, method, params)
     if (waiting === undefined) throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
     return await answer(await waiting.resume(inputResponses, open), waiting)
 
@@ -95,7 +95,7 @@ export async function bridge ({ caller, request, parkedCalls, requestStates, ...
       try {
         const inputRequests = requestsOf(outcome.inputRequests)
         checkInputCapabilities(inputRequests, clientCapabilities)
-        const result = inputRequired({ inputRequests, requestState: await requestStates.mint({ callId: answered.id }, context) })
+        const result = inputRequired({ inputRequests, requestState: await requestStates.mint({ callId: answered.id, round: answered.round }, context) })
         parkedCalls.park(answered, caller)
         if (answered === call) parked = true
         return result
@@ -124,10 +124,10 @@ function isWanted ({ method, params }: JSONRPCNotification, logLevel: unknown): 
   return method !== 'notifications/message' || (logLevel !== undefined && LEVELS.indexOf(params?.level) >= LEVELS.indexOf(logLevel))
 }
 
-/** The parameters without what only the 2026-07-28 revision knows, and without what it does not know. */
+/** The parameters without what this revision does not know (its own members, the SDK has taken out). */
 function forwarded (params: Params | undefined): Params | undefined {
   if (params === undefined) return undefined
-  const { inputResponses, requestState, task, ...rest } = params
+  const { task, ...rest } = params
   return rest
 }
 

@@ -50,6 +50,7 @@ export class BridgedCall {
   readonly #log: Log
   /** What is called: a client that comes back must name the same. */
   #callee: string | undefined
+  #round = 0
   #response: Promise<Response> | undefined
   #open: OpenRequest | undefined
   #onAsked: (() => void) | undefined
@@ -95,6 +96,11 @@ export class BridgedCall {
     return await this.#outcome(open)
   }
 
+  /** How often the call has asked the client. */
+  get round (): number {
+    return this.#round
+  }
+
   /** Whether this is the call that a client would make with these. */
   calls (method: string, params: Record<string, unknown> | undefined): boolean {
     return this.#callee === calleeOf(method, params)
@@ -137,6 +143,7 @@ export class BridgedCall {
       if (response !== undefined) return { kind: 'response', response }
       // what is asked for in one go is asked of the client in one go
       await new Promise(resolve => setImmediate(resolve))
+      this.#round++
       return {
         kind: 'input-required',
         inputRequests: Object.fromEntries([...this.#asked].map(([key, { method, params }]) => [key, { method, ...params !== undefined && { params } }]))

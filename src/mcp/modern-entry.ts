@@ -6,10 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError } from '../errors.js'
+import { announceFrom } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log, ServerContext } from './create-server.js'
 import { isRequest, isMessage } from './json-rpc.js'
-import { ParkedCalls } from './parked-calls.js'
+import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
 
@@ -21,6 +22,8 @@ export interface ModernEntryOptions {
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
   maxSubscriptions: number
+  /** Bounds of the calls that wait for their client to bring what they asked for. */
+  parkedCalls: ParkedCallsOptions
   log: Log
 }
 
@@ -38,7 +41,6 @@ interface Exchange {
 }
 
 const DRAIN_POLL_MS = 20
-const PARKED = { maxParked: 1000, parkedSeconds: 600 }
 
 /**
  * Serves revision 2026-07-28, which knows no sessions: every request by a fresh server, through the SDK's own entry.
@@ -50,13 +52,14 @@ export class ModernEntry {
   readonly #options: ModernEntryOptions
   readonly #handler: McpHttpHandler
   readonly #exchanges = new WeakMap<Request, Exchange>()
-  readonly #parkedCalls = new ParkedCalls(PARKED)
-  #running = 0
+  readonly #parkedCalls: ParkedCalls
   readonly #requestStates: ReturnType<typeof createRequestStates>
+  #running = 0
 
   constructor (options: ModernEntryOptions) {
     this.#options = options
-    this.#requestStates = createRequestStates(options.requestStateKeys, PARKED.parkedSeconds)
+    this.#parkedCalls = new ParkedCalls(options.parkedCalls)
+    this.#requestStates = createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds)
     this.events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
     this.#handler = createMcpHandler(context => this.#createServer(context), {
       legacy: 'reject',
@@ -132,21 +135,19 @@ export class ModernEntry {
       era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller)
     }
     const server = await createServer(context)
+    const request = isMessage(body) && isRequest(body) ? body : undefined
     try {
-      checkScopes(server, isMessage(body) && isRequest(body) ? [body] : [], caller)
+      checkScopes(server, request === undefined ? [] : [request], caller)
     } catch (error) {
       if (error instanceof InsufficientScopeError) exchange.refusal = error
       throw error
     }
-    if (server instanceof McpServer2 || server instanceof Server2) return server
-    return await bridge({
-      server,
-      caller,
-      meta: metaOf(body),
-      parkedCalls: this.#parkedCalls,
-      requestStates: this.#requestStates,
-      announce: notification => { this.announce(notification) }
-    })
+    const announce = (notification: JSONRPCNotification) => { this.announce(notification) }
+    if (server instanceof McpServer2 || server instanceof Server2) {
+      announceFrom(server, announce)
+      return server
+    }
+    return await bridge({ server, caller, request, parkedCalls: this.#parkedCalls, requestStates: this.#requestStates, announce, log })
   }
 }
 
@@ -154,8 +155,4 @@ function headersOf (headers: InboundMessage['headers']): Headers {
   const web = new Headers()
   for (const [name, value] of Object.entries(headers)) if (value !== undefined) web.set(name, value.toString())
   return web
-}
-
-function metaOf (body: unknown): Record<string, unknown> {
-  return isMessage(body) && isRequest(body) ? { ...body.params?._meta } : {}
 }

@@ -1,6 +1,7 @@
 import type { CallerInfo } from '../auth-info.js'
 import type { BridgedCall } from './bridged-call.js'
 import type { SessionLimits } from './limits.js'
+import type { RequestState } from './request-state.js'
 
 export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxParkedCallsPerOwner' | 'parkedSeconds'>
 
@@ -37,10 +38,10 @@ export class ParkedCalls {
   }
 
   /** Takes up a call. @returns undefined where there is none of this caller's that would be called so */
-  take (id: string, caller: CallerInfo, method: string, params: Record<string, unknown> | undefined): BridgedCall | undefined {
-    const parked = this.#parked.get(id)
-    if (parked === undefined || parked.owner !== ownerOf(caller) || !parked.call.calls(method, params)) return undefined
-    this.#parked.delete(id)
+  take ({ callId, round }: RequestState, caller: CallerInfo, method: string, params: Record<string, unknown> | undefined): BridgedCall | undefined {
+    const parked = this.#parked.get(callId)
+    if (parked === undefined || parked.owner !== ownerOf(caller) || parked.call.round !== round || !parked.call.calls(method, params)) return undefined
+    this.#parked.delete(callId)
     clearTimeout(parked.timer)
     return parked.call
   }

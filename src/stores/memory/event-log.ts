@@ -112,6 +112,7 @@ export class MemoryEventLog implements EventLog {
   async follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined> {
     const stream = this.#stream(sessionId, streamId)
     if (stream === undefined) return undefined
+    this.#trimOld(stream)
     const from = after === undefined ? stream.delivered : Number(after.slice(streamId.length + 1))
     for (const event of stream.events.filter(event => event.position > from)) {
       stream.delivered = Math.max(stream.delivered, event.position)
@@ -133,8 +134,23 @@ export class MemoryEventLog implements EventLog {
   }
 
   #stream (sessionId: string, streamId: string): Stream | undefined {
-    return this.#sessions.get(sessionId)?.streams.get(streamId) ??
-      (streamId === STANDALONE_STREAM ? this.#create(sessionId, streamId) : undefined)
+    const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
+    if (stream === undefined) return streamId === STANDALONE_STREAM ? this.#create(sessionId, streamId) : undefined
+    if (stream.completeAt === undefined || stream.completeAt > this.#oldest) return stream
+    this.#drop(stream)
+    return undefined
+  }
+
+  /** Milliseconds since the epoch before which what is over is forgotten. */
+  get #oldest (): number {
+    return this.#now() - this.#limits.retentionSeconds * 1000
+  }
+
+  /** The standalone stream is never complete: its events grow old one by one. */
+  #trimOld (stream: Stream): void {
+    if (stream.streamId !== STANDALONE_STREAM) return
+    const oldest = this.#oldest
+    this.#trim(stream, stream.events.filter(({ at }) => at > oldest).length)
   }
 
   #create (sessionId: string, streamId: string): Stream {
@@ -205,15 +221,15 @@ export class MemoryEventLog implements EventLog {
   }
 
   #dropOld (): void {
-    const before = this.#now() - this.#limits.retentionSeconds * 1000
+    const oldest = this.#oldest
     for (const stream of this.#complete) {
-      if ((stream.completeAt ?? 0) > before) break
+      if ((stream.completeAt ?? 0) > oldest) break
       this.#drop(stream)
     }
     for (const { streams } of this.#sessions.values()) {
       const stream = streams.get(STANDALONE_STREAM)
       if (stream === undefined) continue
-      this.#trim(stream, stream.events.filter(({ at }) => at > before).length)
+      this.#trimOld(stream)
       if (stream.events.length === 0 && stream.reader === undefined && stream.resumable) this.#drop(stream)
     }
   }

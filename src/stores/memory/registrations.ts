@@ -22,8 +22,9 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
   }
 
   async add (record: T): Promise<T> {
-    const standing = await this.find(record.clientId)
-    if (standing !== undefined) return standing
+    const standing = this.#live(record.clientId)
+    if (standing !== undefined) return structuredClone(standing)
+    this.#unused.delete(record.clientId)
     if (this.#kept.size + this.#unused.size >= this.#max) {
       const [oldest] = this.#unused.keys()
       if (oldest === undefined) throw new TemporarilyUnavailableError('This server has no room for another client now.', { retryAfterSeconds: 3600 })
@@ -35,8 +36,7 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
   }
 
   async find (clientId: string): Promise<T | undefined> {
-    const record = this.#kept.get(clientId) ?? this.#unused.get(clientId)
-    return record === undefined || this.#expired(record) ? undefined : structuredClone(record)
+    return structuredClone(this.#live(clientId))
   }
 
   async keep (clientId: string): Promise<void> {
@@ -55,6 +55,11 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
     }
     for (const { clientId } of expired) this.#unused.delete(clientId)
     return expired
+  }
+
+  #live (clientId: string): T | undefined {
+    const record = this.#kept.get(clientId) ?? this.#unused.get(clientId)
+    return record === undefined || this.#expired(record) ? undefined : record
   }
 
   #expired ({ expiresAt }: T): boolean {

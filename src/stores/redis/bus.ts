@@ -7,59 +7,75 @@ import type { RedisSubscriber } from './subscriber.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpPublish (key: string, maxMessages: number, retentionSeconds: number, origin: string, topic: string, message: string): Result<string, Context>
+    mcpPublish (messages: string, state: string, maxBytes: number, retentionMs: number, origin: string, topic: string, message: string): Result<string, Context>
   }
 }
 
 export interface RedisBusOptions {
-  /** Messages kept for replicas that lost their connection for a while. Default: 10,000. */
-  maxMessages?: number
-  /** Time that they are kept. Default: 3600. */
+  /** Bytes of messages kept for replicas that lose their connection for a while. Default: 16 Mi. */
+  maxBytes?: number
+  /** Time that a message is kept for them. Default: 300. */
   retentionSeconds?: number
 }
 
 const BATCH = 500
+const START = '0-0'
 
 const scripts = {
   mcpPublish: {
-    numberOfKeys: 1,
+    numberOfKeys: 2,
     lua: `
-      local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'origin', ARGV[3], 'topic', ARGV[4], 'message', ARGV[5])
-      redis.call('EXPIRE', KEYS[1], ARGV[2])
-      redis.call('PUBLISH', KEYS[1], id)
+      local messages, state, maxBytes, retentionMs = KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2]
+      local time = redis.call('TIME')
+      local oldEnough = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) - retentionMs)
+      local last = redis.call('HGET', state, 'last') or '${START}'
+      local id = redis.call('XADD', messages, '*', 'origin', ARGV[3], 'topic', ARGV[4], 'message', ARGV[5])
+      redis.call('HSET', state, 'last', id)
+      local bytes = redis.call('HINCRBY', state, 'bytes', #ARGV[5])
+      if redis.call('XLEN', messages) == 1 then redis.call('HSET', state, 'bytes', #ARGV[5]) end
+      while redis.call('XLEN', messages) > 1 and (bytes > maxBytes or #redis.call('XRANGE', messages, '-', oldEnough, 'COUNT', 1) > 0) do
+        local oldest = redis.call('XRANGE', messages, '-', '+', 'COUNT', 1)[1]
+        redis.call('XDEL', messages, oldest[1])
+        bytes = redis.call('HINCRBY', state, 'bytes', -#oldest[2][6])
+      end
+      redis.call('PEXPIRE', messages, retentionMs)
+      redis.call('PEXPIRE', state, retentionMs)
+      redis.call('PUBLISH', messages, last .. ' ' .. id .. ' ' .. ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
       return id`
   }
 }
 
 /**
- * The bus between replicas. Messages stand in a stream for a while, and pub/sub only wakes its readers: what is missed
- * while a connection is lost is heard when it is back. This process hears its own messages at once, Redis or not.
+ * The bus between replicas: pub/sub, and a stream of what was published lately. A message names the one before it; who
+ * has not heard that one, or lost the connection for a while, reads the stream. This process hears its own messages at
+ * once, Redis or not.
  */
 export class RedisBus implements Bus {
   readonly #connection: RedisConnection
   readonly #subscriber: RedisSubscriber
-  readonly #key: string
-  readonly #options: Required<RedisBusOptions>
+  readonly #keys: [messages: string, state: string]
+  readonly #maxBytes: number
+  readonly #retentionMs: number
   readonly #origin = randomUUID()
   readonly #emitter = new EventEmitter().setMaxListeners(0)
   #listening = false
-  /** Id of the last message heard. */
+  /** Id of the last message heard; absent until it is known where to begin. */
   #position: string | undefined
   #reading = false
   #again = false
 
-  constructor (connection: RedisConnection, subscriber: RedisSubscriber, keyPrefix: string, { maxMessages = 10_000, retentionSeconds = 3600 }: RedisBusOptions = {}) {
+  constructor (connection: RedisConnection, subscriber: RedisSubscriber, keyPrefix: string, { maxBytes = 16_777_216, retentionSeconds = 300 }: RedisBusOptions = {}) {
     this.#connection = connection
     this.#subscriber = subscriber
-    this.#key = `${keyPrefix}:bus`
-    this.#options = { maxMessages, retentionSeconds }
+    this.#keys = [`${keyPrefix}:{bus}`, `${keyPrefix}:{bus}:state`]
+    this.#maxBytes = maxBytes
+    this.#retentionMs = retentionSeconds * 1000
     connection.define(scripts)
   }
 
   async publish<T extends BusTopic> (topic: T, message: BusMessages[T]): Promise<void> {
     this.#emitter.emit(topic, message)
-    const { maxMessages, retentionSeconds } = this.#options
-    await this.#connection.run(redis => redis.mcpPublish(this.#key, maxMessages, retentionSeconds, this.#origin, topic, JSON.stringify(message)))
+    await this.#connection.run(redis => redis.mcpPublish(...this.#keys, this.#maxBytes, this.#retentionMs, this.#origin, topic, JSON.stringify(message)))
   }
 
   subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void {
@@ -70,10 +86,21 @@ export class RedisBus implements Bus {
 
   #listen (): void {
     this.#listening = true
-    const wake = () => { void this.#read() }
-    this.#subscriber.subscribe(this.#key, wake)
-    this.#connection.onReady(wake)
-    wake()
+    this.#subscriber.subscribe(this.#keys[0], message => { this.#hear(message) })
+    this.#connection.onReady(() => { void this.#read() })
+    void this.#read()
+  }
+
+  /** Takes a message that follows the last one heard; otherwise reads. */
+  #hear (message = ''): void {
+    const [, last, id, origin, topic, json] = /^(\S+) (\S+) (\S+) (\S+) (.*)$/s.exec(message) ?? []
+    if (id === undefined || this.#reading || last !== this.#position) void this.#read()
+    else this.#deliver(id, origin, topic, json)
+  }
+
+  #deliver (id: string, origin: string | undefined, topic: string | undefined, json: string | undefined): void {
+    this.#position = id
+    if (origin !== this.#origin && topic !== undefined && json !== undefined) this.#emitter.emit(topic, JSON.parse(json))
   }
 
   async #read (): Promise<void> {
@@ -86,24 +113,22 @@ export class RedisBus implements Bus {
         await this.#readOnce()
       }
     } catch {
-      // the next message, or the connection when it is back, wakes it again
+      // the next message, or the connection when it is back, makes it read again
     } finally {
       this.#reading = false
     }
   }
 
   async #readOnce (): Promise<void> {
+    const [messages] = this.#keys
     if (this.#position === undefined) {
-      const [last] = await this.#connection.run(redis => redis.xrevrange(this.#key, '+', '-', 'COUNT', 1))
-      this.#position = last?.[0] ?? '0-0'
+      const [last] = await this.#connection.run(redis => redis.xrevrange(messages, '+', '-', 'COUNT', 1))
+      this.#position = last?.[0] ?? START
       return
     }
-    const from = `(${this.#position}`
-    const messages = await this.#connection.run(redis => redis.xrange(this.#key, from, '+', 'COUNT', BATCH))
-    if (messages.length === BATCH) this.#again = true
-    for (const [id, [, origin, , topic, , message]] of messages) {
-      this.#position = id
-      if (origin !== this.#origin && topic !== undefined && message !== undefined) this.#emitter.emit(topic, JSON.parse(message))
-    }
+    const after = `(${this.#position}`
+    const found = await this.#connection.run(redis => redis.xrange(messages, after, '+', 'COUNT', BATCH))
+    if (found.length === BATCH) this.#again = true
+    for (const [id, [, origin, , topic, , json]] of found) this.#deliver(id, origin, topic, json)
   }
 }
