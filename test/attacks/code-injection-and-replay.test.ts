@@ -1,6 +1,8 @@
 import t from 'tap'
+import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { startService } from '../service.js'
-import { isGood, LOOPBACK_URI, newCode, redeem, refresh, register, tokensOf, WEB_URI } from './flow.js'
+import { embed, isGood, LOOPBACK_URI, newCode, redeem, refresh, register, tokensOf, WEB_URI } from './flow.js'
 
 t.test('a stolen code is worth nothing without all that it was issued for', async t => {
   const target = await startService(t)
@@ -54,11 +56,28 @@ t.test('the second use of a code ends all that came of the first', async t => {
   t.equal((await redeem(target, client, code)).error, 'invalid_grant', 'and the code stays so')
 })
 
+/** A store where the first lookups of a code wait for each other: all of them see it unused. */
+class CrowdedGrantStore extends MemoryGrantStore {
+  waiting = 0
+  #release = () => {}
+  readonly #all = new Promise<void>(resolve => { this.#release = resolve })
+
+  override async findCode (hash: string) {
+    const found = await super.findCode(hash)
+    if (++this.waiting === 50) this.#release()
+    await this.#all
+    return found
+  }
+}
+
 t.test('fifty redemptions at once give one set of tokens at most', async t => {
-  const target = await startService(t)
+  const grants = new CrowdedGrantStore()
+  t.teardown(() => grants.close())
+  const target = await embed(t, { stores: { ...createMemoryStores({ sessionIdleSeconds: 60 }), grants } })
   const client = await register(target)
   const code = await newCode(target, client)
   const answers = await Promise.all(Array.from({ length: 50 }, () => redeem(target, client, code)))
+  t.equal(grants.waiting, 50, 'all of them looked before anyone was answered')
   const given = answers.filter(({ status }) => status === 200).map(tokensOf)
   t.ok(given.length <= 1, `${given.length} sets`)
   t.ok(answers.every(answer => answer.status === 200 || answer.error === 'invalid_grant'))

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { logIn, type Browser } from '../browser.js'
 import { freePort, startService } from '../service.js'
-import { authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
+import { agree, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
 
 /** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */
 async function consent (target: Target, client: Client, browser: Browser): Promise<URL> {
@@ -50,6 +50,19 @@ t.test('what the victim agreed to, the attacker cannot complete', async t => {
   t.ok(isAt(end, WEB_URI), 'the victim goes on undisturbed')
   const { accessToken } = tokensOf(await redeem(target, client, end.url.searchParams.get('code') ?? ''))
   t.ok(await isGood(target, accessToken))
+})
+
+t.test('the cookie is taken as it was given only', async t => {
+  const target = await startService(t)
+  const client = await register(target, WEB_URI)
+  const { cookie, state } = await agree(target, client)
+  const callback = `/oauth/callback?${form({ state, error: 'access_denied', iss: target.upstream.issuer })}`
+  const [name = '', value = ''] = cookie.split('=')
+  const [content = '', key = '', signature = ''] = value.split('.')
+  for (const altered of [content, `${content}.${key}.`, `${content}.${key}`, `${content}..${signature}`, `${content}.${key}.${signature.slice(0, -1)}`, `${content}~${'A'.repeat(22)}:9999999999.${key}.${signature}`, `${content}.other.${signature}`]) {
+    t.equal((await target.app.inject({ url: callback, headers: { cookie: `${name}=${altered}` } })).statusCode, 403, altered.replace(content, '…'))
+  }
+  t.equal((await target.app.inject({ url: callback, headers: { cookie } })).statusCode, 302)
 })
 
 t.test('nobody answers another browser\'s consent page', async t => {

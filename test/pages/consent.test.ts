@@ -1,7 +1,8 @@
+import type { BrowserContext } from 'playwright-core'
 import { browserTest } from './chromium.js'
-import { sdkClient, serve } from './clients.js'
+import { host, sdkClient, serve } from './clients.js'
 import { startPages } from './pages-service.js'
-import { focused } from './person.js'
+import { answerAt, focused, logInUpstream } from './person.js'
 
 const WEB_CLIENT = 'https://client.example'
 const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48"><circle cx="24" cy="24" r="24"/></svg>'
@@ -119,4 +120,45 @@ browserTest('it is at hand by keyboard, in order, and shows where the focus is',
   await page.keyboard.press('Shift+Tab')
   await page.keyboard.press('Space')
   t.ok(await page.getByRole('checkbox').isChecked())
+})
+
+browserTest('a remembered decision stands for the same client, redirect URI and scopes, in the same browser', async (t, newContext) => {
+  const service = await startPages(t)
+  const metadata = { redirect_uris: [`${WEB_CLIENT}/callback`, `${WEB_CLIENT}/other`] }
+  const [client, otherClient] = [await sdkClient(service, metadata), await sdkClient(service, metadata)]
+  const context = await newContext()
+  const asks = async (url: string, where: BrowserContext = context) => {
+    const page = await where.newPage()
+    await page.goto(url)
+    const asked = await page.getByRole('button', { name: 'Allow access' }).isVisible()
+    if (!asked) t.ok(page.url().startsWith(service.upstreamUrl), 'it goes straight to the login')
+    await page.close()
+    return asked
+  }
+
+  const page = await context.newPage()
+  await host(page, WEB_CLIENT, { '/callback': 'Back at the client.' })
+  await page.goto((await client.begin()).url)
+  await page.getByRole('button', { name: 'Allow access' }).click()
+  await logInUpstream(page)
+  await answerAt(page, `${WEB_CLIENT}/callback`)
+  t.ok(await asks((await client.begin()).url), 'nothing is remembered unless asked to')
+
+  await page.goto((await client.begin()).url)
+  await page.getByRole('checkbox', { name: 'Do not ask again in this browser' }).check()
+  await page.getByRole('button', { name: 'Deny' }).click()
+  await answerAt(page, `${WEB_CLIENT}/callback`)
+  t.ok(await asks((await client.begin()).url), 'a denial is not remembered')
+
+  await page.goto((await client.begin()).url)
+  await page.getByRole('checkbox', { name: 'Do not ask again in this browser' }).check()
+  await page.getByRole('button', { name: 'Allow access' }).click()
+  await page.waitForURL(url => url.origin === service.upstreamUrl)
+  t.notOk(await asks((await client.begin()).url), 'now it is')
+  t.ok(await asks((await client.begin({ scope: 'files:read' })).url), 'another scope')
+  t.ok(await asks((await client.begin({ scope: 'mcp files:read' })).url), 'one scope more')
+  t.ok(await asks((await client.begin({ redirectUri: `${WEB_CLIENT}/other` })).url), 'another redirect URI')
+  t.ok(await asks((await otherClient.begin()).url), 'another client of the same name and redirect URIs')
+  t.notOk(await asks((await client.begin()).url), 'what was asked meanwhile changes nothing')
+  t.ok(await asks((await client.begin()).url, await newContext()), 'another browser')
 })

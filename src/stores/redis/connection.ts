@@ -1,9 +1,11 @@
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { ConfigError, TemporarilyUnavailableError } from '../../errors.js'
 
 export interface RedisConnectionOptions {
   /** `redis://` or, for TLS, `rediss://`; `user:password@host:port/db`. */
   url: string
+  /** Whether the URL leads to a Redis Cluster: to one of its nodes, or to its configuration endpoint. Default: false. */
+  cluster?: boolean
   /** Time that one command may take. Default: 2000. */
   commandTimeoutMs?: number
   /** Time that calls wait for a connection that was just lost, or is not there yet; after it they fail at once. Default: 1000. */
@@ -11,6 +13,9 @@ export interface RedisConnectionOptions {
   /** Hears of what goes wrong with nobody waiting for it: lost connections, wake-ups that cannot be had. */
   onError?: (error: Error) => void
 }
+
+/** What commands are given to. */
+export type RedisClient = Redis | Cluster
 
 /** A Lua script: every change of more than one step is one. */
 export interface Script {
@@ -25,6 +30,7 @@ interface Waiting {
 
 const MAX_RETRY_MS = 1000
 const RETRY_AFTER_SECONDS = 2
+const SLOTS_REFRESH_MS = 5000
 
 // Redis answers, but cannot do it now
 const UNAVAILABLE = /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|NOAUTH|WRONGPASS)\b/
@@ -34,7 +40,7 @@ const UNAVAILABLE = /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|N
  * twice, and none later than its caller was told of its failure: a change that was given up never happens afterwards.
  */
 export class RedisConnection {
-  readonly #redis: Redis
+  readonly #redis: RedisClient
   readonly #graceMs: number
   readonly #waiting: Waiting[] = []
   readonly #readyListeners = new Set<() => void>()
@@ -69,7 +75,7 @@ export class RedisConnection {
    * Runs one command.
    * @throws {TemporarilyUnavailableError} (rejects with it) where Redis cannot be reached, or does not answer in time: it may or may not have run
    */
-  run<T> (command: (redis: Redis) => Promise<T>): Promise<T> {
+  run<T> (command: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (this.#state === 'open' && this.#redis.status !== 'ready') this.#lost()
     if (this.#state === 'open') return command(this.#redis).catch(rethrow)
     if (this.#state !== 'opening') return Promise.reject(unavailable(this.#state === 'closed' ? 'the stores are closed' : this.#lastError))
@@ -123,22 +129,37 @@ export class RedisConnection {
   }
 }
 
-/** A connection of ioredis that comes back by itself, and keeps no command for later. */
-function connect ({ url, commandTimeoutMs = 2000 }: RedisConnectionOptions): Redis {
+/** A connection of ioredis that comes back by itself, keeps no command for later, and sends none twice. */
+function connect ({ url, cluster = false, commandTimeoutMs = 2000 }: RedisConnectionOptions): RedisClient {
   if (!/^rediss?:\/\/./.test(url) || !URL.canParse(url)) throw new ConfigError('The URL of Redis must be redis://… or, for TLS, rediss://…')
-  return new Redis(url, {
+  const retry = (attempts: number) => Math.min(2 ** attempts * 25, MAX_RETRY_MS) * (0.75 + Math.random() / 4)
+  const common = {
     commandTimeout: commandTimeoutMs,
     connectTimeout: 2 * commandTimeoutMs,
     socketTimeout: 2 * commandTimeoutMs,
     maxLoadingRetryTime: MAX_RETRY_MS,
-    retryStrategy: attempts => Math.min(2 ** attempts * 25, MAX_RETRY_MS) * (0.75 + Math.random() / 4),
     // a primary that has become a replica
-    reconnectOnError: error => error.message.startsWith('READONLY'),
-    // what was under way when the connection broke fails at once; sent again, it might run twice
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    // what was under way when the connection broke fails at once: sent again, it might run twice
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    enableOfflineQueue: false,
     autoResubscribe: false
+  }
+  if (!cluster) return new Redis(url, { ...common, retryStrategy: retry, enableOfflineQueue: false })
+  const { protocol, username, password } = new URL(url)
+  return new Cluster([url], {
+    redisOptions: {
+      ...common,
+      ...password !== '' && { username: decodeURIComponent(username), password: decodeURIComponent(password) },
+      ...protocol === 'rediss:' && { tls: {} }
+    },
+    clusterRetryStrategy: retry,
+    enableOfflineQueue: false,
+    retryDelayOnFailover: 0,
+    slotsRefreshInterval: SLOTS_REFRESH_MS,
+    slotsRefreshTimeout: commandTimeoutMs,
+    // certificates are made out to names
+    dnsLookup: (address, callback) => { callback(null, address) }
   })
 }
 

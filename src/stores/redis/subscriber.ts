@@ -16,7 +16,8 @@ export class RedisSubscriber {
 
   constructor (options: RedisConnectionOptions) {
     this.#onError = options.onError ?? (() => {})
-    this.#connection = new RedisConnection(options)
+    // every node of a cluster tells what is published at any other
+    this.#connection = new RedisConnection({ ...options, cluster: false })
     this.#connection.onReady(() => { this.#subscribeAll() })
     this.#connection.onMessage((channel, message) => { this.#tell(channel, message) })
     // who only listens does not notice that the other side is gone; an unanswered ping ends the connection

@@ -1,0 +1,63 @@
+import { EventEmitter, once } from 'node:events'
+import type { Test } from 'tap'
+import type { Bus } from '../../src/stores/bus.js'
+import type { Make } from './backend.js'
+
+/** What every `Bus` keeps to. */
+export async function busContract (t: Test, makeBus: Make<Bus>): Promise<void> {
+  await t.test('everybody hears it, in order, and only its topic', async t => {
+    const { replicas } = await makeBus(t, {})
+    const heard = replicas.map(() => new Array<string>())
+    const news = new EventEmitter()
+    for (const [index, bus] of replicas.entries()) {
+      bus.subscribe('sessionEnded', () => {})
+      bus.subscribe('grantEnded', ({ grantId }) => {
+        heard[index]?.push(grantId)
+        news.emit('heard')
+      })
+    }
+    // a subscription elsewhere may take a moment: the first messages are repeated until they are heard
+    const all = (grantId: string) => heard.every(ids => ids.includes(grantId))
+    for (const bus of replicas) {
+      while (!all('begin')) {
+        const next = once(news, 'heard')
+        await bus.publish('grantEnded', { grantId: 'begin' })
+        await next
+      }
+    }
+    const ids = Array.from({ length: 50 }, (_, index) => `ü-${index}`)
+    for (const grantId of ids) {
+      void replicas[0].publish('grantEnded', { grantId })
+      void replicas[0].publish('sessionEnded', { sessionId: grantId })
+    }
+    await replicas[0].publish('grantEnded', { grantId: 'end' })
+    while (!all('end')) await once(news, 'heard')
+    for (const [index, received] of heard.entries()) t.same(received.filter(id => id !== 'begin'), [...ids, 'end'], `replica ${index}`)
+  })
+
+  await t.test('a message comes as it was given', async t => {
+    const { replicas: [bus] } = await makeBus(t, {})
+    const message = { jsonrpc: '2.0', id: 'x', result: { a: [1, null, 'ü'], b: {} } }
+    const heard = new Promise(resolve => { bus.subscribe('sessionMessage', resolve) })
+    await bus.publish('sessionMessage', { sessionId: 's', origin: 'o', message })
+    t.strictSame(await heard, { sessionId: 's', origin: 'o', message })
+  })
+
+  await t.test('who has left hears nothing more', async t => {
+    const { replicas: [bus] } = await makeBus(t, {})
+    const heard: string[] = []
+    const leave = bus.subscribe('grantEnded', ({ grantId }) => { heard.push(`left ${grantId}`) })
+    const last = new Promise<void>(resolve => {
+      bus.subscribe('grantEnded', ({ grantId }) => {
+        heard.push(grantId)
+        if (grantId === '2') resolve()
+      })
+    })
+    await bus.publish('grantEnded', { grantId: '1' })
+    leave()
+    leave()
+    await bus.publish('grantEnded', { grantId: '2' })
+    await last
+    t.same(heard, ['left 1', '1', '2'])
+  })
+}

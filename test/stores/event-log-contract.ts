@@ -1,0 +1,274 @@
+import { EventEmitter, once } from 'node:events'
+import type { Test } from 'tap'
+import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
+import type { Make } from './backend.js'
+
+/** Bounds that every `EventLog` takes. */
+export interface EventLogBounds {
+  maxEventsPerStream?: number
+  maxBytesPerStream?: number
+  maxStreamsPerSession?: number
+  retentionSeconds?: number
+}
+
+/** A reader that remembers what it read, and can be waited for. */
+class Reader extends EventEmitter implements EventReader {
+  readonly events: StreamEvent[] = []
+  ends = 0
+
+  onEvent (event: StreamEvent): void {
+    this.events.push(event)
+    this.emit('news')
+  }
+
+  onEnd (): void {
+    this.ends++
+    this.emit('news')
+  }
+
+  get data (): string[] {
+    return this.events.map(({ data }) => data)
+  }
+
+  /** Waits until it has read as many events. */
+  async has (count: number): Promise<this> {
+    while (this.events.length < count) await once(this, 'news')
+    return this
+  }
+
+  async ended (): Promise<this> {
+    while (this.ends === 0) await once(this, 'news')
+    return this
+  }
+
+  idOf (index: number): string {
+    return this.events[index]?.eventId ?? ''
+  }
+}
+
+/** What every `EventLog` keeps to. */
+export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLogBounds>): Promise<void> {
+  await t.test('a stream, read while it is written', async t => {
+    const { replicas } = await makeLog(t, {})
+    const writer = replicas[0]
+    for (const [index, log] of replicas.entries()) {
+      const streamId = `stream-${index}`
+      await writer.open('s', streamId, { requestIds: [1, 'two'] })
+      await writer.append('s', streamId, 'logged')
+      const reader = new Reader()
+      t.ok(await log.follow('s', streamId, startOf(streamId), reader))
+      await reader.has(1)
+      await writer.append('s', streamId, '{"live":"ü\\n"}')
+      await writer.append('s', streamId, 'last', true)
+      t.same((await reader.ended()).data, ['logged', '{"live":"ü\\n"}', 'last'])
+      t.equal(reader.ends, 1)
+      for (const { eventId } of reader.events) {
+        t.equal(streamIdOf(eventId), streamId)
+        t.match(eventId, /^[\x21-\x7e]{1,128}$/, 'an id fits into an SSE line and a header')
+      }
+      t.equal(new Set(reader.events.map(({ eventId }) => eventId)).size, 3)
+    }
+  })
+
+  await t.test('what is given without waiting keeps its order', async t => {
+    const { replicas } = await makeLog(t, {})
+    const [log] = replicas
+    const reader = new Reader()
+    const written = Array.from({ length: 200 }, (_, index) => String(index))
+    void log.open('s', 'a', {})
+    void log.append('s', 'a', written[0] ?? '')
+    const following = log.follow('s', 'a', startOf('a'), reader)
+    for (const data of written.slice(1, -1)) void log.append('s', 'a', data)
+    void log.append('s', 'a', written.at(-1) ?? '', true)
+    void log.append('s', 'a', 'too late')
+    await following
+    t.same((await reader.ended()).data, written)
+    const elsewhere = new Reader()
+    await (replicas.at(-1) ?? log).follow('s', 'a', startOf('a'), elsewhere)
+    t.same((await elsewhere.ended()).events, reader.events, 'and its ids, everywhere')
+  })
+
+  await t.test('resumption: what comes after an event, and nothing else', async t => {
+    const { replicas } = await makeLog(t, {})
+    const [log] = replicas
+    await log.open('s', 'a', {})
+    await log.open('s', 'b', {})
+    const first = new Reader()
+    const following = await log.follow('s', 'a', startOf('a'), first)
+    for (const data of ['1', '2', '3']) await log.append('s', 'a', data)
+    await log.append('s', 'b', 'another stream')
+    await first.has(3)
+    following?.stop()
+    await log.append('s', 'a', '4')
+    for (const [from, rest] of [[startOf('a'), ['1', '2', '3', '4']], [first.idOf(0), ['2', '3', '4']], [first.idOf(2), ['4']]] as const) {
+      for (const replica of replicas) {
+        const reader = new Reader()
+        const following = await replica.follow('s', 'a', from, reader)
+        t.same((await reader.has(rest.length)).data, rest)
+        following?.stop()
+      }
+    }
+    await log.append('s', 'a', '5', true)
+    const last = new Reader()
+    await log.follow('s', 'a', first.idOf(2), last)
+    t.same((await last.ended()).data, ['4', '5'], 'of a complete stream too')
+    t.same(first.data, ['1', '2', '3'], 'who stopped reads no more')
+    t.equal(first.ends, 0)
+
+    const nothingLeft = new Reader()
+    await log.follow('s', 'a', last.idOf(1), nothingLeft)
+    t.same((await nothingLeft.ended()).data, [])
+  })
+
+  await t.test('a stream has one reader: a new one takes its place', async t => {
+    const { replicas: [log] } = await makeLog(t, {})
+    await log.open('s', 'a', {})
+    const older = new Reader()
+    const newer = new Reader()
+    const following = await log.follow('s', 'a', startOf('a'), older)
+    await log.append('s', 'a', '1')
+    await older.has(1)
+    await log.follow('s', 'a', older.idOf(0), newer)
+    await log.append('s', 'a', '2')
+    await newer.has(1)
+    following?.stop()
+    await log.append('s', 'a', '3', true)
+    t.same((await newer.ended()).data, ['2', '3'], 'the older one cannot stop it')
+    t.same([older.data, older.ends], [['1'], 0], 'the older one hears nothing more, nor an end')
+  })
+
+  await t.test('the standalone stream: what nobody has read yet', async t => {
+    const { replicas: [log] } = await makeLog(t, {})
+    await log.append('s', STANDALONE_STREAM, '1')
+    await log.append('s', STANDALONE_STREAM, '2')
+    const first = new Reader()
+    const following = await log.follow('s', STANDALONE_STREAM, undefined, first)
+    t.same((await first.has(2)).data, ['1', '2'])
+    await log.append('s', STANDALONE_STREAM, '3')
+    await first.has(3)
+    following?.stop()
+    await log.append('s', STANDALONE_STREAM, '4')
+    const second = new Reader()
+    const next = await log.follow('s', STANDALONE_STREAM, undefined, second)
+    t.same((await second.has(1)).data, ['4'], 'each message is read once')
+    next?.stop()
+
+    const third = new Reader()
+    const { position } = await log.follow('s', STANDALONE_STREAM, undefined, third) ?? { position: '' }
+    t.equal(streamIdOf(position), STANDALONE_STREAM, 'where it stands can be told to the client')
+    await log.append('s', STANDALONE_STREAM, '5')
+    await third.has(1)
+    const resumed = new Reader()
+    await log.follow('s', STANDALONE_STREAM, position, resumed)
+    t.same((await resumed.has(1)).data, ['5'], 'and resumed from')
+    const again = new Reader()
+    await log.follow('s', STANDALONE_STREAM, first.idOf(0), again)
+    t.same((await again.has(4)).data, ['2', '3', '4', '5'], 'whoever asks for what was read gets it')
+  })
+
+  await t.test('a stream that cannot be resumed keeps what nobody has read', async t => {
+    const { replicas: [log] } = await makeLog(t, {})
+    await log.open('s', STANDALONE_STREAM, { resumable: false })
+    await log.append('s', STANDALONE_STREAM, 'early')
+    const reader = new Reader()
+    const following = await log.follow('s', STANDALONE_STREAM, undefined, reader)
+    await log.append('s', STANDALONE_STREAM, 'live')
+    t.same((await reader.has(2)).data, ['early', 'live'])
+    following?.stop()
+    await log.append('s', STANDALONE_STREAM, 'late')
+    const next = new Reader()
+    await log.follow('s', STANDALONE_STREAM, undefined, next)
+    t.same((await next.has(1)).data, ['late'])
+  })
+
+  await t.test('streams that are unknown', async t => {
+    const { replicas } = await makeLog(t, {})
+    const [log] = replicas
+    await log.append('s', 'never opened', 'x')
+    await log.end('s', 'never opened')
+    await log.open('s', 'a', {})
+    for (const replica of replicas) {
+      for (const [sessionId, streamId] of [['s', 'never'], ['other', 'a'], ['__proto__', 'a'], ['s', '__proto__']] as const) {
+        t.equal(await replica.follow(sessionId, streamId, startOf(streamId), new Reader()), undefined, `${streamId} of ${sessionId}`)
+        t.equal(await replica.pendingRequests(sessionId, streamId), undefined)
+      }
+    }
+  })
+
+  await t.test('a stream that ends without another event', async t => {
+    const { replicas } = await makeLog(t, {})
+    const [log] = replicas
+    await log.open('s', 'a', { requestIds: [7, '7'] })
+    for (const replica of replicas) t.strictSame(await replica.pendingRequests('s', 'a'), [7, '7'])
+    const reader = new Reader()
+    await log.follow('s', 'a', startOf('a'), reader)
+    await log.append('s', 'a', '1')
+    await log.end('s', 'a')
+    await log.end('s', 'a')
+    await log.append('s', 'a', 'too late', true)
+    t.same((await reader.ended()).data, ['1'])
+    t.equal(reader.ends, 1)
+    for (const replica of replicas) t.equal(await replica.pendingRequests('s', 'a'), undefined)
+  })
+
+  await t.test('a deleted session takes its streams with it, and no others', async t => {
+    const { replicas } = await makeLog(t, {})
+    const [log] = replicas
+    const other = new Reader()
+    await log.open('other', 'a', {})
+    await log.follow('other', 'a', startOf('a'), other)
+    await log.open('s', 'a', {})
+    const [answer, standalone] = [new Reader(), new Reader()]
+    await log.append('s', 'a', '1')
+    await log.follow('s', 'a', startOf('a'), answer)
+    await log.follow('s', STANDALONE_STREAM, undefined, standalone)
+    await (replicas.at(-1) ?? log).deleteSession('s')
+    await Promise.all([answer.ended(), standalone.ended()])
+    t.same([answer.ends, standalone.ends], [1, 1], 'readers are told the end')
+    t.equal(await log.follow('s', 'a', startOf('a'), new Reader()), undefined)
+    await log.append('other', 'a', '2', true)
+    t.same((await other.ended()).data, ['2'])
+  })
+
+  await t.test('bounds: the oldest events of a stream go first', async t => {
+    const { replicas: [log] } = await makeLog(t, { maxEventsPerStream: 3, maxBytesPerStream: 1000 })
+    await log.open('s', 'events', {})
+    for (const data of ['1', '2', '3', '4', '5']) await log.append('s', 'events', data)
+    await log.open('s', 'bytes', {})
+    for (const data of ['a', 'b', 'c']) await log.append('s', 'bytes', data.repeat(600))
+    await log.append('s', 'bytes', 'd'.repeat(2000))
+    for (const [streamId, rest] of [['events', ['3', '4', '5']], ['bytes', ['d'.repeat(2000)]]] as const) {
+      const reader = new Reader()
+      await log.follow('s', streamId, startOf(streamId), reader)
+      t.same((await reader.has(rest.length)).data, rest, streamId)
+    }
+  })
+
+  await t.test('bounds: the oldest complete streams of a session go first', async t => {
+    const { replicas: [log] } = await makeLog(t, { maxStreamsPerSession: 3 })
+    await log.open('s', 'running', {})
+    for (const streamId of ['a', 'b', 'c']) {
+      await log.open('s', streamId, {})
+      await log.append('s', streamId, streamId, true)
+    }
+    t.equal(await log.follow('s', 'a', startOf('a'), new Reader()), undefined)
+    for (const streamId of ['b', 'c', 'running']) t.ok(await log.follow('s', streamId, startOf(streamId), new Reader()), streamId)
+  })
+
+  await t.test('bounds: complete streams are kept for a while', async t => {
+    const { replicas: [log], clock } = await makeLog(t, { retentionSeconds: 2 })
+    await log.open('s', 'a', {})
+    await log.append('s', 'a', '1', true)
+    await log.append('s', STANDALONE_STREAM, 'old')
+    await clock.pass(1)
+    await log.append('s', STANDALONE_STREAM, 'new')
+    const reader = new Reader()
+    await log.follow('s', 'a', startOf('a'), reader)
+    t.same((await reader.ended()).data, ['1'])
+    await clock.pass(1.5)
+    t.equal(await log.follow('s', 'a', startOf('a'), new Reader()), undefined)
+    const standalone = new Reader()
+    await log.follow('s', STANDALONE_STREAM, undefined, standalone)
+    t.same((await standalone.has(1)).data, ['new'], 'and so are events of the standalone stream')
+  })
+}

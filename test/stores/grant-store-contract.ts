@@ -1,0 +1,197 @@
+import type { Test } from 'tap'
+import type { CodeRecord, Grant, GrantStore, IssuedToken, IssuedTokens } from '../../src/stores/grants.js'
+import { atOnce, countsOf, epoch, type Clock, type Make } from './backend.js'
+
+let sequence = 0
+const unique = (name: string) => `${name}-${++sequence}`
+
+function grantOf (clock: Clock, changes: Partial<Grant> = {}): Grant {
+  return {
+    grantId: unique('grant'),
+    clientId: 'client-1',
+    issuer: 'https://login.example',
+    subject: 'alice',
+    claims: { name: 'Ålice', groups: ['a', 'b'], empty: [], nothing: null, nested: { x: 1.5 } },
+    scopes: ['mcp', 'more'],
+    resource: 'https://mcp.example/mcp',
+    expiresAt: epoch(clock, 1000),
+    sealedUpstreamTokens: 'sealed',
+    upstreamVersion: 0,
+    ...changes
+  }
+}
+
+function tokensOf ({ grantId }: Grant, clock: Clock, { access = 100, refresh = 200 } = {}): IssuedTokens & { refresh: IssuedToken } {
+  const token = (expiresIn: number) => ({ grantId, scopes: ['mcp'], expiresAt: epoch(clock, expiresIn) })
+  return {
+    access: { hash: unique('access'), record: token(access) },
+    refresh: { hash: unique('refresh'), record: token(refresh) },
+    sealedResponse: unique('response')
+  }
+}
+
+/** A grant whose code was redeemed. */
+async function redeemed (store: GrantStore, clock: Clock, changes: Partial<Grant> = {}, lifetimes: { access?: number, refresh?: number } = {}) {
+  const grant = grantOf(clock, changes)
+  const hash = unique('code')
+  const code: CodeRecord = { grant, redirectUri: 'http://localhost/callback', codeChallenge: 'challenge', expiresAt: epoch(clock, 60), used: false }
+  await store.putCode(hash, code)
+  const tokens = tokensOf(grant, clock, lifetimes)
+  const outcome = await store.redeemCode(hash, tokens)
+  return { grant, code, hash, tokens, outcome }
+}
+
+/** What every `GrantStore` keeps to. */
+export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>): Promise<void> {
+  await t.test('a code becomes a grant with its tokens', async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const [store] = replicas
+    const grant = grantOf(clock)
+    const code: CodeRecord = { grant, redirectUri: 'http://localhost/callback', codeChallenge: 'challenge', expiresAt: epoch(clock, 60), used: false }
+    await store.putCode('code', code)
+    for (const replica of replicas) t.strictSame(await replica.findCode('code'), code)
+    t.equal(await store.findGrant(grant.grantId), undefined, 'not before it is redeemed')
+    const tokens = tokensOf(grant, clock)
+    t.equal(await store.redeemCode('unknown', tokens), 'unknown')
+    t.equal(await store.findAccessToken(tokens.access.hash), undefined)
+    t.equal(await store.redeemCode('code', tokens), 'redeemed')
+    for (const replica of replicas) {
+      t.strictSame(await replica.findGrant(grant.grantId), grant)
+      t.strictSame(await replica.findAccessToken(tokens.access.hash), { token: tokens.access.record, grant })
+      t.strictSame(await replica.findRefreshToken(tokens.refresh.hash), { token: tokens.refresh.record, grant, rotated: false })
+      t.match(await replica.findCode('code'), { used: true, grant: { grantId: grant.grantId } })
+    }
+    for (const hash of [tokens.refresh.hash, 'code', grant.grantId, '__proto__', 'constructor', '']) {
+      t.equal(await store.findAccessToken(hash), undefined, `${hash} is no access token`)
+    }
+    for (const hash of [tokens.access.hash, 'code', grant.grantId, '__proto__']) t.equal(await store.findRefreshToken(hash), undefined, `${hash} is no refresh token`)
+    t.equal(await store.findCode(tokens.access.hash), undefined)
+  })
+
+  await t.test('a client that takes no refresh token gets none', async t => {
+    const { replicas: [store], clock } = await makeStore(t, {})
+    const grant = grantOf(clock)
+    const { refresh, ...tokens } = tokensOf(grant, clock)
+    await store.putCode('code', { grant, redirectUri: 'http://localhost/', codeChallenge: 'x', expiresAt: epoch(clock, 60), used: false })
+    t.equal(await store.redeemCode('code', tokens), 'redeemed')
+    t.ok(await store.findAccessToken(tokens.access.hash))
+    t.equal(await store.findRefreshToken(refresh.hash), undefined)
+  })
+
+  await t.test('a code is redeemed once', async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const grant = grantOf(clock)
+    await replicas[0].putCode('code', { grant, redirectUri: 'http://localhost/', codeChallenge: 'x', expiresAt: epoch(clock, 60), used: false })
+    const attempts = Array.from({ length: 50 }, () => tokensOf(grant, clock))
+    const outcomes = await atOnce(replicas, 50, (replica, index) => replica.redeemCode('code', attempts[index] ?? tokensOf(grant, clock)))
+    t.same(countsOf(outcomes), { redeemed: 1, replayed: 49 })
+    const alive = await Promise.all(attempts.map(({ access }) => replicas[0].findAccessToken(access.hash)))
+    t.same(countsOf(alive.map(found => found !== undefined)), { true: 1, false: 49 }, 'and only its tokens are good')
+    t.ok(alive[outcomes.indexOf('redeemed')])
+  })
+
+  await t.test('a code expires; a used one is remembered for a replay', async t => {
+    const { replicas: [store], clock } = await makeStore(t, {})
+    const grant = grantOf(clock)
+    await store.putCode('unused', { grant, redirectUri: 'http://localhost/', codeChallenge: 'x', expiresAt: epoch(clock, 2), used: false })
+    await store.putCode('used', { grant, redirectUri: 'http://localhost/', codeChallenge: 'x', expiresAt: epoch(clock, 2), used: false })
+    await store.redeemCode('used', tokensOf(grant, clock, { access: 5 }))
+    await clock.pass(2.1)
+    t.equal(await store.findCode('unused'), undefined)
+    t.equal(await store.redeemCode('unused', tokensOf(grant, clock)), 'unknown')
+    t.equal(await store.redeemCode('used', tokensOf(grant, clock)), 'replayed')
+  })
+
+  await t.test('tokens expire, and so does the grant', async t => {
+    const { replicas: [store], clock } = await makeStore(t, {})
+    const short = await redeemed(store, clock, {}, { access: 2, refresh: 4 })
+    const ending = await redeemed(store, clock, { expiresAt: epoch(clock, 4) })
+    await clock.pass(2.1)
+    t.equal(await store.findAccessToken(short.tokens.access.hash), undefined)
+    t.ok(await store.findRefreshToken(short.tokens.refresh.hash))
+    t.ok(await store.findAccessToken(ending.tokens.access.hash))
+    await clock.pass(2)
+    t.equal(await store.findRefreshToken(short.tokens.refresh.hash), undefined)
+    t.same(await store.rotate(short.tokens.refresh.hash, tokensOf(short.grant, clock), 60), { outcome: 'unknown' })
+    t.equal(await store.findAccessToken(ending.tokens.access.hash), undefined, 'its tokens end with it')
+    t.equal(await store.findRefreshToken(ending.tokens.refresh.hash), undefined)
+    t.same(await store.rotate(ending.tokens.refresh.hash, tokensOf(ending.grant, clock), 60), { outcome: 'unknown' })
+    t.equal(await store.findGrant(ending.grant.grantId), undefined)
+  })
+
+  await t.test('a refresh token is rotated once; at once, all get the same answer', async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const [store] = replicas
+    const { grant, tokens: { access, refresh } } = await redeemed(store, clock)
+    const attempts = Array.from({ length: 50 }, () => tokensOf(grant, clock))
+    const outcomes = await atOnce(replicas, 50, (replica, index) => replica.rotate(refresh.hash, attempts[index] ?? tokensOf(grant, clock), 60))
+    t.same(countsOf(outcomes.map(({ outcome }) => outcome)), { rotated: 1, repeated: 49 })
+    const winner = attempts[outcomes.findIndex(({ outcome }) => outcome === 'rotated')]
+    t.ok(outcomes.every(rotation => rotation.outcome !== 'repeated' || rotation.sealedResponse === winner?.sealedResponse))
+    const alive = await Promise.all(attempts.map(({ refresh }) => store.findRefreshToken(refresh.hash)))
+    t.same(countsOf(alive.map(found => found !== undefined)), { true: 1, false: 49 })
+    t.ok(await store.findAccessToken(winner?.access.hash ?? ''))
+    t.ok(await store.findAccessToken(access.hash), 'the access token before it goes on')
+    t.match(await store.findRefreshToken(refresh.hash), { rotated: true })
+    t.same(await store.rotate(winner?.refresh.hash ?? '', tokensOf(grant, clock), 60), { outcome: 'rotated' }, 'and the next rotation')
+    t.same(await store.rotate('unknown', tokensOf(grant, clock), 60), { outcome: 'unknown' })
+  })
+
+  await t.test('a rotated refresh token that comes late ends the grant', async t => {
+    const { replicas: [store], clock } = await makeStore(t, {})
+    const other = await redeemed(store, clock)
+    const { grant, tokens } = await redeemed(store, clock)
+    const next = tokensOf(grant, clock)
+    t.same(await store.rotate(tokens.refresh.hash, next, 2), { outcome: 'rotated' })
+    await clock.pass(1)
+    t.same(await store.rotate(tokens.refresh.hash, tokensOf(grant, clock), 2), { outcome: 'repeated', sealedResponse: next.sealedResponse })
+    await clock.pass(1.5)
+    t.match(await store.rotate(tokens.refresh.hash, tokensOf(grant, clock), 2), { outcome: 'replayed', grant: { grantId: grant.grantId, sealedUpstreamTokens: 'sealed' } })
+    for (const { access, refresh } of [tokens, next]) {
+      t.equal(await store.findAccessToken(access.hash), undefined)
+      t.equal(await store.findRefreshToken(refresh.hash), undefined)
+    }
+    t.same(await store.rotate(next.refresh.hash, tokensOf(grant, clock), 2), { outcome: 'unknown' }, 'its successor is dead')
+    t.equal(await store.end(grant.grantId), undefined, 'it has ended already')
+    t.ok(await store.findAccessToken(other.tokens.access.hash), 'others go on')
+  })
+
+  await t.test('the upstream\'s tokens are replaced by one', async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const { grant, tokens } = await redeemed(replicas[0], clock)
+    t.same(countsOf(await atOnce(replicas, 50, (replica, index) => replica.replaceUpstreamTokens(grant.grantId, 0, `sealed-${index}`))), { true: 1, false: 49 })
+    const replaced = await replicas[0].findGrant(grant.grantId)
+    t.match(replaced, { upstreamVersion: 1, sealedUpstreamTokens: /^sealed-\d+$/ })
+    t.same((await replicas[0].findAccessToken(tokens.access.hash))?.grant, replaced)
+    t.equal(await replicas[0].replaceUpstreamTokens(grant.grantId, 0, 'late'), false)
+    t.equal(await replicas[0].replaceUpstreamTokens(grant.grantId, 1, 'next'), true)
+    t.equal(await replicas[0].replaceUpstreamTokens('unknown', 0, 'x'), false)
+  })
+
+  await t.test('a grant ends once, with all its tokens', async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const [store] = replicas
+    const { grant, tokens } = await redeemed(store, clock)
+    const next = tokensOf(grant, clock)
+    await store.rotate(tokens.refresh.hash, next, 60)
+    const ended = await atOnce(replicas, 50, replica => replica.end(grant.grantId))
+    t.same(countsOf(ended.map(grant => grant !== undefined)), { true: 1, false: 49 })
+    t.strictSame(ended.find(grant => grant !== undefined), grant)
+    for (const { access, refresh } of [tokens, next]) {
+      t.equal(await store.findAccessToken(access.hash), undefined)
+      t.equal(await store.findRefreshToken(refresh.hash), undefined)
+      t.same(await store.rotate(refresh.hash, tokensOf(grant, clock), 60), { outcome: 'unknown' })
+    }
+    t.equal(await store.replaceUpstreamTokens(grant.grantId, 0, 'x'), false)
+  })
+
+  await t.test('who changes what they got changes nothing', async t => {
+    const { replicas: [store], clock } = await makeStore(t, {})
+    const { grant, tokens } = await redeemed(store, clock)
+    const found = await store.findAccessToken(tokens.access.hash)
+    found?.grant.scopes.push('admin')
+    found?.token.scopes.push('admin')
+    t.same((await store.findAccessToken(tokens.access.hash))?.grant.scopes, grant.scopes)
+    t.same((await store.findAccessToken(tokens.access.hash))?.token.scopes, ['mcp'])
+  })
+}

@@ -1,0 +1,74 @@
+import t, { type Test } from 'tap'
+import { SessionsFullError } from '../../src/errors.js'
+import { startOf } from '../../src/stores/event-log.js'
+import { MemoryAuthorizationTransactionStore } from '../../src/stores/memory/authorizations.js'
+import { MemoryBus } from '../../src/stores/memory/bus.js'
+import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
+import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
+import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
+import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
+import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
+import type { ClientRecord } from '../../src/stores/registrations.js'
+import { authorizationStoreContract } from './authorization-store-contract.js'
+import { ManualClock, type Replicas } from './backend.js'
+import { busContract } from './bus-contract.js'
+import { eventLogContract } from './event-log-contract.js'
+import { grantStoreContract } from './grant-store-contract.js'
+import { leaseStoreContract } from './lease-store-contract.js'
+import { registrationStoreContract } from './registration-store-contract.js'
+import { sessionStoreContract } from './session-store-contract.js'
+
+/** One process, whose time the test has in its hands. */
+function one<S> (t: Test, make: (clock: { now: () => number }) => S & { close?: () => void }): Replicas<S> {
+  const clock = new ManualClock()
+  const store = make({ now: clock.now })
+  t.teardown(() => store.close?.())
+  return { replicas: [store], clock }
+}
+
+t.test('sessions', t => sessionStoreContract(t, async (t, options) => one(t, clock => new MemorySessionStore({ ...options, ...clock }))))
+t.test('event log', t => eventLogContract(t, async (t, options) => one(t, clock => new MemoryEventLog({ ...options, ...clock }))))
+t.test('registrations', t => registrationStoreContract(t, async (t, options) => one(t, clock => new MemoryRegistrationStore<ClientRecord>({ ...options, ...clock }))))
+t.test('authorizations', t => authorizationStoreContract(t, async t => one(t, clock => new MemoryAuthorizationTransactionStore(clock))))
+t.test('grants', t => grantStoreContract(t, async t => one(t, clock => new MemoryGrantStore(clock))))
+t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
+t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
+
+t.test('a full session store refuses, and ends nobody\'s session', async t => {
+  const store = new MemorySessionStore({ idleSeconds: 60, maxSessions: 2 })
+  t.teardown(() => store.close())
+  const now = Math.floor(Date.now() / 1000)
+  const record = (subject: string) => ({
+    id: `of-${subject}`, kind: 'sse' as const, owner: { issuer: 'i', subject, clientId: 'c' }, initialized: false, subscriptions: [], lastSeenAt: now, expiresAt: now + 60
+  })
+  for (const subject of ['alice', 'bob']) await store.create(record(subject), 1)
+  await t.rejects(store.create(record('carol'), 1), SessionsFullError)
+  t.same(await store.create({ ...record('alice'), id: 'another' }, 1), ['of-alice'], 'an owner may replace their own')
+  t.equal(store.size, 2)
+})
+
+t.test('the event log of all sessions is bounded', async t => {
+  const log = new MemoryEventLog({ maxBytes: 10_000, maxBytesPerStream: 4000, maxBytesPerSession: 6000 })
+  t.teardown(() => log.close())
+  const read = async (sessionId: string, streamId: string) => {
+    let bytes = 0
+    const following = await log.follow(sessionId, streamId, startOf(streamId), { onEvent: ({ data }) => { bytes += data.length }, onEnd () {} })
+    following?.stop()
+    return following === undefined ? undefined : bytes
+  }
+  for (let stream = 0; stream < 5; stream++) {
+    await log.open('greedy', `s${stream}`, {})
+    for (let event = 0; event < 10; event++) await log.append('greedy', `s${stream}`, 'x'.repeat(500), event === 9)
+  }
+  t.equal(log.bytes, 4000, 'a session pays for itself, with its oldest answers')
+  t.same(await Promise.all(['s3', 's4'].map(stream => read('greedy', stream))), [undefined, 4000])
+
+  for (let session = 0; session < 10; session++) {
+    await log.open(`session-${session}`, 'a', {})
+    for (let event = 0; event < 10; event++) await log.append(`session-${session}`, 'a', 'x'.repeat(500))
+  }
+  t.ok(log.bytes <= 10_000 + 10 * 500, 'besides the newest event of each stream, although nothing is complete')
+  t.equal(await read('greedy', 's4'), undefined, 'the oldest complete stream went first')
+  t.equal(await read('session-0', 'a'), 4000, 'what others still write stays')
+  t.equal(await read('session-9', 'a'), 500, 'who comes last keeps the newest event')
+})

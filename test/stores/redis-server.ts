@@ -1,0 +1,117 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t, { type Test } from 'tap'
+import { createRedisStores, type RedisStoresOptions } from '../../src/stores/redis/stores.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { realClock, type Replicas } from './backend.js'
+
+const MISSING = 'redis-server is not on PATH. Install it: apt-get install -y --no-install-recommends redis-server'
+
+/** A Redis of this machine: nothing of it is left after the test. */
+export class RedisServer {
+  readonly port: number
+  readonly #command: string
+  readonly #directory = mkdtempSync(join(tmpdir(), 'redis-'))
+  readonly #settings: readonly string[]
+  #process: ChildProcess | undefined
+
+  constructor (command: string, port: number, settings: readonly string[]) {
+    this.#command = command
+    this.port = port
+    this.#settings = settings
+  }
+
+  get url (): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  /** Starts it (again), with what it kept, and waits until it answers. */
+  async start (): Promise<void> {
+    const child = spawn(this.#command, [
+      '--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#directory, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', ...this.#settings
+    ], { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#process = child
+    for await (const line of createInterface(child.stdout)) if (line.includes('Ready to accept connections')) break
+    child.stdout.resume()
+    if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`)
+  }
+
+  async stop (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.#process
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const exit = once(child, 'exit')
+    child.kill(signal)
+    // a process that was stopped hears nothing else
+    child.kill('SIGCONT')
+    await exit
+  }
+
+  /** Makes it silent, or speak again, with its connections open. */
+  signal (signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#process?.kill(signal)
+  }
+
+  async end (): Promise<void> {
+    await this.stop('SIGKILL')
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}
+
+/** A test with a Redis of its own. Skipped where there is none to start; in CI, that fails. */
+export function redisTest (name: string, check: (t: Test, server: RedisServer) => Promise<void>, settings: readonly string[] = []): void {
+  const command = find('redis-server')
+  const skip = command === undefined && process.env.CI !== 'true' ? MISSING : false
+  t.test(name, { skip }, async t => {
+    if (command === undefined) throw new Error(MISSING)
+    const server = new RedisServer(command, await freePort(), settings)
+    t.teardown(() => server.end())
+    await server.start()
+    await check(t, server)
+  })
+}
+
+let prefixes = 0
+
+/** The stores of some replicas, which share a key prefix of their own. */
+export async function redisReplicas (t: Test, server: RedisServer, options: Partial<RedisStoresOptions> = {}, count = 2): Promise<Stores[]> {
+  const keyPrefix = `test-${++prefixes}`
+  const replicas = Array.from({ length: count }, () => createRedisStores({ url: server.url, keyPrefix, sessionIdleSeconds: 60, ...options }))
+  t.teardown(() => Promise.all(replicas.map(stores => stores.close())))
+  await Promise.all(replicas.map(stores => stores.check()))
+  return replicas
+}
+
+/** One store of some replicas, for its contract. */
+export async function replicasOf<S> (t: Test, server: RedisServer, pick: (stores: Stores) => S, options: Partial<RedisStoresOptions> = {}): Promise<Replicas<S>> {
+  const [first, ...rest] = (await redisReplicas(t, server, options)).map(pick)
+  if (first === undefined) throw new Error('There is no replica.')
+  return { replicas: [first, ...rest], clock: realClock }
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('There is no free port.')
+  return address.port
+}
+
+function find (command: string): string | undefined {
+  return (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, command)).find(isExecutable)
+}
+
+function isExecutable (file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}

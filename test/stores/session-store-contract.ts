@@ -1,0 +1,173 @@
+import type { Test } from 'tap'
+import type { SessionOwner, SessionRecord, SessionStore } from '../../src/stores/sessions.js'
+import { atOnce, countsOf, epoch, type Clock, type Make } from './backend.js'
+
+const alice: SessionOwner = { issuer: 'https://login.example', subject: 'alice', clientId: 'client-1' }
+const bob: SessionOwner = { ...alice, subject: 'bob' }
+
+let sequence = 0
+
+function recordFor (clock: Clock, changes: Partial<SessionRecord> = {}): SessionRecord {
+  return {
+    id: `session-${++sequence}`,
+    kind: 'streamable-http',
+    owner: alice,
+    initialized: false,
+    subscriptions: [],
+    lastSeenAt: epoch(clock),
+    expiresAt: epoch(clock, 1000),
+    ...changes
+  }
+}
+
+/** What every `SessionStore` keeps to. */
+export async function sessionStoreContract (t: Test, makeStore: Make<SessionStore, { idleSeconds: number }>): Promise<void> {
+  await t.test('a record comes back as it was given', async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
+    const record = recordFor(clock, {
+      initializeParams: { protocolVersion: '2025-11-25', capabilities: { roots: {}, x: { 'y.z': [1, null, 'ü', { __proto__: null, constructor: 'x' }] } } },
+      protocolVersion: '2025-11-25',
+      logLevel: 'warning',
+      subscriptions: ['file:///b', 'file:///a']
+    })
+    t.same(await replicas[0].create(record, 10), [])
+    for (const replica of replicas) t.same(await replica.get(record.id), record)
+    const bare = recordFor(clock, { kind: 'sse' })
+    await replicas[0].create(bare, 10)
+    t.strictSame(await replicas[0].get(bare.id), bare, 'without what is not known yet')
+  })
+
+  await t.test('who changes what they got changes nothing', async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
+    const record = recordFor(clock)
+    await store.create(record, 10)
+    record.subscriptions.push('file:///given')
+    const got = await store.get(record.id)
+    got?.subscriptions.push('file:///got')
+    t.same((await store.get(record.id))?.subscriptions, [])
+  })
+
+  await t.test('changes', async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
+    const { id } = recordFor(clock)
+    const record = recordFor(clock, { id })
+    await replicas[0].create(record, 10)
+    const store = replicas.at(-1) ?? replicas[0]
+    t.equal(await store.change(id, { initializeParams: { a: 1 }, protocolVersion: '2025-06-18' }), true)
+    t.equal(await store.change(id, { initialized: true }), true)
+    await store.change(id, { logLevel: 'error' })
+    await store.change(id, { logLevel: 'debug' })
+    for (const uri of ['file:///c', 'file:///a', 'file:///b', 'file:///a']) await store.change(id, { subscribe: uri })
+    await store.change(id, { unsubscribe: 'file:///c' })
+    await store.change(id, { unsubscribe: 'file:///never' })
+    for (const replica of replicas) {
+      t.same(await replica.get(id), {
+        ...record, initializeParams: { a: 1 }, protocolVersion: '2025-06-18', initialized: true, logLevel: 'debug', subscriptions: ['file:///a', 'file:///b']
+      })
+    }
+    t.equal(await store.change('unknown', { initialized: true }), false)
+  })
+
+  await t.test('changes at once are all made', async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
+    const record = recordFor(clock)
+    await replicas[0].create(record, 10)
+    const uris = Array.from({ length: 50 }, (_, index) => `file:///${index}`)
+    t.same(countsOf(await atOnce(replicas, 50, (replica, index) => replica.change(record.id, { subscribe: uris[index] ?? '' }))), { true: 50 })
+    t.same((await replicas[0].get(record.id))?.subscriptions.sort(), uris.sort())
+  })
+
+  await t.test('a session that nobody touches ends', async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 3 })
+    const idle = recordFor(clock)
+    const touched = recordFor(clock)
+    await store.create(idle, 10)
+    await store.create(touched, 10)
+    await clock.pass(2)
+    t.equal(await store.touch(touched.id, epoch(clock)), true)
+    await clock.pass(1.5)
+    t.equal(await store.get(idle.id), undefined)
+    t.equal((await store.get(touched.id))?.id, touched.id)
+    for (const [what, outcome] of [
+      ['touch', await store.touch(idle.id, epoch(clock))], ['change', await store.change(idle.id, { initialized: true })], ['delete', await store.delete(idle.id)]
+    ] as const) t.equal(outcome, false, `${what} finds nothing`)
+    t.equal(await store.get(idle.id), undefined, 'and brings nothing back')
+  })
+
+  await t.test('a touch never goes back', async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
+    const record = recordFor(clock)
+    await store.create(record, 10)
+    await store.touch(record.id, record.lastSeenAt + 5)
+    await store.touch(record.id, record.lastSeenAt + 2)
+    t.equal((await store.get(record.id))?.lastSeenAt, record.lastSeenAt + 5)
+  })
+
+  await t.test('a session ends with its lifetime, however much it is used', async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
+    const record = recordFor(clock, { expiresAt: epoch(clock, 2) })
+    await store.create(record, 10)
+    t.equal(await store.touch(record.id, epoch(clock)), true)
+    await clock.pass(2.1)
+    t.equal(await store.get(record.id), undefined)
+    t.equal(await store.touch(record.id, epoch(clock)), false)
+  })
+
+  await t.test('a session is deleted once', async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
+    const record = recordFor(clock)
+    await replicas[0].create(record, 10)
+    t.same(countsOf(await atOnce(replicas, 50, replica => replica.delete(record.id))), { true: 1, false: 49 })
+    t.equal(await replicas[0].get(record.id), undefined)
+  })
+
+  await t.test('one more than an owner may have ends the least recently seen', async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
+    const [first, second, third, fourth] = [recordFor(clock), recordFor(clock), recordFor(clock), recordFor(clock)]
+    const others = [recordFor(clock, { owner: bob }), recordFor(clock, { owner: { ...alice, clientId: 'client-2' } }), recordFor(clock, { owner: { ...alice, issuer: 'https://other.example' } })]
+    for (const record of [...others, first, second]) t.same(await store.create(record, 2), [])
+    await clock.pass(1)
+    await store.touch(first.id, epoch(clock))
+    t.same(await store.create(third, 2), [second.id])
+    t.same(await store.create(fourth, 2), [first.id])
+    for (const { id } of [first, second]) t.equal(await store.get(id), undefined)
+    for (const { id } of [third, fourth, ...others]) t.equal((await store.get(id))?.id, id)
+    t.same((await store.create(recordFor(clock), 1)).sort(), [third.id, fourth.id].sort(), 'several, where the limit went down')
+  })
+
+  await t.test('sessions that have ended make room without being ended again', async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 2 })
+    const deleted = recordFor(clock)
+    for (const record of [deleted, recordFor(clock)]) await store.create(record, 2)
+    await store.delete(deleted.id)
+    t.same(await store.create(recordFor(clock), 2), [])
+    await clock.pass(2.1)
+    for (const record of [recordFor(clock), recordFor(clock)]) t.same(await store.create(record, 2), [])
+  })
+
+  await t.test('sessions begun at once keep to the limit', async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
+    const records = Array.from({ length: 50 }, () => recordFor(clock))
+    const ended = (await Promise.all(records.map(async (record, index) => await (replicas[index % replicas.length] ?? replicas[0]).create(record, 5)))).flat()
+    t.equal(ended.length, 45)
+    t.equal(new Set(ended).size, 45, 'each is ended once')
+    const alive = (await Promise.all(records.map(({ id }) => replicas[0].get(id)))).filter(record => record !== undefined)
+    t.equal(alive.length, 5)
+    t.notOk(alive.some(({ id }) => ended.includes(id)))
+  })
+
+  await t.test('no name is another\'s', async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
+    const owners = [
+      { issuer: 'a', subject: 'b', clientId: 'c' }, { issuer: 'a', subject: 'b:c', clientId: '' }, { issuer: 'a:b', subject: 'c', clientId: '' },
+      { issuer: 'a","b', subject: '', clientId: 'c' }, { issuer: '{a}', subject: '__proto__', clientId: 'c' }, { issuer: 'A', subject: 'b', clientId: 'c' }
+    ]
+    const records = owners.map(owner => recordFor(clock, { owner }))
+    for (const record of records) t.same(await store.create(record, 1), [])
+    for (const record of records) t.same((await store.get(record.id))?.owner, record.owner)
+    for (const id of ['__proto__', 'constructor', '', '*', 'session-*', '{x}']) {
+      t.equal(await store.get(id), undefined, id)
+      t.equal(await store.delete(id), false, id)
+    }
+  })
+}
