@@ -63,6 +63,7 @@ export async function bridge ({ caller, request, parkedCalls, requestStates, ...
     requestState: { verify: (state, context) => requestStates.verify(state, context) },
     ...typeof instructions === 'string' && { instructions }
   })
+  bridged.onerror = error => { options.log.debug({ err: error }, 'the SDK reports an error') }
   // also where the request never gets to the call
   bridged.onclose = () => { if (!parked) void call.close() }
   if (request === undefined || !handles(server, request.method)) return bridged

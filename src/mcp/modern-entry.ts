@@ -27,7 +27,7 @@ export interface ModernEntryOptions {
   log: Log
 }
 
-/** One HTTP request, as far as its era depends on it. */
+/** One HTTP request. */
 export interface InboundMessage {
   headers: Readonly<Record<string, string | string[] | undefined>>
   /** Parsed. */
@@ -37,6 +37,7 @@ export interface InboundMessage {
 interface Exchange {
   caller: CallerInfo
   body: unknown
+  log: Log
   refusal?: InsufficientScopeError
 }
 
@@ -89,9 +90,9 @@ export class ModernEntry {
    * Serves one POST. `signal` aborts when the response is over, or the client has gone.
    * @throws {InsufficientScopeError} before anything runs, where the caller lacks scopes that a tool needs
    */
-  async serve ({ headers, body }: InboundMessage, caller: CallerInfo, signal: AbortSignal): Promise<Response> {
+  async serve ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, signal: AbortSignal): Promise<Response> {
     const request = new Request('http://localhost/mcp', { method: 'POST', headers: headersOf(headers), signal })
-    const exchange: Exchange = { caller, body }
+    const exchange: Exchange = { caller, body, log }
     this.#exchanges.set(request, exchange)
     const listens = isMessage(body) && isRequest(body) && body.method === 'subscriptions/listen'
     if (!listens) {
@@ -129,8 +130,8 @@ export class ModernEntry {
   async #createServer ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
     const exchange = requestInfo && this.#exchanges.get(requestInfo)
     if (exchange === undefined) throw new Error('The SDK asks for a server without a request of ours.')
-    const { caller, body } = exchange
-    const { createServer, getUpstreamAccessToken, log } = this.#options
+    const { caller, body, log } = exchange
+    const { createServer, getUpstreamAccessToken } = this.#options
     const context: ServerContext = {
       era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller)
     }

@@ -94,7 +94,8 @@ export class Authorization {
    */
   async decide (transactionId: string, allow: boolean, remember: boolean, browser: BrowserState): Promise<{ url: string, browser: BrowserState }> {
     const { browserStates, clients, lifetimes } = this.#options
-    const transaction = await this.#take(transactionId, browser, false)
+    // people press twice: to allow again is another login upstream, to deny is the end
+    const transaction = allow ? await this.#find(transactionId, browser, false) : await this.#take(transactionId, browser, false)
     if (!allow) return { url: this.#failure(new AccessDeniedError('The person denied access.'), transaction).url, browser }
     try {
       const client = await clients.find(transaction.clientId)
@@ -116,7 +117,10 @@ export class Authorization {
     const transaction = await this.#take(state, browser, true)
     try {
       const { client, tokens, identity } = await this.#redeem(transaction, state, query)
-      const scopes = await this.#authorize(transaction, client, identity)
+      const scopes = await this.#authorize(transaction, client, identity).catch((error: unknown) => {
+        this.#options.grants.discard(client.clientId, tokens)
+        throw error
+      })
       const code = await this.#issueCode(transaction, scopes, identity, tokens)
       return { url: this.#answer(transaction, { code }) }
     } catch (error) {
@@ -163,14 +167,18 @@ export class Authorization {
     return url
   }
 
-  async #take (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
-    const { transactions } = this.#options
-    const transaction = await transactions.get(id)
+  async #find (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
+    const transaction = await this.#options.transactions.get(id)
     if (transaction === undefined || (transaction.upstream !== undefined) !== sentUpstream) throw new InvalidRequestError(OVER)
     if (transaction.browserHash !== hashOf(browser.id)) {
       throw new AccessDeniedError('This login was begun in another browser, or this browser blocks cookies. Start again in your app.', { detail: 'the browser cookie is not that of the attempt' })
     }
-    const taken = await transactions.take(id)
+    return transaction
+  }
+
+  async #take (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
+    await this.#find(id, browser, sentUpstream)
+    const taken = await this.#options.transactions.take(id)
     if (taken === undefined) throw new InvalidRequestError(OVER)
     return taken
   }
@@ -191,7 +199,7 @@ export class Authorization {
       claims, client: { clientId: client.clientId, ...clientName !== undefined && { clientName } }, requestedScopes: requested
     })
     if (!decision.allow) throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', { detail: 'refused by authorizeGrant' })
-    return decision.scopes ?? requested
+    return decision.scopes === undefined ? requested : requested.filter(scope => decision.scopes?.includes(scope))
   }
 
   async #issueCode (transaction: AuthorizationTransaction, scopes: readonly string[], identity: Identity, tokens: UpstreamTokens): Promise<string> {

@@ -76,17 +76,17 @@ export class Grants {
     const { bus } = this.#options
     await bus.publish('grantEnded', { grantId: grant.grantId })
     const tokens = this.#open(grant)
-    if (tokens !== undefined) this.#revokeUpstream(grant, tokens)
+    if (tokens !== undefined) this.discard(grant.clientId, tokens)
   }
 
-  /** Nobody waits for the upstream: our side has ended already. */
-  #revokeUpstream ({ grantId, clientId }: Grant, tokens: UpstreamTokens): void {
+  /** Tells the upstream that its tokens are not needed. Nobody waits for it: our side has ended already. */
+  discard (clientId: string, tokens: UpstreamTokens): void {
     const { log, upstream, upstreamClients } = this.#options
     const tell = async () => {
       const client = await upstreamClients.find(clientId)
       if (client !== undefined) await upstream.revoke(client, tokens)
     }
-    tell().catch((err: unknown) => { log.warn({ err, grantId }, 'the upstream could not be told that a grant has ended') })
+    tell().catch((err: unknown) => { log.warn({ err, clientId }, 'the upstream could not be told that its tokens are not needed') })
   }
 
   /** One refresh at a time across replicas: upstreams revoke everything where a refresh token is used twice. */
@@ -143,7 +143,7 @@ export class Grants {
       const grant = await store.findGrant(grantId)
       if (grant === undefined) {
         // it ended meanwhile, and the upstream was told of the old tokens only
-        this.#revokeUpstream(refreshed, tokens)
+        this.discard(refreshed.clientId, tokens)
         throw hasEnded()
       }
       replaced = await store.replaceUpstreamTokens(grantId, grant.upstreamVersion, this.seal(grantId, tokens))

@@ -2,6 +2,7 @@ import { createRemoteJWKSet, errors as jose, jwtVerify, type JWTPayload } from '
 import * as openid from 'openid-client'
 import type { CallerInfo, VerifyAccessToken } from '../auth-info.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
+import { clientSecretBasic } from './client-secret-basic.js'
 import { discover, isInsecure } from './discovery.js'
 import { splitScopes } from './scopes.js'
 import { hashOf } from './secrets.js'
@@ -64,7 +65,7 @@ export function createTokenVerifier (options: ResourceServerOptions, now: () => 
     if (known !== undefined && now() / 1000 < known.until) return known.caller
     introspected.delete(hash)
     const authorizationServer = await metadata()
-    const configuration = new openid.Configuration(authorizationServer, client.clientId, undefined, openid.ClientSecretBasic(client.clientSecret))
+    const configuration = new openid.Configuration(authorizationServer, client.clientId, undefined, clientSecretBasic(client.clientSecret))
     if (isInsecure(issuerUrl)) openid.allowInsecureRequests(configuration)
     const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => { throw tokenError(error) })
     const audience = answer.aud === undefined ? [] : [answer.aud].flat()

@@ -58,10 +58,12 @@ export class UpstreamClients {
 
   /** Our client upstream for a client of ours, if it has one. */
   async find (clientId: string): Promise<UpstreamClient | undefined> {
-    const { upstream, store } = this.#options
+    const { upstream, store, keyring } = this.#options
     if (upstream.staticClient !== undefined) return upstream.staticClient
     const record = await store.find(clientId)
-    return record && this.#open(record)
+    const client = record && this.#open(record)
+    if (record !== undefined && client !== undefined && keyring.isOutdated(record.sealed)) await store.replace({ ...record, sealed: this.#seal(client, clientId) })
+    return client
   }
 
   /** Lets a registration stay: it led to a grant. */
@@ -80,18 +82,21 @@ export class UpstreamClients {
   }
 
   async #register (client: Client): Promise<UpstreamClient> {
-    const { upstream, store, keyring, unusedClientSeconds, log, now } = this.#options
+    const { upstream, store, unusedClientSeconds, log, now } = this.#options
     const name = client.metadata.client_name ?? client.clientId
     const registered = await upstream.register(name).catch((error: unknown) => {
       if (error instanceof UpstreamError) log.error({ clientId: client.clientId, detail: error.detail }, `a client was not registered at the login server: ${error.detail}`)
       throw error
     })
-    await store.add({
-      clientId: client.clientId,
-      sealed: keyring.seal(purposeOf(client.clientId), registered),
-      expiresAt: Math.floor(now() / 1000) + unusedClientSeconds
-    })
+    const record = { clientId: client.clientId, sealed: this.#seal(registered, client.clientId), expiresAt: Math.floor(now() / 1000) + unusedClientSeconds }
+    const standing = await store.add(record)
+    // one that was sealed with a key that is gone
+    if (standing.sealed !== record.sealed && this.#open(standing) === undefined) await store.replace(record)
     return registered
+  }
+
+  #seal (client: UpstreamClient, clientId: string): string {
+    return this.#options.keyring.seal(purposeOf(clientId), client)
   }
 
   #open ({ clientId, sealed }: UpstreamClientRecord): UpstreamClient | undefined {

@@ -1,6 +1,6 @@
 import { AuthorizationResponseError, ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
 import {
-  AccessDeniedError, InvalidGrantError, InvalidScopeError, OAuthError, TemporarilyUnavailableError, UpstreamError
+  AccessDeniedError, InvalidGrantError, OAuthError, TemporarilyUnavailableError, UpstreamError
 } from '../errors.js'
 
 const UNREACHABLE = 'The login server cannot be reached just now. Try again in a moment.'
@@ -26,7 +26,8 @@ export function errorOf (code: string, status: number, detail: string): OAuthErr
       return new AccessDeniedError('The login server refused, or the login was cancelled.', { detail })
     // the last two are GitHub's
     case 'invalid_grant': case 'bad_verification_code': case 'bad_refresh_token': return new InvalidGrantError('The login at the login server has ended.', { detail })
-    case 'invalid_scope': return new InvalidScopeError('The login server refused the scopes that this service asks for.', { detail })
+    // our client did not choose them, and cannot mend it
+    case 'invalid_scope': return new UpstreamError('The login server refused the scopes that this service asks for.', { detail })
     case 'temporarily_unavailable': return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS })
   }
   if (status === 429 || status >= 500) return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS })

@@ -1,6 +1,7 @@
 import * as openid from 'openid-client'
 import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../errors.js'
 import { discover, isInsecure } from './discovery.js'
+import { clientSecretBasic } from './client-secret-basic.js'
 import type { UpstreamOptions } from './options.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
@@ -306,14 +307,6 @@ export class Upstream {
       return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }
     })
     return { ...defaults, ...discovered, ...explicit }
-  }
-}
-
-// the form encoding of the standard (RFC 6749 2.3.1, appendix B) leaves -, _ and . alone, and many servers do not decode
-function clientSecretBasic (clientSecret: string): openid.ClientAuth {
-  const encoded = (value: string) => new URLSearchParams([['', value]]).toString().slice(1)
-  return (_server, { client_id: clientId }, _body, headers) => {
-    headers.set('authorization', `Basic ${Buffer.from(`${encoded(clientId)}:${encoded(clientSecret)}`).toString('base64')}`)
   }
 }
 

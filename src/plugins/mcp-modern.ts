@@ -24,9 +24,9 @@ export const mcpModern = fp<McpModernOptions>(async (app, { drainSeconds, ...opt
   const entry = new ModernEntry({ ...options, log: app.log })
   app.decorate('mcpModern', entry)
   app.addHook('preHandler', async (request, reply) => {
-    const { authInfo: caller, headers, body } = request
+    const { authInfo: caller, headers, body, log } = request
     if (request.method !== 'POST' || request.routeOptions.url?.endsWith('/mcp') !== true || caller === null || body === undefined || !entry.takes({ headers, body })) return
-    const response = await entry.serve({ headers, body }, caller, endOf(reply))
+    const response = await entry.serve({ headers, body, log }, caller, endOf(reply))
     return await answer(response, reply)
   })
   app.addHook('preClose', async () => {

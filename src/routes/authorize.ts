@@ -22,6 +22,7 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
       case 'consent':
         return reply.setBrowserState(browser).sendPage(consentPage({ request: next.request, action: `${publicUrl}/authorize/consent`, scopeDescriptions }))
       case 'refusal':
+        request.log.info({ code: next.error.code, detail: next.error.detail }, `authorization refused: ${next.error.message}`)
         return reply.code(400).sendPage(refusalPage(next.error, next.url, request.id))
     }
   }

@@ -26,6 +26,8 @@ export interface RegistrationStore<T extends Registration> {
   /** Adds a registration, unless there is one. @returns the one that stands */
   add (record: T): Promise<T>
   find (clientId: string): Promise<T | undefined>
+  /** Puts a record in the place of one that stands; it stays as long as that would have. Does nothing where there is none. */
+  replace (record: T): Promise<void>
   /** Lets a registration stay for good: it led to a grant. */
   keep (clientId: string): Promise<void>
   /** Removes expired registrations, at most `limit`. @returns what was removed: each to one caller only */

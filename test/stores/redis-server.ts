@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createRedisStores, type RedisStoresOptions } from '../../src/stores/redis/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
@@ -24,6 +26,11 @@ export class RedisServer {
     this.#command = command
     this.port = port
     this.#settings = settings
+  }
+
+  /** Port that the nodes of a cluster talk on. */
+  get busPort (): number {
+    return Number(this.#settings[this.#settings.indexOf('--cluster-port') + 1])
   }
 
   get url (): string {
@@ -51,6 +58,19 @@ export class RedisServer {
     await exit
   }
 
+  /** Takes from it, while it is stopped, all it kept. */
+  forget (): void {
+    rmSync(this.#directory, { recursive: true, force: true })
+    mkdirSync(this.#directory)
+  }
+
+  /** A connection to look into it with; it ends with the test. */
+  admin (t: Test): Redis {
+    const redis = new Redis(this.url)
+    t.teardown(() => { redis.disconnect() })
+    return redis
+  }
+
   /** Makes it silent, or speak again, with its connections open. */
   signal (signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#process?.kill(signal)
@@ -64,14 +84,47 @@ export class RedisServer {
 
 /** A test with a Redis of its own. Skipped where there is none to start; in CI, that fails. */
 export function redisTest (name: string, check: (t: Test, server: RedisServer) => Promise<void>, settings: readonly string[] = []): void {
-  const command = find('redis-server')
-  const skip = command === undefined && process.env.CI !== 'true' ? MISSING : false
-  t.test(name, { skip }, async t => {
-    if (command === undefined) throw new Error(MISSING)
+  testWithRedis(name, async (t, command) => {
     const server = new RedisServer(command, await freePort(), settings)
     t.teardown(() => server.end())
     await server.start()
     await check(t, server)
+  })
+}
+
+/** A test with a Redis Cluster of three nodes; skipped like `redisTest`. */
+export function redisClusterTest (name: string, check: (t: Test, servers: RedisServer[]) => Promise<void>): void {
+  testWithRedis(name, async (t, command) => {
+    const servers = await Promise.all(SLOTS.map(async () => new RedisServer(command, await freePort(), [
+      '--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', '2000'
+    ])))
+    t.teardown(() => Promise.all(servers.map(server => server.end())))
+    await Promise.all(servers.map(server => server.start()))
+    await joinNodes(servers)
+    await check(t, servers)
+  })
+}
+
+const SLOTS = [[0, 5460], [5461, 10922], [10923, 16383]] as const
+
+async function joinNodes (servers: readonly RedisServer[]): Promise<void> {
+  const nodes = servers.map(({ url }) => new Redis(url))
+  for (const [index, node] of nodes.entries()) {
+    const [from, to] = SLOTS[index] ?? [0, 0]
+    await node.call('CLUSTER', 'ADDSLOTSRANGE', from, to)
+    const { port, busPort } = servers[0] ?? { port: 0, busPort: 0 }
+    if (index > 0) await node.call('CLUSTER', 'MEET', '127.0.0.1', port, busPort)
+  }
+  for (const node of nodes) while (!String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) await delay(50)
+  for (const node of nodes) node.disconnect()
+}
+
+function testWithRedis (name: string, check: (t: Test, command: string) => Promise<void>): void {
+  const command = find('redis-server')
+  const skip = command === undefined && process.env.CI !== 'true' ? MISSING : false
+  t.test(name, { skip }, async t => {
+    if (command === undefined) throw new Error(MISSING)
+    await check(t, command)
   })
 }
 
@@ -91,6 +144,11 @@ export async function replicasOf<S> (t: Test, server: RedisServer, pick: (stores
   const [first, ...rest] = (await redisReplicas(t, server, options)).map(pick)
   if (first === undefined) throw new Error('There is no replica.')
   return { replicas: [first, ...rest], clock: realClock }
+}
+
+/** Waits until a replica reaches its Redis (again). */
+export async function reachable (stores: Stores): Promise<void> {
+  while (!await stores.check().then(() => true, () => false)) await delay(20)
 }
 
 async function freePort (): Promise<number> {

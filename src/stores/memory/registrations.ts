@@ -39,6 +39,14 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
     return structuredClone(this.#live(clientId))
   }
 
+  async replace (record: T): Promise<void> {
+    const registrations = this.#kept.has(record.clientId) ? this.#kept : this.#unused
+    const standing = registrations.get(record.clientId)
+    if (standing === undefined || this.#expired(standing)) return
+    const { expiresAt, ...rest } = structuredClone(record)
+    registrations.set(record.clientId, Object.assign(standing, rest))
+  }
+
   async keep (clientId: string): Promise<void> {
     const record = this.#unused.get(clientId)
     if (record === undefined || this.#expired(record)) return

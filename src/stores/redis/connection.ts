@@ -150,11 +150,12 @@ function connect ({ url, cluster = false, commandTimeoutMs = 2000 }: RedisConnec
   return new Cluster([url], {
     redisOptions: {
       ...common,
+      // nodes are connected to when they are needed: what waits for one must fail before it is given up
+      connectTimeout: commandTimeoutMs / 2,
       ...password !== '' && { username: decodeURIComponent(username), password: decodeURIComponent(password) },
       ...protocol === 'rediss:' && { tls: {} }
     },
     clusterRetryStrategy: retry,
-    enableOfflineQueue: false,
     retryDelayOnFailover: 0,
     slotsRefreshInterval: SLOTS_REFRESH_MS,
     slotsRefreshTimeout: commandTimeoutMs,

@@ -7,6 +7,7 @@ declare module 'ioredis' {
   interface RedisCommander<Context> {
     mcpAddRegistration (record: string, unused: string, kept: string, records: string, clientId: string, json: string, expiresAt: number | '', max: number): Result<StoredRegistration | 'full' | null, Context>
     mcpFindRegistration (record: string): Result<StoredRegistration | null, Context>
+    mcpReplaceRegistration (record: string, json: string): Result<number, Context>
     mcpKeepRegistration (record: string, unused: string, kept: string, clientId: string): Result<number, Context>
     mcpTakeExpiredRegistrations (unused: string, records: string, limit: number): Result<string[], Context>
   }
@@ -60,6 +61,12 @@ const scripts = {
     numberOfKeys: 1,
     lua: `${FIND}
       return find(KEYS[1])`
+  },
+  mcpReplaceRegistration: {
+    numberOfKeys: 1,
+    lua: `${FIND}
+      if not find(KEYS[1]) then return 0 end
+      return redis.call('HSET', KEYS[1], 'json', ARGV[1])`
   },
   mcpKeepRegistration: {
     numberOfKeys: 3,
@@ -116,6 +123,10 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
   async find (clientId: string): Promise<T | undefined> {
     const found = await this.#connection.run(redis => redis.mcpFindRegistration(this.#records + clientId))
     return found === null ? undefined : this.#recordOf(found)
+  }
+
+  async replace (record: T): Promise<void> {
+    await this.#connection.run(redis => redis.mcpReplaceRegistration(this.#records + record.clientId, JSON.stringify(record)))
   }
 
   async keep (clientId: string): Promise<void> {

@@ -1,0 +1,61 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { McpServer } from '@modelcontextprotocol/server'
+import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
+import * as z from 'zod'
+import type { CreateServer } from '../../src/index.js'
+
+/*
+ * The server of `src/mcp/server.ts`, written with SDK 2.x.
+ * A server is made for every session and for every request of revision 2026-07-28, so what does not depend on them is
+ * built once, up here.
+ */
+const jsonSchemaValidator = new AjvJsonSchemaValidator()
+
+const operands = z.object({ l: z.number(), r: z.number() })
+const nothing = z.object({})
+const countdownInput = z.object({
+  from: z.number().int().min(0).max(1000).describe('Number to count down from'),
+  intervalMs: z.number().int().min(0).max(60_000).default(1000).describe('Milliseconds between two steps')
+})
+const greetArguments = z.object({ name: z.string().describe('Whom to greet') })
+
+const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
+
+export const createServer: CreateServer = ({ log }) => {
+  const server = new McpServer({ name: 'fastify-mcp-oauth', version: '0.1.0' }, { jsonSchemaValidator, capabilities: { logging: {} } })
+
+  server.registerTool('add', { title: 'Add', description: 'Adds two numbers.', inputSchema: operands },
+    ({ l, r }) => text(String(l + r)))
+
+  server.registerTool('divide', { title: 'Divide', description: 'Divides l by r.', inputSchema: operands },
+    ({ l, r }) => r === 0 ? { ...text('Division by zero.'), isError: true } : text(String(l / r)))
+
+  server.registerTool('whoami', { title: 'Who am I', description: 'Tells who the caller is, as the access token says.', inputSchema: nothing },
+    (_input, { http }) => {
+      const { extra, clientId, scopes } = http?.authInfo ?? {}
+      return text(JSON.stringify({ subject: extra?.subject, issuer: extra?.issuer, client: clientId, scopes }))
+    })
+
+  server.registerTool('countdown', { title: 'Count down', description: 'Counts down to zero, reporting progress; can be cancelled.', inputSchema: countdownInput },
+    async ({ from, intervalMs }, { mcpReq: { signal, notify, _meta } }) => {
+      for (let left = from; left > 0; left--) {
+        if (_meta?.progressToken !== undefined) {
+          await notify({
+            method: 'notifications/progress',
+            params: { progressToken: _meta.progressToken, progress: from - left, total: from, message: `${left} to go` }
+          })
+        }
+        await delay(intervalMs, undefined, { signal })
+      }
+      log.debug({ from }, 'counted down')
+      return text('Lift-off!')
+    })
+
+  server.registerResource('about', 'about://server', { title: 'About', description: 'What this server is.', mimeType: 'text/plain' },
+    uri => ({ contents: [{ uri: uri.href, mimeType: 'text/plain', text: 'A sample MCP server behind fastify-mcp-oauth.' }] }))
+
+  server.registerPrompt('greet', { title: 'Greet', description: 'Asks for a greeting.', argsSchema: greetArguments },
+    ({ name }) => ({ messages: [{ role: 'user', content: { type: 'text', text: `Greet ${name} in one friendly sentence.` } }] }))
+
+  return server
+}

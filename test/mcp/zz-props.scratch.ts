@@ -1,0 +1,277 @@
+import { JSONRPCMessageSchema } from '@modelcontextprotocol/sdk/types.js'
+import fc from 'fast-check'
+import type { LightMyRequestResponse } from 'fastify'
+import t, { type Test } from 'tap'
+import { STANDALONE_STREAM, startOf, type EventReader, type Following, type StreamEvent } from '../../src/stores/event-log.js'
+import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
+import { ControlledServer, say, type WaitingCall } from './controlled-server.js'
+import { dataOf, eventsOf, initializeParams, RawClient, startMcp } from './harness.js'
+
+/** What happens to one of several streams. */
+const step = fc.record({ stream: fc.nat(2), what: fc.constantFrom('send', 'send', 'cut', 'resume', 'resume twice') })
+const steps = fc.array(step, { maxLength: 40 })
+
+/** A client of one stream of an event log. */
+class LogClient implements EventReader {
+  readonly seen: string[] = []
+  lastId: string
+  ended = false
+  following: Following | undefined
+
+  constructor (readonly log: MemoryEventLog, readonly streamId: string) {
+    this.lastId = startOf(streamId)
+  }
+
+  onEvent ({ eventId, data }: StreamEvent): void {
+    this.lastId = eventId
+    this.seen.push(data)
+  }
+
+  onEnd (): void {
+    this.ended = true
+  }
+
+  cut (): void {
+    this.following?.stop()
+    this.following = undefined
+  }
+
+  async resume (): Promise<void> {
+    // what was there hears nothing any more
+    this.following = await this.log.follow('session', this.streamId, this.lastId, this)
+  }
+}
+
+t.test('event log: whatever is sent, cut and resumed, each client has every message once and in order', async t => {
+  await fc.assert(fc.asyncProperty(steps, async steps => {
+    const log = new MemoryEventLog()
+    const clients = ['a', 'b', STANDALONE_STREAM].map(streamId => new LogClient(log, streamId))
+    const sent = clients.map(() => new Array<string>())
+    for (const { streamId } of clients.slice(0, 2)) await log.open('session', streamId, {})
+    for (const { stream, what } of steps) {
+      const client = clients[stream]
+      if (client === undefined) continue
+      if (what === 'cut') {
+        client.cut()
+      } else if (what === 'resume') {
+        await client.resume()
+      } else if (what === 'resume twice') {
+        // as a client does that believes its connection dead
+        await Promise.all([client.resume(), client.resume()])
+      } else {
+        const message = `${stream}:${sent[stream]?.length}`
+        sent[stream]?.push(message)
+        void log.append('session', client.streamId, message)
+      }
+    }
+    for (const [index, client] of clients.entries()) {
+      sent[index]?.push('last')
+      void log.append('session', client.streamId, 'last', client.streamId !== STANDALONE_STREAM)
+      if (!client.ended) await client.resume()
+    }
+    log.close()
+    t.same(clients.map(({ seen }) => seen), sent)
+    t.same(clients.map(({ ended }) => ended), [true, true, false])
+    return t.passing()
+  }), { numRuns: 5000 })
+})
+
+/** A client of one SSE stream of the service. */
+class StreamClient {
+  readonly seen: string[] = []
+  #lastId: string | undefined
+  #abort = new AbortController()
+  #reading: Promise<void> = Promise.resolve()
+
+  constructor (readonly client: RawClient) {}
+
+  /** Sends a request that is answered with a stream; resolves once the stream has begun. */
+  async call (name: string): Promise<void> {
+    await this.#read(this.client.request('tools/call', { name: 'wait', arguments: { name } }, {}, this.#abort.signal))
+  }
+
+  /** Opens the stream, or takes it up again where it was cut. */
+  async resume (): Promise<void> {
+    await this.cut()
+    await this.#read(this.client.get(this.#lastId === undefined ? {} : { 'last-event-id': this.#lastId }, this.#abort.signal))
+  }
+
+  async cut (): Promise<void> {
+    this.#abort.abort()
+    await this.#reading
+    this.#abort = new AbortController()
+  }
+
+  /** Reads until the stream ends. */
+  async done (): Promise<void> {
+    await this.#reading
+  }
+
+  async #read (responding: Promise<Response>): Promise<void> {
+    const response = await responding
+    if (response.status === 204) return
+    if (response.status !== 200) throw new Error(`the stream is refused: ${response.status}`)
+    await new Promise<void>(resolve => {
+      const read = async () => {
+        for await (const event of eventsOf(response)) {
+          if (event.id !== undefined) this.#lastId = event.id
+          const message = dataOf(event)
+          if (message !== undefined) this.seen.push(message.params?.data ?? message.result?.content[0].text)
+          // from the first event on it can be resumed
+          resolve()
+        }
+      }
+      this.#reading = read().catch(() => {}).finally(resolve)
+    })
+  }
+}
+
+t.test('transport: whatever is sent, cut and resumed, each client has every message once and in order', async t => {
+  const plug = new ControlledServer()
+  const service = await startMcp(t, { createServer: plug.createServer, limits: { maxSessionsPerOwner: 1000 } })
+  let run = 0
+  await fc.assert(fc.asyncProperty(steps, async steps => {
+    const raw = await new RawClient(service).connect()
+    const { server } = plug.server
+    const clients = [new StreamClient(raw), new StreamClient(raw), new StreamClient(raw)]
+    const calls: WaitingCall[] = []
+    const sent = clients.map(() => new Array<string>())
+    const send = async (stream: number, text: string) => {
+      sent[stream]?.push(text)
+      const call = calls[stream]
+      if (call === undefined) await server.sendLoggingMessage({ level: 'info', data: text })
+      else await say(call, text)
+    }
+    for (const stream of [0, 1]) {
+      const name = `${++run}-${stream}`
+      const begun = clients[stream]?.call(name)
+      calls.push(await plug.call(name))
+      await send(stream, 'first')
+      await begun
+    }
+    for (const { stream, what } of steps) {
+      if (what === 'send') await send(stream, `${stream}:${sent[stream]?.length}`)
+      else if (what === 'cut') await clients[stream]?.cut()
+      else await clients[stream]?.resume()
+    }
+    for (const [stream, client] of clients.entries()) {
+      sent[stream]?.push('last')
+      const call = calls[stream]
+      if (call !== undefined) {
+        call.finish('last')
+        await client.resume()
+        await client.done()
+      } else {
+        await client.resume()
+        await server.sendLoggingMessage({ level: 'info', data: 'last' })
+      }
+    }
+    // the standalone stream ends with its session
+    while (clients[2]?.seen.at(-1) !== 'last') await new Promise(resolve => setImmediate(resolve))
+    await fetch(`${service.url}/mcp`, { method: 'DELETE', headers: raw.headers() })
+    await clients[2]?.done()
+    t.same(clients.map(({ seen }) => seen), sent)
+    return t.passing()
+  }), { numRuns: 300 })
+  t.same(service.app.mcpSessions.counts, { sessions: 0, instances: 0, streams: 0 }, 'and nothing is left behind')
+})
+
+const id = fc.oneof(fc.integer(), fc.string(), fc.constantFrom(null, 1.5, true, {}, '__proto__'))
+const method = fc.oneof(fc.string(), fc.constantFrom(
+  'initialize', 'ping', 'tools/list', 'tools/call', 'resources/read', 'resources/subscribe', 'prompts/get', 'completion/complete', 'logging/setLevel', 'server/discover',
+  'subscriptions/listen', 'notifications/initialized', 'notifications/cancelled', 'notifications/progress', 'tasks/get', 'constructor', '__proto__', 'toString'))
+const meta = fc.oneof(fc.constant({}), fc.dictionary(fc.string(), fc.jsonValue()), fc.record({
+  progressToken: fc.jsonValue(), 'io.modelcontextprotocol/protocolVersion': fc.constantFrom('2026-07-28', '2025-11-25', 'x', 1)
+}, { requiredKeys: [] }))
+const params = fc.oneof(
+  fc.jsonValue(),
+  fc.record({
+    name: fc.constantFrom('add', 'divide', 'whoami', 'none', 'constructor'),
+    arguments: fc.oneof(fc.jsonValue(), fc.record({ l: fc.double({ noNaN: true }), r: fc.double({ noNaN: true }) })),
+    uri: fc.oneof(fc.string(), fc.constant('about://server')),
+    requestId: id,
+    level: fc.string(),
+    _meta: meta
+  }, { requiredKeys: [] }),
+  fc.constant(initializeParams()),
+  fc.record({ protocolVersion: fc.string(), capabilities: fc.jsonValue(), clientInfo: fc.jsonValue() })
+)
+const message = fc.oneof(
+  fc.jsonValue(),
+  fc.record({ jsonrpc: fc.constantFrom('2.0', '2.0', '2.0', '1.0', 2), id, method, params }, { requiredKeys: [] }),
+  fc.record({ jsonrpc: fc.constant('2.0'), id: fc.oneof(fc.integer(), fc.string()), method, params }, { requiredKeys: ['jsonrpc', 'method'] }),
+  fc.record({ jsonrpc: fc.constant('2.0'), id, result: fc.jsonValue(), error: fc.jsonValue() }, { requiredKeys: ['jsonrpc', 'id'] })
+)
+const body = fc.oneof(
+  fc.uint8Array({ maxLength: 200 }).map(bytes => Buffer.from(bytes)),
+  fc.string().map(text => Buffer.from(text)),
+  fc.oneof(message, fc.array(message, { maxLength: 4 })).map(value => Buffer.from(JSON.stringify(value)))
+)
+const post = fc.record({
+  body,
+  session: fc.constantFrom('2025-03-26', '2025-11-25', undefined),
+  headers: fc.record({
+    'mcp-protocol-version': fc.constantFrom('2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28', 'x'),
+    'mcp-method': fc.constantFrom('tools/call', 'ping', 'x'),
+    'mcp-name': fc.constantFrom('add', 'x'),
+    'content-type': fc.constantFrom('application/json', 'application/json; charset=utf-8', 'text/plain', 'application/json; charset=latin1', ';'),
+    accept: fc.constantFrom('*/*', 'application/json', 'x'),
+    'last-event-id': fc.constantFrom('x', 'get:0')
+  }, { requiredKeys: [] })
+})
+
+/** @returns what is wrong with an answer; undefined where nothing is */
+function faultOf ({ statusCode, headers, body }: LightMyRequestResponse): string | undefined {
+  const type = String(headers['content-type'])
+  if (statusCode === 202) return body === '' ? undefined : 'a 202 with a body'
+  if (type === 'text/event-stream' && statusCode === 200) {
+    const data = [...body.matchAll(/^data: (.+)$/gm)].map(match => match[1] ?? '')
+    return data.every(isAnswer) ? undefined : 'a stream of what is no JSON-RPC'
+  }
+  if (!type.startsWith('application/json')) return `content type ${type}`
+  if (statusCode === 200) return isAnswer(body) ? undefined : 'no JSON-RPC answer'
+  if (statusCode < 400 || statusCode >= 500) return `status ${statusCode}`
+  const { jsonrpc, error } = JSON.parse(body)
+  return jsonrpc === '2.0' && Number.isInteger(error.code) && typeof error.message === 'string' ? undefined : `a ${statusCode} without a JSON-RPC error`
+}
+
+function isAnswer (text: string): boolean {
+  const value: unknown = JSON.parse(text)
+  return Array.isArray(value) ? value.length > 0 && value.every(isMessage) : isMessage(value)
+}
+
+// an answer to what could not be read has the id null (JSON-RPC 2.0), which the SDK's schema does not know
+function isMessage (value: unknown): boolean {
+  if (typeof value === 'object' && value !== null && 'id' in value && value.id === null) return JSONRPCMessageSchema.safeParse({ ...value, id: 0 }).success
+  return JSONRPCMessageSchema.safeParse(value).success
+}
+
+for (const sessionMode of ['stateful', 'stateless'] as const) {
+  t.test(`any bytes POSTed to /mcp get a 4xx or a valid answer (${sessionMode})`, async (t: Test) => {
+    const service = await startMcp(t, { sessionMode })
+    const sessions = new Map<string, string>()
+    if (sessionMode === 'stateful') {
+      for (const protocolVersion of ['2025-03-26', '2025-11-25']) sessions.set(protocolVersion, (await new RawClient(service).connect(protocolVersion)).sessionId ?? '')
+    }
+    await fc.assert(fc.asyncProperty(post, async ({ body, session, headers }) => {
+      const sessionId = session && sessions.get(session)
+      const response = await service.app.inject({
+        method: 'POST',
+        url: '/mcp',
+        headers: {
+          host: new URL(service.url).host,
+          authorization: 'Bearer alice',
+          accept: 'application/json, text/event-stream',
+          'content-type': 'application/json',
+          ...sessionId !== undefined && { 'mcp-session-id': sessionId },
+          ...headers
+        },
+        payload: body
+      })
+      const fault = faultOf(response); const k = sessionMode + ' ' + response.statusCode + ' ' + String(response.headers['content-type']).slice(0, 20) + (response.statusCode === 200 ? (response.body.includes('"result"') ? ' result' : response.body.includes('"error"') ? ' error ' + String(response.body.match(/"code":(-?\d+)/)?.[1]) : ' other') : ''); stats[k] = (stats[k] ?? 0) + 1
+      if (fault !== undefined) throw new Error(`${fault}: ${response.statusCode} ${response.body}`)
+    }), { numRuns: 20000 })
+    t.pass('no answer was wrong')
+  })
+}
+const stats: Record<string, number> = {}; process.on("exit", () => console.error(stats))
