@@ -46,10 +46,10 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     return `Bearer ${parameters.join(', ')}`
   }
 
-  const refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], shown: OAuthError | undefined = error): FastifyReply => {
+  const refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], hadToken = true): FastifyReply => {
     if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
     if (error.statusCode === 401 || error.statusCode === 403) {
-      reply.header('www-authenticate', challenge(reply.request, shown, scopes))
+      reply.header('www-authenticate', challenge(reply.request, hadToken ? error : undefined, scopes))
     }
     return reply.code(error.statusCode).header('cache-control', 'no-store')
       .send({ error: error.code, error_description: error.message })
@@ -65,7 +65,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   app.decorate('bearerAuth', async function (request: FastifyRequest, reply: FastifyReply) {
     const authorization = request.headers.authorization
     if (authorization === undefined || !BEARER_SCHEME.test(authorization)) {
-      return refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, undefined)
+      return refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, false)
     }
     const token = BEARER.exec(authorization)?.[1]
     if (token === undefined) {

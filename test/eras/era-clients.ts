@@ -8,7 +8,7 @@ const clientInfo = { name: 'era-client', version: '1.0.0' }
 const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: {} }
 
 export interface CallOptions {
-  onprogress?: (update: { progress: number }) => void
+  onprogress?: (update: { progress: number, message?: string | undefined }) => void
   signal?: AbortSignal
   /** Of the log messages wanted. */
   level?: LoggingLevel

@@ -82,7 +82,7 @@ export const eraServer1 = (plug: EraPlug): CreateServer => () => {
     plug.ran('ask-twice')
     const first = await ask.elicitInput(question('first'), { relatedRequestId })
     if (_meta?.progressToken !== undefined) {
-      await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress: 1 } })
+      await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress: 5, message: 'half way' } })
       await once(plug, 'seen')
     }
     const second = await ask.elicitInput(question('second'), { relatedRequestId })
@@ -171,7 +171,7 @@ export const eraServer2 = (plug: EraPlug): CreateServer => () => {
     const first = requestState<string>()
     if (first !== undefined) return text([{ colour: first }, answer])
     if (_meta?.progressToken !== undefined) {
-      await notify({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress: 1 } })
+      await notify({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress: 5, message: 'half way' } })
       await once(plug, 'seen')
     }
     return elicit('second', answer.colour)

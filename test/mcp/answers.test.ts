@@ -88,7 +88,7 @@ t.test('verbs that are not served answer 405, after the token', async t => {
     for (const method of ['GET', 'POST', 'DELETE', 'PUT', 'PATCH', 'HEAD'] as const) {
       const anonymous = await app.inject({ method, url: path, headers: { host, accept }, ...method !== 'GET' && method !== 'HEAD' && { payload: '{' } })
       t.equal(anonymous.statusCode, 401, `${method} ${path} without a token`)
-      t.match(anonymous.headers['www-authenticate'], /resource_metadata=/)
+      t.match(anonymous.headers['www-authenticate'], /^Bearer resource_metadata="[^"]+", scope="mcp"$/, 'no error: no token came')
       if (allowed.split(', ').includes(method)) continue
       const response = await app.inject({ method, url: path, headers: { host, authorization: 'Bearer alice' } })
       t.equal(response.statusCode, 405, `${method} ${path}`)

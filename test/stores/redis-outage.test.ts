@@ -1,0 +1,206 @@
+import { EventEmitter, once } from 'node:events'
+import type { Test } from 'tap'
+import { TemporarilyUnavailableError } from '../../src/errors.js'
+import { STANDALONE_STREAM, startOf, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
+import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
+import type { SessionRecord } from '../../src/stores/sessions.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { reachable, redisReplicas, redisTest } from './redis-server.js'
+
+class Reader extends EventEmitter implements EventReader {
+  readonly data: string[] = []
+  over = false
+
+  onEvent ({ data }: StreamEvent): void {
+    this.data.push(data)
+    this.emit('news')
+  }
+
+  onEnd (): void {
+    this.over = true
+    this.emit('news')
+  }
+
+  async has (count: number): Promise<this> {
+    while (this.data.length < count) await once(this, 'news')
+    return this
+  }
+
+  async ended (): Promise<void> {
+    while (!this.over) await once(this, 'news')
+  }
+}
+
+const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
+
+function sessionOf (id: string): SessionRecord {
+  return { id, kind: 'streamable-http', owner: { issuer: 'i', subject: 's', clientId: 'c' }, initialized: true, subscriptions: [], lastSeenAt: later(0), expiresAt: later(600) }
+}
+
+const grant: Grant = {
+  grantId: 'grant-1', clientId: 'c', issuer: 'i', subject: 's', claims: {}, scopes: [], resource: 'r', expiresAt: later(600), sealedUpstreamTokens: 'sealed', upstreamVersion: 0
+}
+
+function tokensOf (name: string): IssuedTokens {
+  const record = { grantId: grant.grantId, scopes: [], expiresAt: later(300) }
+  return { access: { hash: `access-${name}`, record }, refresh: { hash: `refresh-${name}`, record }, sealedResponse: `response-${name}` }
+}
+
+/** Every kind of call that reaches Redis. */
+function callsOf ({ clients, authorizations, grants, leases, bus, sessions, eventLog, ...stores }: Stores): Record<string, Promise<unknown>> {
+  return {
+    check: stores.check(),
+    'clients.find': clients.find('c'),
+    'clients.takeExpired': clients.takeExpired(1),
+    'authorizations.take': authorizations.take('a'),
+    'grants.findAccessToken': grants.findAccessToken('access-1'),
+    'grants.rotate': grants.rotate('refresh-1', tokensOf('2'), 60),
+    'leases.acquire': leases.acquire('lease', 'holder', 1000),
+    'bus.publish': bus.publish('grantEnded', { grantId: 'g' }),
+    'sessions.create': sessions.create(sessionOf('late'), 10),
+    'sessions.get': sessions.get('session-1'),
+    'eventLog.append': eventLog.append('session-1', 'a', 'late'),
+    'eventLog.follow': eventLog.follow('session-1', 'a', startOf('a'), new Reader())
+  }
+}
+
+async function allUnavailable (t: Test, stores: Stores, ms: number): Promise<void> {
+  const began = Date.now()
+  for (const [name, call] of Object.entries(callsOf(stores))) {
+    await t.rejects(call, { constructor: TemporarilyUnavailableError, statusCode: 503, retryAfterSeconds: 2, detail: /^Redis: / }, name)
+  }
+  const took = Date.now() - began
+  t.ok(took < ms, `all of them within ${ms} ms (${took})`)
+}
+
+redisTest('Redis stops, and starts again with what it kept', async (t, server) => {
+  const [one, two] = await redisReplicas(t, server, { graceMs: 300 })
+  if (one === undefined || two === undefined) throw new Error('There are no replicas.')
+  await one.sessions.create(sessionOf('session-1'), 10)
+  await one.grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
+  await one.grants.redeemCode('code', tokensOf('1'))
+  await one.eventLog.open('session-1', 'a', { requestIds: [1] })
+  const reader = new Reader()
+  await two.eventLog.follow('session-1', 'a', startOf('a'), reader)
+  await one.eventLog.append('session-1', 'a', 'before')
+  await reader.has(1)
+  const heard: string[] = []
+  one.bus.subscribe('grantEnded', ({ grantId }) => { heard.push(grantId) })
+
+  await server.stop()
+  await allUnavailable(t, one, 2000)
+  t.same(heard, ['g'], 'a process hears its own messages all the same')
+  await allUnavailable(t, one, 200)
+
+  await server.start()
+  await Promise.all([one, two].map(reachable))
+  t.same(await two.sessions.get('session-1'), sessionOf('session-1'))
+  t.equal(await two.sessions.get('late'), undefined, 'what failed did not happen later')
+  t.match(await two.grants.findRefreshToken('refresh-1'), { rotated: false, grant: { grantId: 'grant-1' } })
+  t.equal(await two.leases.isHeld('lease'), false)
+  await one.eventLog.append('session-1', 'a', 'after', true)
+  await reader.ended()
+  t.same(reader.data, ['before', 'after'], 'who reads goes on where they were')
+})
+
+redisTest('Redis stops, and starts again with nothing', async (t, server) => {
+  const [one, two] = await redisReplicas(t, server)
+  if (one === undefined || two === undefined) throw new Error('There are no replicas.')
+  await one.sessions.create(sessionOf('session-1'), 10)
+  await one.eventLog.open('session-1', 'a', {})
+  const readers = [new Reader(), new Reader()] as const
+  await one.eventLog.follow('session-1', 'a', startOf('a'), readers[0])
+  await two.eventLog.follow('session-1', STANDALONE_STREAM, undefined, readers[1])
+  await server.stop()
+  server.forget()
+  await server.start()
+  await Promise.all([...readers.map(reader => reader.ended()), reachable(one), reachable(two)])
+  t.equal(await one.sessions.get('session-1'), undefined)
+  t.equal(await one.eventLog.append('session-1', 'a', 'too late'), undefined)
+  await one.sessions.create(sessionOf('session-2'), 10)
+  t.ok(await two.sessions.get('session-2'), 'new sessions work')
+})
+
+redisTest('Redis does not answer', async (t, server) => {
+  const [stores] = await redisReplicas(t, server, { commandTimeoutMs: 200, graceMs: 200 }, 1)
+  if (stores === undefined) throw new Error('There is no replica.')
+  server.signal('SIGSTOP')
+  await allUnavailable(t, stores, 2000)
+  server.signal('SIGCONT')
+  await reachable(stores)
+  t.equal(await stores.leases.acquire('another lease', 'holder', 1000), true)
+})
+
+redisTest('a connection that breaks runs nothing twice', async (t, server) => {
+  const [stores] = await redisReplicas(t, server, {}, 1)
+  const admin = server.admin(t)
+  if (stores === undefined) throw new Error('There is no replica.')
+  await stores.eventLog.open('s', 'a', {})
+  const outcomes: boolean[] = []
+  for (let round = 0; round < 5; round++) {
+    const appends = Array.from({ length: 100 }, (_, index) => stores.eventLog.append('s', 'a', `${round}.${index}`).then(() => true, () => false))
+    await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    outcomes.push(...await Promise.all(appends))
+  }
+  await reachable(stores)
+  const reader = new Reader()
+  await stores.eventLog.append('s', 'a', 'last', true)
+  await stores.eventLog.follow('s', 'a', startOf('a'), reader)
+  await reader.ended()
+  t.equal(new Set(reader.data).size, reader.data.length, `of ${outcomes.length} events, ${outcomes.filter(done => !done).length} with an unknown end, none is there twice`)
+  const order = reader.data.slice(0, -1).map(data => Number(data.split('.')[0]) * 1000 + Number(data.split('.')[1]))
+  t.same(order, [...order].sort((a, b) => a - b), 'and they stand in the order they were made')
+})
+
+redisTest('calls before the connection is there wait for it, in their order', async (t, server) => {
+  await server.stop()
+  const starting = server.start()
+  const [stores] = await Promise.all([redisReplicas(t, server, { graceMs: 10_000 }, 1).then(([stores]) => stores), starting])
+  t.ok(stores)
+})
+
+redisTest('what is said while nobody can hear is heard', async (t, server) => {
+  const [one, two] = await redisReplicas(t, server)
+  const admin = server.admin(t)
+  if (one === undefined || two === undefined) throw new Error('There are no replicas.')
+  const reader = new Reader()
+  await two.eventLog.follow('s', STANDALONE_STREAM, undefined, reader)
+  const heard = new EventEmitter()
+  const ids: string[] = []
+  two.bus.subscribe('grantEnded', ({ grantId }) => {
+    ids.push(grantId)
+    heard.emit(grantId)
+  })
+  await two.check()
+  for (let round = 0; round < 5; round++) {
+    const last = once(heard, `${round}.2`)
+    // nobody is subscribed now
+    await admin.client('KILL', 'TYPE', 'pubsub')
+    for (const part of [0, 1, 2]) {
+      await one.eventLog.append('s', STANDALONE_STREAM, `${round}.${part}`)
+      await one.bus.publish('grantEnded', { grantId: `${round}.${part}` })
+    }
+    await Promise.all([last, reader.has(3 * (round + 1))])
+  }
+  const all = [0, 1, 2, 3, 4].flatMap(round => [0, 1, 2].map(part => `${round}.${part}`))
+  t.same(reader.data, all)
+  t.same(ids, all)
+})
+
+redisTest('who may not listen at all reads now and then', async (t, server) => {
+  const admin = server.admin(t)
+  await admin.call('ACL', 'SETUSER', 'deaf', 'on', '>secret', '~*', '+@all', 'resetchannels')
+  const errors = new EventEmitter()
+  const told = once(errors, 'told')
+  const [stores] = await redisReplicas(t, server, {
+    url: server.url.replace('//', '//deaf:secret@'), eventLog: { rereadSeconds: 0.05 }, onError: error => { errors.emit('told', error) }
+  }, 1)
+  if (stores === undefined) throw new Error('There is no replica.')
+  const reader = new Reader()
+  await stores.eventLog.follow('s', STANDALONE_STREAM, undefined, reader)
+  t.match((await told)[0], { message: /NOPERM/ })
+  const writer = server.admin(t)
+  const [key] = (await writer.keys('*:log:{s}:stream:get')).map(key => key.replace(':stream:', ':events:'))
+  await writer.xadd(key ?? '', '*', 'data', 'unheard')
+  t.same((await reader.has(1)).data, ['unheard'])
+})
