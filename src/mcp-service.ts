@@ -49,13 +49,13 @@ export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | 
 /** All of `mcpService` in the very context it is registered in, which gets `request.authInfo` and, with the broker, `app.broker`. */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   const { publicUrl, stores: { sessions, eventLog, leases, bus }, scopes = ['mcp'] } = options
-  const { verifyAccessToken, getUpstreamAccessToken } = await registerAuth(app, options, scopes)
+  const auth = await registerAuth(app, options, scopes)
   await app.register(bearerAuth, {
-    verifyAccessToken,
+    verifyAccessToken: auth.verifyAccessToken,
     resourceMetadataUrl: request => `${publicUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
     scopes: [scopes[0]]
   })
-  await app.register(mcpTransports, { ...options, sessions, eventLog, leases, bus, ...getUpstreamAccessToken && { getUpstreamAccessToken } })
+  await app.register(mcpTransports, { ...options, sessions, eventLog, leases, bus, ...auth.transports })
 }, { name: 'mcp-service', fastify: '5.x' })
 
 /**
@@ -69,13 +69,17 @@ export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, opt
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
   app: FastifyInstance, options: McpServiceOptions, scopes: readonly [string, ...string[]]
-): Promise<Pick<McpTransportsOptions, 'getUpstreamAccessToken'> & { verifyAccessToken: VerifyAccessToken }> {
+): Promise<{ verifyAccessToken: VerifyAccessToken, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
   const { publicUrl } = options
   const resourcePaths: readonly [string, ...string[]] = options.sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
   if (!isForeign(options)) {
-    await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring: new Keyring(options.encryptionKeys) })
+    const keyring = new Keyring(options.encryptionKeys)
+    await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
     const { broker } = app
-    return { verifyAccessToken: token => broker.accessTokens.verify(token), getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller) }
+    return {
+      verifyAccessToken: token => broker.accessTokens.verify(token),
+      transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller), requestStateKeys: keyring.derive('request state') }
+    }
   }
   const { auth } = options
   const authorizationServers = auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { defaultLimits } from './mcp/limits.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
-import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
 import { mcpGuard } from './plugins/mcp-guard.js'
 import { mcpModern } from './plugins/mcp-modern.js'
@@ -31,13 +30,12 @@ export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (ap
   await app.register(mcpModern, {
     ...options, drainSeconds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
   })
-  const announce = (notification: JSONRPCNotification) => { app.mcpModern.announce(notification) }
   if (stateless) {
     await app.register(mcpStateless, { ...options, drainSeconds })
     await app.register(statelessHttpRoutes)
     return
   }
-  await app.register(mcpSessions, { ...options, announce, drainSeconds })
+  await app.register(mcpSessions, { ...options, drainSeconds })
   await app.register(streamableHttpRoutes)
   await app.register(sseRoutes, { publicUrl })
 }

@@ -1,5 +1,28 @@
-import { McpServer, type Server } from '@modelcontextprotocol/server'
+import { McpServer, type Server, type ServerEvent } from '@modelcontextprotocol/server'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+
+const NOTIFICATIONS = {
+  tools_list_changed: 'notifications/tools/list_changed',
+  prompts_list_changed: 'notifications/prompts/list_changed',
+  resources_list_changed: 'notifications/resources/list_changed',
+  resource_updated: 'notifications/resources/updated'
+} as const satisfies Record<ServerEvent['kind'], string>
+
+/** The event that a notification tells of; undefined where it is of no interest beyond its own client. */
+export function eventOf ({ method, params }: Pick<JSONRPCNotification, 'method' | 'params'>): ServerEvent | undefined {
+  switch (method) {
+    case NOTIFICATIONS.tools_list_changed: return { kind: 'tools_list_changed' }
+    case NOTIFICATIONS.prompts_list_changed: return { kind: 'prompts_list_changed' }
+    case NOTIFICATIONS.resources_list_changed: return { kind: 'resources_list_changed' }
+    case NOTIFICATIONS.resource_updated: return typeof params?.uri === 'string' ? { kind: 'resource_updated', uri: params.uri } : undefined
+  }
+  return undefined
+}
+
+/** The notification that tells of an event. */
+export function notificationOf (event: ServerEvent): JSONRPCNotification {
+  return { jsonrpc: '2.0', method: NOTIFICATIONS[event.kind], ...event.kind === 'resource_updated' && { params: { uri: event.uri } } }
+}
 
 const heard = new WeakSet<Server>()
 
@@ -7,13 +30,13 @@ const heard = new WeakSet<Server>()
  * Hears what a server of SDK 2.x announces to everybody while it serves one request. The SDK drops it: the transport of
  * one request has nobody else to tell. (In a session, the session's transport hears it.)
  */
-export function announceFrom (plugged: McpServer | Server, announce: (notification: JSONRPCNotification) => void): void {
+export function announceFrom (plugged: McpServer | Server, announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void): void {
   const server = plugged instanceof McpServer ? plugged.server : plugged
   if (heard.has(server)) return
   heard.add(server)
   const notify = server.notification.bind(server)
   server.notification = async (notification, options) => {
     await notify(notification, options)
-    if (options?.relatedRequestId === undefined) announce({ jsonrpc: '2.0', ...notification })
+    if (options?.relatedRequestId === undefined) announce(notification)
   }
 }

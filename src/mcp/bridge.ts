@@ -29,6 +29,7 @@ type Params = Record<string, unknown>
 const PROTOCOL_VERSION = '2025-11-25'
 const RESOURCE_NOT_FOUND = -32002
 const INVALID_PARAMS = -32602
+const INTERNAL_ERROR = -32603
 const URL_ELICITATION_REQUIRED = -32042
 /** The methods that may answer `input_required`. */
 const ASKING_METHODS = new Set(['tools/call', 'prompts/get', 'resources/read'])
@@ -150,22 +151,21 @@ function failure ({ code, message, data }: { code: number, message: string, data
 }
 
 function requestsOf (asked: Readonly<Record<string, { method: string, params?: Params }>>): InputRequests {
-  const requests: InputRequests = {}
-  for (const [key, { method, params }] of Object.entries(asked)) {
-    const request = { method, ...params !== undefined && { params: askedParams(params) } }
-    if (!isInputRequest(request)) throw new ProtocolError(-32603, `The server asked for ${method}, which this revision does not have.`)
-    requests[key] = request
+  return Object.fromEntries(Object.entries(asked).map(([key, request]) => [key, requestOf(request)]))
+}
+
+/** What a server asks for, without what only the earlier revisions know; and the link's progress tokens mean nothing to the client. */
+function requestOf (asked: { method: string, params?: Params }): InputRequest {
+  if (isSpecType.ElicitRequest(asked)) {
+    const { _meta, task, ...params } = asked.params
+    return params.mode === 'url' ? inputRequired.elicitUrl({ message: params.message, url: params.url }) : { method: asked.method, params }
   }
-  return requests
-}
-
-/** Without what only the earlier revisions know; and the link's progress tokens mean nothing to the client. */
-function askedParams ({ _meta, task, elicitationId, ...params }: Params): Params {
-  return params
-}
-
-function isInputRequest (request: unknown): request is InputRequest {
-  return isSpecType.ElicitRequest(request) || isSpecType.CreateMessageRequest(request) || isSpecType.ListRootsRequest(request)
+  if (isSpecType.CreateMessageRequest(asked)) {
+    const { _meta, task, ...params } = asked.params
+    return { method: asked.method, params }
+  }
+  if (isSpecType.ListRootsRequest(asked)) return inputRequired.listRoots()
+  throw new ProtocolError(INTERNAL_ERROR, `The server asked for ${asked.method}, which this revision does not have.`)
 }
 
 function implementationOf (serverInfo: unknown): { name: string, version: string } {

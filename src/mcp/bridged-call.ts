@@ -32,7 +32,7 @@ export interface OpenRequest {
 export interface BridgedCallOptions {
   server: McpServer | Server
   /** Takes what the server announces that belongs to no call. */
-  announce: (notification: JSONRPCNotification) => void
+  announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
   log: Log
 }
 

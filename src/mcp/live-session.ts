@@ -1,8 +1,10 @@
 import type { JSONRPCMessage, JSONRPCNotification, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../auth-info.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../errors.js'
 import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog } from '../stores/event-log.js'
 import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../stores/sessions.js'
+import { notificationOf } from './announcements.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
 import type { AnswerStream, AnswerStreams } from './exchange.js'
@@ -144,6 +146,12 @@ export class LiveSession implements AnswerStreams {
   changedElsewhere (change: SessionChange): void {
     applyChange(this.record, change)
     this.#background(this.instance?.follow(change, { authInfo: this.caller }) ?? Promise.resolve())
+  }
+
+  /** Tells the client, if it listens, what a server that serves nobody else has announced to everybody. */
+  hear (event: ServerEvent): void {
+    if (event.kind === 'resource_updated' && !this.record.subscriptions.includes(event.uri)) return
+    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.append(STANDALONE_STREAM, JSON.stringify(notificationOf(event)))
   }
 
   /** Changes the record, here, in the store and on the other replicas. */

@@ -1,20 +1,23 @@
 import {
   classifyInboundRequest, createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2,
-  type McpHttpHandler, type McpRequestContext, type ServerEventBus
+  type McpHttpHandler, type McpRequestContext
 } from '@modelcontextprotocol/server'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError } from '../errors.js'
-import { announceFrom } from './announcements.js'
+import type { Bus } from '../stores/bus.js'
+import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
-import type { CreateServer, Log, ServerContext } from './create-server.js'
+import type { CreateServer, Log } from './create-server.js'
 import { isRequest, isMessage } from './json-rpc.js'
 import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
 import { createRequestStates } from './request-state.js'
+import type { Replica } from './replica.js'
 import { checkScopes } from './required-scopes.js'
 
 export interface ModernEntryOptions {
+  bus: Bus
   createServer: CreateServer
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
@@ -24,6 +27,7 @@ export interface ModernEntryOptions {
   maxSubscriptions: number
   /** Bounds of the calls that wait for their client to bring what they asked for. */
   parkedCalls: ParkedCallsOptions
+  replica: Replica
   log: Log
 }
 
@@ -48,8 +52,7 @@ const DRAIN_POLL_MS = 20
  * A server of SDK 2.x answers natively, one of SDK 1.x through the bridge.
  */
 export class ModernEntry {
-  /** What servers announce, of either era, for the streams of `subscriptions/listen`. */
-  readonly events: ServerEventBus
+  readonly #unsubscribe: Array<() => void>
   readonly #options: ModernEntryOptions
   readonly #handler: McpHttpHandler
   readonly #exchanges = new WeakMap<Request, Exchange>()
@@ -61,10 +64,15 @@ export class ModernEntry {
     this.#options = options
     this.#parkedCalls = new ParkedCalls(options.parkedCalls)
     this.#requestStates = createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds)
-    this.events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
+    // what servers of either era announce, for the streams of `subscriptions/listen`
+    const events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
+    this.#unsubscribe = [
+      options.bus.subscribe('announced', ({ event }) => { events.publish(event) }),
+      options.bus.subscribe('grantEnded', ({ grantId }) => { this.#parkedCalls.endGrant(grantId) })
+    ]
     this.#handler = createMcpHandler(context => this.#createServer(context), {
       legacy: 'reject',
-      bus: this.events,
+      bus: events,
       keepAliveMs: options.heartbeatMs,
       maxSubscriptions: options.maxSubscriptions,
       onerror: error => { options.log.debug({ err: error }, 'the SDK reports an error') }
@@ -104,15 +112,12 @@ export class ModernEntry {
     return response
   }
 
-  /** Passes on what a server of any era announces. */
-  announce ({ method, params }: JSONRPCNotification): void {
-    switch (method) {
-      case 'notifications/tools/list_changed': this.events.publish({ kind: 'tools_list_changed' }); break
-      case 'notifications/prompts/list_changed': this.events.publish({ kind: 'prompts_list_changed' }); break
-      case 'notifications/resources/list_changed': this.events.publish({ kind: 'resources_list_changed' }); break
-      case 'notifications/resources/updated':
-        if (typeof params?.uri === 'string') this.events.publish({ kind: 'resource_updated', uri: params.uri })
-    }
+  /** Tells the listeners of both eras, on every replica, what a server announces to everybody. */
+  #announce (notification: Pick<JSONRPCNotification, 'method' | 'params'>): void {
+    const event = eventOf(notification)
+    if (event === undefined) return
+    const { bus, log } = this.#options
+    bus.publish('announced', { event, era: 'stateless' }).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
   }
 
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
@@ -123,6 +128,7 @@ export class ModernEntry {
 
   /** Ends every stream and every call. */
   async close (): Promise<void> {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#parkedCalls.close()
     await this.#handler.close()
   }
@@ -130,20 +136,21 @@ export class ModernEntry {
   async #createServer ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
     const exchange = requestInfo && this.#exchanges.get(requestInfo)
     if (exchange === undefined) throw new Error('The SDK asks for a server without a request of ours.')
-    const { caller, body, log } = exchange
-    const { createServer, getUpstreamAccessToken } = this.#options
-    const context: ServerContext = {
-      era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller)
-    }
-    const server = await createServer(context)
-    const request = isMessage(body) && isRequest(body) ? body : undefined
     try {
-      checkScopes(server, request === undefined ? [] : [request], caller)
+      return await this.#serverFor(exchange)
     } catch (error) {
       if (error instanceof InsufficientScopeError) exchange.refusal = error
+      else exchange.log.error({ err: error }, 'a server instance could not be made')
       throw error
     }
-    const announce = (notification: JSONRPCNotification) => { this.announce(notification) }
+  }
+
+  async #serverFor ({ caller, body, log }: Exchange): Promise<McpServer2 | Server2> {
+    const { createServer, getUpstreamAccessToken } = this.#options
+    const server = await createServer({ era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
+    const request = isMessage(body) && isRequest(body) ? body : undefined
+    checkScopes(server, request === undefined ? [] : [request], caller)
+    const announce = (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => { this.#announce(notification) }
     if (server instanceof McpServer2 || server instanceof Server2) {
       announceFrom(server, announce)
       return server

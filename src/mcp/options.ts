@@ -23,6 +23,8 @@ export interface McpTransportsOptions {
    * no HTTP+SSE; for serverless use.
    */
   sessionMode?: 'stateful' | 'stateless'
+  /** Keys that seal the `requestState` of revision 2026-07-28: the first seals, all open. Default: one of this process. */
+  requestStateKeys?: readonly Uint8Array[]
   /** Browser origins that may call, besides `publicUrl`; `*` for any. */
   allowedOrigins?: readonly string[]
   /** Host headers answered, besides that of `publicUrl`; `*` for any. */

@@ -8,6 +8,7 @@ export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxPark
 interface Parked {
   call: BridgedCall
   owner: string
+  grantId: string | undefined
   timer: NodeJS.Timeout
 }
 
@@ -34,7 +35,7 @@ export class ParkedCalls {
     if (own.length >= maxParkedCallsPerOwner) this.#giveUp(own[0]?.[0])
     else if (this.#parked.size >= maxParkedCalls) this.#giveUp(this.#parked.keys().next().value)
     const timer = setTimeout(() => { this.#giveUp(call.id) }, parkedSeconds * 1000).unref()
-    this.#parked.set(call.id, { call, owner, timer })
+    this.#parked.set(call.id, { call, owner, grantId: caller.extra.grantId, timer })
   }
 
   /** Takes up a call. @returns undefined where there is none of this caller's that would be called so */
@@ -44,6 +45,11 @@ export class ParkedCalls {
     this.#parked.delete(callId)
     clearTimeout(parked.timer)
     return parked.call
+  }
+
+  /** Gives up the calls of a grant that has ended. */
+  endGrant (ended: string): void {
+    for (const [id, { grantId }] of [...this.#parked]) if (grantId === ended) this.#giveUp(id)
   }
 
   /** Gives up every call. */

@@ -8,6 +8,7 @@ import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { AbandonedStreams } from './abandoned-streams.js'
+import { eventOf } from './announcements.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveSession, type SessionHost } from './live-session.js'
@@ -21,8 +22,6 @@ export type SessionRegistryOptions =
   {
     log: Log
     replica: Replica
-    /** Told what servers announce that belongs to no request. */
-    announce?: (notification: JSONRPCNotification) => void
   }
 
 const HOUSEKEEPING_MS = 5000
@@ -68,6 +67,10 @@ export class SessionRegistry implements SessionHost {
       }),
       this.#bus.subscribe('sessionChanged', ({ sessionId, origin, change }) => {
         if (origin !== this.#replica.id) this.#live.get(sessionId)?.changedElsewhere(change)
+      }),
+      // what a session's own server announces goes to its own client: the other sessions have servers of their own
+      this.#bus.subscribe('announced', ({ event, era }) => {
+        if (era === 'stateless') for (const session of this.#live.values()) session.hear(event)
       })
     ]
     this.#abandoned = new AbandonedStreams(options.eventLog, options.replica)
@@ -178,7 +181,8 @@ export class SessionRegistry implements SessionHost {
   }
 
   announce (notification: JSONRPCNotification): void {
-    this.#options.announce?.(notification)
+    const event = eventOf(notification)
+    if (event !== undefined) this.#background(this.#bus.publish('announced', { event, era: 'session' }))
   }
 
   used (session: LiveSession): void {

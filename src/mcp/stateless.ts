@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InstancesFullError, InvalidMessageError, ShuttingDownError } from '../errors.js'
+import { eventOf } from './announcements.js'
 import type { Answer } from './answer.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
@@ -117,6 +118,13 @@ export class StatelessRequests {
     return stream
   }
 
+  /** Tells the listeners of 2026-07-28 what a server announces to everybody. */
+  announce (notification: JSONRPCNotification): void {
+    const event = eventOf(notification)
+    if (event === undefined) return
+    this.#options.bus.publish('announced', { event, era: 'session' }).catch((err: unknown) => { this.log.error({ err }, 'an announcement could not be passed on') })
+  }
+
   ended (request: StatelessRequest): void {
     if (this.#running.delete(request) && this.#running.size === 0) this.#idle()
   }
@@ -156,7 +164,7 @@ class StatelessRequest implements Outlet, AnswerStreams {
     this.#exchange = new Exchange(this, answer, requests, Array.isArray(body), this.grantId)
     for (const message of messages) {
       // what refers to another POST finds nothing here
-      if ('method' in message && message.method !== 'notifications/cancelled') this.#transport.receive(message, extra)
+      if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) this.#transport.receive(message, extra)
     }
   }
 
@@ -166,9 +174,11 @@ class StatelessRequest implements Outlet, AnswerStreams {
     if (this.#pending.size === 0) this.#close()
   }
 
-  push (message: JSONRPCRequest | JSONRPCNotification): void {
-    if (!isRequest(message)) this.#exchange?.push(JSON.stringify(message))
-    else this.#transport.receive({ jsonrpc: '2.0', id: message.id, error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' } }, {})
+  push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
+    if (!isRequest(message)) {
+      this.#exchange?.push(JSON.stringify(message))
+      if (relatedRequestId === undefined) this.#host.announce(message)
+    } else this.#transport.receive({ jsonrpc: '2.0', id: message.id, error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' } }, {})
   }
 
   /** The server has closed its side. */

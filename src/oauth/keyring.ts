@@ -33,6 +33,11 @@ export class Keyring {
     if (this.#keys.size < parsed.length) throw new ConfigError('ENCRYPTION_KEYS has two keys of the same id.')
   }
 
+  /** Keys of 32 bytes for a purpose of its own, one of each of ours, in their order. */
+  derive (purpose: string): Uint8Array[] {
+    return [...this.#keys.values()].map(({ signing }) => new Uint8Array(hkdfSync('sha256', signing, '', `fastify-mcp-oauth ${purpose}`, 32)))
+  }
+
   /** Encrypts a value as JSON; only `open` with the same `purpose` reads it. */
   seal (purpose: string, value: unknown): string {
     const iv = randomBytes(IV_BYTES)

@@ -2,6 +2,8 @@ import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
+import type { CallerInfo } from '../auth-info.js'
+import { errorText, isMessage, isRequest } from '../mcp/json-rpc.js'
 import { ModernEntry, type ModernEntryOptions } from '../mcp/modern-entry.js'
 
 declare module 'fastify' {
@@ -11,36 +13,50 @@ declare module 'fastify' {
   }
 }
 
-export type McpModernOptions = Omit<ModernEntryOptions, 'log'> & {
+export type McpModernOptions = Omit<ModernEntryOptions, 'log' | 'replica'> & {
   /** Time that calls in flight get to finish when the app closes. */
   drainSeconds: number
 }
+
+interface OpenRequest {
+  caller: CallerInfo
+  ended: AbortController
+}
+
+const LOGIN_ENDED = 'The login that this request was made with has ended.'
 
 /**
  * Answers the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both
  * eras, and each request says which it is of.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, { drainSeconds, ...options }) => {
-  const entry = new ModernEntry({ ...options, log: app.log })
+  const entry = new ModernEntry({ ...options, replica: app.mcpReplica, log: app.log })
   app.decorate('mcpModern', entry)
+  const open = new Set<OpenRequest>()
+  const unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
+    for (const { caller, ended } of open) if (caller.extra.grantId === grantId) ended.abort(LOGIN_ENDED)
+  })
   app.addHook('preHandler', async (request, reply) => {
     const { authInfo: caller, headers, body, log } = request
     if (request.method !== 'POST' || request.routeOptions.url?.endsWith('/mcp') !== true || caller === null || body === undefined || !entry.takes({ headers, body })) return
-    const response = await entry.serve({ headers, body, log }, caller, endOf(reply))
+    const ended = new AbortController()
+    const exchange = { caller, ended }
+    open.add(exchange)
+    // the response is over, or the client has gone
+    reply.raw.once('close', () => {
+      open.delete(exchange)
+      ended.abort()
+    })
+    const response = await entry.serve({ headers, body, log }, caller, ended.signal)
+    if (ended.signal.reason === LOGIN_ENDED) return reply.header('content-type', 'application/json; charset=utf-8').send(errorText(-32000, LOGIN_ENDED, isMessage(body) && isRequest(body) ? body.id : null))
     return await answer(response, reply)
   })
   app.addHook('preClose', async () => {
+    unsubscribe()
     await entry.drain(drainSeconds * 1000)
     await entry.close()
   })
-}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard'] })
-
-/** Aborts when the response is over, or the client has gone. */
-function endOf (reply: FastifyReply): AbortSignal {
-  const ended = new AbortController()
-  reply.raw.once('close', () => { ended.abort() })
-  return ended.signal
-}
+}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
 
 async function answer (response: Response, reply: FastifyReply): Promise<FastifyReply> {
   reply.code(response.status)

@@ -1,3 +1,4 @@
+import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { SessionChange } from './sessions.js'
 
 /** What one replica tells all others. Every message is small, plain JSON and safe to hear twice. */
@@ -10,6 +11,8 @@ export interface BusMessages {
   sessionMessage: { sessionId: string, origin: string, message: Record<string, unknown> }
   /** A session's record was changed by the replica `origin`. */
   sessionChanged: { sessionId: string, origin: string, change: SessionChange }
+  /** A server has announced to everybody that a list or a resource has changed; `era` is that of the instance which did. */
+  announced: { event: ServerEvent, era: 'session' | 'stateless' }
 }
 
 export type BusTopic = keyof BusMessages

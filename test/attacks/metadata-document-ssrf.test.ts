@@ -9,7 +9,10 @@ import { authorizationUrl, form } from './flow.js'
 /** Listens on every address of this machine, and counts who comes. */
 async function listener (t: Test) {
   let connections = 0
-  const server = createServer(socket => { connections++; socket.destroy() }).listen(0)
+  const server = createServer(socket => {
+    connections++
+    socket.end('HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n')
+  }).listen(0)
   await once(server, 'listening')
   t.teardown(() => server.close())
   const address = server.address()
@@ -32,7 +35,7 @@ t.test('in production no client_id makes the service ask an internal address', a
   const clientIds = hosts.flatMap(host => [`https://${host}:${port}/client.json`, `https://${host}/latest/meta-data/`, `http://${host}:${port}/client.json`, `HTTPS://${host}:${port}/a/client.json`])
   clientIds.push(`https:127.0.0.1:${port}/x`, `https:/127.0.0.1:${port}/x`, `https:///127.0.0.1:${port}/x`, ` https://127.0.0.1:${port}/x`, `https://127.0.0.1:${port}/a/../x`, 'file:///etc/passwd', 'gopher://127.0.0.1/x', `ftp://127.0.0.1:${port}/x`, 'data:application/json,{}', 'unix:///var/run/docker.sock:/x', `blob:https://127.0.0.1:${port}/x`)
 
-  const attempts = t.capture(Socket.prototype, 'connect', Socket.prototype.connect)
+  const attempts = t.capture(Socket.prototype, 'connect', function (this: Socket) { return this.destroy(new Error('not here')) })
   const seen = new Set<string>()
   for (const [index, clientId] of clientIds.entries()) {
     // each from an address of its own: their number is another attack

@@ -16,7 +16,7 @@ const UNREGISTRABLE = [
   'https://%61pp.example/callback', 'https://app%2eexample/callback', 'https://app\u3002example/callback', 'https://\u0430pp.example/callback', 'https://app.example:/callback', 'https://app.example:99999/callback', 'https://app.example:443:80/callback',
   'https://a;b/callback', 'https://a,b/callback', "https://a'b/callback",
   // user information, fragments, dots
-  'https://app.example@evil.example/callback', 'https://app.example:pass@evil.example/callback', 'https://@evil.example/callback', 'https://localhost@evil.example/callback', 'http://localhost:3334@evil.example/callback', 'http://localhost%40evil.example/callback',
+  'https://app.example@evil.example/callback', 'https://app.example:pass@evil.example/callback', 'https://@evil.example/callback', 'https://localhost@evil.example/callback', 'http://localhost:3334@evil.example/callback', 'http://localhost%40evil.example/callback', 'cursor://user@callback', 'cursor://user:pass@callback/',
   'https://app.example/callback#fragment', 'https://app.example/callback#', 'https://app.example/a/../callback', 'https://app.example/./callback', 'https://app.example/..', 'https://app.example/%2e%2e/callback', 'https://app.example/a/%2E%2E%2Fcallback', 'https://app.example/.%2e/callback',
   // http where it is not for this machine, and what only looks so
   'http://app.example/callback', 'http://localhost.evil.example/callback', 'http://evil.example/localhost', 'http://127.0.0.1.nip.io/callback', 'http://127.0.0.1.evil.example/callback', 'http://localhost./callback', 'http://localhostevil/callback',

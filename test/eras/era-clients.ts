@@ -27,7 +27,7 @@ export interface EraClient {
   revision: string | undefined
   instructions: string | undefined
   call (name: string, args?: Record<string, unknown>, options?: CallOptions): Promise<CallResult>
-  prompt (name: string): Promise<unknown>
+  prompt (name: string, args?: Record<string, string>): Promise<unknown>
   read (uri: string): Promise<{ contents: unknown[] }>
   toolNames (): Promise<string[]>
   /** Listens for list changes, and for updates of a resource. */
@@ -72,7 +72,7 @@ export async function connect1 (url: string, auth: ClientAuth = bearer('alice'))
       const result = await client.callTool({ name, arguments: args }, undefined, options)
       return { content: Array.isArray(result.content) ? result.content : [], isError: result.isError === true }
     },
-    prompt: name => client.getPrompt({ name }),
+    prompt: (name, args = {}) => client.getPrompt({ name, arguments: args }),
     read: uri => client.readResource({ uri }),
     toolNames: async () => (await client.listTools()).tools.map(({ name }) => name),
     async listen (uri) { await client.subscribeResource({ uri }) },
@@ -100,7 +100,7 @@ export async function connect2 (url: string, mode: NonNullable<VersionNegotiatio
       if (level !== undefined && !modern) await client.setLoggingLevel(level)
       return await client.callTool({ name, arguments: args, ...level !== undefined && modern && { _meta: { [LOG_LEVEL_META_KEY]: level } } }, options)
     },
-    prompt: name => client.getPrompt({ name }),
+    prompt: (name, args = {}) => client.getPrompt({ name, arguments: args }),
     read: uri => client.readResource({ uri }),
     toolNames: async () => (await client.listTools()).tools.map(({ name }) => name),
     async listen (uri) {

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { startDemoUpstream } from '../../src/demo/upstream.js'
+import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import { freePort } from '../service.js'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -27,7 +27,9 @@ export interface Cluster {
   replicas: ReplicaProcess[]
   /** Starts a replica in the place of one that has ended. */
   restart (index: number): Promise<void>
-  redis: { stop (): Promise<void>, start (): Promise<void>, port: number }
+  redis: { stop (): Promise<void>, start (): Promise<void>, port: number, /** While it is stopped: it starts again without what it kept. */ forget (): void }
+  /** Where counting replicas leave their marks. */
+  runsFile: string
   close (): Promise<void>
 }
 
@@ -37,14 +39,17 @@ export interface ClusterOptions {
   environment?: NodeJS.ProcessEnv
   /** Module that each replica runs. Default: the service itself. */
   entry?: string
+  /** Laid over the settings of the demo upstream. */
+  upstream?: DemoUpstreamOptions['configuration']
 }
 
 /** Starts a cluster on free ports of loopback. */
-export async function startCluster ({ replicas: count = 2, environment = {}, entry = 'src/server.ts' }: ClusterOptions = {}): Promise<Cluster> {
+export async function startCluster ({ replicas: count = 2, environment = {}, entry = 'src/server.ts', upstream: configuration = {} }: ClusterOptions = {}): Promise<Cluster> {
   const dir = mkdtempSync(join(tmpdir(), 'cluster-'))
-  const upstream = await startDemoUpstream({ port: 0 })
+  const upstream = await startDemoUpstream({ port: 0, configuration })
   const redisPort = await freePort()
   const url = `http://localhost:${await freePort()}`
+  const runsFile = join(dir, 'runs')
   let redis = await startRedis(dir, redisPort)
   const env: NodeJS.ProcessEnv = {
     PATH: process.env.PATH,
@@ -54,6 +59,7 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
     ENCRYPTION_KEYS: `test:${randomBytes(32).toString('base64url')}`,
     LOG_LEVEL: 'warn',
     NODE_ENV: 'production',
+    RUNS_FILE: runsFile,
     ...environment
   }
   const replicas = await Promise.all(Array.from({ length: count }, async () => await startReplica(entry, await freePort(), env)))
@@ -65,8 +71,10 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
     redis: {
       port: redisPort,
       stop: async () => { await end(redis, 'SIGTERM') },
-      start: async () => { redis = await startRedis(dir, redisPort) }
+      start: async () => { redis = await startRedis(dir, redisPort) },
+      forget: () => { rmSync(join(dir, 'appendonlydir'), { recursive: true, force: true }) }
     },
+    runsFile,
     restart: async index => {
       const { port } = replicas[index] ?? { port: 0 }
       replicas[index] = await startReplica(entry, port, env)

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
 import { STANDALONE_STREAM, startOf, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
 import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
+import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { reachable, redisReplicas, redisTest } from './redis-server.js'
@@ -67,7 +68,9 @@ function callsOf ({ clients, authorizations, grants, leases, bus, sessions, even
 async function allUnavailable (t: Test, stores: Stores, ms: number): Promise<void> {
   const began = Date.now()
   for (const [name, call] of Object.entries(callsOf(stores))) {
-    await t.rejects(call, { constructor: TemporarilyUnavailableError, statusCode: 503, retryAfterSeconds: 2, detail: /^Redis: / }, name)
+    const error = await call.then(() => undefined, (error: unknown) => error)
+    t.ok(error instanceof TemporarilyUnavailableError, `${name} says so`)
+    t.match(error, { retryAfterSeconds: 2, detail: /^Redis: ./ })
   }
   const took = Date.now() - began
   t.ok(took < ms, `all of them within ${ms} ms (${took})`)
@@ -76,7 +79,8 @@ async function allUnavailable (t: Test, stores: Stores, ms: number): Promise<voi
 redisTest('Redis stops, and starts again with what it kept', async (t, server) => {
   const [one, two] = await redisReplicas(t, server, { graceMs: 300 })
   if (one === undefined || two === undefined) throw new Error('There are no replicas.')
-  await one.sessions.create(sessionOf('session-1'), 10)
+  const session = sessionOf('session-1')
+  await one.sessions.create(session, 10)
   await one.grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
   await one.grants.redeemCode('code', tokensOf('1'))
   await one.eventLog.open('session-1', 'a', { requestIds: [1] })
@@ -94,7 +98,7 @@ redisTest('Redis stops, and starts again with what it kept', async (t, server) =
 
   await server.start()
   await Promise.all([one, two].map(reachable))
-  t.same(await two.sessions.get('session-1'), sessionOf('session-1'))
+  t.same(await two.sessions.get('session-1'), session)
   t.equal(await two.sessions.get('late'), undefined, 'what failed did not happen later')
   t.match(await two.grants.findRefreshToken('refresh-1'), { rotated: false, grant: { grantId: 'grant-1' } })
   t.equal(await two.leases.isHeld('lease'), false)
@@ -139,7 +143,7 @@ redisTest('a connection that breaks runs nothing twice', async (t, server) => {
   const outcomes: boolean[] = []
   for (let round = 0; round < 5; round++) {
     const appends = Array.from({ length: 100 }, (_, index) => stores.eventLog.append('s', 'a', `${round}.${index}`).then(() => true, () => false))
-    await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     outcomes.push(...await Promise.all(appends))
   }
   await reachable(stores)
@@ -154,9 +158,41 @@ redisTest('a connection that breaks runs nothing twice', async (t, server) => {
 
 redisTest('calls before the connection is there wait for it, in their order', async (t, server) => {
   await server.stop()
-  const starting = server.start()
-  const [stores] = await Promise.all([redisReplicas(t, server, { graceMs: 10_000 }, 1).then(([stores]) => stores), starting])
-  t.ok(stores)
+  const stores = createRedisStores({ url: server.url, sessionIdleSeconds: 60, graceMs: 10_000 })
+  t.teardown(() => stores.close())
+  const reader = new Reader()
+  const written = Array.from({ length: 100 }, (_, index) => String(index))
+  void stores.eventLog.open('s', 'a', {})
+  const appended = written.map((data, index) => stores.eventLog.append('s', 'a', data, index === 99))
+  const following = stores.eventLog.follow('s', 'a', startOf('a'), reader)
+  await server.start()
+  await Promise.all([...appended, following])
+  t.same(reader.data, written)
+  t.ok(reader.over)
+})
+
+redisTest('calls that waited in vain never happen', async (t, server) => {
+  await server.stop()
+  const stores = createRedisStores({ url: server.url, sessionIdleSeconds: 60, graceMs: 50 })
+  t.teardown(() => stores.close())
+  await t.rejects(stores.leases.acquire('lease', 'holder', 60_000), { name: 'TemporarilyUnavailableError' })
+  await server.start()
+  await reachable(stores)
+  t.equal(await stores.leases.isHeld('lease'), false)
+})
+
+redisTest('closed stores', async (t, server) => {
+  const stores = createRedisStores({ url: server.url, sessionIdleSeconds: 60 })
+  const reader = new Reader()
+  await stores.eventLog.follow('s', STANDALONE_STREAM, undefined, reader)
+  const appended = stores.eventLog.append('s', STANDALONE_STREAM, 'under way')
+  await stores.close()
+  await appended
+  await t.rejects(stores.check(), { name: 'TemporarilyUnavailableError' })
+  t.equal(reader.over, false, 'the stream has not ended, this process has')
+  const admin = server.admin(t)
+  t.equal(String(await admin.call('CLIENT', 'LIST')).trim().split('\n').length, 1, 'no connection is left')
+  await stores.close()
 })
 
 redisTest('what is said while nobody can hear is heard', async (t, server) => {
@@ -175,7 +211,7 @@ redisTest('what is said while nobody can hear is heard', async (t, server) => {
   for (let round = 0; round < 5; round++) {
     const last = once(heard, `${round}.2`)
     // nobody is subscribed now
-    await admin.client('KILL', 'TYPE', 'pubsub')
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
     for (const part of [0, 1, 2]) {
       await one.eventLog.append('s', STANDALONE_STREAM, `${round}.${part}`)
       await one.bus.publish('grantEnded', { grantId: `${round}.${part}` })

@@ -41,7 +41,7 @@ export class RedisServer {
   async start (): Promise<void> {
     const child = spawn(this.#command, [
       '--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#directory, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', ...this.#settings
-    ], { stdio: ['ignore', 'pipe', 'inherit'] })
+    ], { stdio: ['ignore', 'pipe', 'ignore'] })
     this.#process = child
     for await (const line of createInterface(child.stdout)) if (line.includes('Ready to accept connections')) break
     child.stdout.resume()
@@ -82,14 +82,14 @@ export class RedisServer {
   }
 }
 
-/** A test with a Redis of its own. Skipped where there is none to start; in CI, that fails. */
-export function redisTest (name: string, check: (t: Test, server: RedisServer) => Promise<void>, settings: readonly string[] = []): void {
+/** A test with a Redis of its own. Skipped where there is none to start, or something else is `missing`; in CI, that fails. */
+export function redisTest (name: string, check: (t: Test, server: RedisServer) => Promise<void>, settings: readonly string[] = [], missing?: string): void {
   testWithRedis(name, async (t, command) => {
     const server = new RedisServer(command, await freePort(), settings)
     t.teardown(() => server.end())
     await server.start()
     await check(t, server)
-  })
+  }, missing)
 }
 
 /** A test with a Redis Cluster of three nodes; skipped like `redisTest`. */
@@ -119,11 +119,12 @@ async function joinNodes (servers: readonly RedisServer[]): Promise<void> {
   for (const node of nodes) node.disconnect()
 }
 
-function testWithRedis (name: string, check: (t: Test, command: string) => Promise<void>): void {
+function testWithRedis (name: string, check: (t: Test, command: string) => Promise<void>, missing?: string): void {
   const command = find('redis-server')
-  const skip = command === undefined && process.env.CI !== 'true' ? MISSING : false
+  const lacks = command === undefined ? MISSING : missing
+  const skip = process.env.CI === 'true' ? false : lacks ?? false
   t.test(name, { skip }, async t => {
-    if (command === undefined) throw new Error(MISSING)
+    if (command === undefined || lacks !== undefined) throw new Error(lacks)
     await check(t, command)
   })
 }
@@ -151,7 +152,8 @@ export async function reachable (stores: Stores): Promise<void> {
   while (!await stores.check().then(() => true, () => false)) await delay(20)
 }
 
-async function freePort (): Promise<number> {
+/** A port that is free just now. */
+export async function freePort (): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
@@ -161,7 +163,8 @@ async function freePort (): Promise<number> {
   return address.port
 }
 
-function find (command: string): string | undefined {
+/** Where a command is on PATH. */
+export function find (command: string): string | undefined {
   return (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, command)).find(isExecutable)
 }
 

@@ -112,8 +112,9 @@ export class RedisBus implements Bus {
         this.#again = false
         await this.#readOnce()
       }
-    } catch {
+    } catch (error) {
       // the next message, or the connection when it is back, makes it read again
+      this.#connection.report(error)
     } finally {
       this.#reading = false
     }

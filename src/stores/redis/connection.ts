@@ -10,7 +10,7 @@ export interface RedisConnectionOptions {
   commandTimeoutMs?: number
   /** Time that calls wait for a connection that was just lost, or is not there yet; after it they fail at once. Default: 1000. */
   graceMs?: number
-  /** Hears of what goes wrong with nobody waiting for it: lost connections, wake-ups that cannot be had. */
+  /** Hears of what goes wrong with nobody waiting for it: a connection that is lost, a channel that may not be heard. */
   onError?: (error: Error) => void
 }
 
@@ -37,11 +37,12 @@ const UNAVAILABLE = /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|N
 
 /**
  * The connection that commands take. Commands of one process take effect in the order they were made. None is sent
- * twice, and none later than its caller was told of its failure: a change that was given up never happens afterwards.
+ * twice, nor after its caller was told that it failed; one that was under way then may still have run.
  */
 export class RedisConnection {
   readonly #redis: RedisClient
   readonly #graceMs: number
+  readonly #onError: (error: Error) => void
   readonly #waiting: Waiting[] = []
   readonly #readyListeners = new Set<() => void>()
   #state: 'opening' | 'open' | 'down' | 'closed' = 'opening'
@@ -51,6 +52,7 @@ export class RedisConnection {
   /** @throws {ConfigError} where the URL is none of Redis */
   constructor ({ graceMs = 1000, onError = () => {}, ...options }: RedisConnectionOptions) {
     this.#graceMs = graceMs
+    this.#onError = onError
     this.#redis = connect(options)
     this.#redis.on('error', (error: Error) => {
       this.#lastError = error.message
@@ -82,6 +84,11 @@ export class RedisConnection {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ start: () => { command(this.#redis).catch(rethrow).then(resolve, reject) }, reject })
     })
+  }
+
+  /** Tells of an error that nobody waits for. That Redis cannot be reached is known. */
+  report (error: unknown): void {
+    if (error instanceof Error && !(error instanceof TemporarilyUnavailableError)) this.#onError(error)
   }
 
   /** Calls the listener whenever the connection has come (back). */

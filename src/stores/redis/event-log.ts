@@ -56,7 +56,7 @@ const STREAM = `
 
   local function drop (id)
     local key = index .. ':stream:' .. id
-    countAll(-(redis.call('HGET', key, 'bytes') or 0))
+    countAll(0 - (redis.call('HGET', key, 'bytes') or 0))
     redis.call('DEL', key, index .. ':events:' .. id)
     redis.call('ZREM', index, id)
   end
@@ -303,6 +303,7 @@ export class RedisEventLog implements EventLog {
     const following = new StreamReader(streamId, reader, {
       first: () => this.#connection.run(redis => redis.mcpFollowStream(...stream, token, from ?? '', BATCH)),
       next: position => this.#connection.run(redis => redis.mcpReadStream(...stream, token, position, BATCH)),
+      failed: error => { this.#connection.report(error) },
       stopped: taken => {
         this.#remove(sessionId, following)
         if (!taken) this.#connection.run(redis => redis.mcpLeaveStream(stream[2], token)).catch(() => {})

@@ -11,6 +11,8 @@ export type StoredEvents =
 export interface StreamReadings {
   first (): Promise<StoredEvents>
   next (position: string): Promise<StoredEvents>
+  /** Something could not be read; it is tried again when the reader is woken. */
+  failed (error: unknown): void
   /** The reading is over; `taken`: there is nothing to be left any more. */
   stopped (taken: boolean): void
 }
@@ -76,8 +78,8 @@ export class StreamReader {
         const found = await this.#readings.next(this.position)
         if (!this.#stopped) this.#take(found)
       }
-    } catch {
-      // it is read when Redis is back, or some time later
+    } catch (error) {
+      this.#readings.failed(error)
     } finally {
       this.#reading = false
     }

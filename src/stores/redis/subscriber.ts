@@ -1,5 +1,4 @@
 import { RedisConnection, type RedisConnectionOptions } from './connection.js'
-import { TemporarilyUnavailableError } from '../../errors.js'
 
 /** Hears the messages of a channel; `undefined` where some may have been missed. */
 export type ChannelListener = (message: string | undefined) => void
@@ -12,10 +11,8 @@ export class RedisSubscriber {
   readonly #connection: RedisConnection
   readonly #channels = new Map<string, Set<ChannelListener>>()
   readonly #ping: NodeJS.Timeout
-  readonly #onError: (error: Error) => void
 
   constructor (options: RedisConnectionOptions) {
-    this.#onError = options.onError ?? (() => {})
     // every node of a cluster tells what is published at any other
     this.#connection = new RedisConnection({ ...options, cluster: false })
     this.#connection.onReady(() => { this.#subscribeAll() })
@@ -60,7 +57,7 @@ export class RedisSubscriber {
     if (!this.#connection.isOpen) return
     this.#connection.run(redis => redis.subscribe(...channels)).then(
       () => { for (const channel of channels) this.#tell(channel, undefined) },
-      (error: Error) => { if (!(error instanceof TemporarilyUnavailableError)) this.#onError(error) }
+      (error: unknown) => { this.#connection.report(error) }
     )
   }
 

@@ -1,0 +1,139 @@
+import { Writable } from 'node:stream'
+import { once } from 'node:events'
+import { Server } from '@modelcontextprotocol/sdk/server/index.js'
+import { ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+import Fastify from 'fastify'
+import t from 'tap'
+import type { CreateServer } from '../../src/mcp/create-server.js'
+import { mcpTransports } from '../../src/mcp-transports.js'
+import { bearerAuth } from '../../src/plugins/bearer-auth.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { RawClient, startMcp } from '../mcp/harness.js'
+import { EraPlug, eraServer1, eraServers } from './era-servers.js'
+import { post, request } from './raw.js'
+
+const METHOD_NOT_FOUND = { status: 404, error: { code: -32601 }, id: 7 }
+
+t.test('a method that is not of this revision, or not of the server, is not found', async t => {
+  for (const [name, createServer] of Object.entries(eraServers)) {
+    const { url } = await startMcp(t, { createServer: createServer(new EraPlug()) })
+    for (const method of ['initialize', 'ping', 'logging/setLevel', 'resources/subscribe', 'resources/unsubscribe', 'tasks/get', 'tasks/list', 'completion/complete', 'made/up']) {
+      t.match(await request(url, method), METHOD_NOT_FOUND, `${name}: ${method}`)
+    }
+  }
+})
+
+t.test('a low-level server of SDK 1.x', async t => {
+  const createServer: CreateServer = () => {
+    const server = new Server({ name: 'low', version: '1' }, { capabilities: { tools: {} } })
+    server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [] }))
+    server.fallbackRequestHandler = async ({ method }) => ({ method })
+    return server
+  }
+  const { url } = await startMcp(t, { createServer })
+  t.match((await request(url, 'server/discover')).result, { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } })
+  t.match((await request(url, 'tools/list')).result, { tools: [], resultType: 'complete', ttlMs: 0, cacheScope: 'private' })
+  t.match((await request(url, 'made/up')).result, { method: 'made/up' }, 'methods of one\'s own')
+})
+
+t.test('what a server of SDK 1.x has is advertised as it is', async t => {
+  const { url } = await startMcp(t, { createServer: eraServer1(new EraPlug()) })
+  const { result } = await request(url, 'server/discover')
+  t.match(result, {
+    instructions: 'Ask.',
+    capabilities: { logging: {}, tools: { listChanged: true }, prompts: { listChanged: true }, resources: { subscribe: true, listChanged: true } },
+    _meta: { 'io.modelcontextprotocol/serverInfo': { name: 'era', version: '1' } }
+  })
+  t.notOk(result.capabilities.tasks)
+  const { result: { tools } } = await request(url, 'tools/list')
+  const routed = Array.isArray(tools) ? tools.find(({ name }) => name === 'routed') : undefined
+  t.match(routed, { inputSchema: { properties: { region: { type: 'string' } } } })
+  t.notOk('x-mcp-header' in routed.inputSchema.properties.region, 'but no headers, which nobody would check')
+  t.match(await request(url, 'tools/call', { name: 'routed', arguments: { region: 'north' } }), { status: 200, result: { content: [{ text: 'north' }] } })
+})
+
+t.test('errors of a server of SDK 1.x keep their code and data', async t => {
+  const { url } = await startMcp(t, { createServer: eraServer1(new EraPlug()) })
+  t.match(await request(url, 'resources/read', { uri: 'broken://for-now' }), { status: 200, error: { code: -32603, message: /It broke/, data: { part: 'disk' } } })
+  t.match(await request(url, 'resources/read', { uri: 'gone://forever' }), { status: 200, error: { code: -32602, data: { uri: 'gone://forever' } } })
+  t.match(await request(url, 'tools/call', { name: 'unknown', arguments: {} }), { status: 200, result: { isError: true } }, 'to McpServer of 1.x, an unknown tool is an error of a tool')
+  t.match(await request(url, 'prompts/get', { name: 'unknown' }), { status: 200, error: { code: -32602 } })
+})
+
+t.test('a factory that fails is an error of ours', async t => {
+  const { url } = await startMcp(t, { createServer: () => { throw new Error('no') } })
+  t.match(await request(url, 'server/discover'), { status: 500, error: { code: -32603, message: 'Internal server error' }, id: 7 })
+})
+
+t.test('step-up: refused before anything runs', async t => {
+  for (const [name, createServer] of Object.entries(eraServers)) {
+    const plug = new EraPlug()
+    const { url } = await startMcp(t, { createServer: createServer(plug) })
+    const refused = await post(url, 'tools/call', { name: 'guarded', arguments: {} })
+    t.equal(refused.status, 403, name)
+    t.match(refused.headers.get('www-authenticate'), /^Bearer error="insufficient_scope".*scope="mcp more"/)
+    t.notOk(plug.runs.has('guarded'))
+    t.match(await request(url, 'tools/call', { name: 'guarded', arguments: {} }, { token: 'alice-again' }), { status: 200, result: { content: [{ text: 'let in' }] } })
+  }
+})
+
+t.test('a grant that ends takes its calls and its streams with it', async t => {
+  for (const createServer of Object.values(eraServers)) {
+    const plug = new EraPlug()
+    const { url, bus } = await startMcp(t, { createServer: createServer(plug) })
+    const listening = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } })
+    const hanging = once(plug, 'hanging')
+    const aborted = once(plug, 'aborted')
+    const call = request(url, 'tools/call', { name: 'hang', arguments: {} })
+    await hanging
+    await bus.publish('grantEnded', { grantId: 'grant-of-alice' })
+    await aborted
+    t.match(await call, { error: { code: -32000, message: 'The login that this request was made with has ended.' }, id: 7 })
+    t.match(await listening.text().catch(String), /acknowledged|terminated/, 'the stream is over')
+  }
+})
+
+t.test('the trace of a request is in its log lines', async t => {
+  const lines: Array<Record<string, unknown>> = []
+  const stream = new Writable({
+    write (chunk, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)))
+      done()
+    }
+  })
+  for (const [name, createServer] of Object.entries(eraServers)) {
+    const app = Fastify({ logger: { level: 'info', stream } })
+    const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+    t.teardown(async () => {
+      await app.close()
+      await stores.close()
+    })
+    await app.register(bearerAuth, {
+      verifyAccessToken: async token => ({ token, clientId: 'c', scopes: ['mcp'], extra: { issuer: 'https://login.example', subject: 'alice' } }),
+      resourceMetadataUrl: () => 'http://localhost/',
+      scopes: ['mcp']
+    })
+    await app.register(mcpTransports, {
+      ...stores,
+      publicUrl: 'http://localhost',
+      createServer: async context => {
+        context.log.info('made')
+        return await createServer(new EraPlug())(context)
+      }
+    })
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    const traceIds = async (traceparent: string) => {
+      lines.length = 0
+      t.match(await request(url, 'tools/call', { name: 'plain', arguments: {} }, { meta: { traceparent } }), { status: 200 })
+      return lines.filter(({ msg }) => msg === 'made' || msg === 'request completed').map(({ traceId }) => traceId)
+    }
+    const traceId = '0af7651916cd43dd8448eb211c80319c'
+    t.same(await traceIds(`00-${traceId}-b7ad6b7169203331-01`), [traceId, traceId], name)
+    for (const bad of ['', 'nonsense', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, `ff-${traceId}-b7ad6b7169203331-01`]) t.same(await traceIds(bad), [undefined, undefined], bad)
+
+    const session = await new RawClient({ url }).connect()
+    lines.length = 0
+    await session.request('tools/call', { name: 'plain', arguments: {}, _meta: { traceparent: `00-${traceId}-b7ad6b7169203331-01` } })
+    t.match(lines.find(({ msg }) => msg === 'request completed'), { traceId }, 'in a session, too')
+  }
+})

@@ -1,0 +1,39 @@
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
+import * as z from 'zod'
+import type { CreateServer } from '../../src/mcp/create-server.js'
+
+const jsonSchemaValidator = new AjvJsonSchemaValidator()
+const workInput = z.object({ call: z.string(), ms: z.number(), steps: z.number() })
+const nothing = z.object({})
+
+/**
+ * A server whose tool `work` leaves a mark each time it runs: a line with the call's id in `file`, which outlives
+ * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each.
+ */
+export function countingServer (file: string): CreateServer {
+  return ({ getUpstreamAccessToken }) => {
+    const server = new McpServer({ name: 'counting', version: '1.0.0' }, { jsonSchemaValidator })
+    server.registerTool('work', { inputSchema: workInput }, async ({ call, ms, steps }, { sendNotification, _meta }) => {
+      appendFileSync(file, `${call}\n`)
+      for (let step = 1; step <= steps; step++) {
+        await delay(ms / (steps + 1))
+        await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta?.progressToken ?? '', progress: step, total: steps } })
+      }
+      if (ms > 0) await delay(ms / (steps + 1))
+      return { content: [{ type: 'text', text: call }] }
+    })
+    server.registerTool('upstream_token', { inputSchema: nothing }, async () => ({ content: [{ type: 'text', text: await getUpstreamAccessToken() ?? 'none' }] }))
+    return server
+  }
+}
+
+/** How often each call has run. */
+export function countRuns (file: string): Map<string, number> {
+  const runs = new Map<string, number>()
+  if (!existsSync(file)) return runs
+  for (const call of readFileSync(file, 'utf8').split('\n')) if (call !== '') runs.set(call, (runs.get(call) ?? 0) + 1)
+  return runs
+}

@@ -1,0 +1,36 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { eventsOf, type RawSession } from './raw-session.js'
+
+const RETRY_MS = 100
+
+/** A client that holds its session's GET stream open, and opens it again whenever it ends. */
+export class Listener {
+  /** How often it was opened, and how often that was refused. */
+  opened = 0
+  refused = 0
+  readonly #stopped = new AbortController()
+
+  constructor (session: RawSession, url: string) {
+    void this.#listen(session, url)
+  }
+
+  stop (): void {
+    this.#stopped.abort()
+  }
+
+  async #listen (session: RawSession, url: string): Promise<void> {
+    const { signal } = this.#stopped
+    let lastEventId: string | undefined
+    while (!signal.aborted) {
+      try {
+        const response = await session.get(url, lastEventId, signal)
+        if (response.status === 200) this.opened++
+        else this.refused++
+        for await (const { id } of eventsOf(response)) lastEventId = id ?? lastEventId
+      } catch {
+        if (signal.aborted) return
+      }
+      await delay(RETRY_MS)
+    }
+  }
+}

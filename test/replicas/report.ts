@@ -1,0 +1,59 @@
+import { kindOf, type Call } from './load.js'
+
+/** Prints figures, and whether what must hold does. */
+export class Report {
+  #held = true
+
+  constructor (title: string) {
+    this.say(`\n${title}`)
+  }
+
+  say (line: string): void {
+    process.stdout.write(`${line}\n`)
+  }
+
+  figure (name: string, value: string | number): void {
+    this.say(`  ${name}: ${value}`)
+  }
+
+  check (what: string, holds: boolean): void {
+    this.#held &&= holds
+    this.say(`  ${holds ? 'ok    ' : 'FAILED'} ${what}`)
+  }
+
+  /** How many calls ended in which way. */
+  outcomes (title: string, calls: readonly Call[]): void {
+    const counts = new Map<string, number>()
+    for (const { outcome } of calls) counts.set(kindOf(outcome), (counts.get(kindOf(outcome)) ?? 0) + 1)
+    this.say(`  ${title}: ${calls.length}`)
+    for (const [kind, count] of [...counts].sort(([, a], [, b]) => b - a)) this.say(`    ${count} x ${kind}`)
+  }
+
+  /** Calls that ran more than once, or gave a result without having run once. */
+  runs (runs: ReadonlyMap<string, number>, calls: readonly Call[]): void {
+    const twice = [...runs].filter(([, count]) => count > 1)
+    const never = calls.filter(({ call, outcome }) => outcome?.end === 'result' && runs.get(call) !== 1)
+    this.figure('calls that ran', runs.size)
+    this.check(`0 calls ran twice (${twice.length})`, twice.length === 0)
+    this.check(`every result is of a call that ran once (${never.length} are not)`, never.length === 0)
+  }
+
+  /** Ends the report. */
+  end (): void {
+    this.say(this.#held ? '  holds' : '  DOES NOT HOLD')
+    if (!this.#held) process.exitCode = 1
+  }
+}
+
+/** p50, p99 and maximum, in milliseconds. */
+export function percentiles (values: readonly number[]): string {
+  const sorted = [...values].sort((a, b) => a - b)
+  const at = (share: number) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN)
+  return sorted.length === 0 ? 'none' : `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms (of ${sorted.length})`
+}
+
+/** A number from the command line: `--sessions 50`. */
+export function numberArgument (name: string, fallback: number): number {
+  const at = process.argv.indexOf(`--${name}`)
+  return at < 0 ? fallback : Number(process.argv[at + 1])
+}

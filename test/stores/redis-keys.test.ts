@@ -1,0 +1,136 @@
+import { STANDALONE_STREAM, startOf, type EventReader } from '../../src/stores/event-log.js'
+import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
+import type { SessionRecord } from '../../src/stores/sessions.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { redisReplicas, redisTest } from './redis-server.js'
+
+const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
+const silent: EventReader = { onEvent () {}, onEnd () {} }
+
+const grant: Grant = {
+  grantId: 'grant', clientId: 'c', issuer: 'i', subject: 's', claims: {}, scopes: [], resource: 'r', expiresAt: later(600), sealedUpstreamTokens: 'sealed', upstreamVersion: 0
+}
+
+function tokensOf (name: string): IssuedTokens {
+  const record = { grantId: grant.grantId, scopes: [], expiresAt: later(300) }
+  return { access: { hash: `access-${name}`, record }, refresh: { hash: `refresh-${name}`, record }, sealedResponse: `response-${name}` }
+}
+
+function sessionOf (id: string): SessionRecord {
+  return { id, kind: 'streamable-http', owner: { issuer: 'i', subject: 's', clientId: 'c' }, initialized: true, subscriptions: [], lastSeenAt: later(0), expiresAt: later(600) }
+}
+
+/** Writes everything there is to write. */
+async function writeAll ({ clients, authorizations, grants, leases, bus, sessions, eventLog }: Stores): Promise<void> {
+  for (const [clientId, kept] of [['kept', true], ['unused', false]] as const) {
+    await clients.add({ clientId, metadata: { redirect_uris: [] }, issuedAt: later(0), expiresAt: later(60) })
+    if (kept) await clients.keep(clientId)
+  }
+  await authorizations.put('transaction', { browserHash: 'h', clientId: 'c', redirectUri: 'u', codeChallenge: 'x', resource: 'r', scopes: [] }, 60)
+  await grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
+  await grants.redeemCode('code', tokensOf('1'))
+  await Promise.all(Array.from({ length: 10 }, (_, index) => grants.rotate('refresh-1', tokensOf(`2.${index}`), 60)))
+  await grants.replaceUpstreamTokens('grant', 0, 'sealed anew')
+  await leases.acquire('work', 'holder', 60_000)
+  await bus.publish('grantEnded', { grantId: 'another' })
+  for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), 2)
+  await sessions.change('two', { subscribe: 'file:///a' })
+  await sessions.touch('two', later(1))
+  await eventLog.open('two', 'complete', { requestIds: [1] })
+  await eventLog.append('two', 'complete', 'x', true)
+  await eventLog.open('two', 'open', {})
+  await eventLog.append('two', 'open', 'x')
+  await eventLog.open('two', 'read once', { resumable: false })
+  await eventLog.append('two', 'read once', 'x')
+  await eventLog.follow('two', 'read once', startOf('read once'), silent)
+  await eventLog.append('two', STANDALONE_STREAM, 'x')
+  await eventLog.follow('two', STANDALONE_STREAM, undefined, silent)
+}
+
+const KEYS = [
+  '{bus}', '{bus}:state',
+  '{client}:kept', '{client}:record:kept', '{client}:record:unused', '{client}:unused',
+  'access:access-1', 'access:access-2.0', 'authorization:transaction', 'code:code', 'grant:{grant}',
+  'grant:{grant}:access:access-1', 'grant:{grant}:access:access-2.0', 'grant:{grant}:code:code',
+  'grant:{grant}:refresh:refresh-1', 'grant:{grant}:refresh:refresh-2.0',
+  'lease:work',
+  'log:{two}', 'log:{two}:bytes', ...['complete', 'get', 'open', 'read once'].flatMap(stream => [`log:{two}:events:${stream}`, `log:{two}:stream:${stream}`]),
+  'owner:{…}', 'owner:{…}:session:three', 'owner:{…}:session:two',
+  'refresh:refresh-1', 'refresh:refresh-2.0',
+  'session:one', 'session:three', 'session:two'
+]
+
+redisTest('every key is a known one, and everything expires but registrations that are kept', async (t, server) => {
+  const [stores] = await redisReplicas(t, server, {}, 1)
+  const admin = server.admin(t)
+  if (stores === undefined) throw new Error('There is no replica.')
+  await writeAll(stores)
+  const keys = (await admin.keys('*')).sort()
+  t.same(keys.map(key => key.replace(/^test-\d+:/, '').replace(/\{[\w-]{43}\}/, '{…}')).sort(), [...KEYS].sort())
+  const expiry = await Promise.all(keys.map(async key => [key, await admin.ttl(key)] as const))
+  t.same(expiry.filter(([, ttl]) => ttl < 0).map(([key]) => key.replace(/^test-\d+:/, '')), ['{client}:kept', '{client}:record:kept'])
+  for (const [key, ttl] of expiry) t.ok(ttl <= 7 * 86_400 + 60, `${key} in ${ttl} s`)
+})
+
+redisTest('what is ended is gone', async (t, server) => {
+  const [stores] = await redisReplicas(t, server, {}, 1)
+  const admin = server.admin(t)
+  if (stores === undefined) throw new Error('There is no replica.')
+  await writeAll(stores)
+  for (const id of ['one', 'two', 'three']) await stores.sessions.delete(id)
+  await stores.eventLog.deleteSession('two')
+  await stores.grants.end('grant')
+  await stores.leases.release('work', 'holder')
+  await stores.authorizations.take('transaction')
+  const left = (await admin.keys('*')).map(key => key.replace(/^test-\d+:/, ''))
+  t.same(left.filter(key => /^(session|owner|log|lease|authorization|grant:\{grant\}$)/.test(key)), [])
+})
+
+redisTest('a session\'s events are bounded, and its oldest answers go first', async (t, server) => {
+  const [stores] = await redisReplicas(t, server, { eventLog: { maxBytesPerSession: 5000, maxBytesPerStream: 2000 } }, 1)
+  if (stores === undefined) throw new Error('There is no replica.')
+  const { eventLog } = stores
+  for (const streamId of ['a', 'b', 'c', 'd']) {
+    await eventLog.open('s', streamId, {})
+    for (let index = 0; index < 5; index++) await eventLog.append('s', streamId, 'x'.repeat(500), index === 4)
+  }
+  t.same(await Promise.all(['a', 'b', 'c', 'd'].map(streamId => bytesOf(stores, 's', streamId))), [undefined, undefined, 2000, 2000])
+  await eventLog.open('s', 'open', {})
+  for (let index = 0; index < 20; index++) await eventLog.append('s', 'open', 'y'.repeat(500))
+  t.same(await Promise.all(['c', 'd', 'open'].map(streamId => bytesOf(stores, 's', streamId))), [undefined, 2000, 2000])
+})
+
+redisTest('what was read of a stream that cannot be resumed is not kept', async (t, server) => {
+  const [stores] = await redisReplicas(t, server, {}, 1)
+  const admin = server.admin(t)
+  if (stores === undefined) throw new Error('There is no replica.')
+  const { eventLog } = stores
+  await eventLog.open('s', 'a', { resumable: false })
+  let read = 0
+  const ended = new Promise<void>(resolve => {
+    void eventLog.follow('s', 'a', startOf('a'), { onEvent () { read++ }, onEnd: resolve })
+  })
+  for (let index = 0; index < 50; index++) void eventLog.append('s', 'a', 'x')
+  await eventLog.end('s', 'a')
+  await ended
+  t.equal(read, 50)
+  t.same((await admin.keys('*:log:*')).map(key => key.replace(/^test-\d+:/, '')), ['log:{s}:bytes'])
+  t.equal(Number(await admin.get((await admin.keys('*:bytes'))[0] ?? '')), 0)
+})
+
+redisTest('event ids that Redis cannot have given out', async (t, server) => {
+  const [stores] = await redisReplicas(t, server, {}, 1)
+  if (stores === undefined) throw new Error('There is no replica.')
+  await stores.eventLog.open('s', 'a', {})
+  for (const position of ['-', '1-2-3', '-1', '1-', `${2n ** 64n - 1n}`, '9'.repeat(40), `1-${2n ** 64n}`]) {
+    t.equal(await stores.eventLog.follow('s', 'a', `a:${position}`, silent), undefined, position)
+  }
+  t.ok(await stores.eventLog.follow('s', 'a', 'a:17', silent), 'while one of another backend reads on')
+})
+
+async function bytesOf ({ eventLog }: Stores, sessionId: string, streamId: string): Promise<number | undefined> {
+  let bytes = 0
+  const following = await eventLog.follow(sessionId, streamId, startOf(streamId), { onEvent: ({ data }) => { bytes += data.length }, onEnd () {} })
+  following?.stop()
+  return following === undefined ? undefined : bytes
+}
