@@ -12,7 +12,7 @@ import type { Held, SoakedCalls } from './servers/soak.js'
  * may be left once the clients are gone.
  */
 
-const CLIENTS = 40
+const CLIENTS = 100
 const SAMPLES = 20
 // longer than any session, event, instance and housekeeping interval of the server
 const COOL_DOWN_MS = 75_000

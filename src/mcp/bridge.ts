@@ -1,17 +1,17 @@
 import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server as Server1 } from '@modelcontextprotocol/sdk/server/index.js'
-import { LoggingLevelSchema, type JSONRPCNotification, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { LoggingLevelSchema, type JSONRPCErrorResponse, type JSONRPCNotification, type JSONRPCRequest, type JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
 import {
   CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, inputRequired, isSpecType, LOG_LEVEL_META_KEY, ProtocolError, ResourceNotFoundError, Server,
   type InputRequest, type InputRequests, type RequestStateCodec, type Result, type ServerCapabilities, type ServerContext, type StandardSchemaV1
 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import type { CallerInfo } from '../auth-info.js'
-import { BridgedCall, type BridgedCallOptions, type BridgedOutcome, type OpenRequest } from './bridged-call.js'
+import { BridgedCall, type BridgedCallOptions, type OpenRequest } from './bridged-call.js'
+import { withoutHeaderParameters } from './header-parameters.js'
 import { checkInputCapabilities } from './input-capabilities.js'
 import type { ParkedCalls } from './parked-calls.js'
 import type { RequestState } from './request-state.js'
-import { withoutHeaderParameters } from './header-parameters.js'
 
 export interface BridgeOptions extends BridgedCallOptions {
   /** The server of SDK 1.x that is to answer. */
@@ -31,7 +31,6 @@ const RESOURCE_NOT_FOUND = -32002
 const INVALID_PARAMS = -32602
 const INTERNAL_ERROR = -32603
 const URL_ELICITATION_REQUIRED = -32042
-/** The methods that may answer `input_required`. */
 const ASKING_METHODS = new Set(['tools/call', 'prompts/get', 'resources/read'])
 const LEVELS: readonly unknown[] = LoggingLevelSchema.options
 
@@ -44,69 +43,94 @@ const anyParams: StandardSchemaV1<Params> = { '~standard': { version: 1, vendor:
  * A server of SDK 2.x that serves one request of revision 2026-07-28 by one of SDK 1.x. It advertises what that one does,
  * and forwards every method that it handles; see docs/eras.md for what cannot be bridged.
  */
-export async function bridge ({ caller, request, parkedCalls, requestStates, ...options }: BridgeOptions): Promise<Server> {
-  const { server } = options
-  const extra = { authInfo: caller }
-  const meta: Params = { ...request?.params?._meta }
-  const clientCapabilities = isObject(meta[CLIENT_CAPABILITIES_META_KEY]) ? meta[CLIENT_CAPABILITIES_META_KEY] : {}
-  const logLevel = meta[LOG_LEVEL_META_KEY]
+export async function bridge (options: BridgeOptions): Promise<Server> {
+  const { server, caller, request, requestStates, log } = options
+  const client = clientOf(request)
   const call = new BridgedCall(options)
-  let parked = false
   const { serverInfo, capabilities, instructions } = await call.begin({
-    protocolVersion: PROTOCOL_VERSION,
-    capabilities: clientCapabilities,
-    clientInfo: isObject(meta[CLIENT_INFO_META_KEY]) ? meta[CLIENT_INFO_META_KEY] : { name: 'unknown', version: '0' }
-  }, extra, typeof logLevel === 'string' ? logLevel : undefined)
+    protocolVersion: PROTOCOL_VERSION, capabilities: client.capabilities, clientInfo: client.info
+  }, { authInfo: caller }, client.logLevel)
 
+  const advertised = capabilitiesOf(capabilities)
   const bridged = new Server(implementationOf(serverInfo), {
     jsonSchemaValidator,
-    capabilities: capabilitiesOf(capabilities),
+    capabilities: advertised,
     requestState: { verify: (state, context) => requestStates.verify(state, context) },
     ...typeof instructions === 'string' && { instructions }
   })
-  bridged.onerror = error => { options.log.debug({ err: error }, 'the SDK reports an error') }
-  // also where the request never gets to the call
-  bridged.onclose = () => { if (!parked) void call.close() }
-  if (request === undefined || !handles(server, request.method)) return bridged
+  bridged.onerror = error => { log.debug({ err: error }, 'the SDK reports an error') }
+  if (request === undefined || !handles(server, request.method)) {
+    // what it advertises is known, and it is not asked for more
+    await call.close()
+    return bridged
+  }
 
   const { method } = request
-  if (ASKING_METHODS.has(method)) bridged.setRequestHandler(method, { params: anyParams }, forward)
+  let parked = false
+  // also where the request never gets to the call
+  bridged.onclose = () => { if (!parked) void call.close() }
+  const forward = async (params: Params | undefined, context: ServerContext): Promise<Result> => {
+    const { result, waiting } = await forwarded(options, client, call, params, context)
+    parked = waiting
+    return result
+  }
+  if (mayAsk(method, advertised)) bridged.setRequestHandler(method, { params: anyParams }, forward)
   else bridged.fallbackRequestHandler = ({ params }, context) => forward(params, context)
   return bridged
+}
 
-  async function forward (params: Params | undefined, context: ServerContext): Promise<Result> {
-    const { mcpReq: { notify, requestState, inputResponses = {}, signal, _meta } } = context
-    const open: OpenRequest = {
-      extra,
-      signal,
-      progressToken: _meta?.progressToken,
-      notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
-    }
-    const state = requestState<RequestState>()
-    if (state === undefined) return await answer(await call.call(method, forwarded(params), open), call)
-    const waiting = parkedCalls.take(state, caller, method, params)
-    if (waiting === undefined) throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
-    return await answer(await waiting.resume(inputResponses, open), waiting)
-
-    async function answer (outcome: BridgedOutcome, answered: BridgedCall): Promise<Result> {
-      if (outcome.kind === 'response') {
-        await answered.close()
-        if ('error' in outcome.response) return askedByError(outcome.response.error) ?? failure(outcome.response.error, method, params)
-        return method === 'tools/list' ? withoutHeaderParameters(outcome.response.result) : outcome.response.result
-      }
-      try {
-        const inputRequests = requestsOf(outcome.inputRequests)
-        checkInputCapabilities(inputRequests, clientCapabilities)
-        const result = inputRequired({ inputRequests, requestState: await requestStates.mint({ callId: answered.id, round: answered.round }, context) })
-        parkedCalls.park(answered, caller)
-        if (answered === call) parked = true
-        return result
-      } catch (error) {
-        await answered.close()
-        throw error
-      }
-    }
+/** Forwards a request to a call made for it, or to the one that waits for what it brings. @returns whether the former waits now */
+async function forwarded (
+  { caller, parkedCalls, requestStates }: BridgeOptions, client: Client, call: BridgedCall, params: Params | undefined, context: ServerContext
+): Promise<{ result: Result, waiting: boolean }> {
+  const { mcpReq: { method, notify, requestState, inputResponses = {}, signal, _meta } } = context
+  const open: OpenRequest = {
+    extra: { authInfo: caller },
+    signal,
+    progressToken: _meta?.progressToken,
+    notify: notification => { if (isWanted(notification, client.logLevel)) notify(notification).catch(() => {}) }
   }
+  const state = requestState<RequestState>()
+  const called = state === undefined ? call : parkedCalls.take(state, caller, method, params)
+  if (called === undefined) throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
+  try {
+    const outcome = state === undefined ? await call.call(method, withoutTask(params), open) : await called.resume(inputResponses, open)
+    if (outcome.kind === 'response') {
+      await called.close()
+      return { result: resultOf(outcome.response, method, params), waiting: false }
+    }
+    const inputRequests = requestsOf(outcome.inputRequests, method)
+    checkInputCapabilities(inputRequests, client.capabilities)
+    const result = inputRequired({ inputRequests, requestState: await requestStates.mint({ callId: called.id, round: called.round }, context) })
+    parkedCalls.park(called, caller)
+    return { result, waiting: called === call }
+  } catch (error) {
+    await called.close()
+    throw error
+  }
+}
+
+/** What the client says of itself. */
+interface Client {
+  info: Params
+  capabilities: Params
+  /** Of the log messages it wants; SEP-2577: without one, of none. */
+  logLevel: string | undefined
+}
+
+function clientOf (request: JSONRPCRequest | undefined): Client {
+  const meta: Params = { ...request?.params?._meta }
+  const { [CLIENT_INFO_META_KEY]: info, [CLIENT_CAPABILITIES_META_KEY]: capabilities, [LOG_LEVEL_META_KEY]: logLevel } = meta
+  return {
+    info: isObject(info) ? info : { name: 'unknown', version: '0' },
+    capabilities: isObject(capabilities) ? capabilities : {},
+    logLevel: typeof logLevel === 'string' ? logLevel : undefined
+  }
+}
+
+/** Whether the answer to a method may be `input_required`. The SDK takes a handler for it only from a server that has the feature. */
+function mayAsk (method: string, { tools, prompts, resources }: ServerCapabilities): boolean {
+  return (method === 'tools/call' && tools !== undefined) || (method === 'prompts/get' && prompts !== undefined) || (method === 'resources/read' && resources !== undefined)
 }
 
 /** Whether a server of SDK 1.x has a handler for a method. */
@@ -121,26 +145,30 @@ function handles (plugged: McpServer1 | Server1, method: string): boolean {
   }
 }
 
-/** Whether a client that asked for log messages of a level (SEP-2577: of none, without one) gets a notification. */
-function isWanted ({ method, params }: JSONRPCNotification, logLevel: unknown): boolean {
+function isWanted ({ method, params }: JSONRPCNotification, logLevel: string | undefined): boolean {
   return method !== 'notifications/message' || (logLevel !== undefined && LEVELS.indexOf(params?.level) >= LEVELS.indexOf(logLevel))
 }
 
-/** The parameters without what this revision does not know (its own members, the SDK has taken out). */
-function forwarded (params: Params | undefined): Params | undefined {
+// tasks of this revision are not those of the earlier ones
+function withoutTask (params: Params | undefined): Params | undefined {
   if (params === undefined) return undefined
   const { task, ...rest } = params
   return rest
+}
+
+function resultOf (response: JSONRPCResultResponse | JSONRPCErrorResponse, method: string, params: Params | undefined): Result {
+  if ('error' in response) return askedByError(response.error, method) ?? failure(response.error, method, params)
+  return method === 'tools/list' ? withoutHeaderParameters(response.result) : response.result
 }
 
 /**
  * A call that could not go on before the user has been somewhere (2025-11-25 Elicitation, URL Elicitation Required) asks
  * the client for that; it has ended, so the client makes it anew.
  */
-function askedByError ({ code, data }: { code: number, data?: unknown }): Result | undefined {
+function askedByError ({ code, data }: { code: number, data?: unknown }, method: string): Result | undefined {
   if (code !== URL_ELICITATION_REQUIRED || !isObject(data) || !Array.isArray(data.elicitations)) return undefined
   const asked = data.elicitations.filter(isObject).map((params, index) => [`url-${index}`, { method: 'elicitation/create', params }] as const)
-  return inputRequired({ inputRequests: requestsOf(Object.fromEntries(asked)) })
+  return inputRequired({ inputRequests: requestsOf(Object.fromEntries(asked), method) })
 }
 
 function failure ({ code, message, data }: { code: number, message: string, data?: unknown }, method: string, params: Params | undefined): never {
@@ -150,7 +178,8 @@ function failure ({ code, message, data }: { code: number, message: string, data
   throw new ProtocolError(code, message, data)
 }
 
-function requestsOf (asked: Readonly<Record<string, { method: string, params?: Params }>>): InputRequests {
+function requestsOf (asked: Readonly<Record<string, { method: string, params?: Params }>>, method: string): InputRequests {
+  if (!ASKING_METHODS.has(method)) throw new ProtocolError(INTERNAL_ERROR, `The server asked the client for something while it served ${method}, which this revision does not allow.`)
   return Object.fromEntries(Object.entries(asked).map(([key, request]) => [key, requestOf(request)]))
 }
 

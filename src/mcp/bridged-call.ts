@@ -80,7 +80,10 @@ export class BridgedCall {
   async begin (initializeParams: Record<string, unknown>, extra: MessageExtraInfo, logLevel: string | undefined): Promise<Record<string, unknown>> {
     await this.#server.connect(this.#link)
     const initialized = await this.#link.request('initialize', initializeParams, extra)
-    if ('error' in initialized) throw new Error(`initialize failed: ${initialized.error.message}`)
+    if ('error' in initialized) {
+      await this.close()
+      throw new Error(`initialize failed: ${initialized.error.message}`)
+    }
     this.#link.notify('notifications/initialized', undefined, extra)
     const { capabilities } = initialized.result
     if (logLevel !== undefined && typeof capabilities === 'object' && capabilities !== null && 'logging' in capabilities) {

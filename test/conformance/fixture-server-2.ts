@@ -23,7 +23,7 @@ interface State {
   name?: string
 }
 
-const requestStates = createRequestStateCodec<State>({ key: randomBytes(32), bind: ({ http }) => String(http?.authInfo?.clientId) })
+const requestStates = createRequestStateCodec<State>({ key: process.env.FIXTURE_STATE_KEY ?? randomBytes(32), bind: ({ http }) => String(http?.authInfo?.clientId) })
 
 const samplingInput = z.object({ prompt: z.string().describe('The prompt to send to the model') })
 const elicitationInput = z.object({ message: z.string().describe('The message to show to the user') })

@@ -1,7 +1,7 @@
 import { startFixture } from './fixture.js'
 import { createServer as createServer1 } from './fixture-server.js'
 import { createServer as createServer2 } from './fixture-server-2.js'
-import { runSuite } from './suite.js'
+import { runSuite, sdkOf } from './suite.js'
 import { startTokenProxy } from './token-proxy.js'
 
 /*
@@ -31,15 +31,6 @@ try {
 } finally {
   await proxy.close()
   await fixture.close()
-}
-
-/** Takes our argument from those of the suite. */
-function sdkOf (args: string[]): ['1' | '2', string[]] {
-  const at = args.indexOf('--sdk')
-  if (at < 0) return ['1', args]
-  const sdk = args[at + 1]
-  if (sdk !== '1' && sdk !== '2') throw new Error('--sdk is 1 or 2.')
-  return [sdk, args.toSpliced(at, 2)]
 }
 
 function counts (): string {

@@ -20,3 +20,12 @@ export async function runSuite (args: readonly string[], onLine: (line: string) 
   const [code] = await closed
   return typeof code === 'number' ? code : 1
 }
+
+/** Takes our argument from those of the suite. */
+export function sdkOf (args: string[]): ['1' | '2', string[]] {
+  const at = args.indexOf('--sdk')
+  if (at < 0) return ['1', args]
+  const sdk = args[at + 1]
+  if (sdk !== '1' && sdk !== '2') throw new Error('--sdk is 1 or 2.')
+  return [sdk, args.toSpliced(at, 2)]
+}

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { Server } from '@modelcontextprotocol/sdk/server/index.js'
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -27,13 +28,68 @@ t.test('a low-level server of SDK 1.x', async t => {
   const createServer: CreateServer = () => {
     const server = new Server({ name: 'low', version: '1' }, { capabilities: { tools: {} } })
     server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [] }))
-    server.fallbackRequestHandler = async ({ method }) => ({ method })
+    server.fallbackRequestHandler = async ({ method }) => {
+      if (method === 'made/asking') await server.listRoots()
+      return { method }
+    }
     return server
   }
   const { url } = await startMcp(t, { createServer })
   t.match((await request(url, 'server/discover')).result, { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } })
   t.match((await request(url, 'tools/list')).result, { tools: [], resultType: 'complete', ttlMs: 0, cacheScope: 'private' })
   t.match((await request(url, 'made/up')).result, { method: 'made/up' }, 'methods of one\'s own')
+  t.match(await request(url, 'tools/call', { name: 'any', arguments: {} }), { status: 200, error: { code: -32602 } }, 'the SDK checks the result of a tool')
+  t.match(await request(url, 'prompts/get', { name: 'any' }), { status: 200, result: { method: 'prompts/get' } }, 'of what it does not advertise, too')
+  t.match((await request(url, 'made/asking')).error, { code: -32603, message: /made\/asking, which this revision does not allow/ }, 'which cannot ask')
+})
+
+t.test('an instance of SDK 1.x is closed with its request, whatever becomes of it', async t => {
+  const plug = new EraPlug()
+  const open = new Set<unknown>()
+  const closed = new EventEmitter()
+  const { url } = await startMcp(t, {
+    createServer: async context => {
+      const server = await eraServer1(plug)(context)
+      if (!(server instanceof McpServer)) throw new Error('not of SDK 1.x')
+      open.add(server)
+      server.server.onclose = () => {
+        open.delete(server)
+        closed.emit('closed')
+      }
+      return server
+    }
+  })
+  const allClosed = async () => { while (open.size > 0) await once(closed, 'closed') }
+  const plain = { name: 'plain', arguments: {} }
+  for (const [method, params] of Object.entries({ 'server/discover': {}, 'tools/list': {}, 'tools/call': plain, 'made/up': {}, 'resources/read': { uri: 'gone://forever' } })) {
+    await request(url, method, params)
+    await allClosed()
+    t.pass(method)
+  }
+  const leave = new AbortController()
+  const listening = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } }, { signal: leave.signal })
+  await allClosed()
+  t.equal(listening.status, 200, 'also while a client listens')
+  leave.abort()
+
+  const gone = new AbortController()
+  const hanging = once(plug, 'hanging')
+  const call = post(url, 'tools/call', { name: 'hang', arguments: {} }, { signal: gone.signal })
+  await hanging
+  gone.abort()
+  await t.rejects(call)
+  await allClosed()
+
+  // clients that go away at any moment
+  await Promise.all(Array.from({ length: 200 }, async (_, index) => {
+    const impatience = new AbortController()
+    const call = post(url, 'tools/call', plain, { signal: impatience.signal }).then(response => response.text())
+    for (let turns = index; turns > 0; turns--) await new Promise(resolve => setImmediate(resolve))
+    impatience.abort()
+    await call.catch(() => {})
+  }))
+  await allClosed()
+  t.equal((await request(url, 'tools/call', plain)).status, 200)
 })
 
 t.test('what a server of SDK 1.x has is advertised as it is', async t => {

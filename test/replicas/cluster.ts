@@ -10,6 +10,11 @@ import { freePort } from '../service.js'
 
 const root = resolve(import.meta.dirname, '../..')
 
+// nothing is left behind, however this process ends
+const children = new Set<ChildProcess>()
+process.once('exit', () => { for (const child of children) child.kill('SIGKILL') })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { process.exit(1) })
+
 /** One process of the service. */
 export interface ReplicaProcess {
   port: number
@@ -89,15 +94,17 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
   }
 }
 
-async function startReplica (entry: string, port: number, env: NodeJS.ProcessEnv): Promise<ReplicaProcess> {
-  const child = spawn(process.execPath, ['--import', 'tsx', entry], { cwd: root, env: { ...env, PORT: String(port) }, stdio: ['ignore', 'inherit', 'inherit'] })
+/** Starts a process of the service, and waits until it answers. */
+export async function startReplica (entry: string, port: number, env: NodeJS.ProcessEnv): Promise<ReplicaProcess> {
+  const child = noted(spawn(process.execPath, ['--import', 'tsx', entry], { cwd: root, env: { ...env, PORT: String(port) }, stdio: ['ignore', 'inherit', 'inherit'] }))
   const url = `http://127.0.0.1:${port}`
   await answers(`${url}/healthz`, child)
   return { port, url, child, stop: signal => end(child, signal) }
 }
 
 async function startRedis (dir: string, port: number): Promise<ChildProcess> {
-  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '']
+  const child = noted(spawn('redis-server', settings, { stdio: ['ignore', 'pipe', 'inherit'] }))
   for await (const chunk of child.stdout) if (String(chunk).includes('Ready to accept connections')) break
   child.stdout.resume()
   return child
@@ -128,7 +135,7 @@ async function startNginx (dir: string, port: number, replicas: readonly number[
         }
       }
     }`)
-  const child = spawn('nginx', ['-c', config, '-p', dir], { stdio: ['ignore', 'ignore', 'ignore'] })
+  const child = noted(spawn('nginx', ['-c', config, '-p', dir], { stdio: ['ignore', 'ignore', 'ignore'] }))
   await answers(`http://localhost:${port}/healthz`, child)
   return child
 }
@@ -141,6 +148,12 @@ async function answers (url: string, child: ChildProcess): Promise<void> {
     if (response?.ok === true) return
     await delay(50)
   }
+}
+
+function noted<T extends ChildProcess> (child: T): T {
+  children.add(child)
+  child.once('exit', () => { children.delete(child) })
+  return child
 }
 
 async function end (child: ChildProcess, signal: NodeJS.Signals): Promise<void> {

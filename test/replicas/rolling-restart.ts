@@ -29,12 +29,10 @@ try {
   const load = new Load(cluster.url, { sessions, thinkMs })
   const streams = sessions.slice(0, LISTENING).map(session => new Listener(session, cluster.url))
   load.start()
-  let running = true
-  const churn = { begun: 0, failed: new Array<string>() }
+  const churn = { running: true, begun: 0, failed: new Array<string>() }
   const churning = (async () => {
-    while (running) {
+    for (; churn.running; churn.begun++) {
       await openSessions(cluster.url, [login], 1).then(([session]) => session?.delete(cluster.url), (error: Error) => { churn.failed.push(error.message) })
-      churn.begun++
       await delay(50)
     }
   })()
@@ -55,7 +53,7 @@ try {
   const seconds = (Date.now() - began) / 1000
   await delay(MIN_READY_MS)
   await load.stop()
-  running = false
+  churn.running = false
   await churning
   const lost = await load.probe()
   for (const stream of streams) stream.stop()

@@ -66,7 +66,7 @@ redisTest('every key is a known one, and everything expires but registrations th
   if (stores === undefined) throw new Error('There is no replica.')
   await writeAll(stores)
   const keys = (await admin.keys('*')).sort()
-  t.same(keys.map(key => key.replace(/^test-\d+:/, '').replace(/\{[\w-]{43}\}/, '{…}')).sort(), [...KEYS].sort())
+  t.same(keys.map(key => key.replace(/^test-\d+:/, '').replace(/\{[\w-]{22}\}/, '{…}')).sort(), [...KEYS].sort())
   const expiry = await Promise.all(keys.map(async key => [key, await admin.ttl(key)] as const))
   t.same(expiry.filter(([, ttl]) => ttl < 0).map(([key]) => key.replace(/^test-\d+:/, '')), ['{client}:kept', '{client}:record:kept'])
   for (const [key, ttl] of expiry) t.ok(ttl <= 7 * 86_400 + 60, `${key} in ${ttl} s`)

@@ -43,6 +43,9 @@ export class RedisServer {
       '--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#directory, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', ...this.#settings
     ], { stdio: ['ignore', 'pipe', 'ignore'] })
     this.#process = child
+    const kill = () => { child.kill('SIGKILL') }
+    process.once('exit', kill)
+    child.once('exit', () => { process.off('exit', kill) })
     for await (const line of createInterface(child.stdout)) if (line.includes('Ready to accept connections')) break
     child.stdout.resume()
     if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`)

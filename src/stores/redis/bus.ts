@@ -36,7 +36,7 @@ const scripts = {
       while redis.call('XLEN', messages) > 1 and (bytes > maxBytes or #redis.call('XRANGE', messages, '-', oldEnough, 'COUNT', 1) > 0) do
         local oldest = redis.call('XRANGE', messages, '-', '+', 'COUNT', 1)[1]
         redis.call('XDEL', messages, oldest[1])
-        bytes = redis.call('HINCRBY', state, 'bytes', -#oldest[2][6])
+        bytes = redis.call('HINCRBY', state, 'bytes', 0 - #oldest[2][6])
       end
       redis.call('PEXPIRE', messages, retentionMs)
       redis.call('PEXPIRE', state, retentionMs)

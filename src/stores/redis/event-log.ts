@@ -104,7 +104,7 @@ const STREAM = `
   local function dropOldest ()
     local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
     redis.call('XDEL', events, oldest[1])
-    count(-#oldest[2][2])
+    count(0 - #oldest[2][2])
   end
 
   local function dropAged ()
@@ -137,7 +137,7 @@ const READ = `
       reply[#reply + 1] = event[2][2]
       if state[2] == '0' then
         redis.call('XDEL', events, event[1])
-        count(-#event[2][2])
+        count(0 - #event[2][2])
       end
     end
     local last = found[#found] and found[#found][1]

@@ -161,7 +161,7 @@ export class RedisSessionStore implements SessionStore {
 }
 
 function ownerTag ({ issuer, subject, clientId }: SessionOwner): string {
-  return createHash('sha256').update(JSON.stringify([issuer, subject, clientId])).digest('base64url')
+  return createHash('sha256').update(JSON.stringify([issuer, subject, clientId])).digest('base64url').slice(0, 22)
 }
 
 // what changes has a field of its own; subscriptions are counted, which keeps their order
