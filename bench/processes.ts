@@ -41,7 +41,7 @@ export class Child<C extends Calls> {
         clearTimeout(timeout)
         resolve(answer)
       })
-      this.#process.send(call)
+      this.#process.send(call, error => { if (error !== null) this.#waiting.get(call.call)?.({ call: call.call, error: String(error) }) })
     })
     this.#waiting.delete(call.call)
     if (answer.error !== undefined) throw new Error(answer.error)

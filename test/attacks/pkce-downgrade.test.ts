@@ -24,9 +24,7 @@ t.test('no authorization begins without an S256 challenge', async t => {
   for (const [what, parameters] of Object.entries(requests)) {
     for (const asking of [client, confidential]) {
       const end = await openBrowser(target).open(authorizationUrl(target, asking, parameters))
-      t.ok(isAt(end, asking.redirectUri), `${what}: the client is told`)
-      t.equal(end.url.searchParams.get('error'), 'invalid_request')
-      t.equal(end.url.searchParams.get('code'), null)
+      t.strictSame([isAt(end, asking.redirectUri), end.url.searchParams.get('error'), end.url.searchParams.get('code')], [true, 'invalid_request', null], `${what}: the client is told`)
     }
   }
   const twice = authorizationUrl(target, client)

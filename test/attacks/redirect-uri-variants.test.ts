@@ -72,11 +72,11 @@ t.test('no request is answered at a URI that was not registered, whatever is wro
   const target = await startService(t)
   const refused = async (client: Client, redirectUri: string, parameters = {}) => {
     const { pathname, search } = authorizationUrl(target, client, { redirect_uri: redirectUri, ...parameters })
-    const answer = await target.app.inject({ url: pathname + search })
-    t.equal(answer.statusCode, 400, JSON.stringify(redirectUri))
-    t.match(answer.headers['content-type'], /^text\/html/, 'a page')
-    t.equal(answer.headers.location, undefined)
-    t.notMatch(answer.body, /<(a|form|meta http-equiv)\b/, 'that leads nowhere')
+    const { statusCode, headers, body } = await target.app.inject({ url: pathname + search })
+    t.strictSame(
+      { statusCode, type: headers['content-type'], location: headers.location, link: /<(a|form|meta http-equiv)\b/.exec(body)?.[0] },
+      { statusCode: 400, type: 'text/html; charset=utf-8', location: undefined, link: undefined },
+      `${JSON.stringify(redirectUri)} gets a page that leads nowhere`)
   }
   for (const [uri, more] of Object.entries(CLIENTS)) {
     const client = await register(target, uri, { client_id: undefined })

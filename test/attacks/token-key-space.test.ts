@@ -38,7 +38,7 @@ t.test('nothing but an access token of ours is one, and nothing is taken for som
     '10 kB with a prefix': `mcpat_${'A'.repeat(10_000)}`
   }
   for (const [what, value] of Object.entries(values)) {
-    t.not(value, '', `there is ${what}`)
+    if (value === '') t.fail(`There is no ${what}`)
     const answer = await callMcp(target, bearer(value))
     t.equal(answer.status, 401, `${what} is no access token`)
     t.match(answer.headers.get('www-authenticate'), /^Bearer error="invalid_token", error_description="[^"\\]+", resource_metadata="http:[^"]+\/mcp", scope="mcp"$/)
@@ -78,11 +78,12 @@ t.test('a token counts in the Authorization header only, alone, whole, and on ev
     `Bearer ${accessToken} ${accessToken}`, `Bearer ${accessToken},${accessToken}`, `Bearer ${accessToken}, Bearer ${accessToken}`, `Bearer x Bearer ${accessToken}`, `Basic x, Bearer ${accessToken}`, `Bearer "${accessToken}"`, `Bearer ${accessToken}\u00a0`, `Bearer ${accessToken}é`, `Bearer ${accessToken}%20`, `Bearer ${'='.repeat(100)}`, `Bearer ${' '.repeat(10_000)}x`
   ]
   for (const authorization of headers) {
+    const statuses: number[] = []
     for (const [method, url] of [['POST', '/mcp'], ['GET', '/mcp'], ['DELETE', '/mcp'], ['PUT', '/mcp'], ['GET', '/sse'], ['POST', '/messages?sessionId=x']] as const) {
       const answer = await target.app.inject({ method, url, headers: { authorization, accept: 'application/json, text/event-stream' } })
-      t.equal(answer.statusCode, 401, `${method} ${url}: ${authorization.slice(0, 30)}`)
-      t.match(answer.headers['www-authenticate'], /^Bearer .*resource_metadata="/)
+      statuses.push(/^Bearer .*resource_metadata="/.test(String(answer.headers['www-authenticate'])) ? answer.statusCode : 0)
     }
+    t.strictSame(statuses, Array(6).fill(401), authorization.slice(0, 40))
   }
   const elsewhere = await target.app.inject({ method: 'POST', url: `/mcp?access_token=${accessToken}`, payload: { access_token: accessToken }, headers: { cookie: `access_token=${accessToken}`, 'x-access-token': accessToken } })
   t.equal(elsewhere.statusCode, 401, 'not in the query, the body, a cookie or another header')

@@ -78,8 +78,9 @@ export const eraServer1 = (plug: EraPlug): CreateServer => () => {
     plug.ran('ask')
     return text(await ask.elicitInput(question(message), { relatedRequestId }))
   })
-  server.registerTool('ask-twice', {}, async ({ requestId: relatedRequestId, _meta, sendNotification }) => {
+  server.registerTool('ask-twice', {}, async ({ requestId: relatedRequestId, _meta, sendNotification, signal }) => {
     plug.ran('ask-twice')
+    signal.addEventListener('abort', () => { plug.emit('aborted') })
     const first = await ask.elicitInput(question('first'), { relatedRequestId })
     if (_meta?.progressToken !== undefined) {
       await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress: 5, message: 'half way' } })

@@ -38,7 +38,7 @@ t.test('a low-level server of SDK 1.x', async t => {
   t.match((await request(url, 'server/discover')).result, { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } })
   t.match((await request(url, 'tools/list')).result, { tools: [], resultType: 'complete', ttlMs: 0, cacheScope: 'private' })
   t.match((await request(url, 'made/up')).result, { method: 'made/up' }, 'methods of one\'s own')
-  t.match(await request(url, 'tools/call', { name: 'any', arguments: {} }), { status: 200, error: { code: -32602 } }, 'the SDK checks the result of a tool')
+  t.match(await request(url, 'tools/call', { name: 'any', arguments: {} }), { status: 200, result: { method: 'tools/call', content: [] } }, 'the SDK completes the result of a tool')
   t.match(await request(url, 'prompts/get', { name: 'any' }), { status: 200, result: { method: 'prompts/get' } }, 'of what it does not advertise, too')
   t.match((await request(url, 'made/asking')).error, { code: -32603, message: /made\/asking, which this revision does not allow/ }, 'which cannot ask')
 })
@@ -81,7 +81,7 @@ t.test('an instance of SDK 1.x is closed with its request, whatever becomes of i
   await allClosed()
 
   // clients that go away at any moment
-  await Promise.all(Array.from({ length: 200 }, async (_, index) => {
+  await Promise.all(Array.from({ length: 60 }, async (_, index) => {
     const impatience = new AbortController()
     const call = post(url, 'tools/call', plain, { signal: impatience.signal }).then(response => response.text())
     for (let turns = index; turns > 0; turns--) await new Promise(resolve => setImmediate(resolve))

@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Test } from 'tap'
@@ -13,6 +11,7 @@ import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
+import { freePort } from '../service.js'
 
 /** The transports on a free port of loopback, with tokens that are the names of their callers. */
 export interface McpService {
@@ -33,16 +32,6 @@ const callers = new Map([
   ['alice-elsewhere', caller('alice-elsewhere', 'alice', 'client-2')],
   ['bob', caller('bob', 'bob', 'client-1')]
 ])
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  server.close()
-  await once(server, 'close')
-  return address.port
-}
 
 /** Starts the transports, with `overrides` laid over the defaults; ends them with the test. */
 export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions> = {}): Promise<McpService> {

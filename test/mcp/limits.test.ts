@@ -3,8 +3,11 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/config.js'
+import { serviceOptions } from '../../src/service-options.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { Person } from '../e2e/person.js'
 import { startService } from '../service.js'
 import { ControlledServer, say } from './controlled-server.js'
@@ -203,6 +206,36 @@ t.test('a client too slow for its stream is cut off, and resumes', async t => {
     seen.push(result === undefined ? params.data.trim() : 'done')
   }
   t.same(seen, [...Array(count).keys(), 'done'].map(String), 'every message, once and in order')
+})
+
+t.test('every variable reaches its limit', async t => {
+  const config = loadConfig({
+    OAUTH_ISSUER_URL: 'https://login.example',
+    SESSION_MODE: 'stateless',
+    SESSION_IDLE_SECONDS: '1',
+    SESSION_LIFETIME_SECONDS: '2',
+    SESSIONS_PER_OWNER: '3',
+    INSTANCE_IDLE_SECONDS: '4',
+    MAX_LIVE_INSTANCES: '5',
+    MAX_REQUESTS_IN_FLIGHT: '6',
+    MAX_SUBSCRIPTIONS: '7',
+    MAX_STREAMS: '8',
+    STREAM_AFTER_MS: '9',
+    STREAM_HEARTBEAT_SECONDS: '10',
+    STREAM_RETRY_MS: '11',
+    MAX_BODY_BYTES: '12'
+  }, { dotenv: false })
+  if (config.upstream === undefined) throw new Error('no upstream')
+  const stores = createMemoryStores({ sessionIdleSeconds: 1 })
+  t.teardown(() => stores.close())
+  t.match(serviceOptions(config, { upstream: config.upstream, createServer: new ControlledServer().createServer, stores }), {
+    sessionMode: 'stateless',
+    limits: {
+      idleSeconds: 1, lifetimeSeconds: 2, maxSessionsPerOwner: 3, instanceIdleSeconds: 4, maxLiveInstances: 5, maxRequestsInFlight: 6, maxSubscriptions: 7, maxStreams: 8
+    },
+    streams: { silenceMs: 9, heartbeatMs: 10_000, retryMs: 11 },
+    maxBodyBytes: 12
+  })
 })
 
 t.test('from the environment, on the real service', async t => {

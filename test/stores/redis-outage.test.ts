@@ -229,12 +229,17 @@ redisTest('who may not listen at all reads now and then', async (t, server) => {
   const errors = new EventEmitter()
   const told = once(errors, 'told')
   const [stores] = await redisReplicas(t, server, {
-    url: server.url.replace('//', '//deaf:secret@'), eventLog: { rereadSeconds: 0.05 }, onError: error => { errors.emit('told', error) }
+    url: server.url.replace('//', '//deaf:secret@'), keyPrefix: 'deaf', eventLog: { rereadSeconds: 0.05 }, onError: error => { errors.emit('told', error) }
   }, 1)
   if (stores === undefined) throw new Error('There is no replica.')
   const reader = new Reader()
   await stores.eventLog.follow('s', STANDALONE_STREAM, undefined, reader)
   t.match((await told)[0], { message: /NOPERM/ })
+  const [other] = await redisReplicas(t, server, { keyPrefix: 'deaf' }, 1)
+  const heard = new Promise(resolve => { stores.bus.subscribe('grantEnded', resolve) })
+  await stores.check()
+  await other?.bus.publish('grantEnded', { grantId: 'g' })
+  t.same(await heard, { grantId: 'g' })
   const writer = server.admin(t)
   const [key] = (await writer.keys('*:log:{s}:stream:get')).map(key => key.replace(':stream:', ':events:'))
   await writer.xadd(key ?? '', '*', 'data', 'unheard')

@@ -19,6 +19,8 @@ export interface RedisBusOptions {
 }
 
 const BATCH = 500
+// who cannot hear just now does not wait longer for the end of a grant
+const REREAD_MS = 1000
 const START = '0-0'
 
 const scripts = {
@@ -47,8 +49,8 @@ const scripts = {
 
 /**
  * The bus between replicas: pub/sub, and a stream of what was published lately. A message names the one before it; who
- * has not heard that one, or lost the connection for a while, reads the stream. This process hears its own messages at
- * once, Redis or not.
+ * has not heard that one, or lost the connection for a while, reads the stream, and once a second everybody does. This
+ * process hears its own messages at once, Redis or not.
  */
 export class RedisBus implements Bus {
   readonly #connection: RedisConnection
@@ -58,7 +60,7 @@ export class RedisBus implements Bus {
   readonly #retentionMs: number
   readonly #origin = randomUUID()
   readonly #emitter = new EventEmitter().setMaxListeners(0)
-  #listening = false
+  #reread: NodeJS.Timeout | undefined
   /** Id of the last message heard; absent until it is known where to begin. */
   #position: string | undefined
   #reading = false
@@ -69,7 +71,7 @@ export class RedisBus implements Bus {
     this.#subscriber = subscriber
     this.#keys = [`${keyPrefix}:{bus}`, `${keyPrefix}:{bus}:state`]
     this.#maxBytes = maxBytes
-    this.#retentionMs = retentionSeconds * 1000
+    this.#retentionMs = Math.ceil(retentionSeconds * 1000)
     connection.define(scripts)
   }
 
@@ -80,12 +82,17 @@ export class RedisBus implements Bus {
 
   subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void {
     this.#emitter.on(topic, listener)
-    if (!this.#listening) this.#listen()
+    if (this.#reread === undefined) this.#listen()
     return () => { this.#emitter.off(topic, listener) }
   }
 
+  /** Hears nothing more of others. */
+  close (): void {
+    clearInterval(this.#reread)
+  }
+
   #listen (): void {
-    this.#listening = true
+    this.#reread = setInterval(() => { void this.#read() }, REREAD_MS).unref()
     this.#subscriber.subscribe(this.#keys[0], message => { this.#hear(message) })
     this.#connection.onReady(() => { void this.#read() })
     void this.#read()

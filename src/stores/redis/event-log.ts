@@ -358,7 +358,7 @@ export class RedisEventLog implements EventLog {
     const { openSeconds, retentionSeconds, maxStreamsPerSession } = this.#limits
     return [
       index, `${index}:bytes`, `${index}:stream:${streamId}`, `${index}:events:${streamId}`,
-      streamId, index, openSeconds * 1000, retentionSeconds * 1000, maxStreamsPerSession
+      streamId, index, Math.ceil(openSeconds * 1000), Math.ceil(retentionSeconds * 1000), maxStreamsPerSession
     ]
   }
 }

@@ -65,7 +65,8 @@ const scripts = {
       local code = redis.call('HMGET', KEYS[1], 'used', 'grantExpiresAtMs', 'json', 'sealedUpstreamTokens', 'upstreamVersion')
       if not code[3] then return { 'unknown', 0 } end
       if code[1] then return { 'replayed', redis.call('EXISTS', KEYS[3]) } end
-      redis.call('HSET', KEYS[1], 'used', '1')
+      -- what is remembered of a used code needs no upstream tokens
+      redis.call('HSET', KEYS[1], 'used', '1', 'sealedUpstreamTokens', '')
       redis.call('PEXPIREAT', KEYS[1], ARGV[2])
       redis.call('HSET', KEYS[2], 'json', code[3], 'sealedUpstreamTokens', code[4], 'upstreamVersion', code[5])
       redis.call('PEXPIREAT', KEYS[2], code[2])

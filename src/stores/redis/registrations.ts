@@ -140,7 +140,9 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
 
   #recordOf ([json, expiresAt]: StoredRegistration): T {
     const record: T = JSON.parse(json)
-    if (expiresAt === null) delete record.expiresAt
+    const registration: Registration = record
+    if (expiresAt === null) delete registration.expiresAt
+    else registration.expiresAt = Number(expiresAt)
     return record
   }
 }

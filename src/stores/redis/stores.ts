@@ -24,19 +24,20 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
  * Stores that all replicas share, over two connections: one for commands, one that listens.
  * @throws {ConfigError} where the URL is none of Redis, or the prefix cannot be one
  */
-export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus, maxRegistrations = 1_000_000, ...options }: RedisStoresOptions): Stores {
+export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, maxRegistrations = 1_000_000, ...options }: RedisStoresOptions): Stores {
   // braces would change what a cluster hashes
   if (!/^[\w.:/-]{1,64}$/.test(keyPrefix)) throw new ConfigError('The key prefix of Redis takes up to 64 letters, digits and . : / _ -')
   const connection = new RedisConnection(options)
   const subscriber = new RedisSubscriber(options)
   const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, { openSeconds: sessionIdleSeconds, ...eventLogOptions })
+  const bus = new RedisBus(connection, subscriber, keyPrefix, busOptions)
   return {
     clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', { maxRegistrations }),
     upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations }),
     authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix),
     grants: new RedisGrantStore(connection, keyPrefix),
     leases: new RedisLeaseStore(connection, keyPrefix),
-    bus: new RedisBus(connection, subscriber, keyPrefix, bus),
+    bus,
     sessions: new RedisSessionStore(connection, keyPrefix, { idleSeconds: sessionIdleSeconds }),
     eventLog,
     async check () {
@@ -44,6 +45,7 @@ export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, even
     },
     async close () {
       eventLog.close()
+      bus.close()
       await Promise.all([connection.close(), subscriber.close()])
     }
   }
