@@ -99,7 +99,7 @@ export function redisTest (name: string, check: (t: Test, server: RedisServer) =
 export function redisClusterTest (name: string, check: (t: Test, servers: RedisServer[]) => Promise<void>): void {
   testWithRedis(name, async (t, command) => {
     const servers = await Promise.all(SLOTS.map(async () => new RedisServer(command, await freePort(), [
-      '--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', '2000'
+      '--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-node-timeout', '10000'
     ])))
     t.teardown(() => Promise.all(servers.map(server => server.end())))
     await Promise.all(servers.map(server => server.start()))
@@ -139,7 +139,7 @@ export async function redisReplicas (t: Test, server: RedisServer, options: Part
   const keyPrefix = `test-${++prefixes}`
   const replicas = Array.from({ length: count }, () => createRedisStores({ url: server.url, keyPrefix, sessionIdleSeconds: 60, ...options }))
   t.teardown(() => Promise.all(replicas.map(stores => stores.close())))
-  await Promise.all(replicas.map(stores => stores.check()))
+  await Promise.all(replicas.map(reachable))
   return replicas
 }
 

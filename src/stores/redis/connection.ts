@@ -47,7 +47,7 @@ export class RedisConnection {
   readonly #readyListeners = new Set<() => void>()
   #state: 'opening' | 'open' | 'down' | 'closed' = 'opening'
   #grace: NodeJS.Timeout | undefined
-  #lastError = ''
+  #lastError = 'there is no connection yet'
 
   /** @throws {ConfigError} where the URL is none of Redis */
   constructor ({ graceMs = 1000, onError = () => {}, ...options }: RedisConnectionOptions) {
