@@ -13,7 +13,6 @@ import type { CreateServer, Log } from './create-server.js'
 import { isRequest, isMessage } from './json-rpc.js'
 import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
 import { createRequestStates } from './request-state.js'
-import type { Replica } from './replica.js'
 import { checkScopes } from './required-scopes.js'
 
 export interface ModernEntryOptions {
@@ -27,7 +26,6 @@ export interface ModernEntryOptions {
   maxSubscriptions: number
   /** Bounds of the calls that wait for their client to bring what they asked for. */
   parkedCalls: ParkedCallsOptions
-  replica: Replica
   log: Log
 }
 

@@ -16,6 +16,9 @@ export class Replica {
   readonly #log: Log
   readonly #timer: NodeJS.Timeout
   #counter = 0
+  /** Milliseconds since the epoch: since when, and when last, the lease was renewed without a gap. */
+  #steadySince = Date.now()
+  #renewedAt = Date.now()
 
   constructor (leases: LeaseStore, log: Log) {
     this.#leases = leases
@@ -29,9 +32,11 @@ export class Replica {
     return `${this.id}${(this.#counter++).toString(36)}`
   }
 
-  /** Whether a replica lives, or has within the last seconds. */
+  /** Whether a replica lives, or has within the last seconds. While leases could not be renewed, nobody is known to be dead. */
   async isAlive (replicaId: string): Promise<boolean> {
-    return replicaId === this.id || await this.#leases.isHeld(nameOf(replicaId))
+    const now = Date.now()
+    if (replicaId === this.id || now - this.#renewedAt > TTL_MS || now - this.#steadySince < TTL_MS) return true
+    return await this.#leases.isHeld(nameOf(replicaId))
   }
 
   /** Gives up the lease. Never rejects. */
@@ -41,9 +46,14 @@ export class Replica {
   }
 
   #renew (): void {
-    this.#leases.acquire(nameOf(this.id), this.id, TTL_MS).catch((err: unknown) => {
+    this.#leases.acquire(nameOf(this.id), this.id, TTL_MS).then(() => { this.#renewed(Date.now()) }).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be renewed')
     })
+  }
+
+  #renewed (now: number): void {
+    if (now - this.#renewedAt > TTL_MS) this.#steadySince = now
+    this.#renewedAt = now
   }
 }
 

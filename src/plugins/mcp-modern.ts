@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-export type McpModernOptions = Omit<ModernEntryOptions, 'log' | 'replica'> & {
+export type McpModernOptions = Omit<ModernEntryOptions, 'log'> & {
   /** Time that calls in flight get to finish when the app closes. */
   drainSeconds: number
 }
@@ -30,7 +30,7 @@ const LOGIN_ENDED = 'The login that this request was made with has ended.'
  * eras, and each request says which it is of.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, { drainSeconds, ...options }) => {
-  const entry = new ModernEntry({ ...options, replica: app.mcpReplica, log: app.log })
+  const entry = new ModernEntry({ ...options, log: app.log })
   app.decorate('mcpModern', entry)
   const open = new Set<OpenRequest>()
   const unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
@@ -56,7 +56,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, { drainSeconds, ...opt
     await entry.drain(drainSeconds * 1000)
     await entry.close()
   })
-}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
+}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard'] })
 
 async function answer (response: Response, reply: FastifyReply): Promise<FastifyReply> {
   reply.code(response.status)

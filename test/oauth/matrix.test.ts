@@ -13,16 +13,19 @@ import { freePort, startService, type Service } from '../service.js'
 const clientInfo = { name: 'test', version: '1.0.0' }
 const add = { name: 'add', arguments: { l: 1, r: 2 } }
 
-/** Access tokens of the upstream as JWTs, bound to a resource of its own; by default they are opaque. */
-const jwtAccessTokens: Configuration['features'] = {
-  resourceIndicators: {
-    enabled: true,
-    defaultResource: () => 'urn:example:api',
-    useGrantedResource: () => true,
-    getResourceServerInfo: () => ({ scope: '', audience: 'urn:example:api', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } })
+const features = { devInteractions: { enabled: true }, registration: { enabled: true }, revocation: { enabled: true } }
+const opaqueTokens: Configuration = { features }
+const jwtTokens: Configuration = {
+  features: {
+    ...features,
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => 'urn:example:api',
+      useGrantedResource: () => true,
+      getResourceServerInfo: () => ({ scope: '', audience: 'urn:example:api', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } })
+    }
   }
 }
-const features: Configuration['features'] = { devInteractions: { enabled: true }, registration: { enabled: true }, revocation: { enabled: true } }
 
 /** A site that serves a client ID metadata document. @returns its URL: the client id */
 async function startClientSite (t: Test): Promise<string> {
@@ -42,9 +45,8 @@ async function startClientSite (t: Test): Promise<string> {
   return url
 }
 
-async function startMode (t: Test, mode: 'dynamic' | 'static', extra: Configuration['features'], createServer: CreateServer): Promise<Service> {
+async function startMode (t: Test, mode: 'dynamic' | 'static', configuration: Configuration, createServer: CreateServer): Promise<Service> {
   const port = await freePort()
-  const configuration: Configuration = { features: { ...features, ...extra } }
   if (mode === 'dynamic') return await startService(t, { PORT: String(port) }, configuration, { createServer })
   const client = { client_id: 'us', client_secret: 'our-own-secret', redirect_uris: [`http://localhost:${port}/oauth/callback`], grant_types: ['authorization_code', 'refresh_token'] }
   return await startService(t, { PORT: String(port), OAUTH_CLIENT_ID: 'us', OAUTH_CLIENT_SECRET: 'our-own-secret' }, { ...configuration, clients: [client] }, { createServer })
@@ -73,11 +75,11 @@ async function withSdk2 (t: Test, service: Service, person: Person) {
   await client.close()
 }
 
-for (const [format, extra] of [['opaque', {}], ['JWT', jwtAccessTokens]] as const) {
+for (const [format, configuration] of [['opaque', opaqueTokens], ['JWT', jwtTokens]] as const) {
   for (const mode of ['dynamic', 'static'] as const) {
     t.test(`upstream with ${format} access tokens, ${mode} mode`, async t => {
       const tokens = new Set<string | undefined>()
-      const service = await startMode(t, mode, extra, async context => {
+      const service = await startMode(t, mode, configuration, async context => {
         tokens.add(await context.getUpstreamAccessToken())
         return await hostedServer(context)
       })
