@@ -82,6 +82,8 @@ t.test('a token counts in the Authorization header only, alone, whole, and on ev
     for (const [method, url] of [['POST', '/mcp'], ['GET', '/mcp'], ['DELETE', '/mcp'], ['PUT', '/mcp'], ['GET', '/sse'], ['POST', '/messages?sessionId=x']] as const) {
       const answer = await target.app.inject({ method, url, headers: { authorization, accept: 'application/json, text/event-stream' } })
       statuses.push(/^Bearer .*resource_metadata="/.test(String(answer.headers['www-authenticate'])) ? answer.statusCode : 0)
+      // an open stream would never end
+      if (answer.statusCode !== 401) break
     }
     t.strictSame(statuses, Array(6).fill(401), authorization.slice(0, 40))
   }
