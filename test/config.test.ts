@@ -4,11 +4,12 @@ import t from 'tap'
 import { loadConfig } from '../src/config.js'
 import { EnvironmentSchema } from '../src/environment.js'
 import { ConfigError } from '../src/errors.js'
+import { root } from './root.js'
 
 const load = (environment: NodeJS.ProcessEnv) => loadConfig(environment, { dotenv: false })
 
 t.test('.env.example names every variable, with its default', async t => {
-  const example = readFileSync(resolve(import.meta.dirname, '../.env.example'), 'utf8')
+  const example = readFileSync(resolve(root, '.env.example'), 'utf8')
   const documented = new Map([...example.matchAll(/^# ?([A-Z_]+)=(.*)$/gm)].map(match => [match[1], match[2]]))
   for (const [name, schema] of Object.entries(EnvironmentSchema.properties)) {
     t.ok(documented.has(name), `${name} is documented`)

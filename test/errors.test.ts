@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
+import { root } from './root.js'
 
-const read = (file: string) => readFileSync(resolve(import.meta.dirname, '..', file), 'utf8')
+const read = (file: string) => readFileSync(resolve(root, file), 'utf8')
 
 t.test('docs/errors.md lists every error class with its code, and no other', async t => {
   const source = read('src/errors.ts')

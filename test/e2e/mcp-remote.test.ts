@@ -6,9 +6,10 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import t from 'tap'
 import { Browser, logIn } from '../browser.js'
+import { root } from '../root.js'
 import { startService } from '../service.js'
 
-const MCP_REMOTE = resolve(import.meta.dirname, '../../node_modules/mcp-remote/dist/proxy.js')
+const MCP_REMOTE = resolve(root, 'node_modules/mcp-remote/dist/proxy.js')
 
 for (const strategy of ['http-first', 'sse-only']) {
   t.test(`mcp-remote logs in and calls a tool (${strategy})`, async t => {

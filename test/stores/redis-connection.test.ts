@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
+import { runnable } from '../root.js'
 import { find, freePort, redisTest, RedisServer } from './redis-server.js'
 
 const run = promisify(execFile)
@@ -76,13 +77,15 @@ redisTest('TLS', async (t, _server) => {
   await server.start()
 
   const url = `rediss://:secret@localhost:${port}`
+  const loader = runnable('src/stores/redis/stores')
+  const file = loader.pop()
   const script = `
-    const { createRedisStores } = await import(${JSON.stringify(join(import.meta.dirname, '../../src/stores/redis/stores.ts'))})
+    const { createRedisStores } = await import(${JSON.stringify(file)})
     const stores = createRedisStores({ url: ${JSON.stringify(url)}, sessionIdleSeconds: 60 })
     console.log(await stores.leases.acquire('lease', 'holder', 1000))
     await stores.check()
     await stores.close()`
-  const trusting = await run(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: certificate } })
+  const trusting = await run(process.execPath, [...loader, '--input-type=module', '-e', script], { env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: certificate } })
   t.equal(trusting.stdout.trim(), 'true')
 
   const stores = createRedisStores({ url, sessionIdleSeconds: 60, graceMs: 100 })
