@@ -49,7 +49,7 @@ export const IDLE_WITHOUT_STREAM = 20_000
 const IDLE_WARM_UP = 200
 const SERVER_CORE = 0
 const LOAD_CORE = 1
-const OPEN_IDLE_MS = 180_000
+const OPEN_IDLE_MS = 600_000
 // our instances go after a second
 const SETTLE_MS = 3000
 // a server that was not busy for this share of the time shared its core with another process, or waited for the load

@@ -5,7 +5,7 @@ import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
-import { gracefulClose } from './plugins/graceful-close.js'
+import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { serviceOptions } from './service-options.js'
@@ -44,12 +44,13 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   const stores = createStores(config, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
 
+  await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
     checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
   })
   await app.register(homeRoute, { publicUrl: config.publicUrl })
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))
-  await app.register(gracefulClose, { drainSeconds: config.shutdownSeconds })
+  await app.register(finishResponses)
   return app
 }
 

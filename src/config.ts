@@ -80,6 +80,7 @@ export interface Config {
   eventLogBytesPerSession: number
   eventLogBytes: number
   maxBodyBytes: number
+  shutdownDelaySeconds: number
   shutdownSeconds: number
 }
 
@@ -144,6 +145,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     eventLogBytesPerSession: env.EVENT_LOG_BYTES_PER_SESSION,
     eventLogBytes: env.EVENT_LOG_BYTES,
     maxBodyBytes: env.MAX_BODY_BYTES,
+    shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
     shutdownSeconds: env.SHUTDOWN_SECONDS
   }
 }

@@ -72,7 +72,8 @@ export const EnvironmentSchema = Type.Object({
   EVENT_LOG_BYTES_PER_SESSION: limit('Bytes kept of one session; beyond, its oldest answers go first', 8_388_608),
   EVENT_LOG_BYTES: limit('Bytes kept of all sessions; beyond, the oldest answers go first', 268_435_456),
   MAX_BODY_BYTES: limit('Largest request body', 4_194_304),
-  SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish on SIGTERM', 10)
+  SHUTDOWN_DELAY_SECONDS: Type.Optional(Type.Integer({ minimum: 0, description: 'Time on SIGTERM in which readiness fails already and all is served as before, so that load balancers turn to other replicas, in seconds. Default: 5 in production, otherwise 0' })),
+  SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish after that', 10)
 })
 
 export type Environment = Static<typeof EnvironmentSchema>

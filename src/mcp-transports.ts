@@ -28,14 +28,29 @@ export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (ap
   const limits = { ...defaultLimits, ...options.limits }
   await app.register(mcpTrace)
   await app.register(mcpModern, {
-    ...options, drainSeconds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
+    ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
   })
   if (stateless) {
-    await app.register(mcpStateless, { ...options, drainSeconds })
+    await app.register(mcpStateless, options)
     await app.register(statelessHttpRoutes)
-    return
+  } else {
+    await app.register(mcpSessions, options)
+    await app.register(streamableHttpRoutes)
+    await app.register(sseRoutes, { publicUrl })
   }
-  await app.register(mcpSessions, { ...options, drainSeconds })
-  await app.register(streamableHttpRoutes)
-  await app.register(sseRoutes, { publicUrl })
+  const served: Served[] = [app.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
+  if (app.hasDecorator('addDrain')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
+  // in onClose it would be too late: open streams hang the closing
+  app.addHook('preClose', async () => {
+    await Promise.all(served.map(part => part.drain(drainSeconds * 1000)))
+    await Promise.all(served.map(part => part.close()))
+  })
+}
+
+/** What runs calls and holds streams. */
+interface Served {
+  /** Waits until nothing runs, or `ms` have passed. What comes meanwhile is served. */
+  drain (ms: number): Promise<void>
+  /** Ends what is left, and takes no more. */
+  close (): Promise<void> | void
 }

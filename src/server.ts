@@ -5,15 +5,19 @@ import { loadConfig, type Config, type UpstreamConfig } from './config.js'
 import { startDemoUpstream, type DemoUpstream } from './demo/upstream.js'
 import { ConfigError } from './errors.js'
 
+// streams and connections, after the requests
+const CLOSING_SECONDS = 5
+
 /** Starts the service as configured by the environment, and closes it with grace on SIGTERM and SIGINT. */
 async function start (): Promise<void> {
   const config = loadConfig()
   const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
   const app = await buildApp(config, { upstream: config.upstream ?? demoUpstreamConfig(demo) })
 
-  closeWithGrace({ delay: config.shutdownSeconds * 1000, logger: app.log }, async ({ err, signal }) => {
+  closeWithGrace({ delay: (config.shutdownDelaySeconds + config.shutdownSeconds + CLOSING_SECONDS) * 1000, logger: app.log }, async ({ err, signal }) => {
     if (err !== undefined) app.log.fatal({ err }, 'closing after an error nobody caught')
     else app.log.info({ signal }, 'closing')
+    await app.leave()
     await app.close()
     await demo?.close()
   })

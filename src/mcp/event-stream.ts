@@ -28,6 +28,9 @@ export class EventStream extends Readable implements EventReader {
   #onClosed: ((stream: EventStream) => void) | undefined
   #following: Following | undefined
   #begun = false
+  #detached = false
+  /** Number of events read from the log. */
+  received = 0
 
   /**
    * @param onClosed called once when the stream is over, for whatever reason
@@ -48,7 +51,7 @@ export class EventStream extends Readable implements EventReader {
 
   /** Gives the stream its reading of the log, which it ends when it is over itself. */
   reads (following: Following): void {
-    if (this.over) {
+    if (this.over || this.#detached) {
       following.stop()
     } else {
       this.#following = following
@@ -56,13 +59,28 @@ export class EventStream extends Readable implements EventReader {
     }
   }
 
+  /** Ends the reading: from now on the response carries what it is handed. */
+  detach (): void {
+    this.#detached = true
+    this.#following?.stop()
+    this.#following = undefined
+    this.#mayWait = this.readableLength + this.#maxBufferedBytes
+  }
+
+  /** A message outside of the log: the client cannot resume after it. */
+  message (data: string): void {
+    this.write(`event: message\ndata: ${data}\n\n`)
+  }
+
   onEvent ({ eventId, data }: StreamEvent): void {
+    if (this.#detached) return
     this.#begun = true
+    this.received++
     this.write(`event: message\n${this.#withIds ? `id: ${eventId}\n` : ''}data: ${data}\n\n`)
   }
 
   onEnd (): void {
-    this.end()
+    if (!this.#detached) this.end()
   }
 
   /** An event without a message, which only tells the client from where to resume, and when; not needed after others. */

@@ -2,13 +2,15 @@ import type { JSONRPCMessage, JSONRPCNotification, MessageExtraInfo, RequestId }
 import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../auth-info.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../errors.js'
-import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog } from '../stores/event-log.js'
+import { STANDALONE_STREAM, streamIdOf, type EventLog } from '../stores/event-log.js'
 import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../stores/sessions.js'
 import { notificationOf } from './announcements.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
 import type { AnswerStream, AnswerStreams } from './exchange.js'
 import type { SessionLimits } from './limits.js'
+import { LogWriter } from './log-writer.js'
+import { LoggedAnswer } from './logged-answer.js'
 import type { OpenStreams } from './open-streams.js'
 import type { StreamOptions } from './options.js'
 import { takesPrimingEvents } from './protocol-versions.js'
@@ -64,6 +66,7 @@ export class LiveSession implements AnswerStreams {
   /** The session has ended. */
   ended = false
   #starting: Promise<ServerInstance> | undefined
+  #standalone: LogWriter | undefined
   /** Epoch seconds of the last sign of life that the store has heard of. */
   #toldAt: number
 
@@ -151,7 +154,7 @@ export class LiveSession implements AnswerStreams {
   /** Tells the client, if it listens, what a server that serves nobody else has announced to everybody. */
   hear (event: ServerEvent): void {
     if (event.kind === 'resource_updated' && !this.record.subscriptions.includes(event.uri)) return
-    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.append(STANDALONE_STREAM, JSON.stringify(notificationOf(event)))
+    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.say(JSON.stringify(notificationOf(event)))
   }
 
   /** Changes the record, here, in the store and on the other replicas. */
@@ -193,7 +196,12 @@ export class LiveSession implements AnswerStreams {
     const stream = this.createStream(STANDALONE_STREAM, this.caller.extra.grantId)
     stream.named('endpoint', endpointUrl)
     this.#background(this.host.eventLog.open(this.record.id, STANDALONE_STREAM, { resumable: false }))
-    this.#follow(STANDALONE_STREAM, undefined, stream)
+    this.#background(this.host.eventLog.follow(this.record.id, STANDALONE_STREAM, undefined, stream).then(following => {
+      if (following !== undefined) stream.reads(following)
+    }, (error: unknown) => {
+      stream.destroy()
+      throw error
+    }))
     return stream
   }
 
@@ -215,20 +223,23 @@ export class LiveSession implements AnswerStreams {
   openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): AnswerStream {
     const streamId = this.host.newStreamId()
     const body = this.createStream(streamId, grantId)
-    if (primed && takesPrimingEvents(this.record.protocolVersion)) body.prime(startOf(streamId), this.host.streamOptions.retryMs)
-    else body.comment()
-    this.#background(this.host.eventLog.open(this.record.id, streamId, { requestIds }))
-    this.#follow(streamId, startOf(streamId), body)
-    return {
+    return new LoggedAnswer({
+      eventLog: this.host.eventLog,
+      sessionId: this.record.id,
+      streamId,
+      requestIds,
       body,
-      append: (text, final) => { this.append(streamId, text, final) },
-      end: () => { this.#background(this.host.eventLog.end(this.record.id, streamId)) },
+      primingRetryMs: primed && takesPrimingEvents(this.record.protocolVersion) ? this.host.streamOptions.retryMs : undefined,
+      log: this.host.log,
       release: () => { this.releaseStreams(streamId) }
-    }
+    })
   }
 
-  append (streamId: string, text: string, final = false): void {
-    if (!this.ended) this.#background(this.host.eventLog.append(this.record.id, streamId, text, final))
+  /** Sends what belongs to no request. */
+  say (text: string): void {
+    if (this.ended) return
+    this.#standalone ??= new LogWriter({ eventLog: this.host.eventLog, sessionId: this.record.id, streamId: STANDALONE_STREAM, log: this.host.log })
+    this.#standalone.append(text)
   }
 
   /** Ends the responses that carry a stream (default: any stream); the streams themselves go on in the log. */
@@ -241,6 +252,7 @@ export class LiveSession implements AnswerStreams {
   /** Ends everything that this process has of the session. */
   async dispose (): Promise<void> {
     this.ended = true
+    this.#standalone?.close()
     for (const stream of this.streams) stream.end()
     await this.dropInstance()
   }
@@ -249,12 +261,6 @@ export class LiveSession implements AnswerStreams {
     const older = [...this.streams].filter(({ holder }) => holder.streamId === streamId)
     const keep = streamId === STANDALONE_STREAM ? MAX_STANDALONE_STREAMS - 1 : 0
     for (const stream of older.slice(0, Math.max(0, older.length - keep))) stream.giveWay()
-  }
-
-  #follow (streamId: string, after: string | undefined, stream: EventStream): void {
-    this.#background(this.host.eventLog.follow(this.record.id, streamId, after, stream).then(following => {
-      if (following !== undefined) stream.reads(following)
-    }))
   }
 
   #closed (stream: EventStream): void {

@@ -100,7 +100,7 @@ export class ServerInstance implements Outlet {
     if ('result' in response) this.#tasks.noteResult(response.result)
     const text = JSON.stringify(response)
     if (exchange !== undefined) exchange.respond(id, text)
-    else this.#session.append(STANDALONE_STREAM, text)
+    else this.#session.say(text)
   }
 
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
@@ -108,7 +108,7 @@ export class ServerInstance implements Outlet {
     if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
     const text = JSON.stringify(message)
     if (exchange !== undefined) exchange.push(text)
-    else this.#session.append(STANDALONE_STREAM, text)
+    else this.#session.say(text)
     if (exchange === undefined && !('id' in message)) this.#session.host.announce(message)
   }
 

@@ -125,8 +125,10 @@ export class SessionRegistry implements SessionHost {
    * The session of an id, if it is this caller's. At once where this process knows it, so that a call in a session that
    * is in use asks no store.
    * @throws {SessionNotFoundError} (or rejects with it) where it is unknown, has ended, or is somebody else's
+   * @throws {ShuttingDownError}
    */
   find (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): LiveSession | Promise<LiveSession> {
+    if (this.#closing) throw shuttingDown()
     const session = this.#live.get(sessionId)
     if (session === undefined) return this.#load(sessionId, caller, kind)
     check(session.record, caller, kind)
@@ -150,13 +152,17 @@ export class SessionRegistry implements SessionHost {
   /** Ends a session, here and on every replica. Never rejects. */
   async end (sessionId: string): Promise<void> {
     this.#forget(sessionId)
-    try {
-      await this.sessions.delete(sessionId)
-      await this.eventLog.deleteSession(sessionId)
-      await this.#bus.publish('sessionEnded', { sessionId })
-    } catch (err) {
-      this.log.error({ err, sessionId }, 'a session could not be ended everywhere')
-    }
+    await this.delete(sessionId).catch((err: unknown) => { this.log.error({ err, sessionId }, 'a session could not be ended everywhere') })
+  }
+
+  /**
+   * Ends a session for its client.
+   * @throws {TemporarilyUnavailableError} (rejects with it) where the store cannot be told: the session goes on
+   */
+  async delete (sessionId: string): Promise<void> {
+    await this.sessions.delete(sessionId)
+    await this.eventLog.deleteSession(sessionId)
+    await this.#bus.publish('sessionEnded', { sessionId })
   }
 
   createServer (session: LiveSession): PluggedServer | Promise<PluggedServer> {
@@ -217,18 +223,20 @@ export class SessionRegistry implements SessionHost {
     }
   }
 
-  /** Takes no new sessions any more, and waits until nothing runs, or `ms` have passed. */
+  /** Lets go of streams, which go on elsewhere, and waits until nothing runs, or `ms` have passed. What comes meanwhile is served. */
   async drain (ms: number): Promise<void> {
-    this.#closing = true
-    for (const session of this.#live.values()) {
-      if (session.instance?.running !== true) session.releaseStreams()
-      else if (session.record.kind === 'streamable-http') session.releaseStreams(STANDALONE_STREAM)
-    }
     const deadline = Date.now() + ms
-    while (this.#running() && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    for (;;) {
+      for (const session of this.#live.values()) {
+        if (session.instance?.running !== true) session.releaseStreams()
+        else if (session.record.kind === 'streamable-http') session.releaseStreams(STANDALONE_STREAM)
+      }
+      if (!this.#running() || Date.now() >= deadline) return
+      await delay(DRAIN_POLL_MS)
+    }
   }
 
-  /** Ends streams and instances of this process; sessions in a shared store go on elsewhere. */
+  /** Ends streams and instances of this process, and takes no more requests; sessions in a shared store go on elsewhere. */
   async close (): Promise<void> {
     this.#closing = true
     clearInterval(this.#housekeeping)
@@ -244,7 +252,7 @@ export class SessionRegistry implements SessionHost {
   }
 
   #begin (kind: SessionRecord['kind'], caller: CallerInfo): LiveSession {
-    if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
+    if (this.#closing) throw shuttingDown()
     const now = Math.floor(Date.now() / 1000)
     return new LiveSession(this, {
       id: randomBytes(24).toString('base64url'),
@@ -324,6 +332,10 @@ function check (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['
 
 function isOwner (owner: SessionOwner, caller: CallerInfo): boolean {
   return owner.subject === caller.extra.subject && owner.clientId === caller.clientId && owner.issuer === caller.extra.issuer
+}
+
+function shuttingDown (): ShuttingDownError {
+  return new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
 }
 
 function notFound (): SessionNotFoundError {

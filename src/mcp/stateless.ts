@@ -81,9 +81,8 @@ export class StatelessRequests {
     return () => { request.end('The connection was closed.') }
   }
 
-  /** Takes no new requests any more, and waits until none runs, or `ms` have passed. */
+  /** Waits until no request runs, or `ms` have passed. */
   async drain (ms: number): Promise<void> {
-    this.#closing = true
     if (this.#running.size === 0) return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>(resolve => {
@@ -93,6 +92,7 @@ export class StatelessRequests {
     clearTimeout(timer)
   }
 
+  /** Ends the requests that run, and takes no more. */
   close (): void {
     this.#closing = true
     this.#unsubscribe()

@@ -1,5 +1,5 @@
 import type { CallerInfo } from '../auth-info.js'
-import { InvalidTokenError } from '../errors.js'
+import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
 import type { Grant, GrantStore, TokenRecord } from '../stores/grants.js'
 import type { Client } from './clients.js'
@@ -17,12 +17,14 @@ export interface AccessTokensOptions {
 
 interface Known {
   caller: CallerInfo
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch: when it is looked up again. */
   until: number
 }
 
 // a token that is in use is looked up this often; the end of a grant is broadcast
 const KNOWN_MS = 5000
+// and while the store is away, nobody can end a grant
+const KNOWN_WITHOUT_STORE_MS = 60_000
 const MAX_KNOWN = 10_000
 
 /** What access tokens are good for: verification, revocation (RFC 7009), introspection (RFC 7662). */
@@ -45,10 +47,16 @@ export class AccessTokens {
     const now = this.#options.now()
     const known = this.#known.get(hash)
     if (known !== undefined && now < known.until) return known.caller
-    this.#known.delete(hash)
 
     const ended = this.#ended
-    const found = await this.#options.store.findAccessToken(hash)
+    let found: Awaited<ReturnType<GrantStore['findAccessToken']>>
+    try {
+      found = await this.#options.store.findAccessToken(hash)
+    } catch (error) {
+      if (error instanceof TemporarilyUnavailableError && known !== undefined && known === this.#known.get(hash) && this.#isGood(known)) return known.caller
+      throw error
+    }
+    this.#known.delete(hash)
     if (found === undefined) throw new InvalidTokenError('The access token is unknown, has expired, or was revoked.')
     if (!this.#options.resources.includes(found.grant.resource)) throw new InvalidTokenError('The access token is for another resource.')
     const caller = callerOf(token, found)
@@ -91,6 +99,12 @@ export class AccessTokens {
     if (isSecret('accessToken', token)) return (await store.findAccessToken(hashOf(token)))?.grant
     if (isSecret('refreshToken', token)) return (await store.findRefreshToken(hashOf(token)))?.grant
     return undefined
+  }
+
+  /** Whether a token may be believed in that cannot be looked up. */
+  #isGood ({ caller: { expiresAt = Infinity }, until }: Known): boolean {
+    const now = this.#options.now()
+    return now < Math.min(until + KNOWN_WITHOUT_STORE_MS, expiresAt * 1000)
   }
 
   #remember (hash: string, known: Known): void {

@@ -1,34 +1,104 @@
+import { Server } from 'node:net'
+import { setImmediate, setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 
+/** Waits until nothing runs, or `ms` have passed; what comes meanwhile is served. */
+export type Drain = (ms: number) => Promise<unknown>
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Turns everybody away, and lets what runs finish: with `close` after it, no request is lost. */
+    leave (): Promise<void>
+    /** Whether this process leaves, or has left: it is not ready. */
+    isLeaving (): boolean
+    /** Adds what `leave` waits for. */
+    addDrain (drain: Drain): void
+    /** Waits until all responses are over, or the time for it has passed. */
+    finishResponses (): Promise<void>
+  }
+}
+
 export interface GracefulCloseOptions {
-  /** Time that requests in flight get to finish. */
+  /** Time in which readiness fails already and all is served as before: load balancers turn to other replicas. */
+  delaySeconds: number
+  /** Time that requests in flight get to finish after that. */
   drainSeconds: number
 }
 
+// who has a connection of ours and has not used it for so long is not about to
+const QUIET_MS = 500
+const SHORT_TURN_MS = 1
+const MAX_TURNS = 500
+
 /**
- * Lets requests finish before the app closes. With it the app takes `forceCloseConnections: true`: connections that never
- * carried a request would hold the closing up for a minute. Register it last, after what ends its own streams.
+ * Leaving without losing a request. Whoever cuts an idle connection may cut off a request that is under way on it: so the
+ * listening socket closes alone, connections end with the answer to their next request (`Connection: close`), and what is
+ * cut at last is what nobody uses. Register it before what is drained.
  */
-export const gracefulClose = fp<GracefulCloseOptions>(async (app, { drainSeconds }) => {
-  let inFlight = 0
+export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds, drainSeconds }) => {
+  const drains: Drain[] = []
+  let [leaving, listening] = [false, true]
+  let [arrived, inFlight] = [0, 0]
   let idle = () => {}
   const done = () => { if (--inFlight === 0) idle() }
 
   app.addHook('onRequest', (_request, reply, next) => {
+    arrived++
     inFlight++
     reply.raw.once('close', done)
+    if (!listening) reply.header('connection', 'close')
     next()
   })
-  // hooks of the app itself come first: in a context of its own, this one comes after those that end the streams
-  await app.register(async last => {
-    last.addHook('preClose', async () => {
-      if (inFlight === 0) return
-      let timer: NodeJS.Timeout | undefined
-      await new Promise<void>(resolve => {
-        idle = resolve
-        timer = setTimeout(resolve, drainSeconds * 1000)
-      })
-      clearTimeout(timer)
+  app.decorate('isLeaving', () => leaving)
+  app.decorate('addDrain', drain => { drains.push(drain) })
+  app.decorate('leave', async () => {
+    leaving = true
+    await delay(delaySeconds * 1000)
+    await stopListening(app.server)
+    listening = false
+    const deadline = Date.now() + drainSeconds * 1000
+    let heard: number
+    do {
+      heard = arrived
+      await Promise.all(drains.map(drain => drain(deadline - Date.now())))
+      if (await connectionsOf(app.server) > 0) await delay(QUIET_MS)
+    } while (arrived > heard && Date.now() < deadline)
+  })
+  app.decorate('finishResponses', async () => {
+    if (inFlight === 0) return
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>(resolve => {
+      idle = resolve
+      timer = setTimeout(resolve, drainSeconds * 1000)
     })
+    clearTimeout(timer)
   })
 }, { name: 'graceful-close', fastify: '5.x' })
+
+/**
+ * Lets responses finish before the app closes, whether it has left before or not. With it the app takes
+ * `forceCloseConnections: true`: connections that never carried a request would hold the closing up for a minute. Register
+ * it last, after what ends its own streams.
+ */
+export const finishResponses = fp(async app => {
+  // hooks of the app itself come first: in a context of its own, this one comes after those that end the streams
+  await app.register(async last => { last.addHook('preClose', () => app.finishResponses()) })
+}, { name: 'finish-responses', fastify: '5.x', dependencies: ['graceful-close'] })
+
+/** Closes the listening socket, and no connection. */
+async function stopListening (server: Server): Promise<void> {
+  // connections that wait to be accepted are reset with the socket: after a short turn of the event loop there are hardly any
+  for (let turns = 0; turns < MAX_TURNS; turns++) {
+    const begun = performance.now()
+    await setImmediate()
+    if (performance.now() - begun < SHORT_TURN_MS) break
+  }
+  // not that of http, which cuts connections that are idle
+  if (server.listening) Server.prototype.close.call(server)
+}
+
+async function connectionsOf (server: Server): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    server.getConnections((error, count) => { if (error === null) resolve(count); else reject(error) })
+  })
+}

@@ -13,10 +13,7 @@ declare module 'fastify' {
   }
 }
 
-export type McpModernOptions = Omit<ModernEntryOptions, 'log'> & {
-  /** Time that calls in flight get to finish when the app closes. */
-  drainSeconds: number
-}
+export type McpModernOptions = Omit<ModernEntryOptions, 'log'>
 
 interface OpenRequest {
   caller: CallerInfo
@@ -29,7 +26,7 @@ const LOGIN_ENDED = 'The login that this request was made with has ended.'
  * Answers the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both
  * eras, and each request says which it is of.
  */
-export const mcpModern = fp<McpModernOptions>(async (app, { drainSeconds, ...options }) => {
+export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   const entry = new ModernEntry({ ...options, log: app.log })
   app.decorate('mcpModern', entry)
   const open = new Set<OpenRequest>()
@@ -51,11 +48,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, { drainSeconds, ...opt
     if (ended.signal.reason === LOGIN_ENDED) return reply.header('content-type', 'application/json; charset=utf-8').send(errorText(-32000, LOGIN_ENDED, isMessage(body) && isRequest(body) ? body.id : null))
     return await answer(response, reply)
   })
-  app.addHook('preClose', async () => {
-    unsubscribe()
-    await entry.drain(drainSeconds * 1000)
-    await entry.close()
-  })
+  app.addHook('onClose', async () => { unsubscribe() })
 }, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard'] })
 
 async function answer (response: Response, reply: FastifyReply): Promise<FastifyReply> {

@@ -8,17 +8,7 @@ declare module 'fastify' {
   }
 }
 
-export type McpSessionsOptions = Omit<SessionRegistryOptions, 'log' | 'replica'> & {
-  /** Time that calls in flight get to finish when the app closes. */
-  drainSeconds: number
-}
-
-/** One session registry for both transports. Its streams end in `preClose`: open ones would hang the closing. */
-export const mcpSessions = fp<McpSessionsOptions>(async (app, { drainSeconds, ...options }) => {
-  const registry = new SessionRegistry({ ...options, replica: app.mcpReplica, log: app.log })
-  app.decorate('mcpSessions', registry)
-  app.addHook('preClose', async () => {
-    await registry.drain(drainSeconds * 1000)
-    await registry.close()
-  })
+/** One session registry for both transports. */
+export const mcpSessions = fp<Omit<SessionRegistryOptions, 'log' | 'replica'>>(async (app, options) => {
+  app.decorate('mcpSessions', new SessionRegistry({ ...options, replica: app.mcpReplica, log: app.log }))
 }, { name: 'mcp-sessions', fastify: '5.x', dependencies: ['mcp-replica'] })

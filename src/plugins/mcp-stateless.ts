@@ -8,17 +8,7 @@ declare module 'fastify' {
   }
 }
 
-export type McpStatelessOptions = Omit<StatelessRequestsOptions, 'log'> & {
-  /** Time that calls in flight get to finish when the app closes. */
-  drainSeconds: number
-}
-
-/** Requests without sessions. Those still running end in `preClose`: open ones would hang the closing. */
-export const mcpStateless = fp<McpStatelessOptions>(async (app, { drainSeconds, ...options }) => {
-  const requests = new StatelessRequests({ ...options, log: app.log })
-  app.decorate('mcpStateless', requests)
-  app.addHook('preClose', async () => {
-    await requests.drain(drainSeconds * 1000)
-    requests.close()
-  })
+/** Requests without sessions. */
+export const mcpStateless = fp<Omit<StatelessRequestsOptions, 'log'>>(async (app, options) => {
+  app.decorate('mcpStateless', new StatelessRequests({ ...options, log: app.log }))
 }, { name: 'mcp-stateless', fastify: '5.x' })

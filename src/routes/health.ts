@@ -7,8 +7,8 @@ export interface HealthOptions {
 
 /** `GET /healthz`: this process is alive. `GET /readyz`: it can serve, and is not closing. For probes; nothing secret. */
 export const healthRoutes: FastifyPluginAsync<HealthOptions> = async (app, { checks }) => {
-  let closing = false
-  app.addHook('preClose', async () => { closing = true })
+  let closed = false
+  app.addHook('preClose', async () => { closed = true })
 
   app.get('/healthz', { logLevel: 'warn' }, async () => ({ status: 'ok' }))
 
@@ -18,6 +18,7 @@ export const healthRoutes: FastifyPluginAsync<HealthOptions> = async (app, { che
       if (failure !== undefined) request.log.warn({ err: failure, check: name }, 'not ready')
       return [name, failure === undefined ? 'ok' : 'failing'] as const
     }))
+    const closing = closed || app.isLeaving()
     const ready = !closing && results.every(([, result]) => result === 'ok')
     return reply.code(ready ? 200 : 503).send({ status: closing ? 'closing' : ready ? 'ok' : 'failing', checks: Object.fromEntries(results) })
   })

@@ -31,7 +31,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
 
   app.delete('/mcp', async (request, reply) => {
     const session = await sessionOf(request)
-    await registry.end(session.record.id)
+    await registry.delete(session.record.id)
     return reply.code(200).send()
   })
 

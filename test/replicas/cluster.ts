@@ -1,14 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
+import { root, runnable } from '../root.js'
 import { freePort } from '../service.js'
-
-const root = resolve(import.meta.dirname, '../..')
 
 // nothing is left behind, however this process ends
 const children = new Set<ChildProcess>()
@@ -35,6 +34,8 @@ export interface Cluster {
   redis: { stop (): Promise<void>, start (): Promise<void>, port: number, /** While it is stopped: it starts again without what it kept. */ forget (): void }
   /** Where counting replicas leave their marks. */
   runsFile: string
+  /** What nginx had to complain of. */
+  nginxErrors (): string[]
   close (): Promise<void>
 }
 
@@ -46,10 +47,12 @@ export interface ClusterOptions {
   entry?: string
   /** Laid over the settings of the demo upstream. */
   upstream?: DemoUpstreamOptions['configuration']
+  /** What becomes of the replicas' logs. Default: `inherit`. */
+  logs?: 'inherit' | 'ignore'
 }
 
 /** Starts a cluster on free ports of loopback. */
-export async function startCluster ({ replicas: count = 2, environment = {}, entry = 'src/server.ts', upstream: configuration = {} }: ClusterOptions = {}): Promise<Cluster> {
+export async function startCluster ({ replicas: count = 2, environment = {}, entry = 'src/server', upstream: configuration = {}, logs = 'inherit' }: ClusterOptions = {}): Promise<Cluster> {
   const dir = mkdtempSync(join(tmpdir(), 'cluster-'))
   const upstream = await startDemoUpstream({ port: 0, configuration })
   const redisPort = await freePort()
@@ -67,7 +70,7 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
     RUNS_FILE: runsFile,
     ...environment
   }
-  const replicas = await Promise.all(Array.from({ length: count }, async () => await startReplica(entry, await freePort(), env)))
+  const replicas = await Promise.all(Array.from({ length: count }, async () => await startReplica(entry, await freePort(), env, logs)))
   const nginx = await startNginx(dir, Number(new URL(url).port), replicas.map(({ port }) => port))
 
   return {
@@ -80,9 +83,10 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
       forget: () => { rmSync(join(dir, 'appendonlydir'), { recursive: true, force: true }) }
     },
     runsFile,
+    nginxErrors: () => readFileSync(join(dir, 'nginx/error.log'), 'utf8').split('\n').filter(line => line !== ''),
     restart: async index => {
       const { port } = replicas[index] ?? { port: 0 }
-      replicas[index] = await startReplica(entry, port, env)
+      replicas[index] = await startReplica(entry, port, env, logs)
     },
     close: async () => {
       await end(nginx, 'SIGTERM')
@@ -95,8 +99,8 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
 }
 
 /** Starts a process of the service, and waits until it answers. */
-export async function startReplica (entry: string, port: number, env: NodeJS.ProcessEnv): Promise<ReplicaProcess> {
-  const child = noted(spawn(process.execPath, ['--import', 'tsx', entry], { cwd: root, env: { ...env, PORT: String(port) }, stdio: ['ignore', 'inherit', 'inherit'] }))
+export async function startReplica (entry: string, port: number, env: NodeJS.ProcessEnv, logs: 'inherit' | 'ignore' = 'inherit'): Promise<ReplicaProcess> {
+  const child = noted(spawn(process.execPath, runnable(entry), { cwd: root, env: { ...env, PORT: String(port) }, stdio: ['ignore', logs, logs] }))
   const url = `http://127.0.0.1:${port}`
   await answers(`${url}/healthz`, child)
   return { port, url, child, stop: signal => end(child, signal) }

@@ -8,6 +8,7 @@ const config = loadConfig(process.env, { dotenv: false })
 const app = await buildApp(config, { createServer: countingServer(process.env.RUNS_FILE ?? '') })
 closeWithGrace({ delay: (config.shutdownSeconds + 15) * 1000, logger: app.log }, async ({ err }) => {
   if (err !== undefined) app.log.fatal({ err }, 'closing after an error nobody caught')
+  await app.leave()
   await app.close()
 })
 await app.listen({ port: config.port, host: '127.0.0.1' })

@@ -15,7 +15,7 @@ const thinkMs = numberArgument('think', 2000)
 const CROSSED = 20
 
 const cluster = await startCluster({
-  entry: 'test/replicas/counting-replica.ts',
+  entry: 'test/replicas/counting-replica',
   environment: { SESSIONS_PER_OWNER: String(count), MAX_LIVE_INSTANCES: String(2 * count), OAUTH_REQUESTS_PER_MINUTE: '10000' }
 })
 try {

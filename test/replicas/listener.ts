@@ -8,6 +8,7 @@ export class Listener {
   /** How often it was opened, and how often that was refused. */
   opened = 0
   refused = 0
+  open = false
   readonly #stopped = new AbortController()
 
   constructor (session: RawSession, url: string) {
@@ -24,12 +25,14 @@ export class Listener {
     while (!signal.aborted) {
       try {
         const response = await session.get(url, lastEventId, signal)
-        if (response.status === 200) this.opened++
+        this.open = response.status === 200
+        if (this.open) this.opened++
         else this.refused++
         for await (const { id } of eventsOf(response)) lastEventId = id ?? lastEventId
       } catch {
         if (signal.aborted) return
       }
+      this.open = false
       await delay(RETRY_MS)
     }
   }

@@ -58,6 +58,7 @@ interface Message { id?: unknown, method?: string, result?: { content?: Array<{ 
 // a client that cannot reach anybody tries again, as those of the SDK do
 const RESUME_MS = 100
 const RESUMES = 100
+const GIVE_UP_MS = 45_000
 
 /** One session of a client that resumes its streams. It may talk to another replica each time. */
 export class RawSession {
@@ -106,13 +107,14 @@ export class RawSession {
   /** Calls a tool, and follows the answer to its end wherever it goes on. Never rejects. */
   async call (url: string, name: string, input: Record<string, unknown> = {}): Promise<Outcome> {
     const message = this.toolCall(name, input)
+    const signal = AbortSignal.timeout(GIVE_UP_MS)
     let response: Response
     try {
-      response = await this.post(url, message)
+      response = await this.post(url, message, signal)
     } catch (error) {
       return { end: 'connection', message: causeOf(error) }
     }
-    if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) return await this.#follow(url, response, message.id)
+    if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) return await this.#follow(url, response, message.id, signal)
     try {
       const text = await response.text()
       if (response.status !== 200) return { end: 'http', status: response.status, retryAfter: response.headers.get('retry-after'), body: text.slice(0, 200) }
@@ -122,7 +124,7 @@ export class RawSession {
     }
   }
 
-  async #follow (url: string, first: Response, id: number): Promise<Outcome> {
+  async #follow (url: string, first: Response, id: number, signal: AbortSignal): Promise<Outcome> {
     let response = first
     let lastEventId: string | undefined
     for (let resumes = 0; ; resumes++) {
@@ -136,21 +138,22 @@ export class RawSession {
           }
         }
       } catch (error) {
+        if (signal.aborted) return { end: 'unanswered', message: `nothing for ${GIVE_UP_MS / 1000} s` }
         if (lastEventId === undefined) return { end: 'connection', message: causeOf(error) }
       }
       if (lastEventId === undefined) return { end: 'unanswered', message: 'the stream ended without an event' }
-      const resumed = await this.#resume(url, lastEventId)
+      const resumed = await this.#resume(url, lastEventId, signal)
       if (!(resumed instanceof Response)) return resumed
       response = resumed
     }
   }
 
-  async #resume (url: string, lastEventId: string): Promise<Response | Outcome> {
+  async #resume (url: string, lastEventId: string, signal: AbortSignal): Promise<Response | Outcome> {
     let last = ''
     for (let tries = 0; tries < RESUMES; tries++) {
       await delay(RESUME_MS)
       try {
-        const response = await this.get(url, lastEventId)
+        const response = await this.get(url, lastEventId, signal)
         if (response.status === 200) return response
         last = `${response.status} ${await response.text()}`
         if (response.status === 204 || (response.status >= 400 && response.status < 500)) return { end: 'unanswered', message: `resumption: ${last}` }

@@ -19,7 +19,7 @@ const LISTENING = 20
 const MIN_READY_MS = 2000
 
 const cluster = await startCluster({
-  entry: 'test/replicas/counting-replica.ts',
+  entry: 'test/replicas/counting-replica',
   environment: { SESSIONS_PER_OWNER: String(count + 10_000), OAUTH_REQUESTS_PER_MINUTE: '10000', SHUTDOWN_DELAY_SECONDS: '1' }
 })
 try {
@@ -63,6 +63,7 @@ try {
   report.figure('calls', `${load.calls.length}, ${Math.round(load.calls.length / seconds)} a second`)
   report.outcomes('they ended', load.calls)
   report.check(`0 failed calls (${failed.length})`, failed.length === 0)
+  if (failed.length > 0) for (const line of cluster.nginxErrors().filter(line => !line.includes('refused')).slice(0, 5)) report.say(`    nginx: ${line}`)
   report.check(`0 of ${churn.begun} sessions that were begun meanwhile were refused (${churn.failed.length}${churn.failed.length === 0 ? '' : `: ${churn.failed[0]}`})`, churn.failed.length === 0)
   report.check(`0 of ${count} sessions lost (${lost.length})`, lost.length === 0)
   report.runs(countRuns(cluster.runsFile), load.calls)
