@@ -35,7 +35,7 @@ export function optionsPage (): string {
   })
   return `# Options of the plugins
 
-What the plugins of a larger Fastify app take ([embedding.md](embedding.md)). An option with \`?\` may be left out. Made from the
+What the plugins of a larger Fastify app take. An option with \`?\` may be left out. Made from the
 types and docstrings in \`src\` by \`npm run docs\`.
 
 ${sections.join('\n')}`
