@@ -9,8 +9,12 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
   await t.test('the service, configured with any node of it', async t => {
     for (const { url } of servers) {
       const app = await buildApp(loadConfig({
-        REDIS_URL: url, REDIS_CLUSTER: 'true', REDIS_KEY_PREFIX: 'service', LOG_LEVEL: 'silent',
-        ENCRYPTION_KEYS: `a:${Buffer.alloc(32, 1).toString('base64url')}`, OAUTH_ISSUER_URL: 'https://login.example'
+        REDIS_URL: url,
+        REDIS_CLUSTER: 'true',
+        REDIS_KEY_PREFIX: 'service',
+        LOG_LEVEL: 'silent',
+        ENCRYPTION_KEYS: `a:${Buffer.alloc(32, 1).toString('base64url')}`,
+        OAUTH_ISSUER_URL: 'https://login.example'
       }, { dotenv: false }))
       t.teardown(() => app.close())
       while ((await app.inject('/readyz')).json().checks.store !== 'ok') continue
