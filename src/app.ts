@@ -77,8 +77,8 @@ function createStores (config: Config, onError: (error: Error) => void): Stores 
     maxBytesPerStream: config.eventLogBytesPerStream,
     maxBytesPerSession: config.eventLogBytesPerSession
   }
-  const { sessionIdleSeconds, maxSessions, redisUrl, redisKeyPrefix } = config
-  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, keyPrefix: redisKeyPrefix, sessionIdleSeconds, eventLog, onError })
+  const { sessionIdleSeconds, maxSessions, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix } = config
+  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError })
   return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
 }
 
