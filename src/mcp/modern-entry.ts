@@ -6,18 +6,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError } from '../errors.js'
-import type { Bus } from '../stores/bus.js'
 import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log } from './create-server.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
-import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
 import { carry } from './result-transport.js'
+import { WaitingCalls, type WaitingCallsOptions } from './waiting-calls.js'
 
-export interface ModernEntryOptions {
-  bus: Bus
+export interface ModernEntryOptions extends WaitingCallsOptions {
   createServer: CreateServer
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
@@ -25,9 +23,6 @@ export interface ModernEntryOptions {
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
   maxSubscriptions: number
-  /** Bounds of the calls that wait for their client to bring what they asked for. */
-  parkedCalls: ParkedCallsOptions
-  log: Log
 }
 
 const DRAIN_POLL_MS = 20
@@ -43,19 +38,18 @@ export class ModernEntry {
   readonly #handler: McpHttpHandler
   readonly #calls = new Set<ModernCall>()
   readonly #callOf = new WeakMap<Request, ModernCall>()
-  readonly #parkedCalls: ParkedCalls
+  readonly #waitingCalls: WaitingCalls
   readonly #requestStates: ReturnType<typeof createRequestStates>
 
   constructor (options: ModernEntryOptions) {
     this.#options = options
-    this.#parkedCalls = new ParkedCalls(options.parkedCalls)
+    this.#waitingCalls = new WaitingCalls(options)
     this.#requestStates = createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds)
     // what servers of either era announce, for the streams of `subscriptions/listen`
     const events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
     this.#unsubscribe = [
       options.bus.subscribe('announced', ({ event }) => { events.publish(event) }),
       options.bus.subscribe('grantEnded', ({ grantId }) => {
-        this.#parkedCalls.endGrant(grantId)
         for (const call of this.#calls) if (call.caller.extra.grantId === grantId) call.end(LOGIN_ENDED)
       })
     ]
@@ -110,7 +104,7 @@ export class ModernEntry {
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
-    while (this.#isRunning && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    while ((this.#isRunning || this.#waitingCalls.running) && Date.now() < deadline) await delay(DRAIN_POLL_MS)
   }
 
   get #isRunning (): boolean {
@@ -121,7 +115,7 @@ export class ModernEntry {
   /** Ends every stream and every call. */
   async close (): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
-    this.#parkedCalls.close()
+    await this.#waitingCalls.close()
     await this.#handler.close()
   }
 
@@ -148,7 +142,7 @@ export class ModernEntry {
       announceFrom(server, announce)
       return server
     }
-    return await bridge({ server, caller, request: message, parkedCalls: this.#parkedCalls, requestStates: this.#requestStates, announce, log })
+    return await bridge({ server, caller, request: message, waitingCalls: this.#waitingCalls, requestStates: this.#requestStates, announce, log })
   }
 }
 

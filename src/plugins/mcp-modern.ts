@@ -12,14 +12,14 @@ declare module 'fastify' {
   }
 }
 
-export type McpModernOptions = Omit<ModernEntryOptions, 'log'>
+export type McpModernOptions = Omit<ModernEntryOptions, 'log' | 'replica'>
 
 /**
  * Answers the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both
  * eras, and each request says which it is of.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, options) => {
-  const entry = new ModernEntry({ ...options, log: app.log })
+  const entry = new ModernEntry({ ...options, replica: app.mcpReplica, log: app.log })
   app.decorate('mcpModern', entry)
   app.addHook('preHandler', async (request, reply) => {
     const { authInfo: caller, headers, body, log } = request
@@ -28,7 +28,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
     reply.raw.once('close', () => { entry.end(call) })
     return await answer(await call.answer, reply)
   })
-}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard'] })
+}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
 
 async function answer (response: ModernAnswer, reply: FastifyReply): Promise<FastifyReply> {
   if (typeof response === 'string') return reply.header('content-type', 'application/json').send(response)
