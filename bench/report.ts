@@ -118,7 +118,8 @@ only SSE answers. This project also checks \`Origin\` and \`Host\`, answers CORS
 and drops the server instance of an idle session, to rebuild it at the next request (after 30 s; for W4 after 1 s). The
 peers keep theirs until the session ends, and none of them ends a session that nobody uses.
 
-In W2, a server instance is made for every request, of schemas and a validator that are shared by all ([eras.md](eras.md)).
+In W2, a server instance is made for every request, of schemas and a validator that are shared by all;
+with \`reuseInstances\`, an instance serves one request after the other ([eras.md](eras.md)).
 
 Memory is RSS after garbage collection, less what it was before the sessions were opened, in units of 1,024 bytes. The
 JavaScript heap does not show what Node.js and the allocator hold for sockets.

@@ -11,6 +11,7 @@ interface Measured { title: string, script: string, sessions?: boolean, stateles
 export const servers = {
   reference: { title: 'Reference: bare Fastify route, constant answers', script: 'servers/reference.js', sessions: true, stateless: '' },
   ours: { title: '**This project**: Fastify, `bearerAuth`, `mcpTransports`', script: 'servers/ours.js', sessions: true, stateless: 'sdk2' },
+  'ours-reused': { title: '**This project** with `reuseInstances`', script: 'servers/ours.js', stateless: 'reused' },
   'ours-sdk1': { title: '**This project** with a server of SDK 1.x, through the bridge', script: 'servers/ours.js', stateless: 'sdk1' },
   'express-sdk1': { title: 'SDK 1.x transport on Express', script: 'peers/express-sdk1.js', sessions: true },
   'fastify-sdk1': { title: 'SDK 1.x transport on Fastify (`reply.hijack()`)', script: 'peers/fastify-sdk1.js', sessions: true },

@@ -13,16 +13,17 @@ import { serverOfSdk1, serverOfSdk2, toolsOf } from './tools.js'
 
 /*
  * This project: the transports with their limits as they are by default. Without parameters they serve the hosted server;
- * `idle`: with another idle time; `sdk1`, `sdk2` and a number: a server of that SDK with so many tools.
+ * `idle`: with another idle time; `sdk1`, `sdk2`, `reused` (of SDK 2.x) and a number: a server of that SDK with so many tools.
  */
 const app = Fastify()
 const [variant, count] = process.argv.slice(2)
 
-function served (): Pick<McpTransportsOptions, 'createServer' | 'limits'> {
+function served (): Pick<McpTransportsOptions, 'createServer' | 'reuseInstances' | 'limits'> {
   const tools = toolsOf(Number(count))
   switch (variant) {
     case 'sdk1': return { createServer: () => serverOfSdk1(tools) }
     case 'sdk2': return { createServer: () => serverOfSdk2(tools) }
+    case 'reused': return { createServer: () => serverOfSdk2(tools), reuseInstances: true }
     case 'idle': return { createServer, limits: { instanceIdleSeconds: 1 } }
   }
   return { createServer }

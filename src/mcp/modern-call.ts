@@ -1,5 +1,5 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import type { JSONRPCResultResponse } from '@modelcontextprotocol/server'
+import { CLIENT_INFO_META_KEY, type JSONRPCResultResponse } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../auth-info.js'
 import type { Log } from './create-server.js'
 import { inboundRequest, type InboundHeaders } from './inbound-request.js'
@@ -48,6 +48,11 @@ export class ModernCall implements ResultExchange {
   /** Whether it holds a stream open, and nothing runs. */
   get listens (): boolean {
     return this.message?.method === 'subscriptions/listen'
+  }
+
+  /** Whether the client says who it is; it need not. */
+  get namesClient (): boolean {
+    return this.message?.params?._meta?.[CLIENT_INFO_META_KEY] !== undefined
   }
 
   /** Takes the answer that the SDK promises; without effect once there is another. */

@@ -8,7 +8,8 @@ import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError } from '../errors.js'
 import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
-import type { CreateServer, Log } from './create-server.js'
+import type { CreateServer, Log, PluggedServer } from './create-server.js'
+import { contextForAll, IdleInstances } from './idle-instances.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
@@ -20,6 +21,8 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
   requestStateKeys?: readonly Uint8Array[]
+  /** Whether an instance of SDK 2.x that has answered may serve the next request. */
+  reuseInstances?: boolean
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
   maxSubscriptions: number
@@ -38,8 +41,10 @@ export class ModernEntry {
   readonly #handler: McpHttpHandler
   readonly #calls = new Set<ModernCall>()
   readonly #callOf = new WeakMap<Request, ModernCall>()
+  readonly #idle = new IdleInstances()
   readonly #waitingCalls: WaitingCalls
   readonly #requestStates: ReturnType<typeof createRequestStates>
+  #reused = 0
 
   constructor (options: ModernEntryOptions) {
     this.#options = options
@@ -133,9 +138,9 @@ export class ModernEntry {
     }
   }
 
-  async #serverFor ({ caller, message, log }: ModernCall): Promise<McpServer2 | Server2> {
-    const { createServer, getUpstreamAccessToken } = this.#options
-    const server = await createServer({ era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
+  async #serverFor (call: ModernCall): Promise<McpServer2 | Server2> {
+    const { caller, message, log } = call
+    const server = this.#options.reuseInstances === true ? await this.#reusedFor(call) : await this.#freshFor(call)
     checkScopes(server, message === undefined ? [] : [message], caller)
     const announce = (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => { this.#announce(notification) }
     if (server instanceof McpServer2 || server instanceof Server2) {
@@ -143,6 +148,23 @@ export class ModernEntry {
       return server
     }
     return await bridge({ server, caller, request: message, waitingCalls: this.#waitingCalls, requestStates: this.#requestStates, announce, log })
+  }
+
+  async #freshFor ({ caller, log }: ModernCall): Promise<PluggedServer> {
+    const { createServer, getUpstreamAccessToken } = this.#options
+    return await createServer({ era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
+  }
+
+  async #reusedFor (call: ModernCall): Promise<PluggedServer> {
+    const { createServer, log } = this.#options
+    // an instance goes on saying who its previous client was where the next one does not name itself
+    const server = (call.namesClient ? this.#idle.take() : undefined) ?? await createServer(contextForAll(log))
+    if (call.namesClient && (server instanceof McpServer2 || server instanceof Server2)) {
+      call.requestId = `exchange-${++this.#reused}`
+      // one that was cancelled may still run
+      call.onClose = answered => { if (answered) this.#idle.put(server) }
+    }
+    return server
   }
 }
 
