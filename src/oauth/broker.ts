@@ -3,12 +3,13 @@ import { AccessTokens } from './access-tokens.js'
 import { Authorization } from './authorization.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
+import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
+import { ObservedUpstream } from './observed-upstream.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
 import { Resources } from './resources.js'
 import { Tokens } from './tokens.js'
-import { Upstream } from './upstream.js'
 import { UpstreamClients } from './upstream-clients.js'
 
 /** The authorization server that brokers to the upstream: its rules, without HTTP. */
@@ -35,22 +36,24 @@ export function createBroker (options: BrokerOptions): Broker {
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
+  const observe = observerOf(options.observers ?? [], log)
   const { leases, bus } = stores
 
   const resources = new Resources(publicUrl, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now)
+  const upstream = new ObservedUpstream(options.upstream, `${publicUrl}/oauth/callback`, now, observe)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
     preregistered: options.clients ?? [],
     unusedClientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false },
+    observe,
     now
   })
   const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, unusedClientSeconds, log, now })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
-  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, now })
+  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, grantSeconds: lifetimes.grantSeconds, observe, now })
   const authorization = new Authorization({
     issuer: publicUrl,
     clients,
@@ -67,9 +70,10 @@ export function createBroker (options: BrokerOptions): Broker {
     authorizeGrant,
     lifetimes,
     log,
+    observe,
     now
   })
-  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, now })
+  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, observe, now })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })
