@@ -6,10 +6,10 @@ import { Clients } from './clients.js'
 import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
-import { ObservedUpstream } from './observed-upstream.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
 import { Resources } from './resources.js'
 import { Tokens } from './tokens.js'
+import { Upstream } from './upstream.js'
 import { UpstreamClients } from './upstream-clients.js'
 
 /** The authorization server that brokers to the upstream: its rules, without HTTP. */
@@ -41,7 +41,7 @@ export function createBroker (options: BrokerOptions): Broker {
 
   const resources = new Resources(publicUrl, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new ObservedUpstream(options.upstream, `${publicUrl}/oauth/callback`, now, observe)
+  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,

@@ -53,6 +53,8 @@ export interface TokenEvent extends LoginStep {
   clientId: string
   /** Absent where it is unknown, or did not prove who it is. */
   client?: Client
+  /** A refresh token that was rotated a moment ago: the same answer was given again. */
+  repeated?: boolean
 }
 
 /** An access token was looked up in the store: at its first call, and every few seconds while it is in use. */
@@ -62,17 +64,8 @@ export interface CallEvent extends LoginStep {
   loggedInAt?: number
 }
 
-/** A request of ours to the upstream; those that it needs first (discovery) or after (who is it) count with it. */
-export interface UpstreamRequestEvent extends Step {
-  type: 'upstream-request'
-  operation: 'registration' | 'deregistration' | 'code' | 'refresh' | 'revocation'
-  /** How long it took. */
-  ms: number
-}
-
 /** What happens in the broker. An event may hold what must not be kept or shown: observers take what they need. */
-export type BrokerEvent =
-  | RegistrationEvent | AuthorizationEvent | ConsentEvent | UpstreamEvent | CallbackEvent | TokenEvent | CallEvent | UpstreamRequestEvent
+export type BrokerEvent = RegistrationEvent | AuthorizationEvent | ConsentEvent | UpstreamEvent | CallbackEvent | TokenEvent | CallEvent
 
 /** Hears of what happens in the broker, as it happens. Nobody waits for it. */
 export type BrokerObserver = (event: BrokerEvent) => void

@@ -50,19 +50,19 @@ export class Tokens {
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
     return await observed(this.#options.observe, event, async () => {
       event.client = await this.#options.clients.authenticate(credentials)
-      const response = await this.#answer(parameters, event.client)
+      const response = await this.#answer(parameters, event.client, event)
       links.push(hashOf(response.access_token))
       return response
     })
   }
 
-  async #answer (parameters: Parameters, client: Client): Promise<TokenResponse> {
+  async #answer (parameters: Parameters, client: Client, event: TokenEvent): Promise<TokenResponse> {
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
     if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
     if (grantType === 'authorization_code') return await this.#redeem(parameters, client)
     if (!takesRefreshTokens(client)) throw new UnauthorizedClientError('This client did not register for refresh_token.')
-    return await this.#refresh(parameters, client)
+    return await this.#refresh(parameters, client, event)
   }
 
   async #redeem (parameters: Parameters, client: Client): Promise<TokenResponse> {
@@ -95,7 +95,7 @@ export class Tokens {
     throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}`, reason: 'code_used_twice' })
   }
 
-  async #refresh (parameters: Parameters, client: Client): Promise<TokenResponse> {
+  async #refresh (parameters: Parameters, client: Client, event: TokenEvent): Promise<TokenResponse> {
     const { store, grants, lifetimes, keyring } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
@@ -114,10 +114,11 @@ export class Tokens {
       case 'unknown': throw unknownRefreshToken()
       case 'replayed':
         await grants.hasEnded(rotation.grant)
-        throw new InvalidGrantError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}` })
+        throw new InvalidGrantError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}`, reason: 'refresh_token_used_twice' })
       case 'repeated': {
         const repeated = keyring.open(purposeOf(hash), rotation.sealedResponse)
         if (!isTokenResponse(repeated)) throw unknownRefreshToken()
+        event.repeated = true
         return repeated
       }
     }
