@@ -4,6 +4,7 @@ import { Authorization } from './authorization.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
 import { Connections } from './connections.js'
+import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
@@ -39,6 +40,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
+  const observe = observerOf(options.observers ?? [], log)
   const { leases, bus } = stores
 
   const resources = new Resources(publicUrl, options.resourcePaths)
@@ -50,11 +52,12 @@ export function createBroker (options: BrokerOptions): Broker {
     preregistered: [...options.clients ?? [], ownClient(publicUrl)],
     unusedClientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false },
+    observe,
     now
   })
   const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, unusedClientSeconds, log, now })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
-  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, now })
+  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, grantSeconds: lifetimes.grantSeconds, observe, now })
   const authorization = new Authorization({
     issuer: publicUrl,
     clients,
@@ -71,9 +74,10 @@ export function createBroker (options: BrokerOptions): Broker {
     authorizeGrant,
     lifetimes,
     log,
+    observe,
     now
   })
-  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, now })
+  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, observe, now })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })
@@ -84,7 +88,7 @@ export function createBroker (options: BrokerOptions): Broker {
     authorization,
     tokens,
     connections: new Connections({ store: stores.grants, grants, clients }),
-    signIns: new SignIns({ publicUrl, clients, tokens, store: stores.grants, keyring, now }),
+    signIns: new SignIns({ publicUrl, tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates,
     resources,

@@ -1,4 +1,5 @@
 import type { BrokerStores } from '../stores/stores.js'
+import type { BrokerObserver } from './events.js'
 import type { Keyring } from './keyring.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
@@ -105,5 +106,7 @@ export interface BrokerOptions {
   /** Whether client ID metadata documents may be on loopback: outside production only. */
   allowLoopbackClients?: boolean
   authorizeGrant?: AuthorizeGrant
+  /** Hear of every step of every login, in this process. */
+  observers?: readonly BrokerObserver[]
   lifetimes?: Partial<BrokerLifetimes>
 }

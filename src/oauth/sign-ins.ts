@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { AccessDeniedError, InvalidGrantError, InvalidRequestError } from '../errors.js'
 import type { GrantStore } from '../stores/grants.js'
-import type { Clients } from './clients.js'
 import type { Person } from './connections.js'
 import type { Keyring } from './keyring.js'
 import type { PreregisteredClient } from './options.js'
@@ -10,7 +9,6 @@ import type { Tokens } from './tokens.js'
 
 export interface SignInsOptions {
   publicUrl: string
-  clients: Clients
   tokens: Tokens
   store: GrantStore
   keyring: Keyring
@@ -60,14 +58,14 @@ export class SignIns {
    * @throws {InvalidRequestError} where it has not @throws {AccessDeniedError} where the login failed @throws {InvalidGrantError}
    */
   async complete (answer: Readonly<Record<string, string | undefined>>, pending: string | undefined): Promise<Person> {
-    const { clients, tokens, store, keyring } = this.#options
+    const { tokens, store, keyring } = this.#options
     const [state, verifier] = (pending === undefined ? undefined : keyring.verify(PENDING, pending))?.split('~') ?? []
     if (state === undefined || verifier === undefined || !equalSecrets(answer.state ?? '', state)) {
       throw new InvalidRequestError('This sign-in was not begun in this browser, or too long ago. Sign in again.')
     }
     if (answer.code === undefined) throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', { detail: answer.error ?? 'no code' })
-    const client = await clients.find(CLIENT_ID)
-    const { access_token: accessToken } = await tokens.request({ grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, client)
+    const { access_token: accessToken } = await tokens.request(
+      { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: CLIENT_ID, clientSecret: undefined, method: 'none' })
     const found = await store.findAccessToken(hashOf(accessToken))
     if (found === undefined) throw new InvalidGrantError('The sign-in has ended. Sign in again.')
     const { grantId, issuer, subject, claims } = found.grant
