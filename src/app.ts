@@ -6,6 +6,7 @@ import type { CreateServer } from './mcp/create-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
+import { requestLog } from './plugins/request-log.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { serviceOptions } from './service-options.js'
@@ -33,8 +34,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     logger: {
       level: config.logLevel,
       redact: REDACTED,
-      // a query holds codes and states
-      serializers: { req: ({ method, url, host, ip }) => ({ method, url: url.replace(/\?.*/s, ''), host, remoteAddress: ip }) }
+      serializers: requestLog
     },
     trustProxy: trustProxyOf(config.trustProxy),
     genReqId: () => randomUUID(),
@@ -46,7 +46,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
 
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
-    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
+    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() } }
   })
   await app.register(homeRoute, { publicUrl: config.publicUrl })
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))

@@ -31,15 +31,15 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
+  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
   const { leases, bus } = stores
 
-  const resources = new Resources(publicUrl, options.resourcePaths)
+  const resources = new Resources(issuer, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now)
+  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
@@ -52,7 +52,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
   const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, now })
   const authorization = new Authorization({
-    issuer: publicUrl,
+    issuer,
     clients,
     transactions: stores.authorizations,
     grantStore: stores.grants,
