@@ -6,7 +6,8 @@ import type { CreateServer } from './mcp/create-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
-import { requestLog } from './plugins/request-log.js'
+import { withoutQuery } from './plugins/log-serializers.js'
+import { QuietLogController, requestLog } from './plugins/request-log.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { serviceOptions } from './service-options.js'
@@ -22,20 +23,24 @@ export interface BuildAppOptions {
   upstream?: UpstreamConfig | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
+  /** Where the log goes. Default: the standard output. */
+  logStream?: { write (line: string): void }
 }
 
 /**
  * Builds the service, in the order data flows. It does not listen yet.
  * @throws {ConfigError}
  */
-export async function buildApp (config: Config, { upstream = config.upstream, createServer = hostedServer }: BuildAppOptions = {}): Promise<FastifyInstance> {
+export async function buildApp (config: Config, { upstream = config.upstream, createServer = hostedServer, logStream }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   const app = Fastify({
     logger: {
       level: config.logLevel,
       redact: REDACTED,
-      serializers: requestLog
+      ...logStream && { stream: logStream },
+      serializers: withoutQuery
     },
+    logController: new QuietLogController(),
     trustProxy: trustProxyOf(config.trustProxy),
     genReqId: () => randomUUID(),
     forceCloseConnections: true,
@@ -44,6 +49,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   const stores = createStores(config, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
 
+  await app.register(requestLog)
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
     checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() } }

@@ -97,7 +97,7 @@ export function parseEnvironment (environment: NodeJS.ProcessEnv, dotenv: boolea
 }
 
 /** What a variable takes, in words. */
-function accepts (name: string): string {
+export function accepts (name: string): string {
   const properties: Record<string, TSchema> = EnvironmentSchema.properties
   const schema = properties[name]
   if (schema === undefined) return 'another value'

@@ -1,23 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../src/config.js'
-import { EnvironmentSchema } from '../src/environment.js'
 import { ConfigError } from '../src/errors.js'
-import { root } from './root.js'
 
 const load = (environment: NodeJS.ProcessEnv) => loadConfig(environment, { dotenv: false })
-
-t.test('.env.example names every variable, with its default', async t => {
-  const example = readFileSync(resolve(root, '.env.example'), 'utf8')
-  const documented = new Map([...example.matchAll(/^# ?([A-Z_]+)=(.*)$/gm)].map(match => [match[1], match[2]]))
-  for (const [name, schema] of Object.entries(EnvironmentSchema.properties)) {
-    t.ok(documented.has(name), `${name} is documented`)
-    t.equal(documented.get(name), String(schema.default ?? ''), `${name} has its default`)
-    documented.delete(name)
-  }
-  t.same([...documented.keys()], [], 'no variable is documented that does not exist')
-})
 
 t.test('a bad value is one line that names the variable, what it got and what it takes', async t => {
   const cases: Array<[NodeJS.ProcessEnv, RegExp]> = [

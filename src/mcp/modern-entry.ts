@@ -6,17 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError } from '../errors.js'
-import type { Bus } from '../stores/bus.js'
 import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log } from './create-server.js'
 import { isRequest, isMessage } from './json-rpc.js'
-import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
+import { WaitingCalls, type WaitingCallsOptions } from './waiting-calls.js'
 
-export interface ModernEntryOptions {
-  bus: Bus
+export interface ModernEntryOptions extends WaitingCallsOptions {
   createServer: CreateServer
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
@@ -24,9 +22,6 @@ export interface ModernEntryOptions {
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
   maxSubscriptions: number
-  /** Bounds of the calls that wait for their client to bring what they asked for. */
-  parkedCalls: ParkedCallsOptions
-  log: Log
 }
 
 /** One HTTP request. */
@@ -50,24 +45,21 @@ const DRAIN_POLL_MS = 20
  * A server of SDK 2.x answers natively, one of SDK 1.x through the bridge.
  */
 export class ModernEntry {
-  readonly #unsubscribe: Array<() => void>
+  readonly #unsubscribe: () => void
   readonly #options: ModernEntryOptions
   readonly #handler: McpHttpHandler
   readonly #exchanges = new WeakMap<Request, Exchange>()
-  readonly #parkedCalls: ParkedCalls
+  readonly #waitingCalls: WaitingCalls
   readonly #requestStates: ReturnType<typeof createRequestStates>
   #running = 0
 
   constructor (options: ModernEntryOptions) {
     this.#options = options
-    this.#parkedCalls = new ParkedCalls(options.parkedCalls)
+    this.#waitingCalls = new WaitingCalls(options)
     this.#requestStates = createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds)
     // what servers of either era announce, for the streams of `subscriptions/listen`
     const events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
-    this.#unsubscribe = [
-      options.bus.subscribe('announced', ({ event }) => { events.publish(event) }),
-      options.bus.subscribe('grantEnded', ({ grantId }) => { this.#parkedCalls.endGrant(grantId) })
-    ]
+    this.#unsubscribe = options.bus.subscribe('announced', ({ event }) => { events.publish(event) })
     this.#handler = createMcpHandler(context => this.#createServer(context), {
       legacy: 'reject',
       bus: events,
@@ -121,13 +113,13 @@ export class ModernEntry {
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
-    while (this.#running > 0 && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    while ((this.#running > 0 || this.#waitingCalls.running) && Date.now() < deadline) await delay(DRAIN_POLL_MS)
   }
 
   /** Ends every stream and every call. */
   async close (): Promise<void> {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe()
-    this.#parkedCalls.close()
+    this.#unsubscribe()
+    await this.#waitingCalls.close()
     await this.#handler.close()
   }
 
@@ -153,7 +145,7 @@ export class ModernEntry {
       announceFrom(server, announce)
       return server
     }
-    return await bridge({ server, caller, request, parkedCalls: this.#parkedCalls, requestStates: this.#requestStates, announce, log })
+    return await bridge({ server, caller, request, waitingCalls: this.#waitingCalls, requestStates: this.#requestStates, announce, log })
   }
 }
 

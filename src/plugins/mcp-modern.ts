@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-export type McpModernOptions = Omit<ModernEntryOptions, 'log'>
+export type McpModernOptions = Omit<ModernEntryOptions, 'log' | 'replica'>
 
 interface OpenRequest {
   caller: CallerInfo
@@ -27,7 +27,7 @@ const LOGIN_ENDED = 'The login that this request was made with has ended.'
  * eras, and each request says which it is of.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, options) => {
-  const entry = new ModernEntry({ ...options, log: app.log })
+  const entry = new ModernEntry({ ...options, replica: app.mcpReplica, log: app.log })
   app.decorate('mcpModern', entry)
   const open = new Set<OpenRequest>()
   const unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
@@ -49,7 +49,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
     return await answer(response, reply)
   })
   app.addHook('onClose', async () => { unsubscribe() })
-}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard'] })
+}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
 
 async function answer (response: Response, reply: FastifyReply): Promise<FastifyReply> {
   reply.code(response.status)

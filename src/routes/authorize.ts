@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { consentPage, refusalPage } from '../oauth/pages.js'
-import { requestLog } from '../plugins/request-log.js'
+import { withoutQuery } from '../plugins/log-serializers.js'
 import { parametersOf } from './parameters.js'
 
 export interface AuthorizeOptions {
@@ -11,7 +11,7 @@ export interface AuthorizeOptions {
 
 /** `GET`, `POST /authorize`: a client asks, by way of a person's browser (RFC 6749 4.1.1). */
 export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, scopeDescriptions }) => {
-  app.get('/authorize', { exposeHeadRoute: false, logSerializers: requestLog }, (request, reply) => authorize(request, reply, request.query))
+  app.get('/authorize', { exposeHeadRoute: false, logSerializers: withoutQuery }, (request, reply) => authorize(request, reply, request.query))
   app.post('/authorize', (request, reply) => authorize(request, reply, request.body))
 
   async function authorize (request: FastifyRequest, reply: FastifyReply, source: unknown): Promise<FastifyReply> {

@@ -3,7 +3,7 @@ import { MethodNotAllowedError, SessionIdRequiredError, UnsupportedMediaTypeErro
 import { EVENT_STREAM_HEADERS } from '../mcp/event-stream.js'
 import { messagesOf } from '../mcp/json-rpc.js'
 import { checkStreamAccept } from '../mcp/protocol-versions.js'
-import { requestLog } from '../plugins/request-log.js'
+import { withoutQuery } from '../plugins/log-serializers.js'
 import { baseUrlOf } from '../public-url.js'
 import { callerOf, ReplyAnswer } from './reply-answer.js'
 
@@ -24,7 +24,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { pub
     return reply.headers(EVENT_STREAM_HEADERS).send(stream)
   })
 
-  app.post<{ Querystring: Record<string, unknown> }>('/messages', { logSerializers: requestLog }, async (request, reply) => {
+  app.post<{ Querystring: Record<string, unknown> }>('/messages', { logSerializers: withoutQuery }, async (request, reply) => {
     if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
     const { sessionId } = request.query
     if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')

@@ -127,16 +127,7 @@ async function startNginx (dir: string, port: number, replicas: readonly number[
       upstream replicas { ${replicas.map(replica => `server 127.0.0.1:${replica} max_fails=1 fail_timeout=1s;`).join(' ')} keepalive 256; }
       server {
         listen 127.0.0.1:${port}; listen [::1]:${port};
-        client_max_body_size 8m;
-        location / {
-          proxy_pass http://replicas;
-          proxy_http_version 1.1;
-          proxy_set_header Connection "";
-          proxy_set_header Host $http_host;
-          proxy_buffering off;
-          proxy_read_timeout 1h;
-          proxy_next_upstream error timeout;
-        }
+        location / { proxy_pass http://replicas; include ${root}/deploy/nginx/proxy.conf; }
       }
     }`)
   const child = noted(spawn('nginx', ['-c', config, '-p', dir], { stdio: ['ignore', 'ignore', 'ignore'] }))

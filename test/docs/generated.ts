@@ -1,0 +1,11 @@
+import { configurationPage, envExample } from './environment.js'
+import { optionsPage } from './options.js'
+
+/** Every file that is made from the code, and its text. */
+export function generated (): Array<[file: string, text: string]> {
+  return [
+    ['.env.example', envExample()],
+    ['docs/configuration.md', configurationPage()],
+    ['docs/options.md', optionsPage()]
+  ]
+}
