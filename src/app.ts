@@ -8,6 +8,7 @@ import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
+import { withoutQuery } from './plugins/log-serializers.js'
 import { QuietLogController, requestLog } from './plugins/request-log.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
@@ -42,8 +43,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
       level: config.logLevel,
       redact: REDACTED,
       ...logStream && { stream: logStream },
-      // a query holds codes and states
-      serializers: { req: ({ method, url, host, ip }) => ({ method, url: url.replace(/\?.*/s, ''), host, remoteAddress: ip }) }
+      serializers: withoutQuery
     },
     logController: new QuietLogController(),
     trustProxy: trustProxyOf(config.trustProxy),
@@ -57,7 +57,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   await app.register(requestLog)
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
-    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
+    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() } }
   })
   await app.register(homeRoute, {
     publicUrl: config.publicUrl,

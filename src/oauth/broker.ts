@@ -36,20 +36,20 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
+  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
   const observe = observerOf(options.observers ?? [], log)
   const { leases, bus } = stores
 
-  const resources = new Resources(publicUrl, options.resourcePaths)
+  const resources = new Resources(issuer, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now)
+  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
-    preregistered: [...options.clients ?? [], ownClient(publicUrl)],
+    preregistered: [...options.clients ?? [], ownClient(issuer)],
     unusedClientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false },
     observe,
@@ -59,7 +59,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
   const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, grantSeconds: lifetimes.grantSeconds, observe, now })
   const authorization = new Authorization({
-    issuer: publicUrl,
+    issuer,
     clients,
     transactions: stores.authorizations,
     grantStore: stores.grants,
@@ -88,7 +88,7 @@ export function createBroker (options: BrokerOptions): Broker {
     authorization,
     tokens,
     connections: new Connections({ store: stores.grants, grants, clients }),
-    signIns: new SignIns({ publicUrl, tokens, store: stores.grants, keyring, now }),
+    signIns: new SignIns({ issuer, tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates,
     resources,

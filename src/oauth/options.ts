@@ -85,9 +85,9 @@ export const defaultLifetimes: BrokerLifetimes = {
 }
 
 export interface BrokerOptions {
-  /** Our issuer: the origin that clients see, without a trailing slash. */
-  publicUrl: string
-  /** Paths of the MCP endpoints; the first is the resource of clients that name none. */
+  /** Our issuer: the URL of our endpoints as clients see it, without a trailing slash. */
+  issuer: string
+  /** Paths of the MCP endpoints, from there; the first is the resource of clients that name none. */
   resourcePaths: readonly [string, ...string[]]
   upstream: UpstreamOptions
   stores: BrokerStores

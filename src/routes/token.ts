@@ -7,7 +7,7 @@ export const tokenRoute: FastifyPluginAsync = async app => {
   app.post('/token', async (request, reply) => {
     const parameters = parametersOf(request.body)
     const credentials = clientCredentials(request, parameters)
-    const tokens = await app.broker.tokens.request(parameters, credentials)
+    const tokens = await app.oauthBroker.tokens.request(parameters, credentials)
     request.oauthClientId = credentials.clientId
     return reply.header('cache-control', 'no-store').send(tokens)
   })

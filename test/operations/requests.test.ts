@@ -78,7 +78,7 @@ t.test('errors tell the id that the log has', async t => {
 
 t.test('what fails on our side tells the id, and the log the reason', async t => {
   const { accessToken } = await loggedIn()
-  t.intercept(app.broker.accessTokens, 'verify', { value: async () => { throw new Error('on fire') } })
+  t.intercept(app.oauthBroker.accessTokens, 'verify', { value: async () => { throw new Error('on fire') } })
   const failed = await callMcp(service, bearer(accessToken))
   const id = failed.headers.get('x-request-id')
   t.equal(failed.status, 500)
