@@ -5,6 +5,7 @@ import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
+import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
@@ -18,7 +19,7 @@ const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.header
 
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */
-  upstream?: UpstreamConfig | undefined
+  upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
 }

@@ -21,7 +21,8 @@ export function fetchFrom (serve: (request: Request) => Promise<Response>): type
     try {
       const response = await Promise.race([serve(request), aborted])
       if (response.status >= 300 && response.headers.has('location') && request.redirect !== 'manual') throw new TypeError('fetch failed', { cause: new Error('unexpected redirect') })
-      return response
+      const { body, status, headers } = response
+      return body === null ? response : new Response(body.pipeThrough(new TransformStream(), { signal }), { status, headers })
     } finally {
       signal.removeEventListener('abort', abort)
     }
@@ -48,7 +49,7 @@ export function injectFetch (app: InjectableApp): typeof fetch {
     for (const [name, value] of Object.entries(response.headers)) {
       for (const one of [value].flat()) if (one !== undefined) headers.append(name, String(one))
     }
-    return new Response(hasBody(response) ? bodyOf(response, request.signal) : null, { status: response.statusCode, headers })
+    return new Response(hasBody(response) ? bodyOf(response) : null, { status: response.statusCode, headers })
   })
 }
 
@@ -56,14 +57,9 @@ function hasBody ({ statusCode }: LightMyRequestResponse): boolean {
   return ![204, 205, 304].includes(statusCode)
 }
 
-function bodyOf (response: LightMyRequestResponse, signal: AbortSignal): ReadableStream {
+function bodyOf (response: LightMyRequestResponse): ReadableStream {
   const stream = response.stream()
-  const abort = () => { stream.destroy(signal.reason) }
-  signal.addEventListener('abort', abort)
-  stream.once('close', () => {
-    signal.removeEventListener('abort', abort)
-    // to the app, the connection has closed
-    response.raw.res.destroy()
-  })
+  // to the app, the connection has closed
+  stream.once('close', () => { response.raw.res.destroy() })
   return Readable.toWeb(stream)
 }

@@ -7,7 +7,7 @@ export interface ReceivedRequest {
   endpoint: UpstreamEndpoint
   method: string
   url: URL
-  headers: Readonly<Record<string, string>>
+  headers: Record<string, string>
   parameters: Readonly<Record<string, unknown>>
 }
 
