@@ -7,6 +7,7 @@ export const tokenRoute: FastifyPluginAsync = async app => {
   app.post('/token', async (request, reply) => {
     const parameters = parametersOf(request.body)
     const client = await app.broker.clients.authenticate(clientCredentials(request, parameters))
+    request.oauthClientId = client.clientId
     const tokens = await app.broker.tokens.request(parameters, client)
     return reply.header('cache-control', 'no-store').send(tokens)
   })
