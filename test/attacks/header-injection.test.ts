@@ -12,7 +12,7 @@ const NOISE = [
 ]
 
 /** Headers that this service may answer with; anything else was injected. */
-const HEADERS = /^(content-(type|length|security-policy)|date|connection|keep-alive|cache-control|location|set-cookie|vary|allow|www-authenticate|retry-after|mcp-session-id|(x-)?ratelimit-[a-z]+|x-frame-options|x-content-type-options|referrer-policy|strict-transport-security|access-control-[a-z-]+|transfer-encoding|cross-origin-[a-z-]+|permissions-policy)$/
+const HEADERS = /^(content-(type|length|security-policy)|date|connection|keep-alive|cache-control|location|set-cookie|vary|allow|www-authenticate|retry-after|mcp-session-id|x-request-id|(x-)?ratelimit-[a-z]+|x-frame-options|x-content-type-options|referrer-policy|strict-transport-security|access-control-[a-z-]+|transfer-encoding|cross-origin-[a-z-]+|permissions-policy)$/
 const COOKIE = /^mcp-browser=[\w~:.%-]+; Max-Age=\d+; Path=\/; HttpOnly; SameSite=Lax$/
 
 interface HeaderAnswer { status: number, headers: Headers, text: string }

@@ -3,6 +3,9 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { embed, isGood, newTokens, refresh, register, startTarget, tokensOf, WEB_URI } from './flow.js'
 
+/** What an error says, without the id of the request. */
+const withoutId = (text: string) => text.replace(/"request_id":"[^"]+"/, '')
+
 t.test('a refresh token is its client\'s alone, and another one\'s attempt harms nobody', async t => {
   const target = await startTarget(t)
   const client = await register(target)
@@ -14,7 +17,7 @@ t.test('a refresh token is its client\'s alone, and another one\'s attempt harms
   for (const thief of [attacker, attackerWithSecret, confidential]) {
     const answer = await refresh(target, thief, tokens.refreshToken)
     t.equal(answer.error, 'invalid_grant')
-    t.equal(answer.text, (await refresh(target, thief, `mcprt_${'A'.repeat(43)}`)).text, 'it is not told that there is such a token')
+    t.equal(withoutId(answer.text), withoutId((await refresh(target, thief, `mcprt_${'A'.repeat(43)}`)).text), 'it is not told that there is such a token')
   }
   t.equal((await refresh(target, client, tokens.refreshToken, { client_id: undefined })).error, 'invalid_client')
   t.equal((await refresh(target, confidential, secret.refreshToken, { client_secret: undefined })).error, 'invalid_client', 'a client with a secret has to say it')
