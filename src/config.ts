@@ -37,6 +37,7 @@ export interface Config {
   host: string
   /** Origin without a trailing slash. */
   publicUrl: string
+  publicTools: boolean
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
   allowedOrigins: string[]
@@ -105,6 +106,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     port: env.PORT,
     host: env.HOST,
     publicUrl: env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : originOf('PUBLIC_URL', env.PUBLIC_URL),
+    publicTools: env.PUBLIC_TOOLS,
     logLevel: env.LOG_LEVEL,
     trustProxy: trustProxyOf(env.TRUST_PROXY),
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(origin => origin === '*' ? origin : originOf('ALLOWED_ORIGINS', origin)),

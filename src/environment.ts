@@ -18,6 +18,7 @@ export const EnvironmentSchema = Type.Object({
   PORT: port('Port to listen on', { default: 5050 }),
   HOST: text('Address to listen on; 0.0.0.0 in a container', { default: '127.0.0.1' }),
   PUBLIC_URL: Type.Optional(text('The origin that clients see, such as https://mcp.example.com. Default outside production: http://localhost:PORT')),
+  PUBLIC_TOOLS: Type.Boolean({ description: 'Whether the page at / names the tools of the server, to anybody', default: false }),
   LOG_LEVEL: oneOf('Least severe level to log', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   TRUST_PROXY: text('Whose X-Forwarded-* to believe: true, false, a number of hops, or addresses', { default: 'false' }),
   ALLOWED_ORIGINS: listOf('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
