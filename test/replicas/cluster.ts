@@ -106,7 +106,8 @@ export async function startReplica (entry: string, port: number, env: NodeJS.Pro
   return { port, url, child, stop: signal => end(child, signal) }
 }
 
-async function startRedis (dir: string, port: number): Promise<ChildProcess> {
+/** Starts a Redis that keeps its data in `dir`. */
+export async function startRedis (dir: string, port: number): Promise<ChildProcess> {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '']
   const child = noted(spawn('redis-server', settings, { stdio: ['ignore', 'pipe', 'inherit'] }))
   for await (const chunk of child.stdout) if (String(chunk).includes('Ready to accept connections')) break
@@ -114,7 +115,8 @@ async function startRedis (dir: string, port: number): Promise<ChildProcess> {
   return child
 }
 
-async function startNginx (dir: string, port: number, replicas: readonly number[]): Promise<ChildProcess> {
+/** Starts nginx, as deploy/nginx has it, before replicas that answer `/healthz`. */
+export async function startNginx (dir: string, port: number, replicas: readonly number[]): Promise<ChildProcess> {
   const config = join(dir, 'nginx.conf')
   mkdirSync(join(dir, 'nginx'))
   writeFileSync(config, `
@@ -151,7 +153,8 @@ function noted<T extends ChildProcess> (child: T): T {
   return child
 }
 
-async function end (child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+/** Ends a process and waits for the end. */
+export async function end (child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
   child.kill(signal)

@@ -1,7 +1,8 @@
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
+import { startOf } from '../../src/stores/event-log.js'
 import { redisContracts } from './redis-contracts.js'
-import { redisClusterTest } from './redis-server.js'
+import { reachable, redisClusterTest, redisReplicas } from './redis-server.js'
 
 redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
   const [server] = servers
@@ -22,6 +23,19 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
       const { statusCode } = await app.inject({ method: 'POST', url: '/register', payload: { redirect_uris: ['https://client.example/callback'] } })
       t.equal(statusCode, 201)
     }
+  })
+  await t.test('who listens at a node that is gone listens at another', async t => {
+    const gone = servers.at(-1)
+    if (gone === undefined) throw new Error('There is no fourth node.')
+    const [first, second] = await redisReplicas(t, gone, { cluster: true })
+    await gone.stop()
+    for (const stores of [first, second]) if (stores !== undefined) await reachable(stores)
+    await first?.eventLog.open('session', 'stream', {})
+    const read = new Promise<string>(resolve => {
+      void first?.eventLog.follow('session', 'stream', startOf('stream'), { onEvent: ({ data }) => { resolve(data) }, onEnd () {} })
+    })
+    await second?.eventLog.append('session', 'stream', 'x')
+    t.equal(await read, 'x')
   })
   await t.test('every contract, kept by two replicas', t => redisContracts(t, server, true))
 })

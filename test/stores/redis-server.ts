@@ -95,7 +95,7 @@ export function redisTest (name: string, check: (t: Test, server: RedisServer) =
   }, missing)
 }
 
-/** A test with a Redis Cluster of three nodes; skipped like `redisTest`. */
+/** A test with a Redis Cluster of three nodes, and one that has joined without slots; skipped like `redisTest`. */
 export function redisClusterTest (name: string, check: (t: Test, servers: RedisServer[]) => Promise<void>): void {
   testWithRedis(name, async (t, command) => {
     const servers = await Promise.all(SLOTS.map(async () => new RedisServer(command, await freePort(), [
@@ -108,13 +108,13 @@ export function redisClusterTest (name: string, check: (t: Test, servers: RedisS
   })
 }
 
-const SLOTS = [[0, 5460], [5461, 10922], [10923, 16383]] as const
+const SLOTS = [[0, 5460], [5461, 10922], [10923, 16383], undefined] as const
 
 async function joinNodes (servers: readonly RedisServer[]): Promise<void> {
   const nodes = servers.map(({ url }) => new Redis(url))
   for (const [index, node] of nodes.entries()) {
-    const [from, to] = SLOTS[index] ?? [0, 0]
-    await node.call('CLUSTER', 'ADDSLOTSRANGE', from, to)
+    const slots = SLOTS[index]
+    if (slots !== undefined) await node.call('CLUSTER', 'ADDSLOTSRANGE', ...slots)
     const { port, busPort } = servers[0] ?? { port: 0, busPort: 0 }
     if (index > 0) await node.call('CLUSTER', 'MEET', '127.0.0.1', port, busPort)
   }

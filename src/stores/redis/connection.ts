@@ -12,6 +12,8 @@ export interface RedisConnectionOptions {
   graceMs?: number
   /** Hears of what goes wrong with nobody waiting for it: a connection that is lost, a channel that may not be heard. */
   onError?: (error: Error) => void
+  /** Told when calls fail at once, because the connection has not come (back) in time. */
+  onDown?: () => void
 }
 
 /** What commands are given to. */
@@ -42,7 +44,9 @@ const UNAVAILABLE = /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|N
 export class RedisConnection {
   readonly #redis: RedisClient
   readonly #graceMs: number
+  readonly #url: string
   readonly #onError: (error: Error) => void
+  readonly #onDown: () => void
   readonly #waiting: Waiting[] = []
   readonly #readyListeners = new Set<() => void>()
   #state: 'opening' | 'open' | 'down' | 'closed' = 'opening'
@@ -50,9 +54,11 @@ export class RedisConnection {
   #lastError = 'there is no connection yet'
 
   /** @throws {ConfigError} where the URL is none of Redis */
-  constructor ({ graceMs = 1000, onError = () => {}, ...options }: RedisConnectionOptions) {
+  constructor ({ graceMs = 1000, onError = () => {}, onDown = () => {}, ...options }: RedisConnectionOptions) {
     this.#graceMs = graceMs
+    this.#url = options.url
     this.#onError = onError
+    this.#onDown = onDown
     this.#redis = connect(options)
     this.#redis.on('error', (error: Error) => {
       this.#lastError = error.message
@@ -66,6 +72,17 @@ export class RedisConnection {
   /** Whether commands are sent at once. */
   get isOpen (): boolean {
     return this.#state === 'open' && this.#redis.status === 'ready'
+  }
+
+  /** URLs of the nodes of a cluster, as far as they are known. */
+  get nodeUrls (): string[] {
+    if (!(this.#redis instanceof Cluster)) return []
+    return this.#redis.nodes('master').map(({ options: { host = '', port = '' } }) => {
+      const url = new URL(this.#url)
+      url.hostname = host.includes(':') ? `[${host}]` : host
+      url.port = String(port)
+      return url.href
+    })
   }
 
   /** Makes scripts known by their names. */
@@ -128,6 +145,7 @@ export class RedisConnection {
     this.#grace = setTimeout(() => {
       this.#state = 'down'
       this.#giveUpWaiting(this.#lastError)
+      this.#onDown()
     }, this.#graceMs)
   }
 

@@ -32,7 +32,7 @@ export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, even
   // braces would change what a cluster hashes
   if (!/^[\w.:/-]{1,64}$/.test(keyPrefix)) throw new ConfigError('The key prefix of Redis takes up to 64 letters, digits and . : / _ -')
   const connection = new RedisConnection(options)
-  const subscriber = new RedisSubscriber(options)
+  const subscriber = new RedisSubscriber(options, () => connection.nodeUrls)
   const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, { openSeconds: sessionIdleSeconds, ...eventLogOptions })
   const bus = new RedisBus(connection, subscriber, keyPrefix, busOptions)
   return {

@@ -6,17 +6,22 @@ export type ChannelListener = (message: string | undefined) => void
 const PING_MS = 10_000
 const BATCH = 500
 
-/** The one connection of a process that listens. A channel is subscribed to as long as it has listeners. */
+/**
+ * The one connection of a process that listens. A channel is subscribed to as long as it has listeners. In a cluster, where
+ * every node tells what is published at any other, it moves to another node when its own has gone.
+ */
 export class RedisSubscriber {
-  readonly #connection: RedisConnection
+  readonly #options: RedisConnectionOptions
+  readonly #nodeUrls: () => readonly string[]
+  #connection: RedisConnection
   readonly #channels = new Map<string, Set<ChannelListener>>()
   readonly #ping: NodeJS.Timeout
 
-  constructor (options: RedisConnectionOptions) {
-    // every node of a cluster tells what is published at any other
-    this.#connection = new RedisConnection({ ...options, cluster: false })
-    this.#connection.onReady(() => { this.#subscribeAll() })
-    this.#connection.onMessage((channel, message) => { this.#tell(channel, message) })
+  /** @param nodeUrls tells where else one can listen: the nodes of a cluster, as far as they are known */
+  constructor (options: RedisConnectionOptions, nodeUrls: () => readonly string[]) {
+    this.#options = options
+    this.#nodeUrls = nodeUrls
+    this.#connection = this.#connect(options.url)
     // who only listens does not notice that the other side is gone; an unanswered ping ends the connection
     this.#ping = setInterval(() => { this.check().catch(() => {}) }, PING_MS).unref()
   }
@@ -45,6 +50,21 @@ export class RedisSubscriber {
     clearInterval(this.#ping)
     this.#channels.clear()
     await this.#connection.close()
+  }
+
+  #connect (url: string): RedisConnection {
+    const connection = new RedisConnection({ ...this.#options, url, cluster: false, onDown: () => { this.#leave(url) } })
+    connection.onReady(() => { this.#subscribeAll() })
+    connection.onMessage((channel, message) => { this.#tell(channel, message) })
+    return connection
+  }
+
+  #leave (url: string): void {
+    const others = this.#nodeUrls().filter(other => other !== url)
+    const next = others[Math.floor(Math.random() * others.length)]
+    if (next === undefined) return
+    void this.#connection.close()
+    this.#connection = this.#connect(next)
   }
 
   #subscribeAll (): void {
