@@ -28,7 +28,7 @@ export interface GracefulCloseOptions {
 // who has a connection of ours and has not used it for so long is not about to
 const QUIET_MS = 500
 const SHORT_TURN_MS = 1
-const MAX_TURNS = 500
+const WAIT_FOR_SHORT_TURN_MS = 1000
 
 /**
  * Leaving without losing a request. Whoever cuts an idle connection may cut off a request that is under way on it: so the
@@ -42,10 +42,14 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
   let idle = () => {}
   const done = () => { if (--inFlight === 0) idle() }
 
-  app.addHook('onRequest', (_request, reply, next) => {
+  app.addHook('onRequest', (request, reply, next) => {
     arrived++
     inFlight++
-    reply.raw.once('close', done)
+    reply.raw.once('close', () => {
+      done()
+      // an answer that began before promised to keep its connection
+      if (!listening && request.raw.socket.writable) request.raw.socket.end()
+    })
     if (!listening) reply.header('connection', 'close')
     next()
   })
@@ -88,10 +92,10 @@ export const finishResponses = fp(async app => {
 /** Closes the listening socket, and no connection. */
 async function stopListening (server: Server): Promise<void> {
   // connections that wait to be accepted are reset with the socket: after a short turn of the event loop there are hardly any
-  for (let turns = 0; turns < MAX_TURNS; turns++) {
-    const begun = performance.now()
+  const latest = performance.now() + WAIT_FOR_SHORT_TURN_MS
+  for (let [begun, now] = [-Infinity, performance.now()]; now - begun > SHORT_TURN_MS && now < latest; now = performance.now()) {
+    begun = now
     await setImmediate()
-    if (performance.now() - begun < SHORT_TURN_MS) break
   }
   // not that of http, which cuts connections that are idle
   if (server.listening) Server.prototype.close.call(server)

@@ -16,6 +16,7 @@ const count = numberArgument('sessions', 200)
 const thinkMs = numberArgument('think', 500)
 const LISTENING = 20
 const RECOVERY_MS = 5000
+const SAY_MS = 500
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
@@ -44,6 +45,12 @@ async function outage (): Promise<void> {
   const load = new Load(url, { sessions, thinkMs })
   const listeners = sessions.slice(0, LISTENING).map(session => new Listener(session, url))
   load.start()
+  // what servers say of themselves, before, meanwhile and after: one replica says it, clients hear it at any
+  const said: string[] = []
+  const saying = setInterval(() => {
+    const data = String(said.push(String(said.length)) - 1)
+    for (const session of sessions.slice(0, LISTENING)) void session.call(here?.url ?? '', 'say', { data })
+  }, SAY_MS)
   await delay(3000)
 
   const stoppedAt = Date.now()
@@ -79,6 +86,7 @@ async function outage (): Promise<void> {
     firstResult(unseen, there?.url ?? '', 1)
   ])
   await delay(RECOVERY_MS)
+  clearInterval(saying)
   await load.stop()
   const lost = await load.probe()
   for (const listener of listeners) listener.stop()
@@ -100,6 +108,9 @@ async function outage (): Promise<void> {
   report.runs(countRuns(cluster.runsFile), calls)
   report.check(`no replica crashed (${replicas.map(({ child }) => child.exitCode ?? child.signalCode ?? 'runs').join(', ')})`, replicas.every(({ child }) => child.exitCode === null && child.signalCode === null))
   report.check(`${LISTENING} GET streams are open again, or still`, listeners.every(({ open }) => open))
+  const unheard = listeners.flatMap(({ heard }) => said.filter(data => !heard.includes(data)))
+  report.check(`what was said meanwhile was heard: ${said.length} messages to each of ${LISTENING} (${unheard.length} were not${unheard.length === 0 ? '' : `: ${unheard.slice(0, 10).join(' ')}`})`, unheard.length === 0)
+  report.check(`in order, and once (${listeners.filter(({ heard }) => heard.join() !== said.join()).length} heard something else)`, listeners.every(({ heard }) => heard.join() === said.join()))
   report.figure('readiness failed after', percentiles(unreadyAt.map(at => at - stoppedAt)))
   report.figure('Redis took to start', `${upAt - startedAt} ms`)
   report.figure('from its return to readiness', percentiles(readyAt.map(at => at - upAt)))
