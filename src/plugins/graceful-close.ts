@@ -25,8 +25,9 @@ export interface GracefulCloseOptions {
   drainSeconds: number
 }
 
-// who has a connection of ours and has not used it for so long is not about to
-const QUIET_MS = 500
+// who has a connection of ours and has not used it for so long is not about to; load balancers that found nobody at the
+// socket try again after a second, on the connections they have left
+const QUIET_MS = 1500
 const SHORT_TURN_MS = 1
 const WAIT_FOR_SHORT_TURN_MS = 1000
 
@@ -65,7 +66,10 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
     do {
       heard = arrived
       await Promise.all(drains.map(drain => drain(deadline - Date.now())))
-      if (await connectionsOf(app.server) > 0) await delay(QUIET_MS)
+      if (await connectionsOf(app.server) > 0) await delay(Math.min(QUIET_MS, Math.max(0, deadline - Date.now())))
+      // what came meanwhile is read before it is looked for
+      await setImmediate()
+      await setImmediate()
     } while (arrived > heard && Date.now() < deadline)
   })
   app.decorate('finishResponses', async () => {
