@@ -43,14 +43,10 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
   let idle = () => {}
   const done = () => { if (--inFlight === 0) idle() }
 
-  app.addHook('onRequest', (request, reply, next) => {
+  app.addHook('onRequest', (_request, reply, next) => {
     arrived++
     inFlight++
-    reply.raw.once('close', () => {
-      done()
-      // an answer that began before promised to keep its connection
-      if (!listening && request.raw.socket.writable) request.raw.socket.end()
-    })
+    reply.raw.once('close', done)
     if (!listening) reply.header('connection', 'close')
     next()
   })
