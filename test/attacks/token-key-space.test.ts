@@ -7,7 +7,7 @@ const INHERITED = ['constructor', '__proto__', 'prototype', 'toString', 'valueOf
 
 t.test('nothing but an access token of ours is one, and nothing is taken for something else', async t => {
   const target = await startService(t)
-  const { broker } = target.app
+  const { oauthBroker: broker } = target.app
   const client = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const { clientId, clientSecret = '' } = client
   const { accessToken, refreshToken } = await newTokens(target, client)

@@ -48,7 +48,9 @@ class Reader extends EventEmitter implements EventReader {
 
 /** What every `EventLog` keeps to. */
 export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLogBounds>): Promise<void> {
-  await t.test('a stream, read while it is written', async t => {
+  // by a real clock they wait for most of their time
+  t.jobs = 3
+  t.test('a stream, read while it is written', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const writer = replicas[0]
     for (const [index, log] of replicas.entries()) {
@@ -70,7 +72,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
-  await t.test('what is given without waiting keeps its order', async t => {
+  t.test('what is given without waiting keeps its order', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     const reader = new Reader()
@@ -88,7 +90,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await elsewhere.ended()).events, reader.events, 'and its ids, everywhere')
   })
 
-  await t.test('resumption: what comes after an event, and nothing else', async t => {
+  t.test('resumption: what comes after an event, and nothing else', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     await log.open('s', 'a', {})
@@ -120,7 +122,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await nothingLeft.ended()).data, [])
   })
 
-  await t.test('a stream has one reader: a new one takes its place', async t => {
+  t.test('a stream has one reader: a new one takes its place', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
     await log.open('s', 'a', {})
     const older = new Reader()
@@ -137,7 +139,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same([older.data, older.ends], [['1'], 0], 'the older one hears nothing more, nor an end')
   })
 
-  await t.test('the standalone stream: what nobody has read yet', async t => {
+  t.test('the standalone stream: what nobody has read yet', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
     await log.append('s', STANDALONE_STREAM, '1')
     await log.append('s', STANDALONE_STREAM, '2')
@@ -166,7 +168,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await again.has(4)).data, ['2', '3', '4', '5'], 'whoever asks for what was read gets it')
   })
 
-  await t.test('a stream that cannot be resumed keeps what nobody has read', async t => {
+  t.test('a stream that cannot be resumed keeps what nobody has read', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
     await log.open('s', STANDALONE_STREAM, { resumable: false })
     await log.append('s', STANDALONE_STREAM, 'early')
@@ -181,7 +183,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await next.has(1)).data, ['late'])
   })
 
-  await t.test('streams that are unknown', async t => {
+  t.test('streams that are unknown', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     await log.append('s', 'never opened', 'x')
@@ -195,7 +197,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
-  await t.test('a stream that ends without another event', async t => {
+  t.test('a stream that ends without another event', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     await log.open('s', 'a', { requestIds: [7, '7'] })
@@ -211,7 +213,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     for (const replica of replicas) t.equal(await replica.pendingRequests('s', 'a'), undefined)
   })
 
-  await t.test('a stream that is settled in the place of its writer', async t => {
+  t.test('a stream that is settled in the place of its writer', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [writer] = replicas
     const other = replicas.at(-1) ?? writer
@@ -251,7 +253,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
-  await t.test('a deleted session takes its streams with it, and no others', async t => {
+  t.test('a deleted session takes its streams with it, and no others', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     const other = new Reader()
@@ -270,7 +272,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await other.ended()).data, ['2'])
   })
 
-  await t.test('bounds: the oldest events of a stream go first', async t => {
+  t.test('bounds: the oldest events of a stream go first', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, { maxEventsPerStream: 3, maxBytesPerStream: 1000 })
     await log.open('s', 'events', {})
     for (const data of ['1', '2', '3', '4', '5']) await log.append('s', 'events', data)
@@ -284,7 +286,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
-  await t.test('bounds: the oldest complete streams of a session go first', async t => {
+  t.test('bounds: the oldest complete streams of a session go first', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, { maxStreamsPerSession: 3 })
     await log.open('s', 'running', {})
     for (const streamId of ['a', 'b', 'c']) {
@@ -295,7 +297,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     for (const streamId of ['b', 'c', 'running']) t.ok(await log.follow('s', streamId, startOf(streamId), new Reader()), streamId)
   })
 
-  await t.test('bounds: complete streams are kept for a while', async t => {
+  t.test('bounds: complete streams are kept for a while', { buffered: true }, async t => {
     const { replicas: [log], clock } = await makeLog(t, { retentionSeconds: 2 })
     await log.open('s', 'a', {})
     await log.append('s', 'a', '1', true)
