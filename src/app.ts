@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { CallerInfo } from './auth-info.js'
 import type { Config, UpstreamConfig } from './config.js'
@@ -17,6 +18,10 @@ import { serviceOptions } from './service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
 import { createRedisStores } from './stores/redis/stores.js'
 import type { Stores } from './stores/stores.js'
+
+// a plugin's hook may take twice as long
+const STORE_MS = 5000
+const STORE_POLL_MS = 50
 
 /** What a request's log must never show. */
 const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
@@ -54,6 +59,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   })
   const stores = createStores(config, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
+  app.addHook('onReady', () => reachable(stores))
 
   await app.register(requestLog)
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
@@ -68,6 +74,15 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))
   await app.register(finishResponses)
   return app
+}
+
+/**
+ * Waits until the store answers: load balancers send requests to whoever listens. Where it does not answer in time, the
+ * service runs all the same, and is not ready.
+ */
+async function reachable (stores: Stores): Promise<void> {
+  const latest = Date.now() + STORE_MS
+  while (Date.now() < latest && !await stores.check().then(() => true, () => false)) await delay(STORE_POLL_MS)
 }
 
 /** Everything that is kept: in Redis for all replicas, or in this process. */

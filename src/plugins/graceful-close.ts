@@ -25,10 +25,11 @@ export interface GracefulCloseOptions {
   drainSeconds: number
 }
 
-// who has a connection of ours and has not used it for so long is not about to
-const QUIET_MS = 500
+// who has a connection of ours and has not used it for so long is not about to; load balancers that found nobody at the
+// socket try again after a second, on the connections they have left
+const QUIET_MS = 1500
 const SHORT_TURN_MS = 1
-const MAX_TURNS = 500
+const WAIT_FOR_SHORT_TURN_MS = 1000
 
 /**
  * Leaving without losing a request. Whoever cuts an idle connection may cut off a request that is under way on it: so the
@@ -61,7 +62,10 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
     do {
       heard = arrived
       await Promise.all(drains.map(drain => drain(deadline - Date.now())))
-      if (await connectionsOf(app.server) > 0) await delay(QUIET_MS)
+      if (await connectionsOf(app.server) > 0) await delay(Math.min(QUIET_MS, Math.max(0, deadline - Date.now())))
+      // what came meanwhile is read before it is looked for
+      await setImmediate()
+      await setImmediate()
     } while (arrived > heard && Date.now() < deadline)
   })
   app.decorate('finishResponses', async () => {
@@ -88,10 +92,10 @@ export const finishResponses = fp(async app => {
 /** Closes the listening socket, and no connection. */
 async function stopListening (server: Server): Promise<void> {
   // connections that wait to be accepted are reset with the socket: after a short turn of the event loop there are hardly any
-  for (let turns = 0; turns < MAX_TURNS; turns++) {
-    const begun = performance.now()
+  const latest = performance.now() + WAIT_FOR_SHORT_TURN_MS
+  for (let [begun, now] = [-Infinity, performance.now()]; now - begun > SHORT_TURN_MS && now < latest; now = performance.now()) {
+    begun = now
     await setImmediate()
-    if (performance.now() - begun < SHORT_TURN_MS) break
   }
   // not that of http, which cuts connections that are idle
   if (server.listening) Server.prototype.close.call(server)

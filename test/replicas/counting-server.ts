@@ -7,15 +7,17 @@ import type { CreateServer } from '../../src/mcp/create-server.js'
 
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 const workInput = z.object({ call: z.string(), ms: z.number(), steps: z.number() })
+const sayInput = z.object({ data: z.string() })
 const nothing = z.object({})
 
 /**
  * A server whose tool `work` leaves a mark each time it runs: a line with the call's id in `file`, which outlives
- * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each.
+ * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each. `say` logs something that
+ * belongs to no call.
  */
 export function countingServer (file: string): CreateServer {
   return ({ getUpstreamAccessToken }) => {
-    const server = new McpServer({ name: 'counting', version: '1.0.0' }, { jsonSchemaValidator })
+    const server = new McpServer({ name: 'counting', version: '1.0.0' }, { jsonSchemaValidator, capabilities: { logging: {} } })
     server.registerTool('work', { inputSchema: workInput }, async ({ call, ms, steps }, { sendNotification, _meta }) => {
       appendFileSync(file, `${call}\n`)
       for (let step = 1; step <= steps; step++) {
@@ -24,6 +26,10 @@ export function countingServer (file: string): CreateServer {
       }
       if (ms > 0) await delay(ms / (steps + 1))
       return { content: [{ type: 'text', text: call }] }
+    })
+    server.registerTool('say', { inputSchema: sayInput }, async ({ data }) => {
+      await server.sendLoggingMessage({ level: 'info', data })
+      return { content: [] }
     })
     server.registerTool('upstream_token', { inputSchema: nothing }, async () => ({ content: [{ type: 'text', text: await getUpstreamAccessToken() ?? 'none' }] }))
     return server

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Load, openSessions } from './load.js'
-import { eventsOf, logInAt, type RawSession } from './raw-session.js'
+import { logInAt } from './raw-session.js'
+import { readThrough } from './read-through.js'
 import { numberArgument, percentiles, Report } from './report.js'
 
 /*
@@ -29,7 +30,7 @@ try {
   await delay(5000)
 
   // calls of the victim whose streams clients read through the survivor
-  const crossed = await Promise.all(sessions.slice(0, CROSSED).map((session, index) => readThrough(session, survivor.url, victim.url, `crossed-${index}`)))
+  const crossed = await Promise.all(sessions.slice(0, CROSSED).map((session, index) => readThrough(session, survivor.url, victim.url, { call: `crossed-${index}`, ms: 60_000, steps: 600 })))
 
   const killedAt = Date.now()
   await victim.stop('SIGKILL')
@@ -66,24 +67,4 @@ try {
   report.end()
 } finally {
   await cluster.close()
-}
-
-interface End { at: number, error: string }
-
-/** Begins a call on one replica, and reads its stream from another. Resolves once that is open. */
-async function readThrough (session: RawSession, reader: string, writer: string, call: string): Promise<{ end: Promise<End> }> {
-  const abort = new AbortController()
-  const begun = await session.post(writer, session.toolCall('work', { call, ms: 60_000, steps: 600 }), abort.signal)
-  const first = await eventsOf(begun).next()
-  abort.abort()
-  const stream = await session.get(reader, first.value?.id)
-  if (stream.status !== 200) throw new Error(`resumption: ${stream.status}`)
-  return { end: endOf(stream) }
-}
-
-async function endOf (stream: Response): Promise<End> {
-  for await (const { data } of eventsOf(stream)) {
-    if (data.includes('"error"')) return { at: Date.now(), error: data }
-  }
-  return { at: Date.now(), error: 'the stream ended' }
 }

@@ -9,6 +9,8 @@ export class Listener {
   opened = 0
   refused = 0
   open = false
+  /** What log messages said. */
+  readonly heard: string[] = []
   readonly #stopped = new AbortController()
 
   constructor (session: RawSession, url: string) {
@@ -28,7 +30,10 @@ export class Listener {
         this.open = response.status === 200
         if (this.open) this.opened++
         else this.refused++
-        for await (const { id } of eventsOf(response)) lastEventId = id ?? lastEventId
+        for await (const { id, data } of eventsOf(response)) {
+          lastEventId = id ?? lastEventId
+          if (data !== '') this.heard.push(String(JSON.parse(data).params.data))
+        }
       } catch {
         if (signal.aborted) return
       }

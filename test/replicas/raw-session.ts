@@ -11,6 +11,8 @@ export interface Login {
   clientId: string
   accessToken: string
   refreshToken: string
+  /** The request that its code was redeemed with. */
+  codeExchange: Record<string, string>
 }
 
 /** The answer of an OAuth endpoint. */
@@ -28,9 +30,10 @@ export async function logInAt (url: string, as = 'alice'): Promise<Login> {
   const end = await logIn(new Browser(target => target.href.startsWith(REDIRECT_URI)), `${url}/authorize?${new URLSearchParams(parameters).toString()}`, as)
   const code = end.url.searchParams.get('code')
   if (code === null) throw new Error(`The login ended at ${end.url.href} (${end.status}): ${end.html.slice(0, 500)}`)
-  const { status, body } = await postForm(`${url}/token`, { grant_type: 'authorization_code', code, code_verifier: VERIFIER, client_id: String(clientId), redirect_uri: REDIRECT_URI })
+  const codeExchange = { grant_type: 'authorization_code', code, code_verifier: VERIFIER, client_id: String(clientId), redirect_uri: REDIRECT_URI }
+  const { status, body } = await postForm(`${url}/token`, codeExchange)
   if (status !== 200) throw new Error(`No token: ${status} ${JSON.stringify(body)}`)
-  return { clientId: String(clientId), accessToken: String(body.access_token), refreshToken: String(body.refresh_token) }
+  return { clientId: String(clientId), accessToken: String(body.access_token), refreshToken: String(body.refresh_token), codeExchange }
 }
 
 /** Posts a form to an OAuth endpoint. */
@@ -50,6 +53,9 @@ export type Outcome =
   | { end: 'connection', message: string }
   /** The stream is over, or cannot be resumed, and there was no answer. */
   | { end: 'unanswered', message: string }
+
+/** Where a session sends its requests: one place, or whichever it is told each time. */
+export type Target = string | (() => string)
 
 interface SseEvent { id: string | undefined, data: string }
 
@@ -85,17 +91,17 @@ export class RawSession {
     return session
   }
 
-  async post (url: string, message: Record<string, unknown>, signal?: AbortSignal): Promise<Response> {
-    return await fetch(`${url}/mcp`, { method: 'POST', headers: headersOf(this.login, this.sessionId), body: JSON.stringify(message), ...signal && { signal } })
+  async post (url: Target, message: Record<string, unknown>, signal?: AbortSignal): Promise<Response> {
+    return await fetch(endpointOf(url), { method: 'POST', headers: headersOf(this.login, this.sessionId), body: JSON.stringify(message), ...signal && { signal } })
   }
 
-  async get (url: string, lastEventId?: string, signal?: AbortSignal): Promise<Response> {
+  async get (url: Target, lastEventId?: string, signal?: AbortSignal): Promise<Response> {
     const { 'content-type': _, ...headers } = headersOf(this.login, this.sessionId)
-    return await fetch(`${url}/mcp`, { headers: { ...headers, accept: 'text/event-stream', ...lastEventId !== undefined && { 'last-event-id': lastEventId } }, ...signal && { signal } })
+    return await fetch(endpointOf(url), { headers: { ...headers, accept: 'text/event-stream', ...lastEventId !== undefined && { 'last-event-id': lastEventId } }, ...signal && { signal } })
   }
 
-  async delete (url: string): Promise<Response> {
-    return await fetch(`${url}/mcp`, { method: 'DELETE', headers: headersOf(this.login, this.sessionId) })
+  async delete (url: Target): Promise<Response> {
+    return await fetch(endpointOf(url), { method: 'DELETE', headers: headersOf(this.login, this.sessionId) })
   }
 
   /** The message that calls a tool. */
@@ -105,7 +111,7 @@ export class RawSession {
   }
 
   /** Calls a tool, and follows the answer to its end wherever it goes on. Never rejects. */
-  async call (url: string, name: string, input: Record<string, unknown> = {}): Promise<Outcome> {
+  async call (url: Target, name: string, input: Record<string, unknown> = {}): Promise<Outcome> {
     const message = this.toolCall(name, input)
     const signal = AbortSignal.timeout(GIVE_UP_MS)
     let response: Response
@@ -124,7 +130,7 @@ export class RawSession {
     }
   }
 
-  async #follow (url: string, first: Response, id: number, signal: AbortSignal): Promise<Outcome> {
+  async #follow (url: Target, first: Response, id: number, signal: AbortSignal): Promise<Outcome> {
     let response = first
     let lastEventId: string | undefined
     for (let resumes = 0; ; resumes++) {
@@ -148,7 +154,7 @@ export class RawSession {
     }
   }
 
-  async #resume (url: string, lastEventId: string, signal: AbortSignal): Promise<Response | Outcome> {
+  async #resume (url: Target, lastEventId: string, signal: AbortSignal): Promise<Response | Outcome> {
     let last = ''
     for (let tries = 0; tries < RESUMES; tries++) {
       await delay(RESUME_MS)
@@ -181,6 +187,10 @@ export async function * eventsOf (response: Response): AsyncGenerator<SseEvent> 
       if (id !== undefined || data !== undefined) yield { id, data: data ?? '' }
     }
   }
+}
+
+function endpointOf (target: Target): string {
+  return `${typeof target === 'string' ? target : target()}/mcp`
 }
 
 function headersOf ({ accessToken }: Login, sessionId?: string): Record<string, string> {

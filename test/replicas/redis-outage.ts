@@ -16,6 +16,7 @@ const count = numberArgument('sessions', 200)
 const thinkMs = numberArgument('think', 500)
 const LISTENING = 20
 const RECOVERY_MS = 5000
+const SAY_MS = 500
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
@@ -44,6 +45,16 @@ async function outage (): Promise<void> {
   const load = new Load(url, { sessions, thinkMs })
   const listeners = sessions.slice(0, LISTENING).map(session => new Listener(session, url))
   load.start()
+  // what servers say of themselves, before, meanwhile and after: one replica says it, clients hear it at any
+  const said = sessions.slice(0, LISTENING).map(() => new Array<string>())
+  const quiet = new AbortController()
+  const saying = Promise.all(sessions.slice(0, LISTENING).map(async (session, index) => {
+    for (let count = 0; !quiet.signal.aborted; count++) {
+      const outcome = await session.call(here?.url ?? '', 'say', { data: String(count) })
+      if (outcome.end === 'result') said[index]?.push(String(count))
+      await delay(SAY_MS)
+    }
+  }))
   await delay(3000)
 
   const stoppedAt = Date.now()
@@ -79,6 +90,8 @@ async function outage (): Promise<void> {
     firstResult(unseen, there?.url ?? '', 1)
   ])
   await delay(RECOVERY_MS)
+  quiet.abort()
+  await saying
   await load.stop()
   const lost = await load.probe()
   for (const listener of listeners) listener.stop()
@@ -100,6 +113,11 @@ async function outage (): Promise<void> {
   report.runs(countRuns(cluster.runsFile), calls)
   report.check(`no replica crashed (${replicas.map(({ child }) => child.exitCode ?? child.signalCode ?? 'runs').join(', ')})`, replicas.every(({ child }) => child.exitCode === null && child.signalCode === null))
   report.check(`${LISTENING} GET streams are open again, or still`, listeners.every(({ open }) => open))
+  const heard = listeners.map((listener, index) => ({ once: [...new Set(listener.heard)], all: listener.heard, said: said[index] ?? [] }))
+  const unheard = heard.flatMap(({ once, said }) => said.filter(data => !once.includes(data)))
+  report.check(`what servers said meanwhile was heard: ${said.flat().length} messages to ${LISTENING} listeners (${unheard.length} were not)`, unheard.length === 0)
+  report.check('in order', heard.every(({ once }) => once.every((data, index) => index === 0 || Number(data) > Number(once[index - 1]))))
+  report.figure('heard twice (written when the connection broke, and again)', heard.reduce((sum, { all, once }) => sum + all.length - once.length, 0))
   report.figure('readiness failed after', percentiles(unreadyAt.map(at => at - stoppedAt)))
   report.figure('Redis took to start', `${upAt - startedAt} ms`)
   report.figure('from its return to readiness', percentiles(readyAt.map(at => at - upAt)))

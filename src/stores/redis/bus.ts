@@ -20,7 +20,7 @@ export interface RedisBusOptions {
 
 const BATCH = 500
 // who cannot hear just now does not wait longer for the end of a grant
-const REREAD_MS = 1000
+const REREAD_MS = 500
 const START = '0-0'
 
 const scripts = {
@@ -49,7 +49,7 @@ const scripts = {
 
 /**
  * The bus between replicas: pub/sub, and a stream of what was published lately. A message names the one before it; who
- * has not heard that one, or lost the connection for a while, reads the stream, and once a second everybody does. This
+ * has not heard that one, or lost the connection for a while, reads the stream, and twice a second everybody does. This
  * process hears its own messages at once, Redis or not.
  */
 export class RedisBus implements Bus {
