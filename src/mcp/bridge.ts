@@ -3,7 +3,7 @@ import type { Server as Server1 } from '@modelcontextprotocol/sdk/server/index.j
 import { LoggingLevelSchema, type JSONRPCErrorResponse, type JSONRPCNotification, type JSONRPCRequest, type JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
 import {
   CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, inputRequired, isSpecType, LOG_LEVEL_META_KEY, ProtocolError, ResourceNotFoundError, Server,
-  type InputRequest, type InputRequests, type RequestStateCodec, type Result, type ServerCapabilities, type ServerContext, type StandardSchemaV1
+  type Implementation, type InputRequest, type InputRequests, type RequestStateCodec, type Result, type ServerCapabilities, type ServerContext, type StandardSchemaV1
 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import type { CallerInfo } from '../auth-info.js'
@@ -196,13 +196,18 @@ function requestOf (asked: { method: string, params?: Params }): InputRequest {
   throw new ProtocolError(INTERNAL_ERROR, `The server asked for ${asked.method}, which this revision does not have.`)
 }
 
-function implementationOf (serverInfo: unknown): { name: string, version: string } {
-  return isSpecType.Implementation(serverInfo) ? serverInfo : { name: 'unknown', version: '0' }
+// what a server says of itself is of its own SDK's types already: to check all of it again would cost at every request
+function implementationOf (serverInfo: unknown): Implementation {
+  return isImplementation(serverInfo) ? serverInfo : { name: 'unknown', version: '0' }
+}
+
+function isImplementation (value: unknown): value is Implementation {
+  return isObject(value) && typeof value.name === 'string' && typeof value.version === 'string'
 }
 
 /** What the server advertises, less what this revision does otherwise. */
 function capabilitiesOf (advertised: unknown): ServerCapabilities {
-  if (!isSpecType.ServerCapabilities(advertised)) return {}
+  if (!isObject(advertised)) return {}
   const { tasks, ...capabilities } = advertised
   return capabilities
 }

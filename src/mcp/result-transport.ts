@@ -50,11 +50,7 @@ class ResultTransport implements Transport {
 
   async start (): Promise<void> {
     this.#inner.onmessage = (message, extra) => { this.onmessage?.(this.#received(message), extra) }
-    this.#inner.onclose = () => {
-      this.#closed = true
-      this.onclose?.()
-      this.#exchange.onClose?.(this.#answered)
-    }
+    this.#inner.onclose = () => { this.#disconnect() }
     this.#inner.onerror = error => { this.onerror?.(error) }
     await this.#inner.start()
   }
@@ -75,12 +71,20 @@ class ResultTransport implements Transport {
       return
     }
     this.#exchange.onResult(response)
-    // not before the server is through with the request: it would cancel what has ended
-    setImmediate(() => { void this.close() })
+    // not before the server is through with the request: it would cancel what has ended. The SDK's transport holds nothing
+    // by now; to close it would have it make an error, and a response of that
+    setImmediate(() => { this.#disconnect() })
   }
 
   async close (): Promise<void> {
     await this.#inner.close()
+  }
+
+  #disconnect (): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.onclose?.()
+    this.#exchange.onClose?.(this.#answered)
   }
 
   #received<M extends JSONRPCMessage> (message: M): M {
