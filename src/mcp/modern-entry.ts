@@ -10,8 +10,9 @@ import type { Bus } from '../stores/bus.js'
 import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log } from './create-server.js'
-import { isRequest, isMessage } from './json-rpc.js'
+import { isPlainMessage, isRequest, isMessage } from './json-rpc.js'
 import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
+import { isOfSessions } from './protocol-versions.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
 
@@ -79,9 +80,10 @@ export class ModernEntry {
 
   /**
    * Whether a POST is of this revision, or is refused by its rules: the SDK's own classification, so that we never
-   * disagree with it.
+   * disagree with it. It is not asked about what neither body nor header claims to be of a revision without sessions.
    */
   takes ({ headers, body }: InboundMessage): boolean {
+    if (isPlainMessage(body) && isOfSessions(headers['mcp-protocol-version'])) return false
     const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name'].map(name => headers[name]?.toString())
     return classifyInboundRequest({
       httpMethod: 'POST',

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo } from '../auth-info.js'
 import { errorText, isMessage, isRequest } from '../mcp/json-rpc.js'
@@ -33,9 +33,15 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   const unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
     for (const { caller, ended } of open) if (caller.extra.grantId === grantId) ended.abort(LOGIN_ENDED)
   })
-  app.addHook('preHandler', async (request, reply) => {
-    const { authInfo: caller, headers, body, log } = request
-    if (request.method !== 'POST' || request.routeOptions.url?.endsWith('/mcp') !== true || caller === null || body === undefined || !entry.takes({ headers, body })) return
+  app.addHook('preHandler', (request, reply, done) => {
+    const { authInfo: caller, headers, body } = request
+    // Fastify makes the route's options anew whenever they are read: they come last
+    if (request.method !== 'POST' || caller === null || body === undefined || !entry.takes({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
+    else serve(request, reply, caller).catch(done)
+  })
+  app.addHook('onClose', async () => { unsubscribe() })
+
+  async function serve ({ headers, body, log }: FastifyRequest, reply: FastifyReply, caller: CallerInfo): Promise<FastifyReply> {
     const ended = new AbortController()
     const exchange = { caller, ended }
     open.add(exchange)
@@ -47,8 +53,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
     const response = await entry.serve({ headers, body, log }, caller, ended.signal)
     if (ended.signal.reason === LOGIN_ENDED) return reply.header('content-type', 'application/json; charset=utf-8').send(errorText(-32000, LOGIN_ENDED, isMessage(body) && isRequest(body) ? body.id : null))
     return await answer(response, reply)
-  })
-  app.addHook('onClose', async () => { unsubscribe() })
+  }
 }, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard'] })
 
 async function answer (response: Response, reply: FastifyReply): Promise<FastifyReply> {
