@@ -1,5 +1,8 @@
 /** What a larger Fastify app imports. */
-export { mcpService, type McpServiceOptions, type BrokerModeOptions, type HostAuthModeOptions, type ResourceServerModeOptions } from './mcp-service.js'
+export {
+  mcpDiscovery, mcpService, mcpServiceParts,
+  type BrokerModeOptions, type HostAuthModeOptions, type McpDiscoveryOptions, type McpServiceOptions, type ResourceServerModeOptions
+} from './mcp-service.js'
 export { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
 export { mcpTransports } from './mcp-transports.js'
 export type { McpTransportsOptions, StreamOptions } from './mcp/options.js'
@@ -9,6 +12,7 @@ export { requireScopes } from './mcp/required-scopes.js'
 export { bearerAuth, type BearerAuthOptions } from './plugins/bearer-auth.js'
 export type { CallerInfo, VerifyAccessToken } from './auth-info.js'
 export type { AuthorizeGrant, AuthorizeGrantDecision, BrokerLifetimes, PreregisteredClient, UpstreamOptions } from './oauth/options.js'
+export type { BrokerEvent, BrokerObserver } from './oauth/events.js'
 export { Keyring } from './oauth/keyring.js'
 export { createMemoryStores, type MemoryStoresOptions } from './stores/memory/stores.js'
 export { createRedisStores, type RedisStoresOptions } from './stores/redis/stores.js'

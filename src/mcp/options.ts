@@ -8,10 +8,16 @@ import type { SessionLimits } from './limits.js'
 
 /** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */
 export interface McpTransportsOptions {
-  /** The origin that clients see, such as `https://mcp.example.com`, without a trailing slash. */
+  /** The URL of the app's root as clients see it, such as `https://mcp.example.com`. */
   publicUrl: string
   /** Makes the MCP server that is served. */
   createServer: CreateServer
+  /**
+   * Lets an instance of a server of SDK 2.x serve one request of revision 2026-07-28 after the other, whoever makes them,
+   * instead of one each. `createServer` must not look at the caller (its context refuses to tell), and nothing may stay on
+   * an instance for the next caller; see `docs/eras.md`. Default: false.
+   */
+  reuseInstances?: boolean
   sessions: SessionStore
   eventLog: EventLog
   leases: LeaseStore
@@ -25,7 +31,7 @@ export interface McpTransportsOptions {
   sessionMode?: 'stateful' | 'stateless'
   /** Keys that seal the `requestState` of revision 2026-07-28: the first seals, all open. Default: one of this process. */
   requestStateKeys?: readonly Uint8Array[]
-  /** Browser origins that may call, besides `publicUrl`; `*` for any. */
+  /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
   allowedOrigins?: readonly string[]
   /** Host headers answered, besides that of `publicUrl`; `*` for any. */
   allowedHosts?: readonly string[]

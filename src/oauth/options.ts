@@ -1,4 +1,5 @@
 import type { BrokerStores } from '../stores/stores.js'
+import type { BrokerObserver } from './events.js'
 import type { Keyring } from './keyring.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
@@ -30,6 +31,8 @@ export interface UpstreamOptions {
   extraAuthorizeParams?: Readonly<Record<string, string>>
   /** How long each request to it may take. Default: 10. */
   timeoutSeconds?: number
+  /** Makes the requests to it, in place of the global `fetch`: through a proxy, with a client certificate, or to an upstream of a test. */
+  fetch?: typeof fetch
 }
 
 /** A client that needs no registration. */
@@ -39,6 +42,8 @@ export interface PreregisteredClient {
   clientSecret?: string
   clientName?: string
   redirectUris: readonly string[]
+  /** It is part of this service: people are not asked whether they allow it. Default: false. */
+  trusted?: boolean
 }
 
 /** What a person who logged in may do here; asked once for every login. */
@@ -82,9 +87,9 @@ export const defaultLifetimes: BrokerLifetimes = {
 }
 
 export interface BrokerOptions {
-  /** Our issuer: the origin that clients see, without a trailing slash. */
-  publicUrl: string
-  /** Paths of the MCP endpoints; the first is the resource of clients that name none. */
+  /** Our issuer: the URL of our endpoints as clients see it, without a trailing slash. */
+  issuer: string
+  /** Paths of the MCP endpoints, from there; the first is the resource of clients that name none. */
   resourcePaths: readonly [string, ...string[]]
   upstream: UpstreamOptions
   stores: BrokerStores
@@ -103,5 +108,7 @@ export interface BrokerOptions {
   /** Whether client ID metadata documents may be on loopback: outside production only. */
   allowLoopbackClients?: boolean
   authorizeGrant?: AuthorizeGrant
+  /** Hear of every step of every login, in this process. */
+  observers?: readonly BrokerObserver[]
   lifetimes?: Partial<BrokerLifetimes>
 }

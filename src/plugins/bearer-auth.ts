@@ -52,10 +52,16 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       reply.header('www-authenticate', challenge(reply.request, hadToken ? error : undefined, scopes))
     }
     return reply.code(error.statusCode).header('cache-control', 'no-store')
-      .send({ error: error.code, error_description: error.message })
+      .send({ error: error.code, error_description: error.message, request_id: reply.request.id })
   }
 
-  app.decorateRequest('authInfo', null)
+  const taken = app.hasRequestDecorator('authInfo')
+  if (!taken) app.decorateRequest('authInfo', null)
+  const setCaller = (request: FastifyRequest, caller: CallerInfo | null): void => {
+    // an app around us may have a decorator of this name, even a getter: here it is ours
+    if (taken) Object.defineProperty(request, 'authInfo', { value: caller, writable: true, enumerable: true, configurable: true })
+    else request.authInfo = caller
+  }
 
   app.decorateReply('sendInsufficientScope', function (requiredScopes) {
     const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
@@ -63,6 +69,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   })
 
   app.decorate('bearerAuth', (request, reply, done) => {
+    if (taken) setCaller(request, null)
     const authorization = request.headers.authorization ?? ''
     const token = BEARER.exec(authorization)?.[1]
     if (token === undefined) {
@@ -71,7 +78,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       return
     }
     const admit = (caller: CallerInfo) => {
-      request.authInfo = caller
+      setCaller(request, caller)
       done()
     }
     const verified = verify(token)
