@@ -19,8 +19,8 @@ export interface CallerInfo extends AuthInfo {
 }
 
 /**
- * Establishes the caller of a request from its bearer token.
+ * Establishes the caller of a request from its bearer token; at once where it can, as every request waits for it.
  * @throws {InvalidTokenError} for a token that is unknown, expired, revoked or meant for another resource.
  * @throws {TemporarilyUnavailableError} when the token cannot be checked right now.
  */
-export type VerifyAccessToken = (token: string) => Promise<CallerInfo>
+export type VerifyAccessToken = (token: string) => CallerInfo | Promise<CallerInfo>

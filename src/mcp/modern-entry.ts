@@ -10,7 +10,9 @@ import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
+import { isPlainMessage } from './json-rpc.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
+import { isOfSessions } from './protocol-versions.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
 import { carry } from './result-transport.js'
@@ -69,9 +71,10 @@ export class ModernEntry {
 
   /**
    * Whether a POST is of this revision, or is refused by its rules: the SDK's own classification, so that we never
-   * disagree with it.
+   * disagree with it. It is not asked about what neither body nor header claims to be of a revision without sessions.
    */
   takes ({ headers, body }: InboundMessage): boolean {
+    if (isPlainMessage(body) && isOfSessions(headers['mcp-protocol-version'])) return false
     if (isClaim(body)) return true
     const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name'].map(name => headers[name]?.toString())
     return classifyInboundRequest({

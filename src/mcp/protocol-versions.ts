@@ -8,10 +8,15 @@ const supported = new Set(SUPPORTED_PROTOCOL_VERSIONS)
  * @throws {UnsupportedProtocolVersionError}
  */
 export function checkProtocolVersion (header: string | string[] | undefined): void {
-  if (header === undefined || (typeof header === 'string' && supported.has(header))) return
+  if (isOfSessions(header)) return
   throw new UnsupportedProtocolVersionError(
     `Bad Request: unsupported protocol version (supported versions: ${SUPPORTED_PROTOCOL_VERSIONS.join(', ')}).`
   )
+}
+
+/** Whether `MCP-Protocol-Version` names a revision that we serve in sessions, or none. */
+export function isOfSessions (header: string | string[] | undefined): boolean {
+  return header === undefined || (typeof header === 'string' && supported.has(header))
 }
 
 /** Batches exist in one revision only. */

@@ -44,14 +44,19 @@ export class AccessTokens {
     this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => { this.#forget(grantId) })
   }
 
-  /** Establishes who calls with a token. @throws {InvalidTokenError} */
-  async verify (token: string): Promise<CallerInfo> {
+  /**
+   * Establishes who calls with a token; at once where it was looked up just now.
+   * @throws {InvalidTokenError} (or rejects with it)
+   */
+  verify (token: string): CallerInfo | Promise<CallerInfo> {
     if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token is not one of ours.')
     const hash = hashOf(token)
-    const now = this.#options.now()
     const known = this.#known.get(hash)
-    if (known !== undefined && now < known.until) return known.caller
+    return known !== undefined && this.#options.now() < known.until ? known.caller : this.#lookUp(token, hash, known)
+  }
 
+  async #lookUp (token: string, hash: string, known: Known | undefined): Promise<CallerInfo> {
+    const now = this.#options.now()
     const ended = this.#ended
     let found: Awaited<ReturnType<GrantStore['findAccessToken']>>
     try {

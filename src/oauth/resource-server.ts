@@ -1,6 +1,6 @@
 import { createRemoteJWKSet, customFetch, errors as jose, jwtVerify, type JWTPayload } from 'jose'
 import * as openid from 'openid-client'
-import type { CallerInfo, VerifyAccessToken } from '../auth-info.js'
+import type { CallerInfo } from '../auth-info.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
 import { clientSecretBasic } from './client-secret-basic.js'
 import { discover, isInsecure } from './discovery.js'
@@ -31,7 +31,7 @@ const MAX_INTROSPECTED = 10_000
 const MAX_TOKEN_LENGTH = 16_384
 
 /** Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
-export function createTokenVerifier (options: ResourceServerOptions, now: () => number = Date.now): VerifyAccessToken {
+export function createTokenVerifier (options: ResourceServerOptions, now: () => number = Date.now): (token: string) => Promise<CallerInfo> {
   const { audiences, introspection, fetch = globalThis.fetch } = options
   const send = senderOf(fetch)
   const issuerUrl = new URL(options.issuer)

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 /** What our secrets begin with, so that logs and secret scanners can tell them. */
 export const PREFIXES = {
@@ -27,7 +27,7 @@ export function isSecret (kind: keyof typeof PREFIXES, value: string): boolean {
 
 /** SHA-256, base64url: what is stored in the place of a secret. Enough for values of full entropy. */
 export function hashOf (secret: string): string {
-  return createHash('sha256').update(secret).digest('base64url')
+  return hash('sha256', secret, 'base64url')
 }
 
 /** Compares without telling by time where two texts differ. */

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { CallerInfo } from '../auth-info.js'
 import type { ModernAnswer } from '../mcp/modern-call.js'
 import { ModernEntry, type ModernEntryOptions } from '../mcp/modern-entry.js'
 
@@ -21,13 +22,18 @@ export type McpModernOptions = Omit<ModernEntryOptions, 'log' | 'replica'>
 export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   const entry = new ModernEntry({ ...options, replica: app.mcpReplica, log: app.log })
   app.decorate('mcpModern', entry)
-  app.addHook('preHandler', async (request, reply) => {
-    const { authInfo: caller, headers, body, log } = request
-    if (request.method !== 'POST' || request.routeOptions.url?.endsWith('/mcp') !== true || caller === null || body === undefined || !entry.takes({ headers, body })) return
+  app.addHook('preHandler', (request, reply, done) => {
+    const { authInfo: caller, headers, body } = request
+    // Fastify makes the route's options anew whenever they are read: they come last
+    if (request.method !== 'POST' || caller === null || body === undefined || !entry.takes({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
+    else serve(request, reply, caller).catch(done)
+  })
+
+  async function serve ({ headers, body, log }: FastifyRequest, reply: FastifyReply, caller: CallerInfo): Promise<FastifyReply> {
     const call = entry.serve({ headers, body, log }, caller)
     reply.raw.once('close', () => { entry.end(call) })
     return await answer(await call.answer, reply)
-  })
+  }
 }, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
 
 async function answer (response: ModernAnswer, reply: FastifyReply): Promise<FastifyReply> {

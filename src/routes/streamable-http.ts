@@ -53,11 +53,15 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
       .send(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }))
   }
 
-  /** Every other POST: at once where the session's instance is live. */
-  function call (request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]): Promise<FastifyReply> | FastifyReply {
+  /**
+   * Every other POST: at once where the session's instance is live. Then it returns nothing, as a reply that is returned
+   * is waited for by Fastify, with listeners of its own.
+   */
+  function call (request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]): Promise<FastifyReply> | undefined {
     const session = sessionOf(request)
-    if (session instanceof LiveSession && session.instance !== undefined) return receive(session, session.instance, request, reply, body)
-    return rebuildAndReceive(session, request, reply, body)
+    if (!(session instanceof LiveSession) || session.instance === undefined) return rebuildAndReceive(session, request, reply, body)
+    receive(session, session.instance, request, reply, body)
+    return undefined
   }
 
   async function rebuildAndReceive (
@@ -65,17 +69,17 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   ): Promise<FastifyReply> {
     const session = await found
     const instance = session.instance ?? await session.rebuild({ authInfo: callerOf(request), requestInfo: { headers: request.headers } })
-    return receive(session, instance, request, reply, body)
+    receive(session, instance, request, reply, body)
+    return reply
   }
 
   function receive (
     session: LiveSession, instance: ServerInstance, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
-  ): FastifyReply {
+  ): void {
     const caller = callerOf(request)
     session.caller = caller
     registry.used(session)
     instance.receive(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new ReplyAnswer(reply))
-    return reply
   }
 
   function sessionOf (request: FastifyRequest): LiveSession | Promise<LiveSession> {

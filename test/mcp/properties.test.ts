@@ -1,7 +1,9 @@
-import { JSONRPCMessageSchema } from '@modelcontextprotocol/sdk/types.js'
+import { JSONRPCMessageSchema, SUPPORTED_PROTOCOL_VERSIONS } from '@modelcontextprotocol/sdk/types.js'
+import { classifyInboundRequest, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
 import fc from 'fast-check'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
+import { isMessage as takenForMessage } from '../../src/mcp/json-rpc.js'
 import { STANDALONE_STREAM, startOf, type EventReader, type Following, type StreamEvent } from '../../src/stores/event-log.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { ControlledServer, say, type WaitingCall } from './controlled-server.js'
@@ -256,6 +258,33 @@ function isMessage (value: unknown): boolean {
   if (typeof value === 'object' && value !== null && 'id' in value && value.id === null) return JSONRPCMessageSchema.safeParse({ ...value, id: 0 }).success
   return JSONRPCMessageSchema.safeParse(value).success
 }
+
+const nearMeta = fc.record({ [PROTOCOL_VERSION_META_KEY]: fc.constantFrom<unknown>('2026-07-28', '2025-11-25', 1), progressToken: fc.constantFrom<unknown>(1, 'x', null) }, { requiredKeys: [] })
+
+/** A message, or nearly. */
+const nearMessage = fc.tuple(
+  fc.constantFrom<object>({ jsonrpc: '2.0' }, { jsonrpc: '2.0' }, { jsonrpc: '2.0' }, { jsonrpc: '1.0' }, {}),
+  fc.constantFrom<object>({ method: 'tools/call' }, { method: 'initialize' }, { method: 'notifications/x' }, { method: '' }, { method: null }, {}),
+  fc.constantFrom<object>({}, { id: 1 }, { id: 'x' }, { id: null }, { id: 1.5 }, { id: 2 ** 60 }),
+  fc.oneof(fc.constantFrom<object>({}, { params: {} }, { params: { name: 'x' } }, { params: { protocolVersion: '2026-07-28' } }, { params: null }, { params: [] }, { params: { _meta: null } }), nearMeta.map(_meta => ({ params: { _meta } }))),
+  fc.constantFrom<object>({}, {}, {}, {}, { result: {} }, { error: { code: 1, message: 'x' } }, { other: 1 })
+).map(parts => Object.assign({}, ...parts))
+
+const nearHeaders = fc.record({
+  'mcp-protocol-version': fc.constantFrom(...SUPPORTED_PROTOCOL_VERSIONS, '2026-07-28', '2026-07-28', '2027-01-01', '', 'none'),
+  'mcp-method': fc.constantFrom('initialize', 'tools/call')
+}, { requiredKeys: [] })
+
+t.test('a look at a message tells what the SDKs would', async t => {
+  const { app } = await startMcp(t)
+  fc.assert(fc.property(nearMessage, nearHeaders, (body, headers) => {
+    const { 'mcp-protocol-version': protocolVersionHeader, 'mcp-method': mcpMethodHeader } = headers
+    const route = classifyInboundRequest({
+      httpMethod: 'POST', body, ...protocolVersionHeader !== undefined && { protocolVersionHeader }, ...mcpMethodHeader !== undefined && { mcpMethodHeader }
+    })
+    return takenForMessage(body) === JSONRPCMessageSchema.safeParse(body).success && app.mcpModern.takes({ headers, body }) === (route.kind !== 'legacy')
+  }), { numRuns: 1000 })
+})
 
 for (const sessionMode of ['stateful', 'stateless'] as const) {
   t.test(`any bytes POSTed to /mcp get a 4xx or a valid answer (${sessionMode})`, async (t: Test) => {
