@@ -15,6 +15,7 @@ export type { AuthorizeGrant, AuthorizeGrantDecision, BrokerLifetimes, Preregist
 // from the plugins, which add app.oauthBroker and app.mcpSessions to the types of Fastify
 export type { Broker } from './plugins/broker.js'
 export type { SessionRegistry } from './plugins/mcp-sessions.js'
+export type { BrokerEvent, BrokerObserver } from './oauth/events.js'
 export { Keyring } from './oauth/keyring.js'
 export { createMemoryStores, type MemoryStoresOptions } from './stores/memory/stores.js'
 export { createRedisStores, type RedisStoresOptions } from './stores/redis/stores.js'

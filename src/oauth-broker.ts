@@ -8,10 +8,16 @@ import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
 import { pages } from './plugins/pages.js'
 import { plainJson } from './plugins/plain-json.js'
 import { scopedCors } from './plugins/scoped-cors.js'
+import { signedInPerson } from './plugins/signed-in-person.js'
 import { baseUrlOf } from './public-url.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
 import { callbackRoute } from './routes/callback.js'
+import { connectionsRoute } from './routes/connections.js'
+import { connectionsCallbackRoute } from './routes/connections-callback.js'
+import { connectionsEndRoute } from './routes/connections-end.js'
+import { connectionsLoginRoute } from './routes/connections-login.js'
+import { connectionsLogoutRoute } from './routes/connections-logout.js'
 import { consentRoute } from './routes/consent.js'
 import { introspectRoute } from './routes/introspect.js'
 import { jwksRoute } from './routes/jwks.js'
@@ -64,5 +70,11 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(authorizeRoute, { issuer, scopeDescriptions })
     await browsers.register(consentRoute, { issuer })
     await browsers.register(callbackRoute)
+    await browsers.register(signedInPerson, { issuer })
+    await browsers.register(connectionsRoute, { issuer })
+    await browsers.register(connectionsLoginRoute)
+    await browsers.register(connectionsCallbackRoute, { issuer })
+    await browsers.register(connectionsEndRoute, { issuer })
+    await browsers.register(connectionsLogoutRoute, { issuer })
   })
 }, { name: 'oauth-broker', fastify: '5.x' })

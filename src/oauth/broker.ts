@@ -3,10 +3,13 @@ import { AccessTokens } from './access-tokens.js'
 import { Authorization } from './authorization.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
+import { Connections } from './connections.js'
+import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
 import { Resources } from './resources.js'
+import { ownClient, SignIns } from './sign-ins.js'
 import { Tokens } from './tokens.js'
 import { Upstream } from './upstream.js'
 import { UpstreamClients } from './upstream-clients.js'
@@ -16,6 +19,8 @@ export interface Broker {
   readonly clients: Clients
   readonly authorization: Authorization
   readonly tokens: Tokens
+  readonly connections: Connections
+  readonly signIns: SignIns
   readonly accessTokens: AccessTokens
   readonly browserStates: BrowserStates
   readonly resources: Resources
@@ -35,6 +40,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
+  const observe = observerOf(options.observers ?? [], log)
   const { leases, bus } = stores
 
   const resources = new Resources(issuer, options.resourcePaths)
@@ -43,14 +49,15 @@ export function createBroker (options: BrokerOptions): Broker {
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
-    preregistered: options.clients ?? [],
+    preregistered: [...options.clients ?? [], ownClient(issuer)],
     unusedClientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false },
+    observe,
     now
   })
   const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, unusedClientSeconds, log, now })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
-  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, now })
+  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, grantSeconds: lifetimes.grantSeconds, observe, now })
   const authorization = new Authorization({
     issuer,
     clients,
@@ -67,9 +74,10 @@ export function createBroker (options: BrokerOptions): Broker {
     authorizeGrant,
     lifetimes,
     log,
+    observe,
     now
   })
-  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, now })
+  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, observe, now })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })
@@ -79,6 +87,8 @@ export function createBroker (options: BrokerOptions): Broker {
     clients,
     authorization,
     tokens,
+    connections: new Connections({ store: stores.grants, grants, clients }),
+    signIns: new SignIns({ issuer, tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates,
     resources,

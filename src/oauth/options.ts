@@ -1,4 +1,5 @@
 import type { BrokerStores } from '../stores/stores.js'
+import type { BrokerObserver } from './events.js'
 import type { Keyring } from './keyring.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
@@ -39,6 +40,8 @@ export interface PreregisteredClient {
   clientSecret?: string
   clientName?: string
   redirectUris: readonly string[]
+  /** It is part of this service: people are not asked whether they allow it. Default: false. */
+  trusted?: boolean
 }
 
 /** What a person who logged in may do here; asked once for every login. */
@@ -103,5 +106,7 @@ export interface BrokerOptions {
   /** Whether client ID metadata documents may be on loopback: outside production only. */
   allowLoopbackClients?: boolean
   authorizeGrant?: AuthorizeGrant
+  /** Hear of every step of every login, in this process. */
+  observers?: readonly BrokerObserver[]
   lifetimes?: Partial<BrokerLifetimes>
 }

@@ -95,7 +95,7 @@ export class Upstream {
   async register (clientName: string): Promise<UpstreamClient> {
     const server = await this.#server()
     if (server.registration_endpoint === undefined) {
-      throw new UpstreamError('The login server does not let this service register.', { detail: `it has no registration endpoint: ${REGISTER_BY_HAND}` })
+      throw new UpstreamError('The login server does not let this service register.', { detail: `it has no registration endpoint: ${REGISTER_BY_HAND}`, reason: 'upstream_refused_client' })
     }
     const scopes = this.#scopes(server)
     const registered = await openid.dynamicClientRegistration(CACHED_METADATA, {

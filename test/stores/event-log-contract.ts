@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
 import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
-import type { Make } from './backend.js'
+import { atOnce, countsOf, type Make } from './backend.js'
 
 /** Bounds that every `EventLog` takes. */
 export interface EventLogBounds {
@@ -211,6 +211,46 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await reader.ended()).data, ['1'])
     t.equal(reader.ends, 1)
     for (const replica of replicas) t.equal(await replica.pendingRequests('s', 'a'), undefined)
+  })
+
+  t.test('a stream that is settled in the place of its writer', { buffered: true }, async t => {
+    const { replicas } = await makeLog(t, {})
+    const [writer] = replicas
+    const other = replicas.at(-1) ?? writer
+    const missing = [1, '1', 2].map(requestId => ({ requestId, data: `error of ${JSON.stringify(requestId)}` }))
+    await writer.open('s', 'a', { requestIds: [1, '1', 2] })
+    const reader = new Reader()
+    await other.follow('s', 'a', startOf('a'), reader)
+    await writer.append('s', 'a', 'progress')
+    await writer.append('s', 'a', 'answer of "1"', false, '1')
+    t.strictSame(await other.pendingRequests('s', 'a'), [1, 2], 'what is answered is not pending')
+    t.equal(await other.settle('s', 'a', missing), true)
+    await writer.append('s', 'a', 'too late', false, 1)
+    await writer.append('s', 'a', 'too late', true, 2)
+    t.same((await reader.ended()).data, ['progress', 'answer of "1"', 'error of 1', 'error of 2'], 'each is answered once')
+    t.equal(reader.ends, 1)
+    t.equal(await writer.pendingRequests('s', 'a'), undefined)
+    t.equal(await writer.settle('s', 'a', missing), false, 'a complete one is settled already')
+    t.equal(await writer.settle('s', 'never', missing), false)
+    t.equal(await writer.settle('never', 'a', missing), false)
+    const again = new Reader()
+    await writer.follow('s', 'a', reader.idOf(0), again)
+    t.same((await again.ended()).data, reader.data.slice(1), 'and for good')
+
+    for (let round = 0; round < 10; round++) {
+      const streamId = `race-${round}`
+      await writer.open('s', streamId, { requestIds: [1] })
+      const settled = await atOnce(replicas, 6, async (log, index) => {
+        if (index !== round % 6) return await log.settle('s', streamId, [{ requestId: 1, data: `${index}` }])
+        await log.append('s', streamId, 'answer', true)
+        return false
+      })
+      const outcome = new Reader()
+      await other.follow('s', streamId, startOf(streamId), outcome)
+      await outcome.ended()
+      t.equal(outcome.data.length, 1, 'one answer, whoever is first')
+      t.equal(countsOf(settled).true ?? 0, outcome.data[0] === 'answer' ? 0 : 1)
+    }
   })
 
   t.test('a deleted session takes its streams with it, and no others', { buffered: true }, async t => {

@@ -187,6 +187,21 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await store.replaceUpstreamTokens(grant.grantId, 0, 'x'), false)
   })
 
+  t.test('a person\'s grants are found, those that end last first, and nobody else\'s', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const subject = unique('person')
+    t.same(await replicas[0].findGrantsOf('https://login.example', subject), [])
+    const first = await redeemed(replicas[0], clock, { subject, expiresAt: epoch(clock, 500) })
+    const second = await redeemed(replicas[0], clock, { subject, expiresAt: epoch(clock, 900) })
+    await redeemed(replicas[0], clock, { subject, issuer: 'https://another.example' })
+    await redeemed(replicas[0], clock, { subject: unique('person') })
+    const code: CodeRecord = { ...first.code, grant: grantOf(clock, { subject }) }
+    await replicas[0].putCode(unique('code'), code)
+    for (const replica of replicas) t.strictSame(await replica.findGrantsOf('https://login.example', subject), [second.grant, first.grant], 'a code that was not redeemed is no grant')
+    await replicas[0].end(second.grant.grantId)
+    t.strictSame(await replicas[0].findGrantsOf('https://login.example', subject), [first.grant], 'an ended one is gone')
+  })
+
   t.test('who changes what they got changes nothing', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     const { grant, tokens } = await redeemed(store, clock)
