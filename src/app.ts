@@ -7,6 +7,7 @@ import type { CreateServer } from './mcp/create-server.js'
 import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
+import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
 import { withoutQuery } from './plugins/log-serializers.js'
 import { QuietLogController, requestLog } from './plugins/request-log.js'
@@ -25,7 +26,7 @@ const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issu
 
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */
-  upstream?: UpstreamConfig | undefined
+  upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
   /** Where the log goes. Default: the standard output. */

@@ -31,6 +31,8 @@ export interface UpstreamOptions {
   extraAuthorizeParams?: Readonly<Record<string, string>>
   /** How long each request to it may take. Default: 10. */
   timeoutSeconds?: number
+  /** Makes the requests to it, in place of the global `fetch`: through a proxy, with a client certificate, or to an upstream of a test. */
+  fetch?: typeof fetch
 }
 
 /** A client that needs no registration. */
