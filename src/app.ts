@@ -4,11 +4,14 @@ import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
+import { Metrics } from './metrics.js'
 import { mcpServiceParts } from './mcp-service.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
+import { pressure } from './plugins/pressure.js'
 import { QuietLogController, requestLog } from './plugins/request-log.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
+import { metricsRoute } from './routes/metrics.js'
 import { serviceOptions } from './service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
 import { createRedisStores } from './stores/redis/stores.js'
@@ -46,22 +49,27 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true }
   })
-  const stores = createStores(config, error => { app.log.warn({ err: error }, 'the store is in trouble') })
+  const metrics = new Metrics()
+  const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
+  metrics.describeService(stores.eventLog)
 
-  await app.register(requestLog)
+  await app.register(requestLog, { onEnd: metrics.onRequestEnd })
+  await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
     checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
   })
+  // what a load balancer lets through is open to the world
+  if (config.metricsToken !== undefined || !config.production) await app.register(metricsRoute, { metrics, token: config.metricsToken })
   await app.register(homeRoute, { publicUrl: config.publicUrl })
-  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))
+  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))
   await app.register(finishResponses)
   return app
 }
 
 /** Everything that is kept: in Redis for all replicas, or in this process. */
-function createStores (config: Config, onError: (error: Error) => void): Stores {
+function createStores (config: Config, { onCommand }: Metrics, onError: (error: Error) => void): Stores {
   const eventLog = {
     retentionSeconds: config.eventLogSeconds,
     maxEventsPerStream: config.eventLogEventsPerStream,
@@ -69,7 +77,7 @@ function createStores (config: Config, onError: (error: Error) => void): Stores 
     maxBytesPerSession: config.eventLogBytesPerSession
   }
   const { sessionIdleSeconds, maxSessions, redisUrl, redisKeyPrefix } = config
-  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, keyPrefix: redisKeyPrefix, sessionIdleSeconds, eventLog, onError })
+  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, keyPrefix: redisKeyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
   return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
 }
 

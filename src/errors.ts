@@ -50,6 +50,8 @@ export class InvalidClientError extends OAuthError {
 }
 /** RFC 6749 5.2: the code or refresh token is unknown, expired, used, revoked, or somebody else's. */
 export class InvalidGrantError extends OAuthError { readonly code = 'invalid_grant' }
+/** RFC 6749 4.1.2, RFC 9700 4.14: a code or refresh token was used before; whoever has it, the login has ended. */
+export class ReplayError extends InvalidGrantError { override readonly code = 'invalid_grant' }
 /** RFC 6749 5.2: the client may not use this grant type. */
 export class UnauthorizedClientError extends OAuthError { readonly code = 'unauthorized_client' }
 /** RFC 6749 5.2. */
@@ -73,6 +75,8 @@ export class TemporarilyUnavailableError extends OAuthError {
   readonly code = 'temporarily_unavailable'
   override readonly statusCode = 503
 }
+/** This process cannot keep up. At MCP endpoints, too, before anything of the request is read. */
+export class OverloadedError extends TemporarilyUnavailableError { override readonly code = 'temporarily_unavailable' }
 /** RFC 8707 2: the resource is not ours. */
 export class InvalidTargetError extends OAuthError { readonly code = 'invalid_target' }
 /** RFC 7591 3.2.2. */

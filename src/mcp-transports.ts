@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { defaultLimits } from './mcp/limits.js'
+import type { McpCounts } from './mcp/observer.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
 import { mcpGuard } from './plugins/mcp-guard.js'
@@ -39,6 +40,7 @@ export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (ap
     await app.register(sseRoutes, { publicUrl })
   }
   const served: Served[] = [app.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
+  for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
   if (app.hasDecorator('addDrain')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
   // in onClose it would be too late: open streams hang the closing
   app.addHook('preClose', async () => {
@@ -49,6 +51,7 @@ export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (ap
 
 /** What runs calls and holds streams. */
 interface Served {
+  readonly counts: McpCounts
   /** Waits until nothing runs, or `ms` have passed. What comes meanwhile is served. */
   drain (ms: number): Promise<void>
   /** Ends what is left, and takes no more. */

@@ -2,22 +2,25 @@ import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
 import type { McpServiceOptions } from './mcp-service.js'
 import type { CreateServer } from './mcp/create-server.js'
+import type { Metrics } from './metrics.js'
 import type { Stores } from './stores/stores.js'
 
 export interface ServiceParts {
   upstream: UpstreamConfig
   createServer: CreateServer
   stores: Stores
+  metrics: Metrics
 }
 
 /**
  * The configuration as the options of `mcpService`.
  * @throws {ConfigError}
  */
-export function serviceOptions (config: Config, { upstream, createServer, stores }: ServiceParts): McpServiceOptions {
+export function serviceOptions (config: Config, { upstream, createServer, stores, metrics: { mcpObserver, oauthObserver } }: ServiceParts): McpServiceOptions {
   const common = {
     createServer,
     stores,
+    mcpObserver,
     publicUrl: config.publicUrl,
     scopes: config.mcpScopes,
     allowedOrigins: config.allowedOrigins,
@@ -41,11 +44,12 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     const { issuer, clientId, clientSecret } = upstream
     if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
     const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
-    return { ...common, auth: { mode: 'resource-server', issuer, audiences: config.audiences, ...introspection } }
+    return { ...common, auth: { mode: 'resource-server', issuer, audiences: config.audiences, oauthObserver, ...introspection } }
   }
   return {
     ...common,
     upstream,
+    oauthObserver,
     scopeDescriptions: config.scopeDescriptions,
     consentInDynamicMode: config.consentInDynamicMode,
     redirectSchemes: config.redirectSchemes,

@@ -11,6 +11,7 @@ import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log } from './create-server.js'
 import { isRequest, isMessage } from './json-rpc.js'
+import { observeServer, type McpCounts, type McpObserver } from './observer.js'
 import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
@@ -26,6 +27,7 @@ export interface ModernEntryOptions {
   maxSubscriptions: number
   /** Bounds of the calls that wait for their client to bring what they asked for. */
   parkedCalls: ParkedCallsOptions
+  mcpObserver?: McpObserver
   log: Log
 }
 
@@ -44,6 +46,7 @@ interface Exchange {
 }
 
 const DRAIN_POLL_MS = 20
+const PROTOCOL_VERSION = '2026-07-28'
 
 /**
  * Serves revision 2026-07-28, which knows no sessions: every request by a fresh server, through the SDK's own entry.
@@ -118,6 +121,11 @@ export class ModernEntry {
     bus.publish('announced', { event, era: 'stateless' }).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
   }
 
+  /** Calls that run; listeners are not among them. */
+  get counts (): McpCounts {
+    return { sessions: 0, instances: this.#running, streams: 0 }
+  }
+
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
@@ -135,7 +143,10 @@ export class ModernEntry {
     const exchange = requestInfo && this.#exchanges.get(requestInfo)
     if (exchange === undefined) throw new Error('The SDK asks for a server without a request of ours.')
     try {
-      return await this.#serverFor(exchange)
+      const server = await this.#serverFor(exchange)
+      const { mcpObserver } = this.#options
+      if (mcpObserver !== undefined) observeServer(server instanceof McpServer2 ? server.server : server, mcpObserver, PROTOCOL_VERSION)
+      return server
     } catch (error) {
       if (error instanceof InsufficientScopeError) exchange.refusal = error
       else exchange.log.error({ err: error }, 'a server instance could not be made')

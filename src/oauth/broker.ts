@@ -31,7 +31,7 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
+  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), oauthObserver } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
@@ -39,7 +39,7 @@ export function createBroker (options: BrokerOptions): Broker {
 
   const resources = new Resources(publicUrl, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now)
+  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now, oauthObserver)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
@@ -69,7 +69,7 @@ export function createBroker (options: BrokerOptions): Broker {
     log,
     now
   })
-  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, now })
+  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, now, ...oauthObserver && { observer: oauthObserver } })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })

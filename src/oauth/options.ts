@@ -1,5 +1,6 @@
 import type { BrokerStores } from '../stores/stores.js'
 import type { Keyring } from './keyring.js'
+import type { OAuthObserver } from './observer.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
 export interface BrokerLog {
@@ -103,5 +104,7 @@ export interface BrokerOptions {
   /** Whether client ID metadata documents may be on loopback: outside production only. */
   allowLoopbackClients?: boolean
   authorizeGrant?: AuthorizeGrant
+  /** Hears of every token request, and of every request to the upstream, for metrics. */
+  oauthObserver?: OAuthObserver
   lifetimes?: Partial<BrokerLifetimes>
 }

@@ -1,8 +1,9 @@
-import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../errors.js'
+import { InvalidGrantError, InvalidRequestError, InvalidTargetError, OAuthError, ReplayError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../errors.js'
 import type { Grant, GrantStore, IssuedTokens } from '../stores/grants.js'
 import { takesRefreshTokens, type Client, type Clients } from './clients.js'
 import type { Grants } from './grants.js'
 import type { Keyring } from './keyring.js'
+import type { OAuthObserver, ObservedTokenRequest } from './observer.js'
 import type { BrokerLifetimes } from './options.js'
 import { checkCodeVerifier } from './pkce.js'
 import type { Resources } from './resources.js'
@@ -29,9 +30,14 @@ export interface TokensOptions {
   keyring: Keyring
   lifetimes: BrokerLifetimes
   now: () => number
+  observer?: OAuthObserver
 }
 
 type Parameters = Readonly<Record<string, string | undefined>>
+
+interface Answer extends Pick<ObservedTokenRequest, 'outcome'> {
+  response: TokenResponse
+}
 
 /** Issues tokens: for authorization codes, and for refresh tokens. */
 export class Tokens {
@@ -43,6 +49,20 @@ export class Tokens {
 
   /** Answers a token request of an authenticated client. @throws {OAuthError} */
   async request (parameters: Parameters, client: Client): Promise<TokenResponse> {
+    const { observer } = this.#options
+    const { grant_type: asked } = parameters
+    const grantType = asked === 'authorization_code' || asked === 'refresh_token' ? asked : 'other'
+    try {
+      const { response, outcome } = await this.#answer(parameters, client)
+      observer?.tokenRequest({ grantType, outcome })
+      return response
+    } catch (error) {
+      observer?.tokenRequest({ grantType, outcome: error instanceof ReplayError ? 'replayed' : error instanceof OAuthError ? error.code : 'server_error' })
+      throw error
+    }
+  }
+
+  async #answer (parameters: Parameters, client: Client): Promise<Answer> {
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
     if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
@@ -51,7 +71,7 @@ export class Tokens {
     return await this.#refresh(parameters, client)
   }
 
-  async #redeem (parameters: Parameters, client: Client): Promise<TokenResponse> {
+  async #redeem (parameters: Parameters, client: Client): Promise<Answer> {
     const { store, clients, upstreamClients } = this.#options
     const { code } = parameters
     if (code === undefined) throw new InvalidRequestError('The code is missing.')
@@ -70,16 +90,16 @@ export class Tokens {
     if (outcome === 'replayed') return await this.#replayed(grant)
     if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.')
     await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
-    return response
+    return { response, outcome: 'issued' }
   }
 
   // RFC 6749 4.1.2: what the first use gave may be in the wrong hands
   async #replayed (grant: Grant): Promise<never> {
     await this.#options.grants.end(grant.grantId)
-    throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}` })
+    throw new ReplayError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}` })
   }
 
-  async #refresh (parameters: Parameters, client: Client): Promise<TokenResponse> {
+  async #refresh (parameters: Parameters, client: Client): Promise<Answer> {
     const { store, grants, lifetimes, keyring } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
@@ -94,15 +114,15 @@ export class Tokens {
     const { issued, response } = this.#issue(grant, scopes, client, hash)
     const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds)
     switch (rotation.outcome) {
-      case 'rotated': return response
+      case 'rotated': return { response, outcome: 'issued' }
       case 'unknown': throw unknownRefreshToken()
       case 'replayed':
         await grants.hasEnded(rotation.grant)
-        throw new InvalidGrantError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}` })
+        throw new ReplayError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}` })
       case 'repeated': {
         const repeated = keyring.open(purposeOf(hash), rotation.sealedResponse)
         if (!isTokenResponse(repeated)) throw unknownRefreshToken()
-        return repeated
+        return { response: repeated, outcome: 'repeated' }
       }
     }
   }
