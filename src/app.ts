@@ -9,6 +9,7 @@ import { mcpServiceParts } from './mcp-service.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
 import { pressure } from './plugins/pressure.js'
 import { QuietLogController, requestLog } from './plugins/request-log.js'
+import { tracing } from './plugins/tracing.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { metricsRoute } from './routes/metrics.js'
@@ -55,6 +56,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   metrics.describeService(stores.eventLog)
 
   await app.register(requestLog, { onEnd: metrics.onRequestEnd })
+  if (config.tracing) await app.register(tracing)
   await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {

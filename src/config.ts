@@ -82,6 +82,7 @@ export interface Config {
   maxBodyBytes: number
   /** undefined: `/metrics` asks for none, and is not there in production. */
   metricsToken: string | undefined
+  tracing: boolean
   maxEventLoopDelayMs: number
   maxHeapBytes: number | undefined
   shutdownDelaySeconds: number
@@ -150,6 +151,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     eventLogBytes: env.EVENT_LOG_BYTES,
     maxBodyBytes: env.MAX_BODY_BYTES,
     metricsToken: metricsTokenOf(env),
+    tracing: env.TRACING,
     maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapBytes: env.MAX_HEAP_BYTES,
     shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),

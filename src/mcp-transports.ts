@@ -8,7 +8,7 @@ import { mcpModern } from './plugins/mcp-modern.js'
 import { mcpReplica } from './plugins/mcp-replica.js'
 import { mcpSessions } from './plugins/mcp-sessions.js'
 import { mcpStateless } from './plugins/mcp-stateless.js'
-import { mcpTrace } from './plugins/mcp-trace.js'
+import { traceId } from './plugins/trace-id.js'
 import { sseRoutes } from './routes/sse.js'
 import { statelessHttpRoutes } from './routes/stateless-http.js'
 import { streamableHttpRoutes } from './routes/streamable-http.js'
@@ -27,7 +27,7 @@ export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (ap
   await app.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
   await app.register(mcpReplica, { leases: options.leases })
   const limits = { ...defaultLimits, ...options.limits }
-  await app.register(mcpTrace)
+  await app.register(traceId)
   await app.register(mcpModern, {
     ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
   })

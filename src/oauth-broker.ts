@@ -7,6 +7,7 @@ import { oauthErrors } from './plugins/oauth-errors.js'
 import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
 import { pages } from './plugins/pages.js'
 import { scopedCors } from './plugins/scoped-cors.js'
+import { traceId } from './plugins/trace-id.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
 import { callbackRoute } from './routes/callback.js'
@@ -40,6 +41,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(async endpoints => {
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
+    await endpoints.register(traceId)
     await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
     await endpoints.register(oauthRateLimits, { requestsPerMinute })
     await endpoints.register(registerRoute)
@@ -51,6 +53,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(async browsers => {
     await browsers.register(oauthBodies)
     await browsers.register(pages)
+    await browsers.register(traceId)
     await browsers.register(browserState, { publicUrl })
     await browsers.register(oauthRateLimits, { requestsPerMinute })
     await browsers.register(authorizeRoute, { publicUrl, scopeDescriptions })

@@ -2,6 +2,8 @@ import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
 import type { McpServiceOptions } from './mcp-service.js'
 import type { CreateServer } from './mcp/create-server.js'
+import { observeTogether } from './mcp/observer.js'
+import { mcpTracing } from './mcp/tracing.js'
 import type { Metrics } from './metrics.js'
 import type { Stores } from './stores/stores.js'
 
@@ -20,7 +22,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
   const common = {
     createServer,
     stores,
-    mcpObserver,
+    mcpObserver: config.tracing ? observeTogether([mcpTracing, mcpObserver]) : mcpObserver,
     publicUrl: config.publicUrl,
     scopes: config.mcpScopes,
     allowedOrigins: config.allowedOrigins,
