@@ -13,6 +13,7 @@ import { tracing } from './plugins/tracing.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { metricsRoute } from './routes/metrics.js'
+import { openApiRoute } from './routes/openapi.js'
 import { serviceOptions } from './service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
 import { createRedisStores } from './stores/redis/stores.js'
@@ -63,7 +64,11 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
   })
   // what a load balancer lets through is open to the world
-  if (config.metricsToken !== undefined || !config.production) await app.register(metricsRoute, { metrics, token: config.metricsToken })
+  const openMetrics = config.metricsToken !== undefined || !config.production
+  if (openMetrics) await app.register(metricsRoute, { metrics, token: config.metricsToken })
+  await app.register(openApiRoute, {
+    publicUrl: config.publicUrl, scopes: config.mcpScopes, broker: config.authMode === 'broker', sessions: config.sessionMode === 'stateful', metrics: openMetrics
+  })
   await app.register(homeRoute, { publicUrl: config.publicUrl })
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))
   await app.register(finishResponses)

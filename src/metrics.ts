@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { outcomeOf, type McpCounts, type McpObserver, type RequestEnd } from './mcp/observer.js'
@@ -6,6 +5,7 @@ import type { OAuthObserver } from './oauth/observer.js'
 import type { EndedRequest } from './plugins/request-log.js'
 import type { EventLog } from './stores/event-log.js'
 import type { ObservedCommand } from './stores/redis/connection.js'
+import { packageVersion } from './version.js'
 
 // of every revision; what else a client names is `other`
 const METHODS = new Set([
@@ -111,11 +111,4 @@ class ToolNames {
   #add (name: string): void {
     if (this.#names.size < MAX_TOOLS) this.#names.add(name)
   }
-}
-
-function packageVersion (): string {
-  // beside the sources, beside what is built of them, and beside the tests
-  const place = ['../package.json', '../../package.json'].map(path => new URL(path, import.meta.url)).find(place => existsSync(place))
-  const { version }: { version?: unknown } = place === undefined ? {} : JSON.parse(readFileSync(place, 'utf8'))
-  return typeof version === 'string' ? version : 'unknown'
 }

@@ -154,7 +154,10 @@ t.test('who comes while the process cannot keep up is told to try again, each in
   for (const [name, answer] of Object.entries(answers)) t.match(answer, { statusCode: 503, headers: { 'retry-after': '5' } }, name)
   t.match(answers.mcp.json(), { jsonrpc: '2.0', error: { code: -32000, message: 'This server is overloaded. Try again in a moment.' } })
   t.match(answers.token.json(), { error: 'temporarily_unavailable', request_id: String })
-  t.match(answers.authorize.body, 'This server is overloaded.')
+  for (const page of [answers.authorize, answers.home]) {
+    t.match(page.body, 'This server is overloaded.')
+    t.match(page.headers['content-security-policy'], /default-src 'none'/, 'also a page for who is refused at the door')
+  }
   t.equal((await app.inject({ url: '/healthz' })).statusCode, 200)
   t.equal((await app.inject({ url: '/metrics' })).statusCode, 200)
   t.equal((await app.inject({ url: '/readyz' })).json().status, 'failing', 'for the upstream, not for the pressure')
