@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { CallerInfo } from './auth-info.js'
 import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
+import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { Metrics } from './metrics.js'
 import { mcpServiceParts } from './mcp-service.js'
@@ -21,6 +23,9 @@ import type { Stores } from './stores/stores.js'
 
 /** What a request's log must never show. */
 const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
+
+/** For whom the server describes itself on its home page. */
+const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issuer: '', subject: '' } }
 
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */
@@ -69,7 +74,11 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   await app.register(openApiRoute, {
     publicUrl: config.publicUrl, scopes: config.mcpScopes, broker: config.authMode === 'broker', sessions: config.sessionMode === 'stateful', metrics: openMetrics
   })
-  await app.register(homeRoute, { publicUrl: config.publicUrl })
+  await app.register(homeRoute, {
+    publicUrl: config.publicUrl,
+    connections: config.authMode === 'broker',
+    ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
+  })
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))
   await app.register(finishResponses)
   return app
@@ -83,8 +92,8 @@ function createStores (config: Config, { onCommand }: Metrics, onError: (error: 
     maxBytesPerStream: config.eventLogBytesPerStream,
     maxBytesPerSession: config.eventLogBytesPerSession
   }
-  const { sessionIdleSeconds, maxSessions, redisUrl, redisKeyPrefix } = config
-  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, keyPrefix: redisKeyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
+  const { sessionIdleSeconds, maxSessions, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix } = config
+  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
   return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
 }
 

@@ -3,9 +3,17 @@
  * The `message` is public and goes on the wire; `detail` is private and goes to the log.
  */
 
+/** Why a step of a login failed, where its `code` does not tell. For operators: it never goes on the wire. */
+export type FailureReason =
+  | 'unknown_client' | 'wrong_client_secret' | 'redirect_uri_mismatch' | 'login_over' | 'other_browser'
+  | 'denied_by_person' | 'denied_by_service' | 'denied_upstream' | 'upstream_unreachable'
+  | 'upstream_refused_scopes' | 'upstream_refused_client' | 'upstream_refused_code' | 'upstream_answer_unusable'
+  | 'unknown_code' | 'code_of_another_client' | 'code_used_twice' | 'refresh_token_used_twice' | 'wrong_verifier' | 'other_resource'
+
 interface ErrorOptionsWithDetail extends ErrorOptions {
   /** The reason in full, for the log only. */
   detail?: string
+  reason?: FailureReason
   /** Seconds after which trying again makes sense (`Retry-After`). */
   retryAfterSeconds?: number
 }
@@ -15,12 +23,14 @@ export abstract class ServiceError extends Error {
   abstract readonly code: string
   abstract readonly statusCode: number
   readonly detail: string | undefined
+  readonly reason: FailureReason | undefined
   readonly retryAfterSeconds: number | undefined
 
   constructor (message: string, options: ErrorOptionsWithDetail = {}) {
     super(message, options)
     this.name = new.target.name
     this.detail = options.detail
+    this.reason = options.reason
     this.retryAfterSeconds = options.retryAfterSeconds
   }
 }
@@ -50,8 +60,6 @@ export class InvalidClientError extends OAuthError {
 }
 /** RFC 6749 5.2: the code or refresh token is unknown, expired, used, revoked, or somebody else's. */
 export class InvalidGrantError extends OAuthError { readonly code = 'invalid_grant' }
-/** RFC 6749 4.1.2, RFC 9700 4.14: a code or refresh token was used before; whoever has it, the login has ended. */
-export class ReplayError extends InvalidGrantError { override readonly code = 'invalid_grant' }
 /** RFC 6749 5.2: the client may not use this grant type. */
 export class UnauthorizedClientError extends OAuthError { readonly code = 'unauthorized_client' }
 /** RFC 6749 5.2. */

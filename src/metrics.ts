@@ -1,7 +1,9 @@
+import { OAuthError } from './errors.js'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { outcomeOf, type McpCounts, type McpObserver, type RequestEnd } from './mcp/observer.js'
-import type { OAuthObserver } from './oauth/observer.js'
+import type { BrokerObserver, TokenEvent } from './oauth/events.js'
+import type { UpstreamObserver } from './oauth/observer.js'
 import type { EndedRequest } from './plugins/request-log.js'
 import type { EventLog } from './stores/event-log.js'
 import type { ObservedCommand } from './stores/redis/connection.js'
@@ -23,8 +25,10 @@ export class Metrics {
   readonly registry: Registry
   /** For the option `mcpObserver`. */
   readonly mcpObserver: McpObserver
-  /** For the option `oauthObserver`. */
-  readonly oauthObserver: OAuthObserver
+  /** For the option `observers` of the broker. */
+  readonly brokerObserver: BrokerObserver
+  /** For the option `upstreamObserver`. */
+  readonly upstreamObserver: UpstreamObserver
   /** For the option `onCommand` of the Redis stores. */
   readonly onCommand: (command: ObservedCommand) => void
   /** For the plugin `request-log`. */
@@ -33,7 +37,8 @@ export class Metrics {
   constructor (registry = new Registry()) {
     this.registry = registry
     this.mcpObserver = mcpMetrics(registry)
-    this.oauthObserver = oauthMetrics(registry)
+    this.brokerObserver = brokerMetrics(registry)
+    this.upstreamObserver = upstreamMetrics(registry)
     const commands = durations(registry, 'store_command_duration_seconds', 'Time that Redis took to answer a command', ['outcome'])
     this.onCommand = ({ outcome, seconds }) => { commands.observe({ outcome }, seconds) }
     const requests = durations(registry, 'http_request_duration_seconds', 'Time from a request to the end of its response, but for streams that clients open to listen', ['method', 'route', 'status_code'])
@@ -80,11 +85,24 @@ function mcpMetrics (registry: Registry): McpObserver {
   }
 }
 
-function oauthMetrics (registry: Registry): OAuthObserver {
-  const tokens = new Counter({ name: 'oauth_token_requests_total', help: 'Token requests of clients that have authenticated', labelNames: ['grant_type', 'outcome'], registers: [registry] })
+function brokerMetrics (registry: Registry): BrokerObserver {
+  const tokens = new Counter({ name: 'oauth_token_requests_total', help: 'Token requests', labelNames: ['grant_type', 'outcome'], registers: [registry] })
+  return event => {
+    if (event.type !== 'token') return
+    const grantType = event.grantType === 'authorization_code' || event.grantType === 'refresh_token' ? event.grantType : 'other'
+    tokens.inc({ grant_type: grantType, outcome: tokenOutcome(event) })
+  }
+}
+
+function tokenOutcome ({ error, repeated }: TokenEvent): string {
+  if (error === undefined) return repeated === true ? 'repeated' : 'issued'
+  if (!(error instanceof OAuthError)) return 'server_error'
+  return error.reason === 'code_used_twice' || error.reason === 'refresh_token_used_twice' ? 'replayed' : error.code
+}
+
+function upstreamMetrics (registry: Registry): UpstreamObserver {
   const upstream = durations(registry, 'oauth_upstream_request_duration_seconds', 'Time that the upstream authorization server took to answer', ['endpoint', 'outcome'])
   return {
-    tokenRequest: ({ grantType, outcome }) => { tokens.inc({ grant_type: grantType, outcome }) },
     upstreamRequest: ({ endpoint, statusCode, seconds }) => {
       upstream.observe({ endpoint, outcome: statusCode === undefined ? 'unreachable' : `${Math.floor(statusCode / 100)}xx` }, seconds)
     }

@@ -108,7 +108,13 @@ function oauthPaths (): Json {
   const answers = { 200: page('Consent, or a refusal that the person may take to the client.'), 302: answer('To the upstream, or back to the client with an error.'), '4XX': page('What did not work.'), 503: page('Try again.') }
   const authenticated = [{}, { basic: [] }]
   const credentials = { client_id: 'The client, where it does not use Basic', client_secret: 'Its secret, where it has one' }
+  const goesOn = { 302: answer('On, with a cookie.'), 303: answer('On, with a cookie.'), '4XX': page('What did not work.') }
   return {
+    '/oauth/connections': { get: { tags: ['oauth'], summary: 'What a person has connected', responses: { 200: page('The page.'), ...goesOn } } },
+    '/oauth/connections/login': { get: { tags: ['oauth'], summary: 'Logs in to that page', responses: goesOn } },
+    '/oauth/connections/callback': { get: { tags: ['oauth'], summary: 'The way back from its login', parameters: [query('code', 'Ours'), query('state', 'Of the page')], responses: goesOn } },
+    '/oauth/connections/end': { post: { tags: ['oauth'], summary: 'Ends a connection', requestBody: form([], {}), responses: goesOn } },
+    '/oauth/connections/logout': { post: { tags: ['oauth'], summary: 'Logs out of that page', requestBody: form([], {}), responses: goesOn } },
     '/authorize': {
       get: { tags: ['oauth'], summary: 'Asks the person for access', parameters: Object.entries(authorization).map(([name, description]) => query(name, description, required.includes(name))), responses: answers },
       post: { tags: ['oauth'], summary: 'The same, as a form', requestBody: form(required, authorization), responses: answers }

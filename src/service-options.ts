@@ -5,6 +5,7 @@ import type { CreateServer } from './mcp/create-server.js'
 import { observeTogether } from './mcp/observer.js'
 import { mcpTracing } from './mcp/tracing.js'
 import type { Metrics } from './metrics.js'
+import type { ResourceServerOptions } from './oauth/resource-server.js'
 import type { Stores } from './stores/stores.js'
 
 export interface ServiceParts {
@@ -18,7 +19,7 @@ export interface ServiceParts {
  * The configuration as the options of `mcpService`.
  * @throws {ConfigError}
  */
-export function serviceOptions (config: Config, { upstream, createServer, stores, metrics: { mcpObserver, oauthObserver } }: ServiceParts): McpServiceOptions {
+export function serviceOptions (config: Config, { upstream, createServer, stores, metrics: { mcpObserver, brokerObserver, upstreamObserver } }: ServiceParts): McpServiceOptions {
   const common = {
     createServer,
     stores,
@@ -43,15 +44,13 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
   }
   if (config.authMode === 'resource-server') {
-    const { issuer, clientId, clientSecret } = upstream
-    if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
-    const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
-    return { ...common, auth: { mode: 'resource-server', issuer, audiences: config.audiences, oauthObserver, ...introspection } }
+    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), upstreamObserver } }
   }
   return {
     ...common,
     upstream,
-    oauthObserver,
+    observers: [brokerObserver],
+    upstreamObserver,
     scopeDescriptions: config.scopeDescriptions,
     consentInDynamicMode: config.consentInDynamicMode,
     redirectSchemes: config.redirectSchemes,
@@ -67,4 +66,14 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     },
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
   }
+}
+
+/**
+ * How the tokens of the upstream are verified in the mode resource-server.
+ * @throws {ConfigError}
+ */
+export function resourceServerOptions ({ audiences }: Config, { issuer, clientId, clientSecret }: UpstreamConfig): ResourceServerOptions {
+  if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
+  const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
+  return { issuer, audiences, ...introspection }
 }

@@ -90,11 +90,15 @@ export function protocolVersionOf ({ requestInfo }: MessageExtraInfo): string | 
   return typeof version === 'string' ? version : undefined
 }
 
-/** Lets an observer hear of what a server of SDK 2.x is asked, that the SDK is about to connect for one request. */
+const observed = new WeakSet<Server>()
+
+/** Lets an observer hear of what a server of SDK 2.x is asked, from its next connection on. A connection is for one request. */
 export function observeServer (server: Server, observer: McpObserver, protocolVersion: string): void {
-  const requests = new ObservedRequests(observer, { protocolVersion })
+  if (observed.has(server)) return
+  observed.add(server)
   const connect = server.connect.bind(server)
   server.connect = async transport => {
+    const requests = new ObservedRequests(observer, { protocolVersion })
     const send = transport.send.bind(transport)
     transport.send = async (message, options) => {
       if (!('method' in message)) requests.end(message.id, message)

@@ -3,6 +3,7 @@ import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
 import type { Grant, GrantStore, TokenRecord } from '../stores/grants.js'
 import type { Client } from './clients.js'
+import { observed, type BrokerObserver, type CallEvent } from './events.js'
 import type { Grants } from './grants.js'
 import type { Resources } from './resources.js'
 import { hashOf, isSecret } from './secrets.js'
@@ -12,6 +13,9 @@ export interface AccessTokensOptions {
   grants: Grants
   resources: Resources
   bus: Bus
+  /** Of a grant, in seconds. */
+  grantSeconds: number
+  observe: BrokerObserver
   now: () => number
 }
 
@@ -57,10 +61,8 @@ export class AccessTokens {
       throw error
     }
     this.#known.delete(hash)
-    if (found === undefined) throw new InvalidTokenError('The access token is unknown, has expired, or was revoked.')
-    if (!this.#options.resources.includes(found.grant.resource)) throw new InvalidTokenError('The access token is for another resource.')
-    const caller = callerOf(token, found)
-    if (ended === this.#ended) this.#remember(hash, { caller, until: Math.min(now + KNOWN_MS, found.token.expiresAt * 1000) })
+    const caller = await this.#callerOf(token, hash, found)
+    if (ended === this.#ended) this.#remember(hash, { caller, until: Math.min(now + KNOWN_MS, (caller.expiresAt ?? Infinity) * 1000) })
     return caller
   }
 
@@ -92,6 +94,16 @@ export class AccessTokens {
   /** Lets go of its subscription. */
   close (): void {
     this.#unsubscribe()
+  }
+
+  async #callerOf (token: string, hash: string, found: Awaited<ReturnType<GrantStore['findAccessToken']>>): Promise<CallerInfo> {
+    const { grantSeconds, observe, resources } = this.#options
+    const event: CallEvent = { type: 'call', links: [hash], ...found !== undefined && { loggedInAt: found.grant.expiresAt - grantSeconds } }
+    return await observed(observe, event, () => {
+      if (found === undefined) throw new InvalidTokenError('The access token is unknown, has expired, or was revoked.')
+      if (!resources.includes(found.grant.resource)) throw new InvalidTokenError('The access token is for another resource.', { reason: 'other_resource' })
+      return callerOf(token, found)
+    })
   }
 
   async #grantOf (token: string): Promise<Grant | undefined> {

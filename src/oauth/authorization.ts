@@ -3,6 +3,7 @@ import type { AuthorizationTransaction, AuthorizationTransactionStore } from '..
 import type { Grant, GrantStore } from '../stores/grants.js'
 import type { BrowserState, BrowserStates } from './browser-state.js'
 import { resolveRedirectUri, type Client, type Clients } from './clients.js'
+import { observed, type AuthorizationEvent, type BrokerObserver, type CallbackEvent, type ConsentEvent } from './events.js'
 import type { Grants } from './grants.js'
 import type { Keyring } from './keyring.js'
 import type { AuthorizeGrant, BrokerLifetimes, BrokerLog } from './options.js'
@@ -53,7 +54,15 @@ export interface AuthorizationOptions {
   authorizeGrant: AuthorizeGrant
   lifetimes: BrokerLifetimes
   log: BrokerLog
+  observe: BrokerObserver
   now: () => number
+}
+
+/** What the upstream gave for its code. */
+interface Redeemed {
+  client: Client
+  tokens: UpstreamTokens
+  identity: Identity
 }
 
 /**
@@ -72,14 +81,21 @@ export class Authorization {
    * @throws {OAuthError} before the client and its redirect URI are verified
    */
   async begin (parameters: AuthorizationParameters, browser: BrowserState): Promise<NextStep> {
-    if (parameters.client_id === undefined) throw new InvalidRequestError('The client_id is missing.')
-    const client = await this.#options.clients.find(parameters.client_id)
-    const redirectUri = resolveRedirectUri(client, parameters.redirect_uri)
+    const id = newId()
+    const event: AuthorizationEvent = { type: 'authorization', clientId: parameters.client_id, redirectUri: parameters.redirect_uri, links: [hashOf(id)] }
+    const verified: { redirectUri?: string } = {}
     try {
-      const transaction = this.#check(parameters, client, redirectUri, browser)
-      if (this.#needsConsent(transaction, client, browser)) return await this.#askConsent(transaction, client)
-      return { kind: 'redirect', url: await this.#sendUpstream(transaction, client) }
+      const { client, transaction } = await observed(this.#options.observe, event, async () => {
+        const client = event.client = await this.#clientOf(parameters)
+        const redirectUri = verified.redirectUri = resolveRedirectUri(client, parameters.redirect_uri)
+        return { client, transaction: this.#check(parameters, client, redirectUri, browser) }
+      })
+      if (this.#needsConsent(transaction, client, browser)) return await this.#askConsent(id, transaction, client)
+      return { kind: 'redirect', url: await this.#sendUpstream(id, transaction, client) }
     } catch (error) {
+      const { client } = event
+      const { redirectUri } = verified
+      if (client === undefined || redirectUri === undefined) throw error
       const failure = this.#failure(error, { redirectUri, ...parameters.state !== undefined && { state: parameters.state } })
       // a link that anybody can make must not send people to a site that anybody can register (RFC 9700 4.11.2)
       const vouched = client.kind === 'preregistered' || redirectKindOf(redirectUri) !== 'web'
@@ -93,16 +109,23 @@ export class Authorization {
    * @throws {OAuthError} where the attempt is unknown, over, or another browser's
    */
   async decide (transactionId: string, allow: boolean, remember: boolean, browser: BrowserState): Promise<{ url: string, browser: BrowserState }> {
-    const { browserStates, clients, lifetimes } = this.#options
-    // people press twice: to allow again is another login upstream, to deny is the end
-    const transaction = allow ? await this.#find(transactionId, browser, false) : await this.#take(transactionId, browser, false)
-    if (!allow) return { url: this.#failure(new AccessDeniedError('The person denied access.'), transaction).url, browser }
+    const { browserStates, clients, lifetimes, observe } = this.#options
+    const state = newId()
+    const event: ConsentEvent = { type: 'consent', links: [hashOf(transactionId), hashOf(state)] }
+    const answered: { transaction?: AuthorizationTransaction } = {}
     try {
+      const transaction = await observed(observe, event, async () => {
+        // people press twice: to allow again is another login upstream, to deny is the end
+        answered.transaction = await (allow ? this.#find(transactionId, browser, false) : this.#take(transactionId, browser, false))
+        if (!allow) throw new AccessDeniedError('The person denied access.', { reason: 'denied_by_person' })
+        return answered.transaction
+      })
       const client = await clients.find(transaction.clientId)
-      const url = await this.#sendUpstream(transaction, client)
+      const url = await this.#sendUpstream(state, transaction, client)
       return { url, browser: remember && isMemorable(client, transaction) ? browserStates.remember(browser, transaction, lifetimes.consentSeconds) : browser }
     } catch (error) {
-      return { url: this.#failure(error, transaction).url, browser }
+      if (answered.transaction === undefined) throw error
+      return { url: this.#failure(error, answered.transaction).url, browser }
     }
   }
 
@@ -113,19 +136,25 @@ export class Authorization {
    */
   async complete (query: string, browser: BrowserState): Promise<{ url: string }> {
     const state = new URLSearchParams(query).get('state')
-    if (state === null) throw new InvalidRequestError('The login server sent no state.')
-    const transaction = await this.#take(state, browser, true)
+    const code = newSecret('authorizationCode')
+    const event: CallbackEvent = { type: 'callback', links: [hashOf(state ?? ''), hashOf(code)] }
+    const taken: { transaction?: AuthorizationTransaction } = {}
     try {
-      const { client, tokens, identity } = await this.#redeem(transaction, state, query)
-      const scopes = await this.#authorize(transaction, client, identity).catch((error: unknown) => {
-        this.#options.grants.discard(client.clientId, tokens)
-        throw error
+      return await observed(this.#options.observe, event, async () => {
+        if (state === null) throw new InvalidRequestError('The login server sent no state.')
+        const transaction = taken.transaction = await this.#take(state, browser, true)
+        await this.#grant(transaction, code, await this.#redeem(transaction, state, query))
+        return { url: this.#answer(transaction, { code }) }
       })
-      const code = await this.#issueCode(transaction, scopes, identity, tokens)
-      return { url: this.#answer(transaction, { code }) }
     } catch (error) {
-      return { url: this.#failure(error, transaction).url }
+      if (taken.transaction === undefined) throw error
+      return { url: this.#failure(error, taken.transaction).url }
     }
+  }
+
+  async #clientOf ({ client_id: clientId }: AuthorizationParameters): Promise<Client> {
+    if (clientId === undefined) throw new InvalidRequestError('The client_id is missing.')
+    return await this.#options.clients.find(clientId)
   }
 
   #check (parameters: AuthorizationParameters, client: Client, redirectUri: string, browser: BrowserState): AuthorizationTransaction {
@@ -147,31 +176,33 @@ export class Authorization {
 
   #needsConsent (transaction: AuthorizationTransaction, client: Client, browser: BrowserState): boolean {
     const { upstreamClients, consentInDynamicMode, browserStates } = this.#options
+    if (client.trusted === true) return false
     if (isMemorable(client, transaction) && browserStates.remembers(browser, transaction)) return false
     return consentInDynamicMode || !upstreamClients.dynamic || client.kind === 'document'
   }
 
-  async #askConsent (transaction: AuthorizationTransaction, client: Client): Promise<NextStep> {
+  async #askConsent (transactionId: string, transaction: AuthorizationTransaction, client: Client): Promise<NextStep> {
     const { transactions, lifetimes, upstream } = this.#options
-    const transactionId = newId()
     await transactions.put(transactionId, transaction, lifetimes.authorizationSeconds)
     const { redirectUri, scopes, resource } = transaction
     return { kind: 'consent', request: { transactionId, client, redirectUri, redirectKind: redirectKindOf(redirectUri), scopes, resource, loginHost: upstream.host } }
   }
 
-  async #sendUpstream (transaction: AuthorizationTransaction, client: Client): Promise<string> {
-    const { transactions, upstream, upstreamClients, keyring, lifetimes } = this.#options
-    const { url, state, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client), newId())
-    const sealedCodeVerifier = keyring.seal(purposeOf(state), codeVerifier)
-    await transactions.put(state, { ...transaction, upstream: { sealedCodeVerifier, ...nonce !== undefined && { nonce } } }, lifetimes.authorizationSeconds)
-    return url
+  async #sendUpstream (state: string, transaction: AuthorizationTransaction, client: Client): Promise<string> {
+    const { transactions, upstream, upstreamClients, keyring, lifetimes, observe } = this.#options
+    return await observed(observe, { type: 'upstream', links: [hashOf(state)] }, async () => {
+      const { url, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client), state)
+      const sealedCodeVerifier = keyring.seal(purposeOf(state), codeVerifier)
+      await transactions.put(state, { ...transaction, upstream: { sealedCodeVerifier, ...nonce !== undefined && { nonce } } }, lifetimes.authorizationSeconds)
+      return url
+    })
   }
 
   async #find (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
     const transaction = await this.#options.transactions.get(id)
-    if (transaction === undefined || (transaction.upstream !== undefined) !== sentUpstream) throw new InvalidRequestError(OVER)
+    if (transaction === undefined || (transaction.upstream !== undefined) !== sentUpstream) throw over()
     if (transaction.browserHash !== hashOf(browser.id)) {
-      throw new AccessDeniedError('This login was begun in another browser, or this browser blocks cookies. Start again in your app.', { detail: 'the browser cookie is not that of the attempt' })
+      throw new AccessDeniedError('This login was begun in another browser, or this browser blocks cookies. Start again in your app.', { detail: 'the browser cookie is not that of the attempt', reason: 'other_browser' })
     }
     return transaction
   }
@@ -179,15 +210,15 @@ export class Authorization {
   async #take (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
     await this.#find(id, browser, sentUpstream)
     const taken = await this.#options.transactions.take(id)
-    if (taken === undefined) throw new InvalidRequestError(OVER)
+    if (taken === undefined) throw over()
     return taken
   }
 
-  async #redeem (transaction: AuthorizationTransaction, state: string, query: string): Promise<{ client: Client, tokens: UpstreamTokens, identity: Identity }> {
+  async #redeem (transaction: AuthorizationTransaction, state: string, query: string): Promise<Redeemed> {
     const { clients, keyring, upstream, upstreamClients } = this.#options
     const client = await clients.find(transaction.clientId)
     const codeVerifier = keyring.open(purposeOf(state), transaction.upstream?.sealedCodeVerifier ?? '')
-    if (typeof codeVerifier !== 'string') throw new InvalidRequestError(OVER)
+    if (typeof codeVerifier !== 'string') throw over()
     const nonce = transaction.upstream?.nonce
     const redeemed = await upstream.redeem(await upstreamClients.for(client), query, { state, codeVerifier, ...nonce !== undefined && { nonce } })
     return { client, ...redeemed }
@@ -198,14 +229,19 @@ export class Authorization {
     const decision = await this.#options.authorizeGrant({
       claims, client: { clientId: client.clientId, ...clientName !== undefined && { clientName } }, requestedScopes: requested
     })
-    if (!decision.allow) throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', { detail: 'refused by authorizeGrant' })
+    if (!decision.allow) throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', { detail: 'refused by authorizeGrant', reason: 'denied_by_service' })
     return decision.scopes === undefined ? requested : requested.filter(scope => decision.scopes?.includes(scope))
   }
 
-  async #issueCode (transaction: AuthorizationTransaction, scopes: readonly string[], identity: Identity, tokens: UpstreamTokens): Promise<string> {
+  /** Lets a code stand for what the person has granted. */
+  async #grant (transaction: AuthorizationTransaction, code: string, { client, tokens, identity }: Redeemed): Promise<void> {
     const { grantStore, grants, lifetimes, now } = this.#options
+    const scopes = await this.#authorize(transaction, client, identity).catch((error: unknown) => {
+      grants.discard(client.clientId, tokens)
+      throw error
+    })
     const { clientId, resource, redirectUri, codeChallenge } = transaction
-    const [code, grantId] = [newSecret('authorizationCode'), newSecret('grant')]
+    const grantId = newSecret('grant')
     const issuedAt = Math.floor(now() / 1000)
     const grant: Grant = {
       grantId,
@@ -221,7 +257,6 @@ export class Authorization {
       upstreamVersion: 0
     }
     await grantStore.putCode(hashOf(code), { grant, redirectUri, codeChallenge, expiresAt: issuedAt + lifetimes.authorizationCodeSeconds, used: false })
-    return code
   }
 
   #failure (error: unknown, to: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>): { error: OAuthError, url: string } {
@@ -239,7 +274,9 @@ export class Authorization {
   }
 }
 
-const OVER = 'This login is over, or took too long. Start again in your app.'
+function over (): InvalidRequestError {
+  return new InvalidRequestError('This login is over, or took too long. Start again in your app.', { reason: 'login_over' })
+}
 
 // what any program on the machine, or any client, can pretend to be is asked for each time
 function isMemorable (client: Client, { redirectUri }: AuthorizationTransaction): boolean {

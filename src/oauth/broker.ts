@@ -3,10 +3,13 @@ import { AccessTokens } from './access-tokens.js'
 import { Authorization } from './authorization.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
+import { Connections } from './connections.js'
+import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
 import { Resources } from './resources.js'
+import { ownClient, SignIns } from './sign-ins.js'
 import { Tokens } from './tokens.js'
 import { Upstream } from './upstream.js'
 import { UpstreamClients } from './upstream-clients.js'
@@ -16,6 +19,8 @@ export interface Broker {
   readonly clients: Clients
   readonly authorization: Authorization
   readonly tokens: Tokens
+  readonly connections: Connections
+  readonly signIns: SignIns
   readonly accessTokens: AccessTokens
   readonly browserStates: BrowserStates
   readonly resources: Resources
@@ -31,26 +36,28 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), oauthObserver } = options
+  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
+  const observe = observerOf(options.observers ?? [], log)
   const { leases, bus } = stores
 
   const resources = new Resources(publicUrl, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now, oauthObserver)
+  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now, upstreamObserver)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
-    preregistered: options.clients ?? [],
+    preregistered: [...options.clients ?? [], ownClient(publicUrl)],
     unusedClientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false },
+    observe,
     now
   })
   const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, unusedClientSeconds, log, now })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
-  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, now })
+  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, grantSeconds: lifetimes.grantSeconds, observe, now })
   const authorization = new Authorization({
     issuer: publicUrl,
     clients,
@@ -67,9 +74,10 @@ export function createBroker (options: BrokerOptions): Broker {
     authorizeGrant,
     lifetimes,
     log,
+    observe,
     now
   })
-  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, now, ...oauthObserver && { observer: oauthObserver } })
+  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, observe, now })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })
@@ -79,6 +87,8 @@ export function createBroker (options: BrokerOptions): Broker {
     clients,
     authorization,
     tokens,
+    connections: new Connections({ store: stores.grants, grants, clients }),
+    signIns: new SignIns({ publicUrl, tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates,
     resources,

@@ -1,6 +1,7 @@
 import { InvalidClientError, InvalidRequestError, ServiceError } from '../errors.js'
 import type { ClientRecord, ClientStore } from '../stores/registrations.js'
 import { checkClientMetadata, type ClientMetadata } from './client-metadata.js'
+import { observed, type BrokerObserver, type RegistrationEvent } from './events.js'
 import { fetchMetadataDocument, isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from './metadata-document-fetch.js'
 import type { PreregisteredClient } from './options.js'
 import { matchesRedirectUri } from './redirect-uris.js'
@@ -14,6 +15,8 @@ export interface Client {
   metadata: ClientMetadata
   /** SHA-256 of its secret; absent for public clients. */
   secretHash?: string
+  /** Part of this service: people are not asked for consent. */
+  trusted?: boolean
 }
 
 /** Credentials of a token request (RFC 6749 2.3). */
@@ -29,6 +32,7 @@ export interface ClientsOptions {
   preregistered: readonly PreregisteredClient[]
   unusedClientSeconds: number
   documents: FetchMetadataDocumentOptions
+  observe?: BrokerObserver
   now: () => number
 }
 
@@ -57,19 +61,30 @@ export class Clients {
    * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
    */
   async register (input: unknown): Promise<Record<string, unknown>> {
+    const event: RegistrationEvent = { type: 'registration', metadata: input }
+    return await observed(this.#options.observe ?? (() => {}), event, async () => {
+      const { client, response } = await this.#register(input)
+      event.client = client
+      return response
+    })
+  }
+
+  async #register (input: unknown): Promise<{ client: Client, response: Record<string, unknown> }> {
     const { store, redirectSchemes, unusedClientSeconds, now } = this.#options
     const metadata = checkClientMetadata(input, redirectSchemes)
     const issuedAt = Math.floor(now() / 1000)
     const clientId = newSecret('client')
     const clientSecret = metadata.token_endpoint_auth_method === 'none' ? undefined : newSecret('clientSecret')
-    await store.add({
-      clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) }
-    })
+    const record = { clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+    await store.add(record)
     return {
-      client_id: clientId,
-      client_id_issued_at: issuedAt,
-      ...clientSecret !== undefined && { client_secret: clientSecret, client_secret_expires_at: 0 },
-      ...metadata
+      client: this.#registered(record),
+      response: {
+        client_id: clientId,
+        client_id_issued_at: issuedAt,
+        ...clientSecret !== undefined && { client_secret: clientSecret, client_secret_expires_at: 0 },
+        ...metadata
+      }
     }
   }
 
@@ -82,7 +97,7 @@ export class Clients {
     if (preregistered !== undefined) return preregistered
     if (isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)) return await this.#document(clientId)
     const record = isSecret('client', clientId) ? await this.#options.store.find(clientId) : undefined
-    if (record === undefined) throw new InvalidClientError('The client is unknown. Register it again.')
+    if (record === undefined) throw new InvalidClientError('The client is unknown. Register it again.', { reason: 'unknown_client' })
     return this.#registered(record)
   }
 
@@ -94,10 +109,10 @@ export class Clients {
     const client = await this.find(clientId)
     if (client.secretHash === undefined) {
       // a public client has nothing to prove; what it sends as a secret proves nothing
-      if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) throw new InvalidClientError('This client has no secret.')
+      if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
       return client
     }
-    if (clientSecret === undefined || !equalSecrets(hashOf(clientSecret), client.secretHash)) throw new InvalidClientError('The client secret is missing or wrong.')
+    if (clientSecret === undefined || !equalSecrets(hashOf(clientSecret), client.secretHash)) throw new InvalidClientError('The client secret is missing or wrong.', { reason: 'wrong_client_secret' })
     return client
   }
 
@@ -121,11 +136,11 @@ export class Clients {
     }
   }
 
-  #preregister ({ clientId, clientSecret, clientName, redirectUris }: PreregisteredClient): Client {
+  #preregister ({ clientId, clientSecret, clientName, redirectUris, trusted = false }: PreregisteredClient): Client {
     const metadata = checkClientMetadata({
       redirect_uris: [...redirectUris], client_name: clientName, token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
     }, this.#options.redirectSchemes)
-    return { clientId, kind: 'preregistered', metadata, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+    return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
   }
 
   async #document (clientId: string): Promise<Client> {
@@ -183,7 +198,7 @@ export function resolveRedirectUri (client: Client, requested: string | undefine
     if (registered.length === 1 && only !== undefined) return only
     throw new InvalidRequestError('The redirect_uri is missing.')
   }
-  if (!registered.some(uri => matchesRedirectUri(requested, uri))) throw new InvalidRequestError('The redirect_uri is not one that the client registered.')
+  if (!registered.some(uri => matchesRedirectUri(requested, uri))) throw new InvalidRequestError('The redirect_uri is not one that the client registered.', { reason: 'redirect_uri_mismatch' })
   return requested
 }
 

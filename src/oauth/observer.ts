@@ -9,19 +9,8 @@ export interface ObservedUpstreamRequest {
   seconds: number
 }
 
-/** A token request that was answered. */
-export interface ObservedTokenRequest {
-  grantType: 'authorization_code' | 'refresh_token' | 'other'
-  /**
-   * `issued`; `repeated`: clients that refresh in parallel got the same answer. `replayed`: a code or refresh token was used again,
-   * which ended the login. Otherwise the error code of the refusal.
-   */
-  outcome: string
-}
-
-/** Hears of what the broker does, or (resource-server mode) of what the authorization server is asked. */
-export interface OAuthObserver {
-  tokenRequest (observed: ObservedTokenRequest): void
+/** Hears of what the upstream (in resource-server mode: the authorization server) is asked. */
+export interface UpstreamObserver {
   upstreamRequest (observed: ObservedUpstreamRequest): void
 }
 
@@ -29,7 +18,7 @@ export interface OAuthObserver {
 export type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>
 
 /** `fetch` for one endpoint of the upstream, of which the observer hears. */
-export function observedFetch (endpoint: UpstreamEndpoint, observer: OAuthObserver | undefined): Fetch {
+export function observedFetch (endpoint: UpstreamEndpoint, observer: UpstreamObserver | undefined): Fetch {
   return observer === undefined
     ? fetch
     : async (url, init) => {

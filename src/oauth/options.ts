@@ -1,6 +1,7 @@
 import type { BrokerStores } from '../stores/stores.js'
+import type { BrokerObserver } from './events.js'
 import type { Keyring } from './keyring.js'
-import type { OAuthObserver } from './observer.js'
+import type { UpstreamObserver } from './observer.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
 export interface BrokerLog {
@@ -40,6 +41,8 @@ export interface PreregisteredClient {
   clientSecret?: string
   clientName?: string
   redirectUris: readonly string[]
+  /** It is part of this service: people are not asked whether they allow it. Default: false. */
+  trusted?: boolean
 }
 
 /** What a person who logged in may do here; asked once for every login. */
@@ -104,7 +107,9 @@ export interface BrokerOptions {
   /** Whether client ID metadata documents may be on loopback: outside production only. */
   allowLoopbackClients?: boolean
   authorizeGrant?: AuthorizeGrant
-  /** Hears of every token request, and of every request to the upstream, for metrics. */
-  oauthObserver?: OAuthObserver
+  /** Hears of every request to the upstream, for metrics. */
+  upstreamObserver?: UpstreamObserver
+  /** Hear of every step of every login, in this process. */
+  observers?: readonly BrokerObserver[]
   lifetimes?: Partial<BrokerLifetimes>
 }

@@ -20,6 +20,6 @@ export function checkCodeChallenge (challenge: string | undefined, method: strin
 export function checkCodeVerifier (verifier: string | undefined, challenge: string): void {
   if (verifier === undefined) throw new InvalidRequestError('The code_verifier is missing.')
   if (!/^[A-Za-z0-9\-._~]{43,128}$/.test(verifier) || !equalSecrets(createHash('sha256').update(verifier).digest('base64url'), challenge)) {
-    throw new InvalidGrantError('The code_verifier does not match the code_challenge.')
+    throw new InvalidGrantError('The code_verifier does not match the code_challenge.', { reason: 'wrong_verifier' })
   }
 }

@@ -4,7 +4,7 @@ import type { CallerInfo, VerifyAccessToken } from '../auth-info.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
 import { clientSecretBasic } from './client-secret-basic.js'
 import { discover, isInsecure } from './discovery.js'
-import { observedFetch, type OAuthObserver } from './observer.js'
+import { observedFetch, type UpstreamObserver } from './observer.js'
 import { splitScopes } from './scopes.js'
 import { hashOf } from './secrets.js'
 import { send } from './upstream-fetch.js'
@@ -22,7 +22,7 @@ export interface ResourceServerOptions {
   /** For opaque tokens: our client at the introspection endpoint (RFC 7662). Absent: only JWTs are taken. */
   introspection?: { clientId: string, clientSecret: string }
   /** Hears of every request to the authorization server. */
-  oauthObserver?: OAuthObserver
+  upstreamObserver?: UpstreamObserver
 }
 
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
@@ -33,14 +33,14 @@ const MAX_TOKEN_LENGTH = 16_384
 
 /** Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
 export function createTokenVerifier (options: ResourceServerOptions, now: () => number = Date.now): VerifyAccessToken {
-  const { audiences, introspection, oauthObserver } = options
+  const { audiences, introspection, upstreamObserver } = options
   const issuerUrl = new URL(options.issuer)
   const introspected = new Map<string, { caller: CallerInfo, until: number }>()
   let server: Promise<openid.ServerMetadata> | undefined
   let keys: ReturnType<typeof createRemoteJWKSet> | undefined
 
   function metadata (): Promise<openid.ServerMetadata> {
-    server ??= discover(issuerUrl, observedFetch('discovery', oauthObserver)).catch((error: unknown) => {
+    server ??= discover(issuerUrl, observedFetch('discovery', upstreamObserver)).catch((error: unknown) => {
       server = undefined
       throw error
     })
@@ -51,7 +51,7 @@ export function createTokenVerifier (options: ResourceServerOptions, now: () => 
     const { jwks_uri: jwksUri } = await metadata()
     if (jwksUri === undefined) throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
     // fetches again where a token names a key that is new (rotation), but not at every such token
-    keys ??= createRemoteJWKSet(new URL(jwksUri), { [customFetch]: observedFetch('jwks', oauthObserver) })
+    keys ??= createRemoteJWKSet(new URL(jwksUri), { [customFetch]: observedFetch('jwks', upstreamObserver) })
     const { payload } = await jwtVerify(token, keys, {
       issuer: options.issuer,
       audience: [...audiences],
@@ -70,7 +70,7 @@ export function createTokenVerifier (options: ResourceServerOptions, now: () => 
     introspected.delete(hash)
     const authorizationServer = await metadata()
     const configuration = new openid.Configuration(authorizationServer, client.clientId, undefined, clientSecretBasic(client.clientSecret))
-    configuration[openid.customFetch] = (url, init) => send(observedFetch('introspection', oauthObserver), url, init)
+    configuration[openid.customFetch] = (url, init) => send(observedFetch('introspection', upstreamObserver), url, init)
     if (isInsecure(issuerUrl)) openid.allowInsecureRequests(configuration)
     const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => { throw tokenError(error) })
     const audience = answer.aud === undefined ? [] : [answer.aud].flat()

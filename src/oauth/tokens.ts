@@ -1,9 +1,9 @@
-import { InvalidGrantError, InvalidRequestError, InvalidTargetError, OAuthError, ReplayError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../errors.js'
+import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../errors.js'
 import type { Grant, GrantStore, IssuedTokens } from '../stores/grants.js'
-import { takesRefreshTokens, type Client, type Clients } from './clients.js'
+import { takesRefreshTokens, type Client, type ClientCredentials, type Clients } from './clients.js'
+import { observed, type BrokerObserver, type TokenEvent } from './events.js'
 import type { Grants } from './grants.js'
 import type { Keyring } from './keyring.js'
-import type { OAuthObserver, ObservedTokenRequest } from './observer.js'
 import type { BrokerLifetimes } from './options.js'
 import { checkCodeVerifier } from './pkce.js'
 import type { Resources } from './resources.js'
@@ -29,15 +29,11 @@ export interface TokensOptions {
   resources: Resources
   keyring: Keyring
   lifetimes: BrokerLifetimes
+  observe: BrokerObserver
   now: () => number
-  observer?: OAuthObserver
 }
 
 type Parameters = Readonly<Record<string, string | undefined>>
-
-interface Answer extends Pick<ObservedTokenRequest, 'outcome'> {
-  response: TokenResponse
-}
 
 /** Issues tokens: for authorization codes, and for refresh tokens. */
 export class Tokens {
@@ -47,59 +43,59 @@ export class Tokens {
     this.#options = options
   }
 
-  /** Answers a token request of an authenticated client. @throws {OAuthError} */
-  async request (parameters: Parameters, client: Client): Promise<TokenResponse> {
-    const { observer } = this.#options
-    const { grant_type: asked } = parameters
-    const grantType = asked === 'authorization_code' || asked === 'refresh_token' ? asked : 'other'
-    try {
-      const { response, outcome } = await this.#answer(parameters, client)
-      observer?.tokenRequest({ grantType, outcome })
+  /** Answers a token request. @throws {OAuthError} */
+  async request (parameters: Parameters, credentials: ClientCredentials): Promise<TokenResponse> {
+    const { grant_type: grantType, code } = parameters
+    const links = code === undefined ? [] : [hashOf(code)]
+    const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
+    return await observed(this.#options.observe, event, async () => {
+      event.client = await this.#options.clients.authenticate(credentials)
+      const response = await this.#answer(parameters, event.client, event)
+      links.push(hashOf(response.access_token))
       return response
-    } catch (error) {
-      observer?.tokenRequest({ grantType, outcome: error instanceof ReplayError ? 'replayed' : error instanceof OAuthError ? error.code : 'server_error' })
-      throw error
-    }
+    })
   }
 
-  async #answer (parameters: Parameters, client: Client): Promise<Answer> {
+  async #answer (parameters: Parameters, client: Client, event: TokenEvent): Promise<TokenResponse> {
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
     if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
     if (grantType === 'authorization_code') return await this.#redeem(parameters, client)
     if (!takesRefreshTokens(client)) throw new UnauthorizedClientError('This client did not register for refresh_token.')
-    return await this.#refresh(parameters, client)
+    return await this.#refresh(parameters, client, event)
   }
 
-  async #redeem (parameters: Parameters, client: Client): Promise<Answer> {
+  async #redeem (parameters: Parameters, client: Client): Promise<TokenResponse> {
     const { store, clients, upstreamClients } = this.#options
     const { code } = parameters
     if (code === undefined) throw new InvalidRequestError('The code is missing.')
     const hash = hashOf(code)
     const found = isSecret('authorizationCode', code) ? await store.findCode(hash) : undefined
-    if (found === undefined || found.grant.clientId !== client.clientId) throw new InvalidGrantError('The authorization code is unknown or has expired.')
+    if (found === undefined || found.grant.clientId !== client.clientId) {
+      throw new InvalidGrantError('The authorization code is unknown or has expired.', { reason: found === undefined ? 'unknown_code' : 'code_of_another_client' })
+    }
     const { grant, redirectUri, codeChallenge, used } = found
     if (used) return await this.#replayed(grant)
     // OAuth 2.1 does not send it any more; who does must send the same
-    if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) throw new InvalidGrantError('The redirect_uri is not that of the authorization request.')
+    if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) throw new InvalidGrantError('The redirect_uri is not that of the authorization request.', { reason: 'redirect_uri_mismatch' })
     checkCodeVerifier(parameters.code_verifier, codeChallenge)
     this.#checkResource(parameters.resource, grant)
 
     const { issued, response } = this.#issue(grant, grant.scopes, client)
     const outcome = await store.redeemCode(hash, issued)
     if (outcome === 'replayed') return await this.#replayed(grant)
-    if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.')
+    if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.', { reason: 'unknown_code' })
     await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
-    return { response, outcome: 'issued' }
+    return response
   }
 
   // RFC 6749 4.1.2: what the first use gave may be in the wrong hands
   async #replayed (grant: Grant): Promise<never> {
     await this.#options.grants.end(grant.grantId)
-    throw new ReplayError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}` })
+    throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}`, reason: 'code_used_twice' })
   }
 
-  async #refresh (parameters: Parameters, client: Client): Promise<Answer> {
+  async #refresh (parameters: Parameters, client: Client, event: TokenEvent): Promise<TokenResponse> {
     const { store, grants, lifetimes, keyring } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
@@ -114,15 +110,16 @@ export class Tokens {
     const { issued, response } = this.#issue(grant, scopes, client, hash)
     const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds)
     switch (rotation.outcome) {
-      case 'rotated': return { response, outcome: 'issued' }
+      case 'rotated': return response
       case 'unknown': throw unknownRefreshToken()
       case 'replayed':
         await grants.hasEnded(rotation.grant)
-        throw new ReplayError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}` })
+        throw new InvalidGrantError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}`, reason: 'refresh_token_used_twice' })
       case 'repeated': {
         const repeated = keyring.open(purposeOf(hash), rotation.sealedResponse)
         if (!isTokenResponse(repeated)) throw unknownRefreshToken()
-        return { response: repeated, outcome: 'repeated' }
+        event.repeated = true
+        return repeated
       }
     }
   }
@@ -155,7 +152,7 @@ export class Tokens {
 
   #checkResource (resource: string | undefined, grant: Grant): void {
     if (resource !== undefined && this.#options.resources.resolve(resource) !== grant.resource) {
-      throw new InvalidTargetError('The resource is not the one that was authorized.')
+      throw new InvalidTargetError('The resource is not the one that was authorized.', { reason: 'other_resource' })
     }
   }
 }

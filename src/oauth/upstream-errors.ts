@@ -15,23 +15,23 @@ export function upstreamError (error: unknown): OAuthError {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
     return errorOf(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
   }
-  if (isOutage(error)) return new TemporarilyUnavailableError(UNREACHABLE, { detail, cause: error, retryAfterSeconds: RETRY_SECONDS })
-  return new UpstreamError('The login server gave an answer that cannot be used.', { detail, cause: error })
+  if (isOutage(error)) return new TemporarilyUnavailableError(UNREACHABLE, { detail, cause: error, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
+  return new UpstreamError('The login server gave an answer that cannot be used.', { detail, cause: error, reason: 'upstream_answer_unusable' })
 }
 
 /** What an OAuth error code of the upstream means for our client. */
 export function errorOf (code: string, status: number, detail: string): OAuthError {
   switch (code) {
     case 'access_denied': case 'login_required': case 'consent_required': case 'interaction_required': case 'account_selection_required':
-      return new AccessDeniedError('The login server refused, or the login was cancelled.', { detail })
+      return new AccessDeniedError('The login server refused, or the login was cancelled.', { detail, reason: 'denied_upstream' })
     // the last two are GitHub's
-    case 'invalid_grant': case 'bad_verification_code': case 'bad_refresh_token': return new InvalidGrantError('The login at the login server has ended.', { detail })
+    case 'invalid_grant': case 'bad_verification_code': case 'bad_refresh_token': return new InvalidGrantError('The login at the login server has ended.', { detail, reason: 'upstream_refused_code' })
     // our client did not choose them, and cannot mend it
-    case 'invalid_scope': return new UpstreamError('The login server refused the scopes that this service asks for.', { detail })
-    case 'temporarily_unavailable': return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS })
+    case 'invalid_scope': return new UpstreamError('The login server refused the scopes that this service asks for.', { detail, reason: 'upstream_refused_scopes' })
+    case 'temporarily_unavailable': return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
   }
-  if (status === 429 || status >= 500) return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS })
-  return new UpstreamError('The login server refused this service.', { detail })
+  if (status === 429 || status >= 500) return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
+  return new UpstreamError('The login server refused this service.', { detail, reason: 'upstream_refused_client' })
 }
 
 function isOutage (error: unknown): boolean {

@@ -2,7 +2,7 @@ import * as openid from 'openid-client'
 import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../errors.js'
 import { discover, isInsecure } from './discovery.js'
 import { clientSecretBasic } from './client-secret-basic.js'
-import { observedFetch, type OAuthObserver, type UpstreamEndpoint } from './observer.js'
+import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from './observer.js'
 import type { UpstreamOptions } from './options.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
@@ -64,12 +64,12 @@ export class Upstream {
   readonly #callbackUrl: string
   readonly #now: () => number
   readonly #insecure: boolean
-  readonly #observer: OAuthObserver | undefined
+  readonly #observer: UpstreamObserver | undefined
   /** Of each request. */
   readonly timeoutSeconds: number
   #metadata: { value: Promise<openid.ServerMetadata>, expiresAt: number } | undefined
 
-  constructor (options: UpstreamOptions, callbackUrl: string, now: () => number, observer?: OAuthObserver) {
+  constructor (options: UpstreamOptions, callbackUrl: string, now: () => number, observer?: UpstreamObserver) {
     this.#options = options
     this.#callbackUrl = callbackUrl
     this.#now = now
@@ -98,7 +98,7 @@ export class Upstream {
   async register (clientName: string): Promise<UpstreamClient> {
     const server = await this.#server()
     if (server.registration_endpoint === undefined) {
-      throw new UpstreamError('The login server does not let this service register.', { detail: `it has no registration endpoint: ${REGISTER_BY_HAND}` })
+      throw new UpstreamError('The login server does not let this service register.', { detail: `it has no registration endpoint: ${REGISTER_BY_HAND}`, reason: 'upstream_refused_client' })
     }
     const scopes = this.#scopes(server)
     const registered = await openid.dynamicClientRegistration(CACHED_METADATA, {

@@ -6,9 +6,9 @@ import { parametersOf } from './parameters.js'
 export const tokenRoute: FastifyPluginAsync = async app => {
   app.post('/token', async (request, reply) => {
     const parameters = parametersOf(request.body)
-    const client = await app.broker.clients.authenticate(clientCredentials(request, parameters))
-    request.oauthClientId = client.clientId
-    const tokens = await app.broker.tokens.request(parameters, client)
+    const credentials = clientCredentials(request, parameters)
+    const tokens = await app.broker.tokens.request(parameters, credentials)
+    request.oauthClientId = credentials.clientId
     return reply.header('cache-control', 'no-store').send(tokens)
   })
 }

@@ -1,3 +1,4 @@
+import type { LoginStepRecord, RecentLog, VisitRecord } from './attempts.js'
 import type { AuthorizationTransactionStore } from './authorizations.js'
 import type { Bus } from './bus.js'
 import type { EventLog } from './event-log.js'
@@ -12,6 +13,9 @@ export interface BrokerStores {
   upstreamClients: UpstreamClientStore
   authorizations: AuthorizationTransactionStore
   grants: GrantStore
+  /** For operators: how the last logins went. Nothing is written where nobody may read it. */
+  loginSteps: RecentLog<LoginStepRecord>
+  visits: RecentLog<VisitRecord>
   leases: LeaseStore
   bus: Bus
 }

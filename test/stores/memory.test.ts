@@ -6,6 +6,7 @@ import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
+import { MemoryRecentLog } from '../../src/stores/memory/recent-log.js'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import type { ClientRecord } from '../../src/stores/registrations.js'
@@ -15,6 +16,7 @@ import { busContract } from './bus-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
+import { recentLogContract } from './recent-log-contract.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
 
@@ -31,6 +33,7 @@ t.test('event log', t => eventLogContract(t, async (t, options) => one(t, clock 
 t.test('registrations', t => registrationStoreContract(t, async (t, options) => one(t, clock => new MemoryRegistrationStore<ClientRecord>({ ...options, ...clock }))))
 t.test('authorizations', t => authorizationStoreContract(t, async t => one(t, clock => new MemoryAuthorizationTransactionStore(clock))))
 t.test('grants', t => grantStoreContract(t, async t => one(t, clock => new MemoryGrantStore(clock))))
+t.test('recent logs', t => recentLogContract(t, async (t, options) => one(t, clock => new MemoryRecentLog({ ...options, ...clock }))))
 t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
 

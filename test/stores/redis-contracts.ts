@@ -5,6 +5,7 @@ import { busContract } from './bus-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
+import { recentLogContract } from './recent-log-contract.js'
 import { replicasOf, type RedisServer } from './redis-server.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
@@ -12,7 +13,7 @@ import { sessionStoreContract } from './session-store-contract.js'
 /** The contract of every store, kept by two replicas. */
 export async function redisContracts (t: Test, server: RedisServer, cluster = false): Promise<void> {
   const all = { cluster }
-  t.jobs = 7
+  t.jobs = 8
   await Promise.all([
     t.test('sessions', { buffered: true }, t => sessionStoreContract(t, async (t, { idleSeconds }) => {
       const replicas = await replicasOf(t, server, ({ sessions }) => sessions, { ...all, sessionIdleSeconds: idleSeconds })
@@ -23,6 +24,7 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
     t.test('registrations', { buffered: true }, t => registrationStoreContract(t, (t, options) => replicasOf(t, server, ({ clients }) => clients, { ...all, ...options }))),
     t.test('authorizations', { buffered: true }, t => authorizationStoreContract(t, t => replicasOf(t, server, ({ authorizations }) => authorizations, all))),
     t.test('grants', { buffered: true }, t => grantStoreContract(t, t => replicasOf(t, server, ({ grants }) => grants, all))),
+    t.test('recent logs', { buffered: true }, t => recentLogContract(t, (t, loginSteps) => replicasOf(t, server, ({ loginSteps }) => loginSteps, { ...all, loginSteps }))),
     t.test('leases', { buffered: true }, t => leaseStoreContract(t, t => replicasOf(t, server, ({ leases }) => leases, all))),
     t.test('bus', { buffered: true }, t => busContract(t, t => replicasOf(t, server, ({ bus }) => bus, all)))
   ])

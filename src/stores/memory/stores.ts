@@ -1,3 +1,4 @@
+import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { MemoryAuthorizationTransactionStore } from './authorizations.js'
@@ -5,6 +6,7 @@ import { MemoryBus } from './bus.js'
 import { MemoryEventLog, type MemoryEventLogOptions } from './event-log.js'
 import { MemoryGrantStore } from './grants.js'
 import { MemoryLeaseStore } from './leases.js'
+import { MemoryRecentLog } from './recent-log.js'
 import { MemoryRegistrationStore } from './registrations.js'
 import { MemorySessionStore } from './sessions.js'
 
@@ -14,10 +16,12 @@ export interface MemoryStoresOptions {
   /** Sessions kept at all. Default: 100,000. */
   maxSessions?: number
   eventLog?: MemoryEventLogOptions
+  /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
+  loginSteps?: RecentLogBounds
 }
 
 /** Stores of a single process: everything is lost when it ends. */
-export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {} }: MemoryStoresOptions): Stores {
+export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS }: MemoryStoresOptions): Stores {
   const authorizations = new MemoryAuthorizationTransactionStore()
   const grants = new MemoryGrantStore()
   const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds, maxSessions })
@@ -27,6 +31,8 @@ export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000,
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
     authorizations,
     grants,
+    loginSteps: new MemoryRecentLog<LoginStepRecord>(loginSteps),
+    visits: new MemoryRecentLog<VisitRecord>(VISIT_BOUNDS),
     leases: new MemoryLeaseStore(),
     bus: new MemoryBus(),
     sessions,

@@ -1,4 +1,5 @@
 import { ConfigError } from '../../errors.js'
+import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { RedisAuthorizationTransactionStore } from './authorizations.js'
@@ -7,6 +8,7 @@ import { RedisConnection, type RedisConnectionOptions } from './connection.js'
 import { RedisEventLog, type RedisEventLogOptions } from './event-log.js'
 import { RedisGrantStore } from './grants.js'
 import { RedisLeaseStore } from './leases.js'
+import { RedisRecentLog } from './recent-log.js'
 import { RedisRegistrationStore, type RedisRegistrationStoreOptions } from './registrations.js'
 import { RedisSessionStore } from './sessions.js'
 import { RedisSubscriber } from './subscriber.js'
@@ -17,6 +19,8 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
   /** Life of a session that nobody touches. */
   sessionIdleSeconds: number
   eventLog?: RedisEventLogOptions
+  /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
+  loginSteps?: RecentLogBounds
   bus?: RedisBusOptions
 }
 
@@ -24,7 +28,7 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
  * Stores that all replicas share, over two connections: one for commands, one that listens.
  * @throws {ConfigError} where the URL is none of Redis, or the prefix cannot be one
  */
-export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, maxRegistrations = 1_000_000, ...options }: RedisStoresOptions): Stores {
+export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000, ...options }: RedisStoresOptions): Stores {
   // braces would change what a cluster hashes
   if (!/^[\w.:/-]{1,64}$/.test(keyPrefix)) throw new ConfigError('The key prefix of Redis takes up to 64 letters, digits and . : / _ -')
   const connection = new RedisConnection(options)
@@ -36,6 +40,8 @@ export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, even
     upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations }),
     authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix),
     grants: new RedisGrantStore(connection, keyPrefix),
+    loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keyPrefix, 'login-steps', loginSteps),
+    visits: new RedisRecentLog<VisitRecord>(connection, keyPrefix, 'visits', VISIT_BOUNDS),
     leases: new RedisLeaseStore(connection, keyPrefix),
     bus,
     sessions: new RedisSessionStore(connection, keyPrefix, { idleSeconds: sessionIdleSeconds }),
