@@ -23,7 +23,7 @@ const page = (description: string) => answer(description, { 'text/html': { schem
 const document = (summary: string) => ({ get: { tags: ['discovery'], summary, responses: { 200: answer('The document.', json({ type: 'object' })) } } })
 const form = (required: readonly string[], properties: Record<string, string>) => ({
   required: true,
-  content: { 'application/x-www-form-urlencoded': { schema: { type: 'object', required, properties: Object.fromEntries(Object.entries(properties).map(([name, description]) => [name, text(description)])) } } }
+  content: { 'application/x-www-form-urlencoded': { schema: { type: 'object', ...required.length > 0 && { required }, properties: Object.fromEntries(Object.entries(properties).map(([name, description]) => [name, text(description)])) } } }
 })
 
 const oauthErrors = {
