@@ -82,6 +82,11 @@ export interface Config {
   eventLogBytesPerSession: number
   eventLogBytes: number
   maxBodyBytes: number
+  /** undefined: `/metrics` asks for none, and is not there in production. */
+  metricsToken: string | undefined
+  tracing: boolean
+  maxEventLoopDelayMs: number
+  maxHeapBytes: number | undefined
   shutdownDelaySeconds: number
   shutdownSeconds: number
 }
@@ -149,6 +154,10 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     eventLogBytesPerSession: env.EVENT_LOG_BYTES_PER_SESSION,
     eventLogBytes: env.EVENT_LOG_BYTES,
     maxBodyBytes: env.MAX_BODY_BYTES,
+    metricsToken: metricsTokenOf(env),
+    tracing: env.TRACING,
+    maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
+    maxHeapBytes: env.MAX_HEAP_BYTES,
     shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
     shutdownSeconds: env.SHUTDOWN_SECONDS
   }
@@ -202,6 +211,12 @@ function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: 
   if (keys === undefined) throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
   if (cluster && URL.canParse(url) && /^\/[1-9]/.test(new URL(url).pathname)) throw new ConfigError('REDIS_URL names a database; a Redis Cluster has only database 0.')
   return url
+}
+
+// short ones are guessed; its value is not shown
+function metricsTokenOf ({ METRICS_TOKEN: token }: Environment): string | undefined {
+  if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')
+  return token
 }
 
 function split (value: string, separator: string): string[] {

@@ -10,6 +10,7 @@ import { plainJson } from './plugins/plain-json.js'
 import { scopedCors } from './plugins/scoped-cors.js'
 import { signedInPerson } from './plugins/signed-in-person.js'
 import { baseUrlOf } from './public-url.js'
+import { traceId } from './plugins/trace-id.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
 import { callbackRoute } from './routes/callback.js'
@@ -54,6 +55,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
     await endpoints.register(plainJson)
+    await endpoints.register(traceId)
     await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
     await endpoints.register(oauthRateLimits, { requestsPerMinute })
     await endpoints.register(registerRoute)
@@ -65,6 +67,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(async browsers => {
     await browsers.register(oauthBodies)
     await browsers.register(pages)
+    await browsers.register(traceId)
     await browsers.register(browserState, { issuer })
     await browsers.register(oauthRateLimits, { requestsPerMinute })
     await browsers.register(authorizeRoute, { issuer, scopeDescriptions })

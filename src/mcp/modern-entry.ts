@@ -13,6 +13,7 @@ import { contextForAll, IdleInstances } from './idle-instances.js'
 import { isPlainMessage } from './json-rpc.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
 import { isOfSessions } from './protocol-versions.js'
+import { observeServer, type McpCounts, type McpObserver } from './observer.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
 import { carry } from './result-transport.js'
@@ -28,9 +29,11 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
   maxSubscriptions: number
+  mcpObserver?: McpObserver
 }
 
 const DRAIN_POLL_MS = 20
+const PROTOCOL_VERSION = '2026-07-28'
 const LOGIN_ENDED = 'The login that this request was made with has ended.'
 
 /**
@@ -109,6 +112,11 @@ export class ModernEntry {
     bus.publish('announced', { event, era: 'stateless' }).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
   }
 
+  /** Calls that run; listeners are not among them. */
+  get counts (): McpCounts {
+    return { sessions: 0, instances: [...this.#calls].filter(call => !call.listens).length, streams: 0 }
+  }
+
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
@@ -132,6 +140,9 @@ export class ModernEntry {
     if (call === undefined) throw new Error('The SDK asks for a server without a request of ours.')
     try {
       const server = await this.#serverFor(call)
+      // below what carries it, which keeps results from the SDK
+      const { mcpObserver } = this.#options
+      if (mcpObserver !== undefined) observeServer(server instanceof McpServer2 ? server.server : server, mcpObserver, PROTOCOL_VERSION)
       carry(call, server)
       return server
     } catch (error) {

@@ -5,6 +5,7 @@ import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
 import type { CreateServer } from './create-server.js'
 import type { SessionLimits } from './limits.js'
+import type { McpObserver } from './observer.js'
 
 /** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */
 export interface McpTransportsOptions {
@@ -39,6 +40,8 @@ export interface McpTransportsOptions {
   maxBodyBytes?: number
   limits?: Partial<SessionLimits>
   streams?: Partial<StreamOptions>
+  /** Hears of every request that a server is asked, for metrics and traces. */
+  mcpObserver?: McpObserver
   /** Time that calls in flight get to finish when the app closes. Default: 1. */
   drainSeconds?: number
 }

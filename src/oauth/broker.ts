@@ -36,7 +36,7 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
+  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
@@ -45,7 +45,7 @@ export function createBroker (options: BrokerOptions): Broker {
 
   const resources = new Resources(issuer, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now)
+  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now, upstreamObserver)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,

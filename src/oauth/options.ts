@@ -1,6 +1,7 @@
 import type { BrokerStores } from '../stores/stores.js'
 import type { BrokerObserver } from './events.js'
 import type { Keyring } from './keyring.js'
+import type { UpstreamObserver } from './observer.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
 export interface BrokerLog {
@@ -108,6 +109,8 @@ export interface BrokerOptions {
   /** Whether client ID metadata documents may be on loopback: outside production only. */
   allowLoopbackClients?: boolean
   authorizeGrant?: AuthorizeGrant
+  /** Hears of every request to the upstream, for metrics. */
+  upstreamObserver?: UpstreamObserver
   /** Hear of every step of every login, in this process. */
   observers?: readonly BrokerObserver[]
   lifetimes?: Partial<BrokerLifetimes>
