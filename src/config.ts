@@ -39,6 +39,8 @@ export interface Config {
   publicUrl: string
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
+  /** undefined: nobody may see how logins went. */
+  adminToken: string | undefined
   allowedOrigins: string[]
   allowedHosts: string[]
   redisUrl: string | undefined
@@ -106,6 +108,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     publicUrl: env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : originOf('PUBLIC_URL', env.PUBLIC_URL),
     logLevel: env.LOG_LEVEL,
     trustProxy: trustProxyOf(env.TRUST_PROXY),
+    adminToken: adminTokenOf(env.ADMIN_TOKEN),
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(origin => origin === '*' ? origin : originOf('ALLOWED_ORIGINS', origin)),
     allowedHosts: split(env.ALLOWED_HOSTS, ','),
     redisUrl: redisUrlOf(env),
@@ -217,6 +220,11 @@ function jsonOf<T extends TSchema> (name: string, value: string, schema: T, acce
   } catch {}
   if (!Value.Check(schema, parsed)) throw new ConfigError(`${name} is not valid; it takes ${accepts}.`)
   return parsed
+}
+
+function adminTokenOf (value: string | undefined): string | undefined {
+  if (value !== undefined && !/^[\x21-\x7e]{16,}$/.test(value)) throw new ConfigError('ADMIN_TOKEN is not valid; it takes at least 16 characters, without spaces.')
+  return value
 }
 
 function servicesOf (value: string): Record<string, string> {

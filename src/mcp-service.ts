@@ -6,7 +6,8 @@ import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from './oauth/keyring.js'
 import { createTokenVerifier, type ResourceServerOptions } from './oauth/resource-server.js'
 import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
-import { bearerAuth } from './plugins/bearer-auth.js'
+import { bearerAuth, type BearerAuthOptions } from './plugins/bearer-auth.js'
+import { programOf } from './plugins/visits.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
 import type { SessionStores, Stores } from './stores/stores.js'
 
@@ -53,7 +54,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
     resourceMetadataUrl: request => `${publicUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
-    scopes: [scopes[0]]
+    scopes: [scopes[0]],
+    ...auth.bearer
   })
   await app.register(mcpTransports, { ...options, sessions, eventLog, leases, bus, ...auth.transports })
 }, { name: 'mcp-service', fastify: '5.x' })
@@ -69,7 +71,7 @@ export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, opt
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
   app: FastifyInstance, options: McpServiceOptions, scopes: readonly [string, ...string[]]
-): Promise<{ verifyAccessToken: VerifyAccessToken, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
+): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
   const { publicUrl } = options
   const resourcePaths: readonly [string, ...string[]] = options.sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
   if (!isForeign(options)) {
@@ -78,6 +80,9 @@ async function registerAuth (
     const { broker } = app
     return {
       verifyAccessToken: token => broker.accessTokens.verify(token),
+      bearer: {
+        onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...programOf(request) }) }
+      },
       transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller), requestStateKeys: keyring.derive('request state') }
     }
   }

@@ -7,6 +7,8 @@ import { oauthErrors } from './plugins/oauth-errors.js'
 import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
 import { pages } from './plugins/pages.js'
 import { scopedCors } from './plugins/scoped-cors.js'
+import { visits } from './plugins/visits.js'
+import { adminAttemptsRoute } from './routes/admin-attempts.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
 import { callbackRoute } from './routes/callback.js'
@@ -18,11 +20,13 @@ import { revokeRoute } from './routes/revoke.js'
 import { tokenRoute } from './routes/token.js'
 
 /** Options of the `oauthBroker` plugin. */
-export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log'> {
+export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'recordAttempts'> {
   /** The operator's own services that may introspect tokens: name -> secret. */
   introspectionServices?: Readonly<Record<string, string>>
   /** Requests that one client at one address may make of one endpoint in a minute. Default: 300. */
   requestsPerMinute?: number
+  /** Shows operators how the last logins went, at `/admin/attempts`. Default: nothing is written down, and there is no such page. */
+  adminToken?: string
 }
 
 /**
@@ -30,16 +34,21 @@ export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log'> {
  * `app.broker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
-  const { publicUrl, scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300 } = options
+  const { publicUrl, scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
   const scopeDescriptions = { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions }
-  await app.register(broker, options)
+  await app.register(broker, { ...options, recordAttempts: adminToken !== undefined })
+  const { attempts } = app.broker
 
-  await app.register(protectedResourceMetadataRoute, { publicUrl, scopes, resourcePaths, authorizationServers: [publicUrl] })
-  await app.register(authorizationServerMetadataRoute, { publicUrl, scopes, resourcePaths })
+  await app.register(async documents => {
+    await documents.register(visits, { attempts })
+    await documents.register(protectedResourceMetadataRoute, { publicUrl, scopes, resourcePaths, authorizationServers: [publicUrl] })
+    await documents.register(authorizationServerMetadataRoute, { publicUrl, scopes, resourcePaths })
+  })
 
   await app.register(async endpoints => {
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
+    await endpoints.register(visits, { attempts })
     await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
     await endpoints.register(oauthRateLimits, { requestsPerMinute })
     await endpoints.register(registerRoute)
@@ -57,4 +66,11 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(consentRoute, { publicUrl })
     await browsers.register(callbackRoute)
   })
+
+  if (attempts !== undefined && adminToken !== undefined) {
+    await app.register(async operators => {
+      await operators.register(pages)
+      await operators.register(adminAttemptsRoute, { attempts, adminToken })
+    })
+  }
 }, { name: 'oauth-broker', fastify: '5.x' })

@@ -15,6 +15,7 @@ t.test('a bad value is one line that names the variable, what it got and what it
     [{ OAUTH_CLIENT_ID: 'us' }, /^OAUTH_CLIENT_ID is set, but no upstream is/],
     [{ OAUTH_ISSUER_URL: 'https://login.example.com', OAUTH_CLIENT_SECRET: 's' }, /^OAUTH_CLIENT_ID is not set/],
     [{ OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' }, /^OAUTH_CLIENT_ID is not set/],
+    [{ ADMIN_TOKEN: 'short' }, /^ADMIN_TOKEN is not valid; it takes at least 16/],
     [{ MCP_SCOPES: 'a"b' }, /^MCP_SCOPES is .*; it takes one or more scopes/]
   ]
   for (const [environment, message] of cases) {

@@ -71,7 +71,7 @@ function warning ({ redirectKind, client }: ConsentRequest): string {
   return html`<p class="warning" role="note" id="warning"><strong>Check this.</strong> ${text}${client.kind === 'document' ? ' The site is verified, the program is not.' : ''}</p>`
 }
 
-// control, format, direction and blank characters would let a name pretend to be something else, or nothing
-function visible (name: string): string {
+/** A text of somebody else's: control, format, direction and blank characters would let it pretend to be something else, or nothing. */
+export function visible (name: string): string {
   return [...name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu, '').trim()].slice(0, 100).join('')
 }
