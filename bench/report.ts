@@ -10,6 +10,7 @@ import {
 
 export interface Results {
   calls?: Rounds<Speed>
+  stateless?: Array<{ tools: number, rounds: Rounds<Speed> }>
   sessions?: Rounds<Speed>
   withStreams?: Rounds<Weight>
   withoutStreams?: Rounds<Weight>
@@ -63,10 +64,13 @@ const weightTable = (rounds: Rounds<Weight>): string => table(
   ]))
 
 /** The tables of what was measured. */
-export function tables ({ calls, sessions, withStreams, withoutStreams }: Results): string {
+export function tables ({ calls, stateless = [], sessions, withStreams, withoutStreams }: Results): string {
   const sections = []
   if (calls !== undefined) {
     sections.push(`## W1: tool calls in a session\n\nThe tool \`add\` over ${CONNECTIONS} keep-alive connections, each with a session of its own and one call at a time.\n\n${speedTable(calls, 'request')}`)
+  }
+  for (const { tools, rounds } of stateless) {
+    sections.push(`## W2: tool calls without sessions, of a server with ${tools === 1 ? '1 tool' : `${tools} tools`}\n\nThe tool \`add\` by requests of revision 2026-07-28 over ${CONNECTIONS} keep-alive connections, one call at a time on each.\n\n${speedTable(rounds, 'request')}`)
   }
   if (sessions !== undefined) {
     sections.push(`## W3: new sessions\n\n\`initialize\` and \`notifications/initialized\`, one after the other, over ${CONNECTIONS} keep-alive connections.\n\n${speedTable(sessions, 'session')}`)
@@ -98,8 +102,8 @@ ${peers.map(name => `${name} ${versionOf('bench/peers', name)}`).join(', ')}.
 ## How to read it
 
 The figures of another machine are others; what carries over are the ratios to the **reference**. That is a Fastify route
-without any MCP: it checks the bearer token (SHA-256, then a map), parses the body, looks the session up in a map, and
-answers from constants. No server can do less work and still check its callers.
+without any MCP: it checks the bearer token (SHA-256, then a map), parses the body, looks the session up in a map (for
+W2: compares the headers with the body), and answers from constants. No server can do less work and still check its callers.
 
 Every server runs as a process of its own, as compiled JavaScript, without logging, all with the same lookup of tokens
 and the same hosted server (\`src/mcp/server.ts\`, for SDK 2.x the same in its words; its JSON Schema validator is shared by
@@ -113,6 +117,9 @@ What the servers do is not the same. The SDK's transports answer with JSON here,
 only SSE answers. This project also checks \`Origin\` and \`Host\`, answers CORS, bounds what is kept, can resume a stream,
 and drops the server instance of an idle session, to rebuild it at the next request (after 30 s; for W4 after 1 s). The
 peers keep theirs until the session ends, and none of them ends a session that nobody uses.
+
+In W2, a server instance is made for every request, of schemas and a validator that are shared by all;
+with \`reuseInstances\`, an instance serves one request after the other ([eras.md](eras.md)).
 
 Memory is RSS after garbage collection, less what it was before the sessions were opened, in units of 1,024 bytes. The
 JavaScript heap does not show what Node.js and the allocator hold for sockets.

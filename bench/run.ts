@@ -4,9 +4,9 @@ import { parseArgs } from 'node:util'
 import { build, root } from './build.js'
 import { canPin } from './processes.js'
 import { performancePage, tables, type Results } from './report.js'
-import { measureCalls, measureIdle, measureSessions, servers, type Bench, type ServerName } from './workloads.js'
+import { measureCalls, measureIdle, measureSessions, measureStateless, servers, TOOL_COUNTS, type Bench, type ServerName } from './workloads.js'
 
-const USAGE = `Usage: npx tsx bench/run.ts [w1] [w3] [w4] [options]
+const USAGE = `Usage: npx tsx bench/run.ts [w1] [w2] [w3] [w4] [options]
 
 Without a workload it runs all and writes docs/performance.md.
 
@@ -26,7 +26,7 @@ const say = (text: string) => { process.stderr.write(text) }
 async function main (): Promise<number> {
   const names = options.only?.split(',') ?? Object.keys(servers)
   const rounds = Number(options.rounds)
-  if (options.help === true || !names.every(isServer) || !(rounds >= 1) || positionals.some(name => !['w1', 'w3', 'w4'].includes(name))) {
+  if (options.help === true || !names.every(isServer) || !(rounds >= 1) || positionals.some(name => !['w1', 'w2', 'w3', 'w4'].includes(name))) {
     say(USAGE)
     return options.help === true ? 0 : 2
   }
@@ -42,6 +42,10 @@ async function main (): Promise<number> {
     const all = positionals.length === 0
     const results: Results = {}
     if (all || positionals.includes('w1')) results.calls = await measureCalls(bench)
+    if (all || positionals.includes('w2')) {
+      results.stateless = []
+      for (const tools of TOOL_COUNTS) results.stateless.push({ tools, rounds: await measureStateless(bench, tools) })
+    }
     if (all || positionals.includes('w3')) results.sessions = await measureSessions(bench)
     if (all || positionals.includes('w4')) {
       results.withStreams = await measureIdle(bench, true)

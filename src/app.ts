@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { CallerInfo } from './auth-info.js'
 import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
+import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
+import { QuietLogController, requestLog } from './plugins/request-log.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { serviceOptions } from './service-options.js'
@@ -16,26 +19,33 @@ import type { Stores } from './stores/stores.js'
 /** What a request's log must never show. */
 const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
 
+/** For whom the server describes itself on its home page. */
+const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issuer: '', subject: '' } }
+
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */
   upstream?: UpstreamConfig | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
+  /** Where the log goes. Default: the standard output. */
+  logStream?: { write (line: string): void }
 }
 
 /**
  * Builds the service, in the order data flows. It does not listen yet.
  * @throws {ConfigError}
  */
-export async function buildApp (config: Config, { upstream = config.upstream, createServer = hostedServer }: BuildAppOptions = {}): Promise<FastifyInstance> {
+export async function buildApp (config: Config, { upstream = config.upstream, createServer = hostedServer, logStream }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   const app = Fastify({
     logger: {
       level: config.logLevel,
       redact: REDACTED,
+      ...logStream && { stream: logStream },
       // a query holds codes and states
       serializers: { req: ({ method, url, host, ip }) => ({ method, url: url.replace(/\?.*/s, ''), host, remoteAddress: ip }) }
     },
+    logController: new QuietLogController(),
     trustProxy: trustProxyOf(config.trustProxy),
     genReqId: () => randomUUID(),
     forceCloseConnections: true,
@@ -44,11 +54,16 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   const stores = createStores(config, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
 
+  await app.register(requestLog)
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
     checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
   })
-  await app.register(homeRoute, { publicUrl: config.publicUrl })
+  await app.register(homeRoute, {
+    publicUrl: config.publicUrl,
+    connections: config.authMode === 'broker',
+    ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
+  })
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))
   await app.register(finishResponses)
   return app
@@ -62,8 +77,8 @@ function createStores (config: Config, onError: (error: Error) => void): Stores 
     maxBytesPerStream: config.eventLogBytesPerStream,
     maxBytesPerSession: config.eventLogBytesPerSession
   }
-  const { sessionIdleSeconds, maxSessions, redisUrl, redisKeyPrefix } = config
-  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, keyPrefix: redisKeyPrefix, sessionIdleSeconds, eventLog, onError })
+  const { sessionIdleSeconds, maxSessions, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix } = config
+  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError })
   return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
 }
 

@@ -1,23 +1,19 @@
 #!/usr/bin/env node
-import * as attempts from './cli/attempts.js'
 import type { Command } from './cli/command.js'
 
-/** Each in `src/cli/<name>.ts`. */
-const commands: Record<string, Command> = { attempts }
-
-/** `fastify-mcp-oauth <command>`: for operators. */
-async function main ([name = '', ...args]: string[]): Promise<number> {
-  const io = {
-    out: (text: string) => { process.stdout.write(text) },
-    err: (text: string) => { process.stderr.write(text) },
-    env: process.env
-  }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (command !== undefined) return await command.run(args, io)
-  const help = `fastify-mcp-oauth <command>\n\n${Object.values(commands).map(({ usage }) => `  ${usage}\n`).join('')}`
-  if (name === '--help' || name === 'help') io.out(help)
-  else io.err(help)
-  return name === '--help' || name === 'help' ? 0 : 2
+/* The command line: `fastify-mcp-oauth <command>`. */
+const commands: Record<string, () => Promise<{ run: Command }>> = {
+  attempts: () => import('./cli/attempts.js'),
+  doctor: () => import('./cli/doctor.js')
 }
 
-process.exitCode = await main(process.argv.slice(2))
+const [name = '', ...args] = process.argv.slice(2)
+const write = (text: string) => { process.stdout.write(text) }
+const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+if (load === undefined) {
+  write(`Usage: fastify-mcp-oauth <command>; the commands: ${Object.keys(commands).join(', ')}. Each takes --help.\n`)
+  process.exitCode = 2
+} else {
+  const { run } = await load()
+  process.exitCode = await run(args, { env: process.env, write })
+}

@@ -37,6 +37,7 @@ export interface Config {
   host: string
   /** Origin without a trailing slash. */
   publicUrl: string
+  publicTools: boolean
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
   /** undefined: nobody may see how logins went. */
@@ -44,6 +45,7 @@ export interface Config {
   allowedOrigins: string[]
   allowedHosts: string[]
   redisUrl: string | undefined
+  redisCluster: boolean
   redisKeyPrefix: string
   encryptionKeys: string | undefined
   /** undefined: start the demo upstream on `demoUpstreamPort`. */
@@ -106,12 +108,14 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     port: env.PORT,
     host: env.HOST,
     publicUrl: env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : originOf('PUBLIC_URL', env.PUBLIC_URL),
+    publicTools: env.PUBLIC_TOOLS,
     logLevel: env.LOG_LEVEL,
     trustProxy: trustProxyOf(env.TRUST_PROXY),
     adminToken: adminTokenOf(env.ADMIN_TOKEN),
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(origin => origin === '*' ? origin : originOf('ALLOWED_ORIGINS', origin)),
     allowedHosts: split(env.ALLOWED_HOSTS, ','),
     redisUrl: redisUrlOf(env),
+    redisCluster: env.REDIS_CLUSTER,
     redisKeyPrefix: env.REDIS_KEY_PREFIX,
     encryptionKeys: env.ENCRYPTION_KEYS,
     upstream,
@@ -192,9 +196,14 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
   }
 }
 
-// a key of one process opens nothing that another has sealed
-function redisUrlOf ({ REDIS_URL: url, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
-  if (url !== undefined && keys === undefined) throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
+function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
+  if (url === undefined) {
+    if (cluster) throw new ConfigError('REDIS_URL is not set, but REDIS_CLUSTER is; it takes the URL of one of the nodes.')
+    return undefined
+  }
+  // a key of one process opens nothing that another has sealed
+  if (keys === undefined) throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
+  if (cluster && URL.canParse(url) && /^\/[1-9]/.test(new URL(url).pathname)) throw new ConfigError('REDIS_URL names a database; a Redis Cluster has only database 0.')
   return url
 }
 

@@ -7,11 +7,17 @@ import { oauthErrors } from './plugins/oauth-errors.js'
 import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
 import { pages } from './plugins/pages.js'
 import { scopedCors } from './plugins/scoped-cors.js'
+import { signedInPerson } from './plugins/signed-in-person.js'
 import { visits } from './plugins/visits.js'
 import { adminAttemptsRoute } from './routes/admin-attempts.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
 import { callbackRoute } from './routes/callback.js'
+import { connectionsRoute } from './routes/connections.js'
+import { connectionsCallbackRoute } from './routes/connections-callback.js'
+import { connectionsEndRoute } from './routes/connections-end.js'
+import { connectionsLoginRoute } from './routes/connections-login.js'
+import { connectionsLogoutRoute } from './routes/connections-logout.js'
 import { consentRoute } from './routes/consent.js'
 import { introspectRoute } from './routes/introspect.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
@@ -65,6 +71,12 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(authorizeRoute, { publicUrl, scopeDescriptions })
     await browsers.register(consentRoute, { publicUrl })
     await browsers.register(callbackRoute)
+    await browsers.register(signedInPerson, { publicUrl })
+    await browsers.register(connectionsRoute, { publicUrl })
+    await browsers.register(connectionsLoginRoute)
+    await browsers.register(connectionsCallbackRoute, { publicUrl })
+    await browsers.register(connectionsEndRoute, { publicUrl })
+    await browsers.register(connectionsLogoutRoute, { publicUrl })
   })
 
   if (attempts !== undefined && adminToken !== undefined) {

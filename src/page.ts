@@ -1,10 +1,12 @@
 import { html } from 'ghtml'
 
-/** A page for people. No script, no external asset but the client's logo. */
+/** A page for people. No external asset but the client's logo. */
 export interface Page {
   html: string
   /** Origin of an image that the page shows, for its content security policy. */
   imageOrigin?: string
+  /** The one script in the page, as it stands there: what it does is a convenience, and the page works without. */
+  script?: string
 }
 
 /** The style of every page. */
@@ -27,6 +29,7 @@ pre { margin: .5rem 0 0; padding: .5rem .75rem; background: var(--page); border-
 .soft { color: var(--soft); font-size: .9rem }
 details { margin: .75rem 0; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: .5rem }
 summary { cursor: pointer } ol { margin: .5rem 0 0; padding-left: 1.5rem }
+section.entry { border-top: 1px solid var(--line); margin-top: 1.25rem } section.entry .buttons { margin-top: .75rem }
 .buttons { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.25rem }
 button, .button { flex: 1 1 8rem; padding: .65rem 1rem; font: inherit; font-weight: 600; text-align: center; text-decoration: none; color: var(--text); background: transparent; border: 1px solid var(--soft); border-radius: .5rem; cursor: pointer }
 button { white-space: nowrap }
@@ -49,4 +52,9 @@ export function layout (title: string, body: string, width: 'narrow' | 'wide' = 
 <body><main class="${width}">!${body}</main></body>
 </html>
 `
+}
+
+/** A name as a page may show it: control, format, direction and blank characters would let it pretend to be something else, or nothing. */
+export function visible (name: string): string {
+  return [...name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu, '').trim()].slice(0, 100).join('')
 }

@@ -2,6 +2,7 @@ import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
 import type { McpServiceOptions } from './mcp-service.js'
 import type { CreateServer } from './mcp/create-server.js'
+import type { ResourceServerOptions } from './oauth/resource-server.js'
 import type { Stores } from './stores/stores.js'
 
 export interface ServiceParts {
@@ -38,10 +39,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
   }
   if (config.authMode === 'resource-server') {
-    const { issuer, clientId, clientSecret } = upstream
-    if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
-    const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
-    return { ...common, auth: { mode: 'resource-server', issuer, audiences: config.audiences, ...introspection } }
+    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream) } }
   }
   return {
     ...common,
@@ -62,4 +60,14 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     ...config.adminToken !== undefined && { adminToken: config.adminToken },
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
   }
+}
+
+/**
+ * How the tokens of the upstream are verified in the mode resource-server.
+ * @throws {ConfigError}
+ */
+export function resourceServerOptions ({ audiences }: Config, { issuer, clientId, clientSecret }: UpstreamConfig): ResourceServerOptions {
+  if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
+  const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
+  return { issuer, audiences, ...introspection }
 }

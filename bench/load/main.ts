@@ -10,6 +10,8 @@ export interface Done { count: number, seconds: number }
 export type LoadCalls = {
   /** Opens keep-alive connections, each with a session. */
   connect: (options: { port: string, connections: number }) => Promise<void>
+  /** Opens keep-alive connections for requests of revision 2026-07-28. */
+  connectStateless: (options: { port: string, connections: number }) => Promise<void>
   /** Calls the tool `add` on every connection, one call after the other, for so long. */
   callTools: (ms: number) => Promise<Done>
   /** Opens sessions on every connection, one after the other, for so long. */
@@ -24,12 +26,14 @@ export type LoadCalls = {
 }
 
 interface Session { id: string, token: string }
-interface Caller { connection: Connection, session: Session }
+interface Caller { connection: Connection, request: string }
 
 const INITIALIZE = '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},"clientInfo":{"name":"bench","version":"1.0.0"}}}'
 const INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
 const FIRST_ID = 10_000_000
 const ADD = `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3}}}`
+const ADD_STATELESS = `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{}}}}}`
+const STATELESS_HEADERS = ['Mcp-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: add']
 const SESSION_ID = /\r\nmcp-session-id: ([^\r]+)/i
 const HELD_CONNECTIONS = 16
 const CHECKED = 50
@@ -41,16 +45,18 @@ let callers: Caller[] = []
 let idle: Session[] = []
 let streams: Socket[] = []
 
-function requestText (method: string, token: string, { session, accept, body }: { session?: Session | undefined, accept?: string, body?: string } = {}): string {
-  const lines = [`${method} /mcp HTTP/1.1`, `Host: 127.0.0.1:${servedPort}`, `Authorization: Bearer ${token}`]
+interface RequestParts { session?: Session | undefined, accept?: string, headers?: readonly string[], body?: string }
+
+function requestText (method: string, token: string, { session, accept, headers = [], body }: RequestParts = {}): string {
+  const lines = [`${method} /mcp HTTP/1.1`, `Host: 127.0.0.1:${servedPort}`, `Authorization: Bearer ${token}`, ...headers]
   if (accept !== undefined) lines.push(`Accept: ${accept}`)
   if (session !== undefined) lines.push(`Mcp-Session-Id: ${session.id}`, 'Mcp-Protocol-Version: 2025-11-25')
   if (body !== undefined) lines.push('Content-Type: application/json', `Content-Length: ${body.length}`)
   return `${lines.join('\r\n')}\r\n\r\n${body ?? ''}`
 }
 
-const post = (body: string, token: string, session?: Session): string =>
-  requestText('POST', token, { session, accept: 'application/json, text/event-stream', body })
+const post = (body: string, token: string, parts: Pick<RequestParts, 'session' | 'headers'> = {}): string =>
+  requestText('POST', token, { ...parts, accept: 'application/json, text/event-stream', body })
 
 function expect (response: Response, status: number, ...parts: string[]): void {
   if (response.status !== status || !parts.every(part => response.body.includes(part))) {
@@ -63,7 +69,7 @@ async function openSession (connection: Connection): Promise<Session> {
   const begun = await connection.request(post(INITIALIZE, token))
   expect(begun, 200, '"serverInfo"')
   const session = { id: SESSION_ID.exec(begun.head)?.[1] ?? '', token }
-  expect(await connection.request(post(INITIALIZED, token, session)), 202)
+  expect(await connection.request(post(INITIALIZED, token, { session })), 202)
   return session
 }
 
@@ -93,8 +99,8 @@ async function measured (work: () => Promise<number>): Promise<Done> {
 }
 
 /** Calls on one connection until `until`; without a promise for each call, which would cost. */
-async function callUntil ({ connection, session }: Caller, until: number): Promise<number> {
-  const request = Buffer.from(post(ADD, session.token, session))
+async function callUntil ({ connection, request: text }: Caller, until: number): Promise<number> {
+  const request = Buffer.from(text)
   const idAt = request.indexOf(String(FIRST_ID))
   return await new Promise((resolve, reject) => {
     let count = 0
@@ -124,7 +130,14 @@ answerCalls({
     servedPort = port
     for (let index = 0; index < connections; index++) {
       const connection = await Connection.open(port)
-      callers.push({ connection, session: await openSession(connection) })
+      const session = await openSession(connection)
+      callers.push({ connection, request: post(ADD, session.token, { session }) })
+    }
+  },
+  connectStateless: async ({ port, connections }) => {
+    servedPort = port
+    for (let index = 0; index < connections; index++) {
+      callers.push({ connection: await Connection.open(port), request: post(ADD_STATELESS, tokens[index] ?? '', { headers: STATELESS_HEADERS }) })
     }
   },
   callTools: async ms => await measured(async () => {
@@ -154,7 +167,7 @@ answerCalls({
     const every = Math.ceil(idle.length / CHECKED)
     await onConnections(1, async connection => {
       for (const session of idle.filter((_session, index) => index % every === 0)) {
-        expect(await connection.request(post(ADD, session.token, session)), 200, `"id":${FIRST_ID}`, '"text":"5"')
+        expect(await connection.request(post(ADD, session.token, { session })), 200, `"id":${FIRST_ID}`, '"text":"5"')
       }
     })
   },

@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import { InvalidTokenError } from '../../src/errors.js'
+import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { createServer } from '../../src/mcp/server.js'
 import { mcpTransports } from '../../src/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/bearer-auth.js'
@@ -8,9 +9,25 @@ import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import { callerOfToken, serve } from './served.js'
+import { serverOfSdk1, serverOfSdk2, toolsOf } from './tools.js'
 
-/* This project: the transports with the hosted server, their limits as they are by default but for the idle time. */
+/*
+ * This project: the transports with their limits as they are by default. Without parameters they serve the hosted server;
+ * `idle`: with another idle time; `sdk1`, `sdk2`, `reused` (of SDK 2.x) and a number: a server of that SDK with so many tools.
+ */
 const app = Fastify()
+const [variant, count] = process.argv.slice(2)
+
+function served (): Pick<McpTransportsOptions, 'createServer' | 'reuseInstances' | 'limits'> {
+  const tools = toolsOf(Number(count))
+  switch (variant) {
+    case 'sdk1': return { createServer: () => serverOfSdk1(tools) }
+    case 'sdk2': return { createServer: () => serverOfSdk2(tools) }
+    case 'reused': return { createServer: () => serverOfSdk2(tools), reuseInstances: true }
+    case 'idle': return { createServer, limits: { instanceIdleSeconds: 1 } }
+  }
+  return { createServer }
+}
 
 serve(async () => {
   await app.register(bearerAuth, {
@@ -24,12 +41,11 @@ serve(async () => {
   })
   await app.register(mcpTransports, {
     publicUrl: 'http://127.0.0.1',
-    createServer,
     sessions: new MemorySessionStore({ idleSeconds: 3600 }),
     eventLog: new MemoryEventLog(),
     leases: new MemoryLeaseStore(),
     bus: new MemoryBus(),
-    limits: process.argv[2] === 'idle' ? { instanceIdleSeconds: 1 } : {}
+    ...served()
   })
   return new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port
 })

@@ -2,25 +2,28 @@ import type { AttemptsReport, ReportedStep } from '../oauth/attempts-report.js'
 import type { Verdict } from '../oauth/attempt-verdicts.js'
 import type { CommandIo } from './command.js'
 
-export const usage = 'attempts [url]   how the last logins at a running service went; ADMIN_TOKEN in the environment, url: default PUBLIC_URL or http://localhost:5050'
+const USAGE = `Usage: fastify-mcp-oauth attempts [url]
+
+How the last logins at a running service went, and what to do about those that failed. Takes ADMIN_TOKEN from the
+environment; the url is PUBLIC_URL where none is given, or http://localhost:5050.
+`
 
 const TIMEOUT_MS = 10_000
 
 /** Prints how the last logins at a running service went, the last one at the end, where a terminal shows it. */
-export async function run ([url, ...rest]: string[], { out, err, env }: CommandIo): Promise<number> {
+export async function run ([url, ...rest]: string[], { write, env }: CommandIo): Promise<number> {
   const { ADMIN_TOKEN: adminToken = '', PUBLIC_URL: publicUrl = '' } = env
   const service = url ?? (publicUrl === '' ? 'http://localhost:5050' : publicUrl)
   if (rest.length > 0 || !URL.canParse(service) || !/^https?:/.test(service)) {
-    err(`${usage}\n`)
-    return 2
+    write(USAGE)
+    return url === '--help' ? 0 : 2
   }
   if (adminToken === '') {
-    err('ADMIN_TOKEN is not set: it is the one that the service was started with.\n')
+    write('ADMIN_TOKEN is not set: it is the one that the service was started with.\n')
     return 2
   }
   const answer = await ask(new URL('/admin/attempts', service), adminToken)
-  if (typeof answer === 'string') err(`${answer}\n`)
-  else out(textOf(answer))
+  write(typeof answer === 'string' ? `${answer}\n` : textOf(answer))
   return typeof answer === 'string' ? 1 : 0
 }
 

@@ -1,14 +1,9 @@
-/** Where a command writes, and what it may read. */
+/** What a command of the command line has of the process. */
 export interface CommandIo {
-  out (text: string): void
-  err (text: string): void
-  env: Readonly<Record<string, string | undefined>>
+  env: NodeJS.ProcessEnv
+  /** Prints to the standard output. */
+  write: (text: string) => void
 }
 
-/** A command of `fastify-mcp-oauth`. */
-export interface Command {
-  /** One line: how it is called, and what it does. */
-  usage: string
-  /** @returns the exit code: 0 it did it, 1 it could not, 2 it was called in the wrong way */
-  run (args: string[], io: CommandIo): Promise<number>
-}
+/** Runs a command with its arguments. @returns the exit code: 0 where all is well, 1 where it is not, 2 where it was called wrongly */
+export type Command = (args: string[], io: CommandIo) => Promise<number>

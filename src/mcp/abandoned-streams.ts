@@ -23,10 +23,9 @@ export class AbandonedStreams {
   /** Completes a stream with errors where the replica that writes it has died. */
   async settle (sessionId: string, streamId: string): Promise<void> {
     if (!this.isForeign(streamId) || await this.#replica.isAlive(streamId.slice(0, REPLICA_ID_LENGTH))) return
-    const requestIds = await this.#eventLog.pendingRequests(sessionId, streamId) ?? []
-    // a stream that is complete by now takes no more
-    for (const [index, id] of requestIds.entries()) {
-      await this.#eventLog.append(sessionId, streamId, errorText(ABANDONED_CODE, ABANDONED, id), index === requestIds.length - 1)
-    }
+    const requestIds = await this.#eventLog.pendingRequests(sessionId, streamId)
+    if (requestIds === undefined) return
+    // one step: should the replica only have been slow, either its answer stands or ours
+    await this.#eventLog.settle(sessionId, streamId, requestIds.map(id => ({ requestId: id, data: errorText(ABANDONED_CODE, ABANDONED, id) })))
   }
 }

@@ -7,11 +7,11 @@ import {
 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import type { CallerInfo } from '../auth-info.js'
-import { BridgedCall, type BridgedCallOptions, type OpenRequest } from './bridged-call.js'
+import { BridgedCall, calleeOf, type BridgedCallOptions, type OpenRequest } from './bridged-call.js'
 import { withoutHeaderParameters } from './header-parameters.js'
 import { checkInputCapabilities } from './input-capabilities.js'
-import type { ParkedCalls } from './parked-calls.js'
 import type { RequestState } from './request-state.js'
+import type { WaitingCalls } from './waiting-calls.js'
 
 export interface BridgeOptions extends BridgedCallOptions {
   /** The server of SDK 1.x that is to answer. */
@@ -19,7 +19,7 @@ export interface BridgeOptions extends BridgedCallOptions {
   caller: CallerInfo
   /** The client's request; undefined where it sent a notification. */
   request: JSONRPCRequest | undefined
-  parkedCalls: ParkedCalls
+  waitingCalls: WaitingCalls
   requestStates: RequestStateCodec<RequestState>
 }
 
@@ -28,7 +28,6 @@ type Params = Record<string, unknown>
 // the newest revision that servers of SDK 1.x speak
 const PROTOCOL_VERSION = '2025-11-25'
 const RESOURCE_NOT_FOUND = -32002
-const INVALID_PARAMS = -32602
 const INTERNAL_ERROR = -32603
 const URL_ELICITATION_REQUIRED = -32042
 const ASKING_METHODS = new Set(['tools/call', 'prompts/get', 'resources/read'])
@@ -81,33 +80,33 @@ export async function bridge (options: BridgeOptions): Promise<Server> {
 
 /** Forwards a request to a call made for it, or to the one that waits for what it brings. @returns whether the former waits now */
 async function forwarded (
-  { caller, parkedCalls, requestStates }: BridgeOptions, client: Client, call: BridgedCall, params: Params | undefined, context: ServerContext
+  { caller, waitingCalls, requestStates }: BridgeOptions, client: Client, call: BridgedCall, params: Params | undefined, context: ServerContext
 ): Promise<{ result: Result, waiting: boolean }> {
   const { mcpReq: { method, notify, requestState, inputResponses = {}, signal, _meta } } = context
   const open: OpenRequest = {
-    extra: { authInfo: caller },
     signal,
     progressToken: _meta?.progressToken,
     notify: notification => { if (isWanted(notification, client.logLevel)) notify(notification).catch(() => {}) }
   }
-  const state = requestState<RequestState>()
-  const called = state === undefined ? call : parkedCalls.take(state, caller, method, params)
-  if (called === undefined) throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
+  const holder = { owner: ownerOf(caller), ...caller.extra.grantId !== undefined && { grantId: caller.extra.grantId } }
+  const brought = requestState<RequestState>()
+  const outcome = brought === undefined
+    ? await waitingCalls.make(call, [method, withoutTask(params), { authInfo: caller }, open], holder)
+    : await waitingCalls.resume(brought.replicaId, { ...holder, callId: brought.callId, round: brought.round, callee: calleeOf(method, params) }, inputResponses, open)
+  if (outcome.kind === 'response') return { result: resultOf(outcome.response, method, params), waiting: false }
+  const state = waitingCalls.stateOf(outcome, brought?.replicaId)
   try {
-    const outcome = state === undefined ? await call.call(method, withoutTask(params), open) : await called.resume(inputResponses, open)
-    if (outcome.kind === 'response') {
-      await called.close()
-      return { result: resultOf(outcome.response, method, params), waiting: false }
-    }
     const inputRequests = requestsOf(outcome.inputRequests, method)
     checkInputCapabilities(inputRequests, client.capabilities)
-    const result = inputRequired({ inputRequests, requestState: await requestStates.mint({ callId: called.id, round: called.round }, context) })
-    parkedCalls.park(called, caller)
-    return { result, waiting: called === call }
+    return { result: inputRequired({ inputRequests, requestState: await requestStates.mint(state, context) }), waiting: brought === undefined }
   } catch (error) {
-    await called.close()
+    waitingCalls.giveUp(state)
     throw error
   }
+}
+
+function ownerOf ({ clientId, extra: { issuer, subject } }: CallerInfo): string {
+  return JSON.stringify([issuer, subject, clientId])
 }
 
 /** What the client says of itself. */

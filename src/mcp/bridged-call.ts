@@ -10,7 +10,7 @@ type Response = JSONRPCResultResponse | JSONRPCErrorResponse
 /** What a call of a 1.x server comes to: its answer, or things it asks the client for before it can go on. */
 export type BridgedOutcome =
   | { kind: 'response', response: Response }
-  | { kind: 'input-required', inputRequests: Record<string, InputRequest> }
+  | { kind: 'input-required', callId: string, round: number, inputRequests: Record<string, InputRequest> }
 
 /** What a 1.x server asks the client for. */
 export interface InputRequest {
@@ -20,7 +20,6 @@ export interface InputRequest {
 
 /** The request of the client that is open for a call: the first one, or one that brings answers. */
 export interface OpenRequest {
-  extra: MessageExtraInfo
   /** Takes the notifications of the call. */
   notify: (notification: JSONRPCNotification) => void
   /** Aborts when the client goes away. */
@@ -49,7 +48,7 @@ export class BridgedCall {
   readonly #announce: BridgedCallOptions['announce']
   readonly #log: Log
   /** What is called: a client that comes back must name the same. */
-  #callee: string | undefined
+  callee = ''
   #round = 0
   #response: Promise<Response> | undefined
   #open: OpenRequest | undefined
@@ -93,9 +92,9 @@ export class BridgedCall {
   }
 
   /** Makes the call. */
-  async call (method: string, params: Record<string, unknown> | undefined, open: OpenRequest): Promise<BridgedOutcome> {
-    this.#callee = calleeOf(method, params)
-    this.#response = this.#link.request(method, params, open.extra)
+  async call (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo, open: OpenRequest): Promise<BridgedOutcome> {
+    this.callee = calleeOf(method, params)
+    this.#response = this.#link.request(method, params, extra)
     return await this.#outcome(open)
   }
 
@@ -104,18 +103,13 @@ export class BridgedCall {
     return this.#round
   }
 
-  /** Whether this is the call that a client would make with these. */
-  calls (method: string, params: Record<string, unknown> | undefined): boolean {
-    return this.#callee === calleeOf(method, params)
-  }
-
   /** Goes on with what the client answered: `responses` are results by the keys of `inputRequests`. */
   async resume (responses: Readonly<Record<string, unknown>>, open: OpenRequest): Promise<BridgedOutcome> {
     for (const [key, { id }] of this.#asked) {
       const result = responses[key]
       if (typeof result !== 'object' || result === null) continue
       this.#asked.delete(key)
-      this.#link.respond({ jsonrpc: '2.0', id, result: { ...result } }, open.extra)
+      this.#link.respond({ jsonrpc: '2.0', id, result: { ...result } })
     }
     return await this.#outcome(open)
   }
@@ -149,6 +143,8 @@ export class BridgedCall {
       this.#round++
       return {
         kind: 'input-required',
+        callId: this.id,
+        round: this.#round,
         inputRequests: Object.fromEntries([...this.#asked].map(([key, { method, params }]) => [key, { method, ...params !== undefined && { params } }]))
       }
     } finally {
@@ -173,7 +169,8 @@ function keyOf (id: unknown): string {
   return `request-${String(id)}`
 }
 
-function calleeOf (method: string, { name, uri }: Record<string, unknown> = {}): string {
+/** Names what a request calls. */
+export function calleeOf (method: string, { name, uri }: Record<string, unknown> = {}): string {
   return JSON.stringify([method, name, uri])
 }
 

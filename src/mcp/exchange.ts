@@ -7,7 +7,8 @@ import { errorText } from './json-rpc.js'
 export interface AnswerStream {
   /** The response body that reads it. */
   readonly body: EventStream
-  append (text: string, final: boolean): void
+  /** @param answers the request that the message answers, where it is an answer */
+  append (text: string, final: boolean, answers?: RequestId): void
   /** Completes it without another message. */
   end (): void
   /** Ends the response; the stream itself goes on. */
@@ -52,7 +53,7 @@ export class Exchange {
     const complete = this.#pending.size === 0
     if (complete) clearTimeout(this.#silence)
     if (this.#stream !== undefined) {
-      this.#stream.append(text, complete)
+      this.#stream.append(text, complete, id)
     } else {
       this.#results.push(text)
       if (complete) this.#answer.json(this.#isBatch ? `[${this.#results.join(',')}]` : text)

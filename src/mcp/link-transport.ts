@@ -55,8 +55,8 @@ export class LinkTransport implements Transport {
   }
 
   /** Answers a request of the server. */
-  respond (response: Response, extra: MessageExtraInfo): void {
-    if (!this.#closed) this.onmessage?.(response, extra)
+  respond (response: Response): void {
+    if (!this.#closed) this.onmessage?.(response)
   }
 
   async close (): Promise<void> {

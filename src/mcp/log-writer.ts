@@ -1,3 +1,4 @@
+import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { TemporarilyUnavailableError } from '../errors.js'
 import type { EventLog } from '../stores/event-log.js'
 import type { Log } from './create-server.js'
@@ -11,6 +12,9 @@ export interface LogWriterOptions {
   onFailed?: (data: string, final: boolean) => void
 }
 
+/** One event: `final` completes the stream, `answers` names the request that it answers. */
+type Event = [data: string, final: boolean, answers: RequestId | undefined]
+
 const RETRY_MS = 500
 // those before are given up: what matters most, the answer, comes last
 const MAX_WAITING = 256
@@ -18,7 +22,7 @@ const MAX_WAITING = 256
 /** Writes a stream of the log. What cannot be written because the store is away is written when it is back, in order. */
 export class LogWriter {
   readonly #options: LogWriterOptions
-  readonly #waiting: Array<[data: string, final: boolean]> = []
+  readonly #waiting: Event[] = []
   #retry: NodeJS.Timeout | undefined
   /** Number of events that were written. */
   written = 0
@@ -27,9 +31,10 @@ export class LogWriter {
     this.#options = options
   }
 
-  append (data: string, final = false): void {
-    if (this.#waiting.length > 0) this.#wait(data, final)
-    else this.#write(data, final).catch((error: unknown) => { this.#failed(error, data, final) })
+  append (data: string, final = false, answers?: RequestId): void {
+    const event: Event = [data, final, answers]
+    if (this.#waiting.length > 0) this.#wait(event)
+    else this.#write(event).catch((error: unknown) => { this.#failed(error, event) })
   }
 
   /** Gives up what waits. */
@@ -38,13 +43,13 @@ export class LogWriter {
     this.#waiting.length = 0
   }
 
-  async #write (data: string, final: boolean): Promise<void> {
+  async #write (event: Event): Promise<void> {
     const { eventLog, sessionId, streamId } = this.#options
-    await eventLog.append(sessionId, streamId, data, final)
+    await eventLog.append(sessionId, streamId, ...event)
     this.written++
   }
 
-  #failed (err: unknown, data: string, final: boolean): void {
+  #failed (err: unknown, event: Event): void {
     const { log, sessionId, onFailed } = this.#options
     if (!(err instanceof TemporarilyUnavailableError)) {
       log.error({ err, sessionId }, 'a session could not be written')
@@ -53,13 +58,14 @@ export class LogWriter {
         log.warn({ err, sessionId }, 'what a session has to say waits for the store')
         this.#retryLater()
       }
-      this.#wait(data, final)
+      this.#wait(event)
     }
+    const [data, final] = event
     onFailed?.(data, final)
   }
 
-  #wait (data: string, final: boolean): void {
-    this.#waiting.push([data, final])
+  #wait (event: Event): void {
+    this.#waiting.push(event)
     if (this.#waiting.length > MAX_WAITING) this.#waiting.shift()
   }
 
@@ -70,9 +76,10 @@ export class LogWriter {
   async #writeWaiting (): Promise<void> {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       try {
-        await this.#write(...first)
-      } catch {
-        return this.#retryLater()
+        await this.#write(first)
+      } catch (err) {
+        if (err instanceof TemporarilyUnavailableError) return this.#retryLater()
+        this.#options.log.error({ err, sessionId: this.#options.sessionId }, 'a session could not be written')
       }
       if (this.#waiting[0] === first) this.#waiting.shift()
     }

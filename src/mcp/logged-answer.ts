@@ -43,9 +43,9 @@ export class LoggedAnswer implements AnswerStream {
     this.#opening = eventLog.open(sessionId, streamId, { requestIds }).then(() => { this.#opened() }, (error: unknown) => { this.#failed(error) })
   }
 
-  append (data: string, final: boolean): void {
+  append (data: string, final: boolean, answers?: RequestId): void {
     if (this.#direct) this.#deliver(data, final)
-    if (this.#logged) this.#writer.append(data, final)
+    if (this.#logged) this.#writer.append(data, final, answers)
   }
 
   end (): void {

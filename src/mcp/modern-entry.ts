@@ -1,49 +1,35 @@
 import {
-  classifyInboundRequest, createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2,
+  classifyInboundRequest, createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, PROTOCOL_VERSION_META_KEY, Server as Server2,
   type McpHttpHandler, type McpRequestContext
 } from '@modelcontextprotocol/server'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError } from '../errors.js'
-import type { Bus } from '../stores/bus.js'
 import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
-import type { CreateServer, Log } from './create-server.js'
-import { isRequest, isMessage } from './json-rpc.js'
-import { ParkedCalls, type ParkedCallsOptions } from './parked-calls.js'
+import type { CreateServer, Log, PluggedServer } from './create-server.js'
+import { contextForAll, IdleInstances } from './idle-instances.js'
+import { ModernCall, type InboundMessage } from './modern-call.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
+import { carry } from './result-transport.js'
+import { WaitingCalls, type WaitingCallsOptions } from './waiting-calls.js'
 
-export interface ModernEntryOptions {
-  bus: Bus
+export interface ModernEntryOptions extends WaitingCallsOptions {
   createServer: CreateServer
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
   requestStateKeys?: readonly Uint8Array[]
+  /** Whether an instance of SDK 2.x that has answered may serve the next request. */
+  reuseInstances?: boolean
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
   maxSubscriptions: number
-  /** Bounds of the calls that wait for their client to bring what they asked for. */
-  parkedCalls: ParkedCallsOptions
-  log: Log
-}
-
-/** One HTTP request. */
-export interface InboundMessage {
-  headers: Readonly<Record<string, string | string[] | undefined>>
-  /** Parsed. */
-  body: unknown
-}
-
-interface Exchange {
-  caller: CallerInfo
-  body: unknown
-  log: Log
-  refusal?: InsufficientScopeError
 }
 
 const DRAIN_POLL_MS = 20
+const LOGIN_ENDED = 'The login that this request was made with has ended.'
 
 /**
  * Serves revision 2026-07-28, which knows no sessions: every request by a fresh server, through the SDK's own entry.
@@ -53,20 +39,24 @@ export class ModernEntry {
   readonly #unsubscribe: Array<() => void>
   readonly #options: ModernEntryOptions
   readonly #handler: McpHttpHandler
-  readonly #exchanges = new WeakMap<Request, Exchange>()
-  readonly #parkedCalls: ParkedCalls
+  readonly #calls = new Set<ModernCall>()
+  readonly #callOf = new WeakMap<Request, ModernCall>()
+  readonly #idle = new IdleInstances()
+  readonly #waitingCalls: WaitingCalls
   readonly #requestStates: ReturnType<typeof createRequestStates>
-  #running = 0
+  #reused = 0
 
   constructor (options: ModernEntryOptions) {
     this.#options = options
-    this.#parkedCalls = new ParkedCalls(options.parkedCalls)
+    this.#waitingCalls = new WaitingCalls(options)
     this.#requestStates = createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds)
     // what servers of either era announce, for the streams of `subscriptions/listen`
     const events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
     this.#unsubscribe = [
       options.bus.subscribe('announced', ({ event }) => { events.publish(event) }),
-      options.bus.subscribe('grantEnded', ({ grantId }) => { this.#parkedCalls.endGrant(grantId) })
+      options.bus.subscribe('grantEnded', ({ grantId }) => {
+        for (const call of this.#calls) if (call.caller.extra.grantId === grantId) call.end(LOGIN_ENDED)
+      })
     ]
     this.#handler = createMcpHandler(context => this.#createServer(context), {
       legacy: 'reject',
@@ -82,6 +72,7 @@ export class ModernEntry {
    * disagree with it.
    */
   takes ({ headers, body }: InboundMessage): boolean {
+    if (isClaim(body)) return true
     const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name'].map(name => headers[name]?.toString())
     return classifyInboundRequest({
       httpMethod: 'POST',
@@ -92,22 +83,19 @@ export class ModernEntry {
     }).kind !== 'legacy'
   }
 
-  /**
-   * Serves one POST. `signal` aborts when the response is over, or the client has gone.
-   * @throws {InsufficientScopeError} before anything runs, where the caller lacks scopes that a tool needs
-   */
-  async serve ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, signal: AbortSignal): Promise<Response> {
-    const request = new Request('http://localhost/mcp', { method: 'POST', headers: headersOf(headers), signal })
-    const exchange: Exchange = { caller, body, log }
-    this.#exchanges.set(request, exchange)
-    const listens = isMessage(body) && isRequest(body) && body.method === 'subscriptions/listen'
-    if (!listens) {
-      this.#running++
-      signal.addEventListener('abort', () => { this.#running-- }, { once: true })
-    }
-    const response = await this.#handler.fetch(request, { authInfo: caller, parsedBody: body })
-    if (exchange.refusal !== undefined) throw exchange.refusal
-    return response
+  /** Begins to serve one POST. Its answer rejects with an `InsufficientScopeError`, before anything has run, where the caller lacks scopes that a tool needs. */
+  serve (message: InboundMessage & { log: Log }, caller: CallerInfo): ModernCall {
+    const call = new ModernCall(message, caller)
+    this.#calls.add(call)
+    this.#callOf.set(call.request, call)
+    call.follow(this.#handler.fetch(call.request, { authInfo: caller, parsedBody: message.body }))
+    return call
+  }
+
+  /** The response to a POST is over, or its client has gone. */
+  end (call: ModernCall): void {
+    this.#calls.delete(call)
+    call.end()
   }
 
   /** Tells the listeners of both eras, on every replica, what a server announces to everybody. */
@@ -121,44 +109,73 @@ export class ModernEntry {
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
-    while (this.#running > 0 && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    while ((this.#isRunning || this.#waitingCalls.running) && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+  }
+
+  get #isRunning (): boolean {
+    for (const call of this.#calls) if (!call.listens) return true
+    return false
   }
 
   /** Ends every stream and every call. */
   async close (): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
-    this.#parkedCalls.close()
+    await this.#waitingCalls.close()
     await this.#handler.close()
   }
 
   async #createServer ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
-    const exchange = requestInfo && this.#exchanges.get(requestInfo)
-    if (exchange === undefined) throw new Error('The SDK asks for a server without a request of ours.')
+    const call = requestInfo && this.#callOf.get(requestInfo)
+    if (call === undefined) throw new Error('The SDK asks for a server without a request of ours.')
     try {
-      return await this.#serverFor(exchange)
+      const server = await this.#serverFor(call)
+      carry(call, server)
+      return server
     } catch (error) {
-      if (error instanceof InsufficientScopeError) exchange.refusal = error
-      else exchange.log.error({ err: error }, 'a server instance could not be made')
+      if (error instanceof InsufficientScopeError) call.refusal = error
+      else call.log.error({ err: error }, 'a server instance could not be made')
       throw error
     }
   }
 
-  async #serverFor ({ caller, body, log }: Exchange): Promise<McpServer2 | Server2> {
-    const { createServer, getUpstreamAccessToken } = this.#options
-    const server = await createServer({ era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
-    const request = isMessage(body) && isRequest(body) ? body : undefined
-    checkScopes(server, request === undefined ? [] : [request], caller)
+  async #serverFor (call: ModernCall): Promise<McpServer2 | Server2> {
+    const { caller, message, log } = call
+    const server = this.#options.reuseInstances === true ? await this.#reusedFor(call) : await this.#freshFor(call)
+    checkScopes(server, message === undefined ? [] : [message], caller)
     const announce = (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => { this.#announce(notification) }
     if (server instanceof McpServer2 || server instanceof Server2) {
       announceFrom(server, announce)
       return server
     }
-    return await bridge({ server, caller, request, parkedCalls: this.#parkedCalls, requestStates: this.#requestStates, announce, log })
+    return await bridge({ server, caller, request: message, waitingCalls: this.#waitingCalls, requestStates: this.#requestStates, announce, log })
+  }
+
+  async #freshFor ({ caller, log }: ModernCall): Promise<PluggedServer> {
+    const { createServer, getUpstreamAccessToken } = this.#options
+    return await createServer({ era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
+  }
+
+  async #reusedFor (call: ModernCall): Promise<PluggedServer> {
+    const { createServer, log } = this.#options
+    // an instance goes on saying who its previous client was where the next one does not name itself
+    const server = (call.namesClient ? this.#idle.take() : undefined) ?? await createServer(contextForAll(log))
+    if (call.namesClient && (server instanceof McpServer2 || server instanceof Server2)) {
+      call.requestId = `exchange-${++this.#reused}`
+      // one that was cancelled may still run
+      call.onClose = answered => { if (answered) this.#idle.put(server) }
+    }
+    return server
   }
 }
 
-function headersOf (headers: InboundMessage['headers']): Headers {
-  const web = new Headers()
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) web.set(name, value.toString())
-  return web
+/**
+ * Whether a body is a message that claims this revision. The SDK takes none of these for one of sessions (but for an
+ * `initialize`, which it looks into), so that its entry may be the one to classify it: once is enough.
+ */
+function isClaim (body: unknown): boolean {
+  if (typeof body !== 'object' || body === null || !('method' in body) || !('params' in body) || 'result' in body || 'error' in body) return false
+  const { method, params } = body
+  if (typeof method !== 'string' || method === 'initialize' || typeof params !== 'object' || params === null || !('_meta' in params)) return false
+  const { _meta: meta } = params
+  return typeof meta === 'object' && meta !== null && !Array.isArray(meta) && PROTOCOL_VERSION_META_KEY in meta
 }

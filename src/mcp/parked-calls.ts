@@ -1,18 +1,30 @@
-import type { CallerInfo } from '../auth-info.js'
-import type { BridgedCall } from './bridged-call.js'
+import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { SessionLimits } from './limits.js'
-import type { RequestState } from './request-state.js'
 
 export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxParkedCallsPerOwner' | 'parkedSeconds'>
 
-interface Parked {
-  call: BridgedCall
+/** Whom a call waits for. */
+export interface CallHolder {
+  /** Person and client. */
   owner: string
-  grantId: string | undefined
+  grantId?: string
+}
+
+/** What names a call that waits, by whoever comes back to it. */
+export interface CallClaim extends CallHolder {
+  callId: string
+  /** How often it had asked. */
+  round: number
+  /** What is called: it must be the same. */
+  callee: string
+}
+
+interface Parked extends CallHolder {
+  call: BridgedCall
   timer: NodeJS.Timeout
 }
 
-/** Calls that wait for their client to come back with what they asked for. Bounded in number and time. */
+/** Calls of this process that wait for their client to come back with what they asked for. Bounded in number and time. */
 export class ParkedCalls {
   /** Oldest first. */
   readonly #parked = new Map<string, Parked>()
@@ -22,50 +34,60 @@ export class ParkedCalls {
     this.#options = options
   }
 
-  /** Number of calls that wait. */
-  get size (): number {
-    return this.#parked.size
+  /** Makes a call. It is over with its answer, or waits when it asks for something. */
+  async make (call: BridgedCall, request: Parameters<BridgedCall['call']>, holder: CallHolder): Promise<BridgedOutcome> {
+    return await this.#settle(call, call.call(...request), holder)
   }
 
-  /** Lets a call wait for `caller`. */
-  park (call: BridgedCall, caller: CallerInfo): void {
-    const { maxParkedCalls, maxParkedCallsPerOwner, parkedSeconds } = this.#options
-    const owner = ownerOf(caller)
-    const own = [...this.#parked].filter(([, parked]) => parked.owner === owner)
-    if (own.length >= maxParkedCallsPerOwner) this.#giveUp(own[0]?.[0])
-    else if (this.#parked.size >= maxParkedCalls) this.#giveUp(this.#parked.keys().next().value)
-    const timer = setTimeout(() => { this.#giveUp(call.id) }, parkedSeconds * 1000).unref()
-    this.#parked.set(call.id, { call, owner, grantId: caller.extra.grantId, timer })
-  }
-
-  /** Takes up a call. @returns undefined where there is none of this caller's that would be called so */
-  take ({ callId, round }: RequestState, caller: CallerInfo, method: string, params: Record<string, unknown> | undefined): BridgedCall | undefined {
+  /** Takes up a call. @returns undefined where there is none of this owner's that would be called so */
+  take ({ callId, round, owner, callee }: CallClaim): BridgedCall | undefined {
     const parked = this.#parked.get(callId)
-    if (parked === undefined || parked.owner !== ownerOf(caller) || parked.call.round !== round || !parked.call.calls(method, params)) return undefined
-    this.#parked.delete(callId)
-    clearTimeout(parked.timer)
+    if (parked === undefined || parked.owner !== owner || parked.call.round !== round || parked.call.callee !== callee) return undefined
+    this.#forget(callId, parked)
     return parked.call
+  }
+
+  /** Goes on with a call that was taken up: like `make`. */
+  async resume (call: BridgedCall, responses: Readonly<Record<string, unknown>>, open: OpenRequest, holder: CallHolder): Promise<BridgedOutcome> {
+    return await this.#settle(call, call.resume(responses, open), holder)
+  }
+
+  /** Gives up a call: it is cancelled. */
+  giveUp (callId: string | undefined): void {
+    const parked = callId === undefined ? undefined : this.#parked.get(callId)
+    if (callId === undefined || parked === undefined) return
+    this.#forget(callId, parked)
+    void parked.call.close()
   }
 
   /** Gives up the calls of a grant that has ended. */
   endGrant (ended: string): void {
-    for (const [id, { grantId }] of [...this.#parked]) if (grantId === ended) this.#giveUp(id)
+    for (const [id, { grantId }] of [...this.#parked]) if (grantId === ended) this.giveUp(id)
   }
 
   /** Gives up every call. */
   close (): void {
-    for (const id of [...this.#parked.keys()]) this.#giveUp(id)
+    for (const id of [...this.#parked.keys()]) this.giveUp(id)
   }
 
-  #giveUp (id: string | undefined): void {
-    const parked = id === undefined ? undefined : this.#parked.get(id)
-    if (id === undefined || parked === undefined) return
-    this.#parked.delete(id)
-    clearTimeout(parked.timer)
-    void parked.call.close()
+  async #settle (call: BridgedCall, outcome: Promise<BridgedOutcome>, holder: CallHolder): Promise<BridgedOutcome> {
+    const settled = await outcome
+    if (settled.kind === 'response') await call.close()
+    else this.#park(call, holder)
+    return settled
   }
-}
 
-function ownerOf ({ clientId, extra: { issuer, subject } }: CallerInfo): string {
-  return JSON.stringify([issuer, subject, clientId])
+  #park (call: BridgedCall, { owner, ...holder }: CallHolder): void {
+    const { maxParkedCalls, maxParkedCallsPerOwner, parkedSeconds } = this.#options
+    const own = [...this.#parked].filter(([, parked]) => parked.owner === owner)
+    if (own.length >= maxParkedCallsPerOwner) this.giveUp(own[0]?.[0])
+    else if (this.#parked.size >= maxParkedCalls) this.giveUp(this.#parked.keys().next().value)
+    const timer = setTimeout(() => { this.giveUp(call.id) }, parkedSeconds * 1000).unref()
+    this.#parked.set(call.id, { call, owner, ...holder, timer })
+  }
+
+  #forget (callId: string, { timer }: Parked): void {
+    this.#parked.delete(callId)
+    clearTimeout(timer)
+  }
 }

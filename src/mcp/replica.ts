@@ -39,6 +39,15 @@ export class Replica {
     return await this.#leases.isHeld(nameOf(replicaId))
   }
 
+  /** Calls `onDead` once it is known that a replica has died. @returns a function that ends the watch */
+  watch (replicaId: string, onDead: () => void): () => void {
+    const timer = setInterval(() => {
+      // while nobody can be asked, nobody is known to be dead
+      this.isAlive(replicaId).then(alive => { if (!alive) onDead() }, () => {})
+    }, RENEW_MS).unref()
+    return () => { clearInterval(timer) }
+  }
+
   /** Gives up the lease. Never rejects. */
   async close (): Promise<void> {
     clearInterval(this.#timer)

@@ -3,6 +3,8 @@ import { createRequestStateCodec, type RequestStateCodec, type ServerContext } f
 
 /** What a `requestState` of ours names. */
 export interface RequestState {
+  /** The replica that the call waits in. */
+  replicaId: string
   callId: string
   /** How often the call has asked: a state is good for one answer. */
   round: number

@@ -1,9 +1,9 @@
 import { ServiceError } from '../errors.js'
+import { visible } from '../page.js'
 import type { LoginStepRecord, RecentLog, StepFailure, VisitRecord } from '../stores/attempts.js'
 import type { Client } from './clients.js'
 import type { BrokerEvent, BrokerObserver } from './events.js'
 import type { BrokerLog } from './options.js'
-import { visible } from './pages.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { PREFIXES } from './secrets.js'
 

@@ -1,5 +1,6 @@
 import type { LoginStepName, LoginStepRecord } from '../stores/attempts.js'
 import type { Attempt, Visit } from './attempts.js'
+import { OWN_CLIENT_ID } from './sign-ins.js'
 
 /** What became of an attempt, in words, and what to do about it. */
 export interface Verdict {
@@ -24,11 +25,12 @@ const PERSON_MS = 600_000
 const PROGRAM_MS = 60_000
 
 /** What became of an attempt. */
-export function verdictOf ({ steps }: Attempt, context: VerdictContext): Verdict {
+export function verdictOf ({ steps, clientId }: Attempt, context: VerdictContext): Verdict {
   const last = lastOfWeight(steps)
   if (last === undefined) return { outcome: 'waiting', text: 'Nothing is known of it.' }
   if (last.failure !== undefined) return { outcome: 'failed', ...failed(last, context) }
   if (last.step === 'call') return { outcome: 'good', text: 'All is well: the client logged in and called with its token.' }
+  if (last.step === 'token' && clientId === OWN_CLIENT_ID) return { outcome: 'good', text: 'All is well: the person signed in to see their connected apps.' }
   const [patienceMs, waiting, gone] = pending(last.step, context)
   return context.now - last.at < patienceMs ? { outcome: 'waiting', text: waiting } : { outcome: 'failed', ...gone }
 }

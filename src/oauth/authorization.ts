@@ -176,6 +176,7 @@ export class Authorization {
 
   #needsConsent (transaction: AuthorizationTransaction, client: Client, browser: BrowserState): boolean {
     const { upstreamClients, consentInDynamicMode, browserStates } = this.#options
+    if (client.trusted === true) return false
     if (isMemorable(client, transaction) && browserStates.remembers(browser, transaction)) return false
     return consentInDynamicMode || !upstreamClients.dynamic || client.kind === 'document'
   }

@@ -6,10 +6,12 @@ import { Authorization } from './authorization.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
 import { observerOf } from './events.js'
+import { Connections } from './connections.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
 import { Resources } from './resources.js'
+import { ownClient, SignIns } from './sign-ins.js'
 import { Tokens } from './tokens.js'
 import { Upstream } from './upstream.js'
 import { UpstreamClients } from './upstream-clients.js'
@@ -19,6 +21,8 @@ export interface Broker {
   readonly clients: Clients
   readonly authorization: Authorization
   readonly tokens: Tokens
+  readonly connections: Connections
+  readonly signIns: SignIns
   readonly accessTokens: AccessTokens
   readonly browserStates: BrowserStates
   readonly resources: Resources
@@ -55,7 +59,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
-    preregistered: options.clients ?? [],
+    preregistered: [...options.clients ?? [], ownClient(publicUrl)],
     unusedClientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false },
     observe,
@@ -93,6 +97,8 @@ export function createBroker (options: BrokerOptions): Broker {
     clients,
     authorization,
     tokens,
+    connections: new Connections({ store: stores.grants, grants, clients }),
+    signIns: new SignIns({ publicUrl, tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates,
     resources,

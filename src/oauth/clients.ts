@@ -15,6 +15,8 @@ export interface Client {
   metadata: ClientMetadata
   /** SHA-256 of its secret; absent for public clients. */
   secretHash?: string
+  /** Part of this service: people are not asked for consent. */
+  trusted?: boolean
 }
 
 /** Credentials of a token request (RFC 6749 2.3). */
@@ -134,11 +136,11 @@ export class Clients {
     }
   }
 
-  #preregister ({ clientId, clientSecret, clientName, redirectUris }: PreregisteredClient): Client {
+  #preregister ({ clientId, clientSecret, clientName, redirectUris, trusted = false }: PreregisteredClient): Client {
     const metadata = checkClientMetadata({
       redirect_uris: [...redirectUris], client_name: clientName, token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
     }, this.#options.redirectSchemes)
-    return { clientId, kind: 'preregistered', metadata, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+    return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
   }
 
   async #document (clientId: string): Promise<Client> {

@@ -40,6 +40,8 @@ export interface PreregisteredClient {
   clientSecret?: string
   clientName?: string
   redirectUris: readonly string[]
+  /** It is part of this service: people are not asked whether they allow it. Default: false. */
+  trusted?: boolean
 }
 
 /** What a person who logged in may do here; asked once for every login. */

@@ -1,5 +1,5 @@
 import { html } from 'ghtml'
-import { layout, type Page } from '../page.js'
+import { layout, visible, type Page } from '../page.js'
 import type { ConsentRequest } from './authorization.js'
 
 export interface ConsentPageOptions {
@@ -69,9 +69,4 @@ function warning ({ redirectKind, client }: ConsentRequest): string {
     ? 'The answer goes to a program on this computer. Any program can give itself any name: allow it only if you have just started the login there.'
     : 'The answer goes to whichever app on this device has claimed this kind of link. Allow it only if you have just started the login there.'
   return html`<p class="warning" role="note" id="warning"><strong>Check this.</strong> ${text}${client.kind === 'document' ? ' The site is verified, the program is not.' : ''}</p>`
-}
-
-/** A text of somebody else's: control, format, direction and blank characters would let it pretend to be something else, or nothing. */
-export function visible (name: string): string {
-  return [...name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu, '').trim()].slice(0, 100).join('')
 }

@@ -55,7 +55,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       reply.header('www-authenticate', challenge(reply.request, hadToken ? error : undefined, scopes))
     }
     return reply.code(error.statusCode).header('cache-control', 'no-store')
-      .send({ error: error.code, error_description: error.message })
+      .send({ error: error.code, error_description: error.message, request_id: reply.request.id })
   }
 
   app.decorateRequest('authInfo', null)

@@ -28,7 +28,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   const known = known4xx(error)
   if (known === undefined) {
     request.log.error({ err: error }, 'an MCP request failed')
-    return reply.code(500).header('content-type', 'application/json; charset=utf-8').send(errorText(-32603, 'Internal error'))
+    return reply.code(500).header('content-type', 'application/json; charset=utf-8').send(errorText(-32603, `Internal error (request id ${request.id})`))
   }
   request.log.info({ code: known.code, detail: known.detail }, known.message)
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)

@@ -2,8 +2,7 @@ import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import type { CallerInfo } from '../auth-info.js'
-import { errorText, isMessage, isRequest } from '../mcp/json-rpc.js'
+import type { ModernAnswer } from '../mcp/modern-call.js'
 import { ModernEntry, type ModernEntryOptions } from '../mcp/modern-entry.js'
 
 declare module 'fastify' {
@@ -13,45 +12,26 @@ declare module 'fastify' {
   }
 }
 
-export type McpModernOptions = Omit<ModernEntryOptions, 'log'>
-
-interface OpenRequest {
-  caller: CallerInfo
-  ended: AbortController
-}
-
-const LOGIN_ENDED = 'The login that this request was made with has ended.'
+export type McpModernOptions = Omit<ModernEntryOptions, 'log' | 'replica'>
 
 /**
  * Answers the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both
  * eras, and each request says which it is of.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, options) => {
-  const entry = new ModernEntry({ ...options, log: app.log })
+  const entry = new ModernEntry({ ...options, replica: app.mcpReplica, log: app.log })
   app.decorate('mcpModern', entry)
-  const open = new Set<OpenRequest>()
-  const unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
-    for (const { caller, ended } of open) if (caller.extra.grantId === grantId) ended.abort(LOGIN_ENDED)
-  })
   app.addHook('preHandler', async (request, reply) => {
     const { authInfo: caller, headers, body, log } = request
     if (request.method !== 'POST' || request.routeOptions.url?.endsWith('/mcp') !== true || caller === null || body === undefined || !entry.takes({ headers, body })) return
-    const ended = new AbortController()
-    const exchange = { caller, ended }
-    open.add(exchange)
-    // the response is over, or the client has gone
-    reply.raw.once('close', () => {
-      open.delete(exchange)
-      ended.abort()
-    })
-    const response = await entry.serve({ headers, body, log }, caller, ended.signal)
-    if (ended.signal.reason === LOGIN_ENDED) return reply.header('content-type', 'application/json; charset=utf-8').send(errorText(-32000, LOGIN_ENDED, isMessage(body) && isRequest(body) ? body.id : null))
-    return await answer(response, reply)
+    const call = entry.serve({ headers, body, log }, caller)
+    reply.raw.once('close', () => { entry.end(call) })
+    return await answer(await call.answer, reply)
   })
-  app.addHook('onClose', async () => { unsubscribe() })
-}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard'] })
+}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
 
-async function answer (response: Response, reply: FastifyReply): Promise<FastifyReply> {
+async function answer (response: ModernAnswer, reply: FastifyReply): Promise<FastifyReply> {
+  if (typeof response === 'string') return reply.header('content-type', 'application/json').send(response)
   reply.code(response.status)
   for (const [name, value] of response.headers) reply.header(name, value)
   if (response.body === null) return reply.send()

@@ -3,8 +3,16 @@ import fp from 'fastify-plugin'
 import { UpstreamError } from '../errors.js'
 import { oauthErrorOf } from './oauth-bodies.js'
 
-/** Errors of this context's endpoints as OAuth JSON (RFC 6749 5.2), never cached. */
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The client that has authenticated at this endpoint, for the log; undefined outside of the OAuth endpoints. */
+    oauthClientId?: string | null
+  }
+}
+
+/** Errors of this context's endpoints as OAuth JSON (RFC 6749 5.2), never cached, with the id that the request has in the log. */
 export const oauthErrors = fp(async app => {
+  app.decorateRequest('oauthClientId', null)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
 }, { name: 'oauth-errors', fastify: '5.x' })
 
@@ -16,5 +24,5 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   // RFC 6749 5.2: who tried to authenticate with a header is challenged by it
   if (known?.statusCode === 401 && request.headers.authorization !== undefined) reply.header('www-authenticate', 'Basic realm="OAuth"')
-  return reply.code(known?.statusCode ?? 500).header('cache-control', 'no-store').send({ error: code, error_description: message })
+  return reply.code(known?.statusCode ?? 500).header('cache-control', 'no-store').send({ error: code, error_description: message, request_id: request.id })
 }

@@ -12,7 +12,8 @@ declare module 'fastify' {
   }
 }
 
-const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`
+const sourceOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+const STYLE_SOURCE = sourceOf(STYLE)
 
 /** Pages for people: `reply.sendPage`, and errors of this context as pages with an id that the log has. */
 export const pages = fp(async app => {
@@ -22,7 +23,8 @@ export const pages = fp(async app => {
       'cache-control': 'no-store',
       // no form-action: Chromium applies it to the redirects that follow the form, too
       'content-security-policy': [
-        "default-src 'none'", `style-src ${STYLE_SOURCE}`, `img-src ${page.imageOrigin ?? "'none'"}`, "base-uri 'none'", "frame-ancestors 'none'"
+        "default-src 'none'", `style-src ${STYLE_SOURCE}`, `img-src ${page.imageOrigin ?? "'none'"}`,
+        ...page.script === undefined ? [] : [`script-src ${sourceOf(page.script)}`], "base-uri 'none'", "frame-ancestors 'none'"
       ].join('; '),
       'x-frame-options': 'DENY',
       'x-content-type-options': 'nosniff',

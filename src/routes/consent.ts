@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { AccessDeniedError, InvalidRequestError } from '../errors.js'
+import { InvalidRequestError } from '../errors.js'
+import { checkOwnForm } from './own-form.js'
 import { parametersOf } from './parameters.js'
 
 export interface ConsentOptions {
@@ -9,8 +10,7 @@ export interface ConsentOptions {
 /** `POST /authorize/consent`: the person's answer to the consent page. */
 export const consentRoute: FastifyPluginAsync<ConsentOptions> = async (app, { publicUrl }) => {
   app.post('/authorize/consent', async (request, reply) => {
-    const { origin } = request.headers
-    if (origin !== undefined && origin !== publicUrl) throw new AccessDeniedError('This form was not sent by our page.', { detail: `Origin ${origin}` })
+    checkOwnForm(request, publicUrl)
     const { transaction, decision, remember } = parametersOf(request.body)
     if (transaction === undefined || (decision !== 'allow' && decision !== 'deny')) throw new InvalidRequestError('The form is incomplete. Start again in your app.')
     const { url, browser } = await app.broker.authorization.decide(transaction, decision === 'allow', remember === 'yes', request.getBrowserState())

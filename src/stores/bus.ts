@@ -9,10 +9,30 @@ export interface BusMessages {
   sessionEnded: { sessionId: string }
   /** A message of a session's client that the replica which got it (`origin`) does not wait for: some other one may. */
   sessionMessage: { sessionId: string, origin: string, message: Record<string, unknown> }
+  /** The client of a call that waits at one replica has come back to another. */
+  callResumed: CallResumed
+  /** To the replica `replicaId`: nobody waits any more for what came of `callResumed`. */
+  callAbandoned: { replicaId: string, callId: string, exchangeId?: string }
   /** A session's record was changed by the replica `origin`. */
   sessionChanged: { sessionId: string, origin: string, change: SessionChange }
   /** A server has announced to everybody that a list or a resource has changed; `era` is that of the instance which did. */
   announced: { event: ServerEvent, era: 'session' | 'stateless' }
+}
+
+/** What a client brings for a call (MCP 2026-07-28, multi round-trip requests) that waits at the replica `replicaId`. */
+export interface CallResumed {
+  replicaId: string
+  /** The replica that the client has come back to. */
+  origin: string
+  /** Where that one reads what becomes of the call: in the event log, in the place of a session's id. */
+  exchangeId: string
+  callId: string
+  round: number
+  callee: string
+  owner: string
+  grantId?: string
+  inputResponses: Record<string, unknown>
+  progressToken?: string | number
 }
 
 export type BusTopic = keyof BusMessages

@@ -18,6 +18,13 @@ export interface StreamOptions {
   resumable?: boolean
 }
 
+/** What a request is answered with, unless it was. */
+export interface MissingAnswer {
+  readonly requestId: string | number
+  /** Text of the answer. */
+  readonly data: string
+}
+
 /** A reading of a stream. */
 export interface Following {
   /** Event id after which the live part began. */
@@ -36,8 +43,11 @@ export const STANDALONE_STREAM = 'get'
 export interface EventLog {
   /** Opens a stream. STANDALONE_STREAM needs no opening unless it has options. */
   open (sessionId: string, streamId: string, options: StreamOptions): Promise<void>
-  /** Appends one event; `final` completes the stream with it. A stream that is unknown or complete takes none. */
-  append (sessionId: string, streamId: string, data: string, final?: boolean): Promise<void>
+  /**
+   * Appends one event; `final` completes the stream with it. A stream that is unknown or complete takes none.
+   * @param answers id of the request that the event answers, where others of the stream are pending
+   */
+  append (sessionId: string, streamId: string, data: string, final?: boolean, answers?: string | number): Promise<void>
   /** Completes a stream without another event. */
   end (sessionId: string, streamId: string): Promise<void>
   /**
@@ -46,8 +56,14 @@ export interface EventLog {
    * @returns undefined where the stream is unknown (any more)
    */
   follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined>
-  /** @returns the ids of the requests that a stream was opened for; undefined where it is unknown or complete */
+  /** @returns the ids of the requests that a stream was opened for and has not answered; undefined where it is unknown or complete */
   pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined>
+  /**
+   * Completes a stream in the place of its writer, in one step: with those of these answers that are missing. What the
+   * writer brings later is too late.
+   * @returns false where the stream is unknown or was complete already
+   */
+  settle (sessionId: string, streamId: string, answers: readonly MissingAnswer[]): Promise<boolean>
   /** Forgets a session's streams; their readers are told the end. */
   deleteSession (sessionId: string): Promise<void>
 }

@@ -60,6 +60,9 @@ export type Rotation =
   /** The token was rotated long ago: somebody else has it. The grant has been ended. */
   | { outcome: 'replayed', grant: Grant }
 
+/** What a person gets to see at once. */
+export const MAX_GRANTS_OF_ONE = 100
+
 /** Keeps codes, grants and tokens. Every method is one atomic step; none sees what has expired or belongs to an ended grant. */
 export interface GrantStore {
   putCode (hash: string, code: CodeRecord): Promise<void>
@@ -68,6 +71,8 @@ export interface GrantStore {
   /** Marks the code as used and begins its grant with these tokens. A used one is `replayed`. */
   redeemCode (hash: string, tokens: IssuedTokens): Promise<Redemption>
   findGrant (grantId: string): Promise<Grant | undefined>
+  /** The grants of a person, those that end last first; at most `MAX_GRANTS_OF_ONE`. */
+  findGrantsOf (issuer: string, subject: string): Promise<Grant[]>
   findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined>
   /** Finds a refresh token, rotated ones included. */
   findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined>

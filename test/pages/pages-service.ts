@@ -27,7 +27,7 @@ export async function startPages (t: Test, options: Partial<OAuthBrokerOptions> 
   const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(line) } } }, genReqId: () => crypto.randomUUID(), forceCloseConnections: true })
   app.addHook('onClose', () => stores.close())
   t.teardown(() => app.close())
-  await app.register(homeRoute, { publicUrl: url })
+  await app.register(homeRoute, { publicUrl: url, connections: true })
   await app.register(oauthBroker, {
     publicUrl: url,
     stores,

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
 import { STANDALONE_STREAM, startOf, streamIdOf, type EventLog, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
-import type { Make } from './backend.js'
+import { atOnce, countsOf, type Make } from './backend.js'
 
 /** Bounds that every `EventLog` takes. */
 export interface EventLogBounds {
@@ -48,7 +48,9 @@ class Reader extends EventEmitter implements EventReader {
 
 /** What every `EventLog` keeps to. */
 export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLogBounds>): Promise<void> {
-  await t.test('a stream, read while it is written', async t => {
+  // by a real clock they wait for most of their time
+  t.jobs = 3
+  t.test('a stream, read while it is written', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const writer = replicas[0]
     for (const [index, log] of replicas.entries()) {
@@ -70,7 +72,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
-  await t.test('what is given without waiting keeps its order', async t => {
+  t.test('what is given without waiting keeps its order', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     const reader = new Reader()
@@ -88,7 +90,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await elsewhere.ended()).events, reader.events, 'and its ids, everywhere')
   })
 
-  await t.test('resumption: what comes after an event, and nothing else', async t => {
+  t.test('resumption: what comes after an event, and nothing else', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     await log.open('s', 'a', {})
@@ -120,7 +122,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await nothingLeft.ended()).data, [])
   })
 
-  await t.test('a stream has one reader: a new one takes its place', async t => {
+  t.test('a stream has one reader: a new one takes its place', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
     await log.open('s', 'a', {})
     const older = new Reader()
@@ -137,7 +139,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same([older.data, older.ends], [['1'], 0], 'the older one hears nothing more, nor an end')
   })
 
-  await t.test('the standalone stream: what nobody has read yet', async t => {
+  t.test('the standalone stream: what nobody has read yet', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
     await log.append('s', STANDALONE_STREAM, '1')
     await log.append('s', STANDALONE_STREAM, '2')
@@ -166,7 +168,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await again.has(4)).data, ['2', '3', '4', '5'], 'whoever asks for what was read gets it')
   })
 
-  await t.test('a stream that cannot be resumed keeps what nobody has read', async t => {
+  t.test('a stream that cannot be resumed keeps what nobody has read', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
     await log.open('s', STANDALONE_STREAM, { resumable: false })
     await log.append('s', STANDALONE_STREAM, 'early')
@@ -181,7 +183,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await next.has(1)).data, ['late'])
   })
 
-  await t.test('streams that are unknown', async t => {
+  t.test('streams that are unknown', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     await log.append('s', 'never opened', 'x')
@@ -195,7 +197,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
-  await t.test('a stream that ends without another event', async t => {
+  t.test('a stream that ends without another event', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     await log.open('s', 'a', { requestIds: [7, '7'] })
@@ -211,7 +213,47 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     for (const replica of replicas) t.equal(await replica.pendingRequests('s', 'a'), undefined)
   })
 
-  await t.test('a deleted session takes its streams with it, and no others', async t => {
+  t.test('a stream that is settled in the place of its writer', { buffered: true }, async t => {
+    const { replicas } = await makeLog(t, {})
+    const [writer] = replicas
+    const other = replicas.at(-1) ?? writer
+    const missing = [1, '1', 2].map(requestId => ({ requestId, data: `error of ${JSON.stringify(requestId)}` }))
+    await writer.open('s', 'a', { requestIds: [1, '1', 2] })
+    const reader = new Reader()
+    await other.follow('s', 'a', startOf('a'), reader)
+    await writer.append('s', 'a', 'progress')
+    await writer.append('s', 'a', 'answer of "1"', false, '1')
+    t.strictSame(await other.pendingRequests('s', 'a'), [1, 2], 'what is answered is not pending')
+    t.equal(await other.settle('s', 'a', missing), true)
+    await writer.append('s', 'a', 'too late', false, 1)
+    await writer.append('s', 'a', 'too late', true, 2)
+    t.same((await reader.ended()).data, ['progress', 'answer of "1"', 'error of 1', 'error of 2'], 'each is answered once')
+    t.equal(reader.ends, 1)
+    t.equal(await writer.pendingRequests('s', 'a'), undefined)
+    t.equal(await writer.settle('s', 'a', missing), false, 'a complete one is settled already')
+    t.equal(await writer.settle('s', 'never', missing), false)
+    t.equal(await writer.settle('never', 'a', missing), false)
+    const again = new Reader()
+    await writer.follow('s', 'a', reader.idOf(0), again)
+    t.same((await again.ended()).data, reader.data.slice(1), 'and for good')
+
+    for (let round = 0; round < 10; round++) {
+      const streamId = `race-${round}`
+      await writer.open('s', streamId, { requestIds: [1] })
+      const settled = await atOnce(replicas, 6, async (log, index) => {
+        if (index !== round % 6) return await log.settle('s', streamId, [{ requestId: 1, data: `${index}` }])
+        await log.append('s', streamId, 'answer', true)
+        return false
+      })
+      const outcome = new Reader()
+      await other.follow('s', streamId, startOf(streamId), outcome)
+      await outcome.ended()
+      t.equal(outcome.data.length, 1, 'one answer, whoever is first')
+      t.equal(countsOf(settled).true ?? 0, outcome.data[0] === 'answer' ? 0 : 1)
+    }
+  })
+
+  t.test('a deleted session takes its streams with it, and no others', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
     const other = new Reader()
@@ -230,7 +272,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await other.ended()).data, ['2'])
   })
 
-  await t.test('bounds: the oldest events of a stream go first', async t => {
+  t.test('bounds: the oldest events of a stream go first', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, { maxEventsPerStream: 3, maxBytesPerStream: 1000 })
     await log.open('s', 'events', {})
     for (const data of ['1', '2', '3', '4', '5']) await log.append('s', 'events', data)
@@ -244,7 +286,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
-  await t.test('bounds: the oldest complete streams of a session go first', async t => {
+  t.test('bounds: the oldest complete streams of a session go first', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, { maxStreamsPerSession: 3 })
     await log.open('s', 'running', {})
     for (const streamId of ['a', 'b', 'c']) {
@@ -255,7 +297,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     for (const streamId of ['b', 'c', 'running']) t.ok(await log.follow('s', streamId, startOf(streamId), new Reader()), streamId)
   })
 
-  await t.test('bounds: complete streams are kept for a while', async t => {
+  t.test('bounds: complete streams are kept for a while', { buffered: true }, async t => {
     const { replicas: [log], clock } = await makeLog(t, { retentionSeconds: 2 })
     await log.open('s', 'a', {})
     await log.append('s', 'a', '1', true)

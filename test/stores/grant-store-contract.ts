@@ -43,7 +43,9 @@ async function redeemed (store: GrantStore, clock: Clock, changes: Partial<Grant
 
 /** What every `GrantStore` keeps to. */
 export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>): Promise<void> {
-  await t.test('a code becomes a grant with its tokens', async t => {
+  // by a real clock they wait for most of their time
+  t.jobs = 4
+  t.test('a code becomes a grant with its tokens', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const [store] = replicas
     const grant = grantOf(clock)
@@ -68,7 +70,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await store.findCode(tokens.access.hash), undefined)
   })
 
-  await t.test('a client that takes no refresh token gets none', async t => {
+  t.test('a client that takes no refresh token gets none', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     const grant = grantOf(clock)
     const { refresh, ...tokens } = tokensOf(grant, clock)
@@ -78,7 +80,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await store.findRefreshToken(refresh.hash), undefined)
   })
 
-  await t.test('a code is redeemed once', async t => {
+  t.test('a code is redeemed once', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const grant = grantOf(clock)
     await replicas[0].putCode('code', { grant, redirectUri: 'http://localhost/', codeChallenge: 'x', expiresAt: epoch(clock, 60), used: false })
@@ -90,7 +92,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.ok(alive[outcomes.indexOf('redeemed')])
   })
 
-  await t.test('a code expires; a used one is remembered for a replay', async t => {
+  t.test('a code expires; a used one is remembered for a replay', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     const grant = grantOf(clock)
     await store.putCode('unused', { grant, redirectUri: 'http://localhost/', codeChallenge: 'x', expiresAt: epoch(clock, 2), used: false })
@@ -102,7 +104,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await store.redeemCode('used', tokensOf(grant, clock)), 'replayed')
   })
 
-  await t.test('tokens expire, and so does the grant', async t => {
+  t.test('tokens expire, and so does the grant', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     const short = await redeemed(store, clock, {}, { access: 2, refresh: 4 })
     const ending = await redeemed(store, clock, { expiresAt: epoch(clock, 4) })
@@ -119,7 +121,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await store.findGrant(ending.grant.grantId), undefined)
   })
 
-  await t.test('a refresh token is rotated once; at once, all get the same answer', async t => {
+  t.test('a refresh token is rotated once; at once, all get the same answer', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const [store] = replicas
     const { grant, tokens: { access, refresh } } = await redeemed(store, clock)
@@ -137,7 +139,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.same(await store.rotate('unknown', tokensOf(grant, clock), 60), { outcome: 'unknown' })
   })
 
-  await t.test('a rotated refresh token that comes late ends the grant', async t => {
+  t.test('a rotated refresh token that comes late ends the grant', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     const other = await redeemed(store, clock)
     const { grant, tokens } = await redeemed(store, clock)
@@ -156,7 +158,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.ok(await store.findAccessToken(other.tokens.access.hash), 'others go on')
   })
 
-  await t.test('the upstream\'s tokens are replaced by one', async t => {
+  t.test('the upstream\'s tokens are replaced by one', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const { grant, tokens } = await redeemed(replicas[0], clock)
     t.same(countsOf(await atOnce(replicas, 50, (replica, index) => replica.replaceUpstreamTokens(grant.grantId, 0, `sealed-${index}`))), { true: 1, false: 49 })
@@ -168,7 +170,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await replicas[0].replaceUpstreamTokens('unknown', 0, 'x'), false)
   })
 
-  await t.test('a grant ends once, with all its tokens', async t => {
+  t.test('a grant ends once, with all its tokens', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const [store] = replicas
     const { grant, tokens } = await redeemed(store, clock)
@@ -185,7 +187,22 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await store.replaceUpstreamTokens(grant.grantId, 0, 'x'), false)
   })
 
-  await t.test('who changes what they got changes nothing', async t => {
+  t.test('a person\'s grants are found, those that end last first, and nobody else\'s', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const subject = unique('person')
+    t.same(await replicas[0].findGrantsOf('https://login.example', subject), [])
+    const first = await redeemed(replicas[0], clock, { subject, expiresAt: epoch(clock, 500) })
+    const second = await redeemed(replicas[0], clock, { subject, expiresAt: epoch(clock, 900) })
+    await redeemed(replicas[0], clock, { subject, issuer: 'https://another.example' })
+    await redeemed(replicas[0], clock, { subject: unique('person') })
+    const code: CodeRecord = { ...first.code, grant: grantOf(clock, { subject }) }
+    await replicas[0].putCode(unique('code'), code)
+    for (const replica of replicas) t.strictSame(await replica.findGrantsOf('https://login.example', subject), [second.grant, first.grant], 'a code that was not redeemed is no grant')
+    await replicas[0].end(second.grant.grantId)
+    t.strictSame(await replicas[0].findGrantsOf('https://login.example', subject), [first.grant], 'an ended one is gone')
+  })
+
+  t.test('who changes what they got changes nothing', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     const { grant, tokens } = await redeemed(store, clock)
     const found = await store.findAccessToken(tokens.access.hash)

@@ -15,7 +15,9 @@ function clientOf (clock: Clock, clientId: string, expiresIn?: number): ClientRe
 
 /** What every `RegistrationStore` keeps to. */
 export async function registrationStoreContract (t: Test, makeStore: Make<ClientStore, { maxRegistrations?: number }>): Promise<void> {
-  await t.test('a registration comes back as it was given', async t => {
+  // by a real clock they wait for most of their time
+  t.jobs = 3
+  t.test('a registration comes back as it was given', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const [store] = replicas
     for (const record of [clientOf(clock, 'kept'), clientOf(clock, 'unused', 100), clientOf(clock, '__proto__', 100), clientOf(clock, 'https://client.example/metadata?a=b', 100)]) {
@@ -28,14 +30,14 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
     t.same((await store.find('kept'))?.metadata.redirect_uris, ['http://localhost/callback'], 'who changes what they got changes nothing')
   })
 
-  await t.test('the first registration of an id stands', async t => {
+  t.test('the first registration of an id stands', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const standing = await atOnce(replicas, 50, (replica, index) => replica.add({ ...clientOf(clock, 'c', 100), secretHash: `hash-${index}` }))
     t.equal(new Set(standing.map(({ secretHash }) => secretHash)).size, 1, 'all are told the one that stands')
     t.same(await replicas[0].find('c'), standing[0])
   })
 
-  await t.test('it expires, unless it is kept', async t => {
+  t.test('it expires, unless it is kept', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     for (const id of ['unused', 'used']) await store.add(clientOf(clock, id, 2))
     await store.add(clientOf(clock, 'for good'))
@@ -54,7 +56,7 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
     t.same(await store.find('unused'), again)
   })
 
-  await t.test('each expired registration is taken by one caller', async t => {
+  t.test('each expired registration is taken by one caller', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const ids = Array.from({ length: 60 }, (_, index) => `client-${index}`)
     for (const id of ids) await replicas[0].add(clientOf(clock, id, 1))
@@ -66,7 +68,7 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
     t.ok(await replicas[0].find('alive'))
   })
 
-  await t.test('beyond its bound the ones that expire first make room', async t => {
+  t.test('beyond its bound the ones that expire first make room', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { maxRegistrations: 3 })
     for (const [index, id] of ['a', 'b', 'c'].entries()) await store.add(clientOf(clock, id, 100 + index))
     await store.keep('a')

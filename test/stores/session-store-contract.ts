@@ -22,7 +22,9 @@ function recordFor (clock: Clock, changes: Partial<SessionRecord> = {}): Session
 
 /** What every `SessionStore` keeps to. */
 export async function sessionStoreContract (t: Test, makeStore: Make<SessionStore, { idleSeconds: number }>): Promise<void> {
-  await t.test('a record comes back as it was given', async t => {
+  // by a real clock they wait for most of their time
+  t.jobs = 6
+  t.test('a record comes back as it was given', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock, {
       initializeParams: { protocolVersion: '2025-11-25', capabilities: { roots: {}, x: { 'y.z': [1, null, 'ü', { __proto__: null, constructor: 'x' }] } } },
@@ -37,7 +39,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.strictSame(await replicas[0].get(bare.id), bare, 'without what is not known yet')
   })
 
-  await t.test('who changes what they got changes nothing', async t => {
+  t.test('who changes what they got changes nothing', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
     await store.create(record, 10)
@@ -47,7 +49,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.same((await store.get(record.id))?.subscriptions, [])
   })
 
-  await t.test('changes', async t => {
+  t.test('changes', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const { id } = recordFor(clock)
     const record = recordFor(clock, { id })
@@ -68,7 +70,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.equal(await store.change('unknown', { initialized: true }), false)
   })
 
-  await t.test('changes at once are all made', async t => {
+  t.test('changes at once are all made', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
     await replicas[0].create(record, 10)
@@ -77,7 +79,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.same((await replicas[0].get(record.id))?.subscriptions.sort(), uris.sort())
   })
 
-  await t.test('a session that nobody touches ends', async t => {
+  t.test('a session that nobody touches ends', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 5 })
     const idle = recordFor(clock)
     const touched = recordFor(clock)
@@ -94,7 +96,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.equal(await store.get(idle.id), undefined, 'and brings nothing back')
   })
 
-  await t.test('a touch never goes back', async t => {
+  t.test('a touch never goes back', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
     await store.create(record, 10)
@@ -103,7 +105,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.equal((await store.get(record.id))?.lastSeenAt, record.lastSeenAt + 5)
   })
 
-  await t.test('a session ends with its lifetime, however much it is used', async t => {
+  t.test('a session ends with its lifetime, however much it is used', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock, { expiresAt: epoch(clock, 2) })
     await store.create(record, 10)
@@ -113,7 +115,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.equal(await store.touch(record.id, epoch(clock)), false)
   })
 
-  await t.test('a session is deleted once', async t => {
+  t.test('a session is deleted once', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
     await replicas[0].create(record, 10)
@@ -121,7 +123,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.equal(await replicas[0].get(record.id), undefined)
   })
 
-  await t.test('one more than an owner may have ends the least recently seen', async t => {
+  t.test('one more than an owner may have ends the least recently seen', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const [first, second, third, fourth] = [recordFor(clock), recordFor(clock), recordFor(clock), recordFor(clock)]
     const others = [recordFor(clock, { owner: bob }), recordFor(clock, { owner: { ...alice, clientId: 'client-2' } }), recordFor(clock, { owner: { ...alice, issuer: 'https://other.example' } })]
@@ -135,7 +137,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.same((await store.create(recordFor(clock), 1)).sort(), [third.id, fourth.id].sort(), 'several, where the limit went down')
   })
 
-  await t.test('sessions that have ended make room without being ended again', async t => {
+  t.test('sessions that have ended make room without being ended again', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 2 })
     const deleted = recordFor(clock)
     for (const record of [deleted, recordFor(clock)]) await store.create(record, 2)
@@ -145,7 +147,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     for (const record of [recordFor(clock), recordFor(clock)]) t.same(await store.create(record, 2), [])
   })
 
-  await t.test('sessions begun at once keep to the limit', async t => {
+  t.test('sessions begun at once keep to the limit', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const records = Array.from({ length: 50 }, () => recordFor(clock))
     const ended = (await Promise.all(records.map(async (record, index) => await (replicas[index % replicas.length] ?? replicas[0]).create(record, 5)))).flat()
@@ -156,7 +158,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.notOk(alive.some(({ id }) => ended.includes(id)))
   })
 
-  await t.test('no name is another\'s', async t => {
+  t.test('no name is another\'s', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const owners = [
       { issuer: 'a', subject: 'b', clientId: 'c' }, { issuer: 'a', subject: 'b:c', clientId: '' }, { issuer: 'a:b', subject: 'c', clientId: '' },

@@ -2,6 +2,8 @@ import { EventEmitter, once } from 'node:events'
 import t, { type Test } from 'tap'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { redisReplicas, redisTest } from '../stores/redis-server.js'
 import { clock, journey, startService, type Service, type TestClient } from './flow.js'
 import { startOddUpstream, type OddUpstream, type OddUpstreamOptions } from './odd-upstream.js'
 
@@ -18,23 +20,48 @@ const lasting = async (_request: unknown, usual: () => Promise<{ status: number,
   return answer.status === 200 ? { ...answer, body: { ...Object(answer.body), expires_in: 600 } } : answer
 }
 
-t.test('50 calls at once refresh the upstream token once, on one replica or two', async t => {
-  const upstream = await startOddUpstream(t, { expiresIn: 0 })
-  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-  const keys = { encryptionKeys: `a:${Buffer.alloc(32, 1).toString('base64url')}`, stores }
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer) }, keys)
-  const replica = await startService(t, { issuerUrl: new URL(upstream.issuer) }, { ...keys, publicUrl: service.url })
+/** A login at two replicas, at an upstream that ends it where a refresh token is used twice. */
+async function checkStorm (t: Test, [stores, storesOfOther]: [Stores, Stores]): Promise<void> {
+  const { forward } = clock(t)
+  const upstream = await startOddUpstream(t, { expiresIn: 60 })
+  const options = { issuerUrl: new URL(upstream.issuer) }
+  const encryptionKeys = `a:${Buffer.alloc(32, 1).toString('base64url')}`
+  const service = await startService(t, options, { encryptionKeys, stores })
+  const replica = await startService(t, options, { encryptionKeys, stores: storesOfOther, publicUrl: service.url })
   const { client } = await journey(service)
-  const other = client.at({ ...replica, url: `http://localhost:${portOf(replica)}` })
-  upstream.oddities.token = lasting
-  const connections = await Promise.all([client.connect(), other.connect()])
-  t.teardown(() => Promise.all(connections.map(connection => connection.close())))
+  const elsewhere = () => client.at({ ...replica, url: `http://localhost:${portOf(replica)}` })
+  const atOnce = async <T>(work: (turn: number) => Promise<T>) => await Promise.all(Array.from({ length: 50 }, (_, turn) => work(turn)))
 
-  const tokens = await Promise.all(Array.from({ length: 50 }, async (_, n) => (await connections[n % 2]?.call('upstream_token'))?.token))
+  const connections = await Promise.all([client.connect(), elsewhere().connect()])
+  t.teardown(() => Promise.all(connections.map(connection => connection.close())))
+  forward(61)
+  const tokens = await atOnce(async turn => (await connections[turn % 2]?.call('upstream_token'))?.token)
   t.equal(new Set(tokens).size, 1)
   t.match(tokens[0], /^odd-/)
   t.equal(upstream.grants('refresh_token').length, 1)
   t.ok(upstream.isAlive(String(tokens[0])), 'nothing was used twice: the login upstream is alive')
+
+  forward(61)
+  const answers = await atOnce(async turn => await (turn % 2 === 0 ? client.at(service) : elsewhere()).refresh())
+  t.same(new Set(answers.map(({ status }) => status)), new Set([200]))
+  t.equal(new Set(answers.map(({ body }) => `${String(body.access_token)} ${String(body.refresh_token)}`)).size, 1, 'one successor')
+  t.equal(upstream.grants('refresh_token').length, 2)
+  client.accessToken = String(answers[0]?.body.access_token)
+  client.refreshToken = String(answers[0]?.body.refresh_token)
+  forward(61)
+  t.equal((await elsewhere().refresh()).status, 200, 'nobody is logged out')
+  t.equal(upstream.grants('refresh_token').length, 3)
+}
+
+t.test('50 calls, and 50 refreshes, at once refresh the upstream token once: two replicas in memory', async t => {
+  const stores = createMemoryStores({ sessionIdleSeconds: 3600 })
+  await checkStorm(t, [stores, stores])
+})
+
+redisTest('the same over Redis', async (t, server) => {
+  const [stores, storesOfOther] = await redisReplicas(t, server, { sessionIdleSeconds: 3600 })
+  if (stores === undefined || storesOfOther === undefined) throw new Error('There are no two replicas.')
+  await checkStorm(t, [stores, storesOfOther])
 })
 
 t.test('a real upstream that rotates refresh tokens and revokes on reuse: 50 calls, again and again', async t => {

@@ -1,4 +1,4 @@
-import { STANDALONE_STREAM, type EventLog, type EventReader, type Following, type StreamEvent, type StreamOptions } from '../event-log.js'
+import { STANDALONE_STREAM, type EventLog, type EventReader, type Following, type MissingAnswer, type StreamEvent, type StreamOptions } from '../event-log.js'
 
 export interface MemoryEventLogOptions {
   /** Events kept of one stream. Default: 256. */
@@ -29,7 +29,8 @@ class Stream {
   delivered = 0
   completeAt: number | undefined
   resumable = true
-  requestIds: ReadonlyArray<string | number> = []
+  /** Requests that it has not answered. */
+  readonly pending = new Set<string | number>()
   reader: EventReader | undefined
 
   constructor (readonly session: Session, readonly streamId: string) {}
@@ -83,25 +84,28 @@ export class MemoryEventLog implements EventLog {
   async open (sessionId: string, streamId: string, options: StreamOptions): Promise<void> {
     const stream = this.#stream(sessionId, streamId) ?? this.#create(sessionId, streamId)
     stream.resumable = options.resumable ?? true
-    stream.requestIds = options.requestIds ?? []
+    for (const id of options.requestIds ?? []) stream.pending.add(id)
   }
 
   async pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined> {
     const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
-    return stream === undefined || stream.completeAt !== undefined ? undefined : stream.requestIds
+    return stream === undefined || stream.completeAt !== undefined ? undefined : [...stream.pending]
   }
 
-  async append (sessionId: string, streamId: string, data: string, final = false): Promise<void> {
+  async append (sessionId: string, streamId: string, data: string, final = false, answers?: string | number): Promise<void> {
     const stream = this.#stream(sessionId, streamId)
     if (stream === undefined || stream.completeAt !== undefined) return
-    const position = ++this.#position
-    const event: LoggedEvent = { eventId: `${streamId}:${position}`, data, position, at: this.#now() }
-    if (stream.resumable || stream.reader === undefined) this.#keep(stream, event)
-    if (stream.reader !== undefined) {
-      stream.delivered = position
-      stream.reader.onEvent(event)
-    }
+    if (answers !== undefined) stream.pending.delete(answers)
+    this.#append(stream, data)
     if (final) this.#finish(stream)
+  }
+
+  async settle (sessionId: string, streamId: string, answers: readonly MissingAnswer[]): Promise<boolean> {
+    const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
+    if (stream === undefined || stream.completeAt !== undefined) return false
+    for (const { requestId, data } of answers) if (stream.pending.has(requestId)) this.#append(stream, data)
+    this.#finish(stream)
+    return true
   }
 
   async end (sessionId: string, streamId: string): Promise<void> {
@@ -161,6 +165,17 @@ export class MemoryEventLog implements EventLog {
     streams.set(streamId, stream)
     this.#sessions.set(sessionId, session)
     return stream
+  }
+
+  #append (stream: Stream, data: string): void {
+    const { streamId } = stream
+    const position = ++this.#position
+    const event: LoggedEvent = { eventId: `${streamId}:${position}`, data, position, at: this.#now() }
+    if (stream.resumable || stream.reader === undefined) this.#keep(stream, event)
+    if (stream.reader !== undefined) {
+      stream.delivered = position
+      stream.reader.onEvent(event)
+    }
   }
 
   #keep (stream: Stream, event: LoggedEvent): void {

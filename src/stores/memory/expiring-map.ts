@@ -44,6 +44,12 @@ export class ExpiringMap<V> {
     return undefined
   }
 
+  /** The values that have not expired. */
+  * values (): Generator<V> {
+    const now = this.#now() / 1000
+    for (const { value, expiresAt } of this.#entries.values()) if (now < expiresAt) yield value
+  }
+
   /** Removes an entry. @returns its value, unless it had expired */
   take (key: string): V | undefined {
     const value = this.get(key)

@@ -1,4 +1,4 @@
-import type { CodeRecord, Grant, GrantStore, IssuedTokens, Redemption, Rotation, TokenRecord } from '../grants.js'
+import { MAX_GRANTS_OF_ONE, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord } from '../grants.js'
 import { ExpiringMap, type ExpiringMapOptions } from './expiring-map.js'
 
 interface RefreshToken {
@@ -44,6 +44,11 @@ export class MemoryGrantStore implements GrantStore {
 
   async findGrant (grantId: string): Promise<Grant | undefined> {
     return structuredClone(this.#grants.get(grantId))
+  }
+
+  async findGrantsOf (issuer: string, subject: string): Promise<Grant[]> {
+    const own = [...this.#grants.values()].filter(grant => grant.issuer === issuer && grant.subject === subject)
+    return structuredClone(own.sort((a, b) => b.expiresAt - a.expiresAt).slice(0, MAX_GRANTS_OF_ONE))
   }
 
   async findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined> {

@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto'
 import type { Result } from 'ioredis'
-import type { CodeRecord, Grant, GrantStore, IssuedTokens, Redemption, Rotation, TokenRecord } from '../grants.js'
+import { MAX_GRANTS_OF_ONE, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord } from '../grants.js'
 import type { RedisConnection } from './connection.js'
 
 declare module 'ioredis' {
@@ -12,6 +13,7 @@ declare module 'ioredis' {
     mcpFindRefreshToken (grant: string, refresh: string): Result<[token: string, rotated: number, ...grant: StoredGrant] | null, Context>
     mcpRotate (old: string, grant: string, access: string, refresh: string, ...tokens: [...TokenArguments, sealedResponse: string, repeatSeconds: number]): Result<StoredRotation, Context>
     mcpReplaceUpstreamTokens (grant: string, version: number, sealed: string): Result<number, Context>
+    mcpListGrant (person: string, grantId: string, expiresAtMs: number): Result<number, Context>
     mcpEndGrant (grant: string): Result<StoredGrant | null, Context>
   }
 }
@@ -28,6 +30,9 @@ type StoredRotation =
   | [outcome: 'replayed', issued: number, ...grant: StoredGrant]
 
 type Kind = 'code' | 'access' | 'refresh'
+
+// ids kept for one person, those of ended grants included
+const MAX_LISTED = 1000
 
 const GRANT = `
   local function grantOf (key)
@@ -115,6 +120,15 @@ const scripts = {
       redis.call('HINCRBY', KEYS[1], 'upstreamVersion', 1)
       return 1`
   },
+  mcpListGrant: {
+    numberOfKeys: 1,
+    lua: `
+      local time = redis.call('TIME')
+      redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000)
+      redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+      redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -${MAX_LISTED + 1})
+      return redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])`
+  },
   mcpEndGrant: {
     numberOfKeys: 1,
     lua: `${GRANT}
@@ -160,10 +174,13 @@ export class RedisGrantStore implements GrantStore {
   async redeemCode (hash: string, tokens: IssuedTokens): Promise<Redemption> {
     const grantId = await this.#grantIdOf('code', hash)
     if (grantId === null) return 'unknown'
+    const begun = await this.findCode(hash)
+    if (begun === undefined) return 'unknown'
     const expiresAt = tokens.access.record.expiresAt
     await Promise.all([
       this.#connection.run(redis => redis.pexpireat(this.#pointer('code', hash), msOf(expiresAt))),
-      ...this.#pointAt(tokens, grantId)
+      ...this.#pointAt(tokens, grantId),
+      ...begun.used ? [] : [this.#list(begun.grant)]
     ])
     const [outcome, issued] = await this.#connection.run(redis => redis.mcpRedeemCode(
       this.#keyOf(grantId, 'code', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...argumentsOf(tokens)))
@@ -174,6 +191,12 @@ export class RedisGrantStore implements GrantStore {
   async findGrant (grantId: string): Promise<Grant | undefined> {
     const found = await this.#connection.run(redis => redis.mcpFindGrant(this.#grant(grantId)))
     return found === null ? undefined : grantOf(found)
+  }
+
+  async findGrantsOf (issuer: string, subject: string): Promise<Grant[]> {
+    const ids = await this.#connection.run(redis => redis.zrevrange(this.#person({ issuer, subject }), 0, MAX_GRANTS_OF_ONE - 1))
+    const grants = await Promise.all(ids.map(async grantId => await this.findGrant(grantId)))
+    return grants.filter(grant => grant !== undefined)
   }
 
   async findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined> {
@@ -203,7 +226,7 @@ export class RedisGrantStore implements GrantStore {
     if (rotation[1] === 0) await this.#unpoint(tokens)
     switch (rotation[0]) {
       case 'repeated': return { outcome: 'repeated', sealedResponse: rotation[2] }
-      case 'replayed': return { outcome: 'replayed', grant: grantOf([rotation[2], rotation[3], rotation[4]]) }
+      case 'replayed': return { outcome: 'replayed', grant: this.#unlisted(grantOf([rotation[2], rotation[3], rotation[4]])) }
       default: return { outcome: rotation[0] }
     }
   }
@@ -214,11 +237,27 @@ export class RedisGrantStore implements GrantStore {
 
   async end (grantId: string): Promise<Grant | undefined> {
     const ended = await this.#connection.run(redis => redis.mcpEndGrant(this.#grant(grantId)))
-    return ended === null ? undefined : grantOf(ended)
+    return ended === null ? undefined : this.#unlisted(grantOf(ended))
   }
 
   #grant (grantId: string): string {
     return `${this.#prefix}:grant:{${grantId}}`
+  }
+
+  /** Of the list of a person's grants. */
+  #person ({ issuer, subject }: Pick<Grant, 'issuer' | 'subject'>): string {
+    return `${this.#prefix}:person:${createHash('sha256').update(JSON.stringify([issuer, subject])).digest('base64url')}`
+  }
+
+  async #list (grant: Grant): Promise<void> {
+    await this.#connection.run(redis => redis.mcpListGrant(this.#person(grant), grant.grantId, msOf(grant.expiresAt)))
+  }
+
+  /** Takes a grant that has ended off the list. */
+  #unlisted (grant: Grant): Grant {
+    // what is on the list and does not stand is not shown, and goes when the grant would have ended
+    this.#connection.run(redis => redis.zrem(this.#person(grant), grant.grantId)).catch(() => {})
+    return grant
   }
 
   #keyOf (grantId: string, kind: Kind, hash: string): string {

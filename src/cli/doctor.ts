@@ -1,0 +1,87 @@
+import { parseArgs } from 'node:util'
+import { loadConfig, type Config } from '../config.js'
+import { examineDeployment, examineInside, type InsideOptions } from '../doctor/examine.js'
+import { Findings, textOf } from '../doctor/findings.js'
+import { ConfigError } from '../errors.js'
+import { resourceServerOptions } from '../service-options.js'
+import type { Command } from './command.js'
+
+const USAGE = `Usage: fastify-mcp-oauth doctor [url] [options]
+
+Looks at a deployment from outside, as MCP clients do, and, where the environment (or .env) is that of the service, at its
+upstream from inside. Prints what it finds and how to mend it; ends with 1 where something is broken.
+
+  url                 the MCP endpoint; default: PUBLIC_URL/mcp
+  --login             log in by a browser, to look at sessions, streams and tokens, too
+  --origin ORIGIN     a browser origin that clients call from (may be repeated)
+  --stream-seconds N  how long to watch a stream, default 20
+  DOCTOR_TOKEN        (environment) an access token to call with, instead of --login
+`
+
+const options = {
+  login: { type: 'boolean', default: false },
+  origin: { type: 'string', multiple: true },
+  'stream-seconds': { type: 'string', default: '20' },
+  help: { type: 'boolean', default: false }
+} as const
+
+/** `fastify-mcp-oauth doctor`. */
+export const run: Command = async (args, { env, write }) => {
+  const parsed = parse(args)
+  if (parsed === undefined || parsed.values.help) {
+    write(USAGE)
+    return parsed === undefined ? 2 : 0
+  }
+  const { values, positionals: [url] } = parsed
+  const findings = new Findings(finding => { write(textOf(finding)) })
+  const config = configOf(env, findings)
+  const mcpUrl = url === undefined ? config && new URL(`${config.publicUrl}/mcp`) : endpointOf(url)
+  const deployment = {
+    origins: values.origin ?? [],
+    streamSeconds: Number(values['stream-seconds']),
+    ...env.DOCTOR_TOKEN !== undefined && { accessToken: env.DOCTOR_TOKEN },
+    ...values.login && { open: (page: string) => { write(`\nOpen this in a browser, and log in:\n${page}\n\n`) } }
+  }
+  if (mcpUrl !== undefined) await examineDeployment({ mcpUrl, ...deployment }, findings)
+  const inside = config && insideOf(config)
+  if (inside !== undefined && mcpUrl !== undefined) await examineInside(inside, { mcpUrl, ...deployment }, findings)
+  const count = (level: string) => findings.all.filter(finding => finding.level === level).length
+  write(`\n${count('error')} broken, ${count('warning')} doubtful, ${count('ok')} fine\n`)
+  return count('error') > 0 ? 1 : 0
+}
+
+function parse (args: string[]) {
+  try {
+    const parsed = parseArgs({ args, options, allowPositionals: true })
+    const [url] = parsed.positionals
+    const fits = parsed.positionals.length <= 1 && (url === undefined || URL.canParse(url)) && Number(parsed.values['stream-seconds']) > 0
+    return fits ? parsed : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function endpointOf (text: string): URL {
+  const url = new URL(text)
+  if (url.pathname === '/') url.pathname = '/mcp'
+  return url
+}
+
+function configOf (env: NodeJS.ProcessEnv, findings: Findings): Config | undefined {
+  try {
+    return loadConfig(env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    findings.fail('configuration', error.message, 'The service does not start with it.')
+    return undefined
+  }
+}
+
+/** Undefined where no upstream is configured here: the doctor looks at a service elsewhere, or at one with the demo upstream. */
+function insideOf (config: Config): InsideOptions | undefined {
+  const { publicUrl, upstream, authMode } = config
+  if (upstream === undefined) return undefined
+  if (authMode === 'broker') return { publicUrl, upstream }
+  const resourceServer = resourceServerOptions(config, upstream)
+  return { publicUrl, upstream, resourceServer: { ...resourceServer, audiences: [`${publicUrl}/mcp`, `${publicUrl}/sse`, publicUrl, ...resourceServer.audiences] } }
+}

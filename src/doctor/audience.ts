@@ -1,0 +1,26 @@
+import { decodeJwt } from 'jose'
+import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server.js'
+import type { Findings } from './findings.js'
+import { reasonOf } from './reason.js'
+
+/** Verifies a token of the upstream as the service does in the mode resource-server. */
+export async function examineAudience (accessToken: string, options: ResourceServerOptions, findings: Findings): Promise<void> {
+  try {
+    await createTokenVerifier(options)(accessToken)
+    findings.ok('upstream-audience', 'the service takes the token')
+  } catch (error) {
+    const audience = audienceOf(accessToken)
+    if (audience.length > 0 && !audience.some(name => options.audiences.includes(name))) {
+      findings.fail('upstream-audience', `the token is for ${audience.join(', ')}, and this service is ${options.audiences.join(', ')}`, 'Let the upstream issue tokens for PUBLIC_URL/mcp, or name what it issues in OAUTH_AUDIENCES.')
+    } else findings.fail('upstream-audience', `the service refuses the token: ${reasonOf(error)}`, 'Ask the upstream for a token for PUBLIC_URL/mcp.')
+  }
+}
+
+/** What a token says that it is for; nothing, where it is no JWT. */
+export function audienceOf (accessToken: string): string[] {
+  try {
+    return [decodeJwt(accessToken).aud ?? []].flat()
+  } catch {
+    return []
+  }
+}

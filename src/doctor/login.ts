@@ -1,0 +1,46 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { UpstreamOptions } from '../oauth/options.js'
+import { Upstream, type UpstreamTokens } from '../oauth/upstream.js'
+
+const NAME = 'fastify-mcp-oauth doctor'
+const PATIENCE_MS = 300_000
+
+/** Has somebody open a URL in a browser. */
+export type OpenInBrowser = (url: string) => void
+
+/**
+ * Logs in as a native application would (RFC 8252 7.3): registers, waits for the browser on loopback, redeems the code, and
+ * deletes the registration where that can be done.
+ * @throws {OAuthError} where the server refuses @throws {Error} where nobody comes back in five minutes
+ */
+export async function logInAt (server: UpstreamOptions, open: OpenInBrowser): Promise<UpstreamTokens> {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  try {
+    const address = listener.address()
+    const callbackUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/callback`
+    const upstream = new Upstream(server, callbackUrl, Date.now)
+    const client = await upstream.register(NAME)
+    try {
+      const request = await upstream.begin(client, randomUUID())
+      const cameBack = new Promise<string>((resolve, reject) => {
+        AbortSignal.timeout(PATIENCE_MS).addEventListener('abort', () => { reject(new Error('nobody came back from the login within five minutes')) })
+        listener.on('request', ({ url = '' }, response) => {
+          const { pathname, search } = new URL(url, callbackUrl)
+          response.writeHead(pathname === '/callback' ? 200 : 404, { 'content-type': 'text/plain', connection: 'close' }).end('You can close this window.')
+          if (pathname === '/callback') resolve(search)
+        })
+      })
+      open(request.url)
+      const { tokens } = await upstream.redeem(client, await cameBack, request)
+      return tokens
+    } finally {
+      await upstream.deregister(client).catch(() => {})
+    }
+  } finally {
+    listener.close()
+    listener.closeAllConnections()
+  }
+}

@@ -1,0 +1,45 @@
+import type { CallerInfo } from '../auth-info.js'
+import type { CreateServer, Log } from './create-server.js'
+import { LinkTransport } from './link-transport.js'
+
+/** What a server says of itself. */
+export interface ServerDescription {
+  name: string
+  /** Names of its tools, and what they are for. */
+  tools: Array<{ name: string, description: string | undefined }>
+}
+
+const MAX_PAGES = 20
+const PROTOCOL_VERSION = '2025-11-25'
+
+/** Asks a server, made for `caller`, who it is and what tools it has. */
+export async function describeServer (createServer: CreateServer, caller: CallerInfo, log: Log): Promise<ServerDescription> {
+  const server = await createServer({ era: 'session', authInfo: caller, log, getUpstreamAccessToken: async () => undefined })
+  const link = new LinkTransport({ onRequest () {}, onNotification () {} })
+  const extra = { authInfo: caller }
+  try {
+    await server.connect(link)
+    const ask = async (method: string, params: Record<string, unknown>) => {
+      const response = await link.request(method, params, extra)
+      if ('error' in response) throw new Error(`${method} failed: ${response.error.message}`)
+      return response.result
+    }
+    const { serverInfo, capabilities } = await ask('initialize', { protocolVersion: PROTOCOL_VERSION, capabilities: {}, clientInfo: { name: 'home page', version: '1.0.0' } })
+    link.notify('notifications/initialized', undefined, extra)
+    const tools: ServerDescription['tools'] = []
+    let cursor: unknown
+    for (let page = 0; page < MAX_PAGES && (page === 0 || cursor !== undefined) && textOf(capabilities, 'tools') !== undefined; page++) {
+      const listed = await ask('tools/list', cursor === undefined ? {} : { cursor })
+      for (const tool of Array.isArray(listed.tools) ? listed.tools : []) tools.push({ name: String(textOf(tool, 'name')), description: String(textOf(tool, 'description') ?? '') })
+      cursor = listed.nextCursor
+    }
+    return { name: String(textOf(serverInfo, 'title') ?? textOf(serverInfo, 'name')), tools }
+  } finally {
+    await server.close()
+    await link.close()
+  }
+}
+
+function textOf (value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
+}

@@ -1,0 +1,39 @@
+/** Headers as Node.js has parsed them. */
+export type InboundHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+const URL = 'http://localhost/mcp'
+// shared by all requests, so nobody may write to them
+const blankRequest = Object.freeze(new Request(URL, { method: 'POST' }))
+const blankHeaders = Object.freeze(new Headers())
+
+/**
+ * A POST as the web's `Request`, for the SDK and for tools that look at `http.req`. What the SDK reads of every request is
+ * answered from what Node.js has parsed; a real `Request`, which costs as much as a call, is made only for the rest.
+ */
+export function inboundRequest (headers: InboundHeaders, signal: AbortSignal): Request {
+  const make = () => new Request(URL, { method: 'POST', headers: webHeaders(headers), signal })
+  return lazy(blankRequest, make, {
+    method: 'POST',
+    headers: lazy(blankHeaders, () => webHeaders(headers), { get: name => headers[name.toLowerCase()]?.toString() ?? null }),
+    signal
+  })
+}
+
+/** An object of the kind of `blank`, made when a member is read that is not `known`. */
+function lazy<T extends object> (blank: T, make: () => T, known: Partial<T>): T {
+  let made: T | undefined
+  return new Proxy(blank, {
+    get (_blank, name) {
+      if (Object.hasOwn(known, name)) return Reflect.get(known, name)
+      const whole = made ??= make()
+      const value: unknown = Reflect.get(whole, name)
+      return typeof value === 'function' ? value.bind(whole) : value
+    }
+  })
+}
+
+function webHeaders (headers: InboundHeaders): Headers {
+  const web = new Headers()
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) web.set(name, value.toString())
+  return web
+}

@@ -1,0 +1,11 @@
+import type { FastifyPluginAsync } from 'fastify'
+import type { ConnectionsOptions } from './connections.js'
+import { parametersOf } from './parameters.js'
+
+/** `GET /oauth/connections/callback`: a person comes back from signing in. */
+export const connectionsCallbackRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { publicUrl }) => {
+  app.get('/oauth/connections/callback', { exposeHeadRoute: false }, async (request, reply) => {
+    const person = await app.broker.signIns.complete(parametersOf(request.query), request.getPendingSignIn())
+    return reply.setPerson(person).header('cache-control', 'no-store').redirect(`${publicUrl}/oauth/connections`, 302)
+  })
+}

@@ -1,0 +1,18 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { AccessDeniedError, InvalidRequestError } from '../errors.js'
+import type { ConnectionsOptions } from './connections.js'
+import { checkOwnForm } from './own-form.js'
+import { parametersOf } from './parameters.js'
+
+/** `POST /oauth/connections/end`: a person ends a connection; its tokens and streams end at once, on every replica. */
+export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { publicUrl }) => {
+  app.post('/oauth/connections/end', async (request, reply) => {
+    checkOwnForm(request, publicUrl)
+    const person = request.getPerson()
+    if (person === undefined) throw new AccessDeniedError('You are not signed in any more. Sign in again.')
+    const { grant } = parametersOf(request.body)
+    if (grant === undefined) throw new InvalidRequestError('The form is incomplete.')
+    await app.broker.connections.end(person, grant)
+    return reply.header('cache-control', 'no-store').redirect(`${publicUrl}/oauth/connections?ended=1`, 303)
+  })
+}

@@ -1,0 +1,17 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { connectionsPage, signInPage } from '../oauth/connections-page.js'
+import { parametersOf } from './parameters.js'
+
+export interface ConnectionsOptions {
+  publicUrl: string
+}
+
+/** `GET /oauth/connections`: the applications that a person is connected with. */
+export const connectionsRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { publicUrl }) => {
+  app.get('/oauth/connections', { exposeHeadRoute: false }, async (request, reply) => {
+    const { ended } = parametersOf(request.query)
+    const person = request.getPerson()
+    if (person === undefined) return reply.sendPage(signInPage(publicUrl))
+    return reply.sendPage(connectionsPage({ publicUrl, person, connections: await app.broker.connections.of(person), ended: ended !== undefined }))
+  })
+}

@@ -1,0 +1,165 @@
+import { EventEmitter, once } from 'node:events'
+import { McpServer } from '@modelcontextprotocol/server'
+import t from 'tap'
+import * as z from 'zod'
+import type { CreateServer } from '../../src/mcp/create-server.js'
+import { requireScopes } from '../../src/mcp/required-scopes.js'
+import { startMcp } from '../mcp/harness.js'
+import { post, request, type RawOptions } from './raw.js'
+
+const text = (value: unknown) => ({ content: [{ type: 'text' as const, text: JSON.stringify(value) }] })
+const named = (name: string) => ({ meta: { 'io.modelcontextprotocol/clientInfo': { name, version: '1' } } })
+const alice: RawOptions = { token: 'alice', ...named('client of alice') }
+const bob: RawOptions = { token: 'bob', ...named('client of bob') }
+const call = (name: string) => ({ name, arguments: {} })
+const nothing = z.object({})
+
+/** A server whose instances are counted, and whose calls tell each other when to go on. */
+class Plug extends EventEmitter {
+  made = 0
+  readonly closed: number[] = []
+
+  readonly createServer: CreateServer = () => {
+    const instance = ++this.made
+    const server = new McpServer({ name: 'reused', version: '1' }, { capabilities: { logging: {}, tools: { listChanged: true } } })
+    server.server.onclose = () => { this.closed.push(instance) }
+    requireScopes(server, { guarded: ['more'] })
+    server.registerTool('who', { inputSchema: nothing }, (_input, { http, mcpReq: { envelope } }) => text({
+      instance,
+      subject: http?.authInfo?.extra?.subject,
+      authorization: http?.req?.headers.get('authorization'),
+      client: server.server.getClientVersion()?.name,
+      envelope: Object.keys(envelope ?? {})
+    }))
+    server.registerTool('guarded', { inputSchema: nothing }, () => text({ instance }))
+    server.registerTool('hold', { inputSchema: nothing }, async (_input, { http, mcpReq: { signal } }) => {
+      const subject = http?.authInfo?.extra?.subject
+      signal.addEventListener('abort', () => { this.emit(`aborted ${subject}`) })
+      this.emit(`held ${subject}`)
+      await once(this, `release ${subject}`)
+      return text({ instance, subject, aborted: signal.aborted })
+    })
+    // work that goes on after the answer, as it should not
+    server.registerTool('linger', { inputSchema: nothing }, (_input, { mcpReq: { log, notify } }) => {
+      this.once('speak', () => {
+        Promise.all([log('error', 'a secret of alice'), notify({ method: 'notifications/progress', params: { progressToken: 1, progress: 1, message: 'a secret of alice' } })])
+          .catch(() => {}).finally(() => { this.emit('spoken') })
+      })
+      return text({ instance })
+    })
+    server.registerTool('fail', { inputSchema: nothing }, () => { throw new Error('of alice') })
+    server.registerTool('announce', { inputSchema: nothing }, () => {
+      server.sendToolListChanged()
+      return text({ instance })
+    })
+    return server
+  }
+}
+
+async function said (url: string, name: string, options: RawOptions) {
+  const { result } = await request(url, 'tools/call', call(name), options)
+  return JSON.parse(result.content[0].text)
+}
+
+t.test('callers one after the other share an instance, and nothing else', async t => {
+  const plug = new Plug()
+  const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
+  t.match(await said(url, 'who', alice), { instance: 1, subject: 'alice', authorization: 'Bearer alice', client: 'client of alice' })
+  t.match(await said(url, 'who', bob), { instance: 1, subject: 'bob', authorization: 'Bearer bob', client: 'client of bob' })
+  t.match(await request(url, 'tools/call', call('fail'), alice), { result: { isError: true, content: [{ text: 'of alice' }] } })
+  t.match(await said(url, 'who', bob), { instance: 1, subject: 'bob' }, 'after an error')
+  t.equal((await post(url, 'tools/call', call('guarded'), alice)).status, 403)
+  t.match(await said(url, 'guarded', { ...named('a'), token: 'alice-again' }), { instance: Number }, 'scopes are those of each request')
+  t.match(await request(url, 'server/discover', {}, bob), { result: { _meta: { 'io.modelcontextprotocol/serverInfo': { name: 'reused' } } } })
+})
+
+t.test('a client that does not name itself is not taken for the one before', async t => {
+  const plug = new Plug()
+  const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
+  t.match(await said(url, 'who', alice), { instance: 1, client: 'client of alice' })
+  t.strictSame((await said(url, 'who', { token: 'bob' })).client, undefined)
+  t.match(await said(url, 'who', bob), { instance: 1, client: 'client of bob' }, 'whose instance is for nobody else')
+})
+
+t.test('callers at once have an instance each', async t => {
+  const plug = new Plug()
+  const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
+  const held = once(plug, 'held alice')
+  const first = said(url, 'hold', alice)
+  await held
+  t.match(await said(url, 'who', bob), { instance: 2, subject: 'bob' })
+  t.strictSame(plug.closed, [2], 'the end of one does not close the other')
+  plug.emit('release alice')
+  t.strictSame(await first, { instance: 1, subject: 'alice', aborted: false })
+})
+
+t.test('a cancelled call takes its instance with it', async t => {
+  const plug = new Plug()
+  const { url, bus } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
+  const gone = new AbortController()
+  const [held, heldBob, aborted] = [once(plug, 'held alice'), once(plug, 'held bob'), once(plug, 'aborted alice')]
+  const left = t.rejects(request(url, 'tools/call', call('hold'), { ...alice, signal: gone.signal }))
+  await held
+  const second = said(url, 'hold', bob)
+  await heldBob
+  gone.abort()
+  await aborted
+  await left
+  t.match(await said(url, 'who', bob), { instance: 3 }, 'what it runs may not have ended')
+  plug.emit('release bob')
+  t.strictSame(await second, { instance: 2, subject: 'bob', aborted: false }, 'nobody else is cancelled')
+
+  const [again, bobAgain, ended] = [once(plug, 'held alice'), once(plug, 'held bob'), once(plug, 'aborted alice')]
+  const [cut, kept] = [request(url, 'tools/call', call('hold'), alice), said(url, 'hold', bob)]
+  await Promise.all([again, bobAgain])
+  await bus.publish('grantEnded', { grantId: 'grant-of-alice' })
+  await ended
+  t.match(await cut, { error: { code: -32000 }, id: 7 }, 'the end of a login')
+  plug.emit('release bob')
+  t.match(await kept, { subject: 'bob', aborted: false }, 'is that of one person')
+})
+
+t.test('what a call says after its answer is heard by nobody', async t => {
+  const plug = new Plug()
+  const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
+  t.match(await said(url, 'linger', { ...alice, meta: { ...alice.meta, 'io.modelcontextprotocol/logLevel': 'debug' } }), { instance: 1 })
+  const held = once(plug, 'held bob')
+  // the request of the other caller has the same id, and is served by the same instance
+  const answer = post(url, 'tools/call', call('hold'), { ...bob, meta: { ...bob.meta, progressToken: 1, 'io.modelcontextprotocol/logLevel': 'debug' } })
+  await held
+  const spoken = once(plug, 'spoken')
+  plug.emit('speak')
+  await spoken
+  plug.emit('release bob')
+  const body = await (await answer).text()
+  t.match(body, /\\"instance\\":1/)
+  t.notMatch(body, /secret/)
+})
+
+t.test('an instance announces for every caller', async t => {
+  const plug = new Plug()
+  const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
+  const leave = new AbortController()
+  const { body } = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } }, { ...bob, signal: leave.signal })
+  const decoder = new TextDecoder()
+  let heard = ''
+  const announced = async (times: number) => {
+    if (body === null) throw new Error('There is no stream.')
+    const reader = body.getReader()
+    while (heard.split('notifications/tools/list_changed').length <= times) heard += decoder.decode((await reader.read()).value)
+    reader.releaseLock()
+  }
+  const { instance } = await said(url, 'announce', alice)
+  await announced(1)
+  t.match(await said(url, 'announce', bob), { instance })
+  await announced(2)
+  leave.abort()
+})
+
+t.test('a factory that looks at the caller is told that it must not', async t => {
+  const { url } = await startMcp(t, {
+    createServer: context => new McpServer({ name: String(context.authInfo.extra.subject), version: '1' }),
+    reuseInstances: true
+  })
+  t.match(await request(url, 'server/discover', {}, alice), { status: 500, error: { code: -32603 } })
+})
