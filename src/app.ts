@@ -7,7 +7,9 @@ import type { CreateServer } from './mcp/create-server.js'
 import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { mcpServiceParts } from './mcp-service.js'
+import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
+import { withoutQuery } from './plugins/log-serializers.js'
 import { QuietLogController, requestLog } from './plugins/request-log.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
@@ -24,7 +26,7 @@ const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issu
 
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */
-  upstream?: UpstreamConfig | undefined
+  upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
   /** Where the log goes. Default: the standard output. */
@@ -42,8 +44,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
       level: config.logLevel,
       redact: REDACTED,
       ...logStream && { stream: logStream },
-      // a query holds codes and states
-      serializers: { req: ({ method, url, host, ip }) => ({ method, url: url.replace(/\?.*/s, ''), host, remoteAddress: ip }) }
+      serializers: withoutQuery
     },
     logController: new QuietLogController(),
     trustProxy: trustProxyOf(config.trustProxy),
@@ -57,7 +58,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   await app.register(requestLog)
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
-    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.broker.check() } }
+    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() } }
   })
   await app.register(homeRoute, {
     publicUrl: config.publicUrl,

@@ -1,5 +1,8 @@
 /** What a larger Fastify app imports. */
-export { mcpService, type McpServiceOptions, type BrokerModeOptions, type HostAuthModeOptions, type ResourceServerModeOptions } from './mcp-service.js'
+export {
+  mcpDiscovery, mcpService, mcpServiceParts,
+  type BrokerModeOptions, type HostAuthModeOptions, type McpDiscoveryOptions, type McpServiceOptions, type ResourceServerModeOptions
+} from './mcp-service.js'
 export { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
 export { mcpTransports } from './mcp-transports.js'
 export type { McpTransportsOptions, StreamOptions } from './mcp/options.js'

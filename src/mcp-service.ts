@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { VerifyAccessToken } from './auth-info.js'
+import { ConfigError } from './errors.js'
 import type { McpTransportsOptions } from './mcp/options.js'
 import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from './oauth/keyring.js'
@@ -8,8 +9,13 @@ import { createTokenVerifier, type ResourceServerOptions } from './oauth/resourc
 import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
 import { bearerAuth, type BearerAuthOptions } from './plugins/bearer-auth.js'
 import { programOf } from './plugins/visits.js'
+import { baseUrlOf } from './public-url.js'
+import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
+import { rootPaths } from './routes/well-known-paths.js'
 import type { SessionStores, Stores } from './stores/stores.js'
+
+const DEFAULT_SCOPES = ['mcp'] as const
 
 interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
@@ -47,13 +53,18 @@ export interface HostAuthModeOptions extends CommonOptions {
 /** Options of the `mcpService` plugin. */
 export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | HostAuthModeOptions
 
-/** All of `mcpService` in the very context it is registered in, which gets `request.authInfo` and, with the broker, `app.broker`. */
+/**
+ * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`, `request.authInfo`,
+ * `app.mcpSessions` and, with the broker, `app.oauthBroker`.
+ */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
-  const { publicUrl, stores: { sessions, eventLog, leases, bus }, scopes = ['mcp'] } = options
-  const auth = await registerAuth(app, options, scopes)
+  const { stores: { sessions, eventLog, leases, bus }, scopes = DEFAULT_SCOPES } = options
+  const baseUrl = baseUrlOf(options.publicUrl, app.prefix)
+  const auth = await registerAuth(app, options, baseUrl, scopes)
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
-    resourceMetadataUrl: request => `${publicUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
+    // in this context: a place at the root of the origin may be somebody else's
+    resourceMetadataUrl: request => `${baseUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
     scopes: [scopes[0]],
     ...auth.bearer
   })
@@ -62,22 +73,46 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
 
 /**
  * Everything: an MCP server for every client, behind OAuth. In a context of its own: nothing of it reaches the routes of
- * the app around it.
+ * the app around it. It may have a prefix; see `mcpDiscovery`.
  */
 export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, options) => {
   await app.register(mcpServiceParts, options)
 }
 
+/** Options of the `mcpDiscovery` plugin: some of those that the service has. */
+export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode'> {
+  /** The prefix that the service is registered with. */
+  servicePrefix: string
+  auth?: McpServiceOptions['auth']
+  /**
+   * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back, are
+   * this service's. `false` where they are your own, or another service's. Default: true.
+   */
+  forOrigin?: boolean
+}
+
+/**
+ * The metadata of a service that has a prefix, at the root of the origin, where RFC 8414 and RFC 9728 have clients look for
+ * it. Register it at the root of the app, with the options of the service.
+ */
+export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app, options) => {
+  const { servicePrefix, scopes = DEFAULT_SCOPES, forOrigin = true } = options
+  if (app.prefix !== '') throw new ConfigError(`mcpDiscovery is registered with the prefix ${JSON.stringify(app.prefix)}; it belongs at the root of the app.`)
+  const baseUrl = baseUrlOf(options.publicUrl, servicePrefix)
+  const shared = { scopes, resourcePaths: resourcePathsOf(options), paths: rootPaths(new URL(baseUrl).pathname, forOrigin) }
+  await app.register(protectedResourceMetadataRoute, { ...shared, baseUrl, authorizationServers: authorizationServersOf(options.auth, baseUrl) })
+  if (!isForeign(options.auth)) await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl })
+}
+
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
-  app: FastifyInstance, options: McpServiceOptions, scopes: readonly [string, ...string[]]
+  app: FastifyInstance, options: McpServiceOptions, baseUrl: string, scopes: readonly [string, ...string[]]
 ): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
-  const { publicUrl } = options
-  const resourcePaths: readonly [string, ...string[]] = options.sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
-  if (!isForeign(options)) {
+  const resourcePaths = resourcePathsOf(options)
+  if (isBrokered(options)) {
     const keyring = new Keyring(options.encryptionKeys)
     await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
-    const { broker } = app
+    const { oauthBroker: broker } = app
     return {
       verifyAccessToken: token => broker.accessTokens.verify(token),
       bearer: {
@@ -87,15 +122,29 @@ async function registerAuth (
     }
   }
   const { auth } = options
-  const authorizationServers = auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
-  await app.register(protectedResourceMetadataRoute, { publicUrl, scopes, resourcePaths, authorizationServers })
+  await app.register(protectedResourceMetadataRoute, { baseUrl, scopes, resourcePaths, authorizationServers: authorizationServersOf(auth, baseUrl) })
   if (auth.mode === 'host') return { verifyAccessToken: auth.verifyAccessToken }
-  const own = resourcePaths.map(path => publicUrl + path)
-  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...own, publicUrl, ...auth.audiences ?? []] }) }
+  const own = resourcePaths.map(path => baseUrl + path)
+  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...own, baseUrl, ...auth.audiences ?? []] }) }
 }
 
-function isForeign (options: McpServiceOptions): options is ResourceServerModeOptions | HostAuthModeOptions {
-  return options.auth !== undefined && options.auth.mode !== 'broker'
+type ForeignAuth = (ResourceServerModeOptions | HostAuthModeOptions)['auth']
+
+function isForeign (auth: McpServiceOptions['auth']): auth is ForeignAuth {
+  return auth !== undefined && auth.mode !== 'broker'
+}
+
+function isBrokered (options: McpServiceOptions): options is BrokerModeOptions {
+  return !isForeign(options.auth)
+}
+
+function authorizationServersOf (auth: McpServiceOptions['auth'], baseUrl: string): readonly string[] {
+  if (!isForeign(auth)) return [baseUrl]
+  return auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
+}
+
+function resourcePathsOf ({ sessionMode }: Pick<McpServiceOptions, 'sessionMode'>): readonly [string, ...string[]] {
+  return sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
 }
 
 function resourcePathOf ({ routeOptions }: FastifyRequest): string {

@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
 import { defaultLimits } from './mcp/limits.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
@@ -12,40 +12,48 @@ import { sseRoutes } from './routes/sse.js'
 import { statelessHttpRoutes } from './routes/stateless-http.js'
 import { streamableHttpRoutes } from './routes/streamable-http.js'
 
+// the longest that a timer takes
+const NO_TIMEOUT_MS = 2_147_483_647
+
 /**
- * Serves an MCP server in a context of its own: no hook, parser, CORS header or error handler reaches other routes.
- * Streamable HTTP (`/mcp`), revision 2026-07-28 and those before, and the deprecated HTTP+SSE (`/sse`, `/messages`); in
- * stateless mode `POST /mcp` alone. Needs the plugin `bearer-auth` before it.
+ * Serves an MCP server: Streamable HTTP (`/mcp`), revision 2026-07-28 and those before, and the deprecated HTTP+SSE
+ * (`/sse`, `/messages`); in stateless mode `POST /mcp` alone. `app.mcpSessions` is for the context it is registered in; its
+ * hooks, parsers, CORS headers and error handler stay with its own routes. Needs the plugin `bearer-auth` before it.
  */
-export const mcpTransports: FastifyPluginAsync<McpTransportsOptions> = async (app, options) => {
+export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = 4_194_304, drainSeconds = 1 } = options
   const stateless = options.sessionMode === 'stateless'
   const paths = stateless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
-
-  await app.register(mcpErrors, { maxBodyBytes })
-  await app.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
-  await app.register(mcpReplica, { leases: options.leases })
   const limits = { ...defaultLimits, ...options.limits }
-  await app.register(mcpTrace)
-  await app.register(mcpModern, {
-    ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
+
+  await app.register(mcpReplica, { leases: options.leases })
+  if (stateless) await app.register(mcpStateless, options)
+  else await app.register(mcpSessions, options)
+
+  await app.register(async endpoints => {
+    // a stream stays open, and a call takes what it takes
+    if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) endpoints.addHook('onRoute', route => { route.handlerTimeout = NO_TIMEOUT_MS })
+    await endpoints.register(mcpErrors, { maxBodyBytes })
+    await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
+    await endpoints.register(mcpTrace)
+    await endpoints.register(mcpModern, {
+      ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
+    })
+    if (stateless) {
+      await endpoints.register(statelessHttpRoutes)
+    } else {
+      await endpoints.register(streamableHttpRoutes)
+      await endpoints.register(sseRoutes, { publicUrl })
+    }
+    const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
+    if (app.hasPlugin('mcp-graceful-close')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
+    // in onClose it would be too late: open streams hang the closing
+    endpoints.addHook('preClose', async () => {
+      await Promise.all(served.map(part => part.drain(drainSeconds * 1000)))
+      await Promise.all(served.map(part => part.close()))
+    })
   })
-  if (stateless) {
-    await app.register(mcpStateless, options)
-    await app.register(statelessHttpRoutes)
-  } else {
-    await app.register(mcpSessions, options)
-    await app.register(streamableHttpRoutes)
-    await app.register(sseRoutes, { publicUrl })
-  }
-  const served: Served[] = [app.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
-  if (app.hasDecorator('addDrain')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
-  // in onClose it would be too late: open streams hang the closing
-  app.addHook('preClose', async () => {
-    await Promise.all(served.map(part => part.drain(drainSeconds * 1000)))
-    await Promise.all(served.map(part => part.close()))
-  })
-}
+}, { name: 'mcp-transports', fastify: '5.x', dependencies: ['bearer-auth'] })
 
 /** What runs calls and holds streams. */
 interface Served {

@@ -6,9 +6,11 @@ import { oauthBodies } from './plugins/oauth-bodies.js'
 import { oauthErrors } from './plugins/oauth-errors.js'
 import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
 import { pages } from './plugins/pages.js'
+import { plainJson } from './plugins/plain-json.js'
 import { scopedCors } from './plugins/scoped-cors.js'
 import { signedInPerson } from './plugins/signed-in-person.js'
 import { visits } from './plugins/visits.js'
+import { baseUrlOf } from './public-url.js'
 import { adminAttemptsRoute } from './routes/admin-attempts.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
@@ -20,13 +22,16 @@ import { connectionsLoginRoute } from './routes/connections-login.js'
 import { connectionsLogoutRoute } from './routes/connections-logout.js'
 import { consentRoute } from './routes/consent.js'
 import { introspectRoute } from './routes/introspect.js'
+import { jwksRoute } from './routes/jwks.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
 import { registerRoute } from './routes/register.js'
 import { revokeRoute } from './routes/revoke.js'
 import { tokenRoute } from './routes/token.js'
 
 /** Options of the `oauthBroker` plugin. */
-export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'recordAttempts'> {
+export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer' | 'recordAttempts'> {
+  /** The URL of the app's root as clients see it, such as `https://mcp.example.com`. With the prefix of this context it is our issuer. */
+  publicUrl: string
   /** The operator's own services that may introspect tokens: name -> secret. */
   introspectionServices?: Readonly<Record<string, string>>
   /** Requests that one client at one address may make of one endpoint in a minute. Default: 300. */
@@ -37,24 +42,27 @@ export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'recordA
 
 /**
  * The authorization server (RFC 6749, 8414, 7591, 7009, 7662) that brokers to the upstream, with its pages.
- * `app.broker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
+ * `app.oauthBroker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
-  const { publicUrl, scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
+  const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
   const scopeDescriptions = { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions }
-  await app.register(broker, { ...options, recordAttempts: adminToken !== undefined })
-  const { attempts } = app.broker
+  const issuer = baseUrlOf(options.publicUrl, app.prefix)
+  await app.register(broker, { ...options, issuer, recordAttempts: adminToken !== undefined })
+  const { attempts } = app.oauthBroker
 
   await app.register(async documents => {
     await documents.register(visits, { attempts })
-    await documents.register(protectedResourceMetadataRoute, { publicUrl, scopes, resourcePaths, authorizationServers: [publicUrl] })
-    await documents.register(authorizationServerMetadataRoute, { publicUrl, scopes, resourcePaths })
+    await documents.register(protectedResourceMetadataRoute, { baseUrl: issuer, scopes, resourcePaths, authorizationServers: [issuer] })
+    await documents.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
+    await documents.register(jwksRoute)
   })
 
   await app.register(async endpoints => {
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
     await endpoints.register(visits, { attempts })
+    await endpoints.register(plainJson)
     await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
     await endpoints.register(oauthRateLimits, { requestsPerMinute })
     await endpoints.register(registerRoute)
@@ -66,17 +74,17 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(async browsers => {
     await browsers.register(oauthBodies)
     await browsers.register(pages)
-    await browsers.register(browserState, { publicUrl })
+    await browsers.register(browserState, { issuer })
     await browsers.register(oauthRateLimits, { requestsPerMinute })
-    await browsers.register(authorizeRoute, { publicUrl, scopeDescriptions })
-    await browsers.register(consentRoute, { publicUrl })
+    await browsers.register(authorizeRoute, { issuer, scopeDescriptions })
+    await browsers.register(consentRoute, { issuer })
     await browsers.register(callbackRoute)
-    await browsers.register(signedInPerson, { publicUrl })
-    await browsers.register(connectionsRoute, { publicUrl })
+    await browsers.register(signedInPerson, { issuer })
+    await browsers.register(connectionsRoute, { issuer })
     await browsers.register(connectionsLoginRoute)
-    await browsers.register(connectionsCallbackRoute, { publicUrl })
-    await browsers.register(connectionsEndRoute, { publicUrl })
-    await browsers.register(connectionsLogoutRoute, { publicUrl })
+    await browsers.register(connectionsCallbackRoute, { issuer })
+    await browsers.register(connectionsEndRoute, { issuer })
+    await browsers.register(connectionsLogoutRoute, { issuer })
   })
 
   if (attempts !== undefined && adminToken !== undefined) {

@@ -10,16 +10,18 @@ export interface Page {
   document: HTMLElement
 }
 
-/** A browser without JavaScript: cookies, redirects and forms over real HTTP. */
+/** A browser without JavaScript: cookies, redirects and forms. */
 export class Browser {
   readonly #jar = new CookieJar(undefined, { prefixSecurity: 'strict', allowSpecialUseDomain: true })
   readonly #stopAt: (url: URL) => boolean
+  readonly #fetch: typeof fetch
   /** Every URL that was visited, in order. */
   readonly visited: URL[] = []
 
-  /** @param stopAt redirects to such a URL are not followed: they are the end of the journey (`location` of the page) */
-  constructor (stopAt: (url: URL) => boolean = () => false) {
+  /** @param stopAt redirects to such a URL are not followed: they are the end of the journey (`location` of the page) @param fetch the way to the pages */
+  constructor (stopAt: (url: URL) => boolean = () => false, fetch = globalThis.fetch) {
     this.#stopAt = stopAt
+    this.#fetch = fetch
   }
 
   async open (url: string | URL, init: { method?: string, body?: URLSearchParams, headers?: Record<string, string> } = {}): Promise<Page> {
@@ -27,7 +29,7 @@ export class Browser {
     let { method = 'GET', body } = init
     for (let redirects = 0; redirects < 20; redirects++) {
       this.visited.push(target)
-      const response = await fetch(target, {
+      const response = await this.#fetch(target, {
         method,
         redirect: 'manual',
         headers: { ...init.headers, accept: 'text/html', cookie: await this.#jar.getCookieString(secureView(target)) },

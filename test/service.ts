@@ -13,6 +13,8 @@ export interface Service {
   upstream: DemoUpstream
   /** Origin of the service. */
   url: string
+  /** The way to both: the network. */
+  fetch: typeof fetch
 }
 
 /** A port that nobody listens on now. */
@@ -42,7 +44,7 @@ export async function runService (
     await app.close()
     await upstream.close()
   }
-  return { app, config, upstream, url: config.publicUrl, close }
+  return { app, config, upstream, url: config.publicUrl, fetch, close }
 }
 
 /** The same for a test; ends with it. */

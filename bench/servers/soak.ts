@@ -1,13 +1,11 @@
 import { createHook } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import Fastify from 'fastify'
-import fp from 'fastify-plugin'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import * as z from 'zod'
 import { InvalidTokenError } from '../../src/errors.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { mcpTransports } from '../../src/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/bearer-auth.js'
 import '../../src/plugins/mcp-sessions.js'
@@ -107,8 +105,7 @@ async function listen (): Promise<string> {
     resourceMetadataUrl: () => 'http://127.0.0.1/.well-known/oauth-protected-resource/mcp',
     scopes: ['mcp']
   })
-  // in this very context, whose registry is looked at
-  await app.register(fp<McpTransportsOptions>(async (app, options) => await mcpTransports(app, options)), {
+  await app.register(mcpTransports, {
     publicUrl: 'http://127.0.0.1',
     createServer,
     sessions,

@@ -8,7 +8,7 @@ import type { SessionLimits } from './limits.js'
 
 /** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */
 export interface McpTransportsOptions {
-  /** The origin that clients see, such as `https://mcp.example.com`, without a trailing slash. */
+  /** The URL of the app's root as clients see it, such as `https://mcp.example.com`. */
   publicUrl: string
   /** Makes the MCP server that is served. */
   createServer: CreateServer
@@ -31,7 +31,7 @@ export interface McpTransportsOptions {
   sessionMode?: 'stateful' | 'stateless'
   /** Keys that seal the `requestState` of revision 2026-07-28: the first seals, all open. Default: one of this process. */
   requestStateKeys?: readonly Uint8Array[]
-  /** Browser origins that may call, besides `publicUrl`; `*` for any. */
+  /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
   allowedOrigins?: readonly string[]
   /** Host headers answered, besides that of `publicUrl`; `*` for any. */
   allowedHosts?: readonly string[]

@@ -5,8 +5,8 @@ import { reportOf, type AttemptsReport } from './attempts-report.js'
 import { Authorization } from './authorization.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
-import { observerOf } from './events.js'
 import { Connections } from './connections.js'
+import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
@@ -45,7 +45,7 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { publicUrl, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
+  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
@@ -53,13 +53,13 @@ export function createBroker (options: BrokerOptions): Broker {
   const observe = observerOf([...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]], log)
   const { leases, bus } = stores
 
-  const resources = new Resources(publicUrl, options.resourcePaths)
+  const resources = new Resources(issuer, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${publicUrl}/oauth/callback`, now)
+  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
-    preregistered: [...options.clients ?? [], ownClient(publicUrl)],
+    preregistered: [...options.clients ?? [], ownClient(issuer)],
     unusedClientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false },
     observe,
@@ -69,7 +69,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
   const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, grantSeconds: lifetimes.grantSeconds, observe, now })
   const authorization = new Authorization({
-    issuer: publicUrl,
+    issuer,
     clients,
     transactions: stores.authorizations,
     grantStore: stores.grants,
@@ -98,13 +98,13 @@ export function createBroker (options: BrokerOptions): Broker {
     authorization,
     tokens,
     connections: new Connections({ store: stores.grants, grants, clients }),
-    signIns: new SignIns({ publicUrl, tokens, store: stores.grants, keyring, now }),
+    signIns: new SignIns({ issuer, tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates,
     resources,
     attempts: recorder && {
       visit: visit => { recorder.visit(visit) },
-      report: async () => reportOf(await recorder.read(), { now: now(), publicUrl, loginHost: upstream.host, dynamic: upstreamClients.dynamic })
+      report: async () => reportOf(await recorder.read(), { now: now(), publicUrl: issuer, loginHost: upstream.host, dynamic: upstreamClients.dynamic })
     },
     getUpstreamAccessToken: async ({ extra: { grantId } }) => grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
     check: () => upstream.check(),

@@ -4,17 +4,17 @@ import type { Connection, Person } from './connections.js'
 import { redirectKindOf } from './redirect-uris.js'
 
 /** The page for somebody who is not signed in. */
-export function signInPage (publicUrl: string): Page {
+export function signInPage (issuer: string): Page {
   return {
     html: layout('Connected apps', html`
       <h1>Your connected apps</h1>
-      <p>Sign in to see which applications use ${new URL(publicUrl).host} for you, and to end what you do not want any more.</p>
-      <div class="buttons"><a class="button" href="${publicUrl}/oauth/connections/login">Sign in</a></div>`)
+      <p>Sign in to see which applications use ${new URL(issuer).host} for you, and to end what you do not want any more.</p>
+      <div class="buttons"><a class="button" href="${issuer}/oauth/connections/login">Sign in</a></div>`)
   }
 }
 
 export interface ConnectionsPageOptions {
-  publicUrl: string
+  issuer: string
   person: Person
   connections: readonly Connection[]
   /** Whether one was ended a moment ago. */
@@ -22,18 +22,18 @@ export interface ConnectionsPageOptions {
 }
 
 /** The page that shows a person what they are connected with. */
-export function connectionsPage ({ publicUrl, person, connections, ended }: ConnectionsPageOptions): Page {
+export function connectionsPage ({ issuer, person, connections, ended }: ConnectionsPageOptions): Page {
   return {
     html: layout('Connected apps', html`
       <h1>Your connected apps</h1>
       <p class="soft">Signed in as <bdi>${visible(person.name ?? '') || person.subject}</bdi></p>
       !${ended ? '<p role="status">The connection has ended. What was running has been stopped.</p>' : ''}
-      !${connections.length === 0 ? '<p>No application is connected.</p>' : connections.map(connection => entry(publicUrl, connection))}
-      <form method="post" action="${publicUrl}/oauth/connections/logout"><div class="buttons"><button type="submit">Sign out</button></div></form>`)
+      !${connections.length === 0 ? '<p>No application is connected.</p>' : connections.map(connection => entry(issuer, connection))}
+      <form method="post" action="${issuer}/oauth/connections/logout"><div class="buttons"><button type="submit">Sign out</button></div></form>`)
   }
 }
 
-function entry (publicUrl: string, { grant, client }: Connection): string {
+function entry (issuer: string, { grant, client }: Connection): string {
   const name = visible(client?.metadata.client_name ?? '') || 'An application without a name'
   const [target] = client?.metadata.redirect_uris ?? []
   const day = new Date(grant.expiresAt * 1000).toISOString().slice(0, 10)
@@ -41,7 +41,7 @@ function entry (publicUrl: string, { grant, client }: Connection): string {
     <section class="entry">
       <h2><bdi>${name}</bdi></h2>
       <p class="soft">!${target === undefined ? '' : html`Answers go to ${placeOf(target)}. `}May use: ${grant.scopes.join(', ')}. Ends by itself on <time datetime="${day}">${day}</time>.</p>
-      <form method="post" action="${publicUrl}/oauth/connections/end">
+      <form method="post" action="${issuer}/oauth/connections/end">
         <input type="hidden" name="grant" value="${grant.grantId}">
         <div class="buttons"><button type="submit" aria-label="Disconnect ${name}">Disconnect</button></div>
       </form>

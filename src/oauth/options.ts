@@ -31,6 +31,8 @@ export interface UpstreamOptions {
   extraAuthorizeParams?: Readonly<Record<string, string>>
   /** How long each request to it may take. Default: 10. */
   timeoutSeconds?: number
+  /** Makes the requests to it, in place of the global `fetch`: through a proxy, with a client certificate, or to an upstream of a test. */
+  fetch?: typeof fetch
 }
 
 /** A client that needs no registration. */
@@ -85,9 +87,9 @@ export const defaultLifetimes: BrokerLifetimes = {
 }
 
 export interface BrokerOptions {
-  /** Our issuer: the origin that clients see, without a trailing slash. */
-  publicUrl: string
-  /** Paths of the MCP endpoints; the first is the resource of clients that name none. */
+  /** Our issuer: the URL of our endpoints as clients see it, without a trailing slash. */
+  issuer: string
+  /** Paths of the MCP endpoints, from there; the first is the resource of clients that name none. */
   resourcePaths: readonly [string, ...string[]]
   upstream: UpstreamOptions
   stores: BrokerStores

@@ -8,7 +8,7 @@ import { equalSecrets, hashOf, newId } from './secrets.js'
 import type { Tokens } from './tokens.js'
 
 export interface SignInsOptions {
-  publicUrl: string
+  issuer: string
   tokens: Tokens
   store: GrantStore
   keyring: Keyring
@@ -23,12 +23,12 @@ const SIGNED_IN = 'signed-in person'
 export const SIGNED_IN_SECONDS = 3600
 
 /** Our own page for people, as a client of our own authorization server. */
-export function ownClient (publicUrl: string): PreregisteredClient {
-  return { clientId: OWN_CLIENT_ID, clientName: 'Connected apps', redirectUris: [redirectUriOf(publicUrl)], trusted: true }
+export function ownClient (issuer: string): PreregisteredClient {
+  return { clientId: OWN_CLIENT_ID, clientName: 'Connected apps', redirectUris: [redirectUriOf(issuer)], trusted: true }
 }
 
-function redirectUriOf (publicUrl: string): string {
-  return `${publicUrl}/oauth/connections/callback`
+function redirectUriOf (issuer: string): string {
+  return `${issuer}/oauth/connections/callback`
 }
 
 /** People who sign in to this service itself: by the flow that every client goes through, whose tokens are given back at once. */
@@ -41,17 +41,17 @@ export class SignIns {
 
   /** @returns where the browser goes, and what it is to keep till it comes back */
   begin (): { url: string, pending: string } {
-    const { publicUrl, keyring } = this.#options
+    const { issuer, keyring } = this.#options
     const [state, verifier] = [newId(), newId()]
     const parameters = new URLSearchParams({
       response_type: 'code',
       client_id: OWN_CLIENT_ID,
-      redirect_uri: redirectUriOf(publicUrl),
+      redirect_uri: redirectUriOf(issuer),
       state,
       code_challenge: createHash('sha256').update(verifier).digest('base64url'),
       code_challenge_method: 'S256'
     })
-    return { url: `${publicUrl}/authorize?${parameters.toString()}`, pending: keyring.sign(PENDING, `${state}~${verifier}`) }
+    return { url: `${issuer}/authorize?${parameters.toString()}`, pending: keyring.sign(PENDING, `${state}~${verifier}`) }
   }
 
   /**
@@ -65,7 +65,8 @@ export class SignIns {
       throw new InvalidRequestError('This sign-in was not begun in this browser, or too long ago. Sign in again.')
     }
     if (answer.code === undefined) throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', { detail: answer.error ?? 'no code' })
-    const { access_token: accessToken } = await tokens.request({ grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: OWN_CLIENT_ID, clientSecret: undefined, method: 'none' })
+    const { access_token: accessToken } = await tokens.request(
+      { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: OWN_CLIENT_ID, clientSecret: undefined, method: 'none' })
     const found = await store.findAccessToken(hashOf(accessToken))
     if (found === undefined) throw new InvalidGrantError('The sign-in has ended. Sign in again.')
     const { grantId, issuer, subject, claims } = found.grant

@@ -1,11 +1,16 @@
-import type { CustomFetchOptions } from 'openid-client'
+import type { CustomFetch, CustomFetchOptions } from 'openid-client'
 import { UpstreamError } from '../errors.js'
 
 /** What an operator does where the upstream does not register clients. */
 export const REGISTER_BY_HAND = 'register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'
 
+/** `fetch` as openid-client calls it. */
+export function senderOf (fetch: typeof globalThis.fetch): CustomFetch {
+  return async (url, { body = null, signal = null, ...rest }) => await fetch(url, { ...rest, body, signal })
+}
+
 /** Fetches a token response, and mends what upstreams put in words of their own. */
-export async function tokenFetch (url: string, init: CustomFetchOptions, keepIdToken: boolean): Promise<Response> {
+export async function tokenFetch (send: CustomFetch, url: string, init: CustomFetchOptions, keepIdToken: boolean): Promise<Response> {
   const response = await send(url, init)
   const text = await response.text()
   const members = membersOf(text)
@@ -17,7 +22,7 @@ export async function tokenFetch (url: string, init: CustomFetchOptions, keepIdT
 }
 
 /** Registers: an upstream that answers 200 instead of 201, or leaves out when the secret expires, has registered us all the same. */
-export async function registrationFetch (url: string, init: CustomFetchOptions): Promise<Response> {
+export async function registrationFetch (send: CustomFetch, url: string, init: CustomFetchOptions): Promise<Response> {
   const response = await send(url, init)
   if (response.status === 401 || response.status === 403) {
     await response.body?.cancel()
@@ -28,11 +33,6 @@ export async function registrationFetch (url: string, init: CustomFetchOptions):
   if (response.status !== 200 && response.status !== 201) return response
   const members = membersOf(await response.text())
   return Response.json({ client_secret_expires_at: 0, ...members && Object.fromEntries(members) }, { status: 201 })
-}
-
-async function send (url: string, init: CustomFetchOptions): Promise<Response> {
-  const { body = null, signal = null, ...rest } = init
-  return await fetch(url, { ...rest, body, signal })
 }
 
 /** The members of a JSON object that say something. */

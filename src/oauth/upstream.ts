@@ -5,7 +5,7 @@ import { clientSecretBasic } from './client-secret-basic.js'
 import type { UpstreamOptions } from './options.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
-import { REGISTER_BY_HAND, registrationFetch, tokenFetch } from './upstream-fetch.js'
+import { REGISTER_BY_HAND, registrationFetch, senderOf, tokenFetch } from './upstream-fetch.js'
 
 /** Who we are at the upstream for some client (RFC 7591 3.2.1), as far as we need it. */
 export interface UpstreamClient {
@@ -63,6 +63,8 @@ export class Upstream {
   readonly #callbackUrl: string
   readonly #now: () => number
   readonly #insecure: boolean
+  readonly #fetch: typeof fetch
+  readonly #send: openid.CustomFetch
   /** Of each request. */
   readonly timeoutSeconds: number
   #metadata: { value: Promise<openid.ServerMetadata>, expiresAt: number } | undefined
@@ -71,6 +73,8 @@ export class Upstream {
     this.#options = options
     this.#callbackUrl = callbackUrl
     this.#now = now
+    this.#fetch = options.fetch ?? fetch
+    this.#send = senderOf(this.#fetch)
     this.timeoutSeconds = options.timeoutSeconds ?? 10
     this.#insecure = isInsecure(options.issuerUrl ?? options.tokenUrl)
   }
@@ -108,7 +112,7 @@ export class Upstream {
       ...scopes.length > 0 && { scope: scopes.join(' ') }
     }, undefined, {
       timeout: this.timeoutSeconds,
-      [openid.customFetch]: async (url, init) => url === CACHED_METADATA.href ? Response.json(server) : await registrationFetch(url, init),
+      [openid.customFetch]: async (url, init) => url === CACHED_METADATA.href ? Response.json(server) : await registrationFetch(this.#send, url, init),
       ...this.#insecure && { execute: [openid.allowInsecureRequests] }
     }).catch(fail)
     const client = registered.clientMetadata()
@@ -127,7 +131,7 @@ export class Upstream {
     if (registrationUri === undefined || registrationAccessToken === undefined) return
     const url = new URL(registrationUri)
     if (url.protocol !== 'https:' && !this.#insecure) return
-    const response = await fetch(url, {
+    const response = await this.#fetch(url, {
       method: 'DELETE',
       redirect: 'error',
       headers: { authorization: `Bearer ${registrationAccessToken}` },
@@ -172,7 +176,7 @@ export class Upstream {
     if (!this.#knowsIssuer) answer.searchParams.delete('iss')
     let response: Response | undefined
     configuration[openid.customFetch] = async (url, init) => {
-      response ??= await tokenFetch(url, init, this.#knowsIssuer)
+      response ??= await tokenFetch(this.#send, url, init, this.#knowsIssuer)
       return response.clone()
     }
     const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
@@ -190,7 +194,7 @@ export class Upstream {
   /** Refreshes the upstream's tokens. @throws {InvalidGrantError} where the login there has ended */
   async refresh (client: UpstreamClient, refreshToken: string): Promise<UpstreamTokens> {
     const configuration = await this.#configuration(client)
-    configuration[openid.customFetch] = (url, init) => tokenFetch(url, init, this.#knowsIssuer)
+    configuration[openid.customFetch] = (url, init) => tokenFetch(this.#send, url, init, this.#knowsIssuer)
     const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(fail)
     return { refreshToken, ...this.#tokensOf(tokens) }
   }
@@ -206,6 +210,7 @@ export class Upstream {
     const server = await this.#server()
     const configuration = new openid.Configuration(server, client.clientId, undefined, this.#authentication(client, server))
     configuration.timeout = this.timeoutSeconds
+    configuration[openid.customFetch] = this.#send
     if (this.#insecure) openid.allowInsecureRequests(configuration)
     return configuration
   }
@@ -301,7 +306,7 @@ export class Upstream {
     // without any metadata, what most take
     const unknown = { token_endpoint_auth_methods_supported: ['client_secret_post'] }
     if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
-    const discovered = await discover(issuerUrl, this.timeoutSeconds).catch((error: unknown) => {
+    const discovered = await discover(issuerUrl, { timeoutSeconds: this.timeoutSeconds, send: this.#send }).catch((error: unknown) => {
       // endpoints that were named need no discovery
       if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) throw error
       return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }

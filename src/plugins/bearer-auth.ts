@@ -58,7 +58,13 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       .send({ error: error.code, error_description: error.message, request_id: reply.request.id })
   }
 
-  app.decorateRequest('authInfo', null)
+  const taken = app.hasRequestDecorator('authInfo')
+  if (!taken) app.decorateRequest('authInfo', null)
+  const setCaller = (request: FastifyRequest, caller: CallerInfo | null): void => {
+    // an app around us may have a decorator of this name, even a getter: here it is ours
+    if (taken) Object.defineProperty(request, 'authInfo', { value: caller, writable: true, enumerable: true, configurable: true })
+    else request.authInfo = caller
+  }
 
   app.decorateReply('sendInsufficientScope', function (requiredScopes) {
     const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
@@ -66,6 +72,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   })
 
   app.decorate('bearerAuth', async function (request: FastifyRequest, reply: FastifyReply) {
+    if (taken) setCaller(request, null)
     const authorization = request.headers.authorization
     if (authorization === undefined || !BEARER_SCHEME.test(authorization)) {
       return refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, false)
@@ -75,7 +82,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       return refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
     }
     try {
-      request.authInfo = await options.verifyAccessToken(token)
+      setCaller(request, await options.verifyAccessToken(token))
     } catch (error) {
       if (!(error instanceof OAuthError)) throw error
       request.log.info({ code: error.code, detail: error.detail }, 'access token refused')

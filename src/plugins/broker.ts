@@ -5,13 +5,13 @@ import type { BrokerOptions } from '../oauth/options.js'
 declare module 'fastify' {
   interface FastifyInstance {
     /** The authorization server that brokers to the upstream. */
-    broker: Broker
+    oauthBroker: Broker
   }
 }
 
 /** Makes the broker of this context, and lets go of it when the app closes. */
 export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
   const broker = createBroker({ ...options, log: app.log })
-  app.decorate('broker', broker)
+  app.decorate('oauthBroker', broker)
   app.addHook('onClose', async () => { broker.close() })
 }, { name: 'broker', fastify: '5.x' })

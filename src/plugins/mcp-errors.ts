@@ -2,6 +2,8 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { BodyTooLargeError, InsufficientScopeError, InvalidMessageError, McpRequestError, ParseError, ServiceError, UnsupportedMediaTypeError } from '../errors.js'
 import { errorText } from '../mcp/json-rpc.js'
+import { rethrowForeign } from './foreign-errors.js'
+import { plainJson } from './plain-json.js'
 
 export interface McpErrorsOptions {
   /** Largest body in bytes. */
@@ -20,10 +22,12 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
     else parseJson(request, body.toString(), done)
   })
 
+  await app.register(plainJson)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
 }, { name: 'mcp-errors', fastify: '5.x' })
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  rethrowForeign(error)
   if (error instanceof InsufficientScopeError) return reply.sendInsufficientScope(error.requiredScopes)
   const known = known4xx(error)
   if (known === undefined) {

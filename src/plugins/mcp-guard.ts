@@ -3,9 +3,9 @@ import { ForbiddenOriginError } from '../errors.js'
 import { scopedCors } from './scoped-cors.js'
 
 export interface McpGuardOptions {
-  /** The origin that clients see. */
+  /** The URL of the app's root as clients see it. */
   publicUrl: string
-  /** Browser origins that may call, besides `publicUrl`; `*` for any. */
+  /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
   allowedOrigins: readonly string[]
   /** Host headers answered, besides that of `publicUrl`; `*` for any. */
   allowedHosts: readonly string[]

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../errors.js'
+import { rethrowForeign } from './foreign-errors.js'
 import { oauthErrorOf } from './oauth-bodies.js'
 
 declare module 'fastify' {
@@ -17,6 +18,7 @@ export const oauthErrors = fp(async app => {
 }, { name: 'oauth-errors', fastify: '5.x' })
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  rethrowForeign(error)
   const known = oauthErrorOf(error)
   if (known === undefined) request.log.error({ err: error }, 'an OAuth request failed')
   else request.log.info({ code: known.code, detail: known.detail }, `OAuth request refused: ${known.message}`)

@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errorPage } from '../oauth/pages.js'
 import { STYLE, type Page } from '../page.js'
+import { rethrowForeign } from './foreign-errors.js'
 import { oauthErrorOf } from './oauth-bodies.js'
 
 declare module 'fastify' {
@@ -36,6 +37,7 @@ export const pages = fp(async app => {
 }, { name: 'pages', fastify: '5.x' })
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  rethrowForeign(error)
   const known = oauthErrorOf(error)
   if (known === undefined) request.log.error({ err: error }, 'a page failed')
   else request.log.info({ code: known.code, detail: known.detail }, `page refused: ${known.message}`)

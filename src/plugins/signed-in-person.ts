@@ -1,8 +1,9 @@
-import { parse, serialize, type SerializeOptions } from 'cookie'
+import { parse, serialize } from 'cookie'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Person } from '../oauth/connections.js'
 import { SIGNED_IN_SECONDS } from '../oauth/sign-ins.js'
+import { ownCookie } from './own-cookies.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -19,32 +20,30 @@ declare module 'fastify' {
 }
 
 export interface SignedInPersonOptions {
-  /** The origin that clients see. */
-  publicUrl: string
+  /** Our issuer. */
+  issuer: string
 }
 
 const PENDING_SECONDS = 600
 
 /** Two signed cookies for our own pages: who is signed in, and a sign-in that is under way. They come with links, and with no form of another site. */
-export const signedInPerson = fp<SignedInPersonOptions>(async (app, { publicUrl }) => {
-  const secure = publicUrl.startsWith('https:')
-  const nameOf = (what: string) => secure ? `__Host-mcp-${what}` : `mcp-${what}`
-  const attributes: SerializeOptions = { path: '/', httpOnly: true, secure, sameSite: 'lax' }
-  const { signIns } = app.broker
+export const signedInPerson = fp<SignedInPersonOptions>(async (app, { issuer }) => {
+  const [signedIn, pendingSignIn] = [ownCookie(issuer, 'person'), ownCookie(issuer, 'sign-in')]
+  const { signIns } = app.oauthBroker
 
   app.decorateRequest('getPerson', function (this: FastifyRequest) {
-    return signIns.read(parse(this.headers.cookie ?? '')[nameOf('person')])
+    return signIns.read(parse(this.headers.cookie ?? '')[signedIn.name])
   })
   app.decorateRequest('getPendingSignIn', function (this: FastifyRequest) {
-    return parse(this.headers.cookie ?? '')[nameOf('sign-in')]
+    return parse(this.headers.cookie ?? '')[pendingSignIn.name]
   })
   app.decorateReply('setPerson', function (person) {
-    this.header('set-cookie', serialize(nameOf('sign-in'), '', { ...attributes, maxAge: 0 }))
+    this.header('set-cookie', serialize(pendingSignIn.name, '', { ...pendingSignIn.attributes, maxAge: 0 }))
     return this.header('set-cookie', person === undefined
-      ? serialize(nameOf('person'), '', { ...attributes, maxAge: 0 })
-      : serialize(nameOf('person'), signIns.write(person), { ...attributes, maxAge: SIGNED_IN_SECONDS }))
+      ? serialize(signedIn.name, '', { ...signedIn.attributes, maxAge: 0 })
+      : serialize(signedIn.name, signIns.write(person), { ...signedIn.attributes, maxAge: SIGNED_IN_SECONDS }))
   })
   app.decorateReply('setPendingSignIn', function (pending) {
-    return this.header('set-cookie', serialize(nameOf('sign-in'), pending, { ...attributes, maxAge: PENDING_SECONDS }))
+    return this.header('set-cookie', serialize(pendingSignIn.name, pending, { ...pendingSignIn.attributes, maxAge: PENDING_SECONDS }))
   })
 }, { name: 'signed-in-person', fastify: '5.x', dependencies: ['broker'] })

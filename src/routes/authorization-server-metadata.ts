@@ -1,13 +1,17 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { authorizationServerMetadata, openidConfiguration } from '../oauth/metadata.js'
+import { plainJson } from '../plugins/plain-json.js'
 import { scopedCors } from '../plugins/scoped-cors.js'
+import { ownPaths, type WellKnownPaths } from './well-known-paths.js'
 
 export interface AuthorizationServerMetadataOptions {
   /** Our issuer. */
-  publicUrl: string
+  issuer: string
   scopes: readonly string[]
   /** Paths of the MCP endpoints. */
   resourcePaths: readonly string[]
+  /** Default: in this context. */
+  paths?: WellKnownPaths
 }
 
 /**
@@ -15,16 +19,16 @@ export interface AuthorizationServerMetadataOptions {
  * Connect Discovery. With the path of an MCP endpoint, too: clients of revision 2025-03-26, and some since, take it for
  * the issuer's.
  */
-export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationServerMetadataOptions> = async (app, { publicUrl, scopes, resourcePaths }) => {
+export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationServerMetadataOptions> = async (app, options) => {
+  const { issuer, scopes, resourcePaths, paths = ownPaths } = options
   const documents = [
-    { name: 'oauth-authorization-server', document: authorizationServerMetadata(publicUrl, scopes) },
-    { name: 'openid-configuration', document: openidConfiguration(publicUrl, scopes) }
+    { name: 'oauth-authorization-server', document: authorizationServerMetadata(issuer, scopes) },
+    { name: 'openid-configuration', document: openidConfiguration(issuer, scopes) }
   ]
-  const places = documents.flatMap(({ name, document }) => ['', ...resourcePaths].map(path => ({ url: `/.well-known/${name}${path}`, document })))
+  const places = documents.flatMap(({ name, document }) => ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, document }))))
+  await app.register(plainJson)
   await app.register(scopedCors, { paths: places.map(({ url }) => url), cors: { origin: '*', methods: ['GET'], maxAge: 86_400 } })
   for (const { url, document } of places) {
     app.get(url, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
   }
-  // named by the OpenID document: we sign nothing
-  app.get('/.well-known/jwks.json', async () => ({ keys: [] }))
 }

@@ -3,9 +3,9 @@ import type { ConnectionsOptions } from './connections.js'
 import { parametersOf } from './parameters.js'
 
 /** `GET /oauth/connections/callback`: a person comes back from signing in. */
-export const connectionsCallbackRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { publicUrl }) => {
+export const connectionsCallbackRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
   app.get('/oauth/connections/callback', { exposeHeadRoute: false }, async (request, reply) => {
-    const person = await app.broker.signIns.complete(parametersOf(request.query), request.getPendingSignIn())
-    return reply.setPerson(person).header('cache-control', 'no-store').redirect(`${publicUrl}/oauth/connections`, 302)
+    const person = await app.oauthBroker.signIns.complete(parametersOf(request.query), request.getPendingSignIn())
+    return reply.setPerson(person).header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections`, 302)
   })
 }

@@ -5,14 +5,14 @@ import { checkOwnForm } from './own-form.js'
 import { parametersOf } from './parameters.js'
 
 /** `POST /oauth/connections/end`: a person ends a connection; its tokens and streams end at once, on every replica. */
-export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { publicUrl }) => {
+export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
   app.post('/oauth/connections/end', async (request, reply) => {
-    checkOwnForm(request, publicUrl)
+    checkOwnForm(request, issuer)
     const person = request.getPerson()
     if (person === undefined) throw new AccessDeniedError('You are not signed in any more. Sign in again.')
     const { grant } = parametersOf(request.body)
     if (grant === undefined) throw new InvalidRequestError('The form is incomplete.')
-    await app.broker.connections.end(person, grant)
-    return reply.header('cache-control', 'no-store').redirect(`${publicUrl}/oauth/connections?ended=1`, 303)
+    await app.oauthBroker.connections.end(person, grant)
+    return reply.header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections?ended=1`, 303)
   })
 }

@@ -3,7 +3,7 @@ import type { FastifyPluginAsync } from 'fastify'
 /** `GET /oauth/connections/login`: a person signs in to see what they are connected with. */
 export const connectionsLoginRoute: FastifyPluginAsync = async app => {
   app.get('/oauth/connections/login', { exposeHeadRoute: false }, async (_request, reply) => {
-    const { url, pending } = app.broker.signIns.begin()
+    const { url, pending } = app.oauthBroker.signIns.begin()
     return reply.setPendingSignIn(pending).header('cache-control', 'no-store').redirect(url, 302)
   })
 }

@@ -3,15 +3,15 @@ import { connectionsPage, signInPage } from '../oauth/connections-page.js'
 import { parametersOf } from './parameters.js'
 
 export interface ConnectionsOptions {
-  publicUrl: string
+  issuer: string
 }
 
 /** `GET /oauth/connections`: the applications that a person is connected with. */
-export const connectionsRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { publicUrl }) => {
+export const connectionsRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
   app.get('/oauth/connections', { exposeHeadRoute: false }, async (request, reply) => {
     const { ended } = parametersOf(request.query)
     const person = request.getPerson()
-    if (person === undefined) return reply.sendPage(signInPage(publicUrl))
-    return reply.sendPage(connectionsPage({ publicUrl, person, connections: await app.broker.connections.of(person), ended: ended !== undefined }))
+    if (person === undefined) return reply.sendPage(signInPage(issuer))
+    return reply.sendPage(connectionsPage({ issuer, person, connections: await app.oauthBroker.connections.of(person), ended: ended !== undefined }))
   })
 }

@@ -19,6 +19,6 @@ export const introspectRoute: FastifyPluginAsync<IntrospectOptions> = async (app
     const secret = secrets.get(clientId)
     if (secret === undefined || !equalSecrets(clientSecret, secret)) throw new InvalidClientError('This endpoint is for services that the operator has configured.')
     if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')
-    return reply.header('cache-control', 'no-store').send(await app.broker.accessTokens.introspect(parameters.token))
+    return reply.header('cache-control', 'no-store').send(await app.oauthBroker.accessTokens.introspect(parameters.token))
   })
 }

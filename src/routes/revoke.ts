@@ -7,10 +7,10 @@ import { parametersOf } from './parameters.js'
 export const revokeRoute: FastifyPluginAsync = async app => {
   app.post('/revoke', async (request, reply) => {
     const parameters = parametersOf(request.body)
-    const client = await app.broker.clients.authenticate(clientCredentials(request, parameters))
+    const client = await app.oauthBroker.clients.authenticate(clientCredentials(request, parameters))
     request.oauthClientId = client.clientId
     if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')
-    await app.broker.accessTokens.revoke(parameters.token, client)
+    await app.oauthBroker.accessTokens.revoke(parameters.token, client)
     return reply.header('cache-control', 'no-store').send()
   })
 }

@@ -3,17 +3,19 @@ import { MethodNotAllowedError, SessionIdRequiredError, UnsupportedMediaTypeErro
 import { EVENT_STREAM_HEADERS } from '../mcp/event-stream.js'
 import { messagesOf } from '../mcp/json-rpc.js'
 import { checkStreamAccept } from '../mcp/protocol-versions.js'
+import { withoutQuery } from '../plugins/log-serializers.js'
+import { baseUrlOf } from '../public-url.js'
 import { callerOf, ReplyAnswer } from './reply-answer.js'
 
 export interface SseRoutesOptions {
-  /** The origin that clients see. */
+  /** The URL of the app's root as clients see it. */
   publicUrl: string
 }
 
 /** The deprecated HTTP+SSE transport (MCP 2024-11-05): `GET /sse`, `POST /messages?sessionId=…`. */
 export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { publicUrl }) => {
   const registry = app.mcpSessions
-  const endpoint = `${publicUrl}${app.prefix}/messages`
+  const endpoint = `${baseUrlOf(publicUrl, app.prefix)}/messages`
 
   app.get('/sse', { exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
@@ -22,7 +24,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { pub
     return reply.headers(EVENT_STREAM_HEADERS).send(stream)
   })
 
-  app.post<{ Querystring: Record<string, unknown> }>('/messages', async (request, reply) => {
+  app.post<{ Querystring: Record<string, unknown> }>('/messages', { logSerializers: withoutQuery }, async (request, reply) => {
     if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
     const { sessionId } = request.query
     if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')

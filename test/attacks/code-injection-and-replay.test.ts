@@ -1,11 +1,10 @@
 import t from 'tap'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { startService } from '../service.js'
-import { embed, isGood, LOOPBACK_URI, newCode, redeem, refresh, register, tokensOf, WEB_URI } from './flow.js'
+import { embed, isGood, newCode, redeem, refresh, register, startTarget, tokensOf, LOOPBACK_URI, WEB_URI } from './flow.js'
 
 t.test('a stolen code is worth nothing without all that it was issued for', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const victim = await register(target, WEB_URI)
   const confidential = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const attacker = await register(target, LOOPBACK_URI)
@@ -41,7 +40,7 @@ t.test('a stolen code is worth nothing without all that it was issued for', asyn
 })
 
 t.test('the second use of a code ends all that came of the first', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const code = await newCode(target, client)
   const first = tokensOf(await redeem(target, client, code))

@@ -1,13 +1,12 @@
 import t from 'tap'
 import { logIn, type Browser } from '../browser.js'
-import { freePort, startService } from '../service.js'
-import { agree, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
+import { agree, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
 
 /** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */
 async function consent (target: Target, client: Client, browser: Browser): Promise<URL> {
   const page = await browser.open(authorizationUrl(target, client))
   await browser.submit(page, {}, 'Allow access')
-  const sent = browser.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/auth?`)).at(-1)
+  const sent = browser.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`)).at(-1)
   if (sent === undefined) throw new Error('Not sent upstream')
   return sent
 }
@@ -15,7 +14,7 @@ async function consent (target: Target, client: Client, browser: Browser): Promi
 const callbackOf = ({ visited }: Browser) => visited.filter(url => url.pathname === '/oauth/callback').at(-1)
 
 t.test('what the attacker agreed to, the victim cannot be lured to complete', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const [attacker, victim] = [openBrowser(target), openBrowser(target)]
   const lure = await consent(target, client, attacker)
@@ -32,7 +31,7 @@ t.test('what the attacker agreed to, the victim cannot be lured to complete', as
 })
 
 t.test('what the victim agreed to, the attacker cannot complete', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const [attacker, victim] = [openBrowser(target), openBrowser(target)]
   const stolen = await consent(target, client, victim)
@@ -53,7 +52,7 @@ t.test('what the victim agreed to, the attacker cannot complete', async t => {
 })
 
 t.test('the cookie is taken as it was given only', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const { cookie, state } = await agree(target, client)
   const callback = `/oauth/callback?${form({ state, error: 'access_denied', iss: target.upstream.issuer })}`
@@ -66,7 +65,7 @@ t.test('the cookie is taken as it was given only', async t => {
 })
 
 t.test('nobody answers another browser\'s consent page', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const [attacker, victim] = [openBrowser(target), openBrowser(target)]
   const page = await victim.open(authorizationUrl(target, client))
@@ -88,7 +87,7 @@ t.test('nobody answers another browser\'s consent page', async t => {
 })
 
 t.test('what a browser remembers is for that client, redirect URI, scope and resource only', async t => {
-  const target = await startService(t, { MCP_SCOPES: 'mcp admin' })
+  const target = await startTarget(t, { MCP_SCOPES: 'mcp admin' })
   const other = 'https://app.example/other'
   const client = await register(target, WEB_URI, { redirect_uris: [WEB_URI, other] })
   const stranger = await register(target, WEB_URI)
@@ -106,7 +105,7 @@ t.test('what a browser remembers is for that client, redirect URI, scope and res
 })
 
 t.test('behind https no other site can set the cookie, nor a script read it', async t => {
-  const target = await startService(t, { PORT: String(await freePort()), PUBLIC_URL: 'https://mcp.example' })
+  const target = await startTarget(t, { PUBLIC_URL: 'https://mcp.example' })
   const registration = await target.app.inject({ method: 'POST', url: '/register', payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' } })
   const { pathname, search } = authorizationUrl(target, { clientId: registration.json().client_id, redirectUri: WEB_URI })
   const { headers } = await target.app.inject({ url: pathname + search })

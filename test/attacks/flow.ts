@@ -1,17 +1,20 @@
 import { createHash } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import { startDemoUpstream, type DemoUpstream } from '../../src/demo/upstream.js'
+import { buildApp } from '../../src/app.js'
+import { loadConfig } from '../../src/config.js'
 import { createServer } from '../../src/mcp/server.js'
 import { mcpService, type BrokerModeOptions } from '../../src/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { injectFetch, ScriptableUpstream } from '../../src/testing/index.js'
 import { Browser, logIn, type Page } from '../browser.js'
-import { freePort } from '../service.js'
 
-/** What is attacked: the service with its upstream, on free ports. */
+/** What is attacked: the service with its upstream. */
 export interface Target {
   app: FastifyInstance
-  upstream: DemoUpstream
+  upstream: { issuer: string }
+  /** The way to both. */
+  fetch: typeof fetch
   /** Origin of the service. */
   url: string
 }
@@ -66,7 +69,7 @@ export class Answer {
   }
 }
 
-export async function ask (url: string | URL, init: RequestInit = {}): Promise<Answer> {
+export async function ask ({ fetch }: Pick<Target, 'fetch'>, url: string | URL, init: RequestInit = {}): Promise<Answer> {
   const response = await fetch(url, { redirect: 'manual', ...init })
   return new Answer(response, await response.text())
 }
@@ -78,12 +81,12 @@ export function form (parameters: Parameters): URLSearchParams {
 }
 
 export async function post (target: Target, path: string, parameters: Parameters, headers: Record<string, string> = {}): Promise<Answer> {
-  return await ask(`${target.url}${path}`, { method: 'POST', body: form(parameters), headers })
+  return await ask(target, `${target.url}${path}`, { method: 'POST', body: form(parameters), headers })
 }
 
 /** A registration request with whatever metadata. */
 export async function askToRegister (target: Target, metadata: Record<string, unknown>): Promise<Answer> {
-  return await ask(`${target.url}/register`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(metadata) })
+  return await ask(target, `${target.url}/register`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(metadata) })
 }
 
 /** Registers a client: public, unless the metadata say otherwise. */
@@ -116,8 +119,8 @@ export function authorizationUrl (target: Target, client: Client, parameters: Pa
 }
 
 /** A browser whose journey ends where it leaves the target and its upstream. */
-export function openBrowser ({ url, upstream }: Target): Browser {
-  return new Browser(next => next.origin !== url && next.origin !== upstream.issuer)
+export function openBrowser ({ url, upstream, fetch }: Target): Browser {
+  return new Browser(next => next.origin !== url && next.origin !== upstream.issuer, fetch)
 }
 
 /** A person logs in for a client. @returns the parameters of the redirect back to the client */
@@ -203,7 +206,7 @@ const INITIALIZE = {
 
 /** Posts one message to the MCP endpoint (default: `initialize`). 200: the token is good. */
 export async function callMcp (target: Target, headers: Record<string, string>, message: object = INITIALIZE): Promise<Answer> {
-  return await ask(`${target.url}/mcp`, { method: 'POST', headers: { ...MCP_HEADERS, ...headers }, body: JSON.stringify(message) })
+  return await ask(target, `${target.url}/mcp`, { method: 'POST', headers: { ...MCP_HEADERS, ...headers }, body: JSON.stringify(message) })
 }
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
@@ -216,25 +219,33 @@ export async function isGood (target: Target, token: string): Promise<boolean> {
   throw new Error(`/mcp answered ${status}: ${text}`)
 }
 
-/** The service as a plugin of the test's own app: for options that the environment cannot set. */
-export async function embed (t: Test, options: Partial<BrokerModeOptions> = {}, upstream?: DemoUpstream): Promise<Target> {
-  const demo = upstream ?? await startDemoUpstream({ port: 0 })
-  if (upstream === undefined) t.teardown(() => demo.close())
-  const port = await freePort()
-  const url = `http://localhost:${port}`
-  const stores = options.stores ?? createMemoryStores({ sessionIdleSeconds: 60 })
-  const app = Fastify({ forceCloseConnections: true })
-  await app.register(mcpService, {
-    publicUrl: url,
-    createServer,
-    upstream: { issuerUrl: new URL(demo.issuer), scopes: ['openid', 'profile', 'email', 'offline_access'] },
-    ...options,
-    stores
-  })
+/** The service, with `environment` laid over quiet defaults, in front of the test kit's upstream. Neither listens; both end with the test. */
+export async function startTarget (t: Test, environment: NodeJS.ProcessEnv = {}): Promise<Target> {
+  const upstream = newUpstream()
+  const config = loadConfig({ LOG_LEVEL: 'silent', OAUTH_ISSUER_URL: upstream.issuer, ...environment }, { dotenv: false })
+  if (config.upstream === undefined) throw new Error('no upstream')
+  const app = await buildApp(config, { upstream: { ...config.upstream, fetch: upstream.fetch } })
+  t.teardown(() => app.close())
+  return { app, upstream, url: config.publicUrl, fetch: fetchBetween(app, config.publicUrl, upstream) }
+}
+
+/** The same as a plugin of the test's own app: for options that the environment cannot set. */
+export async function embed (t: Test, options: Partial<BrokerModeOptions> = {}, upstream = newUpstream()): Promise<Target & { upstream: ScriptableUpstream }> {
+  const { publicUrl: url = 'http://localhost:5050', stores = createMemoryStores({ sessionIdleSeconds: 60 }) } = options
+  const app = Fastify()
+  await app.register(mcpService, { createServer, upstream: upstream.options, ...options, publicUrl: url, stores })
   t.teardown(async () => {
     await app.close()
     await stores.close()
   })
-  await app.listen({ port, host: '127.0.0.1' })
-  return { app, upstream: demo, url }
+  return { app, upstream, url, fetch: fetchBetween(app, url, upstream) }
+}
+
+// RFC 9207: it says who it is, as the better ones do
+const newUpstream = () => new ScriptableUpstream({ metadata: { authorization_response_iss_parameter_supported: true } })
+
+/** The way to the service and to its upstream. */
+function fetchBetween (app: FastifyInstance, url: string, upstream: ScriptableUpstream): typeof fetch {
+  const toService = injectFetch(app)
+  return async (input, init) => await (String(input).startsWith(`${url}/`) ? toService : upstream.fetch)(input, init)
 }

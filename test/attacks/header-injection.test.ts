@@ -86,7 +86,7 @@ async function policyOf (target: Target, logo: string): Promise<string | undefin
   const registration = await askToRegister(target, { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', logo_uri: logo })
   const clientId = registration.member('client_id')
   if (clientId === undefined) return undefined
-  return (await ask(authorizationUrl(target, { clientId, redirectUri: WEB_URI }))).headers.get('content-security-policy') ?? undefined
+  return (await ask(target, authorizationUrl(target, { clientId, redirectUri: WEB_URI }))).headers.get('content-security-policy') ?? undefined
 }
 
 t.test('in the parameters of an authorization request', async t => {
@@ -101,12 +101,12 @@ t.test('in the parameters of an authorization request', async t => {
         answers.push([name, target.app.inject({ url: pathname + search })])
       }
       // on the wire, in an error that is redirected or linked
-      answers.push(['the state of an error', ask(authorizationUrl(target, client, { state: noise, response_type: noise }))])
+      answers.push(['the state of an error', ask(target, authorizationUrl(target, client, { state: noise, response_type: noise }))])
     }
     await areSound(t, noise, answers)
   }
   const malformed = `/authorize?client_id=${clients[0]?.clientId}&redirect_uri=${LOOPBACK_URI}&response_type=x&state=%ff%fe%0d%0a%E0%A4%A&%=%&&=`
-  await areSound(t, 'malformed escapes', [['inject', target.app.inject({ url: malformed })], ['fetch', ask(target.url + malformed)]])
+  await areSound(t, 'malformed escapes', [['inject', target.app.inject({ url: malformed })], ['fetch', ask(target, target.url + malformed)]])
 })
 
 t.test('in the state, on its way through the upstream and back', async t => {

@@ -2,8 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
-import { startService } from '../service.js'
-import { agree, authorizationUrl, form, injectForm, register, WEB_URI, type Target } from './flow.js'
+import { agree, authorizationUrl, form, injectForm, register, startTarget, WEB_URI, type Target } from './flow.js'
 
 /** Text that would be markup, or read as something else, wherever it is not escaped. */
 const NOISE = [
@@ -47,7 +46,7 @@ async function open (target: Target, url: URL): Promise<PageAnswer> {
 }
 
 t.test('in client metadata that the consent page shows', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const consentOf = async (metadata: Record<string, unknown>) => {
     const registration = await target.app.inject({
       method: 'POST', url: '/register', remoteAddress: `192.0.2.${JSON.stringify(metadata).length % 250}`, payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', client_name: 'Name', ...metadata }
@@ -81,7 +80,7 @@ t.test('in client metadata that the consent page shows', async t => {
 })
 
 t.test('in a name that is to be read as another', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   for (const character of INVISIBLE) {
     const client = await register(target, WEB_URI, { client_name: `A${character}B` })
     const answer = await open(target, authorizationUrl(target, client))
@@ -108,7 +107,7 @@ t.test('in a metadata document', async t => {
   t.teardown(() => server.close())
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
-  const target = await startService(t)
+  const target = await startTarget(t)
   let documents = 0
   for (const noise of [...NOISE, INVISIBLE.join('x'), INVISIBLE[0] ?? '']) {
     for (const given of [{ client_name: noise }, { redirect_uris: [noise] }, { redirect_uris: [`https://evil.example/${noise}`] }, { logo_uri: noise }, { client_uri: `https://x/${noise}` }, { token_endpoint_auth_method: noise }, { client_secret: noise }, { [noise]: noise }, { client_id: noise }, { application_type: noise }]) {
@@ -120,7 +119,7 @@ t.test('in a metadata document', async t => {
 })
 
 t.test('in parameters that an error page could show', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const names = ['client_id', 'redirect_uri', 'response_type', 'response_mode', 'state', 'scope', 'resource', 'code_challenge', 'code_challenge_method', 'request_uri', 'error', 'error_description']
   for (const noise of [...NOISE, INVISIBLE.join('x'), 'x'.repeat(4000)]) {
@@ -140,7 +139,7 @@ t.test('in parameters that an error page could show', async t => {
 })
 
 t.test('in an error of the upstream\'s', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   for (const noise of NOISE) {
     const { cookie, state } = await agree(target, client)

@@ -1,20 +1,19 @@
 import t from 'tap'
 import { Browser, logIn } from '../browser.js'
-import { startService } from '../service.js'
-import { authorizationUrl, form, isAt, openBrowser, register, WEB_URI, type Client, type Target } from './flow.js'
+import { authorizationUrl, form, isAt, openBrowser, register, startTarget, WEB_URI, type Client, type Target } from './flow.js'
 
 const HOSTILE_ORIGINS = ['https://evil.example', 'null', '', 'http://localhost', 'http://localhost:1', 'https://localhost', 'file://']
 
 /** The attacker logs in upstream, and keeps the URL that would complete it. */
 async function callbackOfAttacker (target: Target, client: Client): Promise<{ attacker: Browser, callback: URL }> {
-  const attacker = new Browser(url => url.pathname === '/oauth/callback')
+  const attacker = new Browser(url => url.pathname === '/oauth/callback', target.fetch)
   const { url } = await logIn(attacker, authorizationUrl(target, client), 'attacker')
   if (url.searchParams.get('code') === null) throw new Error(`No code at ${url.href}`)
   return { attacker, callback: url }
 }
 
 t.test('the attacker\'s callback, opened in the victim\'s browser, logs nobody in', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const { attacker, callback } = await callbackOfAttacker(target, client)
   const fresh = openBrowser(target)
@@ -30,27 +29,27 @@ t.test('the attacker\'s callback, opened in the victim\'s browser, logs nobody i
     t.equal(page.document.querySelector('a, form'), null, 'nothing goes to the client')
   }
   // the victim's own attempt, completed with the attacker's code
-  const state = busy.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/auth?`))?.searchParams.get('state') ?? ''
+  const state = busy.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`))?.searchParams.get('state') ?? ''
   const injected = await busy.open(`${target.url}/oauth/callback?${form({ ...Object.fromEntries(callback.searchParams), state })}`)
   t.ok(isAt(injected, WEB_URI))
   t.equal(injected.url.searchParams.get('code'), null, 'the attacker\'s code is no good for another attempt')
   t.ok(injected.url.searchParams.get('error'))
 
   // the code was never spent, so the refusals above came before
-  const end = await new Browser(url => url.origin === new URL(WEB_URI).origin).open(callback)
+  const end = await new Browser(url => url.origin === new URL(WEB_URI).origin, target.fetch).open(callback)
   t.equal(end.status, 403, 'a browser without the cookie')
   t.ok(attacker.visited.length > 0)
 })
 
 t.test('the attacker\'s own browser can still complete it', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const attacker = openBrowser(target)
   const victim = openBrowser(target)
   await attacker.submit(await attacker.open(authorizationUrl(target, client)), {}, 'Allow access')
-  const sent = attacker.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/auth?`)).at(-1)
+  const sent = attacker.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`)).at(-1)
   if (sent === undefined) throw new Error('Not sent upstream')
-  const elsewhere = new Browser(url => url.pathname === '/oauth/callback')
+  const elsewhere = new Browser(url => url.pathname === '/oauth/callback', target.fetch)
   const { url: callback } = await logIn(elsewhere, sent, 'attacker')
   t.equal((await victim.open(callback)).status, 403)
   const end = await attacker.open(callback)
@@ -60,7 +59,7 @@ t.test('the attacker\'s own browser can still complete it', async t => {
 })
 
 t.test('the consent form is taken from our page in the same browser only', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const victim = openBrowser(target)
   const page = await victim.open(authorizationUrl(target, client))
@@ -84,5 +83,5 @@ t.test('the consent form is taken from our page in the same browser only', async
   t.equal((await victim.open(consent, { method: 'POST', body: new URLSearchParams([...body(), ['decision', 'deny']]), headers: { origin: target.url } })).status, 400, 'with two')
 
   await victim.submit(page, {}, 'Allow access')
-  t.ok(victim.visited.some(url => url.href.startsWith(`${target.upstream.issuer}/auth?`)), 'after all that the person can still answer')
+  t.ok(victim.visited.some(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`)), 'after all that the person can still answer')
 })

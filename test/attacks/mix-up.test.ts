@@ -1,20 +1,18 @@
 import t from 'tap'
-import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { Browser, logIn, type Page } from '../browser.js'
-import { startService } from '../service.js'
-import { authorizationUrl, form, isAt, LOOPBACK_URI, openBrowser, register, STATE, type Client, type Parameters, type Target } from './flow.js'
+import { authorizationUrl, form, isAt, openBrowser, register, startTarget, LOOPBACK_URI, STATE, type Client, type Parameters, type Target } from './flow.js'
 
 /** A browser that has agreed and was sent upstream, with the state of that attempt. */
 async function sentUpstream (target: Target, client: Client, parameters: Parameters = {}) {
   const browser = openBrowser(target)
   await browser.submit(await browser.open(authorizationUrl(target, client, parameters)), {}, 'Allow access')
-  const url = browser.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/auth?`)).at(-1)
+  const url = browser.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`)).at(-1)
   if (url === undefined) throw new Error('Not sent upstream')
   return { browser, url, state: url.searchParams.get('state') ?? '' }
 }
 
 t.test('every redirect to a client says that it is ours', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const isOurs = (page: Page, what: string) => {
     t.ok(isAt(page, LOOPBACK_URI), what)
@@ -33,14 +31,13 @@ t.test('every redirect to a client says that it is ours', async t => {
     const end = await browser.open(`${target.url}/oauth/callback?${form({ error, state, iss: target.upstream.issuer })}`)
     isOurs(end, `the upstream's ${error}`)
   }
-  const metadata = await fetch(`${target.url}/.well-known/oauth-authorization-server`)
+  const metadata = await target.fetch(`${target.url}/.well-known/oauth-authorization-server`)
   t.match(await metadata.json(), { issuer: target.url, authorization_response_iss_parameter_supported: true })
 })
 
 t.test('an answer of another authorization server is no answer', async t => {
-  const target = await startService(t)
-  const evil = await startDemoUpstream({ port: 0 })
-  t.teardown(() => evil.close())
+  const target = await startTarget(t)
+  const evil = { issuer: 'https://evil.example' }
   const client = await register(target)
   const answers: Record<string, (state: string, issuer: string) => Parameters> = {
     'another issuer\'s': state => ({ code: 'x', state, iss: evil.issuer }),
@@ -60,7 +57,7 @@ t.test('an answer of another authorization server is no answer', async t => {
 })
 
 t.test('a real code of the upstream\'s counts only with the issuer and the state it came with', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   /** Logs in upstream, and stops before our callback. */
   const stolen = async () => {
@@ -78,7 +75,7 @@ t.test('a real code of the upstream\'s counts only with the issuer and the state
   const first = await sentUpstream(target, client)
   const second = await first.browser.open(authorizationUrl(target, client, { state: 'second' }))
   await first.browser.submit(second, {}, 'Allow access')
-  const urls = first.browser.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/auth?`))
+  const urls = first.browser.visited.filter(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`))
   const [one, two] = [urls.at(-2), urls.at(-1)]
   if (one === undefined || two === undefined || one.href === two.href) throw new Error('Not two attempts')
   const answer = await codeAtUpstream(target, one)
@@ -100,6 +97,6 @@ t.test('a real code of the upstream\'s counts only with the issuer and the state
 
 /** The upstream's answer to a request, before anybody has seen it. */
 async function codeAtUpstream (target: Target, url: URL): Promise<URLSearchParams> {
-  const end = await logIn(new Browser(next => next.origin !== target.upstream.issuer), url)
+  const end = await logIn(new Browser(next => next.origin !== target.upstream.issuer, target.fetch), url)
   return end.url.searchParams
 }

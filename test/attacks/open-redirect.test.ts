@@ -1,6 +1,5 @@
 import t from 'tap'
-import { freePort, startService } from '../service.js'
-import { authorizationUrl, form, isAt, LOOPBACK_URI, openBrowser, register, WEB_URI, type Client, type Parameters } from './flow.js'
+import { authorizationUrl, form, isAt, openBrowser, register, startTarget, LOOPBACK_URI, WEB_URI, type Client, type Parameters } from './flow.js'
 
 const EVIL = 'https://evil.example/'
 
@@ -15,7 +14,7 @@ const ERRORS: Record<string, Parameters> = {
 const MORE: Parameters[] = [{ code_challenge: undefined }, { code_challenge_method: 'plain' }, { response_mode: 'fragment' }, { request: 'x' }, { request_uri: EVIL }]
 
 t.test('an erroneous request of a client that anybody can register shows a page', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   for (const [error, parameters] of [...Object.entries(ERRORS), ...MORE.map(parameters => ['invalid_request', parameters] as const)]) {
     const page = await openBrowser(target).open(authorizationUrl(target, client, parameters))
@@ -32,7 +31,7 @@ t.test('an erroneous request of a client that anybody can register shows a page'
 })
 
 t.test('an application on the person\'s machine is told', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   for (const [error, parameters] of Object.entries(ERRORS)) {
     const page = await openBrowser(target).open(authorizationUrl(target, client, parameters))
@@ -42,7 +41,7 @@ t.test('an application on the person\'s machine is told', async t => {
 })
 
 t.test('before client and redirect URI are verified there is only a page', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const attempts: Array<[string, Partial<Client>, Parameters]> = [
     ['an unknown client', { clientId: `mcpc_${'A'.repeat(43)}` }, {}],
@@ -63,8 +62,7 @@ t.test('before client and redirect URI are verified there is only a page', async
 })
 
 t.test('neither the consent form nor the callback leads where a parameter says', async t => {
-  const port = await freePort()
-  const target = await startService(t, { PORT: String(port) })
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const lures: Parameters = { redirect_uri: EVIL, redirect: EVIL, next: EVIL, return_to: EVIL, url: EVIL, iss: EVIL, error: 'access_denied', error_uri: EVIL }
 
@@ -93,9 +91,9 @@ t.test('neither the consent form nor the callback leads where a parameter says',
 })
 
 t.test('nor do paths that look like another host', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   for (const path of ['//evil.example', '//evil.example/', '//evil.example/authorize', '/\\evil.example/', '/%2f%2fevil.example/', '/authorize//evil.example', '/authorize/', '/oauth/callback/', '/authorize/consent/?x=//evil.example', '//evil.example/oauth/callback?state=x']) {
-    const { status, headers } = await fetch(target.url + path, { redirect: 'manual' })
+    const { status, headers } = await target.fetch(target.url + path, { redirect: 'manual' })
     t.ok(status >= 400, `${path}: ${status}`)
     t.equal(headers.get('location'), null)
   }

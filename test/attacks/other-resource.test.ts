@@ -1,7 +1,6 @@
 import t from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { startService } from '../service.js'
-import { authorizationUrl, bearer, callMcp, embed, isAt, isGood, LOOPBACK_URI, newCode, newTokens, openBrowser, redeem, refresh, register, revoke, tokensOf } from './flow.js'
+import { authorizationUrl, bearer, callMcp, embed, isAt, isGood, newCode, newTokens, openBrowser, redeem, refresh, register, revoke, startTarget, tokensOf, LOOPBACK_URI } from './flow.js'
 
 /** Resources that are not this server's. */
 function others (url: string): string[] {
@@ -13,7 +12,7 @@ function others (url: string): string[] {
 }
 
 t.test('no token is issued for another server', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const code = await newCode(target, client)
   const { refreshToken } = await newTokens(target, client)
@@ -36,7 +35,7 @@ t.test('a token for another server is refused, though its record is in our store
   // two servers on one store, as on one Redis
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const there = await embed(t, { stores })
-  const here = await embed(t, { stores }, there.upstream)
+  const here = await embed(t, { stores, publicUrl: 'http://localhost:5051' }, there.upstream)
   const client = await register(there)
   const tokens = await newTokens(there, client)
   t.ok(await isGood(there, tokens.accessToken))

@@ -1,10 +1,9 @@
 import t from 'tap'
 import { logIn } from '../browser.js'
-import { startService } from '../service.js'
-import { authorizationUrl, challengeOf, isAt, newCode, openBrowser, redeem, register, VERIFIER, WEB_URI, type Parameters } from './flow.js'
+import { authorizationUrl, challengeOf, isAt, newCode, openBrowser, redeem, register, startTarget, VERIFIER, WEB_URI, type Parameters } from './flow.js'
 
 t.test('no authorization begins without an S256 challenge', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const confidential = await register(target, undefined, { token_endpoint_auth_method: 'client_secret_post' })
   const requests: Record<string, Parameters> = {
@@ -33,7 +32,7 @@ t.test('no authorization begins without an S256 challenge', async t => {
 })
 
 t.test('no code is redeemed without the verifier of its challenge', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const other = 'another-verifier.0123456789~0123456789~0123456789'
   const code = await newCode(target, client)
@@ -57,7 +56,7 @@ t.test('no code is redeemed without the verifier of its challenge', async t => {
 })
 
 t.test('a verifier of another alphabet or length is refused even where it is that of the challenge', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   for (const verifier of ['short', 'x'.repeat(42), 'x'.repeat(129), `${'x'.repeat(43)}+`, `${'x'.repeat(43)}/=`, `${'x'.repeat(43)} `, `${'x'.repeat(43)}é`]) {
     const code = await newCode(target, client, { code_challenge: challengeOf(verifier) })
@@ -66,11 +65,11 @@ t.test('a verifier of another alphabet or length is refused even where it is tha
 })
 
 t.test('our own leg has a challenge, too', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const browser = openBrowser(target)
   await logIn(browser, authorizationUrl(target, client))
-  const sent = browser.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/auth?`))
+  const sent = browser.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`))
   t.equal(sent?.searchParams.get('code_challenge_method'), 'S256')
   t.match(sent?.searchParams.get('code_challenge'), /^[\w-]{43}$/)
   t.not(sent?.searchParams.get('code_challenge'), challengeOf(VERIFIER), 'of its own')

@@ -1,6 +1,5 @@
 import t from 'tap'
-import { startService } from '../service.js'
-import { askToRegister, authorizationUrl, isAt, openBrowser, register, WEB_URI, type Client } from './flow.js'
+import { askToRegister, authorizationUrl, isAt, openBrowser, register, startTarget, WEB_URI, type Client } from './flow.js'
 
 /** None of these may be registered. */
 const UNREGISTRABLE = [
@@ -26,7 +25,7 @@ const UNREGISTRABLE = [
 ]
 
 t.test('no client registers a URI that could lead elsewhere than it reads', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   for (const uri of UNREGISTRABLE) {
     const answers = [await askToRegister(target, { redirect_uris: [uri] }), await askToRegister(target, { redirect_uris: [WEB_URI, uri] })]
     t.strictSame(answers.map(({ status, error }) => [status, error]), Array(2).fill([400, 'invalid_redirect_uri']), JSON.stringify(uri.slice(0, 80)))
@@ -69,7 +68,7 @@ const CLIENTS: Record<string, string[]> = {
 }
 
 t.test('no request is answered at a URI that was not registered, whatever is wrong with it', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const refused = async (client: Client, redirectUri: string, parameters = {}) => {
     const { pathname, search } = authorizationUrl(target, client, { redirect_uri: redirectUri, ...parameters })
     const { statusCode, headers, body } = await target.app.inject({ url: pathname + search })
@@ -90,7 +89,7 @@ t.test('no request is answered at a URI that was not registered, whatever is wro
 })
 
 t.test('the port is free on loopback, and nowhere else', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   for (const registered of ['http://localhost/callback', 'http://127.0.0.1/callback', 'http://[::1]/callback']) {
     const client = await register(target, registered)
     const uri = registered.replace('/callback', ':49152/callback')
@@ -102,7 +101,7 @@ t.test('the port is free on loopback, and nowhere else', async t => {
 })
 
 t.test('of two registered URIs the request must name one, once', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target, WEB_URI, { redirect_uris: [WEB_URI, 'https://app.example/other'] })
   t.equal((await openBrowser(target).open(authorizationUrl(target, client, { redirect_uri: undefined }))).status, 400, 'named: none')
   const twice = authorizationUrl(target, client)

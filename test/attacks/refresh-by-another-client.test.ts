@@ -1,11 +1,10 @@
 import t from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
-import { startService } from '../service.js'
-import { embed, isGood, newTokens, refresh, register, tokensOf, WEB_URI } from './flow.js'
+import { embed, isGood, newTokens, refresh, register, startTarget, tokensOf, WEB_URI } from './flow.js'
 
 t.test('a refresh token is its client\'s alone, and another one\'s attempt harms nobody', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const confidential = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_basic' })
   const [attacker, attackerWithSecret] = [await register(target), await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })]
@@ -31,7 +30,7 @@ t.test('a refresh token is its client\'s alone, and another one\'s attempt harms
 })
 
 t.test('scopes only shrink', async t => {
-  const target = await startService(t, { MCP_SCOPES: 'mcp admin' })
+  const target = await startTarget(t, { MCP_SCOPES: 'mcp admin' })
   const client = await register(target)
   const { refreshToken } = await newTokens(target, client)
   for (const scope of ['admin', 'mcp admin', 'MCP', 'constructor']) t.equal((await refresh(target, client, refreshToken, { scope })).error, 'invalid_scope', scope)

@@ -37,9 +37,9 @@ t.test('a flood is stopped, in terms of OAuth, and stops nobody else', async t =
 
   t.equal((await registerFrom(target, '198.51.100.1')).statusCode, 201, 'somebody else registers')
   t.ok(await isGood(target, tokens.accessToken), 'the MCP endpoint goes on')
-  t.equal((await ask(authorizationUrl(target, client))).status, 200, 'people log in')
+  t.equal((await ask(target, authorizationUrl(target, client))).status, 200, 'people log in')
   t.equal((await refresh(target, client, tokens.refreshToken)).status, 200, 'clients refresh')
-  t.equal((await ask(`${target.url}/.well-known/oauth-authorization-server`)).status, 200, 'the metadata is there')
+  t.equal((await ask(target, `${target.url}/.well-known/oauth-authorization-server`)).status, 200, 'the metadata is there')
   t.equal((await revoke(target, client, 'x')).status, 200)
 })
 
@@ -52,10 +52,10 @@ t.test('made-up client ids get nobody a limit of their own', async t => {
   for (let attempt = 0; attempt < 10; attempt++) statuses.push((await post(target, '/token', { grant_type: 'authorization_code', code: 'x', client_id: `https://10.0.0.${attempt}/client.json` })).status)
   t.strictSame(statuses, [...Array(8).fill(401), 429, 429], 'by the URL of a document')
   const pages: number[] = []
-  for (let attempt = 0; attempt < 10; attempt++) pages.push((await ask(authorizationUrl(target, { clientId: `https://10.0.0.${attempt}/client.json`, redirectUri: WEB_URI }))).status)
+  for (let attempt = 0; attempt < 10; attempt++) pages.push((await ask(target, authorizationUrl(target, { clientId: `https://10.0.0.${attempt}/client.json`, redirectUri: WEB_URI }))).status)
   t.strictSame(pages, [...Array(8).fill(400), 429, 429])
   t.equal((await refresh(target, client, tokens.refreshToken)).status, 200, 'a client at the same address goes on')
-  t.equal((await ask(authorizationUrl(target, client))).status, 200)
+  t.equal((await ask(target, authorizationUrl(target, client))).status, 200)
 })
 
 t.test('whatever comes, the store stays bounded, and who was logged in to stays', async t => {

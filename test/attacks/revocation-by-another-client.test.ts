@@ -1,9 +1,8 @@
 import t from 'tap'
-import { startService } from '../service.js'
-import { isGood, newTokens, refresh, register, revoke, tokensOf, WEB_URI } from './flow.js'
+import { isGood, newTokens, refresh, register, revoke, startTarget, tokensOf, WEB_URI } from './flow.js'
 
 t.test('a token is revoked by its own client only', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const client = await register(target)
   const confidential = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const attacker = await register(target)
@@ -37,11 +36,11 @@ t.test('a token is revoked by its own client only', async t => {
 })
 
 t.test('a stranger is not told what a token is worth', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const confidential = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const { accessToken } = await newTokens(target, confidential)
   for (const credentials of [{}, { client_id: confidential.clientId, client_secret: confidential.clientSecret ?? '' }, { client_id: 'constructor', client_secret: 'x' }, { client_id: '__proto__', client_secret: '' }]) {
-    const answer = await fetch(`${target.url}/introspect`, { method: 'POST', body: new URLSearchParams({ token: accessToken, ...credentials }) })
+    const answer = await target.fetch(`${target.url}/introspect`, { method: 'POST', body: new URLSearchParams({ token: accessToken, ...credentials }) })
     t.equal(answer.status, 401)
     t.notMatch(await answer.text(), 'active')
   }

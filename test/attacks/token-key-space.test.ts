@@ -1,13 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
-import { startService } from '../service.js'
-import { authorize, authorizationUrl, askToRegister, bearer, callMcp, form, isGood, newCode, newTokens, post, redeem, refresh, register, revoke, WEB_URI } from './flow.js'
+import { askToRegister, authorizationUrl, authorize, bearer, callMcp, form, isGood, newCode, newTokens, post, redeem, refresh, register, revoke, startTarget, WEB_URI } from './flow.js'
 
 const INHERITED = ['constructor', '__proto__', 'prototype', 'toString', 'valueOf', 'hasOwnProperty', '__defineGetter__', 'undefined', 'null', 'true', '0', 'NaN']
 
 t.test('nothing but an access token of ours is one, and nothing is taken for something else', async t => {
-  const target = await startService(t)
-  const { broker } = target.app
+  const target = await startTarget(t)
+  const { oauthBroker: broker } = target.app
   const client = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const { clientId, clientSecret = '' } = client
   const { accessToken, refreshToken } = await newTokens(target, client)
@@ -71,7 +70,7 @@ t.test('nothing but an access token of ours is one, and nothing is taken for som
 })
 
 t.test('a token counts in the Authorization header only, alone, whole, and on every verb', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   const { accessToken } = await newTokens(target, await register(target))
   const headers = [
     '', 'Bearer', 'Bearer ', 'bearer', accessToken, `Basic ${Buffer.from(`${accessToken}:`).toString('base64')}`, `Basic ${accessToken}`, `Token ${accessToken}`, `Bearer: ${accessToken}`, `Bearer=${accessToken}`, `Bearer${accessToken}`,
@@ -92,7 +91,7 @@ t.test('a token counts in the Authorization header only, alone, whole, and on ev
 })
 
 t.test('inherited names are nobody\'s metadata', async t => {
-  const target = await startService(t)
+  const target = await startTarget(t)
   for (const name of INHERITED) {
     const answer = await askToRegister(target, JSON.parse(`{"redirect_uris": ["${WEB_URI}"], "${name}": {"x": "kept-for-ever"}}`))
     t.ok([201, 400].includes(answer.status), `${name}: ${answer.status}`)

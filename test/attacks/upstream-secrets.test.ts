@@ -77,10 +77,10 @@ for (const mode of ['dynamic', 'static']) {
     const keep = (answer: Answer) => { received.push(answer.bytes); return answer }
 
     for (const path of ['oauth-protected-resource', 'oauth-protected-resource/mcp', 'oauth-authorization-server', 'openid-configuration', 'jwks.json']) {
-      keep(await ask(`${target.url}/.well-known/${path}`))
+      keep(await ask(target, `${target.url}/.well-known/${path}`))
     }
     keep(await callMcp(target, {}))
-    keep(await ask(`${target.url}/readyz`))
+    keep(await ask(target, `${target.url}/readyz`))
     const registration = keep(await askToRegister(target, { client_name: 'Curious', redirect_uris: [LOOPBACK_URI] }))
     const client: Client = { clientId: registration.member('client_id') ?? '', clientSecret: registration.member('client_secret') ?? '', redirectUri: LOOPBACK_URI }
 

@@ -3,25 +3,25 @@ import type { BrokerModeOptions } from '../../src/mcp-service.js'
 import type { AttemptsReport } from '../../src/oauth/attempts-report.js'
 import { hashOf } from '../../src/oauth/secrets.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { ScriptableUpstream } from '../../src/testing/index.js'
 import {
   agree, askToRegister, authorizationUrl, authorize, bearer, callMcp, embed, newCode, openBrowser, redeem, register, STATE, tokensOf, VERIFIER, WEB_URI, type Client, type Target
 } from '../attacks/flow.js'
 import { clock } from '../upstreams/flow.js'
-import { startOddUpstream, type OddUpstream, type OddUpstreamOptions } from '../upstreams/odd-upstream.js'
 
 const ADMIN_TOKEN = 'the-token-of-the-operators'
 
 interface Setting {
   target: Target
-  upstream: OddUpstream
+  upstream: ScriptableUpstream
   forward: (seconds: number) => void
 }
 
 /** The service before an upstream that does as the test says, with time that passes as the test says. */
-async function start (t: Test, { odd = {}, ...options }: Partial<BrokerModeOptions> & { odd?: OddUpstreamOptions } = {}): Promise<Setting> {
+async function start (t: Test, options: Partial<BrokerModeOptions> = {}): Promise<Setting> {
   const { forward } = clock(t)
-  const upstream = await startOddUpstream(t, odd)
-  const target = await embed(t, { adminToken: ADMIN_TOKEN, ...options }, { issuer: upstream.issuer, close: async () => {} })
+  const upstream = new ScriptableUpstream()
+  const target = await embed(t, { adminToken: ADMIN_TOKEN, ...options }, upstream)
   return { target, upstream, forward }
 }
 
@@ -152,22 +152,22 @@ t.test('refusals of the upstream and of this service', async t => {
     t.strictSame(found.steps.slice(-4), [...UP_TO_UPSTREAM.slice(1), '✗ callback'], String(verdict))
     t.match(found.verdict, verdict)
   }
-  upstream.oddities.authorize = request => upstream.redirect(request, { error: 'access_denied' })
+  upstream.overrides.authorize = request => upstream.redirect(request, { error: 'access_denied' })
   await comesBack(/^failed: The login server refused, or the person cancelled there/)
-  upstream.oddities.authorize = request => upstream.redirect(request, { error: 'invalid_scope' })
+  upstream.overrides.authorize = request => upstream.redirect(request, { error: 'invalid_scope' })
   await comesBack(/^failed: The login server refused the scopes.*OAUTH_SCOPES/)
-  delete upstream.oddities.authorize
+  delete upstream.overrides.authorize
   await comesBack(/^failed: This service refused the person: authorizeGrant/, 'mallory')
-  upstream.oddities.token = () => ({ status: 401, body: { error: 'invalid_client', error_description: 'no such secret' } })
+  upstream.overrides.token = () => ({ status: 401, body: { error: 'invalid_client', error_description: 'no such secret' } })
   await comesBack(/^failed: The login server refused this service \(invalid_client: no such secret\).*OAUTH_CLIENT_SECRET/)
-  upstream.oddities.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
+  upstream.overrides.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
   await comesBack(/^failed: The login server took its own code for invalid/)
-  upstream.oddities.token = () => ({ status: 503 })
+  upstream.overrides.token = () => ({ status: 503 })
   await comesBack(/^failed: The login server could not be reached/)
-  upstream.oddities.token = () => ({ status: 200, body: 'nothing' })
+  upstream.overrides.token = () => ({ status: 200, body: 'nothing' })
   await comesBack(/^failed: The login server gave an answer that cannot be used/)
 
-  upstream.oddities.register = () => ({ status: 403, body: { error: 'access_denied' } })
+  upstream.overrides.register = () => ({ status: 403, body: { error: 'access_denied' } })
   await agree(target, await register(target)).catch(() => {})
   t.match(await last(target), { steps: ['✓ registration', '✓ authorize', '✓ consent', '✗ sent to the login server'], verdict: /^failed: The login server did not register this service.*OAUTH_CLIENT_ID/ })
 })
@@ -175,7 +175,7 @@ t.test('refusals of the upstream and of this service', async t => {
 t.test('a token for another address of this service', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const { target: before, upstream } = await start(t, { stores })
-  const now = await embed(t, { adminToken: ADMIN_TOKEN, stores }, { issuer: upstream.issuer, close: async () => {} })
+  const now = await embed(t, { adminToken: ADMIN_TOKEN, stores, publicUrl: 'http://localhost:5060' }, upstream)
   const client = await register(before)
   const { accessToken } = tokensOf(await redeem(before, client, await newCode(before, client)))
   t.equal((await callMcp(now, bearer(accessToken))).status, 401)
@@ -219,7 +219,7 @@ t.test('nothing secret is written down, whatever the upstream puts into its erro
   await redeem(target, client, code, { client_secret: tokens.refreshToken })
 
   const attempt = await agree(target, client)
-  upstream.oddities.token = ({ parameters, headers }) => ({
+  upstream.overrides.token = ({ parameters, headers }) => ({
     status: 400, body: { error: 'invalid_client', error_description: `alice@example.com sent ${Object.values(parameters).join(' ')} and ${headers.authorization}; see https://a.example/?state=${attempt.state}` }
   })
   await authorize(target, client, { browser })

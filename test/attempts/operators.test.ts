@@ -14,7 +14,7 @@ t.test('without ADMIN_TOKEN there is no page, and nothing is written down', asyn
   await callMcp(service, {})
   await newTokens(service, await register(service))
   t.equal((await service.app.inject({ url: '/admin/attempts', headers: basic('') })).statusCode, 404)
-  t.equal(service.app.broker.attempts, undefined)
+  t.equal(service.app.oauthBroker.attempts, undefined)
 })
 
 t.test('with it, operators see how logins went', async t => {

@@ -7,6 +7,7 @@ const documented: ReadonlyArray<[name: string, heading: string]> = [
   ['BrokerModeOptions', '`mcpService`, mode `broker` (the default)'],
   ['ResourceServerModeOptions', '`mcpService`, mode `resource-server`'],
   ['HostAuthModeOptions', '`mcpService`, mode `host`'],
+  ['McpDiscoveryOptions', '`mcpDiscovery`'],
   ['OAuthBrokerOptions', '`oauthBroker`'],
   ['BearerAuthOptions', '`bearerAuth`'],
   ['McpTransportsOptions', '`mcpTransports`'],

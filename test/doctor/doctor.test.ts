@@ -9,10 +9,10 @@ import Fastify from 'fastify'
 import { createServer } from '../../src/mcp/server.js'
 import { mcpService } from '../../src/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import type { ScriptableUpstream, ScriptableUpstreamOptions } from '../../src/testing/index.js'
 import { freePort, startService } from '../service.js'
 import { root, runnable } from '../root.js'
-import type { OddUpstream } from '../upstreams/odd-upstream.js'
-import { startOddUpstream, type OddUpstreamOptions } from '../upstreams/odd-upstream.js'
+import { listeningUpstream } from '../upstreams/listening-upstream.js'
 import { faults, inside, open, outside, proxy } from './deployments.js'
 import type { Finding } from '../../src/doctor/findings.js'
 
@@ -26,8 +26,8 @@ async function behind (t: Test, meddling: Omit<Parameters<typeof proxy>[1], 'tar
   return await proxy(t, { ...meddling, port, targets: [`http://127.0.0.1:${service.config.port}`] })
 }
 
-const oddly = async (t: Test, options: OddUpstreamOptions): Promise<{ odd: OddUpstream, upstream: { issuerUrl: URL, scopes: string[] } }> => {
-  const odd = await startOddUpstream(t, options)
+const oddly = async (t: Test, options: ScriptableUpstreamOptions): Promise<{ odd: ScriptableUpstream, upstream: { issuerUrl: URL, scopes: string[] } }> => {
+  const odd = await listeningUpstream(t, options)
   return { odd, upstream: { issuerUrl: new URL(odd.issuer), scopes: ['openid', 'profile', 'email', 'offline_access'] } }
 }
 
@@ -72,14 +72,14 @@ t.test('3: buffered SSE', async t => {
 })
 
 t.test('4: closed dynamic client registration', async t => {
-  const { upstream } = await oddly(t, { oddities: { register: () => ({ status: 401, body: { error: 'invalid_token' } }) } })
+  const { upstream } = await oddly(t, { overrides: { register: () => ({ status: 401, body: { error: 'invalid_token' } }) } })
   const found = await inside(upstream)
   t.match(says(found, 'upstream-registration'), { level: 'error', says: /does not register this service.*401/, fix: /set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET/ })
 })
 
 t.test('5: a redirect URI that is not registered upstream', async t => {
   const { odd, upstream } = await oddly(t, {})
-  odd.registerByHand('http://localhost:5051')
+  odd.clients.addByHand('http://localhost:5051')
   const found = await inside({ ...upstream, clientId: 'us', clientSecret: 'shh' })
   t.match(says(found, 'upstream-redirect'), { level: 'error', says: /refuses the authorization request with 400/, fix: /Register the redirect URI http:\/\/localhost:5050\/oauth\/callback/ })
   t.same(faults(found), ['upstream-redirect'])
@@ -95,7 +95,7 @@ t.test('6: no refresh token', async t => {
 
 t.test('7: a session that is lost between replicas', async t => {
   const port = await freePort()
-  const upstream = { issuerUrl: new URL((await startOddUpstream(t, {})).issuer), scopes: ['openid'] }
+  const upstream = { issuerUrl: new URL((await listeningUpstream(t, {})).issuer), scopes: ['openid'] }
   const stores = createMemoryStores({ sessionIdleSeconds: 3600 })
   const encryptionKeys = `1:${randomBytes(32).toString('base64url')}`
   const replica = async (own: typeof stores) => {

@@ -1,5 +1,4 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import type { Test } from 'tap'
 import type { CallerInfo } from '../../src/auth-info.js'
 import { InvalidTokenError } from '../../src/errors.js'
@@ -50,8 +49,7 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
     resourceMetadataUrl: () => `${url}/.well-known/oauth-protected-resource/mcp`,
     scopes: ['mcp']
   })
-  // without its context, so that tests can look at app.mcpSessions
-  await app.register(fp<McpTransportsOptions>(async (app, options) => await mcpTransports(app, options)), { publicUrl: url, createServer: hostedServer, bus, leases: new MemoryLeaseStore(), sessions, eventLog, ...overrides })
+  await app.register(mcpTransports, { publicUrl: url, createServer: hostedServer, bus, leases: new MemoryLeaseStore(), sessions, eventLog, ...overrides })
   t.teardown(async () => {
     await app.close()
     sessions.close()

@@ -40,12 +40,12 @@ t.test('a request is one line, with its route, its outcome and who made it', asy
   t.ok(tokensOf(redeemed))
   t.match(linesOf(redeemed.headers.get('x-request-id')), [{ route: '/token', statusCode: 200, clientId: client.clientId }])
 
-  const missing = await ask(`${url}/nothing/here?code=secret`)
+  const missing = await ask(service, `${url}/nothing/here?code=secret`)
   t.match(linesOf(missing.headers.get('x-request-id')), [{ path: '/nothing/here', statusCode: 404, route: undefined }])
   t.strictSame(lines.filter(({ msg }) => typeof msg === 'string' && /incoming|completed|not found/.test(msg)), [], 'Fastify adds none of its own')
 
   lines.length = 0
-  await ask(`${url}/healthz`)
+  await ask(service, `${url}/healthz`)
   t.strictSame(lines, [], 'probes are not worth a line')
 })
 
@@ -72,13 +72,13 @@ t.test('errors tell the id that the log has', async t => {
   t.equal(token.member('request_id'), token.headers.get('x-request-id'))
   const unauthorized = await callMcp(service, bearer('nonsense'))
   t.equal(unauthorized.member('request_id'), unauthorized.headers.get('x-request-id'))
-  const page = await ask(`${url}/authorize?client_id=nobody`)
+  const page = await ask(service, `${url}/authorize?client_id=nobody`)
   t.match(page.text, `id ${page.headers.get('x-request-id')}`)
 })
 
 t.test('what fails on our side tells the id, and the log the reason', async t => {
   const { accessToken } = await loggedIn()
-  t.intercept(app.broker.accessTokens, 'verify', { value: async () => { throw new Error('on fire') } })
+  t.intercept(app.oauthBroker.accessTokens, 'verify', { value: async () => { throw new Error('on fire') } })
   const failed = await callMcp(service, bearer(accessToken))
   const id = failed.headers.get('x-request-id')
   t.equal(failed.status, 500)

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { pkce } from '../upstreams/odd-upstream.js'
+import { createHash } from 'node:crypto'
 import { Browser, logIn } from '../browser.js'
 
 const REDIRECT_URI = 'http://localhost:3334/callback'
@@ -24,7 +24,7 @@ export async function logInAt (url: string, as = 'alice'): Promise<Login> {
     body: JSON.stringify({ client_name: 'Replicas', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'refresh_token'] })
   })
   const { client_id: clientId }: Record<string, unknown> = JSON.parse(await registered.text())
-  const parameters = { response_type: 'code', client_id: String(clientId), redirect_uri: REDIRECT_URI, state: 'state', code_challenge: pkce(VERIFIER), code_challenge_method: 'S256' }
+  const parameters = { response_type: 'code', client_id: String(clientId), redirect_uri: REDIRECT_URI, state: 'state', code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'), code_challenge_method: 'S256' }
   const end = await logIn(new Browser(target => target.href.startsWith(REDIRECT_URI)), `${url}/authorize?${new URLSearchParams(parameters).toString()}`, as)
   const code = end.url.searchParams.get('code')
   if (code === null) throw new Error(`The login ended at ${end.url.href} (${end.status}): ${end.html.slice(0, 500)}`)

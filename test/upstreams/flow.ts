@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
@@ -8,9 +9,8 @@ import type { CreateServer } from '../../src/mcp/create-server.js'
 import { mcpService, type BrokerModeOptions } from '../../src/mcp-service.js'
 import type { UpstreamOptions } from '../../src/oauth/options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { injectFetch } from '../../src/testing/index.js'
 import { Browser, logIn, type Page } from '../browser.js'
-import { freePort } from '../service.js'
-import { pkce } from './odd-upstream.js'
 
 export const SCOPES = ['openid', 'profile', 'email', 'offline_access']
 const REDIRECT_URI = 'http://localhost:3334/callback'
@@ -23,6 +23,8 @@ export type Json = Record<string, unknown>
 export interface Service {
   app: FastifyInstance
   url: string
+  /** The way to it, and to the upstream. */
+  fetch: typeof fetch
   /** Lines of the log, oldest first. */
   log: Json[]
 }
@@ -37,20 +39,19 @@ const createServer: CreateServer = ({ getUpstreamAccessToken }) => {
 }
 const NOTHING = z.object({})
 
-/** Starts the service with options that the environment cannot set; ends it with the test. */
+/** Makes the service, with options that the environment cannot set; ends it with the test. It listens nowhere. */
 export async function startService (t: Test, upstream: Partial<UpstreamOptions>, options: Partial<BrokerModeOptions> = {}): Promise<Service> {
-  const port = await freePort()
-  const url = options.publicUrl ?? `http://localhost:${port}`
+  const url = options.publicUrl ?? 'http://localhost:5050'
   const log: Json[] = []
   const stores = options.stores ?? createMemoryStores({ sessionIdleSeconds: 3600 })
-  const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(JSON.parse(line)) } } }, forceCloseConnections: true })
+  const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(JSON.parse(line)) } } } })
   await app.register(mcpService, { publicUrl: url, createServer, ...options, stores, upstream: { scopes: SCOPES, ...upstream } })
   t.teardown(async () => {
     await app.close()
     await stores.close()
   })
-  await app.listen({ port, host: '127.0.0.1' })
-  return { app, url, log }
+  const [toService, toUpstream] = [injectFetch(app), upstream.fetch ?? fetch]
+  return { app, url, log, fetch: (input, init) => (String(input).startsWith(`${url}/`) ? toService : toUpstream)(input, init) }
 }
 
 /** A clock for the service and the upstream that a test can put forward. */
@@ -61,8 +62,8 @@ export function clock (t: Test): { forward (seconds: number): void } {
   return { forward: seconds => { ms += seconds * 1000 } }
 }
 
-export async function post (url: string, body: Record<string, string>): Promise<{ status: number, headers: Headers, body: Json }> {
-  const response = await fetch(url, { method: 'POST', body: new URLSearchParams(body) })
+export async function post ({ url, fetch }: Service, path: string, body: Record<string, string>): Promise<{ status: number, headers: Headers, body: Json }> {
+  const response = await fetch(url + path, { method: 'POST', body: new URLSearchParams(body) })
   const text = await response.text()
   return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) }
 }
@@ -80,7 +81,7 @@ export class TestClient {
   }
 
   static async register (service: Service): Promise<TestClient> {
-    const response = await fetch(`${service.url}/register`, {
+    const response = await service.fetch(`${service.url}/register`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ client_name: 'Test client', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none' })
@@ -99,13 +100,13 @@ export class TestClient {
 
   authorizationUrl (scope = 'mcp'): string {
     return `${this.service.url}/authorize?` + new URLSearchParams({
-      response_type: 'code', client_id: this.clientId, redirect_uri: REDIRECT_URI, state: 'state of the client', code_challenge: pkce(VERIFIER), code_challenge_method: 'S256', scope
+      response_type: 'code', client_id: this.clientId, redirect_uri: REDIRECT_URI, state: 'state of the client', code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'), code_challenge_method: 'S256', scope
     }).toString()
   }
 
   /** Authorizes, consents, logs in. @returns where that ended */
   async authorize (as = 'alice', scope = 'mcp'): Promise<Page> {
-    return await logIn(new Browser(url => url.href.startsWith(REDIRECT_URI)), this.authorizationUrl(scope), as)
+    return await logIn(new Browser(url => url.href.startsWith(REDIRECT_URI), this.service.fetch), this.authorizationUrl(scope), as)
   }
 
   /** The same, to the parameters of the redirect back to the client. */
@@ -119,25 +120,25 @@ export class TestClient {
   async logIn (as = 'alice', scope = 'mcp'): Promise<Json> {
     const { code, ...rest } = await this.answer(as, scope)
     if (code === undefined) throw new Error(`No code: ${JSON.stringify(rest)} ${JSON.stringify(this.service.log.slice(-3))}`)
-    const { status, body } = await post(`${this.service.url}/token`, { grant_type: 'authorization_code', code, code_verifier: VERIFIER, client_id: this.clientId })
+    const { status, body } = await post(this.service, '/token', { grant_type: 'authorization_code', code, code_verifier: VERIFIER, client_id: this.clientId })
     if (status !== 200) throw new Error(`No tokens: ${JSON.stringify(body)}`)
     return this.#keep(body)
   }
 
   /** Asks for a refresh; keeps what it gives. */
   async refresh (): Promise<{ status: number, headers: Headers, body: Json }> {
-    const answer = await post(`${this.service.url}/token`, { grant_type: 'refresh_token', refresh_token: this.refreshToken, client_id: this.clientId })
+    const answer = await post(this.service, '/token', { grant_type: 'refresh_token', refresh_token: this.refreshToken, client_id: this.clientId })
     if (answer.status === 200) this.#keep(answer.body)
     return answer
   }
 
   async revoke (token = this.refreshToken): Promise<number> {
-    return (await post(`${this.service.url}/revoke`, { token, client_id: this.clientId })).status
+    return (await post(this.service, '/revoke', { token, client_id: this.clientId })).status
   }
 
   /** Status of the MCP endpoint for the access token: 200, or 401 where it is dead. */
   async status (): Promise<number> {
-    const response = await fetch(`${this.service.url}/mcp`, {
+    const response = await this.service.fetch(`${this.service.url}/mcp`, {
       method: 'POST',
       headers: { authorization: `Bearer ${this.accessToken}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
       body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'status', version: '1' } } })
@@ -150,7 +151,7 @@ export class TestClient {
   async connect (): Promise<Connection> {
     const client = new Client({ name: 'upstreams', version: '1.0.0' })
     const requestInit = { headers: { authorization: `Bearer ${this.accessToken}` } }
-    const transport = new StreamableHTTPClientTransport(new URL(`${this.service.url}/mcp`), { requestInit })
+    const transport = new StreamableHTTPClientTransport(new URL(`${this.service.url}/mcp`), { requestInit, fetch: this.service.fetch })
     await client.connect(transport)
     return {
       call: async name => {

@@ -1,15 +1,15 @@
 import t, { type Test } from 'tap'
 import type { AuthorizeGrant, UpstreamOptions } from '../../src/oauth/options.js'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
+import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
 import { journey, startService, TestClient, type Json } from './flow.js'
-import { startOddUpstream, type OddUpstreamOptions } from './odd-upstream.js'
 
 /** Logs in as alice. @returns who the tools see, and who `authorizeGrant` was asked about */
-async function whoIs (t: Test, options: OddUpstreamOptions, ours: (origin: string) => Partial<UpstreamOptions> = () => ({})) {
-  const upstream = await startOddUpstream(t, options)
+async function whoIs (t: Test, options: ScriptableUpstreamOptions, ours: (origin: string) => Partial<UpstreamOptions> = () => ({})) {
+  const upstream = new ScriptableUpstream(options)
   const asked: Json[] = []
   const authorizeGrant: AuthorizeGrant = ({ claims }) => { asked.push({ ...claims }); return { allow: true } }
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), ...ours(upstream.origin) }, { authorizeGrant })
+  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, ...ours(upstream.origin) }, { authorizeGrant })
   const { client, whoami } = await journey(service)
   return { upstream, service, client, whoami, asked }
 }
@@ -19,7 +19,7 @@ t.test('from the ID token', async t => {
   const claims = { sub: 'alice', name: 'alice of the ID token', email: 'alice@id-token.example' }
   t.strictSame(whoami, { issuer: upstream.issuer, subject: 'alice', claims, scopes: ['mcp'] })
   t.strictSame(asked, [claims], 'once for a login')
-  t.equal(upstream.of('userinfo').length, 0, 'nobody else is asked')
+  t.equal(upstream.asked('userinfo').length, 0, 'nobody else is asked')
 })
 
 t.test('every claim that tells of the person is there to decide by, those of the token are not', async t => {
@@ -39,32 +39,32 @@ t.test('from userinfo, where there is no ID token', async t => {
 
 t.test('userinfo of somebody else is not believed; the ID token is', async t => {
   for (const userinfo of [{ sub: 'mallory', name: 'Mallory' }, { name: 'Mallory' }, 'no JSON']) {
-    const { whoami } = await whoIs(t, { idTokenClaims: () => ({}), oddities: { userinfo: () => ({ status: 200, body: userinfo }) } })
+    const { whoami } = await whoIs(t, { idTokenClaims: () => ({}), overrides: { userinfo: () => ({ status: 200, body: userinfo }) } })
     t.strictSame([whoami.subject, whoami.claims], ['alice', { sub: 'alice' }])
   }
 })
 
 t.test('with an ID token, userinfo may be down', async t => {
   for (const status of [500, 403, 404]) {
-    const { whoami } = await whoIs(t, { idTokenClaims: () => ({}), oddities: { userinfo: () => ({ status }) } })
+    const { whoami } = await whoIs(t, { idTokenClaims: () => ({}), overrides: { userinfo: () => ({ status }) } })
     t.strictSame([whoami.subject, whoami.claims], ['alice', { sub: 'alice' }], `${status}`)
   }
 })
 
 t.test('without an ID token, a login does not get another subject because userinfo is down', async t => {
-  const upstream = await startOddUpstream(t, { idTokens: false, oddities: { userinfo: () => ({ status: 500 }) } })
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer) })
+  const upstream = new ScriptableUpstream({ idTokens: false, overrides: { userinfo: () => ({ status: 500 }) } })
+  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch })
   const client = await TestClient.register(service)
   t.match(await client.answer(), { error: 'temporarily_unavailable' })
-  upstream.oddities.userinfo = () => ({ status: 403 })
+  upstream.overrides.userinfo = () => ({ status: 403 })
   t.match(await client.answer(), { error: 'server_error' })
 })
 
 t.test('from userinfoUrl, with another claim for the subject', async t => {
   const { whoami, upstream } = await whoIs(t, { idTokens: false }, origin => ({ userinfoUrl: new URL(`${origin}/user`), subjectClaim: 'id', scopes: ['read:user'] }))
   t.match(whoami, { subject: '1005', claims: { sub: '1005', id: 1005, login: 'alice', name: 'alice of user' } })
-  t.equal(upstream.of('userinfo').length, 0)
-  t.match(upstream.of('user')[0]?.headers, { accept: 'application/json', authorization: /^Bearer odd-/, 'user-agent': /./ })
+  t.equal(upstream.asked('userinfo').length, 0)
+  t.match(upstream.asked('user')[0]?.headers, { accept: 'application/json', authorization: /^Bearer upstream-/, 'user-agent': /./ })
 })
 
 t.test('userinfoUrl adds to an ID token, and takes the place of nothing in it', async t => {
@@ -78,18 +78,18 @@ t.test('the subject by a claim of the ID token', async t => {
 })
 
 t.test('a subject that is not told, or that cannot be asked for, is no login', async t => {
-  const cases: Array<[OddUpstreamOptions, string]> = [
-    [{ oddities: { user: () => ({ status: 200, body: { login: 'alice' } }) } }, 'access_denied'],
-    [{ oddities: { user: () => ({ status: 200, body: { id: { nested: true } } }) } }, 'access_denied'],
-    [{ oddities: { user: () => ({ status: 200, body: '[1' }) } }, 'server_error'],
-    [{ oddities: { user: () => ({ status: 200, body: 'null' }) } }, 'server_error'],
-    [{ oddities: { user: () => ({ status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } }) } }, 'server_error'],
-    [{ oddities: { user: () => ({ status: 403 }) } }, 'server_error'],
-    [{ oddities: { user: () => ({ status: 502, body: '<h1>Bad Gateway</h1>' }) } }, 'temporarily_unavailable']
+  const cases: Array<[ScriptableUpstreamOptions, string]> = [
+    [{ overrides: { user: () => ({ status: 200, body: { login: 'alice' } }) } }, 'access_denied'],
+    [{ overrides: { user: () => ({ status: 200, body: { id: { nested: true } } }) } }, 'access_denied'],
+    [{ overrides: { user: () => ({ status: 200, body: '[1' }) } }, 'server_error'],
+    [{ overrides: { user: () => ({ status: 200, body: 'null' }) } }, 'server_error'],
+    [{ overrides: { user: () => ({ status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } }) } }, 'server_error'],
+    [{ overrides: { user: () => ({ status: 403 }) } }, 'server_error'],
+    [{ overrides: { user: () => ({ status: 502, body: '<h1>Bad Gateway</h1>' }) } }, 'temporarily_unavailable']
   ]
   for (const [options, code] of cases) {
-    const upstream = await startOddUpstream(t, { idTokens: false, ...options })
-    const service = await startService(t, { issuerUrl: new URL(upstream.issuer), userinfoUrl: new URL(`${upstream.origin}/user`), subjectClaim: 'id' })
+    const upstream = new ScriptableUpstream({ idTokens: false, ...options })
+    const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, userinfoUrl: new URL(`${upstream.origin}/user`), subjectClaim: 'id' })
     t.match(await (await TestClient.register(service)).answer(), { error: code })
   }
 })
@@ -104,7 +104,7 @@ t.test('no identity at all: each login is somebody else', async t => {
 })
 
 t.test('an upstream that has userinfo, but not for a token without openid', async t => {
-  const { whoami } = await whoIs(t, { oddities: { userinfo: () => ({ status: 403, headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' } }) } }, () => ({ scopes: ['api'] }))
+  const { whoami } = await whoIs(t, { overrides: { userinfo: () => ({ status: 403, headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' } }) } }, () => ({ scopes: ['api'] }))
   t.match(whoami, { subject: /^grant:/ })
 })
 
@@ -128,8 +128,8 @@ t.test('authorizeGrant refuses: access_denied at the client, with its reason', a
 })
 
 t.test('authorizeGrant narrows the scopes: the tokens have only those, after a refresh, too', async t => {
-  const upstream = await startOddUpstream(t)
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer) }, { scopes: ['mcp', 'files:read', 'files:write'], authorizeGrant: () => ({ allow: true, scopes: ['mcp', 'files:read'] }) })
+  const upstream = new ScriptableUpstream()
+  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { scopes: ['mcp', 'files:read', 'files:write'], authorizeGrant: () => ({ allow: true, scopes: ['mcp', 'files:read'] }) })
   const client = await TestClient.register(service)
   t.match(await client.logIn('alice', 'mcp files:read files:write'), { scope: 'mcp files:read' })
   t.strictSame((await client.call('whoami')).scopes, ['mcp', 'files:read'])

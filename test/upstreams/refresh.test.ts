@@ -3,14 +3,14 @@ import t, { type Test } from 'tap'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
+import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
 import { redisReplicas, redisTest } from '../stores/redis-server.js'
 import { clock, journey, startService, type Service, type TestClient } from './flow.js'
-import { startOddUpstream, type OddUpstream, type OddUpstreamOptions } from './odd-upstream.js'
 
 /** Somebody is logged in, and their upstream token is over. `expiresIn` below the leeway: each use refreshes. */
-async function loggedIn (t: Test, options: OddUpstreamOptions = {}): Promise<{ upstream: OddUpstream, service: Service, client: TestClient }> {
-  const upstream = await startOddUpstream(t, { expiresIn: 0, ...options })
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer) })
+async function loggedIn (t: Test, options: ScriptableUpstreamOptions = {}): Promise<{ upstream: ScriptableUpstream, service: Service, client: TestClient }> {
+  const upstream = new ScriptableUpstream({ expiresIn: 0, ...options })
+  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch })
   return { upstream, service, client: (await journey(service)).client }
 }
 
@@ -23,13 +23,13 @@ const lasting = async (_request: unknown, usual: () => Promise<{ status: number,
 /** A login at two replicas, at an upstream that ends it where a refresh token is used twice. */
 async function checkStorm (t: Test, [stores, storesOfOther]: [Stores, Stores]): Promise<void> {
   const { forward } = clock(t)
-  const upstream = await startOddUpstream(t, { expiresIn: 60 })
-  const options = { issuerUrl: new URL(upstream.issuer) }
+  const upstream = new ScriptableUpstream({ expiresIn: 60 })
+  const options = { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }
   const encryptionKeys = `a:${Buffer.alloc(32, 1).toString('base64url')}`
   const service = await startService(t, options, { encryptionKeys, stores })
   const replica = await startService(t, options, { encryptionKeys, stores: storesOfOther, publicUrl: service.url })
   const { client } = await journey(service)
-  const elsewhere = () => client.at({ ...replica, url: `http://localhost:${portOf(replica)}` })
+  const elsewhere = () => client.at(replica)
   const atOnce = async <T>(work: (turn: number) => Promise<T>) => await Promise.all(Array.from({ length: 50 }, (_, turn) => work(turn)))
 
   const connections = await Promise.all([client.connect(), elsewhere().connect()])
@@ -37,20 +37,20 @@ async function checkStorm (t: Test, [stores, storesOfOther]: [Stores, Stores]): 
   forward(61)
   const tokens = await atOnce(async turn => (await connections[turn % 2]?.call('upstream_token'))?.token)
   t.equal(new Set(tokens).size, 1)
-  t.match(tokens[0], /^odd-/)
-  t.equal(upstream.grants('refresh_token').length, 1)
+  t.match(tokens[0], /^upstream-/)
+  t.equal(upstream.tokenRequests('refresh_token').length, 1)
   t.ok(upstream.isAlive(String(tokens[0])), 'nothing was used twice: the login upstream is alive')
 
   forward(61)
   const answers = await atOnce(async turn => await (turn % 2 === 0 ? client.at(service) : elsewhere()).refresh())
   t.same(new Set(answers.map(({ status }) => status)), new Set([200]))
   t.equal(new Set(answers.map(({ body }) => `${String(body.access_token)} ${String(body.refresh_token)}`)).size, 1, 'one successor')
-  t.equal(upstream.grants('refresh_token').length, 2)
+  t.equal(upstream.tokenRequests('refresh_token').length, 2)
   client.accessToken = String(answers[0]?.body.access_token)
   client.refreshToken = String(answers[0]?.body.refresh_token)
   forward(61)
   t.equal((await elsewhere().refresh()).status, 200, 'nobody is logged out')
-  t.equal(upstream.grants('refresh_token').length, 3)
+  t.equal(upstream.tokenRequests('refresh_token').length, 3)
 }
 
 t.test('50 calls, and 50 refreshes, at once refresh the upstream token once: two replicas in memory', async t => {
@@ -95,7 +95,7 @@ t.test('an upstream that gives no new refresh token: the old one goes on', async
   const { forward } = clock(t)
   const { upstream, client } = await loggedIn(t)
   const sent: unknown[] = []
-  upstream.oddities.token = request => {
+  upstream.overrides.token = request => {
     sent.push(request.parameters.refresh_token)
     return { status: 200, body: { access_token: `again-${sent.length}`, token_type: 'Bearer', expires_in: 60 } }
   }
@@ -128,7 +128,7 @@ t.test('a login that has ended upstream ends ours when a tool asks for its token
 })
 
 t.test('invalid_grant is understood however it is put', async t => {
-  const answers: Array<NonNullable<OddUpstream['oddities']['token']>> = [
+  const answers: Array<NonNullable<ScriptableUpstream['overrides']['token']>> = [
     () => ({ status: 400, headers: { 'content-type': 'text/plain' }, body: '{"error":"invalid_grant"}' }),
     () => ({ status: 401, headers: { 'www-authenticate': 'Bearer' }, body: { error: 'invalid_grant', error_description: null } }),
     () => ({ status: 403, body: { error: 'invalid_grant' } }),
@@ -136,14 +136,14 @@ t.test('invalid_grant is understood however it is put', async t => {
   ]
   for (const token of answers) {
     const { upstream, client } = await loggedIn(t)
-    upstream.oddities.token = token
+    upstream.overrides.token = token
     t.match(await client.refresh(), { status: 400, body: { error: 'invalid_grant' } })
     t.equal(await client.status(), 401)
   }
 })
 
 t.test('an outage upstream: 503 with Retry-After, our access token works, and the same refresh token afterwards', async t => {
-  const outages: Array<NonNullable<OddUpstream['oddities']['token']>> = [
+  const outages: Array<NonNullable<ScriptableUpstream['overrides']['token']>> = [
     () => ({ status: 500 }),
     () => ({ status: 502, headers: { 'content-type': 'text/html' }, body: '<h1>Bad Gateway</h1>' }),
     () => ({ status: 503, body: { error: 'invalid_grant' } }),
@@ -153,7 +153,7 @@ t.test('an outage upstream: 503 with Retry-After, our access token works, and th
   ]
   for (const outage of outages) {
     const { upstream, client } = await loggedIn(t)
-    upstream.oddities.token = outage
+    upstream.overrides.token = outage
     const { status, headers, body } = await client.refresh()
     t.equal(status, 503)
     t.match(headers.get('retry-after'), /^[1-9]\d*$/)
@@ -161,7 +161,7 @@ t.test('an outage upstream: 503 with Retry-After, our access token works, and th
     t.equal(await client.status(), 200)
     t.match(await client.call('whoami'), { subject: 'alice' })
     t.match((await client.call('upstream_token')).error, /cannot be reached/)
-    delete upstream.oddities.token
+    delete upstream.overrides.token
     t.equal((await client.refresh()).status, 200)
     t.equal(await client.status(), 200)
   }
@@ -170,11 +170,11 @@ t.test('an outage upstream: 503 with Retry-After, our access token works, and th
 t.test('an answer that cannot be used is no outage, and does not end the login either', async t => {
   const { upstream, client } = await loggedIn(t)
   for (const token of [() => ({ status: 400 }), () => ({ status: 401, body: { error: 'invalid_client' } }), () => ({ status: 200, body: '<h1>?</h1>' })]) {
-    upstream.oddities.token = token
+    upstream.overrides.token = token
     t.match(await client.refresh(), { status: 502, body: { error: 'server_error' } })
     t.equal(await client.status(), 200)
   }
-  delete upstream.oddities.token
+  delete upstream.overrides.token
   t.equal((await client.refresh()).status, 200)
 })
 
@@ -182,10 +182,10 @@ t.test('an outage while the upstream token still works is not noticed', async t 
   const { forward } = clock(t)
   const { upstream, client } = await loggedIn(t, { expiresIn: 600 })
   forward(575)
-  upstream.oddities.token = () => ({ status: 503 })
-  t.match(await client.call('upstream_token'), { token: /^odd-/ })
+  upstream.overrides.token = () => ({ status: 503 })
+  t.match(await client.call('upstream_token'), { token: /^upstream-/ })
   t.equal((await client.refresh()).status, 200)
-  t.equal(upstream.grants('refresh_token').length, 2, 'it was tried')
+  t.equal(upstream.tokenRequests('refresh_token').length, 2, 'it was tried')
 })
 
 t.test('an upstream token is refreshed shortly before it ends, and not at every use where it does not live long', async t => {
@@ -195,11 +195,11 @@ t.test('an upstream token is refreshed shortly before it ends, and not at every 
       const { upstream, client } = await loggedIn(t, { expiresIn })
       forward(uses)
       const { token } = await client.call('upstream_token')
-      t.equal(upstream.grants('refresh_token').length, 0)
+      t.equal(upstream.tokenRequests('refresh_token').length, 0)
       forward(due - uses)
       t.not((await client.call('upstream_token')).token, token)
       await client.call('upstream_token')
-      t.equal(upstream.grants('refresh_token').length, 1)
+      t.equal(upstream.tokenRequests('refresh_token').length, 1)
     })
   }
 })
@@ -211,12 +211,12 @@ t.test('revocation reaches the upstream, by the refresh token or the access toke
     t.ok(upstream.isAlive(String(token)))
     const revoked = new EventEmitter()
     const told = once(revoked, 'told')
-    upstream.oddities.revoke = async (_request, usual) => { const answer = await usual(); revoked.emit('told'); return answer }
+    upstream.overrides.revoke = async (_request, usual) => { const answer = await usual(); revoked.emit('told'); return answer }
     t.equal(await client.revoke(client[kind]), 200)
     t.equal(await client.status(), 401)
     await told
     t.notOk(upstream.isAlive(String(token)), `${kind}: dead upstream, too`)
-    t.match(upstream.of('revoke')[0]?.parameters, { token_type_hint: 'refresh_token' })
+    t.match(upstream.asked('revoke')[0]?.parameters, { token_type_hint: 'refresh_token' })
     t.match(await client.refresh(), { status: 400, body: { error: 'invalid_grant' } })
   }
 })
@@ -225,19 +225,19 @@ t.test('where there is no refresh token, the access token is revoked upstream', 
   const { upstream, client } = await loggedIn(t, { expiresIn: 600, refreshTokens: false })
   const revoked = new EventEmitter()
   const told = once(revoked, 'told')
-  upstream.oddities.revoke = async (_request, usual) => { const answer = await usual(); revoked.emit('told'); return answer }
+  upstream.overrides.revoke = async (_request, usual) => { const answer = await usual(); revoked.emit('told'); return answer }
   const { token } = await client.call('upstream_token')
   await client.revoke()
   await told
-  t.match(upstream.of('revoke')[0]?.parameters, { token, token_type_hint: 'access_token' })
+  t.match(upstream.asked('revoke')[0]?.parameters, { token, token_type_hint: 'access_token' })
 })
 
 t.test('revocation does not wait for the upstream, nor fail with it', async t => {
-  const { upstream, service, client } = await loggedIn(t, { oddities: { revoke: () => new Promise(() => {}) } })
+  const { upstream, service, client } = await loggedIn(t, { overrides: { revoke: () => new Promise(() => {}) } })
   t.equal(await client.revoke(), 200)
   t.equal(await client.status(), 401)
   const second = (await journey(service)).client
-  upstream.oddities.revoke = () => ({ status: 500 })
+  upstream.overrides.revoke = () => ({ status: 500 })
   t.equal(await second.revoke(), 200)
   t.equal(await second.status(), 401)
 })
@@ -253,14 +253,14 @@ t.test('a grant that is revoked while its upstream token is refreshed: the new t
   const signals = new EventEmitter()
   const [asked, answer, told] = [once(signals, 'asked'), once(signals, 'answer'), once(signals, 'told')]
   let refreshToken: unknown
-  upstream.oddities.token = async (_request, usual) => {
+  upstream.overrides.token = async (_request, usual) => {
     const issued = await usual()
     refreshToken = Object(issued.body).refresh_token
     signals.emit('asked')
     await answer
     return issued
   }
-  upstream.oddities.revoke = async ({ parameters }, usual) => {
+  upstream.overrides.revoke = async ({ parameters }, usual) => {
     const revoked = await usual()
     if (parameters.token === refreshToken) signals.emit('told')
     return revoked
@@ -276,27 +276,21 @@ t.test('a grant that is revoked while its upstream token is refreshed: the new t
 
 t.test('tokens that were sealed anew while they were refreshed: the refreshed ones stay', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-  const upstream = await startOddUpstream(t, { expiresIn: 0 })
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer) }, { stores })
+  const upstream = new ScriptableUpstream({ expiresIn: 0 })
+  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { stores })
   const { client } = await journey(service)
   const { grants } = stores
   const grantIds: string[] = []
   const findGrant = grants.findGrant.bind(grants)
   grants.findGrant = async grantId => { grantIds.push(grantId); return await findGrant(grantId) }
-  upstream.oddities.token = async (request, usual) => {
+  upstream.overrides.token = async (request, usual) => {
     // another replica puts its newest key on what it has read before
     const grant = await findGrant(grantIds[0] ?? '')
     if (grant !== undefined) await grants.replaceUpstreamTokens(grant.grantId, grant.upstreamVersion, grant.sealedUpstreamTokens)
     return await lasting(request, usual)
   }
   const { token } = await client.call('upstream_token')
-  t.match(token, /^odd-/)
+  t.match(token, /^upstream-/)
   t.equal((await client.call('upstream_token')).token, token)
-  t.equal(upstream.grants('refresh_token').length, 1, 'they need no other refresh')
+  t.equal(upstream.tokenRequests('refresh_token').length, 1, 'they need no other refresh')
 })
-
-function portOf ({ app }: Service): number {
-  const address = app.server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}

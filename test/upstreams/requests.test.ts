@@ -3,13 +3,14 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config.js'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import type { UpstreamOptions } from '../../src/oauth/options.js'
+import type { ScriptableUpstream, ScriptableUpstreamOptions } from '../../src/testing/index.js'
 import { startService as startConfigured } from '../service.js'
 import { journey, startService, TestClient, type Service } from './flow.js'
-import { startOddUpstream, type OddUpstream, type OddUpstreamOptions } from './odd-upstream.js'
+import { listeningUpstream } from './listening-upstream.js'
 
 /** The service, in dynamic mode, in front of an upstream of some kind. */
-async function start (t: Test, options: OddUpstreamOptions, ours: Partial<UpstreamOptions> = {}): Promise<{ upstream: OddUpstream, service: Service }> {
-  const upstream = await startOddUpstream(t, options)
+async function start (t: Test, options: ScriptableUpstreamOptions, ours: Partial<UpstreamOptions> = {}): Promise<{ upstream: ScriptableUpstream, service: Service }> {
+  const upstream = await listeningUpstream(t, options)
   return { upstream, service: await startService(t, { issuerUrl: new URL(upstream.issuer), ...ours }) }
 }
 
@@ -22,14 +23,14 @@ async function startReal (t: Test, configuration: NonNullable<DemoUpstreamOption
 const logged = ({ log }: Service, text: string) => log.some(line => JSON.stringify(line).includes(text))
 
 t.test('extra parameters reach the upstream, and take the place of none of ours', async t => {
-  const upstream = await startOddUpstream(t)
+  const upstream = await listeningUpstream(t)
   const hostile = 'client_id=mallory&response_type=token&response_mode=fragment&redirect_uri=https://evil.example&state=s&nonce=n&code_challenge=c&code_challenge_method=plain&scope=admin&request=r&request_uri=u'
   const { app, url } = await startConfigured(t, {
     OAUTH_ISSUER_URL: upstream.issuer, OAUTH_EXTRA_AUTHORIZE_PARAMS: `audience=https://api.example.com/&prompt=consent&login_hint=a%20b&${hostile}`
   })
-  const { whoami } = await journey({ app, url, log: [] })
+  const { whoami } = await journey({ app, url, log: [], fetch })
   t.match(whoami, { subject: 'alice' })
-  const [{ parameters } = { parameters: {} }] = upstream.of('authorize')
+  const [{ parameters } = { parameters: {} }] = upstream.asked('authorize')
   t.match(parameters, { audience: 'https://api.example.com/', prompt: 'consent', login_hint: 'a b' })
   t.match(parameters, {
     client_id: [...upstream.clients.keys()][0],
@@ -42,35 +43,35 @@ t.test('extra parameters reach the upstream, and take the place of none of ours'
     scope: 'openid profile email offline_access'
   })
   for (const name of ['response_mode', 'request', 'request_uri']) t.notOk(name in parameters, `no ${name}`)
-  const names = [...upstream.of('authorize')[0]?.url.searchParams.keys() ?? []]
+  const names = [...upstream.asked('authorize')[0]?.url.searchParams.keys() ?? []]
   t.equal(names.length, new Set(names).size, 'each parameter comes once')
 })
 
 t.test('extra parameters cannot put a nonce where there is none of ours', async t => {
   const { upstream, service } = await start(t, {}, { scopes: ['profile'], extraAuthorizeParams: { nonce: 'n' } })
   await journey(service)
-  t.notOk('nonce' in (upstream.of('authorize')[0]?.parameters ?? {}))
+  t.notOk('nonce' in (upstream.asked('authorize')[0]?.parameters ?? {}))
 })
 
 t.test('an authorization endpoint with a query keeps it', async t => {
-  const upstream = await startOddUpstream(t)
+  const upstream = await listeningUpstream(t)
   const service = await startService(t, { issuerUrl: new URL(upstream.issuer), authorizationUrl: new URL(`${upstream.origin}/authorize?policy=login`) })
   await journey(service)
-  t.match(upstream.of('authorize')[0]?.parameters, { policy: 'login', response_type: 'code' })
+  t.match(upstream.asked('authorize')[0]?.parameters, { policy: 'login', response_type: 'code' })
 })
 
 t.test('scopes: the usual ones only where the upstream has them, those of the operator always', async t => {
   const { upstream, service } = await start(t, { metadata: { scopes_supported: ['openid', 'email'] } }, { scopes: ['openid', 'profile', 'email', 'offline_access', 'api://ours/access_as_user'] })
   await journey(service)
-  t.equal(upstream.of('authorize')[0]?.parameters.scope, 'openid email api://ours/access_as_user')
-  t.equal(upstream.of('register')[0]?.parameters.scope, 'openid email api://ours/access_as_user')
+  t.equal(upstream.asked('authorize')[0]?.parameters.scope, 'openid email api://ours/access_as_user')
+  t.equal(upstream.asked('register')[0]?.parameters.scope, 'openid email api://ours/access_as_user')
 })
 
 t.test('an upstream that demands scope gets one; a scope that it does not take is an error with a reason in the log', async t => {
   const { upstream, service } = await start(t, { metadata: { scopes_supported: undefined } })
-  upstream.oddities.authorize = async (request, usual) => request.parameters.scope === 'openid profile email offline_access' ? await usual() : upstream.redirect(request, { error: 'invalid_scope' })
+  upstream.overrides.authorize = async (request, usual) => request.parameters.scope === 'openid profile email offline_access' ? await usual() : upstream.redirect(request, { error: 'invalid_scope' })
   t.match((await journey(service)).whoami, { subject: 'alice' })
-  upstream.oddities.authorize = request => upstream.redirect(request, { error: 'invalid_scope', error_description: 'no such scope: profile' })
+  upstream.overrides.authorize = request => upstream.redirect(request, { error: 'invalid_scope', error_description: 'no such scope: profile' })
   t.match(await (await TestClient.register(service)).answer(), { error: 'server_error' })
   t.ok(logged(service, 'invalid_scope: no such scope: profile'))
 })
@@ -78,19 +79,19 @@ t.test('an upstream that demands scope gets one; a scope that it does not take i
 t.test('no scope at all is asked for where none is configured', async t => {
   const { upstream, service } = await start(t, {}, { scopes: [] })
   await journey(service)
-  t.notOk('scope' in (upstream.of('authorize')[0]?.parameters ?? {}))
-  t.notOk('scope' in (upstream.of('register')[0]?.parameters ?? {}))
+  t.notOk('scope' in (upstream.asked('authorize')[0]?.parameters ?? {}))
+  t.notOk('scope' in (upstream.asked('register')[0]?.parameters ?? {}))
 })
 
 t.test('an upstream that demands nonce gets a new one each time, and one that gives another is refused', async t => {
   const { upstream, service } = await start(t, {})
-  upstream.oddities.authorize = async (request, usual) => String(request.parameters.nonce ?? '').length > 20 ? await usual() : upstream.redirect(request, { error: 'invalid_request' })
+  upstream.overrides.authorize = async (request, usual) => String(request.parameters.nonce ?? '').length > 20 ? await usual() : upstream.redirect(request, { error: 'invalid_request' })
   const { client } = await journey(service)
   await client.logIn()
-  const [first, second] = upstream.of('authorize')
+  const [first, second] = upstream.asked('authorize')
   t.not(first?.parameters.nonce, second?.parameters.nonce)
 
-  upstream.oddities.authorize = async (request, usual) => {
+  upstream.overrides.authorize = async (request, usual) => {
     request.url.searchParams.set('nonce', 'another')
     Object.assign(request.parameters, { nonce: 'another' })
     return await usual()
@@ -105,7 +106,7 @@ t.test('an OAuth 2 server that takes openid for a scope like any other, and give
     metadata: { scopes_supported: undefined, userinfo_endpoint: undefined, jwks_uri: undefined, id_token_signing_alg_values_supported: undefined, subject_types_supported: undefined }
   })
   t.match((await journey(service)).whoami, { subject: /^grant:mcpg_/ })
-  t.equal(upstream.grants('authorization_code').length, 1, 'the code is redeemed once')
+  t.equal(upstream.tokenRequests('authorization_code').length, 1, 'the code is redeemed once')
 })
 
 t.test('registration that is answered 200, without client_secret_expires_at, or with members that say nothing', async t => {
@@ -116,7 +117,7 @@ t.test('registration that is answered 200, without client_secret_expires_at, or 
     ['null', body => ({ ...body, client_secret_expires_at: null, client_uri: null, logo_uri: '' }), 201]
   ]
   for (const [name, change, status] of changes) {
-    const { service } = await start(t, { oddities: { register: async (_request, usual) => { const { body = {} } = await usual(); return { status, body: change(Object(body)) } } } })
+    const { service } = await start(t, { overrides: { register: async (_request, usual) => { const { body = {} } = await usual(); return { status, body: change(Object(body)) } } } })
     t.match((await journey(service)).whoami, { subject: 'alice' }, name)
   }
 })
@@ -124,17 +125,17 @@ t.test('registration that is answered 200, without client_secret_expires_at, or 
 t.test('a public registration whose client_secret says nothing', async t => {
   const { service } = await start(t, {
     metadata: { token_endpoint_auth_methods_supported: ['none'] },
-    oddities: { register: async (_request, usual) => { const answer = await usual(); return { ...answer, body: { ...Object(answer.body), client_secret: '' } } } }
+    overrides: { register: async (_request, usual) => { const answer = await usual(); return { ...answer, body: { ...Object(answer.body), client_secret: '' } } } }
   })
   t.match((await journey(service)).whoami, { subject: 'alice' })
 })
 
 t.test('registration is refused: the client is told, and the log names the fix', async t => {
   for (const status of [401, 403]) {
-    const { upstream, service } = await start(t, { oddities: { register: () => ({ status, headers: { 'www-authenticate': 'Bearer' }, body: { error: 'invalid_token' } }) } })
+    const { upstream, service } = await start(t, { overrides: { register: () => ({ status, headers: { 'www-authenticate': 'Bearer' }, body: { error: 'invalid_token' } }) } })
     t.match(await (await TestClient.register(service)).answer(), { error: 'server_error', error_description: 'The login server does not let this service register.', state: 'state of the client' })
     t.ok(service.log.some(({ level, msg }) => level === 50 && String(msg).endsWith(`its registration endpoint answers ${status}: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET`)), `${status}`)
-    t.equal(upstream.of('authorize').length, 0)
+    t.equal(upstream.asked('authorize').length, 0)
   }
 })
 
@@ -152,10 +153,10 @@ t.test('no registration endpoint, and no client id', async t => {
 })
 
 t.test('an outage of the registration endpoint is an outage, and over when it is over', async t => {
-  const { upstream, service } = await start(t, { oddities: { register: () => ({ status: 503 }) } })
+  const { upstream, service } = await start(t, { overrides: { register: () => ({ status: 503 }) } })
   const client = await TestClient.register(service)
   t.match(await client.answer(), { error: 'temporarily_unavailable' })
-  delete upstream.oddities.register
+  delete upstream.overrides.register
   await client.logIn()
   t.match(await client.call('whoami'), { subject: 'alice' })
 })
@@ -167,7 +168,7 @@ t.test('iss: sent and right, not sent, wrong, missing where it was announced', a
   t.match((await journey(silent.service)).whoami, { subject: 'alice' })
   for (const iss of ['https://evil.example', undefined]) {
     const { upstream, service } = await start(t, { metadata: { authorization_response_iss_parameter_supported: true } })
-    upstream.oddities.authorize = request => {
+    upstream.overrides.authorize = request => {
       const { status, headers = {} } = upstream.redirect(request, { code: 'a code' })
       const location = new URL(headers.location ?? '')
       if (iss === undefined) location.searchParams.delete('iss')
@@ -176,13 +177,13 @@ t.test('iss: sent and right, not sent, wrong, missing where it was announced', a
     }
     const answer = await (await TestClient.register(service)).answer()
     t.match(answer, { error: 'server_error', iss: service.url }, `iss ${iss}`)
-    t.equal(upstream.of('token').length, 0, 'the code went nowhere')
+    t.equal(upstream.asked('token').length, 0, 'the code went nowhere')
   }
 })
 
 t.test('iss is wrong where it was not announced: refused, too', async t => {
   const { upstream, service } = await start(t, {})
-  upstream.oddities.authorize = request => upstream.redirect(request, { code: 'a code', iss: 'https://evil.example' })
+  upstream.overrides.authorize = request => upstream.redirect(request, { code: 'a code', iss: 'https://evil.example' })
   t.match(await (await TestClient.register(service)).answer(), { error: 'server_error' })
 })
 
@@ -197,13 +198,13 @@ t.test('client authentication: the best that the upstream has', async t => {
   for (const [supported, expected] of cases) {
     const { upstream, service } = await start(t, { metadata: { token_endpoint_auth_methods_supported: supported } })
     t.match((await journey(service)).whoami, { subject: 'alice' }, `${supported}`)
-    t.equal(upstream.of('register')[0]?.parameters.token_endpoint_auth_method, expected)
+    t.equal(upstream.asked('register')[0]?.parameters.token_endpoint_auth_method, expected)
   }
 })
 
 t.test('an upstream that registers us for another method than the one we asked for', async t => {
   for (const method of ['client_secret_post', 'none']) {
-    const { service } = await start(t, { oddities: { register: async (request, usual) => { Object.assign(request.parameters, { token_endpoint_auth_method: method }); return await usual() } } })
+    const { service } = await start(t, { overrides: { register: async (request, usual) => { Object.assign(request.parameters, { token_endpoint_auth_method: method }); return await usual() } } })
     t.match((await journey(service)).whoami, { subject: 'alice' }, method)
   }
 })
@@ -212,21 +213,21 @@ t.test('a registered client, by each method', async t => {
   const cases: Array<[string[] | undefined, string]> = [[undefined, 'client_secret_basic'], [['client_secret_basic', 'client_secret_post'], 'client_secret_basic'], [['client_secret_post'], 'client_secret_post']]
   for (const [supported, authMethod] of cases) {
     const { upstream, service } = await start(t, { metadata: { token_endpoint_auth_methods_supported: supported, registration_endpoint: undefined } }, { clientId: 'us', clientSecret: 'shh' })
-    upstream.registerByHand(service.url, { authMethod })
+    upstream.clients.addByHand(service.url, { authMethod })
     t.match((await journey(service)).whoami, { subject: 'alice' }, `${supported}`)
   }
   const { upstream, service } = await start(t, {}, { clientId: 'us' })
-  upstream.registerByHand(service.url, { authMethod: 'none' })
+  upstream.clients.addByHand(service.url, { authMethod: 'none' })
   t.match((await journey(service)).whoami, { subject: 'alice' }, 'public')
 })
 
 t.test('client_secret_basic: an id as many servers give, and a secret of any characters', async t => {
   const [clientId, clientSecret] = ['a1b2-c3d4_e5.apps', 'a+b/c=d:e%f g~h']
   const { upstream, service } = await start(t, { metadata: { token_endpoint_auth_methods_supported: ['client_secret_basic'] } }, { clientId, clientSecret })
-  upstream.registerByHand(service.url)
+  upstream.clients.addByHand(service.url)
   upstream.clients.set(clientId, { clientId, clientSecret, authMethod: 'client_secret_basic', redirectUris: [`${service.url}/oauth/callback`] })
   let sent = ''
-  upstream.oddities.token = async (request, usual) => {
+  upstream.overrides.token = async (request, usual) => {
     sent = Buffer.from(request.headers.authorization?.replace('Basic ', '') ?? '', 'base64').toString()
     // the form's space
     request.headers.authorization = `Basic ${Buffer.from(sent.replaceAll('+', '%20')).toString('base64')}`
@@ -238,13 +239,13 @@ t.test('client_secret_basic: an id as many servers give, and a secret of any cha
 
 t.test('an upstream that refuses public clients at its token endpoint', async t => {
   const { upstream, service } = await start(t, { metadata: { registration_endpoint: undefined } }, { clientId: 'us' })
-  upstream.registerByHand(service.url)
+  upstream.clients.addByHand(service.url)
   const client = await TestClient.register(service)
   t.match(await client.answer(), { error: 'server_error', error_description: 'The login server refused this service.' })
   t.ok(logged(service, 'invalid_client'), 'the reason is in the log')
   // where it may, the service is no public client
   const dynamic = await start(t, { metadata: { token_endpoint_auth_methods_supported: ['none', 'client_secret_post'] } })
-  dynamic.upstream.oddities.token = async (request, usual) => request.parameters.client_secret === undefined ? { status: 401, body: { error: 'invalid_client' } } : await usual()
+  dynamic.upstream.overrides.token = async (request, usual) => request.parameters.client_secret === undefined ? { status: 401, body: { error: 'invalid_client' } } : await usual()
   t.match((await journey(dynamic.service)).whoami, { subject: 'alice' })
 })
 
@@ -256,10 +257,10 @@ t.test('no refresh token, no expires_in: the login lasts as long as ours', async
   for (const options of [{ refreshTokens: false, expiresIn: null }, { refreshTokens: true, expiresIn: null }, { refreshTokens: false, expiresIn: 600 }]) {
     const { upstream, service } = await start(t, options)
     const { client } = await journey(service)
-    t.match(await client.call('upstream_token'), { token: /^odd-/ })
+    t.match(await client.call('upstream_token'), { token: /^upstream-/ })
     t.equal((await client.refresh()).status, 200)
     t.match(await client.call('whoami'), { subject: 'alice' })
-    t.equal(upstream.grants('refresh_token').length, 0)
+    t.equal(upstream.tokenRequests('refresh_token').length, 0)
   }
 })
 
@@ -272,7 +273,7 @@ t.test('no refresh token, and the access token has ended: there is no upstream t
 
 t.test('members of the token response that say nothing, and numbers as text', async t => {
   const { service } = await start(t, {
-    oddities: {
+    overrides: {
       token: async (_request, usual) => {
         const answer = await usual()
         return { ...answer, body: { ...Object(answer.body), refresh_token: null, expires_in: '600', scope: null, token_type: undefined } }
@@ -280,7 +281,7 @@ t.test('members of the token response that say nothing, and numbers as text', as
     }
   })
   const { client } = await journey(service)
-  t.match(await client.call('upstream_token'), { token: /^odd-/ })
+  t.match(await client.call('upstream_token'), { token: /^upstream-/ })
 })
 
 t.test('access tokens of any kind are kept as they are', async t => {
@@ -315,7 +316,7 @@ t.test('an ID token with ES256, where the metadata do not say so', async t => {
 
 t.test('errors of the token endpoint at the callback, and what they mean', async t => {
   const html = { 'content-type': 'text/html' }
-  const cases: Array<[string, NonNullable<OddUpstream['oddities']['token']>, string]> = [
+  const cases: Array<[string, NonNullable<ScriptableUpstream['overrides']['token']>, string]> = [
     ['400 without a body', () => ({ status: 400 }), 'server_error'],
     ['500 without a body', () => ({ status: 500 }), 'temporarily_unavailable'],
     ['502 with a page', () => ({ status: 502, headers: html, body: '<h1>Bad Gateway</h1>' }), 'temporarily_unavailable'],
@@ -333,10 +334,10 @@ t.test('errors of the token endpoint at the callback, and what they mean', async
   const { upstream, service } = await start(t, {})
   const client = await TestClient.register(service)
   for (const [name, token, code] of cases) {
-    upstream.oddities.token = token
+    upstream.overrides.token = token
     t.match(await client.answer(), { error: code, state: 'state of the client', iss: service.url }, name)
   }
-  delete upstream.oddities.token
+  delete upstream.overrides.token
   await client.logIn()
   t.match(await client.call('whoami'), { subject: 'alice' }, 'and then all is well')
 })
@@ -345,7 +346,7 @@ t.test('the upstream says no: access_denied stays access_denied', async t => {
   const { upstream, service } = await start(t, {})
   const client = await TestClient.register(service)
   for (const [theirs, ours] of [['access_denied', 'access_denied'], ['login_required', 'access_denied'], ['temporarily_unavailable', 'temporarily_unavailable'], ['server_error', 'server_error'], ['unauthorized_client', 'server_error']] as const) {
-    upstream.oddities.authorize = request => upstream.redirect(request, { error: theirs })
+    upstream.overrides.authorize = request => upstream.redirect(request, { error: theirs })
     t.match(await client.answer(), { error: ours, state: 'state of the client' }, theirs)
   }
 })
@@ -353,7 +354,7 @@ t.test('the upstream says no: access_denied stays access_denied', async t => {
 t.test('an upstream that hangs is given up after the time that is set', async t => {
   const never = new Promise<never>(() => {})
   for (const endpoint of ['token', 'register', 'openid-configuration', 'userinfo'] as const) {
-    const { service } = await start(t, { idTokens: false, oddities: { [endpoint]: () => never } }, { timeoutSeconds: 0.2 })
+    const { service } = await start(t, { idTokens: false, overrides: { [endpoint]: () => never } }, { timeoutSeconds: 0.2 })
     const before = performance.now()
     t.match(await (await TestClient.register(service)).answer(), { error: 'temporarily_unavailable', state: 'state of the client' }, endpoint)
     t.ok(performance.now() - before < 3000, 'soon')
@@ -366,7 +367,7 @@ t.test('a connection that breaks off or stalls in the middle of an answer is an 
       const { upstream, service } = await start(t, { idTokens: false }, { timeoutSeconds: 0.2 })
       const explicit = endpoint === 'user' ? { userinfoUrl: new URL(`${upstream.origin}/user`) } : {}
       const ours = endpoint === 'user' ? await startService(t, { issuerUrl: new URL(upstream.issuer), timeoutSeconds: 0.2, ...explicit }) : service
-      upstream.oddities[endpoint] = async (_request, usual) => ({ ...await usual(), then })
+      upstream.overrides[endpoint] = async (_request, usual) => ({ ...await usual(), then })
       t.match(await (await TestClient.register(ours)).answer(), { error: 'temporarily_unavailable' }, `${endpoint}: ${then}`)
     }
   }

@@ -1,0 +1,8 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { plainJson } from '../plugins/plain-json.js'
+
+/** `GET /.well-known/jwks.json`, named by the OpenID document. It is empty: we sign nothing. */
+export const jwksRoute: FastifyPluginAsync = async app => {
+  await app.register(plainJson)
+  app.get('/.well-known/jwks.json', async () => ({ keys: [] }))
+}

@@ -1,0 +1,65 @@
+import type { InjectOptions, LightMyRequestResponse } from 'fastify'
+import { Readable } from 'node:stream'
+
+/** A Fastify app, as far as requests without a network need it. */
+export interface InjectableApp {
+  inject (options: InjectOptions): Promise<LightMyRequestResponse>
+}
+
+/**
+ * `fetch` without a network: every request ends at `serve`. A signal ends it, and redirects are left to the caller:
+ * `redirect: 'manual'` gets the redirect itself, anything else an error.
+ */
+export function fetchFrom (serve: (request: Request) => Promise<Response>): typeof fetch {
+  return async (input, init) => {
+    const request = new Request(input, init)
+    const { signal } = request
+    signal.throwIfAborted()
+    let abort = () => {}
+    const aborted = new Promise<never>((_resolve, reject) => { abort = () => { reject(signal.reason) } })
+    signal.addEventListener('abort', abort)
+    try {
+      const response = await Promise.race([serve(request), aborted])
+      if (response.status >= 300 && response.headers.has('location') && request.redirect !== 'manual') throw new TypeError('fetch failed', { cause: new Error('unexpected redirect') })
+      const { body, status, headers } = response
+      return body === null ? response : new Response(body.pipeThrough(new TransformStream(), { signal }), { status, headers })
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+}
+
+/**
+ * `fetch` for a Fastify app that listens nowhere: requests of any origin go through `app.inject`, with the host of their
+ * URL. Answers arrive as they are written, so streams work; who cancels one is a client that has gone.
+ */
+export function injectFetch (app: InjectableApp): typeof fetch {
+  return fetchFrom(async request => {
+    const { pathname, search, host } = new URL(request.url)
+    const body = Buffer.from(await request.arrayBuffer())
+    const response = await app.inject({
+      method: request.method,
+      url: pathname + search,
+      authority: host,
+      headers: Object.fromEntries(request.headers),
+      ...body.length > 0 && { payload: body },
+      payloadAsStream: true
+    })
+    const headers = new Headers()
+    for (const [name, value] of Object.entries(response.headers)) {
+      for (const one of [value].flat()) if (one !== undefined) headers.append(name, String(one))
+    }
+    return new Response(hasBody(response) ? bodyOf(response) : null, { status: response.statusCode, headers })
+  })
+}
+
+function hasBody ({ statusCode }: LightMyRequestResponse): boolean {
+  return ![204, 205, 304].includes(statusCode)
+}
+
+function bodyOf (response: LightMyRequestResponse): ReadableStream {
+  const stream = response.stream()
+  // to the app, the connection has closed
+  stream.once('close', () => { response.raw.res.destroy() })
+  return Readable.toWeb(stream)
+}

@@ -1,0 +1,132 @@
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport, StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCResultResponse, JSONRPCMessageSchema, McpError, ResultSchema, type JSONRPCMessage, type JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
+import { messagesOf } from './response-messages.js'
+
+/** Revisions that a test can speak: with sessions, or stateless. */
+export type TestProtocolVersion = '2025-11-25' | '2026-07-28'
+
+/** A result, or parameters. */
+export type JsonObject = Record<string, unknown>
+
+/** What a client answers to a server's request, by its method: `elicitation/create`, `sampling/createMessage`, `roots/list`. */
+export type ServerRequestAnswers = Readonly<Record<string, (params: JsonObject) => JsonObject | Promise<JsonObject>>>
+
+/** The calls of one client in one revision. */
+export interface McpCalls {
+  /** @throws {McpError} for an error of JSON-RPC @throws {StreamableHTTPError} for one of HTTP */
+  request (method: string, params: JsonObject): Promise<JsonObject>
+  close (): Promise<void>
+}
+
+export interface McpCallsOptions {
+  url: URL
+  /** With the access token. */
+  fetch: typeof fetch
+  answers: ServerRequestAnswers
+  onNotification: (notification: JSONRPCNotification) => void
+}
+
+const clientInfo = { name: 'fastify-mcp-oauth-testing', version: '1.0.0' }
+
+/** Revision 2025-11-25: the client of the SDK, in a session. */
+export async function connectSession ({ url, fetch, answers, onNotification }: McpCallsOptions): Promise<McpCalls> {
+  const client = new Client(clientInfo, { capabilities: capabilitiesFor(answers) })
+  client.fallbackRequestHandler = async ({ method, params }) => await answer(answers, method, params)
+  const transport = new StreamableHTTPClientTransport(url, { fetch })
+  transport.onmessage = message => { if (isJSONRPCNotification(message)) onNotification(message) }
+  await client.connect(transport)
+  return {
+    request: async (method, params) => await client.request({ method, params }, ResultSchema),
+    close: async () => { await client.close() }
+  }
+}
+
+/** Revision 2026-07-28: every request stands for itself, and what the server asks for is answered with the request again. */
+export function statelessCalls ({ url, fetch, answers, onNotification }: McpCallsOptions): McpCalls {
+  const closing = new AbortController()
+  let lastId = 0
+
+  async function post (method: string, params: JsonObject): Promise<JsonObject> {
+    const id = ++lastId
+    const { _meta: meta, ...rest } = params
+    const [name = params.uri] = [params.name]
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        'mcp-protocol-version': '2026-07-28',
+        'mcp-method': method,
+        ...typeof name === 'string' && { 'mcp-name': name }
+      },
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id,
+        method,
+        params: {
+          ...rest,
+          _meta: {
+            [PROTOCOL_VERSION_META_KEY]: '2026-07-28',
+            [CLIENT_INFO_META_KEY]: clientInfo,
+            [CLIENT_CAPABILITIES_META_KEY]: capabilitiesFor(answers),
+            ...typeof meta === 'object' && meta
+          }
+        }
+      }),
+      signal: closing.signal
+    })
+    if (!response.ok) throw failureOf(response.status, await response.text(), id)
+    for await (const json of messagesOf(response)) {
+      const message: JSONRPCMessage = JSONRPCMessageSchema.parse(json)
+      if (isJSONRPCNotification(message)) onNotification(message)
+      else if (isJSONRPCErrorResponse(message)) throw new McpError(message.error.code, message.error.message, message.error.data)
+      else if (isJSONRPCResultResponse(message)) return message.result
+    }
+    throw new Error(`The answer to ${method} ended without a result.`)
+  }
+
+  return {
+    request: async (method, params) => {
+      let result = await post(method, params)
+      while (result.resultType === 'input_required') {
+        const { inputRequests, requestState } = result
+        const inputResponses: JsonObject = {}
+        for (const [key, asked] of Object.entries(objectOf(inputRequests))) {
+          const { method, params } = objectOf(asked)
+          inputResponses[key] = await answer(answers, String(method), params)
+        }
+        result = await post(method, { ...params, inputResponses, ...requestState !== undefined && { requestState } })
+      }
+      return result
+    },
+    close: async () => { closing.abort() }
+  }
+}
+
+/** Most errors of JSON-RPC have a status of HTTP, too; a challenge has only that. */
+function failureOf (status: number, text: string, id: number): Error {
+  try {
+    const { data: message } = JSONRPCMessageSchema.safeParse(JSON.parse(text))
+    if (message !== undefined && isJSONRPCErrorResponse(message) && message.id === id) return new McpError(message.error.code, message.error.message, message.error.data)
+  } catch {
+    // no JSON: an error of HTTP
+  }
+  return new StreamableHTTPError(status, text)
+}
+
+async function answer (answers: ServerRequestAnswers, method: string, params: unknown): Promise<JsonObject> {
+  const answerTo = answers[method]
+  if (answerTo === undefined) throw new Error(`The server asks for ${method}: the test has no answer to it.`)
+  return await answerTo(objectOf(params))
+}
+
+function objectOf (value: unknown): JsonObject {
+  return typeof value === 'object' && value !== null ? { ...value } : {}
+}
+
+/** The capabilities of a client that answers these methods. */
+function capabilitiesFor (answers: ServerRequestAnswers): JsonObject {
+  return Object.fromEntries(Object.keys(answers).map(method => [method.split('/')[0] ?? '', {}]))
+}

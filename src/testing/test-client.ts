@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto'
+import { discoverAuthorizationServerMetadata, discoverOAuthProtectedResourceMetadata, exchangeAuthorization, extractWWWAuthenticateParams, registerClient, startAuthorization } from '@modelcontextprotocol/sdk/client/auth.js'
+import type { AuthorizationServerMetadata, OAuthClientInformationMixed, OAuthClientMetadata } from '@modelcontextprotocol/sdk/shared/auth.js'
+import { injectFetch, type InjectableApp } from './inject-fetch.js'
+import type { ServerRequestAnswers, TestProtocolVersion } from './mcp-calls.js'
+import { Person } from './person.js'
+import { TestSession } from './test-session.js'
+import type { ScriptableUpstream } from './upstream.js'
+
+export interface TestClientOptions {
+  /** Where people log in. Default: whatever the app redirects to, over the network. */
+  upstream?: Pick<ScriptableUpstream, 'fetch'>
+  /** Path of the MCP endpoint in the app; with the prefix, where there is one. Default: `/mcp`. */
+  path?: string
+  /** Laid over the metadata that the client registers with. */
+  metadata?: Partial<OAuthClientMetadata>
+  /** A client that is registered already (`clients` of the broker), with its `redirectUri`. Default: one that registers itself (RFC 7591). */
+  registered?: { clientId: string, clientSecret?: string }
+  /** Default: `http://localhost:3334/callback`. */
+  redirectUri?: string
+}
+
+export interface LoginOptions {
+  /** Name of the person, which is their subject at the scriptable upstream. Default: `alice`. */
+  as?: string
+  /** Scopes that the client asks for. Default: those of the challenge, as clients do. */
+  scopes?: readonly string[]
+  /** Revision that the session speaks. Default: 2025-11-25. */
+  protocolVersion?: TestProtocolVersion
+  /** What the client answers to requests of the server, by method. The client has the capabilities for them. */
+  answers?: ServerRequestAnswers
+}
+
+/** What a client has found out about where to log in. */
+export interface DiscoveredServer {
+  mcpUrl: URL
+  /** Scope that the challenge named. */
+  scope: string | undefined
+  issuer: string
+  metadata: AuthorizationServerMetadata
+}
+
+/** The login did not lead to a code. `error` is what the client was told; absent where the person was left on a page. */
+export class LoginError extends Error {
+  override readonly name = 'LoginError'
+  readonly error: string | undefined
+  /** Status of the page, or of the redirect to the client. */
+  readonly status: number
+
+  constructor (message: string, status: number, error?: string) {
+    super(message)
+    this.status = status
+    this.error = error
+  }
+}
+
+/** An MCP client in front of an app that listens nowhere: it discovers, registers, logs people in, and calls. */
+export class TestClient {
+  readonly app: InjectableApp
+  readonly redirectUri: string
+  /** The way to the app, and to where people log in. */
+  readonly fetch: typeof fetch
+  readonly #options: TestClientOptions
+  /** Where the app says that it is. */
+  #origin: string | undefined
+  #server: Promise<DiscoveredServer> | undefined
+  #client: Promise<OAuthClientInformationMixed> | undefined
+
+  constructor (app: InjectableApp, options: TestClientOptions = {}) {
+    this.app = app
+    this.redirectUri = options.redirectUri ?? 'http://localhost:3334/callback'
+    this.#options = options
+    const [toApp, elsewhere] = [injectFetch(app), options.upstream?.fetch ?? fetch]
+    this.fetch = async (input, init) => {
+      const { origin } = new URL(input instanceof Request ? input.url : input)
+      return await (origin === (this.#origin ?? origin) ? toApp : elsewhere)(input, init)
+    }
+  }
+
+  /** Finds out where to log in: from the challenge of the MCP endpoint (RFC 9728), and the metadata it leads to (RFC 8414). */
+  async discover (): Promise<DiscoveredServer> {
+    this.#server ??= this.#discover()
+    return await this.#server
+  }
+
+  /** The client's id, and its secret if it has one; registers it at the first call. */
+  async register (): Promise<OAuthClientInformationMixed> {
+    this.#client ??= this.#register()
+    return await this.#client
+  }
+
+  /**
+   * Sends a person to log in and to consent, in a browser of their own.
+   * @returns what comes back to the client's redirect URI, and the PKCE verifier that goes with it
+   * @throws {LoginError} where the person is left on a page
+   */
+  async authorize ({ as = 'alice', scopes }: Pick<LoginOptions, 'as' | 'scopes'> = {}): Promise<{ answer: URLSearchParams, codeVerifier: string }> {
+    const { issuer, metadata, mcpUrl, scope = '' } = await this.discover()
+    const state = randomUUID()
+    const { authorizationUrl, codeVerifier } = await startAuthorization(issuer, {
+      metadata, state, clientInformation: await this.register(), redirectUrl: this.redirectUri, resource: mcpUrl, scope: scopes?.join(' ') ?? scope
+    })
+    const { url, status, html } = await new Person(as, this.fetch).logIn(authorizationUrl, next => next.href.startsWith(this.redirectUri))
+    if (!url.href.startsWith(this.redirectUri)) throw new LoginError(`The login ended at ${url.origin}${url.pathname} (${status}): ${html}`, status)
+    const [returned, iss] = [url.searchParams.get('state'), url.searchParams.get('iss')]
+    if (returned !== state) throw new LoginError(`The answer has another state: ${returned}`, status)
+    if (iss !== null && iss !== metadata.issuer) throw new LoginError(`The answer is of another issuer: ${iss}`, status)
+    return { answer: url.searchParams, codeVerifier }
+  }
+
+  /**
+   * The whole way of a client: registration, login, consent, code, tokens.
+   * @throws {LoginError} where the person, the app or the upstream refuses
+   */
+  async login (options: LoginOptions = {}): Promise<TestSession> {
+    const { answer, codeVerifier } = await this.authorize(options)
+    const [code, error] = [answer.get('code'), answer.get('error')]
+    if (code === null) throw new LoginError(`The client was told: ${error} (${answer.get('error_description')})`, 302, error ?? undefined)
+    const server = await this.discover()
+    const clientInformation = await this.register()
+    const { protocolVersion = '2025-11-25', answers = {} } = options
+    const tokens = await exchangeAuthorization(server.issuer, {
+      metadata: server.metadata, clientInformation, codeVerifier, authorizationCode: code, redirectUri: this.redirectUri, resource: server.mcpUrl, fetchFn: this.fetch
+    })
+    return new TestSession({ app: this.app, fetch: this.fetch, server, clientInformation, tokens, protocolVersion, answers })
+  }
+
+  async #discover (): Promise<DiscoveredServer> {
+    const { path = '/mcp' } = this.#options
+    const challenge = await this.fetch(`http://localhost${path}`, { method: 'POST' })
+    const { resourceMetadataUrl, scope } = extractWWWAuthenticateParams(challenge)
+    if (resourceMetadataUrl === undefined) throw new Error(`POST ${path} answered ${challenge.status} without a challenge that leads to metadata: is the MCP endpoint there?`)
+    this.#origin = resourceMetadataUrl.origin
+    const { resource, authorization_servers: [issuer] = [] } = await discoverOAuthProtectedResourceMetadata(resourceMetadataUrl, { resourceMetadataUrl }, this.fetch)
+    const metadata = issuer === undefined ? undefined : await discoverAuthorizationServerMetadata(issuer, { fetchFn: this.fetch })
+    if (issuer === undefined || metadata === undefined) throw new Error(`${resourceMetadataUrl.href} names no authorization server that describes itself.`)
+    return { mcpUrl: new URL(resource), scope, issuer, metadata }
+  }
+
+  async #register (): Promise<OAuthClientInformationMixed> {
+    const { registered, metadata: clientMetadata } = this.#options
+    if (registered !== undefined) return { client_id: registered.clientId, ...registered.clientSecret !== undefined && { client_secret: registered.clientSecret } }
+    const { issuer, metadata } = await this.discover()
+    return await registerClient(issuer, {
+      metadata,
+      clientMetadata: {
+        client_name: 'Test client',
+        redirect_uris: [this.redirectUri],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        token_endpoint_auth_method: 'none',
+        ...clientMetadata
+      },
+      fetchFn: this.fetch
+    })
+  }
+}
+
+/**
+ * A client for tests of an app with `mcpService`: `const alice = await testClient(app, { upstream }).login({ as: 'alice' })`.
+ * Everything goes through `app.inject`; nothing needs a port.
+ */
+export function testClient (app: InjectableApp, options: TestClientOptions = {}): TestClient {
+  return new TestClient(app, options)
+}

@@ -1,0 +1,56 @@
+/** What may be asked of the scriptable upstream. */
+export type UpstreamEndpoint =
+  'openid-configuration' | 'oauth-authorization-server' | 'jwks' | 'authorize' | 'token' | 'register' | 'registration' | 'revoke' | 'userinfo' | 'user'
+
+/** A request as it came. `parameters` are those of the query, the form, or the JSON body. */
+export interface ReceivedRequest {
+  endpoint: UpstreamEndpoint
+  method: string
+  url: URL
+  headers: Record<string, string>
+  parameters: Readonly<Record<string, unknown>>
+}
+
+/** A body that is text is sent as it is, anything else as JSON. */
+export interface UpstreamAnswer {
+  status: number
+  headers?: Record<string, string>
+  body?: unknown
+  /** What becomes of the connection in the middle of the body. */
+  then?: 'cut' | 'stall'
+}
+
+/** Takes the place of an endpoint; `usual` is what it would answer. */
+export type UpstreamOverride = (request: ReceivedRequest, usual: () => Promise<UpstreamAnswer>) => UpstreamAnswer | Promise<UpstreamAnswer>
+
+/** Reads the parameters of a request. */
+export async function parametersOf (request: Request): Promise<Record<string, unknown>> {
+  const body = await request.text()
+  const type = request.headers.get('content-type') ?? ''
+  if (!type.startsWith('application/json')) return Object.fromEntries(new URLSearchParams(request.method === 'GET' ? new URL(request.url).search : body))
+  const json: unknown = JSON.parse(body)
+  return typeof json === 'object' && json !== null ? { ...json } : {}
+}
+
+/** A parameter that is text; empty where there is none. */
+export function param ({ parameters }: ReceivedRequest, name: string): string {
+  const value = parameters[name]
+  return typeof value === 'string' ? value : ''
+}
+
+/** An OAuth error (RFC 6749 5.2). */
+export function errorAnswer (status: number, code: string): UpstreamAnswer {
+  return { status, body: { error: code } }
+}
+
+/** The answer on the wire. */
+export function responseOf ({ status, headers = {}, body = '', then }: UpstreamAnswer): Response {
+  const init = { status, headers: { ...typeof body !== 'string' && { 'content-type': 'application/json' }, ...headers } }
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  if (then === undefined) return new Response(text === '' ? null : text, init)
+  const stream = new ReadableStream<Uint8Array>({
+    start (controller) { controller.enqueue(new TextEncoder().encode(text.slice(0, -1))) },
+    pull (controller) { if (then === 'cut') controller.error(new TypeError('terminated')) }
+  }, { highWaterMark: 0 })
+  return new Response(stream, init)
+}
