@@ -40,6 +40,8 @@ export interface Config {
   publicTools: boolean
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
+  /** undefined: nobody may see how logins went. */
+  adminToken: string | undefined
   allowedOrigins: string[]
   allowedHosts: string[]
   redisUrl: string | undefined
@@ -114,6 +116,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     publicTools: env.PUBLIC_TOOLS,
     logLevel: env.LOG_LEVEL,
     trustProxy: trustProxyOf(env.TRUST_PROXY),
+    adminToken: adminTokenOf(env.ADMIN_TOKEN),
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(origin => origin === '*' ? origin : originOf('ALLOWED_ORIGINS', origin)),
     allowedHosts: split(env.ALLOWED_HOSTS, ','),
     redisUrl: redisUrlOf(env),
@@ -241,6 +244,11 @@ function jsonOf<T extends TSchema> (name: string, value: string, schema: T, acce
   } catch {}
   if (!Value.Check(schema, parsed)) throw new ConfigError(`${name} is not valid; it takes ${accepts}.`)
   return parsed
+}
+
+function adminTokenOf (value: string | undefined): string | undefined {
+  if (value !== undefined && !/^[\x21-\x7e]{16,}$/.test(value)) throw new ConfigError('ADMIN_TOKEN is not valid; it takes at least 16 characters, without spaces.')
+  return value
 }
 
 function servicesOf (value: string): Record<string, string> {

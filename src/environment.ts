@@ -21,6 +21,7 @@ export const EnvironmentSchema = Type.Object({
   PUBLIC_TOOLS: Type.Boolean({ description: 'Whether the page at / names the tools of the server, to anybody', default: false }),
   LOG_LEVEL: oneOf('Least severe level to log', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   TRUST_PROXY: text('Whose X-Forwarded-* to believe: true, false, a number of hops, or addresses', { default: 'false' }),
+  ADMIN_TOKEN: Type.Optional(text('Shows operators how the last logins went, at /admin/attempts and by the command fastify-mcp-oauth attempts; at least 16 characters. Default: nothing is written down, and there is no such page')),
   ALLOWED_ORIGINS: listOf('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
   ALLOWED_HOSTS: listOf('Host headers that the MCP endpoints answer to, besides that of PUBLIC_URL; * for any'),
   REDIS_URL: Type.Optional(text('Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS. Default: this process keeps everything in memory')),

@@ -7,7 +7,8 @@ import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from './oauth/keyring.js'
 import { createTokenVerifier, type ResourceServerOptions } from './oauth/resource-server.js'
 import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
-import { bearerAuth } from './plugins/bearer-auth.js'
+import { bearerAuth, type BearerAuthOptions } from './plugins/bearer-auth.js'
+import { programOf } from './plugins/visits.js'
 import { baseUrlOf } from './public-url.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
@@ -64,7 +65,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     verifyAccessToken: auth.verifyAccessToken,
     // in this context: a place at the root of the origin may be somebody else's
     resourceMetadataUrl: request => `${baseUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
-    scopes: [scopes[0]]
+    scopes: [scopes[0]],
+    ...auth.bearer
   })
   await app.register(mcpTransports, { ...options, sessions, eventLog, leases, bus, ...auth.transports })
 }, { name: 'mcp-service', fastify: '5.x' })
@@ -105,7 +107,7 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
   app: FastifyInstance, options: McpServiceOptions, baseUrl: string, scopes: readonly [string, ...string[]]
-): Promise<{ verifyAccessToken: VerifyAccessToken, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
+): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
   const resourcePaths = resourcePathsOf(options)
   if (isBrokered(options)) {
     const keyring = new Keyring(options.encryptionKeys)
@@ -113,6 +115,9 @@ async function registerAuth (
     const { oauthBroker: broker } = app
     return {
       verifyAccessToken: token => broker.accessTokens.verify(token),
+      bearer: {
+        onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...programOf(request) }) }
+      },
       transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller), requestStateKeys: keyring.derive('request state') }
     }
   }

@@ -64,6 +64,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
       grantSeconds: config.grantTtlSeconds,
       unusedClientSeconds: config.unusedClientTtlSeconds
     },
+    ...config.adminToken !== undefined && { adminToken: config.adminToken },
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
   }
 }

@@ -113,5 +113,7 @@ export interface BrokerOptions {
   upstreamObserver?: UpstreamObserver
   /** Hear of every step of every login, in this process. */
   observers?: readonly BrokerObserver[]
+  /** Whether to write down, in the stores, how logins go. Default: false. */
+  recordAttempts?: boolean
   lifetimes?: Partial<BrokerLifetimes>
 }

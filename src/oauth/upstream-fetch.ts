@@ -22,7 +22,9 @@ export async function registrationFetch (fetch: Fetch, url: string, init: Custom
   const response = await send(fetch, url, init)
   if (response.status === 401 || response.status === 403) {
     await response.body?.cancel()
-    throw new UpstreamError('The login server does not let this service register.', { detail: `its registration endpoint answers ${response.status}: ${REGISTER_BY_HAND}` })
+    throw new UpstreamError('The login server does not let this service register.', {
+      detail: `its registration endpoint answers ${response.status}: ${REGISTER_BY_HAND}`, reason: 'upstream_refused_client'
+    })
   }
   if (response.status !== 200 && response.status !== 201) return response
   const members = membersOf(await response.text())
