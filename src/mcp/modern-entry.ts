@@ -1,5 +1,5 @@
 import {
-  classifyInboundRequest, createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, PROTOCOL_VERSION_META_KEY, Server as Server2,
+  createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2,
   type McpHttpHandler, type McpRequestContext
 } from '@modelcontextprotocol/server'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,9 +10,7 @@ import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
-import { isPlainMessage } from './json-rpc.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
-import { isOfSessions } from './protocol-versions.js'
 import { observeServer, type McpCounts, type McpObserver } from './observer.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
@@ -70,23 +68,6 @@ export class ModernEntry {
       maxSubscriptions: options.maxSubscriptions,
       onerror: error => { options.log.debug({ err: error }, 'the SDK reports an error') }
     })
-  }
-
-  /**
-   * Whether a POST is of this revision, or is refused by its rules: the SDK's own classification, so that we never
-   * disagree with it. It is not asked about what neither body nor header claims to be of a revision without sessions.
-   */
-  takes ({ headers, body }: InboundMessage): boolean {
-    if (isPlainMessage(body) && isOfSessions(headers['mcp-protocol-version'])) return false
-    if (isClaim(body)) return true
-    const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name'].map(name => headers[name]?.toString())
-    return classifyInboundRequest({
-      httpMethod: 'POST',
-      body,
-      ...protocolVersionHeader !== undefined && { protocolVersionHeader },
-      ...mcpMethodHeader !== undefined && { mcpMethodHeader },
-      ...mcpNameHeader !== undefined && { mcpNameHeader }
-    }).kind !== 'legacy'
   }
 
   /** Begins to serve one POST. Its answer rejects with an `InsufficientScopeError`, before anything has run, where the caller lacks scopes that a tool needs. */
@@ -180,16 +161,4 @@ export class ModernEntry {
     }
     return server
   }
-}
-
-/**
- * Whether a body is a message that claims this revision. The SDK takes none of these for one of sessions (but for an
- * `initialize`, which it looks into), so that its entry may be the one to classify it: once is enough.
- */
-function isClaim (body: unknown): boolean {
-  if (typeof body !== 'object' || body === null || !('method' in body) || !('params' in body) || 'result' in body || 'error' in body) return false
-  const { method, params } = body
-  if (typeof method !== 'string' || method === 'initialize' || typeof params !== 'object' || params === null || !('_meta' in params)) return false
-  const { _meta: meta } = params
-  return typeof meta === 'object' && meta !== null && !Array.isArray(meta) && PROTOCOL_VERSION_META_KEY in meta
 }
