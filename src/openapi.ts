@@ -89,7 +89,9 @@ function mcpPaths (sessions: boolean): Json {
 
 function discoveryPaths (broker: boolean, sessions: boolean): Json {
   const places = ['', '/mcp', ...sessions ? ['/sse'] : []]
-  const all = (name: string, summary: string) => Object.fromEntries(places.map(place => [`/.well-known/${name}${place}`, document(summary)]))
+  // put before the path, and after it
+  const all = (name: string, summary: string) => Object.fromEntries(
+    places.flatMap(place => [`/.well-known/${name}${place}`, `${place}/.well-known/${name}`]).map(path => [path, document(summary)]))
   return {
     ...all('oauth-protected-resource', 'Where a client gets a token for an MCP endpoint (RFC 9728)'),
     ...broker && {

@@ -276,7 +276,7 @@ const nearHeaders = fc.record({
   'mcp-method': fc.constantFrom('initialize', 'tools/call')
 }, { requiredKeys: [] })
 
-t.test('a look at a message tells what the SDKs would', async t => {
+t.test('a look at a message tells what the SDKs would', async () => {
   fc.assert(fc.property(nearMessage, nearHeaders, (body, headers) => {
     const { 'mcp-protocol-version': protocolVersionHeader, 'mcp-method': mcpMethodHeader } = headers
     const route = classifyInboundRequest({
