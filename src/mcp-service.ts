@@ -24,7 +24,9 @@ interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLo
 
 /** Clients log in with us, and people at the upstream. */
 export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
+  /** Who issues the tokens: this service. */
   auth?: { mode: 'broker' }
+  /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */
   stores: Stores
   /** Keys that seal upstream tokens at rest: `id:base64url of 32 bytes`, comma-separated. Default: a key of this process. */
   encryptionKeys?: string
@@ -32,21 +34,25 @@ export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOption
 
 /** Clients log in at an authorization server of their own choice of flow; we only verify its tokens. */
 export interface ResourceServerModeOptions extends CommonOptions {
+  /** Who issues the tokens, and how they are verified. */
   auth: { mode: 'resource-server' } & Omit<ResourceServerOptions, 'audiences'> & {
     /** What tokens' `aud` may name, besides the URLs of the MCP endpoints. */
     audiences?: readonly string[]
   }
+  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
   stores: SessionStores
 }
 
 /** The app around verifies the tokens. */
 export interface HostAuthModeOptions extends CommonOptions {
+  /** How your own tokens are verified, and who issues them. */
   auth: {
     mode: 'host'
     verifyAccessToken: VerifyAccessToken
     /** Issuers of the tokens, for the protected resource metadata. */
     authorizationServers: readonly string[]
   }
+  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
   stores: SessionStores
 }
 
@@ -83,6 +89,7 @@ export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, opt
 export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode'> {
   /** The prefix that the service is registered with. */
   servicePrefix: string
+  /** That of the service. */
   auth?: McpServiceOptions['auth']
   /**
    * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back, are
