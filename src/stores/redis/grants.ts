@@ -1,142 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { Result } from 'ioredis'
 import { MAX_GRANTS_OF_ONE, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord } from '../grants.js'
 import type { RedisConnection } from './connection.js'
-
-declare module 'ioredis' {
-  interface RedisCommander<Context> {
-    mcpPutCode (code: string, json: string, grant: string, sealedUpstreamTokens: string, upstreamVersion: number, grantExpiresAtMs: number, expiresAtMs: number): Result<number, Context>
-    mcpFindCode (code: string): Result<[json: string, used: string | null, ...grant: StoredGrant] | null, Context>
-    mcpRedeemCode (code: string, grant: string, access: string, refresh: string, ...tokens: TokenArguments): Result<[outcome: Redemption, issued: number], Context>
-    mcpFindGrant (grant: string): Result<StoredGrant | null, Context>
-    mcpFindAccessToken (grant: string, access: string): Result<[token: string, ...grant: StoredGrant] | null, Context>
-    mcpFindRefreshToken (grant: string, refresh: string): Result<[token: string, rotated: number, ...grant: StoredGrant] | null, Context>
-    mcpRotate (old: string, grant: string, access: string, refresh: string, ...tokens: [...TokenArguments, sealedResponse: string, repeatSeconds: number]): Result<StoredRotation, Context>
-    mcpReplaceUpstreamTokens (grant: string, version: number, sealed: string): Result<number, Context>
-    mcpListGrant (person: string, grantId: string, expiresAtMs: number): Result<number, Context>
-    mcpEndGrant (grant: string): Result<StoredGrant | null, Context>
-  }
-}
-
-/** The grant as JSON, but for what changes. */
-type StoredGrant = [grant: string, sealedUpstreamTokens: string, upstreamVersion: string]
-
-type TokenArguments = [access: string, accessExpiresAtMs: number, refresh: string, refreshExpiresAtMs: number]
-
-/** `issued`: whether the tokens stand by now, of this or of an earlier call. */
-type StoredRotation =
-  | [outcome: 'rotated' | 'unknown', issued: number]
-  | [outcome: 'repeated', issued: number, sealedResponse: string]
-  | [outcome: 'replayed', issued: number, ...grant: StoredGrant]
+import { grantScripts, type StoredGrant, type TokenArguments } from './grant-scripts.js'
 
 type Kind = 'code' | 'access' | 'refresh'
-
-// ids kept for one person, those of ended grants included
-const MAX_LISTED = 1000
-
-const GRANT = `
-  local function grantOf (key)
-    local grant = redis.call('HMGET', key, 'json', 'sealedUpstreamTokens', 'upstreamVersion')
-    if grant[1] then return grant end
-  end`
-
-// KEYS: …, access, refresh. ARGV: access, its end, refresh or '', its end
-const ISSUE = `
-  local function issue ()
-    redis.call('SET', KEYS[3], ARGV[1])
-    redis.call('PEXPIREAT', KEYS[3], ARGV[2])
-    if ARGV[3] == '' then return end
-    redis.call('HSET', KEYS[4], 'json', ARGV[3])
-    redis.call('PEXPIREAT', KEYS[4], ARGV[4])
-  end`
-
-const scripts = {
-  mcpPutCode: {
-    numberOfKeys: 1,
-    lua: `
-      redis.call('DEL', KEYS[1])
-      redis.call('HSET', KEYS[1], 'code', ARGV[1], 'json', ARGV[2], 'sealedUpstreamTokens', ARGV[3], 'upstreamVersion', ARGV[4], 'grantExpiresAtMs', ARGV[5])
-      return redis.call('PEXPIREAT', KEYS[1], ARGV[6])`
-  },
-  mcpFindCode: {
-    numberOfKeys: 1,
-    lua: `
-      local code = redis.call('HMGET', KEYS[1], 'code', 'used', 'json', 'sealedUpstreamTokens', 'upstreamVersion')
-      return code[1] and code`
-  },
-  mcpRedeemCode: {
-    numberOfKeys: 4,
-    lua: `${ISSUE}
-      local code = redis.call('HMGET', KEYS[1], 'used', 'grantExpiresAtMs', 'json', 'sealedUpstreamTokens', 'upstreamVersion')
-      if not code[3] then return { 'unknown', 0 } end
-      if code[1] then return { 'replayed', redis.call('EXISTS', KEYS[3]) } end
-      -- what is remembered of a used code needs no upstream tokens
-      redis.call('HSET', KEYS[1], 'used', '1', 'sealedUpstreamTokens', '')
-      redis.call('PEXPIREAT', KEYS[1], ARGV[2])
-      redis.call('HSET', KEYS[2], 'json', code[3], 'sealedUpstreamTokens', code[4], 'upstreamVersion', code[5])
-      redis.call('PEXPIREAT', KEYS[2], code[2])
-      issue()
-      return { 'redeemed', 1 }`
-  },
-  mcpFindGrant: {
-    numberOfKeys: 1,
-    lua: `${GRANT}
-      return grantOf(KEYS[1])`
-  },
-  mcpFindAccessToken: {
-    numberOfKeys: 2,
-    lua: `${GRANT}
-      local grant, token = grantOf(KEYS[1]), redis.call('GET', KEYS[2])
-      return grant and token and { token, unpack(grant) }`
-  },
-  mcpFindRefreshToken: {
-    numberOfKeys: 2,
-    lua: `${GRANT}
-      local grant, token = grantOf(KEYS[1]), redis.call('HMGET', KEYS[2], 'json', 'rotatedAt')
-      return grant and token[1] and { token[1], token[2] and 1 or 0, unpack(grant) }`
-  },
-  mcpRotate: {
-    numberOfKeys: 4,
-    lua: `${GRANT}${ISSUE}
-      local grant, old = grantOf(KEYS[2]), redis.call('HMGET', KEYS[1], 'json', 'rotatedAt', 'sealedResponse')
-      if not grant or not old[1] then return { 'unknown', 0 } end
-      local time = redis.call('TIME')
-      local now = time[1] + time[2] / 1000000
-      if not old[2] then
-        redis.call('HSET', KEYS[1], 'rotatedAt', string.format('%.6f', now), 'sealedResponse', ARGV[5])
-        issue()
-        return { 'rotated', 1 }
-      end
-      local issued = redis.call('EXISTS', KEYS[3])
-      if now < old[2] + ARGV[6] then return { 'repeated', issued, old[3] } end
-      redis.call('DEL', KEYS[2])
-      return { 'replayed', issued, unpack(grant) }`
-  },
-  mcpReplaceUpstreamTokens: {
-    numberOfKeys: 1,
-    lua: `
-      if redis.call('HGET', KEYS[1], 'upstreamVersion') ~= ARGV[1] then return 0 end
-      redis.call('HSET', KEYS[1], 'sealedUpstreamTokens', ARGV[2])
-      redis.call('HINCRBY', KEYS[1], 'upstreamVersion', 1)
-      return 1`
-  },
-  mcpListGrant: {
-    numberOfKeys: 1,
-    lua: `
-      local time = redis.call('TIME')
-      redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000)
-      redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
-      redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -${MAX_LISTED + 1})
-      return redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])`
-  },
-  mcpEndGrant: {
-    numberOfKeys: 1,
-    lua: `${GRANT}
-      local grant = grantOf(KEYS[1])
-      redis.call('DEL', KEYS[1])
-      return grant`
-  }
-}
 
 /**
  * Codes, grants and tokens of all replicas. Everything that belongs to a grant stands under its id as hash tag, so that
@@ -150,7 +17,7 @@ export class RedisGrantStore implements GrantStore {
   constructor (connection: RedisConnection, keyPrefix: string) {
     this.#connection = connection
     this.#prefix = keyPrefix
-    connection.define(scripts)
+    connection.define(grantScripts)
   }
 
   async putCode (hash: string, code: CodeRecord): Promise<void> {
