@@ -7,13 +7,18 @@ import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
+import { Metrics } from './metrics.js'
 import { mcpServiceParts } from './mcp-service.js'
 import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
 import { withoutQuery } from './plugins/log-serializers.js'
+import { pressure } from './plugins/pressure.js'
 import { QuietLogController, requestLog } from './plugins/request-log.js'
+import { tracing } from './plugins/tracing.js'
 import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
+import { metricsRoute } from './routes/metrics.js'
+import { openApiRoute } from './routes/openapi.js'
 import { serviceOptions } from './service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
 import { createRedisStores } from './stores/redis/stores.js'
@@ -57,21 +62,31 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true }
   })
-  const stores = createStores(config, error => { app.log.warn({ err: error }, 'the store is in trouble') })
+  const metrics = new Metrics()
+  const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))
+  metrics.describeService(stores.eventLog)
 
-  await app.register(requestLog)
+  await app.register(requestLog, { onEnd: metrics.onRequestEnd })
+  if (config.tracing) await app.register(tracing)
+  await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
     checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() } }
+  })
+  // what a load balancer lets through is open to the world
+  const openMetrics = config.metricsToken !== undefined || !config.production
+  if (openMetrics) await app.register(metricsRoute, { metrics, token: config.metricsToken })
+  await app.register(openApiRoute, {
+    publicUrl: config.publicUrl, scopes: config.mcpScopes, broker: config.authMode === 'broker', sessions: config.sessionMode === 'stateful', metrics: openMetrics
   })
   await app.register(homeRoute, {
     publicUrl: config.publicUrl,
     connections: config.authMode === 'broker',
     ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
   })
-  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores }))
+  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))
   await app.register(finishResponses)
   return app
 }
@@ -86,7 +101,7 @@ async function reachable (stores: Stores): Promise<void> {
 }
 
 /** Everything that is kept: in Redis for all replicas, or in this process. */
-function createStores (config: Config, onError: (error: Error) => void): Stores {
+function createStores (config: Config, { onCommand }: Metrics, onError: (error: Error) => void): Stores {
   const eventLog = {
     retentionSeconds: config.eventLogSeconds,
     maxEventsPerStream: config.eventLogEventsPerStream,
@@ -94,7 +109,7 @@ function createStores (config: Config, onError: (error: Error) => void): Stores 
     maxBytesPerSession: config.eventLogBytesPerSession
   }
   const { sessionIdleSeconds, maxSessions, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix } = config
-  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError })
+  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
   return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
 }
 

@@ -40,6 +40,8 @@ export interface Config {
   publicTools: boolean
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
+  /** undefined: nobody may see how logins went. */
+  adminToken: string | undefined
   allowedOrigins: string[]
   allowedHosts: string[]
   redisUrl: string | undefined
@@ -82,6 +84,11 @@ export interface Config {
   eventLogBytesPerSession: number
   eventLogBytes: number
   maxBodyBytes: number
+  /** undefined: `/metrics` asks for none, and is not there in production. */
+  metricsToken: string | undefined
+  tracing: boolean
+  maxEventLoopDelayMs: number
+  maxHeapBytes: number | undefined
   shutdownDelaySeconds: number
   shutdownSeconds: number
 }
@@ -109,6 +116,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     publicTools: env.PUBLIC_TOOLS,
     logLevel: env.LOG_LEVEL,
     trustProxy: trustProxyOf(env.TRUST_PROXY),
+    adminToken: adminTokenOf(env.ADMIN_TOKEN),
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(origin => origin === '*' ? origin : originOf('ALLOWED_ORIGINS', origin)),
     allowedHosts: split(env.ALLOWED_HOSTS, ','),
     redisUrl: redisUrlOf(env),
@@ -149,6 +157,10 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     eventLogBytesPerSession: env.EVENT_LOG_BYTES_PER_SESSION,
     eventLogBytes: env.EVENT_LOG_BYTES,
     maxBodyBytes: env.MAX_BODY_BYTES,
+    metricsToken: metricsTokenOf(env),
+    tracing: env.TRACING,
+    maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
+    maxHeapBytes: env.MAX_HEAP_BYTES,
     shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
     shutdownSeconds: env.SHUTDOWN_SECONDS
   }
@@ -204,6 +216,12 @@ function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: 
   return url
 }
 
+// short ones are guessed; its value is not shown
+function metricsTokenOf ({ METRICS_TOKEN: token }: Environment): string | undefined {
+  if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')
+  return token
+}
+
 function split (value: string, separator: string): string[] {
   return value.split(separator).map(item => item.trim()).filter(item => item !== '')
 }
@@ -226,6 +244,11 @@ function jsonOf<T extends TSchema> (name: string, value: string, schema: T, acce
   } catch {}
   if (!Value.Check(schema, parsed)) throw new ConfigError(`${name} is not valid; it takes ${accepts}.`)
   return parsed
+}
+
+function adminTokenOf (value: string | undefined): string | undefined {
+  if (value !== undefined && !/^[\x21-\x7e]{16,}$/.test(value)) throw new ConfigError('ADMIN_TOKEN is not valid; it takes at least 16 characters, without spaces.')
+  return value
 }
 
 function servicesOf (value: string): Record<string, string> {

@@ -21,6 +21,7 @@ export const EnvironmentSchema = Type.Object({
   PUBLIC_TOOLS: Type.Boolean({ description: 'Whether the page at / names the tools of the server, to anybody', default: false }),
   LOG_LEVEL: oneOf('Least severe level to log', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   TRUST_PROXY: text('Whose X-Forwarded-* to believe: true, false, a number of hops, or addresses', { default: 'false' }),
+  ADMIN_TOKEN: Type.Optional(text('Shows operators how the last logins went, at /admin/attempts and by the command fastify-mcp-oauth attempts; at least 16 characters. Default: nothing is written down, and there is no such page')),
   ALLOWED_ORIGINS: listOf('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
   ALLOWED_HOSTS: listOf('Host headers that the MCP endpoints answer to, besides that of PUBLIC_URL; * for any'),
   REDIS_URL: Type.Optional(text('Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS. Default: this process keeps everything in memory')),
@@ -73,6 +74,10 @@ export const EnvironmentSchema = Type.Object({
   EVENT_LOG_BYTES_PER_STREAM: limit('Bytes kept of one stream, besides its newest event', 1_048_576),
   EVENT_LOG_BYTES_PER_SESSION: limit('Bytes kept of one session; beyond, its oldest answers go first', 8_388_608),
   EVENT_LOG_BYTES: limit('Bytes kept of all sessions; beyond, the oldest answers go first', 268_435_456),
+  METRICS_TOKEN: Type.Optional(text('Bearer token, of at least 16 characters, that GET /metrics asks for. Default: none is asked for outside production; in production there is no /metrics')),
+  TRACING: Type.Boolean({ description: 'Whether requests and calls are traced by OpenTelemetry; its SDK is loaded by NODE_OPTIONS=--import', default: false }),
+  MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, default: 1000, description: 'Mean delay of the event loop over a second, in milliseconds, beyond which requests are refused; 0: none is' }),
+  MAX_HEAP_BYTES: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of the JavaScript heap beyond which requests are refused. Default: nine tenths of what Node.js may use' })),
   MAX_BODY_BYTES: limit('Largest request body', 4_194_304),
   SHUTDOWN_DELAY_SECONDS: Type.Optional(Type.Integer({ minimum: 0, description: 'Time on SIGTERM in which readiness fails already and all is served as before, so that load balancers turn to other replicas, in seconds. Default: 5 in production, otherwise 0' })),
   SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish after that', 10)

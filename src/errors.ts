@@ -83,6 +83,8 @@ export class TemporarilyUnavailableError extends OAuthError {
   readonly code = 'temporarily_unavailable'
   override readonly statusCode = 503
 }
+/** This process cannot keep up. At MCP endpoints, too, before anything of the request is read. */
+export class OverloadedError extends TemporarilyUnavailableError { override readonly code = 'temporarily_unavailable' }
 /** RFC 8707 2: the resource is not ours. */
 export class InvalidTargetError extends OAuthError { readonly code = 'invalid_target' }
 /** RFC 7591 3.2.2. */

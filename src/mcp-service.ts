@@ -7,7 +7,8 @@ import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from './oauth/keyring.js'
 import { createTokenVerifier, type ResourceServerOptions } from './oauth/resource-server.js'
 import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
-import { bearerAuth } from './plugins/bearer-auth.js'
+import { bearerAuth, type BearerAuthOptions } from './plugins/bearer-auth.js'
+import { programOf } from './plugins/visits.js'
 import { baseUrlOf } from './public-url.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
@@ -23,7 +24,9 @@ interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLo
 
 /** Clients log in with us, and people at the upstream. */
 export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
+  /** Who issues the tokens: this service. */
   auth?: { mode: 'broker' }
+  /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */
   stores: Stores
   /** Keys that seal upstream tokens at rest: `id:base64url of 32 bytes`, comma-separated. Default: a key of this process. */
   encryptionKeys?: string
@@ -31,21 +34,25 @@ export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOption
 
 /** Clients log in at an authorization server of their own choice of flow; we only verify its tokens. */
 export interface ResourceServerModeOptions extends CommonOptions {
+  /** Who issues the tokens, and how they are verified. */
   auth: { mode: 'resource-server' } & Omit<ResourceServerOptions, 'audiences'> & {
     /** What tokens' `aud` may name, besides the URLs of the MCP endpoints. */
     audiences?: readonly string[]
   }
+  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
   stores: SessionStores
 }
 
 /** The app around verifies the tokens. */
 export interface HostAuthModeOptions extends CommonOptions {
+  /** How your own tokens are verified, and who issues them. */
   auth: {
     mode: 'host'
     verifyAccessToken: VerifyAccessToken
     /** Issuers of the tokens, for the protected resource metadata. */
     authorizationServers: readonly string[]
   }
+  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
   stores: SessionStores
 }
 
@@ -64,7 +71,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     verifyAccessToken: auth.verifyAccessToken,
     // in this context: a place at the root of the origin may be somebody else's
     resourceMetadataUrl: request => `${baseUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
-    scopes: [scopes[0]]
+    scopes: [scopes[0]],
+    ...auth.bearer
   })
   await app.register(mcpTransports, { ...options, sessions, eventLog, leases, bus, ...auth.transports })
 }, { name: 'mcp-service', fastify: '5.x' })
@@ -81,6 +89,7 @@ export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, opt
 export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode'> {
   /** The prefix that the service is registered with. */
   servicePrefix: string
+  /** That of the service. */
   auth?: McpServiceOptions['auth']
   /**
    * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back, are
@@ -105,7 +114,7 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
   app: FastifyInstance, options: McpServiceOptions, baseUrl: string, scopes: readonly [string, ...string[]]
-): Promise<{ verifyAccessToken: VerifyAccessToken, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
+): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
   const resourcePaths = resourcePathsOf(options)
   if (isBrokered(options)) {
     const keyring = new Keyring(options.encryptionKeys)
@@ -113,6 +122,9 @@ async function registerAuth (
     const { oauthBroker: broker } = app
     return {
       verifyAccessToken: token => broker.accessTokens.verify(token),
+      bearer: {
+        onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...programOf(request) }) }
+      },
       transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller), requestStateKeys: keyring.derive('request state') }
     }
   }

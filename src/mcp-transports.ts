@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import { defaultLimits } from './mcp/limits.js'
+import type { McpCounts } from './mcp/observer.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
 import { mcpGuard } from './plugins/mcp-guard.js'
@@ -7,7 +8,7 @@ import { mcpModern } from './plugins/mcp-modern.js'
 import { mcpReplica } from './plugins/mcp-replica.js'
 import { mcpSessions } from './plugins/mcp-sessions.js'
 import { mcpStateless } from './plugins/mcp-stateless.js'
-import { mcpTrace } from './plugins/mcp-trace.js'
+import { traceId } from './plugins/trace-id.js'
 import { sseRoutes } from './routes/sse.js'
 import { statelessHttpRoutes } from './routes/stateless-http.js'
 import { streamableHttpRoutes } from './routes/streamable-http.js'
@@ -35,7 +36,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) endpoints.addHook('onRoute', route => { route.handlerTimeout = NO_TIMEOUT_MS })
     await endpoints.register(mcpErrors, { maxBodyBytes })
     await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
-    await endpoints.register(mcpTrace)
+    await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
       ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
     })
@@ -46,6 +47,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       await endpoints.register(sseRoutes, { publicUrl })
     }
     const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
+    for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
     if (app.hasPlugin('mcp-graceful-close')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
     // in onClose it would be too late: open streams hang the closing
     endpoints.addHook('preClose', async () => {
@@ -57,6 +59,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
 
 /** What runs calls and holds streams. */
 interface Served {
+  readonly counts: McpCounts
   /** Waits until nothing runs, or `ms` have passed. What comes meanwhile is served. */
   drain (ms: number): Promise<void>
   /** Ends what is left, and takes no more. */

@@ -9,7 +9,10 @@ import { pages } from './plugins/pages.js'
 import { plainJson } from './plugins/plain-json.js'
 import { scopedCors } from './plugins/scoped-cors.js'
 import { signedInPerson } from './plugins/signed-in-person.js'
+import { visits } from './plugins/visits.js'
 import { baseUrlOf } from './public-url.js'
+import { traceId } from './plugins/trace-id.js'
+import { adminAttemptsRoute } from './routes/admin-attempts.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { authorizeRoute } from './routes/authorize.js'
 import { callbackRoute } from './routes/callback.js'
@@ -27,13 +30,15 @@ import { revokeRoute } from './routes/revoke.js'
 import { tokenRoute } from './routes/token.js'
 
 /** Options of the `oauthBroker` plugin. */
-export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer'> {
+export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer' | 'recordAttempts'> {
   /** The URL of the app's root as clients see it, such as `https://mcp.example.com`. With the prefix of this context it is our issuer. */
   publicUrl: string
   /** The operator's own services that may introspect tokens: name -> secret. */
   introspectionServices?: Readonly<Record<string, string>>
   /** Requests that one client at one address may make of one endpoint in a minute. Default: 300. */
   requestsPerMinute?: number
+  /** Shows operators how the last logins went, at `/admin/attempts`. Default: nothing is written down, and there is no such page. */
+  adminToken?: string
 }
 
 /**
@@ -41,19 +46,25 @@ export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer'
  * `app.oauthBroker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
-  const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300 } = options
+  const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
   const scopeDescriptions = { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions }
   const issuer = baseUrlOf(options.publicUrl, app.prefix)
-  await app.register(broker, { ...options, issuer })
+  await app.register(broker, { ...options, issuer, recordAttempts: adminToken !== undefined })
+  const { attempts } = app.oauthBroker
 
-  await app.register(protectedResourceMetadataRoute, { baseUrl: issuer, scopes, resourcePaths, authorizationServers: [issuer] })
-  await app.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
-  await app.register(jwksRoute)
+  await app.register(async documents => {
+    await documents.register(visits, { attempts })
+    await documents.register(protectedResourceMetadataRoute, { baseUrl: issuer, scopes, resourcePaths, authorizationServers: [issuer] })
+    await documents.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
+    await documents.register(jwksRoute)
+  })
 
   await app.register(async endpoints => {
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
+    await endpoints.register(visits, { attempts })
     await endpoints.register(plainJson)
+    await endpoints.register(traceId)
     await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
     await endpoints.register(oauthRateLimits, { requestsPerMinute })
     await endpoints.register(registerRoute)
@@ -65,6 +76,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(async browsers => {
     await browsers.register(oauthBodies)
     await browsers.register(pages)
+    await browsers.register(traceId)
     await browsers.register(browserState, { issuer })
     await browsers.register(oauthRateLimits, { requestsPerMinute })
     await browsers.register(authorizeRoute, { issuer, scopeDescriptions })
@@ -77,4 +89,11 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(connectionsEndRoute, { issuer })
     await browsers.register(connectionsLogoutRoute, { issuer })
   })
+
+  if (attempts !== undefined && adminToken !== undefined) {
+    await app.register(async operators => {
+      await operators.register(pages)
+      await operators.register(adminAttemptsRoute, { attempts, adminToken })
+    })
+  }
 }, { name: 'oauth-broker', fastify: '5.x' })

@@ -2,6 +2,9 @@ import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
 import type { McpServiceOptions } from './mcp-service.js'
 import type { CreateServer } from './mcp/create-server.js'
+import { observeTogether } from './mcp/observer.js'
+import { mcpTracing } from './mcp/tracing.js'
+import type { Metrics } from './metrics.js'
 import type { ResourceServerOptions } from './oauth/resource-server.js'
 import type { Stores } from './stores/stores.js'
 
@@ -9,16 +12,18 @@ export interface ServiceParts {
   upstream: UpstreamConfig
   createServer: CreateServer
   stores: Stores
+  metrics: Metrics
 }
 
 /**
  * The configuration as the options of `mcpService`.
  * @throws {ConfigError}
  */
-export function serviceOptions (config: Config, { upstream, createServer, stores }: ServiceParts): McpServiceOptions {
+export function serviceOptions (config: Config, { upstream, createServer, stores, metrics: { mcpObserver, brokerObserver, upstreamObserver } }: ServiceParts): McpServiceOptions {
   const common = {
     createServer,
     stores,
+    mcpObserver: config.tracing ? observeTogether([mcpTracing, mcpObserver]) : mcpObserver,
     publicUrl: config.publicUrl,
     scopes: config.mcpScopes,
     allowedOrigins: config.allowedOrigins,
@@ -39,11 +44,13 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
   }
   if (config.authMode === 'resource-server') {
-    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream) } }
+    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), upstreamObserver } }
   }
   return {
     ...common,
     upstream,
+    observers: [brokerObserver],
+    upstreamObserver,
     scopeDescriptions: config.scopeDescriptions,
     consentInDynamicMode: config.consentInDynamicMode,
     redirectSchemes: config.redirectSchemes,
@@ -57,6 +64,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
       grantSeconds: config.grantTtlSeconds,
       unusedClientSeconds: config.unusedClientTtlSeconds
     },
+    ...config.adminToken !== undefined && { adminToken: config.adminToken },
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
   }
 }

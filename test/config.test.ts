@@ -15,6 +15,7 @@ t.test('a bad value is one line that names the variable, what it got and what it
     [{ OAUTH_CLIENT_ID: 'us' }, /^OAUTH_CLIENT_ID is set, but no upstream is/],
     [{ OAUTH_ISSUER_URL: 'https://login.example.com', OAUTH_CLIENT_SECRET: 's' }, /^OAUTH_CLIENT_ID is not set/],
     [{ OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' }, /^OAUTH_CLIENT_ID is not set/],
+    [{ ADMIN_TOKEN: 'short' }, /^ADMIN_TOKEN is not valid; it takes at least 16/],
     [{ REDIS_URL: 'redis://localhost' }, /^ENCRYPTION_KEYS is not set/],
     [{ REDIS_CLUSTER: 'yes' }, /^REDIS_CLUSTER is "yes"; it takes true or false\.$/],
     [{ REDIS_CLUSTER: 'true' }, /^REDIS_URL is not set, but REDIS_CLUSTER is/],

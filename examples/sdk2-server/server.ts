@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { McpServer } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
+import type { CreateServer } from 'fastify-mcp-oauth'
 import * as z from 'zod'
-import type { CreateServer } from '../../src/index.js'
 
 /*
  * The server of `src/mcp/server.ts`, written with SDK 2.x.

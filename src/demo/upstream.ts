@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair } from 'jose'
 import type { Configuration } from 'oidc-provider'
+import { ConfigError } from '../errors.js'
 
 /** A running demo authorization server. */
 export interface DemoUpstream {
@@ -23,10 +24,12 @@ export interface DemoUpstreamOptions {
  * Starts an authorization server for trying things out: npm `oidc-provider` with its development pages, where any
  * name and any password log in, with open dynamic client registration. In memory, on loopback only.
  * `oidc-provider` is a development dependency, hence the late import.
- * @throws where the port is taken or `oidc-provider` is not installed
+ * @throws {ConfigError} where `oidc-provider` is not installed; and where the port is taken
  */
 export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstreamOptions): Promise<DemoUpstream> {
-  const { Provider } = await import('oidc-provider')
+  const { Provider } = await import('oidc-provider').catch((cause: unknown) => {
+    throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL. (The demo upstream needs the package oidc-provider.)', { cause })
+  })
   const server = createServer()
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')

@@ -29,7 +29,7 @@ export async function examineUpstream (options: UpstreamOptions, publicUrl: stri
 
 async function examineDiscovery (issuerUrl: URL, findings: Findings): Promise<ServerMetadata | undefined> {
   try {
-    const metadata = await discover(issuerUrl)
+    const metadata = await discover(issuerUrl, fetch)
     findings.ok('upstream-discovery', `${metadata.issuer} describes itself`)
     examineClock(findings, 'upstream-clock', 'the upstream', (await send(new URL(metadata.authorization_endpoint ?? issuerUrl.href))).headers)
     return metadata

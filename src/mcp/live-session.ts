@@ -11,6 +11,7 @@ import type { AnswerStream, AnswerStreams } from './exchange.js'
 import type { SessionLimits } from './limits.js'
 import { LogWriter } from './log-writer.js'
 import { LoggedAnswer } from './logged-answer.js'
+import type { McpObserver } from './observer.js'
 import type { OpenStreams } from './open-streams.js'
 import type { StreamOptions } from './options.js'
 import { takesPrimingEvents } from './protocol-versions.js'
@@ -24,6 +25,7 @@ export interface SessionHost {
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
   readonly log: Log
+  readonly observer: McpObserver | undefined
   createServer (session: LiveSession): PluggedServer | Promise<PluggedServer>
   /** Unique across replicas. */
   newStreamId (): string

@@ -1,5 +1,5 @@
 import {
-  classifyInboundRequest, createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, PROTOCOL_VERSION_META_KEY, Server as Server2,
+  createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2,
   type McpHttpHandler, type McpRequestContext
 } from '@modelcontextprotocol/server'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,9 +10,8 @@ import { announceFrom, eventOf } from './announcements.js'
 import { bridge } from './bridge.js'
 import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
-import { isPlainMessage } from './json-rpc.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
-import { isOfSessions } from './protocol-versions.js'
+import { observeServer, type McpCounts, type McpObserver } from './observer.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
 import { carry } from './result-transport.js'
@@ -28,9 +27,11 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
   maxSubscriptions: number
+  mcpObserver?: McpObserver
 }
 
 const DRAIN_POLL_MS = 20
+const PROTOCOL_VERSION = '2026-07-28'
 const LOGIN_ENDED = 'The login that this request was made with has ended.'
 
 /**
@@ -69,23 +70,6 @@ export class ModernEntry {
     })
   }
 
-  /**
-   * Whether a POST is of this revision, or is refused by its rules: the SDK's own classification, so that we never
-   * disagree with it. It is not asked about what neither body nor header claims to be of a revision without sessions.
-   */
-  takes ({ headers, body }: InboundMessage): boolean {
-    if (isPlainMessage(body) && isOfSessions(headers['mcp-protocol-version'])) return false
-    if (isClaim(body)) return true
-    const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name'].map(name => headers[name]?.toString())
-    return classifyInboundRequest({
-      httpMethod: 'POST',
-      body,
-      ...protocolVersionHeader !== undefined && { protocolVersionHeader },
-      ...mcpMethodHeader !== undefined && { mcpMethodHeader },
-      ...mcpNameHeader !== undefined && { mcpNameHeader }
-    }).kind !== 'legacy'
-  }
-
   /** Begins to serve one POST. Its answer rejects with an `InsufficientScopeError`, before anything has run, where the caller lacks scopes that a tool needs. */
   serve (message: InboundMessage & { log: Log }, caller: CallerInfo): ModernCall {
     const call = new ModernCall(message, caller)
@@ -107,6 +91,11 @@ export class ModernEntry {
     if (event === undefined) return
     const { bus, log } = this.#options
     bus.publish('announced', { event, era: 'stateless' }).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
+  }
+
+  /** Calls that run; listeners are not among them. */
+  get counts (): McpCounts {
+    return { sessions: 0, instances: [...this.#calls].filter(call => !call.listens).length, streams: 0 }
   }
 
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
@@ -132,6 +121,9 @@ export class ModernEntry {
     if (call === undefined) throw new Error('The SDK asks for a server without a request of ours.')
     try {
       const server = await this.#serverFor(call)
+      // below what carries it, which keeps results from the SDK
+      const { mcpObserver } = this.#options
+      if (mcpObserver !== undefined) observeServer(server instanceof McpServer2 ? server.server : server, mcpObserver, PROTOCOL_VERSION)
       carry(call, server)
       return server
     } catch (error) {
@@ -169,16 +161,4 @@ export class ModernEntry {
     }
     return server
   }
-}
-
-/**
- * Whether a body is a message that claims this revision. The SDK takes none of these for one of sessions (but for an
- * `initialize`, which it looks into), so that its entry may be the one to classify it: once is enough.
- */
-function isClaim (body: unknown): boolean {
-  if (typeof body !== 'object' || body === null || !('method' in body) || !('params' in body) || 'result' in body || 'error' in body) return false
-  const { method, params } = body
-  if (typeof method !== 'string' || method === 'initialize' || typeof params !== 'object' || params === null || !('_meta' in params)) return false
-  const { _meta: meta } = params
-  return typeof meta === 'object' && meta !== null && !Array.isArray(meta) && PROTOCOL_VERSION_META_KEY in meta
 }

@@ -5,6 +5,7 @@ import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
 import type { CreateServer } from './create-server.js'
 import type { SessionLimits } from './limits.js'
+import type { McpObserver } from './observer.js'
 
 /** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */
 export interface McpTransportsOptions {
@@ -18,9 +19,13 @@ export interface McpTransportsOptions {
    * an instance for the next caller; see `docs/eras.md`. Default: false.
    */
   reuseInstances?: boolean
+  /** Keeps sessions. */
   sessions: SessionStore
+  /** Keeps what was sent over streams, for clients that resume. */
   eventLog: EventLog
+  /** Tells which replicas are alive. */
   leases: LeaseStore
+  /** What replicas tell each other. */
   bus: Bus
   /** The caller's token at the upstream authorization server, if this service holds one. */
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
@@ -37,8 +42,12 @@ export interface McpTransportsOptions {
   allowedHosts?: readonly string[]
   /** Largest request body in bytes. Default: 4 MiB. */
   maxBodyBytes?: number
+  /** Bounds of sessions and streams. */
   limits?: Partial<SessionLimits>
+  /** How answers and streams behave on the wire. */
   streams?: Partial<StreamOptions>
+  /** Hears of every request that a server is asked, for metrics and traces. */
+  mcpObserver?: McpObserver
   /** Time that calls in flight get to finish when the app closes. Default: 1. */
   drainSeconds?: number
 }

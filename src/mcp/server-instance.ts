@@ -26,7 +26,7 @@ export class ServerInstance implements Outlet {
 
   constructor (session: LiveSession) {
     this.#session = session
-    this.#transport = new SessionTransport(this, session.host.newInstanceTag(), session.record.id)
+    this.#transport = new SessionTransport(this, session.host.newInstanceTag(), { sessionId: session.record.id, observer: session.host.observer })
   }
 
   /** Whether requests run. */

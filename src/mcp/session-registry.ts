@@ -12,13 +12,14 @@ import { eventOf } from './announcements.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveSession, type SessionHost } from './live-session.js'
+import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams } from './open-streams.js'
 import type { Replica } from './replica.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { serverContext } from './server-context.js'
 
 export type SessionRegistryOptions =
-  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> &
+  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'> &
   {
     log: Log
     replica: Replica
@@ -36,6 +37,7 @@ export class SessionRegistry implements SessionHost {
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
   readonly log: Log
+  readonly observer: McpObserver | undefined
   readonly #bus: Bus
   readonly #options: SessionRegistryOptions
   readonly #live = new Map<string, LiveSession>()
@@ -56,6 +58,7 @@ export class SessionRegistry implements SessionHost {
     this.#bus = options.bus
     this.#replica = options.replica
     this.log = options.log
+    this.observer = options.mcpObserver
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.openStreams = new OpenStreams({ maxStreams: this.limits.maxStreams, heartbeatMs: this.streamOptions.heartbeatMs })
@@ -79,7 +82,7 @@ export class SessionRegistry implements SessionHost {
   }
 
   /** Sessions that this process has to do with, and instances it holds. */
-  get counts (): { sessions: number, instances: number, streams: number } {
+  get counts (): McpCounts {
     return { sessions: this.#live.size, instances: this.#instances.size, streams: this.openStreams.size }
   }
 

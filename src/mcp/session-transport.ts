@@ -1,6 +1,7 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId, Result } from '@modelcontextprotocol/sdk/types.js'
 import { isRequest } from './json-rpc.js'
+import { ObservedRequests, protocolVersionOf, type McpObserver } from './observer.js'
 
 type Response = Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>
 
@@ -30,13 +31,15 @@ export class SessionTransport implements Transport {
   readonly #waiting = new Map<string, RequestId>()
   /** Requests of ours, made to replay a handshake. */
   readonly #own = new Map<RequestId, (response: Response) => void>()
+  readonly #observed: ObservedRequests | undefined
   #closed = false
 
   /** @param tag prefix of request ids, unique to this instance across replicas */
-  constructor (outlet: Outlet, tag: string, sessionId?: string) {
+  constructor (outlet: Outlet, tag: string, { sessionId, observer }: { sessionId?: string, observer?: McpObserver | undefined } = {}) {
     this.#outlet = outlet
     this.#tag = tag
     if (sessionId !== undefined) this.sessionId = sessionId
+    if (observer !== undefined) this.#observed = new ObservedRequests(observer, { ...sessionId !== undefined && { sessionId } })
   }
 
   /** Number of the server's requests that wait for the client. */
@@ -64,14 +67,18 @@ export class SessionTransport implements Transport {
       return
     }
     const own = message.id === undefined ? undefined : this.#own.get(message.id)
-    if (own === undefined) this.#outlet.answer(message)
-    else own(message)
+    if (own !== undefined) {
+      own(message)
+      return
+    }
+    this.#observed?.end(message.id, message)
+    this.#outlet.answer(message)
   }
 
   /** Hands a message of the client to the server. */
   receive (message: JSONRPCMessage, extra: MessageExtraInfo): void {
-    if (isRequest(message)) this.onmessage?.(message, extra)
-    else if ('method' in message) this.onmessage?.(this.#incomingNotification(message), extra)
+    if (isRequest(message)) this.#receiveRequest(message, extra)
+    else if ('method' in message) this.#receiveNotification(message, extra)
     else this.#receiveResponse(message, extra)
   }
 
@@ -99,8 +106,21 @@ export class SessionTransport implements Transport {
     this.#closed = true
     for (const resolve of this.#own.values()) resolve({ jsonrpc: '2.0', error: { code: -32000, message: 'Connection closed' } })
     this.onclose?.()
+    this.#observed?.close()
     this.#waiting.clear()
     this.#outlet.closed()
+  }
+
+  #receiveRequest (request: JSONRPCRequest, extra: MessageExtraInfo): void {
+    if (this.#observed === undefined) this.onmessage?.(request, extra)
+    else this.#observed.run(request, protocolVersionOf(extra), () => { this.onmessage?.(request, extra) })
+  }
+
+  #receiveNotification (notification: JSONRPCNotification, extra: MessageExtraInfo): void {
+    this.onmessage?.(this.#incomingNotification(notification), extra)
+    const { method, params } = notification
+    // the server never answers what was cancelled
+    if (method === 'notifications/cancelled' && (typeof params?.requestId === 'string' || typeof params?.requestId === 'number')) this.#observed?.end(params.requestId, 'cancelled')
   }
 
   #outgoing (request: JSONRPCRequest): JSONRPCRequest {

@@ -9,6 +9,7 @@ import { EventStream } from './event-stream.js'
 import { Exchange, type AnswerStream, type AnswerStreams } from './exchange.js'
 import { isRequest } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
+import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams } from './open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { takesBatches } from './protocol-versions.js'
@@ -16,7 +17,7 @@ import { checkScopes } from './required-scopes.js'
 import { serverContext } from './server-context.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
-export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams'> & { log: Log }
+export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'> & { log: Log }
 
 /** One POST as it came. */
 export interface StatelessPost {
@@ -57,6 +58,10 @@ export class StatelessRequests {
   /** POSTs that run now. */
   get size (): number {
     return this.#running.size
+  }
+
+  get counts (): McpCounts {
+    return { sessions: 0, instances: this.#running.size, streams: this.#openStreams.size }
   }
 
   /**
@@ -104,6 +109,10 @@ export class StatelessRequests {
     return this.#streamOptions.silenceMs
   }
 
+  get observer (): McpObserver | undefined {
+    return this.#options.mcpObserver
+  }
+
   get log (): Log {
     return this.#options.log
   }
@@ -143,7 +152,7 @@ class StatelessRequest implements Outlet, AnswerStreams {
   constructor (host: StatelessRequests, caller: CallerInfo, tag: string) {
     this.#host = host
     this.grantId = caller.extra.grantId
-    this.#transport = new SessionTransport(this, tag)
+    this.#transport = new SessionTransport(this, tag, { observer: host.observer })
   }
 
   get silenceMs (): number {

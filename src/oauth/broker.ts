@@ -1,5 +1,7 @@
 import type { CallerInfo } from '../auth-info.js'
 import { AccessTokens } from './access-tokens.js'
+import { AttemptRecorder } from './attempt-recorder.js'
+import { reportOf, type AttemptsReport } from './attempts-report.js'
 import { Authorization } from './authorization.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
@@ -24,6 +26,8 @@ export interface Broker {
   readonly accessTokens: AccessTokens
   readonly browserStates: BrowserStates
   readonly resources: Resources
+  /** How the last logins went; absent where nobody may ask. */
+  readonly attempts: Attempts | undefined
   /** The caller's access token upstream; undefined where there is none that works. */
   getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
   /** Rejects where the upstream cannot be reached. */
@@ -32,20 +36,26 @@ export interface Broker {
   close (): void
 }
 
+/** The record of logins, for operators. */
+export interface Attempts extends Pick<AttemptRecorder, 'visit'> {
+  report (): Promise<AttemptsReport>
+}
+
 const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }) } = options
+  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
-  const observe = observerOf(options.observers ?? [], log)
+  const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
+  const observe = observerOf([...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]], log)
   const { leases, bus } = stores
 
   const resources = new Resources(issuer, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now)
+  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now, upstreamObserver)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
@@ -92,6 +102,10 @@ export function createBroker (options: BrokerOptions): Broker {
     accessTokens,
     browserStates,
     resources,
+    attempts: recorder && {
+      visit: visit => { recorder.visit(visit) },
+      report: async () => reportOf(await recorder.read(), { now: now(), publicUrl: issuer, loginHost: upstream.host, dynamic: upstreamClients.dynamic })
+    },
     getUpstreamAccessToken: async ({ extra: { grantId } }) => grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
     check: () => upstream.check(),
     close () {

@@ -198,8 +198,16 @@ export function resolveRedirectUri (client: Client, requested: string | undefine
     if (registered.length === 1 && only !== undefined) return only
     throw new InvalidRequestError('The redirect_uri is missing.')
   }
-  if (!registered.some(uri => matchesRedirectUri(requested, uri))) throw new InvalidRequestError('The redirect_uri is not one that the client registered.', { reason: 'redirect_uri_mismatch' })
+  if (!registered.some(uri => matchesRedirectUri(requested, uri))) {
+    throw new InvalidRequestError('The redirect_uri is not one that the client registered.', {
+      reason: 'redirect_uri_mismatch', detail: `it is ${withoutQuery(requested)}; registered: ${registered.map(withoutQuery).join(', ')}`
+    })
+  }
   return requested
+}
+
+function withoutQuery (uri: string): string {
+  return uri.slice(0, 200).split(/[?#]/)[0] ?? ''
 }
 
 /** Whether a client registered for refresh tokens. */

@@ -1,15 +1,11 @@
 import * as openid from 'openid-client'
 import { TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../errors.js'
+import type { Fetch } from './observer.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
-import { senderOf } from './upstream-fetch.js'
+import { send } from './upstream-fetch.js'
 
-export interface DiscoveryOptions {
-  /** Of each request. Default: 10. */
-  timeoutSeconds?: number
-  /** Default: the global `fetch`. */
-  send?: openid.CustomFetch
-}
+const TIMEOUT_SECONDS = 10
 
 /** Whether plain http is spoken with a server: on loopback only. */
 export function isInsecure (url: URL | undefined): boolean {
@@ -20,11 +16,11 @@ export function isInsecure (url: URL | undefined): boolean {
  * Discovers an authorization server by OpenID Connect Discovery, or else by RFC 8414.
  * @throws {TemporarilyUnavailableError} where it cannot be reached @throws {UpstreamError} where it has no usable metadata
  */
-export async function discover (issuerUrl: URL, options: DiscoveryOptions = {}): Promise<openid.ServerMetadata> {
+export async function discover (issuerUrl: URL, fetch: Fetch, timeoutSeconds = TIMEOUT_SECONDS): Promise<openid.ServerMetadata> {
   const failures: OAuthError[] = []
   for (const algorithm of ['oidc', 'oauth2'] as const) {
     try {
-      return await fetchMetadata(issuerUrl, algorithm, options)
+      return await fetchMetadata(issuerUrl, fetch, algorithm, timeoutSeconds)
     } catch (error) {
       failures.push(upstreamError(error))
     }
@@ -34,9 +30,9 @@ export async function discover (issuerUrl: URL, options: DiscoveryOptions = {}):
   })
 }
 
-async function fetchMetadata (issuerUrl: URL, algorithm: 'oidc' | 'oauth2', { timeoutSeconds = 10, send = senderOf(fetch) }: DiscoveryOptions): Promise<openid.ServerMetadata> {
+async function fetchMetadata (issuerUrl: URL, fetch: Fetch, algorithm: 'oidc' | 'oauth2', timeout: number): Promise<openid.ServerMetadata> {
   const fetchFor = async (url: URL) => await openid.discovery(url, 'discovery', undefined, undefined, {
-    algorithm, timeout: timeoutSeconds, [openid.customFetch]: send, ...isInsecure(url) && { execute: [openid.allowInsecureRequests] }
+    algorithm, timeout, [openid.customFetch]: (url, init) => send(fetch, url, init), ...isInsecure(url) && { execute: [openid.allowInsecureRequests] }
   })
   const configuration = await fetchFor(issuerUrl).catch(async (error: unknown) => {
     // with and without a trailing slash, an issuer has its metadata at the same place

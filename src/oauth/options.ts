@@ -1,6 +1,7 @@
 import type { BrokerStores } from '../stores/stores.js'
 import type { BrokerObserver } from './events.js'
 import type { Keyring } from './keyring.js'
+import type { UpstreamObserver } from './observer.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
 export interface BrokerLog {
@@ -15,8 +16,11 @@ export interface UpstreamOptions {
   issuerUrl?: URL
   /** Without `issuerUrl`, these two say where the upstream is; with it, they go before what is discovered. */
   authorizationUrl?: URL
+  /** Token endpoint (RFC 6749 3.2). */
   tokenUrl?: URL
+  /** Registration endpoint (RFC 7591). */
   registrationUrl?: URL
+  /** Revocation endpoint (RFC 7009). */
   revocationUrl?: URL
   /** Tells who the person is, where the upstream gives no ID token (or has no `issuerUrl` to check it by) and no OpenID userinfo endpoint. */
   userinfoUrl?: URL
@@ -24,6 +28,7 @@ export interface UpstreamOptions {
   subjectClaim?: string
   /** Our registered client there: static mode. Absent: each client of ours is registered there (RFC 7591), dynamic mode. */
   clientId?: string
+  /** The secret of `clientId`. */
   clientSecret?: string
   /** Scopes to ask for, less `openid`, `profile`, `email` and `offline_access` where its metadata lacks them. */
   scopes: readonly string[]
@@ -59,11 +64,13 @@ export type AuthorizeGrantDecision = { allow: true, scopes?: readonly string[] }
 
 /** Lifetimes, in seconds. */
 export interface BrokerLifetimes {
+  /** Of an access token. */
   accessTokenSeconds: number
   /** Of a refresh token that is not used. */
   refreshTokenSeconds: number
   /** Of a login, however often it is refreshed. */
   grantSeconds: number
+  /** Of an authorization code. */
   authorizationCodeSeconds: number
   /** From `/authorize` to `/oauth/callback`. */
   authorizationSeconds: number
@@ -91,8 +98,11 @@ export interface BrokerOptions {
   issuer: string
   /** Paths of the MCP endpoints, from there; the first is the resource of clients that name none. */
   resourcePaths: readonly [string, ...string[]]
+  /** The authorization server where people log in. */
   upstream: UpstreamOptions
+  /** What is kept of clients, logins and tokens. */
   stores: BrokerStores
+  /** Keys that seal and sign. */
   keyring: Keyring
   log: BrokerLog
   /** Our scopes; the first is granted to a client that names none. */
@@ -107,8 +117,14 @@ export interface BrokerOptions {
   clients?: readonly PreregisteredClient[]
   /** Whether client ID metadata documents may be on loopback: outside production only. */
   allowLoopbackClients?: boolean
+  /** Decides what a person who logged in may do here. Default: all that was asked for. */
   authorizeGrant?: AuthorizeGrant
+  /** Hears of every request to the upstream, for metrics. */
+  upstreamObserver?: UpstreamObserver
   /** Hear of every step of every login, in this process. */
   observers?: readonly BrokerObserver[]
+  /** Whether to write down, in the stores, how logins go. Default: false. */
+  recordAttempts?: boolean
+  /** Lifetimes of tokens, logins and registrations. */
   lifetimes?: Partial<BrokerLifetimes>
 }

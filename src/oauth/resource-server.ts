@@ -4,9 +4,10 @@ import type { CallerInfo } from '../auth-info.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
 import { clientSecretBasic } from './client-secret-basic.js'
 import { discover, isInsecure } from './discovery.js'
+import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from './observer.js'
 import { splitScopes } from './scopes.js'
 import { hashOf } from './secrets.js'
-import { senderOf } from './upstream-fetch.js'
+import { send } from './upstream-fetch.js'
 
 /** How access tokens of an authorization server that is not ours are verified. */
 export interface ResourceServerOptions {
@@ -22,6 +23,8 @@ export interface ResourceServerOptions {
   introspection?: { clientId: string, clientSecret: string }
   /** Makes the requests to it, in place of the global `fetch`. */
   fetch?: typeof fetch
+  /** Hears of every request to the authorization server. */
+  upstreamObserver?: UpstreamObserver
 }
 
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
@@ -32,15 +35,15 @@ const MAX_TOKEN_LENGTH = 16_384
 
 /** Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
 export function createTokenVerifier (options: ResourceServerOptions, now: () => number = Date.now): (token: string) => Promise<CallerInfo> {
-  const { audiences, introspection, fetch = globalThis.fetch } = options
-  const send = senderOf(fetch)
+  const { audiences, introspection, upstreamObserver } = options
+  const fetchOf = (endpoint: UpstreamEndpoint) => observedFetch(endpoint, upstreamObserver, options.fetch)
   const issuerUrl = new URL(options.issuer)
   const introspected = new Map<string, { caller: CallerInfo, until: number }>()
   let server: Promise<openid.ServerMetadata> | undefined
   let keys: ReturnType<typeof createRemoteJWKSet> | undefined
 
   function metadata (): Promise<openid.ServerMetadata> {
-    server ??= discover(issuerUrl, { send }).catch((error: unknown) => {
+    server ??= discover(issuerUrl, fetchOf('discovery')).catch((error: unknown) => {
       server = undefined
       throw error
     })
@@ -51,7 +54,7 @@ export function createTokenVerifier (options: ResourceServerOptions, now: () => 
     const { jwks_uri: jwksUri } = await metadata()
     if (jwksUri === undefined) throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
     // fetches again where a token names a key that is new (rotation), but not at every such token
-    keys ??= createRemoteJWKSet(new URL(jwksUri), { [customFetch]: fetch })
+    keys ??= createRemoteJWKSet(new URL(jwksUri), { [customFetch]: fetchOf('jwks') })
     const { payload } = await jwtVerify(token, keys, {
       issuer: options.issuer,
       audience: [...audiences],
@@ -70,7 +73,7 @@ export function createTokenVerifier (options: ResourceServerOptions, now: () => 
     introspected.delete(hash)
     const authorizationServer = await metadata()
     const configuration = new openid.Configuration(authorizationServer, client.clientId, undefined, clientSecretBasic(client.clientSecret))
-    configuration[openid.customFetch] = send
+    configuration[openid.customFetch] = (url, init) => send(fetchOf('introspection'), url, init)
     if (isInsecure(issuerUrl)) openid.allowInsecureRequests(configuration)
     const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => { throw tokenError(error) })
     const audience = answer.aud === undefined ? [] : [answer.aud].flat()

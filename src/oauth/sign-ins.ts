@@ -15,7 +15,8 @@ export interface SignInsOptions {
   now: () => number
 }
 
-const CLIENT_ID = 'connected-apps'
+/** Our own page for people, as a client. */
+export const OWN_CLIENT_ID = 'connected-apps'
 const PENDING = 'pending sign-in'
 const SIGNED_IN = 'signed-in person'
 /** How long a person stays signed in. */
@@ -23,7 +24,7 @@ export const SIGNED_IN_SECONDS = 3600
 
 /** Our own page for people, as a client of our own authorization server. */
 export function ownClient (issuer: string): PreregisteredClient {
-  return { clientId: CLIENT_ID, clientName: 'Connected apps', redirectUris: [redirectUriOf(issuer)], trusted: true }
+  return { clientId: OWN_CLIENT_ID, clientName: 'Connected apps', redirectUris: [redirectUriOf(issuer)], trusted: true }
 }
 
 function redirectUriOf (issuer: string): string {
@@ -44,7 +45,7 @@ export class SignIns {
     const [state, verifier] = [newId(), newId()]
     const parameters = new URLSearchParams({
       response_type: 'code',
-      client_id: CLIENT_ID,
+      client_id: OWN_CLIENT_ID,
       redirect_uri: redirectUriOf(issuer),
       state,
       code_challenge: createHash('sha256').update(verifier).digest('base64url'),
@@ -65,7 +66,7 @@ export class SignIns {
     }
     if (answer.code === undefined) throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', { detail: answer.error ?? 'no code' })
     const { access_token: accessToken } = await tokens.request(
-      { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: CLIENT_ID, clientSecret: undefined, method: 'none' })
+      { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: OWN_CLIENT_ID, clientSecret: undefined, method: 'none' })
     const found = await store.findAccessToken(hashOf(accessToken))
     if (found === undefined) throw new InvalidGrantError('The sign-in has ended. Sign in again.')
     const { grantId, issuer, subject, claims } = found.grant

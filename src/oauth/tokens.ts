@@ -43,13 +43,18 @@ export class Tokens {
     this.#options = options
   }
 
-  /** Answers a token request. @throws {OAuthError} */
-  async request (parameters: Parameters, credentials: ClientCredentials): Promise<TokenResponse> {
+  /**
+   * Answers a token request.
+   * @param onClient hears who it is, once that is proven
+   * @throws {OAuthError}
+   */
+  async request (parameters: Parameters, credentials: ClientCredentials, onClient: (client: Client) => void = () => {}): Promise<TokenResponse> {
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashOf(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
     return await observed(this.#options.observe, event, async () => {
       event.client = await this.#options.clients.authenticate(credentials)
+      onClient(event.client)
       const response = await this.#answer(parameters, event.client, event)
       links.push(hashOf(response.access_token))
       return response

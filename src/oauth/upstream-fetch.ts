@@ -1,17 +1,13 @@
-import type { CustomFetch, CustomFetchOptions } from 'openid-client'
+import type { CustomFetchOptions } from 'openid-client'
 import { UpstreamError } from '../errors.js'
+import type { Fetch } from './observer.js'
 
 /** What an operator does where the upstream does not register clients. */
 export const REGISTER_BY_HAND = 'register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'
 
-/** `fetch` as openid-client calls it. */
-export function senderOf (fetch: typeof globalThis.fetch): CustomFetch {
-  return async (url, { body = null, signal = null, ...rest }) => await fetch(url, { ...rest, body, signal })
-}
-
 /** Fetches a token response, and mends what upstreams put in words of their own. */
-export async function tokenFetch (send: CustomFetch, url: string, init: CustomFetchOptions, keepIdToken: boolean): Promise<Response> {
-  const response = await send(url, init)
+export async function tokenFetch (fetch: Fetch, url: string, init: CustomFetchOptions, keepIdToken: boolean): Promise<Response> {
+  const response = await send(fetch, url, init)
   const text = await response.text()
   const members = membersOf(text)
   if (members === undefined) return new Response(text === '' ? null : text, { status: response.status, headers: response.headers })
@@ -22,15 +18,23 @@ export async function tokenFetch (send: CustomFetch, url: string, init: CustomFe
 }
 
 /** Registers: an upstream that answers 200 instead of 201, or leaves out when the secret expires, has registered us all the same. */
-export async function registrationFetch (send: CustomFetch, url: string, init: CustomFetchOptions): Promise<Response> {
-  const response = await send(url, init)
+export async function registrationFetch (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
+  const response = await send(fetch, url, init)
   if (response.status === 401 || response.status === 403) {
     await response.body?.cancel()
-    throw new UpstreamError('The login server does not let this service register.', { detail: `its registration endpoint answers ${response.status}: ${REGISTER_BY_HAND}` })
+    throw new UpstreamError('The login server does not let this service register.', {
+      detail: `its registration endpoint answers ${response.status}: ${REGISTER_BY_HAND}`, reason: 'upstream_refused_client'
+    })
   }
   if (response.status !== 200 && response.status !== 201) return response
   const members = membersOf(await response.text())
   return Response.json({ client_secret_expires_at: 0, ...members && Object.fromEntries(members) }, { status: 201 })
+}
+
+/** Sends what openid-client wants sent. */
+export async function send (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
+  const { body = null, signal = null, ...rest } = init
+  return await fetch(url, { ...rest, body, signal })
 }
 
 /** The members of a JSON object that say something. */

@@ -2,10 +2,11 @@ import * as openid from 'openid-client'
 import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../errors.js'
 import { discover, isInsecure } from './discovery.js'
 import { clientSecretBasic } from './client-secret-basic.js'
+import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from './observer.js'
 import type { UpstreamOptions } from './options.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
-import { REGISTER_BY_HAND, registrationFetch, senderOf, tokenFetch } from './upstream-fetch.js'
+import { REGISTER_BY_HAND, registrationFetch, send, tokenFetch } from './upstream-fetch.js'
 
 /** Who we are at the upstream for some client (RFC 7591 3.2.1), as far as we need it. */
 export interface UpstreamClient {
@@ -63,18 +64,16 @@ export class Upstream {
   readonly #callbackUrl: string
   readonly #now: () => number
   readonly #insecure: boolean
-  readonly #fetch: typeof fetch
-  readonly #send: openid.CustomFetch
+  readonly #observer: UpstreamObserver | undefined
   /** Of each request. */
   readonly timeoutSeconds: number
   #metadata: { value: Promise<openid.ServerMetadata>, expiresAt: number } | undefined
 
-  constructor (options: UpstreamOptions, callbackUrl: string, now: () => number) {
+  constructor (options: UpstreamOptions, callbackUrl: string, now: () => number, observer?: UpstreamObserver) {
     this.#options = options
     this.#callbackUrl = callbackUrl
     this.#now = now
-    this.#fetch = options.fetch ?? fetch
-    this.#send = senderOf(this.#fetch)
+    this.#observer = observer
     this.timeoutSeconds = options.timeoutSeconds ?? 10
     this.#insecure = isInsecure(options.issuerUrl ?? options.tokenUrl)
   }
@@ -112,7 +111,7 @@ export class Upstream {
       ...scopes.length > 0 && { scope: scopes.join(' ') }
     }, undefined, {
       timeout: this.timeoutSeconds,
-      [openid.customFetch]: async (url, init) => url === CACHED_METADATA.href ? Response.json(server) : await registrationFetch(this.#send, url, init),
+      [openid.customFetch]: async (url, init) => url === CACHED_METADATA.href ? Response.json(server) : await registrationFetch(this.#fetch('registration'), url, init),
       ...this.#insecure && { execute: [openid.allowInsecureRequests] }
     }).catch(fail)
     const client = registered.clientMetadata()
@@ -131,7 +130,7 @@ export class Upstream {
     if (registrationUri === undefined || registrationAccessToken === undefined) return
     const url = new URL(registrationUri)
     if (url.protocol !== 'https:' && !this.#insecure) return
-    const response = await this.#fetch(url, {
+    const response = await this.#fetch('registration')(url, {
       method: 'DELETE',
       redirect: 'error',
       headers: { authorization: `Bearer ${registrationAccessToken}` },
@@ -176,7 +175,7 @@ export class Upstream {
     if (!this.#knowsIssuer) answer.searchParams.delete('iss')
     let response: Response | undefined
     configuration[openid.customFetch] = async (url, init) => {
-      response ??= await tokenFetch(this.#send, url, init, this.#knowsIssuer)
+      response ??= await tokenFetch(this.#fetch('token'), url, init, this.#knowsIssuer)
       return response.clone()
     }
     const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
@@ -188,29 +187,34 @@ export class Upstream {
         if (response === undefined || !response.ok || await hasIdToken(response.clone())) throw error
         return await grant({})
       })).catch(fail)
-    return { tokens: this.#tokensOf(tokens), identity: await this.#identity(await this.#configuration(client), tokens) }
+    return { tokens: this.#tokensOf(tokens), identity: await this.#identity(await this.#configuration(client, 'userinfo'), tokens) }
   }
 
   /** Refreshes the upstream's tokens. @throws {InvalidGrantError} where the login there has ended */
   async refresh (client: UpstreamClient, refreshToken: string): Promise<UpstreamTokens> {
     const configuration = await this.#configuration(client)
-    configuration[openid.customFetch] = (url, init) => tokenFetch(this.#send, url, init, this.#knowsIssuer)
+    configuration[openid.customFetch] = (url, init) => tokenFetch(this.#fetch('token'), url, init, this.#knowsIssuer)
     const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(fail)
     return { refreshToken, ...this.#tokensOf(tokens) }
   }
 
   /** Tells the upstream that its tokens are not needed any more (RFC 7009), where it can be told. */
   async revoke (client: UpstreamClient, { accessToken, refreshToken }: UpstreamTokens): Promise<void> {
-    const configuration = await this.#configuration(client)
+    const configuration = await this.#configuration(client, 'revocation')
     if (configuration.serverMetadata().revocation_endpoint === undefined) return
     await openid.tokenRevocation(configuration, refreshToken ?? accessToken, { token_type_hint: refreshToken === undefined ? 'access_token' : 'refresh_token' }).catch(fail)
   }
 
-  async #configuration (client: UpstreamClient): Promise<openid.Configuration> {
+  #fetch (endpoint: UpstreamEndpoint) {
+    return observedFetch(endpoint, this.#observer, this.#options.fetch)
+  }
+
+  /** @param endpoint what it is for */
+  async #configuration (client: UpstreamClient, endpoint: UpstreamEndpoint = 'token'): Promise<openid.Configuration> {
     const server = await this.#server()
     const configuration = new openid.Configuration(server, client.clientId, undefined, this.#authentication(client, server))
     configuration.timeout = this.timeoutSeconds
-    configuration[openid.customFetch] = this.#send
+    configuration[openid.customFetch] = (url, init) => send(this.#fetch(endpoint), url, init)
     if (this.#insecure) openid.allowInsecureRequests(configuration)
     return configuration
   }
@@ -306,7 +310,7 @@ export class Upstream {
     // without any metadata, what most take
     const unknown = { token_endpoint_auth_methods_supported: ['client_secret_post'] }
     if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
-    const discovered = await discover(issuerUrl, { timeoutSeconds: this.timeoutSeconds, send: this.#send }).catch((error: unknown) => {
+    const discovered = await discover(issuerUrl, this.#fetch('discovery'), this.timeoutSeconds).catch((error: unknown) => {
       // endpoints that were named need no discovery
       if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) throw error
       return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }

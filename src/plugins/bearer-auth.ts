@@ -31,6 +31,8 @@ export interface BearerAuthOptions {
   resourceMetadataUrl: (request: FastifyRequest) => string
   /** Scopes that a client without any should ask for. */
   scopes: readonly string[]
+  /** Hears of every 401: whether a token came with the request. */
+  onRefused?: (request: FastifyRequest, hadToken: boolean) => void
 }
 
 // RFC 6750 2.1 b64token; the scheme is case-insensitive (RFC 9110 11.1)
@@ -48,6 +50,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
 
   const refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], hadToken = true): FastifyReply => {
     if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+    if (error.statusCode === 401) options.onRefused?.(reply.request, hadToken)
     if (error.statusCode === 401 || error.statusCode === 403) {
       reply.header('www-authenticate', challenge(reply.request, hadToken ? error : undefined, scopes))
     }

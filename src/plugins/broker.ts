@@ -2,6 +2,8 @@ import fp from 'fastify-plugin'
 import { createBroker, type Broker } from '../oauth/broker.js'
 import type { BrokerOptions } from '../oauth/options.js'
 
+export type { Broker }
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** The authorization server that brokers to the upstream. */

@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import type { CallerInfo } from '../auth-info.js'
 import type { ModernAnswer } from '../mcp/modern-call.js'
 import { ModernEntry, type ModernEntryOptions } from '../mcp/modern-entry.js'
+import { isModernRequest } from '../mcp/modern-request.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -25,7 +26,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   app.addHook('preHandler', (request, reply, done) => {
     const { authInfo: caller, headers, body } = request
     // Fastify makes the route's options anew whenever they are read: they come last
-    if (request.method !== 'POST' || caller === null || body === undefined || !entry.takes({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
+    if (request.method !== 'POST' || caller === null || body === undefined || !isModernRequest({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
     else serve(request, reply, caller).catch(done)
   })
 

@@ -1,6 +1,8 @@
 import fp from 'fastify-plugin'
 import { SessionRegistry, type SessionRegistryOptions } from '../mcp/session-registry.js'
 
+export type { SessionRegistry }
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** The sessions of both MCP transports. */

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { underAnyPressure } from '../plugins/pressure.js'
 
 export interface HealthOptions {
   /** What must work for this process to serve: each rejects where it does not. */
@@ -10,9 +11,9 @@ export const healthRoutes: FastifyPluginAsync<HealthOptions> = async (app, { che
   let closed = false
   app.addHook('preClose', async () => { closed = true })
 
-  app.get('/healthz', { logLevel: 'warn' }, async () => ({ status: 'ok' }))
+  app.get('/healthz', { logLevel: 'warn', config: underAnyPressure }, async () => ({ status: 'ok' }))
 
-  app.get('/readyz', { logLevel: 'warn' }, async (request, reply) => {
+  app.get('/readyz', { logLevel: 'warn', config: underAnyPressure }, async (request, reply) => {
     const results = await Promise.all(Object.entries(checks).map(async ([name, check]) => {
       const failure = await check().then(() => undefined, (err: unknown) => err)
       if (failure !== undefined) request.log.warn({ err: failure, check: name }, 'not ready')

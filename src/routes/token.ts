@@ -6,9 +6,7 @@ import { parametersOf } from './parameters.js'
 export const tokenRoute: FastifyPluginAsync = async app => {
   app.post('/token', async (request, reply) => {
     const parameters = parametersOf(request.body)
-    const credentials = clientCredentials(request, parameters)
-    const tokens = await app.oauthBroker.tokens.request(parameters, credentials)
-    request.oauthClientId = credentials.clientId
+    const tokens = await app.oauthBroker.tokens.request(parameters, clientCredentials(request, parameters), client => { request.oauthClientId = client.clientId })
     return reply.header('cache-control', 'no-store').send(tokens)
   })
 }

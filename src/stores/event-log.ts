@@ -41,6 +41,8 @@ export const STANDALONE_STREAM = 'get'
  * Bounded: the oldest events go first. Calls of one process take effect in the order they were made, without awaiting.
  */
 export interface EventLog {
+  /** Characters kept in all streams, where this process keeps them. */
+  readonly bytes?: number
   /** Opens a stream. STANDALONE_STREAM needs no opening unless it has options. */
   open (sessionId: string, streamId: string, options: StreamOptions): Promise<void>
   /**

@@ -32,6 +32,10 @@ t.test('every file that a page names is there', async t => {
   }
 })
 
+t.test('the tutorial shows the example that is run', async t => {
+  t.ok(read('docs/your-server.md').includes(`\`\`\`ts\n${read('examples/sdk1-server/server.ts')}\`\`\``))
+})
+
 /** The anchors that a reader of Markdown makes of headings. */
 function anchorsOf (text: string): string[] {
   return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))

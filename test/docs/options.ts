@@ -36,7 +36,7 @@ export function optionsPage (): string {
   })
   return `# Options of the plugins
 
-What the plugins of a larger Fastify app take. An option with \`?\` may be left out. Made from the
+What the plugins of a larger Fastify app take ([embedding.md](embedding.md)). An option with \`?\` may be left out. Made from the
 types and docstrings in \`src\` by \`npm run docs\`.
 
 ${sections.join('\n')}`
@@ -50,6 +50,7 @@ function row (property: ts.Symbol, checker: ts.TypeChecker): string {
   const optional = (property.flags & ts.SymbolFlags.Optional) !== 0
   const type = checker.typeToString(checker.getNonNullableType(checker.getTypeOfSymbol(property)), undefined, ts.TypeFormatFlags.NoTruncation)
   const meaning = ts.displayPartsToString(property.getDocumentationComment(checker)).replaceAll('\n', ' ')
+  if (meaning === '') throw new Error(`The option ${property.name} has no docstring.`)
   return `| \`${property.name}${optional ? '?' : ''}\` | ${cell(type)} | ${meaning.replaceAll('|', '\\|')} |`
 }
 

@@ -5,7 +5,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
-import { createMemoryStores, mcpDiscovery, mcpService, mcpServiceParts, type BrokerModeOptions, type McpServiceOptions } from '../../src/index.js'
+import { createMemoryStores, mcpDiscovery, mcpService, mcpServiceParts, type BrokerModeOptions, type HostAuthModeOptions } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { Person } from '../e2e/person.js'
 import { freePort } from '../service.js'
@@ -14,6 +14,11 @@ import { createHost } from './host.js'
 const login = await startDemoUpstream({ port: 0 })
 t.teardown(() => login.close())
 
+const hostAuth: HostAuthModeOptions['auth'] = {
+  mode: 'host',
+  authorizationServers: ['https://login.example.com'],
+  verifyAccessToken: async token => ({ token, clientId: 'c', scopes: ['mcp'], extra: { issuer: 'https://login.example.com', subject: token } })
+}
 const clientInfo = { name: 'embedded', version: '1' }
 const scopes = ['openid', 'profile', 'email', 'offline_access']
 
@@ -190,14 +195,11 @@ t.test('tokens of the host, its own routes beside ours, and no network at all', 
   const app = await createHost()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   t.teardown(() => stores.close())
-  const auth: McpServiceOptions['auth'] = {
-    mode: 'host', authorizationServers: ['https://login.example.com'], verifyAccessToken: async token => ({ token, clientId: 'c', scopes: ['mcp'], extra: { issuer: 'https://login.example.com', subject: token } })
-  }
   await app.register(async ai => {
-    await ai.register(mcpServiceParts, { publicUrl: 'http://localhost', createServer, stores, auth })
+    await ai.register(mcpServiceParts, { publicUrl: 'http://localhost', createServer, stores, auth: hostAuth })
     ai.get('/me', { onRequest: ai.bearerAuth }, async (request, reply) => await reply.serializer(JSON.stringify).send({ subject: request.authInfo?.extra.subject, sessions: ai.mcpSessions.counts.sessions }))
   }, { prefix: '/ai' })
-  await app.register(mcpDiscovery, { publicUrl: 'http://localhost', auth, servicePrefix: '/ai' })
+  await app.register(mcpDiscovery, { publicUrl: 'http://localhost', auth: hostAuth, servicePrefix: '/ai' })
   const headers = { authorization: 'Bearer alice', accept: 'application/json, text/event-stream' }
   const call = async (message: object, more = {}) => await app.inject({ method: 'POST', url: '/ai/mcp', headers: { ...headers, ...more }, payload: { jsonrpc: '2.0', id: 1, ...message } })
   const begun = await call({ method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo } })
@@ -214,6 +216,21 @@ t.test('tokens of the host, its own routes beside ours, and no network at all', 
   t.match(String(value), /data: http:\/\/localhost\/ai\/messages\?sessionId=/)
   await app.close()
   t.pass('an open stream does not hold the closing')
+})
+
+t.test('a call takes what it takes, however soon the host gives up', async t => {
+  const app = Fastify({ handlerTimeout: 20 })
+  t.teardown(() => app.close())
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  t.teardown(() => stores.close())
+  await app.register(mcpService, { publicUrl: 'http://localhost', createServer, stores, sessionMode: 'stateless', auth: hostAuth })
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/mcp',
+    headers: { authorization: 'Bearer alice', accept: 'application/json, text/event-stream' },
+    payload: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'countdown', arguments: { from: 1, intervalMs: 200 } } }
+  })
+  t.match(answer.json(), { result: { content: [{ text: 'Lift-off!' }] } })
 })
 
 t.test('what cannot be is refused at once', async t => {

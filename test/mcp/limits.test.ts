@@ -4,6 +4,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config.js'
+import { Metrics } from '../../src/metrics.js'
 import { serviceOptions } from '../../src/service-options.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
@@ -228,7 +229,7 @@ t.test('every variable reaches its limit', async t => {
   if (config.upstream === undefined) throw new Error('no upstream')
   const stores = createMemoryStores({ sessionIdleSeconds: 1 })
   t.teardown(() => stores.close())
-  t.match(serviceOptions(config, { upstream: config.upstream, createServer: new ControlledServer().createServer, stores }), {
+  t.match(serviceOptions(config, { upstream: config.upstream, createServer: new ControlledServer().createServer, stores, metrics: new Metrics() }), {
     sessionMode: 'stateless',
     limits: {
       idleSeconds: 1, lifetimeSeconds: 2, maxSessionsPerOwner: 3, instanceIdleSeconds: 4, maxLiveInstances: 5, maxRequestsInFlight: 6, maxSubscriptions: 7, maxStreams: 8

@@ -3,10 +3,11 @@ import { browserTest } from './chromium.js'
 import { sdkClient } from './clients.js'
 import { startPages } from './pages-service.js'
 
+const ADMIN_TOKEN = 'the-token-of-the-operators'
 const LONG = 'pneumonoultramicroscopicsilicovolcanoconiosis'
 
 browserTest('every page is accessible, and as wide as the window, in both colour schemes', async (t, newContext) => {
-  const service = await startPages(t, { redirectSchemes: ['cursor'] })
+  const service = await startPages(t, { redirectSchemes: ['cursor'], adminToken: ADMIN_TOKEN })
   const webClient = await sdkClient(service, {
     client_name: `${LONG} for teams`, client_uri: `https://${LONG}.example`, redirect_uris: [`https://${LONG}.${LONG}.example/callback`]
   })
@@ -18,9 +19,10 @@ browserTest('every page is accessible, and as wide as the window, in both colour
     'consent page of an app with a scheme': (await privateUseClient.begin()).url,
     'refusal page': (await webClient.begin({ scope: LONG })).url,
     'error page': `${service.url}/authorize?client_id=nobody`,
-    'home page': `${service.url}/`
+    'home page': `${service.url}/`,
+    'page of the last logins': `${service.url}/admin/attempts`
   }
-  const page = await (await newContext()).newPage()
+  const page = await (await newContext({ httpCredentials: { username: 'me', password: ADMIN_TOKEN } })).newPage()
   for (const [name, url] of Object.entries(pages)) {
     await page.goto(url)
     await page.evaluate(axe.source)

@@ -15,6 +15,7 @@ export interface MemoryStoresOptions {
   sessionIdleSeconds: number
   /** Sessions kept at all. Default: 100,000. */
   maxSessions?: number
+  /** Bounds of what is kept of streams. */
   eventLog?: MemoryEventLogOptions
   /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
   loginSteps?: RecentLogBounds

@@ -14,6 +14,14 @@ export interface RedisConnectionOptions {
   onError?: (error: Error) => void
   /** Told when calls fail at once, because the connection has not come (back) in time. */
   onDown?: () => void
+  /** Hears of every command that is over. `unavailable`: Redis could not be reached, or did not answer in time. */
+  onCommand?: (command: ObservedCommand) => void
+}
+
+export interface ObservedCommand {
+  outcome: 'ok' | 'error' | 'unavailable'
+  /** With the time that it waited for a connection. */
+  seconds: number
 }
 
 /** What commands are given to. */
@@ -47,6 +55,7 @@ export class RedisConnection {
   readonly #url: string
   readonly #onError: (error: Error) => void
   readonly #onDown: () => void
+  readonly #onCommand: ((command: ObservedCommand) => void) | undefined
   readonly #waiting: Waiting[] = []
   readonly #readyListeners = new Set<() => void>()
   #state: 'opening' | 'open' | 'down' | 'closed' = 'opening'
@@ -54,11 +63,12 @@ export class RedisConnection {
   #lastError = 'there is no connection yet'
 
   /** @throws {ConfigError} where the URL is none of Redis */
-  constructor ({ graceMs = 1000, onError = () => {}, onDown = () => {}, ...options }: RedisConnectionOptions) {
+  constructor ({ graceMs = 1000, onError = () => {}, onDown = () => {}, onCommand, ...options }: RedisConnectionOptions) {
     this.#graceMs = graceMs
     this.#url = options.url
     this.#onError = onError
     this.#onDown = onDown
+    this.#onCommand = onCommand
     this.#redis = connect(options)
     this.#redis.on('error', (error: Error) => {
       this.#lastError = error.message
@@ -95,6 +105,23 @@ export class RedisConnection {
    * @throws {TemporarilyUnavailableError} (rejects with it) where Redis cannot be reached, or does not answer in time: it may or may not have run
    */
   run<T> (command: (redis: RedisClient) => Promise<T>): Promise<T> {
+    return this.#onCommand === undefined ? this.#run(command) : this.#observed(this.#run(command), this.#onCommand)
+  }
+
+  async #observed<T> (running: Promise<T>, hear: (command: ObservedCommand) => void): Promise<T> {
+    const begun = performance.now()
+    let outcome: ObservedCommand['outcome'] = 'ok'
+    try {
+      return await running
+    } catch (error) {
+      outcome = error instanceof TemporarilyUnavailableError ? 'unavailable' : 'error'
+      throw error
+    } finally {
+      hear({ outcome, seconds: (performance.now() - begun) / 1000 })
+    }
+  }
+
+  #run<T> (command: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (this.#state === 'open' && this.#redis.status !== 'ready') this.#lost()
     if (this.#state === 'open') return command(this.#redis).catch(rethrow)
     if (this.#state !== 'opening') return Promise.reject(unavailable(this.#state === 'closed' ? 'the stores are closed' : this.#lastError))

@@ -18,9 +18,11 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
   keyPrefix?: string
   /** Life of a session that nobody touches. */
   sessionIdleSeconds: number
+  /** Bounds of what is kept of streams. */
   eventLog?: RedisEventLogOptions
   /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
   loginSteps?: RecentLogBounds
+  /** Bounds of what is kept of messages between replicas. */
   bus?: RedisBusOptions
 }
 

@@ -1,0 +1,74 @@
+import type { AttemptsReport, ReportedStep } from '../oauth/attempts-report.js'
+import type { Verdict } from '../oauth/attempt-verdicts.js'
+import type { CommandIo } from './command.js'
+
+const USAGE = `Usage: fastify-mcp-oauth attempts [url]
+
+How the last logins at a running service went, and what to do about those that failed. Takes ADMIN_TOKEN from the
+environment; the url is PUBLIC_URL where none is given, or http://localhost:5050.
+`
+
+const TIMEOUT_MS = 10_000
+
+/** Prints how the last logins at a running service went, the last one at the end, where a terminal shows it. */
+export async function run ([url, ...rest]: string[], { write, env }: CommandIo): Promise<number> {
+  const { ADMIN_TOKEN: adminToken = '', PUBLIC_URL: publicUrl = '' } = env
+  const service = url ?? (publicUrl === '' ? 'http://localhost:5050' : publicUrl)
+  if (rest.length > 0 || !URL.canParse(service) || !/^https?:/.test(service)) {
+    write(USAGE)
+    return url === '--help' ? 0 : 2
+  }
+  if (adminToken === '') {
+    write('ADMIN_TOKEN is not set: it is the one that the service was started with.\n')
+    return 2
+  }
+  const answer = await ask(new URL('/admin/attempts', service), adminToken)
+  write(typeof answer === 'string' ? `${answer}\n` : textOf(answer))
+  return typeof answer === 'string' ? 1 : 0
+}
+
+/** @returns the report, or why there is none */
+async function ask (url: URL, adminToken: string): Promise<AttemptsReport | string> {
+  try {
+    const response = await fetch(url, {
+      headers: { authorization: `Bearer ${adminToken}`, accept: 'application/json' }, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS)
+    })
+    if (response.status === 401) return `${url.origin} says that ADMIN_TOKEN is wrong.`
+    if (response.status === 404) return `${url.origin} shows nobody how logins went: it was started without ADMIN_TOKEN.`
+    if (!response.ok) return `${url.href} answered ${response.status}.`
+    const report: AttemptsReport = JSON.parse(await response.text())
+    return report
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : ''
+    return `${url.href} could not be read: ${error instanceof Error ? error.message : String(error)}${cause}`
+  }
+}
+
+function textOf ({ at, publicUrl, loginHost, upstreamMode, attempts, visits }: AttemptsReport): string {
+  const sections = [
+    ...visits.length === 0 ? [] : ['Before a login (which one it belongs to cannot be known)'],
+    ...visits.toReversed().map(({ address, userAgent, steps, verdict }) => entry(`${userAgent} at ${address}`, steps, verdict)),
+    'Logins',
+    ...attempts.toReversed().map(({ client, redirectHost, steps, verdict }) => entry(
+      [client.name ?? 'A client without a name', ...[client.id, client.kind, redirectHost && `to ${redirectHost}`].filter(fact => fact !== undefined)].join(', '), steps, verdict)),
+    attempts.length === 0 ? 'Nobody has tried to log in.' : `${attempts.length} logins at ${publicUrl} (login server ${loginHost}, ${upstreamMode} mode), ${time(at)}`
+  ]
+  // what others have named themselves must not steer the terminal
+  return sections.map(section => `${section.split('\n').map(line => line.replace(/\p{Cc}/gu, '')).join('\n')}\n\n`).join('')
+}
+
+const MARKS = { good: '✓', waiting: '…', failed: '✗' }
+
+function entry (title: string, steps: ReportedStep[], { outcome, text, advice }: Verdict): string {
+  return [
+    `${time(steps[0]?.at ?? '')}  ${title}`,
+    ...steps.map(({ name, at, ok, text }) => `    ${ok ? '✓' : '✗'} ${at.slice(11, 19)} ${name}${text === undefined ? '' : `: ${text}`}`),
+    `  ${MARKS[outcome]} ${text}`,
+    ...advice === undefined ? [] : [`    ${advice}`]
+  ].join('\n')
+}
+
+// to the second: 2026-11-24 15:02:11 UTC
+function time (iso: string): string {
+  return `${iso.slice(0, 19).replace('T', ' ')} UTC`
+}

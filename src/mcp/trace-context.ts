@@ -1,0 +1,23 @@
+/** W3C Trace Context and Baggage, as a message carries them. */
+export interface TraceContext {
+  traceparent?: string
+  tracestate?: string
+  baggage?: string
+}
+
+const NAMES = ['traceparent', 'tracestate', 'baggage'] as const
+
+/** What the `_meta` of a message says of the trace that it belongs to (MCP 2026-07-28, SEP-414). */
+export function traceContextOf (message: unknown): TraceContext {
+  const meta = memberOf(memberOf(message, 'params'), '_meta')
+  const found: TraceContext = {}
+  for (const name of NAMES) {
+    const value = memberOf(meta, name)
+    if (typeof value === 'string') found[name] = value
+  }
+  return found
+}
+
+function memberOf (value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
+}

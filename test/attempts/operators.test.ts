@@ -1,0 +1,85 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { run } from '../../src/cli/attempts.js'
+import { authorizationUrl, bearer, newTokens, openBrowser, register, callMcp } from '../attacks/flow.js'
+import { runnable } from '../root.js'
+import { startService } from '../service.js'
+
+const ADMIN_TOKEN = 'the-token-of-the-operators'
+const basic = (password: string, user = 'me') => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` })
+
+t.test('without ADMIN_TOKEN there is no page, and nothing is written down', async t => {
+  const service = await startService(t)
+  await callMcp(service, {})
+  await newTokens(service, await register(service))
+  t.equal((await service.app.inject({ url: '/admin/attempts', headers: basic('') })).statusCode, 404)
+  t.equal(service.app.oauthBroker.attempts, undefined)
+})
+
+t.test('with it, operators see how logins went', async t => {
+  const service = await startService(t, { ADMIN_TOKEN })
+  const { app, url } = service
+  const ask = (headers: Record<string, string> = {}) => app.inject({ url: '/admin/attempts', headers })
+
+  await t.test('nobody else does', async t => {
+    const { accessToken } = await newTokens(service, await register(service))
+    for (const headers of [
+      {}, basic('wrong'), basic(''), basic(ADMIN_TOKEN.toUpperCase()), basic('x', ADMIN_TOKEN), bearer('wrong'), bearer(accessToken), bearer(`${ADMIN_TOKEN}x`),
+      { authorization: ADMIN_TOKEN }, { authorization: 'Basic !' }, { authorization: `Basic ${Buffer.from(ADMIN_TOKEN).toString('base64')}` }
+    ]) {
+      const answer = await ask(headers)
+      t.equal(answer.statusCode, 401, JSON.stringify(headers))
+      t.match(answer.headers['www-authenticate'], /^Basic realm=/)
+      t.equal(answer.headers['cache-control'], 'no-store')
+      t.notOk(answer.body.includes('Test client'))
+      t.same((await ask({ ...headers, accept: 'application/json' })).json().error, 'unauthorized')
+    }
+    t.equal((await app.inject({ url: `/admin/attempts?token=${ADMIN_TOKEN}` })).statusCode, 401, 'a token in a URL would end up in logs')
+    t.equal((await app.inject({ method: 'POST', url: '/admin/attempts', headers: basic(ADMIN_TOKEN) })).statusCode, 404)
+  })
+
+  await t.test('as a page', async t => {
+    await register(service, undefined, { client_name: '<b onclick="x">Bold</b>' })
+    const page = await ask(basic(ADMIN_TOKEN))
+    t.equal(page.statusCode, 200)
+    t.match(page.headers['content-type'], /^text\/html/)
+    t.match(page.headers['content-security-policy'], /default-src 'none'/)
+    t.equal(page.headers['cache-control'], 'no-store')
+    t.notOk(page.headers['access-control-allow-origin'])
+    t.notMatch(page.body, /<b |<script/)
+    t.ok(page.body.indexOf('Bold') < page.body.indexOf('Test client'), 'the last one first')
+    t.match(page.body, /The client has registered; it has not sent anybody/)
+  })
+
+  await t.test('by the command', async t => {
+    const command = async (args: string[], env: Record<string, string>) => {
+      let out = ''
+      const code = await run(args, { env, write: text => { out += text } })
+      return { code, out }
+    }
+    await openBrowser(service).open(authorizationUrl(service, { clientId: 'nobody', redirectUri: 'https://app.example/callback' }))
+    const { code, out } = await command([url], { ADMIN_TOKEN })
+    t.equal(code, 0)
+    t.match(out, /Test client, mcpc_.*, registered dynamically, to http:\/\/localhost:3334\n {4}✓ \d\d:\d\d:\d\d registration\n {4}✓ .* authorize\n/)
+    t.match(out, /nobody.*\n {4}✗ .* authorize: The client is unknown.*\n {2}✗ The client is unknown here\..*\n {4}Its registration has gone/)
+    t.notOk(out.includes(ADMIN_TOKEN))
+    t.match(await command([], { ADMIN_TOKEN, PUBLIC_URL: url }), { code: 0, out }, 'the address of the environment')
+    t.match(await command([url], {}), { code: 2, out: /ADMIN_TOKEN is not set/ })
+    t.match(await command([url], { ADMIN_TOKEN: 'wrong' }), { code: 1, out: /ADMIN_TOKEN is wrong/ })
+    t.match(await command(['nowhere'], { ADMIN_TOKEN }), { code: 2, out: /attempts \[url\]/ })
+    t.match(await command(['--help'], {}), { code: 0, out: /attempts \[url\]/ })
+    t.match(await command(['http://localhost:1'], { ADMIN_TOKEN }), { code: 1, out: /could not be read/ })
+    t.match(await command([service.upstream.issuer], { ADMIN_TOKEN }), { code: 1, out: /started without ADMIN_TOKEN/ })
+
+    const cli = promisify(execFile)
+    const { stdout } = await cli(process.execPath, [...runnable('src/cli'), 'attempts', url], { env: { ...process.env, ADMIN_TOKEN } })
+    t.match(stdout, /Test client/)
+  })
+
+  await t.test('nobody tries many tokens', async t => {
+    let status = 401
+    for (let tries = 0; tries < 61 && status === 401; tries++) status = (await ask(basic('wrong'))).statusCode
+    t.equal(status, 429)
+  })
+})
