@@ -1,3 +1,5 @@
+import type { CallSignal } from './call-signal.js'
+
 /** Headers as Node.js has parsed them. */
 export type InboundHeaders = Readonly<Record<string, string | string[] | undefined>>
 
@@ -10,17 +12,17 @@ const blankHeaders = Object.freeze(new Headers())
  * A POST as the web's `Request`, for the SDK and for tools that look at `http.req`. What the SDK reads of every request is
  * answered from what Node.js has parsed; a real `Request`, which costs as much as a call, is made only for the rest.
  */
-export function inboundRequest (headers: InboundHeaders, signal: AbortSignal): Request {
-  const make = () => new Request(URL, { method: 'POST', headers: webHeaders(headers), signal })
+export function inboundRequest (headers: InboundHeaders, signal: CallSignal): Request {
+  const make = () => new Request(URL, { method: 'POST', headers: webHeaders(headers), signal: signal.real })
   return lazy(blankRequest, make, {
     method: 'POST',
-    headers: lazy(blankHeaders, () => webHeaders(headers), { get: name => headers[name.toLowerCase()]?.toString() ?? null }),
-    signal
+    headers: lazy(blankHeaders, () => webHeaders(headers), { get: (name: string) => headers[name.toLowerCase()]?.toString() ?? null }),
+    get signal () { return signal.shown }
   })
 }
 
 /** An object of the kind of `blank`, made when a member is read that is not `known`. */
-function lazy<T extends object> (blank: T, make: () => T, known: Partial<T>): T {
+function lazy<T extends object> (blank: T, make: () => T, known: Partial<Record<keyof T, unknown>>): T {
   let made: T | undefined
   return new Proxy(blank, {
     get (_blank, name) {

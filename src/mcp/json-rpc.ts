@@ -1,5 +1,5 @@
 import {
-  isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCRequest, isJSONRPCResultResponse,
+  isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCRequest, isJSONRPCResultResponse, RELATED_TASK_META_KEY,
   type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type RequestId
 } from '@modelcontextprotocol/sdk/types.js'
 import { InvalidMessageError, ParseError } from '../errors.js'
@@ -28,7 +28,7 @@ export function messagesOf (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
 
 /** Whether the SDK will take this as a message: exactly what its own schemas accept, as others would never be answered. */
 export function isMessage (value: unknown): value is JSONRPCMessage {
-  return isPlainMessage(value) ||
+  return hasPlainMembers(value, isPlainMeta) ||
     isJSONRPCRequest(value) || isJSONRPCNotification(value) || isJSONRPCResultResponse(value) || isJSONRPCErrorResponse(value)
 }
 
@@ -37,6 +37,11 @@ export function isMessage (value: unknown): value is JSONRPCMessage {
  * a look at the members tells; the schemas of either SDK come to the same answer at ten times the cost.
  */
 export function isPlainMessage (value: unknown): value is JSONRPCRequest | JSONRPCNotification {
+  return hasPlainMembers(value, () => false)
+}
+
+/** @param takesMeta whether it may have this `_meta` */
+function hasPlainMembers (value: unknown, takesMeta: (meta: unknown) => boolean): value is JSONRPCRequest | JSONRPCNotification {
   if (typeof value !== 'object' || value === null || !('jsonrpc' in value) || value.jsonrpc !== '2.0') return false
   if (!('method' in value) || typeof value.method !== 'string') return false
   let members = 2
@@ -46,10 +51,16 @@ export function isPlainMessage (value: unknown): value is JSONRPCRequest | JSONR
   }
   if ('params' in value) {
     const { params } = value
-    if (typeof params !== 'object' || params === null || Array.isArray(params) || '_meta' in params) return false
+    if (typeof params !== 'object' || params === null || Array.isArray(params) || ('_meta' in params && !takesMeta(params._meta))) return false
     members++
   }
   return Object.keys(value).length === members
+}
+
+/** Whether nothing in a `_meta` is of a kind that the SDK has a schema for, but a progress token. */
+function isPlainMeta (meta: unknown): boolean {
+  if (typeof meta !== 'object' || meta === null || Array.isArray(meta) || RELATED_TASK_META_KEY in meta) return false
+  return !('progressToken' in meta) || typeof meta.progressToken === 'string' || Number.isSafeInteger(meta.progressToken)
 }
 
 /** Whether a message asks for an answer. */

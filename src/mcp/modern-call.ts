@@ -1,6 +1,7 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { CLIENT_INFO_META_KEY, type JSONRPCResultResponse } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../auth-info.js'
+import { CallSignal } from './call-signal.js'
 import type { Log } from './create-server.js'
 import { inboundRequest, type InboundHeaders } from './inbound-request.js'
 import { errorText, isMessage, isRequest } from './json-rpc.js'
@@ -29,7 +30,7 @@ export class ModernCall implements ResultExchange {
   /** Why no server was made for it. */
   refusal?: Error
   onClose?: (answered: boolean) => void
-  readonly #abort = new AbortController()
+  readonly #signal = new CallSignal()
   #resolve: (answer: ModernAnswer) => void = () => {}
   #reject: (error: unknown) => void = () => {}
   #isOver = false
@@ -37,7 +38,7 @@ export class ModernCall implements ResultExchange {
   constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo) {
     this.caller = caller
     this.log = log
-    this.request = inboundRequest(headers, this.#abort.signal)
+    this.request = inboundRequest(headers, this.#signal)
     this.message = isMessage(body) && isRequest(body) ? body : undefined
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -63,6 +64,10 @@ export class ModernCall implements ResultExchange {
     }, this.#reject)
   }
 
+  onRequest (): void {
+    this.#signal.handOver()
+  }
+
   onResult (result: JSONRPCResultResponse): void {
     this.#isOver = true
     this.#resolve(JSON.stringify(result))
@@ -71,6 +76,6 @@ export class ModernCall implements ResultExchange {
   /** Cancels what still runs. @param reason what the client is told, where it waits */
   end (reason?: string): void {
     if (reason !== undefined) this.#resolve(errorText(-32000, reason, this.message?.id))
-    if (!this.#isOver) this.#abort.abort()
+    if (!this.#isOver) this.#signal.abort()
   }
 }

@@ -7,6 +7,8 @@ export interface ResultExchange {
    * still sends for an earlier request cannot be taken for this one's, whatever ids the clients choose.
    */
   requestId?: RequestId
+  /** The server gets the request. */
+  onRequest (): void
   /** Takes the result, where that is the whole answer. */
   onResult (result: JSONRPCResultResponse): void
   /** The server is disconnected. @param answered whether it has answered */
@@ -90,6 +92,7 @@ class ResultTransport implements Transport {
   #received<M extends JSONRPCMessage> (message: M): M {
     if (!('method' in message) || !('id' in message)) return message
     this.#clientId = message.id
+    this.#exchange.onRequest()
     this.#id ??= message.id
     return this.#id === message.id ? message : { ...message, id: this.#id }
   }

@@ -1,10 +1,11 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 
 export interface ScopedCorsOptions {
   /** Paths that answer preflights. */
   paths: readonly string[]
+  /** An `origin` that is a function is asked of requests with an `Origin` only. */
   cors: FastifyCorsOptions
 }
 
@@ -36,7 +37,16 @@ export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: optio
     if (!app.hasRequestDecorator(name)) Reflect.apply(app.decorateRequest, app, [name, ...value])
     return app
   }
-  const scope: FastifyInstance = Object.create(app, { options: { value: answerPreflights }, decorateRequest: { value: decorateRequest } })
+  const addHook = (name: 'onRequest', hook: onRequestHookHandler) => app.addHook(name, (request, reply, done) => {
+    // most calls come from no browser, and caches are all that is to be told: it would come to that at ten times the cost
+    if (typeof options.origin === 'function' && request.headers.origin === undefined && request.method !== 'OPTIONS' && !reply.hasHeader('vary')) {
+      reply.header('vary', 'Origin')
+      done()
+    } else {
+      hook.call(app, request, reply, done)
+    }
+  })
+  const scope: FastifyInstance = Object.create(app, { addHook: { value: addHook }, options: { value: answerPreflights }, decorateRequest: { value: decorateRequest } })
   await new Promise<void>((resolve, reject) => {
     cors(scope, options, error => { if (error === undefined) resolve(); else reject(error) })
   })
