@@ -97,8 +97,10 @@ async function stopListening (server: Server): Promise<void> {
     begun = now
     await setImmediate()
   }
-  // not that of http, which cuts connections that are idle
-  if (server.listening) Server.prototype.close.call(server)
+  if (!server.listening) return
+  // not that of http, which cuts connections that are idle; an HTTP server of Bun has no other
+  const { close } = server instanceof Server ? Server.prototype : server
+  close.call(server)
 }
 
 async function connectionsOf (server: Server): Promise<number> {

@@ -1,12 +1,6 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
-import { chromium, type Browser, type BrowserContext, type BrowserContextOptions } from 'playwright-core'
+import type { Browser, BrowserContext, BrowserContextOptions } from 'playwright-core'
 import t, { type Test } from 'tap'
-
-const MISSING = 'Chromium is not on PATH. Install it: apt-get install -y --no-install-recommends chromium'
-
-// nothing but this machine is there: pages that load a font from elsewhere do not wait for it
-const ARGUMENTS = ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1']
+import { CHROMIUM_MISSING, findChromium, launchChromium } from './launch.js'
 
 let launched: Promise<Browser> | undefined
 
@@ -15,10 +9,9 @@ export type NewContext = (options?: BrowserContextOptions) => Promise<BrowserCon
 
 /** A test in headless Chromium, which is started once for a test file. Skipped where there is none; in CI, that fails. */
 export function browserTest (name: string, check: (t: Test, newContext: NewContext) => Promise<void>, options: { todo?: string } = {}): void {
-  const executablePath = find('chromium')
-  const skip = executablePath === undefined && process.env.CI !== 'true' ? MISSING : false
+  const executablePath = findChromium()
+  const skip = executablePath === undefined && process.env.CI !== 'true' ? CHROMIUM_MISSING : false
   t.test(name, { ...options, skip }, async t => {
-    if (executablePath === undefined) throw new Error(MISSING)
     launched ??= launch(executablePath)
     const browser = await launched
     await check(t, async options => {
@@ -30,21 +23,8 @@ export function browserTest (name: string, check: (t: Test, newContext: NewConte
   })
 }
 
-async function launch (executablePath: string): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath, args: ARGUMENTS })
+async function launch (executablePath: string | undefined): Promise<Browser> {
+  const browser = await launchChromium(executablePath)
   t.teardown(() => browser.close())
   return browser
-}
-
-function find (command: string): string | undefined {
-  return (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, command)).find(isExecutable)
-}
-
-function isExecutable (file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -21,6 +21,12 @@ export class Report {
     this.say(`  ${holds ? 'ok    ' : 'FAILED'} ${what}`)
   }
 
+  /** Whether something can be done; what stops it is printed. */
+  async attempt (what: string, step: () => Promise<void>): Promise<void> {
+    const failure = await step().then(() => undefined, (error: unknown) => error instanceof Error ? error.message : String(error))
+    this.check(failure === undefined ? what : `${what}: ${failure}`, failure === undefined)
+  }
+
   /** How many calls ended in which way. */
   outcomes (title: string, calls: readonly Call[]): void {
     const counts = new Map<string, number>()

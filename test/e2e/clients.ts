@@ -1,0 +1,22 @@
+import { Report } from '../replicas/report.js'
+import { mcpRemote, sdk1Http, sdk1Sse, sdk2, type Journey } from './journeys.js'
+import { targetOf } from './targets.js'
+
+/*
+ * Clients at a running service: npx tsx test/e2e/clients.ts [start | consumer | dist-redis | URL]
+ * Each logs in, calls `add` with 2 and 3, and gets 5.
+ */
+const clients: Record<string, Journey> = {
+  'SDK 1.x, Streamable HTTP': sdk1Http,
+  'SDK 1.x, HTTP+SSE': sdk1Sse,
+  'SDK 2.x, Streamable HTTP, legacy': sdk2('legacy'),
+  'SDK 2.x, Streamable HTTP, auto (2026-07-28)': sdk2('auto'),
+  'mcp-remote, http-first': mcpRemote('http-first'),
+  'mcp-remote, sse-only': mcpRemote('sse-only')
+}
+
+const target = await targetOf(process.argv[2])
+const report = new Report(`Clients at ${process.argv[2] ?? 'start'}, ${target.url}`)
+for (const [client, journey] of Object.entries(clients)) await report.attempt(client, () => journey(target.url))
+await target.stop()
+report.end()
