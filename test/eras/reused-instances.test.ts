@@ -35,6 +35,7 @@ class Plug extends EventEmitter {
     server.registerTool('hold', { inputSchema: nothing }, async (_input, { http, mcpReq: { signal } }) => {
       const subject = http?.authInfo?.extra?.subject
       signal.addEventListener('abort', () => { this.emit(`aborted ${subject}`) })
+      http?.req?.signal.addEventListener('abort', ({ target }) => { this.emit(`left ${subject}`, target) })
       this.emit(`held ${subject}`)
       await once(this, `release ${subject}`)
       return text({ instance, subject, aborted: signal.aborted })
@@ -97,7 +98,7 @@ t.test('a cancelled call takes its instance with it', async t => {
   const plug = new Plug()
   const { url, bus } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const gone = new AbortController()
-  const [held, heldBob, aborted] = [once(plug, 'held alice'), once(plug, 'held bob'), once(plug, 'aborted alice')]
+  const [held, heldBob, aborted, leftAlice] = ['held alice', 'held bob', 'aborted alice', 'left alice'].map(async event => await once(plug, event))
   const left = t.rejects(request(url, 'tools/call', call('hold'), { ...alice, signal: gone.signal }))
   await held
   const second = said(url, 'hold', bob)
@@ -105,6 +106,8 @@ t.test('a cancelled call takes its instance with it', async t => {
   gone.abort()
   await aborted
   await left
+  const [signal] = await leftAlice ?? []
+  t.ok(signal instanceof AbortSignal && signal.aborted, 'the signal of the HTTP request says so, too')
   t.match(await said(url, 'who', bob), { instance: 3 }, 'what it runs may not have ended')
   plug.emit('release bob')
   t.strictSame(await second, { instance: 2, subject: 'bob', aborted: false }, 'nobody else is cancelled')
