@@ -67,11 +67,14 @@ async function webInterface (chromium: Chromium, url: string, transport: Transpo
   try {
     const page = await context.newPage()
     await listens(`http://127.0.0.1:${port}`)
-    // it draws the list of servers again once it has loaded its settings: a click before that is lost
-    await page.goto(`http://127.0.0.1:${port}/?MCP_INSPECTOR_API_TOKEN=${API_TOKEN}`, { waitUntil: 'networkidle' })
-    // the switch itself is a hidden box, under what one sees of it
-    await page.getByRole('switch', { name: /^Connect or disconnect/ }).click({ force: true })
-    await page.getByRole('button', { name: 'Allow access' }).click()
+    await page.goto(`http://127.0.0.1:${port}/?MCP_INSPECTOR_API_TOKEN=${API_TOKEN}`)
+    const allow = page.getByRole('button', { name: 'Allow access' })
+    const connects = () => allow.waitFor({ timeout: 8000 }).then(() => true, () => false)
+    let tries = 0
+    // the switch itself is a hidden box, under what one sees of it; now and then the click is lost
+    do await page.getByRole('switch', { name: /^Connect or disconnect/ }).click({ force: true })
+    while (!await connects() && ++tries < 3)
+    await allow.click()
     await logInUpstream(page)
     await page.getByRole('banner').getByText('Tools', { exact: true }).click()
     await page.getByRole('button', { name: /\badd$/ }).click()
