@@ -124,5 +124,16 @@ with \`reuseInstances\`, an instance serves one request after the other ([eras.m
 Memory is RSS after garbage collection, less what it was before the sessions were opened, in units of 1,024 bytes. The
 JavaScript heap does not show what Node.js and the allocator hold for sockets.
 
-${tables(results)}`
+${tables(results)}
+## What the profile shows
+
+Of a call in a session (W1, 146 µs of CPU in the profiled run, where the reference took 56), this project's own code is about 15 µs,
+of which \`JSON.stringify\` of the answer is 3 to 4. The rest beyond the reference is SDK 1.x and zod: each message is parsed as a
+result, an error and a request, then twice more as the request that it is, then its input and its result, and each request has
+an \`AbortController\`; and the garbage of it all (4 µs). With less of our code it would hardly get cheaper.
+
+Of a stateless call (W2, SDK 2.x, an instance for each), Node.js is 27 %, zod 18 %, the SDK 18 %, garbage collection 14 %, this
+project 6 %. The JSON Schema of the called tool, which the SDK keeps for each instance, is 5.4 %; \`reuseInstances\` saves that, and the
+registration of the tools.
+`
 }
