@@ -1,25 +1,16 @@
 import Fastify from 'fastify'
-import { InvalidTokenError } from '../../src/errors.js'
 import { createServer } from '../../src/mcp/server.js'
 import { mcpTransports } from '../../src/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/bearer-auth.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
-import { callerOfToken, serve } from './served.js'
+import { bearerAuthOptions, serve } from './served.js'
 
 /* This project, as `ours`, with its stores in the Redis of the first argument: one of several replicas. */
 const app = Fastify()
 
 serve(async () => {
   const { sessions, eventLog, leases, bus } = createRedisStores({ url: process.argv[2] ?? '', sessionIdleSeconds: 3600 })
-  await app.register(bearerAuth, {
-    verifyAccessToken: async token => {
-      const caller = callerOfToken(token)
-      if (caller === undefined) throw new InvalidTokenError('The access token is unknown.')
-      return caller
-    },
-    resourceMetadataUrl: () => 'http://127.0.0.1/.well-known/oauth-protected-resource/mcp',
-    scopes: ['mcp']
-  })
+  await app.register(bearerAuth, bearerAuthOptions)
   await app.register(mcpTransports, { publicUrl: 'http://127.0.0.1', createServer, sessions, eventLog, leases, bus })
   // nginx is asked for it
   app.get('/healthz', async () => ({ status: 'ok' }))

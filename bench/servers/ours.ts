@@ -1,5 +1,4 @@
 import Fastify from 'fastify'
-import { InvalidTokenError } from '../../src/errors.js'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { createServer } from '../../src/mcp/server.js'
 import { mcpTransports } from '../../src/mcp-transports.js'
@@ -8,7 +7,7 @@ import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
-import { callerOfToken, serve } from './served.js'
+import { bearerAuthOptions, serve } from './served.js'
 import { serverOfSdk1, serverOfSdk2, toolsOf } from './tools.js'
 
 /*
@@ -30,15 +29,7 @@ function served (): Pick<McpTransportsOptions, 'createServer' | 'reuseInstances'
 }
 
 serve(async () => {
-  await app.register(bearerAuth, {
-    verifyAccessToken: async token => {
-      const caller = callerOfToken(token)
-      if (caller === undefined) throw new InvalidTokenError('The access token is unknown.')
-      return caller
-    },
-    resourceMetadataUrl: () => 'http://127.0.0.1/.well-known/oauth-protected-resource/mcp',
-    scopes: ['mcp']
-  })
+  await app.register(bearerAuth, bearerAuthOptions)
   await app.register(mcpTransports, {
     publicUrl: 'http://127.0.0.1',
     sessions: new MemorySessionStore({ idleSeconds: 3600 }),

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CallerInfo } from '../../src/auth-info.js'
+import { InvalidTokenError } from '../../src/errors.js'
+import type { BearerAuthOptions } from '../../src/plugins/bearer-auth.js'
 import { answerCalls } from '../child.js'
 import { TOKENS, tokenOf } from '../tokens.js'
 
@@ -36,6 +38,17 @@ export function callerOfToken (token: string): CallerInfo | undefined {
 /** The caller of an `Authorization` header. */
 export function callerOfHeader (authorization: string | undefined): CallerInfo | undefined {
   return authorization?.startsWith('Bearer ') === true ? callerOfToken(authorization.slice(7)) : undefined
+}
+
+/** How servers with our plugins check it. */
+export const bearerAuthOptions: BearerAuthOptions = {
+  verifyAccessToken: async token => {
+    const caller = callerOfToken(token)
+    if (caller === undefined) throw new InvalidTokenError('The access token is unknown.')
+    return caller
+  },
+  resourceMetadataUrl: () => 'http://127.0.0.1/.well-known/oauth-protected-resource/mcp',
+  scopes: ['mcp']
 }
 
 /** Runs a server that `listen` starts on a free port of loopback. */

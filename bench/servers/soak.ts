@@ -4,7 +4,6 @@ import Fastify from 'fastify'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import * as z from 'zod'
-import { InvalidTokenError } from '../../src/errors.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { mcpTransports } from '../../src/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/bearer-auth.js'
@@ -15,7 +14,7 @@ import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import { answerCalls } from '../child.js'
-import { callerOfToken } from './served.js'
+import { bearerAuthOptions } from './served.js'
 
 /* The server that is soaked: the transports with short lives, so that all that must end does so while it is watched. */
 
@@ -96,15 +95,7 @@ const eventLog = new MemoryEventLog({ retentionSeconds: IDLE_SECONDS })
 const bus = new CountingBus()
 
 async function listen (): Promise<string> {
-  await app.register(bearerAuth, {
-    verifyAccessToken: async token => {
-      const caller = callerOfToken(token)
-      if (caller === undefined) throw new InvalidTokenError('The access token is unknown.')
-      return caller
-    },
-    resourceMetadataUrl: () => 'http://127.0.0.1/.well-known/oauth-protected-resource/mcp',
-    scopes: ['mcp']
-  })
+  await app.register(bearerAuth, bearerAuthOptions)
   await app.register(mcpTransports, {
     publicUrl: 'http://127.0.0.1',
     createServer,
