@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import { startRedis } from '../test/replicas/cluster.js'
 import { startLoadBalancer, type LoadBalancer } from '../test/replicas/load-balancer.js'
 import { end } from '../test/replicas/processes.js'
-import { numberArgument } from '../test/replicas/report.js'
+import { scriptArguments } from '../test/script-arguments.js'
 import { freePort } from '../test/service.js'
 import { build } from './build.js'
 import type { LoadCalls } from './load/main.js'
@@ -15,9 +15,7 @@ import { CONNECTIONS, MEASURED_MS, WARM_UP_MS } from './workloads.js'
 
 /*
  * W1, calls of the tool `add` in sessions, with the stores in memory and in Redis, by one replica and by two behind nginx
- * in strict round robin. The replicas share one core, so that what they cost can be compared:
- *
- *   npx tsx bench/redis.ts [--rounds 5]
+ * in strict round robin. The replicas share one core, so that what they cost can be compared.
  */
 interface Speed {
   callsPerSecond: number
@@ -38,7 +36,7 @@ const SETUPS: readonly Setup[] = [
 const SERVER_CORE = 0
 const LOAD_CORE = 1
 
-const rounds = numberArgument('rounds', 5)
+const rounds = scriptArguments('npx tsx bench/redis.ts [--rounds 5]').number('rounds')
 const compiled = build()
 const dir = mkdtempSync(join(tmpdir(), 'bench-redis-'))
 const redisPort = await freePort()

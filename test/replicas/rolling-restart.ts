@@ -1,20 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { scriptArguments } from '../script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Listener } from './listener.js'
 import { Load, openSessions } from './load.js'
 import { comesBackSeconds, loadBalancer, turnsAwaySeconds } from './load-balancer.js'
 import { logInAt } from './raw-session.js'
-import { numberArgument, percentiles, Report } from './report.js'
+import { percentiles, Report } from './report.js'
 
 /*
- * SIGTERM and a new start of each replica in turn, under load:
- *
- *   [LOAD_BALANCER=nginx|haproxy|caddy] npx tsx test/replicas/rolling-restart.ts [--rounds 3] [--sessions 200] [--think 400]
+ * SIGTERM and a new start of each replica in turn, under load; `LOAD_BALANCER` names what stands before them.
  */
-const rounds = numberArgument('rounds', 3)
-const count = numberArgument('sessions', 200)
-const thinkMs = numberArgument('think', 400)
+const { number } = scriptArguments('npx tsx test/replicas/rolling-restart.ts [--rounds 3] [--sessions 200] [--think 400]')
+const rounds = number('rounds')
+const count = number('sessions')
+const thinkMs = number('think')
 const LISTENING = 20
 // what an orchestrator calls minReadySeconds
 const MIN_READY_MS = comesBackSeconds * 1000
