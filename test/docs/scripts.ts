@@ -11,10 +11,11 @@ const { scripts }: { scripts: Record<string, string> } = JSON.parse(read('packag
 
 /** A script of ours takes what the page passes it: by its usage, or where it has a parser of its own, by that. */
 export async function takenByScript (t: Test, { where, text }: Command): Promise<void> {
-  const [, file = '', rest = ''] = /^npx tsx (\S+) ?(.*)$/.exec(text.replace(/^npm run (\S+)(?: --)?/, (_, name: string) => `npx ${scripts[name]}`)) ?? []
+  const command = text.replace(/^(npx -p node@24|LOAD_BALANCER=\S+) /, '')
+  const [, file = '', rest = ''] = /^npx tsx (\S+) ?(.*)$/.exec(command.replace(/^npm run (\S+)(?: --)?/, (_, name: string) => `npx ${scripts[name]}`)) ?? []
   if (file === '') throw new Error(`${where}: package.json has no such script`)
   const [, usage] = /scriptArguments\('([^']+)'\)/.exec(read(file)) ?? []
-  if (rest.startsWith('[')) t.equal(text, usage, `${where}: the usage of ${file}`)
+  if (rest.startsWith('[')) t.equal(command, usage, `${where}: the usage of ${file}`)
   else if (usage !== undefined) t.doesNotThrow(() => parseByUsage(usage, words(rest)), `${where}: ${file} takes ${rest}`)
   else t.equal(await exitCode(file, [...words(rest), '--help']), 0, `${where}: ${file} takes ${rest}`)
 }
