@@ -7,7 +7,8 @@ import type { Command } from './commands.js'
 import { read } from './pages.js'
 
 const run = promisify(execFile)
-const { scripts }: { scripts: Record<string, string> } = JSON.parse(read('package.json'))
+/** What `npm run` runs. */
+export const { scripts }: { scripts: Record<string, string> } = JSON.parse(read('package.json'))
 
 /** A script of ours takes what the page passes it: by its usage, or where it has a parser of its own, by that. */
 export async function takenByScript (t: Test, { where, text }: Command): Promise<void> {
@@ -15,15 +16,12 @@ export async function takenByScript (t: Test, { where, text }: Command): Promise
   if (file === '') throw new Error(`${where}: package.json has no such script`)
   const [, usage] = /scriptArguments\('([^']+)'\)/.exec(read(file)) ?? []
   if (rest.startsWith('[')) t.equal(text, usage, `${where}: the usage of ${file}`)
-  else if (usage !== undefined) t.doesNotThrow(() => parseByUsage(usage, words(rest)), `${where}: ${file} takes ${rest}`)
-  else t.equal(await exitCode(file, [...words(rest), '--help']), 0, `${where}: ${file} takes ${rest}`)
+  else if (rest === '') t.pass(`${where}: there is ${file}`)
+  else if (usage !== undefined) t.doesNotThrow(() => parseByUsage(usage, rest.split(' ')), `${where}: ${file} takes ${rest}`)
+  else t.equal(await exitCode(file, [...rest.split(' '), '--help']), 0, `${where}: ${file} takes ${rest}`)
 }
 
 /** How a script of ours ends. */
 export async function exitCode (file: string, args: string[]): Promise<number> {
   return await run(process.execPath, [...runnable(file.replace(/\.ts$/, '')), ...args], { cwd: root }).then(() => 0, (error: { code: number }) => error.code)
-}
-
-function words (text: string): string[] {
-  return text === '' ? [] : text.split(' ')
 }
