@@ -32,7 +32,7 @@ export const pages = [...readdirSync(root), ...['docs', 'examples', 'deploy'].fl
 // what people copy, and read the remarks of
 const remarked = ['compose.yaml', ...inFolder('deploy').filter(file => /\.(yaml|conf)$/.test(file))]
 
-const FENCE = /^( *)```(\w*)\n([^]*?)^ *```$/gm
+const FENCE = /^( *)```([^`\n]*)\n([^]*?)^ *```$/gm
 
 /** Every block of code on the pages. */
 export function fences (): Fence[] {
