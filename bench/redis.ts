@@ -1,9 +1,10 @@
-import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { end, startNginx, startRedis } from '../test/replicas/cluster.js'
+import { startRedis } from '../test/replicas/cluster.js'
+import { startLoadBalancer, type LoadBalancer } from '../test/replicas/load-balancer.js'
+import { end } from '../test/replicas/processes.js'
 import { scriptArguments } from '../test/script-arguments.js'
 import { freePort } from '../test/service.js'
 import { build } from './build.js'
@@ -51,13 +52,13 @@ async function measure ({ redis: shared, replicas, nginx: behind }: Setup): Prom
   const script = join(compiled, 'bench/servers', shared ? 'ours-redis.js' : 'ours.js')
   const servers = Array.from({ length: replicas }, () => new Child<ServerCalls>(script, SERVER_CORE, { script: shared ? [`redis://127.0.0.1:${redisPort}`] : [] }))
   const cpuUsed = async () => sum(await Promise.all(servers.map(server => server.call('cpu'))))
-  let nginx: ChildProcess | undefined
+  let nginx: LoadBalancer | undefined
   try {
     const ports = await Promise.all(servers.map(server => server.call('port')))
     let [port = ''] = ports
     if (behind) {
       port = String(await freePort())
-      nginx = await startNginx(mkdtempSync(join(dir, 'nginx-')), Number(port), ports.map(Number))
+      nginx = await startLoadBalancer(mkdtempSync(join(dir, 'nginx-')), Number(port), ports.map(Number))
     }
     await load.call('connect', { port, connections: CONNECTIONS })
     await load.call('callTools', WARM_UP_MS)
@@ -67,7 +68,7 @@ async function measure ({ redis: shared, replicas, nginx: behind }: Setup): Prom
     return { callsPerSecond: count / seconds, cpu: (cpuAfter - cpuBefore) / count, commandsPerSecond: (commandsAfter - commandsBefore) / seconds }
   } finally {
     await load.call('close')
-    if (nginx !== undefined) await end(nginx, 'SIGTERM')
+    await nginx?.close()
     await Promise.all(servers.map(server => server.end()))
   }
 }

@@ -10,7 +10,7 @@ import type { Browser as Chromium } from 'playwright-core'
 import { Browser, logIn } from '../browser.js'
 import { launchChromium } from '../pages/launch.js'
 import { logInUpstream } from '../pages/person.js'
-import { end } from '../replicas/cluster.js'
+import { end } from '../replicas/processes.js'
 import { Report } from '../replicas/report.js'
 import { scriptArguments } from '../script-arguments.js'
 import { freePort } from '../service.js'
@@ -26,6 +26,8 @@ const { positionals: [chosen = 'start'] } = scriptArguments('npx tsx test/e2e/in
 const VERSION = '2.12'
 const INSPECTOR_NODE = '24'
 const API_TOKEN = 'e2e'
+// the page is 2.5 MB of script, which a busy machine takes a while to run
+const STEP_MS = 60_000
 
 type Transport = 'http' | 'sse'
 
@@ -65,18 +67,14 @@ async function webInterface (chromium: Chromium, url: string, transport: Transpo
   })
   child.stderr.resume()
   const context = await chromium.newContext()
-  context.setDefaultTimeout(15_000)
+  context.setDefaultTimeout(STEP_MS)
   try {
     const page = await context.newPage()
     await listens(`http://127.0.0.1:${port}`)
-    await page.goto(`http://127.0.0.1:${port}/?MCP_INSPECTOR_API_TOKEN=${API_TOKEN}`)
-    const allow = page.getByRole('button', { name: 'Allow access' })
-    const connects = () => allow.waitFor({ timeout: 8000 }).then(() => true, () => false)
-    let tries = 0
-    // the switch itself is a hidden box, under what one sees of it; now and then the click is lost
-    do await page.getByRole('switch', { name: /^Connect or disconnect/ }).click({ force: true })
-    while (!await connects() && ++tries < 3)
-    await allow.click()
+    await page.goto(`http://127.0.0.1:${port}/?MCP_INSPECTOR_API_TOKEN=${API_TOKEN}`, { waitUntil: 'commit' })
+    // by key: the box itself has no size to click at, and what one sees of it moves while the page fills
+    await page.getByRole('switch', { name: /^Connect or disconnect/ }).press('Space')
+    await page.getByRole('button', { name: 'Allow access' }).click()
     await logInUpstream(page)
     await page.getByRole('banner').getByText('Tools', { exact: true }).click()
     await page.getByRole('button', { name: /\badd$/ }).click()

@@ -162,3 +162,20 @@ t.test('who comes while the process cannot keep up is told to try again, each in
   t.equal((await app.inject({ url: '/metrics' })).statusCode, 200)
   t.equal((await app.inject({ url: '/readyz' })).json().status, 'failing', 'for the upstream, not for the pressure')
 })
+
+t.test('who comes first is served, though the start kept the process busy', async t => {
+  const app = await buildApp(loadConfig({ OAUTH_ISSUER_URL: 'https://login.example', LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '1' }, { dotenv: false }))
+  t.teardown(() => app.close())
+  await app.listen({ port: 0 })
+  let now = performance.now()
+  t.intercept(performance, 'now', { value: () => now })
+  const busy = setInterval(() => {
+    const until = Date.now() + 30
+    while (Date.now() < until);
+  }, 1)
+  t.teardown(() => { clearInterval(busy) })
+  while (!app.isUnderPressure()) await new Promise(resolve => { setTimeout(resolve, 20) })
+  t.equal((await app.inject({ method: 'POST', url: '/mcp' })).statusCode, 401)
+  now += 60_000
+  t.equal((await app.inject({ method: 'POST', url: '/mcp' })).statusCode, 503, 'later, it is busy')
+})
