@@ -17,9 +17,6 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
   text: () => {},
   // nginx takes it: a test by itself, since it needs nginx
   nginx: () => {},
-  // foreign programs that are not here, with a configuration that is all theirs
-  haproxy: () => {},
-  caddyfile: () => {},
 
   ts: (t, { page, line, text }) => {
     const indented = [0, 2, 4, 6].map(spaces => text.replaceAll(/^(?=.)/gm, ' '.repeat(spaces)))
