@@ -10,8 +10,8 @@ import type { Service } from '../service.js'
 import type { Command } from './commands.js'
 import { composeFile, dockerfile, dockerRun, kubernetesFile } from './deployment.js'
 import { read } from './pages.js'
-import { output, serves, shell, traced, typed } from './running.js'
-import { takenByScript } from './scripts.js'
+import { exampleServes, output, shell, traced, typed } from './running.js'
+import { scripts, takenByScript } from './scripts.js'
 
 /** Shows that a command does what the page says: by running it, or by what else runs it. */
 export type Account = (t: Test, command: Command, service: Service) => Promise<void>
@@ -31,8 +31,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   // start the service; run until they serve
   [/^docker run /, dockerRun],
   [/^TRACING=true .* npm start$/, traced],
-  [/^OAUTH_ISSUER_URL=\S+ npx tsx examples\/\S+\/main\.ts$/, serves],
-  [/^npm run dev$/, serves],
+  [/^OAUTH_ISSUER_URL=\S+ npx tsx examples\/\S+\/main\.ts$/, exampleServes],
 
   // need an engine or a cluster: what they read is checked
   [/^docker build /, dockerfile],
@@ -41,9 +40,10 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
 
   // run by something else
   [/^npm ci$/, ranBy('.ci/run', 'npm ci ')],
-  [/^npm test$/, ranBy('.ci/run', 'npm test ')],
-  [/^npm start$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')")],
-  [/^npm run docs$/, ranBy('test/docs/docs.test.ts', 'of generated()')],
+  [/^npm test$/, ranBy('.ci/run', 'npm test ', /tap$/)],
+  [/^npm start$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^npm run --silent build && node dist\/server\.js$/)],
+  [/^npm run dev$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^tsx watch src\/server\.ts$/)],
+  [/^npm run docs$/, ranBy('test/docs/docs.test.ts', 'of generated()', /^tsx test\/docs\/write\.ts$/)],
   [/^npx tsx test\/\S+\.test\.ts$/, async (t, { where, text }) => { t.ok(existsSync(join(root, text.slice('npx tsx '.length))), `${where}: there is such a test`) }],
 
   // take minutes, or the network: what they take is checked
@@ -51,7 +51,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^(npm run conformance -- |npx tsx test\/replicas\/conformance\.ts)/, async (t, { where, text }) => {
     t.doesNotThrow(() => sdkOf((text.split(' -- ')[1] ?? '').split(' ')), `${where}: the suite gets what is not ours`)
   }],
-  [/^(npx -p node@24 |LOAD_BALANCER=(nginx|haproxy|caddy) )?(npx tsx (test|bench)\/|npm run bench)/, takenByScript],
+  [/^(npx -p node@24 |([A-Z_]+=\S+ )*)(npx tsx (test|bench)\/|npm run bench)/, takenByScript],
 
   // foreign programs that are not here, as the service itself names them on its page
   [/^claude mcp add /, asTheServiceSays],
@@ -59,8 +59,12 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^npx @modelcontextprotocol\/inspector /, asTheServiceSays]
 ]
 
-function ranBy (file: string, proof: string): Account {
-  return async (t, { where }) => { t.ok(read(file).includes(proof), `${where}: ${file} runs it`) }
+/** Another file runs the command, or what the script of that name runs. */
+function ranBy (file: string, proof: string, script?: RegExp): Account {
+  return async (t, { where, text }) => {
+    t.ok(read(file).includes(proof), `${where}: ${file} runs it`)
+    if (script !== undefined) t.match(scripts[text.replace(/^npm (run )?/, '')], script, `${where}: the script`)
+  }
 }
 
 async function asTheServiceSays (t: Test, { where, text }: Command): Promise<void> {

@@ -4,13 +4,14 @@ import { fences, inlineCode, sources } from './pages.js'
 // not of the service: whose then
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'the doctor (src/cli/doctor.ts)': ['DOCTOR_TOKEN'],
+  'scripts of test/replicas': ['LOAD_BALANCER'],
   'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS'],
   'HTTP, Redis': ['GET', 'SPUBLISH'],
   OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
   'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
-  'for the reader to fill in': ['URL', 'YOUR_API', 'YOUR_DOMAIN', 'YOUR_REALM', 'YOUR_TENANT', 'TENANT_ID'],
+  'for the reader to fill in': ['URL', 'myRoutes', 'YOUR_API', 'YOUR_DOMAIN', 'YOUR_REALM', 'YOUR_TENANT', 'TENANT_ID'],
   'the SDKs': ['elicitInput', 'getClientCapabilities', 'getClientVersion', 'sendLoggingMessage', 'sendRequest', 'sendResourceUpdated', 'sendToolListChanged', 'taskSupport', 'toNodeHandler'],
-  Fastify: ['onSend', 'preSerialization', 'reqId', 'myRoutes'],
+  Fastify: ['onSend', 'preSerialization', 'reqId'],
   'Kubernetes, ECS': ['maxUnavailable', 'preStop', 'stopTimeout', 'terminationGracePeriodSeconds']
 }
 

@@ -30,9 +30,9 @@ export const sources = (...folders: string[]): string[] => folders.flatMap(inFol
 export const pages = [...readdirSync(root), ...['docs', 'examples', 'deploy'].flatMap(inFolder)].filter(file => file.endsWith('.md'))
 
 // what people copy, and read the remarks of
-const remarked = ['compose.yaml', ...inFolder('deploy').filter(file => /\.(yaml|conf)$/.test(file))]
+const remarked = ['compose.yaml', ...inFolder('deploy').filter(file => /\.(yaml|conf|cfg)$|Caddyfile$/.test(file))]
 
-const FENCE = /^( *)```(\w*)\n([^]*?)^ *```$/gm
+const FENCE = /^( *)```([^`\n]*)\n([^]*?)^ *```$/gm
 
 /** Every block of code on the pages. */
 export function fences (): Fence[] {

@@ -62,12 +62,10 @@ export async function typed (t: Test, { where, text }: Command, service: Service
   t.equal(code, 0, `${where}: ${printed.join('')}`)
 }
 
-/** A command that starts a service. */
-export async function serves (t: Test, { where, text }: Command, { upstream }: Service): Promise<void> {
-  const [, example] = /(examples\/\S+)\.ts$/.exec(text) ?? []
-  const { stop } = await started(example === undefined ? text.split(' ') : [process.execPath, ...runnable(example)], {
-    ...example !== undefined && { OAUTH_ISSUER_URL: upstream.issuer }
-  })
+/** A command that starts an example with somebody's login server. */
+export async function exampleServes (t: Test, { where, text }: Command, { upstream }: Service): Promise<void> {
+  const [, example = ''] = /(examples\/\S+)\.ts$/.exec(text) ?? []
+  const { stop } = await started([process.execPath, ...runnable(example)], { OAUTH_ISSUER_URL: upstream.issuer })
   t.pass(`${where}: it serves`)
   await stop()
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { root } from '../root.js'
 
-const START_MS = 60_000
+const START_MS = 180_000
 
 /** The service as a process of its own. */
 export interface ServiceProcess {
