@@ -10,17 +10,19 @@ import type { Browser as Chromium } from 'playwright-core'
 import { Browser, logIn } from '../browser.js'
 import { launchChromium } from '../pages/launch.js'
 import { logInUpstream } from '../pages/person.js'
-import { end } from '../replicas/cluster.js'
+import { end } from '../replicas/processes.js'
 import { Report } from '../replicas/report.js'
+import { scriptArguments } from '../script-arguments.js'
 import { freePort } from '../service.js'
 import { installed, nodeOf } from './installed.js'
 import { authorizationUrlIn } from './journeys.js'
 import { targetOf } from './targets.js'
 
 /*
- * MCP Inspector at a running service: npx tsx test/e2e/inspector.ts [start | consumer | dist-redis | URL]
+ * MCP Inspector at a running service.
  * Its command line and its web UI (in Chromium) log in, call `add` with 2 and 3, and get 5.
  */
+const { positionals: [chosen = 'start'] } = scriptArguments('npx tsx test/e2e/inspector.ts [start | consumer | dist-redis | URL]')
 const VERSION = '2.12'
 const INSPECTOR_NODE = '24'
 const API_TOKEN = 'e2e'
@@ -97,9 +99,9 @@ async function listens (url: string): Promise<void> {
   throw new Error(`Nobody listens at ${url}.`)
 }
 
-const target = await targetOf(process.argv[2])
+const target = await targetOf(chosen)
 const chromium = await launchChromium()
-const report = new Report(`MCP Inspector ${VERSION} at ${process.argv[2] ?? 'start'}, ${target.url}`)
+const report = new Report(`MCP Inspector ${VERSION} at ${chosen}, ${target.url}`)
 await report.attempt('--cli, Streamable HTTP', () => commandLine(target.url, 'http', 'legacy'))
 await report.attempt('--cli, Streamable HTTP, 2026-07-28', () => commandLine(target.url, 'http', 'modern'))
 await report.attempt('--cli, HTTP+SSE', () => commandLine(target.url, 'sse', 'legacy'))
