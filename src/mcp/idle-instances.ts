@@ -1,20 +1,49 @@
-import type { McpServer, Server } from '@modelcontextprotocol/server'
 import type { Log, ServerContext } from './create-server.js'
+import type { ServingInstance } from './serving-instance.js'
 
 // what is needed at once is made; what is kept of it is bounded
 const MAX_IDLE = 64
 
-/** Instances of SDK 2.x that have answered a request, and wait for the next one, whoever makes it. */
+/** Instances that have answered a request, and wait for the next one, whoever makes it. */
 export class IdleInstances {
-  readonly #instances: Array<McpServer | Server> = []
+  /** By whom they may serve; the one that was used last, last. */
+  readonly #instances = new Map<string, ServingInstance[]>()
+  #size = 0
 
   /** An instance that nobody else has until it is put back. */
-  take (): McpServer | Server | undefined {
-    return this.#instances.pop()
+  take (key: string): ServingInstance | undefined {
+    const instances = this.#instances.get(key)
+    for (let instance = instances?.pop(); instance !== undefined; instance = instances?.pop()) {
+      this.#size--
+      if (instance.isOpen) return instance
+    }
+    return undefined
   }
 
-  put (instance: McpServer | Server): void {
-    if (this.#instances.length < MAX_IDLE) this.#instances.push(instance)
+  put (key: string, instance: ServingInstance): void {
+    if (!instance.isOpen) return
+    const instances = this.#instances.get(key) ?? []
+    instances.push(instance)
+    this.#instances.delete(key)
+    this.#instances.set(key, instances)
+    if (++this.#size > MAX_IDLE) this.#dropOldest()
+  }
+
+  close (): void {
+    for (const instances of this.#instances.values()) for (const instance of instances) instance.close()
+    this.#instances.clear()
+    this.#size = 0
+  }
+
+  #dropOldest (): void {
+    for (const [key, instances] of this.#instances) {
+      const oldest = instances.shift()
+      if (instances.length === 0) this.#instances.delete(key)
+      if (oldest === undefined) continue
+      this.#size--
+      oldest.close()
+      return
+    }
   }
 }
 
