@@ -28,6 +28,8 @@ export interface Carried {
 
 const classification: MessageClassification = { era: 'modern', revision: REVISION }
 const sent = Promise.resolve()
+// what the SDK's entry says, and nginx
+const CLIENT_LEFT = 499
 
 /**
  * The connection of a server of SDK 2.x that is bound to this revision, for as many requests as come. A result that is the
@@ -156,7 +158,8 @@ class Exchange {
     const { call, onOver } = this.#carried
     this.#observed?.end(this.#carried.request.id, 'closed')
     call.over()
-    void this.#respond().close()
+    if (this.#response === undefined) call.follow(Promise.resolve(new Response(null, { status: CLIENT_LEFT })))
+    else void this.#response.close()
     onOver(false)
   }
 

@@ -3,6 +3,8 @@ import type { ServingInstance } from './serving-instance.js'
 
 // what is needed at once is made; what is kept of it is bounded
 const MAX_IDLE = 64
+// clients choose what they say of themselves
+const MAX_KEY = 2000
 
 /** Instances that have answered a request, and wait for the next one, whoever makes it. */
 export class IdleInstances {
@@ -13,15 +15,22 @@ export class IdleInstances {
   /** An instance that nobody else has until it is put back. */
   take (key: string): ServingInstance | undefined {
     const instances = this.#instances.get(key)
-    for (let instance = instances?.pop(); instance !== undefined; instance = instances?.pop()) {
+    if (instances === undefined) return undefined
+    let instance: ServingInstance | undefined
+    do {
+      instance = instances.pop()
       this.#size--
-      if (instance.isOpen) return instance
-    }
-    return undefined
+    } while (instance?.isOpen === false && instances.length > 0)
+    if (instances.length === 0) this.#instances.delete(key)
+    return instance?.isOpen === true ? instance : undefined
   }
 
   put (key: string, instance: ServingInstance): void {
     if (!instance.isOpen) return
+    if (key.length > MAX_KEY) {
+      instance.close()
+      return
+    }
     const instances = this.#instances.get(key) ?? []
     instances.push(instance)
     this.#instances.delete(key)
@@ -36,14 +45,12 @@ export class IdleInstances {
   }
 
   #dropOldest (): void {
-    for (const [key, instances] of this.#instances) {
-      const oldest = instances.shift()
-      if (instances.length === 0) this.#instances.delete(key)
-      if (oldest === undefined) continue
-      this.#size--
-      oldest.close()
-      return
-    }
+    const [first] = this.#instances
+    if (first === undefined) return
+    const [key, instances] = first
+    instances.shift()?.close()
+    if (instances.length === 0) this.#instances.delete(key)
+    this.#size--
   }
 }
 

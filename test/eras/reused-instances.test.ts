@@ -224,8 +224,10 @@ t.test('an instance of SDK 1.x serves clients that say the same of themselves', 
   const logged = { token: 'bob', meta: { ...client.meta, 'io.modelcontextprotocol/logLevel': 'debug' } }
   t.match(await (await post(url, 'tools/call', call('who'), logged)).text(), /"data":"told"[^]*\\"instance\\":4/, 'nor its log level')
   t.notMatch(await (await post(url, 'tools/call', call('who'), { token: 'alice', ...client })).text(), /told/)
+  const long = named('x'.repeat(3000))
+  t.match([await said(url, 'who', { token: 'bob', ...long }), await said(url, 'who', { token: 'bob', ...long })], [{ instance: 5 }, { instance: 6 }], 'and none is kept for one who says very much')
   t.match(await request(url, 'tools/list', {}, { token: 'alice', ...client }), { status: 200, result: { resultType: 'complete' } })
-  t.equal(plug.made, 4)
+  t.equal(plug.made, 6)
 })
 
 t.test('what a call of SDK 1.x says after its answer is heard by nobody', async t => {
