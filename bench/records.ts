@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { createRedisStores } from '../src/stores/redis/stores.js'
-import { end, startRedis } from '../test/replicas/cluster.js'
-import { numberArgument } from '../test/replicas/report.js'
+import { startRedis } from '../test/replicas/cluster.js'
+import { end } from '../test/replicas/processes.js'
+import { scriptArguments } from '../test/script-arguments.js'
 import { freePort } from '../test/service.js'
 
 /*
  * W4 for sessions that are only a record: what Redis keeps for each.
- *
- *   npx tsx bench/records.ts [--sessions 100000] [--per-owner 1]
  */
-const sessions = numberArgument('sessions', 100_000)
-const perOwner = numberArgument('per-owner', 1)
+const { number } = scriptArguments('npx tsx bench/records.ts [--sessions 100000] [--per-owner 1]')
+const sessions = number('sessions')
+const perOwner = number('per-owner')
 const AT_ONCE = 64
 
 // what a client that has everything sends

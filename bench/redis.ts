@@ -1,10 +1,11 @@
-import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { end, startNginx, startRedis } from '../test/replicas/cluster.js'
-import { numberArgument } from '../test/replicas/report.js'
+import { startRedis } from '../test/replicas/cluster.js'
+import { startLoadBalancer, type LoadBalancer } from '../test/replicas/load-balancer.js'
+import { end } from '../test/replicas/processes.js'
+import { scriptArguments } from '../test/script-arguments.js'
 import { freePort } from '../test/service.js'
 import { build } from './build.js'
 import type { LoadCalls } from './load/main.js'
@@ -14,9 +15,7 @@ import { CONNECTIONS, MEASURED_MS, WARM_UP_MS } from './workloads.js'
 
 /*
  * W1, calls of the tool `add` in sessions, with the stores in memory and in Redis, by one replica and by two behind nginx
- * in strict round robin. The replicas share one core, so that what they cost can be compared:
- *
- *   npx tsx bench/redis.ts [--rounds 5]
+ * in strict round robin. The replicas share one core, so that what they cost can be compared.
  */
 interface Speed {
   callsPerSecond: number
@@ -37,7 +36,7 @@ const SETUPS: readonly Setup[] = [
 const SERVER_CORE = 0
 const LOAD_CORE = 1
 
-const rounds = numberArgument('rounds', 5)
+const rounds = scriptArguments('npx tsx bench/redis.ts [--rounds 5]').number('rounds')
 const compiled = build()
 const dir = mkdtempSync(join(tmpdir(), 'bench-redis-'))
 const redisPort = await freePort()
@@ -53,13 +52,13 @@ async function measure ({ redis: shared, replicas, nginx: behind }: Setup): Prom
   const script = join(compiled, 'bench/servers', shared ? 'ours-redis.js' : 'ours.js')
   const servers = Array.from({ length: replicas }, () => new Child<ServerCalls>(script, SERVER_CORE, { script: shared ? [`redis://127.0.0.1:${redisPort}`] : [] }))
   const cpuUsed = async () => sum(await Promise.all(servers.map(server => server.call('cpu'))))
-  let nginx: ChildProcess | undefined
+  let nginx: LoadBalancer | undefined
   try {
     const ports = await Promise.all(servers.map(server => server.call('port')))
     let [port = ''] = ports
     if (behind) {
       port = String(await freePort())
-      nginx = await startNginx(mkdtempSync(join(dir, 'nginx-')), Number(port), ports.map(Number))
+      nginx = await startLoadBalancer(mkdtempSync(join(dir, 'nginx-')), Number(port), ports.map(Number))
     }
     await load.call('connect', { port, connections: CONNECTIONS })
     await load.call('callTools', WARM_UP_MS)
@@ -69,7 +68,7 @@ async function measure ({ redis: shared, replicas, nginx: behind }: Setup): Prom
     return { callsPerSecond: count / seconds, cpu: (cpuAfter - cpuBefore) / count, commandsPerSecond: (commandsAfter - commandsBefore) / seconds }
   } finally {
     await load.call('close')
-    if (nginx !== undefined) await end(nginx, 'SIGTERM')
+    await nginx?.close()
     await Promise.all(servers.map(server => server.end()))
   }
 }

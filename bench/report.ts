@@ -95,7 +95,7 @@ export function performancePage (results: Results, rounds: number): string {
   const peers = ['@modelcontextprotocol/sdk', '@modelcontextprotocol/server', '@modelcontextprotocol/node', 'express', 'fastify-mcp']
   return `# Performance
 
-Measured by \`npm run bench\`, which writes this page. Commit ${git('rev-parse', '--short', 'HEAD')}${changed}, Node.js ${process.versions.node},
+Measured by \`npx -p node@24 npm run bench\` (the Node.js of the container), which writes this page. Commit ${git('rev-parse', '--short', 'HEAD')}${changed}, Node.js ${process.versions.node},
 ${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${canPin ? 'the server on one core and the load on another' : 'without cores of their own for server and load'}. Fastify ${versionOf('.', 'fastify')} everywhere; peers:
 ${peers.map(name => `${name} ${versionOf('bench/peers', name)}`).join(', ')}.
 

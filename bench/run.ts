@@ -26,9 +26,10 @@ const say = (text: string) => { process.stderr.write(text) }
 async function main (): Promise<number> {
   const names = options.only?.split(',') ?? Object.keys(servers)
   const rounds = Number(options.rounds)
-  if (options.help === true || !names.every(isServer) || !(rounds >= 1) || positionals.some(name => !['w1', 'w2', 'w3', 'w4'].includes(name))) {
+  const taken = names.every(isServer) && rounds >= 1 && positionals.every(name => ['w1', 'w2', 'w3', 'w4'].includes(name))
+  if (options.help === true || !taken) {
     say(USAGE)
-    return options.help === true ? 0 : 2
+    return taken ? 0 : 2
   }
   if (names.some(name => servers[name].script.startsWith('peers/')) && !existsSync(join(root, 'bench/peers/node_modules'))) {
     say('The peers are not installed: npm ci --prefix bench/peers\n')

@@ -1,12 +1,11 @@
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { scriptArguments } from '../test/script-arguments.js'
 import { soak, type Tally } from './load/soaking.js'
 import { Child } from './processes.js'
 import type { Held, SoakedCalls } from './servers/soak.js'
 
 /*
- * npx tsx bench/soak.ts [minutes]
- *
  * Clients that open sessions and abandon them, cut their streams and resume them, cancel calls. Every client counts what
  * it gets. Memory of the server is taken after garbage collection, at intervals; it must be flat at the end, and nothing
  * may be left once the clients are gone.
@@ -18,7 +17,7 @@ const SAMPLES = 20
 const COOL_DOWN_MS = 75_000
 const FLAT = 1.05
 
-const minutes = Number(process.argv[2] ?? 10)
+const minutes = scriptArguments('npx tsx bench/soak.ts [--minutes 10]').number('minutes')
 const print = (text: string) => { process.stdout.write(`${text}\n`) }
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
 

@@ -51,7 +51,8 @@ export type Rounds<T> = Map<ServerName, T[]>
 export const CONNECTIONS = 32
 /** Of the servers of W2. */
 export const TOOL_COUNTS = [1, 100] as const
-export const WARM_UP_MS = 2000
+// until V8 has compiled what it will: the longer the path, the later
+export const WARM_UP_MS = 6000
 export const MEASURED_MS = 4000
 export const IDLE_WITH_STREAM = 2000
 export const IDLE_WITHOUT_STREAM = 20_000

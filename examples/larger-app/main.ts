@@ -1,4 +1,5 @@
 import { buildApp } from './app.js'
 
-const app = await buildApp({ publicUrl: 'http://localhost:5050', issuer: process.env.OAUTH_ISSUER_URL ?? 'http://localhost:5051' })
-await app.listen({ port: 5050 })
+const { PORT: port = '5050', OAUTH_ISSUER_URL: issuer = 'http://localhost:5051' } = process.env
+const app = await buildApp({ publicUrl: `http://localhost:${port}`, issuer })
+await app.listen({ port: Number(port) })

@@ -31,7 +31,7 @@ export class Exchange {
   readonly grantId: string | undefined
   readonly #streams: AnswerStreams
   readonly #answer: Answer
-  readonly #pending: Set<RequestId>
+  #pending: readonly RequestId[]
   /** Answers of a batch so far. */
   readonly #results: string[] = []
   readonly #isBatch: boolean
@@ -42,15 +42,15 @@ export class Exchange {
     this.#streams = streams
     this.#answer = answer
     this.#isBatch = isBatch
-    this.#pending = new Set(requests.map(({ id }) => id))
+    this.#pending = requests.map(({ id }) => id)
     this.grantId = grantId
     this.#silence = setTimeout(becomeStream, streams.silenceMs, this).unref()
   }
 
   /** Takes the answer to one of the requests. */
   respond (id: RequestId, text: string): void {
-    this.#pending.delete(id)
-    const complete = this.#pending.size === 0
+    this.#pending = this.#pending.filter(pending => pending !== id)
+    const complete = this.#pending.length === 0
     if (complete) clearTimeout(this.#silence)
     if (this.#stream !== undefined) {
       this.#stream.append(text, complete, id)
@@ -68,7 +68,9 @@ export class Exchange {
 
   /** One of the requests was cancelled: it gets no answer. */
   cancel (id: RequestId): void {
-    if (!this.#pending.delete(id) || this.#pending.size > 0) return
+    if (!this.#pending.includes(id)) return
+    this.#pending = this.#pending.filter(pending => pending !== id)
+    if (this.#pending.length > 0) return
     clearTimeout(this.#silence)
     if (this.#stream === undefined) {
       // an answer with no message in it must be a stream
@@ -80,7 +82,7 @@ export class Exchange {
 
   /** Answers what is pending with an error. */
   fail (code: number, message: string): void {
-    for (const id of [...this.#pending]) this.respond(id, errorText(code, message, id))
+    for (const id of this.#pending) this.respond(id, errorText(code, message, id))
   }
 
   /** Lets go of the connection; the client comes back for the rest (SEP-1699). */
@@ -94,7 +96,7 @@ export class Exchange {
     // a client that left before it got an event id has nothing to come back with
     if (this.#stream !== undefined || this.#answer.gone) return
     clearTimeout(this.#silence)
-    this.#stream = this.#streams.openAnswer([...this.#pending], this.grantId, primed)
+    this.#stream = this.#streams.openAnswer(this.#pending, this.grantId, primed)
     for (const result of this.#results.splice(0)) this.#stream.append(result, false)
     this.#answer.stream(this.#stream.body)
   }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InitializeRequestSchema, type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
-import { BodyTooLargeError, InstancesFullError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
+import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
@@ -11,6 +11,7 @@ import { AbandonedStreams } from './abandoned-streams.js'
 import { eventOf } from './announcements.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
+import { LiveInstances } from './live-instances.js'
 import { LiveSession, type SessionHost } from './live-session.js'
 import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams } from './open-streams.js'
@@ -42,8 +43,7 @@ export class SessionRegistry implements SessionHost {
   readonly #options: SessionRegistryOptions
   readonly #live = new Map<string, LiveSession>()
   readonly #opening = new Map<string, Promise<SessionRecord | undefined>>()
-  /** Sessions with an instance, least recently used first. */
-  readonly #instances = new Set<LiveSession>()
+  readonly #instances: LiveInstances
   readonly #subscriptions: Array<() => void>
   readonly #housekeeping: NodeJS.Timeout
   readonly #replica: Replica
@@ -61,6 +61,10 @@ export class SessionRegistry implements SessionHost {
     this.observer = options.mcpObserver
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
+    this.#instances = new LiveInstances(this.limits.maxLiveInstances, session => {
+      session.tellSeen()
+      this.#background(session.dropInstance())
+    })
     this.openStreams = new OpenStreams({ maxStreams: this.limits.maxStreams, heartbeatMs: this.streamOptions.heartbeatMs })
     this.#subscriptions = [
       this.#bus.subscribe('sessionEnded', ({ sessionId }) => { this.#forget(sessionId) }),
@@ -180,7 +184,6 @@ export class SessionRegistry implements SessionHost {
     return `${this.#replica.newId()}.`
   }
 
-  /** Notes a request, for which the session's instance is used. */
   forward (sessionId: string, message: JSONRPCMessage): void {
     this.#background(this.#bus.publish('sessionMessage', { sessionId, origin: this.#replica.id, message }))
   }
@@ -194,28 +197,24 @@ export class SessionRegistry implements SessionHost {
     if (event !== undefined) this.#background(this.#bus.publish('announced', { event, era: 'session' }))
   }
 
+  /** Notes a request, for which the session's instance is used. */
   used (session: LiveSession): void {
     session.used(Date.now())
-    this.#instances.delete(session)
-    this.#instances.add(session)
+    this.#instances.used(session)
   }
 
   reserve (session: LiveSession): void {
-    if (this.#instances.size >= this.limits.maxLiveInstances && !this.#instances.has(session)) this.#dropLeastUsed()
-    this.#instances.add(session)
+    this.#instances.reserve(session)
   }
 
   release (session: LiveSession): void {
-    this.#instances.delete(session)
+    this.#instances.release(session)
   }
 
   /** Drops what is idle, ends what is over. `now` is milliseconds since the epoch. */
   tidy (now: number): void {
     const { instanceIdleSeconds, idleSeconds } = this.limits
-    for (const session of this.#instances) {
-      if (session.usedAt > now - instanceIdleSeconds * 1000) break
-      if (!session.busy) this.#drop(session)
-    }
+    this.#instances.dropIdle(now - instanceIdleSeconds * 1000)
     for (const [id, session] of this.#live) {
       if (session.streams.size > 0) session.seen(now)
       if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) void this.end(id)
@@ -234,7 +233,7 @@ export class SessionRegistry implements SessionHost {
         if (session.instance?.running !== true) session.releaseStreams()
         else if (session.record.kind === 'streamable-http') session.releaseStreams(STANDALONE_STREAM)
       }
-      if (!this.#running() || Date.now() >= deadline) return
+      if (!this.#instances.running || Date.now() >= deadline) return
       await delay(DRAIN_POLL_MS)
     }
   }
@@ -274,26 +273,6 @@ export class SessionRegistry implements SessionHost {
     for (const id of ended) void this.end(id)
   }
 
-  #drop (session: LiveSession): void {
-    this.#instances.delete(session)
-    session.tellSeen()
-    this.#background(session.dropInstance())
-  }
-
-  #running (): boolean {
-    for (const session of this.#instances) if (session.instance?.running === true) return true
-    return false
-  }
-
-  #dropLeastUsed (): void {
-    for (const session of this.#instances) {
-      if (session.busy) continue
-      this.#drop(session)
-      return
-    }
-    throw new InstancesFullError('This server holds as many server instances as it can now, and all are at work.', { retryAfterSeconds: 1 })
-  }
-
   /** Streams that clients read here, and that a replica wrote which has died. */
   #settleAbandoned (): void {
     for (const session of this.#live.values()) {
@@ -312,20 +291,17 @@ export class SessionRegistry implements SessionHost {
     const session = this.#live.get(sessionId)
     if (session === undefined) return
     this.#live.delete(sessionId)
-    this.#instances.delete(session)
+    this.#instances.release(session)
     this.#background(session.dispose())
   }
 
   #endGrant (grantId: string): void {
     this.openStreams.endOfGrant(grantId)
-    for (const session of this.#instances) {
-      session.instance?.cancelGrant(grantId)
-      if (session.caller.extra.grantId === grantId && !session.busy) this.#drop(session)
-    }
+    this.#instances.endGrant(grantId)
   }
 
   #background (work: Promise<unknown>): void {
-    work.catch((err: unknown) => { this.log.error({ err }, 'a server instance could not be closed') })
+    work.catch((err: unknown) => { this.log.error({ err }, 'what a session left to be done in the background failed') })
   }
 }
 

@@ -26,7 +26,10 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     const lastEventId = request.headers['last-event-id']
     const stream = await session.listen(typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined, callerOf(request))
     // 204 tells an event source to stop reconnecting (HTML, server-sent events)
-    return stream === undefined ? reply.code(204).send() : reply.headers(EVENT_STREAM_HEADERS).send(stream)
+    if (stream === undefined) return reply.code(204).send()
+    reply.headers(EVENT_STREAM_HEADERS)
+    // a reply that is returned would be waited for, with listeners that are kept as long as the stream
+    return stream
   })
 
   app.delete('/mcp', async (request, reply) => {

@@ -1,12 +1,13 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import t from 'tap'
 import { root } from '../root.js'
+import { blocks } from './blocks.js'
+import { nginxTakes } from './deployment.js'
 import { generated } from './generated.js'
-
-const read = (file: string) => readFileSync(join(root, file), 'utf8')
-const inFolder = (folder: string) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(file => join(folder, file))
-const pages = [...readdirSync(root), ...['docs', 'examples', 'deploy'].flatMap(inFolder)].filter(file => file.endsWith('.md'))
+import { strangeNames } from './names.js'
+import { fences, pages, read } from './pages.js'
+import { missing } from './running.js'
 
 t.test('what is made from the code is as the code is', async t => {
   for (const [file, text] of generated()) t.equal(read(file), text, `${file} (npm run docs makes it anew)`)
@@ -32,8 +33,21 @@ t.test('every file that a page names is there', async t => {
   }
 })
 
-t.test('the tutorial shows the example that is run', async t => {
-  t.ok(read('docs/your-server.md').includes(`\`\`\`ts\n${read('examples/sdk1-server/server.ts')}\`\`\``))
+t.test('every block of code is right', async t => {
+  for (const fence of fences()) {
+    const check = blocks[fence.language]
+    if (check === undefined) t.fail(`${fence.page}:${fence.line}: nothing checks the language "${fence.language}". Add it to test/docs/blocks.ts`)
+    else check(t, fence)
+  }
+})
+
+t.test('nginx takes its configuration', { skip: missing('nginx') }, async t => {
+  await nginxTakes(t)
+  for (const { language, text } of fences()) if (language === 'nginx') await nginxTakes(t, text)
+})
+
+t.test('the names in code are those of the service', async t => {
+  t.same(strangeNames(), [], 'each is a variable of src/environment.ts, an option or a word of src/, or foreign in test/docs/names.ts')
 })
 
 /** The anchors that a reader of Markdown makes of headings. */

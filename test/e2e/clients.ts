@@ -1,11 +1,13 @@
 import { Report } from '../replicas/report.js'
+import { scriptArguments } from '../script-arguments.js'
 import { mcpRemote, sdk1Http, sdk1Sse, sdk2, type Journey } from './journeys.js'
 import { targetOf } from './targets.js'
 
 /*
- * Clients at a running service: npx tsx test/e2e/clients.ts [start | consumer | dist-redis | URL]
+ * Clients at a running service.
  * Each logs in, calls `add` with 2 and 3, and gets 5.
  */
+const { positionals: [chosen = 'start'] } = scriptArguments('npx tsx test/e2e/clients.ts [start | consumer | dist-redis | URL]')
 const clients: Record<string, Journey> = {
   'SDK 1.x, Streamable HTTP': sdk1Http,
   'SDK 1.x, HTTP+SSE': sdk1Sse,
@@ -15,8 +17,8 @@ const clients: Record<string, Journey> = {
   'mcp-remote, sse-only': mcpRemote('sse-only')
 }
 
-const target = await targetOf(process.argv[2])
-const report = new Report(`Clients at ${process.argv[2] ?? 'start'}, ${target.url}`)
+const target = await targetOf(chosen)
+const report = new Report(`Clients at ${chosen}, ${target.url}`)
 for (const [client, journey] of Object.entries(clients)) await report.attempt(client, () => journey(target.url))
 await target.stop()
 report.end()

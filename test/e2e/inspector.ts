@@ -10,20 +10,24 @@ import type { Browser as Chromium } from 'playwright-core'
 import { Browser, logIn } from '../browser.js'
 import { launchChromium } from '../pages/launch.js'
 import { logInUpstream } from '../pages/person.js'
-import { end } from '../replicas/cluster.js'
+import { end } from '../replicas/processes.js'
 import { Report } from '../replicas/report.js'
+import { scriptArguments } from '../script-arguments.js'
 import { freePort } from '../service.js'
 import { installed, nodeOf } from './installed.js'
 import { authorizationUrlIn } from './journeys.js'
 import { targetOf } from './targets.js'
 
 /*
- * MCP Inspector at a running service: npx tsx test/e2e/inspector.ts [start | consumer | dist-redis | URL]
+ * MCP Inspector at a running service.
  * Its command line and its web UI (in Chromium) log in, call `add` with 2 and 3, and get 5.
  */
+const { positionals: [chosen = 'start'] } = scriptArguments('npx tsx test/e2e/inspector.ts [start | consumer | dist-redis | URL]')
 const VERSION = '2.12'
 const INSPECTOR_NODE = '24'
 const API_TOKEN = 'e2e'
+// the page is 2.5 MB of script, which a busy machine takes a while to run
+const STEP_MS = 60_000
 
 type Transport = 'http' | 'sse'
 
@@ -63,18 +67,14 @@ async function webInterface (chromium: Chromium, url: string, transport: Transpo
   })
   child.stderr.resume()
   const context = await chromium.newContext()
-  context.setDefaultTimeout(15_000)
+  context.setDefaultTimeout(STEP_MS)
   try {
     const page = await context.newPage()
     await listens(`http://127.0.0.1:${port}`)
-    await page.goto(`http://127.0.0.1:${port}/?MCP_INSPECTOR_API_TOKEN=${API_TOKEN}`)
-    const allow = page.getByRole('button', { name: 'Allow access' })
-    const connects = () => allow.waitFor({ timeout: 8000 }).then(() => true, () => false)
-    let tries = 0
-    // the switch itself is a hidden box, under what one sees of it; now and then the click is lost
-    do await page.getByRole('switch', { name: /^Connect or disconnect/ }).click({ force: true })
-    while (!await connects() && ++tries < 3)
-    await allow.click()
+    await page.goto(`http://127.0.0.1:${port}/?MCP_INSPECTOR_API_TOKEN=${API_TOKEN}`, { waitUntil: 'commit' })
+    // by key: the box itself has no size to click at, and what one sees of it moves while the page fills
+    await page.getByRole('switch', { name: /^Connect or disconnect/ }).press('Space')
+    await page.getByRole('button', { name: 'Allow access' }).click()
     await logInUpstream(page)
     await page.getByRole('banner').getByText('Tools', { exact: true }).click()
     await page.getByRole('button', { name: /\badd$/ }).click()
@@ -99,9 +99,9 @@ async function listens (url: string): Promise<void> {
   throw new Error(`Nobody listens at ${url}.`)
 }
 
-const target = await targetOf(process.argv[2])
+const target = await targetOf(chosen)
 const chromium = await launchChromium()
-const report = new Report(`MCP Inspector ${VERSION} at ${process.argv[2] ?? 'start'}, ${target.url}`)
+const report = new Report(`MCP Inspector ${VERSION} at ${chosen}, ${target.url}`)
 await report.attempt('--cli, Streamable HTTP', () => commandLine(target.url, 'http', 'legacy'))
 await report.attempt('--cli, Streamable HTTP, 2026-07-28', () => commandLine(target.url, 'http', 'modern'))
 await report.attempt('--cli, HTTP+SSE', () => commandLine(target.url, 'sse', 'legacy'))

@@ -19,7 +19,8 @@ const clientInfo = { name: 'e2e', version: '1.0.0' }
 const MCP_REMOTE = resolve(root, 'node_modules/mcp-remote/dist/proxy.js')
 const five = [{ type: 'text', text: '5' }]
 const sum = { name: 'add', arguments: { l: 2, r: 3 } }
-const countdown = { name: 'countdown', arguments: { from: 3, intervalMs: 10 } }
+// a client of SDK 1.x misses the steps that arrive in one piece with the result
+const countdown = { name: 'countdown', arguments: { from: 3, intervalMs: 100 } }
 
 /** What a client does at a service, from its first 401 to its end. Rejects where it does not get what it wants. */
 export type Journey = (url: string) => Promise<void>

@@ -4,15 +4,17 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { eventsOf, logInAt, RawSession } from '../replicas/raw-session.js'
 import { Report } from '../replicas/report.js'
 import { root } from '../root.js'
+import { scriptArguments } from '../script-arguments.js'
 import { freePort } from '../service.js'
 import { installed, nodeOf, run } from './installed.js'
 import { sdk1Http, sdk1Sse, sdk2 } from './journeys.js'
 import { startProcess } from './service-process.js'
 
 /*
- * The build under each runtime: npx tsx test/e2e/runtimes.ts [node20 node22 node24 bun]
+ * The build under each runtime.
  * The clients, and the upstream where there is one outside, run in the Node.js that runs this.
  */
+const { positionals: chosen } = scriptArguments('npx tsx test/e2e/runtimes.ts [node20 node22 node24 bun]')
 const runtimes: Record<string, () => Promise<string>> = {
   node20: () => nodeOf('20'),
   node22: () => nodeOf('22'),
@@ -70,7 +72,6 @@ async function examine (report: Report, runtime: string, binary: string, demoUps
 }
 
 await run('npm', ['run', 'build'], { cwd: root })
-const chosen = process.argv.slice(2)
 const report = new Report(`dist/server.js, ${new Date().toISOString().slice(0, 10)}`)
 for (const [runtime, binaryOf] of Object.entries(runtimes)) {
   if (chosen.length > 0 && !chosen.includes(runtime)) continue

@@ -3,7 +3,8 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
-import { end, startRedis } from '../replicas/cluster.js'
+import { startRedis } from '../replicas/cluster.js'
+import { end } from '../replicas/processes.js'
 import { root } from '../root.js'
 import { freePort } from '../service.js'
 import { run } from './installed.js'
@@ -19,8 +20,8 @@ export interface Target {
 /** What is served, and how: each is started with all that it needs, on free ports of loopback. */
 export const targets: Record<string, () => Promise<Target>> = { start, consumer, 'dist-redis': distRedis }
 
-/** The target that the command line names, or what is served at the URL there. Default: `start`. */
-export async function targetOf (argument = 'start'): Promise<Target> {
+/** The target that the command line names, or what is served at the URL there. */
+export async function targetOf (argument: string): Promise<Target> {
   if (/^https?:/.test(argument)) return { url: argument.replace(/\/(mcp)?$/, ''), stop: async () => {} }
   const start = targets[argument]
   if (start === undefined) throw new Error(`${argument} is neither a URL nor one of ${Object.keys(targets).join(', ')}.`)

@@ -108,12 +108,12 @@ t.test('larger-app', async t => {
   })
 })
 
-t.test('the code in docs/embedding.md is code that runs', async t => {
-  const page = readFileSync(join(root, 'docs/embedding.md'), 'utf8')
+t.test('the code in docs is code that runs', async t => {
+  const pages = ['embedding', 'oauth-flow', 'observability'].map(name => readFileSync(join(root, `docs/${name}.md`), 'utf8')).join('')
   const source = readFileSync(join(root, 'test/embedding/snippets.ts'), 'utf8').replace(/^ {4}/gm, '')
-  const shown = [...page.matchAll(/<!-- test\/embedding\/snippets\.ts: (\w+) -->\n```ts\n([^]+?)```/g)].map(([, name = '', code = '']) => ({ name, code }))
-  t.equal(shown.length, page.split('```ts').length - 1, 'each has a name')
-  t.same(shown.map(({ name }) => name), Object.keys(snippets))
+  const shown = [...pages.matchAll(/<!-- test\/embedding\/snippets\.ts: (\w+) -->\n```ts\n([^]+?)```/g)].map(([, name = '', code = '']) => ({ name, code }))
+  t.equal(shown.length, pages.split('```ts').length - 1, 'each has a name')
+  t.same(shown.map(({ name }) => name).sort(), Object.keys(snippets).sort())
   for (const { name, code } of shown) {
     t.ok(source.includes(code), name)
     const stores = createMemoryStores({ sessionIdleSeconds: 60 })

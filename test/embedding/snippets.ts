@@ -1,12 +1,13 @@
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import {
-  bearerAuth, createMemoryStores, InvalidTokenError, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker,
+  bearerAuth, createMemoryStores, InvalidTokenError, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, Metrics, oauthBroker, requireScopes,
   type BrokerModeOptions, type CreateServer, type Stores, type UpstreamOptions
 } from 'fastify-mcp-oauth'
 import { assertPluggable } from 'fastify-mcp-oauth/testing'
 
 /*
- * The code in docs/embedding.md, by the name that stands above it there. A test holds the two together, and runs each.
+ * The code on pages of docs/, by the name that stands above it there. A test holds the two together, and runs each.
  */
 
 /** What the snippets speak of. */
@@ -77,6 +78,15 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
       })
       await ai.register(mcpTransports, { publicUrl, createServer, ...stores, getUpstreamAccessToken: caller => ai.oauthBroker.getUpstreamAccessToken(caller) })
     }, { prefix: '/ai' })
+  },
+  scopes: async () => {
+    const server = new McpServer({ name: 'divider', version: '1.0.0' })
+    requireScopes(server, { divide: ['math:divide'] })
+  },
+  metrics: async (app, { options }) => {
+    const metrics = new Metrics() // or new Metrics(yourRegistry)
+    await app.register(mcpService, { ...options, mcpObserver: metrics.mcpObserver, observers: [metrics.brokerObserver], upstreamObserver: metrics.upstreamObserver })
+    app.get('/metrics', async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()))
   },
   pluggable: async (_app, { options }) => {
     const buildMyApp = () => {

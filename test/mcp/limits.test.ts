@@ -49,10 +49,11 @@ t.test('idle time: a session without requests and streams ends', async t => {
 
 t.test('lifetime: a session ends however much it is used', async t => {
   const service = await startMcp(t, { limits: { lifetimeSeconds: 60 } })
+  const begun = Date.now()
   const alice = await new RawClient(service).connect()
   const stream = eventsOf(await alice.get())
   await next(stream)
-  service.app.mcpSessions.tidy(Date.now() + 59_000)
+  service.app.mcpSessions.tidy(begun + 59_000)
   await isAlive(t, alice, 'before its end')
   service.app.mcpSessions.tidy(Date.now() + 60_000)
   t.ok((await stream.next()).done, 'its stream ends')

@@ -7,9 +7,9 @@ import { runSuite, sdkOf } from '../conformance/suite.js'
 import { startCluster } from './cluster.js'
 
 /*
- * The conformance suite through nginx in strict round robin over two replicas, without stickiness:
+ * The conformance suite through nginx, HAProxy or Caddy in strict round robin over two replicas, without stickiness:
  *
- *   npx tsx test/replicas/conformance.ts --sdk 2 --requirements 2026-07-28
+ *   [LOAD_BALANCER=nginx|haproxy|caddy] npx tsx test/replicas/conformance.ts --sdk 2 --requirements 2026-07-28
  */
 const [sdk, suiteArguments] = sdkOf(process.argv.slice(2))
 const cluster = await startCluster({

@@ -1,15 +1,15 @@
 import { Redis } from 'ioredis'
+import { scriptArguments } from '../script-arguments.js'
 import { startCluster } from './cluster.js'
 import { eventsOf, logInAt, postForm, RawSession } from './raw-session.js'
-import { numberArgument, percentiles, Report } from './report.js'
+import { percentiles, Report } from './report.js'
 
 /*
  * How soon a revoked token, an ended grant and a deleted session stop on every replica, open streams included; then with
- * the connections cut that replicas hear each other by:
- *
- *   npx tsx test/replicas/endings.ts [--times 20]
+ * the connections cut that replicas hear each other by.
  */
-const times = numberArgument('times', 20)
+const { number } = scriptArguments('npx tsx test/replicas/endings.ts [--times 20]')
+const times = number('times')
 const ENDINGS = ['a token is revoked', 'a grant ends (its code is replayed)', 'a session is deleted'] as const
 const WITHIN_MS = 1000
 

@@ -1,18 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { scriptArguments } from '../script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Load, openSessions } from './load.js'
+import { loadBalancer } from './load-balancer.js'
 import { logInAt } from './raw-session.js'
 import { readThrough } from './read-through.js'
-import { numberArgument, percentiles, Report } from './report.js'
+import { percentiles, Report } from './report.js'
 
 /*
- * kill -9 of one of two replicas under load:
- *
- *   npx tsx test/replicas/failover.ts [--sessions 1000] [--think 2000]
+ * kill -9 of one of two replicas under load; `LOAD_BALANCER` names what stands before them.
  */
-const count = numberArgument('sessions', 1000)
-const thinkMs = numberArgument('think', 2000)
+const { number } = scriptArguments('npx tsx test/replicas/failover.ts [--sessions 1000] [--think 2000]')
+const count = number('sessions')
+const thinkMs = number('think')
 const CROSSED = 20
 
 const cluster = await startCluster({
@@ -20,7 +21,7 @@ const cluster = await startCluster({
   environment: { SESSIONS_PER_OWNER: String(count), MAX_LIVE_INSTANCES: String(2 * count), OAUTH_REQUESTS_PER_MINUTE: '10000' }
 })
 try {
-  const report = new Report(`kill -9 of one of two replicas, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed`)
+  const report = new Report(`kill -9 of one of two replicas behind ${loadBalancer}, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed`)
   const [survivor, victim] = cluster.replicas
   if (survivor === undefined || victim === undefined) throw new Error('There are no two replicas.')
   const logins = await Promise.all(['alice', 'bob', 'carol', 'dave'].map(name => logInAt(cluster.url, name)))

@@ -1,19 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { scriptArguments } from '../script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Listener } from './listener.js'
 import { kindOf, Load, openSessions, type Call } from './load.js'
 import { logInAt, postForm, RawSession } from './raw-session.js'
-import { numberArgument, percentiles, Report } from './report.js'
+import { percentiles, Report } from './report.js'
 
 /*
- * Redis is stopped for 10 s and started again, under load; then it is started without what it kept:
- *
- *   npx tsx test/replicas/redis-outage.ts [--seconds 10] [--sessions 200] [--think 500]
+ * Redis is stopped for 10 s and started again, under load; then it is started without what it kept.
  */
-const seconds = numberArgument('seconds', 10)
-const count = numberArgument('sessions', 200)
-const thinkMs = numberArgument('think', 500)
+const { number, flag } = scriptArguments('npx tsx test/replicas/redis-outage.ts [--seconds 10] [--sessions 200] [--think 500] [--logs]')
+const seconds = number('seconds')
+const count = number('sessions')
+const thinkMs = number('think')
 const LISTENING = 20
 const RECOVERY_MS = 5000
 const SAY_MS = 500
@@ -21,7 +21,7 @@ const SAY_MS = 500
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
   environment: { SESSIONS_PER_OWNER: String(count + 100), OAUTH_REQUESTS_PER_MINUTE: '10000' },
-  logs: process.argv.includes('--logs') ? 'inherit' : 'ignore'
+  logs: flag('logs') ? 'inherit' : 'ignore'
 })
 const { url, replicas } = cluster
 const [here, there] = replicas

@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { scriptArguments } from '../script-arguments.js'
 import { startCluster } from './cluster.js'
 import { openSessions } from './load.js'
 import { logInAt, postForm, type Login, type OAuthAnswer, type RawSession } from './raw-session.js'
-import { numberArgument, percentiles, Report } from './report.js'
+import { percentiles, Report } from './report.js'
 
 /*
  * One login, refreshed by many requests at once over two replicas, at an upstream that revokes it where a refresh token
- * is used twice:
- *
- *   npx tsx test/replicas/refresh-storm.ts [--requests 50] [--rounds 3]
+ * is used twice.
  */
-const requests = numberArgument('requests', 50)
-const rounds = numberArgument('rounds', 3)
+const { number } = scriptArguments('npx tsx test/replicas/refresh-storm.ts [--requests 50] [--rounds 3]')
+const requests = number('requests')
+const rounds = number('rounds')
 const UPSTREAM_TOKEN_SECONDS = 10
 
 let upstreamRefreshes = 0

@@ -1,29 +1,30 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { scriptArguments } from '../script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Listener } from './listener.js'
 import { Load, openSessions } from './load.js'
+import { comesBackSeconds, loadBalancer, turnsAwaySeconds } from './load-balancer.js'
 import { logInAt } from './raw-session.js'
-import { numberArgument, percentiles, Report } from './report.js'
+import { percentiles, Report } from './report.js'
 
 /*
- * SIGTERM and a new start of each replica in turn, under load:
- *
- *   npx tsx test/replicas/rolling-restart.ts [--rounds 3] [--sessions 200] [--think 400]
+ * SIGTERM and a new start of each replica in turn, under load; `LOAD_BALANCER` names what stands before them.
  */
-const rounds = numberArgument('rounds', 3)
-const count = numberArgument('sessions', 200)
-const thinkMs = numberArgument('think', 400)
+const { number } = scriptArguments('npx tsx test/replicas/rolling-restart.ts [--rounds 3] [--sessions 200] [--think 400]')
+const rounds = number('rounds')
+const count = number('sessions')
+const thinkMs = number('think')
 const LISTENING = 20
-// what an orchestrator calls minReadySeconds: nginx tries a server again after fail_timeout, of 1 s
-const MIN_READY_MS = 2000
+// what an orchestrator calls minReadySeconds
+const MIN_READY_MS = comesBackSeconds * 1000
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
-  environment: { SESSIONS_PER_OWNER: String(count + 10_000), OAUTH_REQUESTS_PER_MINUTE: '10000', SHUTDOWN_DELAY_SECONDS: '1' }
+  environment: { SESSIONS_PER_OWNER: String(count + 10_000), OAUTH_REQUESTS_PER_MINUTE: '10000', SHUTDOWN_DELAY_SECONDS: String(turnsAwaySeconds) }
 })
 try {
-  const report = new Report(`Rolling restart of two replicas, ${rounds} rounds, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed; sessions begin and end all the while`)
+  const report = new Report(`Rolling restart of two replicas behind ${loadBalancer}, ${rounds} rounds, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed; sessions begin and end all the while`)
   const login = await logInAt(cluster.url)
   const sessions = await openSessions(cluster.url, [login], count)
   const load = new Load(cluster.url, { sessions, thinkMs })
@@ -63,7 +64,7 @@ try {
   report.figure('calls', `${load.calls.length}, ${Math.round(load.calls.length / seconds)} a second`)
   report.outcomes('they ended', load.calls)
   report.check(`0 failed calls (${failed.length})`, failed.length === 0)
-  if (failed.length > 0) for (const line of cluster.nginxErrors().filter(line => !line.includes('refused')).slice(0, 5)) report.say(`    nginx: ${line}`)
+  if (failed.length > 0) for (const line of cluster.proxyErrors().filter(line => !line.includes('refused')).slice(0, 5)) report.say(`    ${loadBalancer}: ${line}`)
   report.check(`0 of ${churn.begun} sessions that were begun meanwhile were refused (${churn.failed.length}${churn.failed.length === 0 ? '' : `: ${churn.failed[0]}`})`, churn.failed.length === 0)
   report.check(`0 of ${count} sessions lost (${lost.length})`, lost.length === 0)
   report.runs(countRuns(cluster.runsFile), load.calls)

@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { scriptArguments } from '../script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { kindOf, openSessions } from './load.js'
 import { eventsOf, logInAt } from './raw-session.js'
 import { readThrough } from './read-through.js'
-import { numberArgument, percentiles, Report } from './report.js'
+import { percentiles, Report } from './report.js'
 
 /*
- * A replica that stands still for longer than its lease, and goes on (SIGSTOP, SIGCONT):
- *
- *   npx tsx test/replicas/slow-replica.ts [--seconds 10] [--sessions 50]
+ * A replica that stands still for longer than its lease, and goes on (SIGSTOP, SIGCONT).
  */
-const seconds = numberArgument('seconds', 10)
-const count = numberArgument('sessions', 50)
+const { number } = scriptArguments('npx tsx test/replicas/slow-replica.ts [--seconds 10] [--sessions 50]')
+const seconds = number('seconds')
+const count = number('sessions')
 const STEADY_MS = 5000
 
 const cluster = await startCluster({ entry: 'test/replicas/counting-replica', environment: { SESSIONS_PER_OWNER: String(2 * count) } })

@@ -2,8 +2,8 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import Fastify from 'fastify'
 import t from 'tap'
 import * as z from 'zod'
-import { createMemoryStores, mcpService, requireScopes } from '../../src/index.js'
-import { ScriptableUpstream, testClient } from '../../src/testing/index.js'
+import { createMemoryStores, mcpService, requireScopes } from 'fastify-mcp-oauth'
+import { ScriptableUpstream, testClient } from 'fastify-mcp-oauth/testing'
 
 t.test('a server of notes', async t => {
   const upstream = new ScriptableUpstream()

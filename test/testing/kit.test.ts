@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { InvalidGrantError, TemporarilyUnavailableError } from '@modelcontextprotocol/sdk/server/auth/errors.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import Fastify from 'fastify'
@@ -7,7 +5,6 @@ import t, { type Test } from 'tap'
 import * as z from 'zod'
 import { createMemoryStores, mcpService, type BrokerModeOptions, type CreateServer } from '../../src/index.js'
 import { injectFetch, ScriptableUpstream, testClient, type ScriptableUpstreamOptions, type TestClientOptions } from '../../src/testing/index.js'
-import { root } from '../root.js'
 import './example.js'
 
 const NOTHING = z.object({})
@@ -202,9 +199,4 @@ t.test('fetch over inject: streams, cancellation, signals, redirects, cookies', 
   await t.rejects(fetch('https://some.example/redirect'), TypeError)
   const echo = await fetch('https://some.example/echo', { method: 'POST', body: '{"x":1}', headers: { 'content-type': 'application/json' } })
   t.strictSame(await echo.json(), { body: { x: 1 }, host: 'some.example' })
-})
-
-t.test('the documentation shows the example as it is', async t => {
-  const example = readFileSync(join(root, 'test/testing/example.ts'), 'utf8').replace('../../src/index.js', 'fastify-mcp-oauth').replace('../../src/testing/index.js', 'fastify-mcp-oauth/testing')
-  t.ok(readFileSync(join(root, 'docs/testing.md'), 'utf8').includes(`\`\`\`ts\n${example}\`\`\``))
 })

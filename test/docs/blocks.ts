@@ -1,0 +1,46 @@
+import { parseEnv } from 'node:util'
+import type { Test } from 'tap'
+import { parse } from 'yaml'
+import { loadConfig } from '../../src/config.js'
+import { commands } from './commands.js'
+import { known } from './deployment.js'
+import { fences, sources, type Fence } from './pages.js'
+
+const typeChecked = sources('test', 'examples')
+
+/** What shows that a block of code is right, by its language. */
+export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> = {
+  // each command is accounted for by itself
+  sh: () => {},
+  console: () => {},
+  // pictures
+  text: () => {},
+  // nginx takes it: a test by itself, since it needs nginx
+  nginx: () => {},
+
+  ts: (t, { page, line, text }) => {
+    const indented = [0, 2, 4, 6].map(spaces => text.replaceAll(/^(?=.)/gm, ' '.repeat(spaces)))
+    t.ok(typeChecked.some(file => indented.some(excerpt => file.includes(excerpt))),
+      `${page}:${line} is an excerpt of a file that is type-checked (put it into test/embedding/snippets.ts)`)
+  },
+
+  // a file that a command on the page loads is run with that
+  js: (t, { page, line, text }) => {
+    const [, name = ''] = /^\/\/ (\S+\.mjs)\b/.exec(text) ?? []
+    t.ok(name !== '' && commands().some(({ where, text }) => where.startsWith(page) && text.includes(name)), `${page}:${line}: a command loads it`)
+  },
+
+  // what a page sets altogether, the service starts with
+  dotenv: (t, { page, line }) => {
+    const settings = parseEnv(fences().filter(fence => fence.page === page && fence.language === 'dotenv').map(({ text }) => text).join(''))
+    known(t, `${page}:${line}`, settings)
+    t.doesNotThrow(() => loadConfig({ NODE_ENV: 'production', ...settings }, { dotenv: false }), `${page}:${line}`)
+  },
+
+  // for Prometheus: it asks where we listen
+  yaml: (t, { page, line, text }) => {
+    const { scrape_configs: jobs }: { scrape_configs: Array<{ static_configs: Array<{ targets: string[] }> }> } = parse(text)
+    const { port } = loadConfig({}, { dotenv: false })
+    for (const target of jobs.flatMap(job => job.static_configs.flatMap(({ targets }) => targets))) t.match(target, new RegExp(`:${port}$`), `${page}:${line}`)
+  }
+}

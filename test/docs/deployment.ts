@@ -1,0 +1,141 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseEnv, promisify } from 'node:util'
+import type { Test } from 'tap'
+import { parse, parseAllDocuments } from 'yaml'
+import { loadConfig } from '../../src/config.js'
+import { EnvironmentSchema } from '../../src/environment.js'
+import { Keyring } from '../../src/oauth/keyring.js'
+import { root, runnable } from '../root.js'
+import type { Service } from '../service.js'
+import { commands, type Command } from './commands.js'
+import { read } from './pages.js'
+import { started } from './running.js'
+
+const run = promisify(execFile)
+
+/** What the image runs, and how. */
+function image () {
+  const file = read('Dockerfile')
+  const final = file.slice(file.lastIndexOf('\nFROM '))
+  const [, variables = ''] = /^ENV (.*)$/m.exec(final) ?? []
+  return {
+    environment: parseEnv(variables.replaceAll(' ', '\n')),
+    port: /^EXPOSE (\d+)$/m.exec(final)?.[1],
+    command: /^CMD (.*)$/m.exec(final)?.[1],
+    copied: [...file.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) => sources.split(' '))
+  }
+}
+
+/** `docker build`: what the Dockerfile copies is there, and let through; it runs what is built. */
+export async function dockerfile (t: Test, { where }: Command): Promise<void> {
+  const { copied, command, port, environment } = image()
+  const ignored = read('.dockerignore').split('\n')
+  t.equal(ignored[0], '*', `${where}: nothing but what is named is let through`)
+  t.ok(copied.length > 0, `${where}: something is copied`)
+  for (const name of copied) t.ok(existsSync(join(root, name)) && ignored.includes(`!${name.replace(/^\.\//, '')}`), `${where}: ${name}`)
+  t.equal(command, '["node", "dist/server.js"]', where)
+  t.equal(port, environment.PORT, where)
+  known(t, where, environment)
+}
+
+/** `docker run`: the image serves with these variables, at the port that is published, as the container that others name. */
+export async function dockerRun (t: Test, { where, text }: Command): Promise<void> {
+  const { environment, port } = image()
+  const [, published] = / -p \d+:(\d+) /.exec(text) ?? []
+  t.equal(published, port, where)
+  const given = parseEnv([...text.matchAll(/ -e (\S+)/g)].map(([, pair = '']) => pair).join('\n'))
+  known(t, where, given)
+  const [, name] = / --name (\S+) /.exec(text) ?? []
+  for (const other of commands().filter(({ text }) => text.startsWith('docker exec '))) t.equal(other.text.split(' ')[2], name, `${other.where}: the container's name`)
+  // its proxy passes on the host that clients ask for
+  const { url, stop } = await started([process.execPath, ...runnable('src/server')], { ...environment, ...given, HOST: '127.0.0.1', ALLOWED_HOSTS: '*', SHUTDOWN_DELAY_SECONDS: '0' })
+  const metadata: { issuer: string } = JSON.parse(await fetch(`${url}/.well-known/oauth-authorization-server`).then(response => response.text()))
+  await stop()
+  t.equal(metadata.issuer, given.PUBLIC_URL, `${where}: it calls itself what clients call it`)
+}
+
+interface Compose {
+  services: Record<string, { environment?: Record<string, string>, volumes?: string[], depends_on?: Record<string, unknown>, ports?: string[] }>
+}
+
+/** `docker compose up`: the files, services and variables that it names are there, and the replicas take their configuration. */
+export async function composeFile (t: Test, { where }: Command): Promise<void> {
+  const { services }: Compose = parse(read('compose.yaml'))
+  const nginx = read('deploy/nginx/nginx.conf')
+  const proxied = [...nginx.matchAll(/server (\S+):(\d+) /g)].map(([, host = '', port]) => ({ host, port }))
+  t.ok(proxied.length > 1, `${where}: there are replicas`)
+  for (const { host, port } of proxied) {
+    const settings = Object.fromEntries(Object.entries(services[host]?.environment ?? {}).map(([name, value]) => [name, interpolated(value)]))
+    known(t, where, settings)
+    t.doesNotThrow(() => loadConfig({ ...image().environment, ...settings }, { dotenv: false }), `${where}: ${host} starts`)
+    t.equal(port, image().port, `${where}: nginx finds ${host}`)
+    t.match(settings.PUBLIC_URL, new RegExp(`:${services.nginx?.ports?.[0]?.split(':')[0]}$`), `${where}: where clients come`)
+  }
+  for (const { volumes = [], depends_on: needed = {} } of Object.values(services)) {
+    for (const volume of volumes.filter(volume => volume.startsWith('.'))) t.ok(existsSync(join(root, volume.split(':')[0] ?? '')), `${where}: ${volume}`)
+    for (const name of Object.keys(needed)) t.ok(name in services, `${where}: ${name}`)
+  }
+}
+
+// `${NAME:-default}`; what must be given is a URL
+function interpolated (value: string): string {
+  return value.replace(/\$\{\w+:-(.*)\}/, '$1').replace(/\$\{\w+:\?.*\}/, 'https://login.example.com')
+}
+
+interface Manifest {
+  kind: string
+  stringData?: Record<string, string>
+  spec?: { template?: { spec: { terminationGracePeriodSeconds: number, containers: Container[] } } }
+}
+
+interface Container {
+  env: Array<{ name: string, value: string }>
+  ports: Array<{ containerPort: number }>
+  startupProbe: Probe
+  livenessProbe: Probe
+  readinessProbe: Probe
+}
+
+interface Probe { httpGet: { path: string } }
+
+/** `kubectl apply`: the manifest's variables are ours, the replicas take them, and its probes are answered. */
+export async function kubernetesFile (t: Test, { where, text }: Command, { app }: Service): Promise<void> {
+  const manifests: Manifest[] = parseAllDocuments(read(text.replace('kubectl apply -f ', ''))).map(document => document.toJS())
+  const secret = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? {}
+  const pod = manifests.find(({ kind }) => kind === 'Deployment')?.spec?.template?.spec
+  t.equal(pod?.containers.length, 1, where)
+  for (const { env, ports, startupProbe, livenessProbe, readinessProbe } of pod?.containers ?? []) {
+    const settings = { ...secret, ...Object.fromEntries(env.map(({ name, value }) => [name, value])) }
+    known(t, where, settings)
+    const config = loadConfig({ ...image().environment, ...settings }, { dotenv: false })
+    t.throws(() => new Keyring(config.encryptionKeys), /ENCRYPTION_KEYS/, `${where}: whoever forgets to change the key is told so`)
+    t.equal(String(ports[0]?.containerPort), image().port, where)
+    t.ok(Number(pod?.terminationGracePeriodSeconds) > config.shutdownDelaySeconds + config.shutdownSeconds + 5, `${where}: it has the time to leave`)
+    for (const { httpGet: { path } } of [startupProbe, livenessProbe, readinessProbe]) t.equal((await app.inject(path)).statusCode, 200, `${where}: ${path}`)
+  }
+}
+
+/** nginx takes its configuration, with the upstream of the replicas as a page has it, or as it is. */
+export async function nginxTakes (t: Test, upstream?: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'nginx-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  const own = read('deploy/nginx/nginx.conf')
+  const [replaced = ''] = /^ {2}upstream replicas \{[^}]+\}\n/m.exec(own) ?? []
+  t.ok(replaced.length > 0, 'it has replicas')
+  const configuration = own.replace(replaced, upstream ?? replaced)
+    .replace('/etc/nginx/mcp-proxy.conf', join(root, 'deploy/nginx/proxy.conf'))
+    .replaceAll(/app-\d:/g, '127.0.0.1:')
+    .replace('http {', `http { ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${folder}/${name};`).join(' ')}`)
+  writeFileSync(join(folder, 'nginx.conf'), `pid ${folder}/pid; error_log stderr;\n${configuration}`)
+  const { stderr } = await run('nginx', ['-t', '-p', folder, '-c', join(folder, 'nginx.conf')])
+  t.match(stderr, /test is successful/)
+}
+
+/** Every variable is one of ours. */
+export function known (t: Test, where: string, environment: object): void {
+  t.ok(Object.keys(environment).length > 0, `${where}: there are variables`)
+  for (const name of Object.keys(environment)) t.ok(name in EnvironmentSchema.properties, `${where}: ${name} is a variable of the service`)
+}

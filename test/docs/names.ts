@@ -1,0 +1,27 @@
+import { EnvironmentSchema } from '../../src/environment.js'
+import { fences, inlineCode, sources } from './pages.js'
+
+// not of the service: whose then
+const FOREIGN: Readonly<Record<string, readonly string[]>> = {
+  'the doctor (src/cli/doctor.ts)': ['DOCTOR_TOKEN'],
+  'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS'],
+  'HTTP, Redis': ['GET', 'SPUBLISH'],
+  OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
+  'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
+  'for the reader to fill in': ['URL', 'YOUR_API', 'YOUR_DOMAIN', 'YOUR_REALM', 'YOUR_TENANT', 'TENANT_ID'],
+  'the SDKs': ['elicitInput', 'getClientCapabilities', 'getClientVersion', 'sendLoggingMessage', 'sendRequest', 'sendResourceUpdated', 'sendToolListChanged', 'taskSupport', 'toNodeHandler'],
+  Fastify: ['onSend', 'preSerialization', 'reqId', 'myRoutes'],
+  'Kubernetes, ECS': ['maxUnavailable', 'preStop', 'stopTimeout', 'terminationGracePeriodSeconds']
+}
+
+/** Names in the code of the pages that neither the service nor anybody else has, with where they stand. */
+export function strangeNames (): string[] {
+  const foreign = new Set(Object.values(FOREIGN).flat())
+  const words = new Set(sources('src', 'examples').flatMap(text => text.match(/\w+/g) ?? []))
+  const code = [...inlineCode(), ...fences().filter(({ language }) => ['sh', 'console', 'dotenv'].includes(language))]
+  return code.flatMap(({ page, line, text }) => {
+    const variables = [...text.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|^[A-Z]+(?==|$)/gm)].map(([name]) => name).filter(name => !(name in EnvironmentSchema.properties))
+    const options = [...text.matchAll(/\b[a-z]+(?:[A-Z][a-z0-9]*)+\b/g)].map(([name]) => name).filter(name => !words.has(name))
+    return [...variables, ...options].filter(name => !foreign.has(name)).map(name => `${page}:${line}: ${name}`)
+  })
+}
