@@ -13,6 +13,7 @@ export const servers = {
   ours: { title: '**This project**: Fastify, `bearerAuth`, `mcpTransports`', script: 'servers/ours.js', sessions: true, stateless: 'sdk2' },
   'ours-reused': { title: '**This project** with `reuseInstances`', script: 'servers/ours.js', stateless: 'reused' },
   'ours-sdk1': { title: '**This project** with a server of SDK 1.x, through the bridge', script: 'servers/ours.js', stateless: 'sdk1' },
+  'ours-sdk1-reused': { title: '**This project** through the bridge, with `reuseInstances`', script: 'servers/ours.js', stateless: 'sdk1-reused' },
   'express-sdk1': { title: 'SDK 1.x transport on Express', script: 'peers/express-sdk1.js', sessions: true },
   'fastify-sdk1': { title: 'SDK 1.x transport on Fastify (`reply.hijack()`)', script: 'peers/fastify-sdk1.js', sessions: true },
   'fastify-sdk2': { title: 'SDK 2.x Node transport on Fastify (`reply.hijack()`)', script: 'peers/fastify-sdk2.js', sessions: true },

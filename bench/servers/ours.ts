@@ -12,7 +12,7 @@ import { serverOfSdk1, serverOfSdk2, toolsOf } from './tools.js'
 
 /*
  * This project: the transports with their limits as they are by default. Without parameters they serve the hosted server;
- * `idle`: with another idle time; `sdk1`, `sdk2`, `reused` (of SDK 2.x) and a number: a server of that SDK with so many tools.
+ * `idle`: with another idle time; `sdk1`, `sdk2`, `sdk1-reused`, `reused` (of SDK 2.x) and a number: a server of that SDK with so many tools.
  */
 const app = Fastify()
 const [variant, count] = process.argv.slice(2)
@@ -23,6 +23,7 @@ function served (): Pick<McpTransportsOptions, 'createServer' | 'reuseInstances'
     case 'sdk1': return { createServer: () => serverOfSdk1(tools) }
     case 'sdk2': return { createServer: () => serverOfSdk2(tools) }
     case 'reused': return { createServer: () => serverOfSdk2(tools), reuseInstances: true }
+    case 'sdk1-reused': return { createServer: () => serverOfSdk1(tools), reuseInstances: true }
     case 'idle': return { createServer, limits: { instanceIdleSeconds: 1 } }
   }
   return { createServer }

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
-import type { Log } from './create-server.js'
-import { LinkTransport } from './link-transport.js'
+import type { BridgedInstance } from './bridged-instance.js'
+import type { LinkEnd } from './link-transport.js'
 
 type Response = JSONRPCResultResponse | JSONRPCErrorResponse
 
@@ -28,25 +26,16 @@ export interface OpenRequest {
   progressToken: string | number | undefined
 }
 
-export interface BridgedCallOptions {
-  server: McpServer | Server
-  /** Takes what the server announces that belongs to no call. */
-  announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
-  log: Log
-}
-
 /**
- * One server instance of SDK 1.x that serves one call of revision 2026-07-28. What it asks the client for ends the
- * client's request with an `input_required` result; the call itself waits for the client to come back with the answers.
+ * One call of revision 2026-07-28 that an instance of SDK 1.x serves. What it asks the client for ends the client's request
+ * with an `input_required` result; the call itself waits for the client to come back with the answers.
  */
-export class BridgedCall {
+export class BridgedCall implements LinkEnd {
   readonly id = randomUUID()
-  readonly #server: McpServer | Server
-  readonly #link: LinkTransport
+  readonly #instance: BridgedInstance
+  readonly #onFree: () => void
   /** Requests of the server that wait for the client: key -> request. */
   readonly #asked = new Map<string, JSONRPCRequest>()
-  readonly #announce: BridgedCallOptions['announce']
-  readonly #log: Log
   /** What is called: a client that comes back must name the same. */
   callee = ''
   #round = 0
@@ -54,47 +43,27 @@ export class BridgedCall {
   #open: OpenRequest | undefined
   #onAsked: (() => void) | undefined
 
-  constructor ({ server, announce, log }: BridgedCallOptions) {
-    this.#server = server
-    this.#announce = announce
-    this.#log = log
-    this.#link = new LinkTransport({
-      onRequest: request => {
-        this.#asked.set(keyOf(request.id), request)
-        this.#onAsked?.()
-      },
-      onNotification: (notification, relatedRequestId) => {
-        // the server gives up waiting
-        if (notification.method === 'notifications/cancelled') this.#asked.delete(keyOf(notification.params?.requestId))
-        else if (relatedRequestId === undefined && !isOfCall(notification)) this.#announce(notification)
-        else this.#notify(notification)
-      }
-    })
+  /** @param onFree the instance may serve the next call */
+  constructor (instance: BridgedInstance, onFree: () => void) {
+    this.#instance = instance
+    this.#onFree = onFree
   }
 
-  /**
-   * Connects and initializes the server. @returns its answer to `initialize`
-   * @throws {Error} where the server refuses
-   */
-  async begin (initializeParams: Record<string, unknown>, extra: MessageExtraInfo, logLevel: string | undefined): Promise<Record<string, unknown>> {
-    await this.#server.connect(this.#link)
-    const initialized = await this.#link.request('initialize', initializeParams, extra)
-    if ('error' in initialized) {
-      await this.close()
-      throw new Error(`initialize failed: ${initialized.error.message}`)
-    }
-    this.#link.notify('notifications/initialized', undefined, extra)
-    const { capabilities } = initialized.result
-    if (logLevel !== undefined && typeof capabilities === 'object' && capabilities !== null && 'logging' in capabilities) {
-      await this.#link.request('logging/setLevel', { level: logLevel }, extra)
-    }
-    return initialized.result
+  onRequest (request: JSONRPCRequest): void {
+    this.#asked.set(keyOf(request.id), request)
+    this.#onAsked?.()
+  }
+
+  onNotification (notification: JSONRPCNotification): void {
+    // the server gives up waiting
+    if (notification.method === 'notifications/cancelled') this.#asked.delete(keyOf(notification.params?.requestId))
+    else this.#notify(notification)
   }
 
   /** Makes the call. */
   async call (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo, open: OpenRequest): Promise<BridgedOutcome> {
     this.callee = calleeOf(method, params)
-    this.#response = this.#link.request(method, params, extra)
+    this.#response = this.#instance.call(method, params, extra, this)
     return await this.#outcome(open)
   }
 
@@ -109,19 +78,25 @@ export class BridgedCall {
       const result = responses[key]
       if (typeof result !== 'object' || result === null) continue
       this.#asked.delete(key)
-      this.#link.respond({ jsonrpc: '2.0', id, result: { ...result } })
+      this.#instance.respond({ jsonrpc: '2.0', id, result: { ...result } })
     }
     return await this.#outcome(open)
   }
 
-  /** Ends the instance; a call that runs is cancelled: the SDK aborts its signal. */
-  async close (): Promise<void> {
-    try {
-      await this.#server.close()
-      await this.#link.close()
-    } catch (error) {
-      this.#log.error({ err: error }, 'a server instance could not be closed')
+  /** The call has its answer. */
+  async finish (): Promise<void> {
+    // where it waits for its client nonetheless, it has not ended
+    if (!this.#instance.isReused || !this.#instance.isOpen || this.#asked.size > 0) {
+      await this.close()
+    } else {
+      this.#instance.free()
+      this.#onFree()
     }
+  }
+
+  /** Gives the call up: what runs is cancelled, and the instance with it. */
+  async close (): Promise<void> {
+    await this.#instance.close()
   }
 
   /** Waits for the answer, or for the first thing that is asked for, while the client's request is open. */
@@ -172,8 +147,4 @@ function keyOf (id: unknown): string {
 /** Names what a request calls. */
 export function calleeOf (method: string, { name, uri }: Record<string, unknown> = {}): string {
   return JSON.stringify([method, name, uri])
-}
-
-function isOfCall ({ method }: JSONRPCNotification): boolean {
-  return method === 'notifications/progress' || method === 'notifications/message'
 }

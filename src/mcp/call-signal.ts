@@ -1,22 +1,9 @@
-/**
- * Tells that a call is not waited for any more. The SDK's entry only asks it and listens to it, before the server has the
- * request; a real `AbortSignal`, which costs several times as much as all else here, is made for who reads it after that.
- */
+/** Tells that a call is not waited for any more. A real `AbortSignal` costs several times as much, and is made for who asks for it. */
 export class CallSignal {
   aborted = false
-  readonly #listeners = new Set<() => void>()
+  /** Whom it tells first. */
+  onAbort: (() => void) | undefined
   #controller: AbortController | undefined
-  #isHandedOver = false
-
-  /** The server has the request: from now on, tools may read it. */
-  handOver (): void {
-    this.#isHandedOver = true
-  }
-
-  /** What the request shows as its signal. */
-  get shown (): CallSignal | AbortSignal {
-    return this.#isHandedOver ? this.real : this
-  }
 
   get real (): AbortSignal {
     this.#controller ??= new AbortController()
@@ -24,18 +11,10 @@ export class CallSignal {
     return this.#controller.signal
   }
 
-  addEventListener (_type: 'abort', listener: () => void): void {
-    this.#listeners.add(listener)
-  }
-
-  removeEventListener (_type: 'abort', listener: () => void): void {
-    this.#listeners.delete(listener)
-  }
-
   abort (): void {
     if (this.aborted) return
     this.aborted = true
-    for (const listener of this.#listeners) listener()
+    this.onAbort?.()
     this.#controller?.abort()
   }
 }

@@ -9,15 +9,18 @@ const blankRequest = Object.freeze(new Request(URL, { method: 'POST' }))
 const blankHeaders = Object.freeze(new Headers())
 
 /**
- * A POST as the web's `Request`, for the SDK and for tools that look at `http.req`. What the SDK reads of every request is
+ * A POST as the web's `Request`, for the SDK and for tools that look at `http.req`. What the SDK reads of requests is
  * answered from what Node.js has parsed; a real `Request`, which costs as much as a call, is made only for the rest.
  */
 export function inboundRequest (headers: InboundHeaders, signal: CallSignal): Request {
-  const make = () => new Request(URL, { method: 'POST', headers: webHeaders(headers), signal: signal.real })
-  return lazy(blankRequest, make, {
+  let shown: Headers | undefined
+  return lazy(blankRequest, () => new Request(URL, { method: 'POST', headers: webHeaders(headers), signal: signal.real }), {
     method: 'POST',
-    headers: lazy(blankHeaders, () => webHeaders(headers), { get: (name: string) => headers[name.toLowerCase()]?.toString() ?? null }),
-    get signal () { return signal.shown }
+    get headers () {
+      shown ??= lazy(blankHeaders, () => webHeaders(headers), { get: (name: string) => headers[name.toLowerCase()]?.toString() ?? null })
+      return shown
+    },
+    get signal () { return signal.real }
   })
 }
 

@@ -5,9 +5,9 @@ type Response = JSONRPCResultResponse | JSONRPCErrorResponse
 
 /** What the other end of a link makes of a server's messages. */
 export interface LinkEnd {
-  /** The server asks the client for something. */
-  onRequest (request: JSONRPCRequest): void
-  /** The server tells something; `relatedRequestId` is the client's request that it belongs to. */
+  /** The server asks the client for something; `relatedRequestId` is the client's request that it belongs to. */
+  onRequest (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void
+  /** The server tells something. */
   onNotification (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void
 }
 
@@ -25,13 +25,22 @@ export class LinkTransport implements Transport {
     this.#end = end
   }
 
+  get isOpen (): boolean {
+    return !this.#closed
+  }
+
+  /** The id of the latest request to the server. */
+  get lastId (): RequestId {
+    return this.#nextId - 1
+  }
+
   async start (): Promise<void> {}
 
   /** Called by the server for everything it sends. */
   async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
     if (this.#closed) throw new Error('The link is closed')
     if ('method' in message) {
-      if ('id' in message) this.#end.onRequest(message)
+      if ('id' in message) this.#end.onRequest(message, options?.relatedRequestId)
       else this.#end.onNotification(message, options?.relatedRequestId)
       return
     }

@@ -1,11 +1,10 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import { CLIENT_INFO_META_KEY, type JSONRPCResultResponse } from '@modelcontextprotocol/server'
+import type { JSONRPCResultResponse } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../auth-info.js'
 import { CallSignal } from './call-signal.js'
-import type { Log } from './create-server.js'
+import type { Log, PluggedServer } from './create-server.js'
 import { inboundRequest, type InboundHeaders } from './inbound-request.js'
 import { errorText, isMessage, isRequest } from './json-rpc.js'
-import type { ResultExchange } from './result-transport.js'
 
 /** One POST as it came. */
 export interface InboundMessage {
@@ -18,18 +17,22 @@ export interface InboundMessage {
 export type ModernAnswer = string | Response
 
 /** One POST of revision 2026-07-28, from its arrival to the end of its response. */
-export class ModernCall implements ResultExchange {
+export class ModernCall {
   readonly caller: CallerInfo
   readonly log: Log
+  readonly headers: InboundHeaders
+  readonly body: unknown
   /** For the SDK. */
   readonly request: Request
   /** What was posted; undefined where that is a notification, or no message. */
   readonly message: JSONRPCRequest | undefined
   readonly answer: Promise<ModernAnswer>
-  requestId?: string
+  /** The server that was made for it, where it was not connected yet. */
+  server: PluggedServer | undefined
   /** Why no server was made for it. */
-  refusal?: Error
-  onClose?: (answered: boolean) => void
+  refusal: unknown
+  /** Whether the observer has heard of it. */
+  isObserved = false
   readonly #signal = new CallSignal()
   #resolve: (answer: ModernAnswer) => void = () => {}
   #reject: (error: unknown) => void = () => {}
@@ -38,6 +41,8 @@ export class ModernCall implements ResultExchange {
   constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo) {
     this.caller = caller
     this.log = log
+    this.headers = headers
+    this.body = body
     this.request = inboundRequest(headers, this.#signal)
     this.message = isMessage(body) && isRequest(body) ? body : undefined
     this.answer = new Promise((resolve, reject) => {
@@ -51,26 +56,31 @@ export class ModernCall implements ResultExchange {
     return this.message?.method === 'subscriptions/listen'
   }
 
-  /** Whether the client says who it is; it need not. */
-  get namesClient (): boolean {
-    return this.message?.params?._meta?.[CLIENT_INFO_META_KEY] !== undefined
-  }
-
   /** Takes the answer that the SDK promises; without effect once there is another. */
   follow (response: Promise<Response>): void {
-    response.then(response => {
-      if (this.refusal === undefined) this.#resolve(response)
-      else this.#reject(this.refusal)
-    }, this.#reject)
+    response.then(this.#resolve, this.#reject)
   }
 
-  onRequest (): void {
-    this.#signal.handOver()
+  /** Takes the result, where that is the whole answer. */
+  result (response: JSONRPCResultResponse): void {
+    this.#resolve(JSON.stringify(response))
   }
 
-  onResult (result: JSONRPCResultResponse): void {
+  /** There is no answer. */
+  fail (error: unknown): void {
+    this.#reject(error)
+  }
+
+  /** Nothing runs for it any more. */
+  over (): void {
     this.#isOver = true
-    this.#resolve(JSON.stringify(result))
+    this.#signal.onAbort = undefined
+  }
+
+  /** What stops that which runs for it. */
+  onEnd (stop: () => void): void {
+    this.#signal.onAbort = stop
+    if (this.#signal.aborted) stop()
   }
 
   /** Cancels what still runs. @param reason what the client is told, where it waits */

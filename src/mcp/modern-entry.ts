@@ -1,20 +1,22 @@
-import {
-  createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2,
-  type McpHttpHandler, type McpRequestContext
-} from '@modelcontextprotocol/server'
+import { createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2, type McpHttpHandler, type McpRequestContext } from '@modelcontextprotocol/server'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCNotification, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError } from '../errors.js'
 import { announceFrom, eventOf } from './announcements.js'
-import { bridge } from './bridge.js'
+import { Bridge } from './bridge.js'
+import { BridgedInstance } from './bridged-instance.js'
+import type { CallTransportOptions } from './call-transport.js'
+import { clientOf, keyOf } from './client-identity.js'
 import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
+import { NativeInstance, needsEntry } from './native-instance.js'
 import { observeServer, type McpCounts, type McpObserver } from './observer.js'
+import { isPlainCall, REVISION } from './plain-call.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopes } from './required-scopes.js'
-import { carry } from './result-transport.js'
+import type { ServingInstance } from './serving-instance.js'
 import { WaitingCalls, type WaitingCallsOptions } from './waiting-calls.js'
 
 export interface ModernEntryOptions extends WaitingCallsOptions {
@@ -22,7 +24,7 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
   requestStateKeys?: readonly Uint8Array[]
-  /** Whether an instance of SDK 2.x that has answered may serve the next request. */
+  /** Whether an instance that has answered may serve the next request. */
   reuseInstances?: boolean
   heartbeatMs: number
   /** Streams of `subscriptions/listen` that are open at once. */
@@ -31,12 +33,15 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
 }
 
 const DRAIN_POLL_MS = 20
-const PROTOCOL_VERSION = '2026-07-28'
 const LOGIN_ENDED = 'The login that this request was made with has ended.'
+const SHUTTING_DOWN = 'The server is shutting down.'
+/** Of idle instances that serve whomever. */
+const ANYBODY = ''
 
 /**
- * Serves revision 2026-07-28, which knows no sessions: every request by a fresh server, through the SDK's own entry.
- * A server of SDK 2.x answers natively, one of SDK 1.x through the bridge.
+ * Serves revision 2026-07-28, which knows no sessions. A server of SDK 2.x answers natively, one of SDK 1.x through the
+ * bridge. Where a request is plain, its server is bound to the revision and gets it as it is; all else goes through the
+ * SDK's own entry, which knows what to say of it, and has a server of its own.
  */
 export class ModernEntry {
   readonly #unsubscribe: Array<() => void>
@@ -46,27 +51,33 @@ export class ModernEntry {
   readonly #callOf = new WeakMap<Request, ModernCall>()
   readonly #idle = new IdleInstances()
   readonly #waitingCalls: WaitingCalls
-  readonly #requestStates: ReturnType<typeof createRequestStates>
-  #reused = 0
+  readonly #carrier: CallTransportOptions
+  readonly #bridge: Bridge
+  /** Whether there are servers of SDK 1.x, whose instances are each for clients that say the same of themselves. */
+  #bridges = false
 
   constructor (options: ModernEntryOptions) {
     this.#options = options
+    const { log, bus, heartbeatMs, mcpObserver } = options
     this.#waitingCalls = new WaitingCalls(options)
-    this.#requestStates = createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds)
+    this.#carrier = { announce: notification => { this.#announce(notification) }, heartbeatMs, mcpObserver }
+    this.#bridge = new Bridge({
+      waitingCalls: this.#waitingCalls, requestStates: createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds), carrier: this.#carrier, log
+    })
     // what servers of either era announce, for the streams of `subscriptions/listen`
-    const events = new InMemoryServerEventBus(error => { options.log.warn({ err: error }, 'a listener of server events failed') })
+    const events = new InMemoryServerEventBus(error => { log.warn({ err: error }, 'a listener of server events failed') })
     this.#unsubscribe = [
-      options.bus.subscribe('announced', ({ event }) => { events.publish(event) }),
-      options.bus.subscribe('grantEnded', ({ grantId }) => {
+      bus.subscribe('announced', ({ event }) => { events.publish(event) }),
+      bus.subscribe('grantEnded', ({ grantId }) => {
         for (const call of this.#calls) if (call.caller.extra.grantId === grantId) call.end(LOGIN_ENDED)
       })
     ]
-    this.#handler = createMcpHandler(context => this.#createServer(context), {
+    this.#handler = createMcpHandler(context => this.#serverForEntry(context), {
       legacy: 'reject',
       bus: events,
-      keepAliveMs: options.heartbeatMs,
+      keepAliveMs: heartbeatMs,
       maxSubscriptions: options.maxSubscriptions,
-      onerror: error => { options.log.debug({ err: error }, 'the SDK reports an error') }
+      onerror: error => { log.debug({ err: error }, 'the SDK reports an error') }
     })
   }
 
@@ -74,8 +85,14 @@ export class ModernEntry {
   serve (message: InboundMessage & { log: Log }, caller: CallerInfo): ModernCall {
     const call = new ModernCall(message, caller)
     this.#calls.add(call)
-    this.#callOf.set(call.request, call)
-    call.follow(this.#handler.fetch(call.request, { authInfo: caller, parsedBody: message.body }))
+    const { message: request } = call
+    if (request === undefined || !isPlainCall(request, call.headers)) {
+      this.#serveByEntry(call)
+    } else {
+      const idle = this.#options.reuseInstances === true ? this.#takeIdle(request) : undefined
+      if (idle === undefined) void this.#serveByNew(call, request)
+      else this.#serveBy(idle, call, request)
+    }
     return call
   }
 
@@ -112,53 +129,107 @@ export class ModernEntry {
   /** Ends every stream and every call. */
   async close (): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    for (const call of this.#calls) if (!call.listens) call.end(SHUTTING_DOWN)
     await this.#waitingCalls.close()
+    this.#idle.close()
     await this.#handler.close()
   }
 
-  async #createServer ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
+  #takeIdle (request: JSONRPCRequest): ServingInstance | undefined {
+    return this.#idle.take(this.#bridges ? keyOf(clientOf(request)) : ANYBODY)
+  }
+
+  /** Serves a plain call by an instance that is connected. */
+  #serveBy (instance: ServingInstance, call: ModernCall, request: JSONRPCRequest): void {
+    const onFree = () => { this.#idle.put(instance instanceof NativeInstance ? ANYBODY : keyOf(clientOf(request)), instance) }
+    try {
+      checkScopes(instance.plugged, [request], call.caller)
+    } catch (error) {
+      if (this.#options.reuseInstances === true) onFree()
+      else instance.close()
+      call.fail(error)
+      return
+    }
+    if (!instance.serve(call, request, onFree)) this.#serveByEntry(call)
+  }
+
+  /** Serves a plain call by an instance that is made for it. */
+  async #serveByNew (call: ModernCall, request: JSONRPCRequest): Promise<void> {
+    try {
+      const server = await this.#create(call)
+      checkScopes(server, [request], call.caller)
+      const instance = await this.#connect(server, call, request)
+      if (instance !== undefined) {
+        this.#serveBy(instance, call, request)
+        return
+      }
+      call.server = server
+    } catch (error) {
+      this.#refuse(call, error)
+      if (error instanceof InsufficientScopeError) return
+    }
+    this.#serveByEntry(call)
+  }
+
+  /** @returns undefined where it is the SDK's entry that has to connect it */
+  async #connect (server: PluggedServer, call: ModernCall, request: JSONRPCRequest): Promise<ServingInstance | undefined> {
+    const isReused = this.#options.reuseInstances === true
+    if (server instanceof McpServer2 || server instanceof Server2) {
+      return needsEntry(server, call, request) ? undefined : await NativeInstance.connect(server, isReused, this.#carrier)
+    }
+    this.#bridges = true
+    const instance = this.#instanceOf(server, isReused)
+    return instance.handles(request.method) ? await this.#bridge.serving(instance, await instance.begin(clientOf(request), { authInfo: call.caller })) : undefined
+  }
+
+  /** Serves a request through the SDK's entry, with a server of its own. */
+  #serveByEntry (call: ModernCall): void {
+    this.#callOf.set(call.request, call)
+    call.follow(this.#handler.fetch(call.request, { authInfo: call.caller, parsedBody: call.body }))
+  }
+
+  async #serverForEntry ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
     const call = requestInfo && this.#callOf.get(requestInfo)
     if (call === undefined) throw new Error('The SDK asks for a server without a request of ours.')
+    if (call.refusal !== undefined) throw call.refusal
     try {
-      const server = await this.#serverFor(call)
-      // below what carries it, which keeps results from the SDK
+      const { caller, message } = call
+      const plugged = call.server ?? await this.#create(call)
+      checkScopes(plugged, message === undefined ? [] : [message], caller)
+      const server = await this.#unconnected(plugged, call)
       const { mcpObserver } = this.#options
-      if (mcpObserver !== undefined) observeServer(server instanceof McpServer2 ? server.server : server, mcpObserver, PROTOCOL_VERSION)
-      carry(call, server)
+      if (mcpObserver !== undefined && !call.isObserved) observeServer(server instanceof McpServer2 ? server.server : server, mcpObserver, REVISION)
       return server
     } catch (error) {
-      if (error instanceof InsufficientScopeError) call.refusal = error
-      else call.log.error({ err: error }, 'a server instance could not be made')
+      this.#refuse(call, error)
       throw error
     }
   }
 
-  async #serverFor (call: ModernCall): Promise<McpServer2 | Server2> {
-    const { caller, message, log } = call
-    const server = this.#options.reuseInstances === true ? await this.#reusedFor(call) : await this.#freshFor(call)
-    checkScopes(server, message === undefined ? [] : [message], caller)
-    const announce = (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => { this.#announce(notification) }
-    if (server instanceof McpServer2 || server instanceof Server2) {
-      announceFrom(server, announce)
-      return server
+  async #unconnected (plugged: PluggedServer, call: ModernCall): Promise<McpServer2 | Server2> {
+    if (plugged instanceof McpServer2 || plugged instanceof Server2) {
+      announceFrom(plugged, this.#carrier.announce)
+      return plugged
     }
-    return await bridge({ server, caller, request: message, waitingCalls: this.#waitingCalls, requestStates: this.#requestStates, announce, log })
+    const instance = this.#instanceOf(plugged, false)
+    return await this.#bridge.serverFor(instance, await instance.begin(clientOf(call.message), { authInfo: call.caller }), call)
   }
 
-  async #freshFor ({ caller, log }: ModernCall): Promise<PluggedServer> {
-    const { createServer, getUpstreamAccessToken } = this.#options
-    return await createServer({ era: 'stateless', authInfo: caller, log, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
+  #instanceOf (server: ConstructorParameters<typeof BridgedInstance>[0]['server'], isReused: boolean): BridgedInstance {
+    return new BridgedInstance({ server, isReused, announce: this.#carrier.announce, log: this.#options.log })
   }
 
-  async #reusedFor (call: ModernCall): Promise<PluggedServer> {
-    const { createServer, log } = this.#options
-    // an instance goes on saying who its previous client was where the next one does not name itself
-    const server = (call.namesClient ? this.#idle.take() : undefined) ?? await createServer(contextForAll(log))
-    if (call.namesClient && (server instanceof McpServer2 || server instanceof Server2)) {
-      call.requestId = `exchange-${++this.#reused}`
-      // one that was cancelled may still run
-      call.onClose = answered => { if (answered) this.#idle.put(server) }
-    }
-    return server
+  async #create ({ caller, log: callLog }: ModernCall): Promise<PluggedServer> {
+    const { createServer, getUpstreamAccessToken, reuseInstances, log } = this.#options
+    return await createServer(reuseInstances === true
+      ? contextForAll(log)
+      : { era: 'stateless', authInfo: caller, log: callLog, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
+  }
+
+  /** No server could be made for a call. */
+  #refuse (call: ModernCall, error: unknown): void {
+    if (error instanceof InsufficientScopeError) call.fail(error)
+    else if (call.refusal === undefined) call.log.error({ err: error }, 'a server instance could not be made')
+    call.refusal = error
   }
 }

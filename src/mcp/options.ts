@@ -14,9 +14,9 @@ export interface McpTransportsOptions {
   /** Makes the MCP server that is served. */
   createServer: CreateServer
   /**
-   * Lets an instance of a server of SDK 2.x serve one request of revision 2026-07-28 after the other, whoever makes them,
-   * instead of one each. `createServer` must not look at the caller (its context refuses to tell), and nothing may stay on
-   * an instance for the next caller; see `docs/eras.md`. Default: false.
+   * Lets a server instance serve one request of revision 2026-07-28 after the other, whoever makes them, instead of one
+   * each. `createServer` must not look at the caller (its context refuses to tell), and nothing may stay on an instance for
+   * the next caller; see `docs/eras.md`. Default: false.
    */
   reuseInstances?: boolean
   /** Keeps sessions. */

@@ -72,7 +72,7 @@ export class ParkedCalls {
 
   async #settle (call: BridgedCall, outcome: Promise<BridgedOutcome>, holder: CallHolder): Promise<BridgedOutcome> {
     const settled = await outcome
-    if (settled.kind === 'response') await call.close()
+    if (settled.kind === 'response') await call.finish()
     else this.#park(call, holder)
     return settled
   }
