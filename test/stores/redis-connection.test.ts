@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,7 +28,14 @@ redisTest('a password, and a user of its own', async (t, server) => {
   await bare.check()
   for (const credentials of ['', ':wrong@', 'nobody:secret@']) {
     const errors: string[] = []
-    const wrong = createRedisStores({ url: server.url.replace('//', `//${credentials}`), sessionIdleSeconds: 60, graceMs: 100, onError: ({ message }) => { errors.push(message) } })
+    const told = new EventEmitter()
+    const heard = once(told, 'error told')
+    const onError = ({ message }: Error) => {
+      errors.push(message)
+      told.emit('error told')
+    }
+    const wrong = createRedisStores({ url: server.url.replace('//', `//${credentials}`), sessionIdleSeconds: 60, graceMs: 100, onError })
+    await heard
     const error = await wrong.check().then(() => undefined, (error: unknown) => error)
     t.ok(error instanceof TemporarilyUnavailableError, credentials)
     t.match(error, { detail: /NOAUTH|WRONGPASS/ })
