@@ -34,7 +34,7 @@ const passage = `const net = require('net'); net.createServer(socket => { requir
 writeFileSync(join(folder, 'compose.json'), JSON.stringify({
   // for this machine alone
   networks: { default: { driver_opts: { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' } } },
-  services: Object.fromEntries(REPLICAS.map(replica => [`upstream-of-${replica}`, { image: 'fastify-mcp-oauth', network_mode: `service:${replica}`, volumes: [`${folder}:/upstream:ro`], command: ['node', '-e', passage] }]))
+  services: Object.fromEntries(REPLICAS.map(replica => [`upstream-of-${replica}`, { image: 'fastify-mcp-oauth', network_mode: `service:${replica}`, volumes: [`${folder}:/upstream:ro`], command: ['node', '-e', passage], healthcheck: { disable: true }, stop_signal: 'SIGKILL' }]))
 }))
 const environment = { ...process.env, COMPOSE_PROJECT_NAME: 'fastify-mcp-oauth-proof', OAUTH_ISSUER_URL: upstream.issuer, ENCRYPTION_KEYS: `proof:${randomBytes(32).toString('base64url')}` }
 // the second version of the command, or the first
@@ -47,11 +47,11 @@ async function compose (...args: readonly string[]): Promise<string> {
 }
 
 const container = async (service: string) => await compose('ps', '--quiet', service)
-/** Starts replicas again, and what leads to their upstream: it is in their network. */
-async function again (...replicas: readonly string[]): Promise<void> {
-  await compose('up', '--detach', ...replicas)
+/** Starts replicas again, and anew what leads to their upstream: it was in the network of those that have ended. */
+async function again (replicas: readonly string[], ...flags: readonly string[]): Promise<void> {
+  await compose('up', '--detach', '--no-deps', ...flags, ...replicas)
   for (const replica of replicas) await until(`${replica} is healthy`, async () => await docker('inspect', '--format', '{{.State.Health.Status}}', await container(replica)) === 'healthy')
-  await compose('restart', ...replicas.map(replica => `upstream-of-${replica}`))
+  await compose('up', '--detach', '--no-deps', '--force-recreate', ...replicas.map(replica => `upstream-of-${replica}`))
 }
 
 const report = new Report(`compose.yaml, with Docker ${await docker('version', '--format', '{{.Server.Version}}')} and ${(await compose('version', '--short'))}`)
@@ -92,7 +92,7 @@ try {
     await RawSession.open(SERVICE, await logInAt(SERVICE, 'bob'))
   })
   await report.attempt('it comes back, and the other leaves with SIGTERM while a stream is open: exit code 0, and the session goes on', async () => {
-    await again('app-1')
+    await again(['app-1'])
     const streams = [await session.get(SERVICE), await (await RawSession.open(SERVICE, login)).get(SERVICE)]
     const ends = streams.map(async stream => await stream.text())
     const leaving = await container('app-2')
@@ -102,9 +102,8 @@ try {
     await calls(session, 'without app-2')
   })
   await report.attempt('both are made anew: nginx finds them, and the session goes on', async () => {
-    await again('app-2')
-    await compose('up', '--detach', '--force-recreate', '--no-deps', ...REPLICAS)
-    await again(...REPLICAS)
+    await again(['app-2'])
+    await again(REPLICAS, '--force-recreate')
     await until(`${SERVICE} serves`, () => answers(`${SERVICE}/readyz`))
     await calls(session, 'with both anew')
     await RawSession.open(SERVICE, await logInAt(SERVICE, 'carol'))
