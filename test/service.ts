@@ -17,6 +17,9 @@ export interface Service {
   fetch: typeof fetch
 }
 
+/** What every service of a test begins with. A machine that runs tests may well be overloaded: nothing is refused for that. */
+export const QUIET = { LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '0' } as const
+
 /** A port that nobody listens on now. */
 export async function freePort (): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -36,11 +39,9 @@ export async function runService (
 ): Promise<Service & { close (): Promise<void> }> {
   const upstream = await startDemoUpstream({ port: 0, configuration: upstreamConfiguration })
   const config = loadConfig({
+    ...QUIET,
     PORT: String(await freePort()),
-    LOG_LEVEL: 'silent',
     OAUTH_ISSUER_URL: upstream.issuer,
-    // a machine that runs tests may well be overloaded
-    MAX_EVENT_LOOP_DELAY_MS: '0',
     ...environment
   }, { dotenv: false })
   const app = await buildApp(config, options)

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { exportJWK, generateKeyPair } from 'jose'
+import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Configuration } from 'oidc-provider'
 import { ConfigError } from '../errors.js'
 
@@ -72,7 +72,10 @@ export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstr
   }
 }
 
-async function signingKey () {
-  const { privateKey } = await generateKeyPair('RS256', { extractable: true })
-  return { ...await exportJWK(privateKey), use: 'sig', alg: 'RS256', kid: 'demo' }
+let key: Promise<JWK> | undefined
+
+/** One for the process: to make it takes a quarter of a second. */
+async function signingKey (): Promise<JWK> {
+  key ??= generateKeyPair('RS256', { extractable: true }).then(({ privateKey }) => exportJWK(privateKey))
+  return { ...await key, use: 'sig', alg: 'RS256', kid: 'demo' }
 }

@@ -8,6 +8,7 @@ import { mcpService, type BrokerModeOptions } from '../../src/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { injectFetch, ScriptableUpstream } from '../../src/testing/index.js'
 import { Browser, logIn, type Page } from '../browser.js'
+import { QUIET } from '../service.js'
 
 /** What is attacked: the service with its upstream. */
 export interface Target {
@@ -222,7 +223,7 @@ export async function isGood (target: Target, token: string): Promise<boolean> {
 /** The service, with `environment` laid over quiet defaults, in front of the test kit's upstream. Neither listens; both end with the test. */
 export async function startTarget (t: Test, environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   const upstream = newUpstream()
-  const config = loadConfig({ LOG_LEVEL: 'silent', OAUTH_ISSUER_URL: upstream.issuer, ...environment }, { dotenv: false })
+  const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: upstream.issuer, ...environment }, { dotenv: false })
   if (config.upstream === undefined) throw new Error('no upstream')
   const app = await buildApp(config, { upstream: { ...config.upstream, fetch: upstream.fetch } })
   t.teardown(() => app.close())

@@ -6,7 +6,7 @@ import { Person } from './person.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { root, runnable } from '../root.js'
-import { freePort } from '../service.js'
+import { freePort, QUIET } from '../service.js'
 
 /** Runs the service as a process of its own; `line` resolves with the first line of its output that matches. */
 function run (t: Test, environment: NodeJS.ProcessEnv) {
@@ -39,7 +39,8 @@ function run (t: Test, environment: NodeJS.ProcessEnv) {
 t.test('it starts with nothing configured, tells how to connect, and Ctrl-C ends it with a stream open', async t => {
   const port = await freePort()
   const url = `http://localhost:${port}`
-  const service = run(t, { PORT: String(port), DEMO_UPSTREAM_PORT: String(await freePort()) })
+  const { MAX_EVENT_LOOP_DELAY_MS } = QUIET
+  const service = run(t, { PORT: String(port), DEMO_UPSTREAM_PORT: String(await freePort()), MAX_EVENT_LOOP_DELAY_MS })
   await service.line(/MCP server: /)
   await service.line(/any name, any password/)
   for (const client of ['Claude Code', 'Cursor', 'VS Code', 'MCP Inspector']) await service.line(new RegExp(client))

@@ -5,7 +5,7 @@ import { Metrics } from '../../src/metrics.js'
 import { newCode, newTokens, redeem, refresh, register } from '../attacks/flow.js'
 import { request } from '../eras/raw.js'
 import { RawClient } from '../mcp/harness.js'
-import { runService } from '../service.js'
+import { QUIET, runService } from '../service.js'
 import { redisReplicas, redisTest } from '../stores/redis-server.js'
 
 const TOKEN = 'a-token-of-the-scraper'
@@ -36,7 +36,7 @@ t.test('the figures are for who has the token', async t => {
 })
 
 t.test('without a token, they are open outside production, and not there in production', async t => {
-  const environment = { OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'https://mcp.example', LOG_LEVEL: 'silent' }
+  const environment = { ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'https://mcp.example' }
   for (const [NODE_ENV, status] of [['development', 200], ['production', 404]] as const) {
     const app = await buildApp(loadConfig({ ...environment, NODE_ENV }, { dotenv: false }))
     t.teardown(() => app.close())
@@ -139,7 +139,7 @@ redisTest('what Redis is asked', async (t, server) => {
 })
 
 t.test('who comes while the process cannot keep up is told to try again, each in its own words', async t => {
-  const config = loadConfig({ OAUTH_ISSUER_URL: 'https://login.example', LOG_LEVEL: 'silent', MAX_HEAP_BYTES: '1', MAX_EVENT_LOOP_DELAY_MS: '0' }, { dotenv: false })
+  const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', MAX_HEAP_BYTES: '1' }, { dotenv: false })
   const app = await buildApp(config)
   t.teardown(() => app.close())
   await app.ready()

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
+import { QUIET } from '../service.js'
 
 type Document = { paths: Record<string, Record<string, { responses: object }>>, components: { schemas: object, securitySchemes: object } }
 
@@ -28,7 +29,7 @@ const cases = {
 }
 for (const [name, environment] of Object.entries(cases)) {
   t.test(`the document has what is served, and no more: ${name}`, async t => {
-    const app = await buildApp(loadConfig({ OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'https://mcp.example', LOG_LEVEL: 'silent', ...environment }, { dotenv: false }))
+    const app = await buildApp(loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'https://mcp.example', ...environment }, { dotenv: false }))
     t.teardown(() => app.close())
     const answer = await app.inject({ url: '/openapi.json' })
     t.match(answer, { statusCode: 200, headers: { 'content-type': /^application\/json/ } })

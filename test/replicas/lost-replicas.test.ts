@@ -84,8 +84,7 @@ class SlowLeases implements LeaseStore {
 }
 
 async function slow (t: Test, server: RedisServer): Promise<void> {
-  // a busy machine must not look like a store that is away
-  const [one, other] = await redisReplicas(t, server, { commandTimeoutMs: 20_000 })
+  const [one, other] = await redisReplicas(t, server)
   if (one === undefined || other === undefined) throw new Error('There are no replicas.')
   const plug = new ControlledServer()
   const leases = new SlowLeases(one.leases)

@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
-import { freePort } from '../service.js'
+import { freePort, QUIET } from '../service.js'
 import { startReplica, type ReplicaProcess } from './cluster.js'
 import { countRuns, countingServer } from './counting-server.js'
 
@@ -40,11 +40,11 @@ export class ReplicaSet {
     })
     const runsFile = join(dir, 'runs')
     return new ReplicaSet(t, {
+      ...QUIET,
       PUBLIC_URL: `http://localhost:${publicPort}`,
       REDIS_URL: redisUrl,
       OAUTH_ISSUER_URL: upstream.issuer,
       ENCRYPTION_KEYS: `test:${randomBytes(32).toString('base64url')}`,
-      LOG_LEVEL: 'silent',
       RUNS_FILE: runsFile
     }, runsFile)
   }

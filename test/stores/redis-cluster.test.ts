@@ -2,6 +2,7 @@ import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
 import { startOf } from '../../src/stores/event-log.js'
 import { redisContracts } from './redis-contracts.js'
+import { QUIET } from '../service.js'
 import { reachable, redisClusterTest, redisReplicas } from './redis-server.js'
 
 redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
@@ -10,10 +11,10 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
   await t.test('the service, configured with any node of it', async t => {
     for (const { url } of servers) {
       const app = await buildApp(loadConfig({
+        ...QUIET,
         REDIS_URL: url,
         REDIS_CLUSTER: 'true',
         REDIS_KEY_PREFIX: 'service',
-        LOG_LEVEL: 'silent',
         ENCRYPTION_KEYS: `a:${Buffer.alloc(32, 1).toString('base64url')}`,
         OAUTH_ISSUER_URL: 'https://login.example'
       }, { dotenv: false }))

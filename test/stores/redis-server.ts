@@ -133,11 +133,13 @@ function testWithRedis (name: string, check: (t: Test, command: string) => Promi
 }
 
 let prefixes = 0
+// a machine that runs tests may well be overloaded
+const PATIENCE_MS = 20_000
 
 /** The stores of some replicas, which share a key prefix of their own. */
 export async function redisReplicas (t: Test, server: RedisServer, options: Partial<RedisStoresOptions> = {}, count = 2): Promise<Stores[]> {
   const keyPrefix = `test-${++prefixes}`
-  const replicas = Array.from({ length: count }, () => createRedisStores({ url: server.url, keyPrefix, sessionIdleSeconds: 60, ...options }))
+  const replicas = Array.from({ length: count }, () => createRedisStores({ url: server.url, keyPrefix, sessionIdleSeconds: 60, commandTimeoutMs: PATIENCE_MS, ...options }))
   t.teardown(() => Promise.all(replicas.map(stores => stores.close())))
   await Promise.all(replicas.map(reachable))
   return replicas
