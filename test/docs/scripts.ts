@@ -12,8 +12,9 @@ export const { scripts }: { scripts: Record<string, string> } = JSON.parse(read(
 
 /** A script of ours takes what the page passes it: by its usage, or where it has a parser of its own, by that. */
 export async function takenByScript (t: Test, { where, text }: Command): Promise<void> {
-  const command = text.replace(/^npx -p node@24 /, '')
-  const [, variables = '', file = '', rest = ''] = /^((?:[A-Z_]+=\S+ )*)npx tsx (\S+) ?(.*)$/.exec(command.replace(/^npm run (\S+)(?: --)?/, (_, name: string) => `npx ${scripts[name]}`)) ?? []
+  // with another Node.js it takes the same
+  const command = text.replace(/^npx -p node@24 /, '').replace(/^npm run (\S+)(?: --)?/, (_, name: string) => `npx ${scripts[name]}`)
+  const [, variables = '', file = '', rest = ''] = /^((?:[A-Z_]+=\S+ )*)npx tsx (\S+) ?(.*)$/.exec(command) ?? []
   if (file === '') throw new Error(`${where}: package.json has no such script`)
   const [, usage] = /scriptArguments\('([^']+)'\)/.exec(read(file)) ?? []
   if (variables !== '') t.equal(await exitCode(file, ['--help'], parseEnv(variables.replaceAll(' ', '\n'))), 0, `${where}: ${file} takes ${variables}`)
