@@ -131,8 +131,12 @@ async function registerAuth (
   const { auth } = options
   await app.register(protectedResourceMetadataRoute, { baseUrl, scopes, resourcePaths, authorizationServers: authorizationServersOf(auth, baseUrl) })
   if (auth.mode === 'host') return { verifyAccessToken: auth.verifyAccessToken }
-  const own = resourcePaths.map(path => baseUrl + path)
-  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...own, baseUrl, ...auth.audiences ?? []] }) }
+  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...audiencesOf(options, baseUrl), ...auth.audiences ?? []] }) }
+}
+
+/** What the `aud` of a token for the service at `baseUrl` may name. */
+export function audiencesOf (options: Pick<McpServiceOptions, 'sessionMode'>, baseUrl: string): string[] {
+  return [...resourcePathsOf(options).map(path => baseUrl + path), baseUrl]
 }
 
 type ForeignAuth = (ResourceServerModeOptions | HostAuthModeOptions)['auth']

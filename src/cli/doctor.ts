@@ -3,6 +3,7 @@ import { loadConfig, type Config } from '../config.js'
 import { examineDeployment, examineInside, type InsideOptions } from '../doctor/examine.js'
 import { Findings, textOf } from '../doctor/findings.js'
 import { ConfigError } from '../errors.js'
+import { audiencesOf } from '../mcp-service.js'
 import { resourceServerOptions } from '../service-options.js'
 import type { Command } from './command.js'
 
@@ -83,5 +84,5 @@ function insideOf (config: Config): InsideOptions | undefined {
   if (upstream === undefined) return undefined
   if (authMode === 'broker') return { publicUrl, upstream }
   const resourceServer = resourceServerOptions(config, upstream)
-  return { publicUrl, upstream, resourceServer: { ...resourceServer, audiences: [`${publicUrl}/mcp`, `${publicUrl}/sse`, publicUrl, ...resourceServer.audiences] } }
+  return { publicUrl, upstream, resourceServer: { ...resourceServer, audiences: [...audiencesOf(config, publicUrl), ...resourceServer.audiences] } }
 }

@@ -1,6 +1,7 @@
 import type { CallerInfo } from '../auth-info.js'
 import type { CreateServer, Log } from './create-server.js'
 import { LinkTransport } from './link-transport.js'
+import { memberOf } from './member-of.js'
 
 /** What a server says of itself. */
 export interface ServerDescription {
@@ -28,18 +29,14 @@ export async function describeServer (createServer: CreateServer, caller: Caller
     link.notify('notifications/initialized', undefined, extra)
     const tools: ServerDescription['tools'] = []
     let cursor: unknown
-    for (let page = 0; page < MAX_PAGES && (page === 0 || cursor !== undefined) && textOf(capabilities, 'tools') !== undefined; page++) {
+    for (let page = 0; page < MAX_PAGES && (page === 0 || cursor !== undefined) && memberOf(capabilities, 'tools') !== undefined; page++) {
       const listed = await ask('tools/list', cursor === undefined ? {} : { cursor })
-      for (const tool of Array.isArray(listed.tools) ? listed.tools : []) tools.push({ name: String(textOf(tool, 'name')), description: String(textOf(tool, 'description') ?? '') })
+      for (const tool of Array.isArray(listed.tools) ? listed.tools : []) tools.push({ name: String(memberOf(tool, 'name')), description: String(memberOf(tool, 'description') ?? '') })
       cursor = listed.nextCursor
     }
-    return { name: String(textOf(serverInfo, 'title') ?? textOf(serverInfo, 'name')), tools }
+    return { name: String(memberOf(serverInfo, 'title') ?? memberOf(serverInfo, 'name')), tools }
   } finally {
     await server.close()
     await link.close()
   }
-}
-
-function textOf (value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
 }

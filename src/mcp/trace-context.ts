@@ -1,3 +1,5 @@
+import { memberOf } from './member-of.js'
+
 /** W3C Trace Context and Baggage, as a message carries them. */
 export interface TraceContext {
   traceparent?: string
@@ -16,8 +18,4 @@ export function traceContextOf (message: unknown): TraceContext {
     if (typeof value === 'string') found[name] = value
   }
   return found
-}
-
-function memberOf (value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
 }

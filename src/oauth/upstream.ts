@@ -1,12 +1,13 @@
 import * as openid from 'openid-client'
 import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../errors.js'
-import { discover, isInsecure } from './discovery.js'
+import { isInsecure } from './discovery.js'
 import { clientSecretBasic } from './client-secret-basic.js'
 import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from './observer.js'
 import type { UpstreamOptions } from './options.js'
 import { isLoopbackHost } from './redirect-uris.js'
 import { upstreamError } from './upstream-errors.js'
 import { REGISTER_BY_HAND, registrationFetch, send, tokenFetch } from './upstream-fetch.js'
+import { UpstreamMetadata } from './upstream-metadata.js'
 
 /** Who we are at the upstream for some client (RFC 7591 3.2.1), as far as we need it. */
 export interface UpstreamClient {
@@ -43,11 +44,8 @@ export interface UpstreamRequest {
   nonce?: string
 }
 
-const DISCOVERED_SECONDS = 3600
 // tokens are refreshed this long before they end; sooner where they do not live long
 const LEEWAY_SECONDS = 30
-// when a discovery fails, what was known goes on, and is asked for again after this time
-const REDISCOVERY_SECONDS = 60
 const CACHED_METADATA = new URL('https://cached.invalid/.well-known/oauth-authorization-server')
 // RFC 8414 2: a server need not name all of its scopes; these are left out where it names others only
 const STANDARD_SCOPES = ['openid', 'profile', 'email', 'offline_access']
@@ -55,10 +53,8 @@ const STANDARD_SCOPES = ['openid', 'profile', 'email', 'offline_access']
 const OUR_PARAMETERS = ['client_id', 'response_type', 'response_mode', 'redirect_uri', 'state', 'nonce', 'code_challenge', 'code_challenge_method', 'request', 'request_uri']
 // of an ID token: they tell of the token, not of the person
 const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash', 'sid', 'auth_time'])
-// signed by a key of the issuer; the ID token comes straight from its token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
-const SIGNING_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 
-/** The upstream authorization server: discovery, and every request that we make of it. Errors are `OAuthError`s. */
+/** The upstream authorization server: every request that we make of it. Errors are `OAuthError`s. */
 export class Upstream {
   readonly #options: UpstreamOptions
   readonly #callbackUrl: string
@@ -67,7 +63,7 @@ export class Upstream {
   readonly #observer: UpstreamObserver | undefined
   /** Of each request. */
   readonly timeoutSeconds: number
-  #metadata: { value: Promise<openid.ServerMetadata>, expiresAt: number } | undefined
+  readonly #metadata: UpstreamMetadata
 
   constructor (options: UpstreamOptions, callbackUrl: string, now: () => number, observer?: UpstreamObserver) {
     this.#options = options
@@ -76,11 +72,12 @@ export class Upstream {
     this.#observer = observer
     this.timeoutSeconds = options.timeoutSeconds ?? 10
     this.#insecure = isInsecure(options.issuerUrl ?? options.tokenUrl)
+    this.#metadata = new UpstreamMetadata(options, this.#fetch('discovery'), this.timeoutSeconds, now)
   }
 
   /** Rejects where the upstream cannot be reached. */
   async check (): Promise<void> {
-    await this.#server()
+    await this.#metadata.get()
   }
 
   /** Our configured client there, in static mode. */
@@ -96,7 +93,7 @@ export class Upstream {
 
   /** Registers a client of ours upstream (RFC 7591), with our callback as its only redirect URI. */
   async register (clientName: string): Promise<UpstreamClient> {
-    const server = await this.#server()
+    const server = await this.#metadata.get()
     if (server.registration_endpoint === undefined) {
       throw new UpstreamError('The login server does not let this service register.', { detail: `it has no registration endpoint: ${REGISTER_BY_HAND}`, reason: 'upstream_refused_client' })
     }
@@ -211,7 +208,7 @@ export class Upstream {
 
   /** @param endpoint what it is for */
   async #configuration (client: UpstreamClient, endpoint: UpstreamEndpoint = 'token'): Promise<openid.Configuration> {
-    const server = await this.#server()
+    const server = await this.#metadata.get()
     const configuration = new openid.Configuration(server, client.clientId, undefined, this.#authentication(client, server))
     configuration.timeout = this.timeoutSeconds
     configuration[openid.customFetch] = (url, init) => send(this.#fetch(endpoint), url, init)
@@ -282,40 +279,6 @@ export class Upstream {
     const told: unknown = await response.json().catch(fail)
     if (typeof told !== 'object' || told === null) throw new UpstreamError('The login server did not tell who you are.', { detail: `no JSON object at ${url.href}` })
     return { ...told }
-  }
-
-  #server (): Promise<openid.ServerMetadata> {
-    const now = this.#now() / 1000
-    const known = this.#metadata
-    if (known !== undefined && now < known.expiresAt) return known.value
-    const value = this.#discover().catch((error: unknown) => {
-      // an upstream whose discovery is down may still answer: what was known goes on
-      this.#metadata = known && { value: known.value, expiresAt: this.#now() / 1000 + REDISCOVERY_SECONDS }
-      if (known === undefined) throw error
-      return known.value
-    })
-    this.#metadata = { value, expiresAt: now + DISCOVERED_SECONDS }
-    return value
-  }
-
-  async #discover (): Promise<openid.ServerMetadata> {
-    const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, revocationUrl } = this.#options
-    const explicit = {
-      ...authorizationUrl && { authorization_endpoint: authorizationUrl.href },
-      ...tokenUrl && { token_endpoint: tokenUrl.href },
-      ...registrationUrl && { registration_endpoint: registrationUrl.href },
-      ...revocationUrl && { revocation_endpoint: revocationUrl.href }
-    }
-    const defaults = { id_token_signing_alg_values_supported: SIGNING_ALGORITHMS }
-    // without any metadata, what most take
-    const unknown = { token_endpoint_auth_methods_supported: ['client_secret_post'] }
-    if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
-    const discovered = await discover(issuerUrl, this.#fetch('discovery'), this.timeoutSeconds).catch((error: unknown) => {
-      // endpoints that were named need no discovery
-      if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) throw error
-      return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }
-    })
-    return { ...defaults, ...discovered, ...explicit }
   }
 }
 

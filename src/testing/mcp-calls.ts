@@ -1,8 +1,9 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport, StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCResultResponse, JSONRPCMessageSchema, McpError, ResultSchema, type JSONRPCMessage, type JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
-import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
+import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
 import { messagesOf } from './response-messages.js'
+import { statelessRequest } from './stateless-request.js'
 
 /** Revisions that a test can speak: with sessions, or stateless. */
 export type TestProtocolVersion = '2025-11-25' | '2026-07-28'
@@ -51,32 +52,12 @@ export function statelessCalls ({ url, fetch, answers, onNotification }: McpCall
   async function post (method: string, params: JsonObject): Promise<JsonObject> {
     const id = ++lastId
     const { _meta: meta, ...rest } = params
-    const [name = params.uri] = [params.name]
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        'mcp-protocol-version': '2026-07-28',
-        'mcp-method': method,
-        ...typeof name === 'string' && { 'mcp-name': name }
-      },
-      body: JSON.stringify({
-        jsonrpc: '2.0',
-        id,
-        method,
-        params: {
-          ...rest,
-          _meta: {
-            [PROTOCOL_VERSION_META_KEY]: '2026-07-28',
-            [CLIENT_INFO_META_KEY]: clientInfo,
-            [CLIENT_CAPABILITIES_META_KEY]: capabilitiesFor(answers),
-            ...typeof meta === 'object' && meta
-          }
-        }
-      }),
-      signal: closing.signal
+    const request = statelessRequest(id, method, rest, {
+      [CLIENT_INFO_META_KEY]: clientInfo,
+      [CLIENT_CAPABILITIES_META_KEY]: capabilitiesFor(answers),
+      ...typeof meta === 'object' && meta
     })
+    const response = await fetch(url, { ...request, signal: closing.signal })
     if (!response.ok) throw failureOf(response.status, await response.text(), id)
     for await (const json of messagesOf(response)) {
       const message: JSONRPCMessage = JSONRPCMessageSchema.parse(json)

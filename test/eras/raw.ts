@@ -1,4 +1,5 @@
-import { CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/client'
+import { CLIENT_CAPABILITIES_META_KEY } from '@modelcontextprotocol/client'
+import { statelessRequest } from '../../src/testing/stateless-request.js'
 
 export interface RawOptions {
   token?: string
@@ -10,25 +11,8 @@ export interface RawOptions {
 /** Makes a request of revision 2026-07-28, and no more than that. */
 export async function post (url: string, method: string, params: Record<string, unknown> = {}, options: RawOptions = {}): Promise<Response> {
   const { token = 'alice', capabilities = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} }, meta, signal } = options
-  const name = params.name ?? params.uri
-  return await fetch(`${url}/mcp`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${token}`,
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': '2026-07-28',
-      'mcp-method': method,
-      ...typeof name === 'string' && { 'mcp-name': name }
-    },
-    body: JSON.stringify({
-      jsonrpc: '2.0',
-      id: 7,
-      method,
-      params: { ...params, _meta: { [PROTOCOL_VERSION_META_KEY]: '2026-07-28', [CLIENT_CAPABILITIES_META_KEY]: capabilities, ...meta } }
-    }),
-    ...signal && { signal }
-  })
+  const { headers, ...request } = statelessRequest(7, method, params, { [CLIENT_CAPABILITIES_META_KEY]: capabilities, ...meta })
+  return await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${token}` }, ...signal && { signal } })
 }
 
 /** The same, with its answer: JSON, or the last message of the stream. */

@@ -1,0 +1,4 @@
+/** A member that a value of whatever shape has itself; else undefined. */
+export function memberOf (value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
+}

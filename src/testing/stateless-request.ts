@@ -1,0 +1,20 @@
+import { PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
+
+/**
+ * A request of revision 2026-07-28, for `fetch`: it says in its headers and in `_meta` what it is.
+ * @param meta more of its `_meta`: the client's capabilities, at least
+ */
+export function statelessRequest (id: number, method: string, params: Record<string, unknown>, meta: Record<string, unknown>): { method: 'POST', headers: Record<string, string>, body: string } {
+  const name = params.name ?? params.uri
+  return {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      ...typeof name === 'string' && { 'mcp-name': name }
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id, method, params: { ...params, _meta: { [PROTOCOL_VERSION_META_KEY]: '2026-07-28', ...meta } } })
+  }
+}
