@@ -10,7 +10,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
   'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
   'for the reader to fill in': ['URL', 'myRoutes', 'YOUR_API', 'YOUR_DOMAIN', 'YOUR_REALM', 'YOUR_TENANT', 'TENANT_ID'],
-  'the SDKs': ['elicitInput', 'getClientCapabilities', 'getClientVersion', 'sendLoggingMessage', 'sendRequest', 'sendResourceUpdated', 'sendToolListChanged', 'taskSupport', 'toNodeHandler'],
+  'the SDKs': ['elicitInput', 'fromJsonSchema', 'getClientCapabilities', 'getClientVersion', 'sendLoggingMessage', 'sendRequest', 'sendResourceUpdated', 'sendToolListChanged', 'scopeChallenge', 'taskSupport', 'toNodeHandler'],
   Fastify: ['onSend', 'preSerialization', 'reqId'],
   'Kubernetes, ECS': ['maxUnavailable', 'preStop', 'stopTimeout', 'terminationGracePeriodSeconds']
 }
