@@ -118,7 +118,7 @@ only SSE answers. This project also checks \`Origin\` and \`Host\`, answers CORS
 and drops the server instance of an idle session, to rebuild it at the next request (after 30 s; for W4 after 1 s). The
 peers keep theirs until the session ends, and none of them ends a session that nobody uses.
 
-In W2, a server instance is made for every request, of schemas and a validator that are shared by all;
+In W2, a server instance is made for every request, of schemas (\`constantSchema\`) and a validator that are shared by all;
 with \`reuseInstances\`, an instance serves one request after the other ([eras.md](eras.md)).
 
 Memory is RSS after garbage collection, less what it was before the sessions were opened, in units of 1,024 bytes. The
@@ -127,10 +127,12 @@ JavaScript heap does not show what Node.js and the allocator hold for sockets.
 ${tables(results)}
 ## What the profile shows
 
-Of a call in a session (W1, 146 µs of CPU in the profiled run, where the reference took 56), this project's own code is about 15 µs,
-of which \`JSON.stringify\` of the answer is 3 to 4. The rest beyond the reference is SDK 1.x and zod: each message is parsed as a
-result, an error and a request, then twice more as the request that it is, then its input and its result, and each request has
-an \`AbortController\`; and the garbage of it all (4 µs). With less of our code it would hardly get cheaper.
+Of a call in a session (W1), this project's own code is about 14 µs, of which \`JSON.stringify\` of the answer is 4. The rest beyond the
+reference is SDK 1.x and zod: each message is parsed as a result, an error and a request, then twice more as the request that it
+is, then its input and its result. A bare \`Transport\` under SDK 1.x, which checks no more than the reference, comes to 0.50 of it. Two
+things cost more than they look: the parse as a result and as an error fails, and what zod makes of a failure is kept alive by an
+object in old space until the next full collection (4 µs each, and most of the 8 µs of garbage collection); and on Node.js 20, where W1
+came to 0.42 to 0.45, an \`AbortController\` with its signal is 5 to 7 µs, which on Node.js 24 is 0.3.
 
 Of a stateless call (W2, SDK 2.x) with \`reuseInstances\`, what is left beside HTTP is nearly all the SDK's own handling of one message:
 about 50 µs in a process that does nothing else, where the whole of this project and the SDK takes 65. Of it, 15 are zod's
@@ -138,8 +140,9 @@ failed attempts to take the request for a response, 10 are the check of the \`_m
 recursive schema it parses, which the garbage collector pays for once more), the rest are the \`AbortController\` and the checks
 of parameters and result. It is the same with 100 tools.
 
-With an instance for each call, 85 µs come on top: 25 for \`McpServer\` and its first tool, 25 for the binding to the revision, 15 to 30 for the
-JSON Schema of the called tool, which has to be looked through for \`x-mcp-header\`, and the garbage of these. Every further tool is
+With an instance for each call, 60 to 85 µs come on top: 25 for \`McpServer\` and its first tool, 25 for the binding to the revision, and the garbage of
+these; 15 to 30 for the JSON Schema of the called tool, which has to be looked through for \`x-mcp-header\`, are saved here by
+\`constantSchema\` (for the SDK's stock way too). Every further tool is
 4 to 6 µs of \`registerTool\`, so that a server with 100 tools spends 500 µs there: that is the factory's own cost, and
 \`reuseInstances\` is what saves it.
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { McpServer } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
-import type { CreateServer } from 'fastify-mcp-oauth'
+import { constantSchema, type CreateServer } from 'fastify-mcp-oauth'
 import * as z from 'zod'
 
 /*
@@ -11,12 +11,12 @@ import * as z from 'zod'
  */
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 
-const operands = z.object({ l: z.number(), r: z.number() })
-const nothing = z.object({})
-const countdownInput = z.object({
+const operands = constantSchema(z.object({ l: z.number(), r: z.number() }))
+const nothing = constantSchema(z.object({}))
+const countdownInput = constantSchema(z.object({
   from: z.number().int().min(0).max(1000).describe('Number to count down from'),
   intervalMs: z.number().int().min(0).max(60_000).default(1000).describe('Milliseconds between two steps')
-})
+}))
 const greetArguments = z.object({ name: z.string().describe('Whom to greet') })
 
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
