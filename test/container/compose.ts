@@ -10,7 +10,7 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { run } from '../e2e/installed.js'
 import { sdk1Http, sdk1Sse, sdk2 } from '../e2e/journeys.js'
 import { logInAt, RawSession } from '../replicas/raw-session.js'
-import { percentiles, Report } from '../replicas/report.js'
+import { percentiles, Report, within } from '../replicas/report.js'
 import { root } from '../root.js'
 import { answers, docker, until } from './docker.js'
 
@@ -78,8 +78,8 @@ try {
   await report.attempt('SDK 2.x, 2026-07-28', () => sdk2('auto')(SERVICE))
   await report.attempt('/metrics is not for the world', async () => { assert.ok(await answers(`${SERVICE}/metrics`, 404)) })
 
-  const login = await logInAt(SERVICE)
-  const session = await RawSession.open(SERVICE, login)
+  const login = await within(() => logInAt(SERVICE))
+  const session = await within(() => RawSession.open(SERVICE, login))
   await report.attempt('one session is served by both replicas', async () => {
     const before = await Promise.all(REPLICAS.map(served))
     await calls(session, 'with both replicas')

@@ -6,6 +6,7 @@ import { root } from '../root.js'
 export const IMAGE = 'fastify-mcp-oauth'
 const OUTPUT_BYTES = 64 * 1024 * 1024
 const PATIENCE_MS = 120_000
+const ANSWER_MS = 5_000
 
 /** Runs `docker`. @returns what it prints */
 export async function docker (...args: readonly string[]): Promise<string> {
@@ -32,7 +33,8 @@ export async function until (what: string, holds: () => Promise<boolean>): Promi
 
 /** Whether a URL answers with that status. */
 export async function answers (url: string, status = 200): Promise<boolean> {
-  const response = await fetch(url).catch(() => undefined)
+  // one that hangs must not outlast what `until` allows
+  const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => undefined)
   await response?.body?.cancel()
   return response?.status === status
 }
