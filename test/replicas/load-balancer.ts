@@ -57,6 +57,8 @@ function nginx (dir: string, port: number, replicas: readonly number[]): [string
     events { worker_connections 8192; }
     http {
       access_log off;
+      # the bench makes more on one connection than the default of 1,000
+      keepalive_requests 1000000;
       client_body_temp_path ${dir}/nginx/body; proxy_temp_path ${dir}/nginx/proxy;
       fastcgi_temp_path ${dir}/nginx/f; uwsgi_temp_path ${dir}/nginx/u; scgi_temp_path ${dir}/nginx/s;
       upstream replicas { ${replicas.map(replica => `server 127.0.0.1:${replica} max_fails=1 fail_timeout=1s;`).join(' ')} keepalive 256; }
