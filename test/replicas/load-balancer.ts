@@ -82,7 +82,7 @@ function haproxy (dir: string, port: number, replicas: readonly number[]): [stri
 function caddy (dir: string, port: number, replicas: readonly number[]): [string, ...string[]] {
   const config = join(dir, 'Caddyfile')
   writeFileSync(config, '{\n\tadmin off\n}\n' + deployed('caddy/Caddyfile')
-    .replace('mcp.example.com', `http://localhost:${port}`)
+    .replace('mcp.example.com {', `http://:${port} {\n\tbind 127.0.0.1 [::1]`)
     .replace('app-1:5050 app-2:5050', replicas.map(replica => `127.0.0.1:${replica}`).join(' ')))
   return ['caddy', 'run', '--config', config, '--adapter', 'caddyfile']
 }
