@@ -10,6 +10,7 @@ import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
 import { bearerAuth, type BearerAuthOptions } from './plugins/bearer-auth.js'
 import { programOf } from './plugins/visits.js'
 import { baseUrlOf } from './public-url.js'
+import { audiencesOf, resourcePathsOf } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from './routes/authorization-server-metadata.js'
 import { protectedResourceMetadataRoute } from './routes/protected-resource-metadata.js'
 import { rootPaths } from './routes/well-known-paths.js'
@@ -134,11 +135,6 @@ async function registerAuth (
   return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...audiencesOf(options, baseUrl), ...auth.audiences ?? []] }) }
 }
 
-/** What the `aud` of a token for the service at `baseUrl` may name. */
-export function audiencesOf (options: Pick<McpServiceOptions, 'sessionMode'>, baseUrl: string): string[] {
-  return [...resourcePathsOf(options).map(path => baseUrl + path), baseUrl]
-}
-
 type ForeignAuth = (ResourceServerModeOptions | HostAuthModeOptions)['auth']
 
 function isForeign (auth: McpServiceOptions['auth']): auth is ForeignAuth {
@@ -152,10 +148,6 @@ function isBrokered (options: McpServiceOptions): options is BrokerModeOptions {
 function authorizationServersOf (auth: McpServiceOptions['auth'], baseUrl: string): readonly string[] {
   if (!isForeign(auth)) return [baseUrl]
   return auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
-}
-
-function resourcePathsOf ({ sessionMode }: Pick<McpServiceOptions, 'sessionMode'>): readonly [string, ...string[]] {
-  return sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
 }
 
 function resourcePathOf ({ routeOptions }: FastifyRequest): string {

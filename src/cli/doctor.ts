@@ -3,7 +3,7 @@ import { loadConfig, type Config } from '../config.js'
 import { examineDeployment, examineInside, type InsideOptions } from '../doctor/examine.js'
 import { Findings, textOf } from '../doctor/findings.js'
 import { ConfigError } from '../errors.js'
-import { audiencesOf } from '../mcp-service.js'
+import { audiencesOf } from '../resource-paths.js'
 import { resourceServerOptions } from '../service-options.js'
 import type { Command } from './command.js'
 

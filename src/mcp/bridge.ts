@@ -15,6 +15,7 @@ import type { ModernCall } from './modern-call.js'
 import { connectModern } from './modern-binding.js'
 import type { RequestState } from './request-state.js'
 import type { ServingInstance } from './serving-instance.js'
+import { isObject } from './unknown-value.js'
 import type { WaitingCalls } from './waiting-calls.js'
 
 export interface BridgeOptions {
@@ -236,8 +237,4 @@ function capabilitiesOf (advertised: unknown): ServerCapabilities {
   if (!isObject(advertised)) return {}
   const { tasks, ...capabilities } = advertised
   return capabilities
-}
-
-function isObject (value: unknown): value is Params {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

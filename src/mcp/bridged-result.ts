@@ -1,6 +1,7 @@
 import type { JSONRPCErrorResponse, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
 import { inputRequired, isSpecType, ProtocolError, ResourceNotFoundError, type InputRequest, type InputRequests, type Result } from '@modelcontextprotocol/server'
 import { withoutHeaderParameters } from './header-parameters.js'
+import { isObject } from './unknown-value.js'
 
 type Params = Record<string, unknown>
 
@@ -57,8 +58,4 @@ function requestOf (asked: { method: string, params?: Params }): InputRequest {
   }
   if (isSpecType.ListRootsRequest(asked)) return inputRequired.listRoots()
   throw new ProtocolError(INTERNAL_ERROR, `The server asked for ${asked.method}, which this revision does not have.`)
-}
-
-function isObject (value: unknown): value is Params {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

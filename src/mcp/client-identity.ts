@@ -1,5 +1,6 @@
 import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, LOG_LEVEL_META_KEY, type ClientCapabilities } from '@modelcontextprotocol/server'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { isObject } from './unknown-value.js'
 
 type Params = Record<string, unknown>
 
@@ -24,8 +25,4 @@ export function clientOf (request: JSONRPCRequest | undefined): ClientIdentity {
 /** The same for clients that say the same. */
 export function keyOf ({ info, capabilities, logLevel }: ClientIdentity): string {
   return JSON.stringify([info, capabilities, logLevel])
-}
-
-function isObject (value: unknown): value is Params {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

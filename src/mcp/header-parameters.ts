@@ -1,4 +1,5 @@
 import type { Result } from '@modelcontextprotocol/server'
+import { isObject } from './unknown-value.js'
 
 const X_MCP_HEADER = 'x-mcp-header'
 
@@ -17,8 +18,4 @@ function withoutAnnotation (schema: unknown): unknown {
   const { [X_MCP_HEADER]: _, ...rest } = schema
   if (!isObject(rest.properties)) return rest
   return { ...rest, properties: Object.fromEntries(Object.entries(rest.properties).map(([name, property]) => [name, withoutAnnotation(property)])) }
-}
-
-function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

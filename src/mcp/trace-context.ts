@@ -1,4 +1,4 @@
-import { memberOf } from './member-of.js'
+import { memberOf } from './unknown-value.js'
 
 /** W3C Trace Context and Baggage, as a message carries them. */
 export interface TraceContext {

@@ -8,9 +8,9 @@ import type { Test } from 'tap'
 import { Browser, logIn } from '../browser.js'
 import { authorizationUrlIn } from '../e2e/journeys.js'
 import { startProcess } from '../e2e/service-process.js'
+import { find, lacking } from '../programs.js'
 import { root, runnable } from '../root.js'
 import { freePort, type Service } from '../service.js'
-import { find } from '../stores/redis-server.js'
 import type { Command } from './commands.js'
 import { fences, read } from './pages.js'
 
@@ -20,7 +20,7 @@ const { PATH } = process.env
 /** Why a test that needs a program is skipped here. In CI it is not: there it fails. */
 export function missing (program: string): string | false {
   if (process.env.CI === 'true' || find(program) !== undefined) return false
-  return `${program} is not on PATH. Install it: apt-get install -y --no-install-recommends ${program}`
+  return lacking(program)
 }
 
 /** What a command prints. */

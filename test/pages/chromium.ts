@@ -1,6 +1,7 @@
 import type { Browser, BrowserContext, BrowserContextOptions } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { CHROMIUM_MISSING, findChromium, launchChromium } from './launch.js'
+import { find, lacking } from '../programs.js'
+import { launchChromium } from './launch.js'
 
 let launched: Promise<Browser> | undefined
 
@@ -9,8 +10,8 @@ export type NewContext = (options?: BrowserContextOptions) => Promise<BrowserCon
 
 /** A test in headless Chromium, which is started once for a test file. Skipped where there is none; in CI, that fails. */
 export function browserTest (name: string, check: (t: Test, newContext: NewContext) => Promise<void>, options: { todo?: string } = {}): void {
-  const executablePath = findChromium()
-  const skip = executablePath === undefined && process.env.CI !== 'true' ? CHROMIUM_MISSING : false
+  const executablePath = find('chromium')
+  const skip = executablePath === undefined && process.env.CI !== 'true' ? lacking('chromium') : false
   t.test(name, { ...options, skip }, async t => {
     launched ??= launch(executablePath)
     const browser = await launched

@@ -8,7 +8,8 @@ import t from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import { runnable } from '../root.js'
-import { find, freePort, redisTest, RedisServer } from './redis-server.js'
+import { find, lacking } from '../programs.js'
+import { freePort, redisTest, RedisServer } from './redis-server.js'
 
 const run = promisify(execFile)
 
@@ -101,4 +102,4 @@ redisTest('TLS', async (t, _server) => {
   const error = await stores.check().then(() => undefined, (error: unknown) => error)
   t.ok(error instanceof TemporarilyUnavailableError)
   t.match(error, { detail: /certificate/ }, 'a certificate that nobody vouches for is refused')
-}, [], openssl === undefined ? 'openssl is not on PATH. Install it: apt-get install -y --no-install-recommends openssl' : undefined)
+}, [], openssl === undefined ? lacking('openssl') : undefined)

@@ -1,18 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createRedisStores, type RedisStoresOptions } from '../../src/stores/redis/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
+import { find, lacking } from '../programs.js'
 import { realClock, type Replicas } from './backend.js'
-
-const MISSING = 'redis-server is not on PATH. Install it: apt-get install -y --no-install-recommends redis-server'
 
 /** A Redis of this machine: nothing of it is left after the test. */
 export class RedisServer {
@@ -124,7 +123,7 @@ async function joinNodes (servers: readonly RedisServer[]): Promise<void> {
 
 function testWithRedis (name: string, check: (t: Test, command: string) => Promise<void>, missing?: string): void {
   const command = find('redis-server')
-  const lacks = command === undefined ? MISSING : missing
+  const lacks = command === undefined ? lacking('redis-server') : missing
   const skip = process.env.CI === 'true' ? false : lacks ?? false
   t.test(name, { skip }, async t => {
     if (command === undefined || lacks !== undefined) throw new Error(lacks)
@@ -166,18 +165,4 @@ export async function freePort (): Promise<number> {
   await once(server, 'close')
   if (address === null || typeof address === 'string') throw new Error('There is no free port.')
   return address.port
-}
-
-/** Where a command is on PATH. */
-export function find (command: string): string | undefined {
-  return (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, command)).find(isExecutable)
-}
-
-function isExecutable (file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
