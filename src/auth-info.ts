@@ -20,7 +20,8 @@ export interface CallerInfo extends AuthInfo {
 
 /**
  * Establishes the caller of a request from its bearer token; at once where it can, as every request waits for it.
+ * @param request that it came with; `ip` is where from, as `TRUST_PROXY` has it
  * @throws {InvalidTokenError} for a token that is unknown, expired, revoked or meant for another resource.
  * @throws {TemporarilyUnavailableError} when the token cannot be checked right now.
  */
-export type VerifyAccessToken = (token: string) => CallerInfo | Promise<CallerInfo>
+export type VerifyAccessToken = (token: string, request?: { readonly ip: string }) => CallerInfo | Promise<CallerInfo>

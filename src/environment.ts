@@ -51,7 +51,7 @@ export const EnvironmentSchema = Type.Object({
   REDIRECT_SCHEMES: listOf('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes.join(',')),
   PREREGISTERED_CLIENTS: text('Clients that need no registration, as JSON: [{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; the secret is for confidential ones', { default: '[]' }),
   INTROSPECTION_SERVICES: listOf('Services of yours that may ask /introspect, as name:secret'),
-  OAUTH_REQUESTS_PER_MINUTE: limit('Requests that one client at one address may make of one OAuth endpoint in a minute', 300),
+  OAUTH_REQUESTS_PER_MINUTE: limit('Requests of one OAuth endpoint in a minute: of an address that prove nothing, and of a person; a client that has shown its secret may make ten times as many', 300),
   UNUSED_CLIENT_TTL_SECONDS: seconds('Life of a registration that leads to no login', 86_400),
   ACCESS_TOKEN_TTL_SECONDS: seconds('Lifetime of our access tokens', 3600),
   REFRESH_TOKEN_TTL_SECONDS: seconds('Lifetime of a refresh token that is not used', 30 * 86_400),

@@ -122,7 +122,7 @@ async function registerAuth (
     await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
     const { oauthBroker: broker } = app
     return {
-      verifyAccessToken: token => broker.accessTokens.verify(token),
+      verifyAccessToken: (token, request) => broker.accessTokens.verify(token, request),
       bearer: {
         onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...programOf(request) }) }
       },

@@ -35,11 +35,12 @@ export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer'
   publicUrl: string
   /** The operator's own services that may introspect tokens: name -> secret. */
   introspectionServices?: Readonly<Record<string, string>>
-  /** Requests that one client at one address may make of one endpoint in a minute. Default: 300. */
-  requestsPerMinute?: number
   /** Shows operators how the last logins went, at `/admin/attempts`. Default: nothing is written down, and there is no such page. */
   adminToken?: string
 }
+
+// their password is not to be guessed
+const OPERATORS_PER_MINUTE = 60
 
 /**
  * The authorization server (RFC 6749, 8414, 7591, 7009, 7662) that brokers to the upstream, with its pages.
@@ -50,7 +51,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   const scopeDescriptions = { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions }
   const issuer = baseUrlOf(options.publicUrl, app.prefix)
   await app.register(broker, { ...options, issuer, recordAttempts: adminToken !== undefined })
-  const { attempts } = app.oauthBroker
+  const { attempts, limits } = app.oauthBroker
 
   await app.register(async documents => {
     await documents.register(visits, { attempts })
@@ -66,7 +67,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await endpoints.register(plainJson)
     await endpoints.register(traceId)
     await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
-    await endpoints.register(oauthRateLimits, { requestsPerMinute })
+    await endpoints.register(oauthRateLimits, { limits, requestsPerMinute })
     await endpoints.register(registerRoute)
     await endpoints.register(tokenRoute)
     await endpoints.register(revokeRoute)
@@ -78,7 +79,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(pages)
     await browsers.register(traceId)
     await browsers.register(browserState, { issuer })
-    await browsers.register(oauthRateLimits, { requestsPerMinute })
+    await browsers.register(oauthRateLimits, { limits, requestsPerMinute })
     await browsers.register(authorizeRoute, { issuer, scopeDescriptions })
     await browsers.register(consentRoute, { issuer })
     await browsers.register(callbackRoute)
@@ -93,6 +94,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   if (attempts !== undefined && adminToken !== undefined) {
     await app.register(async operators => {
       await operators.register(pages)
+      await operators.register(oauthRateLimits, { limits, requestsPerMinute: OPERATORS_PER_MINUTE })
       await operators.register(adminAttemptsRoute, { attempts, adminToken })
     })
   }

@@ -1,10 +1,13 @@
 import type { CallerInfo } from '../auth-info.js'
+import { addressOf } from '../caller-address.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
 import type { Grant, GrantStore, TokenRecord } from '../stores/grants.js'
 import type { Client } from './clients.js'
 import { observed, type BrokerObserver, type CallEvent } from './events.js'
 import type { Grants } from './grants.js'
+import type { RateKey, RateLimits } from './rate-limits.js'
+import type { RecognisedSecrets } from './recognised-secrets.js'
 import type { Resources } from './resources.js'
 import { hashOf, isSecret } from './secrets.js'
 
@@ -13,6 +16,11 @@ export interface AccessTokensOptions {
   grants: Grants
   resources: Resources
   bus: Bus
+  recognised: RecognisedSecrets
+  /** Of this process: what addresses have us look up in vain. */
+  limits: RateLimits
+  /** Unknown tokens that one address may have us look up in a minute. */
+  unknownPerMinute: number
   /** Of a grant, in seconds. */
   grantSeconds: number
   observe: BrokerObserver
@@ -30,6 +38,8 @@ const KNOWN_MS = 5000
 // and while the store is away, nobody can end a grant
 const KNOWN_WITHOUT_STORE_MS = 60_000
 const MAX_KNOWN = 10_000
+// of dead tokens that we have made an address may try so many more: hosted clients share one
+const SHARED = 10
 
 /** What access tokens are good for: verification, revocation (RFC 7009), introspection (RFC 7662). */
 export class AccessTokens {
@@ -46,13 +56,32 @@ export class AccessTokens {
 
   /**
    * Establishes who calls with a token; at once where it was looked up just now.
-   * @throws {InvalidTokenError} (or rejects with it)
+   * @param request it came with: its address is counted where it has us look up what is not there
+   * @throws {InvalidTokenError} (or rejects with it) @throws {RateLimitedError}
    */
-  verify (token: string): CallerInfo | Promise<CallerInfo> {
+  verify (token: string, request?: { readonly ip: string }): CallerInfo | Promise<CallerInfo> {
     if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token is not one of ours.')
     const hash = hashOf(token)
     const known = this.#known.get(hash)
-    return known !== undefined && this.#options.now() < known.until ? known.caller : this.#lookUp(token, hash, known)
+    return known !== undefined && this.#options.now() < known.until ? known.caller : this.#lookUpFor(request, token, hash, known)
+  }
+
+  async #lookUpFor (request: { readonly ip: string } | undefined, token: string, hash: string, known: Known | undefined): Promise<CallerInfo> {
+    if (request === undefined) return await this.#lookUp(token, hash, known)
+    const { limits, recognised, unknownPerMinute } = this.#options
+    // a token that we have made is looked up even where others at its address made up so many
+    const isOurs = known !== undefined || recognised.recognises('accessToken', token)
+    const key: RateKey = ['access token', isOurs ? 'recognised' : 'address', addressOf(request)]
+    limits.countHere(key, isOurs ? unknownPerMinute * SHARED : unknownPerMinute)
+    try {
+      const caller = await this.#lookUp(token, hash, known)
+      limits.takeBackHere(key)
+      return caller
+    } catch (error) {
+      // an outage is nobody's fault
+      if (!(error instanceof InvalidTokenError)) limits.takeBackHere(key)
+      throw error
+    }
   }
 
   async #lookUp (token: string, hash: string, known: Known | undefined): Promise<CallerInfo> {
@@ -71,10 +100,21 @@ export class AccessTokens {
     return caller
   }
 
-  /** Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC 7009 2.2). */
-  async revoke (token: string, client: Client): Promise<void> {
+  /**
+   * Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC 7009 2.2).
+   * @param onGrant hears of it before it ends; what it throws is the response
+   */
+  async revoke (token: string, client: Client, onGrant: (grant: Grant) => Promise<void> = async () => {}): Promise<void> {
     const grant = await this.#grantOf(token)
-    if (grant?.clientId === client.clientId) await this.#options.grants.end(grant.grantId)
+    if (grant?.clientId !== client.clientId) return
+    await onGrant(grant)
+    await this.#options.grants.end(grant.grantId)
+  }
+
+  /** Whether a token of either kind is of our making; it may be dead. */
+  recognises (token: string): boolean {
+    const { recognised } = this.#options
+    return recognised.recognises('accessToken', token) || recognised.recognises('refreshToken', token)
   }
 
   /** What a token is worth (RFC 7662 2.2). */

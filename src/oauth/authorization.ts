@@ -9,6 +9,7 @@ import type { Keyring } from './keyring.js'
 import type { AuthorizeGrant, BrokerLifetimes, BrokerLog } from './options.js'
 import { checkCodeChallenge } from './pkce.js'
 import { redirectKindOf, withParameters, type RedirectKind } from './redirect-uris.js'
+import type { RecognisedSecrets } from './recognised-secrets.js'
 import type { Resources } from './resources.js'
 import { requestedScopes } from './scopes.js'
 import { hashOf, newId, newSecret } from './secrets.js'
@@ -49,6 +50,7 @@ export interface AuthorizationOptions {
   browserStates: BrowserStates
   resources: Resources
   keyring: Keyring
+  recognised: RecognisedSecrets
   scopes: readonly [string, ...string[]]
   consentInDynamicMode: boolean
   authorizeGrant: AuthorizeGrant
@@ -136,7 +138,7 @@ export class Authorization {
    */
   async complete (query: string, browser: BrowserState): Promise<{ url: string }> {
     const state = new URLSearchParams(query).get('state')
-    const code = newSecret('authorizationCode')
+    const code = this.#options.recognised.make('authorizationCode')
     const event: CallbackEvent = { type: 'callback', links: [hashOf(state ?? ''), hashOf(code)] }
     const taken: { transaction?: AuthorizationTransaction } = {}
     try {

@@ -10,6 +10,8 @@ import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
 import { defaultLifetimes, type BrokerOptions } from './options.js'
+import { RateLimits } from './rate-limits.js'
+import { RecognisedSecrets } from './recognised-secrets.js'
 import { Resources } from './resources.js'
 import { ownClient, SignIns } from './sign-ins.js'
 import { Tokens } from './tokens.js'
@@ -26,6 +28,8 @@ export interface Broker {
   readonly accessTokens: AccessTokens
   readonly browserStates: BrowserStates
   readonly resources: Resources
+  /** What callers may ask of its endpoints, counted with all replicas. */
+  readonly limits: RateLimits
   /** How the last logins went; absent where nobody may ask. */
   readonly attempts: Attempts | undefined
   /** The caller's access token upstream; undefined where there is none that works. */
@@ -45,13 +49,15 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { issuer, stores, keyring, log, scopes, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
+  const { issuer, stores, keyring, log, scopes, requestsPerMinute: unknownPerMinute = 300, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
   const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
   const observe = observerOf([...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]], log)
   const { leases, bus } = stores
+  const recognised = new RecognisedSecrets(keyring)
+  const limits = new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now })
 
   const resources = new Resources(issuer, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
@@ -67,7 +73,7 @@ export function createBroker (options: BrokerOptions): Broker {
   })
   const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, unusedClientSeconds, log, now })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
-  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, grantSeconds: lifetimes.grantSeconds, observe, now })
+  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, recognised, limits, unknownPerMinute, grantSeconds: lifetimes.grantSeconds, observe, now })
   const authorization = new Authorization({
     issuer,
     clients,
@@ -79,6 +85,7 @@ export function createBroker (options: BrokerOptions): Broker {
     browserStates,
     resources,
     keyring,
+    recognised,
     scopes,
     consentInDynamicMode,
     authorizeGrant,
@@ -87,7 +94,7 @@ export function createBroker (options: BrokerOptions): Broker {
     observe,
     now
   })
-  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, lifetimes, observe, now })
+  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, recognised, lifetimes, observe, now })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })
@@ -102,6 +109,7 @@ export function createBroker (options: BrokerOptions): Broker {
     accessTokens,
     browserStates,
     resources,
+    limits,
     attempts: recorder && {
       visit: visit => { recorder.visit(visit) },
       report: async () => reportOf(await recorder.read(), { now: now(), publicUrl: issuer, loginHost: upstream.host, dynamic: upstreamClients.dynamic })

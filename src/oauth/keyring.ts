@@ -34,8 +34,9 @@ export class Keyring {
   }
 
   /** Keys of 32 bytes for a purpose of its own, one of each of ours, in their order. */
-  derive (purpose: string): Uint8Array[] {
-    return [...this.#keys.values()].map(({ signing }) => new Uint8Array(hkdfSync('sha256', signing, '', `fastify-mcp-oauth ${purpose}`, 32)))
+  derive (purpose: string): [Uint8Array, ...Uint8Array[]] {
+    const derive = ({ signing }: Key) => new Uint8Array(hkdfSync('sha256', signing, '', `fastify-mcp-oauth ${purpose}`, 32))
+    return [derive(this.#first), ...[...this.#keys.values()].filter(key => key !== this.#first).map(derive)]
   }
 
   /** Encrypts a value as JSON; only `open` with the same `purpose` reads it. */

@@ -125,6 +125,11 @@ export interface BrokerOptions {
   observers?: readonly BrokerObserver[]
   /** Whether to write down, in the stores, how logins go. Default: false. */
   recordAttempts?: boolean
+  /**
+   * Requests of one endpoint in a minute: of an address that prove nothing, and of a person. A client that has shown its
+   * secret may make ten times as many. Default: 300.
+   */
+  requestsPerMinute?: number
   /** Lifetimes of tokens, logins and registrations. */
   lifetimes?: Partial<BrokerLifetimes>
 }

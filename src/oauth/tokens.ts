@@ -8,7 +8,8 @@ import type { BrokerLifetimes } from './options.js'
 import { checkCodeVerifier } from './pkce.js'
 import type { Resources } from './resources.js'
 import { narrowedScopes } from './scopes.js'
-import { hashOf, isSecret, newSecret } from './secrets.js'
+import type { RecognisedSecrets } from './recognised-secrets.js'
+import { hashOf, isSecret } from './secrets.js'
 import type { UpstreamClients } from './upstream-clients.js'
 
 /** A successful answer of the token endpoint (RFC 6749 5.1). */
@@ -28,12 +29,21 @@ export interface TokensOptions {
   grants: Grants
   resources: Resources
   keyring: Keyring
+  recognised: RecognisedSecrets
   lifetimes: BrokerLifetimes
   observe: BrokerObserver
   now: () => number
 }
 
 type Parameters = Readonly<Record<string, string | undefined>>
+
+/** Hears who makes a token request, before anything comes of it. What it throws is the response. */
+export interface TokenRequestWitness {
+  /** The client is known, and has shown its secret where it has one. */
+  client? (client: Client): Promise<void>
+  /** The code or refresh token is of this grant, and the client's. */
+  grant? (grant: Grant): Promise<void>
+}
 
 /** Issues tokens: for authorization codes, and for refresh tokens. */
 export class Tokens {
@@ -45,32 +55,37 @@ export class Tokens {
 
   /**
    * Answers a token request.
-   * @param onClient hears who it is, once that is proven
    * @throws {OAuthError}
    */
-  async request (parameters: Parameters, credentials: ClientCredentials, onClient: (client: Client) => void = () => {}): Promise<TokenResponse> {
+  async request (parameters: Parameters, credentials: ClientCredentials, witness: TokenRequestWitness = {}): Promise<TokenResponse> {
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashOf(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
     return await observed(this.#options.observe, event, async () => {
       event.client = await this.#options.clients.authenticate(credentials)
-      onClient(event.client)
-      const response = await this.#answer(parameters, event.client, event)
+      await witness.client?.(event.client)
+      const response = await this.#answer(parameters, event.client, event, witness)
       links.push(hashOf(response.access_token))
       return response
     })
   }
 
-  async #answer (parameters: Parameters, client: Client, event: TokenEvent): Promise<TokenResponse> {
+  /** Whether the code or refresh token of a request is of our making. */
+  recognises ({ code = '', refresh_token: refreshToken = '' }: Parameters): boolean {
+    const { recognised } = this.#options
+    return recognised.recognises('authorizationCode', code) || recognised.recognises('refreshToken', refreshToken)
+  }
+
+  async #answer (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
     if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
-    if (grantType === 'authorization_code') return await this.#redeem(parameters, client)
+    if (grantType === 'authorization_code') return await this.#redeem(parameters, client, witness)
     if (!takesRefreshTokens(client)) throw new UnauthorizedClientError('This client did not register for refresh_token.')
-    return await this.#refresh(parameters, client, event)
+    return await this.#refresh(parameters, client, event, witness)
   }
 
-  async #redeem (parameters: Parameters, client: Client): Promise<TokenResponse> {
+  async #redeem (parameters: Parameters, client: Client, witness: TokenRequestWitness): Promise<TokenResponse> {
     const { store, clients, upstreamClients } = this.#options
     const { code } = parameters
     if (code === undefined) throw new InvalidRequestError('The code is missing.')
@@ -80,6 +95,7 @@ export class Tokens {
       throw new InvalidGrantError('The authorization code is unknown or has expired.', { reason: found === undefined ? 'unknown_code' : 'code_of_another_client' })
     }
     const { grant, redirectUri, codeChallenge, used } = found
+    await witness.grant?.(grant)
     if (used) return await this.#replayed(grant)
     // OAuth 2.1 does not send it any more; who does must send the same
     if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) throw new InvalidGrantError('The redirect_uri is not that of the authorization request.', { reason: 'redirect_uri_mismatch' })
@@ -100,7 +116,7 @@ export class Tokens {
     throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}`, reason: 'code_used_twice' })
   }
 
-  async #refresh (parameters: Parameters, client: Client, event: TokenEvent): Promise<TokenResponse> {
+  async #refresh (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
     const { store, grants, lifetimes, keyring } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
@@ -108,6 +124,7 @@ export class Tokens {
     const found = isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hash) : undefined
     if (found === undefined || found.grant.clientId !== client.clientId) throw unknownRefreshToken()
     const { grant, rotated } = found
+    await witness.grant?.(grant)
     const scopes = narrowedScopes(parameters.scope, grant.scopes)
     this.#checkResource(parameters.resource, grant)
     if (!rotated) await grants.freshen(grant)
@@ -130,11 +147,11 @@ export class Tokens {
   }
 
   #issue (grant: Grant, scopes: readonly string[], client: Client, replaced = ''): { issued: IssuedTokens, response: TokenResponse } {
-    const { lifetimes, keyring, now } = this.#options
+    const { lifetimes, keyring, recognised, now } = this.#options
     const issuedAt = Math.floor(now() / 1000)
     const { grantId } = grant
-    const accessToken = newSecret('accessToken')
-    const refreshToken = takesRefreshTokens(client) ? newSecret('refreshToken') : undefined
+    const accessToken = recognised.make('accessToken')
+    const refreshToken = takesRefreshTokens(client) ? recognised.make('refreshToken', grantId) : undefined
     const expiresAt = Math.min(issuedAt + lifetimes.accessTokenSeconds, grant.expiresAt)
     const response: TokenResponse = {
       access_token: accessToken,

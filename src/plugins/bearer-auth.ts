@@ -84,7 +84,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       setCaller(request, caller)
       done()
     }
-    const verified = verify(token)
+    const verified = verify(token, request)
     // without a promise where the token is known already: it would cost as much as the rest of this
     if (!isPending(verified)) {
       admit(verified)
@@ -100,9 +100,9 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     })
   })
 
-  function verify (token: string): CallerInfo | Promise<CallerInfo> {
+  function verify (token: string, request: FastifyRequest): CallerInfo | Promise<CallerInfo> {
     try {
-      return options.verifyAccessToken(token)
+      return options.verifyAccessToken(token, request)
     } catch (error) {
       return Promise.reject(error)
     }

@@ -1,31 +1,73 @@
-import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { RateLimitedError } from '../errors.js'
-import { isSecret } from '../oauth/secrets.js'
+import { addressOf } from '../caller-address.js'
+import type { RateKey, RateLimits } from '../oauth/rate-limits.js'
+
+/** Who a caller has proven to be. */
+export interface Proven {
+  /** Id of a client that has shown its secret. A public client has nothing to show: anybody may say its id. */
+  client?: string
+  /** The person whose code, token or cookie it is. */
+  person?: { issuer: string, subject: string }
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Tells, without asking the store, whether a request shows something that only we, or the operator, can have made. */
+    isRecognised?: (request: FastifyRequest) => boolean
+  }
+  interface FastifyRequest {
+    /**
+     * Counts this request for who has proven to make it, and no longer for the address it came from.
+     * @throws {RateLimitedError}
+     */
+    countFor (proven: Proven): Promise<void>
+    /** The address that this request is counted for; null where it is not, or no longer. */
+    countedFor: RateKey | null
+  }
+}
 
 export interface OAuthRateLimitOptions {
-  /** Requests that one caller may make of one endpoint in a minute. */
+  limits: RateLimits
+  /** Requests of one endpoint in a minute: of an address that prove nothing, and of a person. */
   requestsPerMinute: number
 }
 
+/** What many people use at once (a client that serves them all, an address with tokens of ours) may ask so much more. */
+const SHARED = 10
+
 /**
- * Bounds what one caller may ask of each endpoint of this context. A caller is a client at an address, as hosted clients
- * share an egress address; but whose client id is not of our making, and could be another each time, is only its address.
+ * Bounds what callers may ask of each endpoint of this context: by address, until the request has proven who makes it, and
+ * then by client and person. Nothing that a caller merely claims is a key. What shows a secret of our making is looked at
+ * even where others have used up what their address may ask: clients behind one address do not lock each other out.
  */
-export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { requestsPerMinute }) => {
-  const options: RateLimitPluginOptions = {
-    max: requestsPerMinute,
-    timeWindow: 60_000,
-    // after parsing: a token request names its client in the body
-    hook: 'preHandler',
-    keyGenerator: request => JSON.stringify([request.routeOptions.url, clientIdOf(request.body) ?? clientIdOf(request.query) ?? '', request.ip]),
-    errorResponseBuilder: (_request, { ttl }) =>
-      new RateLimitedError('Too many requests. Try again later.', { retryAfterSeconds: Math.ceil(ttl / 1000) })
+export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, requestsPerMinute }) => {
+  app.decorateRequest('countedFor', null)
+  app.decorateRequest('countFor', async function (this: FastifyRequest, { client, person }) {
+    const endpoint = endpointOf(this)
+    if (client !== undefined) await limits.count([endpoint, 'client', client], requestsPerMinute * SHARED)
+    if (person !== undefined) await limits.count([endpoint, 'person', person.issuer, person.subject], requestsPerMinute)
+    const { countedFor } = this
+    this.countedFor = null
+    if (countedFor !== null) await limits.takeBack(countedFor)
+  })
+
+  async function countAddress (request: FastifyRequest): Promise<void> {
+    const recognised = request.routeOptions.config.isRecognised?.(request) === true
+    const key: RateKey = [endpointOf(request), recognised ? 'recognised' : 'address', addressOf(request)]
+    await limits.count(key, recognised ? requestsPerMinute * SHARED : requestsPerMinute)
+    request.countedFor = key
   }
-  await app.register(rateLimit, options)
+
+  // before a body is read, where nothing in it can matter
+  app.addHook('onRequest', async request => {
+    if (request.routeOptions.config.isRecognised === undefined) await countAddress(request)
+  })
+  app.addHook('preHandler', async request => {
+    if (request.routeOptions.config.isRecognised !== undefined) await countAddress(request)
+  })
 }, { name: 'oauth-rate-limits', fastify: '5.x' })
 
-function clientIdOf (parameters: unknown): string | undefined {
-  const clientId = typeof parameters === 'object' && parameters !== null && 'client_id' in parameters ? parameters.client_id : undefined
-  return typeof clientId === 'string' && isSecret('client', clientId) ? clientId : undefined
+function endpointOf ({ routeOptions: { url = '' } }: FastifyRequest): string {
+  return url
 }

@@ -1,6 +1,4 @@
-import rateLimit from '@fastify/rate-limit'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
-import { RateLimitedError } from '../errors.js'
 import { attemptsPage } from '../oauth/attempts-page.js'
 import type { Attempts } from '../oauth/broker.js'
 import { errorPage } from '../oauth/pages.js'
@@ -11,24 +9,18 @@ export interface AdminAttemptsOptions {
   adminToken: string
 }
 
-const REQUESTS_PER_MINUTE = 60
-
 /**
  * `GET /admin/attempts`: how the last logins went, for operators: a page, or JSON for who accepts that rather. The admin
  * token is the password of HTTP Basic (browsers ask for it; any user name will do), or a bearer token.
  */
 export const adminAttemptsRoute: FastifyPluginAsync<AdminAttemptsOptions> = async (app, { attempts, adminToken }) => {
-  await app.register(rateLimit, {
-    max: REQUESTS_PER_MINUTE,
-    timeWindow: 60_000,
-    keyGenerator: request => request.ip,
-    errorResponseBuilder: (_request, { ttl }) => new RateLimitedError('Too many requests. Try again later.', { retryAfterSeconds: Math.ceil(ttl / 1000) })
-  })
+  const isOperator = (token: string | undefined): boolean => token !== undefined && equalSecrets(token, adminToken)
+  const config = { isRecognised: (request: FastifyRequest) => isOperator(tokenOf(request)) }
 
-  app.get('/admin/attempts', { exposeHeadRoute: false }, async (request, reply) => {
+  app.get('/admin/attempts', { exposeHeadRoute: false, config }, async (request, reply) => {
     const asJson = /^application\/json\b/.test(request.headers.accept ?? '')
     const token = tokenOf(request)
-    if (token === undefined || !equalSecrets(token, adminToken)) {
+    if (!isOperator(token)) {
       const message = token === undefined ? 'This page needs the admin token (ADMIN_TOKEN).' : 'The admin token is wrong.'
       reply.code(401).header('www-authenticate', 'Basic realm="Operators of this MCP server", charset="UTF-8"').header('cache-control', 'no-store')
       return asJson ? reply.send({ error: 'unauthorized', error_description: message }) : reply.sendPage(errorPage({ code: 'unauthorized', message }, request.id))

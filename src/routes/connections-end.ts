@@ -10,6 +10,7 @@ export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async
     checkOwnForm(request, issuer)
     const person = request.getPerson()
     if (person === undefined) throw new AccessDeniedError('You are not signed in any more. Sign in again.')
+    await request.countFor({ person })
     const { grant } = parametersOf(request.body)
     if (grant === undefined) throw new InvalidRequestError('The form is incomplete.')
     await app.oauthBroker.connections.end(person, grant)

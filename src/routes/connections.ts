@@ -12,6 +12,7 @@ export const connectionsRoute: FastifyPluginAsync<ConnectionsOptions> = async (a
     const { ended } = parametersOf(request.query)
     const person = request.getPerson()
     if (person === undefined) return reply.sendPage(signInPage(issuer))
+    await request.countFor({ person })
     return reply.sendPage(connectionsPage({ issuer, person, connections: await app.oauthBroker.connections.of(person), ended: ended !== undefined }))
   })
 }

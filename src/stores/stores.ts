@@ -4,6 +4,7 @@ import type { Bus } from './bus.js'
 import type { EventLog } from './event-log.js'
 import type { GrantStore } from './grants.js'
 import type { LeaseStore } from './leases.js'
+import type { RateCounters } from './rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from './registrations.js'
 import type { SessionStore } from './sessions.js'
 
@@ -16,6 +17,8 @@ export interface BrokerStores {
   /** For operators: how the last logins went. Nothing is written where nobody may read it. */
   loginSteps: RecentLog<LoginStepRecord>
   visits: RecentLog<VisitRecord>
+  /** What callers of the endpoints have done lately. */
+  rates: RateCounters
   leases: LeaseStore
   bus: Bus
 }

@@ -6,6 +6,7 @@ import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
+import { MemoryRateCounters } from '../../src/stores/memory/rate-counters.js'
 import { MemoryRecentLog } from '../../src/stores/memory/recent-log.js'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
@@ -16,6 +17,7 @@ import { busContract } from './bus-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
+import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
@@ -34,6 +36,7 @@ t.test('registrations', t => registrationStoreContract(t, async (t, options) => 
 t.test('authorizations', t => authorizationStoreContract(t, async t => one(t, clock => new MemoryAuthorizationTransactionStore(clock))))
 t.test('grants', t => grantStoreContract(t, async t => one(t, clock => new MemoryGrantStore(clock))))
 t.test('recent logs', t => recentLogContract(t, async (t, options) => one(t, clock => new MemoryRecentLog({ ...options, ...clock }))))
+t.test('rates', t => rateCountersContract(t, async t => one(t, clock => new MemoryRateCounters(clock))))
 t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
 

@@ -21,7 +21,7 @@ function sessionOf (id: string): SessionRecord {
 }
 
 /** Writes everything there is to write. */
-async function writeAll ({ clients, authorizations, grants, loginSteps, visits, leases, bus, sessions, eventLog }: Stores): Promise<void> {
+async function writeAll ({ clients, authorizations, grants, loginSteps, visits, rates, leases, bus, sessions, eventLog }: Stores): Promise<void> {
   for (const [clientId, kept] of [['kept', true], ['unused', false]] as const) {
     await clients.add({ clientId, metadata: { redirect_uris: [] }, issuedAt: later(0), expiresAt: later(60) })
     if (kept) await clients.keep(clientId)
@@ -33,6 +33,7 @@ async function writeAll ({ clients, authorizations, grants, loginSteps, visits, 
   await grants.replaceUpstreamTokens('grant', 0, 'sealed anew')
   await loginSteps.append({ step: 'registration', at: 1, links: [] })
   await visits.append({ request: 'challenge', at: 1, status: 401, address: 'a', userAgent: 'u' })
+  await rates.add(1, 1)
   await leases.acquire('work', 'holder', 60_000)
   await bus.publish('grantEnded', { grantId: 'another' })
   for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), 2)
@@ -61,6 +62,7 @@ const KEYS = [
   'person:…',
   'refresh:refresh-1', 'refresh:refresh-2.0',
   'login-steps',
+  'rates',
   'session:one', 'session:three', 'session:two',
   'visits'
 ]

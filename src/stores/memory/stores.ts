@@ -6,6 +6,7 @@ import { MemoryBus } from './bus.js'
 import { MemoryEventLog, type MemoryEventLogOptions } from './event-log.js'
 import { MemoryGrantStore } from './grants.js'
 import { MemoryLeaseStore } from './leases.js'
+import { MemoryRateCounters } from './rate-counters.js'
 import { MemoryRecentLog } from './recent-log.js'
 import { MemoryRegistrationStore } from './registrations.js'
 import { MemorySessionStore } from './sessions.js'
@@ -34,6 +35,7 @@ export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000,
     grants,
     loginSteps: new MemoryRecentLog<LoginStepRecord>(loginSteps),
     visits: new MemoryRecentLog<VisitRecord>(VISIT_BOUNDS),
+    rates: new MemoryRateCounters(),
     leases: new MemoryLeaseStore(),
     bus: new MemoryBus(),
     sessions,

@@ -8,6 +8,7 @@ import { RedisConnection, type RedisConnectionOptions } from './connection.js'
 import { RedisEventLog, type RedisEventLogOptions } from './event-log.js'
 import { RedisGrantStore } from './grants.js'
 import { RedisLeaseStore } from './leases.js'
+import { RedisRateCounters } from './rate-counters.js'
 import { RedisRecentLog } from './recent-log.js'
 import { RedisRegistrationStore, type RedisRegistrationStoreOptions } from './registrations.js'
 import { RedisSessionStore } from './sessions.js'
@@ -44,6 +45,7 @@ export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, even
     grants: new RedisGrantStore(connection, keyPrefix),
     loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keyPrefix, 'login-steps', loginSteps),
     visits: new RedisRecentLog<VisitRecord>(connection, keyPrefix, 'visits', VISIT_BOUNDS),
+    rates: new RedisRateCounters(connection, keyPrefix),
     leases: new RedisLeaseStore(connection, keyPrefix),
     bus,
     sessions: new RedisSessionStore(connection, keyPrefix, { idleSeconds: sessionIdleSeconds }),
