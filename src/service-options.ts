@@ -5,11 +5,12 @@ import type { CreateServer } from './mcp/create-server.js'
 import { observeTogether } from './mcp/observer.js'
 import { mcpTracing } from './mcp/tracing.js'
 import type { Metrics } from './metrics.js'
+import type { UpstreamOptions } from './oauth/options.js'
 import type { ResourceServerOptions } from './oauth/resource-server.js'
 import type { Stores } from './stores/stores.js'
 
 export interface ServiceParts {
-  upstream: UpstreamConfig
+  upstream: UpstreamConfig & Pick<UpstreamOptions, 'fetch'>
   createServer: CreateServer
   stores: Stores
   metrics: Metrics
@@ -44,7 +45,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
   }
   if (config.authMode === 'resource-server') {
-    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), upstreamObserver } }
+    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), ...upstream.fetch && { fetch: upstream.fetch }, upstreamObserver } }
   }
   return {
     ...common,

@@ -51,7 +51,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^(npm run conformance -- |npx tsx test\/replicas\/conformance\.ts)/, async (t, { where, text }) => {
     t.doesNotThrow(() => sdkOf((text.split(' -- ')[1] ?? '').split(' ')), `${where}: the suite gets what is not ours`)
   }],
-  [/^(npx -p node@24 )?([A-Z_]+=\S+ )*(npx tsx (test|bench)\/|npm run bench)/, takenByScript],
+  [/^(npx -p node@24 )?([A-Z_]+=\S+ )*(npx tsx (test|bench)\/|npm run (bench|fuzz))/, takenByScript],
 
   // foreign programs that are not here, as the service itself names them on its page
   [/^claude mcp add /, asTheServiceSays],

@@ -1,0 +1,82 @@
+import { parseArgs } from 'node:util'
+import { find, lacking } from '../programs.js'
+import { freePort } from '../service.js'
+import { RedisServer } from '../stores/redis-server.js'
+import { Fuzzer, type Figures } from './fuzzer.js'
+import { World, type WorldOptions } from './world.js'
+
+const USAGE = `Usage: npm run fuzz -- [--seed N] [--count N] [--store memory|redis|both] [--replay CASE]
+
+Sends N requests of strangers for each store, and says what must not be. A finding names its case, for --replay.
+`
+
+export type Store = 'memory' | 'redis'
+
+const VARIANTS: ReadonlyArray<Pick<WorldOptions, 'sessionMode' | 'server' | 'authMode'>> = [
+  { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'broker' }, { sessionMode: 'stateful', server: 'SDK 2.x', authMode: 'broker' },
+  { sessionMode: 'stateless', server: 'SDK 1.x', authMode: 'broker' }, { sessionMode: 'stateless', server: 'SDK 2.x', authMode: 'broker' }, { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'resource-server' }
+]
+
+/** Fuzzes the service in every mode over one store. */
+export async function fuzz (store: Store, work: (fuzzer: Fuzzer, worlds: readonly World[]) => Promise<void>): Promise<Fuzzer> {
+  const redis = store === 'redis' ? await startRedis() : undefined
+  const worlds: World[] = []
+  try {
+    for (const variant of VARIANTS) {
+      worlds.push(await World.start({ ...variant, name: `${store}/${variant.sessionMode}/${variant.server.replace(/\W/g, '')}/${variant.authMode}`, redisUrl: redis?.url }))
+    }
+    const fuzzer = new Fuzzer(worlds)
+    await work(fuzzer, worlds)
+    fuzzer.close()
+    return fuzzer
+  } finally {
+    for (const world of worlds) await world.close()
+    await redis?.end()
+  }
+}
+
+async function startRedis (): Promise<RedisServer> {
+  const command = find('redis-server')
+  if (command === undefined) throw new Error(lacking('redis-server'))
+  const server = new RedisServer(command, await freePort(), ['--appendonly', 'no'])
+  await server.start()
+  return server
+}
+
+const megabytes = (bytes: number) => `${Math.round(bytes / 100_000) / 10}`
+
+/** One line of figures. */
+export function lineOf (store: Store, seed: number, { requests, statuses, seconds, heap, rss }: Figures): string {
+  const classes = [...statuses].sort().map(([status, count]) => `${status} ${count}`).join(', ')
+  return `${store}, seed ${seed}: ${requests} requests (${classes}) in ${Math.round(seconds)} s, ${Math.round(requests / seconds)}/s; heap ${heap.map(megabytes).join(' -> ')} MB; rss ${rss.map(megabytes).join(' -> ')} MB`
+}
+
+async function main (): Promise<number> {
+  const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' }, count: { type: 'string', default: '10000' }, store: { type: 'string', default: 'both' }, replay: { type: 'string' }, help: { type: 'boolean' } } })
+  const [seed, count] = [Number(values.seed), Number(values.count)]
+  const stores = (['memory', 'redis'] as const).filter(store => values.replay === undefined ? values.store === 'both' || values.store === store : values.replay.startsWith(store))
+  if (values.help === true || !Number.isSafeInteger(seed) || !(count > 0) || stores.length === 0) {
+    process.stderr.write(USAGE)
+    return values.help === true ? 0 : 2
+  }
+  let failed = false
+  for (const store of stores) {
+    let said = 0
+    const { findings, figures } = await fuzz(store, async fuzzer => {
+      const { replay } = values
+      await (replay === undefined
+        ? fuzzer.run(seed, count, figures => {
+          if (figures.seconds < said + 30) return
+          said = figures.seconds
+          process.stderr.write(`${lineOf(store, seed, figures)}; ${fuzzer.findings.size} findings\n`)
+        })
+        : fuzzer.replay(replay))
+    })
+    for (const { text, replay } of findings.values()) process.stdout.write(`\nFINDING ${text}\nAgain: npm run fuzz -- --replay '${replay}'\n`)
+    process.stdout.write(`${lineOf(store, seed, figures)}; ${findings.size} findings\n`)
+    failed ||= findings.size > 0
+  }
+  return failed ? 1 : 0
+}
+
+if (import.meta.filename === process.argv[1]) process.exit(await main())
