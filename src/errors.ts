@@ -8,6 +8,7 @@ export type FailureReason =
   | 'unknown_client' | 'wrong_client_secret' | 'redirect_uri_mismatch' | 'login_over' | 'other_browser'
   | 'denied_by_person' | 'denied_by_service' | 'denied_upstream' | 'upstream_unreachable'
   | 'upstream_refused_scopes' | 'upstream_refused_client' | 'upstream_refused_code' | 'upstream_answer_unusable'
+  | 'document_gone' | 'document_unreachable'
   | 'unknown_code' | 'code_of_another_client' | 'code_used_twice' | 'refresh_token_used_twice' | 'wrong_verifier' | 'other_resource'
 
 interface ErrorOptionsWithDetail extends ErrorOptions {

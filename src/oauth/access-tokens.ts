@@ -117,6 +117,11 @@ export class AccessTokens {
     return recognised.recognises('accessToken', token) || recognised.recognises('refreshToken', token)
   }
 
+  /** Whether a token of either kind was given to this client. */
+  async isOf (token: string, clientId: string): Promise<boolean> {
+    return (await this.#grantOf(token))?.clientId === clientId
+  }
+
   /** What a token is worth (RFC 7662 2.2). */
   async introspect (token: string): Promise<Record<string, unknown>> {
     const { store } = this.#options

@@ -111,6 +111,14 @@ function failed ({ step, failure }: LoginStepRecord, context: VerdictContext): O
       text: `The client is unknown here.${step === 'token' ? '' : ' It came with an id that nobody has registered.'}`,
       advice: 'Its registration has gone (unused for a day, or the store is new), or it is of another service. Remove the server in the client and add it again, so that it registers anew; a client with a fixed id belongs into PREREGISTERED_CLIENTS.'
     }
+    case 'document_gone': return {
+      text: `The metadata document of the client is gone, or describes no client that can be one${why}.`,
+      advice: 'Its client_id is the URL of that document: its publisher must mend it.'
+    }
+    case 'document_unreachable': return {
+      text: `The metadata document of the client could not be read${why}.`,
+      advice: 'Its client_id is the URL of that document: is its host up, and may this service reach it over the internet (DNS, https)?'
+    }
     case 'redirect_uri_mismatch': return {
       text: step === 'token' ? 'Token request with another redirect_uri than the authorization request.' : `The redirect_uri is not one that the client registered${why}.`,
       advice: step === 'token' ? 'A bug of the client: both must be the same, to the letter.' : 'It must be the same to the letter, but for the port of a loopback one. A fixed client: mend redirectUris in PREREGISTERED_CLIENTS.'

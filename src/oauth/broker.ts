@@ -67,7 +67,7 @@ export function createBroker (options: BrokerOptions): Broker {
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
     preregistered: [...options.clients ?? [], ownClient(issuer)],
     unusedClientSeconds,
-    documents: { allowLoopback: options.allowLoopbackClients ?? false },
+    documents: { allowLoopback: options.allowLoopbackClients ?? false, store: stores.metadataDocuments },
     observe,
     now
   })

@@ -1,8 +1,10 @@
-import { InvalidClientError, InvalidRequestError, ServiceError } from '../errors.js'
+import { InvalidClientError, InvalidRequestError } from '../errors.js'
+import type { MetadataDocumentStore } from '../stores/metadata-documents.js'
 import type { ClientRecord, ClientStore } from '../stores/registrations.js'
 import { checkClientMetadata, type ClientMetadata } from './client-metadata.js'
 import { observed, type BrokerObserver, type RegistrationEvent } from './events.js'
-import { fetchMetadataDocument, isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from './metadata-document-fetch.js'
+import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from './metadata-document-fetch.js'
+import { MetadataDocuments } from './metadata-documents.js'
 import type { PreregisteredClient } from './options.js'
 import { matchesRedirectUri } from './redirect-uris.js'
 import { equalSecrets, hashOf, isSecret, newSecret } from './secrets.js'
@@ -31,27 +33,21 @@ export interface ClientsOptions {
   redirectSchemes: readonly string[]
   preregistered: readonly PreregisteredClient[]
   unusedClientSeconds: number
-  documents: FetchMetadataDocumentOptions
+  documents: FetchMetadataDocumentOptions & { store: MetadataDocumentStore }
   observe?: BrokerObserver
   now: () => number
 }
-
-const MAX_DOCUMENTS = 1000
-// a document that was just refused is not fetched again at once
-const REFUSED_SECONDS = 30
-
-type Document = { expiresAt: number } & ({ client: Client } | { error: ServiceError })
 
 /** The clients of this authorization server: pre-registered, registered (RFC 7591), and by client ID metadata document. */
 export class Clients {
   readonly #options: ClientsOptions
   readonly #preregistered: ReadonlyMap<string, Client>
-  /** Fetched documents, oldest first. */
-  readonly #documents = new Map<string, Document>()
-  readonly #fetching = new Map<string, Promise<Client>>()
+  readonly #documents: MetadataDocuments
 
   constructor (options: ClientsOptions) {
     this.#options = options
+    const { documents, redirectSchemes, now } = options
+    this.#documents = new MetadataDocuments({ ...documents, redirectSchemes, now })
     this.#preregistered = new Map(options.preregistered.map(client => [client.clientId, this.#preregister(client)]))
   }
 
@@ -89,24 +85,33 @@ export class Clients {
   }
 
   /**
-   * Finds a client.
+   * Finds a client; one with a metadata document by fetching that, where it was not fetched lately.
    * @throws {InvalidClientError} where it is unknown, or its metadata document cannot be used
+   * @throws {TemporarilyUnavailableError} where its metadata document cannot be read just now
    */
   async find (clientId: string): Promise<Client> {
     const preregistered = this.#preregistered.get(clientId)
     if (preregistered !== undefined) return preregistered
-    if (isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)) return await this.#document(clientId)
+    if (this.#isDocument(clientId)) return { clientId, kind: 'document', metadata: await this.#documents.get(clientId) }
     const record = isSecret('client', clientId) ? await this.#options.store.find(clientId) : undefined
-    if (record === undefined) throw new InvalidClientError('The client is unknown. Register it again.', { reason: 'unknown_client' })
+    if (record === undefined) throw unknownClient()
     return this.#registered(record)
+  }
+
+  /** Finds a client by what is known of it already; undefined where that is nothing. */
+  async findKnown (clientId: string): Promise<Client | undefined> {
+    if (!this.#isDocument(clientId)) return await this.find(clientId).catch(undefinedWhereInvalid)
+    const known = await this.#documents.find(clientId)
+    return known && { clientId, kind: 'document', metadata: known.metadata }
   }
 
   /**
    * Finds the client of a token request and checks its secret.
-   * @throws {InvalidClientError}
+   * @param isTheirs whether the request shows something that we gave to this client: nothing is fetched for others
+   * @throws {InvalidClientError} @throws {TemporarilyUnavailableError}
    */
-  async authenticate ({ clientId, clientSecret, method }: ClientCredentials): Promise<Client> {
-    const client = await this.find(clientId)
+  async authenticate ({ clientId, clientSecret, method }: ClientCredentials, isTheirs: () => Promise<boolean>): Promise<Client> {
+    const client = await (this.#isDocument(clientId) ? this.#presented(clientId, isTheirs) : this.find(clientId))
     if (client.secretHash === undefined) {
       // a public client has nothing to prove; what it sends as a secret proves nothing
       if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
@@ -119,11 +124,25 @@ export class Clients {
   /** Lets a client's registration stay: it led to a grant. */
   async keep (client: Client): Promise<void> {
     if (client.kind === 'registered') await this.#options.store.keep(client.clientId)
+    if (client.kind === 'document') await this.#documents.keep(client.clientId)
   }
 
   /** Forgets registrations that led to nothing. */
   async reap (): Promise<void> {
     await this.#options.store.takeExpired(1000)
+  }
+
+  #isDocument (clientId: string): boolean {
+    return !this.#preregistered.has(clientId) && isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)
+  }
+
+  /** A client that names the URL of its document outside of a browser, as anybody can. */
+  async #presented (clientId: string, isTheirs: () => Promise<boolean>): Promise<Client> {
+    const known = await this.#documents.find(clientId)
+    if (known?.fresh === true) return { clientId, kind: 'document', metadata: known.metadata }
+    if (await isTheirs()) return await this.find(clientId)
+    if (known === undefined) throw unknownClient()
+    return { clientId, kind: 'document', metadata: known.metadata }
   }
 
   #registered (record: ClientRecord): Client {
@@ -141,49 +160,6 @@ export class Clients {
       redirect_uris: [...redirectUris], client_name: clientName, token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
     }, this.#options.redirectSchemes)
     return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
-  }
-
-  async #document (clientId: string): Promise<Client> {
-    const now = this.#options.now() / 1000
-    const known = this.#documents.get(clientId)
-    if (known !== undefined && now < known.expiresAt) {
-      if ('error' in known) throw known.error
-      return known.client
-    }
-    let fetching = this.#fetching.get(clientId)
-    if (fetching === undefined) {
-      fetching = this.#fetchDocument(clientId).finally(() => { this.#fetching.delete(clientId) })
-      this.#fetching.set(clientId, fetching)
-    }
-    return await fetching
-  }
-
-  async #fetchDocument (clientId: string): Promise<Client> {
-    const now = () => this.#options.now() / 1000
-    try {
-      const { document, maxAgeSeconds } = await fetchMetadataDocument(clientId, this.#options.documents)
-      const client = this.#clientOf(clientId, document)
-      this.#remember(clientId, { client, expiresAt: now() + maxAgeSeconds })
-      return client
-    } catch (error) {
-      if (error instanceof ServiceError) this.#remember(clientId, { error, expiresAt: now() + REFUSED_SECONDS })
-      throw error
-    }
-  }
-
-  #clientOf (clientId: string, document: Record<string, unknown>): Client {
-    if (document.client_secret !== undefined) throw new InvalidClientError('A client ID metadata document must not hold a client_secret.')
-    const method = document.token_endpoint_auth_method ?? 'none'
-    // private_key_jwt proves more than we ask for; a client that can do without may come as a public one
-    if (method !== 'none') throw new InvalidClientError('Clients with a metadata document are public here: token_endpoint_auth_method must be none.')
-    return { clientId, kind: 'document', metadata: checkClientMetadata({ ...document, token_endpoint_auth_method: 'none' }, this.#options.redirectSchemes) }
-  }
-
-  #remember (clientId: string, document: Document): void {
-    this.#documents.delete(clientId)
-    this.#documents.set(clientId, document)
-    const [oldest] = this.#documents.keys()
-    if (this.#documents.size > MAX_DOCUMENTS && oldest !== undefined) this.#documents.delete(oldest)
   }
 }
 
@@ -204,6 +180,15 @@ export function resolveRedirectUri (client: Client, requested: string | undefine
     })
   }
   return requested
+}
+
+function unknownClient (): InvalidClientError {
+  return new InvalidClientError('The client is unknown. Register it again.', { reason: 'unknown_client' })
+}
+
+function undefinedWhereInvalid (error: unknown): undefined {
+  if (!(error instanceof InvalidClientError)) throw error
+  return undefined
 }
 
 function withoutQuery (uri: string): string {

@@ -36,7 +36,7 @@ export class Connections {
   async of ({ issuer, subject }: Person): Promise<Connection[]> {
     const { store, clients } = this.#options
     const grants = await store.findGrantsOf(issuer, subject)
-    return await Promise.all(grants.map(async grant => ({ grant, client: await clients.find(grant.clientId).catch(() => undefined) })))
+    return await Promise.all(grants.map(async grant => ({ grant, client: await clients.findKnown(grant.clientId).catch(() => undefined) })))
   }
 
   /**

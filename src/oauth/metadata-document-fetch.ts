@@ -1,23 +1,9 @@
-import { lookup as dnsLookup } from 'node:dns/promises'
 import http from 'node:http'
 import https from 'node:https'
-import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { InvalidClientError } from '../errors.js'
-
-/** Every URL here comes from a stranger: nothing but the public internet may be reached through it. */
-const special = new BlockList()
-for (const range of [
-  '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24',
-  '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4',
-  // ::/96 is ::, ::1 and the IPv4-compatible addresses, ::ffff:0:0:0/96 the IPv4-translated ones: each hides an IPv4 address.
-  '::/96', '::ffff:0:0:0/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '100:0:0:1::/64', '2001::/23', '2001:db8::/32',
-  '2002::/16', '3fff::/20', '5f00::/16', 'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8'
-]) {
-  const [network = '', prefix] = range.split('/')
-  special.addSubnet(network, Number(prefix), isIP(network) === 4 ? 'ipv4' : 'ipv6')
-}
-
-interface Address { address: string, family: number }
+import { isIP, type LookupFunction } from 'node:net'
+import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../errors.js'
+import { hostOf, isLoopbackHost, objectionTo, type Address } from './public-addresses.js'
+import { resolveName } from './resolve-name.js'
 
 export interface FetchMetadataDocumentOptions {
   /** Outside production: loopback addresses, and http there, are allowed. */
@@ -26,26 +12,38 @@ export interface FetchMetadataDocumentOptions {
   maxBytes?: number
   /** For all of it, from DNS to the last byte. */
   timeoutMs?: number
-  /** For tests: resolves a name to all its addresses. */
+  /** For tests: resolves a name to all its addresses; none where there is no such name. */
   lookup?: (hostname: string) => Promise<Address[]>
+  now?: () => number
 }
 
-/** One public message for every reason, or the answers would map our network for whoever asks. */
+export interface FetchedDocument {
+  document: Record<string, unknown>
+  maxAgeSeconds: number
+}
+
+/** Fetches at once, in all and from one host. */
+const MAX_FETCHES = 64
+const MAX_FETCHES_OF_HOST = 4
+/** How long a host that could not be reached is not tried again, and how many such hosts are remembered. */
+const UNREACHABLE_MS = 30_000
+const MAX_UNREACHABLE = 1000
+// others are being fetched
+const BUSY_SECONDS = 2
+
+/** One public message for every reason, or the responses would map our network for whoever asks. */
 const refusal = (detail: string, cause?: unknown) =>
   new InvalidClientError('The metadata document of the client cannot be used.', { detail, cause })
 
-/** The one spelling that checks compare: IPv6 as the URL standard writes it, IPv4-mapped IPv6 as IPv4. */
-function canonical (address: string): string {
-  if (isIP(address) !== 6) return address
-  const ipv6 = new URL(`http://[${address}]`).hostname.slice(1, -1)
-  const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(ipv6) ?? []
-  if (high === undefined || low === undefined) return ipv6
-  return [high, low].flatMap(group => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]).join('.')
-}
+/** The host says that there is no such client. */
+const gone = (detail: string) =>
+  new InvalidClientError('The metadata document of the client cannot be used.', { detail, reason: 'document_gone' })
 
-const isLoopback = (address: string) => address === '::1' || (isIP(address) === 4 && address.startsWith('127.'))
-
-const hostOf = (url: URL) => url.hostname.replace(/^\[(.*)\]$/, '$1')
+/** The host may say something else in a moment. */
+const outage = (detail: string, cause?: unknown, retryAfterSeconds = UNREACHABLE_MS / 1000) =>
+  new TemporarilyUnavailableError('The metadata document of the client cannot be read just now. Try again in a moment.', {
+    detail, cause, retryAfterSeconds, reason: 'document_unreachable'
+  })
 
 /**
  * Whether a client_id is the URL of a metadata document: https (http, and either on a loopback host, only if allowLoopback),
@@ -60,8 +58,7 @@ export function isMetadataDocumentUrl (clientId: string, allowLoopback: boolean)
   if (path.split('/').some(segment => /^(?:\.|%2e){1,2}$/i.test(segment))) return false
   const url = new URL(clientId)
   const host = hostOf(url)
-  const loopback = /^(?:.+\.)?localhost\.?$/.test(host) || isLoopback(canonical(host))
-  return loopback ? allowLoopback : url.protocol === 'https:'
+  return isLoopbackHost(host) ? allowLoopback : url.protocol === 'https:'
 }
 
 /** Rejects when the signal does: a DNS query cannot be aborted, only no longer waited for. */
@@ -72,27 +69,13 @@ function untilAborted<T> (promise: Promise<T>, signal: AbortSignal): Promise<T> 
   })
 }
 
-/** The addresses of a host, if every one of them may be connected to. */
-async function checkedAddresses (url: URL, allowLoopback: boolean, lookup: (hostname: string) => Promise<Address[]>): Promise<Address[]> {
-  const host = hostOf(url)
-  const addresses = isIP(host) === 0 ? (await lookup(host)).map(({ address }) => address) : [host]
-  if (addresses.length === 0) throw refusal(`${host} has no address`)
-  return addresses.map(address => {
-    // A zone ("fe80::1%eth0") passes isIP, but no BlockList rule matches it.
-    const family = address.includes('%') ? 0 : isIP(address)
-    if (family === 0) throw refusal(`${host} resolves to ${address}, which is no usable address`)
-    const plain = canonical(address)
-    const loopback = isLoopback(plain)
-    const isSpecial = special.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6')
-    if (isSpecial && !(loopback && allowLoopback)) throw refusal(`${host} resolves to the special address ${address}`)
-    // "localhost" is only a name: plain http must not leave the machine because of what it resolves to.
-    if (url.protocol === 'http:' && !loopback) throw refusal(`${host} resolves to ${address}: http is for loopback only`)
-    return { address, family }
-  })
+/** How far a request has come, so that what failed can be told. */
+interface Progress {
+  connected: boolean
 }
 
 /** Requests the URL at addresses that were checked: a second resolution could answer differently (DNS rebinding). */
-function get (url: URL, addresses: Address[], signal: AbortSignal): Promise<http.IncomingMessage> {
+function get (url: URL, addresses: Address[], signal: AbortSignal, progress: Progress): Promise<http.IncomingMessage> {
   const lookup: LookupFunction = (hostname, { all }, callback) => {
     const [first] = addresses
     if (all === true) callback(null, addresses)
@@ -102,11 +85,13 @@ function get (url: URL, addresses: Address[], signal: AbortSignal): Promise<http
   // An agent of its own: no pooled connection that was opened elsewhere, and no proxy that would resolve the name itself.
   const options = { agent: false, lookup, signal, headers: { accept: 'application/json', 'user-agent': 'fastify-mcp-oauth' } }
   const host = hostOf(url)
+  const secure = url.protocol === 'https:'
   return new Promise((resolve, reject) => {
-    const request = url.protocol === 'https:'
+    const request = secure
       // TLS takes no IP address as a server name; the certificate is then checked against the address (RFC 6066 3).
       ? https.request(url, { ...options, servername: isIP(host) === 0 ? host : '' })
       : http.request(url, options)
+    request.on('socket', socket => socket.once(secure ? 'secureConnect' : 'connect', () => { progress.connected = true }))
     request.on('response', resolve)
     request.on('error', reject)
     request.on('close', () => reject(new Error('the connection was closed without a response')))
@@ -122,7 +107,11 @@ async function readBody (response: AsyncIterable<Buffer>, maxBytes: number): Pro
     if (bytes > maxBytes) throw refusal(`the body is larger than ${maxBytes} bytes`)
     chunks.push(chunk)
   }
-  return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
+  } catch (error) {
+    throw refusal(`the body cannot be read: ${String(error)}`, error)
+  }
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -139,32 +128,128 @@ function maxAgeOf (cacheControl = ''): number {
 }
 
 /**
- * Fetches the metadata document behind a client_id (draft-ietf-oauth-client-id-metadata-document), from public addresses only.
- * @throws {InvalidClientError} for whatever goes wrong; `detail` says what.
+ * Fetches the metadata documents behind client ids (draft-ietf-oauth-client-id-metadata-document): from public addresses
+ * only, a few at once in all and from each host, and not again at once from a host that could not be reached.
  */
-export async function fetchMetadataDocument (clientId: string, options: FetchMetadataDocumentOptions):
-Promise<{ document: Record<string, unknown>, maxAgeSeconds: number }> {
-  const { allowLoopback, maxBytes = 5120 * 4, timeoutMs = 5000, lookup = name => dnsLookup(name, { all: true }) } = options
-  if (!isMetadataDocumentUrl(clientId, allowLoopback)) throw refusal('the client_id is not the URL of a metadata document')
-  const url = new URL(clientId)
-  const signal = AbortSignal.timeout(timeoutMs)
-  let response: http.IncomingMessage | undefined
-  try {
-    const addresses = await untilAborted(checkedAddresses(url, allowLoopback, lookup), signal)
-    response = await get(url, addresses, signal)
-    // Redirects included: where they lead has not been checked, and the draft forbids following them.
-    if (response.statusCode !== 200) throw refusal(`${clientId} answers with status ${response.statusCode}`)
-    const type = response.headers['content-type'] ?? ''
-    if (!/^application\/(?:[\w!#$&^.+-]+\+)?json\s*(?:;|$)/i.test(type)) throw refusal(`${clientId} has the content type "${type}"`)
-    const document: unknown = JSON.parse(await readBody(response, maxBytes))
-    if (!isObject(document)) throw refusal(`${clientId} is no JSON object`)
-    if (document.client_id !== clientId) throw refusal(`the document at ${clientId} names another client_id`)
-    return { document, maxAgeSeconds: maxAgeOf(response.headers['cache-control']) }
-  } catch (error) {
-    if (error instanceof InvalidClientError) throw error
-    throw refusal(signal.aborted ? `${clientId} is not read within ${timeoutMs} ms` : `${clientId} cannot be read: ${String(error)}`, error)
-  } finally {
-    // Whatever is left of a refused answer is not worth its bandwidth.
-    response?.destroy()
+export class MetadataDocumentFetcher {
+  readonly #options: FetchMetadataDocumentOptions
+  readonly #now: () => number
+  #fetches = 0
+  readonly #fetchesOf = new Map<string, number>()
+  /** Names that could not be resolved, and hosts with their port that could not be connected to; the oldest first. */
+  readonly #unreachable = new Map<string, { until: number, error: OAuthError }>()
+
+  constructor (options: FetchMetadataDocumentOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
   }
+
+  /**
+   * Fetches the document of a client.
+   * @throws {InvalidClientError} where it cannot be used; its `reason` is `document_gone` where its host says that there is none
+   * @throws {TemporarilyUnavailableError} where it cannot be read just now
+   */
+  async fetch (clientId: string): Promise<FetchedDocument> {
+    const { allowLoopback } = this.#options
+    if (!isMetadataDocumentUrl(clientId, allowLoopback)) throw refusal('the client_id is not the URL of a metadata document')
+    const url = new URL(clientId)
+    this.#checkReachable(url)
+    const ofHost = this.#fetchesOf.get(url.hostname) ?? 0
+    if (this.#fetches >= MAX_FETCHES || ofHost >= MAX_FETCHES_OF_HOST) {
+      throw outage(`${this.#fetches} documents are being read, ${ofHost} of them from ${url.hostname}`, undefined, BUSY_SECONDS)
+    }
+    this.#fetches++
+    this.#fetchesOf.set(url.hostname, ofHost + 1)
+    try {
+      return await this.#fetch(clientId, url)
+    } finally {
+      this.#fetches--
+      const left = (this.#fetchesOf.get(url.hostname) ?? 1) - 1
+      if (left === 0) this.#fetchesOf.delete(url.hostname)
+      else this.#fetchesOf.set(url.hostname, left)
+    }
+  }
+
+  async #fetch (clientId: string, url: URL): Promise<FetchedDocument> {
+    const { timeoutMs = 5000 } = this.#options
+    const signal = AbortSignal.timeout(timeoutMs)
+    const inTime = (error: unknown) => signal.aborted
+      ? outage(`${clientId} is not read within ${timeoutMs} ms`, error)
+      : outage(`${clientId} cannot be read: ${String(error)}`, error)
+    const addresses = await this.#addresses(url, signal, inTime)
+    const progress: Progress = { connected: false }
+    let response: http.IncomingMessage | undefined
+    try {
+      response = await get(url, addresses, signal, progress).catch((error: unknown) => { throw inTime(error) })
+      checkStatus(clientId, response)
+      const text = await readBody(response, this.#options.maxBytes ?? 5120 * 4)
+        .catch((error: unknown) => { throw error instanceof InvalidClientError ? error : inTime(error) })
+      return { document: documentOf(clientId, text), maxAgeSeconds: maxAgeOf(response.headers['cache-control']) }
+    } catch (error) {
+      // what is slow, or broken, behind a connection is this document's fault, and no reason to refuse others of its host
+      if (error instanceof TemporarilyUnavailableError && !progress.connected) this.#remember(url.host, error)
+      throw error
+    } finally {
+      // whatever is left of a refused response is not worth its bandwidth
+      response?.destroy()
+    }
+  }
+
+  /** The addresses of a host, if every one of them may be connected to. */
+  async #addresses (url: URL, signal: AbortSignal, failure: (error: unknown) => OAuthError): Promise<Address[]> {
+    const { allowLoopback, lookup = name => resolveName(name, allowLoopback) } = this.#options
+    const host = hostOf(url)
+    try {
+      const addresses = isIP(host) === 0
+        ? await untilAborted(lookup(host), signal).catch((error: unknown) => { throw failure(error) })
+        : [{ address: host, family: isIP(host) }]
+      if (addresses.length === 0) throw refusal(`${host} has no address`)
+      for (const { address } of addresses) {
+        const objection = objectionTo(address, url, allowLoopback)
+        if (objection !== undefined) throw refusal(`${host} resolves to ${objection}`)
+      }
+      return addresses.map(({ address }) => ({ address, family: isIP(address) }))
+    } catch (error) {
+      if (error instanceof OAuthError && isIP(host) === 0) this.#remember(url.hostname, error)
+      throw error
+    }
+  }
+
+  #checkReachable (url: URL): void {
+    const now = this.#now()
+    for (const host of [url.hostname, url.host]) {
+      const known = this.#unreachable.get(host)
+      if (known !== undefined && now < known.until) throw known.error
+    }
+  }
+
+  #remember (host: string, error: OAuthError): void {
+    this.#unreachable.delete(host)
+    this.#unreachable.set(host, { until: this.#now() + UNREACHABLE_MS, error })
+    const [oldest] = this.#unreachable.keys()
+    if (this.#unreachable.size > MAX_UNREACHABLE && oldest !== undefined) this.#unreachable.delete(oldest)
+  }
+}
+
+/** What a status says of the client: it is gone; its host cannot tell just now; or there is no document. */
+function checkStatus (clientId: string, { statusCode = 0, headers }: http.IncomingMessage): void {
+  const says = `${clientId} responds with status ${statusCode}`
+  if (statusCode === 404 || statusCode === 410) throw gone(says)
+  if (statusCode >= 500 || statusCode === 408 || statusCode === 425 || statusCode === 429) throw outage(says)
+  // redirects included: where they lead has not been checked, and the draft forbids following them
+  if (statusCode !== 200) throw refusal(says)
+  const type = headers['content-type'] ?? ''
+  if (!/^application\/(?:[\w!#$&^.+-]+\+)?json\s*(?:;|$)/i.test(type)) throw refusal(`${clientId} has the content type "${type}"`)
+}
+
+function documentOf (clientId: string, text: string): Record<string, unknown> {
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch (error) {
+    throw refusal(`${clientId} cannot be read: ${String(error)}`, error)
+  }
+  if (!isObject(document)) throw refusal(`${clientId} is not a JSON object`)
+  if (document.client_id !== clientId) throw gone(`the document at ${clientId} names another client_id`)
+  return document
 }

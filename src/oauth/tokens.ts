@@ -62,7 +62,7 @@ export class Tokens {
     const links = code === undefined ? [] : [hashOf(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
     return await observed(this.#options.observe, event, async () => {
-      event.client = await this.#options.clients.authenticate(credentials)
+      event.client = await this.#options.clients.authenticate(credentials, async () => await this.#isOf(parameters, credentials))
       await witness.client?.(event.client)
       const response = await this.#answer(parameters, event.client, event, witness)
       links.push(hashOf(response.access_token))
@@ -74,6 +74,15 @@ export class Tokens {
   recognises ({ code = '', refresh_token: refreshToken = '' }: Parameters): boolean {
     const { recognised } = this.#options
     return recognised.recognises('authorizationCode', code) || recognised.recognises('refreshToken', refreshToken)
+  }
+
+  /** Whether the code or refresh token of a request was given to the client that makes it. */
+  async #isOf ({ code = '', refresh_token: refreshToken = '' }: Parameters, { clientId }: ClientCredentials): Promise<boolean> {
+    const { store } = this.#options
+    const found = isSecret('authorizationCode', code)
+      ? await store.findCode(hashOf(code))
+      : isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hashOf(refreshToken)) : undefined
+    return found?.grant.clientId === clientId
   }
 
   async #answer (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {

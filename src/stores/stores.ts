@@ -4,6 +4,7 @@ import type { Bus } from './bus.js'
 import type { EventLog } from './event-log.js'
 import type { GrantStore } from './grants.js'
 import type { LeaseStore } from './leases.js'
+import type { MetadataDocumentStore } from './metadata-documents.js'
 import type { RateCounters } from './rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from './registrations.js'
 import type { SessionStore } from './sessions.js'
@@ -12,6 +13,7 @@ import type { SessionStore } from './sessions.js'
 export interface BrokerStores {
   clients: ClientStore
   upstreamClients: UpstreamClientStore
+  metadataDocuments: MetadataDocumentStore
   authorizations: AuthorizationTransactionStore
   grants: GrantStore
   /** For operators: how the last logins went. Nothing is written where nobody may read it. */

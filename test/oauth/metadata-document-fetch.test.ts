@@ -1,11 +1,14 @@
+import { createHook } from 'node:async_hooks'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { isIP, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import t, { type Test } from 'tap'
-import { InvalidClientError } from '../../src/errors.js'
-import { fetchMetadataDocument, isMetadataDocumentUrl } from '../../src/oauth/metadata-document-fetch.js'
+import { OAuthError } from '../../src/errors.js'
+import { isMetadataDocumentUrl, MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from '../../src/oauth/metadata-document-fetch.js'
+
+const fetchMetadataDocument = (clientId: string, options: FetchMetadataDocumentOptions) => new MetadataDocumentFetcher(options).fetch(clientId)
 
 async function listen (t: Test, server: Server, host = '127.0.0.1'): Promise<number> {
   server.listen(0, host)
@@ -39,6 +42,17 @@ async function refused (t: Test, promise: Promise<unknown>, detail: RegExp, name
     name: 'InvalidClientError',
     code: 'invalid_client',
     message: /^The metadata document of the client cannot be used\.$/,
+    detail
+  }, name ?? String(detail))
+}
+
+/** The promise rejects with the one public message of what may be otherwise in a moment, and this private reason. */
+async function unreadable (t: Test, promise: Promise<unknown>, detail: RegExp, name?: string) {
+  await t.rejects(promise, {
+    code: 'temporarily_unavailable',
+    message: /^The metadata document of the client cannot be read just now\. Try again in a moment\.$/,
+    retryAfterSeconds: 30,
+    reason: 'document_unreachable',
     detail
   }, name ?? String(detail))
 }
@@ -200,11 +214,11 @@ t.test('special addresses', async t => {
 
   t.test('what is no address, and no address at all', async t => {
     for (const address of ['fe80::1%eth0', '2600::1%eth0', 'client.example', '']) {
-      await refused(t, fetchMetadataDocument('https://client.example/a', { ...options, lookup: resolvesTo(address) }), /no usable address/, address)
+      await refused(t, fetchMetadataDocument('https://client.example/a', { ...options, lookup: resolvesTo(address) }), /not a usable address/, address)
     }
     await refused(t, fetchMetadataDocument('https://client.example/a', { ...options, lookup: resolvesTo() }), /has no address/)
-    const lookup = async () => { throw new Error('ENOTFOUND') }
-    await refused(t, fetchMetadataDocument('https://client.example/a', { ...options, lookup }), /ENOTFOUND/)
+    const lookup = async () => { throw new Error('ESERVFAIL') }
+    await unreadable(t, fetchMetadataDocument('https://client.example/a', { ...options, lookup }), /ESERVFAIL/)
   })
 
   t.test('the neighbours of the ranges are public', async t => {
@@ -267,7 +281,7 @@ t.test('https: pinned likewise, with the name for the server name', async t => {
   // It has no certificate: that the name arrives, and that the handshake fails, is all there is to see.
   const server = createHttpsServer({ SNICallback: (name, done) => { names.push(name); done(null) } })
   const port = await listen(t, server)
-  await refused(t, fetchMetadataDocument(`https://client.example:${port}/a`, { allowLoopback: true, lookup: resolvesTo('127.0.0.1') }),
+  await unreadable(t, fetchMetadataDocument(`https://client.example:${port}/a`, { allowLoopback: true, lookup: resolvesTo('127.0.0.1') }),
     /cannot be read/)
   t.same(names, ['client.example'])
 })
@@ -280,7 +294,7 @@ t.test('a redirect is not followed', async t => {
   })
   for (const status of [301, 302, 303, 307, 308]) {
     const { clientId } = await serve(t, (_request, response) => response.writeHead(status, { location: internal.clientId }).end())
-    await refused(t, fetchMetadataDocument(clientId, { allowLoopback: true }), new RegExp(`answers with status ${status}$`))
+    await refused(t, fetchMetadataDocument(clientId, { allowLoopback: true }), new RegExp(`responds with status ${status}$`))
   }
   t.equal(hits, 0)
 })
@@ -298,12 +312,16 @@ t.test('an answer that is refused by its headers is not read on', { timeout: 10_
 })
 
 t.test('no other status than 200 will do', async t => {
-  for (const status of [201, 203, 206, 404, 500]) {
+  const retried = [408, 425, 429, 500, 502, 503, 504]
+  for (const status of [201, 203, 206, 401, 403, 404, 410, ...retried]) {
     const { clientId } = await serve(t, (request, response) => {
       response.writeHead(status, { 'content-type': 'application/json' })
       response.end(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}` }))
     })
-    await refused(t, fetchMetadataDocument(clientId, { allowLoopback: true }), new RegExp(`answers with status ${status}$`))
+    const expected = retried.includes(status) ? unreadable : refused
+    await expected(t, fetchMetadataDocument(clientId, { allowLoopback: true }), new RegExp(`responds with status ${status}$`))
+    const isGone = [404, 410].includes(status)
+    if (isGone) await t.rejects(fetchMetadataDocument(clientId, { allowLoopback: true }), { code: 'invalid_client', reason: 'document_gone' })
   }
 })
 
@@ -331,25 +349,25 @@ t.test('the time limit', async t => {
     const drip = setInterval(() => response.write(' '), 5)
     response.on('close', () => clearInterval(drip))
   })
-  await refused(t, fetchMetadataDocument(dripping.clientId, { allowLoopback: true, timeoutMs: 100 }),
+  await unreadable(t, fetchMetadataDocument(dripping.clientId, { allowLoopback: true, timeoutMs: 100 }),
     /is not read within 100 ms$/, 'a body that comes slowly, but never pauses')
   const silent = await serve(t, () => {})
-  await refused(t, fetchMetadataDocument(silent.clientId, { allowLoopback: true, timeoutMs: 100 }),
+  await unreadable(t, fetchMetadataDocument(silent.clientId, { allowLoopback: true, timeoutMs: 100 }),
     /is not read within 100 ms$/, 'no response')
-  await refused(t, fetchMetadataDocument('https://client.example/a', { allowLoopback: true, timeoutMs: 100, lookup: () => new Promise(() => {}) }),
+  await unreadable(t, fetchMetadataDocument('https://client.example/a', { allowLoopback: true, timeoutMs: 100, lookup: () => new Promise(() => {}) }),
     /is not read within 100 ms$/, 'DNS')
 })
 
 t.test('a connection that breaks', async t => {
   const early = await serve(t, request => request.socket.destroy())
-  await refused(t, fetchMetadataDocument(early.clientId, { allowLoopback: true }), /cannot be read: .*socket hang up/)
+  await unreadable(t, fetchMetadataDocument(early.clientId, { allowLoopback: true }), /cannot be read: .*socket hang up/)
   const half = await serve(t, (request, response) => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
     response.write('{}', () => request.socket.destroy())
   })
-  await refused(t, fetchMetadataDocument(half.clientId, { allowLoopback: true }), /cannot be read: .*aborted/)
+  await unreadable(t, fetchMetadataDocument(half.clientId, { allowLoopback: true }), /cannot be read: .*aborted/)
   const upgraded = await serve(t, request => request.socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'))
-  await refused(t, fetchMetadataDocument(upgraded.clientId, { allowLoopback: true }), /closed without a response/)
+  await unreadable(t, fetchMetadataDocument(upgraded.clientId, { allowLoopback: true }), /closed without a response/)
 })
 
 t.test('the content type', async t => {
@@ -367,9 +385,9 @@ t.test('the body', async t => {
   const rows: Array<[what: string, change: (body: string) => string, detail: RegExp]> = [
     ['not JSON', () => '<html>', /cannot be read: SyntaxError/],
     ['empty', () => '', /cannot be read: SyntaxError/],
-    ['an array', body => `[${body}]`, /is no JSON object$/],
-    ['null', () => 'null', /is no JSON object$/],
-    ['a string', body => JSON.stringify(body), /is no JSON object$/],
+    ['an array', body => `[${body}]`, /is not a JSON object$/],
+    ['null', () => 'null', /is not a JSON object$/],
+    ['a string', body => JSON.stringify(body), /is not a JSON object$/],
     ['no client_id', () => '{}', /names another client_id$/],
     ['another client_id', body => body.replace('client.json', 'other.json'), /names another client_id$/],
     ['a client_id that only means the same', body => body.replace('http://', 'HTTP://'), /names another client_id$/],
@@ -413,13 +431,66 @@ t.test('Cache-Control', async t => {
   }
 })
 
-t.test('the public message is the same for every reason', async t => {
+t.test('the public message is the same for every reason, but for what may be otherwise in a moment', async t => {
   const { clientId } = await serve(t, answer({}, () => '[]'))
   const messages = new Set<string>()
   for (const attempt of ['nonsense', 'https://10.0.0.1/a', 'http://127.0.0.1:1/a', clientId]) {
     const error: unknown = await fetchMetadataDocument(attempt, { allowLoopback: true }).catch((error: unknown) => error)
-    t.ok(error instanceof InvalidClientError && error.detail)
-    if (error instanceof InvalidClientError) messages.add(error.message)
+    t.ok(error instanceof OAuthError && error.detail)
+    if (error instanceof OAuthError) messages.add(error.message)
   }
-  t.equal(messages.size, 1)
+  t.equal(messages.size, 2)
+})
+
+t.test('few fetches at once, in all and from one host, and none of a host that cannot be reached', async t => {
+  const waiting: Array<() => void> = []
+  const asked: string[] = []
+  const lookup = async (host: string) => {
+    asked.push(host)
+    await new Promise<void>(resolve => { waiting.push(resolve) })
+    return []
+  }
+  let now = 1_000_000
+  const fetcher = new MetadataDocumentFetcher({ allowLoopback: false, lookup, timeoutMs: 60_000, now: () => now })
+  const of = (index: number) => fetcher.fetch(`https://host-${index}.example/${asked.length}`).then(() => 'fetched', (error: unknown) => error instanceof OAuthError ? error.code : 'bug')
+  const busy = { code: 'temporarily_unavailable', retryAfterSeconds: 2 }
+  const running = Array.from({ length: 10 }, () => of(0))
+  t.equal(asked.length, 4, 'of one host')
+  t.strictSame(await Promise.all(running.slice(4)), Array(6).fill('temporarily_unavailable'))
+  await t.rejects(fetcher.fetch('https://host-0.example/x'), busy)
+  running.push(...Array.from({ length: 100 }, (_, index) => of(index + 1)))
+  t.equal(asked.length, 64, 'in all')
+  await t.rejects(fetcher.fetch('https://another.example/x'), busy)
+  for (const end of waiting.splice(0)) end()
+  t.equal((await Promise.all(running)).filter(code => code === 'invalid_client').length, 64)
+  await t.rejects(fetcher.fetch('https://host-1.example/y'), { code: 'invalid_client', detail: /no address/ })
+  t.equal(asked.length, 64, 'a name that is not there is not asked for again')
+  now += 30_001
+  const again = fetcher.fetch('https://host-1.example/y')
+  t.equal(asked.length, 65, 'but for after half a minute')
+  for (const end of waiting.splice(0)) end()
+  await t.rejects(again, { code: 'invalid_client' })
+})
+
+t.test('a port that takes no connection says nothing of another port of its host', async t => {
+  const { port } = await serve(t, answer())
+  const closed = createServer()
+  const closedPort = await listen(t, closed)
+  await new Promise(resolve => closed.close(resolve))
+  const fetcher = new MetadataDocumentFetcher({ allowLoopback: true })
+  await unreadable(t, fetcher.fetch(`http://127.0.0.1:${closedPort}/a`), /ECONNREFUSED/)
+  const reopened = createServer(answer()).listen(closedPort, '127.0.0.1')
+  await once(reopened, 'listening')
+  t.teardown(() => reopened.close())
+  await unreadable(t, fetcher.fetch(`http://127.0.0.1:${closedPort}/b`), /ECONNREFUSED/, 'it is not tried again at once')
+  t.ok(await fetcher.fetch(`http://127.0.0.1:${port}/a`), 'the other is')
+})
+
+t.test('names are asked of DNS alone: nothing waits in the pool that files and ciphers need', async t => {
+  const pooled: string[] = []
+  const hook = createHook({ init: (_id, type) => { if (type === 'GETADDRINFOREQWRAP') pooled.push(type) } }).enable()
+  t.teardown(() => { hook.disable() })
+  const fetcher = new MetadataDocumentFetcher({ allowLoopback: false, timeoutMs: 10_000 })
+  for (const host of ['client.example', 'metadata', 'intranet', 'ip6-localhost']) await t.rejects(fetcher.fetch(`https://${host}/a`))
+  t.strictSame(pooled, [])
 })

@@ -6,6 +6,7 @@ import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
+import { MemoryMetadataDocumentStore } from '../../src/stores/memory/metadata-documents.js'
 import { MemoryRateCounters } from '../../src/stores/memory/rate-counters.js'
 import { MemoryRecentLog } from '../../src/stores/memory/recent-log.js'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
@@ -17,6 +18,7 @@ import { busContract } from './bus-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
+import { metadataDocumentStoreContract } from './metadata-document-store-contract.js'
 import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
 import { registrationStoreContract } from './registration-store-contract.js'
@@ -36,6 +38,7 @@ t.test('registrations', t => registrationStoreContract(t, async (t, options) => 
 t.test('authorizations', t => authorizationStoreContract(t, async t => one(t, clock => new MemoryAuthorizationTransactionStore(clock))))
 t.test('grants', t => grantStoreContract(t, async t => one(t, clock => new MemoryGrantStore(clock))))
 t.test('recent logs', t => recentLogContract(t, async (t, options) => one(t, clock => new MemoryRecentLog({ ...options, ...clock }))))
+t.test('metadata documents', t => metadataDocumentStoreContract(t, async (t, options) => one(t, clock => new MemoryMetadataDocumentStore({ ...options, ...clock }))))
 t.test('rates', t => rateCountersContract(t, async t => one(t, clock => new MemoryRateCounters(clock))))
 t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))

@@ -5,6 +5,7 @@ import { busContract } from './bus-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
+import { metadataDocumentStoreContract } from './metadata-document-store-contract.js'
 import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
 import { replicasOf, type RedisServer } from './redis-server.js'
@@ -26,6 +27,7 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
     t.test('authorizations', { buffered: true }, t => authorizationStoreContract(t, t => replicasOf(t, server, ({ authorizations }) => authorizations, all))),
     t.test('grants', { buffered: true }, t => grantStoreContract(t, t => replicasOf(t, server, ({ grants }) => grants, all))),
     t.test('recent logs', { buffered: true }, t => recentLogContract(t, (t, loginSteps) => replicasOf(t, server, ({ loginSteps }) => loginSteps, { ...all, loginSteps }))),
+    t.test('metadata documents', { buffered: true }, t => metadataDocumentStoreContract(t, (t, { maxEntries }) => replicasOf(t, server, ({ metadataDocuments }) => metadataDocuments, { ...all, maxMetadataDocuments: maxEntries }))),
     t.test('rates', { buffered: true }, t => rateCountersContract(t, t => replicasOf(t, server, ({ rates }) => rates, all))),
     t.test('leases', { buffered: true }, t => leaseStoreContract(t, t => replicasOf(t, server, ({ leases }) => leases, all))),
     t.test('bus', { buffered: true }, t => busContract(t, t => replicasOf(t, server, ({ bus }) => bus, all)))

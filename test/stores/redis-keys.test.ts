@@ -21,11 +21,12 @@ function sessionOf (id: string): SessionRecord {
 }
 
 /** Writes everything there is to write. */
-async function writeAll ({ clients, authorizations, grants, loginSteps, visits, rates, leases, bus, sessions, eventLog }: Stores): Promise<void> {
+async function writeAll ({ clients, metadataDocuments, authorizations, grants, loginSteps, visits, rates, leases, bus, sessions, eventLog }: Stores): Promise<void> {
   for (const [clientId, kept] of [['kept', true], ['unused', false]] as const) {
     await clients.add({ clientId, metadata: { redirect_uris: [] }, issuedAt: later(0), expiresAt: later(60) })
     if (kept) await clients.keep(clientId)
   }
+  await metadataDocuments.put({ clientId: 'https://c.example/x', metadata: {}, freshUntil: later(10), staleUntil: later(20) })
   await authorizations.put('transaction', { browserHash: 'h', clientId: 'c', redirectUri: 'u', codeChallenge: 'x', resource: 'r', scopes: [] }, 60)
   await grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
   await grants.redeemCode('code', tokensOf('1'))
@@ -53,6 +54,7 @@ async function writeAll ({ clients, authorizations, grants, loginSteps, visits, 
 const KEYS = [
   '{bus}', '{bus}:state',
   '{client}:kept', '{client}:record:kept', '{client}:record:unused', '{client}:unused',
+  '{document}', '{document}:https://c.example/x',
   'access:access-1', 'access:access-2.0', 'authorization:transaction', 'code:code', 'grant:{grant}',
   'grant:{grant}:access:access-1', 'grant:{grant}:access:access-2.0', 'grant:{grant}:code:code',
   'grant:{grant}:refresh:refresh-1', 'grant:{grant}:refresh:refresh-2.0',

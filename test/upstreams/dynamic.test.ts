@@ -1,6 +1,7 @@
 import t from 'tap'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import type { UpstreamClientRecord } from '../../src/stores/registrations.js'
+import { MemoryMetadataDocumentStore } from '../../src/stores/memory/metadata-documents.js'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
@@ -145,7 +146,7 @@ t.test('a registration that cannot be deleted is in the log, and stops nothing',
     redirectSchemes: [],
     preregistered: ['a', 'b', 'c', 'd'].map(clientId => ({ clientId, redirectUris: ['http://localhost/callback'] })),
     unusedClientSeconds: 60,
-    documents: { allowLoopback: true },
+    documents: { allowLoopback: true, store: new MemoryMetadataDocumentStore() },
     now: () => now
   })
   for (const clientId of ['a', 'b', 'c', 'd']) await upstreamClients.for(await clients.find(clientId))

@@ -6,6 +6,7 @@ import { MemoryBus } from './bus.js'
 import { MemoryEventLog, type MemoryEventLogOptions } from './event-log.js'
 import { MemoryGrantStore } from './grants.js'
 import { MemoryLeaseStore } from './leases.js'
+import { MemoryMetadataDocumentStore } from './metadata-documents.js'
 import { MemoryRateCounters } from './rate-counters.js'
 import { MemoryRecentLog } from './recent-log.js'
 import { MemoryRegistrationStore } from './registrations.js'
@@ -25,12 +26,14 @@ export interface MemoryStoresOptions {
 /** Stores of a single process: everything is lost when it ends. */
 export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS }: MemoryStoresOptions): Stores {
   const authorizations = new MemoryAuthorizationTransactionStore()
+  const metadataDocuments = new MemoryMetadataDocumentStore()
   const grants = new MemoryGrantStore()
   const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds, maxSessions })
   const eventLog = new MemoryEventLog(eventLogOptions)
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
+    metadataDocuments,
     authorizations,
     grants,
     loginSteps: new MemoryRecentLog<LoginStepRecord>(loginSteps),
@@ -42,7 +45,7 @@ export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000,
     eventLog,
     async check () {},
     async close () {
-      for (const store of [authorizations, grants, sessions, eventLog]) store.close()
+      for (const store of [metadataDocuments, authorizations, grants, sessions, eventLog]) store.close()
     }
   }
 }

@@ -8,6 +8,7 @@ import { RedisConnection, type RedisConnectionOptions } from './connection.js'
 import { RedisEventLog, type RedisEventLogOptions } from './event-log.js'
 import { RedisGrantStore } from './grants.js'
 import { RedisLeaseStore } from './leases.js'
+import { RedisMetadataDocumentStore } from './metadata-documents.js'
 import { RedisRateCounters } from './rate-counters.js'
 import { RedisRecentLog } from './recent-log.js'
 import { RedisRegistrationStore, type RedisRegistrationStoreOptions } from './registrations.js'
@@ -21,6 +22,8 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
   sessionIdleSeconds: number
   /** Bounds of what is kept of streams. */
   eventLog?: RedisEventLogOptions
+  /** Metadata documents kept at most. Default: 10,000. */
+  maxMetadataDocuments?: number
   /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
   loginSteps?: RecentLogBounds
   /** Bounds of what is kept of messages between replicas. */
@@ -31,7 +34,7 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
  * Stores that all replicas share, over two connections: one for commands, one that listens.
  * @throws {ConfigError} where the URL is none of Redis, or the prefix cannot be one
  */
-export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000, ...options }: RedisStoresOptions): Stores {
+export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000, maxMetadataDocuments, ...options }: RedisStoresOptions): Stores {
   // braces would change what a cluster hashes
   if (!/^[\w.:/-]{1,64}$/.test(keyPrefix)) throw new ConfigError('The key prefix of Redis takes up to 64 letters, digits and . : / _ -')
   const connection = new RedisConnection(options)
@@ -41,6 +44,7 @@ export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, even
   return {
     clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', { maxRegistrations }),
     upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations }),
+    metadataDocuments: new RedisMetadataDocumentStore(connection, keyPrefix, maxMetadataDocuments),
     authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix),
     grants: new RedisGrantStore(connection, keyPrefix),
     loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keyPrefix, 'login-steps', loginSteps),

@@ -1,0 +1,38 @@
+import { lookup as lookUpBySystem, Resolver } from 'node:dns/promises'
+import { isLocalhost, type Address } from './public-addresses.js'
+
+// a name server that is silent costs three seconds in all, of nobody else's: no thread of libuv's pool waits for it
+const resolver = new Resolver({ timeout: 1000, tries: 2 })
+const NO_SUCH_NAME = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
+
+/**
+ * The addresses of a host whose name comes from a stranger, from DNS alone: `getaddrinfo` runs in libuv's pool, where
+ * four silent name servers would hold up every other lookup, file and cipher of the process.
+ * @param local development: `localhost`, and what only the hosts file knows, are names, too
+ * @returns none where there is no such name @throws where the name servers cannot tell
+ */
+export async function resolveName (host: string, local: boolean): Promise<Address[]> {
+  if (isLocalhost(host)) return local ? [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }] : []
+  // a name of one label is of this network, or nobody's
+  if (!/[^.]\.[^.]/.test(host)) return local ? await bySystem(host) : []
+  const [ipv4, ipv6] = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)])
+  const addresses = [
+    ...ipv4.status === 'fulfilled' ? ipv4.value.map(address => ({ address, family: 4 })) : [],
+    ...ipv6.status === 'fulfilled' ? ipv6.value.map(address => ({ address, family: 6 })) : []
+  ]
+  if (addresses.length > 0) return addresses
+  if (local) return await bySystem(host)
+  for (const answer of [ipv4, ipv6]) if (answer.status === 'rejected' && !isNoSuchName(answer.reason)) throw answer.reason
+  return []
+}
+
+async function bySystem (host: string): Promise<Address[]> {
+  return await lookUpBySystem(host, { all: true }).catch((error: unknown) => {
+    if (isNoSuchName(error)) return []
+    throw error
+  })
+}
+
+function isNoSuchName (error: unknown): boolean {
+  return error instanceof Error && 'code' in error && NO_SUCH_NAME.includes(String(error.code))
+}

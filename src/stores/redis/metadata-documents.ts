@@ -1,0 +1,59 @@
+import type { Result } from 'ioredis'
+import { MAX_METADATA_DOCUMENTS, type MetadataDocumentRecord, type MetadataDocumentStore } from '../metadata-documents.js'
+import type { RedisConnection } from './connection.js'
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    mcpPutDocument (all: string, document: string, documents: string, clientId: string, json: string, endMs: number, max: number): Result<number, Context>
+  }
+}
+
+const scripts = {
+  mcpPutDocument: {
+    numberOfKeys: 3,
+    lua: `
+      local time = redis.call('TIME')
+      redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000)
+      redis.call('SET', KEYS[2], ARGV[2], 'PXAT', ARGV[3])
+      redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+      local over = redis.call('ZCARD', KEYS[1]) - ARGV[4]
+      if over > 0 then
+        local gone = redis.call('ZPOPMIN', KEYS[1], over)
+        for index = 1, #gone, 2 do redis.call('DEL', KEYS[3] .. gone[index]) end
+      end
+      local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+      return last and redis.call('PEXPIREAT', KEYS[1], last) or 0`
+  }
+}
+
+/** Metadata documents of all replicas, under one hash tag: the set of their ends covers them all. */
+export class RedisMetadataDocumentStore implements MetadataDocumentStore {
+  readonly #connection: RedisConnection
+  readonly #all: string
+  readonly #documents: string
+  readonly #max: number
+
+  constructor (connection: RedisConnection, keyPrefix: string, maxEntries = MAX_METADATA_DOCUMENTS) {
+    this.#connection = connection
+    this.#all = `${keyPrefix}:{document}`
+    this.#documents = `${keyPrefix}:{document}:`
+    this.#max = maxEntries
+    connection.define(scripts)
+  }
+
+  async find (clientId: string): Promise<MetadataDocumentRecord | undefined> {
+    const json = await this.#connection.run(redis => redis.get(this.#documents + clientId))
+    return json === null ? undefined : JSON.parse(json)
+  }
+
+  async put (record: MetadataDocumentRecord): Promise<void> {
+    const { clientId, staleUntil } = record
+    const endMs = Math.max(1, Math.ceil(staleUntil * 1000))
+    await this.#connection.run(redis => redis.mcpPutDocument(
+      this.#all, this.#documents + clientId, this.#documents, clientId, JSON.stringify(record), endMs, this.#max))
+  }
+
+  async remove (clientId: string): Promise<void> {
+    await this.#connection.run(redis => redis.del(this.#documents + clientId))
+  }
+}
