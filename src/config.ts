@@ -1,7 +1,12 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import { Type, type Static } from '@sinclair/typebox'
+import {
+  split, scopesOf, jsonOf, adminTokenOf, servicesOf, listOf, credentialOf, nextPort, urlOf, publicUrlOf, allowedOriginOf, trustProxyOf
+} from './config-values.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from './errors.js'
+import { isRedirectScheme } from './redirect-schemes.js'
+import { findUpstreamFault } from './validation/upstream.js'
+import { HOST, isHost, isScopeToken } from './validation/values.js'
 
 const PreregisteredClientSchema = Type.Object({
   clientId: Type.String({ minLength: 1 }),
@@ -112,25 +117,25 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     production,
     port: env.PORT,
     host: env.HOST,
-    publicUrl: env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : originOf('PUBLIC_URL', env.PUBLIC_URL),
+    publicUrl: env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : publicUrlOf(env.PUBLIC_URL),
     publicTools: env.PUBLIC_TOOLS,
     logLevel: env.LOG_LEVEL,
     trustProxy: trustProxyOf(env.TRUST_PROXY),
     adminToken: adminTokenOf(env.ADMIN_TOKEN),
-    allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(origin => origin === '*' ? origin : originOf('ALLOWED_ORIGINS', origin)),
-    allowedHosts: split(env.ALLOWED_HOSTS, ','),
+    allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(allowedOriginOf),
+    allowedHosts: listOf('ALLOWED_HOSTS', split(env.ALLOWED_HOSTS, ','), isHost, HOST),
     redisUrl: redisUrlOf(env),
     redisCluster: env.REDIS_CLUSTER,
     redisKeyPrefix: env.REDIS_KEY_PREFIX,
     encryptionKeys: env.ENCRYPTION_KEYS,
     upstream,
-    demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? env.PORT + 1,
+    demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? nextPort(env.PORT),
     authMode: env.AUTH_MODE,
     audiences: split(env.OAUTH_AUDIENCES, ','),
     mcpScopes: scopesOf(env.MCP_SCOPES),
     scopeDescriptions: jsonOf('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
     consentInDynamicMode: env.CONSENT_IN_DYNAMIC_MODE,
-    redirectSchemes: split(env.REDIRECT_SCHEMES, ','),
+    redirectSchemes: listOf('REDIRECT_SCHEMES', split(env.REDIRECT_SCHEMES, ','), isRedirectScheme, 'private-use URI schemes such as cursor, in lower case and without the colon'),
     preregisteredClients: jsonOf('PREREGISTERED_CLIENTS', env.PREREGISTERED_CLIENTS, Type.Array(PreregisteredClientSchema), 'a JSON array of clients'),
     introspectionServices: servicesOf(env.INTROSPECTION_SERVICES),
     oauthRequestsPerMinute: env.OAUTH_REQUESTS_PER_MINUTE,
@@ -166,6 +171,15 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
   }
 }
 
+const UPSTREAM_VARIABLES = {
+  issuerUrl: 'OAUTH_ISSUER_URL',
+  authorizationUrl: 'OAUTH_AUTHORIZATION_URL',
+  tokenUrl: 'OAUTH_TOKEN_URL',
+  registrationUrl: 'OAUTH_REGISTRATION_URL',
+  clientId: 'OAUTH_CLIENT_ID',
+  clientSecret: 'OAUTH_CLIENT_SECRET'
+}
+
 function upstreamOf (env: Environment): UpstreamConfig | undefined {
   const issuerUrl = urlOf('OAUTH_ISSUER_URL', env.OAUTH_ISSUER_URL)
   const authorizationUrl = urlOf('OAUTH_AUTHORIZATION_URL', env.OAUTH_AUTHORIZATION_URL)
@@ -174,21 +188,17 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
   const revocationUrl = urlOf('OAUTH_REVOCATION_URL', env.OAUTH_REVOCATION_URL)
   const userinfoUrl = urlOf('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
 
-  if ((authorizationUrl === undefined) !== (tokenUrl === undefined)) {
-    throw new ConfigError(`${authorizationUrl === undefined ? 'OAUTH_AUTHORIZATION_URL' : 'OAUTH_TOKEN_URL'} is not set; the two endpoint URLs go together.`)
-  }
-  if (env.OAUTH_CLIENT_SECRET !== undefined && env.OAUTH_CLIENT_ID === undefined) {
-    throw new ConfigError('OAUTH_CLIENT_ID is not set, but OAUTH_CLIENT_SECRET is; the secret needs its client id.')
-  }
-  if (issuerUrl === undefined && authorizationUrl === undefined) {
-    if (env.OAUTH_CLIENT_ID !== undefined) {
+  const clientId = credentialOf('OAUTH_CLIENT_ID', env.OAUTH_CLIENT_ID)
+  const clientSecret = credentialOf('OAUTH_CLIENT_SECRET', env.OAUTH_CLIENT_SECRET)
+  const named = [issuerUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
+  if (!named) {
+    if (clientId !== undefined) {
       throw new ConfigError('OAUTH_CLIENT_ID is set, but no upstream is; set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.')
     }
     return undefined
   }
-  if (issuerUrl === undefined && registrationUrl === undefined && env.OAUTH_CLIENT_ID === undefined) {
-    throw new ConfigError('OAUTH_CLIENT_ID is not set; an upstream without discovery needs it, or OAUTH_REGISTRATION_URL.')
-  }
+  const fault = findUpstreamFault({ issuerUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret }, option => UPSTREAM_VARIABLES[option])
+  if (fault !== undefined) throw new ConfigError(fault)
   return {
     ...issuerUrl && { issuerUrl },
     ...env.OAUTH_ISSUER_URL !== undefined && { issuer: env.OAUTH_ISSUER_URL },
@@ -198,14 +208,17 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
     ...revocationUrl && { revocationUrl },
     ...userinfoUrl && { userinfoUrl },
     subjectClaim: env.OAUTH_SUBJECT_CLAIM,
-    ...env.OAUTH_CLIENT_ID !== undefined && { clientId: env.OAUTH_CLIENT_ID },
-    ...env.OAUTH_CLIENT_SECRET !== undefined && { clientSecret: env.OAUTH_CLIENT_SECRET },
-    scopes: split(env.OAUTH_SCOPES, ' '),
+    ...clientId !== undefined && { clientId },
+    ...clientSecret !== undefined && { clientSecret },
+    scopes: [...new Set(listOf('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))],
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }
 }
 
 function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
+  if (url !== undefined && (!/^rediss?:\/\/[^\s/]/.test(url) || !URL.canParse(url))) {
+    throw new ConfigError('REDIS_URL is not valid; it takes redis://host:port or, for TLS, rediss://host:port.')
+  }
   if (url === undefined) {
     if (cluster) throw new ConfigError('REDIS_URL is not set, but REDIS_CLUSTER is; it takes the URL of one of the nodes.')
     return undefined
@@ -220,67 +233,4 @@ function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: 
 function metricsTokenOf ({ METRICS_TOKEN: token }: Environment): string | undefined {
   if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')
   return token
-}
-
-function split (value: string, separator: string): string[] {
-  return value.split(separator).map(item => item.trim()).filter(item => item !== '')
-}
-
-function scopesOf (value: string): [string, ...string[]] {
-  const [first, ...rest] = split(value, ' ')
-  // RFC 6749 3.3 scope-token
-  const isScope = (scope: string) => /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(scope)
-  if (first === undefined || ![first, ...rest].every(isScope)) {
-    throw new ConfigError(`MCP_SCOPES is ${JSON.stringify(value)}; it takes one or more scopes, separated by spaces.`)
-  }
-  return [first, ...rest]
-}
-
-// its value is not shown: it may hold secrets
-function jsonOf<T extends TSchema> (name: string, value: string, schema: T, accepts: string): Static<T> {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(value)
-  } catch {}
-  if (!Value.Check(schema, parsed)) throw new ConfigError(`${name} is not valid; it takes ${accepts}.`)
-  return parsed
-}
-
-function adminTokenOf (value: string | undefined): string | undefined {
-  if (value !== undefined && !/^[\x21-\x7e]{16,}$/.test(value)) throw new ConfigError('ADMIN_TOKEN is not valid; it takes at least 16 characters, without spaces.')
-  return value
-}
-
-function servicesOf (value: string): Record<string, string> {
-  const services = split(value, ',').map(service => /^([^:]+):(.{16,})$/.exec(service))
-  return Object.fromEntries(services.map(match => {
-    if (match === null) throw new ConfigError('INTROSPECTION_SERVICES is not valid; it takes name:secret, with secrets of at least 16 characters.')
-    return [match[1], match[2]]
-  }))
-}
-
-function isLoopback (url: URL): boolean {
-  return url.hostname === 'localhost' || url.hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(url.hostname)
-}
-
-function urlOf (name: string, value: string | undefined): URL | undefined {
-  if (value === undefined) return undefined
-  const url = URL.canParse(value) ? new URL(value) : undefined
-  if (url === undefined || !(url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))) || url.hash !== '' || url.username !== '') {
-    throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes an https URL (http only on loopback).`)
-  }
-  return url
-}
-
-function originOf (name: string, value: string): string {
-  const url = URL.canParse(value) ? new URL(value) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
-    throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes an origin such as https://mcp.example.com, without a path.`)
-  }
-  return url.origin
-}
-
-function trustProxyOf (value: string): boolean | number | string {
-  if (value === 'true' || value === 'false') return value === 'true'
-  return /^\d+$/.test(value) ? Number(value) : value
 }

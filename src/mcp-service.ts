@@ -7,6 +7,7 @@ import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from './oauth/keyring.js'
 import { createTokenVerifier, type ResourceServerOptions } from './oauth/resource-server.js'
 import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
+import { checkDiscoveryOptions, checkServiceOptions } from './options/check-service.js'
 import { bearerAuth, type BearerAuthOptions } from './plugins/bearer-auth.js'
 import { programOf } from './plugins/visits.js'
 import { baseUrlOf } from './public-url.js'
@@ -65,6 +66,7 @@ export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | 
  * `app.mcpSessions` and, with the broker, `app.oauthBroker`.
  */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
+  checkServiceOptions(options)
   const { stores: { sessions, eventLog, leases, bus }, scopes = DEFAULT_SCOPES } = options
   const baseUrl = baseUrlOf(options.publicUrl, app.prefix)
   const auth = await registerAuth(app, options, baseUrl, scopes)
@@ -104,6 +106,7 @@ export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | '
  * it. Register it at the root of the app, with the options of the service.
  */
 export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app, options) => {
+  checkDiscoveryOptions(options)
   const { servicePrefix, scopes = DEFAULT_SCOPES, forOrigin = true } = options
   if (app.prefix !== '') throw new ConfigError(`mcpDiscovery is registered with the prefix ${JSON.stringify(app.prefix)}; it belongs at the root of the app.`)
   const baseUrl = baseUrlOf(options.publicUrl, servicePrefix)

@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import { defaultLimits } from './mcp/limits.js'
 import type { McpCounts } from './mcp/observer.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
+import { checkTransportsOptions } from './options/check-service.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
 import { mcpGuard } from './plugins/mcp-guard.js'
 import { mcpModern } from './plugins/mcp-modern.js'
@@ -22,6 +23,7 @@ const NO_TIMEOUT_MS = 2_147_483_647
  * hooks, parsers, CORS headers and error handler stay with its own routes. Needs the plugin `bearer-auth` before it.
  */
 export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
+  checkTransportsOptions(options)
   const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = 4_194_304, drainSeconds = 1 } = options
   const stateless = options.sessionMode === 'stateless'
   const paths = stateless ? ['/mcp'] : ['/mcp', '/sse', '/messages']

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import type { BrokerOptions } from './oauth/options.js'
+import { checkOAuthBrokerOptions } from './options/check-service.js'
 import { broker } from './plugins/broker.js'
 import { browserState } from './plugins/browser-state.js'
 import { oauthBodies } from './plugins/oauth-bodies.js'
@@ -47,6 +48,7 @@ const OPERATORS_PER_MINUTE = 60
  * `app.oauthBroker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
+  checkOAuthBrokerOptions(options)
   const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
   const scopeDescriptions = { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions }
   const issuer = baseUrlOf(options.publicUrl, app.prefix)

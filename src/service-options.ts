@@ -1,5 +1,6 @@
 import type { Config, UpstreamConfig } from './config.js'
 import { ConfigError } from './errors.js'
+import { checkClients } from './options/check-broker.js'
 import type { McpServiceOptions } from './mcp-service.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { observeTogether } from './mcp/observer.js'
@@ -47,9 +48,11 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
   if (config.authMode === 'resource-server') {
     return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), ...upstream.fetch && { fetch: upstream.fetch }, upstreamObserver } }
   }
+  checkClients('PREREGISTERED_CLIENTS', config.preregisteredClients, config.redirectSchemes)
+  const { issuer, ...brokered } = upstream
   return {
     ...common,
-    upstream,
+    upstream: brokered,
     observers: [brokerObserver],
     upstreamObserver,
     scopeDescriptions: config.scopeDescriptions,

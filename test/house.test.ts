@@ -5,7 +5,34 @@ import { root } from './root.js'
 
 // Imports point one way (docs/architecture.md): a file may import from its own floor or a lower one.
 const src = resolve(root, 'src')
-const floors: Record<string, number> = { 'server.ts': 6, 'cli.ts': 6, 'index.ts': 6, cli: 6, doctor: 3, 'page.ts': 0, 'client-setup.ts': 0, 'redirect-schemes.ts': 0, 'public-url.ts': 0, 'caller-address.ts': 0, demo: 1, 'metrics.ts': 3, 'openapi.ts': 0, 'version.ts': 0, routes: 4, plugins: 3, oauth: 2, mcp: 2, stores: 1, 'errors.ts': 0, 'auth-info.ts': 0, 'config.ts': 1, 'environment.ts': 1 }
+const floors: Record<string, number> = {
+  'server.ts': 6,
+  'cli.ts': 6,
+  'index.ts': 6,
+  cli: 6,
+  doctor: 3,
+  'page.ts': 0,
+  'client-setup.ts': 0,
+  'redirect-schemes.ts': 0,
+  'public-url.ts': 0,
+  'caller-address.ts': 0,
+  demo: 1,
+  'metrics.ts': 3,
+  'openapi.ts': 0,
+  'version.ts': 0,
+  routes: 4,
+  plugins: 3,
+  oauth: 2,
+  mcp: 2,
+  stores: 1,
+  'errors.ts': 0,
+  'auth-info.ts': 0,
+  'config.ts': 1,
+  'environment.ts': 1,
+  'config-values.ts': 1,
+  'loopback.ts': 0,
+  validation: 0
+}
 const composition = 5 // app.ts and the composite plugins beside it
 
 const sources = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))

@@ -1,7 +1,7 @@
 import { messageOf, send } from './exchange.js'
 import { examineClock } from './clock.js'
 import type { Findings } from './findings.js'
-import { isLoopbackHost } from '../oauth/redirect-uris.js'
+import { isLoopbackHost } from '../loopback.js'
 
 /** `initialize`, as a client of revision 2025-11-25 sends it. */
 export const INITIALIZE = {

@@ -1,4 +1,4 @@
-import type { UpstreamOptions } from '../oauth/options.js'
+import type { UpstreamSettings } from '../oauth/options.js'
 import type { ResourceServerOptions } from '../oauth/resource-server.js'
 import { reasonOf } from './reason.js'
 import { examineAudience } from './audience.js'
@@ -27,7 +27,7 @@ export interface DeploymentOptions {
 /** What the service was configured with, for a look from where it stands. */
 export interface InsideOptions {
   publicUrl: string
-  upstream: UpstreamOptions
+  upstream: UpstreamSettings
   /** In the mode resource-server. */
   resourceServer?: ResourceServerOptions
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { UpstreamOptions } from '../oauth/options.js'
+import type { UpstreamSettings } from '../oauth/options.js'
 import { Upstream, type UpstreamTokens } from '../oauth/upstream.js'
 
 const NAME = 'fastify-mcp-oauth doctor'
@@ -15,7 +15,7 @@ export type OpenInBrowser = (url: string) => void
  * deletes the registration where that can be done.
  * @throws {OAuthError} where the server refuses @throws {Error} where nobody comes back in five minutes
  */
-export async function logInAt (server: UpstreamOptions, open: OpenInBrowser): Promise<UpstreamTokens> {
+export async function logInAt (server: UpstreamSettings, open: OpenInBrowser): Promise<UpstreamTokens> {
   const listener = createServer().listen(0, '127.0.0.1')
   await once(listener, 'listening')
   try {

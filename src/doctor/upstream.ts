@@ -1,6 +1,6 @@
 import type { ServerMetadata } from 'openid-client'
 import { discover } from '../oauth/discovery.js'
-import type { UpstreamOptions } from '../oauth/options.js'
+import type { UpstreamSettings } from '../oauth/options.js'
 import { Upstream, type UpstreamClient } from '../oauth/upstream.js'
 import { audienceOf } from './audience.js'
 import { examineClock } from './clock.js'
@@ -11,7 +11,7 @@ import { reasonOf } from './reason.js'
 import { saidBy } from './registration.js'
 
 /** Looks at the upstream from where the service stands, with what the service is configured to. */
-export async function examineUpstream (options: UpstreamOptions, publicUrl: string, findings: Findings, open?: OpenInBrowser): Promise<void> {
+export async function examineUpstream (options: UpstreamSettings, publicUrl: string, findings: Findings, open?: OpenInBrowser): Promise<void> {
   const callbackUrl = `${publicUrl}/oauth/callback`
   if (options.issuerUrl !== undefined) {
     const metadata = await examineDiscovery(options.issuerUrl, findings)
@@ -52,7 +52,7 @@ async function issuerNamedAt (issuerUrl: URL): Promise<string | undefined> {
   return undefined
 }
 
-function examineMetadata (metadata: ServerMetadata, { scopes, extraAuthorizeParams = {} }: UpstreamOptions, findings: Findings): void {
+function examineMetadata (metadata: ServerMetadata, { scopes, extraAuthorizeParams = {} }: UpstreamSettings, findings: Findings): void {
   const { code_challenge_methods_supported: methods, grant_types_supported: grants, scopes_supported: supported } = metadata
   if (methods === undefined) findings.warn('upstream-pkce', 'the upstream does not say whether it takes PKCE; it is used all the same', 'Nothing to do where logins work.')
   else if (methods.includes('S256')) findings.ok('upstream-pkce', 'the upstream takes PKCE with S256')
@@ -94,7 +94,7 @@ async function examineRedirect (upstream: Upstream, client: UpstreamClient, call
 }
 
 /** Logs in at the upstream itself. */
-async function examineLogin (options: UpstreamOptions, open: OpenInBrowser, findings: Findings): Promise<void> {
+async function examineLogin (options: UpstreamSettings, open: OpenInBrowser, findings: Findings): Promise<void> {
   try {
     const { accessToken, refreshToken } = await logInAt(options, open)
     const wanted = options.extraAuthorizeParams?.audience

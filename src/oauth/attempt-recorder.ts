@@ -4,7 +4,7 @@ import type { LoginStepRecord, RecentLog, StepFailure, VisitRecord } from '../st
 import type { Client } from './clients.js'
 import type { BrokerEvent, BrokerObserver } from './events.js'
 import type { BrokerLog } from './options.js'
-import { isLoopbackHost } from './redirect-uris.js'
+import { isLoopbackHost } from '../loopback.js'
 import { PREFIXES } from './secrets.js'
 
 export interface AttemptRecorderOptions {

@@ -9,7 +9,7 @@ import { Connections } from './connections.js'
 import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
-import { defaultLifetimes, type BrokerOptions } from './options.js'
+import { defaultLifetimes, parseUpstreamUrls, type BrokerOptions } from './options.js'
 import { RateLimits } from './rate-limits.js'
 import { RecognisedSecrets } from './recognised-secrets.js'
 import { Resources } from './resources.js'
@@ -61,7 +61,7 @@ export function createBroker (options: BrokerOptions): Broker {
 
   const resources = new Resources(issuer, options.resourcePaths)
   const browserStates = new BrowserStates(keyring, now)
-  const upstream = new Upstream(options.upstream, `${issuer}/oauth/callback`, now, upstreamObserver)
+  const upstream = new Upstream(parseUpstreamUrls(options.upstream), `${issuer}/oauth/callback`, now, upstreamObserver)
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,

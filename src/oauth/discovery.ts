@@ -1,7 +1,7 @@
 import * as openid from 'openid-client'
 import { TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../errors.js'
 import type { Fetch } from './observer.js'
-import { isLoopbackHost } from './redirect-uris.js'
+import { isLoopbackHost } from '../loopback.js'
 import { upstreamError } from './upstream-errors.js'
 import { send } from './upstream-fetch.js'
 

@@ -33,6 +33,15 @@ export class Keyring {
     if (this.#keys.size < parsed.length) throw new ConfigError('ENCRYPTION_KEYS has two keys of the same id.')
   }
 
+  /** Whether the constructor takes `keys`. */
+  static canParse (keys: string): boolean {
+    try {
+      return new Keyring(keys) instanceof Keyring
+    } catch {
+      return false
+    }
+  }
+
   /** Keys of 32 bytes for a purpose of its own, one of each of ours, in their order. */
   derive (purpose: string): [Uint8Array, ...Uint8Array[]] {
     const derive = ({ signing }: Key) => new Uint8Array(hkdfSync('sha256', signing, '', `fastify-mcp-oauth ${purpose}`, 32))

@@ -13,17 +13,17 @@ export interface BrokerLog {
 /** The upstream authorization server. URLs are https, or http on loopback. */
 export interface UpstreamOptions {
   /** Discovered by OpenID Connect discovery or RFC 8414. */
-  issuerUrl?: URL
+  issuerUrl?: URL | string
   /** Without `issuerUrl`, these two say where the upstream is; with it, they go before what is discovered. */
-  authorizationUrl?: URL
+  authorizationUrl?: URL | string
   /** Token endpoint (RFC 6749 3.2). */
-  tokenUrl?: URL
+  tokenUrl?: URL | string
   /** Registration endpoint (RFC 7591). */
-  registrationUrl?: URL
+  registrationUrl?: URL | string
   /** Revocation endpoint (RFC 7009). */
-  revocationUrl?: URL
+  revocationUrl?: URL | string
   /** Tells who the person is, where the upstream gives no ID token (or has no `issuerUrl` to check it by) and no OpenID userinfo endpoint. */
-  userinfoUrl?: URL
+  userinfoUrl?: URL | string
   /** Member of the claims that names the person. Default: `sub`. */
   subjectClaim?: string
   /** Our registered client there: static mode. Absent: each client of ours is registered there (RFC 7591), dynamic mode. */
@@ -40,12 +40,31 @@ export interface UpstreamOptions {
   fetch?: typeof fetch
 }
 
+const urlNames = ['issuerUrl', 'authorizationUrl', 'tokenUrl', 'registrationUrl', 'revocationUrl', 'userinfoUrl'] as const
+
+/** `UpstreamOptions` whose URLs have been parsed. */
+export interface UpstreamSettings extends Omit<UpstreamOptions, typeof urlNames[number]>, Partial<Record<typeof urlNames[number], URL>> {}
+
+/** Parses the URLs of the upstream. They have been checked. */
+export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
+  const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, revocationUrl, userinfoUrl, ...others } = options
+  const urls: Partial<Record<typeof urlNames[number], URL>> = {}
+  for (const name of urlNames) {
+    const url = options[name]
+    if (url !== undefined) urls[name] = new URL(url)
+  }
+  return { ...others, ...urls }
+}
+
 /** A client that needs no registration. */
 export interface PreregisteredClient {
+  /** What it calls itself at `/authorize` and `/token`. */
   clientId: string
   /** Absent: a public client. */
   clientSecret?: string
+  /** For the consent page. */
   clientName?: string
+  /** Where it may be sent back to: exactly these. */
   redirectUris: readonly string[]
   /** It is part of this service: people are not asked whether they allow it. Default: false. */
   trusted?: boolean

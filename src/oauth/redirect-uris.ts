@@ -1,15 +1,11 @@
 import { InvalidRedirectUriError } from '../errors.js'
+import { isLoopbackHost } from '../loopback.js'
+import { isRedirectScheme } from '../redirect-schemes.js'
 
 const MAX_LENGTH = 2048
-const NEVER = new Set(['javascript', 'data', 'vbscript', 'file', 'blob', 'about', 'view-source', 'ws', 'wss', 'ftp', 'mailto', 'tel'])
 
 /** Where a redirect URI leads: to a website, to an application on this machine by port, or by its own scheme. */
 export type RedirectKind = 'web' | 'loopback' | 'private-use'
-
-/** Whether a host name is this machine (RFC 8252 7.3; `localhost` too, as every MCP client uses it). */
-export function isLoopbackHost (hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
-}
 
 /** Whether the host of an http or https URL is a name or an address, and nothing that a header or a page could take for more. */
 export function hasPlainHost ({ hostname }: URL): boolean {
@@ -44,7 +40,7 @@ export function checkRedirectUri (uri: string, schemes: readonly string[]): Redi
     if (!isLoopbackHost(url.hostname)) throw refuse('is http, which is for loopback only')
     return 'loopback'
   }
-  if (NEVER.has(scheme) || !schemes.includes(scheme)) throw refuse(`has the scheme ${scheme}:, which is not allowed here`)
+  if (!isRedirectScheme(scheme) || !schemes.includes(scheme)) throw refuse(`has the scheme ${scheme}:, which is not allowed here`)
   return 'private-use'
 }
 

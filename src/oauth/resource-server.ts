@@ -16,7 +16,7 @@ export interface ResourceServerOptions {
   /** What `aud` must name one of: our resources. */
   audiences: readonly string[]
   /** Signature algorithms taken. Default: every asymmetric one that is sound. */
-  algorithms?: readonly string[]
+  algorithms?: ReadonlyArray<typeof SIGNATURE_ALGORITHMS[number]>
   /** Default: 30. */
   clockToleranceSeconds?: number
   /** For opaque tokens: our client at the introspection endpoint (RFC 7662). Absent: only JWTs are taken. */
@@ -27,7 +27,7 @@ export interface ResourceServerOptions {
   upstreamObserver?: UpstreamObserver
 }
 
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
+export const SIGNATURE_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const
 // an introspected token is asked for again after this time: how long a revocation may stay unseen
 const INTROSPECTED_SECONDS = 15
 const MAX_INTROSPECTED = 10_000
@@ -58,7 +58,7 @@ export function createTokenVerifier (options: ResourceServerOptions, now: () => 
     const { payload } = await jwtVerify(token, keys, {
       issuer: options.issuer,
       audience: [...audiences],
-      algorithms: [...options.algorithms ?? ALGORITHMS],
+      algorithms: [...options.algorithms ?? SIGNATURE_ALGORITHMS],
       clockTolerance: options.clockToleranceSeconds ?? 30,
       currentDate: new Date(now()),
       requiredClaims: ['exp', 'sub']

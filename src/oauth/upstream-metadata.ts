@@ -2,7 +2,7 @@ import type { ServerMetadata } from 'openid-client'
 import { TemporarilyUnavailableError } from '../errors.js'
 import { discover } from './discovery.js'
 import type { Fetch } from './observer.js'
-import type { UpstreamOptions } from './options.js'
+import type { UpstreamSettings } from './options.js'
 
 const DISCOVERED_SECONDS = 3600
 // when a discovery fails, what was known goes on, and is asked for again after this time
@@ -12,13 +12,13 @@ const SIGNING_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'
 
 /** What the upstream says of itself, kept for an hour, and the endpoints that were named instead. */
 export class UpstreamMetadata {
-  readonly #options: UpstreamOptions
+  readonly #options: UpstreamSettings
   readonly #fetch: Fetch
   readonly #timeoutSeconds: number
   readonly #now: () => number
   #known: { value: Promise<ServerMetadata>, expiresAt: number } | undefined
 
-  constructor (options: UpstreamOptions, fetch: Fetch, timeoutSeconds: number, now: () => number) {
+  constructor (options: UpstreamSettings, fetch: Fetch, timeoutSeconds: number, now: () => number) {
     this.#options = options
     this.#fetch = fetch
     this.#timeoutSeconds = timeoutSeconds

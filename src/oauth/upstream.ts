@@ -3,8 +3,8 @@ import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '.
 import { isInsecure } from './discovery.js'
 import { clientSecretBasic } from './client-secret-basic.js'
 import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from './observer.js'
-import type { UpstreamOptions } from './options.js'
-import { isLoopbackHost } from './redirect-uris.js'
+import type { UpstreamSettings } from './options.js'
+import { isLoopbackHost } from '../loopback.js'
 import { upstreamError } from './upstream-errors.js'
 import { REGISTER_BY_HAND, registrationFetch, send, tokenFetch } from './upstream-fetch.js'
 import { UpstreamMetadata } from './upstream-metadata.js'
@@ -56,7 +56,7 @@ const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti'
 
 /** The upstream authorization server: every request that we make of it. Errors are `OAuthError`s. */
 export class Upstream {
-  readonly #options: UpstreamOptions
+  readonly #options: UpstreamSettings
   readonly #callbackUrl: string
   readonly #now: () => number
   readonly #insecure: boolean
@@ -65,7 +65,7 @@ export class Upstream {
   readonly timeoutSeconds: number
   readonly #metadata: UpstreamMetadata
 
-  constructor (options: UpstreamOptions, callbackUrl: string, now: () => number, observer?: UpstreamObserver) {
+  constructor (options: UpstreamSettings, callbackUrl: string, now: () => number, observer?: UpstreamObserver) {
     this.#options = options
     this.#callbackUrl = callbackUrl
     this.#now = now

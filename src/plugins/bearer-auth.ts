@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo, VerifyAccessToken } from '../auth-info.js'
+import { checkOptions } from '../validation/check.js'
+import { functionOf, listOf, optional, optionsOf, pluginObject, scope } from '../validation/schemas.js'
 import { InsufficientScopeError, InvalidTokenError, OAuthError } from '../errors.js'
 
 declare module 'fastify' {
@@ -39,8 +41,16 @@ export interface BearerAuthOptions {
 const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i
 const BEARER_SCHEME = /^bearer(\s|$)/i
 
+const optionsSchema = pluginObject(optionsOf<BearerAuthOptions>()({
+  verifyAccessToken: functionOf<VerifyAccessToken>('a function: token => caller'),
+  resourceMetadataUrl: functionOf<BearerAuthOptions['resourceMetadataUrl']>('a function: request => URL'),
+  scopes: listOf(scope, 'a list of scopes, each once'),
+  onRefused: optional(functionOf<NonNullable<BearerAuthOptions['onRefused']>>('a function that hears of refusals'))
+}))
+
 /** Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`. */
 export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
+  checkOptions('bearerAuth', optionsSchema, options)
   const challenge = (request: FastifyRequest, error: OAuthError | undefined, scopes: readonly string[]): string => {
     const parameters = [`resource_metadata="${options.resourceMetadataUrl(request)}"`, `scope="${scopes.join(' ')}"`]
     // RFC 6750 3.1: no error code when the request carried no authentication information

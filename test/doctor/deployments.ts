@@ -2,7 +2,7 @@ import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, 
 import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import { once } from 'node:events'
 import type { Test } from 'tap'
-import type { UpstreamOptions } from '../../src/oauth/options.js'
+import type { UpstreamSettings } from '../../src/oauth/options.js'
 import { examineDeployment, examineInside, type DeploymentOptions } from '../../src/doctor/examine.js'
 import { Findings, type Finding } from '../../src/doctor/findings.js'
 import { Browser, logIn } from '../browser.js'
@@ -65,7 +65,7 @@ export async function outside (origin: string, options: Partial<DeploymentOption
 }
 
 /** What the doctor finds from inside. */
-export async function inside (upstream: UpstreamOptions, options: Partial<DeploymentOptions> = {}): Promise<Finding[]> {
+export async function inside (upstream: UpstreamSettings, options: Partial<DeploymentOptions> = {}): Promise<Finding[]> {
   const findings = new Findings()
   const publicUrl = 'http://localhost:5050'
   await examineInside({ publicUrl, upstream }, { mcpUrl: new URL(`${publicUrl}/mcp`), origins: [], streamSeconds: 0.3, ...options }, findings)

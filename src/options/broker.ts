@@ -1,0 +1,83 @@
+import type { BrokerObserver } from '../oauth/events.js'
+import { Keyring } from '../oauth/keyring.js'
+import type { UpstreamObserver } from '../oauth/observer.js'
+import type { AuthorizeGrant, BrokerLifetimes, PreregisteredClient, UpstreamOptions } from '../oauth/options.js'
+import type { OAuthBrokerOptions } from '../oauth-broker.js'
+import { Type } from '@sinclair/typebox'
+import { isRedirectScheme } from '../redirect-schemes.js'
+import {
+  anyText, checked, clientId, clientSecret, count, flag, functionOf, instanceOf, lifetime, listOf, objectOf, optional, optionsOf, recordOf, scope, scopes, secureUrl,
+  someText, textThat, timerSeconds
+} from '../validation/schemas.js'
+import { ADMIN_TOKEN, isAdminToken, isServiceSecret, SERVICE_SECRET } from '../validation/values.js'
+import { brokerStoresOption } from './stores.js'
+import { publicUrl } from './transports.js'
+
+export const fetchFunction = functionOf<typeof fetch>('a function like the global fetch')
+export const upstreamObserver = instanceOf<UpstreamObserver>('an observer', { upstreamRequest: true })
+
+const upstream = optionsOf<UpstreamOptions>()({
+  issuerUrl: optional(secureUrl),
+  authorizationUrl: optional(secureUrl),
+  tokenUrl: optional(secureUrl),
+  registrationUrl: optional(secureUrl),
+  revocationUrl: optional(secureUrl),
+  userinfoUrl: optional(secureUrl),
+  subjectClaim: optional(someText),
+  clientId: optional(clientId),
+  clientSecret: optional(clientSecret),
+  scopes: listOf(scope, 'a list of scopes, each once'),
+  extraAuthorizeParams: optional(recordOf(anyText, 'an object of texts')),
+  timeoutSeconds: optional(timerSeconds),
+  fetch: optional(fetchFunction)
+})
+
+const client = optionsOf<PreregisteredClient>()({
+  clientId,
+  clientSecret: optional(clientSecret),
+  clientName: optional(someText),
+  redirectUris: listOf(someText, 'a list of one or more redirect URIs, each once', { minItems: 1 }),
+  trusted: optional(flag)
+})
+
+const lifetimes = optionsOf<Partial<BrokerLifetimes>>()({
+  accessTokenSeconds: optional(lifetime),
+  refreshTokenSeconds: optional(lifetime),
+  grantSeconds: optional(lifetime),
+  authorizationCodeSeconds: optional(lifetime),
+  authorizationSeconds: optional(lifetime),
+  unusedClientSeconds: optional(lifetime),
+  refreshRepeatSeconds: optional(lifetime),
+  consentSeconds: optional(lifetime)
+})
+
+/** The options that `oauthBroker` and `mcpService` have in common. */
+export const brokerOptions = {
+  upstream: objectOf(upstream, 'an object that names the upstream authorization server'),
+  scopeDescriptions: optional(recordOf(anyText, 'an object of texts: scope -> meaning')),
+  consentInDynamicMode: optional(flag),
+  redirectSchemes: optional(listOf(textThat({ takes: 'a private-use URI scheme such as cursor, in lower case and without the colon' }, isRedirectScheme), 'a list of URI schemes, each once')),
+  clients: optional(Type.Unsafe<readonly PreregisteredClient[]>(Type.Array(objectOf(client, 'a client: an object with clientId and redirectUris'), { takes: 'a list of clients' }))),
+  allowLoopbackClients: optional(flag),
+  authorizeGrant: optional(functionOf<AuthorizeGrant>('a function: attempt => decision')),
+  upstreamObserver: optional(upstreamObserver),
+  observers: optional(listOf(functionOf<BrokerObserver>('a function that hears of events'), 'a list of functions that hear of events', { uniqueItems: false })),
+  lifetimes: optional(objectOf(lifetimes, 'an object of lifetimes')),
+  introspectionServices: optional(recordOf(textThat({ takes: SERVICE_SECRET, secret: true }, isServiceSecret), 'an object of secrets: name of a service -> its secret')),
+  requestsPerMinute: optional(count),
+  adminToken: optional(textThat({ takes: ADMIN_TOKEN, secret: true }, isAdminToken))
+}
+
+const PATH = /^(\/[\w.~-]+)+$/
+const resourcePaths = checked<readonly [string, ...string[]]>({ takes: 'a list of one or more paths such as /mcp' }, value =>
+  Array.isArray(value) && value.length > 0 && value.every(path => typeof path === 'string' && PATH.test(path)))
+
+/** The options of `oauthBroker`. */
+export const oauthBrokerOptions = optionsOf<OAuthBrokerOptions>()({
+  ...brokerOptions,
+  publicUrl,
+  stores: brokerStoresOption,
+  keyring: checked<Keyring>({ takes: 'a Keyring', secret: true }, value => value instanceof Keyring),
+  resourcePaths,
+  scopes
+})

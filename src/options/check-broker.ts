@@ -1,0 +1,41 @@
+import { ConfigError, ServiceError } from '../errors.js'
+import { isLoopbackUrl } from '../loopback.js'
+import { checkClientMetadata } from '../oauth/client-metadata.js'
+import type { PreregisteredClient } from '../oauth/options.js'
+import type { OAuthBrokerOptions } from '../oauth-broker.js'
+import { defaultRedirectSchemes } from '../redirect-schemes.js'
+import { findUpstreamFault } from '../validation/upstream.js'
+
+type Checked = Pick<OAuthBrokerOptions, 'upstream' | 'clients' | 'redirectSchemes' | 'allowLoopbackClients' | 'publicUrl'>
+
+/**
+ * What several options of the broker say together; each by itself has been checked.
+ * @throws {ConfigError} with one line that names the option
+ */
+export function checkBrokerTogether (subject: string, { upstream, clients = [], redirectSchemes, allowLoopbackClients, publicUrl }: Checked): void {
+  const fault = findUpstreamFault(upstream, option => `upstream.${option}`)
+  if (fault !== undefined) throw new ConfigError(`${subject}: ${fault}`)
+  checkClients(`${subject}: clients`, clients, redirectSchemes)
+  if (allowLoopbackClients === true && !isLoopbackUrl(publicUrl)) {
+    throw new ConfigError(`${subject}: allowLoopbackClients is true; it takes true only if publicUrl is on loopback: strangers would reach this machine's own ports.`)
+  }
+}
+
+/**
+ * Checks clients that need no registration, as those that register are checked.
+ * @param name what the list is called where it is configured
+ * @throws {ConfigError} with one line that names the client
+ */
+export function checkClients (name: string, clients: readonly PreregisteredClient[], schemes: readonly string[] = defaultRedirectSchemes): void {
+  const ids = new Set<string>()
+  for (const [index, { clientId, clientName, redirectUris }] of clients.entries()) {
+    if (ids.has(clientId)) throw new ConfigError(`${name}[${index}].clientId is ${JSON.stringify(clientId)}; another client has it already.`)
+    ids.add(clientId)
+    try {
+      checkClientMetadata({ redirect_uris: redirectUris, client_name: clientName }, schemes)
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error
+      throw new ConfigError(`${name}[${index}] is not valid: ${error.message}`, { cause: error })
+    }
+  }
+}

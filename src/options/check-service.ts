@@ -1,0 +1,50 @@
+import type { McpServiceOptions, McpDiscoveryOptions, BrokerModeOptions } from '../mcp-service.js'
+import type { McpTransportsOptions } from '../mcp/options.js'
+import type { OAuthBrokerOptions } from '../oauth-broker.js'
+import { checkOptions } from '../validation/check.js'
+import { oauthBrokerOptions } from './broker.js'
+import { checkBrokerTogether } from './check-broker.js'
+import { authMode, mcpDiscoveryOptions, mcpServiceOptions, pluginOptions } from './service.js'
+import { mcpTransportsOptions } from './transports.js'
+
+const service = {
+  broker: pluginOptions(mcpServiceOptions.broker),
+  'resource-server': pluginOptions(mcpServiceOptions['resource-server']),
+  host: pluginOptions(mcpServiceOptions.host)
+}
+const broker = pluginOptions(oauthBrokerOptions)
+const transports = pluginOptions(mcpTransportsOptions)
+const discovery = {
+  broker: pluginOptions({ ...mcpDiscoveryOptions, auth: mcpServiceOptions.broker.auth }),
+  'resource-server': pluginOptions({ ...mcpDiscoveryOptions, auth: mcpServiceOptions['resource-server'].auth }),
+  host: pluginOptions({ ...mcpDiscoveryOptions, auth: mcpServiceOptions.host.auth })
+}
+
+/*
+ * Each checks the options of one plugin when it is registered.
+ * They throw a ConfigError with one line that names the option, what it got and what it takes.
+ */
+
+export function checkServiceOptions (options: McpServiceOptions): void {
+  checkOptions('mcpService', authMode, options)
+  checkOptions('mcpService', service[options.auth?.mode ?? 'broker'], options)
+  if (isBroker(options)) checkBrokerTogether('mcpService', options)
+}
+
+export function checkDiscoveryOptions (options: McpDiscoveryOptions): void {
+  checkOptions('mcpDiscovery', authMode, options)
+  checkOptions('mcpDiscovery', discovery[options.auth?.mode ?? 'broker'], options)
+}
+
+export function checkOAuthBrokerOptions (options: OAuthBrokerOptions): void {
+  checkOptions('oauthBroker', broker, options)
+  checkBrokerTogether('oauthBroker', options)
+}
+
+export function checkTransportsOptions (options: McpTransportsOptions): void {
+  checkOptions('mcpTransports', transports, options)
+}
+
+function isBroker (options: McpServiceOptions): options is BrokerModeOptions {
+  return options.auth === undefined || options.auth.mode === 'broker'
+}

@@ -1,0 +1,64 @@
+import { Type } from '@sinclair/typebox'
+import type { LoginStepRecord, RecentLog, VisitRecord } from '../stores/attempts.js'
+import type { AuthorizationTransactionStore } from '../stores/authorizations.js'
+import type { Bus } from '../stores/bus.js'
+import type { EventLog } from '../stores/event-log.js'
+import type { GrantStore } from '../stores/grants.js'
+import type { LeaseStore } from '../stores/leases.js'
+import type { MetadataDocumentStore } from '../stores/metadata-documents.js'
+import type { RateCounters } from '../stores/rate-counters.js'
+import type { ClientStore, UpstreamClientStore } from '../stores/registrations.js'
+import type { SessionStore } from '../stores/sessions.js'
+import type { BrokerStores, SessionStores, Stores } from '../stores/stores.js'
+import { functionOf, instanceOf, optionsOf } from '../validation/schemas.js'
+
+const registrations = { add: true, find: true, replace: true, keep: true, takeExpired: true } as const
+const recentLog = { append: true, read: true } as const
+
+const shared = {
+  leases: instanceOf<LeaseStore>('a lease store', { acquire: true, isHeld: true, release: true }),
+  bus: instanceOf<Bus>('a bus', { publish: true, subscribe: true })
+}
+
+/** What the transports keep. */
+export const sessionStores = optionsOf<SessionStores>()({
+  ...shared,
+  sessions: instanceOf<SessionStore>('a session store', { create: true, get: true, change: true, touch: true, delete: true }),
+  eventLog: instanceOf<EventLog>('an event log', { open: true, append: true, end: true, follow: true, pendingRequests: true, settle: true, deleteSession: true })
+})
+
+/** What the broker keeps. */
+export const brokerStores = optionsOf<BrokerStores>()({
+  ...shared,
+  clients: instanceOf<ClientStore>('a store of clients', registrations),
+  upstreamClients: instanceOf<UpstreamClientStore>('a store of upstream clients', registrations),
+  metadataDocuments: instanceOf<MetadataDocumentStore>('a store of metadata documents', { find: true, put: true, remove: true }),
+  rates: instanceOf<RateCounters>('a store of rate counters', { add: true }),
+  authorizations: instanceOf<AuthorizationTransactionStore>('a store of authorizations', { put: true, get: true, take: true }),
+  grants: instanceOf<GrantStore>('a grant store', {
+    putCode: true,
+    findCode: true,
+    redeemCode: true,
+    findGrant: true,
+    findGrantsOf: true,
+    findAccessToken: true,
+    findRefreshToken: true,
+    rotate: true,
+    replaceUpstreamTokens: true,
+    end: true
+  }),
+  loginSteps: instanceOf<RecentLog<LoginStepRecord>>('a log of login steps', recentLog),
+  visits: instanceOf<RecentLog<VisitRecord>>('a log of visits', recentLog)
+})
+
+const backend = optionsOf<Pick<Stores, 'check' | 'close'>>()({
+  check: functionOf<Stores['check']>('a function that rejects if the backend cannot be reached'),
+  close: functionOf<Stores['close']>('a function that lets go of timers and connections')
+})
+
+const takes = 'the stores that createMemoryStores or createRedisStores makes, or your own'
+
+// whoever brings stores of their own may give them further members
+export const sessionStoresOption = Type.Unsafe<SessionStores>(Type.Object(sessionStores, { takes }))
+export const brokerStoresOption = Type.Unsafe<BrokerStores>(Type.Object(brokerStores, { takes }))
+export const storesOption = Type.Unsafe<Stores>(Type.Object({ ...brokerStores, ...sessionStores, ...backend }, { takes }))

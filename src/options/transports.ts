@@ -1,0 +1,53 @@
+import type { CreateServer } from '../mcp/create-server.js'
+import type { SessionLimits } from '../mcp/limits.js'
+import type { McpObserver } from '../mcp/observer.js'
+import type { McpTransportsOptions, StreamOptions } from '../mcp/options.js'
+import {
+  checked, count, flag, functionOf, hosts, instanceOf, lifetime, listOf, objectOf, oneOf, optional, optionsOf, origins, textThat, timerMs, timerSeconds
+} from '../validation/schemas.js'
+import { isBaseUrl, MAX_TIMER_SECONDS } from '../validation/values.js'
+import { sessionStores } from './stores.js'
+
+export const publicUrl = textThat({ takes: 'the URL of the app\'s root as clients see it, such as https://mcp.example.com (http only on loopback)' }, isBaseUrl)
+
+const limits = optionsOf<Partial<SessionLimits>>()({
+  idleSeconds: optional(lifetime),
+  lifetimeSeconds: optional(lifetime),
+  maxSessionsPerOwner: optional(count),
+  instanceIdleSeconds: optional(timerSeconds),
+  maxLiveInstances: optional(count),
+  maxRequestsInFlight: optional(count),
+  maxStreams: optional(count),
+  maxSubscriptions: optional(count),
+  maxInitializeBytes: optional(count),
+  maxBufferedBytes: optional(count),
+  maxParkedCalls: optional(count),
+  maxParkedCallsPerOwner: optional(count),
+  parkedSeconds: optional(timerSeconds)
+})
+
+const streams = optionsOf<Partial<StreamOptions>>()({
+  silenceMs: optional(timerMs),
+  heartbeatMs: optional(timerMs),
+  retryMs: optional(timerMs)
+})
+
+const requestStateKey = checked<Uint8Array>({ takes: 'a Uint8Array of at least 32 bytes', secret: true }, value => value instanceof Uint8Array && value.length >= 32)
+
+/** The options of `mcpTransports`. */
+export const mcpTransportsOptions = optionsOf<McpTransportsOptions>()({
+  ...sessionStores,
+  publicUrl,
+  createServer: functionOf<CreateServer>('a function that makes the MCP server: context => McpServer'),
+  reuseInstances: optional(flag),
+  getUpstreamAccessToken: optional(functionOf<NonNullable<McpTransportsOptions['getUpstreamAccessToken']>>('a function: caller => token')),
+  sessionMode: optional(oneOf('stateful', 'stateless')),
+  requestStateKeys: optional(listOf(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', { minItems: 1, uniqueItems: false })),
+  allowedOrigins: optional(origins),
+  allowedHosts: optional(hosts),
+  maxBodyBytes: optional(count),
+  limits: optional(objectOf(limits, 'an object of limits')),
+  streams: optional(objectOf(streams, 'an object of stream options')),
+  mcpObserver: optional(instanceOf<McpObserver>('an observer', { request: true })),
+  drainSeconds: optional(checked<number>({ takes: `a number of seconds from 0 to ${MAX_TIMER_SECONDS}` }, value => typeof value === 'number' && value >= 0 && value <= MAX_TIMER_SECONDS))
+})

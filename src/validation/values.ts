@@ -1,0 +1,75 @@
+import { isIP } from 'node:net'
+import { isLoopbackHost } from '../loopback.js'
+
+/** What single values may be, whether they come from the environment or as options of a plugin. */
+
+/** In words, what `isSecureUrl` takes. */
+export const SECURE_URL = 'an https URL (http only on loopback)'
+/** In words, what `isAdminToken` takes. */
+export const ADMIN_TOKEN = 'at least 16 characters, all of them printable ASCII without spaces'
+/** In words, what `isServiceSecret` takes. */
+export const SERVICE_SECRET = 'a secret of at least 16 characters'
+/** In words, what `isScopeToken` takes. */
+export const SCOPE = 'a scope: printable ASCII without spaces, " and \\'
+/** In words, what `isHost` takes. */
+export const HOST = 'a host with or without a port, such as mcp.example.com:8080, or *'
+
+/** The longest that a timer of Node.js takes; a longer one fires at once. */
+export const MAX_TIMER_MS = 2_147_483_647
+export const MAX_TIMER_SECONDS = Math.floor(MAX_TIMER_MS / 1000)
+/** Ten years, in seconds: the longest that anything is kept. */
+export const MAX_LIFETIME_SECONDS = 315_360_000
+
+// what the URL parser would mend is refused: a slash too few, spaces, control characters
+const WRITTEN_OUT = /^https?:\/\/[^\s/\\?#]/i
+
+/** Whether this is an absolute URL that clients and servers may be sent to: https, or http to this machine, without user information and fragment. */
+export function isSecureUrl (value: string): boolean {
+  if (!WRITTEN_OUT.test(value) || !URL.canParse(value)) return false
+  const { protocol, hostname, hash, username, password } = new URL(value)
+  return (protocol === 'https:' || isLoopbackHost(hostname)) && hash === '' && !value.includes('#') && username === '' && password === ''
+}
+
+/** Whether this is the URL of an app: a secure URL without a query. */
+export function isBaseUrl (value: string): boolean {
+  return isSecureUrl(value) && !value.includes('?')
+}
+
+/** Whether this is an origin as browsers send it, also those of applications such as `vscode-webview://…`; or `*`. */
+export function isOrigin (value: string): boolean {
+  if (value === '*') return true
+  return /^https?:/.test(value) ? URL.canParse(value) && new URL(value).origin === value : /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+$/i.test(value)
+}
+
+/** Whether this is a `Host` header, or `*`. */
+export function isHost (value: string): boolean {
+  return value === '*' || /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(value)
+}
+
+/** Whether this is a scope-token of RFC 6749 3.3. */
+export function isScopeToken (value: string): boolean {
+  return /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(value)
+}
+
+/** Whether this cannot be guessed: short tokens are. */
+export function isAdminToken (value: string): boolean {
+  return /^[\x21-\x7e]{16,}$/.test(value)
+}
+
+/** Whether a service of the operator may have this secret. */
+export function isServiceSecret (value: string): boolean {
+  return value.length >= 16
+}
+
+/** Whether this is a client id or a client secret (RFC 6749 A.1, A.2). */
+export function isClientCredential (value: string): boolean {
+  return /^[\x20-\x7e]+$/.test(value)
+}
+
+/** Whether Fastify can trust a proxy by this: an address, a range of addresses (CIDR), or a name for some. */
+export function isProxyAddress (value: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(value)) return true
+  const [, address = '', bits] = /^([\da-fA-F:.]+)(?:\/(\d{1,3}))?$/.exec(value) ?? []
+  const longest = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
+  return longest > 0 && (bits === undefined || (Number(bits) > 0 && Number(bits) <= longest))
+}

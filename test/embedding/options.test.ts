@@ -1,0 +1,161 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import { bearerAuth, ConfigError, createMemoryStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker } from '../../src/index.js'
+import { createServer } from '../../src/mcp/server.js'
+
+const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+t.teardown(() => stores.close())
+
+const issuer = 'https://login.example.com'
+const publicUrl = 'https://mcp.example.com'
+const verifyAccessToken = () => ({ token: '', clientId: 'c', scopes: ['mcp'], extra: { issuer, subject: 'alice' } })
+const upstream = { issuerUrl: issuer, scopes: ['openid'] }
+const common = { publicUrl, createServer, stores }
+
+/** What each plugin starts with. */
+const good = {
+  mcpService: { ...common, upstream },
+  'mcpService, resource-server': { ...common, auth: { mode: 'resource-server', issuer } },
+  'mcpService, host': { ...common, auth: { mode: 'host', verifyAccessToken, authorizationServers: [issuer] } },
+  mcpDiscovery: { publicUrl, servicePrefix: '/ai' },
+  oauthBroker: { publicUrl, stores, upstream, keyring: new Keyring(), scopes: ['mcp'], resourcePaths: ['/mcp'] },
+  bearerAuth: { verifyAccessToken, resourceMetadataUrl: () => publicUrl, scopes: ['mcp'] },
+  mcpTransports: { publicUrl, createServer, sessions: stores.sessions, eventLog: stores.eventLog, leases: stores.leases, bus: stores.bus }
+} satisfies Record<string, Record<string, unknown>>
+type Name = keyof typeof good
+const isName = (name: string): name is Name => name in good
+
+const plugins: Record<Name, unknown> = {
+  mcpService, 'mcpService, resource-server': mcpService, 'mcpService, host': mcpServiceParts, mcpDiscovery, oauthBroker, bearerAuth, mcpTransports
+}
+
+/** Registers a plugin as JavaScript does: without types. @returns what stopped the start */
+async function start (name: Name, options: unknown): Promise<unknown> {
+  const app = Fastify()
+  const register = (plugin: unknown, its: unknown): void => { Reflect.apply(app.register, app, [plugin, its]) }
+  if (name === 'mcpTransports') register(bearerAuth, good.bearerAuth)
+  register(plugins[name], options)
+  const failure: unknown = await app.ready().then(() => undefined, (error: unknown) => error)
+  await app.close()
+  return failure
+}
+
+/** Options with another value at a path such as `upstream.scopes`. */
+function withValue (options: Record<string, unknown>, path: string, value: unknown): Record<string, unknown> {
+  const [first = '', ...rest] = path.split('.')
+  if (rest.length === 0) return { ...options, [first]: value }
+  return { ...options, [first]: withValue({ ...Object(options[first]) }, rest.join('.'), value) }
+}
+
+t.test('what each plugin starts with', async t => {
+  for (const name of Object.keys(good).filter(isName)) t.equal(await start(name, good[name]), undefined, name)
+  t.equal(await start('mcpService', { ...good.mcpService, upstream: { ...upstream, issuerUrl: new URL(issuer) }, scopeDescriptions: undefined }), undefined, 'a URL, and an option that is undefined')
+  t.equal(await start('mcpDiscovery', { ...good.mcpService, servicePrefix: '/ai' }), undefined, 'the options of the service')
+  t.equal(await start('mcpTransports', { ...good.mcpService, ...stores }), undefined, 'the options of the service, and its stores')
+})
+
+const key = (id: string) => `${id}:${'A'.repeat(43)}`
+const { grants, ...withoutGrants } = stores
+const { bus, ...withoutBus } = stores
+
+/** plugin, option, value, how the line goes on after the option */
+const wrong: Array<[Name, string, unknown, RegExp]> = [
+  ['mcpService', 'publicUrl', undefined, /is missing; it takes the URL of the app's root/],
+  ['mcpService', 'publicUrl', 'mcp.example.com', /is "mcp\.example\.com"; it takes the URL/],
+  ['mcpService', 'publicUrl', 'http://mcp.example.com', /is "http:\/\/mcp\.example\.com"; .*http only on loopback/],
+  ['mcpService', 'publicUrl', 'https://user@mcp.example.com', /is ".*"; it takes/],
+  ['mcpService', 'publicUrl', 'https:mcp.example.com', /is ".*"; it takes/],
+  ['mcpService', 'publicUrl', 5, /is 5; it takes/],
+  ['mcpService', 'publicURL', publicUrl, /is not an option; did you mean publicUrl/],
+  ['mcpService', 'colour', 'red', /is not an option; those that there are: .*createServer/],
+  ['mcpService', 'createServer', undefined, /is missing; it takes a function that makes the MCP server/],
+  ['mcpService', 'createServer', {}, /is an object; it takes a function/],
+  ['mcpService', 'stores', undefined, /is missing; it takes the stores/],
+  ['mcpService', 'stores', withoutGrants, /\.grants is missing; it takes a grant store/],
+  ['mcpService', 'stores', { ...stores, grants: {} }, /\.grants is an object; it takes a grant store: an object with the methods putCode/],
+  ['mcpService, host', 'stores', withoutBus, /\.bus is missing; it takes a bus/],
+  ['mcpService', 'upstream', undefined, /is missing; it takes an object/],
+  ['mcpService', 'upstream', { scopes: [] }, /\.issuerUrl is not set; it takes the issuer/],
+  ['mcpService', 'upstream', { tokenUrl: issuer, scopes: [] }, /\.authorizationUrl is not set; the two/],
+  ['mcpService', 'upstream', { tokenUrl: issuer, authorizationUrl: issuer, scopes: [] }, /\.clientId is not set; an upstream without discovery/],
+  ['mcpService', 'upstream.issuerUrl', 'login.example.com', /is "login\.example\.com"; it takes an https URL/],
+  ['mcpService', 'upstream.issuerUrl', new URL('http://login.example.com'), /is the URL http:\/\/login\.example\.com\/; it takes an https URL/],
+  ['mcpService', 'upstream.issuer', issuer, /is not an option/],
+  ['mcpService', 'upstream.clientId', '', /is ""; it takes a client id/],
+  ['mcpService', 'upstream.clientSecret', '', /is a text of 0 characters; it takes a client secret/],
+  ['mcpService', 'upstream.scopes', 'openid', /is "openid"; it takes a list of scopes/],
+  ['mcpService', 'upstream.scopes', ['a b'], /\[0\] is "a b"; it takes a scope/],
+  ['mcpService', 'upstream.timeoutSeconds', 3_000_000, /is 3000000; it takes a number of seconds/],
+  ['mcpService', 'upstream.fetch', 'fetch', /is "fetch"; it takes a function/],
+  ['mcpService', 'upstream.extraAuthorizeParams', { audience: 1 }, /\.audience is 1; it takes a text/],
+  ['mcpService', 'scopes', [], /is \[\]; it takes a list of one or more scopes/],
+  ['mcpService', 'scopes', 'mcp', /is "mcp"; it takes a list of one or more scopes/],
+  ['mcpService', 'scopes', ['mcp', 'mcp'], /is \["mcp","mcp"\]; it takes a list of one or more scopes, each once/],
+  ['mcpService', 'scopes', ['a"b'], /\[0\] is "a\\"b"; it takes a scope/],
+  ['mcpService', 'encryptionKeys', 'short', /is a text of 5 characters; it takes id:base64url of 32 bytes/],
+  ['mcpService', 'encryptionKeys', `${key('1')},${key('1')}`, /is a text of 91 characters; .*each id once/],
+  ['mcpService', 'adminToken', '', /is a text of 0 characters; it takes at least 16/],
+  ['mcpService', 'adminToken', 'x', /is a text of 1 characters; it takes at least 16/],
+  ['mcpService', 'introspectionServices', { billing: 'short' }, /\.billing is a text of 5 characters; it takes a secret of at least 16/],
+  ['mcpService', 'introspectionServices', ['billing'], /is \["billing"\]; it takes an object/],
+  ['mcpService', 'allowedOrigins', 'https://app.example.com', /is ".*"; it takes a list of origins/],
+  ['mcpService', 'allowedOrigins', ['https://app.example.com/'], /\[0\] is ".*"; it takes an origin .*without a path/],
+  ['mcpService', 'allowedHosts', ['https://app.example.com'], /\[0\] is ".*"; it takes a host/],
+  ['mcpService', 'sessionMode', 'stateles', /is "stateles"; it takes stateful or stateless/],
+  ['mcpService', 'maxBodyBytes', -1, /is -1; it takes a whole number from 1/],
+  ['mcpService', 'maxBodyBytes', Infinity, /is Infinity; it takes a whole number from 1/],
+  ['mcpService', 'maxBodyBytes', '4mb', /is "4mb"; it takes a whole number from 1/],
+  ['mcpService', 'requestsPerMinute', 0, /is 0; it takes a whole number from 1/],
+  ['mcpService', 'limits.maxStreams', -5, /is -5; it takes a whole number from 1/],
+  ['mcpService', 'limits.maxStream', 5, /is not an option; those that there are: .*maxStreams/],
+  ['mcpService', 'limits.idleSeconds', '60', /is "60"; it takes a whole number of seconds/],
+  ['mcpService', 'streams.heartbeatMs', 3_000_000_000, /is 3000000000; it takes a whole number of milliseconds/],
+  ['mcpService', 'lifetimes.accessTokenSeconds', 0.5, /is 0\.5; it takes a whole number of seconds/],
+  ['mcpService', 'drainSeconds', NaN, /is NaN; it takes a number of seconds/],
+  ['mcpService', 'clients', [{ clientId: '', redirectUris: ['https://app.example/cb'] }], /\[0\]\.clientId is ""; it takes a client id/],
+  ['mcpService', 'clients', [{ clientId: 'a', clientSecret: '', redirectUris: ['https://app.example/cb'] }], /\[0\]\.clientSecret is a text of 0 characters/],
+  ['mcpService', 'clients', [{ clientId: 'a', redirectUris: [] }], /\[0\]\.redirectUris is \[\]; it takes a list of one or more/],
+  ['mcpService', 'clients', [{ clientId: 'a', redirectUris: ['javascript:alert(1)'] }], /\[0\] is not valid: The redirect URI javascript/],
+  ['mcpService', 'clients', ['a', 'a'].map(clientId => ({ clientId, redirectUris: ['https://app.example/cb'] })), /\[1\]\.clientId is "a"; another client has it/],
+  ['mcpService', 'redirectSchemes', ['javascript'], /\[0\] is "javascript"; it takes a private-use URI scheme/],
+  ['mcpService', 'redirectSchemes', ['cursor:'], /\[0\] is "cursor:"; it takes/],
+  ['mcpService', 'allowLoopbackClients', true, /is true; it takes true only if publicUrl is on loopback/],
+  ['mcpService', 'allowLoopbackClients', 'no', /is "no"; it takes true or false/],
+  ['mcpService', 'observers', [{}], /\[0\] is an object; it takes a function/],
+  ['mcpService', 'mcpObserver', {}, /is an object; it takes an observer: an object with the method request/],
+  ['mcpService', 'requestStateKeys', [Buffer.alloc(16)], /\[0\] is an object; it takes a Uint8Array of at least 32 bytes/],
+  ['mcpService', 'auth', 'broker', /is "broker"; it takes an object with mode/],
+  ['mcpService', 'auth', { mode: 'resourceserver' }, /\.mode is "resourceserver"; it takes broker, resource-server or host/],
+  ['mcpService, host', 'auth.verifyAccessToken', undefined, /is missing; it takes a function: token => caller/],
+  ['mcpService, host', 'auth.authorizationServers', [], /is \[\]; it takes a list of one or more issuers/],
+  ['mcpService, resource-server', 'auth.issuer', 'login.example.com', /is "login\.example\.com"; it takes an https URL/],
+  ['mcpService, resource-server', 'auth.algorithms', ['HS256'], /\[0\] is "HS256"; it takes RS256/],
+  ['mcpService, resource-server', 'auth.introspection', { clientId: 'us' }, /\.clientSecret is missing/],
+  ['mcpDiscovery', 'servicePrefix', 'ai', /is "ai"; it takes the prefix/],
+  ['mcpDiscovery', 'forOrigin', 'no', /is "no"; it takes true or false/],
+  ['oauthBroker', 'keyring', {}, /is an object; it takes a Keyring/],
+  ['oauthBroker', 'resourcePaths', ['mcp'], /is \["mcp"\]; it takes a list of one or more paths/],
+  ['bearerAuth', 'scopes', 'mcp', /is "mcp"; it takes a list of scopes/],
+  ['bearerAuth', 'resourceMetadataUrl', publicUrl, /is "https.*"; it takes a function/],
+  ['bearerAuth', 'onRefuse', () => {}, /is not an option; those that there are: .*onRefused/],
+  ['mcpTransports', 'sessions', stores, /is an object; it takes a session store/]
+]
+
+for (const [name, option, value, how] of wrong) {
+  t.test(`${name}: ${option} = ${typeof value === 'object' && value !== null && 'bus' in value ? 'stores' : JSON.stringify(value) ?? String(value)}`, async t => {
+    const failure = await start(name, withValue(good[name], option, value))
+    t.type(failure, ConfigError)
+    if (!(failure instanceof ConfigError)) return
+    t.ok(failure.message.startsWith(`${name.split(',')[0]}: ${option}`), failure.message)
+    t.match(failure.message, how)
+    t.notMatch(failure.message, /\n/)
+  })
+}
+
+t.test('nothing of a secret is in the line', async t => {
+  for (const [option, value] of [['adminToken', 'hush'], ['encryptionKeys', 'k:hush'], ['upstream.clientSecret', 'hush\u0000'], ['introspectionServices', { a: 'hush' }]] as const) {
+    const failure = await start('mcpService', withValue(good.mcpService, option, value))
+    t.type(failure, ConfigError)
+    t.notMatch(String(failure), /hush/, option)
+  }
+})
