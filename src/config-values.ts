@@ -55,7 +55,7 @@ export function listOf (name: string, values: string[], isValid: (value: string)
 
 // its value is not shown: one of the two is a secret
 export function credentialOf (name: string, value: string | undefined): string | undefined {
-  if (value !== undefined && !isClientCredential(value)) throw new ConfigError(`${name} is not valid; it takes printable ASCII.`)
+  if (value !== undefined && !isClientCredential(value)) throw new ConfigError(`${name} is not valid; it takes a text without control characters.`)
   return value
 }
 

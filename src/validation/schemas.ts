@@ -35,8 +35,8 @@ export const someText = textThat({ takes: 'a text that is not empty' }, value =>
 export const anyText = textThat({ takes: 'a text' }, () => true)
 export const flag = Type.Boolean({ takes: 'true or false' })
 export const secureUrlText = textThat({ takes: SECURE_URL }, isSecureUrl)
-export const clientId = textThat({ takes: 'a client id: printable ASCII, not empty' }, isClientCredential)
-export const clientSecret = textThat({ takes: 'a client secret: printable ASCII, not empty', secret: true }, isClientCredential)
+export const clientId = textThat({ takes: 'a client id: a text that is not empty' }, isClientCredential)
+export const clientSecret = textThat({ takes: 'a client secret: a text that is not empty', secret: true }, isClientCredential)
 export const scope = textThat({ takes: SCOPE }, isScopeToken)
 /** A URL, or its text. */
 export const secureUrl = checked<URL | string>({ takes: SECURE_URL }, value => (typeof value === 'string' || value instanceof URL) && isSecureUrl(String(value)))

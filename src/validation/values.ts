@@ -61,9 +61,9 @@ export function isServiceSecret (value: string): boolean {
   return value.length >= 16
 }
 
-/** Whether this is a client id or a client secret (RFC 6749 A.1, A.2). */
+/** Whether this can be a client id or a client secret at an authorization server: they name them as they like. */
 export function isClientCredential (value: string): boolean {
-  return /^[\x20-\x7e]+$/.test(value)
+  return value.trim() !== '' && !/[\x00-\x1f\x7f]/.test(value)
 }
 
 /** Whether Fastify can trust a proxy by this: an address, a range of addresses (CIDR), or a name for some. */
