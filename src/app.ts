@@ -12,6 +12,7 @@ import { mcpServiceParts } from './mcp-service.js'
 import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/graceful-close.js'
 import { withoutQuery } from './plugins/log-serializers.js'
+import { methodNotAllowed } from './plugins/other-methods.js'
 import { pressure } from './plugins/pressure.js'
 import { QuietLogController, requestLog } from './plugins/request-log.js'
 import { tracing } from './plugins/tracing.js'
@@ -69,6 +70,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
   metrics.describeService(stores.eventLog)
 
   await app.register(requestLog, { onEnd: metrics.onRequestEnd })
+  await app.register(methodNotAllowed, { mcpPaths: ['/mcp', '/sse', '/messages'] })
   if (config.tracing) await app.register(tracing)
   await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })

@@ -54,6 +54,11 @@ export class PayloadTooLargeError extends OAuthError {
   readonly code = 'invalid_request'
   override readonly statusCode = 413
 }
+/** The endpoint does not take this method (RFC 9110 15.5.6); `Allow` names those it takes. */
+export class WrongMethodError extends OAuthError {
+  readonly code = 'invalid_request'
+  override readonly statusCode = 405
+}
 /** RFC 6749 5.2: client authentication failed, or the client is unknown. */
 export class InvalidClientError extends OAuthError {
   readonly code = 'invalid_client'

@@ -6,6 +6,7 @@ import { browserState } from './plugins/browser-state.js'
 import { oauthBodies } from './plugins/oauth-bodies.js'
 import { oauthErrors } from './plugins/oauth-errors.js'
 import { oauthRateLimits } from './plugins/oauth-rate-limits.js'
+import { refuseOAuthMethod, watchMethods } from './plugins/other-methods.js'
 import { pages } from './plugins/pages.js'
 import { plainJson } from './plugins/plain-json.js'
 import { scopedCors } from './plugins/scoped-cors.js'
@@ -63,20 +64,23 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   })
 
   await app.register(async endpoints => {
+    const refuseOthers = watchMethods(endpoints, refuseOAuthMethod)
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
     await endpoints.register(visits, { attempts })
     await endpoints.register(plainJson)
     await endpoints.register(traceId)
-    await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 } })
+    await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 }, refuse: refuseOAuthMethod })
     await endpoints.register(oauthRateLimits, { limits, requestsPerMinute })
     await endpoints.register(registerRoute)
     await endpoints.register(tokenRoute)
     await endpoints.register(revokeRoute)
     await endpoints.register(introspectRoute, { services: introspectionServices })
+    refuseOthers()
   })
 
   await app.register(async browsers => {
+    const refuseOthers = watchMethods(browsers, refuseOAuthMethod)
     await browsers.register(oauthBodies)
     await browsers.register(pages)
     await browsers.register(traceId)
@@ -91,13 +95,16 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(connectionsCallbackRoute, { issuer })
     await browsers.register(connectionsEndRoute, { issuer })
     await browsers.register(connectionsLogoutRoute, { issuer })
+    refuseOthers()
   })
 
   if (attempts !== undefined && adminToken !== undefined) {
     await app.register(async operators => {
+      const refuseOthers = watchMethods(operators, refuseOAuthMethod)
       await operators.register(pages)
       await operators.register(oauthRateLimits, { limits, requestsPerMinute: OPERATORS_PER_MINUTE })
       await operators.register(adminAttemptsRoute, { attempts, adminToken })
+      refuseOthers()
     })
   }
 }, { name: 'oauth-broker', fastify: '5.x' })

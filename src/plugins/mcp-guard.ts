@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import { ForbiddenOriginError } from '../errors.js'
+import { refuseMcpMethod } from './other-methods.js'
 import { scopedCors } from './scoped-cors.js'
 
 export interface McpGuardOptions {
@@ -18,9 +19,9 @@ const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
 const LOOPBACK_ORIGIN = /^https?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
 
 /**
- * Who may call the routes of this context: CORS for browsers, then the bearer token, then `Origin` and `Host`
- * (DNS rebinding; MCP 2025-11-25 Transports, Security Warning). Where the public URL is loopback, so may any loopback
- * origin and host.
+ * Who may call the routes of this context: CORS for browsers, then `Origin`, the bearer token, and `Host` (DNS rebinding;
+ * MCP 2025-11-25 Transports, Security Warning). If the public URL is loopback, so may any loopback origin and host.
+ * Nothing of these routes is cached.
  */
 export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
   const { host, origin } = new URL(options.publicUrl)
@@ -32,6 +33,7 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
 
   await app.register(scopedCors, {
     paths: options.paths,
+    refuse: refuseMcpMethod,
     cors: {
       origin: (value, callback) => { callback(null, value !== undefined && allowsOrigin(value)) },
       methods: ['GET', 'POST', 'DELETE'],
@@ -40,11 +42,19 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
     }
   })
 
-  app.addHook('onRequest', app.bearerAuth)
-  app.addHook('onRequest', (request, _reply, done) => {
-    const { origin: value } = request.headers
-    if (value !== undefined && !allowsOrigin(value)) done(new ForbiddenOriginError('Forbidden: this origin may not call this server.', { detail: `Origin ${value}` }))
-    else if (!allowsHost(request.host)) done(new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${request.host}` }))
-    else done()
+  app.addHook('onRequest', ({ headers: { origin } }, reply, done) => {
+    // streams have a value of their own
+    reply.header('cache-control', 'no-store')
+    if (origin === undefined || allowsOrigin(origin)) done()
+    else done(new ForbiddenOriginError('Forbidden: this origin may not call this server.', { detail: `Origin ${origin}` }))
+  })
+  app.addHook('onRequest', function (request, reply, done) {
+    // it is refused, whoever asks
+    if (request.method === 'OPTIONS') done()
+    else app.bearerAuth.call(this, request, reply, done)
+  })
+  app.addHook('onRequest', ({ host }, _reply, done) => {
+    if (allowsHost(host)) done()
+    else done(new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${host}` }))
   })
 }, { name: 'mcp-guard', fastify: '5.x', dependencies: ['bearer-auth'] })

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { authorizationServerMetadata, openidConfiguration } from '../oauth/metadata.js'
+import { sendRefusal, watchMethods } from '../plugins/other-methods.js'
 import { plainJson } from '../plugins/plain-json.js'
 import { scopedCors } from '../plugins/scoped-cors.js'
 import { ownPaths, type WellKnownPaths } from './well-known-paths.js'
@@ -27,8 +28,10 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
   ]
   const places = documents.flatMap(({ name, document }) => ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, document }))))
   await app.register(plainJson)
-  await app.register(scopedCors, { paths: places.map(({ url }) => url), cors: { origin: '*', methods: ['GET'], maxAge: 86_400 } })
+  await app.register(scopedCors, { paths: places.map(({ url }) => url), cors: { origin: '*', methods: ['GET'], maxAge: 86_400 }, refuse: sendRefusal })
+  const refuseOthers = watchMethods(app, sendRefusal)
   for (const { url, document } of places) {
     app.get(url, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
   }
+  refuseOthers()
 }

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { protectedResourceMetadata } from '../oauth/metadata.js'
+import { sendRefusal, watchMethods } from '../plugins/other-methods.js'
 import { plainJson } from '../plugins/plain-json.js'
 import { scopedCors } from '../plugins/scoped-cors.js'
 import { ownPaths, type WellKnownPaths } from './well-known-paths.js'
@@ -24,9 +25,11 @@ export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourc
   const { baseUrl, scopes, resourcePaths, authorizationServers, paths = ownPaths } = options
   const places = ['', ...resourcePaths].flatMap(path => paths('oauth-protected-resource', path).map(url => ({ url, resource: baseUrl + path })))
   await app.register(plainJson)
-  await app.register(scopedCors, { paths: places.map(({ url }) => url), cors: { origin: '*', methods: ['GET'], maxAge: 86_400 } })
+  await app.register(scopedCors, { paths: places.map(({ url }) => url), cors: { origin: '*', methods: ['GET'], maxAge: 86_400 }, refuse: sendRefusal })
+  const refuseOthers = watchMethods(app, sendRefusal)
   for (const { url, resource } of places) {
     const document = protectedResourceMetadata(resource, scopes, authorizationServers)
     app.get(url, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
   }
+  refuseOthers()
 }

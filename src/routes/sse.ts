@@ -1,9 +1,10 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { MethodNotAllowedError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../errors.js'
+import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../errors.js'
 import { EVENT_STREAM_HEADERS } from '../mcp/event-stream.js'
 import { messagesOf } from '../mcp/json-rpc.js'
 import { checkStreamAccept } from '../mcp/protocol-versions.js'
 import { withoutQuery } from '../plugins/log-serializers.js'
+import { refuseMcpMethod, refuseOtherMethods } from '../plugins/other-methods.js'
 import { baseUrlOf } from '../public-url.js'
 import { callerOf, ReplyAnswer } from './reply-answer.js'
 
@@ -40,14 +41,6 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { pub
     return reply
   })
 
-  const refuse = (url: string, method: string[], allow: string) => app.route({
-    method,
-    url,
-    handler: async (request, reply) => {
-      reply.header('allow', allow)
-      throw new MethodNotAllowedError(`Method not allowed: ${request.method}.`)
-    }
-  })
-  refuse('/sse', ['HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE'], 'GET')
-  refuse('/messages', ['HEAD', 'GET', 'PUT', 'PATCH', 'DELETE', 'TRACE'], 'POST')
+  refuseOtherMethods(app, '/sse', ['GET'], refuseMcpMethod)
+  refuseOtherMethods(app, '/messages', ['POST'], refuseMcpMethod)
 }

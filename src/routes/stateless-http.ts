@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { MethodNotAllowedError, UnsupportedMediaTypeError } from '../errors.js'
 import { isRequest, messagesOf } from '../mcp/json-rpc.js'
 import { checkPostAccept, checkProtocolVersion } from '../mcp/protocol-versions.js'
+import { refuseOtherMethods } from '../plugins/other-methods.js'
 import { callerOf, ReplyAnswer } from './reply-answer.js'
 
 /** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with an instance of its own. */
@@ -25,12 +26,7 @@ export const statelessHttpRoutes: FastifyPluginAsync = async app => {
     return reply
   })
 
-  app.route({
-    method: ['HEAD', 'GET', 'PUT', 'PATCH', 'DELETE', 'TRACE'],
-    url: '/mcp',
-    handler: async (request, reply) => {
-      reply.header('allow', 'POST')
-      throw new MethodNotAllowedError(`Method not allowed: ${request.method}. This server runs without sessions.`)
-    }
+  refuseOtherMethods(app, '/mcp', ['POST'], ({ method }) => {
+    throw new MethodNotAllowedError(`Method not allowed: ${method}. This server runs without sessions.`)
   })
 }

@@ -1,11 +1,12 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
-import { InvalidMessageError, MethodNotAllowedError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../errors.js'
+import { InvalidMessageError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../errors.js'
 import { EVENT_STREAM_HEADERS } from '../mcp/event-stream.js'
 import { isRequest, messagesOf } from '../mcp/json-rpc.js'
 import { LiveSession } from '../mcp/live-session.js'
 import { checkPostAccept, checkProtocolVersion, checkStreamAccept } from '../mcp/protocol-versions.js'
 import type { ServerInstance } from '../mcp/server-instance.js'
+import { refuseMcpMethod, refuseOtherMethods } from '../plugins/other-methods.js'
 import { callerOf, ReplyAnswer } from './reply-answer.js'
 
 /** Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25): `POST`, `GET`, `DELETE /mcp`. */
@@ -38,14 +39,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     return reply.code(200).send()
   })
 
-  app.route({
-    method: ['HEAD', 'PUT', 'PATCH', 'TRACE'],
-    url: '/mcp',
-    handler: async (request, reply) => {
-      reply.header('allow', 'GET, POST, DELETE')
-      throw new MethodNotAllowedError(`Method not allowed: ${request.method}.`)
-    }
-  })
+  refuseOtherMethods(app, '/mcp', ['GET', 'POST', 'DELETE'], refuseMcpMethod)
 
   /** Step 1 of a session: answers `initialize` with the new session's id. */
   async function initialize (request: FastifyRequest, reply: FastifyReply, message: JSONRPCMessage): Promise<FastifyReply> {

@@ -36,6 +36,11 @@ function routeFault (route: FuzzedRoute, step: RequestStep, response: Received):
   if (step.method === 'OPTIONS' && response.status === 204) return undefined
   const isOurs = response.headers.get('x-request-id') !== undefined || response.status === 404 || response.status === 400
   if (!isOurs) return 'a response without X-Request-Id'
+  const refusesFirst = route.kind === 'mcp' && [401, 403, 429, 503].includes(response.status)
+  if (!route.methods.includes(step.method) && !refusesFirst && response.status !== 400) {
+    if (response.status !== 405) return `a ${response.status} for a method that is not there`
+    if (!response.headers.has('allow')) return 'a 405 without Allow'
+  }
   if (step.method === 'HEAD') return response.body === '' ? undefined : 'a body in the response to HEAD'
   switch (route.kind) {
     case 'mcp': return mcpFault(step, response)

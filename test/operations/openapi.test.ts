@@ -18,7 +18,7 @@ function served (app: FastifyInstance): string[] {
     const depth = indent.length / 4
     const path = `${parents[depth - 1] ?? ''}${part}`.replace('//', '/')
     parents[depth] = path
-    return methods.toLowerCase().split(', ').filter(method => !/^(?:head|options|put|patch|trace)$/.test(method)).map(method => `${path} ${method}`)
+    return methods.toLowerCase().split(', ').filter(method => !/^(?:head|options|put|patch|trace|query)$/.test(method)).map(method => `${path} ${method}`)
   })
 }
 
