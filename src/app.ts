@@ -110,7 +110,7 @@ function createStores (config: Config, { onCommand }: Metrics, onError: (error: 
     maxBytesPerStream: config.eventLogBytesPerStream,
     maxBytesPerSession: config.eventLogBytesPerSession
   }
-  const { sessionIdleSeconds, maxSessions, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix } = config
+  const { limits: { idleSeconds: sessionIdleSeconds }, maxSessions, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix } = config
   if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
   return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
 }

@@ -2,8 +2,10 @@ import { Type, type Static } from '@sinclair/typebox'
 import {
   split, scopesOf, jsonOf, adminTokenOf, servicesOf, listOf, credentialOf, nextPort, urlOf, publicUrlOf, allowedOriginOf, trustProxyOf
 } from './config-values.js'
+import { limitsOf } from './config-limits.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from './errors.js'
+import type { SessionLimits } from './mcp/limits.js'
 import { isRedirectScheme } from './redirect-schemes.js'
 import { findUpstreamFault } from './validation/upstream.js'
 import { HOST, isHost, isScopeToken } from './validation/values.js'
@@ -71,15 +73,8 @@ export interface Config {
   refreshTokenTtlSeconds: number
   grantTtlSeconds: number
   sessionMode: 'stateful' | 'stateless'
-  sessionIdleSeconds: number
-  sessionLifetimeSeconds: number
-  sessionsPerOwner: number
   maxSessions: number
-  instanceIdleSeconds: number
-  maxLiveInstances: number
-  maxRequestsInFlight: number
-  maxSubscriptions: number
-  maxStreams: number
+  limits: SessionLimits
   streamAfterMs: number
   streamHeartbeatSeconds: number
   streamRetryMs: number
@@ -144,15 +139,8 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     refreshTokenTtlSeconds: env.REFRESH_TOKEN_TTL_SECONDS,
     grantTtlSeconds: env.GRANT_TTL_SECONDS,
     sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
-    sessionIdleSeconds: env.SESSION_IDLE_SECONDS,
-    sessionLifetimeSeconds: env.SESSION_LIFETIME_SECONDS,
-    sessionsPerOwner: env.SESSIONS_PER_OWNER,
     maxSessions: env.MAX_SESSIONS,
-    instanceIdleSeconds: env.INSTANCE_IDLE_SECONDS,
-    maxLiveInstances: env.MAX_LIVE_INSTANCES,
-    maxRequestsInFlight: env.MAX_REQUESTS_IN_FLIGHT,
-    maxSubscriptions: env.MAX_SUBSCRIPTIONS,
-    maxStreams: env.MAX_STREAMS,
+    limits: limitsOf(env),
     streamAfterMs: env.STREAM_AFTER_MS,
     streamHeartbeatSeconds: env.STREAM_HEARTBEAT_SECONDS,
     streamRetryMs: env.STREAM_RETRY_MS,

@@ -2,6 +2,7 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import envSchema from 'env-schema'
 import { ConfigError } from './errors.js'
+import { defaultLimits } from './mcp/limits.js'
 import { defaultRedirectSchemes } from './redirect-schemes.js'
 
 const text = (description: string, options: { default?: string, pattern?: string } = {}) => Type.String({ description, ...options })
@@ -58,14 +59,30 @@ export const EnvironmentSchema = Type.Object({
   GRANT_TTL_SECONDS: seconds('Lifetime of a login, however often it is refreshed', 180 * 86_400),
   SESSION_MODE: oneOf('stateful: sessions; stateless: every request on its own, no streams to resume, no requests to the client, no HTTP+SSE', 'stateful', ['stateful', 'stateless']),
   SESSION_IDLE_SECONDS: seconds('Life of an MCP session without a request', 3600),
-  SESSION_LIFETIME_SECONDS: seconds('Life of an MCP session, however much it is used', 7 * 86_400),
+  SESSION_LIFETIME_SECONDS: seconds('Life of an MCP session, however much it is used', defaultLimits.lifetimeSeconds),
   SESSIONS_PER_OWNER: limit('MCP sessions of one person and client; one more ends the least recently used of them', 100),
   MAX_SESSIONS: limit('MCP sessions kept at all; beyond, new ones are refused', 100_000),
   INSTANCE_IDLE_SECONDS: seconds('Time after which the server instance of an unused session is dropped, to be rebuilt at its next request', 30),
-  MAX_LIVE_INSTANCES: limit('Server instances held at once; one more drops the least recently used, or is refused while all are at work', 1000),
-  MAX_REQUESTS_IN_FLIGHT: limit('Requests of one session that run at once', 100),
-  MAX_SUBSCRIPTIONS: limit('Resource subscriptions of one session', 1000),
-  MAX_STREAMS: limit('Streams held open at once', 20_000),
+  MAX_LIVE_INSTANCES: limit('Server instances held at once, in every era; one more drops one without work of the person with the most, or is refused while all are at work', defaultLimits.maxLiveInstances),
+  INSTANCES_PER_PERSON: limit('The same, of one person', defaultLimits.maxInstancesPerPerson),
+  MAX_REQUESTS_IN_FLIGHT: limit('Requests that run at once', defaultLimits.maxRequestsInFlight),
+  REQUESTS_IN_FLIGHT_PER_PERSON: limit('The same, of one person: in all sessions, eras and clients', defaultLimits.maxRequestsInFlightPerPerson),
+  RATE_LIMIT_TOOL_CALLS_PER_MINUTE: Type.Integer({ minimum: 0, default: defaultLimits.toolCallsPerMinute, description: 'Calls of one tool by one person in a minute, in each process; 0: no limit' }),
+  MAX_STREAMS: limit('Streams that clients hold open to listen, at once', defaultLimits.maxStreams),
+  STREAMS_PER_PERSON: limit('The same, of one person', defaultLimits.maxStreamsPerPerson),
+  MAX_SUBSCRIPTIONS: limit('Resource subscriptions of sessions and streams that are in use', defaultLimits.maxSubscriptions),
+  SUBSCRIPTIONS_PER_PERSON: limit('The same, of one person', defaultLimits.maxSubscriptionsPerPerson),
+  MAX_SUBSCRIPTION_BYTES: limit('Bytes of the URIs of these subscriptions', defaultLimits.maxSubscriptionBytes),
+  SUBSCRIPTION_BYTES_PER_PERSON: limit('The same, of one person', defaultLimits.maxSubscriptionBytesPerPerson),
+  MAX_URI_BYTES: limit('Bytes of one URI that is subscribed to', defaultLimits.maxUriBytes),
+  MAX_SUSPENDED_CALLS: limit('Calls of servers of SDK 1.x that wait for clients of 2026-07-28 to bring input, at once; one more gives up the oldest of the person with the most', defaultLimits.maxParkedCalls),
+  SUSPENDED_CALLS_PER_PERSON: limit('The same, of one person; one more gives up their oldest', defaultLimits.maxParkedCallsPerPerson),
+  MAX_OPEN_RESPONSES: limit('Requests to MCP endpoints whose response is not over, at once', defaultLimits.maxOpenResponses),
+  OPEN_RESPONSES_PER_PERSON: limit('The same, of one person', defaultLimits.maxOpenResponsesPerPerson),
+  MAX_REQUEST_BYTES: limit('Bytes of the bodies of these requests', defaultLimits.maxRequestBytes),
+  REQUEST_BYTES_PER_PERSON: limit('The same, of one person', defaultLimits.maxRequestBytesPerPerson),
+  MAX_UNREAD_BYTES: limit('Bytes that wait for clients to read them; beyond, the responses with the most are cut', defaultLimits.maxUnreadBytes),
+  UNREAD_BYTES_PER_PERSON: limit('The same, of one person', defaultLimits.maxUnreadBytesPerPerson),
   STREAM_AFTER_MS: limit('Silence after which a pending answer becomes a stream, in milliseconds', 3000, { maximum: 3_600_000 }),
   STREAM_HEARTBEAT_SECONDS: seconds('Interval of the comments that keep proxies from cutting idle streams', 15, { maximum: 3600 }),
   STREAM_RETRY_MS: limit('Time that clients are told to wait before they resume a stream, in milliseconds', 1000),

@@ -188,25 +188,46 @@ export class ForbiddenOriginError extends McpRequestError {
   readonly code = 'forbidden_origin'
   readonly statusCode = 403
 }
-/** The session already runs as many requests, or holds as many subscriptions, as it may. */
-export class TooManyRequestsError extends McpRequestError {
+/** Names of the limits that a refusal tells of. */
+export type LimitName =
+  | 'requests_in_flight' | 'tool_calls' | 'instances' | 'streams' | 'subscriptions' | 'subscription_bytes' | 'uri_bytes'
+  | 'open_responses' | 'request_bytes' | 'sessions'
+
+interface LimitErrorOptions extends ErrorOptionsWithDetail {
+  limit: LimitName
+  /** Milliseconds after which trying again makes sense; absent if it never does. */
+  retryAfterMs?: number
+}
+
+/** A request that a limit has refused before anything ran. Its JSON-RPC error has `data: { limit, retryAfterMs }`. */
+export abstract class LimitError extends McpRequestError {
+  readonly limit: LimitName
+  readonly retryAfterMs: number | undefined
+
+  constructor (message: string, { limit, retryAfterMs, ...options }: LimitErrorOptions) {
+    super(message, { ...options, ...retryAfterMs !== undefined && { retryAfterSeconds: Math.ceil(retryAfterMs / 1000) } })
+    this.limit = limit
+    this.retryAfterMs = retryAfterMs
+  }
+}
+/** A person holds, or asks for, more of something than one person may (RFC 6585 4). */
+export class TooManyRequestsError extends LimitError {
   readonly code = 'too_many_requests'
   readonly statusCode = 429
 }
-/** This process holds as many streams as it may. */
-export class TooManyStreamsError extends McpRequestError {
-  readonly code = 'too_many_streams'
+/** This process is full of what the request needs, whoever asks. */
+export class ServerFullError extends LimitError {
+  readonly code = 'server_full'
   readonly statusCode = 503
 }
 /** There is no room for another session. */
-export class SessionsFullError extends McpRequestError {
+export class SessionsFullError extends LimitError {
   readonly code = 'sessions_full'
   readonly statusCode = 503
-}
-/** This process holds as many server instances as it may, and all are at work. */
-export class InstancesFullError extends McpRequestError {
-  readonly code = 'instances_full'
-  readonly statusCode = 503
+
+  constructor (message: string, options: ErrorOptionsWithDetail & { retryAfterMs?: number } = {}) {
+    super(message, { ...options, limit: 'sessions' })
+  }
 }
 /** The process is closing: the client tries again, and reaches another. */
 export class ShuttingDownError extends McpRequestError {

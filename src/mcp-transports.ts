@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { Admission } from './mcp/admission/admission.js'
 import { defaultLimits } from './mcp/limits.js'
 import type { McpCounts } from './mcp/observer.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
@@ -29,9 +30,11 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const paths = stateless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
 
+  const { mcpObserver } = options
+  const admission = new Admission(limits, { onRefused: limit => { mcpObserver?.refused?.(limit) } })
   await app.register(mcpReplica, { leases: options.leases })
-  if (stateless) await app.register(mcpStateless, options)
-  else await app.register(mcpSessions, options)
+  if (stateless) await app.register(mcpStateless, { ...options, admission })
+  else await app.register(mcpSessions, { ...options, admission })
 
   await app.register(async endpoints => {
     // a stream stays open, and a call takes what it takes
@@ -40,7 +43,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
-      ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, maxSubscriptions: limits.maxStreams, parkedCalls: limits
+      ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits
     })
     if (stateless) {
       await endpoints.register(statelessHttpRoutes)

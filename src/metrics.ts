@@ -71,6 +71,9 @@ function mcpMetrics (registry: Registry): McpObserver {
   gauge(registry, 'mcp_streams', 'SSE streams of sessions that this process holds open', sum('streams'))
 
   const requests = durations(registry, 'mcp_request_duration_seconds', 'Time that the MCP server took to answer a request', ['method', 'tool', 'outcome'])
+  const refusals = new Counter({
+    name: 'mcp_refused_requests_total', help: 'Requests that a limit has refused', labelNames: ['limit'], registers: [registry]
+  })
   const tools = new ToolNames()
   return {
     request ({ request }, run) {
@@ -81,6 +84,7 @@ function mcpMetrics (registry: Registry): McpObserver {
         requests.observe({ method, tool: tools.labelOf(request, end), outcome: outcomeOf(end) }, (performance.now() - begun) / 1000)
       }
     },
+    refused: limit => { refusals.inc({ limit }) },
     counts: read => { readers.push(read) }
   }
 }

@@ -33,16 +33,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     maxBodyBytes: config.maxBodyBytes,
     drainSeconds: config.shutdownSeconds,
     sessionMode: config.sessionMode,
-    limits: {
-      idleSeconds: config.sessionIdleSeconds,
-      lifetimeSeconds: config.sessionLifetimeSeconds,
-      maxSessionsPerOwner: config.sessionsPerOwner,
-      instanceIdleSeconds: config.instanceIdleSeconds,
-      maxLiveInstances: config.maxLiveInstances,
-      maxRequestsInFlight: config.maxRequestsInFlight,
-      maxSubscriptions: config.maxSubscriptions,
-      maxStreams: config.maxStreams
-    },
+    limits: config.limits,
     streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
   }
   if (config.authMode === 'resource-server') {

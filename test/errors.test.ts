@@ -9,7 +9,7 @@ t.test('docs/errors.md lists every error class with its code, and no other', asy
   const source = read('src/errors.ts')
   const classes = [...source.matchAll(/^export class (\w+Error) .*$/gm)].map(match => match[1])
   t.ok(classes.length > 15, 'the classes are found')
-  const rows = [...read('docs/errors.md').matchAll(/^\| `(\w+)` \| `?([\w-]+)`? \|/gm)]
+  const rows = [...read('docs/errors.md').matchAll(/^\| `(\w+Error)` \| `?([\w-]+)`? \|/gm)]
   t.same(rows.map(row => row[1]).sort(), classes.sort())
   for (const [, name, code] of rows) {
     const body = new RegExp(`export class ${name} [^}]*?(?:code|jsonRpcCode)(?: = |: number = )'?(${code})'?`, 's')

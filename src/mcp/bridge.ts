@@ -4,6 +4,7 @@ import { LoggingLevelSchema, type JSONRPCNotification, type JSONRPCRequest } fro
 import { inputRequired, Server, type Implementation, type RequestStateCodec, type Result, type ServerCapabilities, type ServerContext, type StandardSchemaV1 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import type { CallerInfo } from '../auth-info.js'
+import { personKey } from './admission/person.js'
 import { BridgedCall, calleeOf, type OpenRequest } from './bridged-call.js'
 import type { BridgedInstance } from './bridged-instance.js'
 import { requestsOf, resultOf, withoutTask } from './bridged-result.js'
@@ -193,7 +194,7 @@ class Forwarding {
       notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
     }
     const { clientId, extra: { issuer, subject, grantId } } = this.#caller
-    const holder = { owner: JSON.stringify([issuer, subject, clientId]), ...grantId !== undefined && { grantId } }
+    const holder = { owner: JSON.stringify([issuer, subject, clientId]), person: personKey({ issuer, subject }), ...grantId !== undefined && { grantId } }
     const brought = requestState<RequestState>()
     this.#isMade = brought === undefined
     const outcome = brought === undefined

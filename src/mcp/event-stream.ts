@@ -113,9 +113,9 @@ export class EventStream extends Readable implements EventReader {
   }
 
   /** Ends the response in favour of another; with it goes what a slow client has not taken. */
-  giveWay (): void {
+  giveWay (retryMs?: number): void {
     if (this.readableLength > 0) this.destroy()
-    else this.end()
+    else this.end(retryMs)
   }
 
   override _read (): void {}

@@ -74,6 +74,13 @@ export function isNotification (message: JSONRPCMessage): message is JSONRPCNoti
 }
 
 /** Text of a JSON-RPC error response; without an `id`, for a message that could not be told. */
-export function errorText (code: number, message: string, id: RequestId | null = null): string {
-  return JSON.stringify({ jsonrpc: '2.0', id, error: { code, message } })
+export function errorText (code: number, message: string, id: RequestId | null = null, data?: Record<string, unknown>): string {
+  return JSON.stringify({ jsonrpc: '2.0', id, error: { code, message, ...data && { data } } })
+}
+
+/** Text of an error response to each request of a body, which is refused as a whole; with the id null where it has none. */
+export function refusalText (body: unknown, code: number, message: string, data: Record<string, unknown>): string {
+  const ids = [body].flat().filter(message => isMessage(message)).filter(isRequest).map(({ id }) => id)
+  if (Array.isArray(body) && ids.length > 0) return `[${ids.map(id => errorText(code, message, id, data)).join(',')}]`
+  return errorText(code, message, ids[0], data)
 }

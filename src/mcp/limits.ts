@@ -8,22 +8,50 @@ export interface SessionLimits {
   maxSessionsPerOwner: number
   /** A live instance without work is dropped after this time and rebuilt at the next request. */
   instanceIdleSeconds: number
-  /** Live instances of this process; one more drops the least recently used that has no work. */
+  /** Live instances of this process, of every era; one more drops the least recently used that has no work. */
   maxLiveInstances: number
-  /** Requests of one session that may run at once. */
+  /** The same, of one person. */
+  maxInstancesPerPerson: number
+  /** Requests that run at once in this process. */
   maxRequestsInFlight: number
-  /** Streams that this process holds open. */
+  /** The same, of one person: in all sessions, eras and clients. */
+  maxRequestsInFlightPerPerson: number
+  /** Calls of one tool by one person in a minute; 0: no limit. */
+  toolCallsPerMinute: number
+  /** Streams that clients hold open to listen, in this process. */
   maxStreams: number
-  /** Resource subscriptions of one session. */
+  /** The same, of one person. */
+  maxStreamsPerPerson: number
+  /** Resource subscriptions that this process knows of. */
   maxSubscriptions: number
+  /** The same, of one person. */
+  maxSubscriptionsPerPerson: number
+  /** Bytes of the URIs of these subscriptions. */
+  maxSubscriptionBytes: number
+  /** The same, of one person. */
+  maxSubscriptionBytesPerPerson: number
+  /** Bytes of one URI that is subscribed to. */
+  maxUriBytes: number
+  /** HTTP requests of this process whose response is not over: calls, streams, and what clients have not read to its end. */
+  maxOpenResponses: number
+  /** The same, of one person. */
+  maxOpenResponsesPerPerson: number
+  /** Bytes of the bodies of these requests. */
+  maxRequestBytes: number
+  /** The same, of one person. */
+  maxRequestBytesPerPerson: number
+  /** Bytes that wait in this process for clients to read them; beyond, the responses with the most are cut. */
+  maxUnreadBytes: number
+  /** The same, of one person. */
+  maxUnreadBytesPerPerson: number
   /** Bytes of the `initialize` parameters, which the session's record keeps. */
   maxInitializeBytes: number
   /** Bytes waiting for one slow client; beyond, its connection is cut, and it resumes from the log. */
   maxBufferedBytes: number
-  /** Calls of SDK 1.x servers that wait in this process for clients of 2026-07-28 to bring answers; one more gives up the oldest. */
+  /** Calls of SDK 1.x servers that wait in this process for clients of 2026-07-28 to bring answers; one more gives up the oldest of the person with the most. */
   maxParkedCalls: number
-  /** The same, of one owner (person and client). */
-  maxParkedCallsPerOwner: number
+  /** The same, of one person. */
+  maxParkedCallsPerPerson: number
   /** Time that such a call waits for its client. */
   parkedSeconds: number
 }
@@ -34,12 +62,26 @@ export const defaultLimits: SessionLimits = {
   maxSessionsPerOwner: 100,
   instanceIdleSeconds: 30,
   maxLiveInstances: 1000,
-  maxRequestsInFlight: 100,
+  maxInstancesPerPerson: 100,
+  maxRequestsInFlight: 2000,
+  maxRequestsInFlightPerPerson: 64,
+  toolCallsPerMinute: 600,
   maxStreams: 20_000,
-  maxSubscriptions: 1000,
+  maxStreamsPerPerson: 64,
+  maxSubscriptions: 100_000,
+  maxSubscriptionsPerPerson: 1000,
+  maxSubscriptionBytes: 67_108_864,
+  maxSubscriptionBytesPerPerson: 524_288,
+  maxUriBytes: 8192,
+  maxOpenResponses: 25_000,
+  maxOpenResponsesPerPerson: 256,
+  maxRequestBytes: 268_435_456,
+  maxRequestBytesPerPerson: 33_554_432,
+  maxUnreadBytes: 268_435_456,
+  maxUnreadBytesPerPerson: 16_777_216,
   maxInitializeBytes: 65_536,
   maxBufferedBytes: 1_048_576,
   maxParkedCalls: 1000,
-  maxParkedCallsPerOwner: 100,
+  maxParkedCallsPerPerson: 50,
   parkedSeconds: 600
 }

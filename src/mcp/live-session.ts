@@ -4,6 +4,9 @@ import type { CallerInfo } from '../auth-info.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../errors.js'
 import { STANDALONE_STREAM, streamIdOf, type EventLog } from '../stores/event-log.js'
 import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../stores/sessions.js'
+import type { Admission } from './admission/admission.js'
+import { personKey } from './admission/person.js'
+import type { SubscriptionLease } from './admission/subscription-lease.js'
 import { notificationOf } from './announcements.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
@@ -12,7 +15,7 @@ import type { SessionLimits } from './limits.js'
 import { LogWriter } from './log-writer.js'
 import { LoggedAnswer } from './logged-answer.js'
 import type { McpObserver } from './observer.js'
-import type { OpenStreams } from './open-streams.js'
+import type { OpenStreams, StreamPlace } from './open-streams.js'
 import type { StreamOptions } from './options.js'
 import { takesPrimingEvents } from './protocol-versions.js'
 import { ServerInstance } from './server-instance.js'
@@ -22,6 +25,7 @@ export interface SessionHost {
   readonly sessions: SessionStore
   readonly eventLog: EventLog
   readonly limits: SessionLimits
+  readonly admission: Admission
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
   readonly log: Log
@@ -33,7 +37,7 @@ export interface SessionHost {
   newInstanceTag (): string
   /**
    * Makes room for a session's instance.
-   * @throws {InstancesFullError} where all others are at work
+   * @throws {TooManyRequestsError} where the person has too many @throws {ServerFullError} where all others are at work
    */
   reserve (session: LiveSession): void
   /** Takes the room back. */
@@ -57,6 +61,8 @@ const MAX_UNTOLD_SECONDS = 60
 export class LiveSession implements AnswerStreams {
   readonly host: SessionHost
   readonly record: SessionRecord
+  /** Whose session it is, whatever the client. */
+  readonly person: string
   readonly streams = new Set<EventStream>()
   /** Whoever called last; always the session's owner. */
   caller: CallerInfo
@@ -71,12 +77,16 @@ export class LiveSession implements AnswerStreams {
   #standalone: LogWriter | undefined
   /** Epoch seconds of the last sign of life that the store has heard of. */
   #toldAt: number
+  readonly #subscriptions: SubscriptionLease
+  #hasLeft = false
 
   constructor (host: SessionHost, record: SessionRecord, caller: CallerInfo) {
     this.host = host
     this.record = record
     this.caller = caller
     this.#toldAt = record.lastSeenAt
+    this.person = personKey(record.owner)
+    this.#subscriptions = host.admission.subscriptionsOf(this.person).set(record.subscriptions)
   }
 
   /** Whether requests or tasks run, or the server waits for the client, or it has subscribers who listen. */
@@ -149,7 +159,7 @@ export class LiveSession implements AnswerStreams {
 
   /** Takes a change of the record that another replica has made. */
   changedElsewhere (change: SessionChange): void {
-    applyChange(this.record, change)
+    this.#apply(change)
     this.#background(this.instance?.follow(change, { authInfo: this.caller }) ?? Promise.resolve())
   }
 
@@ -161,7 +171,7 @@ export class LiveSession implements AnswerStreams {
 
   /** Changes the record, here, in the store and on the other replicas. */
   change (change: SessionChange): void {
-    applyChange(this.record, change)
+    this.#apply(change)
     this.#background(this.host.sessions.change(this.record.id, change))
     this.host.changed(this.record.id, change)
   }
@@ -169,16 +179,17 @@ export class LiveSession implements AnswerStreams {
   /**
    * Opens a stream for a GET: the standalone one, or the one that was cut after `lastEventId`.
    * @returns undefined where the stream is over, or so old that nothing of it is left
-   * @throws {InvalidEventIdError} @throws {TooManyStreamsError}
+   * @throws {InvalidEventIdError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<EventStream | undefined> {
     const streamId = lastEventId === undefined ? STANDALONE_STREAM : streamIdOf(lastEventId)
     if (streamId === undefined) throw new InvalidEventIdError('Bad Request: Last-Event-ID is none of this session.')
-    this.host.openStreams.checkRoom()
+    // those that give way make room in the process, too
+    this.#makeRoomFor(streamId)
+    const place = this.host.openStreams.reserve(this.person)
     this.caller = caller
     this.seen(Date.now())
-    this.#makeRoomFor(streamId)
-    const stream = this.createStream(streamId, caller.extra.grantId)
+    const stream = this.createStream(streamId, caller.extra.grantId, place)
     const following = await this.host.eventLog.follow(this.record.id, streamId, lastEventId, stream).catch((error: unknown) => {
       stream.destroy()
       throw error
@@ -193,9 +204,9 @@ export class LiveSession implements AnswerStreams {
     return stream
   }
 
-  /** Opens the one stream of an HTTP+SSE session; with its end the session ends. */
-  openOnlyStream (endpointUrl: string): EventStream {
-    const stream = this.createStream(STANDALONE_STREAM, this.caller.extra.grantId)
+  /** Opens the one stream of an HTTP+SSE session; with its end the session ends. @param place that was taken for it */
+  openOnlyStream (endpointUrl: string, place: StreamPlace): EventStream {
+    const stream = this.createStream(STANDALONE_STREAM, this.caller.extra.grantId, place)
     stream.named('endpoint', endpointUrl)
     this.#background(this.host.eventLog.open(this.record.id, STANDALONE_STREAM, { resumable: false }))
     this.#background(this.host.eventLog.follow(this.record.id, STANDALONE_STREAM, undefined, stream).then(following => {
@@ -207,11 +218,15 @@ export class LiveSession implements AnswerStreams {
     return stream
   }
 
-  /** A new SSE response body, held open by this session. */
-  createStream (streamId: string, grantId: string | undefined): EventStream {
+  /** A new SSE response body, held open by this session. @param place where the client asked for a stream */
+  createStream (streamId: string, grantId: string | undefined, place?: StreamPlace): EventStream {
     const { maxBufferedBytes } = this.host.limits
-    const stream = new EventStream({ streamId, grantId }, closed => { this.#closed(closed) },
-      { maxBufferedBytes, withIds: this.record.kind === 'streamable-http' })
+    const onClosed = (closed: EventStream) => {
+      place?.free()
+      this.#closed(closed)
+    }
+    const stream = new EventStream({ streamId, grantId }, onClosed, { maxBufferedBytes, withIds: this.record.kind === 'streamable-http' })
+    place?.holds(stream)
     this.streams.add(stream)
     this.host.openStreams.add(stream)
     return stream
@@ -254,9 +269,21 @@ export class LiveSession implements AnswerStreams {
   /** Ends everything that this process has of the session. */
   async dispose (): Promise<void> {
     this.ended = true
+    this.leave()
     this.#standalone?.close()
     for (const stream of this.streams) stream.end()
     await this.dropInstance()
+  }
+
+  /** This process has nothing more to do with the session, for now or for ever. */
+  leave (): void {
+    this.#hasLeft = true
+    this.#subscriptions.release()
+  }
+
+  #apply (change: SessionChange): void {
+    applyChange(this.record, change)
+    if (!this.#hasLeft) this.#subscriptions.set(this.record.subscriptions)
   }
 
   #makeRoomFor (streamId: string): void {

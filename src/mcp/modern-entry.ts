@@ -10,6 +10,7 @@ import type { CallTransportOptions } from './call-transport.js'
 import { clientOf, keyOf } from './client-identity.js'
 import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
+import { admitModernCall } from './modern-admission.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
 import { NativeInstance, needsEntry } from './native-instance.js'
 import { observeServer, type McpCounts, type McpObserver } from './observer.js'
@@ -27,8 +28,6 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   /** Whether an instance that has answered may serve the next request. */
   reuseInstances?: boolean
   heartbeatMs: number
-  /** Streams of `subscriptions/listen` that are open at once. */
-  maxSubscriptions: number
   mcpObserver?: McpObserver
 }
 
@@ -47,7 +46,8 @@ export class ModernEntry {
   readonly #unsubscribe: Array<() => void>
   readonly #options: ModernEntryOptions
   readonly #handler: McpHttpHandler
-  readonly #calls = new Set<ModernCall>()
+  /** With what gives back what each holds of its person's. */
+  readonly #calls = new Map<ModernCall, () => void>()
   readonly #callOf = new WeakMap<Request, ModernCall>()
   readonly #idle = new IdleInstances()
   readonly #waitingCalls: WaitingCalls
@@ -69,22 +69,27 @@ export class ModernEntry {
     this.#unsubscribe = [
       bus.subscribe('announced', ({ event }) => { events.publish(event) }),
       bus.subscribe('grantEnded', ({ grantId }) => {
-        for (const call of this.#calls) if (call.caller.extra.grantId === grantId) call.end(LOGIN_ENDED)
+        for (const call of this.#calls.keys()) if (call.caller.extra.grantId === grantId) call.end(LOGIN_ENDED)
       })
     ]
     this.#handler = createMcpHandler(context => this.#serverForEntry(context), {
       legacy: 'reject',
       bus: events,
       keepAliveMs: heartbeatMs,
-      maxSubscriptions: options.maxSubscriptions,
+      // bounded before it gets here, for each person too
+      maxSubscriptions: Infinity,
       onerror: error => { log.debug({ err: error }, 'the SDK reports an error') }
     })
   }
 
-  /** Begins to serve one POST. Its answer rejects with an `InsufficientScopeError`, before anything has run, where the caller lacks scopes that a tool needs. */
+  /**
+   * Begins to serve one POST. Its answer rejects with an `InsufficientScopeError`, before anything has run, where the caller lacks scopes that a
+   * tool needs.
+   * @throws {TooManyRequestsError} @throws {ServerFullError}
+   */
   serve (message: InboundMessage & { log: Log }, caller: CallerInfo): ModernCall {
     const call = new ModernCall(message, caller)
-    this.#calls.add(call)
+    this.#calls.set(call, admitModernCall(this.#options.admission, call))
     const { message: request } = call
     if (request === undefined || !isPlainCall(request, call.headers)) {
       this.#serveByEntry(call)
@@ -98,6 +103,7 @@ export class ModernEntry {
 
   /** The response to a POST is over, or its client has gone. */
   end (call: ModernCall): void {
+    this.#calls.get(call)?.()
     this.#calls.delete(call)
     call.end()
   }
@@ -112,7 +118,7 @@ export class ModernEntry {
 
   /** Calls that run; listeners are not among them. */
   get counts (): McpCounts {
-    return { sessions: 0, instances: [...this.#calls].filter(call => !call.listens).length, streams: 0 }
+    return { sessions: 0, instances: [...this.#calls.keys()].filter(call => !call.listens).length, streams: 0 }
   }
 
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
@@ -122,14 +128,14 @@ export class ModernEntry {
   }
 
   get #isRunning (): boolean {
-    for (const call of this.#calls) if (!call.listens) return true
+    for (const call of this.#calls.keys()) if (!call.listens) return true
     return false
   }
 
   /** Ends every stream and every call. */
   async close (): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
-    for (const call of this.#calls) if (!call.listens) call.end(SHUTTING_DOWN)
+    for (const call of this.#calls.keys()) if (!call.listens) call.end(SHUTTING_DOWN)
     await this.#waitingCalls.close()
     this.#idle.close()
     await this.#handler.close()

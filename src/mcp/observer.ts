@@ -1,5 +1,6 @@
 import type { Server } from '@modelcontextprotocol/server'
 import type { JSONRPCErrorResponse, JSONRPCMessage, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { LimitName } from '../errors.js'
 import { isRequest } from './json-rpc.js'
 
 /** A request of a client that a server is asked to answer. */
@@ -27,6 +28,8 @@ export interface McpObserver {
    * @returns hears how the request ended
    */
   request (observed: ObservedRequest, run: () => void): (end: RequestEnd) => void
+  /** A limit has refused a request. */
+  refused? (limit: LimitName): void
   /** Takes what tells the counts of a process whenever it is asked. */
   counts? (read: () => McpCounts): void
 }
@@ -48,7 +51,11 @@ export function observeTogether (observers: readonly McpObserver[]): McpObserver
     runAll()
     return end => { for (const hear of ends) hear(end) }
   }
-  return { request, counts: read => { for (const observer of observers) observer.counts?.(read) } }
+  return {
+    request,
+    refused: limit => { for (const observer of observers) observer.refused?.(limit) },
+    counts: read => { for (const observer of observers) observer.counts?.(read) }
+  }
 }
 
 /** The requests that run at one server, for an observer. */

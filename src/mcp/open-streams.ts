@@ -1,14 +1,17 @@
-import { TooManyStreamsError } from '../errors.js'
+import type { Admission } from './admission/admission.js'
+import type { Holder } from './admission/places.js'
 import type { EventStream } from './event-stream.js'
 
 /** All SSE responses that this process holds open: it keeps them alive and ends them together. */
 export class OpenStreams {
   readonly #streams = new Set<EventStream>()
-  readonly #max: number
+  readonly #admission: Admission
+  readonly #retryMs: number
   readonly #heartbeat: NodeJS.Timeout
 
-  constructor (options: { maxStreams: number, heartbeatMs: number }) {
-    this.#max = options.maxStreams
+  constructor (options: { admission: Admission, heartbeatMs: number, retryMs: number }) {
+    this.#admission = options.admission
+    this.#retryMs = options.retryMs
     // one timer for all: a stream of its own would cost more than the stream itself
     this.#heartbeat = setInterval(() => { for (const stream of this.#streams) stream.comment() }, options.heartbeatMs).unref()
   }
@@ -17,11 +20,12 @@ export class OpenStreams {
     return this.#streams.size
   }
 
-  /** @throws {TooManyStreamsError} where there is no room for a stream that a client asks for */
-  checkRoom (): void {
-    if (this.#streams.size >= this.#max) {
-      throw new TooManyStreamsError('This server holds as many streams as it can now.', { retryAfterSeconds: 5 })
-    }
+  /**
+   * Takes a place for a stream that a person asks for.
+   * @throws {TooManyRequestsError} @throws {ServerFullError}
+   */
+  reserve (person: string): StreamPlace {
+    return new StreamPlace(this.#admission, person, this.#retryMs)
   }
 
   add (stream: EventStream): void {
@@ -47,5 +51,35 @@ export class OpenStreams {
   /** Stops the heartbeat. */
   close (): void {
     clearInterval(this.#heartbeat)
+  }
+}
+
+/** The place of a stream that a client has asked for, from the request on. It is free again when the stream is over. */
+export class StreamPlace implements Holder {
+  readonly person: string
+  readonly state = 'lasting'
+  readonly #admission: Admission
+  readonly #retryMs: number
+  #stream: EventStream | undefined
+
+  constructor (admission: Admission, person: string, retryMs: number) {
+    this.person = person
+    this.#admission = admission
+    this.#retryMs = retryMs
+    admission.takeStream(this)
+  }
+
+  /** The stream that it was taken for is there. */
+  holds (stream: EventStream): void {
+    this.#stream = stream
+  }
+
+  /** Makes room for somebody who has less: the client is told to come back. */
+  giveWay (): void {
+    this.#stream?.giveWay(this.#retryMs)
+  }
+
+  free (): void {
+    this.#admission.freeStream(this)
   }
 }

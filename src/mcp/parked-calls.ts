@@ -1,12 +1,16 @@
 import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
+import type { Admission } from './admission/admission.js'
+import type { Holder } from './admission/places.js'
 import type { SessionLimits } from './limits.js'
 
-export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxParkedCallsPerOwner' | 'parkedSeconds'>
+export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxParkedCallsPerPerson' | 'parkedSeconds'>
 
 /** Whom a call waits for. */
 export interface CallHolder {
   /** Person and client. */
   owner: string
+  /** The person alone. */
+  person: string
   grantId?: string
 }
 
@@ -22,6 +26,8 @@ export interface CallClaim extends CallHolder {
 interface Parked extends CallHolder {
   call: BridgedCall
   timer: NodeJS.Timeout
+  /** Its server instance, among those of the process. */
+  place: Holder
 }
 
 /** Calls of this process that wait for their client to come back with what they asked for. Bounded in number and time. */
@@ -29,9 +35,11 @@ export class ParkedCalls {
   /** Oldest first. */
   readonly #parked = new Map<string, Parked>()
   readonly #options: ParkedCallsOptions
+  readonly #admission: Admission
 
-  constructor (options: ParkedCallsOptions) {
+  constructor (options: ParkedCallsOptions, admission: Admission) {
     this.#options = options
+    this.#admission = admission
   }
 
   /** Makes a call. It is over with its answer, or waits when it asks for something. */
@@ -77,17 +85,30 @@ export class ParkedCalls {
     return settled
   }
 
-  #park (call: BridgedCall, { owner, ...holder }: CallHolder): void {
-    const { maxParkedCalls, maxParkedCallsPerOwner, parkedSeconds } = this.#options
-    const own = [...this.#parked].filter(([, parked]) => parked.owner === owner)
-    if (own.length >= maxParkedCallsPerOwner) this.giveUp(own[0]?.[0])
-    else if (this.#parked.size >= maxParkedCalls) this.giveUp(this.#parked.keys().next().value)
-    const timer = setTimeout(() => { this.giveUp(call.id) }, parkedSeconds * 1000).unref()
-    this.#parked.set(call.id, { call, owner, ...holder, timer })
+  #park (call: BridgedCall, holder: CallHolder): void {
+    const { parkedSeconds } = this.#options
+    this.#makeRoomFor(holder.person)
+    const giveUp = () => { this.giveUp(call.id) }
+    const timer = setTimeout(giveUp, parkedSeconds * 1000).unref()
+    const place: Holder = { person: holder.person, state: 'lasting', giveWay: giveUp }
+    this.#admission.addInstance(place)
+    this.#parked.set(call.id, { call, ...holder, timer, place })
   }
 
-  #forget (callId: string, { timer }: Parked): void {
+  /** Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many in all. */
+  #makeRoomFor (person: string): void {
+    const { maxParkedCalls, maxParkedCallsPerPerson } = this.#options
+    if (this.#parked.size < Math.min(maxParkedCalls, maxParkedCallsPerPerson)) return
+    const byPerson = new Map<string, string[]>()
+    for (const [id, parked] of this.#parked) byPerson.set(parked.person, [...byPerson.get(parked.person) ?? [], id])
+    const own = byPerson.get(person) ?? []
+    if (own.length >= maxParkedCallsPerPerson) this.giveUp(own[0])
+    else if (this.#parked.size >= maxParkedCalls) this.giveUp([...byPerson.values()].reduce((most, ids) => ids.length > most.length ? ids : most, [])[0])
+  }
+
+  #forget (callId: string, { timer, place }: Parked): void {
     this.#parked.delete(callId)
     clearTimeout(timer)
+    this.#admission.freeInstance(place)
   }
 }

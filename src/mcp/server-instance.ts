@@ -1,6 +1,6 @@
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
-import { InvalidMessageError, TooManyRequestsError } from '../errors.js'
+import { InvalidMessageError } from '../errors.js'
 import { STANDALONE_STREAM } from '../stores/event-log.js'
 import type { SessionChange, SessionRecord } from '../stores/sessions.js'
 import type { Answer } from './answer.js'
@@ -10,6 +10,7 @@ import { isRequest } from './json-rpc.js'
 import type { LiveSession } from './live-session.js'
 import { takesBatches, takesPrimingEvents } from './protocol-versions.js'
 import { checkScopes } from './required-scopes.js'
+import { RunningRequests } from './running-requests.js'
 import { RunningTasks } from './running-tasks.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
@@ -17,15 +18,13 @@ import { SessionTransport, type Outlet } from './session-transport.js'
 export class ServerInstance implements Outlet {
   readonly #session: LiveSession
   readonly #transport: SessionTransport
-  /** Requests that run: to be answered by their exchange, or (HTTP+SSE) on the session's stream. */
-  readonly #running = new Map<RequestId, Exchange | undefined>()
-  /** What to change in the record once a request has succeeded. */
-  readonly #changes = new Map<RequestId, SessionChange>()
+  readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
   #server: PluggedServer | undefined
 
   constructor (session: LiveSession) {
     this.#session = session
+    this.#running = new RunningRequests(session.host.admission, session.person)
     this.#transport = new SessionTransport(this, session.host.newInstanceTag(), { sessionId: session.record.id, observer: session.host.observer })
   }
 
@@ -63,7 +62,7 @@ export class ServerInstance implements Outlet {
 
   /**
    * Takes the messages of one POST.
-   * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError} before any of them is handed on
+   * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError} @throws {ServerFullError} before any of them is handed on
    */
   receive (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): void {
     const messages = Array.isArray(body) ? body : [body]
@@ -73,17 +72,13 @@ export class ServerInstance implements Outlet {
     }
     for (const request of requests) this.#check(request)
     checkScopes(this.#server, requests, caller)
-    const { maxRequestsInFlight } = this.#session.host.limits
-    if (requests.length > 0 && this.#running.size + requests.length > maxRequestsInFlight) {
-      throw new TooManyRequestsError(`This session already runs ${this.#running.size} requests; it may run ${maxRequestsInFlight} at once.`, { retryAfterSeconds: 1 })
-    }
+    const admitted = this.#running.admit(requests, this.#session.record.subscriptions)
 
     if (requests.length === 0 || this.#session.record.kind === 'sse') {
-      for (const { id } of requests) this.#running.set(id, undefined)
+      this.#running.add(admitted, undefined)
       answer.accepted()
     } else {
-      const exchange = new Exchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId)
-      for (const { id } of requests) this.#running.set(id, exchange)
+      this.#running.add(admitted, new Exchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId))
     }
     for (const message of messages) {
       if (!isRequest(message) && isForAnyReplica(message, this.#concerns(message))) this.#session.host.forward(this.#session.record.id, message)
@@ -93,10 +88,10 @@ export class ServerInstance implements Outlet {
 
   answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
     const { id } = response
-    if (id === undefined || !this.#running.has(id)) return
-    const exchange = this.#running.get(id)
-    this.#running.delete(id)
-    if (this.#changes.size > 0) this.#settle(id, 'result' in response ? response.result : undefined)
+    const request = id === undefined ? undefined : this.#running.end(id)
+    if (id === undefined || request === undefined) return
+    const { exchange, change } = request
+    if (change !== undefined && 'result' in response) this.#settle(change, response.result)
     if ('result' in response) this.#tasks.noteResult(response.result)
     const text = JSON.stringify(response)
     if (exchange !== undefined) exchange.respond(id, text)
@@ -104,7 +99,7 @@ export class ServerInstance implements Outlet {
   }
 
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
-    const exchange = relatedRequestId === undefined ? undefined : this.#running.get(relatedRequestId)
+    const exchange = relatedRequestId === undefined ? undefined : this.#running.get(relatedRequestId)?.exchange
     if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
     const text = JSON.stringify(message)
     if (exchange !== undefined) exchange.push(text)
@@ -114,24 +109,25 @@ export class ServerInstance implements Outlet {
 
   /** The server has closed its side: whatever runs is not going to be answered by it. */
   closed (): void {
-    if (this.#session.instance === this) this.#session.instance = undefined
+    if (this.#session.instance === this) {
+      this.#session.instance = undefined
+      this.#session.host.release(this.#session)
+    }
     this.failAll(-32000, 'The server closed the connection before it answered.')
   }
 
   /** Answers every running request with an error. */
   failAll (code: number, message: string): void {
-    const exchanges = new Set(this.#running.values())
-    this.#running.clear()
-    this.#changes.clear()
+    const exchanges = new Set(this.#running.entries().map(([id]) => this.#running.end(id)?.exchange))
     for (const exchange of exchanges) exchange?.fail(code, message)
   }
 
   /** Cancels what runs under a grant that has ended. */
   cancelGrant (grantId: string): void {
-    for (const [id, exchange] of this.#running) {
+    for (const [id, { exchange }] of this.#running.entries()) {
       if (exchange?.grantId !== grantId) continue
       this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: id, reason: 'The grant has ended.' } }, {})
-      this.#running.delete(id)
+      this.#running.end(id)
       exchange.fail(-32000, 'The login that this request was made with has ended.')
     }
   }
@@ -146,11 +142,6 @@ export class ServerInstance implements Outlet {
       throw new InvalidMessageError('Invalid Request: the session is initialized already.')
     }
     if (this.#running.has(request.id)) throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
-    const { maxSubscriptions } = this.#session.host.limits
-    const { subscriptions } = this.#session.record
-    if (request.method === 'resources/subscribe' && subscriptions.length >= maxSubscriptions && !subscriptions.some(uri => uri === request.params?.uri)) {
-      throw new TooManyRequestsError(`This session has ${maxSubscriptions} subscriptions, as many as it may.`)
-    }
   }
 
   /** Takes a message that another replica got, if it is for this instance. */
@@ -180,8 +171,7 @@ export class ServerInstance implements Outlet {
     if (!('method' in message)) {
       this.#transport.receive(message, extra)
     } else if ('id' in message) {
-      this.#note(message)
-      const exchange = this.#running.get(message.id)
+      const exchange = this.#running.get(message.id)?.exchange
       const closers = exchange !== undefined && takesPrimingEvents(this.#session.record.protocolVersion)
       // functions after a spread would cost ten times as much (V8)
       this.#transport.receive(message, closers
@@ -200,25 +190,10 @@ export class ServerInstance implements Outlet {
 
   // the server never answers what was cancelled
   #cancelled (id: unknown): void {
-    if ((typeof id !== 'string' && typeof id !== 'number') || !this.#running.has(id)) return
-    const exchange = this.#running.get(id)
-    this.#running.delete(id)
-    this.#changes.delete(id)
-    exchange?.cancel(id)
+    if (typeof id === 'string' || typeof id === 'number') this.#running.end(id)?.exchange?.cancel(id)
   }
 
-  /** Remembers what a request changes in the record if it succeeds. */
-  #note ({ id, method, params = {} }: JSONRPCRequest): void {
-    if (method === 'initialize') this.#changes.set(id, { initializeParams: params, protocolVersion: '' })
-    else if (method === 'logging/setLevel' && typeof params.level === 'string') this.#changes.set(id, { logLevel: params.level })
-    else if (method === 'resources/subscribe' && typeof params.uri === 'string') this.#changes.set(id, { subscribe: params.uri })
-    else if (method === 'resources/unsubscribe' && typeof params.uri === 'string') this.#changes.set(id, { unsubscribe: params.uri })
-  }
-
-  #settle (id: RequestId, result: Record<string, unknown> | undefined): void {
-    const change = this.#changes.get(id)
-    this.#changes.delete(id)
-    if (change === undefined || result === undefined) return
+  #settle (change: SessionChange, result: Record<string, unknown>): void {
     if ('initializeParams' in change) change.protocolVersion = String(result.protocolVersion)
     this.#session.change(change)
   }

@@ -6,6 +6,8 @@ import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, Shutti
 import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
+import type { Admission } from './admission/admission.js'
+import { personKey } from './admission/person.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { AbandonedStreams } from './abandoned-streams.js'
 import { eventOf } from './announcements.js'
@@ -14,7 +16,7 @@ import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveInstances } from './live-instances.js'
 import { LiveSession, type SessionHost } from './live-session.js'
 import type { McpCounts, McpObserver } from './observer.js'
-import { OpenStreams } from './open-streams.js'
+import { OpenStreams, type StreamPlace } from './open-streams.js'
 import type { Replica } from './replica.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { serverContext } from './server-context.js'
@@ -24,6 +26,7 @@ export type SessionRegistryOptions =
   {
     log: Log
     replica: Replica
+    admission: Admission
   }
 
 const HOUSEKEEPING_MS = 5000
@@ -35,6 +38,7 @@ export class SessionRegistry implements SessionHost {
   readonly sessions: SessionStore
   readonly eventLog: EventLog
   readonly limits: SessionLimits
+  readonly admission: Admission
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
   readonly log: Log
@@ -61,11 +65,12 @@ export class SessionRegistry implements SessionHost {
     this.observer = options.mcpObserver
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
-    this.#instances = new LiveInstances(this.limits.maxLiveInstances, session => {
+    this.admission = options.admission
+    this.#instances = new LiveInstances(this.admission, session => {
       session.tellSeen()
       this.#background(session.dropInstance())
     })
-    this.openStreams = new OpenStreams({ maxStreams: this.limits.maxStreams, heartbeatMs: this.streamOptions.heartbeatMs })
+    this.openStreams = new OpenStreams({ admission: this.admission, ...this.streamOptions })
     this.#subscriptions = [
       this.#bus.subscribe('sessionEnded', ({ sessionId }) => { this.#forget(sessionId) }),
       this.#bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
@@ -93,7 +98,8 @@ export class SessionRegistry implements SessionHost {
   /**
    * Begins a Streamable HTTP session.
    * @returns the session and the result of the client's `initialize`
-   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError} @throws {SessionsFullError} @throws {InstancesFullError}
+   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError} @throws {SessionsFullError}
+   * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async initialize (request: JSONRPCRequest, caller: CallerInfo, extra: MessageExtraInfo): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
     if (!InitializeRequestSchema.safeParse(request).success) {
@@ -119,13 +125,19 @@ export class SessionRegistry implements SessionHost {
 
   /**
    * Begins an HTTP+SSE session; its `initialize` comes later, as a message.
-   * @throws {ShuttingDownError} @throws {SessionsFullError} @throws {TooManyStreamsError}
+   * @returns the session, and the place for its stream
+   * @throws {ShuttingDownError} @throws {SessionsFullError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
-  async open (caller: CallerInfo): Promise<LiveSession> {
-    this.openStreams.checkRoom()
-    const session = this.#begin('sse', caller)
-    await this.#add(session)
-    return session
+  async open (caller: CallerInfo): Promise<{ session: LiveSession, place: StreamPlace }> {
+    const place = this.openStreams.reserve(personKey(caller.extra))
+    try {
+      const session = this.#begin('sse', caller)
+      await this.#add(session)
+      return { session, place }
+    } catch (error) {
+      place.free()
+      throw error
+    }
   }
 
   /**
@@ -220,6 +232,7 @@ export class SessionRegistry implements SessionHost {
       if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) void this.end(id)
       else if (session.instance === undefined && session.streams.size === 0 && !session.busy && session.seenAt <= now - instanceIdleSeconds * 1000) {
         session.tellSeen()
+        session.leave()
         this.#live.delete(id)
       }
     }

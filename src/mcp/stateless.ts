@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
-import { InstancesFullError, InvalidMessageError, ShuttingDownError } from '../errors.js'
+import { InvalidMessageError, ShuttingDownError } from '../errors.js'
+import type { Admission } from './admission/admission.js'
+import { personKey } from './admission/person.js'
+import type { Holder } from './admission/places.js'
+import type { Lease } from './admission/quota.js'
 import { eventOf } from './announcements.js'
 import type { Answer } from './answer.js'
 import type { Log, PluggedServer } from './create-server.js'
@@ -17,7 +21,7 @@ import { checkScopes } from './required-scopes.js'
 import { serverContext } from './server-context.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
-export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'> & { log: Log }
+export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'> & { log: Log, admission: Admission }
 
 /** One POST as it came. */
 export interface StatelessPost {
@@ -47,7 +51,7 @@ export class StatelessRequests {
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#streamOptions = { ...defaultStreamOptions, ...options.streams }
-    this.#openStreams = new OpenStreams({ maxStreams: this.#limits.maxStreams, heartbeatMs: this.#streamOptions.heartbeatMs })
+    this.#openStreams = new OpenStreams({ admission: options.admission, ...this.#streamOptions })
     this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
       for (const request of this.#running) {
         if (request.grantId === grantId) request.end('The login that this request was made with has ended.')
@@ -66,15 +70,13 @@ export class StatelessRequests {
 
   /**
    * Serves one POST with requests. @returns what ends it when its connection closes
-   * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InstancesFullError} @throws {InsufficientScopeError}
+   * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InsufficientScopeError}
+   * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async serve (post: StatelessPost, answer: Answer): Promise<() => void> {
     check(post)
     if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
-    if (this.#running.size >= this.#limits.maxLiveInstances) {
-      throw new InstancesFullError('This server runs as many requests as it can now.', { retryAfterSeconds: 1 })
-    }
-    const request = new StatelessRequest(this, post.caller, this.#tag)
+    const request = new StatelessRequest(this, post, this.#tag)
     this.#running.add(request)
     try {
       await request.connect(await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller)))
@@ -134,14 +136,22 @@ export class StatelessRequests {
     this.#options.bus.publish('announced', { event, era: 'session' }).catch((err: unknown) => { this.log.error({ err }, 'an announcement could not be passed on') })
   }
 
+  get admission (): Admission {
+    return this.#options.admission
+  }
+
   ended (request: StatelessRequest): void {
     if (this.#running.delete(request) && this.#running.size === 0) this.#idle()
   }
 }
 
 /** One POST and the server instance made for it. */
-class StatelessRequest implements Outlet, AnswerStreams {
+class StatelessRequest implements Outlet, AnswerStreams, Holder {
   readonly grantId: string | undefined
+  readonly person: string
+  readonly state = 'busy'
+  /** One for each request that has no response yet. */
+  readonly #lease: Lease
   readonly #host: StatelessRequests
   readonly #transport: SessionTransport
   readonly #pending = new Set<RequestId>()
@@ -149,9 +159,18 @@ class StatelessRequest implements Outlet, AnswerStreams {
   #exchange: Exchange | undefined
   #over = false
 
-  constructor (host: StatelessRequests, caller: CallerInfo, tag: string) {
+  /** @throws {TooManyRequestsError} @throws {ServerFullError} */
+  constructor (host: StatelessRequests, { caller, body }: StatelessPost, tag: string) {
     this.#host = host
     this.grantId = caller.extra.grantId
+    this.person = personKey(caller.extra)
+    host.admission.takeInstance(this)
+    try {
+      this.#lease = host.admission.takeRequests(this.person, [body].flat().filter(isRequest))
+    } catch (error) {
+      host.admission.freeInstance(this)
+      throw error
+    }
     this.#transport = new SessionTransport(this, tag, { observer: host.observer })
   }
 
@@ -179,6 +198,7 @@ class StatelessRequest implements Outlet, AnswerStreams {
 
   answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
     if (response.id === undefined || !this.#pending.delete(response.id)) return
+    this.#lease.release(1)
     this.#exchange?.respond(response.id, JSON.stringify(response))
     if (this.#pending.size === 0) this.#close()
   }
@@ -194,6 +214,9 @@ class StatelessRequest implements Outlet, AnswerStreams {
   closed (): void {
     this.end('The server closed the connection before it answered.')
   }
+
+  /** What runs is not given up for anybody. */
+  giveWay (): void {}
 
   /** Answers what still runs with an error, and closes the instance. */
   end (reason: string): void {
@@ -219,6 +242,8 @@ class StatelessRequest implements Outlet, AnswerStreams {
   #close (): void {
     if (this.#over) return
     this.#over = true
+    this.#lease.release()
+    this.#host.admission.freeInstance(this)
     this.#host.ended(this)
     const failed = (err: unknown) => { this.#host.log.error({ err }, 'a server instance could not be closed') }
     this.#server?.close().then(() => this.#transport.close()).catch(failed)

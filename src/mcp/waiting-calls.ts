@@ -1,6 +1,7 @@
 import { ProtocolError } from '@modelcontextprotocol/server'
 import type { Bus, CallResumed } from '../stores/bus.js'
 import type { EventLog } from '../stores/event-log.js'
+import type { Admission } from './admission/admission.js'
 import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from './create-server.js'
 import { handOver, HANDOVER_STREAM, type HandedEvent } from './handed-over-call.js'
@@ -10,6 +11,7 @@ import type { Replica } from './replica.js'
 import type { RequestState } from './request-state.js'
 
 export interface WaitingCallsOptions {
+  admission: Admission
   parkedCalls: ParkedCallsOptions
   replica: Replica
   eventLog: EventLog
@@ -39,7 +41,7 @@ export class WaitingCalls {
   constructor (options: WaitingCallsOptions) {
     const { bus, replica } = options
     this.#options = options
-    this.#parked = new ParkedCalls(options.parkedCalls)
+    this.#parked = new ParkedCalls(options.parkedCalls, options.admission)
     this.#subscriptions = [
       bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
       bus.subscribe('callResumed', message => { if (message.replicaId === replica.id) this.#takeUp(message) }),

@@ -3,7 +3,7 @@ import type { SessionLimits } from '../mcp/limits.js'
 import type { McpObserver } from '../mcp/observer.js'
 import type { McpTransportsOptions, StreamOptions } from '../mcp/options.js'
 import {
-  checked, count, flag, functionOf, hosts, instanceOf, lifetime, listOf, objectOf, oneOf, optional, optionsOf, origins, textThat, timerMs, timerSeconds
+  checked, count, countOrNone, flag, functionOf, hosts, instanceOf, lifetime, listOf, objectOf, oneOf, optional, optionsOf, origins, textThat, timerMs, timerSeconds
 } from '../validation/schemas.js'
 import { isBaseUrl, MAX_TIMER_SECONDS } from '../validation/values.js'
 import { sessionStores } from './stores.js'
@@ -16,13 +16,27 @@ const limits = optionsOf<Partial<SessionLimits>>()({
   maxSessionsPerOwner: optional(count),
   instanceIdleSeconds: optional(timerSeconds),
   maxLiveInstances: optional(count),
+  maxInstancesPerPerson: optional(count),
   maxRequestsInFlight: optional(count),
+  maxRequestsInFlightPerPerson: optional(count),
+  toolCallsPerMinute: optional(countOrNone),
   maxStreams: optional(count),
+  maxStreamsPerPerson: optional(count),
   maxSubscriptions: optional(count),
+  maxSubscriptionsPerPerson: optional(count),
+  maxSubscriptionBytes: optional(count),
+  maxSubscriptionBytesPerPerson: optional(count),
+  maxUriBytes: optional(count),
+  maxOpenResponses: optional(count),
+  maxOpenResponsesPerPerson: optional(count),
+  maxRequestBytes: optional(count),
+  maxRequestBytesPerPerson: optional(count),
+  maxUnreadBytes: optional(count),
+  maxUnreadBytesPerPerson: optional(count),
   maxInitializeBytes: optional(count),
   maxBufferedBytes: optional(count),
   maxParkedCalls: optional(count),
-  maxParkedCallsPerOwner: optional(count),
+  maxParkedCallsPerPerson: optional(count),
   parkedSeconds: optional(timerSeconds)
 })
 

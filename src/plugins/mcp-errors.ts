@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { BodyTooLargeError, InsufficientScopeError, InvalidMessageError, McpRequestError, ParseError, ServiceError, UnsupportedMediaTypeError } from '../errors.js'
-import { errorText } from '../mcp/json-rpc.js'
+import { BodyTooLargeError, InsufficientScopeError, InvalidMessageError, LimitError, McpRequestError, ParseError, ServiceError, UnsupportedMediaTypeError } from '../errors.js'
+import { errorText, refusalText } from '../mcp/json-rpc.js'
 import { rethrowForeign } from './foreign-errors.js'
 import { plainJson } from './plain-json.js'
 
@@ -36,7 +36,10 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   }
   request.log.info({ code: known.code, detail: known.detail }, known.message)
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
-  return reply.code(known.statusCode).header('content-type', 'application/json; charset=utf-8').send(errorText(codeOf(known), known.message))
+  const text = known instanceof LimitError
+    ? refusalText(request.body, known.jsonRpcCode, known.message, { limit: known.limit, ...known.retryAfterMs !== undefined && { retryAfterMs: known.retryAfterMs } })
+    : errorText(codeOf(known), known.message)
+  return reply.code(known.statusCode).header('content-type', 'application/json; charset=utf-8').send(text)
 }
 
 function codeOf (error: ServiceError): number {

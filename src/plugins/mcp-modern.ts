@@ -32,7 +32,9 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
 
   async function serve ({ headers, body, log }: FastifyRequest, reply: FastifyReply, caller: CallerInfo): Promise<FastifyReply> {
     const call = entry.serve({ headers, body, log }, caller)
-    reply.raw.once('close', () => { entry.end(call) })
+    // it may have gone while its body was read
+    if (reply.raw.closed) entry.end(call)
+    else reply.raw.once('close', () => { entry.end(call) })
     return await answer(await call.answer, reply)
   }
 }, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })

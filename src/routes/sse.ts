@@ -20,10 +20,10 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { pub
 
   app.get('/sse', { exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
-    const session = await registry.open(callerOf(request))
+    const { session, place } = await registry.open(callerOf(request))
     reply.headers(EVENT_STREAM_HEADERS)
     // a reply that is returned would be waited for, with listeners that are kept as long as the stream
-    return session.openOnlyStream(`${endpoint}?sessionId=${session.record.id}`)
+    return session.openOnlyStream(`${endpoint}?sessionId=${session.record.id}`, place)
   })
 
   app.post<{ Querystring: Record<string, unknown> }>('/messages', { logSerializers: withoutQuery }, async (request, reply) => {

@@ -30,6 +30,7 @@ export interface CallResumed {
   round: number
   callee: string
   owner: string
+  person: string
   grantId?: string
   inputResponses: Record<string, unknown>
   progressToken?: string | number

@@ -42,6 +42,8 @@ export const scope = textThat({ takes: SCOPE }, isScopeToken)
 export const secureUrl = checked<URL | string>({ takes: SECURE_URL }, value => (typeof value === 'string' || value instanceof URL) && isSecureUrl(String(value)))
 
 /** A number of things: at least one. */
+/** 0: none. */
+export const countOrNone = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, takes: 'a whole number from 0' })
 export const count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, takes: 'a whole number from 1' })
 /** How long something is kept. */
 export const lifetime = Type.Integer({ minimum: 1, maximum: MAX_LIFETIME_SECONDS, takes: `a whole number of seconds, from 1 to ${MAX_LIFETIME_SECONDS}` })

@@ -76,7 +76,7 @@ t.test('a call whose client does not come back in time is cancelled', async t =>
 })
 
 t.test('calls that wait are bounded in number', async t => {
-  for (const limits of [{ maxParkedCalls: 2 }, { maxParkedCallsPerOwner: 2 }]) {
+  for (const limits of [{ maxParkedCalls: 2 }, { maxParkedCallsPerPerson: 2 }]) {
     const { plug, url } = await start(t, { limits })
     const call = async (token: string) => (await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {} }, { token })).result
     const finish = async (asked: Awaited<ReturnType<typeof call>>, token: string) =>

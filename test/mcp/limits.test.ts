@@ -21,7 +21,8 @@ const HOUR_MS = 3_600_000
 async function isRefused (t: Test, response: Response, status: number, code: number, retryAfter: string | null, what: string) {
   t.equal(response.status, status, what)
   t.equal(response.headers.get('retry-after'), retryAfter, `${what}: when to try again`)
-  t.match(await response.json(), { jsonrpc: '2.0', id: null, error: { code, message: /./ } }, `${what}: a JSON-RPC error`)
+  const refusals: unknown[] = [await response.json()].flat()
+  for (const refusal of refusals) t.match(refusal, { jsonrpc: '2.0', error: { code, message: /./ } }, `${what}: a JSON-RPC error`)
 }
 
 async function isAlive (t: Test, client: RawClient, what: string) {
@@ -111,25 +112,25 @@ t.test('live instances: idle ones give way, busy ones do not', async t => {
 
 t.test('requests in flight', async t => {
   const plug = new ControlledServer()
-  const service = await startMcp(t, { createServer: plug.createServer, limits: { maxRequestsInFlight: 2 } })
+  const service = await startMcp(t, { createServer: plug.createServer, limits: { maxRequestsInFlightPerPerson: 2 } })
   const alice = await new RawClient(service).connect('2025-03-26')
-  const other = await new RawClient(service).connect()
+  const other = await new RawClient(service, 'bob').connect()
   const pending = alice.request('tools/call', wait('busy'))
   const call = await plug.call('busy')
   await isAlive(t, alice, 'a second one')
   await isRefused(t, await alice.post([{ jsonrpc: '2.0', id: 'a', method: 'ping' }, { jsonrpc: '2.0', id: 'b', method: 'ping' }]), 429, -32000, '1', 'two more')
-  await isAlive(t, other, 'another session of the owner')
+  await isAlive(t, other, 'another person')
   call.finish('done')
   await (await pending).json()
 })
 
 t.test('subscriptions', async t => {
   const plug = new FeatureServer()
-  const service = await startMcp(t, { createServer: plug.createServer, limits: { maxSubscriptions: 1 } })
+  const service = await startMcp(t, { createServer: plug.createServer, limits: { maxSubscriptionsPerPerson: 1 } })
   const alice = await new RawClient(service).connect()
   t.equal((await alice.request('resources/subscribe', { uri: 'file:///a' })).status, 200)
   t.equal((await alice.request('resources/subscribe', { uri: 'file:///a' })).status, 200, 'again')
-  await isRefused(t, await alice.request('resources/subscribe', { uri: 'file:///b' }), 429, -32000, null, 'one more')
+  await isRefused(t, await alice.request('resources/subscribe', { uri: 'file:///b' }), 429, -32000, '1', 'one more')
   await alice.request('resources/unsubscribe', { uri: 'file:///a' })
   t.equal((await alice.request('resources/subscribe', { uri: 'file:///b' })).status, 200)
 })
@@ -142,8 +143,8 @@ t.test('streams: those asked for are refused, answers are not', async t => {
   const abort = new AbortController()
   const stream = eventsOf(await alice.get({}, abort.signal))
   await next(stream)
-  await isRefused(t, await bob.get(), 503, -32000, '5', 'another GET')
-  await isRefused(t, await fetch(`${service.url}/sse`, { headers: bob.headers({ accept: 'text/event-stream' }) }), 503, -32000, '5', 'HTTP+SSE')
+  await isRefused(t, await bob.get(), 503, -32000, '1', 'another GET')
+  await isRefused(t, await fetch(`${service.url}/sse`, { headers: bob.headers({ accept: 'text/event-stream' }) }), 503, -32000, '1', 'HTTP+SSE')
   t.equal(service.app.mcpSessions.counts.sessions, 2, 'no session is left of it')
 
   const pending = bob.request('tools/call', wait('streamed'))
@@ -222,6 +223,22 @@ t.test('every variable reaches its limit', async t => {
     MAX_REQUESTS_IN_FLIGHT: '6',
     MAX_SUBSCRIPTIONS: '7',
     MAX_STREAMS: '8',
+    INSTANCES_PER_PERSON: '13',
+    REQUESTS_IN_FLIGHT_PER_PERSON: '14',
+    RATE_LIMIT_TOOL_CALLS_PER_MINUTE: '0',
+    STREAMS_PER_PERSON: '15',
+    SUBSCRIPTIONS_PER_PERSON: '16',
+    MAX_SUBSCRIPTION_BYTES: '17',
+    SUBSCRIPTION_BYTES_PER_PERSON: '18',
+    MAX_URI_BYTES: '19',
+    MAX_SUSPENDED_CALLS: '20',
+    SUSPENDED_CALLS_PER_PERSON: '21',
+    MAX_OPEN_RESPONSES: '22',
+    OPEN_RESPONSES_PER_PERSON: '23',
+    MAX_REQUEST_BYTES: '24',
+    REQUEST_BYTES_PER_PERSON: '25',
+    MAX_UNREAD_BYTES: '26',
+    UNREAD_BYTES_PER_PERSON: '27',
     STREAM_AFTER_MS: '9',
     STREAM_HEARTBEAT_SECONDS: '10',
     STREAM_RETRY_MS: '11',
@@ -233,7 +250,30 @@ t.test('every variable reaches its limit', async t => {
   t.match(serviceOptions(config, { upstream: config.upstream, createServer: new ControlledServer().createServer, stores, metrics: new Metrics() }), {
     sessionMode: 'stateless',
     limits: {
-      idleSeconds: 1, lifetimeSeconds: 2, maxSessionsPerOwner: 3, instanceIdleSeconds: 4, maxLiveInstances: 5, maxRequestsInFlight: 6, maxSubscriptions: 7, maxStreams: 8
+      idleSeconds: 1,
+      lifetimeSeconds: 2,
+      maxSessionsPerOwner: 3,
+      instanceIdleSeconds: 4,
+      maxLiveInstances: 5,
+      maxRequestsInFlight: 6,
+      maxSubscriptions: 7,
+      maxStreams: 8,
+      maxInstancesPerPerson: 13,
+      maxRequestsInFlightPerPerson: 14,
+      toolCallsPerMinute: 0,
+      maxStreamsPerPerson: 15,
+      maxSubscriptionsPerPerson: 16,
+      maxSubscriptionBytes: 17,
+      maxSubscriptionBytesPerPerson: 18,
+      maxUriBytes: 19,
+      maxParkedCalls: 20,
+      maxParkedCallsPerPerson: 21,
+      maxOpenResponses: 22,
+      maxOpenResponsesPerPerson: 23,
+      maxRequestBytes: 24,
+      maxRequestBytesPerPerson: 25,
+      maxUnreadBytes: 26,
+      maxUnreadBytesPerPerson: 27
     },
     streams: { silenceMs: 9, heartbeatMs: 10_000, retryMs: 11 },
     maxBodyBytes: 12
@@ -241,7 +281,7 @@ t.test('every variable reaches its limit', async t => {
 })
 
 t.test('from the environment, on the real service', async t => {
-  const service = await startService(t, { SESSIONS_PER_OWNER: '1', MAX_SESSIONS: '2', MAX_STREAMS: '1', MAX_REQUESTS_IN_FLIGHT: '1', STREAM_AFTER_MS: '1', STREAM_RETRY_MS: '7' })
+  const service = await startService(t, { SESSIONS_PER_OWNER: '1', MAX_SESSIONS: '2', MAX_STREAMS: '1', REQUESTS_IN_FLIGHT_PER_PERSON: '1', STREAM_AFTER_MS: '1', STREAM_RETRY_MS: '7' })
   const clientOf = async (name: string) => {
     const person = new Person(name)
     const transport = new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { authProvider: person })
@@ -258,12 +298,12 @@ t.test('from the environment, on the real service', async t => {
   await isRefused(t, await alice.post({ jsonrpc: '2.0', id: 1, method: 'ping' }, { 'mcp-session-id': first }), 404, -32001, null, 'SESSIONS_PER_OWNER')
   const stream = eventsOf(await alice.get())
   await next(stream)
-  await isRefused(t, await bob.get(), 503, -32000, '5', 'MAX_STREAMS')
+  await isRefused(t, await bob.get(), 503, -32000, '1', 'MAX_STREAMS')
 
   const countdown = await alice.request('tools/call', { name: 'countdown', arguments: { from: 1000, intervalMs: 60_000 } })
   const events = eventsOf(countdown)
   t.match(await next(events), { data: '', retry: '7' }, 'STREAM_AFTER_MS, STREAM_RETRY_MS')
-  await isRefused(t, await alice.request('ping'), 429, -32000, '1', 'MAX_REQUESTS_IN_FLIGHT')
+  await isRefused(t, await alice.request('ping'), 429, -32000, '1', 'REQUESTS_IN_FLIGHT_PER_PERSON')
   await events.return(undefined)
   t.equal((await fetch(`${service.url}/mcp`, { method: 'DELETE', headers: alice.headers() })).status, 200)
 })

@@ -44,7 +44,7 @@ export class MemorySessionStore implements SessionStore {
     for (const id of ids) this.#live(id)
     if (this.#records.size >= this.#maxSessions && ids.size < maxPerOwner) this.#dropExpired()
     if (this.#records.size >= this.#maxSessions && ids.size < maxPerOwner) {
-      throw new SessionsFullError('This server has no room for another session now.', { retryAfterSeconds: 60 })
+      throw new SessionsFullError('This server has no room for another session now.', { retryAfterMs: 60_000 })
     }
     // the owner's ids stand in the order they were last seen
     const ended = [...ids].slice(0, Math.max(0, ids.size - maxPerOwner + 1))

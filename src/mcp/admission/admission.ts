@@ -1,0 +1,120 @@
+import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { LimitError, TooManyRequestsError, type LimitName } from '../../errors.js'
+import type { SessionLimits } from '../limits.js'
+import { Places, type Holder } from './places.js'
+import { Lease, Quota } from './quota.js'
+import { SubscriptionLease } from './subscription-lease.js'
+import { ToolRates } from './tool-rates.js'
+
+export interface AdmissionOptions {
+  /** Hears of each refusal. */
+  onRefused?: ((limit: LimitName) => void) | undefined
+  /** Milliseconds. Default: the process's monotonic clock. */
+  now?: () => number
+}
+
+/**
+ * Who may still have something of this process: one for all eras, modes, clients and sessions. Each thing is bounded for
+ * each person and for all together. What is refused has not run.
+ */
+export class Admission {
+  readonly #limits: SessionLimits
+  readonly #requests: Quota
+  readonly #instances: Places
+  readonly #streams: Places
+  readonly #subscriptions: Quota
+  readonly #subscriptionBytes: Quota
+  readonly #tools: ToolRates
+  readonly #onRefused: (limit: LimitName) => void
+
+  constructor (limits: SessionLimits, { onRefused = () => {}, now }: AdmissionOptions = {}) {
+    this.#limits = limits
+    this.#onRefused = onRefused
+    this.#requests = new Quota({ limit: 'requests_in_flight', things: 'requests in flight', perPerson: limits.maxRequestsInFlightPerPerson, inAll: limits.maxRequestsInFlight })
+    this.#instances = new Places({ limit: 'instances', things: 'server instances', perPerson: limits.maxInstancesPerPerson, inAll: limits.maxLiveInstances })
+    this.#streams = new Places({ limit: 'streams', things: 'open streams', perPerson: limits.maxStreamsPerPerson, inAll: limits.maxStreams })
+    this.#subscriptions = new Quota({ limit: 'subscriptions', things: 'subscriptions', perPerson: limits.maxSubscriptionsPerPerson, inAll: limits.maxSubscriptions })
+    this.#subscriptionBytes = new Quota({
+      limit: 'subscription_bytes', things: 'bytes of subscribed URIs', perPerson: limits.maxSubscriptionBytesPerPerson, inAll: limits.maxSubscriptionBytes
+    })
+    this.#tools = new ToolRates(limits.toolCallsPerMinute, now)
+  }
+
+  /** What is held now, by anybody. All are 0 once nothing runs. */
+  get held (): Record<'requests' | 'instances' | 'streams' | 'subscriptions' | 'subscriptionBytes' | 'persons', number> {
+    return {
+      requests: this.#requests.total,
+      instances: this.#instances.size,
+      streams: this.#streams.size,
+      subscriptions: this.#subscriptions.total,
+      subscriptionBytes: this.#subscriptionBytes.total,
+      persons: this.#requests.persons + this.#instances.persons + this.#streams.persons + this.#subscriptions.persons
+    }
+  }
+
+  /**
+   * Takes on the requests of one POST, all or none.
+   * @returns one for each, given back as they end
+   * @throws {TooManyRequestsError} @throws {ServerFullError}
+   */
+  takeRequests (person: string, requests: readonly JSONRPCRequest[]): Lease {
+    return this.#counted(() => {
+      this.#requests.check(person, requests.length)
+      this.#tools.take(person, requests.flatMap(({ method, params }) => method === 'tools/call' && typeof params?.name === 'string' ? [params.name] : []))
+      return new Lease(this.#requests, person).set(requests.length)
+    })
+  }
+
+  /** Takes a place for a server instance. @throws {TooManyRequestsError} @throws {ServerFullError} */
+  takeInstance (holder: Holder): void {
+    this.#counted(() => { this.#instances.take(holder) })
+  }
+
+  /** The same for one that is there already, and cannot be refused. */
+  addInstance (holder: Holder): void {
+    this.#instances.add(holder)
+  }
+
+  usedInstance (holder: Holder): void {
+    this.#instances.used(holder)
+  }
+
+  freeInstance (holder: Holder): void {
+    this.#instances.free(holder)
+  }
+
+  /** Takes a place for a stream that a client asks for. @throws {TooManyRequestsError} @throws {ServerFullError} */
+  takeStream (holder: Holder): void {
+    this.#counted(() => { this.#streams.take(holder) })
+  }
+
+  freeStream (holder: Holder): void {
+    this.#streams.free(holder)
+  }
+
+  /** What a session, a stream or a request of a person subscribes to: nothing yet. */
+  subscriptionsOf (person: string): SubscriptionLease {
+    return new SubscriptionLease(new Lease(this.#subscriptions, person), new Lease(this.#subscriptionBytes, person), uris => { this.#checkUris(uris) })
+  }
+
+  /** Subscribes to more. @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing */
+  subscribe (person: string, uris: readonly string[]): SubscriptionLease {
+    return this.#counted(() => this.subscriptionsOf(person).add(uris))
+  }
+
+  #checkUris (uris: readonly string[]): void {
+    const { maxUriBytes } = this.#limits
+    for (const uri of uris) {
+      if (Buffer.byteLength(uri) > maxUriBytes) throw new TooManyRequestsError(`The URI is longer than ${maxUriBytes} bytes.`, { limit: 'uri_bytes' })
+    }
+  }
+
+  #counted<T> (take: () => T): T {
+    try {
+      return take()
+    } catch (error) {
+      if (error instanceof LimitError) this.#onRefused(error.limit)
+      throw error
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { TooManyRequestsError } from '../../errors.js'
+
+const MINUTE_MS = 60_000
+const ROUNDING_MS = 0.001
+// the rest of a person's tools share one bucket: names are the caller's to make up
+const MAX_TOOLS_PER_PERSON = 100
+const MAX_NAME = 128
+const OTHER_TOOLS = ''
+// the rest of the persons share their buckets, until others' are full again; nobody's is forgotten before
+const MAX_PERSONS = 50_000
+const OTHER_PERSONS = ''
+
+/**
+ * How often each person calls each tool: a token bucket for both, which holds a minute's calls and fills evenly. Of a
+ * bucket only the time is kept at which it is full again (GCRA); a full one is as good as none.
+ */
+export class ToolRates {
+  readonly #perMinute: number
+  readonly #now: () => number
+  /** Milliseconds at which a bucket is full again: person -> tool -> time. Who called last stands last. */
+  readonly #fullAt = new Map<string, Map<string, number>>()
+
+  /** @param perMinute 0: no limit */
+  constructor (perMinute: number, now: () => number = () => performance.now()) {
+    this.#perMinute = perMinute
+    this.#now = now
+  }
+
+  /** Persons whose buckets are kept. */
+  get persons (): number {
+    return this.#fullAt.size
+  }
+
+  /**
+   * Takes one token for each call, or none.
+   * @param tools names of the tools that are called
+   * @throws {TooManyRequestsError} where one of the buckets has too few
+   */
+  take (person: string, tools: readonly string[]): void {
+    if (this.#perMinute === 0 || tools.length === 0) return
+    const now = this.#now()
+    const buckets = this.#bucketsOf(person, now)
+    const taken = new Map<string, number>()
+    for (const tool of tools) {
+      const name = bucketName(tool, buckets, taken)
+      taken.set(name, (taken.get(name) ?? 0) + 1)
+    }
+    for (const [name, count] of taken) this.#check(name, count, (buckets.get(name) ?? now) - now)
+    for (const [name, count] of taken) buckets.set(name, Math.max(buckets.get(name) ?? now, now) + count * this.#intervalMs)
+  }
+
+  /** @param untilFullMs how long it takes until the bucket is full again */
+  #check (name: string, count: number, untilFullMs: number): void {
+    const waitMs = Math.ceil(Math.max(0, untilFullMs) + count * this.#intervalMs - MINUTE_MS - ROUNDING_MS)
+    if (waitMs <= 0) return
+    const tool = name === OTHER_TOOLS ? 'This tool' : `The tool ${name}`
+    if (count > this.#perMinute) throw new TooManyRequestsError(`${tool} may be called ${this.#perMinute} times a minute by one person: a batch of ${count} calls is too large.`, { limit: 'tool_calls' })
+    throw new TooManyRequestsError(`${tool} may be called ${this.#perMinute} times a minute by one person.`, { limit: 'tool_calls', retryAfterMs: waitMs })
+  }
+
+  get #intervalMs (): number {
+    return MINUTE_MS / this.#perMinute
+  }
+
+  #bucketsOf (person: string, now: number): Map<string, number> {
+    let key = person
+    let buckets = this.#fullAt.get(key)
+    if (buckets === undefined && this.#fullAt.size >= MAX_PERSONS) {
+      this.#forgetFull(now)
+      if (this.#fullAt.size >= MAX_PERSONS) buckets = this.#fullAt.get(key = OTHER_PERSONS)
+    }
+    buckets ??= new Map()
+    for (const [tool, fullAt] of buckets) if (fullAt <= now) buckets.delete(tool)
+    this.#fullAt.delete(key)
+    this.#fullAt.set(key, buckets)
+    return buckets
+  }
+
+  /** Forgets who has not called for a minute: their buckets are full. */
+  #forgetFull (now: number): void {
+    for (const [person, buckets] of this.#fullAt) {
+      if ([...buckets.values()].some(fullAt => fullAt > now)) return
+      this.#fullAt.delete(person)
+    }
+  }
+}
+
+function bucketName (tool: string, buckets: ReadonlyMap<string, number>, taken: ReadonlyMap<string, number>): string {
+  if (buckets.has(tool) || taken.has(tool)) return tool
+  return tool.length <= MAX_NAME && buckets.size + taken.size < MAX_TOOLS_PER_PERSON ? tool : OTHER_TOOLS
+}
