@@ -78,7 +78,7 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() } }
   })
   // what a load balancer lets through is open to the world
-  const openMetrics = config.metricsToken !== undefined || !config.production
+  const openMetrics = config.metricsToken !== undefined || config.local
   if (openMetrics) await app.register(metricsRoute, { metrics, token: config.metricsToken })
   await app.register(openApiRoute, {
     publicUrl: config.publicUrl, scopes: config.mcpScopes, broker: config.authMode === 'broker', sessions: config.sessionMode === 'stateful', metrics: openMetrics

@@ -5,6 +5,7 @@ import {
 import { limitsOf } from './config-limits.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from './errors.js'
+import { isLoopbackUrl } from './loopback.js'
 import type { SessionLimits } from './mcp/limits.js'
 import { isRedirectScheme } from './redirect-schemes.js'
 import { findUpstreamFault } from './validation/upstream.js'
@@ -40,6 +41,8 @@ export interface UpstreamConfig {
 /** The service's configuration. Durations are seconds, sizes bytes. */
 export interface Config {
   production: boolean
+  /** Nobody but this machine is served: `publicUrl` is on loopback, outside production. */
+  local: boolean
   port: number
   host: string
   /** Origin without a trailing slash. */
@@ -84,7 +87,7 @@ export interface Config {
   eventLogBytesPerSession: number
   eventLogBytes: number
   maxBodyBytes: number
-  /** undefined: `/metrics` asks for none, and is not there in production. */
+  /** undefined: `/metrics` asks for none, and is there only where `local`. */
   metricsToken: string | undefined
   tracing: boolean
   maxEventLoopDelayMs: number
@@ -108,11 +111,13 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
   ]
   if (production && missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
 
+  const publicUrl = env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : publicUrlOf(env.PUBLIC_URL)
   return {
     production,
+    local: !production && isLoopbackUrl(publicUrl),
     port: env.PORT,
     host: env.HOST,
-    publicUrl: env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : publicUrlOf(env.PUBLIC_URL),
+    publicUrl,
     publicTools: env.PUBLIC_TOOLS,
     logLevel: env.LOG_LEVEL,
     trustProxy: trustProxyOf(env.TRUST_PROXY),

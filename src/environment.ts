@@ -91,7 +91,7 @@ export const EnvironmentSchema = Type.Object({
   EVENT_LOG_BYTES_PER_STREAM: limit('Bytes kept of one stream, besides its newest event', 1_048_576),
   EVENT_LOG_BYTES_PER_SESSION: limit('Bytes kept of one session; beyond, its oldest answers go first', 8_388_608),
   EVENT_LOG_BYTES: limit('Bytes kept of all sessions; beyond, the oldest answers go first', 268_435_456),
-  METRICS_TOKEN: Type.Optional(text('Bearer token, of at least 16 characters, that GET /metrics asks for. Default: none is asked for outside production; in production there is no /metrics')),
+  METRICS_TOKEN: Type.Optional(text('Bearer token, of at least 16 characters, that GET /metrics asks for. Default: none is asked for if PUBLIC_URL is on loopback outside production; else there is no /metrics')),
   TRACING: Type.Boolean({ description: 'Whether requests and calls are traced by OpenTelemetry; its SDK is loaded by NODE_OPTIONS=--import', default: false }),
   MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, default: 1000, description: 'Mean delay of the event loop over a second, in milliseconds, beyond which requests are refused; 0: none is' }),
   MAX_HEAP_BYTES: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of the JavaScript heap beyond which requests are refused. Default: nine tenths of what Node.js may use' })),

@@ -52,7 +52,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     clients: config.preregisteredClients,
     introspectionServices: config.introspectionServices,
     requestsPerMinute: config.oauthRequestsPerMinute,
-    allowLoopbackClients: !config.production,
+    allowLoopbackClients: config.local,
     lifetimes: {
       accessTokenSeconds: config.accessTokenTtlSeconds,
       refreshTokenSeconds: config.refreshTokenTtlSeconds,

@@ -134,7 +134,7 @@ export interface BrokerOptions {
   redirectSchemes?: readonly string[]
   /** Clients known beforehand. */
   clients?: readonly PreregisteredClient[]
-  /** Whether client ID metadata documents may be on loopback: outside production only. */
+  /** Whether client ID metadata documents may be on loopback: only if `publicUrl` is, too. Default: false. */
   allowLoopbackClients?: boolean
   /** Decides what a person who logged in may do here. Default: all that was asked for. */
   authorizeGrant?: AuthorizeGrant

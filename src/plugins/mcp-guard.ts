@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ForbiddenOriginError } from '../errors.js'
 import { refuseMcpMethod } from './other-methods.js'
@@ -53,8 +54,14 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
     if (request.method === 'OPTIONS') done()
     else app.bearerAuth.call(this, request, reply, done)
   })
-  app.addHook('onRequest', ({ host }, _reply, done) => {
+  app.addHook('onRequest', (request, _reply, done) => {
+    const host = hostOf(request)
     if (allowsHost(host)) done()
     else done(new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${host}` }))
   })
 }, { name: 'mcp-guard', fastify: '5.x', dependencies: ['bearer-auth'] })
+
+// not `request.host`: with `trustProxy` that is X-Forwarded-Host, which callers may send too
+function hostOf ({ headers: { host, ':authority': authority } }: FastifyRequest): string {
+  return host ?? (typeof authority === 'string' ? authority : '')
+}

@@ -12,6 +12,8 @@ export interface MetricsRouteOptions {
 /** `GET /metrics`: the figures of this process, for Prometheus. */
 export const metricsRoute: FastifyPluginAsync<MetricsRouteOptions> = async (app, { metrics: { registry }, token }) => {
   app.get('/metrics', { logLevel: 'warn', config: underAnyPressure }, async (request, reply) => {
+    // the router takes more spellings for this path than the rule of a proxy that keeps it inside
+    if (request.raw.url?.split('?', 1)[0] !== '/metrics') return reply.callNotFound()
     reply.header('cache-control', 'no-store')
     if (token !== undefined && !equalSecrets(request.headers.authorization ?? '', `Bearer ${token}`)) {
       return reply.code(401).header('www-authenticate', 'Bearer realm="metrics"').send()

@@ -63,7 +63,7 @@ export function isServiceSecret (value: string): boolean {
 
 /** Whether this can be a client id or a client secret at an authorization server: they name them as they like. */
 export function isClientCredential (value: string): boolean {
-  return value.trim() !== '' && !/[\x00-\x1f\x7f]/.test(value)
+  return value.trim() !== '' && !/\p{Cc}/u.test(value)
 }
 
 /** Whether Fastify can trust a proxy by this: an address, a range of addresses (CIDR), or a name for some. */

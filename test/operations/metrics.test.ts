@@ -35,8 +35,8 @@ t.test('the figures are for who has the token', async t => {
   t.match(read.body, /^mcp_build_info\{version="\d+\.\d+\.\d+",node_version="v\d+\.\d+\.\d+"\} 1$/m)
 })
 
-t.test('without a token, they are open outside production, and not there in production', async t => {
-  const environment = { ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'https://mcp.example' }
+t.test('without a token, they are open on loopback outside production, and not there elsewhere', async t => {
+  const environment = { ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'http://localhost:5050' }
   for (const [NODE_ENV, status] of [['development', 200], ['production', 404]] as const) {
     const app = await buildApp(loadConfig({ ...environment, NODE_ENV }, { dotenv: false }))
     t.teardown(() => app.close())
