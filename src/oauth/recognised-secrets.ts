@@ -5,6 +5,14 @@ import { equalSecrets, newSecret, PREFIXES } from './secrets.js'
 /** What clients get from us, and show us again. */
 export type RecognisedKind = 'authorizationCode' | 'accessToken' | 'refreshToken'
 
+/** What a refresh token was made for. */
+export interface RefreshTokenOrigin {
+  grantId: string
+  /** Epoch seconds. */
+  expiresAt: number
+}
+
+const END_LENGTH = 7
 const RANDOM_LENGTH = 43
 const MARK_BYTES = 12
 const MARK_LENGTH = 16
@@ -20,10 +28,15 @@ export class RecognisedSecrets {
     this.#keys = keyring.derive('marks of secrets')
   }
 
-  /** @param grantId for a refresh token: the grant it belongs to, which it tells as long as it exists */
-  make (kind: RecognisedKind, grantId?: string): string {
-    const secret = newSecret(kind) + (grantId === undefined ? '' : grantId.slice(PREFIXES.grant.length))
-    return secret + mark(this.#keys[0], secret)
+  /** A new code or access token. */
+  make (kind: Exclude<RecognisedKind, 'refreshToken'>): string {
+    return this.#marked(newSecret(kind))
+  }
+
+  /** A new refresh token, which tells its grant and its end to us alone when nothing else is known of it. */
+  makeRefreshToken ({ grantId, expiresAt }: RefreshTokenOrigin): string {
+    const end = Math.ceil(expiresAt).toString(36).padStart(END_LENGTH, '0')
+    return this.#marked(newSecret('refreshToken') + grantId.slice(PREFIXES.grant.length) + end)
   }
 
   /** Whether we have made this; false, too, where it was made before there were marks, or with a key that is gone. */
@@ -33,10 +46,15 @@ export class RecognisedSecrets {
       this.#keys.some(key => equalSecrets(given, mark(key, secret)))
   }
 
-  /** The grant that a refresh token of ours belongs to, or belonged to. */
-  grantIdOf (refreshToken: string): string | undefined {
+  /** Where a refresh token of ours came from, however long ago it was rotated. */
+  originOf (refreshToken: string): RefreshTokenOrigin | undefined {
     const told = refreshToken.slice(PREFIXES.refreshToken.length + RANDOM_LENGTH, -MARK_LENGTH)
-    return told !== '' && this.recognises('refreshToken', refreshToken) ? PREFIXES.grant + told : undefined
+    if (told === '' || !this.recognises('refreshToken', refreshToken)) return undefined
+    return { grantId: PREFIXES.grant + told.slice(0, -END_LENGTH), expiresAt: parseInt(told.slice(-END_LENGTH), 36) }
+  }
+
+  #marked (secret: string): string {
+    return secret + mark(this.#keys[0], secret)
   }
 }
 

@@ -25,8 +25,8 @@ export function isSecret (kind: keyof typeof PREFIXES, value: string): boolean {
   return value.startsWith(PREFIXES[kind]) && LENGTHS.has(value.length - PREFIXES[kind].length)
 }
 
-// random alone; with a mark of ours; with the id of a grant, too (see `RecognisedSecrets`)
-const LENGTHS = new Set([43, 43 + 16, 43 + 43 + 16])
+// random alone; with a mark of ours; with a grant's id and an end, too (see `RecognisedSecrets`)
+const LENGTHS = new Set([43, 43 + 16, 43 + 43 + 7 + 16])
 
 /** SHA-256, base64url: what is stored in the place of a secret. Enough for values of full entropy. */
 export function hashOf (secret: string): string {

@@ -95,7 +95,7 @@ export class Tokens {
   }
 
   async #redeem (parameters: Parameters, client: Client, witness: TokenRequestWitness): Promise<TokenResponse> {
-    const { store, clients, upstreamClients } = this.#options
+    const { store, grants, clients, upstreamClients } = this.#options
     const { code } = parameters
     if (code === undefined) throw new InvalidRequestError('The code is missing.')
     const hash = hashOf(code)
@@ -116,6 +116,7 @@ export class Tokens {
     if (outcome === 'replayed') return await this.#replayed(grant)
     if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.', { reason: 'unknown_code' })
     await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
+    for (const surplus of await store.endSurplus(grant.issuer, grant.subject)) await grants.hasEnded(surplus)
     return response
   }
 
@@ -126,12 +127,13 @@ export class Tokens {
   }
 
   async #refresh (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
-    const { store, grants, lifetimes, keyring } = this.#options
+    const { store, grants, lifetimes, keyring, recognised } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
     const hash = hashOf(refreshToken)
     const found = isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hash) : undefined
-    if (found === undefined || found.grant.clientId !== client.clientId) throw unknownRefreshToken()
+    if (found === undefined) return await this.#forgotten(refreshToken, client)
+    if (found.grant.clientId !== client.clientId) throw unknownRefreshToken()
     const { grant, rotated } = found
     await witness.grant?.(grant)
     const scopes = narrowedScopes(parameters.scope, grant.scopes)
@@ -139,13 +141,14 @@ export class Tokens {
     if (!rotated) await grants.freshen(grant)
 
     const { issued, response } = this.#issue(grant, scopes, client, hash)
-    const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds)
+    const tellsGrant = recognised.originOf(refreshToken) !== undefined
+    const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds, tellsGrant)
     switch (rotation.outcome) {
       case 'rotated': return response
-      case 'unknown': throw unknownRefreshToken()
+      case 'unknown': return await this.#forgotten(refreshToken, client)
       case 'replayed':
         await grants.hasEnded(rotation.grant)
-        throw new InvalidGrantError('The refresh token was used before. Log in again.', { detail: `refresh token replay ended ${grant.grantId}`, reason: 'refresh_token_used_twice' })
+        throw refreshTokenReplayed(grant)
       case 'repeated': {
         const repeated = keyring.open(purposeOf(hash), rotation.sealedResponse)
         if (!isTokenResponse(repeated)) throw unknownRefreshToken()
@@ -155,12 +158,27 @@ export class Tokens {
     }
   }
 
+  /**
+   * A refresh token of which nothing is kept. Where we made it, its time is not over, and its grant stands, it was rotated:
+   * somebody else has it, or has what came of it.
+   */
+  async #forgotten (refreshToken: string, client: Client): Promise<never> {
+    const { store, grants, recognised, now } = this.#options
+    const origin = recognised.originOf(refreshToken)
+    if (origin === undefined || origin.expiresAt <= now() / 1000) throw unknownRefreshToken()
+    const grant = await store.findGrant(origin.grantId)
+    if (grant === undefined || grant.clientId !== client.clientId) throw unknownRefreshToken()
+    await grants.end(grant.grantId)
+    throw refreshTokenReplayed(grant)
+  }
+
   #issue (grant: Grant, scopes: readonly string[], client: Client, replaced = ''): { issued: IssuedTokens, response: TokenResponse } {
     const { lifetimes, keyring, recognised, now } = this.#options
     const issuedAt = Math.floor(now() / 1000)
     const { grantId } = grant
+    const refreshExpiresAt = Math.min(issuedAt + lifetimes.refreshTokenSeconds, grant.expiresAt)
     const accessToken = recognised.make('accessToken')
-    const refreshToken = takesRefreshTokens(client) ? recognised.make('refreshToken', grantId) : undefined
+    const refreshToken = takesRefreshTokens(client) ? recognised.makeRefreshToken({ grantId, expiresAt: refreshExpiresAt }) : undefined
     const expiresAt = Math.min(issuedAt + lifetimes.accessTokenSeconds, grant.expiresAt)
     const response: TokenResponse = {
       access_token: accessToken,
@@ -174,7 +192,7 @@ export class Tokens {
       issued: {
         access: { hash: hashOf(accessToken), record: { grantId, scopes: [...scopes], expiresAt } },
         ...refreshToken !== undefined && {
-          refresh: { hash: hashOf(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: Math.min(issuedAt + lifetimes.refreshTokenSeconds, grant.expiresAt) } }
+          refresh: { hash: hashOf(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: refreshExpiresAt } }
         },
         sealedResponse: keyring.seal(purposeOf(replaced), response)
       }
@@ -194,6 +212,11 @@ function purposeOf (refreshTokenHash: string): string {
 
 function unknownRefreshToken (): InvalidGrantError {
   return new InvalidGrantError('The refresh token is unknown, has expired, or was revoked. Log in again.')
+}
+
+function refreshTokenReplayed ({ grantId }: Grant): InvalidGrantError {
+  const detail = `refresh token replay ended ${grantId}`
+  return new InvalidGrantError('The refresh token was used before. Log in again.', { detail, reason: 'refresh_token_used_twice' })
 }
 
 function isTokenResponse (value: unknown): value is TokenResponse {

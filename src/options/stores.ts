@@ -45,6 +45,7 @@ export const brokerStores = optionsOf<BrokerStores>()({
     findRefreshToken: true,
     rotate: true,
     replaceUpstreamTokens: true,
+    endSurplus: true,
     end: true
   }),
   loginSteps: instanceOf<RecentLog<LoginStepRecord>>('a log of login steps', recentLog),

@@ -60,8 +60,12 @@ export type Rotation =
   /** The token was rotated long ago: somebody else has it. The grant has been ended. */
   | { outcome: 'replayed', grant: Grant }
 
-/** What a person gets to see at once. */
+/** Grants that one person has at once, and gets to see: beyond, those that end first are ended. */
 export const MAX_GRANTS_OF_ONE = 100
+/** Access tokens of one grant that are good at once: beyond, the oldest are not. */
+export const MAX_ACCESS_TOKENS_OF_GRANT = 20
+/** Rotated refresh tokens of one grant that are known at once: beyond, the oldest are forgotten early. */
+export const MAX_ROTATED_TOKENS_OF_GRANT = 20
 
 /** Keeps codes, grants and tokens. Every method is one atomic step; none sees what has expired or belongs to an ended grant. */
 export interface GrantStore {
@@ -76,10 +80,16 @@ export interface GrantStore {
   findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined>
   /** Finds a refresh token, rotated ones included. */
   findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined>
-  /** Puts `tokens` in the place of a refresh token. Within `repeatSeconds` of a rotation, the same answer is given again. */
-  rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number): Promise<Rotation>
+  /**
+   * Puts `tokens` in the place of a refresh token. Within `repeatSeconds` of a rotation, the same answer is given again.
+   * @param forget whether nothing is kept of the replaced token after that, which makes it `unknown` then: it tells by
+   * itself what grant it belongs to. Else its hash is kept to its end.
+   */
+  rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget?: boolean): Promise<Rotation>
   /** Replaces the upstream's tokens where they still have this version. @returns whether it did */
   replaceUpstreamTokens (grantId: string, version: number, sealed: string): Promise<boolean>
+  /** Ends what a person has beyond `MAX_GRANTS_OF_ONE`. @returns each grant to one caller only */
+  endSurplus (issuer: string, subject: string): Promise<Grant[]>
   /** Ends a grant and all its tokens. @returns the grant, to the first caller only */
   end (grantId: string): Promise<Grant | undefined>
 }

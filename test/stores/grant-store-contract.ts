@@ -1,5 +1,7 @@
 import type { Test } from 'tap'
-import type { CodeRecord, Grant, GrantStore, IssuedToken, IssuedTokens } from '../../src/stores/grants.js'
+import {
+  MAX_ACCESS_TOKENS_OF_GRANT, MAX_GRANTS_OF_ONE, MAX_ROTATED_TOKENS_OF_GRANT, type CodeRecord, type Grant, type GrantStore, type IssuedToken, type IssuedTokens
+} from '../../src/stores/grants.js'
 import { atOnce, countsOf, epoch, type Clock, type Make } from './backend.js'
 
 let sequence = 0
@@ -155,6 +157,54 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     }
     t.same(await store.rotate(next.refresh.hash, tokensOf(grant, clock), 2), { outcome: 'unknown' }, 'its successor is dead')
     t.equal(await store.end(grant.grantId), undefined, 'it has ended already')
+    t.ok(await store.findAccessToken(other.tokens.access.hash), 'others go on')
+  })
+
+  t.test('of a rotated refresh token that tells its grant nothing is kept beyond its time', { buffered: true }, async t => {
+    const { replicas: [store], clock } = await makeStore(t, {})
+    const { grant, tokens } = await redeemed(store, clock)
+    const next = tokensOf(grant, clock)
+    t.same(await store.rotate(tokens.refresh.hash, next, 2, true), { outcome: 'rotated' })
+    await clock.pass(1)
+    t.same(await store.rotate(tokens.refresh.hash, tokensOf(grant, clock), 2, true), { outcome: 'repeated', sealedResponse: next.sealedResponse })
+    await clock.pass(1.5)
+    t.equal(await store.findRefreshToken(tokens.refresh.hash), undefined)
+    t.same(await store.rotate(tokens.refresh.hash, tokensOf(grant, clock), 2, true), { outcome: 'unknown' })
+    t.match(await store.findRefreshToken(next.refresh.hash), { rotated: false }, 'whoever asked decides what that means')
+    t.equal((await store.end(grant.grantId))?.grantId, grant.grantId)
+  })
+
+  t.test('of a grant the newest access tokens are good, so many and no more', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const [store] = replicas
+    const other = await redeemed(store, clock)
+    const { grant, tokens } = await redeemed(store, clock)
+    const issued = [tokens]
+    for (let index = 0; index < MAX_ACCESS_TOKENS_OF_GRANT + 4; index++) {
+      const next = tokensOf(grant, clock)
+      t.same(await replicas[index % replicas.length]?.rotate(issued.at(-1)?.refresh.hash ?? '', next, 60, true), { outcome: 'rotated' })
+      issued.push(next)
+    }
+    const good = await Promise.all(issued.map(async ({ access }) => await store.findAccessToken(access.hash) !== undefined))
+    t.strictSame(good, [...Array<boolean>(5).fill(false), ...Array<boolean>(MAX_ACCESS_TOKENS_OF_GRANT).fill(true)])
+    t.ok(await store.findAccessToken(other.tokens.access.hash), 'nobody else\'s go for it')
+    const known = await Promise.all(issued.map(async ({ refresh }) => await store.findRefreshToken(refresh.hash) !== undefined))
+    t.strictSame(known, [...Array<boolean>(4).fill(false), ...Array<boolean>(MAX_ROTATED_TOKENS_OF_GRANT + 1).fill(true)], 'likewise of rotated refresh tokens')
+  })
+
+  t.test('a person has so many grants, and those that end first are ended for more', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const [store] = replicas
+    const [subject, issuer] = [unique('person'), 'https://login.example']
+    const other = await redeemed(store, clock)
+    const grants = []
+    for (let index = 0; index < MAX_GRANTS_OF_ONE + 3; index++) grants.push(await redeemed(store, clock, { subject, expiresAt: epoch(clock, 500 + index) }))
+    const ended = (await atOnce(replicas, 6, replica => replica.endSurplus(issuer, subject))).flat()
+    t.strictSame(ended.map(({ grantId }) => grantId).sort(), grants.slice(0, 3).map(({ grant }) => grant.grantId).sort(), 'each to one caller')
+    t.equal(await store.findAccessToken(grants[0]?.tokens.access.hash ?? ''), undefined)
+    t.ok(await store.findAccessToken(grants[3]?.tokens.access.hash ?? ''))
+    t.equal((await store.findGrantsOf(issuer, subject)).length, MAX_GRANTS_OF_ONE)
+    t.same(await store.endSurplus(issuer, subject), [])
     t.ok(await store.findAccessToken(other.tokens.access.hash), 'others go on')
   })
 

@@ -12,11 +12,14 @@ export class ExpiringMap<V> {
   readonly #entries = new Map<string, { value: V, expiresAt: number }>()
   readonly #maxEntries: number
   readonly #now: () => number
+  readonly #onRemoved: (value: V) => void
   readonly #sweep: NodeJS.Timeout
 
-  constructor ({ maxEntries = 100_000, now = Date.now }: ExpiringMapOptions = {}) {
+  /** @param onRemoved hears of every value that is no longer there, but for those that another took the place of */
+  constructor ({ maxEntries = 100_000, now = Date.now }: ExpiringMapOptions = {}, onRemoved: (value: V) => void = () => {}) {
     this.#maxEntries = maxEntries
     this.#now = now
+    this.#onRemoved = onRemoved
     this.#sweep = setInterval(() => { this.#dropExpired() }, SWEEP_MS).unref()
   }
 
@@ -33,14 +36,14 @@ export class ExpiringMap<V> {
     this.#dropExpired()
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#maxEntries) return
-      this.#entries.delete(oldest)
+      this.#remove(oldest)
     }
   }
 
   get (key: string): V | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined || this.#now() / 1000 < entry.expiresAt) return entry?.value
-    this.#entries.delete(key)
+    this.#remove(key)
     return undefined
   }
 
@@ -53,7 +56,7 @@ export class ExpiringMap<V> {
   /** Removes an entry. @returns its value, unless it had expired */
   take (key: string): V | undefined {
     const value = this.get(key)
-    this.#entries.delete(key)
+    this.#remove(key)
     return value
   }
 
@@ -64,6 +67,11 @@ export class ExpiringMap<V> {
 
   #dropExpired (): void {
     const now = this.#now() / 1000
-    for (const [key, { expiresAt }] of this.#entries) if (expiresAt <= now) this.#entries.delete(key)
+    for (const [key, { expiresAt }] of this.#entries) if (expiresAt <= now) this.#remove(key)
+  }
+
+  #remove (key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry !== undefined && this.#entries.delete(key)) this.#onRemoved(entry.value)
   }
 }

@@ -49,9 +49,10 @@ export class RedisGrantStore implements GrantStore {
       ...this.#pointAt(tokens, grantId),
       ...begun.used ? [] : [this.#list(begun.grant)]
     ])
-    const [outcome, issued] = await this.#connection.run(redis => redis.mcpRedeemCode(
+    const [outcome, issued, dropped] = await this.#connection.run(redis => redis.mcpRedeemCode(
       this.#keyOf(grantId, 'code', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...argumentsOf(tokens)))
     if (issued === 0) await this.#unpoint(tokens)
+    await this.#unpointDropped(dropped ?? [])
     return outcome
   }
 
@@ -64,6 +65,14 @@ export class RedisGrantStore implements GrantStore {
     const ids = await this.#connection.run(redis => redis.zrevrange(this.#person({ issuer, subject }), 0, MAX_GRANTS_OF_ONE - 1))
     const grants = await Promise.all(ids.map(async grantId => await this.findGrant(grantId)))
     return grants.filter(grant => grant !== undefined)
+  }
+
+  async endSurplus (issuer: string, subject: string): Promise<Grant[]> {
+    const ids = await this.#connection.run(redis => redis.zrange(this.#person({ issuer, subject }), '0', String(-MAX_GRANTS_OF_ONE - 1)))
+    const ended = await Promise.all(ids.map(async grantId => await this.end(grantId)))
+    // what had ended before, and is listed still, would stand in the way of what has not
+    if (ids.length > 0) await this.#connection.run(redis => redis.zrem(this.#person({ issuer, subject }), ...ids))
+    return ended.filter(grant => grant !== undefined)
   }
 
   async findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined> {
@@ -84,14 +93,20 @@ export class RedisGrantStore implements GrantStore {
     return { token: JSON.parse(token), grant: grantOf(grant), rotated: rotated === 1 }
   }
 
-  async rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number): Promise<Rotation> {
+  async rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget = false): Promise<Rotation> {
     const grantId = await this.#grantIdOf('refresh', hash)
     if (grantId === null) return { outcome: 'unknown' }
     await Promise.all(this.#pointAt(tokens, grantId))
+    const repeatMs = Math.max(1, Math.ceil(repeatSeconds * 1000))
     const rotation = await this.#connection.run(redis => redis.mcpRotate(
-      this.#keyOf(grantId, 'refresh', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...argumentsOf(tokens), tokens.sealedResponse, repeatSeconds))
+      this.#keyOf(grantId, 'refresh', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...argumentsOf(tokens), tokens.sealedResponse, repeatMs, forget ? 1 : 0, hash))
     if (rotation[1] === 0) await this.#unpoint(tokens)
     switch (rotation[0]) {
+      case 'rotated':
+        await this.#unpointDropped(rotation[2])
+        // without what it leads to, a pointer is worth nothing; it goes by its own end at the latest
+        if (forget) await this.#connection.run(redis => redis.pexpire(this.#pointer('refresh', hash), repeatMs)).catch(() => {})
+        return { outcome: 'rotated' }
       case 'repeated': return { outcome: 'repeated', sealedResponse: rotation[2] }
       case 'replayed': return { outcome: 'replayed', grant: this.#unlisted(grantOf([rotation[2], rotation[3], rotation[4]])) }
       default: return { outcome: rotation[0] }
@@ -156,6 +171,11 @@ export class RedisGrantStore implements GrantStore {
     ]
   }
 
+  /** Takes back pointers to access tokens that gave way to newer ones. */
+  async #unpointDropped (hashes: readonly string[]): Promise<void> {
+    await Promise.all(hashes.map(async hash => await this.#connection.run(redis => redis.del(this.#pointer('access', hash))))).catch(() => {}) // they expire
+  }
+
   /** Takes back pointers to tokens that were not issued. */
   async #unpoint ({ access, refresh }: IssuedTokens): Promise<void> {
     await Promise.all([
@@ -171,7 +191,7 @@ function msOf (epochSeconds: number): number {
 
 function argumentsOf ({ access, refresh }: IssuedTokens): TokenArguments {
   return [
-    JSON.stringify(access.record), msOf(access.record.expiresAt),
+    JSON.stringify(access.record), msOf(access.record.expiresAt), access.hash,
     refresh === undefined ? '' : JSON.stringify(refresh.record), refresh === undefined ? 0 : msOf(refresh.record.expiresAt)
   ]
 }
