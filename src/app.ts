@@ -20,7 +20,7 @@ import { healthRoutes } from './routes/health.js'
 import { homeRoute } from './routes/home.js'
 import { metricsRoute } from './routes/metrics.js'
 import { openApiRoute } from './routes/openapi.js'
-import { serviceOptions } from './service-options.js'
+import { checkConfig, serviceOptions } from './service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
 import { createRedisStores } from './stores/redis/stores.js'
 import type { Stores } from './stores/stores.js'
@@ -50,6 +50,7 @@ export interface BuildAppOptions {
  */
 export async function buildApp (config: Config, { upstream = config.upstream, createServer = hostedServer, logStream }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
+  checkConfig(config)
   const app = Fastify({
     logger: {
       level: config.logLevel,

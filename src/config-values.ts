@@ -47,6 +47,11 @@ export function servicesOf (value: string): Record<string, string> {
   return Object.fromEntries(services)
 }
 
+export function checked (name: string, value: string, isValid: (value: string) => boolean, accepts: string): string {
+  if (!isValid(value)) throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes ${accepts}.`)
+  return value
+}
+
 export function listOf (name: string, values: string[], isValid: (value: string) => boolean, accepts: string): string[] {
   const wrong = values.find(value => !isValid(value))
   if (wrong !== undefined) throw new ConfigError(`${name} has ${JSON.stringify(wrong)}; it takes ${accepts}.`)

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import {
-  split, scopesOf, jsonOf, adminTokenOf, servicesOf, listOf, credentialOf, nextPort, urlOf, publicUrlOf, allowedOriginOf, trustProxyOf
+  checked, split, scopesOf, jsonOf, adminTokenOf, servicesOf, listOf, credentialOf, nextPort, urlOf, publicUrlOf, allowedOriginOf, trustProxyOf
 } from './config-values.js'
 import { limitsOf } from './config-limits.js'
 import { parseEnvironment, type Environment } from './environment.js'
@@ -9,7 +9,7 @@ import { isLoopbackUrl } from './loopback.js'
 import type { SessionLimits } from './mcp/limits.js'
 import { isRedirectScheme } from './redirect-schemes.js'
 import { findUpstreamFault } from './validation/upstream.js'
-import { HOST, isHost, isScopeToken } from './validation/values.js'
+import { HOST, isHost, isKeyPrefix, isScopeToken, KEY_PREFIX } from './validation/values.js'
 
 const PreregisteredClientSchema = Type.Object({
   clientId: Type.String({ minLength: 1 }),
@@ -126,7 +126,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     allowedHosts: listOf('ALLOWED_HOSTS', split(env.ALLOWED_HOSTS, ','), isHost, HOST),
     redisUrl: redisUrlOf(env),
     redisCluster: env.REDIS_CLUSTER,
-    redisKeyPrefix: env.REDIS_KEY_PREFIX,
+    redisKeyPrefix: checked('REDIS_KEY_PREFIX', env.REDIS_KEY_PREFIX, isKeyPrefix, KEY_PREFIX),
     encryptionKeys: env.ENCRYPTION_KEYS,
     upstream,
     demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? nextPort(env.PORT),

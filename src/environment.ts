@@ -4,10 +4,16 @@ import envSchema from 'env-schema'
 import { ConfigError } from './errors.js'
 import { defaultLimits } from './mcp/limits.js'
 import { defaultRedirectSchemes } from './redirect-schemes.js'
+import { MAX_LIFETIME_SECONDS, MAX_TIMER_MS, MAX_TIMER_SECONDS } from './validation/values.js'
+
+// what is to be left behind is not waited for
+const MAX_SHUTDOWN_SECONDS = 86_400
 
 const text = (description: string, options: { default?: string, pattern?: string } = {}) => Type.String({ description, ...options })
-const limit = (description: string, fallback: number, options: { maximum?: number } = {}) => Type.Integer({ description, default: fallback, minimum: 1, ...options })
-const seconds = (description: string, fallback: number, options: { maximum?: number } = {}) => limit(`${description}, in seconds`, fallback, options)
+const limit = (description: string, fallback: number, options: { maximum?: number } = {}) =>
+  Type.Integer({ description, default: fallback, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, ...options })
+const seconds = (description: string, fallback: number, options: { maximum?: number } = {}) =>
+  limit(`${description}, in seconds`, fallback, { maximum: MAX_LIFETIME_SECONDS, ...options })
 const port = (description: string, options: { default?: number } = {}) => Type.Integer({ description, minimum: 0, maximum: 65535, ...options })
 const oneOf = <T extends string> (description: string, fallback: T, values: T[]) =>
   Type.Union(values.map(value => Type.Literal(value)), { description, default: fallback })
@@ -62,7 +68,7 @@ export const EnvironmentSchema = Type.Object({
   SESSION_LIFETIME_SECONDS: seconds('Life of an MCP session, however much it is used', defaultLimits.lifetimeSeconds),
   SESSIONS_PER_OWNER: limit('MCP sessions of one person and client; one more ends the least recently used of them', 100),
   MAX_SESSIONS: limit('MCP sessions kept at all; beyond, new ones are refused', 100_000),
-  INSTANCE_IDLE_SECONDS: seconds('Time after which the server instance of an unused session is dropped, to be rebuilt at its next request', 30),
+  INSTANCE_IDLE_SECONDS: seconds('Time after which the server instance of an unused session is dropped, to be rebuilt at its next request', 30, { maximum: MAX_TIMER_SECONDS }),
   MAX_LIVE_INSTANCES: limit('Server instances held at once, in every era; one more drops one without work of the person with the most, or is refused while all are at work', defaultLimits.maxLiveInstances),
   INSTANCES_PER_PERSON: limit('The same, of one person', defaultLimits.maxInstancesPerPerson),
   MAX_REQUESTS_IN_FLIGHT: limit('Requests that run at once', defaultLimits.maxRequestsInFlight),
@@ -85,7 +91,7 @@ export const EnvironmentSchema = Type.Object({
   UNREAD_BYTES_PER_PERSON: limit('The same, of one person', defaultLimits.maxUnreadBytesPerPerson),
   STREAM_AFTER_MS: limit('Silence after which a pending answer becomes a stream, in milliseconds', 3000, { maximum: 3_600_000 }),
   STREAM_HEARTBEAT_SECONDS: seconds('Interval of the comments that keep proxies from cutting idle streams', 15, { maximum: 3600 }),
-  STREAM_RETRY_MS: limit('Time that clients are told to wait before they resume a stream, in milliseconds', 1000),
+  STREAM_RETRY_MS: limit('Time that clients are told to wait before they resume a stream, in milliseconds', 1000, { maximum: MAX_TIMER_MS }),
   EVENT_LOG_SECONDS: seconds('Time that events are kept for clients that resume', 300),
   EVENT_LOG_EVENTS_PER_STREAM: limit('Events kept of one stream', 256),
   EVENT_LOG_BYTES_PER_STREAM: limit('Bytes kept of one stream, besides its newest event', 1_048_576),
@@ -93,11 +99,11 @@ export const EnvironmentSchema = Type.Object({
   EVENT_LOG_BYTES: limit('Bytes kept of all sessions; beyond, the oldest answers go first', 268_435_456),
   METRICS_TOKEN: Type.Optional(text('Bearer token, of at least 16 characters, that GET /metrics asks for. Default: none is asked for if PUBLIC_URL is on loopback outside production; else there is no /metrics')),
   TRACING: Type.Boolean({ description: 'Whether requests and calls are traced by OpenTelemetry; its SDK is loaded by NODE_OPTIONS=--import', default: false }),
-  MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, default: 1000, description: 'Mean delay of the event loop over a second, in milliseconds, beyond which requests are refused; 0: none is' }),
-  MAX_HEAP_BYTES: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of the JavaScript heap beyond which requests are refused. Default: nine tenths of what Node.js may use' })),
+  MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, maximum: MAX_TIMER_MS, default: 1000, description: 'Mean delay of the event loop over a second, in milliseconds, beyond which requests are refused; 0: none is' }),
+  MAX_HEAP_BYTES: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Size of the JavaScript heap beyond which requests are refused. Default: nine tenths of what Node.js may use' })),
   MAX_BODY_BYTES: limit('Largest request body', 4_194_304),
-  SHUTDOWN_DELAY_SECONDS: Type.Optional(Type.Integer({ minimum: 0, description: 'Time on SIGTERM in which readiness fails already and all is served as before, so that load balancers turn to other replicas, in seconds. Default: 5 in production, otherwise 0' })),
-  SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish after that', 10)
+  SHUTDOWN_DELAY_SECONDS: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SHUTDOWN_SECONDS, description: 'Time on SIGTERM in which readiness fails already and all is served as before, so that load balancers turn to other replicas, in seconds. Default: 5 in production, otherwise 0' })),
+  SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish after that', 10, { maximum: MAX_SHUTDOWN_SECONDS })
 })
 
 export type Environment = Static<typeof EnvironmentSchema>
@@ -111,24 +117,24 @@ const ajv = new Ajv({ verbose: true, coerceTypes: true, useDefaults: true, remov
  */
 export function parseEnvironment (environment: NodeJS.ProcessEnv, dotenv: boolean): Environment {
   // an empty variable is one that is not set (compose files write them so)
-  const data = Object.fromEntries(Object.entries(environment).filter(([name, value]) => name in EnvironmentSchema.properties && value !== ''))
+  const data = Object.fromEntries(Object.entries(environment).filter(([name, value]) => Object.hasOwn(EnvironmentSchema.properties, name) && value !== ''))
   try {
     return envSchema<Environment>({ schema: EnvironmentSchema, data, env: false, dotenv, ajv })
   } catch (error) {
     const fault = ajv.errors?.[0]
     if (fault === undefined) throw error
     const name = fault.instancePath.slice(1)
-    throw new ConfigError(`${name} is ${JSON.stringify(fault.data)}; it takes ${accepts(name)}.`, { cause: error })
+    throw new ConfigError(`${name} is ${JSON.stringify(fault.data)}; it takes ${accepts(name, fault.keyword === 'maximum')}.`, { cause: error })
   }
 }
 
-/** What a variable takes, in words. */
-export function accepts (name: string): string {
+/** What a variable takes, in words. @param whole also a maximum that nobody comes near */
+export function accepts (name: string, whole = false): string {
   const properties: Record<string, TSchema> = EnvironmentSchema.properties
   const schema = properties[name]
   if (schema === undefined) return 'another value'
   if (Array.isArray(schema.anyOf)) return schema.anyOf.map((member: { const?: unknown }) => String(member.const)).join(', ')
   if (schema.type === 'boolean') return 'true or false'
   if (schema.type !== 'integer') return 'text'
-  return schema.maximum === undefined ? `a whole number from ${schema.minimum}` : `a whole number from ${schema.minimum} to ${schema.maximum}`
+  return schema.maximum === undefined || (!whole && schema.maximum >= MAX_TIMER_SECONDS) ? `a whole number from ${schema.minimum}` : `a whole number from ${schema.minimum} to ${schema.maximum}`
 }

@@ -7,8 +7,20 @@ import { observeTogether } from './mcp/observer.js'
 import { mcpTracing } from './mcp/tracing.js'
 import type { Metrics } from './metrics.js'
 import type { UpstreamOptions } from './oauth/options.js'
+import { Keyring } from './oauth/keyring.js'
 import type { ResourceServerOptions } from './oauth/resource-server.js'
 import type { Stores } from './stores/stores.js'
+
+/**
+ * Checks what only the service knows the rules of, before anything is opened.
+ * @throws {ConfigError} with one line that names the variable
+ */
+export function checkConfig ({ preregisteredClients, redirectSchemes, encryptionKeys }: Config): void {
+  checkClients('PREREGISTERED_CLIENTS', preregisteredClients, redirectSchemes)
+  if (encryptionKeys !== undefined && !Keyring.canParse(encryptionKeys)) {
+    throw new ConfigError('ENCRYPTION_KEYS is not valid; it takes id:base64url of 32 bytes, comma-separated, each id once.')
+  }
+}
 
 export interface ServiceParts {
   upstream: UpstreamConfig & Pick<UpstreamOptions, 'fetch'>
@@ -39,7 +51,6 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
   if (config.authMode === 'resource-server') {
     return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), ...upstream.fetch && { fetch: upstream.fetch }, upstreamObserver } }
   }
-  checkClients('PREREGISTERED_CLIENTS', config.preregisteredClients, config.redirectSchemes)
   const { issuer, ...brokered } = upstream
   return {
     ...common,

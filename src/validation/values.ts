@@ -73,3 +73,11 @@ export function isProxyAddress (value: string): boolean {
   const longest = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
   return longest > 0 && (bits === undefined || (Number(bits) > 0 && Number(bits) <= longest))
 }
+
+/** In words, what `isKeyPrefix` takes. */
+export const KEY_PREFIX = 'up to 64 letters, digits and . : / _ -'
+
+/** Whether keys of Redis may begin with this; braces would change what a cluster hashes. */
+export function isKeyPrefix (value: string): boolean {
+  return /^[\w.:/-]{1,64}$/.test(value)
+}

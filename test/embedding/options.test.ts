@@ -1,7 +1,9 @@
+import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
 import { bearerAuth, ConfigError, createMemoryStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
+import { read } from '../docs/pages.js'
 
 const stores = createMemoryStores({ sessionIdleSeconds: 60 })
 t.teardown(() => stores.close())
@@ -158,4 +160,64 @@ t.test('nothing of a secret is in the line', async t => {
     t.type(failure, ConfigError)
     t.notMatch(String(failure), /hush/, option)
   }
+})
+
+/** The options of a section of docs/options.md (made from the types), with their types. */
+function documented (section: string): Array<{ name: string, type: string }> {
+  const [, text = ''] = new RegExp(`^## ${section}\\n([^#]+)`, 'm').exec(read('docs/options.md')) ?? []
+  const rows = [...text.matchAll(/^\| `(\w+)\??` \| `(.+?)` \| /gm)].map(([, name = '', type = '']) => ({ name, type: type.replaceAll('\\|', '|') }))
+  if (rows.length === 0) throw new Error(`docs/options.md has no options of ${section}`)
+  return rows
+}
+
+const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isText = (value: unknown): value is string => typeof value === 'string'
+
+/** Whether a value of JSON can be of a type of TypeScript: functions and instances cannot. */
+function fits (type: string, value: unknown): boolean {
+  if (/^(?:"[\w-]+"(?: \| )?)+$/.test(type)) return isText(value) && type.includes(JSON.stringify(value))
+  if (type === 'string' || type === 'string | URL' || type === 'URL | string') return isText(value)
+  if (type === 'number') return typeof value === 'number'
+  if (type === 'boolean') return typeof value === 'boolean'
+  if (/^readonly (string\[\]|\[string, \.\.\.string\[\]\])$/.test(type)) return Array.isArray(value) && value.every(isText)
+  if (type.startsWith('readonly ')) return Array.isArray(value)
+  if (type.startsWith('Readonly<Record<string, string>>')) return isObject(value) && Object.values(Object(value)).every(isText)
+  return /^(Partial<|UpstreamOptions$|\{)/.test(type) && isObject(value)
+}
+
+const sections: Array<[Name, section: string, path: string]> = [
+  ['mcpService', '`mcpService`, mode `broker` \\(the default\\)', ''],
+  ['mcpService, resource-server', '`mcpService`, mode `resource-server`', ''],
+  ['mcpService, host', '`mcpService`, mode `host`', ''],
+  ['mcpDiscovery', '`mcpDiscovery`', ''],
+  ['oauthBroker', '`oauthBroker`', ''],
+  ['bearerAuth', '`bearerAuth`', ''],
+  ['mcpTransports', '`mcpTransports`', ''],
+  ['mcpService', '`upstream`', 'upstream.'],
+  ['mcpService', '`lifetimes`', 'lifetimes.'],
+  ['mcpService', '`limits`', 'limits.'],
+  ['mcpTransports', '`streams`', 'streams.']
+]
+
+t.test('whatever JSON stands in place of an option, it is of the option\'s type, or refused with one line', async t => {
+  const options = sections.flatMap(([plugin, section, path]) => documented(section).map(({ name, type }) => ({ plugin, option: path + name, type })))
+  t.ok(options.length > 100, `${options.length} options`)
+  const value = fc.oneof(fc.jsonValue(), fc.constantFrom<unknown>(
+    null, true, false, 0, 1, -1, 0.5, 1e300, '', 'x', 'mcp', '*', 'true', '1', publicUrl, 'http://localhost:5050', [], {}, [[]], [{}], [null], [''], ['mcp'], [publicUrl], [1],
+    { a: 'x' }, { a: 1 }, { mode: 'host' }, { mode: 'broker' }, { mode: 1 }, { __proto__: null, constructor: 'x' }, JSON.parse('{"__proto__":{"publicUrl":1}}')
+  ))
+  let started = 0
+  await fc.assert(fc.asyncProperty(fc.constantFrom(...options), value, async ({ plugin, option, type }, value) => {
+    const failure = await start(plugin, withValue(good[plugin], option, value))
+    const what = `${plugin}: ${option} (${type}) = ${JSON.stringify(value)}`
+    if (failure === undefined) {
+      started++
+      if (!fits(type, value)) throw new Error(`${what}: starts`)
+    } else if (!(failure instanceof ConfigError)) {
+      throw new Error(what, { cause: failure })
+    } else if (/[\n\r\u2028\u2029]/.test(failure.message) || !failure.message.includes(option.split('.')[0] ?? '')) {
+      throw new Error(`${what}: ${failure.message}`)
+    }
+  }), { numRuns: 1500, seed: 12 })
+  t.ok(started > 20, `${started} started`)
 })

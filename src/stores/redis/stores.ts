@@ -1,4 +1,5 @@
 import { ConfigError } from '../../errors.js'
+import { isKeyPrefix, KEY_PREFIX } from '../../validation/values.js'
 import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
@@ -35,8 +36,7 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
  * @throws {ConfigError} where the URL is none of Redis, or the prefix cannot be one
  */
 export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000, maxMetadataDocuments, ...options }: RedisStoresOptions): Stores {
-  // braces would change what a cluster hashes
-  if (!/^[\w.:/-]{1,64}$/.test(keyPrefix)) throw new ConfigError('The key prefix of Redis takes up to 64 letters, digits and . : / _ -')
+  if (!isKeyPrefix(keyPrefix)) throw new ConfigError(`keyPrefix is ${JSON.stringify(keyPrefix)}; it takes ${KEY_PREFIX}.`)
   const connection = new RedisConnection(options)
   const subscriber = new RedisSubscriber(options, () => connection.nodeUrls)
   const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, { openSeconds: sessionIdleSeconds, ...eventLogOptions })
