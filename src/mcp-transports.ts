@@ -7,6 +7,7 @@ import { checkTransportsOptions } from './options/check-service.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
 import { mcpGuard } from './plugins/mcp-guard.js'
 import { mcpModern } from './plugins/mcp-modern.js'
+import { mcpOpenResponses } from './plugins/mcp-open-responses.js'
 import { mcpReplica } from './plugins/mcp-replica.js'
 import { mcpSessions } from './plugins/mcp-sessions.js'
 import { mcpStateless } from './plugins/mcp-stateless.js'
@@ -41,9 +42,10 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) endpoints.addHook('onRoute', route => { route.handlerTimeout = NO_TIMEOUT_MS })
     await endpoints.register(mcpErrors, { maxBodyBytes })
     await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
+    await endpoints.register(mcpOpenResponses, { admission, limits, maxBodyBytes })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
-      ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits
+      ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
     })
     if (stateless) {
       await endpoints.register(statelessHttpRoutes)

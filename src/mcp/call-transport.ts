@@ -80,7 +80,7 @@ export class CallTransport implements Transport {
     // the revision has no requests of servers
     else if ('id' in message) return Promise.reject(new Error(`Nobody can answer ${message.method}: servers do not ask clients in revision ${REVISION}.`))
     else if (options?.relatedRequestId === undefined) this.#options.announce(message)
-    else this.#exchanges.get(options.relatedRequestId)?.push(message)
+    else return this.#exchanges.get(options.relatedRequestId)?.push(message) ?? sent
     return sent
   }
 
@@ -140,8 +140,12 @@ class Exchange {
     this.#observed?.end(this.#carried.request.id, error)
   }
 
-  push (notification: JSONRPCNotification): void {
-    void this.#respond().send(notification, { relatedRequestId: this.#carried.request.id })
+  /** @returns what resolves once the client has read enough; undefined where it has */
+  push (notification: JSONRPCNotification): Promise<void> | undefined {
+    const { call, request } = this.#carried
+    if (!call.outgoing.takes(notification)) return undefined
+    void this.#respond().send(notification, { relatedRequestId: request.id })
+    return call.outgoing.room
   }
 
   answer (response: JSONRPCResultResponse | JSONRPCErrorResponse): void {

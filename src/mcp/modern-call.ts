@@ -5,6 +5,7 @@ import { CallSignal } from './call-signal.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { inboundRequest, type InboundHeaders } from './inbound-request.js'
 import { errorText, isMessage, isRequest } from './json-rpc.js'
+import { Outgoing } from './outgoing.js'
 
 /** One POST as it came. */
 export interface InboundMessage {
@@ -27,6 +28,8 @@ export class ModernCall {
   /** What was posted; undefined where that is a notification, or no message. */
   readonly message: JSONRPCRequest | undefined
   readonly answer: Promise<ModernAnswer>
+  /** What its client has not taken yet. */
+  readonly outgoing: Outgoing
   /** The server that was made for it, where it was not connected yet. */
   server: PluggedServer | undefined
   /** Why no server was made for it. */
@@ -38,8 +41,13 @@ export class ModernCall {
   #reject: (error: unknown) => void = () => {}
   #isOver = false
 
-  constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo) {
+  /** @param maxBufferedBytes what may wait for a client that does not read; beyond, the call ends */
+  constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, maxBufferedBytes: number) {
     this.caller = caller
+    this.outgoing = new Outgoing(maxBufferedBytes, () => {
+      this.log.info('a call has ended: its client does not read')
+      this.end()
+    })
     this.log = log
     this.headers = headers
     this.body = body
@@ -87,5 +95,6 @@ export class ModernCall {
   end (reason?: string): void {
     if (reason !== undefined) this.#resolve(errorText(-32000, reason, this.message?.id))
     if (!this.#isOver) this.#signal.abort()
+    this.outgoing.close()
   }
 }

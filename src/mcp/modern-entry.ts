@@ -12,6 +12,7 @@ import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
 import { admitModernCall } from './modern-admission.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
+import { slowToReader } from './outgoing.js'
 import { NativeInstance, needsEntry } from './native-instance.js'
 import { observeServer, type McpCounts, type McpObserver } from './observer.js'
 import { isPlainCall, REVISION } from './plain-call.js'
@@ -28,6 +29,8 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   /** Whether an instance that has answered may serve the next request. */
   reuseInstances?: boolean
   heartbeatMs: number
+  /** What may wait for a client that does not read. */
+  maxBufferedBytes: number
   mcpObserver?: McpObserver
 }
 
@@ -88,7 +91,7 @@ export class ModernEntry {
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   serve (message: InboundMessage & { log: Log }, caller: CallerInfo): ModernCall {
-    const call = new ModernCall(message, caller)
+    const call = new ModernCall(message, caller, this.#options.maxBufferedBytes)
     this.#calls.set(call, admitModernCall(this.#options.admission, call))
     const { message: request } = call
     if (request === undefined || !isPlainCall(request, call.headers)) {
@@ -204,7 +207,9 @@ export class ModernEntry {
       checkScopes(plugged, message === undefined ? [] : [message], caller)
       const server = await this.#unconnected(plugged, call)
       const { mcpObserver } = this.#options
-      if (mcpObserver !== undefined && !call.isObserved) observeServer(server instanceof McpServer2 ? server.server : server, mcpObserver, REVISION)
+      const bare = server instanceof McpServer2 ? server.server : server
+      slowToReader(bare, call.outgoing)
+      if (mcpObserver !== undefined && !call.isObserved) observeServer(bare, mcpObserver, REVISION)
       return server
     } catch (error) {
       this.#refuse(call, error)

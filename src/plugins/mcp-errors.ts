@@ -5,6 +5,13 @@ import { errorText, refusalText } from '../mcp/json-rpc.js'
 import { rethrowForeign } from './foreign-errors.js'
 import { plainJson } from './plain-json.js'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Length of the body that was parsed. */
+    bodyBytes: number
+  }
+}
+
 export interface McpErrorsOptions {
   /** Largest body in bytes. */
   maxBodyBytes: number
@@ -15,9 +22,11 @@ export interface McpErrorsOptions {
  * (clients send `content-type: application/json` with a bodyless DELETE); every fault of a client is a 4xx.
  */
 export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
+  app.decorateRequest('bodyBytes', 0)
   const parseJson = app.getDefaultJsonParser('remove', 'ignore')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: maxBodyBytes }, (request, body, done) => {
+    request.bodyBytes = body.length
     if (body.length === 0) done(null, undefined)
     else parseJson(request, body.toString(), done)
   })

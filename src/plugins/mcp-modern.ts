@@ -1,9 +1,8 @@
-import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo } from '../auth-info.js'
-import type { ModernAnswer } from '../mcp/modern-call.js'
+import type { ModernCall } from '../mcp/modern-call.js'
 import { ModernEntry, type ModernEntryOptions } from '../mcp/modern-entry.js'
 import { isModernRequest } from '../mcp/modern-request.js'
 
@@ -35,18 +34,20 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
     // it may have gone while its body was read
     if (reply.raw.closed) entry.end(call)
     else reply.raw.once('close', () => { entry.end(call) })
-    return await answer(await call.answer, reply)
+    return await answer(call, reply)
   }
 }, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
 
-async function answer (response: ModernAnswer, reply: FastifyReply): Promise<FastifyReply> {
+async function answer (call: ModernCall, reply: FastifyReply): Promise<FastifyReply> {
+  const response = await call.answer
   if (typeof response === 'string') return reply.header('content-type', 'application/json').send(response)
   reply.code(response.status)
   for (const [name, value] of response.headers) reply.header(name, value)
   if (response.body === null) return reply.send()
   if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) {
-    const body: ReadableStream = response.body
-    return reply.send(Readable.fromWeb(body))
+    const body: ReadableStream<Uint8Array> = response.body
+    // what listeners are told is not measured as it is sent
+    return reply.send(call.outgoing.bodyOf(body, !call.listens))
   }
   return reply.send(await response.text())
 }

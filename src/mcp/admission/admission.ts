@@ -13,6 +13,9 @@ export interface AdmissionOptions {
   now?: () => number
 }
 
+export type AdmittedThing =
+  | 'requests' | 'instances' | 'streams' | 'subscriptions' | 'subscriptionBytes' | 'responses' | 'requestBytes' | 'persons'
+
 /**
  * Who may still have something of this process: one for all eras, modes, clients and sessions. Each thing is bounded for
  * each person and for all together. What is refused has not run.
@@ -24,6 +27,8 @@ export class Admission {
   readonly #streams: Places
   readonly #subscriptions: Quota
   readonly #subscriptionBytes: Quota
+  readonly #responses: Quota
+  readonly #requestBytes: Quota
   readonly #tools: ToolRates
   readonly #onRefused: (limit: LimitName) => void
 
@@ -35,20 +40,26 @@ export class Admission {
     this.#streams = new Places({ limit: 'streams', things: 'open streams', perPerson: limits.maxStreamsPerPerson, inAll: limits.maxStreams })
     this.#subscriptions = new Quota({ limit: 'subscriptions', things: 'subscriptions', perPerson: limits.maxSubscriptionsPerPerson, inAll: limits.maxSubscriptions })
     this.#subscriptionBytes = new Quota({
-      limit: 'subscription_bytes', things: 'bytes of subscribed URIs', perPerson: limits.maxSubscriptionBytesPerPerson, inAll: limits.maxSubscriptionBytes
+      limit: 'subscription_bytes', things: 'bytes of subscribed URIs', perPerson: limits.maxSubscriptionBytesPerPerson, inAll: limits.maxSubscriptionBytes, isWeight: true
+    })
+    this.#responses = new Quota({ limit: 'open_responses', things: 'open requests', perPerson: limits.maxOpenResponsesPerPerson, inAll: limits.maxOpenResponses })
+    this.#requestBytes = new Quota({
+      limit: 'request_bytes', things: 'bytes of requests', perPerson: limits.maxRequestBytesPerPerson, inAll: limits.maxRequestBytes, isWeight: true
     })
     this.#tools = new ToolRates(limits.toolCallsPerMinute, now)
   }
 
   /** What is held now, by anybody. All are 0 once nothing runs. */
-  get held (): Record<'requests' | 'instances' | 'streams' | 'subscriptions' | 'subscriptionBytes' | 'persons', number> {
+  get held (): Record<AdmittedThing, number> {
     return {
       requests: this.#requests.total,
       instances: this.#instances.size,
       streams: this.#streams.size,
       subscriptions: this.#subscriptions.total,
       subscriptionBytes: this.#subscriptionBytes.total,
-      persons: this.#requests.persons + this.#instances.persons + this.#streams.persons + this.#subscriptions.persons
+      responses: this.#responses.total,
+      requestBytes: this.#requestBytes.total,
+      persons: this.#requests.persons + this.#instances.persons + this.#streams.persons + this.#subscriptions.persons + this.#responses.persons
     }
   }
 
@@ -90,6 +101,19 @@ export class Admission {
 
   freeStream (holder: Holder): void {
     this.#streams.free(holder)
+  }
+
+  /**
+   * Takes on an HTTP request, for as long as its response is not over.
+   * @returns one response, and the bytes of the body
+   * @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing
+   */
+  takeResponse (person: string, bodyBytes: number): [responses: Lease, bytes: Lease] {
+    return this.#counted(() => {
+      this.#responses.check(person, 1)
+      const bytes = new Lease(this.#requestBytes, person).grow(bodyBytes)
+      return [new Lease(this.#responses, person).set(1), bytes]
+    })
   }
 
   /** What a session, a stream or a request of a person subscribes to: nothing yet. */

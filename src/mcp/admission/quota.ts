@@ -7,6 +7,8 @@ export interface QuotaOptions {
   perPerson: number
   /** Of all persons together. */
   inAll: number
+  /** Whether it is bytes: one thing may weigh more than half of what there is. */
+  isWeight?: boolean
 }
 
 /** Milliseconds after which a refused caller tries again: what is held here is mostly given back within seconds. */
@@ -46,7 +48,8 @@ export class Quota {
    * @throws {TooManyRequestsError} where it is too much for one person @throws {ServerFullError} where there is no room for anybody
    */
   check (person: string, amount: number): void {
-    const { limit, things, perPerson, inAll } = this.#options
+    const { limit, things, perPerson, inAll, isWeight = false } = this.#options
+    if (amount === 0) return
     const held = this.heldBy(person)
     if (held + amount > perPerson) {
       // what would be too much even for somebody who holds nothing is so for ever
@@ -54,7 +57,8 @@ export class Quota {
       throw new TooManyRequestsError(`Too many ${things}: one person may have ${perPerson}, has ${held}, and asks for ${amount} more.`, { limit, ...retryAfterMs })
     }
     if (this.#total + amount > inAll) throw new ServerFullError(`This server has as many ${things} as it can now.`, { limit, retryAfterMs: RETRY_MS })
-    if (held + amount > 1 && held + amount > inAll - this.#total - amount) {
+    const isFirst = held === 0 && (amount === 1 || isWeight)
+    if (!isFirst && held + amount > inAll - this.#total - amount) {
       throw new TooManyRequestsError(`Too many ${things} for one person while others have theirs: you have ${held}.`, { limit, retryAfterMs: RETRY_MS })
     }
   }
