@@ -119,10 +119,22 @@ export class InsufficientScopeError extends OAuthError {
   }
 }
 
-/** An error of the MCP endpoints: an HTTP status and a JSON-RPC error without an id. */
+interface McpErrorOptions extends ErrorOptionsWithDetail {
+  /** Id of the request that the error answers. Default: none can be told. */
+  requestId?: string | number
+}
+
+/** An error of the MCP endpoints: an HTTP status and a JSON-RPC error. */
 export abstract class McpRequestError extends ServiceError {
   /** The JSON-RPC 2.0 error code in the body. */
   readonly jsonRpcCode: number = -32000
+  /** Of the request that it answers; null if that cannot be told. */
+  readonly requestId: string | number | null
+
+  constructor (message: string, options: McpErrorOptions = {}) {
+    super(message, options)
+    this.requestId = options.requestId ?? null
+  }
 }
 /** JSON-RPC 2.0: the body is no JSON. */
 export class ParseError extends McpRequestError {
@@ -135,6 +147,12 @@ export class InvalidMessageError extends McpRequestError {
   readonly code = 'invalid_message'
   readonly statusCode = 400
   override readonly jsonRpcCode = -32600
+}
+/** JSON-RPC 2.0: the parameters are not what the method takes; the message names the members. */
+export class InvalidParamsError extends McpRequestError {
+  readonly code = 'invalid_params'
+  readonly statusCode = 400
+  override readonly jsonRpcCode = -32602
 }
 /** JSON-RPC 2.0: the parameters of `initialize` are not what MCP asks for. */
 export class InvalidInitializeError extends McpRequestError {

@@ -1,6 +1,8 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
+import { InvalidParamsError } from '../errors.js'
 import type { ClientIdentity } from './client-identity.js'
 import type { Log } from './create-server.js'
 import { LinkTransport, type LinkEnd } from './link-transport.js'
@@ -19,6 +21,10 @@ export interface BridgedInstanceOptions {
 // the newest revision that servers of SDK 1.x speak
 const PROTOCOL_VERSION = '2025-11-25'
 const INVALID_REQUEST = -32600
+const INVALID_PARAMS = -32602
+/** Where a client of 2026-07-28 has what goes into `initialize`. */
+const CLIENT_INFO = `params._meta["${CLIENT_INFO_META_KEY}"]`
+const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
 
 /** A server of SDK 1.x that is connected and initialized. It serves one call at a time. */
 export class BridgedInstance {
@@ -49,6 +55,7 @@ export class BridgedInstance {
 
   /**
    * Connects and initializes the server. @returns its answer to `initialize`
+   * @throws {InvalidParamsError} for an identity that the server cannot read
    * @throws {Error} where the server refuses
    */
   async begin ({ info, capabilities: clientCapabilities, logLevel }: ClientIdentity, extra: MessageExtraInfo): Promise<Record<string, unknown>> {
@@ -56,7 +63,8 @@ export class BridgedInstance {
     const initialized = await this.#link.request('initialize', { protocolVersion: PROTOCOL_VERSION, capabilities: clientCapabilities, clientInfo: info }, extra)
     if ('error' in initialized) {
       await this.close()
-      throw new Error(`initialize failed: ${initialized.error.message}`)
+      const { code, message } = initialized.error
+      throw code === INVALID_PARAMS ? new InvalidParamsError(message.replaceAll('params.clientInfo', CLIENT_INFO).replaceAll('params.capabilities', CLIENT_CAPABILITIES)) : new Error(`initialize failed: ${message}`)
     }
     this.#link.notify('notifications/initialized', undefined, extra)
     const { capabilities } = initialized.result

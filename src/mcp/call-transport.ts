@@ -2,6 +2,7 @@ import {
   PerRequestHTTPServerTransport, type JSONRPCErrorResponse, type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type JSONRPCResultResponse,
   type MessageClassification, type RequestId, type Transport, type TransportSendOptions
 } from '@modelcontextprotocol/server'
+import { withInvalidParams } from './invalid-params.js'
 import type { ModernCall } from './modern-call.js'
 import { ObservedRequests, type McpObserver } from './observer.js'
 import { REVISION } from './plain-call.js'
@@ -100,7 +101,7 @@ export class CallTransport implements Transport {
       exchange.refuse(response)
     } else {
       this.#exchanges.delete(id)
-      exchange.answer(response)
+      exchange.answer('error' in response ? withInvalidParams(response) : response)
     }
   }
 

@@ -1,8 +1,10 @@
 import {
-  isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCRequest, isJSONRPCResultResponse, RELATED_TASK_META_KEY,
+  isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCRequest, isJSONRPCResultResponse, JSONRPCRequestSchema, RELATED_TASK_META_KEY,
   type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type RequestId
 } from '@modelcontextprotocol/sdk/types.js'
-import { InvalidMessageError, ParseError } from '../errors.js'
+import { InvalidMessageError, InvalidParamsError, ParseError } from '../errors.js'
+import { invalidParamsMessage } from './invalid-params.js'
+import { isObject } from './unknown-value.js'
 
 /** Messages of one batch (JSON-RPC 2.0, revision 2025-03-26 only). */
 export const MAX_BATCH_SIZE = 100
@@ -11,11 +13,12 @@ export const MAX_BATCH_SIZE = 100
  * The messages of a parsed body: one, or those of a batch.
  * @throws {ParseError} where there was no body
  * @throws {InvalidMessageError} for what is no JSON-RPC message of MCP
+ * @throws {InvalidParamsError} for a request whose `params` are not of the shape that all have
  */
 export function messagesOf (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
   if (body === undefined) throw new ParseError('Parse error: the body is empty.')
   if (!Array.isArray(body)) {
-    if (!isMessage(body)) throw new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
+    if (!isMessage(body)) throw invalidParamsOf(body) ?? new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
     return body
   }
   if (body.length === 0) throw new InvalidMessageError('Invalid Request: the batch is empty.')
@@ -24,6 +27,18 @@ export function messagesOf (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
   const ids = body.filter(isRequest).map(({ id }) => id)
   if (new Set(ids).size < ids.length) throw new InvalidMessageError('Invalid Request: two requests of the batch have one id.')
   return body
+}
+
+/** What is wrong with a request that would be one but for its parameters; undefined of anything else. */
+export function invalidParamsOf (body: unknown): InvalidParamsError | undefined {
+  if (!isObject(body) || !('params' in body) || isMessage(body)) return undefined
+  const { params, ...request } = body
+  const { error } = JSONRPCRequestSchema.safeParse(body)
+  return isRequestWithId(request) && error !== undefined ? new InvalidParamsError(invalidParamsMessage(error.issues), { requestId: request.id }) : undefined
+}
+
+function isRequestWithId (value: unknown): value is JSONRPCRequest {
+  return isMessage(value) && isRequest(value)
 }
 
 /** Whether the SDK will take this as a message: exactly what its own schemas accept, as others would never be answered. */

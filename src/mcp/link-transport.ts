@@ -1,5 +1,6 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCErrorResponse, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import { withInvalidParams } from './invalid-params.js'
 
 type Response = JSONRPCResultResponse | JSONRPCErrorResponse
 
@@ -46,7 +47,7 @@ export class LinkTransport implements Transport {
     }
     const resolve = message.id === undefined ? undefined : this.#waiting.get(message.id)
     if (message.id !== undefined) this.#waiting.delete(message.id)
-    resolve?.(message)
+    resolve?.('error' in message ? withInvalidParams(message) : message)
   }
 
   /** Makes a request of the server. The promise settles with its response, also where that is an error. */

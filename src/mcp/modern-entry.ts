@@ -2,7 +2,7 @@ import { createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Serv
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
-import { InsufficientScopeError } from '../errors.js'
+import { InsufficientScopeError, InvalidParamsError } from '../errors.js'
 import { announceFrom, eventOf } from './announcements.js'
 import { Bridge } from './bridge.js'
 import { BridgedInstance } from './bridged-instance.js'
@@ -175,7 +175,7 @@ export class ModernEntry {
       call.server = server
     } catch (error) {
       this.#refuse(call, error)
-      if (error instanceof InsufficientScopeError) return
+      if (isOfClient(error)) return
     }
     this.#serveByEntry(call)
   }
@@ -239,8 +239,14 @@ export class ModernEntry {
 
   /** No server could be made for a call. */
   #refuse (call: ModernCall, error: unknown): void {
-    if (error instanceof InsufficientScopeError) call.fail(error)
+    if (error instanceof InvalidParamsError) call.fail(call.message === undefined ? error : new InvalidParamsError(error.message, { requestId: call.message.id }))
+    else if (error instanceof InsufficientScopeError) call.fail(error)
     else if (call.refusal === undefined) call.log.error({ err: error }, 'a server instance could not be made')
     call.refusal = error
   }
+}
+
+/** Whether it is the client's fault that it is not served: then it has been told. */
+function isOfClient (error: unknown): boolean {
+  return error instanceof InsufficientScopeError || error instanceof InvalidParamsError
 }

@@ -11,6 +11,7 @@ import { personKey } from './admission/person.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { AbandonedStreams } from './abandoned-streams.js'
 import { eventOf } from './announcements.js'
+import { invalidParamsMessage } from './invalid-params.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveInstances } from './live-instances.js'
@@ -102,9 +103,8 @@ export class SessionRegistry implements SessionHost {
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async initialize (request: JSONRPCRequest, caller: CallerInfo, extra: MessageExtraInfo): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
-    if (!InitializeRequestSchema.safeParse(request).success) {
-      throw new InvalidInitializeError('Invalid params: initialize takes protocolVersion, capabilities and clientInfo.')
-    }
+    const { error: invalid } = InitializeRequestSchema.safeParse(request)
+    if (invalid !== undefined) throw new InvalidInitializeError(invalidParamsMessage(invalid.issues), { requestId: request.id })
     const params = request.params ?? {}
     if (JSON.stringify(params).length > this.limits.maxInitializeBytes) {
       throw new BodyTooLargeError(`The parameters of initialize are larger than ${this.limits.maxInitializeBytes} bytes.`)
@@ -119,7 +119,7 @@ export class SessionRegistry implements SessionHost {
     } catch (error) {
       this.release(session)
       await session.dispose()
-      throw error
+      throw error instanceof InvalidInitializeError ? new InvalidInitializeError(error.message, { requestId: request.id }) : error
     }
   }
 

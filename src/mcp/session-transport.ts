@@ -1,7 +1,11 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId, Result } from '@modelcontextprotocol/sdk/types.js'
+import { InvalidInitializeError } from '../errors.js'
+import { withInvalidParams } from './invalid-params.js'
 import { isRequest } from './json-rpc.js'
 import { ObservedRequests, protocolVersionOf, type McpObserver } from './observer.js'
+
+const INVALID_PARAMS = -32602
 
 type Response = Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>
 
@@ -72,7 +76,7 @@ export class SessionTransport implements Transport {
       return
     }
     this.#observed?.end(message.id, message)
-    this.#outlet.answer(message)
+    this.#outlet.answer('error' in message ? withInvalidParams(message) : message)
   }
 
   /** Hands a message of the client to the server. */
@@ -85,6 +89,7 @@ export class SessionTransport implements Transport {
   /**
    * Makes a request of ours, as if the client had made it.
    * @throws {Error} when the server answers with an error
+   * @throws {InvalidInitializeError} for parameters of `initialize` that the server does not take
    */
   async request (method: string, params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Result> {
     const id = `${this.#tag}${method}`
@@ -94,8 +99,9 @@ export class SessionTransport implements Transport {
         this.#own.set(id, resolve)
         this.onmessage?.({ jsonrpc: '2.0', id, method, params }, extra)
       })
-      if ('error' in response) throw new Error(`${method} failed: ${response.error.message}`)
-      return response.result
+      if ('result' in response) return response.result
+      const { code, message } = withInvalidParams(response).error
+      throw code === INVALID_PARAMS && method === 'initialize' ? new InvalidInitializeError(message) : new Error(`${method} failed: ${message}`)
     } finally {
       this.#own.delete(id)
     }

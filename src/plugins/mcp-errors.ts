@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { BodyTooLargeError, InsufficientScopeError, InvalidMessageError, LimitError, McpRequestError, ParseError, ServiceError, UnsupportedMediaTypeError } from '../errors.js'
 import { errorText, refusalText } from '../mcp/json-rpc.js'
 import { rethrowForeign } from './foreign-errors.js'
+import { isTooDeep, MAX_JSON_DEPTH } from './json-depth.js'
 import { plainJson } from './plain-json.js'
 
 declare module 'fastify' {
@@ -27,8 +28,10 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: maxBodyBytes }, (request, body, done) => {
     request.bodyBytes = body.length
-    if (body.length === 0) done(null, undefined)
-    else parseJson(request, body.toString(), done)
+    const text = body.toString()
+    if (text.length === 0) done(null, undefined)
+    else if (isTooDeep(text)) done(new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
+    else parseJson(request, text, done)
   })
 
   await app.register(plainJson)
@@ -47,7 +50,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   const text = known instanceof LimitError
     ? refusalText(request.body, known.jsonRpcCode, known.message, { limit: known.limit, ...known.retryAfterMs !== undefined && { retryAfterMs: known.retryAfterMs } })
-    : errorText(codeOf(known), known.message)
+    : errorText(codeOf(known), known.message, known instanceof McpRequestError ? known.requestId : null)
   return reply.code(known.statusCode).header('content-type', 'application/json; charset=utf-8').send(text)
 }
 

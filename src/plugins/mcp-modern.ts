@@ -2,6 +2,8 @@ import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo } from '../auth-info.js'
+import { textWithInvalidParams } from '../mcp/invalid-params.js'
+import { invalidParamsOf } from '../mcp/json-rpc.js'
 import type { ModernCall } from '../mcp/modern-call.js'
 import { ModernEntry, type ModernEntryOptions } from '../mcp/modern-entry.js'
 import { isModernRequest } from '../mcp/modern-request.js'
@@ -25,7 +27,9 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   app.addHook('preHandler', (request, reply, done) => {
     const { authInfo: caller, headers, body } = request
     // Fastify makes the route's options anew whenever they are read: they come last
-    if (request.method !== 'POST' || caller === null || body === undefined || !isModernRequest({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
+    const invalid = request.method === 'POST' ? invalidParamsOf(body) : undefined
+    if (invalid !== undefined) done(invalid)
+    else if (request.method !== 'POST' || caller === null || body === undefined || !isModernRequest({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
     else serve(request, reply, caller).catch(done)
   })
 
@@ -49,5 +53,5 @@ async function answer (call: ModernCall, reply: FastifyReply): Promise<FastifyRe
     // what listeners are told is not measured as it is sent
     return reply.send(call.outgoing.bodyOf(body, !call.listens))
   }
-  return reply.send(await response.text())
+  return reply.send(textWithInvalidParams(await response.text()))
 }

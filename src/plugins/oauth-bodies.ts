@@ -2,6 +2,7 @@ import formbody from '@fastify/formbody'
 import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import { InvalidRequestError, OAuthError, PayloadTooLargeError } from '../errors.js'
+import { isTooDeep, MAX_JSON_DEPTH } from './json-depth.js'
 
 // no OAuth message is larger
 const BODY_LIMIT = 65_536
@@ -12,7 +13,9 @@ export const oauthBodies = fp(async app => {
   await app.register(formbody, { bodyLimit: BODY_LIMIT })
   const parseJson = app.getDefaultJsonParser('remove', 'remove')
   app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: BODY_LIMIT }, (request, body, done) => {
-    parseJson(request, body.toString(), done)
+    const text = body.toString()
+    if (isTooDeep(text)) done(new InvalidRequestError(`The body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
+    else parseJson(request, text, done)
   })
 }, { name: 'oauth-bodies', fastify: '5.x' })
 

@@ -19,7 +19,9 @@ export const visits = fp<VisitsOptions>(async (app, { attempts }) => {
 
 /** Who asks, as far as HTTP tells. */
 export function programOf (request: FastifyRequest): { address: string, userAgent: string } {
-  return { address: request.ip, userAgent: request.headers['user-agent'] ?? '' }
+  // the address of a connection that has closed meanwhile is not known
+  const { ip = '' }: { ip?: string } = request
+  return { address: ip, userAgent: request.headers['user-agent'] ?? '' }
 }
 
 function kindOf ({ method, routeOptions: { url = '' } }: FastifyRequest): VisitRequest | undefined {

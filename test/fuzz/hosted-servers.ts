@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { completable as completable1 } from '@modelcontextprotocol/sdk/server/completable.js'
 import { McpServer as McpServer1, ResourceTemplate as ResourceTemplate1 } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { SubscribeRequestSchema, UnsubscribeRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator as AjvJsonSchemaValidator1 } from '@modelcontextprotocol/sdk/validation/ajv'
-import { inputRequired, inputResponse, McpServer as McpServer2, ResourceTemplate as ResourceTemplate2 } from '@modelcontextprotocol/server'
+import { completable as completable2, inputRequired, inputResponse, McpServer as McpServer2, ResourceTemplate as ResourceTemplate2 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator as AjvJsonSchemaValidator2 } from '@modelcontextprotocol/server/validators/ajv'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
@@ -58,7 +59,7 @@ const server1: CreateServer = () => {
   })
   server.registerResource('about', 'about://server', {}, contents)
   server.registerResource('item', new ResourceTemplate1('item://{id}', { list: undefined }), {}, contents)
-  server.registerPrompt('greet', { argsSchema: { name: z.string() } }, greeting)
+  server.registerPrompt('greet', { argsSchema: { name: completable1(z.string(), () => ['x']) } }, greeting)
   server.server.setRequestHandler(SubscribeRequestSchema, () => ({}))
   server.server.setRequestHandler(UnsubscribeRequestSchema, () => ({}))
   return server
@@ -96,7 +97,7 @@ const server2: CreateServer = () => {
   })
   server.registerResource('about', 'about://server', {}, contents)
   server.registerResource('item', new ResourceTemplate2('item://{id}', { list: undefined }), {}, contents)
-  server.registerPrompt('greet', { argsSchema: z.object({ name: z.string() }) }, greeting)
+  server.registerPrompt('greet', { argsSchema: z.object({ name: completable2(z.string(), () => ['x']) }) }, greeting)
   server.server.setRequestHandler('resources/subscribe', () => ({}))
   server.server.setRequestHandler('resources/unsubscribe', () => ({}))
   return server

@@ -53,7 +53,7 @@ function routeFault (route: FuzzedRoute, step: RequestStep, response: Received):
 
 function parsed (text: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text.replace(/^\ufeff/, ''))
   } catch {
     return undefined
   }

@@ -19,7 +19,7 @@ export const oddJson: fc.Arbitrary<unknown> = fc.oneof(
   {
     arbitrary: fc.constantFrom<unknown>(
       null, true, false, 0, -0, -1, 1.5, 2 ** 31, 2 ** 53, 2 ** 64, 1e308, 5e-324, [], {}, [[]], [null], { length: -1 }, { toString: 1 }, { then: 1 }, { toJSON: 1 }, { constructor: { prototype: { polluted: 1 } } },
-      JSON.parse('{"__proto__":{"polluted":1}}'), '{{deep:50}}', '{{deep:2000}}', '{{deepObject:2000}}'
+      JSON.parse('{"__proto__":{"polluted":1}}'), '{{deep:50}}', '{{deep:20000}}', '{{deep:190}}', '{{deepObject:20000}}'
     ),
     weight: 3
   },
@@ -82,7 +82,7 @@ export const asText: fc.Arbitrary<(value: unknown) => string> = fc.oneof(
     arbitrary: fc.constantFrom<(text: string) => string>(
       text => `\ufeff${text}`, text => text.slice(0, -1), text => text + text, text => `[${text}]`, text => `[${text},${text}]`, text => text.replace(/^\{/, '{"id":1,"id":"2",'),
     text => text.replace(/^\{/, '{"method":"ping","method":"tools/list",'), text => text.replace(/:(\d+)/, ':$1e999'), text => text.replace(/:(\d+)/, ':123456789012345678901234567890'), () => '',
-    text => text.replaceAll('"', "'"), text => `${' '.repeat(2000)}${text}`, text => text.replace(/"(\w)/, '"\\ud800$1'), text => `${text},`, () => '{{deep:50000}}', () => '{{long:70000}}', text => `{"__proto__":${text}}`
+    text => text.replaceAll('"', "'"), text => `${' '.repeat(2000)}${text}`, text => text.replace(/"(\w)/, '"\\ud800$1'), text => `${text},`, () => '{{deep:50000}}', () => '{{long:300000}}', text => `{"__proto__":${text}}`
     ).map(broken => (value: unknown) => broken(String(JSON.stringify(value)))),
     weight: 2
   }

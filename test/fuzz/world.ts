@@ -41,7 +41,7 @@ const environmentOf = ({ name, sessionMode, authMode, redisUrl }: WorldOptions):
   MAX_SESSIONS: '200',
   MAX_LIVE_INSTANCES: '50',
   INSTANCE_IDLE_SECONDS: '5',
-  MAX_BODY_BYTES: '65536',
+  MAX_BODY_BYTES: '262144',
   EVENT_LOG_BYTES: '2000000',
   EVENT_LOG_SECONDS: '20',
   ...redisUrl !== undefined && { REDIS_URL: redisUrl, REDIS_KEY_PREFIX: `fuzz-${name.replace(/\W/g, '-')}`, ENCRYPTION_KEYS: KEYS }

@@ -15,10 +15,10 @@ async function post (service: McpService, payload: string | object, headers: Rec
   })
 }
 
-function isError (t: Test, response: { statusCode: number, body: string, headers: Record<string, unknown> }, status: number, code: number, what: string) {
+function isError (t: Test, response: { statusCode: number, body: string, headers: Record<string, unknown> }, status: number, code: number, what: string, id: unknown = null) {
   t.equal(response.statusCode, status, what)
   t.match(response.headers['content-type'], /^application\/json/, `${what}: JSON`)
-  t.match(JSON.parse(response.body), { jsonrpc: '2.0', id: null, error: { code, message: /./ } }, `${what}: a JSON-RPC error`)
+  t.match(JSON.parse(response.body), { jsonrpc: '2.0', id, error: { code, message: /./ } }, `${what}: a JSON-RPC error`)
 }
 
 t.test('sessions of others, unknown and ended ones are not found; none at all is a bad request', async t => {
@@ -68,7 +68,7 @@ t.test('what is no message gets a 4xx with a JSON-RPC error', async t => {
     t.match(response.json(), { error: { code: /-32600|-32602/ } })
   }
   isError(t, await post(service, [ping], session), 400, -32600, 'a batch in a revision without batches')
-  isError(t, await post(service, { ...ping, method: 'initialize', params: {} }), 400, -32602, 'initialize without its parameters')
+  isError(t, await post(service, { ...ping, method: 'initialize', params: {} }), 400, -32602, 'initialize without its parameters', ping.id)
   isError(t, await post(service, JSON.stringify({ ...ping, params: { x: 'x'.repeat(10_000) } }), session), 413, -32000, 'a large body')
   isError(t, await post(service, { ...ping, method: 'initialize', params: { ...initializeParams(), x: 'x'.repeat(5000) } }), 413, -32000, 'a large initialize')
   isError(t, await post(service, 'x', { ...session, 'content-type': 'text/plain' }), 415, -32000, 'another media type')
