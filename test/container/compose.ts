@@ -36,7 +36,7 @@ writeFileSync(join(folder, 'compose.json'), JSON.stringify({
   networks: { default: { driver_opts: { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' } } },
   services: Object.fromEntries(REPLICAS.map(replica => [`upstream-of-${replica}`, { image: 'fastify-mcp-oauth', network_mode: `service:${replica}`, volumes: [`${folder}:/upstream:ro`], command: ['node', '-e', passage], healthcheck: { disable: true }, stop_signal: 'SIGKILL' }]))
 }))
-const environment = { ...process.env, COMPOSE_PROJECT_NAME: 'fastify-mcp-oauth-proof', OAUTH_ISSUER_URL: upstream.issuer, ENCRYPTION_KEYS: `proof:${randomBytes(32).toString('base64url')}` }
+const environment = { ...process.env, COMPOSE_PROJECT_NAME: 'fastify-mcp-oauth-proof', OAUTH_ISSUER_URL: upstream.issuer, REDIS_PASSWORD: randomBytes(32).toString('hex'), ENCRYPTION_KEYS: `proof:${randomBytes(32).toString('base64url')}` }
 // the second version of the command, or the first
 const command = await run('docker', ['compose', 'version']).then(() => ['docker', 'compose'], () => ['docker-compose'])
 

@@ -58,12 +58,28 @@ export async function dockerRun (t: Test, { where, text }: Command): Promise<voi
 }
 
 interface Compose {
-  services: Record<string, { environment?: Record<string, string>, volumes?: string[], depends_on?: Record<string, unknown>, ports?: string[] }>
+  services: Record<string, ComposeService>
+}
+
+interface ComposeService {
+  image: string
+  user?: string
+  command?: string[]
+  environment?: Record<string, string>
+  volumes?: string[]
+  depends_on?: Record<string, unknown>
+  ports?: string[]
+  read_only?: boolean
+  cap_drop?: string[]
+  security_opt?: string[]
+  mem_limit?: string
+  pids_limit?: number
 }
 
 /** `docker compose up`: the files, services and variables that it names are there, and the replicas take their configuration. */
 export async function composeFile (t: Test, { where }: Command): Promise<void> {
-  const { services }: Compose = parse(read('compose.yaml'))
+  const { services }: Compose = parse(read('compose.yaml'), { merge: true })
+  bounded(t, where, services)
   const nginx = read('deploy/nginx/nginx.conf')
   const proxied = [...nginx.matchAll(/server (\S+):(\d+) /g)].map(([, host = '', port]) => ({ host, port }))
   t.ok(proxied.length > 1, `${where}: there are replicas`)
@@ -80,15 +96,48 @@ export async function composeFile (t: Test, { where }: Command): Promise<void> {
   }
 }
 
-// `${NAME:-default}`; what must be given is a URL
+/** No service has all of the machine, or runs as root; Redis wants a password, which is on no command line. */
+function bounded (t: Test, where: string, services: Compose['services']): void {
+  for (const [name, service] of Object.entries(services)) {
+    t.match(service, {
+      mem_limit: /^\d+[mg]$/, pids_limit: Number, read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], volumes: service.volumes
+    }, `${where}: ${name} is bounded`)
+  }
+  const { redis, nginx, ...replicas } = services
+  t.match(nginx?.image, /^nginxinc\/nginx-unprivileged:/, `${where}: nginx needs no root`)
+  t.equal(redis?.user, 'redis', `${where}: nor does Redis`)
+  t.match(redis?.command?.join(' '), /printf 'requirepass %s\\n' "\$\$REDISCLI_AUTH" \| exec redis-server - /, `${where}: Redis has a password`)
+  t.notMatch(redis?.command?.join(' '), /REDIS_PASSWORD|--requirepass/)
+  t.match(redis?.environment?.REDISCLI_AUTH, /^\$\{REDIS_PASSWORD:\?/, `${where}: which somebody has to choose`)
+  for (const [name, { environment = {} }] of Object.entries(replicas)) t.match(environment.REDIS_URL, /^redis:\/\/:\$\{REDIS_PASSWORD:\?.*\}@/, `${where}: ${name} has it`)
+}
+
+// `${NAME:-default}`; what must be given is a URL, or a password in one
 function interpolated (value: string): string {
-  return value.replace(/\$\{\w+:-(.*)\}/, '$1').replace(/\$\{\w+:\?.*\}/, 'https://login.example.com')
+  return value.replace(/\$\{\w+:-(.*)\}/, '$1').replace(/:\$\{\w+:\?.*\}@/, ':password@').replace(/\$\{\w+:\?.*\}/, 'https://login.example.com')
 }
 
 interface Manifest {
   kind: string
   stringData?: Record<string, string>
-  spec?: { template?: { spec: { terminationGracePeriodSeconds: number, containers: Container[] } } }
+  spec?: {
+    template?: { metadata: { labels: Record<string, string> }, spec: PodSpec }
+    podSelector?: { matchLabels: Record<string, string> }
+    policyTypes?: string[]
+    ingress?: PolicyRule[]
+    egress?: PolicyRule[]
+  }
+}
+
+interface PodSpec {
+  terminationGracePeriodSeconds: number
+  automountServiceAccountToken?: boolean
+  containers: Container[]
+}
+
+interface PolicyRule {
+  to?: Array<{ ipBlock?: { cidr: string, except: string[] } }>
+  ports?: Array<{ protocol: string, port: number }>
 }
 
 interface Container {
@@ -107,14 +156,35 @@ export async function kubernetesFile (t: Test, { where, text }: Command, { app }
   const secret = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? {}
   const pod = manifests.find(({ kind }) => kind === 'Deployment')?.spec?.template?.spec
   t.equal(pod?.containers.length, 1, where)
+  t.equal(pod?.automountServiceAccountToken, false, `${where}: no pod has a token of the cluster`)
+  fenced(t, where, manifests)
   for (const { env, ports, startupProbe, livenessProbe, readinessProbe } of pod?.containers ?? []) {
     const settings = { ...secret, ...Object.fromEntries(env.map(({ name, value }) => [name, value])) }
     known(t, where, settings)
+    t.match(settings.REDIS_URL, /^rediss:\/\/\w+:[^@]+@/, `${where}: Redis is reached by TLS, with a password`)
     const config = loadConfig({ ...image().environment, ...settings }, { dotenv: false })
     t.throws(() => new Keyring(config.encryptionKeys), /ENCRYPTION_KEYS/, `${where}: whoever forgets to change the key is told so`)
     t.equal(String(ports[0]?.containerPort), image().port, where)
     t.ok(Number(pod?.terminationGracePeriodSeconds) > config.shutdownDelaySeconds + config.shutdownSeconds + 5, `${where}: it has the time to leave`)
     for (const { httpGet: { path } } of [startupProbe, livenessProbe, readinessProbe]) t.equal((await app.inject(path)).statusCode, 200, `${where}: ${path}`)
+  }
+}
+
+/** Whatever a stranger makes the replicas fetch, they reach nothing inside but DNS and Redis. */
+function fenced (t: Test, where: string, manifests: readonly Manifest[]): void {
+  const labels = manifests.find(({ kind }) => kind === 'Deployment')?.spec?.template?.metadata.labels
+  const { podSelector, policyTypes, ingress = [], egress = [] } = manifests.find(({ kind }) => kind === 'NetworkPolicy')?.spec ?? {}
+  t.same(podSelector?.matchLabels, labels, `${where}: the policy is that of the replicas`)
+  t.same(policyTypes, ['Ingress', 'Egress'], where)
+  t.same(ingress.flatMap(({ ports = [] }) => ports), [{ protocol: 'TCP', port: Number(image().port) }], where)
+  for (const { to = [], ports = [] } of egress) {
+    t.ok(to.length > 0 && ports.length > 0, `${where}: each rule says whom, and by which port`)
+    for (const { ipBlock } of to) {
+      if (ipBlock === undefined) continue
+      t.same(ports, [{ protocol: 'TCP', port: 443 }], where)
+      const inside = ipBlock.cidr === '::/0' ? ['::1/128', 'fc00::/7', 'fe80::/10'] : ['10.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16']
+      for (const range of inside) t.ok(ipBlock.except.includes(range), `${where}: not ${range}`)
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { fences, inlineCode, sources } from './pages.js'
 // not of the service: whose then
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'the doctor (src/cli/doctor.ts)': ['DOCTOR_TOKEN'],
+  'compose.yaml': ['REDIS_PASSWORD'],
   'scripts of test/replicas': ['LOAD_BALANCER'],
   'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS'],
   'HTTP, Redis': ['GET', 'SPUBLISH'],
