@@ -63,6 +63,7 @@ export interface Config {
   demoUpstreamPort: number
   authMode: Environment['AUTH_MODE']
   audiences: string[]
+  strictTokenType: boolean
   mcpScopes: [string, ...string[]]
   scopeDescriptions: Record<string, string>
   consentInDynamicMode: boolean
@@ -132,6 +133,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? nextPort(env.PORT),
     authMode: env.AUTH_MODE,
     audiences: split(env.OAUTH_AUDIENCES, ','),
+    strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
     mcpScopes: scopesOf(env.MCP_SCOPES),
     scopeDescriptions: jsonOf('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
     consentInDynamicMode: env.CONSENT_IN_DYNAMIC_MODE,

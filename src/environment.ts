@@ -51,6 +51,7 @@ export const EnvironmentSchema = Type.Object({
 
   AUTH_MODE: oneOf('broker: clients log in with us, people upstream; resource-server: clients bring tokens of OAUTH_ISSUER_URL, which are only verified', 'broker', ['broker', 'resource-server']),
   OAUTH_AUDIENCES: listOf('What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'),
+  OAUTH_STRICT_TOKEN_TYPE: Type.Boolean({ description: 'Whether the mode resource-server takes only JWTs that say they are access tokens of RFC 9068 (typ: at+jwt)', default: false }),
 
   MCP_SCOPES: text('Our own scopes (space-separated); the first is granted when a client names none', { default: 'mcp' }),
   MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', { default: '{}' }),

@@ -79,8 +79,8 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
  * How the tokens of the upstream are verified in the mode resource-server.
  * @throws {ConfigError}
  */
-export function resourceServerOptions ({ audiences }: Config, { issuer, clientId, clientSecret }: UpstreamConfig): ResourceServerOptions {
+export function resourceServerOptions ({ audiences, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config, { issuer, clientId, clientSecret }: UpstreamConfig): ResourceServerOptions {
   if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
   const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
-  return { issuer, audiences, ...introspection }
+  return { issuer, audiences, strictTokenType, requestsPerMinute, ...introspection }
 }

@@ -5,6 +5,7 @@ import type { BrowserState, BrowserStates } from './browser-state.js'
 import { resolveRedirectUri, type Client, type Clients } from './clients.js'
 import { observed, type AuthorizationEvent, type BrokerObserver, type CallbackEvent, type ConsentEvent } from './events.js'
 import type { Grants } from './grants.js'
+import type { Identity } from './identity.js'
 import type { Keyring } from './keyring.js'
 import type { AuthorizeGrant, BrokerLifetimes, BrokerLog } from './options.js'
 import { checkCodeChallenge } from './pkce.js'
@@ -13,8 +14,9 @@ import type { RecognisedSecrets } from './recognised-secrets.js'
 import type { Resources } from './resources.js'
 import { requestedScopes } from './scopes.js'
 import { hashOf, newId, newSecret } from './secrets.js'
+import { UNNAMED_PREFIX } from './subject.js'
 import type { UpstreamClients } from './upstream-clients.js'
-import type { Identity, Upstream, UpstreamTokens } from './upstream.js'
+import type { Upstream, UpstreamTokens } from './upstream.js'
 
 /** Parameters of an authorization request (RFC 6749 4.1.1, 7636 4.3, 8707 2), each at most once. */
 export type AuthorizationParameters = Readonly<Record<string, string | undefined>>
@@ -250,7 +252,7 @@ export class Authorization {
       clientId,
       issuer: identity.issuer,
       // where nobody tells who it is, each login is somebody else
-      subject: identity.subject ?? `grant:${grantId}`,
+      subject: identity.subject ?? UNNAMED_PREFIX + grantId,
       claims: identity.claims,
       scopes: [...scopes],
       resource,

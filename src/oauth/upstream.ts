@@ -1,7 +1,8 @@
 import * as openid from 'openid-client'
-import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../errors.js'
+import { TemporarilyUnavailableError, UpstreamError } from '../errors.js'
 import { isInsecure } from './discovery.js'
 import { clientSecretBasic } from './client-secret-basic.js'
+import { checkAuthorizedParty, identityOf, unusable, type Identity } from './identity.js'
 import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from './observer.js'
 import type { UpstreamSettings } from './options.js'
 import { isLoopbackHost } from '../loopback.js'
@@ -29,14 +30,6 @@ export interface UpstreamTokens {
   refreshAt?: number
 }
 
-/** Who logged in. */
-export interface Identity {
-  issuer: string
-  /** Absent where the upstream does not tell. */
-  subject?: string
-  claims: Record<string, unknown>
-}
-
 /** What was sent upstream, and what the answer has to match. */
 export interface UpstreamRequest {
   state: string
@@ -51,8 +44,6 @@ const CACHED_METADATA = new URL('https://cached.invalid/.well-known/oauth-author
 const STANDARD_SCOPES = ['openid', 'profile', 'email', 'offline_access']
 // of an authorization request (RFC 6749 4.1.1, 7636 4.3, 9101 5, OpenID Connect Core 3.1.2.1): ours to set
 const OUR_PARAMETERS = ['client_id', 'response_type', 'response_mode', 'redirect_uri', 'state', 'nonce', 'code_challenge', 'code_challenge_method', 'request', 'request_uri']
-// of an ID token: they tell of the token, not of the person
-const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash', 'sid', 'auth_time'])
 
 /** The upstream authorization server: every request that we make of it. Errors are `OAuthError`s. */
 export class Upstream {
@@ -184,6 +175,7 @@ export class Upstream {
         if (response === undefined || !response.ok || await hasIdToken(response.clone())) throw error
         return await grant({})
       })).catch(fail)
+    checkAuthorizedParty(tokens.claims(), client.clientId)
     return { tokens: this.#tokensOf(tokens), identity: await this.#identity(await this.#configuration(client, 'userinfo'), tokens) }
   }
 
@@ -233,7 +225,9 @@ export class Upstream {
     return this.#options.issuerUrl !== undefined
   }
 
-  #tokensOf ({ access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime }: openid.TokenEndpointResponse): UpstreamTokens {
+  #tokensOf ({ access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime, token_type: type }: openid.TokenEndpointResponse): UpstreamTokens {
+    // RFC 6749 7.1: a token of a kind that we cannot use is not used; one of DPoP takes a proof that we do not give
+    if (type.toLowerCase() !== 'bearer') throw unusable(`the token_type is ${JSON.stringify(type.slice(0, 100))}, not Bearer`)
     const now = Math.floor(this.#now() / 1000)
     return {
       accessToken,
@@ -257,20 +251,7 @@ export class Upstream {
         return optional ? {} : fail(error)
       })
     }
-    const claims = { ...told, ...idToken }
-    const subject = claims[subjectClaim]
-    const known = typeof subject === 'string' || typeof subject === 'number' ? String(subject) : undefined
-    if (subjectClaim !== 'sub' && known === undefined) {
-      throw new AccessDeniedError('The login server did not tell who you are.', { detail: `no claim ${subjectClaim}` })
-    }
-    return {
-      issuer: server.issuer,
-      ...known !== undefined && { subject: known },
-      claims: {
-        ...Object.fromEntries(Object.entries(claims).filter(([name]) => !PROTOCOL_CLAIMS.has(name))),
-        ...known !== undefined && { sub: known }
-      }
-    }
+    return identityOf({ issuer: server.issuer, told, idToken, subjectClaim })
   }
 
   async #fetchUser (configuration: openid.Configuration, accessToken: string, url: URL): Promise<Record<string, unknown>> {

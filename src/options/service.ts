@@ -4,7 +4,7 @@ import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, Resou
 import { Keyring } from '../oauth/keyring.js'
 import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../oauth/resource-server.js'
 import {
-  clientId, clientSecret, flag, functionOf, listOf, objectOf, oneOf, optional, optionsOf, pluginObject, scopes, secureUrlText, someText, textThat
+  clientId, clientSecret, count, flag, functionOf, listOf, objectOf, oneOf, optional, optionsOf, pluginObject, scopes, secureUrlText, someText, textThat
 } from '../validation/schemas.js'
 import { brokerOptions, fetchFunction, upstreamObserver } from './broker.js'
 import { brokerStores, sessionStores, sessionStoresOption, storesOption } from './stores.js'
@@ -25,6 +25,8 @@ const resourceServerAuth = optionsOf<Auth<ResourceServerModeOptions>>()({
   audiences: optional(listOf(someText, 'a list of texts, each once')),
   algorithms: optional(listOf(oneOf(...SIGNATURE_ALGORITHMS), 'a list of one or more algorithms, each once', { minItems: 1 })),
   clockToleranceSeconds: optional(Type.Number({ minimum: 0, maximum: MAX_CLOCK_TOLERANCE_SECONDS, takes: `a number of seconds from 0 to ${MAX_CLOCK_TOLERANCE_SECONDS}` })),
+  strictTokenType: optional(flag),
+  requestsPerMinute: optional(count),
   introspection: optional(objectOf(optionsOf<Introspection>()({ clientId, clientSecret }), 'an object with clientId and clientSecret')),
   fetch: optional(fetchFunction),
   upstreamObserver: optional(upstreamObserver)

@@ -256,7 +256,7 @@ export class ScriptableUpstream {
 
   async #idToken ({ subject, clientId, nonce }: UpstreamLogin): Promise<string> {
     const { idTokenClaims = (subject: string) => ({ name: `${subject} of the ID token`, email: `${subject}@id-token.example` }) } = this.#options
-    return await this.sign({ ...idTokenClaims(subject), aud: clientId, sub: subject, ...nonce !== undefined && { nonce } }, 300)
+    return await this.sign({ aud: clientId, sub: subject, ...idTokenClaims(subject), ...nonce !== undefined && { nonce } }, 300)
   }
 
   /** A JWT of this issuer, with whatever claims. */

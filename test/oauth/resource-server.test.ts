@@ -53,7 +53,7 @@ async function startIssuer (t: Test) {
     return await new SignJWT({ iss: issuer, aud: RESOURCE, sub: 'alice', client_id: 'app', scope: 'mcp other', ...claims })
       .setProtectedHeader({ alg: key.alg, kid }).setIssuedAt().setExpirationTime(expires).sign(key.privateKey)
   }
-  return { issuer, asked, state, introspected, addKey, sign, verifier: (options: Partial<ResourceServerOptions> = {}) => createTokenVerifier({ issuer, audiences: [RESOURCE], ...options }) }
+  return { issuer, asked, state, introspected, addKey, sign, verifier: (options: Partial<ResourceServerOptions> = {}, now?: () => number) => createTokenVerifier({ issuer, audiences: [RESOURCE], ...options }, now) }
 }
 
 async function body (request: IncomingMessage): Promise<string> {
@@ -103,10 +103,12 @@ t.test('a new key is taken at once, another algorithm only where it is allowed',
 
 t.test('an issuer that is down is an outage, and no reason to log in again', async t => {
   const issuer = await startIssuer(t)
-  const verify = issuer.verifier()
+  let now = Date.now()
+  const verify = issuer.verifier({}, () => now)
   issuer.state.down = true
   await t.rejects(verify(await issuer.sign()), { code: 'temporarily_unavailable', retryAfterSeconds: 5 })
   issuer.state.down = false
+  now += 2000
   t.match(await verify(await issuer.sign()), { clientId: 'app' }, 'and it is asked again')
 })
 

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { AuthorizeGrant, UpstreamOptions } from '../../src/oauth/options.js'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
-import { journey, startService, TestClient, type Json } from './flow.js'
+import { clock, journey, startService, TestClient, type Json } from './flow.js'
 
 /** Logs in as alice. @returns who the tools see, and who `authorizeGrant` was asked about */
 async function whoIs (t: Test, options: ScriptableUpstreamOptions, ours: (origin: string) => Partial<UpstreamOptions> = () => ({})) {
@@ -91,6 +91,84 @@ t.test('a subject that is not told, or that cannot be asked for, is no login', a
     const upstream = new ScriptableUpstream({ idTokens: false, ...options })
     const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, userinfoUrl: new URL(`${upstream.origin}/user`), subjectClaim: 'id' })
     t.match(await (await TestClient.register(service)).answer(), { error: code })
+  }
+})
+
+const NOBODY: unknown[] = ['', ' ', '\t\n', 'alice\u0000', 'alice\nroot', 'x'.repeat(1025), 'grant:mcpg_x', null, true, false, {}, ['alice'], 1.5, 2 ** 53, 1e300]
+
+t.test('a subject that cannot name anybody is no login, wherever it is told', async t => {
+  for (const sub of NOBODY) {
+    for (const [where, options, ours] of [
+      ['ID token', { idTokenClaims: () => ({ name: 'A', sub }) }, {}],
+      ['userinfo', { idTokens: false, overrides: { userinfo: () => ({ status: 200, body: { sub, name: 'A' } }) } }, {}],
+      ['configured userinfo', { idTokens: false, overrides: { user: () => ({ status: 200, body: { sub, name: 'A' } }) } }, { userinfo: true }],
+      ['configured claim', { idTokens: false, overrides: { user: () => ({ status: 200, body: { id: sub, name: 'A' } }) } }, { userinfo: true, subjectClaim: 'id' }]
+    ] as const) {
+      const upstream = new ScriptableUpstream(options)
+      const { userinfo, subjectClaim }: { userinfo?: boolean, subjectClaim?: string } = ours
+      const service = await startService(t, {
+        issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, ...userinfo === true && { userinfoUrl: new URL(`${upstream.origin}/user`) }, ...subjectClaim !== undefined && { subjectClaim }
+      })
+      const answer = await (await TestClient.register(service)).answer()
+      t.match(answer, { error: /^(access_denied|server_error)$/ }, `${where}: ${JSON.stringify(sub)?.slice(0, 40)}`)
+      t.notOk('code' in answer)
+    }
+  }
+})
+
+t.test('subjects that differ only a little are different people', async t => {
+  const subjects = []
+  for (const sub of ['alice', 'Alice', ' alice', 'alice ', 'al\u0131ce', 12, 9007199254740991]) {
+    const { whoami } = await whoIs(t, { idTokens: false, overrides: { user: () => ({ status: 200, body: { id: sub } }) } }, origin => ({ userinfoUrl: new URL(`${origin}/user`), subjectClaim: 'id' }))
+    subjects.push(whoami.subject)
+  }
+  t.strictSame(subjects, ['alice', 'Alice', ' alice', 'alice ', 'al\u0131ce', '12', '9007199254740991'])
+})
+
+t.test('an ID token of another client is not taken, nor userinfo of somebody else', async t => {
+  const clientId = 'us'
+  const rows: Array<[string, ScriptableUpstreamOptions, boolean, boolean?]> = [
+    ['azp of another client', { idTokenClaims: () => ({ name: 'A', azp: 'another' }) }, false],
+    ['azp that is no text', { idTokenClaims: () => ({ name: 'A', azp: [clientId] }) }, false],
+    ['an empty azp', { idTokenClaims: () => ({ name: 'A', azp: '' }) }, false],
+    ['our azp', { idTokenClaims: () => ({ name: 'A', azp: clientId }) }, true],
+    ['several audiences, and our azp', { idTokenClaims: () => ({ name: 'A', azp: clientId, aud: [clientId, 'another'] }) }, true],
+    ['several audiences without azp', { idTokenClaims: () => ({ name: 'A', aud: [clientId, 'another'] }) }, false],
+    ['several audiences and the azp of another', { idTokenClaims: () => ({ name: 'A', azp: 'another', aud: [clientId, 'another'] }) }, false],
+    ['another audience', { idTokenClaims: () => ({ name: 'A', aud: 'another' }) }, false],
+    ['configured userinfo of another sub', { overrides: { user: () => ({ status: 200, body: { sub: 'bob' } }) } }, false, true],
+    ['configured userinfo of the same sub', { overrides: { user: () => ({ status: 200, body: { sub: 'alice' } }) } }, true, true]
+  ]
+  for (const [what, options, taken, userinfo] of rows) {
+    const upstream = new ScriptableUpstream(options)
+    upstream.clients.addByHand('http://localhost:5050', { authMethod: 'client_secret_basic' })
+    const service = await startService(t, {
+      issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, clientId, clientSecret: 'shh', ...userinfo === true && { userinfoUrl: new URL(`${upstream.origin}/user`) }
+    })
+    const answer = await (await TestClient.register(service)).answer()
+    t.equal('code' in answer, taken, `${what}: ${answer.error ?? 'taken'}`)
+  }
+})
+
+t.test('a token of another type than bearer is not used as one, at login and at a refresh', async t => {
+  const time = clock(t)
+  for (const [type, taken] of [['Bearer', true], ['bearer', true], ['BEARER', true], ['DPoP', false], ['dpop', false], ['mac', false], ['N_A', false], ['Bearer ', false], ['pop', false]] as const) {
+    const upstream = new ScriptableUpstream({ expiresIn: 60 })
+    let current: string = 'Bearer'
+    const retyped: typeof fetch = async (input, init) => {
+      const response = await upstream.fetch(input, init)
+      if (new URL(String(input)).pathname !== '/token') return response
+      const body: Json = JSON.parse(await response.text())
+      return Response.json({ ...body, token_type: current }, { status: response.status })
+    }
+    const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: retyped })
+    const client = await TestClient.register(service)
+    await client.logIn()
+    current = type
+    time.forward(120)
+    t.equal((await client.refresh()).status, taken ? 200 : 502, `${type} at a refresh`)
+    const answer = await client.answer()
+    t.equal('code' in answer, taken, `${type} at a login: ${answer.error ?? 'taken'}`)
   }
 })
 
