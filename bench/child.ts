@@ -10,12 +10,13 @@ export interface CallAnswer { call: number, result?: unknown, error?: string }
 /** Lets the parent call, over the channel that it was spawned with; ends with it. */
 export function answerCalls (calls: Calls): void {
   const send = (answer: CallAnswer) => { process.send?.(answer) }
-  process.on('message', async ({ call, name, argument }: Call) => {
+  const answer = async ({ call, name, argument }: Call): Promise<CallAnswer> => {
     try {
-      send({ call, result: await calls[name]?.(argument as never) })
+      return { call, result: await calls[name]?.(argument as never) }
     } catch (error) {
-      send({ call, error: error instanceof Error ? String(error.stack) : String(error) })
+      return { call, error: error instanceof Error ? String(error.stack) : String(error) }
     }
-  })
+  }
+  process.on('message', (call: Call) => { void answer(call).then(send) })
   process.on('disconnect', () => process.exit())
 }

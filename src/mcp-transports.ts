@@ -59,7 +59,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     // in onClose it would be too late: open streams hang the closing
     endpoints.addHook('preClose', async () => {
       await Promise.all(served.map(part => part.drain(drainSeconds * 1000)))
-      await Promise.all(served.map(part => part.close()))
+      await Promise.all(served.map(async part => { await part.close() }))
     })
   })
 }, { name: 'mcp-transports', fastify: '5.x', dependencies: ['bearer-auth'] })

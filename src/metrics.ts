@@ -8,6 +8,7 @@ import type { EndedRequest } from './plugins/request-log.js'
 import type { EventLog } from './stores/event-log.js'
 import type { ObservedCommand } from './stores/redis/connection.js'
 import { packageVersion } from './version.js'
+import { isObject } from './mcp/unknown-value.js'
 
 // of every revision; what else a client names is `other`
 const METHODS = new Set([
@@ -127,7 +128,7 @@ class ToolNames {
   #addListed (end: RequestEnd): void {
     const listed = typeof end === 'object' && 'result' in end ? end.result.tools : undefined
     if (!Array.isArray(listed)) return
-    for (const tool of listed) if (typeof tool?.name === 'string') this.#add(tool.name)
+    for (const tool of listed) if (isObject(tool) && typeof tool.name === 'string') this.#add(tool.name)
   }
 
   #add (name: string): void {

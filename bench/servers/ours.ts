@@ -25,8 +25,8 @@ function served (): Pick<McpTransportsOptions, 'createServer' | 'reuseInstances'
     case 'reused': return { createServer: () => serverOfSdk2(tools), reuseInstances: true }
     case 'sdk1-reused': return { createServer: () => serverOfSdk1(tools), reuseInstances: true }
     case 'idle': return { createServer, limits: { instanceIdleSeconds: 1 } }
+    default: return { createServer }
   }
-  return { createServer }
 }
 
 serve(async () => {

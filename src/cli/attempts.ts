@@ -1,6 +1,7 @@
 import type { AttemptsReport, ReportedStep } from '../oauth/attempts-report.js'
 import type { Verdict } from '../oauth/attempt-verdicts.js'
 import type { CommandIo } from './command.js'
+import { parseRecord } from '../parse-record.js'
 
 const USAGE = `Usage: fastify-mcp-oauth attempts [url]
 
@@ -36,7 +37,7 @@ async function ask (url: URL, adminToken: string): Promise<AttemptsReport | stri
     if (response.status === 401) return `${url.origin} says that ADMIN_TOKEN is wrong.`
     if (response.status === 404) return `${url.origin} shows nobody how logins went: it was started without ADMIN_TOKEN.`
     if (!response.ok) return `${url.href} answered ${response.status}.`
-    const report: AttemptsReport = JSON.parse(await response.text())
+    const report = parseRecord<AttemptsReport>(await response.text())
     return report
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : ''

@@ -59,7 +59,10 @@ export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstr
     ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 86_400, Grant: 86_400, RefreshToken: 86_400 },
     ...configuration
   })
-  server.on('request', provider.callback())
+  const serve = provider.callback()
+  server.on('request', (request, response) => {
+    serve(request, response).catch((error: unknown) => { response.destroy(error instanceof Error ? error : undefined) })
+  })
 
   return {
     issuer,

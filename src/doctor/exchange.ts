@@ -35,7 +35,8 @@ export async function send (url: URL, probe: Probe = {}): Promise<Reply> {
   const response = await open(url, probe)
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of response) {
+  const body: AsyncIterable<Buffer> = response
+  for await (const chunk of body) {
     chunks.push(chunk)
     bytes += chunk.length
     if (bytes > MAX_BODY_BYTES) throw new Error(`${url.href} sends more than ${MAX_BODY_BYTES} bytes`)

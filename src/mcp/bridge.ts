@@ -63,7 +63,7 @@ export class Bridge {
   async serverFor (instance: BridgedInstance, description: Record<string, unknown>, { message, caller }: ModernCall): Promise<Server> {
     if (message === undefined || !instance.handles(message.method)) {
       // what it advertises is known, and it is not asked for more
-      await instance.close()
+      instance.close()
       return this.makeServer(description)
     }
     const forwarding = new Forwarding(this.#options, instance, message, caller)
@@ -161,7 +161,7 @@ class BridgedServing implements ServingInstance {
   }
 
   close (): void {
-    void this.#instance.close()
+    this.#instance.close()
   }
 }
 
@@ -216,7 +216,7 @@ class Forwarding {
   over (): void {
     if (this.#isOver) return
     this.#isOver = true
-    if (!this.#isMade) void this.#call.finish()
+    if (!this.#isMade) this.#call.finish()
   }
 }
 

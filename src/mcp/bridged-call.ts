@@ -84,10 +84,10 @@ export class BridgedCall implements LinkEnd {
   }
 
   /** The call has its answer. */
-  async finish (): Promise<void> {
+  finish (): void {
     // where it waits for its client nonetheless, it has not ended
     if (!this.#instance.isReused || !this.#instance.isOpen || this.#asked.size > 0) {
-      await this.close()
+      this.close()
     } else {
       this.#instance.free()
       this.#onFree()
@@ -95,14 +95,14 @@ export class BridgedCall implements LinkEnd {
   }
 
   /** Gives the call up: what runs is cancelled, and the instance with it. */
-  async close (): Promise<void> {
-    await this.#instance.close()
+  close (): void {
+    this.#instance.close()
   }
 
   /** Waits for the answer, or for the first thing that is asked for, while the client's request is open. */
   async #outcome (open: OpenRequest): Promise<BridgedOutcome> {
     const { signal } = open
-    const abandon = () => { void this.close() }
+    const abandon = () => { this.close() }
     signal.addEventListener('abort', abandon, { once: true })
     if (signal.aborted) abandon()
     this.#open = open

@@ -62,7 +62,7 @@ export class BridgedInstance {
     await this.server.connect(this.#link)
     const initialized = await this.#link.request('initialize', { protocolVersion: PROTOCOL_VERSION, capabilities: clientCapabilities, clientInfo: info }, extra)
     if ('error' in initialized) {
-      await this.close()
+      this.close()
       const { code, message } = initialized.error
       throw code === INVALID_PARAMS ? new InvalidParamsError(message.replaceAll('params.clientInfo', CLIENT_INFO).replaceAll('params.capabilities', CLIENT_CAPABILITIES)) : new Error(`initialize failed: ${message}`)
     }
@@ -103,13 +103,13 @@ export class BridgedInstance {
   }
 
   /** Ends the instance; a call that runs is cancelled: the SDK aborts its signal. */
-  async close (): Promise<void> {
-    try {
-      await this.server.close()
-      await this.#link.close()
-    } catch (error) {
-      this.#log.error({ err: error }, 'a server instance could not be closed')
-    }
+  close (): void {
+    this.#close().catch((err: unknown) => { this.#log.error({ err }, 'a server instance could not be closed') })
+  }
+
+  async #close (): Promise<void> {
+    await this.server.close()
+    await this.#link.close()
   }
 
   /** Whether a message is of the call that is served: of another one that went on, or of none that is named, where others were served before, it may be that one's. */

@@ -145,7 +145,7 @@ class Exchange {
   push (notification: JSONRPCNotification): Promise<void> | undefined {
     const { call, request } = this.#carried
     if (!call.outgoing.takes(notification)) return undefined
-    void this.#respond().send(notification, { relatedRequestId: request.id })
+    this.#respond().send(notification, { relatedRequestId: request.id }).catch(this.#unsent)
     return call.outgoing.room
   }
 
@@ -155,7 +155,7 @@ class Exchange {
     call.over()
     const answer = response.id === id ? response : { ...response, id }
     if ('result' in answer && this.#response === undefined) call.result(answer)
-    else void this.#respond().send(answer)
+    else this.#respond().send(answer).catch(this.#unsent)
     onOver(true)
   }
 
@@ -164,9 +164,11 @@ class Exchange {
     this.#observed?.end(this.#carried.request.id, 'closed')
     call.over()
     if (this.#response === undefined) call.follow(Promise.resolve(new Response(null, { status: CLIENT_LEFT })))
-    else void this.#response.close()
+    else this.#response.close().catch(this.#unsent)
     onOver(false)
   }
+
+  readonly #unsent = (err: unknown): void => { this.#carried.call.log.debug({ err }, 'a message could not be sent: its client has gone') }
 
   /** The SDK's response: an error, or a stream. */
   #respond (): PerRequestHTTPServerTransport {
@@ -176,7 +178,7 @@ class Exchange {
     this.#response = response
     // the server has the request already
     response.onmessage = () => {}
-    void response.start()
+    response.start().catch(this.#unsent)
     call.follow(response.handleMessage(request))
     return response
   }

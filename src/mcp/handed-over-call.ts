@@ -8,6 +8,7 @@ import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from './create-server.js'
 import type { CallClaim } from './parked-calls.js'
 import type { Replica } from './replica.js'
+import { parseRecord } from '../parse-record.js'
 
 /** What the replica that has a call writes into the event log for the one that the client has come back to. */
 export type HandedEvent =
@@ -90,7 +91,7 @@ class HandedOverCall implements EventReader {
 
   onEvent ({ data }: StreamEvent): void {
     clearTimeout(this.#silence)
-    const event: HandedEvent = JSON.parse(data)
+    const event: HandedEvent = parseRecord(data)
     if (event.kind === 'notification') this.#open.notify(event.notification)
     else if (event.kind === 'unknown') this.#resolve(undefined)
     else if (event.kind !== 'taken') this.#resolve(event)

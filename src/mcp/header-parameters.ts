@@ -9,7 +9,7 @@ const X_MCP_HEADER = 'x-mcp-header'
  */
 export function withoutHeaderParameters (result: Result): Result {
   const { tools } = result
-  return Array.isArray(tools) ? { ...result, tools: tools.map(tool => isObject(tool) ? { ...tool, inputSchema: withoutAnnotation(tool.inputSchema) } : tool) } : result
+  return Array.isArray(tools) ? { ...result, tools: tools.map((tool: unknown) => isObject(tool) ? { ...tool, inputSchema: withoutAnnotation(tool.inputSchema) } : tool) } : result
 }
 
 // annotations count only where a chain of `properties` leads

@@ -32,7 +32,8 @@ function lazy<T extends object> (blank: T, make: () => T, known: Partial<Record<
       if (Object.hasOwn(known, name)) return Reflect.get(known, name)
       const whole = made ??= make()
       const value: unknown = Reflect.get(whole, name)
-      return typeof value === 'function' ? value.bind(whole) : value
+      const bound: unknown = typeof value === 'function' ? value.bind(whole) : value
+      return bound
     }
   })
 }

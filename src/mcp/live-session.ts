@@ -49,7 +49,7 @@ export interface SessionHost {
   /** Tells the other replicas of a change of a session's record. */
   changed (sessionId: string, change: SessionChange): void
   /** Ends a session everywhere. */
-  end (sessionId: string): Promise<void>
+  end (sessionId: string): void
 }
 
 // a client's older GET streams, which it may believe alive, are kept open but silent
@@ -154,7 +154,7 @@ export class LiveSession implements AnswerStreams {
     const seenAt = Math.floor(this.seenAt / 1000)
     if (seenAt <= this.#toldAt) return
     this.#toldAt = seenAt
-    this.#background(this.host.sessions.touch(this.record.id, seenAt).then(alive => { if (!alive) void this.host.end(this.record.id) }))
+    this.#background(this.host.sessions.touch(this.record.id, seenAt).then(alive => { if (!alive) this.host.end(this.record.id) }))
   }
 
   /** Takes a change of the record that another replica has made. */
@@ -296,7 +296,7 @@ export class LiveSession implements AnswerStreams {
     this.streams.delete(stream)
     this.host.openStreams.delete(stream)
     this.seen(Date.now())
-    if (this.record.kind === 'sse' && !this.ended) void this.host.end(this.record.id)
+    if (this.record.kind === 'sse' && !this.ended) this.host.end(this.record.id)
   }
 
   #background (work: Promise<unknown>): void {

@@ -70,7 +70,8 @@ export class LogWriter {
   }
 
   #retryLater (): void {
-    this.#retry = setTimeout(() => { void this.#writeWaiting() }, RETRY_MS).unref()
+    const failed = (err: unknown) => { this.#options.log.error({ err, sessionId: this.#options.sessionId }, 'a session could not be written') }
+    this.#retry = setTimeout(() => { this.#writeWaiting().catch(failed) }, RETRY_MS).unref()
   }
 
   async #writeWaiting (): Promise<void> {

@@ -58,7 +58,9 @@ export class LoggedAnswer implements AnswerStream {
 
   release (): void {
     // not before the client knows what to come back for
-    void this.#opening.then(() => { if (!this.#direct) this.#options.release() })
+    this.#opening.then(() => { if (!this.#direct) this.#options.release() }).catch((err: unknown) => {
+      this.#options.log.error({ err }, 'a stream could not be released')
+    })
   }
 
   /** Who got an event id finds the stream on any replica: it is in the log. */

@@ -1,6 +1,7 @@
 import { CLIENT_CAPABILITIES_META_KEY, McpServer, PROTOCOL_VERSION_META_KEY, type JSONRPCRequest, type Server, type Transport } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
 import { REVISION } from './plain-call.js'
+import { derive } from '../derive.js'
 
 const OPENING: JSONRPCRequest = {
   jsonrpc: '2.0', id: 0, method: 'server/discover', params: { _meta: { [PROTOCOL_VERSION_META_KEY]: REVISION, [CLIENT_CAPABILITIES_META_KEY]: {} } }
@@ -14,7 +15,7 @@ export async function connectModern (plugged: McpServer | Server, transport: Tra
   const server = plugged instanceof McpServer ? plugged.server : plugged
   await new Promise<void>((resolve, reject) => {
     const connect = async () => { await server.connect(transport).then(resolve, reject) }
-    const opened: McpServer = Object.create(McpServer.prototype, { server: { value: server }, connect: { value: connect } })
+    const opened: McpServer = derive(McpServer.prototype, { server: { value: server }, connect: { value: connect } })
     const wire: Transport = { async start () {}, async send () {}, async close () {} }
     serveStdio(() => opened, { transport: wire, legacy: 'reject', onerror: reject })
     wire.onmessage?.(OPENING)

@@ -98,7 +98,7 @@ export class ModernEntry {
       this.#serveByEntry(call)
     } else {
       const idle = this.#options.reuseInstances === true ? this.#takeIdle(request) : undefined
-      if (idle === undefined) void this.#serveByNew(call, request)
+      if (idle === undefined) this.#serveByNew(call, request).catch((error: unknown) => { call.fail(error) })
       else this.#serveBy(idle, call, request)
     }
     return call

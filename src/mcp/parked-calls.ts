@@ -65,7 +65,7 @@ export class ParkedCalls {
     const parked = callId === undefined ? undefined : this.#parked.get(callId)
     if (callId === undefined || parked === undefined) return
     this.#forget(callId, parked)
-    void parked.call.close()
+    parked.call.close()
   }
 
   /** Gives up the calls of a grant that has ended. */
@@ -80,7 +80,7 @@ export class ParkedCalls {
 
   async #settle (call: BridgedCall, outcome: Promise<BridgedOutcome>, holder: CallHolder): Promise<BridgedOutcome> {
     const settled = await outcome
-    if (settled.kind === 'response') await call.finish()
+    if (settled.kind === 'response') call.finish()
     else this.#park(call, holder)
     return settled
   }

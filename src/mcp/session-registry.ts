@@ -141,17 +141,22 @@ export class SessionRegistry implements SessionHost {
   }
 
   /**
-   * The session of an id, if it is this caller's. At once where this process knows it, so that a call in a session that
-   * is in use asks no store.
-   * @throws {SessionNotFoundError} (or rejects with it) where it is unknown, has ended, or is somebody else's
-   * @throws {ShuttingDownError}
+   * The session of an id, if this process knows it: so a call in a session that is in use asks no store.
+   * @throws {SessionNotFoundError} if it is somebody else's @throws {ShuttingDownError}
    */
-  find (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): LiveSession | Promise<LiveSession> {
+  findLive (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): LiveSession | undefined {
     if (this.#closing) throw shuttingDown()
     const session = this.#live.get(sessionId)
-    if (session === undefined) return this.#load(sessionId, caller, kind)
-    check(session.record, caller, kind)
+    if (session !== undefined) check(session.record, caller, kind)
     return session
+  }
+
+  /**
+   * The session of an id, if it is this caller's.
+   * @throws {SessionNotFoundError} if it is unknown, has ended, or is somebody else's @throws {ShuttingDownError}
+   */
+  async find (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): Promise<LiveSession> {
+    return this.findLive(sessionId, caller, kind) ?? await this.#load(sessionId, caller, kind)
   }
 
   async #load (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): Promise<LiveSession> {
@@ -168,10 +173,10 @@ export class SessionRegistry implements SessionHost {
     return session
   }
 
-  /** Ends a session, here and on every replica. Never rejects. */
-  async end (sessionId: string): Promise<void> {
+  /** Begins to end a session, here and on every replica. */
+  end (sessionId: string): void {
     this.#forget(sessionId)
-    await this.delete(sessionId).catch((err: unknown) => { this.log.error({ err, sessionId }, 'a session could not be ended everywhere') })
+    this.delete(sessionId).catch((err: unknown) => { this.log.error({ err, sessionId }, 'a session could not be ended everywhere') })
   }
 
   /**
@@ -229,7 +234,7 @@ export class SessionRegistry implements SessionHost {
     this.#instances.dropIdle(now - instanceIdleSeconds * 1000)
     for (const [id, session] of this.#live) {
       if (session.streams.size > 0) session.seen(now)
-      if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) void this.end(id)
+      if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) this.end(id)
       else if (session.instance === undefined && session.streams.size === 0 && !session.busy && session.seenAt <= now - instanceIdleSeconds * 1000) {
         session.tellSeen()
         session.leave()
@@ -283,7 +288,7 @@ export class SessionRegistry implements SessionHost {
   async #add (session: LiveSession): Promise<void> {
     const ended = await this.sessions.create(session.record, this.limits.maxSessionsPerOwner)
     this.#live.set(session.record.id, session)
-    for (const id of ended) void this.end(id)
+    for (const id of ended) this.end(id)
   }
 
   /** Streams that clients read here, and that a replica wrote which has died. */

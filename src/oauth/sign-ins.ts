@@ -6,6 +6,7 @@ import type { Keyring } from './keyring.js'
 import type { PreregisteredClient } from './options.js'
 import { equalSecrets, hashOf, newId } from './secrets.js'
 import type { Tokens } from './tokens.js'
+import { parseRecord } from '../parse-record.js'
 
 export interface SignInsOptions {
   issuer: string
@@ -86,7 +87,7 @@ export class SignIns {
   read (cookie: string | undefined): Person | undefined {
     const signed = cookie === undefined ? undefined : this.#options.keyring.verify(SIGNED_IN, cookie)
     if (signed === undefined) return undefined
-    const { until, ...person }: Person & { until: number } = JSON.parse(Buffer.from(signed, 'base64url').toString())
+    const { until, ...person }: Person & { until: number } = parseRecord(Buffer.from(signed, 'base64url').toString())
     return until > this.#options.now() / 1000 ? person : undefined
   }
 }

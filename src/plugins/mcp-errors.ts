@@ -29,9 +29,10 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
   app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: maxBodyBytes }, (request, body, done) => {
     request.bodyBytes = body.length
     const text = body.toString()
+    if (text.length > 0 && !isTooDeep(text)) return parseJson(request, text, done)
     if (text.length === 0) done(null, undefined)
-    else if (isTooDeep(text)) done(new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
-    else parseJson(request, text, done)
+    else done(new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
+    return undefined
   })
 
   await app.register(plainJson)

@@ -14,8 +14,9 @@ export const oauthBodies = fp(async app => {
   const parseJson = app.getDefaultJsonParser('remove', 'remove')
   app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: BODY_LIMIT }, (request, body, done) => {
     const text = body.toString()
-    if (isTooDeep(text)) done(new InvalidRequestError(`The body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
-    else parseJson(request, text, done)
+    if (!isTooDeep(text)) return parseJson(request, text, done)
+    done(new InvalidRequestError(`The body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
+    return undefined
   })
 }, { name: 'oauth-bodies', fastify: '5.x' })
 

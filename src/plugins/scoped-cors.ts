@@ -2,6 +2,7 @@ import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { RefuseMethod } from './other-methods.js'
+import { derive } from '../derive.js'
 
 export interface ScopedCorsOptions {
   /** Paths that answer preflights. */
@@ -62,7 +63,7 @@ export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: optio
       hook.call(app, request, reply, done)
     }
   })
-  const scope: FastifyInstance = Object.create(app, { addHook: { value: addHook }, options: { value: answerPreflights }, decorateRequest: { value: decorateRequest } })
+  const scope: FastifyInstance = derive(app, { addHook: { value: addHook }, options: { value: answerPreflights }, decorateRequest: { value: decorateRequest } })
   await new Promise<void>((resolve, reject) => {
     cors(scope, options, error => { if (error === undefined) resolve(); else reject(error) })
   })

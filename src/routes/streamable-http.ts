@@ -3,7 +3,7 @@ import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
 import { InvalidMessageError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../errors.js'
 import { EVENT_STREAM_HEADERS } from '../mcp/event-stream.js'
 import { isRequest, messagesOf } from '../mcp/json-rpc.js'
-import { LiveSession } from '../mcp/live-session.js'
+import type { LiveSession } from '../mcp/live-session.js'
 import { checkPostAccept, checkProtocolVersion, checkStreamAccept } from '../mcp/protocol-versions.js'
 import type { ServerInstance } from '../mcp/server-instance.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../plugins/other-methods.js'
@@ -23,7 +23,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
 
   app.get('/mcp', { exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
-    const session = await sessionOf(request)
+    const session = await registry.find(sessionIdOf(request), callerOf(request), 'streamable-http')
     const lastEventId = request.headers['last-event-id']
     const stream = await session.listen(typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined, callerOf(request))
     // 204 tells an event source to stop reconnecting (HTML, server-sent events)
@@ -34,7 +34,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   })
 
   app.delete('/mcp', async (request, reply) => {
-    const session = await sessionOf(request)
+    const session = await registry.find(sessionIdOf(request), callerOf(request), 'streamable-http')
     await registry.delete(session.record.id)
     return reply.code(200).send()
   })
@@ -55,17 +55,19 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
    * is waited for by Fastify, with listeners of its own.
    */
   function call (request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]): Promise<FastifyReply> | undefined {
-    const session = sessionOf(request)
-    if (!(session instanceof LiveSession) || session.instance === undefined) return rebuildAndReceive(session, request, reply, body)
+    const sessionId = sessionIdOf(request)
+    const session = registry.findLive(sessionId, callerOf(request), 'streamable-http')
+    if (session?.instance === undefined) return rebuildAndReceive(sessionId, request, reply, body)
     receive(session, session.instance, request, reply, body)
     return undefined
   }
 
   async function rebuildAndReceive (
-    found: LiveSession | Promise<LiveSession>, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
+    sessionId: string, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
   ): Promise<FastifyReply> {
-    const session = await found
-    const instance = session.instance ?? await session.rebuild({ authInfo: callerOf(request), requestInfo: { headers: request.headers } })
+    const caller = callerOf(request)
+    const session = await registry.find(sessionId, caller, 'streamable-http')
+    const instance = session.instance ?? await session.rebuild({ authInfo: caller, requestInfo: { headers: request.headers } })
     receive(session, instance, request, reply, body)
     return reply
   }
@@ -78,12 +80,15 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     registry.used(session)
     instance.receive(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new ReplyAnswer(reply))
   }
+}
 
-  function sessionOf (request: FastifyRequest): LiveSession | Promise<LiveSession> {
-    const sessionId = request.headers['mcp-session-id']
-    if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the Mcp-Session-Id header is required.')
-    const session = registry.find(sessionId, callerOf(request), 'streamable-http')
-    checkProtocolVersion(request.headers['mcp-protocol-version'])
-    return session
-  }
+/**
+ * What the headers of a request in a session say, checked before anything begins.
+ * @throws {SessionIdRequiredError} @throws {UnsupportedProtocolVersionError}
+ */
+function sessionIdOf ({ headers }: FastifyRequest): string {
+  const sessionId = headers['mcp-session-id']
+  if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the Mcp-Session-Id header is required.')
+  checkProtocolVersion(headers['mcp-protocol-version'])
+  return sessionId
 }

@@ -31,7 +31,8 @@ function pathOf ({ path }: ValueError, within: string): string {
 /** What the writer of an unknown name may have meant. */
 function instead ({ path, schema }: ValueError): string {
   const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase()
-  const known: string[] = schema.known ?? Object.keys(schema.properties ?? {})
+  const members: unknown = schema.known
+  const known = Array.isArray(members) ? members.map(String) : Object.keys(Type.IsObject(schema) ? schema.properties : {})
   const meant = known.find(option => option.toLowerCase() === name)
   return meant === undefined ? `those that there are: ${known.join(', ')}` : `did you mean ${meant}?`.slice(0, -1)
 }

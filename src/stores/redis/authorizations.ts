@@ -1,5 +1,6 @@
 import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../authorizations.js'
 import type { RedisConnection } from './connection.js'
+import { parseRecord } from '../../parse-record.js'
 
 /** Authorization transactions of all replicas. */
 export class RedisAuthorizationTransactionStore implements AuthorizationTransactionStore {
@@ -26,5 +27,5 @@ export class RedisAuthorizationTransactionStore implements AuthorizationTransact
 }
 
 function transactionOf (json: string | null): AuthorizationTransaction | undefined {
-  return json === null ? undefined : JSON.parse(json)
+  return json === null ? undefined : parseRecord(json)
 }

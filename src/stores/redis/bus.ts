@@ -92,22 +92,27 @@ export class RedisBus implements Bus {
   }
 
   #listen (): void {
-    this.#reread = setInterval(() => { void this.#read() }, REREAD_MS).unref()
+    this.#reread = setInterval(() => { this.#readSoon() }, REREAD_MS).unref()
     this.#subscriber.subscribe(this.#keys[0], message => { this.#hear(message) })
-    this.#connection.onReady(() => { void this.#read() })
-    void this.#read()
+    this.#connection.onReady(() => { this.#readSoon() })
+    this.#readSoon()
   }
 
   /** Takes a message that follows the last one heard; otherwise reads. */
   #hear (message = ''): void {
     const [, last, id, origin, topic, json] = /^(\S+) (\S+) (\S+) (\S+) (.*)$/s.exec(message) ?? []
-    if (id === undefined || this.#reading || last !== this.#position) void this.#read()
+    if (id === undefined || this.#reading || last !== this.#position) this.#readSoon()
     else this.#deliver(id, origin, topic, json)
   }
 
   #deliver (id: string, origin: string | undefined, topic: string | undefined, json: string | undefined): void {
     this.#position = id
     if (origin !== this.#origin && topic !== undefined && json !== undefined) this.#emitter.emit(topic, JSON.parse(json))
+  }
+
+  #readSoon (): void {
+    // the next message, or the connection when it is back, makes it read again
+    this.#read().catch((error: unknown) => { this.#connection.report(error) })
   }
 
   async #read (): Promise<void> {
@@ -119,9 +124,6 @@ export class RedisBus implements Bus {
         this.#again = false
         await this.#readOnce()
       }
-    } catch (error) {
-      // the next message, or the connection when it is back, makes it read again
-      this.#connection.report(error)
     } finally {
       this.#reading = false
     }

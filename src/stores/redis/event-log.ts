@@ -4,6 +4,7 @@ import type { RedisConnection } from './connection.js'
 import { eventLogScripts, type StreamArguments, type StreamKeys } from './event-log-scripts.js'
 import { isPosition, StreamReader } from './stream-reader.js'
 import type { RedisSubscriber } from './subscriber.js'
+import { parseRecord } from '../../parse-record.js'
 
 export interface RedisEventLogOptions {
   /** Events kept of one stream. Default: 256. */
@@ -111,7 +112,7 @@ export class RedisEventLog implements EventLog {
     const [,, stream] = this.#stream(sessionId, streamId)
     const fields = await this.#connection.run(redis => redis.hgetall(stream))
     if (fields.resumable === undefined || fields.complete !== undefined) return undefined
-    const requestIds: Array<string | number> = JSON.parse(fields.requestIds ?? '[]')
+    const requestIds: Array<string | number> = parseRecord(fields.requestIds ?? '[]')
     return requestIds.filter(id => fields[ANSWERED + JSON.stringify(id)] === undefined)
   }
 

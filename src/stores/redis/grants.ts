@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { MAX_GRANTS_OF_ONE, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord } from '../grants.js'
 import type { RedisConnection } from './connection.js'
 import { grantScripts, type StoredGrant, type TokenArguments } from './grant-scripts.js'
+import { parseRecord } from '../../parse-record.js'
 
 type Kind = 'code' | 'access' | 'refresh'
 
@@ -35,7 +36,7 @@ export class RedisGrantStore implements GrantStore {
     const found = await this.#connection.run(redis => redis.mcpFindCode(this.#keyOf(grantId, 'code', hash)))
     if (found === null) return undefined
     const [code, used, ...grant] = found
-    return { ...JSON.parse(code), grant: grantOf(grant), used: used !== null }
+    return { ...parseRecord<Omit<CodeRecord, 'grant' | 'used'>>(code), grant: grantOf(grant), used: used !== null }
   }
 
   async redeemCode (hash: string, tokens: IssuedTokens): Promise<Redemption> {
@@ -81,7 +82,7 @@ export class RedisGrantStore implements GrantStore {
     const found = await this.#connection.run(redis => redis.mcpFindAccessToken(this.#grant(grantId), this.#keyOf(grantId, 'access', hash)))
     if (found === null) return undefined
     const [token, ...grant] = found
-    return { token: JSON.parse(token), grant: grantOf(grant) }
+    return { token: parseRecord(token), grant: grantOf(grant) }
   }
 
   async findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined> {
@@ -90,7 +91,7 @@ export class RedisGrantStore implements GrantStore {
     const found = await this.#connection.run(redis => redis.mcpFindRefreshToken(this.#grant(grantId), this.#keyOf(grantId, 'refresh', hash)))
     if (found === null) return undefined
     const [token, rotated, ...grant] = found
-    return { token: JSON.parse(token), grant: grantOf(grant), rotated: rotated === 1 }
+    return { token: parseRecord(token), grant: grantOf(grant), rotated: rotated === 1 }
   }
 
   async rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget = false): Promise<Rotation> {
@@ -197,5 +198,5 @@ function argumentsOf ({ access, refresh }: IssuedTokens): TokenArguments {
 }
 
 function grantOf ([json, sealedUpstreamTokens, upstreamVersion]: StoredGrant): Grant {
-  return { ...JSON.parse(json), sealedUpstreamTokens, upstreamVersion: Number(upstreamVersion) }
+  return { ...parseRecord<Omit<Grant, 'sealedUpstreamTokens' | 'upstreamVersion'>>(json), sealedUpstreamTokens, upstreamVersion: Number(upstreamVersion) }
 }

@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis'
 import { MAX_METADATA_DOCUMENTS, type MetadataDocumentRecord, type MetadataDocumentStore } from '../metadata-documents.js'
 import type { RedisConnection } from './connection.js'
+import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -43,7 +44,7 @@ export class RedisMetadataDocumentStore implements MetadataDocumentStore {
 
   async find (clientId: string): Promise<MetadataDocumentRecord | undefined> {
     const json = await this.#connection.run(redis => redis.get(this.#documents + clientId))
-    return json === null ? undefined : JSON.parse(json)
+    return json === null ? undefined : parseRecord(json)
   }
 
   async put (record: MetadataDocumentRecord): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis'
 import type { RecentLog, RecentLogBounds } from '../attempts.js'
 import type { RedisConnection } from './connection.js'
+import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -52,6 +53,6 @@ export class RedisRecentLog<T> implements RecentLog<T> {
 
   async read (): Promise<T[]> {
     const entries = await this.#connection.run(redis => redis.mcpReadRecent(this.#key, this.#maxAgeMs))
-    return entries.map(([, [, json]]) => JSON.parse(json))
+    return entries.map(([, [, json]]) => parseRecord(json))
   }
 }

@@ -2,6 +2,7 @@ import type { Result } from 'ioredis'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import type { Registration, RegistrationStore } from '../registrations.js'
 import type { RedisConnection } from './connection.js'
+import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -135,11 +136,11 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
 
   async takeExpired (limit: number): Promise<T[]> {
     const taken = await this.#connection.run(redis => redis.mcpTakeExpiredRegistrations(this.#unused, this.#records, limit))
-    return taken.map(json => JSON.parse(json))
+    return taken.map(json => parseRecord(json))
   }
 
   #recordOf ([json, expiresAt]: StoredRegistration): T {
-    const record: T = JSON.parse(json)
+    const record: T = parseRecord(json)
     const registration: Registration = record
     if (expiresAt === null) delete registration.expiresAt
     else registration.expiresAt = Number(expiresAt)

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Result } from 'ioredis'
 import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../sessions.js'
 import type { RedisConnection } from './connection.js'
+import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -185,8 +186,8 @@ function recordOf (fields: Record<string, string>): SessionRecord | undefined {
   if (fields.record === undefined) return undefined
   const { initialize = '{}', initialized, logLevel } = fields
   return {
-    ...JSON.parse(fields.record),
-    ...JSON.parse(initialize),
+    ...parseRecord<SessionRecord>(fields.record),
+    ...parseRecord<Pick<SessionRecord, 'initializeParams' | 'protocolVersion'>>(initialize),
     ...initialized !== undefined && { initialized: true },
     ...logLevel !== undefined && { logLevel },
     subscriptions: Object.entries(fields).filter(([field]) => field.startsWith('uri:')).sort(([, a], [, b]) => Number(a) - Number(b)).map(([field]) => field.slice(4)),

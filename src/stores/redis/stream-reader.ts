@@ -53,7 +53,7 @@ export class StreamReader {
       return false
     }
     this.#take(found)
-    await this.#readOn()
+    await this.#readOn().catch(this.#failed)
     return true
   }
 
@@ -62,13 +62,15 @@ export class StreamReader {
     if (this.#stopped) return
     if (position === undefined) this.#wanted = true
     else if (this.#wanted !== true) this.#wanted = position
-    if (!this.#reading && this.#position !== undefined) void this.#readOn()
+    if (!this.#reading && this.#position !== undefined) this.#readOn().catch(this.#failed)
   }
 
   /** Ends the reading. */
   stop (): void {
     this.#end(false)
   }
+
+  readonly #failed = (error: unknown): void => { this.#readings.failed(error) }
 
   async #readOn (): Promise<void> {
     this.#reading = true
@@ -78,8 +80,6 @@ export class StreamReader {
         const found = await this.#readings.next(this.position)
         if (!this.#stopped) this.#take(found)
       }
-    } catch (error) {
-      this.#readings.failed(error)
     } finally {
       this.#reading = false
     }

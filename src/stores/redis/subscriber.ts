@@ -63,8 +63,9 @@ export class RedisSubscriber {
     const others = this.#nodeUrls().filter(other => other !== url)
     const next = others[Math.floor(Math.random() * others.length)]
     if (next === undefined) return
-    void this.#connection.close()
+    const left = this.#connection
     this.#connection = this.#connect(next)
+    left.close().catch((error: unknown) => { this.#connection.report(error) })
   }
 
   #subscribeAll (): void {
