@@ -1,4 +1,4 @@
-import type { TSchema } from '@sinclair/typebox'
+import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { ConfigError } from '../errors.js'
 
@@ -32,7 +32,7 @@ function pathOf ({ path }: ValueError, within: string): string {
 function instead ({ path, schema }: ValueError): string {
   const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase()
   const members: unknown = schema.known
-  const known = Array.isArray(members) ? members.map(String) : Object.keys(Type.IsObject(schema) ? schema.properties : {})
+  const known = Array.isArray(members) ? members.map(String) : Object.keys(TypeGuard.IsObject(schema) ? schema.properties : {})
   const meant = known.find(option => option.toLowerCase() === name)
   return meant === undefined ? `those that there are: ${known.join(', ')}` : `did you mean ${meant}?`.slice(0, -1)
 }
