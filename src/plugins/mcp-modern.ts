@@ -42,16 +42,20 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   }
 }, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
 
+/** What a web response is: the platform's types do not say that a body is bytes. */
+interface ResponseOfBytes extends Omit<Response, 'body'> {
+  readonly body: ReadableStream<Uint8Array> | null
+}
+
 async function answer (call: ModernCall, reply: FastifyReply): Promise<FastifyReply> {
-  const response = await call.answer
+  const response: string | ResponseOfBytes = await call.answer
   if (typeof response === 'string') return reply.header('content-type', 'application/json').send(response)
   reply.code(response.status)
   for (const [name, value] of response.headers) reply.header(name, value)
   if (response.body === null) return reply.send()
   if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) {
-    const body: ReadableStream<Uint8Array> = response.body
     // what listeners are told is not measured as it is sent
-    return reply.send(call.outgoing.bodyOf(body, !call.listens))
+    return reply.send(call.outgoing.bodyOf(response.body, !call.listens))
   }
   return reply.send(textWithInvalidParams(await response.text()))
 }
