@@ -1,0 +1,34 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { root } from '../root.js'
+import { read } from './pages.js'
+
+/** Rows of the tables of compliance: all their cells. */
+function rows (): string[][] {
+  const [, section = ''] = /^## Compliance\n(.*?)(?=^## |(?![\s\S]))/ms.exec(read('SECURITY.md')) ?? []
+  return section.split('\n').filter(line => /^\| (?!---)/.test(line)).map(line => line.slice(2, -2).split(' | '))
+    .filter(cells => /^(MUST|SHOULD|RECOMMENDED|guidance)/.test(cells[0] ?? '') || /^(MUST|SHOULD|RECOMMENDED|guidance)/.test(cells[1] ?? ''))
+}
+
+/** The lines of a file of tests that name one. */
+function titles (file: string): string {
+  return readFileSync(join(root, file), 'utf8').replaceAll('\\\'', '\'').split('\n').filter(line => /est\(/.test(line)).join('\n')
+}
+
+// what has no test says why
+const REASON = /^(Not met|Not applicable|In part|Yours|The client's|The authorization server's|See \[)/
+
+t.test('what is said to be shown by a test is, and the rest says why it is not', async t => {
+  const all = rows()
+  t.ok(all.length > 100, `${all.length} requirements`)
+  for (const cells of all) {
+    const shown = cells.at(-1) ?? ''
+    const named = [...shown.matchAll(/`(test\/[\w./-]+\.test\.ts)`: "([^"]+)"/g)]
+    for (const [, file = '', name = ''] of named) {
+      t.ok(existsSync(join(root, file)) && titles(file).includes(name), `${file}: ${name}`)
+    }
+    for (const [, file = ''] of shown.matchAll(/`((?:test|deploy|docs)\/[\w./-]+)`/g)) t.ok(existsSync(join(root, file)), file)
+    t.ok(named.length > 0 || REASON.test(shown) || shown.includes('`test/docs/deployment.ts`'), cells.join(' | '))
+  }
+})
