@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { find, lacking } from '../programs.js'
 import { freePort } from '../service.js'
-import { RedisServer } from '../stores/redis-server.js'
+import { RedisServer } from '../stores/redis-process.js'
 import { Fuzzer, type Figures } from './fuzzer.js'
 import { World, type WorldOptions } from './world.js'
 
@@ -26,8 +26,11 @@ export async function fuzz (store: Store, work: (fuzzer: Fuzzer, worlds: readonl
       worlds.push(await World.start({ ...variant, name: `${store}/${variant.sessionMode}/${variant.server.replace(/\W/g, '')}/${variant.authMode}`, redisUrl: redis?.url }))
     }
     const fuzzer = new Fuzzer(worlds)
-    await work(fuzzer, worlds)
-    fuzzer.close()
+    try {
+      await work(fuzzer, worlds)
+    } finally {
+      fuzzer.close()
+    }
     return fuzzer
   } finally {
     for (const world of worlds) await world.close()
