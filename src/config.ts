@@ -67,6 +67,8 @@ export interface Config {
   mcpScopes: [string, ...string[]]
   scopeDescriptions: Record<string, string>
   consentInDynamicMode: boolean
+  /** Milliseconds before which consent does not count. Absent: 500, on loopback 0. */
+  consentDelayMs: number | undefined
   redirectSchemes: string[]
   preregisteredClients: PreregisteredClient[]
   /** name -> secret */
@@ -137,6 +139,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     mcpScopes: scopesOf(env.MCP_SCOPES),
     scopeDescriptions: jsonOf('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
     consentInDynamicMode: env.CONSENT_IN_DYNAMIC_MODE,
+    consentDelayMs: env.CONSENT_DELAY_MS,
     redirectSchemes: listOf('REDIRECT_SCHEMES', split(env.REDIRECT_SCHEMES, ','), isRedirectScheme, 'private-use URI schemes such as cursor, in lower case and without the colon'),
     preregisteredClients: jsonOf('PREREGISTERED_CLIENTS', env.PREREGISTERED_CLIENTS, Type.Array(PreregisteredClientSchema), 'a JSON array of clients'),
     introspectionServices: servicesOf(env.INTROSPECTION_SERVICES),

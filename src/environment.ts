@@ -56,6 +56,7 @@ export const EnvironmentSchema = Type.Object({
   MCP_SCOPES: text('Our own scopes (space-separated); the first is granted when a client names none', { default: 'mcp' }),
   MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', { default: '{}' }),
   CONSENT_IN_DYNAMIC_MODE: Type.Boolean({ description: 'Whether people are asked for consent where each client is registered upstream, too', default: true }),
+  CONSENT_DELAY_MS: Type.Optional(Type.Integer({ description: 'Milliseconds before which "Allow access" on the consent page does not count, as nobody has read it by then. Default: 500, and 0 if PUBLIC_URL is loopback', minimum: 0, maximum: 10_000 })),
   REDIRECT_SCHEMES: listOf('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes.join(',')),
   PREREGISTERED_CLIENTS: text('Clients that need no registration, as JSON: [{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; the secret is for confidential ones', { default: '[]' }),
   INTROSPECTION_SERVICES: listOf('Services of yours that may ask /introspect, as name:secret'),

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
-import type { BrokerOptions } from './oauth/options.js'
+import { defaultLifetimes, type BrokerOptions } from './oauth/options.js'
+import { isLoopbackHost } from './loopback.js'
 import { checkOAuthBrokerOptions } from './options/check-service.js'
 import { broker } from './plugins/broker.js'
 import { browserState } from './plugins/browser-state.js'
@@ -41,6 +42,7 @@ export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer'
   adminToken?: string
 }
 
+const CONSENT_DELAY_MS = 500
 // their password is not to be guessed
 const OPERATORS_PER_MINUTE = 60
 
@@ -51,9 +53,14 @@ const OPERATORS_PER_MINUTE = 60
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   checkOAuthBrokerOptions(options)
   const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
-  const scopeDescriptions = { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions }
   const issuer = baseUrlOf(options.publicUrl, app.prefix)
-  await app.register(broker, { ...options, issuer, recordAttempts: adminToken !== undefined })
+  const texts = {
+    scopeDescriptions: { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions },
+    baseScope: scopes[0],
+    grantSeconds: options.lifetimes?.grantSeconds ?? defaultLifetimes.grantSeconds
+  }
+  const consentDelayMs = options.consentDelayMs ?? (isLoopbackHost(new URL(issuer).hostname) ? 0 : CONSENT_DELAY_MS)
+  await app.register(broker, { ...options, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
   const { attempts, limits } = app.oauthBroker
 
   await app.register(async documents => {
@@ -86,9 +93,9 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(traceId)
     await browsers.register(browserState, { issuer })
     await browsers.register(oauthRateLimits, { limits, requestsPerMinute })
-    await browsers.register(authorizeRoute, { issuer, scopeDescriptions })
-    await browsers.register(consentRoute, { issuer })
-    await browsers.register(callbackRoute)
+    await browsers.register(authorizeRoute, { issuer, texts })
+    await browsers.register(consentRoute, { issuer, texts })
+    await browsers.register(callbackRoute, { issuer, texts })
     await browsers.register(signedInPerson, { issuer })
     await browsers.register(connectionsRoute, { issuer })
     await browsers.register(connectionsLoginRoute)

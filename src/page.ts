@@ -1,10 +1,8 @@
 import { html } from 'ghtml'
 
-/** A page for people. No external asset but the client's logo. */
+/** A page for people. Nothing in it comes from elsewhere. */
 export interface Page {
   html: string
-  /** Origin of an image that the page shows, for its content security policy. */
-  imageOrigin?: string
   /** The one script in the page, as it stands there: what it does is a convenience, and the page works without. */
   script?: string
 }
@@ -19,7 +17,6 @@ main { width: 100%; max-width: 30rem; padding: 1.5rem; background: var(--card); 
 main.wide { max-width: 64rem; align-self: start }
 h1 { margin: 0 0 1rem; font-size: 1.35rem; line-height: 1.3; text-wrap: balance }
 h2 { margin: 1.25rem 0 .25rem; font-size: 1rem } h2 + p { margin: 0 }
-img { display: block; width: 48px; height: 48px; margin-bottom: .75rem; object-fit: contain }
 main > :last-child { margin-bottom: 0 }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 0 }
 dt { color: var(--soft) } dd { margin: 0; font-weight: 600 } ul { margin: .25rem 0; padding-left: 1.25rem }
@@ -33,6 +30,9 @@ section.entry { border-top: 1px solid var(--line); margin-top: 1.25rem } section
 .buttons { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.25rem }
 button, .button { flex: 1 1 8rem; padding: .65rem 1rem; font: inherit; font-weight: 600; text-align: center; text-decoration: none; color: var(--text); background: transparent; border: 1px solid var(--soft); border-radius: .5rem; cursor: pointer }
 button { white-space: nowrap }
+/* a press that was meant for what was there before must not count; the server does not take one that came too soon, by key either */
+@keyframes arm { from { pointer-events: none } }
+button.arm { animation: arm .7s step-end }
 button.primary { background: var(--accent); color: var(--on-accent); border-color: var(--accent) }
 button:focus-visible, a:focus-visible, input:focus-visible, summary:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
 a { color: var(--accent) }

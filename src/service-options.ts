@@ -59,6 +59,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     upstreamObserver,
     scopeDescriptions: config.scopeDescriptions,
     consentInDynamicMode: config.consentInDynamicMode,
+    ...config.consentDelayMs !== undefined && { consentDelayMs: config.consentDelayMs },
     redirectSchemes: config.redirectSchemes,
     clients: config.preregisteredClients,
     introspectionServices: config.introspectionServices,

@@ -1,72 +1,61 @@
-import { AccessDeniedError, InvalidRequestError, OAuthError, UnsupportedResponseTypeError } from '../errors.js'
-import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../stores/authorizations.js'
-import type { Grant, GrantStore } from '../stores/grants.js'
-import type { BrowserState, BrowserStates } from './browser-state.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AccessDeniedError, InvalidRequestError, OAuthError } from '../errors.js'
+import type { AuthorizationTransaction, AuthorizationTransactionStore, ConsentState } from '../stores/authorizations.js'
+import type { AuthorizationCodes } from './authorization-codes.js'
+import { checkRequest, checkRequestSize, type AuthorizationParameters } from './authorization-request.js'
+import type { BrowserState } from './browser-state.js'
 import { resolveRedirectUri, type Client, type Clients } from './clients.js'
+import { checkBrowser, loginOver, type ConsentForm, type ConsentForms } from './consent-forms.js'
+import { isMemorable, personKey, type Consents } from './consents.js'
 import { observed, type AuthorizationEvent, type BrokerObserver, type CallbackEvent, type ConsentEvent } from './events.js'
 import type { Grants } from './grants.js'
 import type { Identity } from './identity.js'
 import type { Keyring } from './keyring.js'
-import type { AuthorizeGrant, BrokerLifetimes, BrokerLog } from './options.js'
-import { checkCodeChallenge } from './pkce.js'
-import { redirectKindOf, withParameters, type RedirectKind } from './redirect-uris.js'
+import type { Login, LoginLeg } from './login-leg.js'
+import type { ConsentRequest, NextStep } from './next-step.js'
+import type { BrokerLifetimes, BrokerLog } from './options.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
+import { redirectKindOf, withParameters } from './redirect-uris.js'
 import type { Resources } from './resources.js'
-import { requestedScopes } from './scopes.js'
-import { hashOf, newId, newSecret } from './secrets.js'
-import { UNNAMED_PREFIX } from './subject.js'
+import { hashOf, newId } from './secrets.js'
 import type { UpstreamClients } from './upstream-clients.js'
-import type { Upstream, UpstreamTokens } from './upstream.js'
+import type { Upstream } from './upstream.js'
 
-/** Parameters of an authorization request (RFC 6749 4.1.1, 7636 4.3, 8707 2), each at most once. */
-export type AuthorizationParameters = Readonly<Record<string, string | undefined>>
-
-/** What the person is asked. */
-export interface ConsentRequest {
-  /** Names this attempt in the answer. */
-  transactionId: string
-  client: Client
-  redirectUri: string
-  redirectKind: RedirectKind
-  scopes: readonly string[]
-  resource: string
-  /** Where the person will log in. */
-  loginHost: string
+/** Who asks, as far as that is known: a browser, and the address that what is kept counts for. */
+export interface Visitor {
+  browser: BrowserState
+  address: string
 }
-
-/** What follows in the browser. */
-export type NextStep =
-  | { kind: 'redirect', url: string }
-  | { kind: 'consent', request: ConsentRequest }
-  /** An error for a client that nobody vouches for: the person decides whether to go there. */
-  | { kind: 'refusal', error: OAuthError, url: string }
 
 export interface AuthorizationOptions {
   issuer: string
   clients: Clients
   transactions: AuthorizationTransactionStore
-  grantStore: GrantStore
+  forms: ConsentForms
+  consents: Consents
+  login: LoginLeg
+  codes: AuthorizationCodes
   grants: Grants
   upstream: Upstream
   upstreamClients: UpstreamClients
-  browserStates: BrowserStates
   resources: Resources
   keyring: Keyring
   recognised: RecognisedSecrets
   scopes: readonly [string, ...string[]]
   consentInDynamicMode: boolean
-  authorizeGrant: AuthorizeGrant
+  /** A consent page that was answered sooner was not read. */
+  consentDelayMs: number
   lifetimes: BrokerLifetimes
   log: BrokerLog
   observe: BrokerObserver
   now: () => number
 }
 
-/** What the upstream gave for its code. */
-interface Redeemed {
-  client: Client
-  tokens: UpstreamTokens
-  identity: Identity
+/** The person's answer to a consent page. */
+export interface ConsentDecision {
+  allow: boolean
+  /** Whether the consent is to stand for later attempts. */
+  remember: boolean
 }
 
 /**
@@ -81,21 +70,41 @@ export class Authorization {
   }
 
   /**
-   * Takes a client's authorization request.
+   * Checks that a request is of a client that is known, for a redirect URI of its own: what else is wrong, `begin` tells.
+   * @throws {OAuthError}
+   */
+  async verify (parameters: AuthorizationParameters): Promise<void> {
+    const event: AuthorizationEvent = { type: 'authorization', clientId: parameters.client_id, redirectUri: parameters.redirect_uri, links: [] }
+    try {
+      checkRequestSize(parameters)
+      const client = event.client = await this.#clientOf(parameters)
+      resolveRedirectUri(client, parameters.redirect_uri)
+    } catch (error) {
+      this.#options.observe({ ...event, error })
+      throw error
+    }
+  }
+
+  /**
+   * Takes a client's authorization request. Nothing is kept of it here, but where nobody has to be asked.
    * @throws {OAuthError} before the client and its redirect URI are verified
    */
-  async begin (parameters: AuthorizationParameters, browser: BrowserState): Promise<NextStep> {
+  async begin (parameters: AuthorizationParameters, { browser, address }: Visitor): Promise<NextStep> {
     const id = newId()
     const event: AuthorizationEvent = { type: 'authorization', clientId: parameters.client_id, redirectUri: parameters.redirect_uri, links: [hashOf(id)] }
     const verified: { redirectUri?: string } = {}
     try {
-      const { client, transaction } = await observed(this.#options.observe, event, async () => {
+      const { client, request } = await observed(this.#options.observe, event, async () => {
+        checkRequestSize(parameters)
         const client = event.client = await this.#clientOf(parameters)
         const redirectUri = verified.redirectUri = resolveRedirectUri(client, parameters.redirect_uri)
-        return { client, transaction: this.#check(parameters, client, redirectUri, browser) }
+        const { resources, scopes } = this.#options
+        return { client, request: { clientId: client.clientId, redirectUri, ...checkRequest(parameters, resources, scopes) } }
       })
-      if (this.#needsConsent(transaction, client, browser)) return await this.#askConsent(id, transaction, client)
-      return { kind: 'redirect', url: await this.#sendUpstream(id, transaction, client) }
+      const consent = await this.#consentTo(request, client, browser)
+      const transaction: AuthorizationTransaction = { browserHash: hashOf(browser.id), ...request, consent: consent ?? 'given' }
+      if (consent === undefined) return { kind: 'consent', request: await this.#ask({ id, transaction, loggedIn: false }, client) }
+      return { kind: 'redirect', url: await this.#options.login.send(id, transaction, client, address) }
     } catch (error) {
       const { client } = event
       const { redirectUri } = verified
@@ -108,37 +117,29 @@ export class Authorization {
   }
 
   /**
-   * Takes the person's answer on the consent page.
-   * @returns where to go now, and the state that the browser is to keep
+   * Takes the person's answer to the consent page. An attempt goes upstream once, however often it is allowed; to deny is the end.
+   * @param sealed the transaction of the page
    * @throws {OAuthError} where the attempt is unknown, over, or another browser's
    */
-  async decide (transactionId: string, allow: boolean, remember: boolean, browser: BrowserState): Promise<{ url: string, browser: BrowserState }> {
-    const { browserStates, clients, lifetimes, observe } = this.#options
-    const state = newId()
-    const event: ConsentEvent = { type: 'consent', links: [hashOf(transactionId), hashOf(state)] }
-    const answered: { transaction?: AuthorizationTransaction } = {}
-    try {
-      const transaction = await observed(observe, event, async () => {
-        // people press twice: to allow again is another login upstream, to deny is the end
-        answered.transaction = await (allow ? this.#find(transactionId, browser, false) : this.#take(transactionId, browser, false))
-        if (!allow) throw new AccessDeniedError('The person denied access.', { reason: 'denied_by_person' })
-        return answered.transaction
-      })
-      const client = await clients.find(transaction.clientId)
-      const url = await this.#sendUpstream(state, transaction, client)
-      return { url, browser: remember && isMemorable(client, transaction) ? browserStates.remember(browser, transaction, lifetimes.consentSeconds) : browser }
-    } catch (error) {
-      if (answered.transaction === undefined) throw error
-      return { url: this.#failure(error, answered.transaction).url, browser }
+  async decide (sealed: string, decision: ConsentDecision, visitor: Visitor): Promise<NextStep> {
+    const { forms, now, consentDelayMs, clients } = this.#options
+    const form = forms.open(sealed, visitor.browser)
+    const tooSoonMs = form.askedAt + consentDelayMs - now()
+    if (decision.allow && tooSoonMs > 0) {
+      // who answers again when the page is there once more has had the time to read it
+      await delay(Math.min(tooSoonMs, consentDelayMs))
+      return { kind: 'consent', request: { ...await this.#ask(form, await clients.find(form.transaction.clientId)), tooSoon: true } }
     }
+    const url = await (form.loggedIn ? this.#decideLoggedIn(form, decision) : this.#decideFirst(form, decision, visitor))
+    return { kind: 'redirect', url }
   }
 
   /**
-   * Takes the upstream's answer at our callback.
+   * Takes the upstream's answer at our callback. Asks who came back, where their consent was assumed and is not theirs.
    * @param query as it came
    * @throws {OAuthError} where the attempt is unknown, over, or another browser's
    */
-  async complete (query: string, browser: BrowserState): Promise<{ url: string }> {
+  async complete (query: string, { browser, address }: Visitor): Promise<{ next: NextStep, browser: BrowserState }> {
     const state = new URLSearchParams(query).get('state')
     const code = this.#options.recognised.make('authorizationCode')
     const event: CallbackEvent = { type: 'callback', links: [hashOf(state ?? ''), hashOf(code)] }
@@ -146,13 +147,18 @@ export class Authorization {
     try {
       return await observed(this.#options.observe, event, async () => {
         if (state === null) throw new InvalidRequestError('The login server sent no state.')
-        const transaction = taken.transaction = await this.#take(state, browser, true)
-        await this.#grant(transaction, code, await this.#redeem(transaction, state, query))
-        return { url: this.#answer(transaction, { code }) }
+        const transaction = taken.transaction = await this.#take(state, browser)
+        const { client, ...login } = await this.#options.login.redeem(state, transaction, query)
+        const person = keyOf(login.identity)
+        const next = browserOf(browser, person)
+        if (!await this.#isAgreed(transaction, person)) return { next: await this.#askLoggedIn(transaction, client, login, address), browser: next }
+        if (transaction.consent === 'remembered' && person !== undefined) await this.#options.consents.remember(person, transaction)
+        await this.#options.codes.put(code, transaction, client, login)
+        return { next: { kind: 'redirect', url: this.#answer(transaction, { code }) }, browser: next }
       })
     } catch (error) {
       if (taken.transaction === undefined) throw error
-      return { url: this.#failure(error, taken.transaction).url }
+      return { next: { kind: 'redirect', url: this.#failure(error, taken.transaction).url }, browser }
     }
   }
 
@@ -161,106 +167,100 @@ export class Authorization {
     return await this.#options.clients.find(clientId)
   }
 
-  #check (parameters: AuthorizationParameters, client: Client, redirectUri: string, browser: BrowserState): AuthorizationTransaction {
-    const { resources, scopes } = this.#options
-    if (parameters.response_type === undefined) throw new InvalidRequestError('The response_type is missing.')
-    if (parameters.response_type !== 'code') throw new UnsupportedResponseTypeError('The response_type must be code.')
-    if (![undefined, 'query'].includes(parameters.response_mode)) throw new InvalidRequestError('The response_mode must be query.')
-    if (parameters.request !== undefined || parameters.request_uri !== undefined) throw new InvalidRequestError('Request objects are not supported.')
+  /** Why nobody has to be asked now; undefined where the person has to be. */
+  async #consentTo (request: Pick<AuthorizationTransaction, 'clientId' | 'redirectUri' | 'resource' | 'scopes'>, client: Client, { person }: BrowserState): Promise<ConsentState | undefined> {
+    const { upstreamClients, consentInDynamicMode, consents } = this.#options
+    if (client.trusted === true || (!consentInDynamicMode && upstreamClients.dynamic && client.kind !== 'document')) return 'waived'
+    const assumed = person !== undefined && isMemorable(client, request.redirectUri) && await consents.cover(person, request)
+    return assumed ? 'assumed' : undefined
+  }
+
+  async #isAgreed (transaction: AuthorizationTransaction, person: string | undefined): Promise<boolean> {
+    if (transaction.consent !== 'assumed') return true
+    return person !== undefined && await this.#options.consents.cover(person, transaction)
+  }
+
+  async #ask (form: Omit<ConsentForm, 'askedAt'> & { askedAt?: number }, client: Client): Promise<ConsentRequest> {
+    const { forms, upstream } = this.#options
+    const { redirectUri, scopes, resource } = form.transaction
     return {
-      browserHash: hashOf(browser.id),
-      clientId: client.clientId,
+      transaction: forms.seal(form),
+      client,
       redirectUri,
-      ...parameters.state !== undefined && { state: parameters.state },
-      codeChallenge: checkCodeChallenge(parameters.code_challenge, parameters.code_challenge_method),
-      resource: resources.resolve(parameters.resource),
-      scopes: requestedScopes(parameters.scope, scopes)
+      redirectKind: redirectKindOf(redirectUri),
+      scopes,
+      resource,
+      loginHost: upstream.host,
+      upstreamScopes: await upstream.askedScopes(),
+      memorable: isMemorable(client, redirectUri)
     }
   }
 
-  #needsConsent (transaction: AuthorizationTransaction, client: Client, browser: BrowserState): boolean {
-    const { upstreamClients, consentInDynamicMode, browserStates } = this.#options
-    if (client.trusted === true) return false
-    if (isMemorable(client, transaction) && browserStates.remembers(browser, transaction)) return false
-    return consentInDynamicMode || !upstreamClients.dynamic || client.kind === 'document'
-  }
-
-  async #askConsent (transactionId: string, transaction: AuthorizationTransaction, client: Client): Promise<NextStep> {
-    const { transactions, lifetimes, upstream } = this.#options
-    await transactions.put(transactionId, transaction, lifetimes.authorizationSeconds)
-    const { redirectUri, scopes, resource } = transaction
-    return { kind: 'consent', request: { transactionId, client, redirectUri, redirectKind: redirectKindOf(redirectUri), scopes, resource, loginHost: upstream.host } }
-  }
-
-  async #sendUpstream (state: string, transaction: AuthorizationTransaction, client: Client): Promise<string> {
-    const { transactions, upstream, upstreamClients, keyring, lifetimes, observe } = this.#options
-    return await observed(observe, { type: 'upstream', links: [hashOf(state)] }, async () => {
-      const { url, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client), state)
-      const sealedCodeVerifier = keyring.seal(purposeOf(state), codeVerifier)
-      await transactions.put(state, { ...transaction, upstream: { sealedCodeVerifier, ...nonce !== undefined && { nonce } } }, lifetimes.authorizationSeconds)
-      return url
-    })
-  }
-
-  async #find (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
-    const transaction = await this.#options.transactions.get(id)
-    if (transaction === undefined || (transaction.upstream !== undefined) !== sentUpstream) throw over()
-    if (transaction.browserHash !== hashOf(browser.id)) {
-      throw new AccessDeniedError('This login was begun in another browser, or this browser blocks cookies. Start again in your app.', { detail: 'the browser cookie is not that of the attempt', reason: 'other_browser' })
-    }
-    return transaction
-  }
-
-  async #take (id: string, browser: BrowserState, sentUpstream: boolean): Promise<AuthorizationTransaction> {
-    await this.#find(id, browser, sentUpstream)
-    const taken = await this.#options.transactions.take(id)
-    if (taken === undefined) throw over()
-    return taken
-  }
-
-  async #redeem (transaction: AuthorizationTransaction, state: string, query: string): Promise<Redeemed> {
-    const { clients, keyring, upstream, upstreamClients } = this.#options
-    const client = await clients.find(transaction.clientId)
-    const codeVerifier = keyring.open(purposeOf(state), transaction.upstream?.sealedCodeVerifier ?? '')
-    if (typeof codeVerifier !== 'string') throw over()
-    const nonce = transaction.upstream?.nonce
-    const redeemed = await upstream.redeem(await upstreamClients.for(client), query, { state, codeVerifier, ...nonce !== undefined && { nonce } })
-    return { client, ...redeemed }
-  }
-
-  async #authorize ({ scopes: requested }: AuthorizationTransaction, client: Client, { claims }: Identity): Promise<readonly string[]> {
-    const { client_name: clientName } = client.metadata
-    const decision = await this.#options.authorizeGrant({
-      claims, client: { clientId: client.clientId, ...clientName !== undefined && { clientName } }, requestedScopes: requested
-    })
-    if (!decision.allow) throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', { detail: 'refused by authorizeGrant', reason: 'denied_by_service' })
-    return decision.scopes === undefined ? requested : requested.filter(scope => decision.scopes?.includes(scope))
-  }
-
-  /** Lets a code stand for what the person has granted. */
-  async #grant (transaction: AuthorizationTransaction, code: string, { client, tokens, identity }: Redeemed): Promise<void> {
-    const { grantStore, grants, lifetimes, now } = this.#options
-    const scopes = await this.#authorize(transaction, client, identity).catch((error: unknown) => {
-      grants.discard(client.clientId, tokens)
+  /** Keeps a login while the person who came back is asked: it was assumed that they had agreed. */
+  async #askLoggedIn (transaction: AuthorizationTransaction, client: Client, login: Login, address: string): Promise<NextStep> {
+    const { transactions, keyring, grants, lifetimes: { authorizationSeconds: ttlSeconds } } = this.#options
+    const { upstream, ...asked } = transaction
+    const id = newId()
+    await transactions.add(id, { ...asked, sealedLogin: keyring.seal(purposeOf(id), login) }, { address, ttlSeconds }).catch((error: unknown) => {
+      grants.discard(client.clientId, login.tokens)
       throw error
     })
-    const { clientId, resource, redirectUri, codeChallenge } = transaction
-    const grantId = newSecret('grant')
-    const issuedAt = Math.floor(now() / 1000)
-    const grant: Grant = {
-      grantId,
-      clientId,
-      issuer: identity.issuer,
-      // where nobody tells who it is, each login is somebody else
-      subject: identity.subject ?? UNNAMED_PREFIX + grantId,
-      claims: identity.claims,
-      scopes: [...scopes],
-      resource,
-      expiresAt: issuedAt + lifetimes.grantSeconds,
-      sealedUpstreamTokens: grants.seal(grantId, tokens),
-      upstreamVersion: 0
+    const name = [login.identity.claims.name, login.identity.claims.email, login.identity.subject].find(claim => typeof claim === 'string')
+    const request = await this.#ask({ id, transaction: asked, loggedIn: true }, client)
+    return { kind: 'consent', request: { ...request, ...typeof name === 'string' && { loggedInAs: name } } }
+  }
+
+  async #decideFirst ({ id, transaction }: ConsentForm, { allow, remember }: ConsentDecision, { address }: Visitor): Promise<string> {
+    const { clients, login, observe, transactions, lifetimes } = this.#options
+    const event: ConsentEvent = { type: 'consent', links: [hashOf(id)] }
+    const client = await clients.find(transaction.clientId)
+    try {
+      await observed(observe, event, async () => {
+        if (allow) return
+        if (!await transactions.end(id, { address, ttlSeconds: lifetimes.authorizationSeconds })) throw loginOver()
+        throw denied()
+      })
+      const consent = remember && isMemorable(client, transaction.redirectUri) ? 'remembered' : 'given'
+      return await login.send(id, { ...transaction, consent }, client, address)
+    } catch (error) {
+      // who comes too late gets a page: the client has its answer already
+      if (error instanceof OAuthError && error.reason === 'login_over') throw error
+      return this.#failure(error, transaction).url
     }
-    await grantStore.putCode(hashOf(code), { grant, redirectUri, codeChallenge, expiresAt: issuedAt + lifetimes.authorizationCodeSeconds, used: false })
+  }
+
+  async #decideLoggedIn ({ id }: ConsentForm, { allow, remember }: ConsentDecision): Promise<string> {
+    const { clients, keyring, grants, observe, recognised, consents, codes, transactions } = this.#options
+    const transaction = await transactions.take(id)
+    const login = keyring.open(purposeOf(id), transaction?.sealedLogin ?? '')
+    if (transaction === undefined || !isLogin(login)) throw loginOver()
+    const code = recognised.make('authorizationCode')
+    try {
+      return await observed(observe, { type: 'consent', links: [hashOf(id), hashOf(code)] }, async () => {
+        if (!allow) {
+          grants.discard(transaction.clientId, login.tokens)
+          throw denied()
+        }
+        const client = await clients.find(transaction.clientId)
+        const person = keyOf(login.identity)
+        if (remember && person !== undefined && isMemorable(client, transaction.redirectUri)) await consents.remember(person, transaction)
+        await codes.put(code, transaction, client, login)
+        return this.#answer(transaction, { code })
+      })
+    } catch (error) {
+      return this.#failure(error, transaction).url
+    }
+  }
+
+  /** Takes an attempt whose person was sent upstream. */
+  async #take (id: string, browser: BrowserState): Promise<AuthorizationTransaction> {
+    const { transactions } = this.#options
+    const transaction = await transactions.get(id)
+    if (transaction?.upstream === undefined) throw loginOver()
+    checkBrowser(transaction, browser)
+    const taken = await transactions.take(id)
+    if (taken === undefined) throw loginOver()
+    return taken
   }
 
   #failure (error: unknown, to: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>): { error: OAuthError, url: string } {
@@ -278,15 +278,24 @@ export class Authorization {
   }
 }
 
-function over (): InvalidRequestError {
-  return new InvalidRequestError('This login is over, or took too long. Start again in your app.', { reason: 'login_over' })
+function denied (): AccessDeniedError {
+  return new AccessDeniedError('The person denied access.', { reason: 'denied_by_person' })
 }
 
-// what any program on the machine, or any client, can pretend to be is asked for each time
-function isMemorable (client: Client, { redirectUri }: AuthorizationTransaction): boolean {
-  return client.kind !== 'document' && redirectKindOf(redirectUri) === 'web'
+/** Where nobody tells who it is, there is nobody to remember. */
+function keyOf ({ issuer, subject }: Identity): string | undefined {
+  return subject === undefined ? undefined : personKey({ issuer, subject })
 }
 
-function purposeOf (state: string): string {
-  return `upstream code verifier of ${state}`
+function browserOf ({ id }: BrowserState, person: string | undefined): BrowserState {
+  return { id, ...person !== undefined && { person } }
+}
+
+function purposeOf (id: string): string {
+  return `login of ${id}`
+}
+
+// nobody else can seal one
+function isLogin (value: unknown): value is Login {
+  return typeof value === 'object' && value !== null && 'tokens' in value && 'identity' in value
 }

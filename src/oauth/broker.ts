@@ -3,12 +3,16 @@ import { AccessTokens } from './access-tokens.js'
 import { AttemptRecorder } from './attempt-recorder.js'
 import { reportOf, type AttemptsReport } from './attempts-report.js'
 import { Authorization } from './authorization.js'
+import { AuthorizationCodes } from './authorization-codes.js'
 import { BrowserStates } from './browser-state.js'
 import { Clients } from './clients.js'
 import { Connections } from './connections.js'
+import { ConsentForms } from './consent-forms.js'
+import { Consents } from './consents.js'
 import { observerOf } from './events.js'
 import { Grants } from './grants.js'
 import { defaultRedirectSchemes } from '../redirect-schemes.js'
+import { LoginLeg } from './login-leg.js'
 import { defaultLifetimes, parseUpstreamUrls, type BrokerOptions } from './options.js'
 import { RateLimits } from './rate-limits.js'
 import { RecognisedSecrets } from './recognised-secrets.js'
@@ -24,6 +28,7 @@ export interface Broker {
   readonly authorization: Authorization
   readonly tokens: Tokens
   readonly connections: Connections
+  readonly consents: Consents
   readonly signIns: SignIns
   readonly accessTokens: AccessTokens
   readonly browserStates: BrowserStates
@@ -49,7 +54,7 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { issuer, stores, keyring, log, scopes, requestsPerMinute: unknownPerMinute = 300, consentInDynamicMode = true, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
+  const { issuer, stores, keyring, log, scopes, requestsPerMinute: unknownPerMinute = 300, consentInDynamicMode = true, consentDelayMs = 0, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   const now = Date.now
@@ -60,7 +65,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const limits = new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now })
 
   const resources = new Resources(issuer, options.resourcePaths)
-  const browserStates = new BrowserStates(keyring, now)
+  const browserStates = new BrowserStates(keyring)
   const upstream = new Upstream(parseUpstreamUrls(options.upstream), `${issuer}/oauth/callback`, now, upstreamObserver)
   const clients = new Clients({
     store: stores.clients,
@@ -71,24 +76,27 @@ export function createBroker (options: BrokerOptions): Broker {
     observe,
     now
   })
-  const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, unusedClientSeconds, log, now })
+  const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, limits, unusedClientSeconds, log, now })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
   const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, recognised, limits, unknownPerMinute, grantSeconds: lifetimes.grantSeconds, observe, now })
+  const consents = new Consents({ store: stores.consents, seconds: lifetimes.consentSeconds, now })
   const authorization = new Authorization({
     issuer,
     clients,
     transactions: stores.authorizations,
-    grantStore: stores.grants,
+    forms: new ConsentForms({ keyring, seconds: lifetimes.authorizationSeconds, now }),
+    consents,
+    login: new LoginLeg({ clients, transactions: stores.authorizations, upstream, upstreamClients, keyring, seconds: lifetimes.authorizationSeconds, observe }),
+    codes: new AuthorizationCodes({ store: stores.grants, grants, authorizeGrant, lifetimes, now }),
     grants,
     upstream,
     upstreamClients,
-    browserStates,
     resources,
     keyring,
     recognised,
     scopes,
     consentInDynamicMode,
-    authorizeGrant,
+    consentDelayMs,
     lifetimes,
     log,
     observe,
@@ -104,7 +112,8 @@ export function createBroker (options: BrokerOptions): Broker {
     clients,
     authorization,
     tokens,
-    connections: new Connections({ store: stores.grants, grants, clients }),
+    connections: new Connections({ store: stores.grants, grants, clients, consents }),
+    consents,
     signIns: new SignIns({ issuer, tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates,

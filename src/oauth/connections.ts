@@ -1,6 +1,7 @@
 import { InvalidRequestError } from '../errors.js'
 import type { Grant, GrantStore } from '../stores/grants.js'
 import type { Client, Clients } from './clients.js'
+import { personKey, type Consents } from './consents.js'
 import type { Grants } from './grants.js'
 
 /** A person, as the login server names them. */
@@ -22,6 +23,7 @@ export interface ConnectionsOptions {
   store: GrantStore
   grants: Grants
   clients: Clients
+  consents: Consents
 }
 
 /** The grants of a person, for that person to see and to end. */
@@ -40,13 +42,15 @@ export class Connections {
   }
 
   /**
-   * Ends a connection: its tokens, and its live streams on every replica.
+   * Ends a connection: its tokens, and its live streams on every replica. The application has to ask again.
    * @throws {InvalidRequestError} where it is not one of this person's
    */
   async end ({ issuer, subject }: Person, grantId: string): Promise<void> {
-    const { store, grants } = this.#options
+    const { store, grants, consents } = this.#options
     const grant = await store.findGrant(grantId)
     if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) throw new InvalidRequestError('This application is not connected any more.')
+    // first: whatever fails then, nobody is connected again without being asked
+    await consents.forget(personKey(grant), grant.clientId)
     await grants.end(grantId)
   }
 }

@@ -130,6 +130,8 @@ export interface BrokerOptions {
   scopeDescriptions?: Readonly<Record<string, string>>
   /** Whether people are asked for consent where each client has a registration of its own upstream. Default: true. */
   consentInDynamicMode?: boolean
+  /** Milliseconds before which "Allow" on the consent page does not count: nobody has read it by then. Default: 500, on loopback 0. */
+  consentDelayMs?: number
   /** Private-use URI schemes (RFC 8252 7.1) that redirect URIs may have. */
   redirectSchemes?: readonly string[]
   /** Clients known beforehand. */

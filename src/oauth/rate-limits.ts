@@ -4,7 +4,7 @@ import { MemoryRateCounters } from '../stores/memory/rate-counters.js'
 import { RATE_COUNTERS, type Counted, type RateCounters } from '../stores/rate-counters.js'
 
 /** What is counted, and for whom: an address (of requests that show something of our making: `recognised`), a client, a person. */
-export type RateKey = readonly [what: string, kind: 'address' | 'recognised' | 'client' | 'person', ...who: string[]]
+export type RateKey = readonly [what: string, kind: 'address' | 'recognised' | 'client' | 'person' | 'everybody', ...who: string[]]
 
 export interface RateLimitsOptions {
   /** 32 bytes, the same in every replica: which keys share a counter cannot be foreseen without it. */

@@ -22,14 +22,26 @@ export class Resources {
   }
 
   /**
-   * The resource that a client means. Our issuer, and a trailing slash, mean what they say to people.
+   * The resource that a client means, however it is written. Our issuer, and a trailing slash, mean what they say to people.
    * @throws {InvalidTargetError} for anybody else's
    */
   resolve (resource: string | undefined): string {
     if (resource === undefined) return this.default
-    const name = resource.replace(/\/$/, '')
-    if (name === this.#issuer) return this.default
-    if (this.#resources.includes(name)) return name
+    const name = normalized(resource)
+    if (name === normalized(this.#issuer)) return this.default
+    const own = this.#resources.find(own => normalized(own) === name)
+    if (own !== undefined) return own
     throw new InvalidTargetError(`The resource is not one of this server. Resources: ${this.#resources.join(', ')}.`)
   }
+}
+
+/**
+ * A URI as others write the same one (RFC 3986 6.2.2.1, 6.2.3): scheme and host in any case, with or without the default
+ * port, and a trailing slash. Nothing else is mended: a path means what it says.
+ */
+function normalized (uri: string): string {
+  const [, scheme = '', host = '', port = '', path = ''] = /^(https?):\/\/([^/?#:@[\]]+|\[[^\]@]*\])(?::(\d*))?((?:[/?#].*)?)$/is.exec(uri) ?? []
+  if (scheme === '') return uri
+  const isDefault = port === '' || port === (scheme.toLowerCase() === 'https' ? '443' : '80')
+  return `${scheme}://${host}`.toLowerCase() + (isDefault ? '' : `:${port}`) + path.replace(/\/$/, '')
 }

@@ -5,7 +5,9 @@ import type { UpstreamClientRecord, UpstreamClientStore } from '../stores/regist
 import type { Client } from './clients.js'
 import type { Keyring } from './keyring.js'
 import type { BrokerLog } from './options.js'
+import type { RateLimits } from './rate-limits.js'
 import { newId } from './secrets.js'
+import { visible } from '../page.js'
 import type { Upstream, UpstreamClient } from './upstream.js'
 
 export interface UpstreamClientsOptions {
@@ -13,12 +15,16 @@ export interface UpstreamClientsOptions {
   store: UpstreamClientStore
   leases: LeaseStore
   keyring: Keyring
+  limits: RateLimits
   unusedClientSeconds: number
   log: BrokerLog
   now: () => number
 }
 
 const POLL_MS = 100
+// new registrations in a minute: whoever comes on behalf of a client that is known already needs none
+const PER_ADDRESS = 10
+const PER_EVERYBODY = 120
 
 /** Who we are upstream on behalf of each client: one configured client for all, or one registered for each. */
 export class UpstreamClients {
@@ -33,8 +39,12 @@ export class UpstreamClients {
     return this.#options.upstream.staticClient === undefined
   }
 
-  /** Our client upstream for a client of ours; registered at its first use, once across replicas. */
-  async for (client: Client): Promise<UpstreamClient> {
+  /**
+   * Our client upstream for a client of ours; registered once across replicas, when the first person is on their way there.
+   * @param address of that person
+   * @throws {TemporarilyUnavailableError} where too many clients are new
+   */
+  async for (client: Client, address: string): Promise<UpstreamClient> {
     const known = await this.find(client.clientId)
     if (known !== undefined) return known
     const { leases, upstream } = this.#options
@@ -44,7 +54,7 @@ export class UpstreamClients {
     for (let waited = 0; waited < registrationMs; waited += POLL_MS) {
       if (await leases.acquire(lease, holder, registrationMs)) {
         try {
-          return await this.find(client.clientId) ?? await this.#register(client)
+          return await this.find(client.clientId) ?? await this.#register(client, address)
         } finally {
           await leases.release(lease, holder)
         }
@@ -81,9 +91,10 @@ export class UpstreamClients {
     }
   }
 
-  async #register (client: Client): Promise<UpstreamClient> {
+  async #register (client: Client, address: string): Promise<UpstreamClient> {
+    await this.#count(address)
     const { upstream, store, unusedClientSeconds, log, now } = this.#options
-    const name = client.metadata.client_name ?? client.clientId
+    const name = visible(client.metadata.client_name ?? '') || visible(client.clientId)
     const registered = await upstream.register(name).catch((error: unknown) => {
       if (error instanceof UpstreamError) log.error({ clientId: client.clientId, detail: error.detail }, `a client was not registered at the login server: ${error.detail}`)
       throw error
@@ -93,6 +104,16 @@ export class UpstreamClients {
     // one that was sealed with a key that is gone
     if (standing.sealed !== record.sealed && this.#open(standing) === undefined) await store.replace(record)
     return registered
+  }
+
+  async #count (address: string): Promise<void> {
+    const { limits } = this.#options
+    for (const [key, max] of [[['upstream registration', 'address', address], PER_ADDRESS], [['upstream registration', 'everybody'], PER_EVERYBODY]] as const) {
+      const { count, resetMs } = await limits.add(key, max)
+      if (count > max) {
+        throw new TemporarilyUnavailableError('Too many new applications log in just now. Try again in a minute.', { retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000)) })
+      }
+    }
   }
 
   #seal (client: UpstreamClient, clientId: string): string {

@@ -82,6 +82,12 @@ export class Upstream {
     return (this.#options.issuerUrl ?? this.#options.authorizationUrl)?.host ?? ''
   }
 
+  /** What we ask for when a person logs in there, as far as can be told now. */
+  async askedScopes (): Promise<readonly string[]> {
+    const server = await this.#metadata.get().catch(() => undefined)
+    return server === undefined ? this.#options.scopes : this.#scopes(server)
+  }
+
   /** Registers a client of ours upstream (RFC 7591), with our callback as its only redirect URI. */
   async register (clientName: string): Promise<UpstreamClient> {
     const server = await this.#metadata.get()

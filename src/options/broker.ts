@@ -51,11 +51,14 @@ const lifetimes = optionsOf<Partial<BrokerLifetimes>>()({
   consentSeconds: optional(lifetime)
 })
 
+const MAX_CONSENT_DELAY_MS = 10_000
+
 /** The options that `oauthBroker` and `mcpService` have in common. */
 export const brokerOptions = {
   upstream: objectOf(upstream, 'an object that names the upstream authorization server'),
   scopeDescriptions: optional(recordOf(anyText, 'an object of texts: scope -> meaning')),
   consentInDynamicMode: optional(flag),
+  consentDelayMs: optional(Type.Integer({ minimum: 0, maximum: MAX_CONSENT_DELAY_MS, takes: `a whole number of milliseconds from 0 to ${MAX_CONSENT_DELAY_MS}` })),
   redirectSchemes: optional(listOf(textThat({ takes: 'a private-use URI scheme such as cursor, in lower case and without the colon' }, isRedirectScheme), 'a list of URI schemes, each once')),
   clients: optional(Type.Unsafe<readonly PreregisteredClient[]>(Type.Array(objectOf(client, 'a client: an object with clientId and redirectUris'), { takes: 'a list of clients' }))),
   allowLoopbackClients: optional(flag),

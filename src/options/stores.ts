@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { LoginStepRecord, RecentLog, VisitRecord } from '../stores/attempts.js'
 import type { AuthorizationTransactionStore } from '../stores/authorizations.js'
 import type { Bus } from '../stores/bus.js'
+import type { ConsentStore } from '../stores/consents.js'
 import type { EventLog } from '../stores/event-log.js'
 import type { GrantStore } from '../stores/grants.js'
 import type { LeaseStore } from '../stores/leases.js'
@@ -34,7 +35,8 @@ export const brokerStores = optionsOf<BrokerStores>()({
   upstreamClients: instanceOf<UpstreamClientStore>('a store of upstream clients', registrations),
   metadataDocuments: instanceOf<MetadataDocumentStore>('a store of metadata documents', { find: true, put: true, remove: true }),
   rates: instanceOf<RateCounters>('a store of rate counters', { add: true }),
-  authorizations: instanceOf<AuthorizationTransactionStore>('a store of authorizations', { put: true, get: true, take: true }),
+  authorizations: instanceOf<AuthorizationTransactionStore>('a store of authorizations', { add: true, get: true, take: true, end: true }),
+  consents: instanceOf<ConsentStore>('a store of consents', { remember: true, find: true, forget: true }),
   grants: instanceOf<GrantStore>('a grant store', {
     putCode: true,
     findCode: true,

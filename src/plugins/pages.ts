@@ -24,10 +24,12 @@ export const pages = fp(async app => {
       'cache-control': 'no-store',
       // no form-action: Chromium applies it to the redirects that follow the form, too
       'content-security-policy': [
-        "default-src 'none'", `style-src ${STYLE_SOURCE}`, `img-src ${page.imageOrigin ?? "'none'"}`,
+        "default-src 'none'", `style-src ${STYLE_SOURCE}`, "img-src 'none'",
         ...page.script === undefined ? [] : [`script-src ${sourceOf(page.script)}`], "base-uri 'none'", "frame-ancestors 'none'"
       ].join('; '),
       'x-frame-options': 'DENY',
+      // whoever opened it in a window can neither see where that goes nor move it
+      'cross-origin-opener-policy': 'same-origin',
       'x-content-type-options': 'nosniff',
       // no-referrer would make the browser post our own form with `Origin: null`
       'referrer-policy': 'same-origin'

@@ -1,31 +1,44 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { consentPage, refusalPage } from '../oauth/pages.js'
+import { addressOf } from '../caller-address.js'
+import { consentPage, refusalPage, type ConsentPageOptions } from '../oauth/pages.js'
+import type { NextStep } from '../oauth/next-step.js'
 import { withoutQuery } from '../plugins/log-serializers.js'
 import { parametersOf } from './parameters.js'
 
 export interface AuthorizeOptions {
   /** Our issuer. */
   issuer: string
-  scopeDescriptions: Readonly<Record<string, string>>
+  texts: ConsentPageOptions['texts']
 }
 
 /** `GET`, `POST /authorize`: a client asks, by way of a person's browser (RFC 6749 4.1.1). */
-export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, scopeDescriptions }) => {
-  app.get('/authorize', { exposeHeadRoute: false, logSerializers: withoutQuery }, (request, reply) => authorize(request, reply, request.query))
-  app.post('/authorize', (request, reply) => authorize(request, reply, request.body))
-
-  async function authorize (request: FastifyRequest, reply: FastifyReply, source: unknown): Promise<FastifyReply> {
-    const parameters = parametersOf(source)
+export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, texts }) => {
+  app.get('/authorize', { exposeHeadRoute: false, logSerializers: withoutQuery }, async (request, reply) => {
     const browser = request.getBrowserState()
-    const next = await app.oauthBroker.authorization.begin(parameters, browser)
-    switch (next.kind) {
-      case 'redirect':
-        return reply.setBrowserState(browser).header('cache-control', 'no-store').redirect(next.url, 302)
-      case 'consent':
-        return reply.setBrowserState(browser).sendPage(consentPage({ request: next.request, action: `${issuer}/authorize/consent`, scopeDescriptions }))
-      case 'refusal':
-        request.log.info({ code: next.error.code, detail: next.error.detail }, `authorization refused: ${next.error.message}`)
-        return reply.code(400).sendPage(refusalPage(next.error, next.url, request.id))
-    }
+    const next = await app.oauthBroker.authorization.begin(parametersOf(request.query), { browser, address: addressOf(request) })
+    if (next.kind === 'refusal') return goOn(request, reply, next, issuer, texts)
+    return goOn(request, reply.setBrowserState(browser), next, issuer, texts)
+  })
+
+  // from another site it comes without the browser's cookie, which must not be replaced for it; a link brings the cookie along
+  app.post('/authorize', async (request, reply) => {
+    const parameters = parametersOf(request.body)
+    await app.oauthBroker.authorization.verify(parameters)
+    const query = new URLSearchParams()
+    for (const [name, value = ''] of Object.entries(parameters)) query.set(name, value)
+    return reply.header('cache-control', 'no-store').redirect(`${issuer}/authorize?${query}`, 303)
+  })
+}
+
+/** What follows in the browser, as a redirect or a page. */
+export function goOn (request: FastifyRequest, reply: FastifyReply, next: NextStep, issuer: string, texts: ConsentPageOptions['texts']): FastifyReply {
+  switch (next.kind) {
+    case 'redirect':
+      return reply.header('cache-control', 'no-store').redirect(next.url, request.method === 'POST' ? 303 : 302)
+    case 'consent':
+      return reply.sendPage(consentPage({ request: next.request, action: `${issuer}/authorize/consent`, connections: `${issuer}/oauth/connections`, texts }))
+    case 'refusal':
+      request.log.info({ code: next.error.code, detail: next.error.detail }, `authorization refused: ${next.error.message}`)
+      return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(refusalPage(next.error, next.url, request.id))
   }
 }

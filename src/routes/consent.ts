@@ -1,20 +1,18 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { addressOf } from '../caller-address.js'
 import { InvalidRequestError } from '../errors.js'
+import { goOn, type AuthorizeOptions } from './authorize.js'
 import { checkOwnForm } from './own-form.js'
 import { parametersOf } from './parameters.js'
 
-export interface ConsentOptions {
-  /** Our issuer. */
-  issuer: string
-}
-
 /** `POST /authorize/consent`: the person's answer to the consent page. */
-export const consentRoute: FastifyPluginAsync<ConsentOptions> = async (app, { issuer }) => {
+export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, texts }) => {
   app.post('/authorize/consent', async (request, reply) => {
     checkOwnForm(request, issuer)
     const { transaction, decision, remember } = parametersOf(request.body)
     if (transaction === undefined || (decision !== 'allow' && decision !== 'deny')) throw new InvalidRequestError('The form is incomplete. Start again in your app.')
-    const { url, browser } = await app.oauthBroker.authorization.decide(transaction, decision === 'allow', remember === 'yes', request.getBrowserState())
-    return reply.setBrowserState(browser).header('cache-control', 'no-store').redirect(url, 303)
+    const visitor = { browser: request.getBrowserState(), address: addressOf(request) }
+    const next = await app.oauthBroker.authorization.decide(transaction, { allow: decision === 'allow', remember: remember === 'yes' }, visitor)
+    return goOn(request, reply, next, issuer, texts)
   })
 }

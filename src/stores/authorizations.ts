@@ -1,5 +1,5 @@
 /**
- * One attempt to authorize a client, from `/authorize` to `/oauth/callback`. Plain JSON.
+ * One attempt to authorize a client, from when the person is sent to log in to `/oauth/callback`. Plain JSON.
  * It is bound to the browser it began in: an attacker cannot consent for a victim, nor a victim complete for an attacker.
  */
 export interface AuthorizationTransaction {
@@ -12,21 +12,69 @@ export interface AuthorizationTransaction {
   codeChallenge: string
   resource: string
   scopes: string[]
-  /** Present once the person has agreed and was sent upstream. */
+  /** What the person who logs in has said to it, or may still have to. */
+  consent: ConsentState
+  /** Present once the person was sent upstream. */
   upstream?: UpstreamLeg
+  /** Sealed: who came back, and the upstream's tokens. Present while they are asked for their consent. */
+  sealedLogin?: string
 }
+
+/**
+ * - `given`: whoever is at this browser has agreed in this attempt; `remembered`: and does not want to be asked again
+ * - `assumed`: the person who logged in last at this browser has agreed before; who comes back may be another
+ * - `waived`: nobody is asked for this client
+ */
+export type ConsentState = 'given' | 'remembered' | 'assumed' | 'waived'
 
 /** What the second leg has to match. */
 export interface UpstreamLeg {
+  /** Where the person was sent. */
+  url: string
   /** Sealed: our PKCE code verifier. */
   sealedCodeVerifier: string
   nonce?: string
 }
 
-/** Keeps authorization transactions under a random id, for minutes. */
+/** For whom something is kept before anybody is known, and for how long. */
+export interface KeptFor {
+  /** The address that asks for it, as limits count it. */
+  address: string
+  ttlSeconds: number
+}
+
+/** What may be kept of attempts; at a bound new ones are refused, and nobody's goes for another's. */
+export interface AuthorizationBounds {
+  /** Attempts of one address. */
+  maxOfAddress: number
+  maxBytesOfAddress: number
+  /** Attempts in all. */
+  max: number
+  maxBytes: number
+}
+
+export const AUTHORIZATION_BOUNDS: AuthorizationBounds = {
+  maxOfAddress: 300, maxBytesOfAddress: 1_048_576, max: 50_000, maxBytes: 33_554_432
+}
+
+/** Every attempt counts for so many bytes besides its content; one that is over, for these only. */
+export const ATTEMPT_OVERHEAD_BYTES = 200
+
+/** Keeps authorization transactions under a random id, for minutes. An id is good once: what was taken stays known as over. */
 export interface AuthorizationTransactionStore {
-  put (id: string, transaction: AuthorizationTransaction, ttlSeconds: number): Promise<void>
+  /**
+   * Keeps a transaction, unless there is one of this id.
+   * @returns the one that stands; undefined if it is over
+   * @throws {TemporarilyUnavailableError} at a bound
+   */
+  add (id: string, transaction: AuthorizationTransaction, keptFor: KeptFor): Promise<AuthorizationTransaction | undefined>
   get (id: string): Promise<AuthorizationTransaction | undefined>
-  /** Removes the transaction. @returns it, to the first caller only */
+  /** Ends the transaction. @returns it, to the first caller only */
   take (id: string): Promise<AuthorizationTransaction | undefined>
+  /**
+   * Ends a transaction that may or may not be kept.
+   * @returns whether it was not over
+   * @throws {TemporarilyUnavailableError} at a bound
+   */
+  end (id: string, keptFor: KeptFor): Promise<boolean>
 }

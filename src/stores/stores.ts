@@ -1,6 +1,7 @@
 import type { LoginStepRecord, RecentLog, VisitRecord } from './attempts.js'
 import type { AuthorizationTransactionStore } from './authorizations.js'
 import type { Bus } from './bus.js'
+import type { ConsentStore } from './consents.js'
 import type { EventLog } from './event-log.js'
 import type { GrantStore } from './grants.js'
 import type { LeaseStore } from './leases.js'
@@ -15,6 +16,7 @@ export interface BrokerStores {
   upstreamClients: UpstreamClientStore
   metadataDocuments: MetadataDocumentStore
   authorizations: AuthorizationTransactionStore
+  consents: ConsentStore
   grants: GrantStore
   /** For operators: how the last logins went. Nothing is written where nobody may read it. */
   loginSteps: RecentLog<LoginStepRecord>

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { logIn, type Browser } from '../browser.js'
-import { agree, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
+import { agree, approve, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
 
 /** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */
 async function consent (target: Target, client: Client, browser: Browser): Promise<URL> {
@@ -86,14 +86,13 @@ t.test('nobody answers another browser\'s consent page', async t => {
   t.equal((await victim.submit(page, {}, 'Allow access')).status, 400, 'once')
 })
 
-t.test('what a browser remembers is for that client, redirect URI, scope and resource only', async t => {
+t.test('what a person wants remembered is for that client, redirect URI, scope and resource only', async t => {
   const target = await startTarget(t, { MCP_SCOPES: 'mcp admin' })
   const other = 'https://app.example/other'
   const client = await register(target, WEB_URI, { redirect_uris: [WEB_URI, other] })
   const stranger = await register(target, WEB_URI)
   const browser = openBrowser(target)
-  const page = await browser.open(authorizationUrl(target, client))
-  await browser.submit(page, { remember: 'yes' }, 'Allow access')
+  await approve(target, client, browser)
   const isAsked = async (asked: Client, parameters = {}) =>
     (await browser.open(authorizationUrl(target, asked, parameters))).document.querySelector('input[name=transaction]') !== null
 

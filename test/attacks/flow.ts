@@ -133,6 +133,25 @@ export async function authorize (
   return page.url.searchParams
 }
 
+/** A person allows access for good. @returns the parameters of the redirect back to the client */
+export async function approve (target: Target, client: Client, browser: Browser, { parameters = {}, as = 'alice' }: { parameters?: Parameters, as?: string } = {}): Promise<URLSearchParams> {
+  const page = await browser.submit(await browser.open(authorizationUrl(target, client, parameters)), { remember: 'yes' }, 'Allow access')
+  const end = await finish(browser, page, as)
+  if (!isAt(end, client.redirectUri)) throw new Error(`The login ended at ${end.url.href} (${end.status}): ${end.html}`)
+  return end.url.searchParams
+}
+
+/** Goes on from where a login has got to, as `logIn` does. */
+export async function finish (browser: Browser, page: Page, as = 'alice'): Promise<Page> {
+  let end = page
+  for (let steps = 0; steps < 6 && end.status === 200 && end.document.querySelector('form') !== null; steps++) {
+    const asks = end.document.querySelectorAll('button').some(button => button.text.trim() === 'Allow access')
+    const fields = end.document.querySelector('input[name=login]') !== null ? { login: as, password: 'any' } : {}
+    end = await browser.submit(end, fields, asks ? 'Allow access' : undefined)
+  }
+  return end
+}
+
 /** The code of a new login. */
 export async function newCode (target: Target, client: Client, parameters: Parameters = {}): Promise<string> {
   const answer = await authorize(target, client, { parameters })

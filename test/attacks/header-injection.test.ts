@@ -67,20 +67,13 @@ t.test('in client metadata', async t => {
   }
 })
 
-t.test('in the address of the logo, which stands in the content security policy', async t => {
+t.test('in the address of a logo: none is loaded, and none stands in the content security policy', async t => {
   const target = await startService(t)
-  const plain = await policyOf(target, 'https://logo.example/a.png')
-  t.match(plain, /; img-src https:\/\/logo\.example; /)
-  for (const host of ['logo.example;sandbox', 'logo.example;form-action', 'a;upgrade-insecure-requests;b', 'logo.example,evil', "'unsafe-inline'", '*', '*.example', "'self'", 'a&b', 'a{b}', 'logo.example:443;sandbox', '"', '`']) {
+  for (const host of ['logo.example', 'logo.example;sandbox', 'logo.example,evil', "'unsafe-inline'", '*', "'self'", 'logo.example:443;sandbox', '"', '`']) {
     const policy = await policyOf(target, `https://${host}/a.png`)
-    t.ok(policy === undefined || directives(policy) === directives(plain ?? ''), `${host} adds no directive`)
-    t.notMatch(policy, /img-src [^;]*['*,]/, `nor allows more: ${host}`)
+    if (policy !== undefined) t.match(policy, /^default-src 'none'; style-src 'sha256-[\w+/=]+'; img-src 'none'; base-uri 'none'; frame-ancestors 'none'$/, host)
   }
-  const inPath = await policyOf(target, 'https://logo.example/;sandbox/,default-src *')
-  t.equal(inPath, plain, 'only the origin is in it')
 })
-
-const directives = (policy: string) => policy.split(';').map(directive => directive.trim().split(' ')[0]).join()
 
 async function policyOf (target: Target, logo: string): Promise<string | undefined> {
   const registration = await askToRegister(target, { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', logo_uri: logo })

@@ -5,7 +5,6 @@ import { startPages } from './pages-service.js'
 import { answerAt, focused, logInUpstream } from './person.js'
 
 const WEB_CLIENT = 'https://client.example'
-const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48"><circle cx="24" cy="24" r="24"/></svg>'
 
 browserTest('it says who asks, for what, and where the answer goes', async (t, newContext) => {
   const service = await startPages(t, { redirectSchemes: ['cursor'], scopes: ['mcp', 'files:read', 'files:write'] })
@@ -33,12 +32,23 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, n
     - listitem: Use the tools of this server
     - listitem: Read your files
     - listitem: use “files:write”
+  - paragraph: This opens every tool, resource and prompt of this server that asks for no permission of its own.
+  - heading "For that, this server asks ${upstream} for" [level=2]
+  - list:
+    - listitem: Who you are
+    - listitem: Your name and profile
+  - paragraph: That stays with this server; the application does not get it.
   - paragraph:
-    - checkbox "Do not ask again in this browser"
-    - text: Do not ask again in this browser
+    - checkbox "Do not ask me again"
+    - text: Do not ask me again
   - button "Allow access"
   - button "Deny"
-  - paragraph: The application's name is its own claim. Allow only what you started yourself.`)
+  - paragraph: The application's name is its own claim. Allow only what you started yourself.
+  - paragraph:
+    - text: It stays connected for up to 180 days, or until you end it at
+    - link "your connected apps":
+      - /url: ${service.url}/oauth/connections
+    - text: .`)
   })
 
   await t.test('a client on this computer', async t => {
@@ -88,30 +98,26 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, n
   })
 })
 
-browserTest('a logo is shown if it comes by https, and tells its host nothing', async (t, newContext) => {
+browserTest('nothing of it comes from the client: its host does not learn who looks', async (t, newContext) => {
   const service = await startPages(t)
   const context = await newContext()
-  const headers: Array<Record<string, string>> = []
-  await context.route(/logo/, async route => {
-    headers.push(await route.request().allHeaders())
-    await route.fulfill({ contentType: 'image/svg+xml', body: LOGO })
-  })
+  const asked: string[] = []
+  context.on('request', request => { asked.push(request.url()) })
   const page = await context.newPage()
-  for (const [logo, loaded] of [['https://images.example/logo.svg', true], [`${service.upstreamUrl}/logo.svg`, false]] as const) {
-    const client = await sdkClient(service, { logo_uri: logo, redirect_uris: [`${WEB_CLIENT}/callback`] })
+  for (const logo of ['https://images.example/logo.svg', `${service.upstreamUrl}/logo.svg`, `${service.url}/logo.svg`]) {
+    const client = await sdkClient(service, { logo_uri: logo, client_uri: 'https://images.example/', redirect_uris: [`${WEB_CLIENT}/callback`] })
     await page.goto((await client.begin()).url)
-    t.equal(await page.evaluate<boolean>('[...document.images].some(image => image.naturalWidth > 0)'), loaded, logo)
+    t.match(await page.getByRole('heading', { level: 1 }).textContent(), /^Allow Test client/)
+    t.equal(await page.locator('img').count(), 0)
   }
-  t.equal(headers.length, 1)
-  t.notOk(headers[0]?.referer)
-  t.notOk(headers[0]?.cookie)
+  t.same(asked.filter(url => !url.startsWith(`${service.url}/authorize?`)), [], 'one request a page')
 })
 
 browserTest('it is at hand by keyboard, in order, and shows where the focus is', async (t, newContext) => {
   const service = await startPages(t)
   const page = await (await newContext()).newPage()
   await page.goto((await (await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })).begin()).url)
-  for (const stop of ['checkbox "Do not ask again in this browser"', 'button "Allow access"', 'button "Deny"']) {
+  for (const stop of ['checkbox "Do not ask me again"', 'button "Allow access"', 'button "Deny"']) {
     await page.keyboard.press('Tab')
     t.equal(await focused(page), stop)
     t.equal(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'solid')
@@ -122,7 +128,7 @@ browserTest('it is at hand by keyboard, in order, and shows where the focus is',
   t.ok(await page.getByRole('checkbox').isChecked())
 })
 
-browserTest('a remembered decision stands for the same client, redirect URI and scopes, in the same browser', async (t, newContext) => {
+browserTest('a remembered decision stands for the same person, client, redirect URI and scopes', async (t, newContext) => {
   const service = await startPages(t)
   const metadata = { redirect_uris: [`${WEB_CLIENT}/callback`, `${WEB_CLIENT}/other`] }
   const [client, otherClient] = [await sdkClient(service, metadata), await sdkClient(service, metadata)]
@@ -145,15 +151,18 @@ browserTest('a remembered decision stands for the same client, redirect URI and 
   t.ok(await asks((await client.begin()).url), 'nothing is remembered unless asked to')
 
   await page.goto((await client.begin()).url)
-  await page.getByRole('checkbox', { name: 'Do not ask again in this browser' }).check()
+  await page.getByRole('checkbox', { name: 'Do not ask me again' }).check()
   await page.getByRole('button', { name: 'Deny' }).click()
   await answerAt(page, `${WEB_CLIENT}/callback`)
   t.ok(await asks((await client.begin()).url), 'a denial is not remembered')
 
   await page.goto((await client.begin()).url)
-  await page.getByRole('checkbox', { name: 'Do not ask again in this browser' }).check()
+  await page.getByRole('checkbox', { name: 'Do not ask me again' }).check()
   await page.getByRole('button', { name: 'Allow access' }).click()
   await page.waitForURL(url => url.origin === service.upstreamUrl)
+  t.ok(await asks((await client.begin()).url), 'nor one of somebody who has not logged in')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await answerAt(page, `${WEB_CLIENT}/callback`)
   t.notOk(await asks((await client.begin()).url), 'now it is')
   t.ok(await asks((await client.begin({ scope: 'files:read' })).url), 'another scope')
   t.ok(await asks((await client.begin({ scope: 'mcp files:read' })).url), 'one scope more')

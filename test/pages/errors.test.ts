@@ -30,8 +30,9 @@ browserTest('an error page says what to do, and an id that the log has', async (
   t.match(await page.getByRole('alert').innerText(), 'This login was begun in another browser, or this browser blocks cookies.')
   t.match(await logged(), '"detail":"the browser cookie is not that of the attempt"')
 
-  stores.authorizations.put = async () => { throw new Error('the store is on fire') }
+  stores.authorizations.add = async () => { throw new Error('the store is on fire') }
   await page.goto((await client.begin()).url)
+  await page.getByRole('button', { name: 'Allow access' }).click()
   t.equal(await page.getByRole('alert').innerText(), 'Something went wrong on our side.')
   t.notMatch(await page.content(), 'fire', 'what went wrong is none of the person\'s business')
   t.match(await logged(), 'the store is on fire')

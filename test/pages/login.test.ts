@@ -44,16 +44,16 @@ browserTest('the whole login by keyboard', async (t, newContext) => {
   t.type((await answerAt(page, redirectUri)).get('code'), 'string')
 })
 
-browserTest('a web client logs in by a popup, whose opener stays', async (t, newContext) => {
+browserTest('a web client logs in by a popup, whose pages talk by a channel of their own: our pages have no opener', async (t, newContext) => {
   const service = await startPages(t)
   const client = await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })
   const context = await newContext()
   const opener = await context.newPage()
-  const pages = { '/': '', '/callback': '<script>window.opener.postMessage(location.search, location.origin)</script>' }
+  const pages = { '/': '', '/callback': '<script>new BroadcastChannel("login").postMessage(String(window.opener) + location.search)</script>' }
   await host(opener, WEB_CLIENT, pages)
   const logIn = async (url: string) => {
     pages['/'] = `<button onclick="window.open('${url.replaceAll('&', '&amp;')}')">Log in</button>
-      <script>addEventListener('message', ({ data, origin }) => { document.body.append(origin + ' says ' + data) })</script>`
+      <script>new BroadcastChannel('login').onmessage = ({ data }) => { document.body.append('The popup says ' + data) }</script>`
     await opener.goto(`${WEB_CLIENT}/`)
     const opened = context.waitForEvent('page')
     await opener.getByRole('button', { name: 'Log in' }).click()
@@ -61,7 +61,7 @@ browserTest('a web client logs in by a popup, whose opener stays', async (t, new
     await host(popup, WEB_CLIENT, pages)
     return popup
   }
-  const told = opener.getByText(`${WEB_CLIENT} says`)
+  const told = opener.getByText('The popup says null')
 
   const allowing = await logIn((await client.begin()).url)
   await allowing.getByRole('button', { name: 'Allow access' }).click()

@@ -16,7 +16,7 @@ browserTest('the content security policy applies, and lets the pages be as they 
     t.match(policy, /default-src 'none'.*base-uri 'none'; frame-ancestors 'none'/)
     t.notMatch(policy, 'form-action', 'Chromium would apply it to the redirects that follow the form')
     t.notMatch(policy, 'unsafe')
-    t.equal(response?.headers()['cross-origin-opener-policy'], undefined)
+    t.equal(response?.headers()['cross-origin-opener-policy'], 'same-origin')
     t.equal(await page.evaluate('getComputedStyle(document.querySelector("main")).borderTopStyle'), 'solid', 'the style has the hash')
   }
   t.strictSame(reports, [], 'nothing of our own is refused')

@@ -3,6 +3,7 @@ import { SessionsFullError } from '../../src/errors.js'
 import { startOf } from '../../src/stores/event-log.js'
 import { MemoryAuthorizationTransactionStore } from '../../src/stores/memory/authorizations.js'
 import { MemoryBus } from '../../src/stores/memory/bus.js'
+import { MemoryConsentStore } from '../../src/stores/memory/consents.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
@@ -15,6 +16,7 @@ import type { ClientRecord } from '../../src/stores/registrations.js'
 import { authorizationStoreContract } from './authorization-store-contract.js'
 import { ManualClock, type Replicas } from './backend.js'
 import { busContract } from './bus-contract.js'
+import { consentStoreContract } from './consent-store-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
@@ -35,7 +37,8 @@ function one<S> (t: Test, make: (clock: { now: () => number }) => S & { close?: 
 t.test('sessions', t => sessionStoreContract(t, async (t, options) => one(t, clock => new MemorySessionStore({ ...options, ...clock }))))
 t.test('event log', t => eventLogContract(t, async (t, options) => one(t, clock => new MemoryEventLog({ ...options, ...clock }))))
 t.test('registrations', t => registrationStoreContract(t, async (t, options) => one(t, clock => new MemoryRegistrationStore<ClientRecord>({ ...options, ...clock }))))
-t.test('authorizations', t => authorizationStoreContract(t, async t => one(t, clock => new MemoryAuthorizationTransactionStore(clock))))
+t.test('authorizations', t => authorizationStoreContract(t, async (t, options) => one(t, clock => new MemoryAuthorizationTransactionStore({ ...options, ...clock }))))
+t.test('consents', t => consentStoreContract(t, async t => one(t, clock => new MemoryConsentStore(clock))))
 t.test('grants', t => grantStoreContract(t, async t => one(t, clock => new MemoryGrantStore(clock))))
 t.test('recent logs', t => recentLogContract(t, async (t, options) => one(t, clock => new MemoryRecentLog({ ...options, ...clock }))))
 t.test('metadata documents', t => metadataDocumentStoreContract(t, async (t, options) => one(t, clock => new MemoryMetadataDocumentStore({ ...options, ...clock }))))

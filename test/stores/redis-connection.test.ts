@@ -69,7 +69,7 @@ redisTest('two services with a prefix each', async (t, server) => {
   const [one, two] = ['one', 'two'].map(keyPrefix => createRedisStores({ url: server.url, sessionIdleSeconds: 60, keyPrefix }))
   if (one === undefined || two === undefined) throw new Error('There are no stores.')
   t.teardown(() => Promise.all([one.close(), two.close()]))
-  await one.authorizations.put('id', { browserHash: 'h', clientId: 'c', redirectUri: 'u', codeChallenge: 'x', resource: 'r', scopes: [] }, 60)
+  await one.authorizations.add('id', { browserHash: 'h', clientId: 'c', redirectUri: 'u', codeChallenge: 'x', resource: 'r', scopes: [], consent: 'given' }, { address: 'a', ttlSeconds: 60 })
   t.equal(await two.authorizations.get('id'), undefined)
   t.ok(await one.authorizations.get('id'))
 })

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { authorizationStoreContract } from './authorization-store-contract.js'
 import { busContract } from './bus-contract.js'
+import { consentStoreContract } from './consent-store-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
@@ -24,7 +25,8 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
     })),
     t.test('event log', { buffered: true }, t => eventLogContract(t, (t, eventLog) => replicasOf(t, server, ({ eventLog }) => eventLog, { ...all, eventLog }))),
     t.test('registrations', { buffered: true }, t => registrationStoreContract(t, (t, options) => replicasOf(t, server, ({ clients }) => clients, { ...all, ...options }))),
-    t.test('authorizations', { buffered: true }, t => authorizationStoreContract(t, t => replicasOf(t, server, ({ authorizations }) => authorizations, all))),
+    t.test('authorizations', { buffered: true }, t => authorizationStoreContract(t, (t, { bounds }) => replicasOf(t, server, ({ authorizations }) => authorizations, { ...all, ...bounds && { authorizationBounds: bounds } }))),
+    t.test('consents', { buffered: true }, t => consentStoreContract(t, t => replicasOf(t, server, ({ consents }) => consents, all))),
     t.test('grants', { buffered: true }, t => grantStoreContract(t, t => replicasOf(t, server, ({ grants }) => grants, all))),
     t.test('recent logs', { buffered: true }, t => recentLogContract(t, (t, loginSteps) => replicasOf(t, server, ({ loginSteps }) => loginSteps, { ...all, loginSteps }))),
     t.test('metadata documents', { buffered: true }, t => metadataDocumentStoreContract(t, (t, { maxEntries }) => replicasOf(t, server, ({ metadataDocuments }) => metadataDocuments, { ...all, maxMetadataDocuments: maxEntries }))),

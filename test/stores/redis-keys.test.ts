@@ -21,13 +21,14 @@ function sessionOf (id: string): SessionRecord {
 }
 
 /** Writes everything there is to write. */
-async function writeAll ({ clients, metadataDocuments, authorizations, grants, loginSteps, visits, rates, leases, bus, sessions, eventLog }: Stores): Promise<void> {
+async function writeAll ({ clients, metadataDocuments, authorizations, consents, grants, loginSteps, visits, rates, leases, bus, sessions, eventLog }: Stores): Promise<void> {
   for (const [clientId, kept] of [['kept', true], ['unused', false]] as const) {
     await clients.add({ clientId, metadata: { redirect_uris: [] }, issuedAt: later(0), expiresAt: later(60) })
     if (kept) await clients.keep(clientId)
   }
   await metadataDocuments.put({ clientId: 'https://c.example/x', metadata: {}, freshUntil: later(10), staleUntil: later(20) })
-  await authorizations.put('transaction', { browserHash: 'h', clientId: 'c', redirectUri: 'u', codeChallenge: 'x', resource: 'r', scopes: [] }, 60)
+  await authorizations.add('transaction', { browserHash: 'h', clientId: 'c', redirectUri: 'u', codeChallenge: 'x', resource: 'r', scopes: [], consent: 'given' }, { address: 'a', ttlSeconds: 60 })
+  await consents.remember('someone', { clientId: 'c', redirectUri: 'u', resource: 'r', scopes: [], expiresAt: later(60) })
   await grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
   await grants.redeemCode('code', tokensOf('1'))
   await Promise.all(Array.from({ length: 10 }, (_, index) => grants.rotate('refresh-1', tokensOf(`2.${index}`), 60)))
@@ -55,7 +56,8 @@ const KEYS = [
   '{bus}', '{bus}:state',
   '{client}:kept', '{client}:record:kept', '{client}:record:unused', '{client}:unused',
   '{document}', '{document}:https://c.example/x',
-  'access:access-1', 'access:access-2.0', 'authorization:transaction', 'code:code', 'grant:{grant}',
+  '{authorization}:attempt:transaction', '{authorization}:ends', '{authorization}:sizes', '{authorization}:sums',
+  'access:access-1', 'access:access-2.0', 'code:code', 'consents:someone', 'grant:{grant}',
   'grant:{grant}:access:access-1', 'grant:{grant}:access:access-2.0', 'grant:{grant}:code:code', 'grant:{grant}:issued',
   'grant:{grant}:refresh:refresh-1', 'grant:{grant}:refresh:refresh-1:response', 'grant:{grant}:rotated', 'grant:{grant}:refresh:refresh-2.0',
   'lease:work',

@@ -132,6 +132,7 @@ t.test('a registration that cannot be deleted is in the log, and stops nothing',
   const { UpstreamClients } = await import('../../src/oauth/upstream-clients.js')
   const { Clients } = await import('../../src/oauth/clients.js')
   const { Keyring } = await import('../../src/oauth/keyring.js')
+  const { RateLimits } = await import('../../src/oauth/rate-limits.js')
   const odd = new ScriptableUpstream()
   let now = Date.now()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
@@ -140,7 +141,7 @@ t.test('a registration that cannot be deleted is in the log, and stops nothing',
   const warnings: object[] = []
   const log = { error () {}, info () {}, warn (details: object) { warnings.push(details) } }
   const upstream = new Upstream({ issuerUrl: new URL(odd.issuer), fetch: odd.fetch, scopes: [] }, 'http://localhost:5050/oauth/callback', () => now)
-  const upstreamClients = new UpstreamClients({ upstream, store, leases: stores.leases, keyring: new Keyring(), unusedClientSeconds: 60, log, now: () => now })
+  const upstreamClients = new UpstreamClients({ upstream, store, leases: stores.leases, keyring: new Keyring(), limits: new RateLimits({ secret: new Uint8Array(32) }), unusedClientSeconds: 60, log, now: () => now })
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: [],
@@ -149,7 +150,7 @@ t.test('a registration that cannot be deleted is in the log, and stops nothing',
     documents: { allowLoopback: true, store: new MemoryMetadataDocumentStore() },
     now: () => now
   })
-  for (const clientId of ['a', 'b', 'c', 'd']) await upstreamClients.for(await clients.find(clientId))
+  for (const clientId of ['a', 'b', 'c', 'd']) await upstreamClients.for(await clients.find(clientId), '198.51.100.1')
   const [a, b, c, d] = [...odd.clients.keys()]
   odd.overrides.registration = async ({ url }, usual) => {
     if (url.pathname.endsWith(String(a))) return { status: 500 }

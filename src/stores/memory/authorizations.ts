@@ -1,30 +1,108 @@
-import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../authorizations.js'
-import { ExpiringMap, type ExpiringMapOptions } from './expiring-map.js'
+import { parseRecord } from '../../parse-record.js'
+import { TemporarilyUnavailableError } from '../../errors.js'
+import {
+  ATTEMPT_OVERHEAD_BYTES, AUTHORIZATION_BOUNDS, type AuthorizationBounds, type AuthorizationTransaction, type AuthorizationTransactionStore, type KeptFor
+} from '../authorizations.js'
+import { Budget } from './budget.js'
+
+export interface MemoryAuthorizationTransactionStoreOptions {
+  bounds?: AuthorizationBounds
+  /** Milliseconds since the epoch. Default: Date.now. */
+  now?: () => number
+}
+
+interface Attempt {
+  address: string
+  bytes: number
+  /** Epoch seconds. */
+  endsAt: number
+  /** JSON; absent once it is over. */
+  transaction?: string
+}
 
 /** Authorization transactions of a single process. */
 export class MemoryAuthorizationTransactionStore implements AuthorizationTransactionStore {
-  readonly #transactions: ExpiringMap<AuthorizationTransaction>
+  /** Oldest first; as all live equally long, those that end first come first. */
+  readonly #attempts = new Map<string, Attempt>()
+  readonly #budget: Budget
   readonly #now: () => number
+  readonly #sweep: NodeJS.Timeout
 
-  constructor (options: ExpiringMapOptions = {}) {
-    this.#transactions = new ExpiringMap(options)
-    this.#now = options.now ?? Date.now
+  constructor ({ bounds = AUTHORIZATION_BOUNDS, now = Date.now }: MemoryAuthorizationTransactionStoreOptions = {}) {
+    this.#budget = new Budget(bounds)
+    this.#now = now
+    this.#sweep = setInterval(() => { this.#dropEnded() }, 30_000).unref()
   }
 
-  async put (id: string, transaction: AuthorizationTransaction, ttlSeconds: number): Promise<void> {
-    this.#transactions.set(id, structuredClone(transaction), this.#now() / 1000 + ttlSeconds)
+  async add (id: string, transaction: AuthorizationTransaction, keptFor: KeptFor): Promise<AuthorizationTransaction | undefined> {
+    const standing = this.#find(id)
+    if (standing !== undefined) return parse(standing)
+    const json = JSON.stringify(transaction)
+    this.#keep(id, keptFor, json)
+    return parse({ transaction: json })
   }
 
   async get (id: string): Promise<AuthorizationTransaction | undefined> {
-    return structuredClone(this.#transactions.get(id))
+    return parse(this.#find(id))
   }
 
   async take (id: string): Promise<AuthorizationTransaction | undefined> {
-    return this.#transactions.take(id)
+    const attempt = this.#find(id)
+    const transaction = parse(attempt)
+    if (attempt !== undefined) this.#empty(attempt)
+    return transaction
+  }
+
+  async end (id: string, keptFor: KeptFor): Promise<boolean> {
+    const attempt = this.#find(id)
+    if (attempt === undefined) {
+      this.#keep(id, keptFor)
+      return true
+    }
+    const wasOver = attempt.transaction === undefined
+    this.#empty(attempt)
+    return !wasOver
   }
 
   /** Stops the housekeeping. */
   close (): void {
-    this.#transactions.close()
+    clearInterval(this.#sweep)
   }
+
+  #find (id: string): Attempt | undefined {
+    const attempt = this.#attempts.get(id)
+    return attempt !== undefined && attempt.endsAt > this.#now() / 1000 ? attempt : undefined
+  }
+
+  #keep (id: string, { address, ttlSeconds }: KeptFor, transaction?: string): void {
+    this.#dropEnded()
+    const bytes = ATTEMPT_OVERHEAD_BYTES + (transaction === undefined ? 0 : Buffer.byteLength(transaction))
+    if (this.#budget.exceeded(address, bytes) !== undefined) throw tooManyAttempts()
+    this.#budget.count(address, 1, bytes)
+    this.#attempts.set(id, { address, bytes, endsAt: this.#now() / 1000 + ttlSeconds, ...transaction !== undefined && { transaction } })
+  }
+
+  #empty (attempt: Attempt): void {
+    delete attempt.transaction
+    this.#budget.count(attempt.address, 0, ATTEMPT_OVERHEAD_BYTES - attempt.bytes)
+    attempt.bytes = ATTEMPT_OVERHEAD_BYTES
+  }
+
+  #dropEnded (): void {
+    const now = this.#now() / 1000
+    for (const [id, { address, bytes, endsAt }] of this.#attempts) {
+      if (endsAt > now) return
+      this.#attempts.delete(id)
+      this.#budget.count(address, -1, -bytes)
+    }
+  }
+}
+
+/** Refuses one more attempt: what is kept already is nobody's to push out. */
+export function tooManyAttempts (): TemporarilyUnavailableError {
+  return new TemporarilyUnavailableError('Too many logins are under way. Try again in some minutes.', { retryAfterSeconds: 120 })
+}
+
+function parse (attempt: Pick<Attempt, 'transaction'> | undefined): AuthorizationTransaction | undefined {
+  return attempt?.transaction === undefined ? undefined : parseRecord(attempt.transaction)
 }

@@ -3,6 +3,7 @@ import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { MemoryAuthorizationTransactionStore } from './authorizations.js'
 import { MemoryBus } from './bus.js'
+import { MemoryConsentStore } from './consents.js'
 import { MemoryEventLog, type MemoryEventLogOptions } from './event-log.js'
 import { MemoryGrantStore } from './grants.js'
 import { MemoryLeaseStore } from './leases.js'
@@ -27,6 +28,7 @@ export interface MemoryStoresOptions {
 export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS }: MemoryStoresOptions): Stores {
   const authorizations = new MemoryAuthorizationTransactionStore()
   const metadataDocuments = new MemoryMetadataDocumentStore()
+  const consents = new MemoryConsentStore()
   const grants = new MemoryGrantStore()
   const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds, maxSessions })
   const eventLog = new MemoryEventLog(eventLogOptions)
@@ -35,6 +37,7 @@ export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000,
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
     metadataDocuments,
     authorizations,
+    consents,
     grants,
     loginSteps: new MemoryRecentLog<LoginStepRecord>(loginSteps),
     visits: new MemoryRecentLog<VisitRecord>(VISIT_BOUNDS),
@@ -45,7 +48,7 @@ export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000,
     eventLog,
     async check () {},
     async close () {
-      for (const store of [metadataDocuments, authorizations, grants, sessions, eventLog]) store.close()
+      for (const store of [metadataDocuments, authorizations, consents, grants, sessions, eventLog]) store.close()
     }
   }
 }

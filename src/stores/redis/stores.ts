@@ -3,9 +3,11 @@ import { isKeyPrefix, KEY_PREFIX } from '../../validation/values.js'
 import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
+import { AUTHORIZATION_BOUNDS, type AuthorizationBounds } from '../authorizations.js'
 import { RedisAuthorizationTransactionStore } from './authorizations.js'
 import { RedisBus, type RedisBusOptions } from './bus.js'
 import { RedisConnection, type RedisConnectionOptions } from './connection.js'
+import { RedisConsentStore } from './consents.js'
 import { RedisEventLog, type RedisEventLogOptions } from './event-log.js'
 import { RedisGrantStore } from './grants.js'
 import { RedisLeaseStore } from './leases.js'
@@ -27,6 +29,8 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
   maxMetadataDocuments?: number
   /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
   loginSteps?: RecentLogBounds
+  /** Bounds of what is kept of logins that are under way. */
+  authorizationBounds?: AuthorizationBounds
   /** Bounds of what is kept of messages between replicas. */
   bus?: RedisBusOptions
 }
@@ -35,7 +39,7 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
  * Stores that all replicas share, over two connections: one for commands, one that listens.
  * @throws {ConfigError} where the URL is none of Redis, or the prefix cannot be one
  */
-export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000, maxMetadataDocuments, ...options }: RedisStoresOptions): Stores {
+export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, authorizationBounds = AUTHORIZATION_BOUNDS, maxRegistrations = 1_000_000, maxMetadataDocuments, ...options }: RedisStoresOptions): Stores {
   if (!isKeyPrefix(keyPrefix)) throw new ConfigError(`keyPrefix is ${JSON.stringify(keyPrefix)}; it takes ${KEY_PREFIX}.`)
   const connection = new RedisConnection(options)
   const subscriber = new RedisSubscriber(options, () => connection.nodeUrls)
@@ -45,7 +49,8 @@ export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, even
     clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', { maxRegistrations }),
     upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations }),
     metadataDocuments: new RedisMetadataDocumentStore(connection, keyPrefix, maxMetadataDocuments),
-    authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix),
+    authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix, authorizationBounds),
+    consents: new RedisConsentStore(connection, keyPrefix),
     grants: new RedisGrantStore(connection, keyPrefix),
     loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keyPrefix, 'login-steps', loginSteps),
     visits: new RedisRecentLog<VisitRecord>(connection, keyPrefix, 'visits', VISIT_BOUNDS),
