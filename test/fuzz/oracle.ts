@@ -1,5 +1,5 @@
 import { routeOf, type FuzzedRoute } from './routes.js'
-import type { Received } from './send.js'
+import { goesOverSocket, type Received } from './send.js'
 import type { RequestStep } from './steps.js'
 
 /** What the documentation says of 5xx: docs/errors.md. */
@@ -13,7 +13,7 @@ const STACK = /\bat .*\(?\S+\.(?:js|ts):\d+/
 /** Says what is wrong with a response; undefined where nothing is. @param step with its words filled in @param has whether this service has a route */
 export function faultOf (step: RequestStep, response: Received, has: (route: FuzzedRoute) => boolean): string | undefined {
   const route = routeOf(step.target)
-  return generalFault(response) ?? (route !== undefined && has(route) && (step.via === 'inject' || isReadable(step)) ? routeFault(route, step, response) : undefined)
+  return generalFault(response) ?? (route !== undefined && has(route) && (!goesOverSocket(step) || isReadable(step)) ? routeFault(route, step, response) : undefined)
 }
 
 // Node.js itself answers what it cannot parse

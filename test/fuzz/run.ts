@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { find, lacking } from '../programs.js'
 import { freePort } from '../service.js'
 import { RedisServer } from '../stores/redis-process.js'
-import { Fuzzer, type Figures } from './fuzzer.js'
+import { Fuzzer, type Figures, type Finding } from './fuzzer.js'
 import { World, type WorldOptions } from './world.js'
 
 const USAGE = `Usage: npm run fuzz -- [--seed N] [--count N] [--store memory|redis|both] [--replay CASE]
@@ -54,6 +54,8 @@ export function lineOf (store: Store, seed: number, { requests, statuses, second
   return `${store}, seed ${seed}: ${requests} requests (${classes}) in ${Math.round(seconds)} s, ${Math.round(requests / seconds)}/s; heap ${heap.map(megabytes).join(' -> ')} MB; rss ${rss.map(megabytes).join(' -> ')} MB`
 }
 
+const say = ({ text, replay }: Finding) => { process.stdout.write(`\nFINDING ${text}\nAgain: npm run fuzz -- --replay '${replay}'\n`) }
+
 async function main (): Promise<number> {
   const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' }, count: { type: 'string', default: '10000' }, store: { type: 'string', default: 'both' }, replay: { type: 'string' }, help: { type: 'boolean' } } })
   const [seed, count] = [Number(values.seed), Number(values.count)]
@@ -64,18 +66,20 @@ async function main (): Promise<number> {
   }
   let failed = false
   for (const store of stores) {
-    let said = 0
+    let [said, shown] = [0, 0]
     const { findings, figures } = await fuzz(store, async fuzzer => {
       const { replay } = values
       await (replay === undefined
         ? fuzzer.run(seed, count, figures => {
+          for (const finding of [...fuzzer.findings.values()].slice(shown)) say(finding)
+          shown = fuzzer.findings.size
           if (figures.seconds < said + 30) return
           said = figures.seconds
           process.stderr.write(`${lineOf(store, seed, figures)}; ${fuzzer.findings.size} findings\n`)
         })
         : fuzzer.replay(replay))
     })
-    for (const { text, replay } of findings.values()) process.stdout.write(`\nFINDING ${text}\nAgain: npm run fuzz -- --replay '${replay}'\n`)
+    for (const finding of [...findings.values()].slice(shown)) say(finding)
     process.stdout.write(`${lineOf(store, seed, figures)}; ${findings.size} findings\n`)
     failed ||= findings.size > 0
   }

@@ -33,8 +33,12 @@ const EVENT_STREAM = /^text\/event-stream/
 
 /** Sends a request whose words are filled in. @returns undefined where its client went, or could not be understood */
 export async function send (step: RequestStep, line: Line): Promise<Received | undefined> {
-  const overSocket = step.via === 'socket' || step.client === 'goes' || !/^\/(?!\/)[\x21-\x7e]*$/.test(step.target)
-  return await (overSocket ? overTheWire(step, line) : injected(step, line))
+  return await (goesOverSocket(step) ? overTheWire(step, line) : injected(step, line))
+}
+
+/** Whether a request goes over a socket, where Node.js reads it first. */
+export function goesOverSocket ({ via, client, target }: RequestStep): boolean {
+  return via === 'socket' || client === 'goes' || !/^\/(?!\/)[\x21-\x7e]*$/.test(target)
 }
 
 async function injected ({ method, target, headers, body, encoding, address, client }: RequestStep, { app, keep }: Line): Promise<Received> {
