@@ -9,7 +9,7 @@ import { isLoopbackUrl } from './loopback.js'
 import type { SessionLimits } from './mcp/limits.js'
 import { isRedirectScheme } from './redirect-schemes.js'
 import { findUpstreamFault } from './validation/upstream.js'
-import { HOST, isHost, isKeyPrefix, isScopeToken, KEY_PREFIX } from './validation/values.js'
+import { HOST, isHost, isKeyPrefix, isRedisUrl, isScopeToken, KEY_PREFIX, REDIS_URL } from './validation/values.js'
 
 const PreregisteredClientSchema = Type.Object({
   clientId: Type.String({ minLength: 1 }),
@@ -214,8 +214,8 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
 }
 
 function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
-  if (url !== undefined && (!/^rediss?:\/\/[^\s/]/.test(url) || !URL.canParse(url))) {
-    throw new ConfigError('REDIS_URL is not valid; it takes redis://host:port or, for TLS, rediss://host:port.')
+  if (url !== undefined && !isRedisUrl(url)) {
+    throw new ConfigError(`REDIS_URL is not valid; it takes ${REDIS_URL}.`)
   }
   if (url === undefined) {
     if (cluster) throw new ConfigError('REDIS_URL is not set, but REDIS_CLUSTER is; it takes the URL of one of the nodes.')

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
-import { bearerAuth, ConfigError, createMemoryStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker } from '../../src/index.js'
+import { bearerAuth, ConfigError, createMemoryStores, createRedisStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { read } from '../docs/pages.js'
 
@@ -154,6 +154,32 @@ for (const [name, option, value, how] of wrong) {
   })
 }
 
+const wrongStores: Array<[string, () => unknown, RegExp]> = [
+  ['createMemoryStores: sessionIdleSeconds', () => Reflect.apply(createMemoryStores, undefined, [{ sessionIdleSeconds: '60' }]), /is "60"; it takes a whole number of seconds/],
+  ['createMemoryStores: sessionIdleSeconds', () => Reflect.apply(createMemoryStores, undefined, [{}]), /is missing; it takes a whole number of seconds/],
+  ['createMemoryStores: maxSession', () => Reflect.apply(createMemoryStores, undefined, [{ sessionIdleSeconds: 60, maxSession: 5 }]), /is not an option/],
+  ['createMemoryStores: eventLog.maxBytes', () => createMemoryStores({ sessionIdleSeconds: 60, eventLog: { maxBytes: 0 } }), /is 0; it takes a whole number from 1/],
+  ['createMemoryStores: the options', () => Reflect.apply(createMemoryStores, undefined, []), /is missing; it takes an object/],
+  ['createRedisStores: url', () => createRedisStores({ url: 'localhost:6379', sessionIdleSeconds: 60 }), /is a text of 14 characters; it takes redis:/],
+  ['createRedisStores: keyPrefix', () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, keyPrefix: '{x}' }), /is "\{x\}"; it takes up to 64/],
+  ['createRedisStores: bus.maxBytes', () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, bus: { maxBytes: -1 } }), /is -1; it takes a whole number/]
+]
+
+t.test('the stores, too, say what is wrong with their options', async t => {
+  for (const [option, make, how] of wrongStores) {
+    t.throws(make, { constructor: ConfigError, message: how }, option)
+    t.throws(make, { message: new RegExp(`^${option} `) })
+  }
+})
+
+t.test('no options at all', async t => {
+  for (const name of Object.keys(good).filter(isName)) {
+    const failure = await start(name, undefined)
+    t.type(failure, ConfigError, name)
+    t.match(failure, { message: /^\w+: \w+ is missing; it takes [^\n]+$/ })
+  }
+})
+
 t.test('nothing of a secret is in the line', async t => {
   for (const [option, value] of [['adminToken', 'hush'], ['encryptionKeys', 'k:hush'], ['upstream.clientSecret', 'hush\u0000'], ['introspectionServices', { a: 'hush' }]] as const) {
     const failure = await start('mcpService', withValue(good.mcpService, option, value))
@@ -218,6 +244,6 @@ t.test('whatever JSON stands in place of an option, it is of the option\'s type,
     } else if (/[\n\r\u2028\u2029]/.test(failure.message) || !failure.message.includes(option.split('.')[0] ?? '')) {
       throw new Error(`${what}: ${failure.message}`)
     }
-  }), { numRuns: 1500, seed: 12 })
+  }), { numRuns: 1000, seed: 12 })
   t.ok(started > 20, `${started} started`)
 })

@@ -1,6 +1,8 @@
 import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
+import { checkOptions } from '../../validation/check.js'
+import { memoryStoresOptions } from '../options.js'
 import { MemoryAuthorizationTransactionStore } from './authorizations.js'
 import { MemoryBus } from './bus.js'
 import { MemoryConsentStore } from './consents.js'
@@ -24,8 +26,13 @@ export interface MemoryStoresOptions {
   loginSteps?: RecentLogBounds
 }
 
-/** Stores of a single process: everything is lost when it ends. */
-export function createMemoryStores ({ sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS }: MemoryStoresOptions): Stores {
+/**
+ * Stores of a single process: everything is lost when it ends.
+ * @throws {ConfigError} with one line that names the option
+ */
+export function createMemoryStores (options: MemoryStoresOptions): Stores {
+  checkOptions('createMemoryStores', memoryStoresOptions, options)
+  const { sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS } = options
   const authorizations = new MemoryAuthorizationTransactionStore()
   const metadataDocuments = new MemoryMetadataDocumentStore()
   const consents = new MemoryConsentStore()

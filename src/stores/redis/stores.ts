@@ -1,5 +1,5 @@
-import { ConfigError } from '../../errors.js'
-import { isKeyPrefix, KEY_PREFIX } from '../../validation/values.js'
+import { checkOptions } from '../../validation/check.js'
+import { redisStoresOptions } from '../options.js'
 import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
@@ -37,10 +37,14 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
 
 /**
  * Stores that all replicas share, over two connections: one for commands, one that listens.
- * @throws {ConfigError} where the URL is none of Redis, or the prefix cannot be one
+ * @throws {ConfigError} with one line that names the option
  */
-export function createRedisStores ({ keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, authorizationBounds = AUTHORIZATION_BOUNDS, maxRegistrations = 1_000_000, maxMetadataDocuments, ...options }: RedisStoresOptions): Stores {
-  if (!isKeyPrefix(keyPrefix)) throw new ConfigError(`keyPrefix is ${JSON.stringify(keyPrefix)}; it takes ${KEY_PREFIX}.`)
+export function createRedisStores (given: RedisStoresOptions): Stores {
+  checkOptions('createRedisStores', redisStoresOptions, given)
+  const {
+    keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000,
+    maxMetadataDocuments, authorizationBounds = AUTHORIZATION_BOUNDS, ...options
+  } = given
   const connection = new RedisConnection(options)
   const subscriber = new RedisSubscriber(options, () => connection.nodeUrls)
   const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, { openSeconds: sessionIdleSeconds, ...eventLogOptions })

@@ -1,0 +1,53 @@
+import type { TSchema } from '@sinclair/typebox'
+import { count, flag, functionOf, lifetime, objectOf, optional, optionsOf, textThat, timerMs } from '../validation/schemas.js'
+import { isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
+import type { RecentLogBounds } from './attempts.js'
+import type { AuthorizationBounds } from './authorizations.js'
+import type { MemoryEventLogOptions } from './memory/event-log.js'
+import type { MemoryStoresOptions } from './memory/stores.js'
+import type { RedisBusOptions } from './redis/bus.js'
+import type { RedisEventLogOptions } from './redis/event-log.js'
+import type { RedisStoresOptions } from './redis/stores.js'
+
+const bounds = optionsOf<RecentLogBounds>()({ maxEntries: count, maxAgeSeconds: lifetime })
+const authorizationBounds = optionsOf<AuthorizationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
+const eventLog = {
+  maxEventsPerStream: optional(count),
+  maxBytesPerStream: optional(count),
+  maxBytesPerSession: optional(count),
+  maxStreamsPerSession: optional(count),
+  retentionSeconds: optional(lifetime)
+}
+const common = {
+  sessionIdleSeconds: lifetime,
+  loginSteps: optional(objectOf(bounds, 'an object with maxEntries and maxAgeSeconds'))
+}
+
+/** The options of `createMemoryStores`. */
+export const memoryStoresOptions: TSchema = objectOf(optionsOf<MemoryStoresOptions>()({
+  ...common,
+  maxSessions: optional(count),
+  eventLog: optional(objectOf(optionsOf<MemoryEventLogOptions>()({
+    ...eventLog, maxBytes: optional(count), now: optional(functionOf<() => number>('a function that tells milliseconds since the epoch'))
+  }), 'an object of bounds'))
+}), 'an object with sessionIdleSeconds')
+
+/** The options of `createRedisStores`. */
+export const redisStoresOptions: TSchema = objectOf(optionsOf<RedisStoresOptions>()({
+  ...common,
+  url: textThat({ takes: REDIS_URL, secret: true }, isRedisUrl),
+  cluster: optional(flag),
+  keyPrefix: optional(textThat({ takes: KEY_PREFIX }, isKeyPrefix)),
+  commandTimeoutMs: optional(timerMs),
+  graceMs: optional(timerMs),
+  maxRegistrations: optional(count),
+  maxMetadataDocuments: optional(count),
+  authorizationBounds: optional(objectOf(authorizationBounds, 'an object of bounds')),
+  onError: optional(functionOf<NonNullable<RedisStoresOptions['onError']>>('a function that hears of errors')),
+  onDown: optional(functionOf<NonNullable<RedisStoresOptions['onDown']>>('a function')),
+  onCommand: optional(functionOf<NonNullable<RedisStoresOptions['onCommand']>>('a function that hears of commands')),
+  eventLog: optional(objectOf(optionsOf<RedisEventLogOptions>()({
+    ...eventLog, openSeconds: optional(lifetime), rereadSeconds: optional(lifetime)
+  }), 'an object of bounds')),
+  bus: optional(objectOf(optionsOf<RedisBusOptions>()({ maxBytes: optional(count), retentionSeconds: optional(lifetime) }), 'an object of bounds'))
+}), 'an object with url and sessionIdleSeconds')
