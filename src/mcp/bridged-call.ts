@@ -115,6 +115,8 @@ export class BridgedCall implements LinkEnd {
       if (response !== undefined) return { kind: 'response', response }
       // what is asked for in one go is asked of the client in one go
       await new Promise(resolve => setImmediate(resolve))
+      // nobody would come back to it
+      if (signal.aborted) return { kind: 'response', response: { jsonrpc: '2.0', id: this.id, error: { code: -32000, message: 'The client has gone.' } } }
       this.#round++
       return {
         kind: 'input-required',
