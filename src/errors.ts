@@ -97,7 +97,7 @@ export class InvalidTargetError extends OAuthError { readonly code = 'invalid_ta
 export class InvalidRedirectUriError extends OAuthError { readonly code = 'invalid_redirect_uri' }
 /** RFC 7591 3.2.2. */
 export class InvalidClientMetadataError extends OAuthError { readonly code = 'invalid_client_metadata' }
-/** Too many requests of one client or grant (RFC 6585 4). */
+/** Too many requests of one address, client or person (RFC 6585 4). */
 export class RateLimitedError extends OAuthError {
   readonly code = 'rate_limited'
   override readonly statusCode = 429

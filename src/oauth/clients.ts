@@ -98,6 +98,11 @@ export class Clients {
     return this.#registered(record)
   }
 
+  /** Whether `find` would have to ask the host of the client's metadata document. */
+  async hasToFetch (clientId: string): Promise<boolean> {
+    return this.#isDocument(clientId) && !await this.#documents.isKnown(clientId)
+  }
+
   /** Finds a client by what is known of it already; undefined where that is nothing. */
   async findKnown (clientId: string): Promise<Client | undefined> {
     if (!this.#isDocument(clientId)) return await this.find(clientId).catch(undefinedWhereInvalid)

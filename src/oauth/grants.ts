@@ -124,7 +124,7 @@ export class Grants {
     if (client === undefined) throw hasEnded()
     let refreshed: UpstreamTokens
     try {
-      refreshed = await upstream.refresh(client, tokens.refreshToken)
+      refreshed = await upstream.refresh(client, tokens.refreshToken, grant.subject)
     } catch (error) {
       if (error instanceof InvalidGrantError) await this.end(grantId)
       else if (!this.#isOver(tokens)) return tokens

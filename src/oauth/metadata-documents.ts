@@ -68,6 +68,13 @@ export class MetadataDocuments {
     return known && { metadata: known.metadata, fresh: this.#options.now() / 1000 < known.askAgainAt }
   }
 
+  /** Whether `get` need not ask the host. */
+  async isKnown (clientId: string): Promise<boolean> {
+    const refused = this.#refused.get(clientId)
+    if (refused !== undefined && this.#options.now() / 1000 < refused.until) return true
+    return (await this.find(clientId))?.fresh === true
+  }
+
   /** Somebody has logged in to the client: its document stands in the store from now on. */
   async keep (clientId: string): Promise<void> {
     const known = this.#known.get(clientId)

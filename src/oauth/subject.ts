@@ -3,6 +3,11 @@ const MAX_LENGTH = 1024
 /** What the subject of somebody begins with of whom the upstream does not tell who they are: ours to give. */
 export const UNNAMED_PREFIX = 'grant:'
 
+/** Whether a subject is one that the upstream told. */
+export function isNamed (subject: string): boolean {
+  return !subject.startsWith(UNNAMED_PREFIX)
+}
+
 /**
  * The text that names a person, of what an authorization server says; undefined where it can name nobody. A number
  * is one where it is exact: beyond 2^53 two people would be the same.

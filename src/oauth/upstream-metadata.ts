@@ -7,6 +7,8 @@ import type { UpstreamSettings } from './options.js'
 const DISCOVERED_SECONDS = 3600
 // when a discovery fails, what was known goes on, and is asked for again after this time
 const REDISCOVERY_SECONDS = 60
+// and when nothing was known, for whoever asks meanwhile: /readyz is anybody's to ask
+const FAILED_SECONDS = 1
 // signed by a key of the issuer; the ID token comes straight from its token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
 const SIGNING_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 
@@ -17,6 +19,7 @@ export class UpstreamMetadata {
   readonly #timeoutSeconds: number
   readonly #now: () => number
   #known: { value: Promise<ServerMetadata>, expiresAt: number } | undefined
+  #failed: { error: unknown, until: number } | undefined
 
   constructor (options: UpstreamSettings, fetch: Fetch, timeoutSeconds: number, now: () => number) {
     this.#options = options
@@ -30,10 +33,14 @@ export class UpstreamMetadata {
     const now = this.#now() / 1000
     const known = this.#known
     if (known !== undefined && now < known.expiresAt) return known.value
+    if (known === undefined && this.#failed !== undefined && now < this.#failed.until) return Promise.reject(this.#failed.error)
     const value = this.#discover().catch((error: unknown) => {
       // an upstream whose discovery is down may still answer: what was known goes on
       this.#known = known && { value: known.value, expiresAt: this.#now() / 1000 + REDISCOVERY_SECONDS }
-      if (known === undefined) throw error
+      if (known === undefined) {
+        this.#failed = { error, until: this.#now() / 1000 + FAILED_SECONDS }
+        throw error
+      }
       return known.value
     })
     this.#known = { value, expiresAt: now + DISCOVERED_SECONDS }

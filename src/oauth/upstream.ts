@@ -7,6 +7,7 @@ import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from './o
 import type { UpstreamSettings } from './options.js'
 import { isLoopbackHost } from '../loopback.js'
 import { upstreamError } from './upstream-errors.js'
+import { isNamed } from './subject.js'
 import { REGISTER_BY_HAND, registrationFetch, send, tokenFetch } from './upstream-fetch.js'
 import { UpstreamMetadata } from './upstream-metadata.js'
 
@@ -185,11 +186,21 @@ export class Upstream {
     return { tokens: this.#tokensOf(tokens), identity: await this.#identity(await this.#configuration(client, 'userinfo'), tokens) }
   }
 
-  /** Refreshes the upstream's tokens. @throws {InvalidGrantError} where the login there has ended */
-  async refresh (client: UpstreamClient, refreshToken: string): Promise<UpstreamTokens> {
+  /**
+   * Refreshes the upstream's tokens.
+   * @param subject whose they are
+   * @throws {InvalidGrantError} where the login there has ended @throws {UpstreamError} where they are somebody else's
+   */
+  async refresh (client: UpstreamClient, refreshToken: string, subject: string): Promise<UpstreamTokens> {
     const configuration = await this.#configuration(client)
     configuration[openid.customFetch] = (url, init) => tokenFetch(this.#fetch('token'), url, init, this.#knowsIssuer)
     const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(fail)
+    const idToken = tokens.claims()
+    checkAuthorizedParty(idToken, client.clientId)
+    // OpenID Connect Core 12.2
+    if (idToken !== undefined && isNamed(subject) && (this.#options.subjectClaim ?? 'sub') === 'sub' && idToken.sub !== subject) {
+      throw unusable('the ID token of a refresh is of another sub than that of the login')
+    }
     return { refreshToken, ...this.#tokensOf(tokens) }
   }
 

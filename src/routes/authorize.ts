@@ -11,11 +11,23 @@ export interface AuthorizeOptions {
   texts: ConsentPageOptions['texts']
 }
 
+/** Metadata documents that one address may have us fetch: at its login, a client has one. */
+const FETCHES_PER_MINUTE = 60
+
 /** `GET`, `POST /authorize`: a client asks, by way of a person's browser (RFC 6749 4.1.1). */
 export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, texts }) => {
+  const { authorization, clients, limits } = app.oauthBroker
+
+  /** A document that has to be fetched is a request of ours to wherever somebody says. */
+  async function countFetch (request: FastifyRequest, { client_id: clientId = '' }: ReturnType<typeof parametersOf>): Promise<void> {
+    if (await clients.hasToFetch(clientId)) await limits.count(['metadata documents', 'address', addressOf(request)], FETCHES_PER_MINUTE)
+  }
+
   app.get('/authorize', { exposeHeadRoute: false, logSerializers: withoutQuery }, async (request, reply) => {
+    const parameters = parametersOf(request.query)
+    await countFetch(request, parameters)
     const browser = request.getBrowserState()
-    const next = await app.oauthBroker.authorization.begin(parametersOf(request.query), { browser, address: addressOf(request) })
+    const next = await authorization.begin(parameters, { browser, address: addressOf(request) })
     if (next.kind === 'refusal') return goOn(request, reply, next, issuer, texts)
     return goOn(request, reply.setBrowserState(browser), next, issuer, texts)
   })
@@ -23,7 +35,8 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
   // from another site it comes without the browser's cookie, which must not be replaced for it; a link brings the cookie along
   app.post('/authorize', async (request, reply) => {
     const parameters = parametersOf(request.body)
-    await app.oauthBroker.authorization.verify(parameters)
+    await countFetch(request, parameters)
+    await authorization.verify(parameters)
     const query = new URLSearchParams()
     for (const [name, value = ''] of Object.entries(parameters)) query.set(name, value)
     return reply.header('cache-control', 'no-store').redirect(`${issuer}/authorize?${query}`, 303)

@@ -79,6 +79,17 @@ t.test('many who ask at once are one request', async t => {
   t.equal(host.asked, 2)
 })
 
+t.test('one address has so many documents fetched in a minute, and a client that is known is none of them', async t => {
+  const host = await documentHost(t)
+  const target = await service(t)
+  t.equal((await open(target, clientOf(host.origin))).statusCode, 200)
+  const statuses: number[] = []
+  for (let index = 0; index < 70; index++) statuses.push((await open(target, clientOf(host.origin, `/another/${index}`))).statusCode)
+  t.strictSame([statuses.filter(code => code === 200).length, statuses.filter(code => code === 429).length], [59, 11])
+  t.equal(host.asked, 60)
+  t.equal((await open(target, clientOf(host.origin))).statusCode, 200)
+})
+
 const status = (code: number, headers = {}): RequestListener => (_request, response) => response.writeHead(code, headers).end('{}')
 const body = (text: string, type = 'application/json'): RequestListener => (_request, response) => response.writeHead(200, { 'content-type': type }).end(text)
 

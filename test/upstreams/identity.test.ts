@@ -97,13 +97,15 @@ t.test('a subject that is not told, or that cannot be asked for, is no login', a
 const NOBODY: unknown[] = ['', ' ', '\t\n', 'alice\u0000', 'alice\nroot', 'x'.repeat(1025), 'grant:mcpg_x', null, true, false, {}, ['alice'], 1.5, 2 ** 53, 1e300]
 
 t.test('a subject that cannot name anybody is no login, wherever it is told', async t => {
-  for (const sub of NOBODY) {
-    for (const [where, options, ours] of [
+  for (const [index, sub] of NOBODY.entries()) {
+    const places = [
       ['ID token', { idTokenClaims: () => ({ name: 'A', sub }) }, {}],
       ['userinfo', { idTokens: false, overrides: { userinfo: () => ({ status: 200, body: { sub, name: 'A' } }) } }, {}],
       ['configured userinfo', { idTokens: false, overrides: { user: () => ({ status: 200, body: { sub, name: 'A' } }) } }, { userinfo: true }],
       ['configured claim', { idTokens: false, overrides: { user: () => ({ status: 200, body: { id: sub, name: 'A' } }) } }, { userinfo: true, subjectClaim: 'id' }]
-    ] as const) {
+    ] as const
+    // an empty one everywhere, the others in turn
+    for (const [where, options, ours] of index === 0 ? places : places.filter((_, place) => place === index % places.length)) {
       const upstream = new ScriptableUpstream(options)
       const { userinfo, subjectClaim }: { userinfo?: boolean, subjectClaim?: string } = ours
       const service = await startService(t, {
@@ -169,6 +171,29 @@ t.test('a token of another type than bearer is not used as one, at login and at 
     t.equal((await client.refresh()).status, taken ? 200 : 502, `${type} at a refresh`)
     const answer = await client.answer()
     t.equal('code' in answer, taken, `${type} at a login: ${answer.error ?? 'taken'}`)
+  }
+})
+
+t.test('an ID token at a refresh is of the person who logged in, and ours', async t => {
+  const time = clock(t)
+  for (const [what, later, taken] of [
+    ['the same', { name: 'A' }, true], ['of somebody else', { name: 'A', sub: 'bob' }, false], ['of another client', { name: 'A', azp: 'another' }, false]
+  ] as const) {
+    const upstream = new ScriptableUpstream({ expiresIn: 60 })
+    upstream.clients.addByHand('http://localhost:5050', { authMethod: 'client_secret_basic' })
+    const withIdToken: typeof fetch = async (input, init) => {
+      const isRefresh = new URL(String(input)).pathname === '/token' && String(init?.body).includes('grant_type=refresh_token')
+      const response = await upstream.fetch(input, init)
+      if (!isRefresh) return response
+      const body: Json = JSON.parse(await response.text())
+      return Response.json({ ...body, id_token: await upstream.sign({ aud: 'us', sub: 'alice', ...later }) }, { status: response.status })
+    }
+    const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: withIdToken, clientId: 'us', clientSecret: 'shh' })
+    const client = await TestClient.register(service)
+    await client.logIn()
+    time.forward(120)
+    const { status, body } = await client.refresh()
+    t.equal(status, taken ? 200 : 502, `${what}: ${JSON.stringify(body)}`)
   }
 })
 
