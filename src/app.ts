@@ -40,6 +40,8 @@ export interface BuildAppOptions {
   upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
+  /** What is counted. Default: figures of its own. */
+  metrics?: Metrics
   /** Where the log goes. Default: the standard output. */
   logStream?: { write (line: string): void }
 }
@@ -48,7 +50,9 @@ export interface BuildAppOptions {
  * Builds the service, in the order data flows. It does not listen yet.
  * @throws {ConfigError}
  */
-export async function buildApp (config: Config, { upstream = config.upstream, createServer = hostedServer, logStream }: BuildAppOptions = {}): Promise<FastifyInstance> {
+export async function buildApp (config: Config, {
+  upstream = config.upstream, createServer = hostedServer, metrics = new Metrics(), logStream
+}: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   checkConfig(config)
   const app = Fastify({
@@ -64,7 +68,6 @@ export async function buildApp (config: Config, { upstream = config.upstream, cr
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true }
   })
-  const metrics = new Metrics()
   const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))

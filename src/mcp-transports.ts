@@ -58,7 +58,8 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     if (app.hasPlugin('mcp-graceful-close')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
     // in onClose it would be too late: open streams hang the closing
     endpoints.addHook('preClose', async () => {
-      await Promise.all(served.map(part => part.drain(drainSeconds * 1000)))
+      const ms = app.hasPlugin('mcp-graceful-close') ? app.timeToClose() : drainSeconds * 1000
+      await Promise.all(served.map(part => part.drain(ms)))
       await Promise.all(served.map(async part => { await part.close() }))
     })
   })

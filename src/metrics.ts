@@ -34,6 +34,8 @@ export class Metrics {
   readonly onCommand: (command: ObservedCommand) => void
   /** For the plugin `request-log`. */
   readonly onRequestEnd: (request: EndedRequest) => void
+  /** For the process: a promise was rejected, and nobody handled it. */
+  readonly onUnhandledRejection: () => void
 
   constructor (registry = new Registry()) {
     this.registry = registry
@@ -42,6 +44,12 @@ export class Metrics {
     this.upstreamObserver = upstreamMetrics(registry)
     const commands = durations(registry, 'store_command_duration_seconds', 'Time that Redis took to answer a command', ['outcome'])
     this.onCommand = ({ outcome, seconds }) => { commands.observe({ outcome }, seconds) }
+    const unhandled = new Counter({
+      name: 'process_unhandled_rejections_total',
+      help: 'Promises that were rejected while nobody held them: a bug, of this service or of the server that it hosts',
+      registers: [registry]
+    })
+    this.onUnhandledRejection = () => { unhandled.inc() }
     const requests = durations(registry, 'http_request_duration_seconds', 'Time from a request to the end of its response, but for streams that clients open to listen', ['method', 'route', 'status_code'])
     this.onRequestEnd = ({ method, route = 'unmatched', statusCode, seconds }) => { requests.observe({ method, route, status_code: statusCode }, seconds) }
   }

@@ -13,6 +13,11 @@ declare module 'fastify' {
     isLeaving (): boolean
     /** Adds what `leave` waits for. */
     addDrain (drain: Drain): void
+    /**
+     * Milliseconds until whatever still runs is given up: one deadline for all that closes. It counts from the first
+     * who asks, in `leave` or when the app closes.
+     */
+    timeToClose (): number
     /** Waits until all responses are over, or the time for it has passed. */
     finishResponses (): Promise<void>
   }
@@ -30,6 +35,8 @@ export interface GracefulCloseOptions {
 const QUIET_MS = 1500
 const SHORT_TURN_MS = 1
 const WAIT_FOR_SHORT_TURN_MS = 1000
+// what was given up at the deadline is told so, and that has to reach the client
+const LAST_WORDS_MS = 1000
 
 /**
  * Leaving without losing a request. Whoever cuts an idle connection may cut off a request that is under way on it: so the
@@ -41,6 +48,7 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
   let [leaving, listening] = [false, true]
   let [arrived, inFlight] = [0, 0]
   let idle = () => {}
+  let deadline: number | undefined
   const done = () => { if (--inFlight === 0) idle() }
 
   app.addHook('onRequest', (_request, reply, next) => {
@@ -51,29 +59,32 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
     next()
   })
   app.decorate('isLeaving', () => leaving)
+  app.decorate('timeToClose', () => {
+    deadline ??= Date.now() + drainSeconds * 1000
+    return Math.max(0, deadline - Date.now())
+  })
   app.decorate('addDrain', drain => { drains.push(drain) })
   app.decorate('leave', async () => {
     leaving = true
     await delay(delaySeconds * 1000)
     await stopListening(app.server)
     listening = false
-    const deadline = Date.now() + drainSeconds * 1000
     let heard: number
     do {
       heard = arrived
-      await Promise.all(drains.map(drain => drain(deadline - Date.now())))
-      if (await connectionsOf(app.server) > 0) await delay(Math.min(QUIET_MS, Math.max(0, deadline - Date.now())))
+      await Promise.all(drains.map(drain => drain(app.timeToClose())))
+      if (await connectionsOf(app.server) > 0) await delay(Math.min(QUIET_MS, app.timeToClose()))
       // what came meanwhile is read before it is looked for
       await setImmediate()
       await setImmediate()
-    } while (arrived > heard && Date.now() < deadline)
+    } while (arrived > heard && app.timeToClose() > 0)
   })
   app.decorate('finishResponses', async () => {
     if (inFlight === 0) return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>(resolve => {
       idle = resolve
-      timer = setTimeout(resolve, drainSeconds * 1000)
+      timer = setTimeout(resolve, app.timeToClose() + LAST_WORDS_MS)
     })
     clearTimeout(timer)
   })

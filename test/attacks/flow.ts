@@ -20,6 +20,9 @@ export interface Target {
   url: string
 }
 
+/** The same, if it runs elsewhere. */
+export type Reachable = Omit<Target, 'app'>
+
 /** A client of the target. */
 export interface Client {
   clientId: string
@@ -81,17 +84,17 @@ export function form (parameters: Parameters): URLSearchParams {
   return body
 }
 
-export async function post (target: Target, path: string, parameters: Parameters, headers: Record<string, string> = {}): Promise<Answer> {
+export async function post (target: Reachable, path: string, parameters: Parameters, headers: Record<string, string> = {}): Promise<Answer> {
   return await ask(target, `${target.url}${path}`, { method: 'POST', body: form(parameters), headers })
 }
 
 /** A registration request with whatever metadata. */
-export async function askToRegister (target: Target, metadata: Record<string, unknown>): Promise<Answer> {
+export async function askToRegister (target: Reachable, metadata: Record<string, unknown>): Promise<Answer> {
   return await ask(target, `${target.url}/register`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(metadata) })
 }
 
 /** Registers a client: public, unless the metadata say otherwise. */
-export async function register (target: Target, redirectUri = LOOPBACK_URI, metadata: Record<string, unknown> = {}): Promise<Client> {
+export async function register (target: Reachable, redirectUri = LOOPBACK_URI, metadata: Record<string, unknown> = {}): Promise<Client> {
   const answer = await askToRegister(target, { client_name: 'Test client', redirect_uris: [redirectUri], token_endpoint_auth_method: 'none', ...metadata })
   const [clientId, clientSecret] = [answer.member('client_id'), answer.member('client_secret')]
   if (clientId === undefined) throw new Error(`Not registered: ${answer.text}`)
@@ -103,7 +106,7 @@ export function challengeOf (verifier: string): string {
 }
 
 /** Where a client sends the person. */
-export function authorizationUrl (target: Target, client: Client, parameters: Parameters = {}): URL {
+export function authorizationUrl (target: Reachable, client: Client, parameters: Parameters = {}): URL {
   const url = new URL('/authorize', target.url)
   url.search = form({
     response_type: 'code',
@@ -120,13 +123,13 @@ export function authorizationUrl (target: Target, client: Client, parameters: Pa
 }
 
 /** A browser whose journey ends where it leaves the target and its upstream. */
-export function openBrowser ({ url, upstream, fetch }: Target): Browser {
+export function openBrowser ({ url, upstream, fetch }: Reachable): Browser {
   return new Browser(next => next.origin !== url && next.origin !== upstream.issuer, fetch)
 }
 
 /** A person logs in for a client. @returns the parameters of the redirect back to the client */
 export async function authorize (
-  target: Target, client: Client, { parameters = {}, browser = openBrowser(target), as = 'alice' }: { parameters?: Parameters, browser?: Browser, as?: string } = {}
+  target: Reachable, client: Client, { parameters = {}, browser = openBrowser(target), as = 'alice' }: { parameters?: Parameters, browser?: Browser, as?: string } = {}
 ): Promise<URLSearchParams> {
   const page = await logIn(browser, authorizationUrl(target, client, parameters), as)
   if (!isAt(page, client.redirectUri)) throw new Error(`The login ended at ${page.url.href} (${page.status}): ${page.html}`)
@@ -153,7 +156,7 @@ export async function finish (browser: Browser, page: Page, as = 'alice'): Promi
 }
 
 /** The code of a new login. */
-export async function newCode (target: Target, client: Client, parameters: Parameters = {}): Promise<string> {
+export async function newCode (target: Reachable, client: Client, parameters: Parameters = {}): Promise<string> {
   const answer = await authorize(target, client, { parameters })
   const code = answer.get('code')
   if (code === null) throw new Error(`No code: ${answer}`)
@@ -194,17 +197,17 @@ function credentialsOf ({ clientId, clientSecret }: Client): Parameters {
   return { client_id: clientId, client_secret: clientSecret }
 }
 
-export async function redeem (target: Target, client: Client, code: string, parameters: Parameters = {}): Promise<Answer> {
+export async function redeem (target: Reachable, client: Client, code: string, parameters: Parameters = {}): Promise<Answer> {
   return await post(target, '/token', {
     grant_type: 'authorization_code', code, redirect_uri: client.redirectUri, code_verifier: VERIFIER, ...credentialsOf(client), ...parameters
   })
 }
 
-export async function refresh (target: Target, client: Client, refreshToken: string, parameters: Parameters = {}): Promise<Answer> {
+export async function refresh (target: Reachable, client: Client, refreshToken: string, parameters: Parameters = {}): Promise<Answer> {
   return await post(target, '/token', { grant_type: 'refresh_token', refresh_token: refreshToken, ...credentialsOf(client), ...parameters })
 }
 
-export async function revoke (target: Target, client: Client, token: string, parameters: Parameters = {}): Promise<Answer> {
+export async function revoke (target: Reachable, client: Client, token: string, parameters: Parameters = {}): Promise<Answer> {
   return await post(target, '/revoke', { token, ...credentialsOf(client), ...parameters })
 }
 
@@ -215,7 +218,7 @@ export function tokensOf (answer: Answer): Tokens {
 }
 
 /** Tokens of a new login. */
-export async function newTokens (target: Target, client: Client): Promise<Tokens> {
+export async function newTokens (target: Reachable, client: Client): Promise<Tokens> {
   return tokensOf(await redeem(target, client, await newCode(target, client)))
 }
 
@@ -225,14 +228,14 @@ const INITIALIZE = {
 }
 
 /** Posts one message to the MCP endpoint (default: `initialize`). 200: the token is good. */
-export async function callMcp (target: Target, headers: Record<string, string>, message: object = INITIALIZE): Promise<Answer> {
+export async function callMcp (target: Reachable, headers: Record<string, string>, message: object = INITIALIZE): Promise<Answer> {
   return await ask(target, `${target.url}/mcp`, { method: 'POST', headers: { ...MCP_HEADERS, ...headers }, body: JSON.stringify(message) })
 }
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
 /** Whether the MCP endpoint takes a token. Anything but yes or a proper challenge is an error. */
-export async function isGood (target: Target, token: string): Promise<boolean> {
+export async function isGood (target: Reachable, token: string): Promise<boolean> {
   const { status, headers, text } = await callMcp(target, bearer(token))
   if (status === 200) return true
   if (status === 401 && headers.get('www-authenticate')?.includes('error="invalid_token"') === true) return false

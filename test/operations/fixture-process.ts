@@ -1,0 +1,35 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { McpServer as McpServer2 } from '@modelcontextprotocol/server'
+import { z } from 'zod'
+import { runProcess } from '../../src/run-process.js'
+
+/* The service as a process of its own, as `npm start` runs it, with a server that misbehaves; of the SDK that FIXTURE_SDK names. */
+const text = (said: string) => ({ content: [{ type: 'text' as const, text: said }] })
+
+/** Lets go of a promise that is rejected. */
+function lose (): void {
+  queueMicrotask(() => { void Promise.reject(new Error('let go of by the hosted server')) })
+}
+
+/** Throws where nobody can catch it. */
+function explode (): void {
+  setTimeout(() => { throw new Error('thrown by the hosted server') }, 0)
+}
+
+runProcess(() => {
+  const server = process.env.FIXTURE_SDK === '2'
+    ? new McpServer2({ name: 'fixture', version: '1.0.0' })
+    : new McpServer1({ name: 'fixture', version: '1.0.0' })
+  const tools: Record<string, () => Promise<ReturnType<typeof text>>> = {
+    echo: async () => text('here'),
+    lose: async () => { lose(); return text('lost') },
+    explode: async () => { explode(); return text('lit') },
+    outlast: async () => await delay(600_000, text('late'))
+  }
+  for (const [name, run] of Object.entries(tools)) {
+    if (server instanceof McpServer2) server.registerTool(name, { inputSchema: z.object({}) }, run)
+    else server.registerTool(name, { inputSchema: {} }, run)
+  }
+  return server
+})
