@@ -7,11 +7,11 @@ import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
-import { bearerAuthOptions, serve } from './served.js'
+import { bearerAuthOptions, busyPeople, serve } from './served.js'
 import { serverOfSdk1, serverOfSdk2, toolsOf } from './tools.js'
 
 /*
- * This project: the transports with their limits as they are by default. Without parameters they serve the hosted server;
+ * This project: the transports with their limits as they are by default, but those of one person. Without parameters they serve the hosted server;
  * `idle`: with another idle time; `sdk1`, `sdk2`, `sdk1-reused`, `reused` (of SDK 2.x) and a number: a server of that SDK with so many tools.
  */
 const app = Fastify()
@@ -37,7 +37,8 @@ serve(async () => {
     eventLog: new MemoryEventLog(),
     leases: new MemoryLeaseStore(),
     bus: new MemoryBus(),
-    ...served()
+    ...served(),
+    limits: { ...busyPeople, ...served().limits }
   })
   return new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port
 })

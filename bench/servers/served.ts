@@ -30,6 +30,15 @@ for (let index = 0; index < TOKENS; index++) {
   })
 }
 
+/** A few people make the calls of many. */
+export const busyPeople = {
+  toolCallsPerMinute: 0,
+  maxRequestsInFlightPerPerson: 1000,
+  maxInstancesPerPerson: 1000,
+  maxStreamsPerPerson: 1000,
+  maxOpenResponsesPerPerson: 4000
+} as const
+
 /** The caller of a token, as a store of hashed tokens knows it. Every server checks its bearer by this. */
 export function callerOfToken (token: string): CallerInfo | undefined {
   return callers.get(digest(token))

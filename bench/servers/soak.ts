@@ -14,7 +14,7 @@ import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import { answerCalls } from '../child.js'
-import { bearerAuthOptions } from './served.js'
+import { bearerAuthOptions, busyPeople } from './served.js'
 
 /* The server that is soaked: the transports with short lives, so that all that must end does so while it is watched. */
 
@@ -103,7 +103,7 @@ async function listen (): Promise<string> {
     eventLog,
     leases: new MemoryLeaseStore(),
     bus,
-    limits: { idleSeconds: IDLE_SECONDS, lifetimeSeconds: 60, instanceIdleSeconds: 1, maxLiveInstances: 500 },
+    limits: { ...busyPeople, idleSeconds: IDLE_SECONDS, lifetimeSeconds: 60, instanceIdleSeconds: 1, maxLiveInstances: 500 },
     streams: { silenceMs: 100, heartbeatMs: 1000, retryMs: 10 }
   })
   return await app.listen({ port: 0, host: '127.0.0.1' })

@@ -45,6 +45,12 @@ export class ReplicaSet {
       REDIS_URL: redisUrl,
       OAUTH_ISSUER_URL: upstream.issuer,
       ENCRYPTION_KEYS: `test:${randomBytes(32).toString('base64url')}`,
+      // one login makes the calls of many
+      RATE_LIMIT_TOOL_CALLS_PER_MINUTE: '0',
+      REQUESTS_IN_FLIGHT_PER_PERSON: '1000',
+      INSTANCES_PER_PERSON: '1000',
+      STREAMS_PER_PERSON: '1000',
+      OPEN_RESPONSES_PER_PERSON: '4000',
       RUNS_FILE: runsFile
     }, runsFile)
   }
