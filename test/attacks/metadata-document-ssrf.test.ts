@@ -71,7 +71,7 @@ t.test('outside production the document is asked for, and nothing that it or its
       const clientId = `http://127.0.0.1:${port}${request.url}`
       const at = `http://127.0.0.1:${internal}/`
       response.writeHead(200, { 'content-type': 'application/json', link: `<${at}>; rel=preload` }).end(JSON.stringify({
-        client_id: clientId, redirect_uris: [`${at}callback`], logo_uri: `${at}logo.png`, client_uri: at, tos_uri: at, policy_uri: at, jwks_uri: `${at}jwks.json`, sector_identifier_uri: `${at}sector.json`, request_uris: [at]
+        client_id: clientId, client_name: 'App', redirect_uris: [`${at}callback`], logo_uri: `${at}logo.png`, client_uri: at, tos_uri: at, policy_uri: at, jwks_uri: `${at}jwks.json`, sector_identifier_uri: `${at}sector.json`, request_uris: [at]
       }))
     }
   }).listen(0, '127.0.0.1')

@@ -113,9 +113,9 @@ const OUTAGES: Record<string, RequestListener> = {
 const ENDS: Record<string, RequestListener> = {
   'status 404': status(404),
   'status 410': status(410),
-  'another client_id': body(JSON.stringify({ client_id: 'https://other.example/x', redirect_uris: [WEB_URI] })),
-  'redirect URIs that cannot be': (request, response) => body(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}`, redirect_uris: ['javascript:x'] }))(request, response),
-  'a secret': (request, response) => body(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}`, redirect_uris: [WEB_URI], client_secret: 'x' }))(request, response)
+  'another client_id': body(JSON.stringify({ client_id: 'https://other.example/x', client_name: 'x', redirect_uris: [WEB_URI] })),
+  'redirect URIs that cannot be': (request, response) => body(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}`, client_name: 'x', redirect_uris: ['javascript:x'] }))(request, response),
+  'a secret': (request, response) => body(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}`, client_name: 'x', redirect_uris: [WEB_URI], client_secret: 'x' }))(request, response)
 }
 
 t.test('a host that is down logs nobody out: for a day by the last good document, here and on other replicas', async t => {

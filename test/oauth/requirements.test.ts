@@ -118,6 +118,19 @@ t.test('our state at the upstream is new for each attempt, comes after consent, 
   t.equal(again.url.href, callback.href, 'the same callback once more leads nowhere')
 })
 
+t.test('a resource is the same one in upper case, and with the default port', async t => {
+  const target = await startTarget(t, { PUBLIC_URL: 'https://mcp.example.com' })
+  const client = await register(target, WEB_URI)
+  for (const [resource, isOurs] of [
+    ['https://mcp.example.com/mcp', true], ['HTTPS://mcp.example.com/mcp', true], ['https://MCP.Example.com/mcp', true], ['https://mcp.example.com:443/mcp', true],
+    ['https://mcp.example.com/MCP', false], ['https://mcp.example.com:444/mcp', false], ['https://mcp.example.com.evil.example/mcp', false], ['http://mcp.example.com/mcp', false]
+  ] as const) {
+    const url = authorizationUrl(target, client, { resource })
+    const page = await target.app.inject({ url: url.pathname + url.search })
+    t.equal(page.statusCode === 200 && page.body.includes('name="decision"'), isOurs, resource)
+  }
+})
+
 t.test('access tokens live an hour, and a token is good at the resource it was issued for', async t => {
   const target = await startTarget(t)
   const client = await register(target, WEB_URI)
@@ -166,7 +179,7 @@ async function documents (t: Test, more: Record<string, unknown>): Promise<strin
 }
 
 const shared = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt']
-for (const more of [{}, ...shared.map(method => ({ token_endpoint_auth_method: method })), { client_secret: 'secret' }, { redirect_uris: undefined }, { redirect_uris: 'http://localhost:3334/callback' }, { client_id: 'https://another.example/client.json' }]) {
+for (const more of [{}, ...shared.map(method => ({ token_endpoint_auth_method: method })), { client_secret: 'secret' }, { redirect_uris: null }, { client_name: null }, { client_name: ' ' }, { redirect_uris: 'http://localhost:3334/callback' }, { client_id: 'https://another.example/client.json' }]) {
   t.test(`a metadata document with ${JSON.stringify(more)} is ${Object.keys(more).length === 0 ? 'taken' : 'refused'}`, async t => {
     const target = await startTarget(t)
     const clientId = await documents(t, more)
