@@ -77,7 +77,7 @@ t.test('the consent form is taken from our page in the same browser only', async
     t.equal(status, 403, 'without the cookie')
   }
   const get = await victim.open(`${consent}?${body()}`)
-  t.equal(get.status, 404, 'by a link')
+  t.equal(get.status, 405, 'by a link')
   t.equal((await victim.open(consent, { method: 'POST', body: form({ transaction }), headers: { origin: target.url } })).status, 400, 'without a decision')
   t.equal((await victim.open(consent, { method: 'POST', body: form({ transaction, decision: 'maybe' }), headers: { origin: target.url } })).status, 400, 'with half of one')
   t.equal((await victim.open(consent, { method: 'POST', body: new URLSearchParams([...body(), ['decision', 'deny']]), headers: { origin: target.url } })).status, 400, 'with two')
