@@ -1,9 +1,9 @@
 import { isObject } from './unknown-value.js'
 
 /*
- * SDK 1.x parses a request in its handler, and says `-32603` with zod's issues as JSON if the parameters are not what the method
- * takes. Here that becomes `-32602` with the members named (JSON-RPC 2.0, 5.1). This does not check parameters itself.
- * If the SDK says so itself, delete `withInvalidParams`.
+ * Both SDKs parse a request in its handler, and say `-32603` with zod's issues as JSON if the parameters are not what the
+ * method takes. Here that becomes `-32602` with the members named (JSON-RPC 2.0, 5.1). This does not check parameters
+ * itself. If the SDKs put the issues another way, their words reach the client. Delete `withInvalidParams` once they say so.
  */
 
 const INTERNAL_ERROR = -32603
@@ -26,14 +26,15 @@ interface ErrorResponse {
   error: { code: number, message: string, data?: unknown }
 }
 
-/** Says which members of a request are wrong, and how: `Invalid params: params.clientInfo.name: expected string, received null`. */
+/** Says which members of a request are wrong, and how: `Invalid params: params.uri: expected string, received null`. */
 export function invalidParamsMessage (issues: readonly ParameterIssue[]): string {
-  const named = issues.slice(0, MAX_NAMED).map(({ path, message }) => `${nameOf(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
+  const named = issues.slice(0, MAX_NAMED)
+    .map(({ path, message }) => `${nameOf(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
   return `Invalid params: ${named.join('; ')}${issues.length > MAX_NAMED ? '; …' : ''}`
 }
 
 function nameOf (path: readonly PropertyKey[]): string {
-  return path.map((key, index) => typeof key === 'number' ? `[${key}]` : index === 0 ? String(key) : `.${String(key)}`).join('')
+  return path.map(key => typeof key === 'number' ? `[${key}]` : `.${String(key)}`).join('').replace(/^\./, '')
 }
 
 /** The error response of a server of either SDK; `-32602` if it says no more than that the parameters are wrong. */

@@ -1,4 +1,4 @@
-/** Arrays and objects in one another. What is deeper ends in an overflow of the stack where it is written, checked or copied. */
+/** Arrays and objects in one another. Deeper ones overflow the stack where they are written, checked or copied. */
 export const MAX_JSON_DEPTH = 200
 
 const [QUOTE, BACKSLASH] = [0x22, 0x5c]

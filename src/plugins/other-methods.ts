@@ -28,28 +28,34 @@ export const sendRefusal: RefuseMethod = (request, reply) => {
 }
 
 /**
- * Refuses the methods that a path does not have (405 with `Allow`; RFC 9110 15.5.6), after the hooks of its context and before
- * a body is read. A method that the app around has there already is left alone.
+ * Refuses the methods that a path does not have (405 with `Allow`; RFC 9110 15.5.6), after the hooks of its context and
+ * before a body is read. A method that the app around has there already is left alone.
  * @param url that the refusals are registered with. Default: the path
  */
-export function refuseOtherMethods (app: FastifyInstance, path: string, allowed: readonly string[], refuse: RefuseMethod, url = path): void {
-  const method = app.supportedMethods.filter(method =>
-    method !== 'OPTIONS' && !allowed.includes(method) && !app.hasRoute({ url: app.prefix + path, method }) && !app.hasRoute({ url: app.prefix + url, method }))
+export function refuseOtherMethods (
+  app: FastifyInstance, path: string, allowed: readonly string[], refuse: RefuseMethod, url = path
+): void {
+  const isTaken = (method: string) => [path, url].some(taken => app.hasRoute({ url: app.prefix + taken, method }))
+  const method = app.supportedMethods.filter(method => method !== 'OPTIONS' && !allowed.includes(method) && !isTaken(method))
   if (method.length === 0) return
-  const handler = async (request: FastifyRequest, reply: FastifyReply) => refuse(request, reply.header('allow', allowed.join(', ')))
+  const allow = allowed.join(', ')
+  const handler = async (request: FastifyRequest, reply: FastifyReply) => refuse(request, reply.header('allow', allow))
   app.route({ method, url, config: { refused: true }, onRequest: handler, handler })
 }
 
 /**
- * The same for all paths of a context, in an app that is somebody else's: begin before its routes, and call what is returned
- * after them. The refusals have patterns, which any route of that app for the path itself comes before, whenever it is made.
+ * The same for all paths of a context, in an app that is somebody else's: begin before its routes, and call what is
+ * returned after them. The refusals have patterns, which any route of that app for the path itself comes before, whenever
+ * it is made.
  */
 export function watchMethods (app: FastifyInstance, refuse: RefuseMethod): () => void {
   // the service has one answer for all
   if (app.hasPlugin('method-not-allowed')) return () => {}
   const methods = methodsByPath(app, ({ routePath }) => routePath)
   return () => {
-    for (const [path, allowed] of methods) if (path !== '/') refuseOtherMethods(app, path, [...allowed], refuse, patternFor(path))
+    for (const [path, allowed] of methods) {
+      if (path !== '/') refuseOtherMethods(app, path, [...allowed], refuse, patternFor(path))
+    }
   }
 }
 
@@ -59,12 +65,16 @@ function patternFor (path: string): string {
 }
 
 /** Collects what the routes of a context have, as they are made. */
-function methodsByPath (app: FastifyInstance, pathFrom: (route: { routePath: string, url: string }) => string): Map<string, Set<string>> {
+function methodsByPath (
+  app: FastifyInstance, pathFrom: (route: { routePath: string, url: string }) => string
+): Map<string, Set<string>> {
   const methods = new Map<string, Set<string>>()
   app.addHook('onRoute', route => {
     if (route.config?.refused === true) return
     const path = pathFrom(route)
-    for (const method of [route.method].flat()) if (method !== 'OPTIONS') methods.set(path, (methods.get(path) ?? new Set()).add(method))
+    for (const method of [route.method].flat()) {
+      if (method !== 'OPTIONS') methods.set(path, (methods.get(path) ?? new Set()).add(method))
+    }
   })
   return methods
 }
@@ -83,8 +93,12 @@ export const methodNotAllowed = fp<{ mcpPaths: readonly string[] }>(async (app, 
       return
     }
     reply.header('allow', [...allowed].join(', '))
-    if (!mcpPaths.includes(path)) sendRefusal(request, reply)
-    else reply.code(405).header('cache-control', 'no-store').type('application/json; charset=utf-8').send(errorText(-32000, messageFor(request)))
+    if (mcpPaths.includes(path)) {
+      reply.code(405).header('cache-control', 'no-store').type('application/json; charset=utf-8')
+      reply.send(errorText(-32000, messageFor(request)))
+    } else {
+      sendRefusal(request, reply)
+    }
   })
 }, { name: 'method-not-allowed', fastify: '5.x' })
 

@@ -12,8 +12,12 @@ const LONGEST = 1_000_000
 export function fill (text: string, lookup: Lookup): string {
   if (!text.includes('{{')) return text
   return text
-    .replace(DEEP, (_all, quoted?: string, depth?: string, plain?: string, plainDepth?: string) => deep(quoted ?? plain ?? '', Number(depth ?? plainDepth)))
-    .replace(WORD, (_all, name: string, argument = '') => name === 'long' ? 'a'.repeat(Math.min(Number(argument), LONGEST)) : lookup(name, argument))
+    .replace(DEEP, (_all, quoted?: string, depth?: string, plain?: string, plainDepth?: string) =>
+      deep(quoted ?? plain ?? '', Number(depth ?? plainDepth))
+    )
+    .replace(WORD, (_all, name: string, argument = '') =>
+      name === 'long' ? 'a'.repeat(Math.min(Number(argument), LONGEST)) : lookup(name, argument)
+    )
 }
 
 function deep (kind: string, absurd: number): string {

@@ -12,7 +12,11 @@ const SEED = 20_261_128
 const COUNT = 2500
 
 /** Fails for each finding, with how it is repeated. */
-function report (t: { comment (text: string): void, fail (text: string): void, pass (text: string): void }, store: Store, { findings, figures }: Fuzzer): void {
+function report (
+  t: { comment(text: string): void; fail(text: string): void; pass(text: string): void },
+  store: Store,
+  { findings, figures }: Fuzzer
+): void {
   for (const { text, replay } of findings.values()) t.fail(`${text}\nAgain: npm run fuzz -- --replay '${replay}'`)
   const line = lineOf(store, SEED, figures)
   t.comment(line)
@@ -20,7 +24,10 @@ function report (t: { comment (text: string): void, fail (text: string): void, p
 }
 
 for (const store of ['memory', 'redis'] as const) {
-  const missing = store === 'redis' && find('redis-server') === undefined && process.env.CI !== 'true' ? lacking('redis-server') : false
+  const missing =
+    store === 'redis' && find('redis-server') === undefined && process.env.CI !== 'true'
+      ? lacking('redis-server')
+      : false
   t.test(`strangers' requests end nothing, and get what their route promises: ${store}`, { skip: missing }, async t => {
     const fuzzer = await fuzz(store, fuzzer => fuzzer.run(SEED, COUNT))
     report(t, store, fuzzer)
@@ -32,23 +39,66 @@ for (const store of ['memory', 'redis'] as const) {
 }
 
 t.test('the oracle sees what is wrong, and nothing else', async t => {
-  const post: RequestStep = { via: 'inject', method: 'POST', target: '/mcp', headers: [['host', 'x']], body: '{"jsonrpc":"2.0","id":1,"method":"ping"}', encoding: 'utf8', address: '127.0.0.1', client: 'waits' }
+  const post: RequestStep = {
+    via: 'inject',
+    method: 'POST',
+    target: '/mcp',
+    headers: [['host', 'x']],
+    body: '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+    encoding: 'utf8',
+    address: '127.0.0.1',
+    client: 'waits'
+  }
   const token = { ...post, target: '/token', body: 'a=b' }
   const page: RequestStep = { ...post, method: 'GET', target: '/authorize' }
   const json = { 'content-type': 'application/json', 'x-request-id': 'x', 'cache-control': 'no-store' }
-  const html = { 'content-type': 'text/html', 'x-request-id': 'x', 'cache-control': 'no-store', 'content-security-policy': "default-src 'none'" }
+  const html = {
+    'content-type': 'text/html',
+    'x-request-id': 'x',
+    'cache-control': 'no-store',
+    'content-security-policy': "default-src 'none'"
+  }
   const events = { ...json, 'content-type': 'text/event-stream' }
-  const error = (code: number, id: unknown = null) => JSON.stringify({ jsonrpc: '2.0', id, error: { code, message: 'x' } })
+  const error = (code: number, id: unknown = null) =>
+    JSON.stringify({ jsonrpc: '2.0', id, error: { code, message: 'x' } })
   const cases: ReadonlyArray<readonly [RequestStep, number, Record<string, string>, string, RegExp?]> = [
-    [post, 200, json, '{"jsonrpc":"2.0","id":1,"result":{}}'], [post, 200, json, '{"jsonrpc":"2.0","id":2,"result":{}}', /the id 2/], [post, 200, json, '{"jsonrpc":"2.0","id":1}', /result and error/],
-    [post, 200, json, error(-32603, 1), /-32603/], [post, 200, json, error(-32601, 1)], [post, 200, events, 'id: 1\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'], [post, 200, events, 'data: {}\n\n', /JSON-RPC/],
-    [post, 400, json, error(-32600)], [post, 400, json, error(-32600, 7), /the id 7/], [post, 400, json, '{"message":"x"}', /JSON-RPC/], [post, 202, {}, '', /X-Request-Id/], [post, 202, json, 'x', /202 with a body/],
-    [post, 401, json, '{"error":"invalid_token","error_description":"x"}', /challenge/], [post, 401, { ...json, 'www-authenticate': 'Bearer x' }, '{"error":"invalid_token","error_description":"x"}'],
-    [post, 500, json, error(-32603), /no documented refusal/], [post, 503, json, error(-32000)], [post, 502, json, '{"error":"server_error","error_description":"Something went wrong on our side."}', /a fault of ours/],
-    [{ ...post, method: 'PROPFIND' }, 404, json, error(-32000), /a method that is not there/], [{ ...post, method: 'PROPFIND' }, 405, json, error(-32000), /without Allow/], [{ ...post, method: 'PROPFIND' }, 405, { ...json, allow: 'POST' }, error(-32000)],
-    [token, 400, json, '{"error":"invalid_grant","error_description":"x"}'], [token, 400, json, '{"statusCode":400}', /OAuth error/], [token, 200, json, '{"access_token":"x"}'], [token, 200, { ...json, 'cache-control': '' }, '{"access_token":"x"}', /no-store/],
-    [token, 400, json, '{"error":"x","error_description":"at a (/x/src/app.ts:1:2)"}', /stack/], [page, 200, html, 'x'], [page, 200, html, '<fuzz-x>', /HTML/], [page, 200, { ...html, 'content-security-policy': '' }, 'x', /Content-Security-Policy/],
-    [page, 302, { 'x-request-id': 'x', location: 'javascript:alert(1)' }, '', /a redirect to/], [page, 302, { 'x-request-id': 'x', location: '/x' }, '', /a redirect to/], [page, 200, { ...html, 'x-injected': '1' }, 'x', /header of the caller/]
+    [post, 200, json, '{"jsonrpc":"2.0","id":1,"result":{}}'],
+    [post, 200, json, '{"jsonrpc":"2.0","id":2,"result":{}}', /the id 2/],
+    [post, 200, json, '{"jsonrpc":"2.0","id":1}', /result and error/],
+    [post, 200, json, error(-32603, 1), /-32603/],
+    [post, 200, json, error(-32601, 1)],
+    [post, 200, events, 'id: 1\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'],
+    [post, 200, events, 'data: {}\n\n', /JSON-RPC/],
+    [post, 400, json, error(-32600)],
+    [post, 400, json, error(-32600, 7), /the id 7/],
+    [post, 400, json, '{"message":"x"}', /JSON-RPC/],
+    [post, 202, {}, '', /X-Request-Id/],
+    [post, 202, json, 'x', /202 with a body/],
+    [post, 401, json, '{"error":"invalid_token","error_description":"x"}', /challenge/],
+    [post, 401, { ...json, 'www-authenticate': 'Bearer x' }, '{"error":"invalid_token","error_description":"x"}'],
+    [post, 500, json, error(-32603), /no documented refusal/],
+    [post, 503, json, error(-32000)],
+    [
+      post,
+      502,
+      json,
+      '{"error":"server_error","error_description":"Something went wrong on our side."}',
+      /a fault of ours/
+    ],
+    [{ ...post, method: 'PROPFIND' }, 404, json, error(-32000), /a method that is not there/],
+    [{ ...post, method: 'PROPFIND' }, 405, json, error(-32000), /without Allow/],
+    [{ ...post, method: 'PROPFIND' }, 405, { ...json, allow: 'POST' }, error(-32000)],
+    [token, 400, json, '{"error":"invalid_grant","error_description":"x"}'],
+    [token, 400, json, '{"statusCode":400}', /OAuth error/],
+    [token, 200, json, '{"access_token":"x"}'],
+    [token, 200, { ...json, 'cache-control': '' }, '{"access_token":"x"}', /no-store/],
+    [token, 400, json, '{"error":"x","error_description":"at a (/x/src/app.ts:1:2)"}', /stack/],
+    [page, 200, html, 'x'],
+    [page, 200, html, '<fuzz-x>', /HTML/],
+    [page, 200, { ...html, 'content-security-policy': '' }, 'x', /Content-Security-Policy/],
+    [page, 302, { 'x-request-id': 'x', location: 'javascript:alert(1)' }, '', /a redirect to/],
+    [page, 302, { 'x-request-id': 'x', location: '/x' }, '', /a redirect to/],
+    [page, 200, { ...html, 'x-injected': '1' }, 'x', /header of the caller/]
   ]
   for (const [step, status, headers, body, expected] of cases) {
     const fault = faultOf(step, { status, headers: new Map(Object.entries(headers)), body, isOpen: false }, () => true)

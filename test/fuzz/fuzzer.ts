@@ -45,8 +45,13 @@ export class Fuzzer {
   readonly #rejections: string[] = []
   /** Whether it looks for the least that fails: that is not counted. */
   #shrinks = false
-  readonly #onRejection = (reason: unknown) => { this.#rejections.push(`unhandled rejection: ${stackOf(reason)}`) }
-  readonly #onException = (error: unknown) => { this.#rejections.push(`uncaught exception: ${stackOf(error)}`) }
+  readonly #onRejection = (reason: unknown) => {
+    this.#rejections.push(`unhandled rejection: ${stackOf(reason)}`)
+  }
+
+  readonly #onException = (error: unknown) => {
+    this.#rejections.push(`uncaught exception: ${stackOf(error)}`)
+  }
 
   constructor (worlds: readonly World[]) {
     this.#worlds = worlds
@@ -68,7 +73,7 @@ export class Fuzzer {
       if (world === undefined) throw new Error('There is no world.')
       await this.#chunk(world, seedOf(seed, chunk))
       this.figures.seconds = (performance.now() - begun) / 1000
-      while (this.figures.heap.length < 4 && this.figures.requests >= count * this.figures.heap.length / 3) this.#measure()
+      while (this.figures.heap.length < 4 && this.figures.requests >= (count * this.figures.heap.length) / 3) { this.#measure() }
       progress(this.figures)
     }
     this.#checkGrowth(count)
@@ -78,16 +83,26 @@ export class Fuzzer {
   async replay (replay: string): Promise<void> {
     const [, name, seed, path] = /^(.*):(-?\d+):([\d:]+)$/.exec(replay) ?? []
     const world = this.#worlds.find(({ options }) => options.name === name)
-    if (world === undefined || path === undefined) throw new Error(`${replay} names no case of ${this.#worlds.map(({ options }) => options.name).join(', ')}.`)
+    if (world === undefined || path === undefined) { throw new Error(`${replay} names no case of ${this.#worlds.map(({ options }) => options.name).join(', ')}.`) }
     await world.refresh()
     await this.#check(world, Number(seed), { path, numRuns: 1 })
   }
 
   async #chunk (world: World, seed: number): Promise<void> {
-    await world.refresh()
+    // people log in and begin sessions, as at the start: strangers must not have made that impossible
+    await world.refresh().catch((error: unknown) => {
+      const replay = `${world.options.name}:${seed}:0`
+      this.#found({ kind: 'refresh', text: `people cannot begin again: ${stackOf(error)}`, replay })
+    })
     await this.#check(world, seed, { numRuns: CHUNK_SCENARIOS })
-    if (!await world.isAlive()) this.#found({ kind: 'dead', text: '/healthz does not answer 200', replay: `${world.options.name}:${seed}:0` })
-    if ('polluted' in {} || Object.keys(Object.prototype).length > 0) this.#found({ kind: 'pollution', text: 'Object.prototype has members', replay: `${world.options.name}:${seed}:0` })
+    if (!(await world.isAlive())) { this.#found({ kind: 'dead', text: '/healthz does not answer 200', replay: `${world.options.name}:${seed}:0` }) }
+    if ('polluted' in {} || Object.keys(Object.prototype).length > 0) {
+      this.#found({
+        kind: 'pollution',
+        text: 'Object.prototype has members',
+        replay: `${world.options.name}:${seed}:0`
+      })
+    }
   }
 
   async #check (world: World, seed: number, parameters: fc.Parameters<[Scenario]>): Promise<void> {
@@ -102,10 +117,14 @@ export class Fuzzer {
     if (!details.failed || details.counterexample === null) return
     const text = details.errorInstance instanceof Error ? details.errorInstance.message : String(details.errorInstance)
     const [counterexample] = details.counterexample
-    this.#found({ kind: kindOf(text), text: `${text}\n${counterexample.atOnce ? 'At once:\n' : ''}${counterexample.steps.map(step => JSON.stringify(step)).join('\n')}`, replay: `${world.options.name}:${seed}:${details.counterexamplePath ?? ''}` })
+    this.#found({
+      kind: kindOf(text),
+      text: `${text}\n${counterexample.atOnce ? 'At once:\n' : ''}${counterexample.steps.map(step => JSON.stringify(step)).join('\n')}`,
+      replay: `${world.options.name}:${seed}:${details.counterexamplePath ?? ''}`
+    })
     // the rest of this turn is not lost
     const [index = 0] = (details.counterexamplePath ?? '').split(':').map(Number)
-    if (parameters.path === undefined && index + 1 < CHUNK_SCENARIOS) await this.#check(world, seedOf(seed, index), { numRuns: CHUNK_SCENARIOS - index - 1 })
+    if (parameters.path === undefined && index + 1 < CHUNK_SCENARIOS) { await this.#check(world, seedOf(seed, index), { numRuns: CHUNK_SCENARIOS - index - 1 }) }
   }
 
   #found (finding: Finding): void {
@@ -119,10 +138,10 @@ export class Fuzzer {
     try {
       if (atOnce) {
         const faults = await Promise.all(steps.map(step => this.#step(world, memory, step, kept)))
-        return faults.find(fault => fault !== undefined) ?? await this.#unheard(world)
+        return faults.find(fault => fault !== undefined) ?? (await this.#unheard(world))
       }
       for (const step of steps) {
-        const fault = await this.#step(world, memory, step, kept) ?? await this.#unheard(world)
+        const fault = (await this.#step(world, memory, step, kept)) ?? (await this.#unheard(world))
         if (fault !== undefined) return fault
       }
     } finally {
@@ -139,14 +158,23 @@ export class Fuzzer {
     const request = memory.filled(step)
     if (!this.#shrinks) this.figures.requests++
     try {
-      const response = await send(request, { app: world.app, port: world.port, keep: leave => { kept.push(leave) } })
+      const response = await send(request, {
+        app: world.app,
+        port: world.port,
+        keep: leave => {
+          kept.push(leave)
+        }
+      })
       const status = response === undefined ? 'none' : `${Math.floor(response.status / 100)}xx`
       if (!this.#shrinks) this.figures.statuses.set(status, (this.figures.statuses.get(status) ?? 0) + 1)
       if (response === undefined) return undefined
       if (response === undefined) return undefined
       memory.learn(response)
       const fault = faultOf(request, response, route => world.has(route))
-      return fault && `${request.method} ${request.target.replace(/\?.*/s, '').slice(0, 60)}: ${fault}\n${response.status} ${response.body.slice(0, 600)}`
+      return (
+        fault &&
+        `${request.method} ${request.target.replace(/\?.*/s, '').slice(0, 60)}: ${fault}\n${response.status} ${response.body.slice(0, 600)}`
+      )
     } catch (error) {
       return `${request.method} ${request.target.slice(0, 60)}: ${error instanceof Error ? error.message : String(error)}`
     }
@@ -170,21 +198,36 @@ export class Fuzzer {
   #checkGrowth (count: number): void {
     const { heap } = this.figures
     const grown = (heap.at(-1) ?? 0) - (heap.at(-2) ?? 0)
-    const allowed = GROWTH + count / 3 * GROWTH_PER_REQUEST
-    if (grown > allowed) this.#found({ kind: 'heap', text: `the heap grew by ${grown} bytes in the last third: ${heap.join(', ')}`, replay: '' })
+    const allowed = GROWTH + (count / 3) * GROWTH_PER_REQUEST
+    if (grown > allowed) {
+      this.#found({
+        kind: 'heap',
+        text: `the heap grew by ${grown} bytes in the last third: ${heap.join(', ')}`,
+        replay: ''
+      })
+    }
   }
 }
 
 /** A seed for each turn of a run: fast-check takes 32 bits. */
 function seedOf (seed: number, turn: number): number {
-  return Math.imul(seed + 1, 0x9e3779b1) + Math.imul(turn + 1, 0x85ebca6b) | 0
+  return (Math.imul(seed + 1, 0x9e3779b1) + Math.imul(turn + 1, 0x85ebca6b)) | 0
 }
 
-const stackOf = (reason: unknown) => reason instanceof Error ? reason.stack ?? reason.message : String(reason)
+const stackOf = (reason: unknown) => (reason instanceof Error ? (reason.stack ?? reason.message) : String(reason))
 
 // without what is different each time: ids, numbers, texts
 function kindOf (fault: string): string {
   const [first = '', second = ''] = fault.split('\n')
-  const about = /^(unhandled|uncaught)/.test(first) ? `${first} ${second}` : /^logged/.test(first) ? first.replace(/.*"err":|.*logged as an error: /, '').replace(/"(time|pid|hostname|reqId|sessionId|traceId)":("[^"]*"|\d+),?/g, '') : first
-  return about.replace(/"[^"]*"/g, '""').replace(/\d+/g, '0').slice(0, 200)
+  const about = /^(unhandled|uncaught)/.test(first)
+    ? `${first} ${second}`
+    : /^logged/.test(first)
+      ? first
+        .replace(/.*"err":|.*logged as an error: /, '')
+        .replace(/"(time|pid|hostname|reqId|sessionId|traceId)":("[^"]*"|\d+),?/g, '')
+      : first
+  return about
+    .replace(/"[^"]*"/g, '""')
+    .replace(/\d+/g, '0')
+    .slice(0, 200)
 }

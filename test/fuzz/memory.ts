@@ -20,24 +20,30 @@ export class Memory {
       ...step,
       target: fillIn(step.target),
       headers: step.headers.map(([name, value]) => [fillIn(name), fillIn(value)] as const),
-      ...step.body !== undefined && { body: fillIn(step.body) }
+      ...(step.body !== undefined && { body: fillIn(step.body) })
     }
   }
 
   #word (name: string, argument: string): string {
     if (name === 'cookie') return [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-    return this.#learnt.get(argument === '' ? name : `${name}:${argument}`) ?? this.#world.word(name, argument) ?? (argument === 'callback' ? '/oauth/callback' : `no-${name}`)
+    return (
+      this.#learnt.get(argument === '' ? name : `${name}:${argument}`) ??
+      this.#world.word(name, argument) ??
+      (argument === 'callback' ? '/oauth/callback' : `no-${name}`)
+    )
   }
 
   learn ({ headers, body }: Received): void {
     this.#note('session:last', headers.get('mcp-session-id'))
-    for (const [, name = '', value = ''] of (headers.get('set-cookie') ?? '').matchAll(/(?:^|, )([\w-]+)=([^;]*)/g)) this.#cookies.set(name, value)
+    for (const [, name = '', value = ''] of (headers.get('set-cookie') ?? '').matchAll(/(?:^|, )([\w-]+)=([^;]*)/g)) { this.#cookies.set(name, value) }
     const location = headers.get('location')
     if (location !== undefined && URL.canParse(location)) {
       this.#note('location', location)
-      for (const name of ['state', 'code']) this.#note(`last:${name}`, new URL(location).searchParams.get(name) ?? undefined)
+      for (const name of ['state', 'code']) { this.#note(`last:${name}`, new URL(location).searchParams.get(name) ?? undefined) }
     }
-    const find = (word: string, pattern: RegExp) => { this.#note(word, pattern.exec(body)?.[1]) }
+    const find = (word: string, pattern: RegExp) => {
+      this.#note(word, pattern.exec(body)?.[1])
+    }
     find('last:transaction', /name="transaction" value="([^"]+)"/)
     find('last:grant', /name="grant" value="([^"]+)"/)
     find('last:access', /"access_token":"([^"]+)"/)
@@ -60,7 +66,11 @@ export class Memory {
     const page = await (await upstream.fetch(location)).text()
     const request = /name="request" value="([^"]+)"/.exec(page)?.[1]
     if (request === undefined) return
-    const back = await upstream.fetch(`${upstream.issuer}/login`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ request, login: name }) })
+    const back = await upstream.fetch(`${upstream.issuer}/login`, {
+      method: 'POST',
+      redirect: 'manual',
+      body: new URLSearchParams({ request, login: name })
+    })
     const callback = back.headers.get('location')
     if (callback === null) return
     const { pathname, search, searchParams } = new URL(callback)

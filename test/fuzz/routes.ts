@@ -8,7 +8,8 @@ export interface FuzzedRoute {
   kind: RouteKind
 }
 
-const document = (name: string) => ['', '/mcp', '/sse'].flatMap(path => [`/.well-known/${name}${path}`, `${path}/.well-known/${name}`])
+const document = (name: string) =>
+  ['', '/mcp', '/sse'].flatMap(path => [`/.well-known/${name}${path}`, `${path}/.well-known/${name}`])
 const get = ['GET', 'HEAD']
 
 /** Every path of the service with sessions and a broker; a test compares it with what the app has. */
@@ -35,8 +36,9 @@ export const ROUTES: readonly FuzzedRoute[] = [
   { path: '/openapi.json', methods: get, kind: 'json' },
   { path: '/metrics', methods: get, kind: 'text' },
   { path: '/.well-known/jwks.json', methods: get, kind: 'json' },
-  ...['oauth-protected-resource', 'oauth-authorization-server', 'openid-configuration']
-    .flatMap(name => [...new Set(document(name))].map((path): FuzzedRoute => ({ path, methods: get, kind: 'json' })))
+  ...['oauth-protected-resource', 'oauth-authorization-server', 'openid-configuration'].flatMap(name =>
+    [...new Set(document(name))].map((path): FuzzedRoute => ({ path, methods: get, kind: 'json' }))
+  )
 ]
 
 const byPath = new Map(ROUTES.map(route => [route.path, route]))

@@ -13,17 +13,29 @@ Sends N requests of strangers for each store, and says what must not be. A findi
 export type Store = 'memory' | 'redis'
 
 const VARIANTS: ReadonlyArray<Pick<WorldOptions, 'sessionMode' | 'server' | 'authMode'>> = [
-  { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'broker' }, { sessionMode: 'stateful', server: 'SDK 2.x', authMode: 'broker' },
-  { sessionMode: 'stateless', server: 'SDK 1.x', authMode: 'broker' }, { sessionMode: 'stateless', server: 'SDK 2.x', authMode: 'broker' }, { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'resource-server' }
+  { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'broker' },
+  { sessionMode: 'stateful', server: 'SDK 2.x', authMode: 'broker' },
+  { sessionMode: 'stateless', server: 'SDK 1.x', authMode: 'broker' },
+  { sessionMode: 'stateless', server: 'SDK 2.x', authMode: 'broker' },
+  { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'resource-server' }
 ]
 
 /** Fuzzes the service in every mode over one store. */
-export async function fuzz (store: Store, work: (fuzzer: Fuzzer, worlds: readonly World[]) => Promise<void>): Promise<Fuzzer> {
+export async function fuzz (
+  store: Store,
+  work: (fuzzer: Fuzzer, worlds: readonly World[]) => Promise<void>
+): Promise<Fuzzer> {
   const redis = store === 'redis' ? await startRedis() : undefined
   const worlds: World[] = []
   try {
     for (const variant of VARIANTS) {
-      worlds.push(await World.start({ ...variant, name: `${store}/${variant.sessionMode}/${variant.server.replace(/\W/g, '')}/${variant.authMode}`, redisUrl: redis?.url }))
+      worlds.push(
+        await World.start({
+          ...variant,
+          name: `${store}/${variant.sessionMode}/${variant.server.replace(/\W/g, '')}/${variant.authMode}`,
+          redisUrl: redis?.url
+        })
+      )
     }
     const fuzzer = new Fuzzer(worlds)
     try {
@@ -50,16 +62,31 @@ const megabytes = (bytes: number) => `${Math.round(bytes / 100_000) / 10}`
 
 /** One line of figures. */
 export function lineOf (store: Store, seed: number, { requests, statuses, seconds, heap, rss }: Figures): string {
-  const classes = [...statuses].sort().map(([status, count]) => `${status} ${count}`).join(', ')
+  const classes = [...statuses]
+    .sort()
+    .map(([status, count]) => `${status} ${count}`)
+    .join(', ')
   return `${store}, seed ${seed}: ${requests} requests (${classes}) in ${Math.round(seconds)} s, ${Math.round(requests / seconds)}/s; heap ${heap.map(megabytes).join(' -> ')} MB; rss ${rss.map(megabytes).join(' -> ')} MB`
 }
 
-const say = ({ text, replay }: Finding) => { process.stdout.write(`\nFINDING ${text}\nAgain: npm run fuzz -- --replay '${replay}'\n`) }
+const say = ({ text, replay }: Finding) => {
+  process.stdout.write(`\nFINDING ${text}\nAgain: npm run fuzz -- --replay '${replay}'\n`)
+}
 
 async function main (): Promise<number> {
-  const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' }, count: { type: 'string', default: '10000' }, store: { type: 'string', default: 'both' }, replay: { type: 'string' }, help: { type: 'boolean' } } })
+  const { values } = parseArgs({
+    options: {
+      seed: { type: 'string', default: '1' },
+      count: { type: 'string', default: '10000' },
+      store: { type: 'string', default: 'both' },
+      replay: { type: 'string' },
+      help: { type: 'boolean' }
+    }
+  })
   const [seed, count] = [Number(values.seed), Number(values.count)]
-  const stores = (['memory', 'redis'] as const).filter(store => values.replay === undefined ? values.store === 'both' || values.store === store : values.replay.startsWith(store))
+  const stores = (['memory', 'redis'] as const).filter(store =>
+    values.replay === undefined ? values.store === 'both' || values.store === store : values.replay.startsWith(store)
+  )
   if (values.help === true || !Number.isSafeInteger(seed) || !(count > 0) || stores.length === 0) {
     process.stderr.write(USAGE)
     return values.help === true ? 0 : 2

@@ -21,7 +21,7 @@ export interface Line {
   app: FastifyInstance
   port: number
   /** Takes what ends a stream that is kept open. */
-  keep (leave: Leave): void
+  keep(leave: Leave): void
 }
 
 /** After this, a response is not going to come. */
@@ -41,34 +41,46 @@ export function goesOverSocket ({ via, client, target }: RequestStep): boolean {
   return via === 'socket' || client === 'goes' || !/^\/(?!\/)[\x21-\x7e]*$/.test(target)
 }
 
-async function injected ({ method, target, headers, body, encoding, address, client }: RequestStep, { app, keep }: Line): Promise<Received> {
+async function injected (
+  { method, target, headers, body, encoding, address, client }: RequestStep,
+  { app, keep }: Line
+): Promise<Received> {
   const named: Record<string, string> = {}
   for (const [name, value] of headers) {
     const key = name.toLowerCase()
     // no header comes with these
     const text = value.replace(/[\r\n\0]/g, ' ').trim()
-    named[key] = key in named && key !== 'host' && key !== 'authorization' ? `${named[key]}, ${text}` : named[key] ?? text
+    named[key] =
+      key in named && key !== 'host' && key !== 'authorization' ? `${named[key]}, ${text}` : (named[key] ?? text)
   }
-  const response = await withDeadline(app.inject({
-    // any method is a string on the wire
-    ...JSON.parse(JSON.stringify({ method })),
-    url: target,
-    headers: named,
-    remoteAddress: address,
-    payloadAsStream: true,
-    ...body !== undefined && { payload: Buffer.from(body, encoding) }
-  }))
+  const response = await withDeadline(
+    app.inject({
+      // any method is a string on the wire
+      ...JSON.parse(JSON.stringify({ method })),
+      url: target,
+      headers: named,
+      remoteAddress: address,
+      payloadAsStream: true,
+      ...(body !== undefined && { payload: Buffer.from(body, encoding) })
+    })
+  )
   const stream = response.stream()
   const chunks: Buffer[] = []
   let over = false
-  stream.on('data', (chunk: Buffer) => { chunks.push(chunk) })
+  stream.on('data', (chunk: Buffer) => {
+    chunks.push(chunk)
+  })
   const end = new Promise<void>(resolve => {
     for (const event of ['end', 'close', 'error']) stream.once(event, resolve)
-  }).then(() => { over = true })
+  }).then(() => {
+    over = true
+  })
   const received = new Map(Object.entries(response.headers).map(([name, value]) => [name, [value].flat().join(', ')]))
   if (EVENT_STREAM.test(received.get('content-type') ?? '')) {
     await Promise.race([end, delay(STREAM_MS)])
-    const leave = () => { response.raw.res.destroy() }
+    const leave = () => {
+      response.raw.res.destroy()
+    }
     if (client === 'keeps') keep(leave)
     else if (!over) leave()
   } else {
@@ -80,7 +92,9 @@ async function injected ({ method, target, headers, body, encoding, address, cli
 async function withDeadline<T> (work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => { reject(new Error(`no response within ${DEADLINE_MS} ms`)) }, DEADLINE_MS)
+    timer = setTimeout(() => {
+      reject(new Error(`no response within ${DEADLINE_MS} ms`))
+    }, DEADLINE_MS)
   })
   try {
     return await Promise.race([work, late])
@@ -98,8 +112,12 @@ async function overTheWire (step: RequestStep, { port, keep }: Line): Promise<Re
   const isOdd = headers.some(isFramed) || /[\s\0]/.test(target)
   const bytes = Buffer.from(body, encoding)
   const head = [
-    `${method} ${target} HTTP/1.1`, ...headers.map(([name, value]) => `${name}: ${value}`),
-    ...headers.some(isFramed) ? [] : ['Connection: close'], ...bytes.length > 0 && !headers.some(([name]) => name.toLowerCase() === 'content-length') ? [`Content-Length: ${bytes.length}`] : []
+    `${method} ${target} HTTP/1.1`,
+    ...headers.map(([name, value]) => `${name}: ${value}`),
+    ...(headers.some(isFramed) ? [] : ['Connection: close']),
+    ...(bytes.length > 0 && !headers.some(([name]) => name.toLowerCase() === 'content-length')
+      ? [`Content-Length: ${bytes.length}`]
+      : [])
   ].join('\r\n')
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {})
@@ -112,8 +130,11 @@ async function overTheWire (step: RequestStep, { port, keep }: Line): Promise<Re
     return undefined
   }
   const received = await read(socket, isOdd ? UNREADABLE_MS : DEADLINE_MS)
-  if (received?.isOpen === true && client === 'keeps') keep(() => { socket.destroy() })
-  else socket.destroy()
+  if (received?.isOpen === true && client === 'keeps') {
+    keep(() => {
+      socket.destroy()
+    })
+  } else socket.destroy()
   if (received === undefined && !isOdd) throw new Error(`no response within ${DEADLINE_MS} ms (over a socket)`)
   return received
 }
@@ -136,9 +157,16 @@ async function read (socket: Socket, ms: number): Promise<Received | undefined> 
     const isStream = response !== undefined && EVENT_STREAM.test(response.headers.get('content-type') ?? '')
     const left = deadline - performance.now()
     if (ended || left <= 0) return undefined
-    const woken = new Promise<boolean>(resolve => { wake = () => { resolve(true) } })
+    const woken = new Promise<boolean>(resolve => {
+      wake = () => {
+        resolve(true)
+      }
+    })
     const wait = new AbortController()
-    const more = await Promise.race([woken, delay(isStream ? STREAM_MS : left, false, { signal: wait.signal }).catch(() => false)])
+    const more = await Promise.race([
+      woken,
+      delay(isStream ? STREAM_MS : left, false, { signal: wait.signal }).catch(() => false)
+    ])
     wait.abort()
     if (isStream && !more) return response
   }
@@ -156,20 +184,26 @@ function parse (bytes: Buffer, ended: boolean): Received | undefined {
   const headers = new Map<string, string>()
   for (const line of lines) {
     const [, name = '', value = ''] = /^([^:]+): ?(.*)$/.exec(line) ?? []
-    headers.set(name.toLowerCase(), headers.has(name.toLowerCase()) ? `${headers.get(name.toLowerCase())}, ${value}` : value)
+    headers.set(
+      name.toLowerCase(),
+      headers.has(name.toLowerCase()) ? `${headers.get(name.toLowerCase())}, ${value}` : value
+    )
   }
   const rest = bytes.subarray(headEnd + 4)
-  const { body, isOpen } = headers.get('transfer-encoding') === 'chunked' ? dechunked(rest) : whole(rest, headers.get('content-length'), status)
+  const { body, isOpen } =
+    headers.get('transfer-encoding') === 'chunked'
+      ? dechunked(rest)
+      : whole(rest, headers.get('content-length'), status)
   return { status, headers, body: body.toString(), isOpen: isOpen && !ended }
 }
 
-function whole (bytes: Buffer, length: string | undefined, status: number): { body: Buffer, isOpen: boolean } {
+function whole (bytes: Buffer, length: string | undefined, status: number): { body: Buffer; isOpen: boolean } {
   if (length === undefined) return { body: bytes, isOpen: status !== 204 && status !== 304 }
   // the response to a HEAD has the length, and no body
   return { body: bytes.subarray(0, Number(length)), isOpen: bytes.length < Number(length) }
 }
 
-function dechunked (bytes: Buffer): { body: Buffer, isOpen: boolean } {
+function dechunked (bytes: Buffer): { body: Buffer; isOpen: boolean } {
   const chunks: Buffer[] = []
   for (let at = 0; ;) {
     const lineEnd = bytes.indexOf('\r\n', at)

@@ -3,7 +3,17 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
 import { injectFetch, ScriptableUpstream } from '../../src/testing/index.js'
-import { authorize, LOOPBACK_URI, redeem, register, tokensOf, WEB_URI, type Client, type Target, type Tokens } from '../attacks/flow.js'
+import {
+  authorize,
+  LOOPBACK_URI,
+  redeem,
+  register,
+  tokensOf,
+  WEB_URI,
+  type Client,
+  type Target,
+  type Tokens
+} from '../attacks/flow.js'
 import { QUIET } from '../service.js'
 import { hostedServers } from './hosted-servers.js'
 import type { FuzzedRoute } from './routes.js'
@@ -29,6 +39,7 @@ const YEAR_MS = 365 * 86_400_000
 const environmentOf = ({ name, sessionMode, authMode, redisUrl }: WorldOptions): NodeJS.ProcessEnv => ({
   ...QUIET,
   LOG_LEVEL: 'error',
+  SHUTDOWN_SECONDS: '1',
   SESSION_MODE: sessionMode,
   AUTH_MODE: authMode,
   ADMIN_TOKEN,
@@ -48,7 +59,11 @@ const environmentOf = ({ name, sessionMode, authMode, redisUrl }: WorldOptions):
   MAX_BODY_BYTES: '262144',
   EVENT_LOG_BYTES: '2000000',
   EVENT_LOG_SECONDS: '20',
-  ...redisUrl !== undefined && { REDIS_URL: redisUrl, REDIS_KEY_PREFIX: `fuzz-${name.replace(/\W/g, '-')}`, ENCRYPTION_KEYS: KEYS }
+  ...(redisUrl !== undefined && {
+    REDIS_URL: redisUrl,
+    REDIS_KEY_PREFIX: `fuzz-${name.replace(/\W/g, '-')}`,
+    ENCRYPTION_KEYS: KEYS
+  })
 })
 
 /** A service that is fuzzed, with people who are logged in, their sessions, and what strangers have in their hands. */
@@ -64,7 +79,13 @@ export class World {
   #sessions: string[] = []
   #leave = () => {}
 
-  private constructor (options: WorldOptions, app: FastifyInstance, target: Target, upstream: ScriptableUpstream, errors: string[]) {
+  private constructor (
+    options: WorldOptions,
+    app: FastifyInstance,
+    target: Target,
+    upstream: ScriptableUpstream,
+    errors: string[]
+  ) {
     this.options = options
     this.app = app
     this.upstream = upstream
@@ -73,23 +94,46 @@ export class World {
     const address = app.server.address()
     this.port = typeof address === 'object' && address !== null ? address.port : 0
     for (const [word, value] of Object.entries({
-      host: new URL(target.url).host, origin: target.url, resource: `${target.url}/mcp`, redirect: LOOPBACK_URI, basic: basic('x', 'y'), service: basic('service', SERVICE_SECRET), admin: ADMIN_TOKEN, metrics: METRICS_TOKEN
-    })) this.#words.set(word, value)
+      host: new URL(target.url).host,
+      origin: target.url,
+      resource: `${target.url}/mcp`,
+      redirect: LOOPBACK_URI,
+      basic: basic('x', 'y'),
+      service: basic('service', SERVICE_SECRET),
+      admin: ADMIN_TOKEN,
+      metrics: METRICS_TOKEN
+    })) { this.#words.set(word, value) }
   }
 
   /** Starts a service, and logs people in. */
   static async start (options: WorldOptions): Promise<World> {
-    const upstream = new ScriptableUpstream({ metadata: { authorization_response_iss_parameter_supported: true }, expiresIn: 86_400 })
+    const upstream = new ScriptableUpstream({
+      metadata: { authorization_response_iss_parameter_supported: true },
+      expiresIn: 86_400
+    })
     const errors: string[] = []
     const config = loadConfig({ ...environmentOf(options), OAUTH_ISSUER_URL: upstream.issuer }, { dotenv: false })
     if (config.upstream === undefined) throw new Error('There is no upstream.')
     const app = await buildApp(config, {
-      upstream: { ...config.upstream, fetch: upstream.fetch }, createServer: hostedServers[options.server], logStream: { write: line => { errors.push(line) } }
+      upstream: { ...config.upstream, fetch: upstream.fetch },
+      createServer: hostedServers[options.server],
+      logStream: {
+        write: line => {
+          errors.push(line)
+        }
+      }
     })
     await app.listen({ port: 0, host: '127.0.0.1' })
     const toService = injectFetch(app)
-    const fetchEither: typeof fetch = async (input, init) => await (String(input).startsWith(`${config.publicUrl}/`) ? toService : upstream.fetch)(input, init)
-    const world = new World(options, app, { app, upstream, fetch: fetchEither, url: config.publicUrl }, upstream, errors)
+    const fetchEither: typeof fetch = async (input, init) =>
+      await (String(input).startsWith(`${config.publicUrl}/`) ? toService : upstream.fetch)(input, init)
+    const world = new World(
+      options,
+      app,
+      { app, upstream, fetch: fetchEither, url: config.publicUrl },
+      upstream,
+      errors
+    )
     await world.refresh()
     return world
   }
@@ -102,7 +146,7 @@ export class World {
   async refresh (): Promise<void> {
     const alice = this.#words.get('token:alice')
     const bob = this.#words.get('token:bob')
-    if (alice === undefined || bob === undefined || !await this.#isGood(alice) || !await this.#isGood(bob)) await (this.options.authMode === 'broker' ? this.#logIn() : this.#sign())
+    if (alice === undefined || bob === undefined || !(await this.#isGood(alice)) || !(await this.#isGood(bob))) { await (this.options.authMode === 'broker' ? this.#logIn() : this.#sign()) }
     if (this.options.sessionMode === 'stateful') await this.#beginSessions()
     // the upstream keeps what it is asked, for tests that look at it
     this.upstream.requests.length = 0
@@ -110,7 +154,7 @@ export class World {
 
   /** What a word stands for, as far as it is the same for all. */
   word (name: string, argument: string): string | undefined {
-    if (name === 'session' && (argument === 'alice' || argument === 'last')) return this.#sessions[Math.floor(this.#sessions.length / 2)]
+    if (name === 'session' && (argument === 'alice' || argument === 'last')) { return this.#sessions[Math.floor(this.#sessions.length / 2)] }
     return this.#words.get(argument === '' ? name : `${name}:${argument}`)
   }
 
@@ -129,7 +173,11 @@ export class World {
   }
 
   async #isGood (token: string): Promise<boolean> {
-    const { statusCode } = await this.app.inject({ method: 'PUT', url: '/mcp', headers: { host: this.#words.get('host'), authorization: `Bearer ${token}` } })
+    const { statusCode } = await this.app.inject({
+      method: 'PUT',
+      url: '/mcp',
+      headers: { host: this.#words.get('host'), authorization: `Bearer ${token}` }
+    })
     return statusCode === 405
   }
 
@@ -143,12 +191,16 @@ export class World {
     let expired: Tokens
     try {
       Date.now = () => now() - YEAR_MS
-      expired = await this.#tokens(client, 'alice', 'mcp').catch(() => ({ accessToken: 'mcpa_expired', refreshToken: 'mcpr_expired' }))
+      expired = await this.#tokens(client, 'alice', 'mcp').catch(() => ({
+        accessToken: 'mcpa_expired',
+        refreshToken: 'mcpr_expired'
+      }))
     } finally {
       Date.now = now
     }
     const weak = await this.#tokens(client, 'alice', 'more')
-    const foreign = this.options.sessionMode === 'stateful' ? await this.#tokens(client, 'alice', 'mcp', `${target.url}/sse`) : weak
+    const foreign =
+      this.options.sessionMode === 'stateful' ? await this.#tokens(client, 'alice', 'mcp', `${target.url}/sse`) : weak
     this.#set({
       'token:alice': alice.accessToken,
       'token:bob': bob.accessToken,
@@ -172,7 +224,8 @@ export class World {
 
   async #sign (): Promise<void> {
     const aud = `${this.#target.url}/mcp`
-    const sign = (sub: string, clientId: string, claims = {}, seconds = 86_400) => this.upstream.sign({ aud, sub, client_id: clientId, scope: 'mcp more', ...claims }, seconds)
+    const sign = (sub: string, clientId: string, claims = {}, seconds = 86_400) =>
+      this.upstream.sign({ aud, sub, client_id: clientId, scope: 'mcp more', ...claims }, seconds)
     this.#set({
       'token:alice': await sign('alice', 'c1'),
       'token:bob': await sign('bob', 'c1', { scope: 'mcp' }),
@@ -192,20 +245,39 @@ export class World {
 
   async #beginSessions (): Promise<void> {
     this.#sessions = []
-    for (const version of ['2025-03-26', '2025-06-18', '2025-11-25']) this.#sessions.push(await this.#beginSession('token:alice', version))
-    this.#set({ 'session:bob': await this.#beginSession('token:bob'), 'session:otherClient': await this.#beginSession('token:otherClient'), 'session:dead': await this.#beginSession('token:alice') })
-    await this.app.inject({ method: 'DELETE', url: '/mcp', headers: { ...this.#headers('token:alice'), 'mcp-session-id': this.#words.get('session:dead') } })
+    for (const version of ['2025-03-26', '2025-06-18', '2025-11-25']) { this.#sessions.push(await this.#beginSession('token:alice', version)) }
+    this.#set({
+      'session:bob': await this.#beginSession('token:bob'),
+      'session:otherClient': await this.#beginSession('token:otherClient'),
+      'session:dead': await this.#beginSession('token:alice')
+    })
+    await this.app.inject({
+      method: 'DELETE',
+      url: '/mcp',
+      headers: { ...this.#headers('token:alice'), 'mcp-session-id': this.#words.get('session:dead') }
+    })
     this.#leave()
-    const response = await this.app.inject({ url: '/sse', headers: { ...this.#headers('token:alice'), accept: 'text/event-stream' }, payloadAsStream: true })
+    const response = await this.app.inject({
+      url: '/sse',
+      headers: { ...this.#headers('token:alice'), accept: 'text/event-stream' },
+      payloadAsStream: true
+    })
     const stream = response.stream()
-    this.#leave = () => { response.raw.res.destroy() }
+    this.#leave = () => {
+      response.raw.res.destroy()
+    }
     const [event] = await once(stream, 'data')
     stream.resume()
     this.#set({ 'session:sse': /sessionId=([\w-]+)/.exec(String(event))?.[1] ?? '' })
   }
 
   #headers (token: string): Record<string, string | undefined> {
-    return { host: this.#words.get('host'), authorization: `Bearer ${this.#words.get(token)}`, accept: 'application/json, text/event-stream', 'content-type': 'application/json' }
+    return {
+      host: this.#words.get('host'),
+      authorization: `Bearer ${this.#words.get(token)}`,
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json'
+    }
   }
 
   async #beginSession (token: string, protocolVersion = '2025-11-25'): Promise<string> {
@@ -213,7 +285,12 @@ export class World {
       method: 'POST',
       url: '/mcp',
       headers: this.#headers(token),
-      payload: { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion, capabilities: { elicitation: {} }, clientInfo: { name: 'fuzz', version: '1' } } }
+      payload: {
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'initialize',
+        params: { protocolVersion, capabilities: { elicitation: {} }, clientInfo: { name: 'fuzz', version: '1' } }
+      }
     })
     const id = response.headers['mcp-session-id']
     if (typeof id !== 'string') throw new Error(`No session: ${response.statusCode} ${response.body}`)
