@@ -75,6 +75,7 @@ export interface Config {
   introspectionServices: Record<string, string>
   oauthRequestsPerMinute: number
   unusedClientTtlSeconds: number
+  clientTtlSeconds: number
   accessTokenTtlSeconds: number
   refreshTokenTtlSeconds: number
   grantTtlSeconds: number
@@ -145,6 +146,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     introspectionServices: servicesOf(env.INTROSPECTION_SERVICES),
     oauthRequestsPerMinute: env.OAUTH_REQUESTS_PER_MINUTE,
     unusedClientTtlSeconds: env.UNUSED_CLIENT_TTL_SECONDS,
+    clientTtlSeconds: env.CLIENT_TTL_SECONDS,
     accessTokenTtlSeconds: env.ACCESS_TOKEN_TTL_SECONDS,
     refreshTokenTtlSeconds: env.REFRESH_TOKEN_TTL_SECONDS,
     grantTtlSeconds: env.GRANT_TTL_SECONDS,

@@ -69,7 +69,8 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
       accessTokenSeconds: config.accessTokenTtlSeconds,
       refreshTokenSeconds: config.refreshTokenTtlSeconds,
       grantSeconds: config.grantTtlSeconds,
-      unusedClientSeconds: config.unusedClientTtlSeconds
+      unusedClientSeconds: config.unusedClientTtlSeconds,
+      clientSeconds: config.clientTtlSeconds
     },
     ...config.adminToken !== undefined && { adminToken: config.adminToken },
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }

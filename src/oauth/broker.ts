@@ -57,6 +57,8 @@ export function createBroker (options: BrokerOptions): Broker {
   const { issuer, stores, keyring, log, scopes, requestsPerMinute: unknownPerMinute = 300, consentInDynamicMode = true, consentDelayMs = 0, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
+  // a client must be known as long as its refresh token is good
+  const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
   const now = Date.now
   const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
   const observe = observerOf([...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]], log)
@@ -72,11 +74,12 @@ export function createBroker (options: BrokerOptions): Broker {
     redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
     preregistered: [...options.clients ?? [], ownClient(issuer)],
     unusedClientSeconds,
+    clientSeconds,
     documents: { allowLoopback: options.allowLoopbackClients ?? false, store: stores.metadataDocuments },
     observe,
     now
   })
-  const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, leases, keyring, limits, unusedClientSeconds, log, now })
+  const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, deletions: stores.upstreamDeletions, leases, keyring, limits, unusedClientSeconds, clientSeconds, log, now })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
   const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, recognised, limits, unknownPerMinute, grantSeconds: lifetimes.grantSeconds, observe, now })
   const consents = new Consents({ store: stores.consents, seconds: lifetimes.consentSeconds, now })

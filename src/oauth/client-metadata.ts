@@ -66,6 +66,24 @@ export function checkClientMetadata (input: unknown, schemes: readonly string[])
   }
 }
 
+/** What is kept of a registration, as JSON. */
+const MAX_REGISTRATION_BYTES = 8192
+const MAX_REGISTERED_REDIRECT_URIS = 10
+
+/**
+ * Checks that the metadata of a client that registers is no more than we keep for a stranger.
+ * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
+ */
+export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
+  if (metadata.redirect_uris.length > MAX_REGISTERED_REDIRECT_URIS) {
+    throw new InvalidRedirectUriError(`redirect_uris takes 1 to ${MAX_REGISTERED_REDIRECT_URIS} redirect URIs.`)
+  }
+  if (Buffer.byteLength(JSON.stringify(metadata)) > MAX_REGISTRATION_BYTES) {
+    throw new InvalidClientMetadataError(`The client metadata must be at most ${MAX_REGISTRATION_BYTES} bytes long.`)
+  }
+  return metadata
+}
+
 // RFC 7591 2: client_secret_basic where none is named
 function authMethodOf (method = 'client_secret_basic'): TokenEndpointAuthMethod {
   const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)

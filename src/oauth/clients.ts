@@ -1,7 +1,7 @@
 import { InvalidClientError, InvalidRequestError } from '../errors.js'
 import type { MetadataDocumentStore } from '../stores/metadata-documents.js'
 import type { ClientRecord, ClientStore } from '../stores/registrations.js'
-import { checkClientMetadata, type ClientMetadata } from './client-metadata.js'
+import { checkClientMetadata, checkRegistration, type ClientMetadata } from './client-metadata.js'
 import { observed, type BrokerObserver, type RegistrationEvent } from './events.js'
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from './metadata-document-fetch.js'
 import { MetadataDocuments } from './metadata-documents.js'
@@ -19,6 +19,8 @@ export interface Client {
   secretHash?: string
   /** Part of this service: people are not asked for consent. */
   trusted?: boolean
+  /** Epoch seconds: when a registration ends, unless it is used. */
+  expiresAt?: number
 }
 
 /** Credentials of a token request (RFC 6749 2.3). */
@@ -33,10 +35,13 @@ export interface ClientsOptions {
   redirectSchemes: readonly string[]
   preregistered: readonly PreregisteredClient[]
   unusedClientSeconds: number
+  clientSeconds: number
   documents: FetchMetadataDocumentOptions & { store: MetadataDocumentStore }
   observe?: BrokerObserver
   now: () => number
 }
+
+const MAX_REAPED = 1000
 
 /** The clients of this authorization server: pre-registered, registered (RFC 7591), and by client ID metadata document. */
 export class Clients {
@@ -53,26 +58,27 @@ export class Clients {
 
   /**
    * Registers a client.
+   * @param address that asks for it: what is kept counts for it until somebody logs in
    * @returns the client information response (RFC 7591 3.2.1)
    * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
    */
-  async register (input: unknown): Promise<Record<string, unknown>> {
+  async register (input: unknown, address: string): Promise<Record<string, unknown>> {
     const event: RegistrationEvent = { type: 'registration', metadata: input }
     return await observed(this.#options.observe ?? (() => {}), event, async () => {
-      const { client, response } = await this.#register(input)
+      const { client, response } = await this.#register(input, address)
       event.client = client
       return response
     })
   }
 
-  async #register (input: unknown): Promise<{ client: Client, response: Record<string, unknown> }> {
+  async #register (input: unknown, address: string): Promise<{ client: Client, response: Record<string, unknown> }> {
     const { store, redirectSchemes, unusedClientSeconds, now } = this.#options
-    const metadata = checkClientMetadata(input, redirectSchemes)
+    const metadata = checkRegistration(checkClientMetadata(input, redirectSchemes))
     const issuedAt = Math.floor(now() / 1000)
     const clientId = newSecret('client')
     const clientSecret = metadata.token_endpoint_auth_method === 'none' ? undefined : newSecret('clientSecret')
     const record = { clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
-    await store.add(record)
+    await store.add(record, address)
     return {
       client: this.#registered(record),
       response: {
@@ -126,15 +132,22 @@ export class Clients {
     return client
   }
 
+  /** Lets a client's registration stay while it is used, once more: it is not always written down. */
+  async renew (client: Client): Promise<void> {
+    const { clientSeconds, now } = this.#options
+    if (client.kind !== 'registered' || isDue(client.expiresAt, clientSeconds, now())) await this.keep(client)
+  }
+
   /** Lets a client's registration stay: it led to a grant. */
   async keep (client: Client): Promise<void> {
-    if (client.kind === 'registered') await this.#options.store.keep(client.clientId)
+    const { store, clientSeconds, now } = this.#options
+    if (client.kind === 'registered') await store.keep(client.clientId, Math.floor(now() / 1000) + clientSeconds)
     if (client.kind === 'document') await this.#documents.keep(client.clientId)
   }
 
-  /** Forgets registrations that led to nothing. */
+  /** Forgets registrations that led to nothing, or are used no longer. */
   async reap (): Promise<void> {
-    await this.#options.store.takeExpired(1000)
+    while ((await this.#options.store.takeExpired(MAX_REAPED)).length === MAX_REAPED);
   }
 
   #isDocument (clientId: string): boolean {
@@ -154,6 +167,7 @@ export class Clients {
     return {
       clientId: record.clientId,
       kind: 'registered',
+      expiresAt: record.expiresAt,
       // checked again: what is allowed may have changed since
       metadata: checkClientMetadata(record.metadata, this.#options.redirectSchemes),
       ...record.secretHash !== undefined && { secretHash: record.secretHash }
@@ -166,6 +180,11 @@ export class Clients {
     }, this.#options.redirectSchemes)
     return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
   }
+}
+
+/** Whether the end of a registration that is used is to be put off: after each tenth of its life. */
+export function isDue (expiresAt = 0, seconds: number, nowMs: number): boolean {
+  return expiresAt - nowMs / 1000 <= 0.9 * seconds
 }
 
 /**

@@ -95,6 +95,8 @@ export interface BrokerLifetimes {
   authorizationSeconds: number
   /** Of a registration that leads to no login. */
   unusedClientSeconds: number
+  /** Of a registration after its client was given tokens last; never shorter than `refreshTokenSeconds` and a week. */
+  clientSeconds: number
   /** How long a rotated refresh token gives the same answer again (clients refresh in parallel). */
   refreshRepeatSeconds: number
   /** Of a consent that the person asked us to remember. */
@@ -107,7 +109,8 @@ export const defaultLifetimes: BrokerLifetimes = {
   grantSeconds: 180 * 86_400,
   authorizationCodeSeconds: 60,
   authorizationSeconds: 600,
-  unusedClientSeconds: 86_400,
+  unusedClientSeconds: 3600,
+  clientSeconds: 90 * 86_400,
   refreshRepeatSeconds: 60,
   consentSeconds: 30 * 86_400
 }

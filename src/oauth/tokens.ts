@@ -127,7 +127,7 @@ export class Tokens {
   }
 
   async #refresh (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
-    const { store, grants, lifetimes, keyring, recognised } = this.#options
+    const { store, grants, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
     const hash = hashOf(refreshToken)
@@ -144,7 +144,9 @@ export class Tokens {
     const tellsGrant = recognised.originOf(refreshToken) !== undefined
     const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds, tellsGrant)
     switch (rotation.outcome) {
-      case 'rotated': return response
+      case 'rotated':
+        await Promise.all([clients.renew(client), upstreamClients.renew(client.clientId)])
+        return response
       case 'unknown': return await this.#forgotten(refreshToken, client)
       case 'replayed':
         await grants.hasEnded(rotation.grant)

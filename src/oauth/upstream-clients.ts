@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { TemporarilyUnavailableError, UpstreamError } from '../errors.js'
 import type { LeaseStore } from '../stores/leases.js'
 import type { UpstreamClientRecord, UpstreamClientStore } from '../stores/registrations.js'
-import type { Client } from './clients.js'
+import type { UpstreamDeletion, UpstreamDeletionQueue } from '../stores/upstream-deletions.js'
+import { isDue, type Client } from './clients.js'
 import type { Keyring } from './keyring.js'
 import type { BrokerLog } from './options.js'
 import type { RateLimits } from './rate-limits.js'
@@ -13,10 +14,12 @@ import type { Upstream, UpstreamClient } from './upstream.js'
 export interface UpstreamClientsOptions {
   upstream: Upstream
   store: UpstreamClientStore
+  deletions: UpstreamDeletionQueue
   leases: LeaseStore
   keyring: Keyring
   limits: RateLimits
   unusedClientSeconds: number
+  clientSeconds: number
   log: BrokerLog
   now: () => number
 }
@@ -25,6 +28,9 @@ const POLL_MS = 100
 // new registrations in a minute: whoever comes on behalf of a client that is known already needs none
 const PER_ADDRESS = 10
 const PER_EVERYBODY = 120
+const MAX_REAPED = 100
+// a deletion that has not ended by then has failed
+const DELETION_LEASE_SECONDS = 120
 
 /** Who we are upstream on behalf of each client: one configured client for all, or one registered for each. */
 export class UpstreamClients {
@@ -78,17 +84,35 @@ export class UpstreamClients {
 
   /** Lets a registration stay: it led to a grant. */
   async keep (clientId: string): Promise<void> {
-    if (this.dynamic) await this.#options.store.keep(clientId)
+    const { store, clientSeconds, now } = this.#options
+    if (this.dynamic) await store.keep(clientId, Math.floor(now() / 1000) + clientSeconds)
   }
 
-  /** Deletes upstream what led to nothing here. */
+  /** The same while it is used: it is not always written down. */
+  async renew (clientId: string): Promise<void> {
+    const { store, clientSeconds, now } = this.#options
+    const record = this.dynamic ? await store.find(clientId) : undefined
+    if (record !== undefined && isDue(record.expiresAt, clientSeconds, now())) await this.keep(clientId)
+  }
+
+  /** Deletes upstream what led to nothing here, or is used no longer. What fails is tried again, by any replica. */
   async reap (): Promise<void> {
-    const { store, upstream, log } = this.#options
-    for (const record of await store.takeExpired(100)) {
-      const client = this.#open(record)
-      if (client === undefined) continue
-      await upstream.deregister(client).catch((err: unknown) => { log.warn({ err, clientId: record.clientId }, 'an upstream registration could not be deleted') })
+    const { store, deletions, upstream, log } = this.#options
+    await this.#discard(await store.takeExpired(MAX_REAPED))
+    for (const deletion of await deletions.claim(MAX_REAPED, DELETION_LEASE_SECONDS)) {
+      const client = this.#open(deletion)
+      try {
+        if (client !== undefined) await upstream.deregister(client)
+        await deletions.done(deletion)
+      } catch (err) {
+        log.warn({ err, clientId: deletion.clientId }, 'an upstream registration could not be deleted; it is tried again later')
+      }
     }
+  }
+
+  async #discard (records: readonly UpstreamClientRecord[]): Promise<void> {
+    const refused = await this.#options.deletions.add(records)
+    if (refused > 0) this.#options.log.warn({ refused }, 'upstream registrations are left behind: too many wait to be deleted')
   }
 
   async #register (client: Client, address: string): Promise<UpstreamClient> {
@@ -100,7 +124,8 @@ export class UpstreamClients {
       throw error
     })
     const record = { clientId: client.clientId, sealed: this.#seal(registered, client.clientId), expiresAt: Math.floor(now() / 1000) + unusedClientSeconds }
-    const standing = await store.add(record)
+    const { standing, evicted } = await store.add(record, address)
+    await this.#discard(evicted)
     // one that was sealed with a key that is gone
     if (standing.sealed !== record.sealed && this.#open(standing) === undefined) await store.replace(record)
     return registered
@@ -120,7 +145,7 @@ export class UpstreamClients {
     return this.#options.keyring.seal(purposeOf(clientId), client)
   }
 
-  #open ({ clientId, sealed }: UpstreamClientRecord): UpstreamClient | undefined {
+  #open ({ clientId, sealed }: UpstreamDeletion): UpstreamClient | undefined {
     const opened = this.#options.keyring.open(purposeOf(clientId), sealed)
     return isUpstreamClient(opened) ? opened : undefined
   }

@@ -47,6 +47,7 @@ const lifetimes = optionsOf<Partial<BrokerLifetimes>>()({
   authorizationCodeSeconds: optional(lifetime),
   authorizationSeconds: optional(lifetime),
   unusedClientSeconds: optional(lifetime),
+  clientSeconds: optional(lifetime),
   refreshRepeatSeconds: optional(lifetime),
   consentSeconds: optional(lifetime)
 })

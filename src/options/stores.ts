@@ -11,6 +11,7 @@ import type { RateCounters } from '../stores/rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from '../stores/registrations.js'
 import type { SessionStore } from '../stores/sessions.js'
 import type { BrokerStores, SessionStores, Stores } from '../stores/stores.js'
+import type { UpstreamDeletionQueue } from '../stores/upstream-deletions.js'
 import { functionOf, instanceOf, optionsOf } from '../validation/schemas.js'
 
 const registrations = { add: true, find: true, replace: true, keep: true, takeExpired: true } as const
@@ -33,6 +34,7 @@ export const brokerStores = optionsOf<BrokerStores>()({
   ...shared,
   clients: instanceOf<ClientStore>('a store of clients', registrations),
   upstreamClients: instanceOf<UpstreamClientStore>('a store of upstream clients', registrations),
+  upstreamDeletions: instanceOf<UpstreamDeletionQueue>('a queue of deletions at the upstream', { add: true, claim: true, done: true }),
   metadataDocuments: instanceOf<MetadataDocumentStore>('a store of metadata documents', { find: true, put: true, remove: true }),
   rates: instanceOf<RateCounters>('a store of rate counters', { add: true }),
   authorizations: instanceOf<AuthorizationTransactionStore>('a store of authorizations', { add: true, get: true, take: true, end: true }),

@@ -8,9 +8,11 @@ import type { MemoryStoresOptions } from './memory/stores.js'
 import type { RedisBusOptions } from './redis/bus.js'
 import type { RedisEventLogOptions } from './redis/event-log.js'
 import type { RedisStoresOptions } from './redis/stores.js'
+import type { RegistrationBounds } from './registrations.js'
 
 const bounds = optionsOf<RecentLogBounds>()({ maxEntries: count, maxAgeSeconds: lifetime })
 const authorizationBounds = optionsOf<AuthorizationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
+const registrationBounds = optionsOf<RegistrationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
 const eventLog = {
   maxEventsPerStream: optional(count),
   maxBytesPerStream: optional(count),
@@ -42,6 +44,7 @@ export const redisStoresOptions: TSchema = objectOf(optionsOf<RedisStoresOptions
   graceMs: optional(timerMs),
   maxRegistrations: optional(count),
   maxMetadataDocuments: optional(count),
+  registrationBounds: optional(objectOf(registrationBounds, 'an object of bounds')),
   authorizationBounds: optional(objectOf(authorizationBounds, 'an object of bounds')),
   onError: optional(functionOf<NonNullable<RedisStoresOptions['onError']>>('a function that hears of errors')),
   onDown: optional(functionOf<NonNullable<RedisStoresOptions['onDown']>>('a function')),

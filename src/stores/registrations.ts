@@ -1,8 +1,8 @@
-/** A registration made by or for a client. It is reaped at `expiresAt` unless it was kept: it led to a grant. */
+/** A registration made by or for a client. It is reaped at `expiresAt`; its use puts that off. */
 export interface Registration {
   clientId: string
-  /** Epoch seconds; absent once the registration is kept. */
-  expiresAt?: number
+  /** Epoch seconds. */
+  expiresAt: number
 }
 
 /** A client of ours, registered by RFC 7591. Plain JSON. */
@@ -21,15 +21,41 @@ export interface UpstreamClientRecord extends Registration {
   sealed: string
 }
 
+/** What may be kept of registrations that nobody has logged in to yet. */
+export interface RegistrationBounds {
+  /** Unused ones of one address; beyond, its own oldest go. */
+  maxOfAddress: number
+  maxBytesOfAddress: number
+  /** Unused ones in all; beyond, the oldest of all go. */
+  max: number
+  maxBytes: number
+}
+
+export const REGISTRATION_BOUNDS: RegistrationBounds = {
+  maxOfAddress: 500, maxBytesOfAddress: 1_048_576, max: 20_000, maxBytes: 33_554_432
+}
+
+/** A registration that was added, or stood already. */
+export interface AddedRegistration<T> {
+  /** The one that stands. */
+  standing: T
+  /** Unused ones that made room for it. */
+  evicted: T[]
+}
+
 /** Keeps registrations by client id. No method but `takeExpired` sees an expired one. */
 export interface RegistrationStore<T extends Registration> {
-  /** Adds a registration, unless there is one. @returns the one that stands */
-  add (record: T): Promise<T>
+  /**
+   * Adds a registration that is not used yet, unless there is one.
+   * @param address whose registration it is, as limits count it
+   * @throws {TemporarilyUnavailableError} where there is no room, and none that is unused to make some
+   */
+  add (record: T, address: string): Promise<AddedRegistration<T>>
   find (clientId: string): Promise<T | undefined>
   /** Puts a record in the place of one that stands; it stays as long as that would have. Does nothing where there is none. */
   replace (record: T): Promise<void>
-  /** Lets a registration stay for good: it led to a grant. */
-  keep (clientId: string): Promise<void>
+  /** Lets a registration stay until then at least: it led to a grant. From now on no stranger's goes before it. */
+  keep (clientId: string, expiresAt: number): Promise<void>
   /** Removes expired registrations, at most `limit`. @returns what was removed: each to one caller only */
   takeExpired (limit: number): Promise<T[]>
 }

@@ -9,11 +9,13 @@ import type { MetadataDocumentStore } from './metadata-documents.js'
 import type { RateCounters } from './rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from './registrations.js'
 import type { SessionStore } from './sessions.js'
+import type { UpstreamDeletionQueue } from './upstream-deletions.js'
 
 /** What the broker keeps. */
 export interface BrokerStores {
   clients: ClientStore
   upstreamClients: UpstreamClientStore
+  upstreamDeletions: UpstreamDeletionQueue
   metadataDocuments: MetadataDocumentStore
   authorizations: AuthorizationTransactionStore
   consents: ConsentStore

@@ -89,9 +89,11 @@ t.test('a registration is no larger than one can be', async t => {
   const target = await embed(t)
   for (const metadata of [
     { ...METADATA, client_name: 'x'.repeat(100_000) },
-    { ...METADATA, redirect_uris: Array(21).fill(WEB_URI) },
+    { ...METADATA, redirect_uris: Array(11).fill(WEB_URI) },
     { ...METADATA, redirect_uris: [`${WEB_URI}?${'x'.repeat(3000)}`] },
-    { ...METADATA, contacts: Array(21).fill('x') }
+    { ...METADATA, contacts: Array(21).fill('x') },
+    { ...METADATA, redirect_uris: Array.from({ length: 10 }, (_, index) => `${WEB_URI}/${index}?${'x'.repeat(850)}`) },
+    { ...METADATA, client_uri: `${WEB_URI}?${'x'.repeat(2000)}`, logo_uri: `${WEB_URI}?${'x'.repeat(2000)}`, tos_uri: `${WEB_URI}?${'x'.repeat(2000)}`, policy_uri: `${WEB_URI}?${'x'.repeat(2000)}`, scope: 'x'.repeat(1000) }
   ]) t.ok([400, 413].includes((await askToRegister(target, metadata)).status))
   const extra = await askToRegister(target, { ...METADATA, unknown: 'x'.repeat(10_000), jwks: { keys: Array(100).fill({}) }, software_statement: 'x'.repeat(10_000) })
   t.equal(extra.status, 201)

@@ -12,6 +12,7 @@ import { MemoryRateCounters } from '../../src/stores/memory/rate-counters.js'
 import { MemoryRecentLog } from '../../src/stores/memory/recent-log.js'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
+import { MemoryUpstreamDeletionQueue } from '../../src/stores/memory/upstream-deletions.js'
 import type { ClientRecord } from '../../src/stores/registrations.js'
 import { authorizationStoreContract } from './authorization-store-contract.js'
 import { ManualClock, type Replicas } from './backend.js'
@@ -25,6 +26,7 @@ import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
+import { upstreamDeletionQueueContract } from './upstream-deletion-queue-contract.js'
 
 /** One process, whose time the test has in its hands. */
 function one<S> (t: Test, make: (clock: { now: () => number }) => S & { close?: () => void }): Replicas<S> {
@@ -37,6 +39,7 @@ function one<S> (t: Test, make: (clock: { now: () => number }) => S & { close?: 
 t.test('sessions', t => sessionStoreContract(t, async (t, options) => one(t, clock => new MemorySessionStore({ ...options, ...clock }))))
 t.test('event log', t => eventLogContract(t, async (t, options) => one(t, clock => new MemoryEventLog({ ...options, ...clock }))))
 t.test('registrations', t => registrationStoreContract(t, async (t, options) => one(t, clock => new MemoryRegistrationStore<ClientRecord>({ ...options, ...clock }))))
+t.test('deletions upstream', t => upstreamDeletionQueueContract(t, async t => one(t, clock => new MemoryUpstreamDeletionQueue(clock))))
 t.test('authorizations', t => authorizationStoreContract(t, async (t, options) => one(t, clock => new MemoryAuthorizationTransactionStore({ ...options, ...clock }))))
 t.test('consents', t => consentStoreContract(t, async t => one(t, clock => new MemoryConsentStore(clock))))
 t.test('grants', t => grantStoreContract(t, async t => one(t, clock => new MemoryGrantStore(clock))))

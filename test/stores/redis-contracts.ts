@@ -12,6 +12,7 @@ import { recentLogContract } from './recent-log-contract.js'
 import { replicasOf, type RedisServer } from './redis-server.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
+import { upstreamDeletionQueueContract } from './upstream-deletion-queue-contract.js'
 
 /** The contract of every store, kept by two replicas. */
 export async function redisContracts (t: Test, server: RedisServer, cluster = false): Promise<void> {
@@ -24,7 +25,8 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
       return replicas
     })),
     t.test('event log', { buffered: true }, t => eventLogContract(t, (t, eventLog) => replicasOf(t, server, ({ eventLog }) => eventLog, { ...all, eventLog }))),
-    t.test('registrations', { buffered: true }, t => registrationStoreContract(t, (t, options) => replicasOf(t, server, ({ clients }) => clients, { ...all, ...options }))),
+    t.test('registrations', { buffered: true }, t => registrationStoreContract(t, (t, { bounds, ...options }) => replicasOf(t, server, ({ clients }) => clients, { ...all, ...options, ...bounds && { registrationBounds: bounds } }))),
+    t.test('deletions upstream', { buffered: true }, t => upstreamDeletionQueueContract(t, t => replicasOf(t, server, ({ upstreamDeletions }) => upstreamDeletions, all))),
     t.test('authorizations', { buffered: true }, t => authorizationStoreContract(t, (t, { bounds }) => replicasOf(t, server, ({ authorizations }) => authorizations, { ...all, ...bounds && { authorizationBounds: bounds } }))),
     t.test('consents', { buffered: true }, t => consentStoreContract(t, t => replicasOf(t, server, ({ consents }) => consents, all))),
     t.test('grants', { buffered: true }, t => grantStoreContract(t, t => replicasOf(t, server, ({ grants }) => grants, all))),

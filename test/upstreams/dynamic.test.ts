@@ -141,12 +141,13 @@ t.test('a registration that cannot be deleted is in the log, and stops nothing',
   const warnings: object[] = []
   const log = { error () {}, info () {}, warn (details: object) { warnings.push(details) } }
   const upstream = new Upstream({ issuerUrl: new URL(odd.issuer), fetch: odd.fetch, scopes: [] }, 'http://localhost:5050/oauth/callback', () => now)
-  const upstreamClients = new UpstreamClients({ upstream, store, leases: stores.leases, keyring: new Keyring(), limits: new RateLimits({ secret: new Uint8Array(32) }), unusedClientSeconds: 60, log, now: () => now })
+  const upstreamClients = new UpstreamClients({ upstream, store, leases: stores.leases, keyring: new Keyring(), limits: new RateLimits({ secret: new Uint8Array(32) }), unusedClientSeconds: 60, clientSeconds: 600, deletions: stores.upstreamDeletions, log, now: () => now })
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: [],
     preregistered: ['a', 'b', 'c', 'd'].map(clientId => ({ clientId, redirectUris: ['http://localhost/callback'] })),
     unusedClientSeconds: 60,
+    clientSeconds: 600,
     documents: { allowLoopback: true, store: new MemoryMetadataDocumentStore() },
     now: () => now
   })

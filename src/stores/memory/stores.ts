@@ -14,6 +14,7 @@ import { MemoryRateCounters } from './rate-counters.js'
 import { MemoryRecentLog } from './recent-log.js'
 import { MemoryRegistrationStore } from './registrations.js'
 import { MemorySessionStore } from './sessions.js'
+import { MemoryUpstreamDeletionQueue } from './upstream-deletions.js'
 
 export interface MemoryStoresOptions {
   /** Life of a session that nobody touches. */
@@ -42,6 +43,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
+    upstreamDeletions: new MemoryUpstreamDeletionQueue(),
     metadataDocuments,
     authorizations,
     consents,

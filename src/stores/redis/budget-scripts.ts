@@ -1,7 +1,9 @@
+/** What has ended stays that much longer than it counts. */
+export const SPARE_SECONDS = 7 * 86_400
+
 /**
  * Counts what is kept for strangers: entries and bytes, by address and in all. For scripts whose KEYS[1] to KEYS[3] are a
- * sorted set of ids by their end, a hash of each one's size and address, and a hash of the sums. `addressOf` (below) is the
- * address's part of the names in the hash of sums.
+ * sorted set of ids by their end, a hash of each one's size and address, and a hash of the sums.
  */
 export const BUDGET = `
   local time = redis.call('TIME')
@@ -22,7 +24,7 @@ export const BUDGET = `
     redis.call('HSET', KEYS[2], id, bytes .. ' ' .. address)
     count(address, 1, bytes)
     for key = 1, 3 do
-      if redis.call('TTL', KEYS[key]) < ends - now then redis.call('EXPIREAT', KEYS[key], math.ceil(ends) + 60) end
+      if redis.call('TTL', KEYS[key]) < ends - now then redis.call('EXPIREAT', KEYS[key], math.ceil(ends) + ${SPARE_SECONDS}) end
     end
   end
   local function resize (id, bytes)

@@ -1,7 +1,7 @@
 import { checkOptions } from '../../validation/check.js'
 import { redisStoresOptions } from '../options.js'
 import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
-import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
+import { REGISTRATION_BOUNDS, type ClientRecord, type UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { AUTHORIZATION_BOUNDS, type AuthorizationBounds } from '../authorizations.js'
 import { RedisAuthorizationTransactionStore } from './authorizations.js'
@@ -17,6 +17,7 @@ import { RedisRecentLog } from './recent-log.js'
 import { RedisRegistrationStore, type RedisRegistrationStoreOptions } from './registrations.js'
 import { RedisSessionStore } from './sessions.js'
 import { RedisSubscriber } from './subscriber.js'
+import { RedisUpstreamDeletionQueue } from './upstream-deletions.js'
 
 export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistrationStoreOptions {
   /** Begins every key and channel. Default: `mcp`. */
@@ -43,6 +44,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
   checkOptions('createRedisStores', redisStoresOptions, given)
   const {
     keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000,
+    registrationBounds = REGISTRATION_BOUNDS,
     maxMetadataDocuments, authorizationBounds = AUTHORIZATION_BOUNDS, ...options
   } = given
   const connection = new RedisConnection(options)
@@ -50,8 +52,9 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
   const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, { openSeconds: sessionIdleSeconds, ...eventLogOptions })
   const bus = new RedisBus(connection, subscriber, keyPrefix, busOptions)
   return {
-    clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', { maxRegistrations }),
-    upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations }),
+    clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', { maxRegistrations, registrationBounds }),
+    upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations, registrationBounds }),
+    upstreamDeletions: new RedisUpstreamDeletionQueue(connection, keyPrefix),
     metadataDocuments: new RedisMetadataDocumentStore(connection, keyPrefix, maxMetadataDocuments),
     authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix, authorizationBounds),
     consents: new RedisConsentStore(connection, keyPrefix),
