@@ -28,6 +28,8 @@ import type { Stores } from './stores/stores.js'
 // a plugin's hook may take twice as long
 const STORE_MS = 5000
 const STORE_POLL_MS = 50
+// how often Node.js looks for requests that are late
+const MAX_CHECK_MS = 1000
 
 /** What a request's log must never show. */
 const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
@@ -66,6 +68,7 @@ export async function buildApp (config: Config, {
     trustProxy: trustProxyOf(config.trustProxy),
     genReqId: () => randomUUID(),
     forceCloseConnections: true,
+    ...slowRequests(config.requestTimeoutSeconds * 1000),
     routerOptions: { ignoreTrailingSlash: true }
   })
   const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store is in trouble') })
@@ -122,4 +125,9 @@ function createStores (config: Config, { onCommand }: Metrics, onError: (error: 
 // a number of hops: the nearest addresses are proxies
 function trustProxyOf (value: Config['trustProxy']): boolean | string | ((address: string, hop: number) => boolean) {
   return typeof value === 'number' ? (_address, hop) => hop < value : value
+}
+
+/** How long a request may take to arrive: its headers, and all of it. Responses and streams take what they take. */
+function slowRequests (ms: number) {
+  return { requestTimeout: ms, http: { requestTimeout: ms, headersTimeout: ms, connectionsCheckingInterval: Math.min(ms / 4, MAX_CHECK_MS) } }
 }

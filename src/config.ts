@@ -96,6 +96,7 @@ export interface Config {
   tracing: boolean
   maxEventLoopDelayMs: number
   maxHeapBytes: number | undefined
+  requestTimeoutSeconds: number
   shutdownDelaySeconds: number
   shutdownSeconds: number
 }
@@ -166,6 +167,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     tracing: env.TRACING,
     maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapBytes: env.MAX_HEAP_BYTES,
+    requestTimeoutSeconds: env.REQUEST_TIMEOUT_SECONDS,
     shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
     shutdownSeconds: env.SHUTDOWN_SECONDS
   }

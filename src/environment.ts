@@ -105,6 +105,7 @@ export const EnvironmentSchema = Type.Object({
   MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, maximum: MAX_TIMER_MS, default: 1000, description: 'Mean delay of the event loop over a second, in milliseconds, beyond which requests are refused; 0: none is' }),
   MAX_HEAP_BYTES: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Size of the JavaScript heap beyond which requests are refused. Default: nine tenths of what Node.js may use' })),
   MAX_BODY_BYTES: limit('Largest request body', 4_194_304),
+  REQUEST_TIMEOUT_SECONDS: seconds('Time in which the headers and the body of a request must have arrived; beyond, it is answered 408 and the connection closes. How long a response takes does not matter', 30, { maximum: MAX_TIMER_SECONDS }),
   SHUTDOWN_DELAY_SECONDS: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SHUTDOWN_SECONDS, description: 'Time on SIGTERM in which readiness fails already and all is served as before, so that load balancers turn to other replicas, in seconds. Default: 5 in production, otherwise 0' })),
   SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish after that', 10, { maximum: MAX_SHUTDOWN_SECONDS })
 })

@@ -6,7 +6,7 @@ import type { SessionChange, SessionRecord } from '../stores/sessions.js'
 import type { Answer } from './answer.js'
 import type { PluggedServer } from './create-server.js'
 import { Exchange } from './exchange.js'
-import { isRequest } from './json-rpc.js'
+import { errorText, isRequest } from './json-rpc.js'
 import type { LiveSession } from './live-session.js'
 import { takesBatches, takesPrimingEvents } from './protocol-versions.js'
 import { checkScopes } from './required-scopes.js'
@@ -118,8 +118,14 @@ export class ServerInstance implements Outlet {
 
   /** Answers every running request with an error. */
   failAll (code: number, message: string): void {
-    const exchanges = new Set(this.#running.entries().map(([id]) => this.#running.end(id)?.exchange))
-    for (const exchange of exchanges) exchange?.fail(code, message)
+    const exchanges = new Set<Exchange>()
+    for (const [id] of this.#running.entries()) {
+      const exchange = this.#running.end(id)?.exchange
+      if (exchange !== undefined) exchanges.add(exchange)
+      // HTTP+SSE answers on the session's one stream, which ends before the log could bring it there
+      else if (this.#session.record.kind === 'sse') for (const stream of this.#session.streams) stream.message(errorText(code, message, id))
+    }
+    for (const exchange of exchanges) exchange.fail(code, message)
   }
 
   /** Cancels what runs under a grant that has ended. */

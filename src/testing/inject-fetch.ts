@@ -1,5 +1,4 @@
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
-import { Readable } from 'node:stream'
 
 /** A Fastify app, as far as requests without a network need it. */
 export interface InjectableApp {
@@ -61,5 +60,16 @@ function bodyOf (response: LightMyRequestResponse): ReadableStream {
   const stream = response.stream()
   // to the app, the connection has closed
   stream.once('close', () => { response.raw.res.destroy() })
-  return Readable.toWeb(stream)
+  // whoever reads gets the error; without a reader it is nobody's
+  stream.on('error', () => {})
+  const chunks = stream.iterator({ destroyOnReturn: true })
+  // not Readable.toWeb: it closes what the reader has cancelled already, and throws where nobody can catch it
+  return new ReadableStream({
+    async pull (controller) {
+      const { value, done }: IteratorResult<Uint8Array, unknown> = await chunks.next()
+      if (done === true) controller.close()
+      else controller.enqueue(new Uint8Array(value))
+    },
+    cancel () { stream.destroy() }
+  })
 }

@@ -25,7 +25,10 @@ runProcess(() => {
     echo: async () => text('here'),
     lose: async () => { lose(); return text('lost') },
     explode: async () => { explode(); return text('lit') },
-    outlast: async () => await delay(600_000, text('late'))
+    outlast: async () => {
+      process.stderr.write('outlast began\n')
+      return await delay(600_000, text('late'))
+    }
   }
   for (const [name, run] of Object.entries(tools)) {
     if (server instanceof McpServer2) server.registerTool(name, { inputSchema: z.object({}) }, run)

@@ -16,6 +16,8 @@ export interface ServiceProcess {
   exited: Promise<number | string>
   /** The first line of the output that matches, now or later. */
   line (pattern: RegExp): Promise<string>
+  /** Waits until so many lines of the output match. */
+  lines (pattern: RegExp, count: number): Promise<void>
   kill (signal: NodeJS.Signals): void
   /** A new login. @returns the access token */
   logIn (): Promise<string>
@@ -47,6 +49,13 @@ export function runFile (t: Test, file: string, environment: NodeJS.ProcessEnv):
       if (seen !== undefined) return seen
       const found = new Promise<string>(resolve => waiting.add(line => { if (pattern.test(line)) resolve(line) }))
       return await Promise.race([found, exited.then(() => { throw new Error(`ended: ${output.join('\n')}`) })])
+    },
+    lines: async (pattern, count) => {
+      await new Promise<void>(resolve => {
+        const look = () => { if (output.filter(line => pattern.test(line)).length >= count) resolve() }
+        waiting.add(look)
+        look()
+      })
     },
     kill: signal => { child.kill(signal) }
   }
