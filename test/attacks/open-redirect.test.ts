@@ -40,13 +40,15 @@ t.test('an application on the person\'s machine is told', async t => {
   }
 })
 
+const OUTAGE = 'a document whose host is down as client'
+
 t.test('before client and redirect URI are verified there is only a page', async t => {
   const target = await startTarget(t)
   const client = await register(target)
   const attempts: Array<[string, Partial<Client>, Parameters]> = [
     ['an unknown client', { clientId: `mcpc_${'A'.repeat(43)}` }, {}],
     ['no client', {}, { client_id: undefined }],
-    ['a document that is not there as client', { clientId: 'https://127.0.0.1:1/client.json' }, { redirect_uri: EVIL }],
+    [OUTAGE, { clientId: 'https://127.0.0.1:1/client.json' }, { redirect_uri: EVIL }],
     ['an unregistered redirect URI', {}, { redirect_uri: EVIL }],
     ['an unregistered redirect URI without a scheme', {}, { redirect_uri: '//evil.example/' }],
     ['a redirect URI and an error', {}, { redirect_uri: EVIL, error: 'x', response_type: 'token' }]
@@ -55,7 +57,7 @@ t.test('before client and redirect URI are verified there is only a page', async
     for (const erroneous of [{}, ...Object.values(ERRORS), ...MORE]) {
       const { pathname, search, searchParams } = authorizationUrl(target, { ...client, ...other }, { ...erroneous, ...parameters })
       for (const answer of [await target.app.inject({ url: pathname + search }), await target.app.inject({ method: 'POST', url: pathname, payload: searchParams.toString(), headers: { 'content-type': 'application/x-www-form-urlencoded' } })]) {
-        t.strictSame([answer.statusCode, answer.headers.location, /<a\b|<form|evil\.example/.exec(answer.body)?.[0]], [400, undefined, undefined], what)
+        t.strictSame([answer.statusCode, answer.headers.location, /<a\b|<form|evil\.example/.exec(answer.body)?.[0]], [what === OUTAGE ? 503 : 400, undefined, undefined], what)
       }
     }
   }
