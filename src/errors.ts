@@ -113,8 +113,9 @@ export class InsufficientScopeError extends OAuthError {
   override readonly statusCode = 403
   readonly requiredScopes: readonly string[]
 
-  constructor (requiredScopes: readonly string[], options: ErrorOptionsWithDetail = {}) {
-    super('The access token lacks scopes that this call needs.', options)
+  /** @param options with `description`: what is said instead of the usual, in the characters of RFC 6750 3 */
+  constructor (requiredScopes: readonly string[], { description, ...options }: ErrorOptionsWithDetail & { description?: string } = {}) {
+    super(description ?? 'The access token lacks scopes that this call needs.', options)
     this.requiredScopes = requiredScopes
   }
 }

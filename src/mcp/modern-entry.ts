@@ -17,7 +17,7 @@ import { NativeInstance, needsEntry } from './native-instance.js'
 import { observeServer, type McpCounts, type McpObserver } from './observer.js'
 import { isPlainCall, REVISION } from './plain-call.js'
 import { createRequestStates } from './request-state.js'
-import { checkScopes } from './required-scopes.js'
+import { checkScopesOrPromise } from './required-scopes.js'
 import type { ServingInstance } from './serving-instance.js'
 import { WaitingCalls, type WaitingCallsOptions } from './waiting-calls.js'
 
@@ -99,7 +99,7 @@ export class ModernEntry {
     } else {
       const idle = this.#options.reuseInstances === true ? this.#takeIdle(request) : undefined
       if (idle === undefined) this.#serveByNew(call, request).catch((error: unknown) => { call.fail(error) })
-      else this.#serveBy(idle, call, request)
+      else this.#serveByIdle(idle, call, request)
     }
     return call
   }
@@ -148,25 +148,36 @@ export class ModernEntry {
     return this.#idle.take(this.#bridges ? keyOf(clientOf(request)) : ANYBODY)
   }
 
-  /** Serves a plain call by an instance that is connected. */
-  #serveBy (instance: ServingInstance, call: ModernCall, request: JSONRPCRequest): void {
-    const onFree = () => { this.#idle.put(instance instanceof NativeInstance ? ANYBODY : keyOf(clientOf(request)), instance) }
-    try {
-      checkScopes(instance.plugged, [request], call.caller)
-    } catch (error) {
-      if (this.#options.reuseInstances === true) onFree()
-      else instance.close()
+  /** Serves a plain call by an instance that has served others. */
+  #serveByIdle (instance: ServingInstance, call: ModernCall, request: JSONRPCRequest): void {
+    const serve = () => { this.#serveBy(instance, call, request) }
+    const refuse = (error: unknown) => {
+      this.#putIdle(instance, request)
       call.fail(error)
-      return
     }
-    if (!instance.serve(call, request, onFree)) this.#serveByEntry(call)
+    try {
+      const pending = checkScopesOrPromise(instance.plugged, [request], call.caller)
+      if (pending === undefined) serve()
+      else pending.then(serve).catch(refuse)
+    } catch (error) {
+      refuse(error)
+    }
+  }
+
+  #putIdle (instance: ServingInstance, request: JSONRPCRequest): void {
+    this.#idle.put(instance instanceof NativeInstance ? ANYBODY : keyOf(clientOf(request)), instance)
+  }
+
+  /** Serves a plain call, whose caller has the scopes, by an instance that is connected. */
+  #serveBy (instance: ServingInstance, call: ModernCall, request: JSONRPCRequest): void {
+    if (!instance.serve(call, request, () => { this.#putIdle(instance, request) })) this.#serveByEntry(call)
   }
 
   /** Serves a plain call by an instance that is made for it. */
   async #serveByNew (call: ModernCall, request: JSONRPCRequest): Promise<void> {
     try {
       const server = await this.#create(call)
-      checkScopes(server, [request], call.caller)
+      await checkScopesOrPromise(server, [request], call.caller)
       const instance = await this.#connect(server, call, request)
       if (instance !== undefined) {
         this.#serveBy(instance, call, request)
@@ -184,7 +195,7 @@ export class ModernEntry {
   async #connect (server: PluggedServer, call: ModernCall, request: JSONRPCRequest): Promise<ServingInstance | undefined> {
     const isReused = this.#options.reuseInstances === true
     if (server instanceof McpServer2 || server instanceof Server2) {
-      return needsEntry(server, call, request) ? undefined : await NativeInstance.connect(server, isReused, this.#carrier)
+      return needsEntry(server, request) ? undefined : await NativeInstance.connect(server, isReused, this.#carrier)
     }
     this.#bridges = true
     const instance = this.#instanceOf(server, isReused)
@@ -204,7 +215,7 @@ export class ModernEntry {
     try {
       const { caller, message } = call
       const plugged = call.server ?? await this.#create(call)
-      checkScopes(plugged, message === undefined ? [] : [message], caller)
+      await checkScopesOrPromise(plugged, message === undefined ? [] : [message], caller)
       const server = await this.#unconnected(plugged, call)
       const { mcpObserver } = this.#options
       const bare = server instanceof McpServer2 ? server.server : server

@@ -44,7 +44,7 @@ export class NativeInstance implements ServingInstance {
 
   serve (call: ModernCall, request: JSONRPCRequest, onFree: () => void): boolean {
     // of an instance that was made for the call it is known
-    if (this.#isReused && needsEntry(this.plugged, call, request, this.#plain)) {
+    if (this.#isReused && needsEntry(this.plugged, request, this.#plain)) {
       onFree()
       return false
     }
@@ -80,13 +80,11 @@ export class NativeInstance implements ServingInstance {
 const X_MCP_HEADER = 'x-mcp-header'
 
 /**
- * Whether a call is one that the SDK's entry has something to check of that only it can: parameters as headers, scopes
- * declared with its tool.
+ * Whether a call is one that the SDK's entry has something to check of that only it can: parameters as headers.
  * @param plain schemas that were looked at before, and have no such parameters
  */
-export function needsEntry (plugged: McpServer | Server, { caller }: ModernCall, request: JSONRPCRequest, plain?: Set<object>): boolean {
+export function needsEntry (plugged: McpServer | Server, request: JSONRPCRequest, plain?: Set<object>): boolean {
   if (!(plugged instanceof McpServer)) return false
-  if (plugged.resolveScopeChallenge({ request, authInfo: caller }) !== undefined) return true
   const schema = request.method === 'tools/call' ? plugged.toolInputSchemaJson(String(request.params?.name)) : undefined
   if (schema === undefined || plain?.has(schema) === true) return false
   if (JSON.stringify(schema).includes(X_MCP_HEADER)) return true

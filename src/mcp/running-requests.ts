@@ -69,6 +69,12 @@ export class RunningRequests {
     }
   }
 
+  /** They are not going to run. */
+  release ({ lease, subscriptions }: AdmittedRequests): void {
+    lease.release()
+    for (const subscription of subscriptions.values()) subscription.release()
+  }
+
   /** They run from now on. */
   add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: Exchange | undefined): void {
     for (const request of requests) {

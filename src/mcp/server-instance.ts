@@ -1,6 +1,6 @@
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
-import { InvalidMessageError } from '../errors.js'
+import { InvalidMessageError, SessionNotFoundError } from '../errors.js'
 import { STANDALONE_STREAM } from '../stores/event-log.js'
 import type { SessionChange, SessionRecord } from '../stores/sessions.js'
 import type { Answer } from './answer.js'
@@ -9,8 +9,8 @@ import { Exchange } from './exchange.js'
 import { errorText, isRequest } from './json-rpc.js'
 import type { LiveSession } from './live-session.js'
 import { takesBatches, takesPrimingEvents } from './protocol-versions.js'
-import { checkScopes } from './required-scopes.js'
-import { RunningRequests } from './running-requests.js'
+import { checkScopesOrPromise } from './required-scopes.js'
+import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from './running-tasks.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
@@ -21,6 +21,8 @@ export class ServerInstance implements Outlet {
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
   #server: PluggedServer | undefined
+  /** POSTs that wait to be told the scopes they need. */
+  #pending = 0
 
   constructor (session: LiveSession) {
     this.#session = session
@@ -30,12 +32,12 @@ export class ServerInstance implements Outlet {
 
   /** Whether requests run. */
   get running (): boolean {
-    return this.#running.size > 0
+    return this.#running.size > 0 || this.#pending > 0
   }
 
   /** Whether requests or tasks run, or the server waits for the client. */
   get busy (): boolean {
-    return this.#running.size > 0 || this.#transport.waiting > 0 || this.#tasks.any
+    return this.running || this.#transport.waiting > 0 || this.#tasks.any
   }
 
   async connect (server: PluggedServer): Promise<void> {
@@ -62,25 +64,56 @@ export class ServerInstance implements Outlet {
 
   /**
    * Takes the messages of one POST.
+   * @returns undefined where they are handed on; where the server takes time to tell the scopes they need, a promise that
+   * rejects with what this throws
    * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError} @throws {ServerFullError} before any of them is handed on
    */
-  receive (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): void {
+  receiveOrPromise (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): Promise<void> | undefined {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
     if (Array.isArray(body) && !takesBatches(this.#session.record.protocolVersion)) {
       throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
     }
     for (const request of requests) this.#check(request)
-    checkScopes(this.#server, requests, caller)
-    const admitted = this.#running.admit(requests, this.#session.record.subscriptions)
+    const pending = checkScopesOrPromise(this.#server, requests, caller, this.#transport.resolveScopeChallenge)
+    let admitted
+    try {
+      admitted = this.#running.admit(requests, this.#session.record.subscriptions)
+    } catch (error) {
+      // nobody waits for it
+      pending?.catch(() => {})
+      throw error
+    }
+    const take = () => { this.#take(body, admitted, extra, caller, answer) }
+    if (pending !== undefined) return this.#takeAfter(pending, admitted, take)
+    take()
+    return undefined
+  }
 
+  async #takeAfter (pending: Promise<void>, admitted: AdmittedRequests, take: () => void): Promise<void> {
+    this.#pending++
+    try {
+      await pending
+      if (this.#session.instance !== this) throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
+      for (const request of admitted.requests) this.#check(request)
+    } catch (error) {
+      this.#running.release(admitted)
+      throw error
+    } finally {
+      this.#pending--
+    }
+    take()
+  }
+
+  #take (body: JSONRPCMessage | JSONRPCMessage[], admitted: AdmittedRequests, extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): void {
+    const { requests } = admitted
     if (requests.length === 0 || this.#session.record.kind === 'sse') {
       this.#running.add(admitted, undefined)
       answer.accepted()
     } else {
       this.#running.add(admitted, new Exchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId))
     }
-    for (const message of messages) {
+    for (const message of Array.isArray(body) ? body : [body]) {
       if (!isRequest(message) && isForAnyReplica(message, this.#concerns(message))) this.#session.host.forward(this.#session.record.id, message)
       this.#dispatch(message, extra)
     }

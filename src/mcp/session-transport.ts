@@ -1,5 +1,6 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId, Result } from '@modelcontextprotocol/sdk/types.js'
+import type { ScopeChallengeHandler } from '@modelcontextprotocol/server'
 import { InvalidInitializeError } from '../errors.js'
 import { withInvalidParams } from './invalid-params.js'
 import { isRequest } from './json-rpc.js'
@@ -29,6 +30,8 @@ export class SessionTransport implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void
   readonly sessionId?: string
+  /** What tells the scopes that a server of SDK 2.x declares; whoever hands on its requests asks. */
+  resolveScopeChallenge?: ScopeChallengeHandler
   readonly #outlet: Outlet
   readonly #tag: string
   /** Requests of the server that wait for the client: id on the wire -> the server's own. */
@@ -62,6 +65,11 @@ export class SessionTransport implements Transport {
   }
 
   async start (): Promise<void> {}
+
+  /** Called by servers of SDK 2.x as they connect. */
+  setScopeChallengeResolver (resolver: ScopeChallengeHandler): void {
+    this.resolveScopeChallenge = resolver
+  }
 
   /** Called by the server for everything it sends. */
   async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {

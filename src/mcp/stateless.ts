@@ -17,7 +17,7 @@ import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams } from './open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { takesBatches } from './protocol-versions.js'
-import { checkScopes } from './required-scopes.js'
+import { checkScopesOrPromise } from './required-scopes.js'
 import { serverContext } from './server-context.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
@@ -80,7 +80,7 @@ export class StatelessRequests {
     this.#running.add(request)
     try {
       await request.connect(await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller)))
-      request.receive(post, answer)
+      await request.receive(post, answer)
     } catch (error) {
       request.end('The request was refused.')
       throw error
@@ -183,11 +183,12 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
     await server.connect(this.#transport)
   }
 
-  /** @throws {InsufficientScopeError} */
-  receive ({ body, caller, extra }: StatelessPost, answer: Answer): void {
+  /** @throws {InsufficientScopeError} @throws {ShuttingDownError} where it has been ended meanwhile */
+  async receive ({ body, caller, extra }: StatelessPost, answer: Answer): Promise<void> {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
-    checkScopes(this.#server, requests, caller)
+    await checkScopesOrPromise(this.#server, requests, caller, this.#transport.resolveScopeChallenge)
+    if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
     this.#exchange = new Exchange(this, answer, requests, Array.isArray(body), this.grantId)
     for (const message of messages) {

@@ -21,8 +21,9 @@ declare module 'fastify' {
     /**
      * Answers 403 `insufficient_scope` (RFC 6750 3.1) naming every scope the client should ask for:
      * those it has and those it lacks, so that a client that steps up loses none.
+     * @param description what is said of it, in the characters of RFC 6750 3
      */
-    sendInsufficientScope (requiredScopes: readonly string[]): FastifyReply
+    sendInsufficientScope (requiredScopes: readonly string[], description?: string): FastifyReply
   }
 }
 
@@ -76,9 +77,9 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     else request.authInfo = caller
   }
 
-  app.decorateReply('sendInsufficientScope', function (requiredScopes) {
+  app.decorateReply('sendInsufficientScope', function (requiredScopes, description) {
     const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
-    return refuse(this, new InsufficientScopeError(requiredScopes), scopes)
+    return refuse(this, new InsufficientScopeError(requiredScopes, description === undefined ? {} : { description }), scopes)
   })
 
   app.decorate('bearerAuth', (request, reply, done) => {

@@ -41,7 +41,7 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   rethrowForeign(error)
-  if (error instanceof InsufficientScopeError) return reply.sendInsufficientScope(error.requiredScopes)
+  if (error instanceof InsufficientScopeError) return reply.sendInsufficientScope(error.requiredScopes, error.message)
   const known = known4xx(error)
   if (known === undefined) {
     request.log.error({ err: error }, 'an MCP request failed')

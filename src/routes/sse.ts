@@ -37,7 +37,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { pub
     const instance = session.instance ?? await session.rebuild(extra)
     session.caller = caller
     registry.used(session)
-    instance.receive(body, extra, caller, new ReplyAnswer(reply))
+    await instance.receiveOrPromise(body, extra, caller, new ReplyAnswer(reply))
     return reply
   })
 

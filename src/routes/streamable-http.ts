@@ -58,8 +58,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     const sessionId = sessionIdOf(request)
     const session = registry.findLive(sessionId, callerOf(request), 'streamable-http')
     if (session?.instance === undefined) return rebuildAndReceive(sessionId, request, reply, body)
-    receive(session, session.instance, request, reply, body)
-    return undefined
+    return receiveOrPromise(session, session.instance, request, reply, body)?.then(() => reply)
   }
 
   async function rebuildAndReceive (
@@ -68,17 +67,17 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     const caller = callerOf(request)
     const session = await registry.find(sessionId, caller, 'streamable-http')
     const instance = session.instance ?? await session.rebuild({ authInfo: caller, requestInfo: { headers: request.headers } })
-    receive(session, instance, request, reply, body)
+    await receiveOrPromise(session, instance, request, reply, body)
     return reply
   }
 
-  function receive (
+  function receiveOrPromise (
     session: LiveSession, instance: ServerInstance, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
-  ): void {
+  ): Promise<void> | undefined {
     const caller = callerOf(request)
     session.caller = caller
     registry.used(session)
-    instance.receive(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new ReplyAnswer(reply))
+    return instance.receiveOrPromise(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new ReplyAnswer(reply))
   }
 }
 
