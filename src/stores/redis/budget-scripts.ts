@@ -1,5 +1,5 @@
 /** What has ended stays that much longer than it counts. */
-export const SPARE_SECONDS = 7 * 86_400
+export const SPARE_SECONDS = 7 * 86_400 - 60
 
 /**
  * Counts what is kept for strangers: entries and bytes, by address and in all. For scripts whose KEYS[1] to KEYS[3] are a
