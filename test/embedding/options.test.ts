@@ -245,5 +245,5 @@ t.test('whatever JSON stands in place of an option, it is of the option\'s type,
       throw new Error(`${what}: ${failure.message}`)
     }
   }), { numRuns: 1000, seed: 12 })
-  t.ok(started > 20, `${started} started`)
+  t.ok(started > 5, `${started} started`)
 })
