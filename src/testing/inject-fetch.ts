@@ -62,13 +62,14 @@ function bodyOf (response: LightMyRequestResponse): ReadableStream {
   stream.once('close', () => { response.raw.res.destroy() })
   // whoever reads gets the error; without a reader it is nobody's
   stream.on('error', () => {})
-  const chunks = stream.iterator({ destroyOnReturn: true })
+  const body: AsyncIterable<Uint8Array, unknown> = stream
+  const chunks = body[Symbol.asyncIterator]()
   // not Readable.toWeb: it closes what the reader has cancelled already, and throws where nobody can catch it
   return new ReadableStream({
     async pull (controller) {
-      const { value, done }: IteratorResult<Uint8Array, unknown> = await chunks.next()
-      if (done === true) controller.close()
-      else controller.enqueue(new Uint8Array(value))
+      const next = await chunks.next()
+      if (next.done === true) controller.close()
+      else controller.enqueue(new Uint8Array(next.value))
     },
     cancel () { stream.destroy() }
   })
