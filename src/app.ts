@@ -28,6 +28,8 @@ import type { Stores } from './stores/stores.js'
 // a plugin's hook may take twice as long
 const STORE_MS = 5000
 const STORE_POLL_MS = 50
+// what a plugin may take to start, or to close when nothing runs
+const PLUGIN_SECONDS = 10
 // how often Node.js looks for requests that are late
 const MAX_CHECK_MS = 1000
 
@@ -69,6 +71,8 @@ export async function buildApp (config: Config, {
     genReqId: () => randomUUID(),
     forceCloseConnections: true,
     ...slowRequests(config.requestTimeoutSeconds * 1000),
+    // also bounds all that closes together, which may take as long as the calls that run
+    pluginTimeout: (config.shutdownSeconds + PLUGIN_SECONDS) * 1000,
     routerOptions: { ignoreTrailingSlash: true }
   })
   const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store is in trouble') })

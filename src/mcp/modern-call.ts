@@ -93,7 +93,12 @@ export class ModernCall {
 
   /** Cancels what still runs. @param reason what the client is told, where it waits */
   end (reason?: string): void {
-    if (reason !== undefined) this.#resolve(errorText(-32000, reason, this.message?.id))
+    if (reason !== undefined) {
+      const error = errorText(-32000, reason, this.message?.id)
+      this.#resolve(error)
+      // its answer may have become a stream, and what a listener gets is no answer
+      if (!this.#isOver && !this.listens) this.outgoing.endWith(error)
+    }
     if (!this.#isOver) this.#signal.abort()
     this.outgoing.close()
   }

@@ -11,7 +11,7 @@ export class Outgoing {
   readonly #onOverflow: () => void
   /** Bytes in the SDK's stream. */
   #passed = 0
-  #body: Readable | undefined
+  #body: PumpedBody | undefined
   #waiting: Array<() => void> = []
   #isOver = false
 
@@ -52,6 +52,11 @@ export class Outgoing {
     return body
   }
 
+  /** Ends the stream, if the response is one, with a message in place of all that the SDK would still send. */
+  endWith (message: string): void {
+    this.#body?.endWith(`event: message\ndata: ${message}\n\n`)
+  }
+
   /** Nobody reads it any longer: who waits goes on. */
   close (): void {
     this.#isOver = true
@@ -75,6 +80,7 @@ class PumpedBody extends Readable {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
   readonly #maxBytes: number
   readonly #observer: PumpObserver
+  #isOver = false
 
   constructor (stream: ReadableStream<Uint8Array>, maxBytes: number, observer: PumpObserver) {
     super()
@@ -84,11 +90,21 @@ class PumpedBody extends Readable {
     this.#pump().catch((error: unknown) => { this.destroy(error instanceof Error ? error : new Error(String(error))) })
   }
 
+  /** Says the last word. */
+  endWith (text: string): void {
+    if (this.#isOver || this.destroyed) return
+    this.#isOver = true
+    this.push(text)
+    this.push(null)
+    this.#reader.cancel().catch(() => {})
+  }
+
   async #pump (): Promise<void> {
     for (;;) {
       const { value, done } = await this.#reader.read()
-      if (this.destroyed) return
+      if (this.destroyed || this.#isOver) return
       if (done) {
+        this.#isOver = true
         this.push(null)
         return
       }

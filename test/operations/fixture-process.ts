@@ -17,6 +17,13 @@ function explode (): void {
   setTimeout(() => { throw new Error('thrown by the hosted server') }, 0)
 }
 
+const PROGRESS = { method: 'notifications/progress', params: { progressToken: 'p', progress: 1 } } as const
+
+async function outlast (): Promise<ReturnType<typeof text>> {
+  process.stderr.write('outlast began\n')
+  return await delay(600_000, text('late'))
+}
+
 runProcess(() => {
   const server = process.env.FIXTURE_SDK === '2'
     ? new McpServer2({ name: 'fixture', version: '1.0.0' })
@@ -25,14 +32,23 @@ runProcess(() => {
     echo: async () => text('here'),
     lose: async () => { lose(); return text('lost') },
     explode: async () => { explode(); return text('lit') },
-    outlast: async () => {
-      process.stderr.write('outlast began\n')
-      return await delay(600_000, text('late'))
-    }
+    outlast
   }
   for (const [name, run] of Object.entries(tools)) {
     if (server instanceof McpServer2) server.registerTool(name, { inputSchema: z.object({}) }, run)
     else server.registerTool(name, { inputSchema: {} }, run)
+  }
+  // the same, once the client has heard of it: its response is a stream by then
+  if (server instanceof McpServer2) {
+    server.registerTool('outlast-aloud', { inputSchema: z.object({}) }, async (_input, { mcpReq }) => {
+      await mcpReq.notify(PROGRESS)
+      return await outlast()
+    })
+  } else {
+    server.registerTool('outlast-aloud', { inputSchema: {} }, async (_input, { sendNotification }) => {
+      await sendNotification(PROGRESS)
+      return await outlast()
+    })
   }
   return server
 })

@@ -16,8 +16,12 @@ const session: Call = async (service, token) => {
   return await (await client.request('tools/call', OUTLAST)).text()
 }
 const sessionless: Call = async (service, token) => await (await new RawClient(service, token).request('tools/call', OUTLAST)).text()
-const modern: Call = async (service, token) => {
-  const { headers, ...init } = statelessRequest(7, 'tools/call', OUTLAST, CLIENT)
+const modern: Call = async (service, token) => await callModern(service, token, OUTLAST, CLIENT)
+const modernStream: Call = async (service, token) =>
+  await callModern(service, token, { ...OUTLAST, name: 'outlast-aloud' }, { ...CLIENT, progressToken: 'p' })
+
+async function callModern (service: ServiceProcess, token: string, call: typeof OUTLAST, meta: Record<string, unknown>): Promise<string> {
+  const { headers, ...init } = statelessRequest(7, 'tools/call', call, meta)
   return await (await fetch(`${service.url}/mcp`, { ...init, headers: { ...headers, authorization: `Bearer ${token}` } })).text()
 }
 const sse: Call = async (service, token) => {
@@ -37,9 +41,9 @@ const sse: Call = async (service, token) => {
 }
 
 const modes: Array<{ name: string, environment: NodeJS.ProcessEnv, calls: Record<string, Call> }> = [
-  { name: 'SDK 1.x', environment: {}, calls: { 'session of 2025-11-25': session, '2026-07-28, bridged': modern, 'HTTP+SSE': sse } },
+  { name: 'SDK 1.x', environment: {}, calls: { 'session of 2025-11-25': session, '2026-07-28, bridged': modern, '2026-07-28, bridged, as a stream': modernStream, 'HTTP+SSE': sse } },
   { name: 'SDK 1.x, as streams', environment: { STREAM_AFTER_MS: '50' }, calls: { 'session of 2025-11-25': session } },
-  { name: 'SDK 2.x', environment: { FIXTURE_SDK: '2' }, calls: { 'session of 2025-11-25': session, '2026-07-28, native': modern, 'HTTP+SSE': sse } },
+  { name: 'SDK 2.x', environment: { FIXTURE_SDK: '2' }, calls: { 'session of 2025-11-25': session, '2026-07-28, native': modern, '2026-07-28, native, as a stream': modernStream, 'HTTP+SSE': sse } },
   { name: 'SESSION_MODE=stateless', environment: { SESSION_MODE: 'stateless' }, calls: { '2025-11-25': sessionless, '2026-07-28': modern } }
 ]
 

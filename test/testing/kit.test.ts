@@ -200,3 +200,12 @@ t.test('fetch over inject: streams, cancellation, signals, redirects, cookies', 
   const echo = await fetch('https://some.example/echo', { method: 'POST', body: '{"x":1}', headers: { 'content-type': 'application/json' } })
   t.strictSame(await echo.json(), { body: { x: 1 }, host: 'some.example' })
 })
+
+t.test('a service without sessions is called like any other', async t => {
+  const { client } = await setUp(t, { service: { sessionMode: 'stateless' } })
+  for (const protocolVersion of ['2025-11-25', '2026-07-28'] as const) {
+    const alice = await client.login({ as: 'alice', protocolVersion })
+    for (let call = 0; call < 10; call++) t.equal(told(await alice.callTool('whoami')), 'alice', protocolVersion)
+    await alice.request('tools/call', { name: 'steps', arguments: {}, _meta: { progressToken: 'mine' } })
+  }
+})
