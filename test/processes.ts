@@ -7,10 +7,17 @@ import { dirname, join } from 'node:path'
  */
 // files with a process each: run together they did not end (their Redis servers are killed in the middle of commands)
 const ALONE = ['stores']
+// one process takes so many files of a folder: what is left after the others have ended runs on one core
+const MOST_FILES = 12
 const files = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.test.js')).sort()
-const processOf = (file: string) => ALONE.includes(dirname(file)) ? file.replace('.test.js', '') : dirname(file)
-const processes = [...new Set(files.map(processOf))]
-  .map(name => ({ name, files: files.filter(file => processOf(file) === name) }))
+const folders = [...new Set(files.map(file => dirname(file)))]
+const processes = folders
+  .flatMap(folder => {
+    const own = files.filter(file => dirname(file) === folder)
+    const count = ALONE.includes(folder) ? own.length : Math.ceil(own.length / MOST_FILES)
+    // every count-th file: neighbours in the alphabet are alike, and so is what they take
+    return Array.from({ length: count }, (_, part) => ({ name: count === 1 ? folder : `${folder}-${part + 1}`, files: own.filter((_, index) => index % count === part) }))
+  })
   .sort((a, b) => b.files.length - a.files.length)
 
 const target = join(import.meta.dirname, '../run')

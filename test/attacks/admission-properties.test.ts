@@ -12,8 +12,6 @@ import { GreedyPlug } from './greedy-plug.js'
  * Whatever clients do, and in whatever order: once nothing runs and nobody is there, nobody holds anything.
  */
 
-t.setTimeout(240_000)
-
 const PEOPLE = ['alice', 'bob'] as const
 const limits = {
   maxRequestsInFlightPerPerson: 6,

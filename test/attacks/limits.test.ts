@@ -17,8 +17,6 @@ import { GreedyPlug } from './greedy-plug.js'
  * refused has run, and somebody else is served meanwhile.
  */
 
-t.setTimeout(120_000)
-
 interface Hosted {
   plug: GreedyPlug
   /** A client of somebody: a new client id, and where there are sessions a new session, each time. */

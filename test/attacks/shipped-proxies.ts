@@ -17,8 +17,8 @@ export const shippedProxies: Record<string, (folder: string, port: number, repli
     const configuration = deployed('nginx/nginx.conf')
       .replace('listen 8080;', `listen 127.0.0.1:${port};`)
       .replace(/(\s+server app-\d:5050 [^;]+;)+/, ` server 127.0.0.1:${replica};`)
-      .replace('/etc/nginx/mcp-proxy.conf', join(root, 'deploy/nginx/proxy.conf'))
       .replaceAll(' /tmp/', ` ${folder}/`)
+      .replace('/etc/nginx/mcp-proxy.conf', join(root, 'deploy/nginx/proxy.conf'))
     writeFileSync(join(folder, 'nginx.conf'), `daemon off; master_process off; error_log stderr;\n${configuration}`)
     return ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf')]
   },

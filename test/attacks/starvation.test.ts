@@ -15,8 +15,6 @@ import { GreedyPlug } from './greedy-plug.js'
  * What one person did to everybody else, at the numbers it was done with.
  */
 
-t.setTimeout(120_000)
-
 async function host (t: Test, way: Pick<Way, 'sdk' | 'sessionMode' | 'reuseInstances'>, limits: Partial<SessionLimits> = {}, port?: number): Promise<{ app: FastifyInstance, plug: GreedyPlug }> {
   const app = Fastify({ forceCloseConnections: true })
   const plug = new GreedyPlug()

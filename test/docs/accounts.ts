@@ -41,8 +41,8 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   // run by something else
   [/^npm ci$/, ranBy('.ci/run', 'npm ci ')],
   [/^npm test$/, ranBy('.ci/run', 'npm test ', /tap$/)],
-  [/^npm start$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^npm run --silent build && node dist\/server\.js$/)],
-  [/^npm run dev$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^tsx watch src\/server\.ts$/)],
+  [/^npm start$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^npm run --silent build && exec node dist\/server\.js$/)],
+  [/^npm run dev$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^exec tsx watch src\/server\.ts$/)],
   [/^npm run docs$/, ranBy('test/docs/docs.test.ts', 'of generated()', /^tsx test\/docs\/write\.ts$/)],
   [/^npx tsx test\/\S+\.test\.ts$/, async (t, { where, text }) => { t.ok(existsSync(join(root, text.slice('npx tsx '.length))), `${where}: there is such a test`) }],
 

@@ -196,9 +196,9 @@ export async function nginxTakes (t: Test, upstream?: string): Promise<void> {
   const [replaced = ''] = /^ {2}upstream replicas \{[^}]+\}\n/m.exec(own) ?? []
   t.ok(replaced.length > 0, 'it has replicas')
   const configuration = own.replace(replaced, upstream ?? replaced)
+    .replaceAll(' /tmp/', ` ${folder}/`)
     .replace('/etc/nginx/mcp-proxy.conf', join(root, 'deploy/nginx/proxy.conf'))
     .replaceAll(/app-\d:/g, '127.0.0.1:')
-    .replaceAll(' /tmp/', ` ${folder}/`)
   writeFileSync(join(folder, 'nginx.conf'), `error_log stderr;\n${configuration}`)
   const { stderr } = await run('nginx', ['-t', '-p', folder, '-c', join(folder, 'nginx.conf')])
   t.match(stderr, /test is successful/)

@@ -6,7 +6,6 @@ import { fuzz, lineOf, type Store } from './run.js'
 import type { RequestStep } from './steps.js'
 
 // the machine may be busy with other tests
-t.setTimeout(300_000)
 
 const SEED = 20_261_128
 const COUNT = 2500

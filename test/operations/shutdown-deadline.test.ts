@@ -3,8 +3,6 @@ import { statelessRequest } from '../../src/testing/stateless-request.js'
 import { eventsOf, next, RawClient } from '../mcp/harness.js'
 import { runService, type ServiceProcess } from './service-process.js'
 
-t.setTimeout(120_000)
-
 const OUTLAST = { name: 'outlast', arguments: {} }
 const CLIENT = { 'io.modelcontextprotocol/clientCapabilities': {} }
 

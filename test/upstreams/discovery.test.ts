@@ -191,8 +191,7 @@ t.test('http outside loopback is refused by the configuration', async t => {
 })
 
 t.test('http outside loopback is refused where the service is embedded, too', async t => {
-  const service = await startService(t, { issuerUrl: new URL('http://login.example') })
-  t.match(await (await TestClient.register(service)).answer(), { error: 'server_error' })
+  await t.rejects(startService(t, { issuerUrl: new URL('http://login.example') }), { code: 'config_invalid', message: /upstream\.issuerUrl .* it takes an https URL/ })
   const upstream = new ScriptableUpstream({ metadata: { token_endpoint: 'ftp://login.example/token' } })
   const other = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch })
   t.match(await (await TestClient.register(other)).answer(), { error: 'server_error' })
