@@ -53,7 +53,7 @@ export const EnvironmentSchema = Type.Object({
   OAUTH_AUDIENCES: listOf('What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'),
   OAUTH_STRICT_TOKEN_TYPE: Type.Boolean({ description: 'Whether the mode resource-server takes only JWTs that say they are access tokens of RFC 9068 (typ: at+jwt)', default: false }),
 
-  MCP_SCOPES: text('Our own scopes (space-separated); the first is granted when a client names none', { default: 'mcp' }),
+  MCP_SCOPES: text('Our own scopes (space-separated); the first is granted when a client names none, and every token must have it', { default: 'mcp' }),
   MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', { default: '{}' }),
   CONSENT_IN_DYNAMIC_MODE: Type.Boolean({ description: 'Whether people are asked for consent where each client is registered upstream, too', default: true }),
   CONSENT_DELAY_MS: Type.Optional(Type.Integer({ description: 'Milliseconds before which "Allow access" on the consent page does not count, as nobody has read it by then. Default: 500, and 0 if PUBLIC_URL is loopback', minimum: 0, maximum: 10_000 })),

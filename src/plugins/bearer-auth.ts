@@ -32,7 +32,7 @@ export interface BearerAuthOptions {
   verifyAccessToken: VerifyAccessToken
   /** URL of the protected resource metadata (RFC 9728) that describes the resource asked for. */
   resourceMetadataUrl: (request: FastifyRequest) => string
-  /** Scopes that a client without any should ask for. */
+  /** Scopes that every token must have, and that a client without any should ask for: the base scope. */
   scopes: readonly string[]
   /** Hears of every 401: whether a token came with the request. */
   onRefused?: (request: FastifyRequest, hadToken: boolean) => void
@@ -93,7 +93,9 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     }
     const admit = (caller: CallerInfo) => {
       setCaller(request, caller)
-      done()
+      const missing = options.scopes.filter(scope => !caller.scopes.includes(scope))
+      if (missing.length > 0) reply.sendInsufficientScope(missing)
+      else done()
     }
     const verified = verify(token, request)
     // without a promise where the token is known already: it would cost as much as the rest of this

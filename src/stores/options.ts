@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import { count, flag, functionOf, lifetime, objectOf, optional, optionsOf, textThat, timerMs } from '../validation/schemas.js'
+import { count, flag, functionOf, lifetime, timerSeconds, objectOf, optional, optionsOf, textThat, timerMs } from '../validation/schemas.js'
 import { isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
 import type { RecentLogBounds } from './attempts.js'
 import type { AuthorizationBounds } from './authorizations.js'
@@ -50,7 +50,7 @@ export const redisStoresOptions: TSchema = objectOf(optionsOf<RedisStoresOptions
   onDown: optional(functionOf<NonNullable<RedisStoresOptions['onDown']>>('a function')),
   onCommand: optional(functionOf<NonNullable<RedisStoresOptions['onCommand']>>('a function that hears of commands')),
   eventLog: optional(objectOf(optionsOf<RedisEventLogOptions>()({
-    ...eventLog, openSeconds: optional(lifetime), rereadSeconds: optional(lifetime)
+    ...eventLog, openSeconds: optional(lifetime), rereadSeconds: optional(timerSeconds)
   }), 'an object of bounds')),
   bus: optional(objectOf(optionsOf<RedisBusOptions>()({ maxBytes: optional(count), retentionSeconds: optional(lifetime) }), 'an object of bounds'))
 }), 'an object with url and sessionIdleSeconds')

@@ -47,7 +47,7 @@ redisTest('a password, and a user of its own', async (t, server) => {
 
 redisTest('what a log is told has no arguments', async (t, server) => {
   const admin = server.admin(t)
-  await admin.call('ACL', 'SETUSER', 'weak', 'on', '>secret', '~*', '&*', '+@all', '-getdel')
+  await admin.call('ACL', 'SETUSER', 'weak', 'on', '>secret', '~*', '&*', '+@all', '-eval', '-evalsha')
   const stores = createRedisStores({ url: server.url.replace('//', '//weak:secret@'), sessionIdleSeconds: 60 })
   t.teardown(() => stores.close())
   const error: unknown = await stores.authorizations.take('an id that is secret').then(() => undefined, (error: unknown) => error)
