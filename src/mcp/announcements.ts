@@ -1,4 +1,6 @@
 import { McpServer, type Server, type ServerEvent } from '@modelcontextprotocol/server'
+import type { Bus, BusMessages } from '../stores/bus.js'
+import type { Log } from './create-server.js'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 
 const NOTIFICATIONS = {
@@ -17,6 +19,34 @@ export function eventOf ({ method, params }: Pick<JSONRPCNotification, 'method' 
     case NOTIFICATIONS.resource_updated: return typeof params?.uri === 'string' ? { kind: 'resource_updated', uri: params.uri } : undefined
   }
   return undefined
+}
+
+/** Who announces, and to whom it goes. */
+export interface Announcer {
+  era: 'session' | 'stateless'
+  /** Whose instance it is; undefined: it serves many. */
+  person: string | undefined
+  /** Whether the embedder decides who may subscribe to what: then updates go to all who have subscribed. */
+  isGuarded: boolean
+}
+
+/**
+ * What replicas are told of a notification. That a list has changed is for everybody; that a resource has, for the person
+ * alone whose instance says so: its name may be a secret.
+ * @returns undefined if it is for nobody
+ */
+export function announcementOf (
+  notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded }: Announcer
+): BusMessages['announced'] | undefined {
+  const event = eventOf(notification)
+  if (event === undefined) return undefined
+  if (event.kind !== 'resource_updated' || isGuarded) return { event, era }
+  return person === undefined ? undefined : { event, era, person }
+}
+
+/** Tells everybody, of either era and on every replica. */
+export function announceToAll (bus: Bus, event: ServerEvent, log: Log): void {
+  bus.publish('announced', { event, era: 'any' }).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
 }
 
 /** The notification that tells of an event. */

@@ -1,6 +1,6 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
-import type { McpServer as McpServer2, Server as Server2 } from '@modelcontextprotocol/server'
+import type { McpServer as McpServer2, Server as Server2, ServerEvent } from '@modelcontextprotocol/server'
 import type { BaseLogger } from 'pino'
 import type { CallerInfo } from '../auth-info.js'
 
@@ -26,6 +26,11 @@ export interface ServerContext {
    * @returns undefined where this service holds none
    */
   getUpstreamAccessToken (): Promise<string | undefined>
+  /**
+   * Tells everybody who listens, of any era and on every replica, that a list or a resource has changed: what it names is no
+   * secret then. (What a server announces by its SDK of a resource goes to the person alone that it was made for.)
+   */
+  announce (event: ServerEvent): void
 }
 
 /** What is plugged in: a server of `@modelcontextprotocol/sdk` 1.x, or of `@modelcontextprotocol/server` 2.x. */

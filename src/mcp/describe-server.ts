@@ -15,7 +15,7 @@ const PROTOCOL_VERSION = '2025-11-25'
 
 /** Asks a server, made for `caller`, who it is and what tools it has. */
 export async function describeServer (createServer: CreateServer, caller: CallerInfo, log: Log): Promise<ServerDescription> {
-  const server = await createServer({ era: 'session', authInfo: caller, log, getUpstreamAccessToken: async () => undefined })
+  const server = await createServer({ era: 'session', authInfo: caller, log, getUpstreamAccessToken: async () => undefined, announce () {} })
   const link = new LinkTransport({ onRequest () {}, onNotification () {} })
   const extra = { authInfo: caller }
   try {

@@ -1,5 +1,7 @@
 import type { Log, ServerContext } from './create-server.js'
 import type { ServingInstance } from './serving-instance.js'
+import type { Bus } from '../stores/bus.js'
+import { announceToAll } from './announcements.js'
 
 // what is needed at once is made; what is kept of it is bounded
 const MAX_IDLE = 64
@@ -55,9 +57,9 @@ export class IdleInstances {
 }
 
 /** What a factory learns whose instances serve many callers: nothing of any of them. */
-export function contextForAll (log: Log): ServerContext {
+export function contextForAll (log: Log, bus: Bus): ServerContext {
   const refuse = (): never => {
     throw new Error('createServer looks at the caller, but with reuseInstances an instance serves many: take the caller from the request, or leave the option off.')
   }
-  return { era: 'stateless', log, get authInfo () { return refuse() }, getUpstreamAccessToken: async () => refuse() }
+  return { era: 'stateless', log, get authInfo () { return refuse() }, getUpstreamAccessToken: async () => refuse(), announce: event => { announceToAll(bus, event, log) } }
 }

@@ -12,6 +12,7 @@ import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
 import type { AnswerStream, AnswerStreams } from './exchange.js'
 import type { SessionLimits } from './limits.js'
+import type { MaySubscribe } from './may-subscribe.js'
 import { LogWriter } from './log-writer.js'
 import { LoggedAnswer } from './logged-answer.js'
 import type { McpObserver } from './observer.js'
@@ -42,8 +43,9 @@ export interface SessionHost {
   reserve (session: LiveSession): void
   /** Takes the room back. */
   release (session: LiveSession): void
-  /** Passes on what a server announces that belongs to no request. */
-  announce (notification: JSONRPCNotification): void
+  readonly maySubscribe: MaySubscribe | undefined
+  /** Passes on what the server of a person announces that belongs to no request. */
+  announce (notification: JSONRPCNotification, person: string): void
   /** Hands a message of the client to whichever replica waits for it. */
   forward (sessionId: string, message: JSONRPCMessage): void
   /** Tells the other replicas of a change of a session's record. */
@@ -163,8 +165,9 @@ export class LiveSession implements AnswerStreams {
     this.#background(this.instance?.follow(change, { authInfo: this.caller }) ?? Promise.resolve())
   }
 
-  /** Tells the client, if it listens, what a server that serves nobody else has announced to everybody. */
-  hear (event: ServerEvent): void {
+  /** Tells the client, if it listens, what another server has announced. @param person who alone may hear of it */
+  hear (event: ServerEvent, person: string | undefined): void {
+    if (person !== undefined && person !== this.person) return
     if (event.kind === 'resource_updated' && !this.record.subscriptions.includes(event.uri)) return
     if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.say(JSON.stringify(notificationOf(event)))
   }

@@ -1,13 +1,16 @@
-import { createMcpHandler, InMemoryServerEventBus, McpServer as McpServer2, Server as Server2, type McpHttpHandler, type McpRequestContext } from '@modelcontextprotocol/server'
+import { createMcpHandler, McpServer as McpServer2, Server as Server2, type McpHttpHandler, type McpRequestContext } from '@modelcontextprotocol/server'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError, InvalidParamsError } from '../errors.js'
-import { announceFrom, eventOf } from './announcements.js'
+import { announceFrom, announcementOf, announceToAll } from './announcements.js'
 import { Bridge } from './bridge.js'
 import { BridgedInstance } from './bridged-instance.js'
 import type { CallTransportOptions } from './call-transport.js'
 import { clientOf, keyOf } from './client-identity.js'
+import { checkSubscriptions, type MaySubscribe } from './may-subscribe.js'
+import { PersonalEvents } from './personal-events.js'
+import { personKey } from './admission/person.js'
 import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
 import { admitModernCall } from './modern-admission.js'
@@ -28,6 +31,7 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   requestStateKeys?: readonly Uint8Array[]
   /** Whether an instance that has answered may serve the next request. */
   reuseInstances?: boolean
+  maySubscribe?: MaySubscribe
   heartbeatMs: number
   /** What may wait for a client that does not read. */
   maxBufferedBytes: number
@@ -54,6 +58,8 @@ export class ModernEntry {
   readonly #callOf = new WeakMap<Request, ModernCall>()
   readonly #idle = new IdleInstances()
   readonly #waitingCalls: WaitingCalls
+  readonly #events: PersonalEvents
+  /** Of instances that serve many: what they announce is nobody's. */
   readonly #carrier: CallTransportOptions
   readonly #bridge: Bridge
   /** Whether there are servers of SDK 1.x, whose instances are each for clients that say the same of themselves. */
@@ -63,21 +69,21 @@ export class ModernEntry {
     this.#options = options
     const { log, bus, heartbeatMs, mcpObserver } = options
     this.#waitingCalls = new WaitingCalls(options)
-    this.#carrier = { announce: notification => { this.#announce(notification) }, heartbeatMs, mcpObserver }
+    this.#events = new PersonalEvents(log)
+    this.#carrier = { announce: notification => { this.#announce(notification, undefined) }, heartbeatMs, mcpObserver }
     this.#bridge = new Bridge({
       waitingCalls: this.#waitingCalls, requestStates: createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds), carrier: this.#carrier, log
     })
     // what servers of either era announce, for the streams of `subscriptions/listen`
-    const events = new InMemoryServerEventBus(error => { log.warn({ err: error }, 'a listener of server events failed') })
     this.#unsubscribe = [
-      bus.subscribe('announced', ({ event }) => { events.publish(event) }),
+      bus.subscribe('announced', ({ event, person }) => { this.#events.publish(event, person) }),
       bus.subscribe('grantEnded', ({ grantId }) => {
         for (const call of this.#calls.keys()) if (call.caller.extra.grantId === grantId) call.end(LOGIN_ENDED)
       })
     ]
     this.#handler = createMcpHandler(context => this.#serverForEntry(context), {
       legacy: 'reject',
-      bus: events,
+      bus: this.#events,
       keepAliveMs: heartbeatMs,
       // bounded before it gets here, for each person too
       maxSubscriptions: Infinity,
@@ -111,12 +117,12 @@ export class ModernEntry {
     call.end()
   }
 
-  /** Tells the listeners of both eras, on every replica, what a server announces to everybody. */
-  #announce (notification: Pick<JSONRPCNotification, 'method' | 'params'>): void {
-    const event = eventOf(notification)
-    if (event === undefined) return
-    const { bus, log } = this.#options
-    bus.publish('announced', { event, era: 'stateless' }).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
+  /** Tells the listeners of both eras, on every replica, what a server announces. @param person the only one it serves */
+  #announce (notification: Pick<JSONRPCNotification, 'method' | 'params'>, person: string | undefined): void {
+    const { bus, log, maySubscribe } = this.#options
+    const announcement = announcementOf(notification, { era: 'stateless', person, isGuarded: maySubscribe !== undefined })
+    if (announcement === undefined) return
+    bus.publish('announced', announcement).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
   }
 
   /** Calls that run; listeners are not among them. */
@@ -195,17 +201,18 @@ export class ModernEntry {
   async #connect (server: PluggedServer, call: ModernCall, request: JSONRPCRequest): Promise<ServingInstance | undefined> {
     const isReused = this.#options.reuseInstances === true
     if (server instanceof McpServer2 || server instanceof Server2) {
-      return needsEntry(server, request) ? undefined : await NativeInstance.connect(server, isReused, this.#carrier)
+      return needsEntry(server, request) ? undefined : await NativeInstance.connect(server, isReused, { ...this.#carrier, announce: this.#announceFor(call, isReused) })
     }
     this.#bridges = true
-    const instance = this.#instanceOf(server, isReused)
+    const instance = this.#instanceOf(server, call, isReused)
     return instance.handles(request.method) ? await this.#bridge.serving(instance, await instance.begin(clientOf(request), { authInfo: call.caller })) : undefined
   }
 
   /** Serves a request through the SDK's entry, with a server of its own. */
   #serveByEntry (call: ModernCall): void {
     this.#callOf.set(call.request, call)
-    call.follow(this.#handler.fetch(call.request, { authInfo: call.caller, parsedBody: call.body }))
+    const person = personKey(call.caller.extra)
+    call.follow(this.#events.serveFor(person, async () => await this.#handler.fetch(call.request, { authInfo: call.caller, parsedBody: call.body })))
   }
 
   async #serverForEntry ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
@@ -216,6 +223,8 @@ export class ModernEntry {
       const { caller, message } = call
       const plugged = call.server ?? await this.#create(call)
       await checkScopesOrPromise(plugged, message === undefined ? [] : [message], caller)
+      const { maySubscribe } = this.#options
+      if (maySubscribe !== undefined && message !== undefined) await checkSubscriptions([message], caller, maySubscribe)
       const server = await this.#unconnected(plugged, call)
       const { mcpObserver } = this.#options
       const bare = server instanceof McpServer2 ? server.server : server
@@ -230,22 +239,35 @@ export class ModernEntry {
 
   async #unconnected (plugged: PluggedServer, call: ModernCall): Promise<McpServer2 | Server2> {
     if (plugged instanceof McpServer2 || plugged instanceof Server2) {
-      announceFrom(plugged, this.#carrier.announce)
+      announceFrom(plugged, this.#announceFor(call, false))
       return plugged
     }
-    const instance = this.#instanceOf(plugged, false)
+    const instance = this.#instanceOf(plugged, call, false)
     return await this.#bridge.serverFor(instance, await instance.begin(clientOf(call.message), { authInfo: call.caller }), call)
   }
 
-  #instanceOf (server: ConstructorParameters<typeof BridgedInstance>[0]['server'], isReused: boolean): BridgedInstance {
-    return new BridgedInstance({ server, isReused, announce: this.#carrier.announce, log: this.#options.log })
+  #instanceOf (server: ConstructorParameters<typeof BridgedInstance>[0]['server'], call: ModernCall, isReused: boolean): BridgedInstance {
+    return new BridgedInstance({ server, isReused, announce: this.#announceFor(call, isReused), log: this.#options.log })
+  }
+
+  /** What takes the announcements of an instance that is made for a call. */
+  #announceFor ({ caller }: ModernCall, isReused: boolean): CallTransportOptions['announce'] {
+    if (isReused) return this.#carrier.announce
+    const person = personKey(caller.extra)
+    return notification => { this.#announce(notification, person) }
   }
 
   async #create ({ caller, log: callLog }: ModernCall): Promise<PluggedServer> {
-    const { createServer, getUpstreamAccessToken, reuseInstances, log } = this.#options
+    const { createServer, getUpstreamAccessToken, reuseInstances, log, bus } = this.#options
     return await createServer(reuseInstances === true
-      ? contextForAll(log)
-      : { era: 'stateless', authInfo: caller, log: callLog, getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller) })
+      ? contextForAll(log, bus)
+      : {
+          era: 'stateless',
+          authInfo: caller,
+          log: callLog,
+          getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller),
+          announce: event => { announceToAll(bus, event, log) }
+        })
   }
 
   /** No server could be made for a call. */

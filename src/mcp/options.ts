@@ -5,6 +5,7 @@ import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
 import type { CreateServer } from './create-server.js'
 import type { SessionLimits } from './limits.js'
+import type { MaySubscribe } from './may-subscribe.js'
 import type { McpObserver } from './observer.js'
 
 /** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */
@@ -19,6 +20,12 @@ export interface McpTransportsOptions {
    * the next caller; see `docs/eras.md`. Default: false.
    */
   reuseInstances?: boolean
+  /**
+   * Whether a caller may subscribe to a resource (`resources/subscribe`, `subscriptions/listen`); who may, hears of its
+   * updates whoever's server announces them. A refusal is -32602 and names the resource. Default: anybody may subscribe to
+   * anything, and hears only what servers announce that were made for the same person.
+   */
+  maySubscribe?: MaySubscribe
   /** Keeps sessions. */
   sessions: SessionStore
   /** Keeps what was sent over streams, for clients that resume. */

@@ -1,15 +1,17 @@
 import type { CallerInfo } from '../auth-info.js'
+import { announceToAll } from './announcements.js'
 import type { Log, ServerContext } from './create-server.js'
 import type { McpTransportsOptions } from './options.js'
 
 /** The context for one server instance. @param caller tells who called last */
 export function serverContext (
-  { getUpstreamAccessToken }: Pick<McpTransportsOptions, 'getUpstreamAccessToken'>, log: Log, caller: () => CallerInfo
+  { getUpstreamAccessToken, bus }: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'bus'>, log: Log, caller: () => CallerInfo
 ): ServerContext {
   return {
     era: 'session',
     get authInfo () { return caller() },
     log,
-    getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller())
+    getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller()),
+    announce: event => { announceToAll(bus, event, log) }
   }
 }

@@ -8,6 +8,7 @@ import type { PluggedServer } from './create-server.js'
 import { Exchange } from './exchange.js'
 import { errorText, isRequest } from './json-rpc.js'
 import type { LiveSession } from './live-session.js'
+import { checkSubscriptions, subscribedBy } from './may-subscribe.js'
 import { takesBatches, takesPrimingEvents } from './protocol-versions.js'
 import { checkScopesOrPromise } from './required-scopes.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
@@ -75,7 +76,7 @@ export class ServerInstance implements Outlet {
       throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
     }
     for (const request of requests) this.#check(request)
-    const pending = checkScopesOrPromise(this.#server, requests, caller, this.#transport.resolveScopeChallenge)
+    const pending = this.#checksOrNone(requests, caller)
     let admitted
     try {
       admitted = this.#running.admit(requests, this.#session.record.subscriptions)
@@ -88,6 +89,14 @@ export class ServerInstance implements Outlet {
     if (pending !== undefined) return this.#takeAfter(pending, admitted, take)
     take()
     return undefined
+  }
+
+  /** @returns what is to be waited for before anything is handed on */
+  #checksOrNone (requests: readonly JSONRPCRequest[], caller: CallerInfo): Promise<void> | undefined {
+    const scopes = checkScopesOrPromise(this.#server, requests, caller, this.#transport.resolveScopeChallenge)
+    const { maySubscribe } = this.#session.host
+    if (maySubscribe === undefined || !requests.some(request => subscribedBy(request).length > 0)) return scopes
+    return Promise.all([scopes, checkSubscriptions(requests, caller, maySubscribe)]).then(() => {})
   }
 
   async #takeAfter (pending: Promise<void>, admitted: AdmittedRequests, take: () => void): Promise<void> {
@@ -137,7 +146,7 @@ export class ServerInstance implements Outlet {
     const text = JSON.stringify(message)
     if (exchange !== undefined) exchange.push(text)
     else this.#session.say(text)
-    if (exchange === undefined && !('id' in message)) this.#session.host.announce(message)
+    if (exchange === undefined && !('id' in message)) this.#session.host.announce(message, this.#session.person)
   }
 
   /** The server has closed its side: whatever runs is not going to be answered by it. */

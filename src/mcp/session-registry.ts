@@ -10,12 +10,13 @@ import type { Admission } from './admission/admission.js'
 import { personKey } from './admission/person.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { AbandonedStreams } from './abandoned-streams.js'
-import { eventOf } from './announcements.js'
+import { announcementOf } from './announcements.js'
 import { invalidParamsMessage } from './invalid-params.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
 import { LiveInstances } from './live-instances.js'
 import { LiveSession, type SessionHost } from './live-session.js'
+import type { MaySubscribe } from './may-subscribe.js'
 import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams, type StreamPlace } from './open-streams.js'
 import type { Replica } from './replica.js'
@@ -23,7 +24,7 @@ import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } f
 import { serverContext } from './server-context.js'
 
 export type SessionRegistryOptions =
-  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'> &
+  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'> &
   {
     log: Log
     replica: Replica
@@ -44,6 +45,7 @@ export class SessionRegistry implements SessionHost {
   readonly openStreams: OpenStreams
   readonly log: Log
   readonly observer: McpObserver | undefined
+  readonly maySubscribe: MaySubscribe | undefined
   readonly #bus: Bus
   readonly #options: SessionRegistryOptions
   readonly #live = new Map<string, LiveSession>()
@@ -64,6 +66,7 @@ export class SessionRegistry implements SessionHost {
     this.#replica = options.replica
     this.log = options.log
     this.observer = options.mcpObserver
+    this.maySubscribe = options.maySubscribe
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.admission = options.admission
@@ -82,8 +85,8 @@ export class SessionRegistry implements SessionHost {
         if (origin !== this.#replica.id) this.#live.get(sessionId)?.changedElsewhere(change)
       }),
       // what a session's own server announces goes to its own client: the other sessions have servers of their own
-      this.#bus.subscribe('announced', ({ event, era }) => {
-        if (era === 'stateless') for (const session of this.#live.values()) session.hear(event)
+      this.#bus.subscribe('announced', ({ event, era, person }) => {
+        if (era !== 'session') for (const session of this.#live.values()) session.hear(event, person)
       })
     ]
     this.#abandoned = new AbandonedStreams(options.eventLog, options.replica)
@@ -209,9 +212,9 @@ export class SessionRegistry implements SessionHost {
     this.#background(this.#bus.publish('sessionChanged', { sessionId, origin: this.#replica.id, change }))
   }
 
-  announce (notification: JSONRPCNotification): void {
-    const event = eventOf(notification)
-    if (event !== undefined) this.#background(this.#bus.publish('announced', { event, era: 'session' }))
+  announce (notification: JSONRPCNotification, person: string): void {
+    const announcement = announcementOf(notification, { era: 'session', person, isGuarded: this.maySubscribe !== undefined })
+    if (announcement !== undefined) this.#background(this.#bus.publish('announced', announcement))
   }
 
   /** Notes a request, for which the session's instance is used. */

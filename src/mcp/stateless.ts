@@ -6,7 +6,7 @@ import type { Admission } from './admission/admission.js'
 import { personKey } from './admission/person.js'
 import type { Holder } from './admission/places.js'
 import type { Lease } from './admission/quota.js'
-import { eventOf } from './announcements.js'
+import { announcementOf } from './announcements.js'
 import type { Answer } from './answer.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
@@ -21,7 +21,7 @@ import { checkScopesOrPromise } from './required-scopes.js'
 import { serverContext } from './server-context.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
-export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'> & { log: Log, admission: Admission }
+export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'> & { log: Log, admission: Admission }
 
 /** One POST as it came. */
 export interface StatelessPost {
@@ -129,11 +129,11 @@ export class StatelessRequests {
     return stream
   }
 
-  /** Tells the listeners of 2026-07-28 what a server announces to everybody. */
-  announce (notification: JSONRPCNotification): void {
-    const event = eventOf(notification)
-    if (event === undefined) return
-    this.#options.bus.publish('announced', { event, era: 'session' }).catch((err: unknown) => { this.log.error({ err }, 'an announcement could not be passed on') })
+  /** Tells the listeners of 2026-07-28 what the server of a person announces. */
+  announce (notification: JSONRPCNotification, person: string): void {
+    const announcement = announcementOf(notification, { era: 'session', person, isGuarded: this.#options.maySubscribe !== undefined })
+    if (announcement === undefined) return
+    this.#options.bus.publish('announced', announcement).catch((err: unknown) => { this.log.error({ err }, 'an announcement could not be passed on') })
   }
 
   get admission (): Admission {
@@ -207,7 +207,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
     if (!isRequest(message)) {
       this.#exchange?.push(JSON.stringify(message))
-      if (relatedRequestId === undefined) this.#host.announce(message)
+      if (relatedRequestId === undefined) this.#host.announce(message, this.person)
     } else this.#transport.receive({ jsonrpc: '2.0', id: message.id, error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' } }, {})
   }
 

@@ -1,5 +1,6 @@
 import type { CreateServer } from '../mcp/create-server.js'
 import type { SessionLimits } from '../mcp/limits.js'
+import type { MaySubscribe } from '../mcp/may-subscribe.js'
 import type { McpObserver } from '../mcp/observer.js'
 import type { McpTransportsOptions, StreamOptions } from '../mcp/options.js'
 import {
@@ -54,6 +55,7 @@ export const mcpTransportsOptions = optionsOf<McpTransportsOptions>()({
   publicUrl,
   createServer: functionOf<CreateServer>('a function that makes the MCP server: context => McpServer'),
   reuseInstances: optional(flag),
+  maySubscribe: optional(functionOf<MaySubscribe>('a function: (caller, uri) => whether')),
   getUpstreamAccessToken: optional(functionOf<NonNullable<McpTransportsOptions['getUpstreamAccessToken']>>('a function: caller => token')),
   sessionMode: optional(oneOf('stateful', 'stateless')),
   requestStateKeys: optional(listOf(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', { minItems: 1, uniqueItems: false })),

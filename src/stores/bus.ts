@@ -15,8 +15,11 @@ export interface BusMessages {
   callAbandoned: { replicaId: string, callId: string, exchangeId?: string }
   /** A session's record was changed by the replica `origin`. */
   sessionChanged: { sessionId: string, origin: string, change: SessionChange }
-  /** A server has announced to everybody that a list or a resource has changed; `era` is that of the instance which did. */
-  announced: { event: ServerEvent, era: 'session' | 'stateless' }
+  /**
+   * A server has announced that a list or a resource has changed; `era` is that of the instance which did, `any` where it was
+   * said to all. `person` (by `personKey`): who alone may hear of it; absent: everybody.
+   */
+  announced: { event: ServerEvent, era: 'session' | 'stateless' | 'any', person?: string }
 }
 
 /** What a client brings for a call (MCP 2026-07-28, multi round-trip requests) that waits at the replica `replicaId`. */
