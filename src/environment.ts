@@ -34,7 +34,7 @@ export const EnvironmentSchema = Type.Object({
   REDIS_URL: Type.Optional(text('Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS. Default: this process keeps everything in memory')),
   REDIS_CLUSTER: Type.Boolean({ description: 'Whether REDIS_URL leads to a Redis Cluster: to one of its nodes, or to its configuration endpoint', default: false }),
   REDIS_KEY_PREFIX: text('Begins every key and channel in Redis', { default: 'mcp' }),
-  ENCRYPTION_KEYS: Type.Optional(text('Keys that seal upstream tokens at rest, as id:base64url of 32 bytes; the first encrypts, all decrypt (comma-separated). Default: a key of this process')),
+  ENCRYPTION_KEYS: Type.Optional(text('Keys that replicas share; they seal upstream tokens at rest and what clients bring back (requestState). As id:base64url of 32 bytes; the first encrypts, all decrypt (comma-separated). Default: a key of this process')),
   DEMO_UPSTREAM_PORT: Type.Optional(port('Port of the demo upstream, which starts outside production when no upstream is named. Default: PORT + 1')),
 
   OAUTH_ISSUER_URL: Type.Optional(text('Issuer of the upstream authorization server, discovered by RFC 8414 or OpenID Connect')),

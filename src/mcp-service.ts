@@ -22,6 +22,11 @@ const DEFAULT_SCOPES = ['mcp'] as const
 interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
   scopes?: readonly [string, ...string[]]
+  /**
+   * Keys that replicas share: `id:base64url of 32 bytes`, comma-separated. They seal what is kept of upstream tokens, and what
+   * clients bring back (`requestState`). Default: a key of this process.
+   */
+  encryptionKeys?: string
 }
 
 /** Clients log in with us, and people at the upstream. */
@@ -30,8 +35,6 @@ export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOption
   auth?: { mode: 'broker' }
   /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */
   stores: Stores
-  /** Keys that seal upstream tokens at rest: `id:base64url of 32 bytes`, comma-separated. Default: a key of this process. */
-  encryptionKeys?: string
 }
 
 /** Clients log in at an authorization server of their own choice of flow; we only verify its tokens. */
@@ -69,7 +72,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
   const { stores: { sessions, eventLog, leases, bus }, scopes = DEFAULT_SCOPES } = options
   const baseUrl = baseUrlOf(options.publicUrl, app.prefix)
-  const auth = await registerAuth(app, options, baseUrl, scopes)
+  const keyring = new Keyring(options.encryptionKeys)
+  const auth = await registerAuth(app, options, { baseUrl, scopes, keyring })
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
     // in this context: a place at the root of the origin may be somebody else's
@@ -77,7 +81,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     scopes: [scopes[0]],
     ...auth.bearer
   })
-  await app.register(mcpTransports, { ...options, sessions, eventLog, leases, bus, ...auth.transports })
+  const { requestStateKeys = keyring.derive('request state') } = options
+  await app.register(mcpTransports, { ...options, requestStateKeys, sessions, eventLog, leases, bus, ...auth.transports })
 }, { name: 'mcp-service', fastify: '5.x' })
 
 /**
@@ -117,11 +122,10 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
 
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
-  app: FastifyInstance, options: McpServiceOptions, baseUrl: string, scopes: readonly [string, ...string[]]
-): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'requestStateKeys'> }> {
+  app: FastifyInstance, options: McpServiceOptions, { baseUrl, scopes, keyring }: { baseUrl: string, scopes: readonly [string, ...string[]], keyring: Keyring }
+): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken'> }> {
   const resourcePaths = resourcePathsOf(options)
   if (isBrokered(options)) {
-    const keyring = new Keyring(options.encryptionKeys)
     await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
     const { oauthBroker: broker } = app
     return {
@@ -129,7 +133,7 @@ async function registerAuth (
       bearer: {
         onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...programOf(request) }) }
       },
-      transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller), requestStateKeys: keyring.derive('request state') }
+      transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller) }
     }
   }
   const { auth } = options

@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import { Admission } from './mcp/admission/admission.js'
 import { defaultLimits } from './mcp/limits.js'
 import type { McpCounts } from './mcp/observer.js'
+import { createOwnerIds } from './mcp/owner-ids.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
 import { checkTransportsOptions } from './options/check-service.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
@@ -33,8 +34,9 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
 
   const { mcpObserver } = options
   const admission = new Admission(limits, { onRefused: limit => { mcpObserver?.refused?.(limit) } })
+  const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
   await app.register(mcpReplica, { leases: options.leases })
-  if (stateless) await app.register(mcpStateless, { ...options, admission })
+  if (stateless) await app.register(mcpStateless, { ...options, admission, ownerIds })
   else await app.register(mcpSessions, { ...options, admission })
 
   await app.register(async endpoints => {
@@ -45,7 +47,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     await endpoints.register(mcpOpenResponses, { admission, limits, maxBodyBytes })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
-      ...options, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
+      ...options, ownerIds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
     })
     if (stateless) {
       await endpoints.register(statelessHttpRoutes)

@@ -39,6 +39,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     stores,
     mcpObserver: config.tracing ? observeTogether([mcpTracing, mcpObserver]) : mcpObserver,
     publicUrl: config.publicUrl,
+    ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys },
     scopes: config.mcpScopes,
     allowedOrigins: config.allowedOrigins,
     allowedHosts: config.allowedHosts,
@@ -72,8 +73,7 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
       unusedClientSeconds: config.unusedClientTtlSeconds,
       clientSeconds: config.clientTtlSeconds
     },
-    ...config.adminToken !== undefined && { adminToken: config.adminToken },
-    ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys }
+    ...config.adminToken !== undefined && { adminToken: config.adminToken }
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
-import type { BridgedInstance } from './bridged-instance.js'
+import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
+import type { BridgedInstance, OwnedExtra } from './bridged-instance.js'
 import type { LinkEnd } from './link-transport.js'
 
 type Response = JSONRPCResultResponse | JSONRPCErrorResponse
@@ -61,7 +61,7 @@ export class BridgedCall implements LinkEnd {
   }
 
   /** Makes the call. */
-  async call (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo, open: OpenRequest): Promise<BridgedOutcome> {
+  async call (method: string, params: Record<string, unknown> | undefined, extra: OwnedExtra, open: OpenRequest): Promise<BridgedOutcome> {
     this.callee = calleeOf(method, params)
     this.#response = this.#instance.call(method, params, extra, this)
     return await this.#outcome(open)

@@ -2,17 +2,26 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../auth-info.js'
 import { InvalidParamsError } from '../errors.js'
 import type { ClientIdentity } from './client-identity.js'
 import type { Log } from './create-server.js'
 import { LinkTransport, type LinkEnd } from './link-transport.js'
+import type { OwnerIds } from './owner-ids.js'
 
 type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+
+/** What comes with a request, and who makes it. */
+export interface OwnedExtra extends MessageExtraInfo {
+  authInfo: CallerInfo
+}
 
 export interface BridgedInstanceOptions {
   server: McpServer | Server
   /** Whether it serves one call after the other, of clients that say the same of themselves. */
   isReused: boolean
+  /** What the server sees as session ids. */
+  ownerIds: OwnerIds
   /** Takes what the server announces that belongs to no call. */
   announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
   log: Log
@@ -31,6 +40,7 @@ export class BridgedInstance {
   readonly server: McpServer | Server
   readonly isReused: boolean
   readonly #link: LinkTransport
+  readonly #ownerIds: OwnerIds
   readonly #announce: BridgedInstanceOptions['announce']
   readonly #log: Log
   readonly #handled = new Map<string, boolean>()
@@ -38,9 +48,10 @@ export class BridgedInstance {
   /** The call's id on the link. */
   #callId: RequestId | undefined
 
-  constructor ({ server, isReused, announce, log }: BridgedInstanceOptions) {
+  constructor ({ server, isReused, ownerIds, announce, log }: BridgedInstanceOptions) {
     this.server = server
     this.isReused = isReused
+    this.#ownerIds = ownerIds
     this.#announce = announce
     this.#log = log
     this.#link = new LinkTransport({
@@ -58,7 +69,8 @@ export class BridgedInstance {
    * @throws {InvalidParamsError} for an identity that the server cannot read
    * @throws {Error} where the server refuses
    */
-  async begin ({ info, capabilities: clientCapabilities, logLevel }: ClientIdentity, extra: MessageExtraInfo): Promise<Record<string, unknown>> {
+  async begin ({ info, capabilities: clientCapabilities, logLevel }: ClientIdentity, extra: OwnedExtra): Promise<Record<string, unknown>> {
+    this.#link.sessionId = this.#ownerIds(extra.authInfo)
     await this.server.connect(this.#link)
     const initialized = await this.#link.request('initialize', { protocolVersion: PROTOCOL_VERSION, capabilities: clientCapabilities, clientInfo: info }, extra)
     if ('error' in initialized) {
@@ -84,8 +96,9 @@ export class BridgedInstance {
   }
 
   /** Makes a call; `end` takes what the server asks and tells while it runs. */
-  async call (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo, end: LinkEnd): Promise<Response> {
+  async call (method: string, params: Record<string, unknown> | undefined, extra: OwnedExtra, end: LinkEnd): Promise<Response> {
     this.#call = end
+    this.#link.sessionId = this.#ownerIds(extra.authInfo)
     const response = this.#link.request(method, params, extra)
     this.#callId = this.#link.lastId
     return await response

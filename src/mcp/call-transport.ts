@@ -40,6 +40,8 @@ export class CallTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void
   onerror?: (error: Error) => void
+  /** Of the call that was handed over last: a server reads it as it gets a request. */
+  sessionId?: string
   readonly #options: CallTransportOptions
   readonly #exchanges = new Map<RequestId, Exchange>()
   #delivered: Exchange | undefined
@@ -66,6 +68,7 @@ export class CallTransport implements Transport {
     this.#exchanges.set(id, exchange)
     const message = id === request.id ? request : { ...request, id }
     this.#delivered = exchange
+    this.sessionId = call.ownerId
     exchange.run(() => { this.onmessage?.(message, { classification, request: call.request, authInfo: call.caller }) })
     this.#delivered = undefined
     if (exchange.isRefused) {

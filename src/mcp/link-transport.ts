@@ -17,6 +17,8 @@ export class LinkTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void
   onerror?: (error: Error) => void
+  /** Of the call that is served: a server reads it as it gets a request. */
+  sessionId?: string
   readonly #end: LinkEnd
   readonly #waiting = new Map<RequestId, (response: Response) => void>()
   #nextId = 0

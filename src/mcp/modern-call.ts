@@ -20,6 +20,8 @@ export type ModernAnswer = string | Response
 /** One POST of revision 2026-07-28, from its arrival to the end of its response. */
 export class ModernCall {
   readonly caller: CallerInfo
+  /** What the server sees as the session id. */
+  readonly ownerId: string
   readonly log: Log
   readonly headers: InboundHeaders
   readonly body: unknown
@@ -41,9 +43,10 @@ export class ModernCall {
   #reject: (error: unknown) => void = () => {}
   #isOver = false
 
-  /** @param maxBufferedBytes what may wait for a client that does not read; beyond, the call ends */
-  constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, maxBufferedBytes: number) {
+  /** @param options with `maxBufferedBytes`: what may wait for a client that does not read; beyond, the call ends */
+  constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }) {
     this.caller = caller
+    this.ownerId = ownerId
     this.outgoing = new Outgoing(maxBufferedBytes, () => {
       this.log.info('a call has ended: its client does not read')
       this.end()

@@ -18,6 +18,7 @@ import { ModernCall, type InboundMessage } from './modern-call.js'
 import { slowToReader } from './outgoing.js'
 import { NativeInstance, needsEntry } from './native-instance.js'
 import { observeServer, type McpCounts, type McpObserver } from './observer.js'
+import type { OwnerIds } from './owner-ids.js'
 import { isPlainCall, REVISION } from './plain-call.js'
 import { createRequestStates } from './request-state.js'
 import { checkScopesOrPromise } from './required-scopes.js'
@@ -32,6 +33,8 @@ export interface ModernEntryOptions extends WaitingCallsOptions {
   /** Whether an instance that has answered may serve the next request. */
   reuseInstances?: boolean
   maySubscribe?: MaySubscribe
+  /** What servers see as session ids. */
+  ownerIds: OwnerIds
   heartbeatMs: number
   /** What may wait for a client that does not read. */
   maxBufferedBytes: number
@@ -97,7 +100,7 @@ export class ModernEntry {
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   serve (message: InboundMessage & { log: Log }, caller: CallerInfo): ModernCall {
-    const call = new ModernCall(message, caller, this.#options.maxBufferedBytes)
+    const call = new ModernCall(message, caller, { maxBufferedBytes: this.#options.maxBufferedBytes, ownerId: this.#options.ownerIds(caller) })
     this.#calls.set(call, admitModernCall(this.#options.admission, call))
     const { message: request } = call
     if (request === undefined || !isPlainCall(request, call.headers)) {
@@ -229,6 +232,7 @@ export class ModernEntry {
       const { mcpObserver } = this.#options
       const bare = server instanceof McpServer2 ? server.server : server
       slowToReader(bare, call.outgoing)
+      connectAs(bare, call.ownerId)
       if (mcpObserver !== undefined && !call.isObserved) observeServer(bare, mcpObserver, REVISION)
       return server
     } catch (error) {
@@ -247,7 +251,8 @@ export class ModernEntry {
   }
 
   #instanceOf (server: ConstructorParameters<typeof BridgedInstance>[0]['server'], call: ModernCall, isReused: boolean): BridgedInstance {
-    return new BridgedInstance({ server, isReused, announce: this.#announceFor(call, isReused), log: this.#options.log })
+    const { ownerIds, log } = this.#options
+    return new BridgedInstance({ server, isReused, ownerIds, announce: this.#announceFor(call, isReused), log })
   }
 
   /** What takes the announcements of an instance that is made for a call. */
@@ -276,6 +281,15 @@ export class ModernEntry {
     else if (error instanceof InsufficientScopeError) call.fail(error)
     else if (call.refusal === undefined) call.log.error({ err: error }, 'a server instance could not be made')
     call.refusal = error
+  }
+}
+
+/** The transport that the SDK's entry makes for a request has no session id. */
+function connectAs (server: Server2, ownerId: string): void {
+  const connect = server.connect.bind(server)
+  server.connect = async transport => {
+    transport.sessionId = ownerId
+    await connect(transport)
   }
 }
 

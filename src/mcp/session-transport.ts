@@ -41,11 +41,15 @@ export class SessionTransport implements Transport {
   readonly #observed: ObservedRequests | undefined
   #closed = false
 
-  /** @param tag prefix of request ids, unique to this instance across replicas */
-  constructor (outlet: Outlet, tag: string, { sessionId, observer }: { sessionId?: string, observer?: McpObserver | undefined } = {}) {
+  /**
+   * @param tag prefix of request ids, unique to this instance across replicas
+   * @param options with `ownerId`: what the server sees as its session id where there is no session
+   */
+  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, observer }: { sessionId?: string, ownerId?: string, observer?: McpObserver | undefined } = {}) {
     this.#outlet = outlet
     this.#tag = tag
-    if (sessionId !== undefined) this.sessionId = sessionId
+    const id = sessionId ?? ownerId
+    if (id !== undefined) this.sessionId = id
     if (observer !== undefined) this.#observed = new ObservedRequests(observer, { ...sessionId !== undefined && { sessionId } })
   }
 

@@ -16,12 +16,19 @@ import { defaultLimits, type SessionLimits } from './limits.js'
 import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams } from './open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
+import type { OwnerIds } from './owner-ids.js'
 import { takesBatches } from './protocol-versions.js'
 import { checkScopesOrPromise } from './required-scopes.js'
 import { serverContext } from './server-context.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
 
-export type StatelessRequestsOptions = Pick<McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'> & { log: Log, admission: Admission }
+export interface StatelessRequestsOptions extends Pick<
+  McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'
+> {
+  log: Log
+  admission: Admission
+  ownerIds: OwnerIds
+}
 
 /** One POST as it came. */
 export interface StatelessPost {
@@ -136,6 +143,10 @@ export class StatelessRequests {
     this.#options.bus.publish('announced', announcement).catch((err: unknown) => { this.log.error({ err }, 'an announcement could not be passed on') })
   }
 
+  get ownerIds (): OwnerIds {
+    return this.#options.ownerIds
+  }
+
   get admission (): Admission {
     return this.#options.admission
   }
@@ -171,7 +182,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
       host.admission.freeInstance(this)
       throw error
     }
-    this.#transport = new SessionTransport(this, tag, { observer: host.observer })
+    this.#transport = new SessionTransport(this, tag, { ownerId: host.ownerIds(caller), observer: host.observer })
   }
 
   get silenceMs (): number {

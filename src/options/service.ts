@@ -13,7 +13,6 @@ import { mcpTransportsOptions } from './transports.js'
 const MAX_CLOCK_TOLERANCE_SECONDS = 600
 
 const { sessions, eventLog, leases, bus, getUpstreamAccessToken, ...transports } = mcpTransportsOptions
-const common = { ...transports, scopes: optional(scopes) }
 
 type Introspection = NonNullable<ResourceServerOptions['introspection']>
 type Auth<T extends { auth?: unknown }> = NonNullable<T['auth']>
@@ -40,10 +39,12 @@ const hostAuth = optionsOf<Auth<HostAuthModeOptions>>()({
 const authOption = <P extends Record<string, TSchema>>(properties: P) => objectOf(properties, 'an object with mode')
 const encryptionKeys = textThat({ takes: 'id:base64url of 32 bytes, comma-separated, each id once', secret: true }, value => Keyring.canParse(value))
 
+const common = { ...transports, scopes: optional(scopes), encryptionKeys: optional(encryptionKeys) }
+
 /** The options of `mcpService`, by the mode of `auth`. */
 export const mcpServiceOptions = {
   broker: optionsOf<BrokerModeOptions>()({
-    ...common, ...brokerOptions, auth: optional(authOption(brokerAuth)), stores: storesOption, encryptionKeys: optional(encryptionKeys)
+    ...common, ...brokerOptions, auth: optional(authOption(brokerAuth)), stores: storesOption
   }),
   'resource-server': optionsOf<ResourceServerModeOptions>()({ ...common, auth: authOption(resourceServerAuth), stores: sessionStoresOption }),
   host: optionsOf<HostAuthModeOptions>()({ ...common, auth: authOption(hostAuth), stores: sessionStoresOption })

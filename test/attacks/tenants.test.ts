@@ -1,0 +1,127 @@
+import { InMemoryTaskStore } from '@modelcontextprotocol/sdk/experimental/tasks/stores/in-memory.js'
+import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { McpServer as McpServer2 } from '@modelcontextprotocol/server'
+import t, { type Test } from 'tap'
+import * as z from 'zod'
+import type { CreateServer } from '../../src/mcp/create-server.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { createRedisStores } from '../../src/stores/redis/stores.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { redisTest } from '../stores/redis-server.js'
+import { host, newEncryptionKeys, WAYS, type Told } from './eras.js'
+
+/*
+ * What a server keeps by `sessionId`, it keeps for one caller: where there is no session, the id stands for who calls.
+ */
+const NOTHING = z.object({})
+const text = (value: unknown) => ({ content: [{ type: 'text' as const, text: String(value) }] })
+
+/** Its tool tells the session id that it sees; with `tasks`, another one is a task for ever. */
+const serverOfSdk1 = (tasks = new InMemoryTaskStore()): CreateServer => () => {
+  const server = new McpServer1({ name: 'tenants', version: '1' }, { taskStore: tasks, capabilities: { tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } } })
+  server.registerTool('id', { inputSchema: NOTHING }, (_input, { sessionId }) => text(sessionId))
+  server.registerTool('ask', { inputSchema: NOTHING }, async (_input, { requestId: relatedRequestId }) => {
+    const { content } = await server.server.elicitInput({ message: '?', requestedSchema: { type: 'object', properties: { a: { type: 'string' } } } }, { relatedRequestId })
+    return text(content?.a)
+  })
+  server.experimental.tasks.registerToolTask('work', { inputSchema: NOTHING, execution: { taskSupport: 'required' } }, {
+    createTask: async (_input, { taskStore, taskRequestedTtl }) => ({ task: await taskStore.createTask({ ttl: taskRequestedTtl ?? null }) }),
+    getTask: async (_input, { taskId, taskStore }) => await taskStore.getTask(taskId),
+    getTaskResult: async () => text('never')
+  })
+  return server
+}
+
+const serverOfSdk2: CreateServer = () => {
+  const server = new McpServer2({ name: 'tenants', version: '1' })
+  server.registerTool('id', { inputSchema: NOTHING }, (_input, { sessionId }) => text(sessionId))
+  return server
+}
+
+const SDKS = { 'SDK 1.x': serverOfSdk1(), 'SDK 2.x': serverOfSdk2 }
+const ID = [{ method: 'tools/call', params: { name: 'id', arguments: {} } }]
+
+function idOf ({ responses: [response] }: Told): string {
+  const content: unknown = response?.result?.content
+  const [first]: unknown[] = Array.isArray(content) ? content : []
+  return typeof first === 'object' && first !== null && 'text' in first ? String(first.text) : `none: ${JSON.stringify(response)}`
+}
+
+async function checkIds (t: Test, kept: string, newStores: () => Stores): Promise<void> {
+  for (const [way, { connect, sessionMode, reuseInstances }] of Object.entries(WAYS)) {
+    for (const [sdk, createServer] of Object.entries(SDKS)) {
+      const line = `tenant: ${way} × ${sdk} × ${kept}`
+      await t.test(line, async t => {
+        const encryptionKeys = newEncryptionKeys()
+        const start = async () => {
+          const stores = newStores()
+          t.teardown(() => stores.close())
+          return await host(t, { createServer, stores, encryptionKeys, sessionMode, ...reuseInstances === true && { reuseInstances } })
+        }
+        const [one, other] = [await start(), await start()]
+        const hasSession = !/sessionless|2026/.test(way)
+        const [alice, bob] = [await connect(t, one, 'alice'), await connect(t, one, 'bob')]
+        // in turn, and at once: an id is that of the call, not of the one before
+        const told = [await alice.ask('alice', ID), await bob.ask('bob', ID), await alice.ask('alice', ID), ...await Promise.all([alice.ask('alice', ID), bob.ask('bob', ID)])]
+        const [first = '', second = '', ...more] = told.map(idOf)
+        t.match(first, /^[\w-]{32,}$/, `${line}: opaque`)
+        t.not(first, second, `${line}: of one person alone`)
+        t.strictSame(more, [first, first, second], `${line}: the same at each call`)
+        t.notOk([first, second].some(id => /alice|bob|client/.test(id)))
+        if (hasSession) return
+        for (const { headers } of told) t.equal(headers.get('mcp-session-id'), null, `${line}: no client gets it`)
+        t.equal(idOf(await (await connect(t, other, 'alice')).ask('alice', ID)), first, `${line}: the same on every replica`)
+      })
+    }
+  }
+}
+t.test('tenants, with what is kept in memory', async t => { await checkIds(t, 'memory', () => createMemoryStores({ sessionIdleSeconds: 60 })) })
+redisTest('tenants, with what is kept in Redis', async (t, { url }) => {
+  await checkIds(t, 'Redis', () => createRedisStores({ url, sessionIdleSeconds: 60 }))
+})
+
+for (const way of ['2025-11-25 × session', '2025-11-25 × sessionless']) {
+  t.test(`tenant: tasks of one store for the process × ${way}`, async t => {
+    const tasks = new InMemoryTaskStore()
+    t.teardown(() => { tasks.cleanup() })
+    const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+    t.teardown(() => stores.close())
+    const found = WAYS[way]
+    if (found === undefined) throw new Error(way)
+    const service = await host(t, { createServer: serverOfSdk1(tasks), stores, sessionMode: found.sessionMode })
+    const [alice, bob] = [await found.connect(t, service, 'alice'), await found.connect(t, service, 'bob')]
+    const created = await alice.ask('alice', [{ method: 'tools/call', params: { name: 'work', arguments: {}, task: { ttl: 60_000 } } }])
+    const task: unknown = created.responses[0]?.result?.task
+    const taskId = typeof task === 'object' && task !== null && 'taskId' in task ? task.taskId : undefined
+    t.type(taskId, 'string', JSON.stringify(created.responses))
+    t.match(await alice.ask('alice', [{ method: 'tasks/get', params: { taskId } }]), { responses: [{ result: { taskId } }] }, 'alice finds it again')
+    for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel']) {
+      t.match(await bob.ask('bob', [{ method, params: { taskId } }]), { responses: [{ error: { code: -32602 } }] }, `${method}: bob does not`)
+    }
+    t.match(await bob.ask('bob', [{ method: 'tasks/list' }]), { responses: [{ result: { tasks: [] } }] })
+    t.match(await alice.ask('alice', [{ method: 'tasks/list' }]), { responses: [{ result: { tasks: [{ taskId, status: 'working' }] } }] })
+  })
+}
+
+t.test('what a client brings back, every replica with the same keys can read, whoever issues the tokens', async t => {
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  t.teardown(() => stores.close())
+  const encryptionKeys = newEncryptionKeys()
+  const createServer = serverOfSdk1()
+  const [one, other] = [await host(t, { createServer, stores, encryptionKeys }), await host(t, { createServer, stores, encryptionKeys })]
+  const stranger = await host(t, { createServer, stores, encryptionKeys: newEncryptionKeys() })
+  const call = async ({ url }: { url: string }, more: object = {}): Promise<{ result?: unknown }> => {
+    const { headers, ...request } = statelessRequest(1, 'tools/call', { name: 'ask', arguments: {}, ...more }, { 'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } } })
+    const response = await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: 'Bearer alice' } })
+    const answer: { result?: unknown } = JSON.parse(await response.text())
+    return answer
+  }
+  const { result } = await call(one)
+  t.match(result, { resultType: 'input_required', requestState: String })
+  if (typeof result !== 'object' || result === null || !('requestState' in result) || !('inputRequests' in result)) return
+  const [key = ''] = Object.keys(Object(result.inputRequests))
+  const brought = { requestState: result.requestState, inputResponses: { [key]: { action: 'accept', content: { a: 'blue' } } } }
+  t.match(await call(stranger, brought), { error: { code: -32602 } }, 'another service cannot')
+  t.match(await call(other, brought), { result: { content: [{ text: 'blue' }] } }, 'the other replica goes on')
+})
