@@ -84,6 +84,10 @@ class World {
   async end (): Promise<void> {
     this.plug.release()
     for (const { leave } of this.#clients) leave.abort()
+    await this.endGrants()
+  }
+
+  async endGrants (): Promise<void> {
     for (const person of PEOPLE) await this.#endGrant(person)
   }
 
@@ -155,6 +159,8 @@ for (const way of ways) {
         while (!isNothing(world.admission.held)) {
           if (Date.now() > latest) throw new Error(`held: ${JSON.stringify(world.admission.held)}`)
           await turn()
+          // a request that was on its way when the logins ended may have come to wait for its client since
+          await world.endGrants()
           world.forget()
         }
       } finally {

@@ -129,7 +129,8 @@ export class MemoryGrantStore implements GrantStore {
   #of (issuer: string, subject: string): Grant[] {
     const ids = [...this.#grantsOf.get(personOf({ issuer, subject })) ?? []]
     const grants = ids.map(id => this.#families.get(id)?.grant).filter(grant => grant !== undefined)
-    return grants.sort((a, b) => b.expiresAt - a.expiresAt)
+    // of two that end in the same second, the newer one stays
+    return grants.reverse().sort((a, b) => b.expiresAt - a.expiresAt)
   }
 
   #issue (family: Family, { access, refresh }: IssuedTokens): void {
