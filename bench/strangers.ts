@@ -129,9 +129,10 @@ async function measure (endpoint: Endpoint, addressOf: (index: number) => string
     // the first asks connections, discovery and the registration that the others share
     await endpoint.ask(app, '203.0.113.1', 0)
     upstream.requests.splice(0)
-    const [bytesBefore, keysBefore] = [await usedBytes(redis), await redis.dbsize()]
+    const bytesBefore = await usedBytes(redis)
+    const keysBefore = new Set(await redis.keys('*'))
     const statuses = await askAll(app, endpoint, addressOf)
-    const figures = { statuses, keptBytes: await usedBytes(redis) - bytesBefore, keys: await redis.dbsize() - keysBefore, lifetimeSeconds: await longestLife(redis), upstreamRequests: upstream.requests.length }
+    const figures = { statuses, keptBytes: await usedBytes(redis) - bytesBefore, keys: await redis.dbsize() - keysBefore.size, lifetimeSeconds: await longestLife(redis, keysBefore), upstreamRequests: upstream.requests.length }
     await app.close()
     const inMemory = await build({})
     await endpoint.ask(inMemory, '203.0.113.1', 0)
@@ -162,9 +163,11 @@ async function usedBytes (redis: Redis): Promise<number> {
   return Number(/used_memory_dataset:(\d+)/.exec(await redis.info('memory'))?.[1])
 }
 
-async function longestLife (redis: Redis): Promise<number> {
+/** Of keys that have come. */
+async function longestLife (redis: Redis, before: ReadonlySet<string>): Promise<number> {
   let longest = 0
   for (const key of await redis.keys('*')) {
+    if (before.has(key)) continue
     const seconds = await redis.ttl(key)
     longest = seconds === -1 ? Infinity : Math.max(longest, seconds)
   }
