@@ -66,6 +66,9 @@ const environmentOf = ({ name, sessionMode, authMode, redisUrl }: WorldOptions):
   })
 })
 
+/** A bound of the service that is documented: so many logins begin for an address, and in all, in a minute. */
+export class LoginRefused extends Error {}
+
 /** A service that is fuzzed, with people who are logged in, their sessions, and what strangers have in their hands. */
 export class World {
   readonly options: WorldOptions
@@ -219,6 +222,7 @@ export class World {
 
   async #tokens (client: Client, as: string, scope: string, resource = `${this.#target.url}/mcp`): Promise<Tokens> {
     const answer = await authorize(this.#target, client, { as, parameters: { scope, resource } })
+    if (answer.get('error') === 'temporarily_unavailable') throw new LoginRefused(String(answer.get('error_description')))
     return tokensOf(await redeem(this.#target, client, answer.get('code') ?? '', { resource }))
   }
 
