@@ -11,6 +11,8 @@ const INVALID_PARAMS = -32602
 /** Alone, or after the words of SDK 2.x, which has the right code. */
 const ISSUES = /^(?:Invalid \S+ request: )?(\[.*\])$/s
 const NO_TASKS = /^Server does not support task creation/
+// both SDKs make a URL of the one parameter that is one, that of resources/read, without looking first
+const NO_URL = 'Invalid URL'
 /** Members that a message names; there may be as many as the client has sent. */
 const MAX_NAMED = 3
 const MAX_LENGTH = 200
@@ -57,6 +59,7 @@ function isErrorResponse (value: unknown): value is ErrorResponse {
 }
 
 function sayingOf (message: string): string | undefined {
+  if (message === NO_URL) return 'Invalid params: params.uri: expected a URL'
   const [, issues] = ISSUES.exec(message) ?? []
   if (issues === undefined) return undefined
   let parsed: unknown

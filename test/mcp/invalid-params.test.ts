@@ -27,6 +27,8 @@ const WRONG: ReadonlyArray<readonly [method: string, params: Params, named: RegE
   ['tools/list', { cursor: 5 }, /cursor/],
   ['resources/read', { uri: 5 }, /uri/],
   ['resources/read', {}, /uri/],
+  ['resources/read', { uri: '' }, /uri/i],
+  ['resources/read', { uri: 'no URL' }, /uri/i],
   ['prompts/get', { name: null }, /name/],
   ['prompts/get', { name: 'greet', arguments: { name: 5 } }, /arguments/],
   ['completion/complete', { ref: 5, argument: { name: 'name', value: 'x' } }, /ref/],
