@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { createServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -28,6 +29,19 @@ export async function freePort (): Promise<number> {
   if (address === null || typeof address === 'string') throw new Error('no port')
   server.close()
   await once(server, 'close')
+  return address.port
+}
+
+/** Listens on a free port of loopback for as long as the test runs. @returns the port */
+export async function listenFor (t: Test, listener: RequestListener): Promise<number> {
+  const server = createHttpServer(listener).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
   return address.port
 }
 

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
 import { find, lacking } from '../programs.js'
-import { freePort, QUIET, runService } from '../service.js'
+import { freePort, listenFor, QUIET, runService } from '../service.js'
 import { newTokens, register } from './flow.js'
 import { shippedProxies, startShippedProxy } from './shipped-proxies.js'
 
@@ -68,18 +68,11 @@ t.test('the metrics have one spelling', async t => {
 /** A service that tells what reaches it: the path and headers of every request. */
 async function listening (t: Test): Promise<{ port: number, seen: Array<{ url: string, headers: IncomingHttpHeaders }> }> {
   const seen: Array<{ url: string, headers: IncomingHttpHeaders }> = []
-  const server = createHttpServer(({ url = '', headers }, response) => {
+  const port = await listenFor(t, ({ url = '', headers }, response) => {
     if (!/^\/(healthz|readyz)/.test(url)) seen.push({ url, headers })
     response.end('ok')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return { port: address.port, seen }
+  return { port, seen }
 }
 
 for (const name of Object.keys(shippedProxies)) {

@@ -92,22 +92,20 @@ async function hold (hosted: Hosted, way: Way, count: number): Promise<void> {
 
 const tooMany = (way: Way, tool: string) => way.can.has('batch') ? [tool, tool] : [tool]
 
+/** Alice asks for more while three requests of hers run, and bob for one. */
+const whileThreeRun = (limits: Partial<SessionLimits>): Check => (way, stores) => hosting(way, stores, limits, async hosted => {
+  await hold(hosted, way, 3)
+  const refused = await outcome(await (await hosted.client('alice')).call(...tooMany(way, 'quick')))
+  const bob = await outcome(await (await hosted.client('bob')).call('quick'))
+  return `${refused}; bob ${bob}; ${hosted.plug.runs} ran`
+})
+
 const checks: Record<string, { where?: (way: Way) => boolean, check: Check }> = {
   'requests in flight': {
-    check: (way, stores) => hosting(way, stores, { maxRequestsInFlightPerPerson: 3 }, async hosted => {
-      await hold(hosted, way, 3)
-      const refused = await outcome(await (await hosted.client('alice')).call(...tooMany(way, 'quick')))
-      const bob = await outcome(await (await hosted.client('bob')).call('quick'))
-      return `${refused}; bob ${bob}; ${hosted.plug.runs} ran`
-    })
+    check: whileThreeRun({ maxRequestsInFlightPerPerson: 3 })
   },
   'requests in flight, in all': {
-    check: (way, stores) => hosting(way, stores, { maxRequestsInFlight: 6 }, async hosted => {
-      await hold(hosted, way, 3)
-      const refused = await outcome(await (await hosted.client('alice')).call(...tooMany(way, 'quick')))
-      const bob = await outcome(await (await hosted.client('bob')).call('quick'))
-      return `${refused}; bob ${bob}; ${hosted.plug.runs} ran`
-    })
+    check: whileThreeRun({ maxRequestsInFlight: 6 })
   },
   'calls of a tool': {
     check: (way, stores) => hosting(way, stores, { toolCallsPerMinute: 3 }, async hosted => {

@@ -1,9 +1,9 @@
-import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
+import type { RequestListener } from 'node:http'
 import t, { type Test } from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
+import { listenFor } from '../service.js'
 import { redisReplicas, redisTest } from '../stores/redis-server.js'
 import { clock } from '../upstreams/flow.js'
 import { authorizationUrl, embed, newTokens, post, refresh, revoke, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
@@ -19,18 +19,11 @@ async function documentHost (t: Test) {
     }))
   }
   const host = { asked: 0, answer: good, good, origin: '' }
-  const server = createServer((request, response) => {
+  const port = await listenFor(t, (request, response) => {
     host.asked++
     host.answer(request, response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  host.origin = `http://127.0.0.1:${address.port}`
+  host.origin = `http://127.0.0.1:${port}`
   return host
 }
 

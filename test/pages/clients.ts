@@ -1,9 +1,8 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { discoverAuthorizationServerMetadata, exchangeAuthorization, registerClient, startAuthorization } from '@modelcontextprotocol/sdk/client/auth.js'
 import type { OAuthClientInformationMixed, OAuthClientMetadata, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
 import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
+import { listenFor } from '../service.js'
 import type { PagesService } from './pages-service.js'
 
 /** What one attempt to log in asks for. */
@@ -50,18 +49,11 @@ export async function sdkClient (service: PagesService, metadata: Partial<OAuthC
  * @returns its origin
  */
 export async function serve (t: Test, pages: Record<string, string>): Promise<string> {
-  const server = createServer((request, response) => {
+  const port = await listenFor(t, (request, response) => {
     const body = pages[(request.url ?? '').replace(/\?.*/, '')]
     response.writeHead(body === undefined ? 404 : 200, { 'content-type': body?.startsWith('{') === true ? 'application/json' : 'text/html; charset=utf-8' }).end(body)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return `http://localhost:${address.port}`
+  return `http://localhost:${port}`
 }
 
 /**
