@@ -18,6 +18,11 @@ export interface CallerInfo extends AuthInfo {
   }
 }
 
+/** Names a person: who issued the subject, and the subject; whatever client, session, era or mode they come by. */
+export function personKey ({ issuer, subject }: Pick<CallerInfo['extra'], 'issuer' | 'subject'>): string {
+  return JSON.stringify([issuer, subject])
+}
+
 /**
  * Establishes the caller of a request from its bearer token; at once where it can, as every request waits for it.
  * @param request that it came with; `ip` is where from, as `TRUST_PROXY` has it

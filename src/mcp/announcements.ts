@@ -1,7 +1,7 @@
 import { McpServer, type Server, type ServerEvent } from '@modelcontextprotocol/server'
+import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import type { Bus, BusMessages } from '../stores/bus.js'
 import type { Log } from './create-server.js'
-import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 
 const NOTIFICATIONS = {
   tools_list_changed: 'notifications/tools/list_changed',
@@ -35,7 +35,7 @@ export interface Announcer {
  * alone whose instance says so: its name may be a secret.
  * @returns undefined if it is for nobody
  */
-export function announcementOf (
+function announcementOf (
   notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded }: Announcer
 ): BusMessages['announced'] | undefined {
   const event = eventOf(notification)
@@ -44,9 +44,19 @@ export function announcementOf (
   return person === undefined ? undefined : { event, era, person }
 }
 
+/** Tells those for whom a notification is, of either era and on every replica. */
+export function announce (bus: Bus, log: Log, notification: Pick<JSONRPCNotification, 'method' | 'params'>, announcer: Announcer): void {
+  const announcement = announcementOf(notification, announcer)
+  if (announcement !== undefined) publish(bus, log, announcement)
+}
+
 /** Tells everybody, of either era and on every replica. */
-export function announceToAll (bus: Bus, event: ServerEvent, log: Log): void {
-  bus.publish('announced', { event, era: 'any' }).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
+export function announceToAll (bus: Bus, log: Log, event: ServerEvent): void {
+  publish(bus, log, { event, era: 'any' })
+}
+
+function publish (bus: Bus, log: Log, announcement: BusMessages['announced']): void {
+  bus.publish('announced', announcement).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
 }
 
 /** The notification that tells of an event. */

@@ -61,5 +61,5 @@ export function contextForAll (log: Log, bus: Bus): ServerContext {
   const refuse = (): never => {
     throw new Error('createServer looks at the caller, but with reuseInstances an instance serves many: take the caller from the request, or leave the option off.')
   }
-  return { era: 'stateless', log, get authInfo () { return refuse() }, getUpstreamAccessToken: async () => refuse(), announce: event => { announceToAll(bus, event, log) } }
+  return { era: 'stateless', log, get authInfo () { return refuse() }, getUpstreamAccessToken: async () => refuse(), announce: event => { announceToAll(bus, log, event) } }
 }

@@ -1,9 +1,8 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { Admission } from './admission/admission.js'
-import { personKey } from './admission/person.js'
 import type { Holder } from './admission/places.js'
+import { subscribedBy } from './may-subscribe.js'
 import type { ModernCall } from './modern-call.js'
-import { isObject } from './unknown-value.js'
 
 /**
  * Takes what a POST of revision 2026-07-28 holds until its response is over: `subscriptions/listen` a stream and what it
@@ -12,8 +11,8 @@ import { isObject } from './unknown-value.js'
  * @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing
  */
 export function admitModernCall (admission: Admission, call: ModernCall): () => void {
-  const person = personKey(call.caller.extra)
-  if (call.message !== undefined && call.listens) return admitListener(admission, person, call, call.message)
+  const { person } = call
+  if (call.message !== undefined && call.listens) return admitListener(admission, call, call.message)
   const place: Holder = { person, state: 'busy', giveWay () {} }
   admission.takeInstance(place)
   try {
@@ -28,8 +27,9 @@ export function admitModernCall (admission: Admission, call: ModernCall): () => 
   }
 }
 
-function admitListener (admission: Admission, person: string, call: ModernCall, message: JSONRPCRequest): () => void {
-  const subscription = admission.subscribe(person, resourcesOf(message))
+function admitListener (admission: Admission, call: ModernCall, message: JSONRPCRequest): () => void {
+  const { person } = call
+  const subscription = admission.subscribe(person, subscribedBy(message))
   const place: Holder = { person, state: 'lasting', giveWay: () => { call.end() } }
   try {
     admission.takeStream(place)
@@ -41,10 +41,4 @@ function admitListener (admission: Admission, person: string, call: ModernCall, 
     subscription.release()
     admission.freeStream(place)
   }
-}
-
-/** The resources that a client wants to hear of. */
-function resourcesOf ({ params }: JSONRPCRequest): string[] {
-  const uris = isObject(params?.notifications) ? params.notifications.resourceSubscriptions : undefined
-  return Array.isArray(uris) ? uris.filter(uri => typeof uri === 'string') : []
 }

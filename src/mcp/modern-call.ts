@@ -1,6 +1,6 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { JSONRPCResultResponse } from '@modelcontextprotocol/server'
-import type { CallerInfo } from '../auth-info.js'
+import { personKey, type CallerInfo } from '../auth-info.js'
 import { CallSignal } from './call-signal.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { inboundRequest, type InboundHeaders } from './inbound-request.js'
@@ -20,6 +20,8 @@ export type ModernAnswer = string | Response
 /** One POST of revision 2026-07-28, from its arrival to the end of its response. */
 export class ModernCall {
   readonly caller: CallerInfo
+  /** By `personKey`. */
+  readonly person: string
   /** What the server sees as the session id. */
   readonly ownerId: string
   readonly log: Log
@@ -46,6 +48,7 @@ export class ModernCall {
   /** @param options with `maxBufferedBytes`: what may wait for a client that does not read; beyond, the call ends */
   constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }) {
     this.caller = caller
+    this.person = personKey(caller.extra)
     this.ownerId = ownerId
     this.outgoing = new Outgoing(maxBufferedBytes, () => {
       this.log.info('a call has ended: its client does not read')

@@ -3,14 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../auth-info.js'
 import { InsufficientScopeError, InvalidParamsError } from '../errors.js'
-import { announceFrom, announcementOf, announceToAll } from './announcements.js'
+import { announce, announceFrom, announceToAll } from './announcements.js'
 import { Bridge } from './bridge.js'
 import { BridgedInstance } from './bridged-instance.js'
 import type { CallTransportOptions } from './call-transport.js'
 import { clientOf, keyOf } from './client-identity.js'
 import { checkSubscriptions, type MaySubscribe } from './may-subscribe.js'
 import { PersonalEvents } from './personal-events.js'
-import { personKey } from './admission/person.js'
 import type { CreateServer, Log, PluggedServer } from './create-server.js'
 import { contextForAll, IdleInstances } from './idle-instances.js'
 import { admitModernCall } from './modern-admission.js'
@@ -123,9 +122,7 @@ export class ModernEntry {
   /** Tells the listeners of both eras, on every replica, what a server announces. @param person the only one it serves */
   #announce (notification: Pick<JSONRPCNotification, 'method' | 'params'>, person: string | undefined): void {
     const { bus, log, maySubscribe } = this.#options
-    const announcement = announcementOf(notification, { era: 'stateless', person, isGuarded: maySubscribe !== undefined })
-    if (announcement === undefined) return
-    bus.publish('announced', announcement).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
+    announce(bus, log, notification, { era: 'stateless', person, isGuarded: maySubscribe !== undefined })
   }
 
   /** Calls that run; listeners are not among them. */
@@ -214,8 +211,9 @@ export class ModernEntry {
   /** Serves a request through the SDK's entry, with a server of its own. */
   #serveByEntry (call: ModernCall): void {
     this.#callOf.set(call.request, call)
-    const person = personKey(call.caller.extra)
-    call.follow(this.#events.serveFor(person, async () => await this.#handler.fetch(call.request, { authInfo: call.caller, parsedBody: call.body })))
+    const serve = () => this.#handler.fetch(call.request, { authInfo: call.caller, parsedBody: call.body })
+    // who listens is remembered for those alone who do
+    call.follow(call.listens ? this.#events.serveFor(call.person, serve) : serve())
   }
 
   async #serverForEntry ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
@@ -256,9 +254,8 @@ export class ModernEntry {
   }
 
   /** What takes the announcements of an instance that is made for a call. */
-  #announceFor ({ caller }: ModernCall, isReused: boolean): CallTransportOptions['announce'] {
+  #announceFor ({ person }: ModernCall, isReused: boolean): CallTransportOptions['announce'] {
     if (isReused) return this.#carrier.announce
-    const person = personKey(caller.extra)
     return notification => { this.#announce(notification, person) }
   }
 
@@ -271,7 +268,7 @@ export class ModernEntry {
           authInfo: caller,
           log: callLog,
           getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller),
-          announce: event => { announceToAll(bus, event, log) }
+          announce: event => { announceToAll(bus, log, event) }
         })
   }
 

@@ -1,5 +1,6 @@
 import { UriTemplate } from '@modelcontextprotocol/sdk/shared/uriTemplate.js'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { subscribedBy } from './may-subscribe.js'
 import { isObject } from './unknown-value.js'
 
 /**
@@ -9,15 +10,14 @@ import { isObject } from './unknown-value.js'
 export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
   const { method, params = {} } = request
   switch (method) {
-    case 'resources/subscribe': return [request, ...readsOf(request, [params.uri])]
-    case 'subscriptions/listen': return [request, ...readsOf(request, isObject(params.notifications) ? params.notifications.resourceSubscriptions : undefined)]
+    case 'resources/subscribe':
+    case 'subscriptions/listen': return [request, ...readsOf(request, subscribedBy(request))]
     case 'completion/complete': return [request, ...completedBy(request, params.ref)]
     default: return [request]
   }
 }
 
-function readsOf ({ jsonrpc, id }: JSONRPCRequest, uris: unknown): JSONRPCRequest[] {
-  if (!Array.isArray(uris)) return []
+function readsOf ({ jsonrpc, id }: JSONRPCRequest, uris: ReadonlyArray<string | undefined>): JSONRPCRequest[] {
   return uris.filter(uri => typeof uri === 'string').map(uri => ({ jsonrpc, id, method: 'resources/read', params: { uri } }))
 }
 

@@ -12,6 +12,6 @@ export function serverContext (
     get authInfo () { return caller() },
     log,
     getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller()),
-    announce: event => { announceToAll(bus, event, log) }
+    announce: event => { announceToAll(bus, log, event) }
   }
 }

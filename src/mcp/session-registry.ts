@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InitializeRequestSchema, type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
-import type { CallerInfo } from '../auth-info.js'
+import { personKey, type CallerInfo } from '../auth-info.js'
 import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../errors.js'
 import type { Bus } from '../stores/bus.js'
 import { STANDALONE_STREAM, type EventLog } from '../stores/event-log.js'
 import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../stores/sessions.js'
 import type { Admission } from './admission/admission.js'
-import { personKey } from './admission/person.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { AbandonedStreams } from './abandoned-streams.js'
-import { announcementOf } from './announcements.js'
+import { announce } from './announcements.js'
 import { invalidParamsMessage } from './invalid-params.js'
 import { isMessage } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
@@ -213,8 +212,7 @@ export class SessionRegistry implements SessionHost {
   }
 
   announce (notification: JSONRPCNotification, person: string): void {
-    const announcement = announcementOf(notification, { era: 'session', person, isGuarded: this.maySubscribe !== undefined })
-    if (announcement !== undefined) this.#background(this.#bus.publish('announced', announcement))
+    announce(this.#bus, this.log, notification, { era: 'session', person, isGuarded: this.maySubscribe !== undefined })
   }
 
   /** Notes a request, for which the session's instance is used. */

@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
-import type { CallerInfo } from '../auth-info.js'
+import { personKey, type CallerInfo } from '../auth-info.js'
 import { InvalidMessageError, ShuttingDownError } from '../errors.js'
 import type { Admission } from './admission/admission.js'
-import { personKey } from './admission/person.js'
 import type { Holder } from './admission/places.js'
 import type { Lease } from './admission/quota.js'
-import { announcementOf } from './announcements.js'
+import { announce } from './announcements.js'
 import type { Answer } from './answer.js'
 import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
@@ -138,9 +137,8 @@ export class StatelessRequests {
 
   /** Tells the listeners of 2026-07-28 what the server of a person announces. */
   announce (notification: JSONRPCNotification, person: string): void {
-    const announcement = announcementOf(notification, { era: 'session', person, isGuarded: this.#options.maySubscribe !== undefined })
-    if (announcement === undefined) return
-    this.#options.bus.publish('announced', announcement).catch((err: unknown) => { this.log.error({ err }, 'an announcement could not be passed on') })
+    const { bus, maySubscribe } = this.#options
+    announce(bus, this.log, notification, { era: 'session', person, isGuarded: maySubscribe !== undefined })
   }
 
   get ownerIds (): OwnerIds {

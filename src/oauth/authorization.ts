@@ -6,7 +6,7 @@ import { checkRequest, checkRequestSize, type AuthorizationParameters } from './
 import type { BrowserState } from './browser-state.js'
 import { resolveRedirectUri, type Client, type Clients } from './clients.js'
 import { checkBrowser, loginOver, type ConsentForm, type ConsentForms } from './consent-forms.js'
-import { isMemorable, personKey, type Consents } from './consents.js'
+import { isMemorable, personHash, type Consents } from './consents.js'
 import { observed, type AuthorizationEvent, type BrokerObserver, type CallbackEvent, type ConsentEvent } from './events.js'
 import type { Grants } from './grants.js'
 import type { Identity } from './identity.js'
@@ -284,7 +284,7 @@ function denied (): AccessDeniedError {
 
 /** Where nobody tells who it is, there is nobody to remember. */
 function keyOf ({ issuer, subject }: Identity): string | undefined {
-  return subject === undefined ? undefined : personKey({ issuer, subject })
+  return subject === undefined ? undefined : personHash({ issuer, subject })
 }
 
 function browserOf ({ id }: BrowserState, person: string | undefined): BrowserState {

@@ -5,7 +5,7 @@ import { newId } from './secrets.js'
 export interface BrowserState {
   /** Random; what is under way is bound to it. */
   id: string
-  /** `personKey` of who logged in last here: a hint at whose consents to assume. It proves nothing about who is there now. */
+  /** `personHash` of who logged in last here: a hint at whose consents to assume. It proves nothing about who is there now. */
   person?: string
 }
 

@@ -1,7 +1,7 @@
 import { InvalidRequestError } from '../errors.js'
 import type { Grant, GrantStore } from '../stores/grants.js'
 import type { Client, Clients } from './clients.js'
-import { personKey, type Consents } from './consents.js'
+import { personHash, type Consents } from './consents.js'
 import type { Grants } from './grants.js'
 
 /** A person, as the login server names them. */
@@ -50,7 +50,7 @@ export class Connections {
     const grant = await store.findGrant(grantId)
     if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) throw new InvalidRequestError('This application is not connected any more.')
     // first: whatever fails then, nobody is connected again without being asked
-    await consents.forget(personKey(grant), grant.clientId)
+    await consents.forget(personHash(grant), grant.clientId)
     await grants.end(grantId)
   }
 }

@@ -1,3 +1,4 @@
+import { personKey } from '../auth-info.js'
 import type { AuthorizationTransaction } from '../stores/authorizations.js'
 import type { ConsentStore } from '../stores/consents.js'
 import type { Client } from './clients.js'
@@ -23,7 +24,7 @@ export class Consents {
     this.#options = options
   }
 
-  /** Whether a person (by `personKey`) has approved all of this. */
+  /** Whether a person (by `personHash`) has approved all of this. */
   async cover (person: string, { clientId, redirectUri, resource, scopes }: ConsentScope): Promise<boolean> {
     const consent = await this.#options.store.find(person, { clientId, redirectUri, resource })
     return consent !== undefined && scopes.every(scope => consent.scopes.includes(scope))
@@ -41,9 +42,9 @@ export class Consents {
   }
 }
 
-/** Names a person, whatever the client: in the registry of consents, and in their browser. */
-export function personKey ({ issuer, subject }: Pick<Person, 'issuer' | 'subject'>): string {
-  return hashOf(JSON.stringify([issuer, subject]))
+/** Names a person, whatever the client, and does not tell who it is: in the registry of consents, and in their browser. */
+export function personHash (person: Pick<Person, 'issuer' | 'subject'>): string {
+  return hashOf(personKey(person))
 }
 
 /** Whether a consent may stand: what any program on the machine, or any client, can pretend to be is asked for each time. */

@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { personKey } from '../auth-info.js'
 import type { Admission } from '../mcp/admission/admission.js'
 import { OpenResponses, type OpenResponse } from '../mcp/admission/open-responses.js'
-import { personKey } from '../mcp/admission/person.js'
 import type { SessionLimits } from '../mcp/limits.js'
 
 export interface McpOpenResponsesOptions {

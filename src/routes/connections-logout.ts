@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { personKey } from '../oauth/consents.js'
+import { personHash } from '../oauth/consents.js'
 import type { ConnectionsOptions } from './connections.js'
 import { checkOwnForm } from './own-form.js'
 
@@ -12,7 +12,7 @@ export const connectionsLogoutRoute: FastifyPluginAsync<ConnectionsOptions> = as
     checkOwnForm(request, issuer)
     const { id, person: lastHere } = request.getBrowserState()
     const person = request.getPerson()
-    const forgotten = new Set([person && personKey(person), lastHere])
+    const forgotten = new Set([person && personHash(person), lastHere])
     for (const key of forgotten) if (key !== undefined) await app.oauthBroker.consents.forget(key)
     return reply.setPerson(undefined).setBrowserState({ id }).header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections`, 303)
   })

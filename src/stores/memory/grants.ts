@@ -1,3 +1,4 @@
+import { personKey } from '../../auth-info.js'
 import {
   MAX_ACCESS_TOKENS_OF_GRANT, MAX_GRANTS_OF_ONE, MAX_ROTATED_TOKENS_OF_GRANT, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord
 } from '../grants.js'
@@ -56,7 +57,7 @@ export class MemoryGrantStore implements GrantStore {
     const family: Family = { grant: code.grant, accessTokens: [], refreshTokens: new Set() }
     const { grantId, expiresAt } = code.grant
     this.#families.set(grantId, family, expiresAt)
-    const person = personOf(code.grant)
+    const person = personKey(code.grant)
     const ids = this.#grantsOf.get(person) ?? new Set()
     this.#grantsOf.set(person, ids.add(grantId))
     this.#issue(family, tokens)
@@ -127,7 +128,7 @@ export class MemoryGrantStore implements GrantStore {
 
   /** The grants of a person, those that end last first. */
   #of (issuer: string, subject: string): Grant[] {
-    const ids = [...this.#grantsOf.get(personOf({ issuer, subject })) ?? []]
+    const ids = [...this.#grantsOf.get(personKey({ issuer, subject })) ?? []]
     const grants = ids.map(id => this.#families.get(id)?.grant).filter(grant => grant !== undefined)
     // of two that end in the same second, the newer one stays
     return grants.reverse().sort((a, b) => b.expiresAt - a.expiresAt)
@@ -160,13 +161,9 @@ export class MemoryGrantStore implements GrantStore {
   #forget ({ grant, accessTokens, refreshTokens }: Family): void {
     for (const hash of accessTokens) this.#accessTokens.take(hash)
     for (const hash of refreshTokens) this.#refreshTokens.take(hash)
-    const person = personOf(grant)
+    const person = personKey(grant)
     const ids = this.#grantsOf.get(person)
     ids?.delete(grant.grantId)
     if (ids?.size === 0) this.#grantsOf.delete(person)
   }
-}
-
-function personOf ({ issuer, subject }: Pick<Grant, 'issuer' | 'subject'>): string {
-  return JSON.stringify([issuer, subject])
 }
