@@ -45,7 +45,7 @@ async function create (index: number): Promise<void> {
     subscriptions: [],
     lastSeenAt: now,
     expiresAt: now + 7 * 86_400
-  }, perOwner)
+  }, { perOwner, perPerson: perOwner })
 }
 
 try {

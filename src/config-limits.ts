@@ -8,6 +8,7 @@ export function limitsOf (env: Environment): SessionLimits {
     idleSeconds: env.SESSION_IDLE_SECONDS,
     lifetimeSeconds: env.SESSION_LIFETIME_SECONDS,
     maxSessionsPerOwner: env.SESSIONS_PER_OWNER,
+    maxSessionsPerPerson: env.SESSIONS_PER_PERSON,
     instanceIdleSeconds: env.INSTANCE_IDLE_SECONDS,
     maxLiveInstances: env.MAX_LIVE_INSTANCES,
     maxInstancesPerPerson: env.INSTANCES_PER_PERSON,

@@ -6,6 +6,8 @@ export interface SessionLimits {
   lifetimeSeconds: number
   /** Sessions of one owner (person and client); one more ends the owner's least recently used. */
   maxSessionsPerOwner: number
+  /** Sessions of one person, by all clients; one more ends the person's least recently used. */
+  maxSessionsPerPerson: number
   /** A live instance without work is dropped after this time and rebuilt at the next request. */
   instanceIdleSeconds: number
   /** Live instances of this process, of every era; one more drops the least recently used that has no work. */
@@ -60,6 +62,7 @@ export const defaultLimits: SessionLimits = {
   idleSeconds: 3600,
   lifetimeSeconds: 7 * 86_400,
   maxSessionsPerOwner: 100,
+  maxSessionsPerPerson: 500,
   instanceIdleSeconds: 30,
   maxLiveInstances: 1000,
   maxInstancesPerPerson: 100,

@@ -287,7 +287,8 @@ export class SessionRegistry implements SessionHost {
   }
 
   async #add (session: LiveSession): Promise<void> {
-    const ended = await this.sessions.create(session.record, this.limits.maxSessionsPerOwner)
+    const { maxSessionsPerOwner: perOwner, maxSessionsPerPerson: perPerson } = this.limits
+    const ended = await this.sessions.create(session.record, { perOwner, perPerson })
     this.#live.set(session.record.id, session)
     for (const id of ended) this.end(id)
   }

@@ -15,6 +15,7 @@ const limits = optionsOf<Partial<SessionLimits>>()({
   idleSeconds: optional(lifetime),
   lifetimeSeconds: optional(lifetime),
   maxSessionsPerOwner: optional(count),
+  maxSessionsPerPerson: optional(count),
   instanceIdleSeconds: optional(timerSeconds),
   maxLiveInstances: optional(count),
   maxInstancesPerPerson: optional(count),

@@ -34,14 +34,23 @@ export type SessionChange =
   | { subscribe: string }
   | { unsubscribe: string }
 
+/** How many sessions may be kept at once. */
+export interface SessionBounds {
+  /** Of one owner: a person by one client. */
+  perOwner: number
+  /** Of one person, by all clients. */
+  perPerson: number
+}
+
 /** Keeps session records. A record whose idle time or lifetime is over is gone: no method sees it. */
 export interface SessionStore {
   /**
-   * Adds a session, in one step with ending the owner's least recently seen ones beyond `maxPerOwner`.
+   * Adds a session, in one step with ending what is then beyond the bounds: the least recently seen of the owner, then
+   * of the person.
    * @returns the ids of the sessions that were ended
    * @throws {SessionsFullError} when the store takes no more sessions
    */
-  create (record: SessionRecord, maxPerOwner: number): Promise<string[]>
+  create (record: SessionRecord, bounds: SessionBounds): Promise<string[]>
   /** @returns the record, or undefined where there is none (any more) */
   get (id: string): Promise<SessionRecord | undefined>
   /** @returns false where the session is gone */

@@ -50,6 +50,7 @@ const environmentOf = ({ name, sessionMode, authMode, redisUrl }: WorldOptions):
   RATE_LIMIT_TOOL_CALLS_PER_MINUTE: '0',
   STREAM_AFTER_MS: '50',
   SESSIONS_PER_OWNER: '20',
+  SESSIONS_PER_PERSON: '30',
   MAX_SESSIONS: '200',
   MAX_LIVE_INSTANCES: '60',
   INSTANCES_PER_PERSON: '50',

@@ -82,6 +82,20 @@ t.test('sessions per owner: one more ends the owner\'s least recently used', asy
   await isAlive(t, bob, 'from which they are taken up again')
 })
 
+t.test('sessions per person: one more ends their least recently used, of whatever client', async t => {
+  const service = await startMcp(t, { limits: { maxSessionsPerPerson: 2 } })
+  const bob = await new RawClient(service, 'bob').connect()
+  const first = await new RawClient(service, 'alice-elsewhere').connect()
+  const stream = eventsOf(await first.get())
+  await next(stream)
+  const second = await new RawClient(service).connect()
+  const third = await new RawClient(service, 'alice-again').connect()
+  t.ok((await stream.next()).done, 'the stream of the first ends')
+  await isRefused(t, await first.request('ping'), 404, -32001, null, 'the first')
+  for (const [what, client] of Object.entries({ second, third, 'another person\'s': bob })) await isAlive(t, client, what)
+  t.equal(service.sessions.size, 3)
+})
+
 t.test('sessions at all: new ones are refused', async t => {
   const sessions = new MemorySessionStore({ idleSeconds: 3600, maxSessions: 1 })
   t.teardown(() => sessions.close())
@@ -239,6 +253,7 @@ t.test('every variable reaches its limit', async t => {
     REQUEST_BYTES_PER_PERSON: '25',
     MAX_UNREAD_BYTES: '26',
     UNREAD_BYTES_PER_PERSON: '27',
+    SESSIONS_PER_PERSON: '28',
     STREAM_AFTER_MS: '9',
     STREAM_HEARTBEAT_SECONDS: '10',
     STREAM_RETRY_MS: '11',
@@ -253,6 +268,7 @@ t.test('every variable reaches its limit', async t => {
       idleSeconds: 1,
       lifetimeSeconds: 2,
       maxSessionsPerOwner: 3,
+      maxSessionsPerPerson: 28,
       instanceIdleSeconds: 4,
       maxLiveInstances: 5,
       maxRequestsInFlight: 6,

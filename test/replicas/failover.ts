@@ -18,7 +18,7 @@ const CROSSED = 20
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
-  environment: { SESSIONS_PER_OWNER: String(count), MAX_LIVE_INSTANCES: String(2 * count), OAUTH_REQUESTS_PER_MINUTE: '10000' }
+  environment: { SESSIONS_PER_OWNER: String(count), SESSIONS_PER_PERSON: String(count), MAX_LIVE_INSTANCES: String(2 * count), OAUTH_REQUESTS_PER_MINUTE: '10000' }
 })
 try {
   const report = new Report(`kill -9 of one of two replicas behind ${loadBalancer}, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed`)

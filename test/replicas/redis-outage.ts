@@ -20,7 +20,7 @@ const SAY_MS = 500
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
-  environment: { SESSIONS_PER_OWNER: String(count + 100), OAUTH_REQUESTS_PER_MINUTE: '10000' },
+  environment: { SESSIONS_PER_OWNER: String(count + 100), SESSIONS_PER_PERSON: String(count + 100), OAUTH_REQUESTS_PER_MINUTE: '10000' },
   logs: flag('logs') ? 'inherit' : 'ignore'
 })
 const { url, replicas } = cluster

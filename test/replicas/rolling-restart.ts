@@ -21,7 +21,7 @@ const MIN_READY_MS = comesBackSeconds * 1000
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
-  environment: { SESSIONS_PER_OWNER: String(count + 10_000), OAUTH_REQUESTS_PER_MINUTE: '10000', SHUTDOWN_DELAY_SECONDS: String(turnsAwaySeconds) }
+  environment: { SESSIONS_PER_OWNER: String(count + 10_000), SESSIONS_PER_PERSON: String(count + 10_000), OAUTH_REQUESTS_PER_MINUTE: '10000', SHUTDOWN_DELAY_SECONDS: String(turnsAwaySeconds) }
 })
 try {
   const report = new Report(`Rolling restart of two replicas behind ${loadBalancer}, ${rounds} rounds, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed; sessions begin and end all the while`)

@@ -15,7 +15,7 @@ const seconds = number('seconds')
 const count = number('sessions')
 const STEADY_MS = 5000
 
-const cluster = await startCluster({ entry: 'test/replicas/counting-replica', environment: { SESSIONS_PER_OWNER: String(2 * count) } })
+const cluster = await startCluster({ entry: 'test/replicas/counting-replica', environment: { SESSIONS_PER_OWNER: String(2 * count), SESSIONS_PER_PERSON: String(2 * count) } })
 try {
   const report = new Report(`One of two replicas stands still for ${seconds} s in the middle of ${2 * count} calls; the clients of a half went on to read at the other`)
   const [survivor, slow] = cluster.replicas

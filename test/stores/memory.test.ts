@@ -49,17 +49,36 @@ t.test('rates', t => rateCountersContract(t, async t => one(t, clock => new Memo
 t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
 
-t.test('a full session store refuses, and ends nobody\'s session', async t => {
+t.test('a full session store refuses who has as many as all others', async t => {
   const store = new MemorySessionStore({ idleSeconds: 60, maxSessions: 2 })
   t.teardown(() => store.close())
   const now = Math.floor(Date.now() / 1000)
   const record = (subject: string) => ({
     id: `of-${subject}`, kind: 'sse' as const, owner: { issuer: 'i', subject, clientId: 'c' }, initialized: false, subscriptions: [], lastSeenAt: now, expiresAt: now + 60
   })
-  for (const subject of ['alice', 'bob']) await store.create(record(subject), 1)
-  await t.rejects(store.create(record('carol'), 1), SessionsFullError)
-  t.same(await store.create({ ...record('alice'), id: 'another' }, 1), ['of-alice'], 'an owner may replace their own')
+  for (const subject of ['alice', 'bob']) await store.create(record(subject), { perOwner: 1, perPerson: 1 })
+  await t.rejects(store.create(record('carol'), { perOwner: 1, perPerson: 1 }), SessionsFullError)
+  t.same(await store.create({ ...record('alice'), id: 'another' }, { perOwner: 1, perPerson: 1 }), ['of-alice'], 'an owner may replace their own')
   t.equal(store.size, 2)
+})
+
+t.test('in a full session store the person with the most makes room for who has less', async t => {
+  const store = new MemorySessionStore({ idleSeconds: 60, maxSessions: 4 })
+  t.teardown(() => store.close())
+  const now = Math.floor(Date.now() / 1000)
+  let count = 0
+  const begin = async (subject: string) => await store.create({
+    id: `${subject}-${++count}`, kind: 'sse', owner: { issuer: 'i', subject, clientId: `c${count}` }, initialized: false, subscriptions: [], lastSeenAt: now, expiresAt: now + 60
+  }, { perOwner: 10, perPerson: 10 })
+  for (let index = 0; index < 4; index++) t.same(await begin('greedy'), [])
+  await store.touch('greedy-1', now)
+  await t.rejects(begin('greedy'), SessionsFullError)
+  t.same(await begin('alice'), ['greedy-2'], 'the least recently seen')
+  t.same(await begin('alice'), ['greedy-3'])
+  await t.rejects(begin('alice'), SessionsFullError, 'two each')
+  t.same(await begin('bob'), ['greedy-4'])
+  await t.rejects(begin('bob'), SessionsFullError)
+  t.equal(store.size, 4)
 })
 
 t.test('the event log of all sessions is bounded', async t => {

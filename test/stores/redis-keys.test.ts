@@ -39,7 +39,7 @@ async function writeAll ({ clients, upstreamDeletions, metadataDocuments, author
   await upstreamDeletions.add([{ clientId: 'c', sealed: 's' }])
   await leases.acquire('work', 'holder', 60_000)
   await bus.publish('grantEnded', { grantId: 'another' })
-  for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), 2)
+  for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), { perOwner: 2, perPerson: 10 })
   await sessions.change('two', { subscribe: 'file:///a' })
   await sessions.touch('two', later(1))
   await eventLog.open('two', 'complete', { requestIds: [1] })
@@ -64,7 +64,7 @@ const KEYS = [
   'grant:{grant}:refresh:refresh-1', 'grant:{grant}:refresh:refresh-1:response', 'grant:{grant}:rotated', 'grant:{grant}:refresh:refresh-2.0',
   'lease:work',
   'log:{two}', 'log:{two}:bytes', ...['complete', 'get', 'open', 'read once'].flatMap(stream => [`log:{two}:events:${stream}`, `log:{two}:stream:${stream}`]),
-  'owner:{…}', 'owner:{…}:session:three', 'owner:{…}:session:two',
+  'sessions:{…}', 'sessions:{…}:session:three', 'sessions:{…}:session:two',
   'person:…',
   'refresh:refresh-1', 'refresh:refresh-2.0',
   'login-steps',

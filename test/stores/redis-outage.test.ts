@@ -58,7 +58,7 @@ function callsOf ({ clients, authorizations, grants, leases, bus, sessions, even
     'grants.rotate': grants.rotate('refresh-1', tokensOf('2'), 60),
     'leases.acquire': leases.acquire('lease', 'holder', 1000),
     'bus.publish': bus.publish('grantEnded', { grantId: 'g' }),
-    'sessions.create': sessions.create(sessionOf('late'), 10),
+    'sessions.create': sessions.create(sessionOf('late'), { perOwner: 10, perPerson: 10 }),
     'sessions.get': sessions.get('session-1'),
     'eventLog.append': eventLog.append('session-1', 'a', 'late'),
     'eventLog.follow': eventLog.follow('session-1', 'a', startOf('a'), new Reader())
@@ -80,7 +80,7 @@ redisTest('Redis stops, and starts again with what it kept', async (t, server) =
   const [one, two] = await redisReplicas(t, server, { graceMs: 300 })
   if (one === undefined || two === undefined) throw new Error('There are no replicas.')
   const session = sessionOf('session-1')
-  await one.sessions.create(session, 10)
+  await one.sessions.create(session, { perOwner: 10, perPerson: 10 })
   await one.grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
   await one.grants.redeemCode('code', tokensOf('1'))
   await one.eventLog.open('session-1', 'a', { requestIds: [1] })
@@ -110,7 +110,7 @@ redisTest('Redis stops, and starts again with what it kept', async (t, server) =
 redisTest('Redis stops, and starts again with nothing', async (t, server) => {
   const [one, two] = await redisReplicas(t, server)
   if (one === undefined || two === undefined) throw new Error('There are no replicas.')
-  await one.sessions.create(sessionOf('session-1'), 10)
+  await one.sessions.create(sessionOf('session-1'), { perOwner: 10, perPerson: 10 })
   await one.eventLog.open('session-1', 'a', {})
   const readers = [new Reader(), new Reader()] as const
   await one.eventLog.follow('session-1', 'a', startOf('a'), readers[0])
@@ -121,7 +121,7 @@ redisTest('Redis stops, and starts again with nothing', async (t, server) => {
   await Promise.all([...readers.map(reader => reader.ended()), reachable(one), reachable(two)])
   t.equal(await one.sessions.get('session-1'), undefined)
   t.equal(await one.eventLog.append('session-1', 'a', 'too late'), undefined)
-  await one.sessions.create(sessionOf('session-2'), 10)
+  await one.sessions.create(sessionOf('session-2'), { perOwner: 10, perPerson: 10 })
   t.ok(await two.sessions.get('session-2'), 'new sessions work')
 })
 

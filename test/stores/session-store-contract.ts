@@ -7,6 +7,9 @@ const bob: SessionOwner = { ...alice, subject: 'bob' }
 
 let sequence = 0
 
+/** So many sessions an owner, and as many as they like a person. */
+const each = (perOwner: number) => ({ perOwner, perPerson: 1000 })
+
 function recordFor (clock: Clock, changes: Partial<SessionRecord> = {}): SessionRecord {
   return {
     id: `session-${++sequence}`,
@@ -32,17 +35,17 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
       logLevel: 'warning',
       subscriptions: ['file:///b', 'file:///a']
     })
-    t.same(await replicas[0].create(record, 10), [])
+    t.same(await replicas[0].create(record, each(10)), [])
     for (const replica of replicas) t.same(await replica.get(record.id), record)
     const bare = recordFor(clock, { kind: 'sse' })
-    await replicas[0].create(bare, 10)
+    await replicas[0].create(bare, each(10))
     t.strictSame(await replicas[0].get(bare.id), bare, 'without what is not known yet')
   })
 
   t.test('who changes what they got changes nothing', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
-    await store.create(record, 10)
+    await store.create(record, each(10))
     record.subscriptions.push('file:///given')
     const got = await store.get(record.id)
     got?.subscriptions.push('file:///got')
@@ -53,7 +56,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const { id } = recordFor(clock)
     const record = recordFor(clock, { id })
-    await replicas[0].create(record, 10)
+    await replicas[0].create(record, each(10))
     const store = replicas.at(-1) ?? replicas[0]
     t.equal(await store.change(id, { initializeParams: { a: 1 }, protocolVersion: '2025-06-18' }), true)
     t.equal(await store.change(id, { initialized: true }), true)
@@ -73,7 +76,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
   t.test('changes at once are all made', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
-    await replicas[0].create(record, 10)
+    await replicas[0].create(record, each(10))
     const uris = Array.from({ length: 50 }, (_, index) => `file:///${index}`)
     t.same(countsOf(await atOnce(replicas, 50, (replica, index) => replica.change(record.id, { subscribe: uris[index] ?? '' }))), { true: 50 })
     t.same((await replicas[0].get(record.id))?.subscriptions.sort(), uris.sort())
@@ -83,8 +86,8 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 5 })
     const idle = recordFor(clock)
     const touched = recordFor(clock)
-    await store.create(idle, 10)
-    await store.create(touched, 10)
+    await store.create(idle, each(10))
+    await store.create(touched, each(10))
     await clock.pass(3)
     t.equal(await store.touch(touched.id, epoch(clock)), true)
     await clock.pass(3)
@@ -99,7 +102,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
   t.test('a touch never goes back', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
-    await store.create(record, 10)
+    await store.create(record, each(10))
     await store.touch(record.id, record.lastSeenAt + 5)
     await store.touch(record.id, record.lastSeenAt + 2)
     t.equal((await store.get(record.id))?.lastSeenAt, record.lastSeenAt + 5)
@@ -108,7 +111,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
   t.test('a session ends with its lifetime, however much it is used', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock, { expiresAt: epoch(clock, 2) })
-    await store.create(record, 10)
+    await store.create(record, each(10))
     t.equal(await store.touch(record.id, epoch(clock)), true)
     await clock.pass(2.1)
     t.equal(await store.get(record.id), undefined)
@@ -118,7 +121,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
   t.test('a session is deleted once', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock)
-    await replicas[0].create(record, 10)
+    await replicas[0].create(record, each(10))
     t.same(countsOf(await atOnce(replicas, 50, replica => replica.delete(record.id))), { true: 1, false: 49 })
     t.equal(await replicas[0].get(record.id), undefined)
   })
@@ -127,30 +130,56 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const [first, second, third, fourth] = [recordFor(clock), recordFor(clock), recordFor(clock), recordFor(clock)]
     const others = [recordFor(clock, { owner: bob }), recordFor(clock, { owner: { ...alice, clientId: 'client-2' } }), recordFor(clock, { owner: { ...alice, issuer: 'https://other.example' } })]
-    for (const record of [...others, first, second]) t.same(await store.create(record, 2), [])
+    for (const record of [...others, first, second]) t.same(await store.create(record, each(2)), [])
     await clock.pass(1)
     await store.touch(first.id, epoch(clock))
-    t.same(await store.create(third, 2), [second.id])
-    t.same(await store.create(fourth, 2), [first.id])
+    t.same(await store.create(third, each(2)), [second.id])
+    t.same(await store.create(fourth, each(2)), [first.id])
     for (const { id } of [first, second]) t.equal(await store.get(id), undefined)
     for (const { id } of [third, fourth, ...others]) t.equal((await store.get(id))?.id, id)
-    t.same((await store.create(recordFor(clock), 1)).sort(), [third.id, fourth.id].sort(), 'several, where the limit went down')
+    t.same((await store.create(recordFor(clock), each(1))).sort(), [third.id, fourth.id].sort(), 'several, where the limit went down')
+  })
+
+  t.test('one more than a person may have ends their least recently seen, of any client', { buffered: true }, async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
+    const bounds = { perOwner: 2, perPerson: 3 }
+    const by = (clientId: string) => recordFor(clock, { owner: { ...alice, clientId } })
+    const others = [recordFor(clock, { owner: bob }), recordFor(clock, { owner: { ...alice, issuer: 'https://other.example' } })]
+    const [first, second, third, fourth, fifth, sixth] = [by('a'), by('b'), by('c'), by('d'), by('d'), by('d')]
+    for (const record of [...others, first, second, third]) t.same(await store.create(record, bounds), [])
+    await clock.pass(1)
+    await store.touch(first.id, epoch(clock))
+    t.same(await store.create(fourth, bounds), [second.id])
+    t.same(await store.create(fifth, bounds), [third.id])
+    t.same(await store.create(sixth, bounds), [fourth.id], 'the owner\'s own go first')
+    for (const { id } of [second, third, fourth]) t.equal(await store.get(id), undefined)
+    for (const { id } of [first, fifth, sixth, ...others]) t.equal((await store.get(id))?.id, id)
+    t.same((await store.create(by('e'), { perOwner: 1, perPerson: 1 })).sort(), [first.id, fifth.id, sixth.id].sort(), 'all, where the limit went down')
+  })
+
+  t.test('sessions of a person begun at once, by one client each, keep to the limit', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
+    const records = Array.from({ length: 50 }, (_, index) => recordFor(clock, { owner: { ...alice, clientId: `c${index}` } }))
+    const ended = (await atOnce(replicas, 50, (replica, index) => replica.create(records[index] ?? recordFor(clock), { perOwner: 5, perPerson: 7 }))).flat()
+    t.equal(new Set(ended).size, 43, 'each is ended once')
+    const alive = (await Promise.all(records.map(({ id }) => replicas[0].get(id)))).filter(record => record !== undefined)
+    t.equal(alive.length, 7)
   })
 
   t.test('sessions that have ended make room without being ended again', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 2 })
     const deleted = recordFor(clock)
-    for (const record of [deleted, recordFor(clock)]) await store.create(record, 2)
+    for (const record of [deleted, recordFor(clock)]) await store.create(record, each(2))
     await store.delete(deleted.id)
-    t.same(await store.create(recordFor(clock), 2), [])
+    t.same(await store.create(recordFor(clock), each(2)), [])
     await clock.pass(2.1)
-    for (const record of [recordFor(clock), recordFor(clock)]) t.same(await store.create(record, 2), [])
+    for (const record of [recordFor(clock), recordFor(clock)]) t.same(await store.create(record, each(2)), [])
   })
 
   t.test('sessions begun at once keep to the limit', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const records = Array.from({ length: 50 }, () => recordFor(clock))
-    const ended = (await Promise.all(records.map(async (record, index) => await (replicas[index % replicas.length] ?? replicas[0]).create(record, 5)))).flat()
+    const ended = (await Promise.all(records.map(async (record, index) => await (replicas[index % replicas.length] ?? replicas[0]).create(record, each(5))))).flat()
     t.equal(ended.length, 45)
     t.equal(new Set(ended).size, 45, 'each is ended once')
     const alive = (await Promise.all(records.map(({ id }) => replicas[0].get(id)))).filter(record => record !== undefined)
@@ -165,7 +194,7 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
       { issuer: 'a","b', subject: '', clientId: 'c' }, { issuer: '{a}', subject: '__proto__', clientId: 'c' }, { issuer: 'A', subject: 'b', clientId: 'c' }
     ]
     const records = owners.map(owner => recordFor(clock, { owner }))
-    for (const record of records) t.same(await store.create(record, 1), [])
+    for (const record of records) t.same(await store.create(record, each(1)), [])
     for (const record of records) t.same((await store.get(record.id))?.owner, record.owner)
     for (const id of ['__proto__', 'constructor', '', '*', 'session-*', '{x}']) {
       t.equal(await store.get(id), undefined, id)

@@ -1,5 +1,6 @@
+import { personKey } from '../../auth-info.js'
 import { SessionsFullError } from '../../errors.js'
-import { applyChange, type SessionChange, type SessionOwner, type SessionRecord, type SessionStore } from '../sessions.js'
+import { applyChange, type SessionBounds, type SessionChange, type SessionOwner, type SessionRecord, type SessionStore } from '../sessions.js'
 
 export interface MemorySessionStoreOptions {
   /** Life of a session that nobody touches. */
@@ -16,7 +17,8 @@ const SWEEP_MS = 60_000
 export class MemorySessionStore implements SessionStore {
   // least recently seen first
   readonly #records = new Map<string, SessionRecord>()
-  readonly #byOwner = new Map<string, Set<string>>()
+  /** Ids of each person's sessions, the least recently seen first. */
+  readonly #byPerson = new Map<string, Set<string>>()
   readonly #idleSeconds: number
   readonly #maxSessions: number
   readonly #now: () => number
@@ -39,19 +41,30 @@ export class MemorySessionStore implements SessionStore {
     clearInterval(this.#sweep)
   }
 
-  async create (record: SessionRecord, maxPerOwner: number): Promise<string[]> {
-    const ids = this.#byOwner.get(ownerKey(record.owner)) ?? new Set()
-    for (const id of ids) this.#live(id)
-    if (this.#records.size >= this.#maxSessions && ids.size < maxPerOwner) this.#dropExpired()
-    if (this.#records.size >= this.#maxSessions && ids.size < maxPerOwner) {
-      throw new SessionsFullError('This server has no room for another session now.', { retryAfterMs: 60_000 })
-    }
-    // the owner's ids stand in the order they were last seen
-    const ended = [...ids].slice(0, Math.max(0, ids.size - maxPerOwner + 1))
+  async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
+    const ids = [...this.#byPerson.get(personKey(record.owner)) ?? []].filter(id => this.#live(id) !== undefined)
+    const owned = ids.filter(id => this.#records.get(id)?.owner.clientId === record.owner.clientId)
+    const ended = owned.slice(0, Math.max(0, owned.length - perOwner + 1))
+    const others = ids.filter(id => !ended.includes(id))
+    ended.push(...others.slice(0, Math.max(0, others.length - perPerson + 1)))
+    if (ended.length === 0) ended.push(...this.#roomFor(ids.length))
     for (const id of ended) this.#drop(id)
     this.#records.set(record.id, copyOf(record))
     this.#idsOf(record.owner).add(record.id)
     return ended
+  }
+
+  /**
+   * What ends for one more session of somebody who has `count`. In a full store that is the least recently seen one of
+   * the person with the most, if they have more than both would then have.
+   */
+  #roomFor (count: number): string[] {
+    if (this.#records.size >= this.#maxSessions) this.#dropExpired()
+    if (this.#records.size < this.#maxSessions) return []
+    let most: ReadonlySet<string> = new Set()
+    for (const ids of this.#byPerson.values()) if (ids.size > most.size) most = ids
+    if (most.size > count + 1) return [...most].slice(0, 1)
+    throw new SessionsFullError('This server has no room for another session now.', { retryAfterMs: 60_000 })
   }
 
   async get (id: string): Promise<SessionRecord | undefined> {
@@ -101,7 +114,7 @@ export class MemorySessionStore implements SessionStore {
     this.#records.delete(id)
     const ids = this.#idsOf(record.owner)
     ids.delete(id)
-    if (ids.size === 0) this.#byOwner.delete(ownerKey(record.owner))
+    if (ids.size === 0) this.#byPerson.delete(personKey(record.owner))
     return true
   }
 
@@ -110,15 +123,11 @@ export class MemorySessionStore implements SessionStore {
   }
 
   #idsOf (owner: SessionOwner): Set<string> {
-    const key = ownerKey(owner)
-    let ids = this.#byOwner.get(key)
-    if (ids === undefined) this.#byOwner.set(key, ids = new Set())
+    const key = personKey(owner)
+    let ids = this.#byPerson.get(key)
+    if (ids === undefined) this.#byPerson.set(key, ids = new Set())
     return ids
   }
-}
-
-function ownerKey (owner: SessionOwner): string {
-  return JSON.stringify([owner.issuer, owner.subject, owner.clientId])
 }
 
 // what is changed in place is copied; the rest is never written to

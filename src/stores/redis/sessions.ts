@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto'
 import type { Result } from 'ioredis'
-import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../sessions.js'
+import { personKey } from '../../auth-info.js'
+import type { SessionBounds, SessionChange, SessionRecord, SessionStore } from '../sessions.js'
 import type { RedisConnection } from './connection.js'
 import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpCreateSession (sessions: string, record: string, id: string, maxPerOwner: number, idleSeconds: number, ...fields: string[]): Result<string[], Context>
+    mcpCreateSession (
+      sessions: string, record: string, member: string, perOwner: number, perPerson: number, idleSeconds: number, ...fields: string[]
+    ): Result<string[], Context>
     mcpChangeSession (record: string, operation: 'set' | 'subscribe' | 'unsubscribe', ...rest: string[]): Result<number, Context>
-    mcpTouchSession (sessions: string, record: string, id: string, idleSeconds: number, seenAt: number): Result<number, Context>
-    mcpDeleteSession (sessions: string, record: string, id: string): Result<number, Context>
+    mcpTouchSession (sessions: string, record: string, member: string, idleSeconds: number, seenAt: number): Result<number, Context>
+    mcpDeleteSession (sessions: string, record: string, member: string): Result<number, Context>
     mcpExtendSessionPointer (pointer: string, untilMs: number): Result<string | null, Context>
   }
 }
@@ -19,7 +22,7 @@ export interface RedisSessionStoreOptions {
   idleSeconds: number
 }
 
-// KEYS: the owner's sessions, the record. ARGV: id, …
+// KEYS: the person's sessions, the record. ARGV: the session's member of the set, …
 const SEEN = `
   local time = redis.call('TIME')
   local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -31,26 +34,38 @@ const SEEN = `
     if redis.call('PTTL', KEYS[1]) < untilMs - nowMs then redis.call('PEXPIREAT', KEYS[1], untilMs) end
   end`
 
+/** A member of a person's set is this long a hash of the client, and the session's id. */
+const CLIENT_LENGTH = 22
+
 const scripts = {
   mcpCreateSession: {
     numberOfKeys: 2,
     lua: `${SEEN}
-      local ended, max = {}, tonumber(ARGV[2])
-      if redis.call('ZCARD', KEYS[1]) >= max then
-        local live = {}
-        for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-          if redis.call('EXISTS', KEYS[1] .. ':session:' .. id) == 1 then live[#live + 1] = id
-          else redis.call('ZREM', KEYS[1], id) end
+      local ended, perOwner, perPerson = {}, tonumber(ARGV[2]), tonumber(ARGV[3])
+      if redis.call('ZCARD', KEYS[1]) >= math.min(perOwner, perPerson) then
+        local own = string.sub(ARGV[1], 1, ${CLIENT_LENGTH})
+        local live, owned, kept, gone = {}, {}, {}, {}
+        for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+          if redis.call('EXISTS', KEYS[1] .. ':session:' .. string.sub(member, ${CLIENT_LENGTH + 1})) == 1 then
+            live[#live + 1] = member
+            if string.sub(member, 1, ${CLIENT_LENGTH}) == own then owned[#owned + 1] = member end
+          else redis.call('ZREM', KEYS[1], member) end
         end
-        for index = 1, #live - max + 1 do
-          redis.call('DEL', KEYS[1] .. ':session:' .. live[index])
-          redis.call('ZREM', KEYS[1], live[index])
-          ended[index] = live[index]
+        local function finish (member)
+          gone[member] = true
+          ended[#ended + 1] = string.sub(member, ${CLIENT_LENGTH + 1})
+          redis.call('DEL', KEYS[1] .. ':session:' .. ended[#ended])
+          redis.call('ZREM', KEYS[1], member)
         end
+        for index = 1, #owned - perOwner + 1 do finish(owned[index]) end
+        for _, member in ipairs(live) do
+          if not gone[member] then kept[#kept + 1] = member end
+        end
+        for index = 1, #kept - perPerson + 1 do finish(kept[index]) end
       end
       redis.call('DEL', KEYS[2])
-      redis.call('HSET', KEYS[2], unpack(ARGV, 4))
-      seen(ARGV[3])
+      redis.call('HSET', KEYS[2], unpack(ARGV, 5))
+      seen(ARGV[4])
       return ended`
   },
   mcpChangeSession: {
@@ -94,8 +109,8 @@ const scripts = {
 }
 
 /**
- * Session records of all replicas. An owner's sessions stand under the owner as hash tag, so that one script counts and
- * ends them; a session is found by a pointer from its id to its owner.
+ * Session records of all replicas. A person's sessions have the person as hash tag, so that one script counts and
+ * ends them; a session is found by a pointer from its id to its person and client.
  */
 export class RedisSessionStore implements SessionStore {
   readonly #connection: RedisConnection
@@ -109,39 +124,44 @@ export class RedisSessionStore implements SessionStore {
     connection.define(scripts)
   }
 
-  async create (record: SessionRecord, maxPerOwner: number): Promise<string[]> {
-    const { id, lastSeenAt } = record
-    const owner = ownerTag(record.owner)
+  async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
+    const { id, lastSeenAt, owner } = record
+    const place = { person: shortHash(personKey(owner)), client: shortHash(owner.clientId) }
+    const [sessions, key] = this.#keysOf(place, id)
     const untilMs = Math.max(1, Math.ceil((lastSeenAt + this.#idleSeconds) * 1000))
     const [, ended] = await Promise.all([
-      this.#connection.run(redis => redis.set(this.#pointer(id), owner, 'PXAT', untilMs)),
-      this.#connection.run(redis => redis.mcpCreateSession(...this.#keysOf(owner, id), id, maxPerOwner, this.#idleSeconds, ...fieldsOf(record)))
+      this.#connection.run(redis => redis.set(this.#pointer(id), place.person + place.client, 'PXAT', untilMs)),
+      this.#connection.run(redis => redis.mcpCreateSession(
+        sessions, key, place.client + id, perOwner, perPerson, this.#idleSeconds, ...fieldsOf(record)
+      ))
     ])
     return ended
   }
 
   async get (id: string): Promise<SessionRecord | undefined> {
-    const owner = await this.#ownerOf(id)
-    return owner === null ? undefined : recordOf(await this.#connection.run(redis => redis.hgetall(this.#keysOf(owner, id)[1])))
+    const place = await this.#find(id)
+    return place && recordOf(await this.#connection.run(redis => redis.hgetall(this.#keysOf(place, id)[1])))
   }
 
   async change (id: string, change: SessionChange): Promise<boolean> {
-    const owner = await this.#ownerOf(id)
-    if (owner === null) return false
-    return await this.#connection.run(redis => redis.mcpChangeSession(this.#keysOf(owner, id)[1], ...operationOf(change))) === 1
+    const place = await this.#find(id)
+    if (place === undefined) return false
+    return await this.#connection.run(redis => redis.mcpChangeSession(this.#keysOf(place, id)[1], ...operationOf(change))) === 1
   }
 
   async touch (id: string, seenAt: number): Promise<boolean> {
     const untilMs = Math.ceil((seenAt + this.#idleSeconds) * 1000)
-    const owner = await this.#connection.run(redis => redis.mcpExtendSessionPointer(this.#pointer(id), untilMs))
-    if (owner === null) return false
-    return await this.#connection.run(redis => redis.mcpTouchSession(...this.#keysOf(owner, id), id, this.#idleSeconds, seenAt)) === 1
+    const place = placeOf(await this.#connection.run(redis => redis.mcpExtendSessionPointer(this.#pointer(id), untilMs)))
+    if (place === undefined) return false
+    const [sessions, record] = this.#keysOf(place, id)
+    return await this.#connection.run(redis => redis.mcpTouchSession(sessions, record, place.client + id, this.#idleSeconds, seenAt)) === 1
   }
 
   async delete (id: string): Promise<boolean> {
-    const owner = await this.#ownerOf(id)
-    if (owner === null) return false
-    const deleted = await this.#connection.run(redis => redis.mcpDeleteSession(...this.#keysOf(owner, id), id))
+    const place = await this.#find(id)
+    if (place === undefined) return false
+    const [sessions, record] = this.#keysOf(place, id)
+    const deleted = await this.#connection.run(redis => redis.mcpDeleteSession(sessions, record, place.client + id))
     await this.#connection.run(redis => redis.del(this.#pointer(id)))
     return deleted === 1
   }
@@ -150,19 +170,29 @@ export class RedisSessionStore implements SessionStore {
     return `${this.#prefix}:session:${id}`
   }
 
-  async #ownerOf (id: string): Promise<string | null> {
-    return await this.#connection.run(redis => redis.get(this.#pointer(id)))
+  async #find (id: string): Promise<Place | undefined> {
+    return placeOf(await this.#connection.run(redis => redis.get(this.#pointer(id))))
   }
 
-  /** The owner's sessions, and this one's record. */
-  #keysOf (owner: string, id: string): [string, string] {
-    const sessions = `${this.#prefix}:owner:{${owner}}`
+  /** The person's sessions, and this one's record. */
+  #keysOf ({ person }: Place, id: string): [string, string] {
+    const sessions = `${this.#prefix}:sessions:{${person}}`
     return [sessions, `${sessions}:session:${id}`]
   }
 }
 
-function ownerTag ({ issuer, subject, clientId }: SessionOwner): string {
-  return createHash('sha256').update(JSON.stringify([issuer, subject, clientId])).digest('base64url').slice(0, 22)
+/** Hashes of whose a session is. */
+interface Place {
+  person: string
+  client: string
+}
+
+function placeOf (pointer: string | null): Place | undefined {
+  return pointer === null ? undefined : { person: pointer.slice(0, -CLIENT_LENGTH), client: pointer.slice(-CLIENT_LENGTH) }
+}
+
+function shortHash (text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, CLIENT_LENGTH)
 }
 
 // what changes has a field of its own; subscriptions are counted, which keeps their order
