@@ -4,6 +4,7 @@ import { defaultLimits } from './mcp/limits.js'
 import type { McpCounts } from './mcp/observer.js'
 import { createOwnerIds } from './mcp/owner-ids.js'
 import { defaultStreamOptions, type McpTransportsOptions } from './mcp/options.js'
+import { TaskTools } from './mcp/task-tools.js'
 import { checkTransportsOptions } from './options/check-service.js'
 import { mcpErrors } from './plugins/mcp-errors.js'
 import { mcpGuard } from './plugins/mcp-guard.js'
@@ -35,9 +36,11 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const { mcpObserver } = options
   const admission = new Admission(limits, { onRefused: limit => { mcpObserver?.refused?.(limit) } })
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
+  const taskTools = new TaskTools(options.bus, app.log)
+  app.addHook('onClose', () => { taskTools.close() })
   await app.register(mcpReplica, { leases: options.leases })
-  if (stateless) await app.register(mcpStateless, { ...options, admission, ownerIds })
-  else await app.register(mcpSessions, { ...options, admission })
+  if (stateless) await app.register(mcpStateless, { ...options, admission, ownerIds, taskTools })
+  else await app.register(mcpSessions, { ...options, admission, taskTools })
 
   await app.register(async endpoints => {
     // a stream stays open, and a call takes what it takes

@@ -42,6 +42,11 @@ export class DeclaredScopes {
     return NONE
   }
 
+  /** The scopes that all of the tools need. */
+  get ofAllTools (): readonly string[] {
+    return [...new Set([...this.#tools.values()].flat())]
+  }
+
   #addResources (scopes: ScopesByName): void {
     for (const [uri, needed] of Object.entries(scopes)) {
       if (UriTemplate.isTemplate(uri)) this.#templates.set(new UriTemplate(uri), needed)

@@ -19,6 +19,7 @@ import type { OpenStreams, StreamPlace } from './open-streams.js'
 import type { StreamOptions } from './options.js'
 import { takesPrimingEvents } from './protocol-versions.js'
 import { ServerInstance } from './server-instance.js'
+import type { TaskTools } from './task-tools.js'
 
 /** What the sessions of a process share. */
 export interface SessionHost {
@@ -28,6 +29,7 @@ export interface SessionHost {
   readonly admission: Admission
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
+  readonly taskTools: TaskTools
   readonly log: Log
   readonly observer: McpObserver | undefined
   createServer (session: LiveSession): PluggedServer | Promise<PluggedServer>

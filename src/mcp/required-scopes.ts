@@ -5,6 +5,7 @@ import { InsufficientScopeError } from '../errors.js'
 import type { PluggedServer } from './create-server.js'
 import { DeclaredScopes, type ScopesByName, type ScopesByPrimitive } from './declared-scopes.js'
 import { reachedBy } from './reached-primitives.js'
+import { tasksOf } from './task-requests.js'
 
 // beside the servers, not in them: neither SDK has a place for it that both would share
 const declared = new WeakMap<PluggedServer, DeclaredScopes>()
@@ -33,24 +34,49 @@ export function resolverOf (server: PluggedServer | undefined): ScopeChallengeHa
   return server instanceof McpServer2 ? server.resolveScopeChallenge : undefined
 }
 
+/** Whether a server's tools may need scopes. */
+export function demandsScopes (server: PluggedServer | undefined): boolean {
+  return server !== undefined && (declared.has(server) || resolverOf(server) !== undefined)
+}
+
+/** The scopes that a tool needs by `requireScopes`. @param tool undefined: it is not known which; then those of all */
+export function scopesOfTool (server: PluggedServer | undefined, tool: string | undefined): readonly string[] {
+  const ours = server && declared.get(server)
+  if (ours === undefined) return []
+  return tool === undefined ? ours.ofAllTools : ours.neededFor(callOf(tool))
+}
+
+/** Tells which tool made a task; undefined where that is not known. */
+export interface TaskOrigins {
+  toolOf (taskId: string): string | undefined
+}
+
 /**
  * Checks whether the caller has the scopes that all the requests need, however they are declared.
+ * @param tasks absent: there are none
  * @param resolve what tells the scopes that are declared the way of SDK 2.x
  * @returns undefined where that is settled; where a server takes time to tell, a promise that rejects with what this throws
  * @throws {InsufficientScopeError}
  */
 export function checkScopesOrPromise (
-  server: PluggedServer | undefined, requests: readonly JSONRPCRequest[], caller: CallerInfo, resolve = resolverOf(server)
+  server: PluggedServer | undefined, requests: readonly JSONRPCRequest[], caller: CallerInfo, tasks?: TaskOrigins, resolve = resolverOf(server)
 ): Promise<void> | undefined {
   const ours = server && declared.get(server)
   if (ours === undefined && resolve === undefined) return undefined
-  const reached = requests.flatMap(reachedBy)
+  const makers = tasks === undefined ? [] : requests.flatMap(tasksOf).map(taskId => tasks.toolOf(taskId))
+  const reached = [...requests.flatMap(reachedBy), ...makers.filter(tool => tool !== undefined).map(callOf)]
   const needed = reached.flatMap(request => ours?.neededFor(request) ?? [])
+  if (makers.includes(undefined)) needed.push(...scopesOfTool(server, undefined))
   const challenges = resolve === undefined ? [] : reached.map(request => challengeOrPromise(resolve, request, caller))
   const settled = challenges.filter(isSettled)
   if (settled.length < challenges.length) return Promise.all(challenges.map(challenge => Promise.resolve(challenge))).then(all => { refuse(needed, all, caller) })
   refuse(needed, settled, caller)
   return undefined
+}
+
+/** A call that asks for nothing but the scopes of its tool. */
+function callOf (tool: string): JSONRPCRequest {
+  return { jsonrpc: '2.0', id: 0, method: 'tools/call', params: { name: tool, arguments: {} } }
 }
 
 // any thenable takes time, whoever's promise it is

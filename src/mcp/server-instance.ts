@@ -10,6 +10,7 @@ import { errorText, isRequest } from './json-rpc.js'
 import type { LiveSession } from './live-session.js'
 import { checkSubscriptions, subscribedBy } from './may-subscribe.js'
 import { takesBatches, takesPrimingEvents } from './protocol-versions.js'
+import { OwnTasks } from './own-tasks.js'
 import { checkScopesOrPromise } from './required-scopes.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from './running-tasks.js'
@@ -21,6 +22,7 @@ export class ServerInstance implements Outlet {
   readonly #transport: SessionTransport
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
+  readonly #ownTasks: OwnTasks
   #server: PluggedServer | undefined
   /** POSTs that wait to be told the scopes they need. */
   #pending = 0
@@ -28,7 +30,9 @@ export class ServerInstance implements Outlet {
   constructor (session: LiveSession) {
     this.#session = session
     this.#running = new RunningRequests(session.host.admission, session.person)
-    this.#transport = new SessionTransport(this, session.host.newInstanceTag(), { sessionId: session.record.id, observer: session.host.observer })
+    const { host, person, record: { id: sessionId } } = session
+    this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId })
+    this.#transport = new SessionTransport(this, host.newInstanceTag(), { sessionId, tasks: this.#ownTasks, observer: host.observer })
   }
 
   /** Whether requests run. */
@@ -43,6 +47,7 @@ export class ServerInstance implements Outlet {
 
   async connect (server: PluggedServer): Promise<void> {
     this.#server = server
+    this.#ownTasks.madeBy(server)
     await server.connect(this.#transport)
     this.#transport.onerror = chain(this.#transport.onerror, error => {
       this.#session.host.log.debug({ err: error, sessionId: this.#session.record.id }, 'the server reports an error')
@@ -93,7 +98,7 @@ export class ServerInstance implements Outlet {
 
   /** @returns what is to be waited for before anything is handed on */
   #checksOrNone (requests: readonly JSONRPCRequest[], caller: CallerInfo): Promise<void> | undefined {
-    const scopes = checkScopesOrPromise(this.#server, requests, caller, this.#transport.resolveScopeChallenge)
+    const scopes = checkScopesOrPromise(this.#server, requests, caller, this.#ownTasks, this.#transport.resolveScopeChallenge)
     const { maySubscribe } = this.#session.host
     if (maySubscribe === undefined || !requests.some(request => subscribedBy(request).length > 0)) return scopes
     return Promise.all([scopes, checkSubscriptions(requests, caller, maySubscribe)]).then(() => {})

@@ -21,6 +21,7 @@ import { OpenStreams, type StreamPlace } from './open-streams.js'
 import type { Replica } from './replica.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import { serverContext } from './server-context.js'
+import type { TaskTools } from './task-tools.js'
 
 export type SessionRegistryOptions =
   Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'> &
@@ -28,6 +29,7 @@ export type SessionRegistryOptions =
     log: Log
     replica: Replica
     admission: Admission
+    taskTools: TaskTools
   }
 
 const HOUSEKEEPING_MS = 5000
@@ -42,6 +44,7 @@ export class SessionRegistry implements SessionHost {
   readonly admission: Admission
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
+  readonly taskTools: TaskTools
   readonly log: Log
   readonly observer: McpObserver | undefined
   readonly maySubscribe: MaySubscribe | undefined
@@ -69,6 +72,7 @@ export class SessionRegistry implements SessionHost {
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.admission = options.admission
+    this.taskTools = options.taskTools
     this.#instances = new LiveInstances(this.admission, session => {
       session.tellSeen()
       this.#background(session.dropInstance())

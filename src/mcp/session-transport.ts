@@ -4,6 +4,7 @@ import type { ScopeChallengeHandler } from '@modelcontextprotocol/server'
 import { InvalidInitializeError } from '../errors.js'
 import { withInvalidParams } from './invalid-params.js'
 import { isRequest } from './json-rpc.js'
+import type { OwnTasks } from './own-tasks.js'
 import { ObservedRequests, protocolVersionOf, type McpObserver } from './observer.js'
 
 const INVALID_PARAMS = -32602
@@ -18,6 +19,14 @@ export interface Outlet {
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void
   /** The connection to the server instance is closed. */
   closed (): void
+}
+
+export interface SessionTransportOptions {
+  sessionId?: string
+  /** What the server sees as its session id where there is no session. */
+  ownerId?: string
+  tasks: OwnTasks
+  observer?: McpObserver | undefined
 }
 
 /**
@@ -39,15 +48,16 @@ export class SessionTransport implements Transport {
   /** Requests of ours, made to replay a handshake. */
   readonly #own = new Map<RequestId, (response: Response) => void>()
   readonly #observed: ObservedRequests | undefined
+  readonly #tasks: OwnTasks
   #closed = false
 
   /**
    * @param tag prefix of request ids, unique to this instance across replicas
-   * @param options with `ownerId`: what the server sees as its session id where there is no session
    */
-  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, observer }: { sessionId?: string, ownerId?: string, observer?: McpObserver | undefined } = {}) {
+  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, tasks, observer }: SessionTransportOptions) {
     this.#outlet = outlet
     this.#tag = tag
+    this.#tasks = tasks
     const id = sessionId ?? ownerId
     if (id !== undefined) this.sessionId = id
     if (observer !== undefined) this.#observed = new ObservedRequests(observer, { ...sessionId !== undefined && { sessionId } })
@@ -88,7 +98,7 @@ export class SessionTransport implements Transport {
       return
     }
     this.#observed?.end(message.id, message)
-    this.#outlet.answer('error' in message ? withInvalidParams(message) : message)
+    this.#outlet.answer('error' in message ? withInvalidParams(this.#tasks.answered(message)) : this.#tasks.answered(message))
   }
 
   /** Hands a message of the client to the server. */
@@ -130,6 +140,7 @@ export class SessionTransport implements Transport {
   }
 
   #receiveRequest (request: JSONRPCRequest, extra: MessageExtraInfo): void {
+    this.#tasks.asked(request, extra)
     if (this.#observed === undefined) this.onmessage?.(request, extra)
     else this.#observed.run(request, protocolVersionOf(extra), () => { this.onmessage?.(request, extra) })
   }
@@ -138,7 +149,9 @@ export class SessionTransport implements Transport {
     this.onmessage?.(this.#incomingNotification(notification), extra)
     const { method, params } = notification
     // the server never answers what was cancelled
-    if (method === 'notifications/cancelled' && (typeof params?.requestId === 'string' || typeof params?.requestId === 'number')) this.#observed?.end(params.requestId, 'cancelled')
+    if (method !== 'notifications/cancelled' || (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')) return
+    this.#tasks.cancelled(params.requestId)
+    this.#observed?.end(params.requestId, 'cancelled')
   }
 
   #outgoing (request: JSONRPCRequest): JSONRPCRequest {

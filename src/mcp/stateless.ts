@@ -16,10 +16,12 @@ import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams } from './open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
 import type { OwnerIds } from './owner-ids.js'
+import { OwnTasks } from './own-tasks.js'
 import { takesBatches } from './protocol-versions.js'
 import { checkScopesOrPromise } from './required-scopes.js'
 import { serverContext } from './server-context.js'
 import { SessionTransport, type Outlet } from './session-transport.js'
+import type { TaskTools } from './task-tools.js'
 
 export interface StatelessRequestsOptions extends Pick<
   McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'
@@ -27,6 +29,7 @@ export interface StatelessRequestsOptions extends Pick<
   log: Log
   admission: Admission
   ownerIds: OwnerIds
+  taskTools: TaskTools
 }
 
 /** One POST as it came. */
@@ -145,6 +148,10 @@ export class StatelessRequests {
     return this.#options.ownerIds
   }
 
+  get taskTools (): TaskTools {
+    return this.#options.taskTools
+  }
+
   get admission (): Admission {
     return this.#options.admission
   }
@@ -163,6 +170,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
   readonly #lease: Lease
   readonly #host: StatelessRequests
   readonly #transport: SessionTransport
+  readonly #tasks: OwnTasks
   readonly #pending = new Set<RequestId>()
   #server: PluggedServer | undefined
   #exchange: Exchange | undefined
@@ -180,7 +188,9 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
       host.admission.freeInstance(this)
       throw error
     }
-    this.#transport = new SessionTransport(this, tag, { ownerId: host.ownerIds(caller), observer: host.observer })
+    const ownerId = host.ownerIds(caller)
+    this.#tasks = new OwnTasks(host.taskTools, { person: this.person, holder: ownerId })
+    this.#transport = new SessionTransport(this, tag, { ownerId, tasks: this.#tasks, observer: host.observer })
   }
 
   get silenceMs (): number {
@@ -189,6 +199,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
 
   async connect (server: PluggedServer): Promise<void> {
     this.#server = server
+    this.#tasks.madeBy(server)
     await server.connect(this.#transport)
   }
 
@@ -196,7 +207,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
   async receive ({ body, caller, extra }: StatelessPost, answer: Answer): Promise<void> {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
-    await checkScopesOrPromise(this.#server, requests, caller, this.#transport.resolveScopeChallenge)
+    await checkScopesOrPromise(this.#server, requests, caller, this.#tasks, this.#transport.resolveScopeChallenge)
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
     this.#exchange = new Exchange(this, answer, requests, Array.isArray(body), this.grantId)

@@ -13,6 +13,8 @@ export interface BusMessages {
   callResumed: CallResumed
   /** To the replica `replicaId`: nobody waits any more for what came of `callResumed`. */
   callAbandoned: { replicaId: string, callId: string, exchangeId?: string }
+  /** A tool has made a task (MCP 2025-11-25) for a person (by `personKey`), under what its server sees as session id (`holder`). */
+  taskBegun: { person: string, holder: string, taskId: string, tool: string }
   /** A session's record was changed by the replica `origin`. */
   sessionChanged: { sessionId: string, origin: string, change: SessionChange }
   /**

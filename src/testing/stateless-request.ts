@@ -5,7 +5,7 @@ import { PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
  * @param meta more of its `_meta`: the client's capabilities, at least
  */
 export function statelessRequest (id: number, method: string, params: Record<string, unknown>, meta: Record<string, unknown>): { method: 'POST', headers: Record<string, string>, body: string } {
-  const name = params.name ?? params.uri
+  const name = params.name ?? params.uri ?? params.taskId
   return {
     method: 'POST',
     headers: {

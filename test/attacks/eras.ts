@@ -54,7 +54,8 @@ export interface Told {
 
 /** One client, of one person, the way its era has it. */
 export interface EraCaller {
-  ask (token: string, asked: readonly Asked[], batch?: boolean): Promise<Told>
+  /** @param at another replica. Default: the one that it has connected to */
+  ask (token: string, asked: readonly Asked[], batch?: boolean, at?: HostedService): Promise<Told>
 }
 
 /** A way to reach a server. */
@@ -69,11 +70,15 @@ function messagesOf (asked: readonly Asked[]) {
   return asked.map((request, index) => ({ jsonrpc: '2.0', id: index + 1, ...request }))
 }
 
+function responsesIn (event: SseEvent): Told['responses'] {
+  return [dataOf(event) ?? []].flat().filter((message: object) => 'id' in message && !('method' in message))
+}
+
 async function told (response: Response, count: number): Promise<Told> {
   const { status, headers } = response
   const responses: Told['responses'] = []
   if (headers.get('content-type')?.startsWith('text/event-stream') === true) {
-    for await (const event of eventsOf(response)) responses.push(...[dataOf(event) ?? []].flat().filter((message: object) => 'id' in message && !('method' in message)))
+    for await (const event of eventsOf(response)) responses.push(...responsesIn(event))
   } else {
     const text = await response.text()
     if (status === 200 && count > 0) responses.push(...[JSON.parse(text)].flat())
@@ -98,23 +103,23 @@ function session (protocolVersion: string): Way['connect'] {
     const headers = { 'mcp-session-id': response.headers.get('mcp-session-id') ?? '', 'mcp-protocol-version': protocolVersion }
     await (await post(`${url}/mcp`, token, { jsonrpc: '2.0', method: 'notifications/initialized' }, headers)).text()
     return {
-      ask: async (token, asked, batch = false) =>
-        await told(await post(`${url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], headers), asked.length)
+      ask: async (token, asked, batch = false, at = { url }) =>
+        await told(await post(`${at.url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], headers), asked.length)
     }
   }
 }
 
 function sessionless (protocolVersion: string): Way['connect'] {
   return async (_t, { url }) => ({
-    ask: async (token, asked, batch = false) =>
-      await told(await post(`${url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], { 'mcp-protocol-version': protocolVersion }), asked.length)
+    ask: async (token, asked, batch = false, at = { url }) =>
+      await told(await post(`${at.url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], { 'mcp-protocol-version': protocolVersion }), asked.length)
   })
 }
 
 const stateless: Way['connect'] = async (_t, { url }) => ({
-  ask: async (token, [first]) => {
+  ask: async (token, [first], _batch, at = { url }) => {
     const { headers, ...request } = statelessRequest(1, first?.method ?? '', first?.params ?? {}, { 'io.modelcontextprotocol/clientCapabilities': {} })
-    return await told(await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${token}` } }), 1)
+    return await told(await fetch(`${at.url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${token}` } }), 1)
   }
 })
 
@@ -130,7 +135,7 @@ const httpAndSse: Way['connect'] = async (t, { url }, token) => {
     const response = await post(endpoint, token, batch ? messages : messages[0])
     await response.text()
     const responses: Told['responses'] = []
-    if (response.status === 202) while (responses.length < (batch ? messages.length : 1)) responses.push(...[dataOf(await next(events)) ?? []].flat())
+    if (response.status === 202) while (responses.length < (batch ? messages.length : 1)) responses.push(...responsesIn(await next(events)))
     responses.sort((a, b) => Number(a.id) - Number(b.id))
     return { status: response.status, headers: response.headers, challenge: response.headers.get('www-authenticate'), responses }
   }
