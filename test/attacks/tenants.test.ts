@@ -8,8 +8,8 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
-import { redisTest } from '../stores/redis-server.js'
-import { host, newEncryptionKeys, WAYS, type Told } from './eras.js'
+import { redisReplicas, redisTest } from '../stores/redis-server.js'
+import { host, newEncryptionKeys, WAYS, type EraCaller, type HostedService, type Told } from './eras.js'
 
 /*
  * What a server keeps by `sessionId`, it keeps for one caller: where there is no session, the id stands for who calls.
@@ -81,28 +81,69 @@ redisTest('tenants, with what is kept in Redis', async (t, { url }) => {
   await checkIds(t, 'Redis', () => createRedisStores({ url, sessionIdleSeconds: 60 }))
 })
 
-for (const way of ['2025-11-25 × session', '2025-11-25 × sessionless']) {
-  t.test(`tenant: tasks of one store for the process × ${way}`, async t => {
-    const tasks = new InMemoryTaskStore()
-    t.teardown(() => { tasks.cleanup() })
-    const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-    t.teardown(() => stores.close())
-    const found = WAYS[way]
-    if (found === undefined) throw new Error(way)
-    const service = await host(t, { createServer: serverOfSdk1(tasks), stores, sessionMode: found.sessionMode })
-    const [alice, bob] = [await found.connect(t, service, 'alice'), await found.connect(t, service, 'bob')]
-    const created = await alice.ask('alice', [{ method: 'tools/call', params: { name: 'work', arguments: {}, task: { ttl: 60_000 } } }])
-    const task: unknown = created.responses[0]?.result?.task
-    const taskId = typeof task === 'object' && task !== null && 'taskId' in task ? task.taskId : undefined
-    t.type(taskId, 'string', JSON.stringify(created.responses))
-    t.match(await alice.ask('alice', [{ method: 'tasks/get', params: { taskId } }]), { responses: [{ result: { taskId } }] }, 'alice finds it again')
-    for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel']) {
-      t.match(await bob.ask('bob', [{ method, params: { taskId } }]), { responses: [{ error: { code: -32602 } }] }, `${method}: bob does not`)
-    }
-    t.match(await bob.ask('bob', [{ method: 'tasks/list' }]), { responses: [{ result: { tasks: [] } }] })
-    t.match(await alice.ask('alice', [{ method: 'tasks/list' }]), { responses: [{ result: { tasks: [{ taskId, status: 'working' }] } }] })
-  })
+const WORK = { method: 'tools/call', params: { name: 'work', arguments: {}, task: { ttl: 60_000 } } }
+const LIST = { method: 'tasks/list' }
+
+function taskIdOf ({ responses: [response] }: Told): unknown {
+  const task: unknown = response?.result?.task
+  return typeof task === 'object' && task !== null && 'taskId' in task ? task.taskId : undefined
 }
+
+/** What one person's client finds of a task that is not theirs. */
+async function checkStranger (t: Test, line: string, bob: EraCaller, taskId: unknown, at: HostedService): Promise<void> {
+  for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel']) {
+    t.match(await bob.ask('bob', [{ method, params: { taskId } }], false, at), { responses: [{ error: { code: -32602 } }] }, `${line}: ${method}: bob does not`)
+  }
+  t.match(await bob.ask('bob', [LIST], false, at), { responses: [{ result: { tasks: [] } }] }, `${line}: bob lists none`)
+}
+
+/** One task store for all, as of a service whose tasks outlive its instances; two replicas where `newStores` are shared. */
+async function checkTasks (t: Test, kept: string, newStores: readonly Stores[]): Promise<void> {
+  for (const [way, { connect, sessionMode, reuseInstances }] of Object.entries(WAYS)) {
+    const line = `tenant: tasks × ${way} × ${kept}`
+    await t.test(line, async t => {
+      const tasks = new InMemoryTaskStore()
+      t.teardown(() => { tasks.cleanup() })
+      const encryptionKeys = newEncryptionKeys()
+      const createServer = serverOfSdk1(tasks)
+      const replicas = await Promise.all(newStores.map(async stores =>
+        await host(t, { createServer, stores, encryptionKeys, sessionMode, ...reuseInstances === true && { reuseInstances } })))
+      const [one] = replicas
+      if (one === undefined) throw new Error('no replica')
+      const [alice, bob] = [await connect(t, one, 'alice'), await connect(t, one, 'bob')]
+      if (way.startsWith('2026')) return await checkNoTasks(t, line, [alice, bob], tasks)
+      const taskId = taskIdOf(await alice.ask('alice', [WORK]))
+      t.type(taskId, 'string')
+      for (const at of replicas.slice(0, way.includes('SSE') ? 1 : undefined)) {
+        t.match(await alice.ask('alice', [{ method: 'tasks/get', params: { taskId } }], false, at), { responses: [{ result: { taskId } }] }, `${line}: alice finds it again`)
+        await checkStranger(t, line, bob, taskId, at)
+        t.match(await alice.ask('alice', [LIST], false, at), { responses: [{ result: { tasks: [{ taskId, status: 'working' }] } }] }, `${line}: nobody has ended it`)
+      }
+    })
+  }
+}
+
+/** The bridge knows no tasks: what the server keeps of them, nobody of this revision sees. */
+async function checkNoTasks (t: Test, line: string, callers: readonly EraCaller[], tasks: InMemoryTaskStore): Promise<void> {
+  const kept = await Promise.all(['of a session', undefined].map(async sessionId => await tasks.createTask({ ttl: 60_000 }, 1, WORK, sessionId)))
+  for (const [index, caller] of callers.entries()) {
+    const token = index === 0 ? 'alice' : 'bob'
+    t.notOk(taskIdOf(await caller.ask(token, [WORK])), `${line}: a call is no task`)
+    for (const { taskId } of kept) {
+      for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list']) {
+        t.match(await caller.ask(token, [{ method, params: { taskId } }]), { status: 404, responses: [] }, `${line}: ${method}`)
+      }
+    }
+  }
+  t.strictSame(tasks.getAllTasks().map(({ status }) => status), ['working', 'working'], `${line}: no call has made or ended one`)
+}
+
+t.test('tasks, with what is kept in memory', async t => {
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  t.teardown(() => stores.close())
+  await checkTasks(t, 'memory', [stores])
+})
+redisTest('tasks, with what is kept in Redis', async (t, server) => { await checkTasks(t, 'Redis, two replicas', await redisReplicas(t, server)) })
 
 t.test('what a client brings back, every replica with the same keys can read, whoever issues the tokens', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
