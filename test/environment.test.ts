@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import fc from 'fast-check'
 import t from 'tap'
 import { buildApp } from '../src/app.js'
 import { loadConfig } from '../src/config.js'
 import { EnvironmentSchema } from '../src/environment.js'
 import { ConfigError } from '../src/errors.js'
+import { emitted } from './emitted.js'
 import { root, runnable } from './root.js'
 import { QUIET } from './service.js'
 
@@ -76,7 +76,7 @@ t.test('the process says so on one line, and ends with exit code 1', async t => 
     const child = spawn(process.execPath, runnable('src/server'), { cwd: root, env: { PATH: process.env.PATH, ...QUIET, OAUTH_ISSUER_URL, [name]: value }, stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString() })
-    const [code] = await once(child, 'close')
+    const [code] = await emitted(child, 'close')
     t.equal(code, 1, name)
     t.match(output, new RegExp(`^${name}\\b[^\\n]+\\n$`), output)
   }))

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { logIn, type Browser } from '../browser.js'
+import { textAt } from '../json.js'
 import { agree, approve, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
 
 /** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */
@@ -106,7 +107,7 @@ t.test('what a person wants remembered is for that client, redirect URI, scope a
 t.test('behind https no other site can set the cookie, nor a script read it', async t => {
   const target = await startTarget(t, { PUBLIC_URL: 'https://mcp.example' })
   const registration = await target.app.inject({ method: 'POST', url: '/register', payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' } })
-  const { pathname, search } = authorizationUrl(target, { clientId: registration.json().client_id, redirectUri: WEB_URI })
+  const { pathname, search } = authorizationUrl(target, { clientId: textAt(registration.json(), 'client_id'), redirectUri: WEB_URI })
   const { headers } = await target.app.inject({ url: pathname + search })
   const cookie = String(headers['set-cookie'])
   t.match(cookie, /^__Host-mcp-browser=/)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
+import * as z from 'zod'
 import type { CallerInfo } from '../../src/auth-info.js'
 import { InvalidTokenError } from '../../src/errors.js'
 import { mcpService, type HostAuthModeOptions } from '../../src/mcp-service.js'
@@ -43,13 +44,16 @@ export interface Asked {
   params?: Record<string, unknown>
 }
 
+/** A message that may be a response. */
+const RESPONSE = z.looseObject({ result: z.looseObject({}).optional(), error: z.looseObject({ code: z.number(), message: z.string() }).optional() })
+
 /** What became of it. */
 export interface Told {
   status: number
   challenge: string | null
   headers: Headers
   /** Responses, in the order asked. */
-  responses: Array<Record<string, unknown> & { result?: Record<string, unknown>, error?: { code: number, message: string } }>
+  responses: Array<z.output<typeof RESPONSE>>
 }
 
 /** One client, of one person, the way its era has it. */
@@ -70,8 +74,14 @@ function messagesOf (asked: readonly Asked[]) {
   return asked.map((request, index) => ({ jsonrpc: '2.0', id: index + 1, ...request }))
 }
 
+/** What has come at once: a message, a batch of them, or nothing. */
+function arrived (json: unknown): Told['responses'] {
+  if (json === undefined) return []
+  return z.array(RESPONSE).parse(Array.isArray(json) ? json : [json])
+}
+
 function responsesIn (event: SseEvent): Told['responses'] {
-  return [dataOf(event) ?? []].flat().filter((message: object) => 'id' in message && !('method' in message))
+  return arrived(dataOf(event)).filter(message => 'id' in message && !('method' in message))
 }
 
 async function told (response: Response, count: number): Promise<Told> {
@@ -81,7 +91,7 @@ async function told (response: Response, count: number): Promise<Told> {
     for await (const event of eventsOf(response)) responses.push(...responsesIn(event))
   } else {
     const text = await response.text()
-    if (status === 200 && count > 0) responses.push(...[JSON.parse(text)].flat())
+    if (status === 200 && count > 0) responses.push(...arrived(JSON.parse(text)))
   }
   responses.sort((a, b) => Number(a.id) - Number(b.id))
   return { status, headers, challenge: headers.get('www-authenticate'), responses }
@@ -127,7 +137,7 @@ const httpAndSse: Way['connect'] = async (t, { url }, token) => {
   const opened = new AbortController()
   t.teardown(() => { opened.abort() })
   const stream = await fetch(`${url}/sse`, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' }, signal: opened.signal })
-  const events: AsyncGenerator<SseEvent> = eventsOf(stream)
+  const events: AsyncGenerator<SseEvent, undefined> = eventsOf(stream)
   const endpoint = (await next(events)).data ?? ''
   let lastId = 100
   const ask: EraCaller['ask'] = async (token, asked, batch = false) => {

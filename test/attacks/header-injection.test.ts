@@ -1,6 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { logIn } from '../browser.js'
+import { textAt } from '../json.js'
 import { startService } from '../service.js'
 import { agree, ask, askToRegister, authorizationUrl, form, injectForm, isAt, LOOPBACK_URI, newCode, newTokens, openBrowser, register, VERIFIER, WEB_URI, type Parameters, type Target } from './flow.js'
 
@@ -60,7 +61,7 @@ t.test('in client metadata', async t => {
       })
       answers.push([member, Promise.resolve(registration)])
       if (registration.statusCode !== 201) continue
-      const { pathname, search } = authorizationUrl(target, { clientId: String(registration.json().client_id), redirectUri: WEB_URI })
+      const { pathname, search } = authorizationUrl(target, { clientId: textAt(registration.json(), 'client_id'), redirectUri: WEB_URI })
       answers.push([`the consent page for ${member}`, target.app.inject({ url: pathname + search })])
     }
     await areSound(t, noise, answers)

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
+import { textAt } from '../json.js'
 import { agree, authorizationUrl, form, injectForm, register, startTarget, WEB_URI, type Target } from './flow.js'
 
 /** Text that would be markup, or read as something else, wherever it is not escaped. */
@@ -52,7 +53,9 @@ t.test('in client metadata that the consent page shows', async t => {
       method: 'POST', url: '/register', remoteAddress: `192.0.2.${JSON.stringify(metadata).length % 250}`, payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', client_name: 'Name', ...metadata }
     })
     if (![201, 400].includes(registration.statusCode) || registration.headers['content-type'] !== 'application/json; charset=utf-8') t.fail(`${registration.statusCode} ${registration.headers['content-type']}`)
-    return registration.statusCode === 201 ? await open(target, authorizationUrl(target, { clientId: registration.json().client_id, redirectUri: registration.json().redirect_uris[0] })) : undefined
+    if (registration.statusCode !== 201) return undefined
+    const client: unknown = registration.json()
+    return await open(target, authorizationUrl(target, { clientId: textAt(client, 'client_id'), redirectUri: textAt(client, 'redirect_uris', 0) }))
   }
   const plain = await consentOf({})
   const structure = structureOf(plain?.body ?? '')

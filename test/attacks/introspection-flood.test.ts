@@ -5,6 +5,7 @@ import { mcpService } from '../../src/mcp-service.js'
 import { createTokenVerifier } from '../../src/oauth/resource-server.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { fetchFrom } from '../../src/testing/inject-fetch.js'
+import { valueAt } from '../json.js'
 
 const ISSUER = 'https://login.test'
 const RESOURCE = 'http://localhost:5050/mcp'
@@ -111,7 +112,7 @@ t.test('an outage is 503, never 401, and no flood of requests', async t => {
   t.equal((await call('good')).statusCode, 404)
   issuer.state.down = true
   const answer = await call('another')
-  t.strictSame([answer.statusCode, answer.json().error, Number(answer.headers['retry-after']) > 0], [503, 'temporarily_unavailable', true])
+  t.strictSame([answer.statusCode, valueAt(answer.json(), 'error'), Number(answer.headers['retry-after']) > 0], [503, 'temporarily_unavailable', true])
   issuer.state.keysDown = true
   const jwt = `${Buffer.from('{"alg":"ES256","kid":"x"}').toString('base64url')}.${Buffer.from('{}').toString('base64url')}.${Buffer.alloc(64).toString('base64url')}`
   for (let index = 0; index < 10; index++) t.equal((await call(jwt)).statusCode, 503, 'keys that cannot be had say nothing of a token')

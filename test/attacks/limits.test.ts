@@ -1,12 +1,14 @@
-import { once } from 'node:events'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import * as z from 'zod'
 import { InvalidTokenError } from '../../src/errors.js'
 import { mcpService } from '../../src/mcp-service.js'
 import type { SessionLimits } from '../../src/mcp/limits.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { injectFetch } from '../../src/testing/index.js'
+import { emitted } from '../emitted.js'
+import { parseObject, valueAt } from '../json.js'
 import { redisReplicas, redisTest } from '../stores/redis-server.js'
 import { MCP_URL, ways, type GreedyClient, type Way } from './greedy-clients.js'
 import { GreedyPlug } from './greedy-plug.js'
@@ -56,11 +58,16 @@ async function host (way: Way, stores: Stores, limits: Partial<SessionLimits>): 
   }
 }
 
+const REFUSAL = z.object({
+  id: z.unknown(),
+  error: z.object({ code: z.number(), message: z.string(), data: z.looseObject({ limit: z.string().optional(), retryAfterMs: z.number().optional() }).optional() })
+})
+
 /** What a response says: that it was let in, or which limit has refused it. */
 async function outcome (response: Response): Promise<string> {
   if (response.status < 300) return 'let in'
-  const refusals = JSON.parse(await response.text())
-  const { error: { code, message, data = {} }, id } = Array.isArray(refusals) ? refusals[0] : refusals
+  const refusals: unknown = JSON.parse(await response.text())
+  const { error: { code, message, data = {} }, id } = REFUSAL.parse(Array.isArray(refusals) ? refusals[0] : refusals)
   const retryAfter = response.headers.get('retry-after')
   const agrees = data.retryAfterMs === undefined ? retryAfter === null : Number(retryAfter) === Math.ceil(data.retryAfterMs / 1000)
   if (code !== -32000 || !agrees) return `${response.status} ${code} ${message} ${JSON.stringify(data)}, Retry-After: ${retryAfter}`
@@ -176,10 +183,10 @@ const checks: Record<string, { where?: (way: Way) => boolean, check: Check }> = 
   'suspended calls': {
     where: way => way.can.has('suspend'),
     check: (way, stores) => hosting(way, stores, { maxParkedCallsPerPerson: 2 }, async hosted => {
-      const givenUp = once(hosted.plug, 'given-up')
+      const givenUp = emitted(hosted.plug, 'given-up')
       for (const person of ['bob', 'alice', 'alice', 'alice']) {
-        const { result } = JSON.parse(await (await (await hosted.client(person)).call('ask')).text())
-        if (result.resultType !== 'input_required') return JSON.stringify(result)
+        const { result } = parseObject(await (await (await hosted.client(person)).call('ask')).text())
+        if (valueAt(result, 'resultType') !== 'input_required') return String(JSON.stringify(result))
       }
       const [person] = await givenUp
       return `one of ${person} is given up`

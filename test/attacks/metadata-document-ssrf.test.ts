@@ -3,6 +3,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer, Socket } from 'node:net'
 import { hostname } from 'node:os'
 import t, { type Test } from 'tap'
+import { valueAt } from '../json.js'
 import { freePort, startService } from '../service.js'
 import { authorizationUrl, form } from './flow.js'
 
@@ -50,7 +51,7 @@ t.test('in production no client_id makes the service ask an internal address', a
     t.strictSame({
       page: [answer.statusCode, answer.headers['content-type'], answer.headers.location],
       form: (await post('/authorize', searchParams)).statusCode,
-      token: [token.statusCode, token.json().error],
+      token: [token.statusCode, valueAt(token.json(), 'error')],
       revocation: (await post('/revoke', form({ token: 'x', client_id: clientId }))).statusCode,
       introspection: (await post('/introspect', form({ token: 'x', client_id: clientId, client_secret: 'x' }))).statusCode,
       basic: (await post('/token', form({ grant_type: 'authorization_code', code: 'x' }), { authorization: `Basic ${basic}` })).statusCode

@@ -6,6 +6,7 @@ import { createServer } from '../../src/mcp/server.js'
 import { mcpService } from '../../src/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
+import { withMethod } from '../any-method.js'
 import { ROUTES } from '../fuzz/routes.js'
 import { QUIET } from '../service.js'
 import { bearer, callMcp, newTokens, register, startTarget } from './flow.js'
@@ -25,9 +26,6 @@ const METHODS = [
   'REPORT',
   'MKCOL'
 ]
-
-/** A request with any method: not all are in Fastify's types. */
-const withMethod = (method: string): { method: 'GET' } => JSON.parse(JSON.stringify({ method }))
 
 t.test('every path answers a method it does not have with 405 and Allow', async t => {
   const target = await startTarget(t, { ADMIN_TOKEN: 'the-token-of-operators' })

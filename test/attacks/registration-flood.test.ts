@@ -2,6 +2,7 @@ import t from 'tap'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { ClientRecord } from '../../src/stores/registrations.js'
+import { textAt } from '../json.js'
 import { ask, askToRegister, authorizationUrl, embed, isGood, newTokens, post, refresh, register, revoke, WEB_URI, type Target } from './flow.js'
 
 const METADATA = { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' }
@@ -50,10 +51,10 @@ t.test('made-up client ids get nobody a limit of their own', async t => {
   // each of these would be a request of ours to wherever the attacker says
   const statuses: number[] = []
   for (let attempt = 0; attempt < 10; attempt++) statuses.push((await post(target, '/token', { grant_type: 'authorization_code', code: 'x', client_id: `https://10.0.0.${attempt}/client.json` })).status)
-  t.strictSame(statuses, [...Array(8).fill(401), 429, 429], 'by the URL of a document')
+  t.strictSame(statuses, [...Array<number>(8).fill(401), 429, 429], 'by the URL of a document')
   const pages: number[] = []
   for (let attempt = 0; attempt < 10; attempt++) pages.push((await ask(target, authorizationUrl(target, { clientId: `https://10.0.0.${attempt}/client.json`, redirectUri: WEB_URI }))).status)
-  t.strictSame(pages, [...Array(7).fill(400), 429, 429, 429], 'the login of the honest client was one')
+  t.strictSame(pages, [...Array<number>(7).fill(400), 429, 429, 429], 'the login of the honest client was one')
   t.equal((await refresh(target, client, tokens.refreshToken)).status, 200, 'a client at the same address goes on')
   const { pathname, search } = authorizationUrl(target, client)
   t.equal((await target.app.inject({ url: pathname + search, remoteAddress: '198.51.100.1' })).statusCode, 200, 'and people elsewhere log in')
@@ -68,10 +69,10 @@ t.test('whatever comes, the store stays bounded, and who was logged in to stays'
   for (let registrations = 0; registrations < 20; registrations++) {
     const answer = await registerFrom(target, `198.51.100.${registrations}`)
     t.equal(answer.statusCode, 201)
-    flood.push(answer.json().client_id)
+    flood.push(textAt(answer.json(), 'client_id'))
   }
   const found = await Promise.all(flood.map(clientId => clients.find(clientId)))
-  t.strictSame(found.map(record => record !== undefined), [...Array(17).fill(false), true, true, true], 'the newest remain')
+  t.strictSame(found.map(record => record !== undefined), [...Array<boolean>(17).fill(false), true, true, true], 'the newest remain')
   t.ok(await isGood(target, tokens.accessToken))
   const next = await refresh(target, used, tokens.refreshToken)
   t.equal(next.status, 200, 'the client that somebody logged in to is never evicted')

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { mcpService } from '../../src/mcp-service.js'
 import type { SessionLimits } from '../../src/mcp/limits.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { injectFetch } from '../../src/testing/index.js'
+import { collectGarbage } from '../garbage.js'
+import { parseObject, valueAt } from '../json.js'
 import { freePort } from '../service.js'
 import { MCP_URL, ways, type Way } from './greedy-clients.js'
 import { GreedyPlug } from './greedy-plug.js'
@@ -117,20 +117,17 @@ for (const [index, way] of ways.filter(({ can }) => can.has('subscribe')).entrie
     const client = await way.connect(injectFetch(app), 'alice.client')
     for (let index = 0; index < uris; index++) {
       const response = await client.subscribe([`file:///${index}/`.padEnd(3_000_000, 'x')])
-      const { error } = JSON.parse(await response.text())
-      if (response.status !== 429 || error.data.limit !== 'uri_bytes') t.fail(`${response.status} ${error.message}`)
+      const { error } = parseObject(await response.text())
+      if (response.status !== 429 || valueAt(error, 'data', 'limit') !== 'uri_bytes') t.fail(`${response.status} ${JSON.stringify(error)}`)
     }
     t.pass('each is refused')
   })
 }
 
-setFlagsFromString('--expose-gc')
-const collectGarbage: unknown = runInNewContext('gc')
-
 /** What this process holds more, once something has run. */
 async function heldMore (run: () => Promise<void>): Promise<number> {
   const held = () => {
-    if (typeof collectGarbage === 'function') collectGarbage()
+    collectGarbage()
     const { heapUsed, external, arrayBuffers } = process.memoryUsage()
     return heapUsed + external + arrayBuffers
   }

@@ -8,6 +8,7 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { objectOf, parseObject, valueAt } from '../json.js'
 import { redisReplicas, redisTest } from '../stores/redis-server.js'
 import { host, newEncryptionKeys, WAYS, type EraCaller, type HostedService, type Told } from './eras.js'
 
@@ -43,9 +44,7 @@ const SDKS = { 'SDK 1.x': serverOfSdk1(), 'SDK 2.x': serverOfSdk2 }
 const ID = [{ method: 'tools/call', params: { name: 'id', arguments: {} } }]
 
 function idOf ({ responses: [response] }: Told): string {
-  const content: unknown = response?.result?.content
-  const [first]: unknown[] = Array.isArray(content) ? content : []
-  return typeof first === 'object' && first !== null && 'text' in first ? String(first.text) : `none: ${JSON.stringify(response)}`
+  return String(valueAt(response, 'result', 'content', 0, 'text') ?? `none: ${JSON.stringify(response)}`)
 }
 
 async function checkIds (t: Test, kept: string, newStores: () => Stores): Promise<void> {
@@ -85,8 +84,7 @@ const WORK = { method: 'tools/call', params: { name: 'work', arguments: {}, task
 const LIST = { method: 'tasks/list' }
 
 function taskIdOf ({ responses: [response] }: Told): unknown {
-  const task: unknown = response?.result?.task
-  return typeof task === 'object' && task !== null && 'taskId' in task ? task.taskId : undefined
+  return valueAt(response, 'result', 'task', 'taskId')
 }
 
 /** What one person's client finds of a task that is not theirs. */
@@ -152,17 +150,16 @@ t.test('what a client brings back, every replica with the same keys can read, wh
   const createServer = serverOfSdk1()
   const [one, other] = [await host(t, { createServer, stores, encryptionKeys }), await host(t, { createServer, stores, encryptionKeys })]
   const stranger = await host(t, { createServer, stores, encryptionKeys: newEncryptionKeys() })
-  const call = async ({ url }: { url: string }, more: object = {}): Promise<{ result?: unknown }> => {
+  const call = async ({ url }: { url: string }, more: object = {}) => {
     const { headers, ...request } = statelessRequest(1, 'tools/call', { name: 'ask', arguments: {}, ...more }, { 'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } } })
     const response = await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: 'Bearer alice' } })
-    const answer: { result?: unknown } = JSON.parse(await response.text())
-    return answer
+    return parseObject(await response.text())
   }
   const { result } = await call(one)
   t.match(result, { resultType: 'input_required', requestState: String })
-  if (typeof result !== 'object' || result === null || !('requestState' in result) || !('inputRequests' in result)) return
-  const [key = ''] = Object.keys(Object(result.inputRequests))
-  const brought = { requestState: result.requestState, inputResponses: { [key]: { action: 'accept', content: { a: 'blue' } } } }
+  const { requestState, inputRequests } = objectOf(result)
+  const [key = ''] = Object.keys(objectOf(inputRequests))
+  const brought = { requestState, inputResponses: { [key]: { action: 'accept', content: { a: 'blue' } } } }
   t.match(await call(stranger, brought), { error: { code: -32602 } }, 'another service cannot')
   t.match(await call(other, brought), { result: { content: [{ text: 'blue' }] } }, 'the other replica goes on')
 })

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
+import { parseObject } from '../json.js'
 import { askToRegister, authorizationUrl, authorize, bearer, callMcp, form, isGood, newCode, newTokens, post, redeem, refresh, register, revoke, startTarget, WEB_URI } from './flow.js'
 
 const INHERITED = ['constructor', '__proto__', 'prototype', 'toString', 'valueOf', 'hasOwnProperty', '__defineGetter__', 'undefined', 'null', 'true', '0', 'NaN']
@@ -93,7 +94,7 @@ t.test('a token counts in the Authorization header only, alone, whole, and on ev
 t.test('inherited names are nobody\'s metadata', async t => {
   const target = await startTarget(t)
   for (const name of INHERITED) {
-    const answer = await askToRegister(target, JSON.parse(`{"redirect_uris": ["${WEB_URI}"], "${name}": {"x": "kept-for-ever"}}`))
+    const answer = await askToRegister(target, parseObject(`{"redirect_uris": ["${WEB_URI}"], "${name}": {"x": "kept-for-ever"}}`))
     t.ok([201, 400].includes(answer.status), `${name}: ${answer.status}`)
     t.notMatch(answer.text, 'kept-for-ever')
   }

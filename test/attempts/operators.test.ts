@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { run } from '../../src/cli/attempts.js'
 import { authorizationUrl, bearer, newTokens, openBrowser, register, callMcp } from '../attacks/flow.js'
+import { valueAt } from '../json.js'
 import { runnable } from '../root.js'
 import { startService } from '../service.js'
 
@@ -33,7 +34,7 @@ t.test('with it, operators see how logins went', async t => {
       t.match(answer.headers['www-authenticate'], /^Basic realm=/)
       t.equal(answer.headers['cache-control'], 'no-store')
       t.notOk(answer.body.includes('Test client'))
-      t.same((await ask({ ...headers, accept: 'application/json' })).json().error, 'unauthorized')
+      t.same(valueAt((await ask({ ...headers, accept: 'application/json' })).json(), 'error'), 'unauthorized')
     }
     t.equal((await app.inject({ url: `/admin/attempts?token=${ADMIN_TOKEN}` })).statusCode, 401, 'a token in a URL would end up in logs')
     t.equal((await app.inject({ method: 'POST', url: '/admin/attempts', headers: basic(ADMIN_TOKEN) })).statusCode, 405)

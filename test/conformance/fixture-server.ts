@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { completable } from '@modelcontextprotocol/sdk/server/completable.js'
 import { McpServer, ResourceTemplate } from '@modelcontextprotocol/sdk/server/mcp.js'
 import {
-  SubscribeRequestSchema, UnsubscribeRequestSchema,
+  RequestIdSchema, SubscribeRequestSchema, UnsubscribeRequestSchema,
   type CallToolResult, type ElicitResult
 } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
@@ -198,8 +198,9 @@ function addInputTools (server: McpServer): void {
     })
 
   server.registerPrompt('test_input_required_result_prompt', { description: 'A prompt that asks for its context.' },
-    async ({ requestId: relatedRequestId }) => {
-      const { content } = await ask.elicitInput(contextQuestion, { relatedRequestId })
+    async ({ requestId }) => {
+      // to the types of the SDK this is an argument of the prompt
+      const { content } = await ask.elicitInput(contextQuestion, { relatedRequestId: RequestIdSchema.parse(requestId) })
       return { messages: [{ role: 'user', content: textContent(`Use this context: ${String(content?.context)}`) }] }
     })
 }

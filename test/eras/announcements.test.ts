@@ -29,8 +29,8 @@ for (const [name, createServer] of Object.entries(eraServers)) {
       modern: await connect2(service.url, { pin: '2026-07-28' }),
       listener: await connect2(service.url, 'auto')
     }
-    t.teardown(() => Promise.all(Object.values(parties).map(client => client.close())))
     const { session, modern, listener } = parties
+    t.teardown(() => Promise.all([session, modern, listener].map(client => client.close())))
     await listener.listen(URI)
 
     await t.test('a modern call is heard by a listener of 2026-07-28', t => checkHeard(t, modern, listener))

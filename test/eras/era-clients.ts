@@ -1,8 +1,10 @@
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { Client as Client2, LOG_LEVEL_META_KEY, ProtocolError, StreamableHTTPClientTransport as StreamableHTTPClientTransport2, type VersionNegotiationOptions } from '@modelcontextprotocol/client'
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as StreamableHTTPClientTransport1, type StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, McpError, type LoggingLevel } from '@modelcontextprotocol/sdk/types.js'
+import { emitted } from '../emitted.js'
+import { objectOf } from '../json.js'
 
 const clientInfo = { name: 'era-client', version: '1.0.0' }
 const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: {} }
@@ -122,8 +124,8 @@ export const eraClients: Record<string, { modern: boolean, connect: (url: string
 
 /** The next notification of a method. */
 export async function heardBy (client: EraClient, method: string): Promise<Record<string, unknown>> {
-  const [params]: Array<Record<string, unknown>> = await once(client.heard, method)
-  return params ?? {}
+  const [params] = await emitted(client.heard, method)
+  return objectOf(params ?? {})
 }
 
 export function textOf ({ content }: { content: unknown[] }): string {

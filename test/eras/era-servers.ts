@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { ErrorCode, McpError, SubscribeRequestSchema, UnsubscribeRequestSchema, UrlElicitationRequiredError, type LoggingLevel } from '@modelcontextprotocol/sdk/types.js'
+import { ErrorCode, McpError, RequestIdSchema, SubscribeRequestSchema, UnsubscribeRequestSchema, UrlElicitationRequiredError, type LoggingLevel } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator as AjvJsonSchemaValidator1 } from '@modelcontextprotocol/sdk/validation/ajv'
 import { acceptedContent, inputRequired, inputResponse, McpServer as McpServer2, ResourceNotFoundError } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator as AjvJsonSchemaValidator2 } from '@modelcontextprotocol/server/validators/ajv'
@@ -117,8 +117,9 @@ export const eraServer1 = (plug: EraPlug): CreateServer => () => {
     return text('paid')
   })
   server.registerTool('routed', { inputSchema: z.object({ region: z.string().meta({ 'x-mcp-header': 'Region' }) }) }, ({ region }) => text(region))
-  server.registerPrompt('asking', {}, async ({ requestId: relatedRequestId }) => {
-    const { content } = await ask.elicitInput(question('prompt'), { relatedRequestId })
+  server.registerPrompt('asking', {}, async ({ requestId }) => {
+    // to the types of the SDK this is an argument of the prompt
+    const { content } = await ask.elicitInput(question('prompt'), { relatedRequestId: RequestIdSchema.parse(requestId) })
     return { messages: [{ role: 'user', content: { type: 'text', text: String(content?.colour) } }] }
   })
   server.registerResource('asking', 'ask://colour', {}, async ({ href: uri }, { requestId: relatedRequestId }) => {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
+import { valueAt } from '../json.js'
 import { startMcp } from '../mcp/harness.js'
 import { eraClients, heardBy, textOf, type EraClient } from './era-clients.js'
 import { EraPlug, eraServers } from './era-servers.js'
@@ -55,7 +56,7 @@ const features: Record<string, (t: Test, setting: Setting) => Promise<void>> = {
     t.match(JSON.parse(textOf(await client.call('ask', { message: 'Which?' }))), { action: 'accept', content: { colour: 'blue, to Which?' } })
     t.same(await asked, ['Which?'])
     const several = await Promise.all(['one', 'two', 'three'].map(message => client.call('ask', { message })))
-    t.same(several.map(result => JSON.parse(textOf(result)).content.colour), ['blue, to one', 'blue, to two', 'blue, to three'], 'several at once')
+    t.same(several.map(result => valueAt(JSON.parse(textOf(result)), 'content', 'colour')), ['blue, to one', 'blue, to two', 'blue, to three'], 'several at once')
   },
 
   async sampling (t, { client }) {

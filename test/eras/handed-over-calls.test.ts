@@ -3,17 +3,21 @@ import { LOG_LEVEL_META_KEY } from '@modelcontextprotocol/client'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import t, { type Test } from 'tap'
+import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import type { LeaseStore } from '../../src/stores/leases.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { SessionStores } from '../../src/stores/stores.js'
+import { parseJson, parseObject } from '../json.js'
 import { startMcp, type McpService } from '../mcp/harness.js'
 import { redisReplicas, redisTest } from '../stores/redis-server.js'
 import { clock } from '../upstreams/flow.js'
-import { answersTo, post, request } from './raw.js'
+import { answersTo, askedBy, post, request, type Asked } from './raw.js'
 
 const NOT_WAITING = { code: -32602, message: 'This call does not wait any more. Make it anew.' }
 const DEAD = { code: -32602, message: /has ended.*not run again/ }
+/** What a `requestState` names: where the call waits. */
+const SEALED = z.object({ p: z.looseObject({ replicaId: z.string(), callId: z.string(), round: z.number() }) })
 const call = { name: 'ask', arguments: {} }
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 
@@ -62,11 +66,11 @@ async function startBoth (t: Test, [storesOfFirst, storesOfSecond]: [SessionStor
 }
 
 /** What a client sends that comes back with answers to what a call has asked. */
-const back = (asked: { requestState: string, inputRequests: Record<string, { method: string }> }, name = 'ask') =>
+const back = (asked: Asked, name = 'ask') =>
   ({ name, arguments: {}, requestState: asked.requestState, inputResponses: answersTo(asked) })
 
 function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus, eventLog } }: Both): void {
-  const ask = async () => (await request(first.url, 'tools/call', call, { meta: { progressToken: 'first' } })).result
+  const ask = async () => askedBy((await request(first.url, 'tools/call', call, { meta: { progressToken: 'first' } })).result)
   const going = () => { plug.once('resumed', () => { setImmediate(() => plug.emit('go')) }) }
 
   t.test('a call that asks twice, and is answered elsewhere each time: all comes back, and it runs once', async t => {
@@ -74,14 +78,14 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
     const asked = await ask()
     going()
     const response = await post(second.url, 'tools/call', back(asked), { meta: { progressToken: 'second', [LOG_LEVEL_META_KEY]: 'error' } })
-    const messages = (await response.text()).split('\n').filter(line => line.startsWith('data: ')).map(line => JSON.parse(line.slice(6)))
+    const messages = (await response.text()).split('\n').filter(line => line.startsWith('data: ')).map(line => parseObject(line.slice(6)))
     t.match(messages, [
       { method: 'notifications/progress', params: { progressToken: 'second', progress: 1 } },
       { method: 'notifications/message', params: { level: 'error' } },
       { id: 7, result: { resultType: 'input_required', inputRequests: { 'request-1': { params: { message: 'second' } } } } }
     ])
     t.equal(messages.length, 3, 'of the log, what the client wants')
-    const again = messages.at(-1).result
+    const again = askedBy(messages.at(-1)?.result)
     t.match((await request(second.url, 'tools/call', back(asked))).error, NOT_WAITING, 'a state is good for one answer')
     t.match((await request(second.url, 'tools/call', back(again))).result, { resultType: 'complete', content: [{ text: 'blue, blue' }] })
     for (const { url } of [first, second]) t.match((await request(url, 'tools/call', back(again))).error, NOT_WAITING)
@@ -91,7 +95,7 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
   t.test('it may be answered here and there', async t => {
     const asked = await ask()
     going()
-    const again = (await request(second.url, 'tools/call', back(asked))).result
+    const again = askedBy((await request(second.url, 'tools/call', back(asked))).result)
     t.match((await request(first.url, 'tools/call', back(again))).result, { content: [{ text: 'blue, blue' }] })
   })
 
@@ -107,10 +111,10 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
     const exchangeId = 'exchange-of-bob'
     const asked = await ask()
     const [sealed = ''] = asked.requestState.split('.').slice(1)
-    const { p: state } = JSON.parse(Buffer.from(sealed, 'base64url').toString())
+    const { p: state } = parseJson(Buffer.from(sealed, 'base64url').toString(), SEALED)
     await eventLog.open(exchangeId, 'answer', {})
     const answer = new Promise(resolve => { void eventLog.follow(exchangeId, 'answer', 'answer:0', { onEvent: ({ data }) => { resolve(JSON.parse(data)) }, onEnd () {} }) })
-    await bus.publish('callResumed', { ...state, origin: 'x', exchangeId, callee: JSON.stringify(['tools/call', 'ask', null]), owner: 'bob', inputResponses: {} })
+    await bus.publish('callResumed', { ...state, origin: 'x', exchangeId, callee: JSON.stringify(['tools/call', 'ask', null]), owner: 'bob', person: 'bob', inputResponses: {} })
     t.same(await answer, { kind: 'unknown' })
   })
 
@@ -165,7 +169,7 @@ redisTest('over Redis', async (t, server) => {
     t.same(await keys(), [])
   })
   await t.test('the replica that has the call leaves', async t => {
-    const asked = (await request(both.first.url, 'tools/call', call)).result
+    const asked = askedBy((await request(both.first.url, 'tools/call', call)).result)
     const resumed = once(both.plug, 'resumed')
     const answered = request(both.second.url, 'tools/call', back(asked))
     await resumed
@@ -189,8 +193,8 @@ t.test('a replica that has died', async t => {
     release: (...lease) => stores.leases.release(...lease)
   })
   const { plug, first, second } = await startBoth(t, [{ ...stores, leases: leasesOf('first') }, { ...stores, leases: leasesOf('second') }])
-  const waiting = (await request(first.url, 'tools/call', call)).result
-  const asked = (await request(first.url, 'tools/call', call)).result
+  const waiting = askedBy((await request(first.url, 'tools/call', call)).result)
+  const asked = askedBy((await request(first.url, 'tools/call', call)).result)
   const resumed = once(plug, 'resumed')
   const answered = request(second.url, 'tools/call', back(asked))
   await resumed

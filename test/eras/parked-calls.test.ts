@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
+import { valueAt } from '../json.js'
 import { startMcp } from '../mcp/harness.js'
 import { connect2, textOf } from './era-clients.js'
 import { EraPlug, eraServer1 } from './era-servers.js'
-import { answersTo, post, request } from './raw.js'
+import { answersTo, askedBy, post, request, type Asked, type RawOptions } from './raw.js'
 
 const ask = { name: 'ask', arguments: { message: 'Which?' } }
 const INVALID_STATE = { code: -32602, message: 'Invalid or expired requestState', data: { reason: 'invalid_request_state' } }
@@ -16,43 +17,49 @@ async function start (t: Test, options: Partial<McpTransportsOptions> = {}) {
   return { plug, url, bus }
 }
 
+/** Calls a tool, which asks. */
+const calling = async (url: string, params: Record<string, unknown>, options?: RawOptions) => askedBy((await request(url, 'tools/call', params, options)).result)
+
+/** What the client sends with the call to answer all that it asks. */
+const answered = (asked: Asked) => ({ requestState: asked.requestState, inputResponses: answersTo(asked) })
+
 t.test('the call goes on where it asked: it is not run twice', async t => {
   const { plug, url } = await start(t)
-  const { result } = await request(url, 'tools/call', ask)
-  t.match(result, {
+  const asked = await calling(url, ask)
+  t.match(asked, {
     resultType: 'input_required',
     requestState: String,
     inputRequests: { 'request-0': { method: 'elicitation/create', params: { mode: 'form', message: 'Which?', requestedSchema: { required: ['colour'] } } } }
   })
-  const second = await request(url, 'tools/call', { ...ask, requestState: result.requestState, inputResponses: answersTo(result) })
+  const second = await request(url, 'tools/call', { ...ask, ...answered(asked) })
   t.match(second.result, { resultType: 'complete', content: [{ text: '{"action":"accept","content":{"colour":"blue"}}' }] })
   t.equal(plug.runs.get('ask'), 1)
 
-  const third = await request(url, 'tools/call', { ...ask, requestState: result.requestState, inputResponses: answersTo(result) })
+  const third = await request(url, 'tools/call', { ...ask, ...answered(asked) })
   t.match(third.error, NOT_WAITING, 'a state is good for one answer')
   t.equal(plug.runs.get('ask'), 1, 'and the call is not run again then either')
 })
 
 t.test('what is not answered is asked again, and what was not asked for is ignored', async t => {
   const { plug, url } = await start(t)
-  const { result } = await request(url, 'tools/call', { name: 'ask-all', arguments: {} })
-  t.same(Object.values(result.inputRequests).map(value => typeof value === 'object' && value !== null && 'method' in value && value.method), ['elicitation/create', 'sampling/createMessage', 'roots/list'])
-  const answers = answersTo(result)
-  const some = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: result.requestState, inputResponses: { 'request-0': answers['request-0'], other: answers['request-0'] } })
-  t.same(Object.keys(some.result.inputRequests), ['request-1', 'request-2'])
-  const none = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: some.result.requestState })
-  t.same(Object.keys(none.result.inputRequests), ['request-1', 'request-2'])
-  const old = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: some.result.requestState, inputResponses: answers })
+  const asked = await calling(url, { name: 'ask-all', arguments: {} })
+  t.same(Object.values(asked.inputRequests).map(({ method }) => method), ['elicitation/create', 'sampling/createMessage', 'roots/list'])
+  const answers = answersTo(asked)
+  const some = await calling(url, { name: 'ask-all', arguments: {}, requestState: asked.requestState, inputResponses: { 'request-0': answers['request-0'], other: answers['request-0'] } })
+  t.same(Object.keys(some.inputRequests), ['request-1', 'request-2'])
+  const none = await calling(url, { name: 'ask-all', arguments: {}, requestState: some.requestState })
+  t.same(Object.keys(none.inputRequests), ['request-1', 'request-2'])
+  const old = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: some.requestState, inputResponses: answers })
   t.match(old.error, NOT_WAITING, 'the state of an earlier round is over')
-  const all = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: none.result.requestState, inputResponses: answers })
+  const all = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: none.requestState, inputResponses: answers })
   t.match(all.result, { content: [{ text: /blue.*sampled/ }] })
   t.notOk(plug.runs.has('ask'))
 })
 
 t.test('a state is its caller\'s own, and of one call', async t => {
   const { plug, url } = await start(t)
-  const { result: { requestState, ...asked } } = await request(url, 'tools/call', ask)
-  const retry = { ...ask, requestState, inputResponses: answersTo(asked) }
+  const { requestState, inputRequests } = await calling(url, ask)
+  const retry = { ...ask, ...answered({ requestState, inputRequests }) }
   for (const token of ['bob', 'alice-elsewhere']) t.match((await request(url, 'tools/call', retry, { token })).error, INVALID_STATE, token)
   for (const altered of [`${requestState}x`, requestState.replace(/\.[^.]*$/, '.AAAA'), 'v1.e30.', '']) {
     t.match((await request(url, 'tools/call', { ...retry, requestState: altered })).error, INVALID_STATE, altered)
@@ -66,21 +73,21 @@ t.test('a state is its caller\'s own, and of one call', async t => {
 t.test('a call whose client does not come back in time is cancelled', async t => {
   const { plug, url } = await start(t, { limits: { parkedSeconds: 1 } })
   const aborted = once(plug, 'aborted')
-  const { result } = await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {} })
+  const asked = await calling(url, { name: 'ask-and-hang', arguments: {} })
   // the timer does not keep a process alive, which here has nothing else to do
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => { clearInterval(alive) })
   await aborted
-  const late = await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, requestState: result.requestState, inputResponses: answersTo(result) })
+  const late = await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, ...answered(asked) })
   t.match(late.error, { code: -32602 })
 })
 
 t.test('calls that wait are bounded in number', async t => {
   for (const limits of [{ maxParkedCalls: 2 }, { maxParkedCallsPerPerson: 2 }]) {
     const { plug, url } = await start(t, { limits })
-    const call = async (token: string) => (await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {} }, { token })).result
-    const finish = async (asked: Awaited<ReturnType<typeof call>>, token: string) =>
-      await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, requestState: asked.requestState, inputResponses: answersTo(asked) }, { token })
+    const call = async (token: string) => await calling(url, { name: 'ask-and-hang', arguments: {} }, { token })
+    const finish = async (asked: Asked, token: string) =>
+      await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, ...answered(asked) }, { token })
     const ofBob = await call('bob')
     const first = await call('alice')
     const aborted = once(plug, 'aborted')
@@ -103,10 +110,10 @@ t.test('calls that wait are bounded in number', async t => {
 t.test('a call that waits ends with the grant, and with the service', async t => {
   const { plug, url, bus } = await start(t)
   const ended = once(plug, 'aborted')
-  const { result } = await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {} })
+  const asked = await calling(url, { name: 'ask-and-hang', arguments: {} })
   await bus.publish('grantEnded', { grantId: 'grant-of-alice' })
   await ended
-  t.match((await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, requestState: result.requestState })).error, NOT_WAITING)
+  t.match((await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, requestState: asked.requestState })).error, NOT_WAITING)
 
   const closing = await startMcp(t, { createServer: eraServer1(plug) })
   await request(closing.url, 'tools/call', { name: 'ask-and-hang', arguments: {} })
@@ -117,9 +124,9 @@ t.test('a call that waits ends with the grant, and with the service', async t =>
 
 t.test('a call goes away with its client, also after it was taken up again', async t => {
   const { plug, url } = await start(t)
-  const { result } = await request(url, 'tools/call', { name: 'ask-twice', arguments: {} }, { meta: { progressToken: 'first' } })
+  const asked = await calling(url, { name: 'ask-twice', arguments: {} }, { meta: { progressToken: 'first' } })
   const leave = new AbortController()
-  const response = await post(url, 'tools/call', { name: 'ask-twice', arguments: {}, requestState: result.requestState, inputResponses: answersTo(result) },
+  const response = await post(url, 'tools/call', { name: 'ask-twice', arguments: {}, ...answered(asked) },
     { meta: { progressToken: 'second' }, signal: leave.signal })
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   t.match((await reader?.read())?.value, /"progressToken":"second"/, 'progress goes by the token of the request that is open')
@@ -144,7 +151,7 @@ t.test('a tool that sends the user somewhere is called anew afterwards', async t
   const { plug, url } = await start(t)
   const { result } = await request(url, 'tools/call', { name: 'pay', arguments: {} })
   t.match(result, { resultType: 'input_required', inputRequests: { 'url-0': { method: 'elicitation/create', params: { mode: 'url', message: 'Pay first', url: 'https://pay.example/1' } } } })
-  t.notOk(result.inputRequests['url-0'].params.elicitationId, 'which this revision does not have')
+  t.notOk(valueAt(result, 'inputRequests', 'url-0', 'params', 'elicitationId'), 'which this revision does not have')
   const client = await connect2(url, { pin: '2026-07-28' })
   t.teardown(() => client.close())
   plug.runs.delete('pay')

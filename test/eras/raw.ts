@@ -1,5 +1,7 @@
 import { CLIENT_CAPABILITIES_META_KEY } from '@modelcontextprotocol/client'
+import * as z from 'zod'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { parseObject } from '../json.js'
 
 export interface RawOptions {
   token?: string
@@ -20,12 +22,27 @@ export async function request (url: string, method: string, params?: Record<stri
   const response = await post(url, method, params, options)
   const text = await response.text()
   const last = text.trimEnd().split('\n').at(-1) ?? ''
-  const message = JSON.parse(last.replace(/^data: /, ''))
-  return { status: response.status, result: message.result, error: message.error, id: message.id }
+  const { result, error, id } = parseObject(last.replace(/^data: /, ''))
+  return { status: response.status, result, error, id }
 }
 
-/** Answers all that an `input_required` result asks for. */
-export function answersTo ({ inputRequests }: { inputRequests: Record<string, { method: string }> }): Record<string, unknown> {
+const INPUT_REQUIRED = z.looseObject({
+  resultType: z.literal('input_required'),
+  requestState: z.string(),
+  inputRequests: z.record(z.string(), z.looseObject({ method: z.string() }))
+})
+
+/** What a call that waits asks for before it goes on. */
+export type Asked = Pick<z.output<typeof INPUT_REQUIRED>, 'requestState' | 'inputRequests'>
+
+/**
+ * What a result asks for.
+ * @throws {z.ZodError} where it does not wait
+ */
+export const askedBy = (result: unknown): Asked => INPUT_REQUIRED.parse(result)
+
+/** Answers all that a call asks for. */
+export function answersTo ({ inputRequests }: Pick<Asked, 'inputRequests'>): Record<string, unknown> {
   const answers: Record<string, unknown> = {
     'elicitation/create': { action: 'accept', content: { colour: 'blue' } },
     'sampling/createMessage': { model: 'echo', role: 'assistant', content: { type: 'text', text: 'sampled' } },

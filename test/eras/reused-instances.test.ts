@@ -5,8 +5,10 @@ import t from 'tap'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { requireScopes } from '../../src/mcp/required-scopes.js'
+import { emitted } from '../emitted.js'
+import { parseObject, textAt } from '../json.js'
 import { startMcp } from '../mcp/harness.js'
-import { post, request, type RawOptions } from './raw.js'
+import { askedBy, post, request, type RawOptions } from './raw.js'
 
 const text = (value: unknown) => ({ content: [{ type: 'text' as const, text: JSON.stringify(value) }] })
 const named = (name: string) => ({ meta: { 'io.modelcontextprotocol/clientInfo': { name, version: '1' } } })
@@ -58,9 +60,12 @@ class Plug extends EventEmitter {
   }
 }
 
+/** What a tool has answered, which is JSON. */
+const jsonOf = (result: unknown) => parseObject(textAt(result, 'content', 0, 'text'))
+
 async function said (url: string, name: string, options: RawOptions) {
   const { result } = await request(url, 'tools/call', call(name), options)
-  return JSON.parse(result.content[0].text)
+  return jsonOf(result)
 }
 
 t.test('callers one after the other share an instance, and nothing else', async t => {
@@ -102,7 +107,7 @@ t.test('a cancelled call takes its instance with it', async t => {
   const plug = new Plug()
   const { url, bus } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const gone = new AbortController()
-  const [held, heldBob, aborted, leftAlice] = ['held alice', 'held bob', 'aborted alice', 'left alice'].map(async event => await once(plug, event))
+  const [held, heldBob, aborted, leftAlice] = ['held alice', 'held bob', 'aborted alice', 'left alice'].map(async event => await emitted(plug, event))
   const left = t.rejects(request(url, 'tools/call', call('hold'), { ...alice, signal: gone.signal }))
   await held
   const second = said(url, 'hold', bob)
@@ -148,12 +153,12 @@ t.test('an instance announces for every caller', async t => {
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const leave = new AbortController()
   const { body } = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } }, { ...bob, signal: leave.signal })
-  const decoder = new TextDecoder()
+  const told = body?.pipeThrough(new TextDecoderStream())
   let heard = ''
   const announced = async (times: number) => {
-    if (body === null) throw new Error('There is no stream.')
-    const reader = body.getReader()
-    while (heard.split('notifications/tools/list_changed').length <= times) heard += decoder.decode((await reader.read()).value)
+    if (told === undefined) throw new Error('There is no stream.')
+    const reader = told.getReader()
+    while (heard.split('notifications/tools/list_changed').length <= times) heard += (await reader.read()).value
     reader.releaseLock()
   }
   const { instance } = await said(url, 'announce', alice)
@@ -252,16 +257,16 @@ t.test('a call of SDK 1.x that waits for its client keeps its instance', async t
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const client = named('one client')
   const [first, second] = [{ token: 'alice', ...client }, { token: 'bob', ...client }]
-  const { result: { requestState } } = await request(url, 'tools/call', call('ask'), first)
+  const { requestState } = askedBy((await request(url, 'tools/call', call('ask'), first)).result)
   t.match(await said(url, 'who', second), { instance: 2, subject: 'bob' })
   const answered = { ...call('ask'), requestState, inputResponses: { 'request-0': { action: 'accept', content: {} } } }
   t.match(await request(url, 'tools/call', answered, second), { error: { code: -32602 } }, 'which nobody else gets at')
   t.match((await request(url, 'tools/call', answered, first)).result, { content: [{ text: /"instance":1,"action":"accept"/ }] })
   t.match(await request(url, 'tools/call', call('ask-nobody'), second), { result: { isError: true, content: [{ text: /relatedRequestId/ }] } }, 'who is asked must be named')
 
-  const asked = await request(url, 'tools/call', call('ask-and-answer'), first)
-  const { result } = await request(url, 'tools/call', { ...call('ask-and-answer'), requestState: asked.result.requestState, inputResponses: {} }, first)
-  const used = Number(JSON.parse(result.content[0].text).instance)
+  const asked = askedBy((await request(url, 'tools/call', call('ask-and-answer'), first)).result)
+  const { result } = await request(url, 'tools/call', { ...call('ask-and-answer'), requestState: asked.requestState, inputResponses: {} }, first)
+  const used = Number(jsonOf(result).instance)
   const idle = 4
   let held = 0
   const all = new Promise<void>(resolve => plug.on('held bob', () => { if (++held === idle) resolve() }))

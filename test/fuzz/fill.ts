@@ -15,7 +15,7 @@ export function fill (text: string, lookup: Lookup): string {
     .replace(DEEP, (_all, quoted?: string, depth?: string, plain?: string, plainDepth?: string) =>
       deep(quoted ?? plain ?? '', Number(depth ?? plainDepth))
     )
-    .replace(WORD, (_all, name: string, argument = '') =>
+    .replace(WORD, (_all, name: string, argument: string | undefined = '') =>
       name === 'long' ? 'a'.repeat(Math.min(Number(argument), LONGEST)) : lookup(name, argument)
     )
 }

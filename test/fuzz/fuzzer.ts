@@ -1,7 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
+import { collectGarbage } from '../garbage.js'
 import { Memory } from './memory.js'
 import { faultOf } from './oracle.js'
 import { scenario } from './scenarios.js'
@@ -33,9 +32,6 @@ const CHUNK_SCENARIOS = 150
 /** Bytes a request that the heap may grow by in the last third, and what it may grow by in any case. */
 const GROWTH_PER_REQUEST = 400
 const GROWTH = 12_000_000
-
-setFlagsFromString('--expose-gc')
-const collectGarbage: () => void = runInNewContext('gc')
 
 /** Sends what strangers send, and says what is wrong with what comes back. */
 export class Fuzzer {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
+import { withMethod } from '../any-method.js'
 import type { Header, RequestStep } from './steps.js'
 
 /** What came back. */
@@ -55,8 +56,7 @@ async function injected (
   }
   const response = await withDeadline(
     app.inject({
-      // any method is a string on the wire
-      ...JSON.parse(JSON.stringify({ method })),
+      ...withMethod(method),
       url: target,
       headers: named,
       remoteAddress: address,

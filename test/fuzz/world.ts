@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
@@ -14,6 +13,7 @@ import {
   type Target,
   type Tokens
 } from '../attacks/flow.js'
+import { emitted } from '../emitted.js'
 import { QUIET } from '../service.js'
 import { hostedServers } from './hosted-servers.js'
 import type { FuzzedRoute } from './routes.js'
@@ -271,7 +271,7 @@ export class World {
     this.#leave = () => {
       response.raw.res.destroy()
     }
-    const [event] = await once(stream, 'data')
+    const [event] = await emitted(stream, 'data')
     stream.resume()
     this.#set({ 'session:sse': /sessionId=([\w-]+)/.exec(String(event))?.[1] ?? '' })
   }

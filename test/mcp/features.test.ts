@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
+import { emitted } from '../emitted.js'
 import { featureClients, type FeatureClient } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
 import { startMcp } from './harness.js'
 
-/** The next notification of a method. */
-async function heard (client: FeatureClient, method: string): Promise<Record<string, unknown>> {
-  const [params]: Array<Record<string, unknown>> = await once(client.heard, method)
-  return params ?? {}
+/** The parameters of the next notification of a method, or what the client tells by another name. */
+async function heard (client: FeatureClient, method: string): Promise<unknown> {
+  const [params] = await emitted(client.heard, method)
+  return params
 }
 
 const textOf = ({ content }: { content: unknown[] }) => {
@@ -101,13 +102,13 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
   },
 
   async 'cancellation by the server' (t, client, plug) {
-    const asking: Promise<Array<() => void>> = once(plug, 'asking')
+    const asking = new Promise<() => void>(resolve => plug.once('asking', resolve))
     const asked = once(client.heard, 'asked')
     const givenUp = once(client.heard, 'given up')
     const call = client.call('ask-in-vain')
-    const [giveUp] = await asking
+    const giveUp = await asking
     await asked
-    giveUp?.()
+    giveUp()
     t.same(await givenUp, ['lost patience'])
     t.match(textOf(await call), /lost patience/)
   }

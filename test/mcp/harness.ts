@@ -123,12 +123,11 @@ export interface SseEvent {
 }
 
 /** Reads an SSE response block by block; comment lines are left out. */
-export async function * eventsOf (response: Response): AsyncGenerator<SseEvent> {
+export async function * eventsOf (response: Response): AsyncGenerator<SseEvent, undefined> {
   if (response.body === null) return
-  const decoder = new TextDecoder()
   let text = ''
-  for await (const chunk of response.body) {
-    text += decoder.decode(chunk, { stream: true })
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    text += chunk
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
       const lines = text.slice(0, end).split('\n').filter(line => !line.startsWith(':'))
       text = text.slice(end + 2)
@@ -138,13 +137,13 @@ export async function * eventsOf (response: Response): AsyncGenerator<SseEvent> 
 }
 
 /** The next block of an SSE response that has data, or `retry`, or an event id. */
-export async function next (events: AsyncGenerator<SseEvent>): Promise<SseEvent> {
-  const { value, done } = await events.next()
-  if (done === true) throw new Error('the stream has ended')
+export async function next (events: AsyncGenerator<SseEvent, undefined>): Promise<SseEvent> {
+  const { value } = await events.next()
+  if (value === undefined) throw new Error('the stream has ended')
   return value
 }
 
 /** The message of an event; undefined where it has none. */
-export function dataOf (event: SseEvent | undefined) {
+export function dataOf (event: SseEvent | undefined): unknown {
   return event?.data === undefined || event.data === '' ? undefined : JSON.parse(event.data)
 }

@@ -1,18 +1,17 @@
 import { once } from 'node:events'
 import t from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
+import { parseObject, textAt, valueAt } from '../json.js'
 import { ControlledServer } from './controlled-server.js'
 import { featureClients } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
 import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from './harness.js'
 
 const tool = (name: string, args: Record<string, unknown> = {}) => ({ name, arguments: args })
-const jsonOf = (result: { content: unknown[] }) => {
-  const [first] = result.content
-  return typeof first === 'object' && first !== null && 'text' in first ? JSON.parse(String(first.text)) : undefined
-}
+/** What a tool has answered, which is JSON. */
+const jsonOf = (result: unknown): unknown => JSON.parse(textAt(result, 'content', 0, 'text'))
 
-const resultOf = async (response: Response) => JSON.parse(await response.text()).result
+const resultOf = async (response: Response) => parseObject(await response.text()).result
 
 /** Half a minute later: instances without work have been dropped. */
 function later (service: McpService): void {
@@ -32,8 +31,7 @@ t.test('an instance without work is dropped, and rebuilt where the session stand
   await plug.closed(first)
   t.match(service.app.mcpSessions.counts, { sessions: 0, instances: 0 }, 'only the record is left')
 
-  const result = await resultOf(await client.request('tools/call', tool('state')))
-  t.match(jsonOf(result), { client: { name: 'test' }, capabilities: ['sampling', 'roots'] }, 'it knows its client')
+  t.match(jsonOf(await resultOf(await client.request('tools/call', tool('state')))), { client: { name: 'test' }, capabilities: ['sampling', 'roots'] }, 'it knows its client')
   const second = plug.instance
   t.not(second, first)
   t.ok(second.initialized, 'it is initialized')
@@ -106,7 +104,7 @@ t.test('an instance with work stays', async t => {
     const response = await client.post({ jsonrpc: '2.0', id: 'ask', method: 'tools/call', params: tool('ask', { question: '?' }) }, {}, abort.signal)
     const events = eventsOf(response)
     const { id = '' } = await next(events)
-    const { id: asked } = dataOf(await next(events))
+    const asked = valueAt(dataOf(await next(events)), 'id')
     abort.abort()
     await t.rejects(events.next())
     later(service)

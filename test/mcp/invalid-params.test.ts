@@ -1,15 +1,20 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import t, { type Test } from 'tap'
+import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { hostedServers } from '../fuzz/hosted-servers.js'
+import { parseJson } from '../json.js'
 import { initializeParams, RawClient, startMcp, type McpService } from './harness.js'
 
 type Params = unknown
+/** A response that says what is wrong, or another. */
+const ERROR_RESPONSE = z.object({ id: z.unknown(), error: z.object({ code: z.number(), message: z.string() }).optional() })
+
 interface Reply {
   status: number
   id?: unknown
-  code?: number
-  message?: string
+  code: number | undefined
+  message: string
 }
 
 const envelope = {
@@ -57,7 +62,7 @@ const INITIALIZE: ReadonlyArray<readonly [params: Params, named: RegExp]> = [
 
 async function replyOf (response: Response): Promise<Reply> {
   const text = await response.text()
-  const { id, error } = JSON.parse(text)
+  const { id, error } = parseJson(text, ERROR_RESPONSE)
   return { status: response.status, id, code: error?.code, message: error?.message ?? text }
 }
 

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
@@ -10,6 +9,8 @@ import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { Person } from '../e2e/person.js'
+import { emitted } from '../emitted.js'
+import { textAt, valueAt } from '../json.js'
 import { startService } from '../service.js'
 import { ControlledServer, say } from './controlled-server.js'
 import { FeatureServer } from './feature-server.js'
@@ -201,10 +202,10 @@ t.test('a client too slow for its stream is cut off, and resumes', async t => {
   slow.end(JSON.stringify({ jsonrpc: '2.0', id: 'slow', method: 'tools/call', params: wait('slow') }))
   const call = await plug.call('slow')
   await say(call, '0')
-  const [response]: IncomingMessage[] = await once(slow, 'response')
+  const response = await new Promise<IncomingMessage>(resolve => slow.once('response', resolve))
   // its first chunk has the event that primes; then nobody reads
-  const [chunk]: Buffer[] = await once(response ?? slow, 'data')
-  response?.pause()
+  const [chunk] = await emitted(response, 'data')
+  response.pause()
   const eventId = /^id: (.+)$/m.exec(String(chunk))?.[1] ?? ''
 
   let count = 1
@@ -219,8 +220,8 @@ t.test('a client too slow for its stream is cut off, and resumes', async t => {
   call.finish('done')
   const seen: string[] = []
   for await (const event of rest) {
-    const { params, result } = dataOf(event)
-    seen.push(result === undefined ? params.data.trim() : 'done')
+    const message = dataOf(event)
+    seen.push(valueAt(message, 'result') === undefined ? textAt(message, 'params', 'data').trim() : 'done')
   }
   t.same(seen, [...Array(count).keys(), 'done'].map(String), 'every message, once and in order')
 })

@@ -7,6 +7,7 @@ import { isMessage as takenForMessage } from '../../src/mcp/json-rpc.js'
 import { isModernRequest } from '../../src/mcp/modern-request.js'
 import { STANDALONE_STREAM, startOf, type EventReader, type Following, type StreamEvent } from '../../src/stores/event-log.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
+import { parseObject, textAt, valueAt } from '../json.js'
 import { ControlledServer, say, type WaitingCall } from './controlled-server.js'
 import { dataOf, eventsOf, initializeParams, RawClient, startMcp } from './harness.js'
 
@@ -119,7 +120,7 @@ class StreamClient {
         for await (const event of eventsOf(response)) {
           if (event.id !== undefined) this.#lastId = event.id
           const message = dataOf(event)
-          if (message !== undefined) this.seen.push(message.params?.data ?? message.result?.content[0].text)
+          if (message !== undefined) this.seen.push(valueAt(message, 'params') !== undefined ? textAt(message, 'params', 'data') : textAt(message, 'result', 'content', 0, 'text'))
           // from the first event on it can be resumed
           resolve()
         }
@@ -245,8 +246,8 @@ function faultOf ({ statusCode, headers, body }: LightMyRequestResponse): string
   if (!type.startsWith('application/json')) return `content type ${type}`
   if (statusCode === 200) return isAnswer(body) ? undefined : 'no JSON-RPC answer'
   if (statusCode < 400 || statusCode >= 500) return `status ${statusCode}`
-  const { jsonrpc, error } = JSON.parse(body)
-  return jsonrpc === '2.0' && Number.isInteger(error.code) && typeof error.message === 'string' ? undefined : `a ${statusCode} without a JSON-RPC error`
+  const { jsonrpc, error } = parseObject(body)
+  return jsonrpc === '2.0' && Number.isInteger(valueAt(error, 'code')) && typeof valueAt(error, 'message') === 'string' ? undefined : `a ${statusCode} without a JSON-RPC error`
 }
 
 function isAnswer (text: string): boolean {
@@ -269,7 +270,7 @@ const nearMessage = fc.tuple(
   fc.constantFrom<object>({}, { id: 1 }, { id: 'x' }, { id: null }, { id: 1.5 }, { id: 2 ** 60 }),
   fc.oneof(fc.constantFrom<object>({}, { params: {} }, { params: { name: 'x' } }, { params: { protocolVersion: '2026-07-28' } }, { params: null }, { params: [] }, { params: { _meta: null } }), nearMeta.map(_meta => ({ params: { _meta } }))),
   fc.constantFrom<object>({}, {}, {}, {}, { result: {} }, { error: { code: 1, message: 'x' } }, { other: 1 })
-).map(parts => Object.assign({}, ...parts))
+).map(parts => parts.reduce((message, part) => ({ ...message, ...part })))
 
 const nearHeaders = fc.record({
   'mcp-protocol-version': fc.constantFrom(...SUPPORTED_PROTOCOL_VERSIONS, '2026-07-28', '2026-07-28', '2027-01-01', '', 'none'),

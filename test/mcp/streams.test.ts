@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import t from 'tap'
+import { valueAt } from '../json.js'
 import { ControlledServer, say } from './controlled-server.js'
 import { dataOf, eventsOf, next, RawClient, startMcp, type SseEvent } from './harness.js'
 
@@ -137,9 +138,9 @@ t.test('what belongs to no request goes to the standalone stream, once', async t
 t.test('heartbeats keep an idle stream open', async t => {
   const client = await new RawClient(await startMcp(t, { streams: { heartbeatMs: 5 } })).connect('2025-06-18')
   const response = await client.get()
-  const reader = response.body?.getReader()
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
-  while (text.length < 6) text += new TextDecoder().decode((await reader?.read())?.value)
+  while (text.length < 6) text += (await reader?.read())?.value
   t.match(text, /^(:\n)+$/)
   await reader?.cancel()
 })
@@ -171,7 +172,7 @@ t.test('batches are for 2025-03-26', async t => {
   call.finish('done')
   const events = eventsOf(await pending)
   const messages = [dataOf(await next(events)), dataOf(await next(events)), dataOf(await next(events))]
-  t.same(new Set(messages.map(message => message.id)), new Set([3, 4, undefined]))
+  t.same(new Set(messages.map(message => valueAt(message, 'id'))), new Set([3, 4, undefined]))
   t.ok((await events.next()).done)
 })
 
@@ -224,8 +225,8 @@ t.test('closing is quick, whatever is open', async t => {
   await say(await plug.call('streamed'), 'hello')
   const events = eventsOf(await streamed)
   const legacy = httpRequest(`${service.url}/sse`, { headers: { authorization: 'Bearer alice', accept: 'text/event-stream' } }).end()
-  const [response]: IncomingMessage[] = await once(legacy, 'response')
-  response?.resume()
+  const response = await new Promise<IncomingMessage>(resolve => legacy.once('response', resolve))
+  response.resume()
 
   const began = performance.now()
   await service.app.close()

@@ -49,8 +49,8 @@ async function end (ending: typeof ENDINGS[number], name: string, deaf: boolean)
   const session = await RawSession.open(urls[0], login)
   const call = session.toolCall('work', { call: name, ms: 60_000, steps: 100 })
   const answer = await session.post(urls[0], call)
-  const first = await eventsOf(answer).next()
-  const streams = await Promise.all([session.get(urls[0]), session.get(urls[1]), session.get(urls[1], first.value?.id)])
+  const { value: first } = await eventsOf(answer).next()
+  const streams = await Promise.all([session.get(urls[0]), session.get(urls[1]), session.get(urls[1], first?.id)])
   if (streams.some(({ status }) => status !== 200)) throw new Error(`streams: ${streams.map(({ status }) => status).join(' ')}`)
 
   if (deaf) await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
@@ -62,6 +62,6 @@ async function end (ending: typeof ENDINGS[number], name: string, deaf: boolean)
   const streamsMs = performance.now() - begun
   const refusals = await Promise.all(urls.map(url => session.call(url, 'work', { call: `after ${name}`, ms: 0, steps: 0 })))
   // it is over where its stream is
-  const rest = await session.get(urls[0], first.value?.id)
+  const rest = await session.get(urls[0], first?.id)
   return { streamsMs, stillRuns: rest.status === 200 ? 1 : 0, stillAnswered: refusals.filter(({ end }) => end !== 'http').length }
 }

@@ -29,8 +29,8 @@ async function ended (t: Test, [one, other]: [LocalReplica, LocalReplica]): Prom
     const streams = await Promise.all([one, other].map(({ url }) => session.get(url)))
     const call = session.toolCall('work', { call: end, ms: 60_000, steps: 1000 })
     const answer = await session.post(one.url, call)
-    const first = await eventsOf(answer).next()
-    const resumed = await session.get(other.url, first.value?.id)
+    const { value: first } = await eventsOf(answer).next()
+    const resumed = await session.get(other.url, first?.id)
     t.same([...streams, resumed].map(({ status }) => status), [200, 200, 200])
 
     if (end === 'revocation') await postForm(`${other.url}/revoke`, { token: login.refreshToken, client_id: login.clientId })
@@ -93,7 +93,7 @@ async function terminated (t: Test, server: RedisServer): Promise<void> {
   const message = endless.toolCall('work', { call: 'endless', ms: 60_000, steps: 1000 })
   const answer = await endless.post(leaving.url, message)
   const events = eventsOf(answer)
-  const first = await events.next()
+  const { value: first } = await events.next()
   const given = silent.call(leaving.url, 'work', { call: 'silent', ms: 60_000, steps: 0 })
   while (set.runs.get('finishing') === undefined || set.runs.get('silent') === undefined) await silent.call(leaving.url, 'work', { call: 'meanwhile', ms: 0, steps: 0 })
 
@@ -107,7 +107,7 @@ async function terminated (t: Test, server: RedisServer): Promise<void> {
   t.match(await given, { end: 'error', code: -32000, message: /shutting down/ }, 'what takes too long is given up')
   t.same(await exit, [0, null])
 
-  const rest = eventsOf(await endless.get(survivor.url, first.value?.id))
+  const rest = eventsOf(await endless.get(survivor.url, first?.id))
   let last = ''
   for await (const { data } of rest) last = data
   t.match(JSON.parse(last), { id: message.id, error: { code: -32000, message: /shutting down/ } }, 'and who comes back for it elsewhere is told')

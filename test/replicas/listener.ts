@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { valueAt } from '../json.js'
 import { eventsOf, type RawSession } from './raw-session.js'
 
 const RETRY_MS = 100
@@ -32,7 +33,7 @@ export class Listener {
         else this.refused++
         for await (const { id, data } of eventsOf(response)) {
           lastEventId = id ?? lastEventId
-          if (data !== '') this.heard.push(String(JSON.parse(data).params.data))
+          if (data !== '') this.heard.push(String(valueAt(JSON.parse(data), 'params', 'data')))
         }
       } catch {
         if (signal.aborted) return

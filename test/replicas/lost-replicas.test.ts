@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { LeaseStore } from '../../src/stores/leases.js'
+import { objectOf, parseObject } from '../json.js'
 import { ControlledServer, say } from '../mcp/controlled-server.js'
 import { dataOf, eventsOf as blocksOf, next, RawClient, startMcp } from '../mcp/harness.js'
 import { freePort } from '../service.js'
@@ -51,13 +52,13 @@ async function killed (t: Test, server: RedisServer): Promise<void> {
 /** Begins a call whose answer is a stream. Resolves with the first event of it. */
 async function begin (session: RawSession, url: string, call: string): Promise<{ id: number, eventId: string }> {
   const message = session.toolCall('work', { call, ms: 60_000, steps: 1000 })
-  const first = await eventsOf(await session.post(url, message)).next()
-  return { id: message.id, eventId: first.value?.id ?? '' }
+  const { value: first } = await eventsOf(await session.post(url, message)).next()
+  return { id: message.id, eventId: first?.id ?? '' }
 }
 
 async function messagesOf (response: Response): Promise<Array<Record<string, unknown>>> {
   const messages = []
-  for await (const { data } of eventsOf(response)) if (data !== '') messages.push(JSON.parse(data))
+  for await (const { data } of eventsOf(response)) if (data !== '') messages.push(parseObject(data))
   return messages
 }
 
@@ -140,6 +141,6 @@ async function idOfFirst (response: Response): Promise<string> {
 
 async function dataIn (response: Response): Promise<Array<Record<string, unknown>>> {
   const messages = []
-  for await (const event of blocksOf(response)) messages.push(dataOf(event))
-  return messages.filter(message => message !== undefined)
+  for await (const event of blocksOf(response)) if (dataOf(event) !== undefined) messages.push(objectOf(dataOf(event)))
+  return messages
 }

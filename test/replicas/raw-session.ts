@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createHash } from 'node:crypto'
+import * as z from 'zod'
 import { Browser, logIn } from '../browser.js'
+import { parseJson, parseObject } from '../json.js'
 
 const REDIRECT_URI = 'http://localhost:3334/callback'
 const VERIFIER = 'the-verifier-of-the-clients-of-the-replicas.0123456789'
@@ -25,7 +27,7 @@ export async function logInAt (url: string, as = 'alice'): Promise<Login> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ client_name: 'Replicas', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'refresh_token'] })
   })
-  const { client_id: clientId }: Record<string, unknown> = JSON.parse(await registered.text())
+  const { client_id: clientId } = parseObject(await registered.text())
   const parameters = { response_type: 'code', client_id: String(clientId), redirect_uri: REDIRECT_URI, state: 'state', code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'), code_challenge_method: 'S256' }
   const end = await logIn(new Browser(target => target.href.startsWith(REDIRECT_URI)), `${url}/authorize?${new URLSearchParams(parameters).toString()}`, as)
   const code = end.url.searchParams.get('code')
@@ -40,7 +42,7 @@ export async function logInAt (url: string, as = 'alice'): Promise<Login> {
 export async function postForm (url: string, fields: Record<string, string>): Promise<OAuthAnswer> {
   const response = await fetch(url, { method: 'POST', body: new URLSearchParams(fields) })
   const text = await response.text()
-  return { status: response.status, retryAfter: response.headers.get('retry-after'), body: text.startsWith('{') ? JSON.parse(text) : {} }
+  return { status: response.status, retryAfter: response.headers.get('retry-after'), body: text.startsWith('{') ? parseObject(text) : {} }
 }
 
 /** How a call ended, as its client sees it. */
@@ -59,7 +61,13 @@ export type Target = string | (() => string)
 
 interface SseEvent { id: string | undefined, data: string }
 
-interface Message { id?: unknown, method?: string, result?: { content?: Array<{ text?: string }> }, error?: { code: number, message: string } }
+const MESSAGE = z.object({
+  id: z.unknown(),
+  method: z.string().optional(),
+  result: z.object({ content: z.array(z.object({ text: z.string().optional() })).optional() }).optional(),
+  error: z.object({ code: z.number(), message: z.string() }).optional()
+})
+type Message = Partial<z.output<typeof MESSAGE>>
 
 // a client that cannot reach anybody tries again, as those of the SDK do
 const RESUME_MS = 100
@@ -124,7 +132,7 @@ export class RawSession {
     try {
       const text = await response.text()
       if (response.status !== 200) return { end: 'http', status: response.status, retryAfter: response.headers.get('retry-after'), body: text.slice(0, 200) }
-      return outcomeOf(JSON.parse(text), false)
+      return outcomeOf(parseJson(text, MESSAGE), false)
     } catch (error) {
       return { end: 'connection', message: causeOf(error) }
     }
@@ -137,7 +145,7 @@ export class RawSession {
       try {
         for await (const event of eventsOf(response)) {
           lastEventId = event.id ?? lastEventId
-          const message: Message = event.data === '' ? {} : JSON.parse(event.data)
+          const message: Message = event.data === '' ? {} : parseJson(event.data, MESSAGE)
           if (message.id === id && message.method === undefined) {
             await response.body?.cancel().catch(() => {})
             return outcomeOf(message, resumes > 0)
@@ -172,7 +180,7 @@ export class RawSession {
 }
 
 /** The events of an SSE response; those without data and id are left out. */
-export async function * eventsOf (response: Response): AsyncGenerator<SseEvent> {
+export async function * eventsOf (response: Response): AsyncGenerator<SseEvent, undefined> {
   let buffered = ''
   const decoder = new TextDecoder()
   const body: ReadableStream<Uint8Array> | null = response.body

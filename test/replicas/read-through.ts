@@ -21,9 +21,9 @@ export async function readThrough (session: RawSession, reader: string, writer: 
   const abort = new AbortController()
   const message = session.toolCall('work', input)
   const begun = await session.post(writer, message, abort.signal)
-  const first = await eventsOf(begun).next()
+  const { value: first } = await eventsOf(begun).next()
   abort.abort()
-  const eventId = first.value?.id ?? ''
+  const eventId = first?.id ?? ''
   const stream = await session.get(reader, eventId)
   if (stream.status !== 200) throw new Error(`resumption: ${stream.status}`)
   return { id: message.id, eventId, end: endOf(stream) }
