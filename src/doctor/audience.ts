@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose'
 import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server.js'
+import { canonicalResource } from '../oauth/resources.js'
 import type { Findings } from './findings.js'
 import { reasonOf } from './reason.js'
 
@@ -10,7 +11,8 @@ export async function examineAudience (accessToken: string, options: ResourceSer
     findings.ok('upstream-audience', 'the service takes the token')
   } catch (error) {
     const audience = audienceOf(accessToken)
-    if (audience.length > 0 && !audience.some(name => options.audiences.includes(name))) {
+    const ours = new Set(options.audiences.map(canonicalResource))
+    if (audience.length > 0 && !audience.some(name => ours.has(canonicalResource(name)))) {
       findings.fail('upstream-audience', `the token is for ${audience.join(', ')}, and this service is ${options.audiences.join(', ')}`, 'Let the upstream issue tokens for PUBLIC_URL/mcp, or name what it issues in OAUTH_AUDIENCES.')
     } else findings.fail('upstream-audience', `the service refuses the token: ${reasonOf(error)}`, 'Ask the upstream for a token for PUBLIC_URL/mcp.')
   }

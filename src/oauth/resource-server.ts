@@ -8,6 +8,7 @@ import { discover, isInsecure } from './discovery.js'
 import { Introspection, isActive } from './introspection.js'
 import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from './observer.js'
 import { RateLimits } from './rate-limits.js'
+import { canonicalResource } from './resources.js'
 import { splitScopes } from './scopes.js'
 import { toSubject } from './subject.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
@@ -17,7 +18,7 @@ import { send } from './upstream-fetch.js'
 export interface ResourceServerOptions {
   /** The authorization server that issues the tokens, exactly as `iss` has it; discovered by OpenID Connect or RFC 8414. */
   issuer: string
-  /** What `aud` must name one of: our resources. */
+  /** What `aud` must name one of: our resources. A URL may be written in every way that means the same one. */
   audiences: readonly string[]
   /** Signature algorithms taken. Default: every asymmetric one that is sound. */
   algorithms?: ReadonlyArray<typeof SIGNATURE_ALGORITHMS[number]>
@@ -54,6 +55,7 @@ class TokenVerifier {
   readonly #options: ResourceServerOptions
   readonly #now: () => number
   readonly #issuerUrl: URL
+  readonly #audiences: ReadonlySet<string>
   readonly #introspection: Introspection | undefined
   readonly #toleranceSeconds: number
   #server: { value: Promise<openid.ServerMetadata>, failedAt?: number } | undefined
@@ -65,6 +67,7 @@ class TokenVerifier {
     this.#options = options
     this.#now = now
     this.#issuerUrl = new URL(options.issuer)
+    this.#audiences = new Set(options.audiences.map(canonicalResource))
     this.#toleranceSeconds = options.clockToleranceSeconds ?? CLOCK_TOLERANCE_SECONDS
     const limits = new RateLimits({ secret: randomBytes(32), now })
     this.#introspection = client && new Introspection({ ask: token => this.#introspect(token, client), limits, unknownPerMinute, now })
@@ -78,39 +81,45 @@ class TokenVerifier {
   }
 
   async #verifyJwt (token: string): Promise<CallerInfo> {
-    const { issuer, audiences, algorithms, strictTokenType: strict = false } = this.#options
+    const { issuer, algorithms, strictTokenType: strict = false } = this.#options
     const { jwks_uri: jwksUri, token_endpoint: tokenEndpoint } = await this.#metadata()
     if (jwksUri === undefined) throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
     // fetches again where a token names a key that is new (rotation), but not at every such token
     this.#keys ??= createRemoteJWKSet(new URL(jwksUri), { [customFetch]: async (url, init) => await this.#fetchKeys(url, init) })
     const { payload, protectedHeader } = await jwtVerify(token, this.#keys, {
       issuer,
-      audience: [...audiences],
       algorithms: [...algorithms ?? SIGNATURE_ALGORITHMS],
       clockTolerance: this.#toleranceSeconds,
       currentDate: new Date(this.#now()),
-      requiredClaims: ['exp', 'sub']
+      requiredClaims: ['exp', 'sub', 'aud']
     }).catch((error: unknown) => { throw tokenError(error) })
+    if (!this.#isForUs(payload.aud)) {
+      throw new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', { detail: 'unexpected "aud" claim value' })
+    }
     const objection = objectionToType(protectedHeader.typ, strict) ?? objectionToClaims(payload, tokenEndpoint)
     if (objection !== undefined) throw new InvalidTokenError('The token is not an access token.', { detail: objection })
     return callerOf(token, payload, issuer)
   }
 
   async #introspect (token: string, client: { clientId: string, clientSecret: string }): Promise<CallerInfo> {
-    const { issuer, audiences } = this.#options
+    const { issuer } = this.#options
     const server = await this.#metadata()
     const configuration = new openid.Configuration(server, client.clientId, undefined, clientSecretBasic(client.clientSecret))
     configuration[openid.customFetch] = (url, init) => send(this.#fetch('introspection'), url, init)
     if (isInsecure(this.#issuerUrl)) openid.allowInsecureRequests(configuration)
     const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => { throw tokenError(error) })
-    const audience = answer.aud === undefined ? [] : [answer.aud].flat()
     const now = this.#now() / 1000
-    if (!isActive(answer, issuer, now, this.#toleranceSeconds) || !audience.some(name => audiences.includes(name))) {
+    if (!isActive(answer, issuer, now, this.#toleranceSeconds) || !this.#isForUs(answer.aud)) {
       throw new InvalidTokenError('The access token is unknown, has expired, or is for another resource.')
     }
     const objection = objectionToClaims(answer, server.token_endpoint)
     if (objection !== undefined) throw new InvalidTokenError('The token is not an access token.', { detail: objection })
     return callerOf(token, answer, issuer)
+  }
+
+  /** Whether an `aud` names a resource that is ours: issuers hand on what clients wrote. */
+  #isForUs (audience: unknown): boolean {
+    return [audience].flat().some(name => typeof name === 'string' && this.#audiences.has(canonicalResource(name)))
   }
 
   /** What the issuer says of itself; asked for once. */

@@ -27,9 +27,9 @@ export class Resources {
    */
   resolve (resource: string | undefined): string {
     if (resource === undefined) return this.default
-    const name = normalized(resource)
-    if (name === normalized(this.#issuer)) return this.default
-    const own = this.#resources.find(own => normalized(own) === name)
+    const name = canonicalResource(resource)
+    if (name === canonicalResource(this.#issuer)) return this.default
+    const own = this.#resources.find(own => canonicalResource(own) === name)
     if (own !== undefined) return own
     throw new InvalidTargetError(`The resource is not one of this server. Resources: ${this.#resources.join(', ')}.`)
   }
@@ -39,7 +39,7 @@ export class Resources {
  * A URI as others write the same one (RFC 3986 6.2.2.1, 6.2.3): scheme and host in any case, with or without the default
  * port, and a trailing slash. Nothing else is mended: a path means what it says.
  */
-function normalized (uri: string): string {
+export function canonicalResource (uri: string): string {
   const [, scheme = '', host = '', port = '', path = ''] = /^(https?):\/\/([^/?#:@[\]]+|\[[^\]@]*\])(?::(\d*))?((?:[/?#].*)?)$/is.exec(uri) ?? []
   if (scheme === '') return uri
   const isDefault = port === '' || port === (scheme.toLowerCase() === 'https' ? '443' : '80')
