@@ -1,59 +1,20 @@
-import type { JSONRPCMessage, JSONRPCNotification, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../auth-info.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../errors.js'
-import { STANDALONE_STREAM, streamIdOf, type EventLog } from '../stores/event-log.js'
-import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../stores/sessions.js'
-import type { Admission } from './admission/admission.js'
+import { STANDALONE_STREAM, streamIdOf } from '../stores/event-log.js'
+import { applyChange, type SessionChange, type SessionRecord } from '../stores/sessions.js'
 import type { SubscriptionLease } from './admission/subscription-lease.js'
 import { notificationOf } from './announcements.js'
-import type { Log, PluggedServer } from './create-server.js'
 import { EventStream } from './event-stream.js'
 import type { AnswerStream, AnswerStreams } from './exchange.js'
-import type { SessionLimits } from './limits.js'
-import type { MaySubscribe } from './may-subscribe.js'
+import { refusedOf } from './may-subscribe.js'
 import { LogWriter } from './log-writer.js'
 import { LoggedAnswer } from './logged-answer.js'
-import type { McpObserver } from './observer.js'
-import type { OpenStreams, StreamPlace } from './open-streams.js'
-import type { StreamOptions } from './options.js'
+import type { StreamPlace } from './open-streams.js'
 import { takesPrimingEvents } from './protocol-versions.js'
 import { ServerInstance } from './server-instance.js'
-import type { TaskTools } from './task-tools.js'
-
-/** What the sessions of a process share. */
-export interface SessionHost {
-  readonly sessions: SessionStore
-  readonly eventLog: EventLog
-  readonly limits: SessionLimits
-  readonly admission: Admission
-  readonly streamOptions: StreamOptions
-  readonly openStreams: OpenStreams
-  readonly taskTools: TaskTools
-  readonly log: Log
-  readonly observer: McpObserver | undefined
-  createServer (session: LiveSession): PluggedServer | Promise<PluggedServer>
-  /** Unique across replicas. */
-  newStreamId (): string
-  /** Unique across replicas. */
-  newInstanceTag (): string
-  /**
-   * Makes room for a session's instance.
-   * @throws {TooManyRequestsError} where the person has too many @throws {ServerFullError} where all others are at work
-   */
-  reserve (session: LiveSession): void
-  /** Takes the room back. */
-  release (session: LiveSession): void
-  readonly maySubscribe: MaySubscribe | undefined
-  /** Passes on what the server of a person announces that belongs to no request. */
-  announce (notification: JSONRPCNotification, person: string): void
-  /** Hands a message of the client to whichever replica waits for it. */
-  forward (sessionId: string, message: JSONRPCMessage): void
-  /** Tells the other replicas of a change of a session's record. */
-  changed (sessionId: string, change: SessionChange): void
-  /** Ends a session everywhere. */
-  end (sessionId: string): void
-}
+import type { SessionHost } from './session-host.js'
 
 // a client's older GET streams, which it may believe alive, are kept open but silent
 const MAX_STANDALONE_STREAMS = 4
@@ -105,10 +66,13 @@ export class LiveSession implements AnswerStreams {
     return result
   }
 
-  /** The server instance; rebuilt from the record where it was dropped. */
-  rebuild (extra: MessageExtraInfo): Promise<ServerInstance> {
+  /** The server instance; rebuilt from the record, for a request of `caller`, where it was dropped. */
+  rebuild (extra: MessageExtraInfo, caller: CallerInfo): Promise<ServerInstance> {
     if (this.instance !== undefined) return Promise.resolve(this.instance)
-    return this.#starting ?? this.#start(instance => instance.replay(this.record, extra))
+    return this.#starting ?? this.#start(async instance => {
+      await this.#dropRefused(caller)
+      await instance.replay(this.record, extra)
+    })
   }
 
   #start (prepare: (instance: ServerInstance) => Promise<void>): Promise<ServerInstance> {
@@ -173,6 +137,16 @@ export class LiveSession implements AnswerStreams {
     if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.say(JSON.stringify(notificationOf(event)))
   }
 
+  /** What the client has subscribed to was allowed then; who may not now is unsubscribed, everywhere. */
+  async #dropRefused (caller: CallerInfo): Promise<void> {
+    const { maySubscribe } = this.host
+    if (maySubscribe === undefined) return
+    for (const unsubscribe of await refusedOf(this.record.subscriptions, caller, maySubscribe)) {
+      this.change({ unsubscribe })
+      this.#background(this.instance?.follow({ unsubscribe }, { authInfo: caller }) ?? Promise.resolve())
+    }
+  }
+
   /** Changes the record, here, in the store and on the other replicas. */
   change (change: SessionChange): void {
     this.#apply(change)
@@ -188,6 +162,7 @@ export class LiveSession implements AnswerStreams {
   async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<EventStream | undefined> {
     const streamId = lastEventId === undefined ? STANDALONE_STREAM : streamIdOf(lastEventId)
     if (streamId === undefined) throw new InvalidEventIdError('Bad Request: Last-Event-ID is none of this session.')
+    await this.#dropRefused(caller)
     // those that give way make room in the process, too
     this.#makeRoomFor(streamId)
     const place = this.host.openStreams.reserve(this.person)

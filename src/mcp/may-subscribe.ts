@@ -13,6 +13,13 @@ export function subscribedBy ({ method, params }: JSONRPCRequest): string[] {
   return Array.isArray(uris) ? uris.filter(uri => typeof uri === 'string') : []
 }
 
+/** Those resources, of what a client has subscribed to, that the caller may not subscribe to now. */
+export async function refusedOf (uris: readonly string[], caller: CallerInfo, maySubscribe: MaySubscribe): Promise<string[]> {
+  const refused: string[] = []
+  for (const uri of [...uris]) if (!await maySubscribe(caller, uri)) refused.push(uri)
+  return refused
+}
+
 /** @throws {InvalidParamsError} that names the first resource that the caller may not subscribe to */
 export async function checkSubscriptions (requests: readonly JSONRPCRequest[], caller: CallerInfo, maySubscribe: MaySubscribe): Promise<void> {
   for (const request of requests) {

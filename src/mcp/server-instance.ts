@@ -205,6 +205,7 @@ export class ServerInstance implements Outlet {
   /** Brings the instance to where another replica has brought the session. */
   async follow (change: SessionChange, extra: MessageExtraInfo): Promise<void> {
     if ('logLevel' in change) await this.#transport.request('logging/setLevel', { level: change.logLevel }, extra)
+    // whoever took the client's request has just asked whether they may, with the token that it came with
     else if ('subscribe' in change) await this.#transport.request('resources/subscribe', { uri: change.subscribe }, extra)
     else if ('unsubscribe' in change) await this.#transport.request('resources/unsubscribe', { uri: change.unsubscribe }, extra)
     else if ('initialized' in change) this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)

@@ -12,6 +12,7 @@ import { EventStream } from './event-stream.js'
 import { Exchange, type AnswerStream, type AnswerStreams } from './exchange.js'
 import { isRequest } from './json-rpc.js'
 import { defaultLimits, type SessionLimits } from './limits.js'
+import { checkSubscriptions, type MaySubscribe } from './may-subscribe.js'
 import type { McpCounts, McpObserver } from './observer.js'
 import { OpenStreams } from './open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from './options.js'
@@ -144,6 +145,10 @@ export class StatelessRequests {
     announce(bus, this.log, notification, { era: 'session', person, isGuarded: maySubscribe !== undefined })
   }
 
+  get maySubscribe (): MaySubscribe | undefined {
+    return this.#options.maySubscribe
+  }
+
   get ownerIds (): OwnerIds {
     return this.#options.ownerIds
   }
@@ -203,10 +208,12 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
     await server.connect(this.#transport)
   }
 
-  /** @throws {InsufficientScopeError} @throws {ShuttingDownError} where it has been ended meanwhile */
+  /** @throws {InsufficientScopeError} @throws {InvalidParamsError} @throws {ShuttingDownError} where it has been ended meanwhile */
   async receive ({ body, caller, extra }: StatelessPost, answer: Answer): Promise<void> {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
+    const { maySubscribe } = this.#host
+    if (maySubscribe !== undefined) await checkSubscriptions(requests, caller, maySubscribe)
     await checkScopesOrPromise(this.#server, requests, caller, this.#tasks, this.#transport.resolveScopeChallenge)
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)

@@ -34,7 +34,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { pub
     const session = await registry.find(sessionId, caller, 'sse')
     const body = messagesOf(request.body)
     const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
-    const instance = session.instance ?? await session.rebuild(extra)
+    const instance = session.instance ?? await session.rebuild(extra, caller)
     session.caller = caller
     registry.used(session)
     await instance.receiveOrPromise(body, extra, caller, new ReplyAnswer(reply))

@@ -66,7 +66,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   ): Promise<FastifyReply> {
     const caller = callerOf(request)
     const session = await registry.find(sessionId, caller, 'streamable-http')
-    const instance = session.instance ?? await session.rebuild({ authInfo: caller, requestInfo: { headers: request.headers } })
+    const instance = session.instance ?? await session.rebuild({ authInfo: caller, requestInfo: { headers: request.headers } }, caller)
     await receiveOrPromise(session, instance, request, reply, body)
     return reply
   }
