@@ -79,7 +79,7 @@ try {
     for (const [index, setup] of SETUPS.entries()) {
       const speed = await measure(setup)
       measured[index]?.push(speed)
-      process.stderr.write(`round ${round} of ${rounds}, ${setup.title}: ${JSON.stringify(speed, (_key, value) => typeof value === 'number' ? Number(value.toPrecision(4)) : value)}\n`)
+      process.stderr.write(`round ${round} of ${rounds}, ${setup.title}: ${JSON.stringify(speed, (_key, value: unknown) => typeof value === 'number' ? Number(value.toPrecision(4)) : value)}\n`)
     }
   }
   // against the round's own first setup: what disturbs the machine disturbs both

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
+import { parseObject, textAt } from '../test/json.js'
 import { root } from './build.js'
 import { canPin } from './processes.js'
 import {
@@ -87,7 +88,7 @@ export function tables ({ calls, stateless = [], sessions, withStreams, withoutS
 const git = (...parameters: string[]): string => execFileSync('git', parameters, { cwd: root, encoding: 'utf8' }).trim()
 
 const versionOf = (folder: string, name: string): string =>
-  String(JSON.parse(readFileSync(join(root, folder, 'node_modules', name, 'package.json'), 'utf8')).version)
+  textAt(parseObject(readFileSync(join(root, folder, 'node_modules', name, 'package.json'), 'utf8')), 'version')
 
 /** The text of `docs/performance.md`. */
 export function performancePage (results: Results, rounds: number): string {

@@ -7,6 +7,7 @@ import { Redis } from 'ioredis'
 import { buildApp } from '../src/app.js'
 import { loadConfig } from '../src/config.js'
 import { ScriptableUpstream } from '../src/testing/index.js'
+import { textAt } from '../test/json.js'
 import { startRedis } from '../test/replicas/cluster.js'
 import { end } from '../test/replicas/processes.js'
 import { scriptArguments } from '../test/script-arguments.js'
@@ -53,7 +54,7 @@ async function clientOf (app: FastifyInstance, remoteAddress: string): Promise<s
   if (known !== undefined) return known
   const registered = app.inject({
     method: 'POST', url: '/register', remoteAddress, headers: JSON_BODY, payload: { client_name: 'A stranger', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none' }
-  }).then(response => String(response.json().client_id))
+  }).then(response => textAt(response.json(), 'client_id'))
   clients.set(app, registered)
   return await registered
 }

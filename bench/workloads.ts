@@ -141,7 +141,7 @@ async function inTurn<T> ({ compiled, names, rounds, profiles, progress }: Bench
         try {
           const result = await measure(server, load, await server.call('port'))
           measured.set(name, [...measured.get(name) ?? [], result])
-          progress(`${title}, round ${round} of ${rounds}, ${name}: ${JSON.stringify(result, (_key, value) => typeof value === 'number' ? Number(value.toPrecision(4)) : value)}\n`)
+          progress(`${title}, round ${round} of ${rounds}, ${name}: ${JSON.stringify(result, (_key, value: unknown) => typeof value === 'number' ? Number(value.toPrecision(4)) : value)}\n`)
         } finally {
           await load.call('close')
           await server.end()

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { emitted } from '../../test/emitted.js'
 
 /** One HTTP response. Bodies are ASCII here, so characters are bytes. */
 export interface Response {
@@ -71,7 +72,7 @@ export async function openStream (port: string, request: string): Promise<Socket
   socket.write(request)
   let text = ''
   while (!text.includes('\r\n\r\n')) {
-    const [chunk]: Buffer[] = await once(socket, 'data')
+    const [chunk] = await emitted(socket, 'data')
     text += String(chunk)
   }
   if (!text.startsWith('HTTP/1.1 200')) throw new Error(`A stream was refused: ${text}`)

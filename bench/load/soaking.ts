@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { parseObject, valueAt } from '../../test/json.js'
 import { tokenOf, TOKENS } from '../tokens.js'
 
 /** What the clients of a soak have seen. */
@@ -15,12 +16,11 @@ export interface Tally {
 interface SseEvent { id?: string, event?: string, data?: string }
 
 /** Reads an SSE response. */
-async function * eventsOf (response: Response): AsyncGenerator<SseEvent> {
+async function * eventsOf (response: Response): AsyncGenerator<SseEvent, undefined> {
   if (response.body === null) return
-  const decoder = new TextDecoder()
   let text = ''
-  for await (const chunk of response.body) {
-    text += decoder.decode(chunk, { stream: true })
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    text += chunk
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
       const fields = text.slice(0, end).split('\n').filter(line => !line.startsWith(':')).map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(': ') + 2)])
       text = text.slice(end + 2)
@@ -86,7 +86,7 @@ class Session {
       if ('result' in message || 'error' in message) {
         answered = true
         if ('error' in message) this.#fault(`count: ${JSON.stringify(message.error)}`)
-      } else if (message.params.data !== expected++) this.#fault(`count: message ${message.params.data} in the place of ${expected - 1}`)
+      } else if (numberOf(message) !== expected++) this.#fault(`count: message ${numberOf(message)} in the place of ${expected - 1}`)
       return answered
     })
     if (!answered || expected !== to) this.#fault(`count: ${expected} of ${to} messages, ${answered ? 'with' : 'without'} the answer`)
@@ -97,7 +97,7 @@ class Session {
     const counting = this.post(call('count', { to, intervalMs, aside: true })).then(response => response.text())
     let expected = 0
     await this.#cutting((_lastEventId, signal) => this.get(undefined, signal), message => {
-      if (message.params.data !== expected++) this.#fault(`aside: message ${message.params.data} in the place of ${expected - 1}`)
+      if (numberOf(message) !== expected++) this.#fault(`aside: message ${numberOf(message)} in the place of ${expected - 1}`)
       return expected === to
     })
     await counting
@@ -117,7 +117,7 @@ class Session {
     if ((await ended).includes('aborted')) this.#fault('cancel: a cancelled call was answered')
   }
 
-  async #cutting (open: (lastEventId: string | undefined, signal: AbortSignal) => Promise<Response>, onMessage: (message: { params: { data: number } } & Record<string, unknown>) => boolean): Promise<void> {
+  async #cutting (open: (lastEventId: string | undefined, signal: AbortSignal) => Promise<Response>, onMessage: (message: Record<string, unknown>) => boolean): Promise<void> {
     let lastEventId: string | undefined
     for (;;) {
       const abort = new AbortController()
@@ -131,7 +131,7 @@ class Session {
           lastEventId = event.id ?? lastEventId
           if (event.data !== undefined && event.data !== '') {
             this.#tally.messages++
-            done = onMessage(JSON.parse(event.data))
+            done = onMessage(parseObject(event.data))
           }
           if (done || ++events >= cutAfter) abort.abort()
           if (done) break
@@ -153,6 +153,11 @@ class Session {
   #fault (fault: string): void {
     this.#tally.faults.push(fault)
   }
+}
+
+/** What a counted message says: its number. */
+function numberOf (message: Record<string, unknown>): number {
+  return Number(valueAt(message, 'params', 'data'))
 }
 
 function call (name: string, args: Record<string, unknown>): Record<string, unknown> {
@@ -218,11 +223,11 @@ const journeys: Record<string, (url: string, tally: Tally) => Promise<void>> = {
     await send({ id: 2, ...call('count', { to, intervalMs: 1 }) })
     let expected = 0
     for await (const { data = '' } of events) {
-      const message = JSON.parse(data)
+      const message = parseObject(data)
       if (message.id === 1) continue
       if (message.id === 2) break
       tally.messages++
-      if (message.params.data !== expected++) tally.faults.push(`HTTP+SSE: message ${message.params.data} in the place of ${expected - 1}`)
+      if (numberOf(message) !== expected++) tally.faults.push(`HTTP+SSE: message ${numberOf(message)} in the place of ${expected - 1}`)
     }
     if (expected !== to) tally.faults.push(`HTTP+SSE: ${expected} of ${to} messages`)
     abort.abort()

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import * as z from 'zod'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { sdk1Http, sdk1Sse, sdk2 } from '../e2e/journeys.js'
+import { parseJson } from '../json.js'
 import { logInAt, RawSession } from '../replicas/raw-session.js'
 import { Report } from '../replicas/report.js'
 import { root } from '../root.js'
@@ -29,7 +31,7 @@ const inspect = async (format: string) => await docker('inspect', '--format', fo
 const health = async (status: string) => { await until(status, async () => await inspect('{{.State.Health.Status}}') === status) }
 const evaluate = async (script: string) => (await inside(container, ['node', '-e', `const fs = require('fs'); console.log(${script})`])).output
 // [CMD, node, -e, …]
-const check: string[] = JSON.parse(await docker('inspect', '--format', '{{json .Config.Healthcheck.Test}}', IMAGE))
+const check = parseJson(await docker('inspect', '--format', '{{json .Config.Healthcheck.Test}}', IMAGE), z.array(z.string()))
 
 try {
   await until('it serves', () => answers(`${url}/healthz`))

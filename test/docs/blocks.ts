@@ -1,12 +1,15 @@
 import { parseEnv } from 'node:util'
 import type { Test } from 'tap'
 import { parse } from 'yaml'
+import * as z from 'zod'
 import { loadConfig } from '../../src/config.js'
 import { commands } from './commands.js'
 import { known } from './deployment.js'
 import { fences, sources, type Fence } from './pages.js'
 
 const typeChecked = sources('test', 'examples')
+
+const PROMETHEUS = z.object({ scrape_configs: z.array(z.object({ static_configs: z.array(z.object({ targets: z.array(z.string()) })) })) })
 
 /** What shows that a block of code is right, by its language. */
 export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> = {
@@ -39,7 +42,7 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
 
   // for Prometheus: it asks where we listen
   yaml: (t, { page, line, text }) => {
-    const { scrape_configs: jobs }: { scrape_configs: Array<{ static_configs: Array<{ targets: string[] }> }> } = parse(text)
+    const { scrape_configs: jobs } = PROMETHEUS.parse(parse(text))
     const { port } = loadConfig({}, { dotenv: false })
     for (const target of jobs.flatMap(job => job.static_configs.flatMap(({ targets }) => targets))) t.match(target, new RegExp(`:${port}$`), `${page}:${line}`)
   }

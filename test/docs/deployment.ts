@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { parseEnv, promisify } from 'node:util'
 import type { Test } from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
+import * as z from 'zod'
 import { loadConfig } from '../../src/config.js'
 import { EnvironmentSchema } from '../../src/environment.js'
 import { Keyring } from '../../src/oauth/keyring.js'
+import { parseObject } from '../json.js'
 import { root, runnable } from '../root.js'
 import type { Service } from '../service.js'
 import { commands, type Command } from './commands.js'
@@ -52,33 +54,27 @@ export async function dockerRun (t: Test, { where, text }: Command): Promise<voi
   for (const other of commands().filter(({ text }) => text.startsWith('docker exec '))) t.equal(other.text.split(' ')[2], name, `${other.where}: the container's name`)
   // its proxy passes on the host that clients ask for
   const { url, stop } = await started([process.execPath, ...runnable('src/server')], { ...environment, ...given, HOST: '127.0.0.1', ALLOWED_HOSTS: '*', SHUTDOWN_DELAY_SECONDS: '0' })
-  const metadata: { issuer: string } = JSON.parse(await fetch(`${url}/.well-known/oauth-authorization-server`).then(response => response.text()))
+  const metadata = parseObject(await fetch(`${url}/.well-known/oauth-authorization-server`).then(response => response.text()))
   await stop()
   t.equal(metadata.issuer, given.PUBLIC_URL, `${where}: it calls itself what clients call it`)
 }
 
-interface Compose {
-  services: Record<string, ComposeService>
-}
-
-interface ComposeService {
-  image: string
-  user?: string
-  command?: string[]
-  environment?: Record<string, string>
-  volumes?: string[]
-  depends_on?: Record<string, unknown>
-  ports?: string[]
-  read_only?: boolean
-  cap_drop?: string[]
-  security_opt?: string[]
-  mem_limit?: string
-  pids_limit?: number
-}
+const COMPOSE = z.object({
+  services: z.record(z.string(), z.looseObject({
+    image: z.string(),
+    user: z.string().optional(),
+    command: z.array(z.string()).optional(),
+    environment: z.record(z.string(), z.string()).optional(),
+    volumes: z.array(z.string()).optional(),
+    depends_on: z.record(z.string(), z.unknown()).optional(),
+    ports: z.array(z.string()).optional()
+  }))
+})
+type Compose = z.output<typeof COMPOSE>
 
 /** `docker compose up`: the files, services and variables that it names are there, and the replicas take their configuration. */
 export async function composeFile (t: Test, { where }: Command): Promise<void> {
-  const { services }: Compose = parse(read('compose.yaml'), { merge: true })
+  const { services } = COMPOSE.parse(parse(read('compose.yaml'), { merge: true }))
   bounded(t, where, services)
   const nginx = read('deploy/nginx/nginx.conf')
   const proxied = [...nginx.matchAll(/server (\S+):(\d+) /g)].map(([, host = '', port]) => ({ host, port }))
@@ -117,42 +113,39 @@ function interpolated (value: string): string {
   return value.replace(/\$\{\w+:-(.*)\}/, '$1').replace(/:\$\{\w+:\?.*\}@/, ':password@').replace(/\$\{\w+:\?.*\}/, 'https://login.example.com')
 }
 
-interface Manifest {
-  kind: string
-  stringData?: Record<string, string>
-  spec?: {
-    template?: { metadata: { labels: Record<string, string> }, spec: PodSpec }
-    podSelector?: { matchLabels: Record<string, string> }
-    policyTypes?: string[]
-    ingress?: PolicyRule[]
-    egress?: PolicyRule[]
-  }
-}
-
-interface PodSpec {
-  terminationGracePeriodSeconds: number
-  automountServiceAccountToken?: boolean
-  containers: Container[]
-}
-
-interface PolicyRule {
-  to?: Array<{ ipBlock?: { cidr: string, except: string[] } }>
-  ports?: Array<{ protocol: string, port: number }>
-}
-
-interface Container {
-  env: Array<{ name: string, value: string }>
-  ports: Array<{ containerPort: number }>
-  startupProbe: Probe
-  livenessProbe: Probe
-  readinessProbe: Probe
-}
-
-interface Probe { httpGet: { path: string } }
+const LABELS = z.record(z.string(), z.string())
+const PROBE = z.object({ httpGet: z.object({ path: z.string() }) })
+const POLICY_RULE = z.object({
+  to: z.array(z.object({ ipBlock: z.object({ cidr: z.string(), except: z.array(z.string()) }).optional() })).optional(),
+  ports: z.array(z.object({ protocol: z.string(), port: z.number() })).optional()
+})
+const POD_SPEC = z.object({
+  terminationGracePeriodSeconds: z.number(),
+  automountServiceAccountToken: z.boolean().optional(),
+  containers: z.array(z.object({
+    env: z.array(z.object({ name: z.string(), value: z.string() })),
+    ports: z.array(z.object({ containerPort: z.number() })),
+    startupProbe: PROBE,
+    livenessProbe: PROBE,
+    readinessProbe: PROBE
+  }))
+})
+const MANIFEST = z.object({
+  kind: z.string(),
+  stringData: z.record(z.string(), z.string()).optional(),
+  spec: z.object({
+    template: z.object({ metadata: z.object({ labels: LABELS }), spec: POD_SPEC }).optional(),
+    podSelector: z.object({ matchLabels: LABELS }).optional(),
+    policyTypes: z.array(z.string()).optional(),
+    ingress: z.array(POLICY_RULE).optional(),
+    egress: z.array(POLICY_RULE).optional()
+  }).optional()
+})
+type Manifest = z.output<typeof MANIFEST>
 
 /** `kubectl apply`: the manifest's variables are ours, the replicas take them, and its probes are answered. */
 export async function kubernetesFile (t: Test, { where, text }: Command, { app }: Service): Promise<void> {
-  const manifests: Manifest[] = parseAllDocuments(read(text.replace('kubectl apply -f ', ''))).map(document => document.toJS())
+  const manifests = parseAllDocuments(read(text.replace('kubectl apply -f ', ''))).map(document => MANIFEST.parse(document.toJS()))
   const secret = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? {}
   const pod = manifests.find(({ kind }) => kind === 'Deployment')?.spec?.template?.spec
   t.equal(pod?.containers.length, 1, where)

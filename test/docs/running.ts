@@ -1,5 +1,4 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +7,8 @@ import type { Test } from 'tap'
 import { Browser, logIn } from '../browser.js'
 import { authorizationUrlIn } from '../e2e/journeys.js'
 import { startProcess } from '../e2e/service-process.js'
+import { emitted } from '../emitted.js'
+import { parseObject, valueAt } from '../json.js'
 import { find, lacking } from '../programs.js'
 import { root, runnable } from '../root.js'
 import { freePort, type Service } from '../service.js'
@@ -44,8 +45,7 @@ export async function shell (t: Test, { where, text, shown }: Command, service: 
 
 /** A command of our command line ends well at a service that is well. */
 export async function typed (t: Test, { where, text }: Command, service: Service): Promise<void> {
-  const { bin }: { bin: Record<string, string> } = JSON.parse(read('package.json'))
-  t.equal(bin['fastify-mcp-oauth'], 'dist/cli.js', 'the one that is run by its name is the other')
+  t.equal(valueAt(parseObject(read('package.json')), 'bin', 'fastify-mcp-oauth'), 'dist/cli.js', 'the one that is run by its name is the other')
   const args = here(text.replace(/^.*?(npx fastify-mcp-oauth|node dist\/cli\.js) /, ''), service).split(' ')
   const login = args.includes('--login')
   // in its container it has the environment of the service
@@ -56,7 +56,7 @@ export async function typed (t: Test, { where, text }: Command, service: Service
   t.teardown(() => { child.kill('SIGKILL') })
   const printed: string[] = []
   child.stdout.on('data', chunk => printed.push(String(chunk)))
-  const closed = once(child, 'close')
+  const closed = emitted(child, 'close')
   if (login) await logIn(new Browser(), await authorizationUrlIn(child.stdout))
   const [code] = await closed
   t.equal(code, 0, `${where}: ${printed.join('')}`)

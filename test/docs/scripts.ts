@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
 import { parseEnv, promisify } from 'node:util'
 import type { Test } from 'tap'
+import * as z from 'zod'
+import { parseJson } from '../json.js'
 import { root, runnable } from '../root.js'
 import { parseByUsage } from '../script-arguments.js'
 import type { Command } from './commands.js'
@@ -8,7 +10,7 @@ import { read } from './pages.js'
 
 const run = promisify(execFile)
 /** What `npm run` runs. */
-export const { scripts }: { scripts: Record<string, string> } = JSON.parse(read('package.json'))
+export const { scripts } = parseJson(read('package.json'), z.object({ scripts: z.record(z.string(), z.string()) }))
 
 /** A script of ours takes what the page passes it: by its usage, or where it has a parser of its own, by that. */
 export async function takenByScript (t: Test, { where, text }: Command): Promise<void> {

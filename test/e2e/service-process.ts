@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { root } from '../root.js'
 
@@ -22,7 +21,7 @@ export async function startProcess (url: string, [command = '', ...args]: readon
   const child = spawn(command, args, { cwd, env: { PATH, HOME, ...environment }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   const output: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => output.push(String(chunk)))
-  const exited = once(child, 'exit')
+  const exited = new Promise<number | string>(resolve => child.once('exit', (code, signal) => { resolve(code ?? String(signal)) }))
   const signalGroup = (signal: NodeJS.Signals) => { if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal) }
   const kill = () => { signalGroup('SIGKILL') }
   process.once('exit', kill)
@@ -43,9 +42,9 @@ export async function startProcess (url: string, [command = '', ...args]: readon
     output: () => output.join(''),
     stop: async () => {
       signalGroup('SIGTERM')
-      const [code, signal] = await exited
+      const end = await exited
       process.off('exit', kill)
-      return code ?? signal
+      return end
     }
   }
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import { emitted } from '../emitted.js'
 import { Person } from './person.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
@@ -22,7 +22,7 @@ function run (t: Test, environment: NodeJS.ProcessEnv) {
       for (const listener of waiting) listener(line)
     })
   }
-  const exited = once(child, 'exit')
+  const exited = emitted(child, 'exit')
   return {
     child,
     exited,

@@ -8,6 +8,7 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { createMemoryStores, mcpDiscovery, mcpService, mcpServiceParts, type BrokerModeOptions, type HostAuthModeOptions } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { Person } from '../e2e/person.js'
+import { emitted } from '../emitted.js'
 import { freePort } from '../service.js'
 import { createHost } from './host.js'
 
@@ -167,10 +168,10 @@ t.test('our pages and answers are ours, whatever the host has around them', asyn
     await host.register(mcpService, { ...optionsFor(t, publicUrl), allowedOrigins: ['https://client.example'] })
   }, { prefix: '/ai' })
   const broken = await app.inject({ method: 'POST', url: '/ai/token', headers: { 'content-type': 'application/json' }, payload: '{' })
-  t.match({ status: broken.statusCode, body: broken.json() }, { status: 400, body: { error: 'invalid_request' } })
+  t.match({ status: broken.statusCode, body: broken.json<unknown>() }, { status: 400, body: { error: 'invalid_request' } })
   for (const url of ['/ai/token', '/ai/authorize/consent', '/ai/mcp']) {
     const over = await app.inject({ method: 'POST', url, headers: { 'x-over': '1' } })
-    t.match({ status: over.statusCode, body: over.json() }, { status: 429, body: { host: 'error' } }, 'what a hook of the host refuses is answered as the host does')
+    t.match({ status: over.statusCode, body: over.json<unknown>() }, { status: 429, body: { host: 'error' } }, 'what a hook of the host refuses is answered as the host does')
   }
   await app.inject({ url: '/ai/oauth/callback?code=a-code-of-the-upstream&state=s' })
   t.notMatch(lines.join(''), /a-code-of-the-upstream/, 'and its log has no codes')
@@ -188,7 +189,7 @@ t.test('our pages and answers are ours, whatever the host has around them', asyn
   })
   t.match(await preflight('/ai/register'), { 'access-control-allow-origin': '*', 'access-control-allow-credentials': undefined })
   const registered = await host.inject({ method: 'POST', url: '/ai/register', payload: { redirect_uris: ['https://client.example/cb'] } })
-  t.match({ status: registered.statusCode, body: registered.json() }, { status: 201, body: { client_id: String } }, 'our JSON in and out, not the host\'s')
+  t.match({ status: registered.statusCode, body: registered.json<unknown>() }, { status: 201, body: { client_id: String } }, 'our JSON in and out, not the host\'s')
 })
 
 t.test('tokens of the host, its own routes beside ours, and no network at all', async t => {
@@ -212,7 +213,7 @@ t.test('tokens of the host, its own routes beside ours, and no network at all', 
   t.equal((await app.inject({ url: '/.well-known/oauth-authorization-server/ai' })).statusCode, 404, 'there is no broker')
 
   const stream = await app.inject({ url: '/ai/sse', headers: { ...headers, accept: 'text/event-stream' }, payloadAsStream: true })
-  const { value } = await stream.stream()[Symbol.asyncIterator]().next()
+  const [value] = await emitted(stream.stream(), 'data')
   t.match(String(value), /data: http:\/\/localhost\/ai\/messages\?sessionId=/)
   await app.close()
   t.pass('an open stream does not hold the closing')

@@ -25,7 +25,8 @@ export async function createHost (): Promise<FastifyInstance> {
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     try {
-      done(null, { parsedBy: 'the host', json: JSON.parse(body.toString()) })
+      const json: unknown = JSON.parse(body.toString())
+      done(null, { parsedBy: 'the host', json })
     } catch {
       done(Object.assign(new Error('The host reads no such JSON.'), { statusCode: 422 }))
     }

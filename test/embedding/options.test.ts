@@ -4,6 +4,7 @@ import t from 'tap'
 import { bearerAuth, ConfigError, createMemoryStores, createRedisStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { read } from '../docs/pages.js'
+import { isObject } from '../../src/mcp/unknown-value.js'
 
 const stores = createMemoryStores({ sessionIdleSeconds: 60 })
 t.teardown(() => stores.close())
@@ -46,7 +47,8 @@ async function start (name: Name, options: unknown): Promise<unknown> {
 function withValue (options: Record<string, unknown>, path: string, value: unknown): Record<string, unknown> {
   const [first = '', ...rest] = path.split('.')
   if (rest.length === 0) return { ...options, [first]: value }
-  return { ...options, [first]: withValue({ ...Object(options[first]) }, rest.join('.'), value) }
+  const within = options[first]
+  return { ...options, [first]: withValue(isObject(within) ? within : {}, rest.join('.'), value) }
 }
 
 t.test('what each plugin starts with', async t => {
@@ -154,12 +156,15 @@ for (const [name, option, value, how] of wrong) {
   })
 }
 
+/** Calls a function as JavaScript may. */
+const called = (make: (...args: never[]) => unknown, args: readonly unknown[]): unknown => Reflect.apply(make, undefined, args)
+
 const wrongStores: Array<[string, () => unknown, RegExp]> = [
-  ['createMemoryStores: sessionIdleSeconds', () => Reflect.apply(createMemoryStores, undefined, [{ sessionIdleSeconds: '60' }]), /is "60"; it takes a whole number of seconds/],
-  ['createMemoryStores: sessionIdleSeconds', () => Reflect.apply(createMemoryStores, undefined, [{}]), /is missing; it takes a whole number of seconds/],
-  ['createMemoryStores: maxSession', () => Reflect.apply(createMemoryStores, undefined, [{ sessionIdleSeconds: 60, maxSession: 5 }]), /is not an option/],
+  ['createMemoryStores: sessionIdleSeconds', () => called(createMemoryStores, [{ sessionIdleSeconds: '60' }]), /is "60"; it takes a whole number of seconds/],
+  ['createMemoryStores: sessionIdleSeconds', () => called(createMemoryStores, [{}]), /is missing; it takes a whole number of seconds/],
+  ['createMemoryStores: maxSession', () => called(createMemoryStores, [{ sessionIdleSeconds: 60, maxSession: 5 }]), /is not an option/],
   ['createMemoryStores: eventLog.maxBytes', () => createMemoryStores({ sessionIdleSeconds: 60, eventLog: { maxBytes: 0 } }), /is 0; it takes a whole number from 1/],
-  ['createMemoryStores: the options', () => Reflect.apply(createMemoryStores, undefined, []), /is missing; it takes an object/],
+  ['createMemoryStores: the options', () => called(createMemoryStores, []), /is missing; it takes an object/],
   ['createRedisStores: url', () => createRedisStores({ url: 'localhost:6379', sessionIdleSeconds: 60 }), /is a text of 14 characters; it takes redis:/],
   ['createRedisStores: keyPrefix', () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, keyPrefix: '{x}' }), /is "\{x\}"; it takes up to 64/],
   ['createRedisStores: bus.maxBytes', () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, bus: { maxBytes: -1 } }), /is -1; it takes a whole number/]
@@ -196,7 +201,6 @@ function documented (section: string): Array<{ name: string, type: string }> {
   return rows
 }
 
-const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isText = (value: unknown): value is string => typeof value === 'string'
 
 /** Whether a value of JSON can be of a type of TypeScript: functions and instances cannot. */
@@ -207,7 +211,7 @@ function fits (type: string, value: unknown): boolean {
   if (type === 'boolean') return typeof value === 'boolean'
   if (/^readonly (string\[\]|\[string, \.\.\.string\[\]\])$/.test(type)) return Array.isArray(value) && value.every(isText)
   if (type.startsWith('readonly ')) return Array.isArray(value)
-  if (type.startsWith('Readonly<Record<string, string>>')) return isObject(value) && Object.values(Object(value)).every(isText)
+  if (type.startsWith('Readonly<Record<string, string>>')) return isObject(value) && Object.values(value).every(isText)
   return /^(Partial<|UpstreamOptions$|\{)/.test(type) && isObject(value)
 }
 

@@ -4,14 +4,15 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
+import { parseObject, textAt } from '../json.js'
 import { root } from '../root.js'
 
 // npm runs a script by a shell, and a shell that waits does not pass on what it is sent
 t.test('whoever ends npm start ends the service', async t => {
-  const { scripts }: { scripts: Record<string, string> } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8'))
+  const start = textAt(parseObject(readFileSync(resolve(root, 'package.json'), 'utf8')), 'scripts', 'start')
   const directory = t.testdir()
   mkdirSync(join(directory, 'dist'))
-  writeFileSync(join(directory, 'package.json'), JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', scripts: { build: 'true', start: scripts.start } }))
+  writeFileSync(join(directory, 'package.json'), JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', scripts: { build: 'true', start } }))
   writeFileSync(join(directory, 'dist/server.js'), `
     process.on('SIGTERM', () => { console.log('closing'); process.exit(0) })
     setInterval(() => {}, 1000)

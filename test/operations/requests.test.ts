@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
+import { parseObject } from '../json.js'
 import { RawClient } from '../mcp/harness.js'
 import { ask, askToRegister, bearer, callMcp, LOOPBACK_URI, newCode, newTokens, post, redeem, tokensOf, type Client } from '../attacks/flow.js'
 import { runService } from '../service.js'
@@ -8,7 +9,7 @@ const lines: Array<Record<string, unknown>> = []
 /** Tells of each request's line by the request's id. */
 const logged = new EventEmitter()
 const write = (text: string) => {
-  const line: Record<string, unknown> = JSON.parse(text)
+  const line = parseObject(text)
   lines.push(line)
   if (line.msg === 'request') logged.emit(String(line.reqId))
 }

@@ -5,6 +5,7 @@ import t from 'tap'
 import * as z from 'zod'
 import { ask, newTokens, register } from '../attacks/flow.js'
 import { request } from '../eras/raw.js'
+import { parseObject } from '../json.js'
 import { RawClient } from '../mcp/harness.js'
 import { runService } from '../service.js'
 
@@ -24,7 +25,7 @@ const createServer = () => {
   return server
 }
 const lines: Array<Record<string, unknown>> = []
-const service = await runService({ TRACING: 'true', LOG_LEVEL: 'info' }, {}, { createServer, logStream: { write: line => { lines.push(JSON.parse(line)) } } })
+const service = await runService({ TRACING: 'true', LOG_LEVEL: 'info' }, {}, { createServer, logStream: { write: line => { lines.push(parseObject(line)) } } })
 t.teardown(() => service.close())
 const { url } = service
 const { accessToken } = await newTokens(service, await register(service))

@@ -5,10 +5,18 @@ import { dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
+import * as z from 'zod'
+import { objectOf, parseJson, parseObject } from '../json.js'
 import { root } from '../root.js'
 
 const run = promisify(execFile)
-const manifest: { dependencies: Record<string, string>, exports: Record<string, unknown>, bin: Record<string, string>, types: string, main: string } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const manifest = parseJson(readFileSync(join(root, 'package.json'), 'utf8'), z.object({
+  dependencies: z.record(z.string(), z.string()),
+  exports: z.record(z.string(), z.unknown()),
+  bin: z.record(z.string(), z.string()),
+  types: z.string(),
+  main: z.string()
+}))
 const tsc = join(root, 'node_modules/typescript/bin/tsc')
 const types = (entry: unknown) => typeof entry === 'object' && entry !== null && 'types' in entry ? String(entry.types) : undefined
 const file = (entry: unknown) => typeof entry === 'object' && entry !== null && 'default' in entry ? String(entry.default) : String(entry)
@@ -58,7 +66,7 @@ function compile (): string {
 t.test('a project that installs it type-checks, and serves a call', async t => {
   t.equal(compile(), '')
   const { stdout } = await run(process.execPath, ['app.js'], { cwd: consumer })
-  const [call, me, metadata] = stdout.trim().split('\n').map(line => JSON.parse(line))
+  const [call, me, metadata] = stdout.trim().split('\n').map(line => parseObject(line))
   t.match(call, { result: { content: [{ text: 'HELLO, alice!' }] } })
   t.same(me, { subject: 'alice', sessions: 1 })
   t.match(metadata, { resource: 'http://localhost/ai/mcp' })
@@ -93,6 +101,6 @@ t.test('without the demo upstream, the service says what it needs', async t => {
 })
 
 t.test('the tests and the tarball have the same entry points', async t => {
-  const self: { exports: object } = JSON.parse(readFileSync(join(root, 'test/self-reference.json'), 'utf8'))
-  t.same(Object.keys(self.exports), Object.keys(manifest.exports).filter(name => name !== './package.json'))
+  const self = parseObject(readFileSync(join(root, 'test/self-reference.json'), 'utf8'))
+  t.same(Object.keys(objectOf(self.exports)), Object.keys(manifest.exports).filter(name => name !== './package.json'))
 })

@@ -1,6 +1,7 @@
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config.js'
 import { startOf } from '../../src/stores/event-log.js'
+import { valueAt } from '../json.js'
 import { redisContracts } from './redis-contracts.js'
 import { QUIET } from '../service.js'
 import { reachable, redisClusterTest, redisReplicas } from './redis-server.js'
@@ -19,7 +20,7 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
         OAUTH_ISSUER_URL: 'https://login.example'
       }, { dotenv: false }))
       t.teardown(() => app.close())
-      while ((await app.inject('/readyz')).json().checks.store !== 'ok') continue
+      while (valueAt((await app.inject('/readyz')).json(), 'checks', 'store') !== 'ok') continue
       // registrations stand on one node: two of the three lead to another
       const { statusCode } = await app.inject({ method: 'POST', url: '/register', payload: { redirect_uris: ['https://client.example/callback'] } })
       t.equal(statusCode, 201)

@@ -11,6 +11,7 @@ import type { UpstreamOptions } from '../../src/oauth/options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { injectFetch } from '../../src/testing/index.js'
 import { Browser, logIn, type Page } from '../browser.js'
+import { parseObject, textAt, valueAt } from '../json.js'
 
 export const SCOPES = ['openid', 'profile', 'email', 'offline_access']
 const REDIRECT_URI = 'http://localhost:3334/callback'
@@ -44,7 +45,7 @@ export async function startService (t: Test, upstream: Partial<UpstreamOptions>,
   const url = options.publicUrl ?? 'http://localhost:5050'
   const log: Json[] = []
   const stores = options.stores ?? createMemoryStores({ sessionIdleSeconds: 3600 })
-  const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(JSON.parse(line)) } } } })
+  const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(parseObject(line)) } } } })
   await app.register(mcpService, { publicUrl: url, createServer, ...options, stores, upstream: { scopes: SCOPES, ...upstream } })
   t.teardown(async () => {
     await app.close()
@@ -65,7 +66,7 @@ export function clock (t: Test): { forward (seconds: number): void } {
 export async function post ({ url, fetch }: Service, path: string, body: Record<string, string>): Promise<{ status: number, headers: Headers, body: Json }> {
   const response = await fetch(url + path, { method: 'POST', body: new URLSearchParams(body) })
   const text = await response.text()
-  return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) }
+  return { status: response.status, headers: response.headers, body: text === '' ? {} : parseObject(text) }
 }
 
 /** A client of the service, with a person and a browser. */
@@ -86,8 +87,7 @@ export class TestClient {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ client_name: 'Test client', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none' })
     })
-    const registered: Json = JSON.parse(await response.text())
-    return new TestClient(service, String(registered.client_id))
+    return new TestClient(service, textAt(parseObject(await response.text()), 'client_id'))
   }
 
   /** The same client, with its tokens, at another replica of the service. */
@@ -155,10 +155,8 @@ export class TestClient {
     await client.connect(transport)
     return {
       call: async name => {
-        const { content } = await client.callTool({ name, arguments: {} })
-        const [first]: unknown[] = Array.isArray(content) ? content : []
-        const text = typeof first === 'object' && first !== null && 'text' in first ? String(first.text) : ''
-        return text.startsWith('{') ? JSON.parse(text) : { error: text }
+        const text = String(valueAt(await client.callTool({ name, arguments: {} }), 'content', 0, 'text') ?? '')
+        return text.startsWith('{') ? parseObject(text) : { error: text }
       },
       close: () => client.close()
     }

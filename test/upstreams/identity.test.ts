@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { AuthorizeGrant, UpstreamOptions } from '../../src/oauth/options.js'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
+import { parseObject } from '../json.js'
 import { clock, journey, startService, TestClient, type Json } from './flow.js'
 
 /** Logs in as alice. @returns who the tools see, and who `authorizeGrant` was asked about */
@@ -160,7 +161,7 @@ t.test('a token of another type than bearer is not used as one, at login and at 
     const retyped: typeof fetch = async (input, init) => {
       const response = await upstream.fetch(input, init)
       if (new URL(String(input)).pathname !== '/token') return response
-      const body: Json = JSON.parse(await response.text())
+      const body = parseObject(await response.text())
       return Response.json({ ...body, token_type: current }, { status: response.status })
     }
     const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: retyped })
@@ -185,7 +186,7 @@ t.test('an ID token at a refresh is of the person who logged in, and ours', asyn
       const isRefresh = new URL(String(input)).pathname === '/token' && String(init?.body).includes('grant_type=refresh_token')
       const response = await upstream.fetch(input, init)
       if (!isRefresh) return response
-      const body: Json = JSON.parse(await response.text())
+      const body = parseObject(await response.text())
       return Response.json({ ...body, id_token: await upstream.sign({ aud: 'us', sub: 'alice', ...later }) }, { status: response.status })
     }
     const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: withIdToken, clientId: 'us', clientSecret: 'shh' })

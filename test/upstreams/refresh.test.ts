@@ -4,6 +4,7 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
+import { objectOf, valueAt } from '../json.js'
 import { redisReplicas, redisTest } from '../stores/redis-server.js'
 import { clock, journey, startService, type Service, type TestClient } from './flow.js'
 
@@ -17,7 +18,7 @@ async function loggedIn (t: Test, options: ScriptableUpstreamOptions = {}): Prom
 /** The upstream's next tokens last. */
 const lasting = async (_request: unknown, usual: () => Promise<{ status: number, body?: unknown }>) => {
   const answer = await usual()
-  return answer.status === 200 ? { ...answer, body: { ...Object(answer.body), expires_in: 600 } } : answer
+  return answer.status === 200 ? { ...answer, body: { ...objectOf(answer.body), expires_in: 600 } } : answer
 }
 
 /** A login at two replicas, at an upstream that ends it where a refresh token is used twice. */
@@ -255,7 +256,7 @@ t.test('a grant that is revoked while its upstream token is refreshed: the new t
   let refreshToken: unknown
   upstream.overrides.token = async (_request, usual) => {
     const issued = await usual()
-    refreshToken = Object(issued.body).refresh_token
+    refreshToken = valueAt(issued.body, 'refresh_token')
     signals.emit('asked')
     await answer
     return issued

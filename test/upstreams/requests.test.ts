@@ -4,6 +4,7 @@ import { loadConfig } from '../../src/config.js'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import type { UpstreamOptions } from '../../src/oauth/options.js'
 import type { ScriptableUpstream, ScriptableUpstreamOptions } from '../../src/testing/index.js'
+import { objectOf } from '../json.js'
 import { startService as startConfigured } from '../service.js'
 import { journey, startService, TestClient, type Service } from './flow.js'
 import { listeningUpstream } from './listening-upstream.js'
@@ -117,7 +118,7 @@ t.test('registration that is answered 200, without client_secret_expires_at, or 
     ['null', body => ({ ...body, client_secret_expires_at: null, client_uri: null, logo_uri: '' }), 201]
   ]
   for (const [name, change, status] of changes) {
-    const { service } = await start(t, { overrides: { register: async (_request, usual) => { const { body = {} } = await usual(); return { status, body: change(Object(body)) } } } })
+    const { service } = await start(t, { overrides: { register: async (_request, usual) => { const { body } = await usual(); return { status, body: change(objectOf(body)) } } } })
     t.match((await journey(service)).whoami, { subject: 'alice' }, name)
   }
 })
