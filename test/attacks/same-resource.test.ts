@@ -35,7 +35,7 @@ const sameResource = fc.tuple(anyCase('https'), anyCase('mcp.example.com'), fc.c
 t.test('at the authorization endpoint', async t => {
   const target = await startTarget(t, { PUBLIC_URL })
   const client = await register(target, WEB_URI)
-  for (const [resources, isOurs] of [[SAME, true], [OTHERS, false]] as const) {
+  for (const [resources, isOurs] of [[SAME, true], [[...OTHERS], false]] as const) {
     for (const resource of resources) {
       const { pathname, search } = authorizationUrl(target, client, { resource })
       const page = await target.app.inject({ url: pathname + search })
@@ -102,13 +102,13 @@ t.test('in the aud of a token of another authorization server: JWT and introspec
     t.match(error, { code: 'invalid_token' })
     return false
   })
-  const audiences: Array<readonly [audience: unknown, isOurs: boolean]> = [
+  const audiences: Array<readonly [audience: string | string[], isOurs: boolean]> = [
     ...SAME.map(resource => [resource, true] as const), ...OTHERS.map(resource => [resource, false] as const),
     [`${PUBLIC_URL}/`, true], [['https://other.example', 'HTTPS://MCP.example.com/mcp'], true], ['urn:Example:API', true],
-    ['urn:example:api', false], [[], false], ['', false], [OTHERS, false]
+    ['urn:example:api', false], [[], false], ['', false], [[...OTHERS], false]
   ]
   for (const [index, [aud, isOurs]] of audiences.entries()) {
-    const token = await new SignJWT({ iss: issuer, sub: 'alice', client_id: 'app', aud: JSON.parse(JSON.stringify(aud)) })
+    const token = await new SignJWT({ iss: issuer, sub: 'alice', client_id: 'app', aud })
       .setProtectedHeader({ alg: 'RS256', kid: 'k' }).setIssuedAt().setExpirationTime('5m').sign(privateKey)
     t.equal(await isTaken(token), isOurs, `JWT for ${JSON.stringify(aud)}`)
     introspected.set(`opaque-${index}`, aud)
