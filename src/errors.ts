@@ -1,3 +1,5 @@
+import { oneLine } from './visible.js'
+
 /**
  * Every error class and code of this service; docs/errors.md lists them all (a test holds the two together).
  * The `message` is public and goes on the wire; `detail` is private and goes to the log.
@@ -30,7 +32,8 @@ export abstract class ServiceError extends Error {
   constructor (message: string, options: ErrorOptionsWithDetail = {}) {
     super(message, options)
     this.name = new.target.name
-    this.detail = options.detail
+    // others had a say in it: the login server, a client, whoever asks
+    this.detail = options.detail === undefined ? undefined : oneLine(options.detail)
     this.reason = options.reason
     this.retryAfterSeconds = options.retryAfterSeconds
   }

@@ -53,8 +53,3 @@ export function layout (title: string, body: string, width: 'narrow' | 'wide' = 
 </html>
 `
 }
-
-/** A name as a page may show it: control, format, direction and blank characters would let it pretend to be something else, or nothing. */
-export function visible (name: string): string {
-  return [...name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu, '').trim()].slice(0, 100).join('')
-}

@@ -13,6 +13,7 @@ const floors: Record<string, number> = {
   cli: 6,
   doctor: 3,
   'page.ts': 0,
+  'visible.ts': 0,
   'client-setup.ts': 0,
   'redirect-schemes.ts': 0,
   'public-url.ts': 0,

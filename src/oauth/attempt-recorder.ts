@@ -1,5 +1,5 @@
 import { ServiceError } from '../errors.js'
-import { visible } from '../page.js'
+import { visible } from '../visible.js'
 import type { LoginStepRecord, RecentLog, StepFailure, VisitRecord } from '../stores/attempts.js'
 import type { Client } from './clients.js'
 import type { BrokerEvent, BrokerObserver } from './events.js'

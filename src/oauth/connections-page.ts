@@ -1,5 +1,6 @@
 import { html } from 'ghtml'
-import { layout, visible, type Page } from '../page.js'
+import { layout, type Page } from '../page.js'
+import { visible } from '../visible.js'
 import type { Connection, Person } from './connections.js'
 import { redirectKindOf } from './redirect-uris.js'
 
@@ -26,7 +27,7 @@ export function connectionsPage ({ issuer, person, connections, ended }: Connect
   return {
     html: layout('Connected apps', html`
       <h1>Your connected apps</h1>
-      <p class="soft">Signed in as <bdi>${visible(person.name ?? '') || person.subject}</bdi></p>
+      <p class="soft">Signed in as <bdi>${visible(person.name ?? '') || visible(person.subject)}</bdi></p>
       !${ended ? '<p role="status">The connection has ended. What was running has been stopped.</p>' : ''}
       !${connections.length === 0 ? '<p>No application is connected.</p>' : connections.map(connection => entry(issuer, connection))}
       <form method="post" action="${issuer}/oauth/connections/logout"><div class="buttons"><button type="submit">Sign out</button></div></form>`)

@@ -1,5 +1,6 @@
 import { html } from 'ghtml'
-import { layout, visible, type Page } from '../page.js'
+import { layout, type Page } from '../page.js'
+import { visible } from '../visible.js'
 import type { ConsentRequest } from './next-step.js'
 
 export interface ConsentPageOptions {

@@ -7,6 +7,7 @@ import type { PreregisteredClient } from './options.js'
 import { equalSecrets, hashOf, newId } from './secrets.js'
 import type { Tokens } from './tokens.js'
 import { parseRecord } from '../parse-record.js'
+import { visible } from '../visible.js'
 
 export interface SignInsOptions {
   issuer: string
@@ -73,8 +74,9 @@ export class SignIns {
     const { grantId, issuer, subject, claims } = found.grant
     // the upstream is not told: some end every login of a person with one token
     await store.end(grantId)
-    const name = [claims.name, claims.email].find(claim => typeof claim === 'string')
-    return { issuer, subject, ...typeof name === 'string' && { name } }
+    // it goes into a cookie: one that is too large is no cookie
+    const name = [claims.name, claims.email].map(claim => typeof claim === 'string' ? visible(claim) : '').find(claim => claim !== '')
+    return { issuer, subject, ...name !== undefined && { name } }
   }
 
   /** A person as the value of a cookie. */

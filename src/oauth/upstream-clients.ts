@@ -8,7 +8,7 @@ import type { Keyring } from './keyring.js'
 import type { BrokerLog } from './options.js'
 import type { RateLimits } from './rate-limits.js'
 import { newId } from './secrets.js'
-import { visible } from '../page.js'
+import { visible } from '../visible.js'
 import type { Upstream, UpstreamClient } from './upstream.js'
 
 export interface UpstreamClientsOptions {

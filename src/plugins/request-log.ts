@@ -1,5 +1,6 @@
 import { LogController, type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { oneLine } from '../visible.js'
 
 /** A request that is over: its route by pattern, never by what was filled in. */
 export interface EndedRequest {
@@ -51,7 +52,7 @@ function lineOf (request: FastifyRequest, reply: FastifyReply, route: string | u
     method,
     route,
     // for want of a route; a query holds codes and states
-    ...route === undefined && { path: request.url.replace(/\?.*/s, '').slice(0, MAX_PATH) },
+    ...route === undefined && { path: oneLine(request.url.replace(/\?.*/s, '')).slice(0, MAX_PATH) },
     statusCode,
     ms: Math.round(reply.elapsedTime * 10) / 10,
     ip,
