@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { parseObject, textAt } from '../test/json.js'
+import { parseObject, textAt } from '../test/support/json.js'
 import { root } from './build.js'
 import { canPin } from './processes.js'
 import {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { scriptArguments } from '../test/script-arguments.js'
+import { scriptArguments } from '../test/support/script-arguments.js'
 import { soak, type Tally } from './load/soaking.js'
 import { Child } from './processes.js'
 import type { Held, SoakedCalls } from './servers/soak.js'

@@ -5,13 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { Redis } from 'ioredis'
 import { buildApp } from '../src/app.js'
-import { loadConfig } from '../src/config.js'
+import { loadConfig } from '../src/config/config.js'
 import { ScriptableUpstream } from '../src/testing/index.js'
-import { textAt } from '../test/json.js'
+import { textAt } from '../test/support/json.js'
 import { startRedis } from '../test/replicas/cluster.js'
 import { end } from '../test/replicas/processes.js'
-import { scriptArguments } from '../test/script-arguments.js'
-import { freePort, QUIET } from '../test/service.js'
+import { scriptArguments } from '../test/support/script-arguments.js'
+import { freePort, QUIET } from '../test/support/service.js'
 
 /*
  * What callers without any token can make the service keep, and send: each endpoint is asked with the largest request that

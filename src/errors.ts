@@ -1,4 +1,4 @@
-import { oneLine } from './visible.js'
+import { oneLine } from './displayed-text.js'
 
 /**
  * Every error class and code of this service; docs/errors.md lists them all (a test holds the two together).

@@ -1,3 +1,3 @@
-import { runProcess } from './run-process.js'
+import { runProcess } from './process/run.js'
 
 runProcess()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { loadConfig } from '../src/config.js'
+import { loadConfig } from '../src/config/config.js'
 import { ConfigError } from '../src/errors.js'
 
 const load = (environment: NodeJS.ProcessEnv) => loadConfig(environment, { dotenv: false })

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
-import { root } from './root.js'
+import { root } from './support/root.js'
 
 const read = (file: string) => readFileSync(resolve(root, file), 'utf8')
 

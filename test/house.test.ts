@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import t from 'tap'
-import { root } from './root.js'
+import { root } from './support/root.js'
 
 // Imports point one way (docs/architecture.md): a file may import from its own floor or a lower one.
 const src = resolve(root, 'src')

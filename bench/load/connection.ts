@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { emitted } from '../../test/emitted.js'
+import { emitted } from '../../test/support/emitted.js'
 
 /** One HTTP response. Bodies are ASCII here, so characters are bytes. */
 export interface Response {

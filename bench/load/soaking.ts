@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseObject, valueAt } from '../../test/json.js'
+import { parseObject, valueAt } from '../../test/support/json.js'
 import { tokenOf, TOKENS } from '../tokens.js'
 
 /** What the clients of a soak have seen. */

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import { createServer } from '../../src/mcp/server.js'
-import { mcpTransports } from '../../src/mcp-transports.js'
-import { bearerAuth } from '../../src/plugins/bearer-auth.js'
+import { mcpTransports } from '../../src/service/mcp-transports.js'
+import { bearerAuth } from '../../src/plugins/mcp/bearer-auth.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import { bearerAuthOptions, serve } from './served.js'
 

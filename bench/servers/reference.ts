@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import Fastify, { type FastifyRequest } from 'fastify'
-import type { CallerInfo } from '../../src/auth-info.js'
+import type { CallerInfo } from '../../src/caller.js'
 import { callerOfHeader, serve } from './served.js'
 
 /*

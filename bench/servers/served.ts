@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { CallerInfo } from '../../src/auth-info.js'
+import type { CallerInfo } from '../../src/caller.js'
 import { InvalidTokenError } from '../../src/errors.js'
-import type { BearerAuthOptions } from '../../src/plugins/bearer-auth.js'
+import type { BearerAuthOptions } from '../../src/plugins/mcp/bearer-auth.js'
 import { answerCalls } from '../child.js'
 import { TOKENS, tokenOf } from '../tokens.js'
 

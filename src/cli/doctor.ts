@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util'
-import { loadConfig, type Config } from '../config.js'
+import { loadConfig, type Config } from '../config/config.js'
 import { examineDeployment, examineInside, type InsideOptions } from '../doctor/examine.js'
 import { Findings, textOf } from '../doctor/findings.js'
 import { ConfigError } from '../errors.js'
-import { audiencesOf } from '../resource-paths.js'
-import { resourceServerOptions } from '../service-options.js'
+import { audiencesOf } from '../service/resource-paths.js'
+import { resourceServerOptions } from '../config/service-options.js'
 import type { Command } from './command.js'
 
 const USAGE = `Usage: fastify-mcp-oauth doctor [url] [options]

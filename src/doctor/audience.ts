@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server.js'
+import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
 import { canonicalResource } from '../oauth/resources.js'
 import type { Findings } from './findings.js'
 import { reasonOf } from './reason.js'

@@ -1,4 +1,4 @@
-import { messageOf, send } from './exchange.js'
+import { messageOf, send } from './http-probe.js'
 import { examineClock } from './clock.js'
 import type { Findings } from './findings.js'
 import { isLoopbackHost } from '../loopback.js'

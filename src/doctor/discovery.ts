@@ -1,4 +1,4 @@
-import { messageOf, objectOf, send } from './exchange.js'
+import { messageOf, objectOf, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
 /** What clients learn of where to log in. */

@@ -1,5 +1,5 @@
 import type { UpstreamSettings } from '../oauth/options.js'
-import type { ResourceServerOptions } from '../oauth/resource-server.js'
+import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
 import { reasonOf } from './reason.js'
 import { examineAudience } from './audience.js'
 import { examineBrowsers } from './browsers.js'

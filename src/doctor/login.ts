@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { UpstreamSettings } from '../oauth/options.js'
-import { Upstream, type UpstreamTokens } from '../oauth/upstream.js'
+import { Upstream, type UpstreamTokens } from '../oauth/upstream/upstream.js'
 
 const NAME = 'fastify-mcp-oauth doctor'
 const PATIENCE_MS = 300_000

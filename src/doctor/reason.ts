@@ -1,5 +1,5 @@
 import { OAuthError } from '../errors.js'
-import { messageOf } from './exchange.js'
+import { messageOf } from './http-probe.js'
 
 /** What a log would say of an error. */
 export function reasonOf (error: unknown): string {

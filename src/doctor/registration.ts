@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { messageOf, objectOf, send } from './exchange.js'
+import { messageOf, objectOf, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
 const REDIRECT_URI = 'http://127.0.0.1/callback'

@@ -1,5 +1,5 @@
 import { ACCEPT_BOTH, INITIALIZE } from './challenge.js'
-import { messageOf, send, watch, type Reply } from './exchange.js'
+import { messageOf, send, watch, type Reply } from './http-probe.js'
 import type { Findings } from './findings.js'
 import { saidBy } from './registration.js'
 

@@ -2,7 +2,7 @@ import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer as McpServer2, Server as Server2, ServerEvent } from '@modelcontextprotocol/server'
 import type { BaseLogger } from 'pino'
-import type { CallerInfo } from '../auth-info.js'
+import type { CallerInfo } from '../caller.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
 export type Log = Pick<BaseLogger, 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'>

@@ -1,7 +1,7 @@
-import type { CallerInfo } from '../auth-info.js'
+import type { CallerInfo } from '../caller.js'
 import type { CreateServer, Log } from './create-server.js'
-import { LinkTransport } from './link-transport.js'
-import { memberOf } from './unknown-value.js'
+import { LinkTransport } from './transport/in-memory-transport.js'
+import { memberOf } from './wire/values.js'
 
 /** What a server says of itself. */
 export interface ServerDescription {

@@ -1,7 +1,7 @@
 import type { Server } from '@modelcontextprotocol/server'
 import type { JSONRPCErrorResponse, JSONRPCMessage, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { LimitName } from '../errors.js'
-import { isRequest } from './json-rpc.js'
+import { isRequest } from './wire/messages.js'
 
 /** A request of a client that a server is asked to answer. */
 export interface ObservedRequest {

@@ -1,11 +1,11 @@
-import type { CallerInfo } from '../auth-info.js'
+import type { CallerInfo } from '../caller.js'
 import type { Bus } from '../stores/bus.js'
 import type { EventLog } from '../stores/event-log.js'
 import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
 import type { CreateServer } from './create-server.js'
 import type { SessionLimits } from './limits.js'
-import type { MaySubscribe } from './may-subscribe.js'
+import type { MaySubscribe } from './server-events/may-subscribe.js'
 import type { McpObserver } from './observer.js'
 
 /** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */

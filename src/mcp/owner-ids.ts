@@ -1,5 +1,5 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import type { CallerInfo } from '../auth-info.js'
+import type { CallerInfo } from '../caller.js'
 
 /** Tells what a server sees as `sessionId` of a call without a session. */
 export type OwnerIds = (caller: CallerInfo) => string

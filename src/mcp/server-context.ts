@@ -1,5 +1,5 @@
-import type { CallerInfo } from '../auth-info.js'
-import { announceToAll } from './announcements.js'
+import type { CallerInfo } from '../caller.js'
+import { announceToAll } from './server-events/announcements.js'
 import type { Log, ServerContext } from './create-server.js'
 import type { McpTransportsOptions } from './options.js'
 

@@ -1,4 +1,4 @@
-import { memberOf } from './unknown-value.js'
+import { memberOf } from './wire/values.js'
 
 /** W3C Trace Context and Baggage, as a message carries them. */
 export interface TraceContext {

@@ -1,7 +1,7 @@
 import type { BrokerStores } from '../stores/stores.js'
-import type { BrokerObserver } from './events.js'
+import type { BrokerObserver } from './login-events.js'
 import type { Keyring } from './keyring.js'
-import type { UpstreamObserver } from './observer.js'
+import type { UpstreamObserver } from './upstream-observer.js'
 
 /** Where to log: pino, or what Fastify takes for it. */
 export interface BrokerLog {

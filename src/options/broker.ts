@@ -1,10 +1,10 @@
-import type { BrokerObserver } from '../oauth/events.js'
+import type { BrokerObserver } from '../oauth/login-events.js'
 import { Keyring } from '../oauth/keyring.js'
-import type { UpstreamObserver } from '../oauth/observer.js'
+import type { UpstreamObserver } from '../oauth/upstream-observer.js'
 import type { AuthorizeGrant, BrokerLifetimes, PreregisteredClient, UpstreamOptions } from '../oauth/options.js'
-import type { OAuthBrokerOptions } from '../oauth-broker.js'
+import type { OAuthBrokerOptions } from '../service/oauth-broker.js'
 import { Type } from '@sinclair/typebox'
-import { isRedirectScheme } from '../redirect-schemes.js'
+import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
 import {
   anyText, checked, clientId, clientSecret, count, flag, functionOf, instanceOf, lifetime, listOf, objectOf, optional, optionsOf, recordOf, scope, scopes, secureUrl,
   someText, textThat, timerSeconds

@@ -1,6 +1,6 @@
-import type { McpServiceOptions, McpDiscoveryOptions, BrokerModeOptions } from '../mcp-service.js'
+import type { McpServiceOptions, McpDiscoveryOptions, BrokerModeOptions } from '../service/mcp-service.js'
 import type { McpTransportsOptions } from '../mcp/options.js'
-import type { OAuthBrokerOptions } from '../oauth-broker.js'
+import type { OAuthBrokerOptions } from '../service/oauth-broker.js'
 import { checkOptions } from '../validation/check.js'
 import { oauthBrokerOptions } from './broker.js'
 import { checkBrokerTogether } from './check-broker.js'

@@ -1,8 +1,8 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import type { VerifyAccessToken } from '../auth-info.js'
-import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, ResourceServerModeOptions } from '../mcp-service.js'
+import type { VerifyAccessToken } from '../caller.js'
+import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, ResourceServerModeOptions } from '../service/mcp-service.js'
 import { Keyring } from '../oauth/keyring.js'
-import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../oauth/resource-server.js'
+import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
 import {
   clientId, clientSecret, count, flag, functionOf, listOf, objectOf, oneOf, optional, optionsOf, pluginObject, scopes, secureUrlText, someText, textThat
 } from '../validation/schemas.js'

@@ -1,6 +1,6 @@
 import type { CreateServer } from '../mcp/create-server.js'
 import type { SessionLimits } from '../mcp/limits.js'
-import type { MaySubscribe } from '../mcp/may-subscribe.js'
+import type { MaySubscribe } from '../mcp/server-events/may-subscribe.js'
 import type { McpObserver } from '../mcp/observer.js'
 import type { McpTransportsOptions, StreamOptions } from '../mcp/options.js'
 import {

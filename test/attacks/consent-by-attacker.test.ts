@@ -1,6 +1,6 @@
 import t from 'tap'
-import { logIn, type Browser } from '../browser.js'
-import { textAt } from '../json.js'
+import { logIn, type Browser } from '../support/browser.js'
+import { textAt } from '../support/json.js'
 import { agree, approve, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
 
 /** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */

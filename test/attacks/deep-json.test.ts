@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isTooDeep, MAX_JSON_DEPTH } from '../../src/plugins/json-depth.js'
+import { isTooDeep, MAX_JSON_DEPTH } from '../../src/plugins/scoped/json-depth.js'
 import { ask, bearer, newTokens, register, startTarget } from './flow.js'
 
 const arrays = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)

@@ -3,9 +3,9 @@ import { createServer as createHttpServer, request as httpRequest, type Incoming
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
-import { find, lacking } from '../programs.js'
-import { freePort, listenFor, QUIET, runService } from '../service.js'
+import { loadConfig } from '../../src/config/config.js'
+import { find, lacking } from '../support/programs.js'
+import { freePort, listenFor, QUIET, runService } from '../support/service.js'
 import { newTokens, register } from './flow.js'
 import { shippedProxies, startShippedProxy } from './shipped-proxies.js'
 

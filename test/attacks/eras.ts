@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import type { Test } from 'tap'
 import * as z from 'zod'
-import type { CallerInfo } from '../../src/auth-info.js'
+import type { CallerInfo } from '../../src/caller.js'
 import { InvalidTokenError } from '../../src/errors.js'
-import { mcpService, type HostAuthModeOptions } from '../../src/mcp-service.js'
+import { mcpService, type HostAuthModeOptions } from '../../src/service/mcp-service.js'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
-import { dataOf, eventsOf, initializeParams, next, type SseEvent } from '../mcp/harness.js'
-import { freePort } from '../service.js'
+import { dataOf, eventsOf, initializeParams, next, type SseEvent } from '../support/mcp-harness.js'
+import { freePort } from '../support/service.js'
 
 /** A service whose tokens say who calls: `person`, or `person:scope,scope`. */
 export interface HostedService {

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { createServer } from '../../src/mcp/server.js'
-import { mcpService, type BrokerModeOptions } from '../../src/mcp-service.js'
+import { mcpService, type BrokerModeOptions } from '../../src/service/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { injectFetch, ScriptableUpstream } from '../../src/testing/index.js'
-import { Browser, logIn, type Page } from '../browser.js'
-import { QUIET } from '../service.js'
+import { Browser, logIn, type Page } from '../support/browser.js'
+import { QUIET } from '../support/service.js'
 
 /** What is attacked: the service with its upstream. */
 export interface Target {

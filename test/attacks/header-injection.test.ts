@@ -1,8 +1,8 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { logIn } from '../browser.js'
-import { textAt } from '../json.js'
-import { startService } from '../service.js'
+import { logIn } from '../support/browser.js'
+import { textAt } from '../support/json.js'
+import { startService } from '../support/service.js'
 import { agree, ask, askToRegister, authorizationUrl, form, injectForm, isAt, LOOPBACK_URI, newCode, newTokens, openBrowser, register, VERIFIER, WEB_URI, type Parameters, type Target } from './flow.js'
 
 /** What could end a header, begin another, or stop the server from writing one. */

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
-import { textAt } from '../json.js'
+import { textAt } from '../support/json.js'
 import { agree, authorizationUrl, form, injectForm, register, startTarget, WEB_URI, type Target } from './flow.js'
 
 /** Text that would be markup, or read as something else, wherever it is not escaped. */

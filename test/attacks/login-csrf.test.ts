@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Browser, logIn } from '../browser.js'
+import { Browser, logIn } from '../support/browser.js'
 import { authorizationUrl, form, isAt, openBrowser, register, startTarget, WEB_URI, type Client, type Target } from './flow.js'
 
 const HOSTILE_ORIGINS = ['https://evil.example', 'null', '', 'http://localhost', 'http://localhost:1', 'https://localhost', 'file://']

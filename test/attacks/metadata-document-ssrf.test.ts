@@ -3,8 +3,8 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer, Socket } from 'node:net'
 import { hostname } from 'node:os'
 import t, { type Test } from 'tap'
-import { valueAt } from '../json.js'
-import { freePort, startService } from '../service.js'
+import { valueAt } from '../support/json.js'
+import { freePort, startService } from '../support/service.js'
 import { authorizationUrl, form } from './flow.js'
 
 /** Listens on every address of this machine, and counts who comes. */

@@ -1,14 +1,14 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { createServer } from '../../src/mcp/server.js'
-import { mcpService } from '../../src/mcp-service.js'
+import { mcpService } from '../../src/service/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
-import { withMethod } from '../any-method.js'
+import { withMethod } from '../support/any-method.js'
 import { ROUTES } from '../fuzz/routes.js'
-import { QUIET } from '../service.js'
+import { QUIET } from '../support/service.js'
 import { bearer, callMcp, newTokens, register, startTarget } from './flow.js'
 
 const MCP_PATHS = ['/mcp', '/sse', '/messages']

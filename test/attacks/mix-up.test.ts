@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Browser, logIn, type Page } from '../browser.js'
+import { Browser, logIn, type Page } from '../support/browser.js'
 import { authorizationUrl, form, isAt, openBrowser, register, startTarget, LOOPBACK_URI, STATE, type Client, type Parameters, type Target } from './flow.js'
 
 /** A browser that has agreed and was sent upstream, with the state of that attempt. */

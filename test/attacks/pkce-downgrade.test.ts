@@ -1,5 +1,5 @@
 import t from 'tap'
-import { logIn } from '../browser.js'
+import { logIn } from '../support/browser.js'
 import { authorizationUrl, challengeOf, isAt, newCode, openBrowser, redeem, register, startTarget, VERIFIER, WEB_URI, type Parameters } from './flow.js'
 
 t.test('no authorization begins without an S256 challenge', async t => {

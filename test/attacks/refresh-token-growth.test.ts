@@ -4,7 +4,7 @@ import { MAX_ACCESS_TOKENS_OF_GRANT, MAX_GRANTS_OF_ONE } from '../../src/stores/
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
-import { redisReplicas, redisTest } from '../stores/redis-server.js'
+import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { clock } from '../upstreams/flow.js'
 import { authorize, embed, isGood, newTokens, redeem, refresh, register, tokensOf, WEB_URI, type Client, type Target, type Tokens } from './flow.js'
 

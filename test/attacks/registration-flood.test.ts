@@ -2,7 +2,7 @@ import t from 'tap'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { ClientRecord } from '../../src/stores/registrations.js'
-import { textAt } from '../json.js'
+import { textAt } from '../support/json.js'
 import { ask, askToRegister, authorizationUrl, embed, isGood, newTokens, post, refresh, register, revoke, WEB_URI, type Target } from './flow.js'
 
 const METADATA = { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' }

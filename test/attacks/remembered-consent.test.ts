@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { Browser, Page } from '../browser.js'
+import type { Browser, Page } from '../support/browser.js'
 import {
   approve, authorizationUrl, finish, isAt, isGood, newTokens, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Parameters, type Target
 } from './flow.js'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t from 'tap'
-import { createTokenVerifier } from '../../src/oauth/resource-server.js'
+import { createTokenVerifier } from '../../src/oauth/resource-server/resource-server.js'
 import { Resources } from '../../src/oauth/resources.js'
 import { newCode, newTokens, authorizationUrl, redeem, refresh, register, startTarget, tokensOf, WEB_URI } from './flow.js'
 

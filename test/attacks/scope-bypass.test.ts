@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { SessionStores } from '../../src/stores/stores.js'
-import { redisReplicas, redisTest } from '../stores/redis-server.js'
+import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { host, WAYS, type Asked, type EraCaller, type Way } from './eras.js'
 import { SCOPED, type MakeScoped } from './scoped-servers.js'
 

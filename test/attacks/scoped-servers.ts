@@ -4,7 +4,7 @@ import { SubscribeRequestSchema, UnsubscribeRequestSchema } from '@modelcontextp
 import { completable, McpServer as McpServer2, requireScopes as requireScopes2, ResourceTemplate as ResourceTemplate2, type ScopeChallengeHandler } from '@modelcontextprotocol/server'
 import * as z from 'zod'
 import type { PluggedServer } from '../../src/mcp/create-server.js'
-import { requireScopes } from '../../src/mcp/required-scopes.js'
+import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
 const capabilities = { resources: { subscribe: true, listChanged: true }, completions: {}, prompts: {}, tools: {} }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 
 const deployed = (file: string): string => readFileSync(join(root, 'deploy', file), 'utf8')
 const START_MS = 10_000

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { eventsOf, next, RawClient } from '../mcp/harness.js'
+import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
 import { startTarget, newTokens, register } from './flow.js'
 
 /** A request that never comes to its end. @returns all that came back, once the socket has closed */

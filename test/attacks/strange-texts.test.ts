@@ -1,7 +1,7 @@
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
 import { ScriptableUpstream } from '../../src/testing/index.js'
-import { Browser, logIn } from '../browser.js'
+import { Browser, logIn } from '../support/browser.js'
 import { startService } from '../upstreams/flow.js'
 import { agree, authorizationUrl, form, injectForm, register, WEB_URI, type Target } from './flow.js'
 

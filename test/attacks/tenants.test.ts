@@ -8,8 +8,8 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
-import { objectOf, parseObject, valueAt } from '../json.js'
-import { redisReplicas, redisTest } from '../stores/redis-server.js'
+import { objectOf, parseObject, valueAt } from '../support/json.js'
+import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { host, newEncryptionKeys, WAYS, type EraCaller, type HostedService, type Told } from './eras.js'
 
 /*

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
-import { parseObject } from '../json.js'
+import { parseObject } from '../support/json.js'
 import { askToRegister, authorizationUrl, authorize, bearer, callMcp, form, isGood, newCode, newTokens, post, redeem, refresh, register, revoke, startTarget, WEB_URI } from './flow.js'
 
 const INHERITED = ['constructor', '__proto__', 'prototype', 'toString', 'valueOf', 'hasOwnProperty', '__defineGetter__', 'undefined', 'null', 'true', '0', 'NaN']

@@ -1,14 +1,14 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { SubscribeRequestSchema, UnsubscribeRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import t, { type Test } from 'tap'
-import type { CallerInfo } from '../../src/auth-info.js'
+import type { CallerInfo } from '../../src/caller.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { SessionStores } from '../../src/stores/stores.js'
 import { connect1, connect2, type EraClient } from '../eras/era-clients.js'
 import { EraPlug, eraServers } from '../eras/era-servers.js'
-import { dataOf, eventsOf, next, RawClient } from '../mcp/harness.js'
-import { redisReplicas, redisTest } from '../stores/redis-server.js'
+import { dataOf, eventsOf, next, RawClient } from '../support/mcp-harness.js'
+import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { host, newEncryptionKeys, WAYS, type HostedOptions, type HostedService } from './eras.js'
 
 /*

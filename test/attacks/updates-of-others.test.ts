@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { connect1, connect2, type EraClient } from '../eras/era-clients.js'
 import { EraPlug, eraServers } from '../eras/era-servers.js'
-import { startMcp } from '../mcp/harness.js'
+import { startMcp } from '../support/mcp-harness.js'
 
 /*
  * That a resource has changed is for the person whose server says so: its name alone may be a secret.

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
 import t from 'tap'
-import { logIn } from '../browser.js'
-import { freePort, startService } from '../service.js'
+import { logIn } from '../support/browser.js'
+import { freePort, startService } from '../support/service.js'
 import {
   ask, askToRegister, authorizationUrl, bearer, callMcp, isAt, LOOPBACK_URI, openBrowser, redeem, refresh, revoke, tokensOf, type Answer, type Client
 } from './flow.js'

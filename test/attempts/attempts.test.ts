@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import type { BrokerModeOptions } from '../../src/mcp-service.js'
-import type { AttemptsReport } from '../../src/oauth/attempts-report.js'
+import type { BrokerModeOptions } from '../../src/service/mcp-service.js'
+import type { AttemptsReport } from '../../src/oauth/login-attempts/report.js'
 import { hashOf } from '../../src/oauth/secrets.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'

@@ -3,9 +3,9 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { run } from '../../src/cli/attempts.js'
 import { authorizationUrl, bearer, newTokens, openBrowser, register, callMcp } from '../attacks/flow.js'
-import { valueAt } from '../json.js'
-import { runnable } from '../root.js'
-import { startService } from '../service.js'
+import { valueAt } from '../support/json.js'
+import { runnable } from '../support/root.js'
+import { startService } from '../support/service.js'
 
 const ADMIN_TOKEN = 'the-token-of-the-operators'
 const basic = (password: string, user = 'me') => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` })

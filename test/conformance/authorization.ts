@@ -1,5 +1,5 @@
-import { Browser, logIn } from '../browser.js'
-import { freePort, runService } from '../service.js'
+import { Browser, logIn } from '../support/browser.js'
+import { freePort, runService } from '../support/service.js'
 import { runSuite } from './suite.js'
 
 /*

@@ -10,8 +10,8 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { run } from '../e2e/installed.js'
 import { sdk1Http, sdk1Sse, sdk2 } from '../e2e/journeys.js'
 import { logInAt, RawSession } from '../replicas/raw-session.js'
-import { percentiles, Report, within } from '../replicas/report.js'
-import { root } from '../root.js'
+import { percentiles, Report, within } from '../support/report.js'
+import { root } from '../support/root.js'
 import { answers, docker, until } from './docker.js'
 
 /*

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { run } from '../e2e/installed.js'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 
 /** What the Dockerfile and compose.yaml call the image. */
 export const IMAGE = 'fastify-mcp-oauth'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startService } from '../service.js'
+import { startService } from '../support/service.js'
 import { accounts } from './accounts.js'
 import { commands, type Command } from './commands.js'
 import { inlineCode } from './pages.js'

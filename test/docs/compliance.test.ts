@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 import { read } from './pages.js'
 
 /** Rows of the tables of compliance: all their cells. */

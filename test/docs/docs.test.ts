@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import t from 'tap'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 import { blocks } from './blocks.js'
 import { nginxTakes } from './deployment.js'
 import { generated } from './generated.js'
@@ -47,7 +47,7 @@ t.test('nginx takes its configuration', { skip: missing('nginx') }, async t => {
 })
 
 t.test('the names in code are those of the service', async t => {
-  t.same(strangeNames(), [], 'each is a variable of src/environment.ts, an option or a word of src/, or foreign in test/docs/names.ts')
+  t.same(strangeNames(), [], 'each is a variable of src/config/environment.ts, an option or a word of src/, or foreign in test/docs/names.ts')
 })
 
 /** The anchors that a reader of Markdown makes of headings. */

@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import { accepts, EnvironmentSchema } from '../../src/environment.js'
+import { accepts, EnvironmentSchema } from '../../src/config/environment.js'
 
 const variables: Array<[name: string, schema: TSchema]> = Object.entries(EnvironmentSchema.properties)
 
@@ -20,7 +20,7 @@ export function configurationPage (): string {
 
 Every environment variable that the service reads, from the process or from \`.env\` (\`.env.example\` has the same list to copy
 from). A bad value stops the start with one line that names the variable, what it got and what it takes; an empty one
-counts as not set. Made from the schema in \`src/environment.ts\` by \`npm run docs\`.
+counts as not set. Made from the schema in \`src/config/environment.ts\` by \`npm run docs\`.
 
 | variable | meaning | takes | default |
 | --- | --- | --- | --- |

@@ -1,4 +1,4 @@
-import { EnvironmentSchema } from '../../src/environment.js'
+import { EnvironmentSchema } from '../../src/config/environment.js'
 import { fences, inlineCode, sources } from './pages.js'
 
 // not of the service: whose then

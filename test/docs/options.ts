@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import ts from 'typescript'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 
 /** Interfaces whose members a user of the plugins may set, and what the page says of each. */
 const documented: ReadonlyArray<[name: string, heading: string]> = [

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 
 /** A block of code on a page. */
 export interface Fence {

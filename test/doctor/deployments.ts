@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import type { UpstreamSettings } from '../../src/oauth/options.js'
 import { examineDeployment, examineInside, type DeploymentOptions } from '../../src/doctor/examine.js'
 import { Findings, type Finding } from '../../src/doctor/findings.js'
-import { Browser, logIn } from '../browser.js'
+import { Browser, logIn } from '../support/browser.js'
 
 /** What a proxy does to the answers that it passes on. */
 export interface Meddling {

@@ -1,5 +1,5 @@
-import { Report } from '../replicas/report.js'
-import { scriptArguments } from '../script-arguments.js'
+import { Report } from '../support/report.js'
+import { scriptArguments } from '../support/script-arguments.js'
 import { mcpRemote, sdk1Http, sdk1Sse, sdk2, type Journey } from './journeys.js'
 import { targetOf } from './targets.js'
 

@@ -11,8 +11,8 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { Browser, logIn } from '../browser.js'
-import { root } from '../root.js'
+import { Browser, logIn } from '../support/browser.js'
+import { root } from '../support/root.js'
 import { Person } from './person.js'
 
 const clientInfo = { name: 'e2e', version: '1.0.0' }

@@ -3,7 +3,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
-import { startService, type Service } from '../service.js'
+import { startService, type Service } from '../support/service.js'
 import { Person } from './person.js'
 
 const clientInfo = { name: 'e2e', version: '1.0.0' }

@@ -5,9 +5,9 @@ import { Readable } from 'node:stream'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import t from 'tap'
-import { Browser, logIn } from '../browser.js'
-import { root } from '../root.js'
-import { startService } from '../service.js'
+import { Browser, logIn } from '../support/browser.js'
+import { root } from '../support/root.js'
+import { startService } from '../support/service.js'
 
 const MCP_REMOTE = resolve(root, 'node_modules/mcp-remote/dist/proxy.js')
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 
 const START_MS = 180_000
 

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { emitted } from '../emitted.js'
+import { emitted } from '../support/emitted.js'
 import { Person } from './person.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
-import { root, runnable } from '../root.js'
-import { freePort, QUIET } from '../service.js'
+import { root, runnable } from '../support/root.js'
+import { freePort, QUIET } from '../support/service.js'
 
 /** Runs the service as a process of its own; `line` resolves with the first line of its output that matches. */
 function run (t: Test, environment: NodeJS.ProcessEnv) {

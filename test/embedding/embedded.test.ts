@@ -8,8 +8,8 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { createMemoryStores, mcpDiscovery, mcpService, mcpServiceParts, type BrokerModeOptions, type HostAuthModeOptions } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { Person } from '../e2e/person.js'
-import { emitted } from '../emitted.js'
-import { freePort } from '../service.js'
+import { emitted } from '../support/emitted.js'
+import { freePort } from '../support/service.js'
 import { createHost } from './host.js'
 
 const login = await startDemoUpstream({ port: 0 })

@@ -15,8 +15,8 @@ import { buildApp as sdk2Server } from '../../examples/sdk2-server/app.js'
 import { buildApp as upstreamApi } from '../../examples/upstream-api/app.js'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import { Person } from '../e2e/person.js'
-import { root } from '../root.js'
-import { freePort } from '../service.js'
+import { root } from '../support/root.js'
+import { freePort } from '../support/service.js'
 import { snippets } from './snippets.js'
 
 type BuildApp = (options: { publicUrl: string, issuer: string }) => Promise<FastifyInstance>

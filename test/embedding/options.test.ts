@@ -4,7 +4,7 @@ import t from 'tap'
 import { bearerAuth, ConfigError, createMemoryStores, createRedisStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { read } from '../docs/pages.js'
-import { isObject } from '../../src/mcp/unknown-value.js'
+import { isObject } from '../../src/mcp/wire/values.js'
 
 const stores = createMemoryStores({ sessionIdleSeconds: 60 })
 t.teardown(() => stores.close())

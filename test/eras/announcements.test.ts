@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { startMcp } from '../mcp/harness.js'
+import { startMcp } from '../support/mcp-harness.js'
 import { connect1, connect2, heardBy, textOf, type EraClient } from './era-clients.js'
 import { EraPlug, eraServers } from './era-servers.js'
 

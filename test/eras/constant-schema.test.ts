@@ -2,8 +2,8 @@ import { McpServer, type StandardSchemaWithJSON } from '@modelcontextprotocol/se
 import t from 'tap'
 import * as z from 'zod'
 import { constantSchema } from '../../src/mcp/constant-schema.js'
-import { valueAt } from '../json.js'
-import { startMcp } from '../mcp/harness.js'
+import { valueAt } from '../support/json.js'
+import { startMcp } from '../support/mcp-harness.js'
 import { request } from './raw.js'
 
 const operands = z.object({ l: z.number(), r: z.number().default(1) })

@@ -3,8 +3,8 @@ import { Client as Client2, LOG_LEVEL_META_KEY, ProtocolError, StreamableHTTPCli
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as StreamableHTTPClientTransport1, type StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, McpError, type LoggingLevel } from '@modelcontextprotocol/sdk/types.js'
-import { emitted } from '../emitted.js'
-import { objectOf } from '../json.js'
+import { emitted } from '../support/emitted.js'
+import { objectOf } from '../support/json.js'
 
 const clientInfo = { name: 'era-client', version: '1.0.0' }
 const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: {} }

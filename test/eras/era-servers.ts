@@ -6,7 +6,7 @@ import { acceptedContent, inputRequired, inputResponse, McpServer as McpServer2,
 import { AjvJsonSchemaValidator as AjvJsonSchemaValidator2 } from '@modelcontextprotocol/server/validators/ajv'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { requireScopes } from '../../src/mcp/required-scopes.js'
+import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 
 /*
  * One server, written with either SDK: what clients of every era must find the same.

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { valueAt } from '../json.js'
-import { startMcp } from '../mcp/harness.js'
+import { valueAt } from '../support/json.js'
+import { startMcp } from '../support/mcp-harness.js'
 import { eraClients, heardBy, textOf, type EraClient } from './era-clients.js'
 import { EraPlug, eraServers } from './era-servers.js'
 

@@ -3,10 +3,10 @@ import { StreamableHTTPClientTransport as StreamableHTTPClientTransport1 } from 
 import t, { type Test } from 'tap'
 import { createServer as createServer2 } from '../../examples/sdk2-server/server.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { requireScopes } from '../../src/mcp/required-scopes.js'
+import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { createServer as createServer1 } from '../../src/mcp/server.js'
 import { Person } from '../e2e/person.js'
-import { startService } from '../service.js'
+import { startService } from '../support/service.js'
 import { eraClients, textOf, type ClientAuth, type EraClient } from './era-clients.js'
 
 /*

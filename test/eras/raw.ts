@@ -1,7 +1,7 @@
 import { CLIENT_CAPABILITIES_META_KEY } from '@modelcontextprotocol/client'
 import * as z from 'zod'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
-import { parseObject } from '../json.js'
+import { parseObject } from '../support/json.js'
 
 export interface RawOptions {
   token?: string

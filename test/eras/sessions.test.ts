@@ -2,7 +2,7 @@ import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import t from 'tap'
-import { startMcp } from '../mcp/harness.js'
+import { startMcp } from '../support/mcp-harness.js'
 import { connect2, heardBy, textOf } from './era-clients.js'
 import { EraPlug, eraServer2, eraServers } from './era-servers.js'
 

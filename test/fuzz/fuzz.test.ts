@@ -1,5 +1,5 @@
 import t from 'tap'
-import { find, lacking } from '../programs.js'
+import { find, lacking } from '../support/programs.js'
 import type { Fuzzer } from './fuzzer.js'
 import { faultOf } from './oracle.js'
 import { fuzz, lineOf, type Store } from './run.js'

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
-import { collectGarbage } from '../garbage.js'
+import { collectGarbage } from '../support/garbage.js'
 import { Memory } from './memory.js'
 import { faultOf } from './oracle.js'
 import { scenario } from './scenarios.js'

@@ -13,7 +13,7 @@ import {
 import { AjvJsonSchemaValidator as AjvJsonSchemaValidator2 } from '@modelcontextprotocol/server/validators/ajv'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { requireScopes } from '../../src/mcp/required-scopes.js'
+import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 
 /*
  * One server, written with either SDK. Every call ends by itself.

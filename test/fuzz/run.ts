@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
-import { find, lacking } from '../programs.js'
-import { freePort } from '../service.js'
-import { RedisServer } from '../stores/redis-process.js'
+import { find, lacking } from '../support/programs.js'
+import { freePort } from '../support/service.js'
+import { RedisServer } from '../support/redis-process.js'
 import { Fuzzer, type Figures, type Finding } from './fuzzer.js'
 import { World, type WorldOptions } from './world.js'
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { withMethod } from '../any-method.js'
+import { withMethod } from '../support/any-method.js'
 import type { Header, RequestStep } from './steps.js'
 
 /** What came back. */

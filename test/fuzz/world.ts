@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { injectFetch, ScriptableUpstream } from '../../src/testing/index.js'
 import {
   authorize,
@@ -13,8 +13,8 @@ import {
   type Target,
   type Tokens
 } from '../attacks/flow.js'
-import { emitted } from '../emitted.js'
-import { QUIET } from '../service.js'
+import { emitted } from '../support/emitted.js'
+import { QUIET } from '../support/service.js'
 import { hostedServers } from './hosted-servers.js'
 import type { FuzzedRoute } from './routes.js'
 

@@ -1,6 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { initializeParams, RawClient, startMcp, type McpService } from './harness.js'
+import { initializeParams, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
 
 const accept = 'application/json, text/event-stream'
 const ping = { jsonrpc: '2.0', id: 7, method: 'ping' }

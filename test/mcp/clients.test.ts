@@ -3,7 +3,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
-import { startMcp, type McpService } from './harness.js'
+import { startMcp, type McpService } from '../support/mcp-harness.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const requestInit = { headers: { authorization: 'Bearer alice' } }

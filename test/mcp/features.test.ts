@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { emitted } from '../emitted.js'
+import { emitted } from '../support/emitted.js'
 import { featureClients, type FeatureClient } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
-import { startMcp } from './harness.js'
+import { startMcp } from '../support/mcp-harness.js'
 
 /** The parameters of the next notification of a method, or what the client tells by another name. */
 async function heard (client: FeatureClient, method: string): Promise<unknown> {

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import t from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { parseObject, textAt, valueAt } from '../json.js'
-import { ControlledServer } from './controlled-server.js'
+import { parseObject, textAt, valueAt } from '../support/json.js'
+import { ControlledServer } from '../support/controlled-server.js'
 import { featureClients } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
-import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from './harness.js'
+import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
 
 const tool = (name: string, args: Record<string, unknown> = {}) => ({ name, arguments: args })
 /** What a tool has answered, which is JSON. */

@@ -3,8 +3,8 @@ import t, { type Test } from 'tap'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { hostedServers } from '../fuzz/hosted-servers.js'
-import { parseJson } from '../json.js'
-import { initializeParams, RawClient, startMcp, type McpService } from './harness.js'
+import { parseJson } from '../support/json.js'
+import { initializeParams, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
 
 type Params = unknown
 /** A response that says what is wrong, or another. */

@@ -3,13 +3,13 @@ import { classifyInboundRequest, PROTOCOL_VERSION_META_KEY } from '@modelcontext
 import fc from 'fast-check'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { isMessage as takenForMessage } from '../../src/mcp/json-rpc.js'
-import { isModernRequest } from '../../src/mcp/modern-request.js'
+import { isMessage as takenForMessage } from '../../src/mcp/wire/messages.js'
+import { isModernRequest } from '../../src/mcp/modern/classify.js'
 import { STANDALONE_STREAM, startOf, type EventReader, type Following, type StreamEvent } from '../../src/stores/event-log.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
-import { parseObject, textAt, valueAt } from '../json.js'
-import { ControlledServer, say, type WaitingCall } from './controlled-server.js'
-import { dataOf, eventsOf, initializeParams, RawClient, startMcp } from './harness.js'
+import { parseObject, textAt, valueAt } from '../support/json.js'
+import { ControlledServer, say, type WaitingCall } from '../support/controlled-server.js'
+import { dataOf, eventsOf, initializeParams, RawClient, startMcp } from '../support/mcp-harness.js'
 
 /** What happens to one of several streams. */
 const step = fc.record({ stream: fc.nat(2), what: fc.constantFrom('send', 'send', 'cut', 'resume', 'resume twice') })

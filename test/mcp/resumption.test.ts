@@ -4,10 +4,10 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
-import { valueAt } from '../json.js'
-import { ControlledServer, say } from './controlled-server.js'
+import { valueAt } from '../support/json.js'
+import { ControlledServer, say } from '../support/controlled-server.js'
 import { requestInit } from './feature-clients.js'
-import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from './harness.js'
+import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })

@@ -4,11 +4,11 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import t from 'tap'
-import { requireScopes } from '../../src/mcp/required-scopes.js'
-import { startService } from '../service.js'
-import { ControlledServer, say } from './controlled-server.js'
+import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
+import { startService } from '../support/service.js'
+import { ControlledServer, say } from '../support/controlled-server.js'
 import { FeatureServer } from './feature-server.js'
-import { dataOf, eventsOf, initializeParams, next, RawClient, startMcp } from './harness.js'
+import { dataOf, eventsOf, initializeParams, next, RawClient, startMcp } from '../support/mcp-harness.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const requestInit = { headers: { authorization: 'Bearer alice' } }

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import t from 'tap'
-import { valueAt } from '../json.js'
-import { ControlledServer, say } from './controlled-server.js'
-import { dataOf, eventsOf, next, RawClient, startMcp, type SseEvent } from './harness.js'
+import { valueAt } from '../support/json.js'
+import { ControlledServer, say } from '../support/controlled-server.js'
+import { dataOf, eventsOf, next, RawClient, startMcp, type SseEvent } from '../support/mcp-harness.js'
 
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
 

@@ -4,7 +4,7 @@ import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js'
 import t, { type Test } from 'tap'
 import { client1, requestInit } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
-import { startMcp, type McpService } from './harness.js'
+import { startMcp, type McpService } from '../support/mcp-harness.js'
 
 const think = (about: string, ask = false) => ({ name: 'think', arguments: { about, ask } })
 const task = { ttl: 60_000 }

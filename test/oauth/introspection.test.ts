@@ -2,8 +2,8 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import t from 'tap'
 import { Person } from '../e2e/person.js'
-import { parseObject } from '../json.js'
-import { startService } from '../service.js'
+import { parseObject } from '../support/json.js'
+import { startService } from '../support/service.js'
 
 const basic = (name: string, secret: string) => `Basic ${btoa(`${name}:${secret}`)}`
 

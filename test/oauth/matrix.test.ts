@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { createServer as hostedServer } from '../../src/mcp/server.js'
 import { Person } from '../e2e/person.js'
-import { freePort, startService, type Service } from '../service.js'
+import { freePort, startService, type Service } from '../support/service.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const add = { name: 'add', arguments: { l: 1, r: 2 } }

@@ -6,7 +6,7 @@ import { isIP, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import t, { type Test } from 'tap'
 import { OAuthError } from '../../src/errors.js'
-import { isMetadataDocumentUrl, MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from '../../src/oauth/metadata-document-fetch.js'
+import { isMetadataDocumentUrl, MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from '../../src/oauth/client-documents/fetch.js'
 
 const fetchMetadataDocument = (clientId: string, options: FetchMetadataDocumentOptions) => new MetadataDocumentFetcher(options).fetch(clientId)
 

@@ -2,9 +2,9 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { agree, ask, askToRegister, authorizationUrl, authorize, bearer, callMcp, isGood, newCode, newTokens, openBrowser, post, redeem, register, startTarget, WEB_URI } from '../attacks/flow.js'
-import { logIn } from '../browser.js'
-import { valueAt } from '../json.js'
-import { RawClient, startMcp } from '../mcp/harness.js'
+import { logIn } from '../support/browser.js'
+import { valueAt } from '../support/json.js'
+import { RawClient, startMcp } from '../support/mcp-harness.js'
 
 // what the specifications ask for and no other test shows: SECURITY.md names each
 const METADATA = ['oauth-authorization-server', 'openid-configuration', 'oauth-authorization-server/mcp', 'openid-configuration/mcp']

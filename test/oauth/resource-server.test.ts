@@ -4,9 +4,9 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { exportJWK, generateKeyPair, SignJWT, type JWK } from 'jose'
 import t, { type Test } from 'tap'
-import { createTokenVerifier, type ResourceServerOptions } from '../../src/oauth/resource-server.js'
+import { createTokenVerifier, type ResourceServerOptions } from '../../src/oauth/resource-server/resource-server.js'
 import { Person } from '../e2e/person.js'
-import { startService } from '../service.js'
+import { startService } from '../support/service.js'
 
 const RESOURCE = 'https://mcp.example.com/mcp'
 

@@ -2,10 +2,10 @@ import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClien
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
-import { requireScopes } from '../../src/mcp/required-scopes.js'
+import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { createServer } from '../../src/mcp/server.js'
 import { Person } from '../e2e/person.js'
-import { startService, type Service } from '../service.js'
+import { startService, type Service } from '../support/service.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const divide = { name: 'divide', arguments: { l: 6, r: 3 } }

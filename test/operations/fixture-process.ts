@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { McpServer as McpServer2 } from '@modelcontextprotocol/server'
 import { z } from 'zod'
-import { runProcess } from '../../src/run-process.js'
+import { runProcess } from '../../src/process/run.js'
 
 /* The service as a process of its own, as `npm start` runs it, with a server that misbehaves; of the SDK that FIXTURE_SDK names. */
 const text = (said: string) => ({ content: [{ type: 'text' as const, text: said }] })

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { redisTest } from '../stores/redis-server.js'
-import { freePort } from '../service.js'
+import { redisTest } from '../support/redis-server.js'
+import { freePort } from '../support/service.js'
 import { runFile } from './service-process.js'
 
 /** A port that somebody listens on. */

@@ -4,8 +4,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
-import { parseObject, textAt } from '../json.js'
-import { root } from '../root.js'
+import { parseObject, textAt } from '../support/json.js'
+import { root } from '../support/root.js'
 
 // npm runs a script by a shell, and a shell that waits does not pass on what it is sent
 t.test('whoever ends npm start ends the service', async t => {

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
-import { QUIET } from '../service.js'
+import { loadConfig } from '../../src/config/config.js'
+import { QUIET } from '../support/service.js'
 
 type Document = { paths: Record<string, Record<string, { responses: object }>>, components: { schemas: object, securitySchemes: object } }
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { Browser, logIn } from '../browser.js'
-import { freePort, runService } from '../service.js'
-import { redisTest } from '../stores/redis-server.js'
+import { Browser, logIn } from '../support/browser.js'
+import { freePort, runService } from '../support/service.js'
+import { redisTest } from '../support/redis-server.js'
 import {
   ask, askToRegister, authorizationUrl, bearer, callMcp, LOOPBACK_URI, newCode, openBrowser, post, redeem, refresh, revoke, tokensOf, type Client
 } from '../attacks/flow.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { eventsOf, next, RawClient } from '../mcp/harness.js'
+import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
 import { runService } from './service-process.js'
 

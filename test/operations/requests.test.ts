@@ -1,9 +1,9 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
-import { parseObject } from '../json.js'
-import { RawClient } from '../mcp/harness.js'
+import { parseObject } from '../support/json.js'
+import { RawClient } from '../support/mcp-harness.js'
 import { ask, askToRegister, bearer, callMcp, LOOPBACK_URI, newCode, newTokens, post, redeem, tokensOf, type Client } from '../attacks/flow.js'
-import { runService } from '../service.js'
+import { runService } from '../support/service.js'
 
 const lines: Array<Record<string, unknown>> = []
 /** Tells of each request's line by the request's id. */

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { newTokens, register } from '../attacks/flow.js'
-import { root, runnable } from '../root.js'
-import { freePort } from '../service.js'
+import { root, runnable } from '../support/root.js'
+import { freePort } from '../support/service.js'
 
 /** The service as a process of its own, with its demo upstream. */
 export interface ServiceProcess {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
-import { eventsOf, next, RawClient } from '../mcp/harness.js'
+import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
 import { runService, type ServiceProcess } from './service-process.js'
 
 const OUTLAST = { name: 'outlast', arguments: {} }

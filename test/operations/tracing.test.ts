@@ -5,9 +5,9 @@ import t from 'tap'
 import * as z from 'zod'
 import { ask, newTokens, register } from '../attacks/flow.js'
 import { request } from '../eras/raw.js'
-import { parseObject } from '../json.js'
-import { RawClient } from '../mcp/harness.js'
-import { runService } from '../service.js'
+import { parseObject } from '../support/json.js'
+import { RawClient } from '../support/mcp-harness.js'
+import { runService } from '../support/service.js'
 
 const exporter = new InMemorySpanExporter()
 const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })

@@ -6,8 +6,8 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
 import * as z from 'zod'
-import { objectOf, parseJson, parseObject } from '../json.js'
-import { root } from '../root.js'
+import { objectOf, parseJson, parseObject } from '../support/json.js'
+import { root } from '../support/root.js'
 
 const run = promisify(execFile)
 const manifest = parseJson(readFileSync(join(root, 'package.json'), 'utf8'), z.object({

@@ -1,6 +1,6 @@
 import type { Browser, BrowserContext, BrowserContextOptions } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { find, lacking } from '../programs.js'
+import { find, lacking } from '../support/programs.js'
 import { launchChromium } from './launch.js'
 
 let launched: Promise<Browser> | undefined

@@ -2,7 +2,7 @@ import { discoverAuthorizationServerMetadata, exchangeAuthorization, registerCli
 import type { OAuthClientInformationMixed, OAuthClientMetadata, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
 import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
-import { listenFor } from '../service.js'
+import { listenFor } from '../support/service.js'
 import type { PagesService } from './pages-service.js'
 
 /** What one attempt to log in asks for. */

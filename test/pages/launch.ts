@@ -1,5 +1,5 @@
 import { chromium, type Browser } from 'playwright-core'
-import { find, lacking } from '../programs.js'
+import { find, lacking } from '../support/programs.js'
 
 // nothing but this machine is there: pages that load a font from elsewhere do not wait for it
 const ARGUMENTS = ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1']

@@ -2,10 +2,10 @@ import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { Keyring } from '../../src/oauth/keyring.js'
-import { oauthBroker, type OAuthBrokerOptions } from '../../src/oauth-broker.js'
-import { homeRoute } from '../../src/routes/home.js'
+import { oauthBroker, type OAuthBrokerOptions } from '../../src/service/oauth-broker.js'
+import { homeRoute } from '../../src/routes/operations/home.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { freePort } from '../service.js'
+import { freePort } from '../support/service.js'
 
 /** The pages on a free port of loopback, with a demo upstream of its own and a log. */
 export interface PagesService {

@@ -1,6 +1,6 @@
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { countingServer } from './counting-server.js'
 
 /* A replica of the service, closed as the service closes itself, that hosts the counting server. RUNS_FILE: where it leaves its marks. */

@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
-import { scriptArguments } from '../script-arguments.js'
+import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { eventsOf, logInAt, postForm, RawSession } from './raw-session.js'
-import { percentiles, Report } from './report.js'
+import { percentiles, Report } from '../support/report.js'
 
 /*
  * How soon a revoked token, an ended grant and a deleted session stop on every replica, open streams included; then with

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { scriptArguments } from '../script-arguments.js'
+import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Load, openSessions } from './load.js'
 import { loadBalancer } from './load-balancer.js'
 import { logInAt } from './raw-session.js'
 import { readThrough } from './read-through.js'
-import { percentiles, Report } from './report.js'
+import { percentiles, Report } from '../support/report.js'
 
 /*
  * kill -9 of one of two replicas under load; `LOAD_BALANCER` names what stands before them.

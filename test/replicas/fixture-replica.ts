@@ -1,5 +1,5 @@
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { createServer as createServer1 } from '../conformance/fixture-server.js'
 import { createServer as createServer2 } from '../conformance/fixture-server-2.js'
 

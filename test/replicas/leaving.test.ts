@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
-import { freePort } from '../service.js'
-import { redisTest, type RedisServer } from '../stores/redis-server.js'
+import { freePort } from '../support/service.js'
+import { redisTest, type RedisServer } from '../support/redis-server.js'
 import { eventsOf, logInAt, postForm, RawSession, type Outcome } from './raw-session.js'
 import { ReplicaSet, type LocalReplica } from './replica-set.js'
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { valueAt } from '../json.js'
+import { valueAt } from '../support/json.js'
 import { eventsOf, type RawSession } from './raw-session.js'
 
 const RETRY_MS = 100

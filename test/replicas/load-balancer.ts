@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { closeSync, openSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { root } from '../root.js'
+import { root } from '../support/root.js'
 import { answers, end, start } from './processes.js'
 
 /** What stands before the replicas, by `LOAD_BALANCER`: each in strict round robin, set up as `deploy/` has it. */

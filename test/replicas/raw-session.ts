@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
-import { Browser, logIn } from '../browser.js'
-import { parseJson, parseObject } from '../json.js'
+import { Browser, logIn } from '../support/browser.js'
+import { parseJson, parseObject } from '../support/json.js'
 
 const REDIRECT_URI = 'http://localhost:3334/callback'
 const VERIFIER = 'the-verifier-of-the-clients-of-the-replicas.0123456789'

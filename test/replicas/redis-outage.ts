@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { scriptArguments } from '../script-arguments.js'
+import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Listener } from './listener.js'
 import { kindOf, Load, openSessions, type Call } from './load.js'
 import { logInAt, postForm, RawSession } from './raw-session.js'
-import { percentiles, Report } from './report.js'
+import { percentiles, Report } from '../support/report.js'
 
 /*
  * Redis is stopped for 10 s and started again, under load; then it is started without what it kept.

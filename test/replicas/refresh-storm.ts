@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { scriptArguments } from '../script-arguments.js'
+import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { openSessions } from './load.js'
 import { logInAt, postForm, type Login, type OAuthAnswer, type RawSession } from './raw-session.js'
-import { percentiles, Report } from './report.js'
+import { percentiles, Report } from '../support/report.js'
 
 /*
  * One login, refreshed by many requests at once over two replicas, at an upstream that revokes it where a refresh token

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { scriptArguments } from '../script-arguments.js'
+import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Listener } from './listener.js'
 import { Load, openSessions } from './load.js'
 import { comesBackSeconds, loadBalancer, turnsAwaySeconds } from './load-balancer.js'
 import { logInAt } from './raw-session.js'
-import { percentiles, Report } from './report.js'
+import { percentiles, Report } from '../support/report.js'
 
 /*
  * SIGTERM and a new start of each replica in turn, under load; `LOAD_BALANCER` names what stands before them.

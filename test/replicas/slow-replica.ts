@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { scriptArguments } from '../script-arguments.js'
+import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { kindOf, openSessions } from './load.js'
 import { eventsOf, logInAt } from './raw-session.js'
 import { readThrough } from './read-through.js'
-import { percentiles, Report } from './report.js'
+import { percentiles, Report } from '../support/report.js'
 
 /*
  * A replica that stands still for longer than its lease, and goes on (SIGSTOP, SIGCONT).

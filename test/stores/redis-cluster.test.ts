@@ -1,10 +1,10 @@
 import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { startOf } from '../../src/stores/event-log.js'
-import { valueAt } from '../json.js'
+import { valueAt } from '../support/json.js'
 import { redisContracts } from './redis-contracts.js'
-import { QUIET } from '../service.js'
-import { reachable, redisClusterTest, redisReplicas } from './redis-server.js'
+import { QUIET } from '../support/service.js'
+import { reachable, redisClusterTest, redisReplicas } from '../support/redis-server.js'
 
 redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
   const [server] = servers

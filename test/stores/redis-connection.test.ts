@@ -7,9 +7,9 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
-import { runnable } from '../root.js'
-import { find, lacking } from '../programs.js'
-import { freePort, redisTest, RedisServer } from './redis-server.js'
+import { runnable } from '../support/root.js'
+import { find, lacking } from '../support/programs.js'
+import { freePort, redisTest, RedisServer } from '../support/redis-server.js'
 
 const run = promisify(execFile)
 

@@ -2,7 +2,7 @@ import { STANDALONE_STREAM, startOf, type EventReader } from '../../src/stores/e
 import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
-import { redisReplicas, redisTest } from './redis-server.js'
+import { redisReplicas, redisTest } from '../support/redis-server.js'
 
 const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
 const silent: EventReader = { onEvent () {}, onEnd () {} }

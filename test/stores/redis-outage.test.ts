@@ -6,7 +6,7 @@ import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
-import { reachable, redisReplicas, redisTest } from './redis-server.js'
+import { reachable, redisReplicas, redisTest } from '../support/redis-server.js'
 
 class Reader extends EventEmitter implements EventReader {
   readonly data: string[] = []

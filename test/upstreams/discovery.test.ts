@@ -1,12 +1,12 @@
 import t from 'tap'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { ConfigError } from '../../src/errors.js'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
-import { Upstream } from '../../src/oauth/upstream.js'
+import { Upstream } from '../../src/oauth/upstream/upstream.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions, type UpstreamOverride } from '../../src/testing/index.js'
-import { startService as startConfigured } from '../service.js'
+import { startService as startConfigured } from '../support/service.js'
 import { journey, SCOPES, startService, TestClient } from './flow.js'
-import { listeningUpstream } from './listening-upstream.js'
+import { listeningUpstream } from '../support/listening-upstream.js'
 
 t.test('a real upstream, discovered by OpenID Connect', async t => {
   const upstream = await startDemoUpstream({ port: 0 })

@@ -128,9 +128,9 @@ for (const kind of ['a misbehaving', 'a real'] as const) {
 }
 
 t.test('a registration that cannot be deleted is in the log, and stops nothing', async t => {
-  const { Upstream } = await import('../../src/oauth/upstream.js')
-  const { UpstreamClients } = await import('../../src/oauth/upstream-clients.js')
-  const { Clients } = await import('../../src/oauth/clients.js')
+  const { Upstream } = await import('../../src/oauth/upstream/upstream.js')
+  const { UpstreamClients } = await import('../../src/oauth/upstream/upstream-clients.js')
+  const { Clients } = await import('../../src/oauth/clients/clients.js')
   const { Keyring } = await import('../../src/oauth/keyring.js')
   const { RateLimits } = await import('../../src/oauth/rate-limits.js')
   const odd = new ScriptableUpstream()

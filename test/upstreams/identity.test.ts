@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { AuthorizeGrant, UpstreamOptions } from '../../src/oauth/options.js'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
-import { parseObject } from '../json.js'
+import { parseObject } from '../support/json.js'
 import { clock, journey, startService, TestClient, type Json } from './flow.js'
 
 /** Logs in as alice. @returns who the tools see, and who `authorizeGrant` was asked about */

@@ -4,8 +4,8 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
-import { objectOf, valueAt } from '../json.js'
-import { redisReplicas, redisTest } from '../stores/redis-server.js'
+import { objectOf, valueAt } from '../support/json.js'
+import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { clock, journey, startService, type Service, type TestClient } from './flow.js'
 
 /** Somebody is logged in, and their upstream token is over. `expiresIn` below the leeway: each use refreshes. */

@@ -1,13 +1,13 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import t, { type Test } from 'tap'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import type { UpstreamOptions } from '../../src/oauth/options.js'
 import type { ScriptableUpstream, ScriptableUpstreamOptions } from '../../src/testing/index.js'
-import { objectOf } from '../json.js'
-import { startService as startConfigured } from '../service.js'
+import { objectOf } from '../support/json.js'
+import { startService as startConfigured } from '../support/service.js'
 import { journey, startService, TestClient, type Service } from './flow.js'
-import { listeningUpstream } from './listening-upstream.js'
+import { listeningUpstream } from '../support/listening-upstream.js'
 
 /** The service, in dynamic mode, in front of an upstream of some kind. */
 async function start (t: Test, options: ScriptableUpstreamOptions, ours: Partial<UpstreamOptions> = {}): Promise<{ upstream: ScriptableUpstream, service: Service }> {

@@ -1,4 +1,4 @@
-import { personKey } from '../../auth-info.js'
+import { personKey } from '../../caller.js'
 import {
   MAX_ACCESS_TOKENS_OF_GRANT, MAX_GRANTS_OF_ONE, MAX_ROTATED_TOKENS_OF_GRANT, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord
 } from '../grants.js'

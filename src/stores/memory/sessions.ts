@@ -1,4 +1,4 @@
-import { personKey } from '../../auth-info.js'
+import { personKey } from '../../caller.js'
 import { SessionsFullError } from '../../errors.js'
 import { applyChange, type SessionBounds, type SessionChange, type SessionOwner, type SessionRecord, type SessionStore } from '../sessions.js'
 

@@ -4,7 +4,7 @@ import {
   ATTEMPT_OVERHEAD_BYTES, AUTHORIZATION_BOUNDS, type AuthorizationBounds, type AuthorizationTransaction, type AuthorizationTransactionStore, type KeptFor
 } from '../authorizations.js'
 import { tooManyAttempts } from '../memory/authorizations.js'
-import { BUDGET } from './budget-scripts.js'
+import { BUDGET } from './scripts/budget.js'
 import type { RedisConnection } from './connection.js'
 
 type Keys = [ends: string, sizes: string, sums: string, attempt: string]

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { EventLog, EventReader, Following, MissingAnswer, StreamOptions } from '../event-log.js'
 import type { RedisConnection } from './connection.js'
-import { eventLogScripts, type StreamArguments, type StreamKeys } from './event-log-scripts.js'
+import { eventLogScripts, type StreamArguments, type StreamKeys } from './scripts/event-log.js'
 import { isPosition, StreamReader } from './stream-reader.js'
 import type { RedisSubscriber } from './subscriber.js'
 import { parseRecord } from '../../parse-record.js'

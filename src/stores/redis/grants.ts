@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { MAX_GRANTS_OF_ONE, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord } from '../grants.js'
 import type { RedisConnection } from './connection.js'
-import { grantScripts, type StoredGrant, type TokenArguments } from './grant-scripts.js'
+import { grantScripts, type StoredGrant, type TokenArguments } from './scripts/grants.js'
 import { parseRecord } from '../../parse-record.js'
 
 type Kind = 'code' | 'access' | 'refresh'

@@ -2,7 +2,7 @@ import { parseRecord } from '../../parse-record.js'
 import { noRoom } from '../memory/registrations.js'
 import { REGISTRATION_BOUNDS, type AddedRegistration, type Registration, type RegistrationBounds, type RegistrationStore } from '../registrations.js'
 import type { RedisConnection } from './connection.js'
-import { registrationScripts, type StoredRegistration } from './registration-scripts.js'
+import { registrationScripts, type StoredRegistration } from './scripts/registrations.js'
 
 export interface RedisRegistrationStoreOptions {
   /** Registrations kept at all, used ones included. Default: 1,000,000. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Result } from 'ioredis'
-import { personKey } from '../../auth-info.js'
+import { personKey } from '../../caller.js'
 import type { SessionBounds, SessionChange, SessionRecord, SessionStore } from '../sessions.js'
 import type { RedisConnection } from './connection.js'
 import { parseRecord } from '../../parse-record.js'

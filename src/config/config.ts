@@ -1,0 +1,238 @@
+import { Type, type Static } from '@sinclair/typebox'
+import {
+  checked, split, scopesOf, jsonOf, adminTokenOf, servicesOf, listOf, credentialOf, nextPort, urlOf, publicUrlOf, allowedOriginOf, trustProxyOf
+} from './values.js'
+import { limitsOf } from './limits.js'
+import { parseEnvironment, type Environment } from './environment.js'
+import { ConfigError } from '../errors.js'
+import { isLoopbackUrl } from '../loopback.js'
+import type { SessionLimits } from '../mcp/limits.js'
+import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
+import { findUpstreamFault } from '../validation/upstream.js'
+import { HOST, isHost, isKeyPrefix, isRedisUrl, isScopeToken, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
+
+const PreregisteredClientSchema = Type.Object({
+  clientId: Type.String({ minLength: 1 }),
+  clientSecret: Type.Optional(Type.String({ minLength: 1 })),
+  clientName: Type.Optional(Type.String()),
+  redirectUris: Type.Array(Type.String(), { minItems: 1 })
+}, { additionalProperties: false })
+
+/** A client that needs no registration. Without a secret it is a public one. */
+export type PreregisteredClient = Static<typeof PreregisteredClientSchema>
+
+/** What upstream authorization server to broker to. */
+export interface UpstreamConfig {
+  issuerUrl?: URL
+  /** The same, exactly as it was configured: tokens name it so. */
+  issuer?: string
+  authorizationUrl?: URL
+  tokenUrl?: URL
+  registrationUrl?: URL
+  revocationUrl?: URL
+  userinfoUrl?: URL
+  subjectClaim?: string
+  clientId?: string
+  clientSecret?: string
+  scopes: string[]
+  extraAuthorizeParams: Record<string, string>
+}
+
+/** The service's configuration. Durations are seconds, sizes bytes. */
+export interface Config {
+  production: boolean
+  /** Nobody but this machine is served: `publicUrl` is on loopback, outside production. */
+  local: boolean
+  port: number
+  host: string
+  /** Origin without a trailing slash. */
+  publicUrl: string
+  publicTools: boolean
+  logLevel: Environment['LOG_LEVEL']
+  trustProxy: boolean | number | string
+  /** undefined: nobody may see how logins went. */
+  adminToken: string | undefined
+  allowedOrigins: string[]
+  allowedHosts: string[]
+  redisUrl: string | undefined
+  redisCluster: boolean
+  redisKeyPrefix: string
+  encryptionKeys: string | undefined
+  /** undefined: start the demo upstream on `demoUpstreamPort`. */
+  upstream: UpstreamConfig | undefined
+  demoUpstreamPort: number
+  authMode: Environment['AUTH_MODE']
+  audiences: string[]
+  strictTokenType: boolean
+  mcpScopes: [string, ...string[]]
+  scopeDescriptions: Record<string, string>
+  consentInDynamicMode: boolean
+  /** Milliseconds before which consent does not count. Absent: 500, on loopback 0. */
+  consentDelayMs: number | undefined
+  redirectSchemes: string[]
+  preregisteredClients: PreregisteredClient[]
+  /** name -> secret */
+  introspectionServices: Record<string, string>
+  oauthRequestsPerMinute: number
+  unusedClientTtlSeconds: number
+  clientTtlSeconds: number
+  accessTokenTtlSeconds: number
+  refreshTokenTtlSeconds: number
+  grantTtlSeconds: number
+  sessionMode: 'stateful' | 'stateless'
+  maxSessions: number
+  limits: SessionLimits
+  streamAfterMs: number
+  streamHeartbeatSeconds: number
+  streamRetryMs: number
+  eventLogSeconds: number
+  eventLogEventsPerStream: number
+  eventLogBytesPerStream: number
+  eventLogBytesPerSession: number
+  eventLogBytes: number
+  maxBodyBytes: number
+  /** undefined: `/metrics` asks for none, and is there only where `local`. */
+  metricsToken: string | undefined
+  tracing: boolean
+  maxEventLoopDelayMs: number
+  maxHeapBytes: number | undefined
+  requestTimeoutSeconds: number
+  shutdownDelaySeconds: number
+  shutdownSeconds: number
+}
+
+/**
+ * Reads the configuration from environment variables and `.env`.
+ * @throws {ConfigError} with one line that names the variable, what it got and what it takes
+ */
+export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dotenv = true } = {}): Config {
+  const env = parseEnvironment(environment, dotenv)
+  const production = env.NODE_ENV === 'production'
+  const upstream = upstreamOf(env)
+
+  const missing = [
+    ...env.PUBLIC_URL === undefined ? ['PUBLIC_URL'] : [],
+    ...upstream === undefined ? ['OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL)'] : []
+  ]
+  if (production && missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
+
+  const publicUrl = env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : publicUrlOf(env.PUBLIC_URL)
+  return {
+    production,
+    local: !production && isLoopbackUrl(publicUrl),
+    port: env.PORT,
+    host: env.HOST,
+    publicUrl,
+    publicTools: env.PUBLIC_TOOLS,
+    logLevel: env.LOG_LEVEL,
+    trustProxy: trustProxyOf(env.TRUST_PROXY),
+    adminToken: adminTokenOf(env.ADMIN_TOKEN),
+    allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(allowedOriginOf),
+    allowedHosts: listOf('ALLOWED_HOSTS', split(env.ALLOWED_HOSTS, ','), isHost, HOST),
+    redisUrl: redisUrlOf(env),
+    redisCluster: env.REDIS_CLUSTER,
+    redisKeyPrefix: checked('REDIS_KEY_PREFIX', env.REDIS_KEY_PREFIX, isKeyPrefix, KEY_PREFIX),
+    encryptionKeys: env.ENCRYPTION_KEYS,
+    upstream,
+    demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? nextPort(env.PORT),
+    authMode: env.AUTH_MODE,
+    audiences: split(env.OAUTH_AUDIENCES, ','),
+    strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
+    mcpScopes: scopesOf(env.MCP_SCOPES),
+    scopeDescriptions: jsonOf('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
+    consentInDynamicMode: env.CONSENT_IN_DYNAMIC_MODE,
+    consentDelayMs: env.CONSENT_DELAY_MS,
+    redirectSchemes: listOf('REDIRECT_SCHEMES', split(env.REDIRECT_SCHEMES, ','), isRedirectScheme, 'private-use URI schemes such as cursor, in lower case and without the colon'),
+    preregisteredClients: jsonOf('PREREGISTERED_CLIENTS', env.PREREGISTERED_CLIENTS, Type.Array(PreregisteredClientSchema), 'a JSON array of clients'),
+    introspectionServices: servicesOf(env.INTROSPECTION_SERVICES),
+    oauthRequestsPerMinute: env.OAUTH_REQUESTS_PER_MINUTE,
+    unusedClientTtlSeconds: env.UNUSED_CLIENT_TTL_SECONDS,
+    clientTtlSeconds: env.CLIENT_TTL_SECONDS,
+    accessTokenTtlSeconds: env.ACCESS_TOKEN_TTL_SECONDS,
+    refreshTokenTtlSeconds: env.REFRESH_TOKEN_TTL_SECONDS,
+    grantTtlSeconds: env.GRANT_TTL_SECONDS,
+    sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
+    maxSessions: env.MAX_SESSIONS,
+    limits: limitsOf(env),
+    streamAfterMs: env.STREAM_AFTER_MS,
+    streamHeartbeatSeconds: env.STREAM_HEARTBEAT_SECONDS,
+    streamRetryMs: env.STREAM_RETRY_MS,
+    eventLogSeconds: env.EVENT_LOG_SECONDS,
+    eventLogEventsPerStream: env.EVENT_LOG_EVENTS_PER_STREAM,
+    eventLogBytesPerStream: env.EVENT_LOG_BYTES_PER_STREAM,
+    eventLogBytesPerSession: env.EVENT_LOG_BYTES_PER_SESSION,
+    eventLogBytes: env.EVENT_LOG_BYTES,
+    maxBodyBytes: env.MAX_BODY_BYTES,
+    metricsToken: metricsTokenOf(env),
+    tracing: env.TRACING,
+    maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
+    maxHeapBytes: env.MAX_HEAP_BYTES,
+    requestTimeoutSeconds: env.REQUEST_TIMEOUT_SECONDS,
+    shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
+    shutdownSeconds: env.SHUTDOWN_SECONDS
+  }
+}
+
+const UPSTREAM_VARIABLES = {
+  issuerUrl: 'OAUTH_ISSUER_URL',
+  authorizationUrl: 'OAUTH_AUTHORIZATION_URL',
+  tokenUrl: 'OAUTH_TOKEN_URL',
+  registrationUrl: 'OAUTH_REGISTRATION_URL',
+  clientId: 'OAUTH_CLIENT_ID',
+  clientSecret: 'OAUTH_CLIENT_SECRET'
+}
+
+function upstreamOf (env: Environment): UpstreamConfig | undefined {
+  const issuerUrl = urlOf('OAUTH_ISSUER_URL', env.OAUTH_ISSUER_URL)
+  const authorizationUrl = urlOf('OAUTH_AUTHORIZATION_URL', env.OAUTH_AUTHORIZATION_URL)
+  const tokenUrl = urlOf('OAUTH_TOKEN_URL', env.OAUTH_TOKEN_URL)
+  const registrationUrl = urlOf('OAUTH_REGISTRATION_URL', env.OAUTH_REGISTRATION_URL)
+  const revocationUrl = urlOf('OAUTH_REVOCATION_URL', env.OAUTH_REVOCATION_URL)
+  const userinfoUrl = urlOf('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
+
+  const clientId = credentialOf('OAUTH_CLIENT_ID', env.OAUTH_CLIENT_ID)
+  const clientSecret = credentialOf('OAUTH_CLIENT_SECRET', env.OAUTH_CLIENT_SECRET)
+  const named = [issuerUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
+  if (!named) {
+    if (clientId !== undefined) {
+      throw new ConfigError('OAUTH_CLIENT_ID is set, but no upstream is; set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.')
+    }
+    return undefined
+  }
+  const fault = findUpstreamFault({ issuerUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret }, option => UPSTREAM_VARIABLES[option])
+  if (fault !== undefined) throw new ConfigError(fault)
+  return {
+    ...issuerUrl && { issuerUrl },
+    ...env.OAUTH_ISSUER_URL !== undefined && { issuer: env.OAUTH_ISSUER_URL },
+    ...authorizationUrl && { authorizationUrl },
+    ...tokenUrl && { tokenUrl },
+    ...registrationUrl && { registrationUrl },
+    ...revocationUrl && { revocationUrl },
+    ...userinfoUrl && { userinfoUrl },
+    subjectClaim: env.OAUTH_SUBJECT_CLAIM,
+    ...clientId !== undefined && { clientId },
+    ...clientSecret !== undefined && { clientSecret },
+    scopes: [...new Set(listOf('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))],
+    extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
+  }
+}
+
+function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
+  if (url !== undefined && !isRedisUrl(url)) {
+    throw new ConfigError(`REDIS_URL is not valid; it takes ${REDIS_URL}.`)
+  }
+  if (url === undefined) {
+    if (cluster) throw new ConfigError('REDIS_URL is not set, but REDIS_CLUSTER is; it takes the URL of one of the nodes.')
+    return undefined
+  }
+  // a key of one process opens nothing that another has sealed
+  if (keys === undefined) throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
+  if (cluster && URL.canParse(url) && /^\/[1-9]/.test(new URL(url).pathname)) throw new ConfigError('REDIS_URL names a database; a Redis Cluster has only database 0.')
+  return url
+}
+
+// short ones are guessed; its value is not shown
+function metricsTokenOf ({ METRICS_TOKEN: token }: Environment): string | undefined {
+  if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')
+  return token
+}

@@ -1,0 +1,88 @@
+import type { Config, UpstreamConfig } from './config.js'
+import { ConfigError } from '../errors.js'
+import { checkClients } from '../options/check-broker.js'
+import type { McpServiceOptions } from '../service/mcp-service.js'
+import type { CreateServer } from '../mcp/create-server.js'
+import { observeTogether } from '../mcp/observer.js'
+import { mcpTracing } from '../observability/mcp-tracing.js'
+import type { Metrics } from '../observability/metrics.js'
+import type { UpstreamOptions } from '../oauth/options.js'
+import { Keyring } from '../oauth/keyring.js'
+import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
+import type { Stores } from '../stores/stores.js'
+
+/**
+ * Checks what only the service knows the rules of, before anything is opened.
+ * @throws {ConfigError} with one line that names the variable
+ */
+export function checkConfig ({ preregisteredClients, redirectSchemes, encryptionKeys }: Config): void {
+  checkClients('PREREGISTERED_CLIENTS', preregisteredClients, redirectSchemes)
+  if (encryptionKeys !== undefined && !Keyring.canParse(encryptionKeys)) {
+    throw new ConfigError('ENCRYPTION_KEYS is not valid; it takes id:base64url of 32 bytes, comma-separated, each id once.')
+  }
+}
+
+export interface ServiceParts {
+  upstream: UpstreamConfig & Pick<UpstreamOptions, 'fetch'>
+  createServer: CreateServer
+  stores: Stores
+  metrics: Metrics
+}
+
+/**
+ * The configuration as the options of `mcpService`.
+ * @throws {ConfigError}
+ */
+export function serviceOptions (config: Config, { upstream, createServer, stores, metrics: { mcpObserver, brokerObserver, upstreamObserver } }: ServiceParts): McpServiceOptions {
+  const common = {
+    createServer,
+    stores,
+    mcpObserver: config.tracing ? observeTogether([mcpTracing, mcpObserver]) : mcpObserver,
+    publicUrl: config.publicUrl,
+    ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys },
+    scopes: config.mcpScopes,
+    allowedOrigins: config.allowedOrigins,
+    allowedHosts: config.allowedHosts,
+    maxBodyBytes: config.maxBodyBytes,
+    drainSeconds: config.shutdownSeconds,
+    sessionMode: config.sessionMode,
+    limits: config.limits,
+    streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
+  }
+  if (config.authMode === 'resource-server') {
+    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), ...upstream.fetch && { fetch: upstream.fetch }, upstreamObserver } }
+  }
+  const { issuer, ...brokered } = upstream
+  return {
+    ...common,
+    upstream: brokered,
+    observers: [brokerObserver],
+    upstreamObserver,
+    scopeDescriptions: config.scopeDescriptions,
+    consentInDynamicMode: config.consentInDynamicMode,
+    ...config.consentDelayMs !== undefined && { consentDelayMs: config.consentDelayMs },
+    redirectSchemes: config.redirectSchemes,
+    clients: config.preregisteredClients,
+    introspectionServices: config.introspectionServices,
+    requestsPerMinute: config.oauthRequestsPerMinute,
+    allowLoopbackClients: config.local,
+    lifetimes: {
+      accessTokenSeconds: config.accessTokenTtlSeconds,
+      refreshTokenSeconds: config.refreshTokenTtlSeconds,
+      grantSeconds: config.grantTtlSeconds,
+      unusedClientSeconds: config.unusedClientTtlSeconds,
+      clientSeconds: config.clientTtlSeconds
+    },
+    ...config.adminToken !== undefined && { adminToken: config.adminToken }
+  }
+}
+
+/**
+ * How the tokens of the upstream are verified in the mode resource-server.
+ * @throws {ConfigError}
+ */
+export function resourceServerOptions ({ audiences, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config, { issuer, clientId, clientSecret }: UpstreamConfig): ResourceServerOptions {
+  if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
+  const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
+  return { issuer, audiences, strictTokenType, requestsPerMinute, ...introspection }
+}

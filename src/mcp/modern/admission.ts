@@ -1,0 +1,44 @@
+import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { Admission } from '../admission/admission.js'
+import type { Holder } from '../admission/places.js'
+import { subscribedBy } from '../server-events/may-subscribe.js'
+import type { ModernCall } from './modern-call.js'
+
+/**
+ * Takes what a POST of revision 2026-07-28 holds until its response is over: `subscriptions/listen` a stream and what it
+ * subscribes to; everything else a server instance, and its share of the requests in flight.
+ * @returns what gives it back
+ * @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing
+ */
+export function admitModernCall (admission: Admission, call: ModernCall): () => void {
+  const { person } = call
+  if (call.message !== undefined && call.listens) return admitListener(admission, call, call.message)
+  const place: Holder = { person, state: 'busy', giveWay () {} }
+  admission.takeInstance(place)
+  try {
+    const lease = admission.takeRequests(person, call.message === undefined ? [] : [call.message])
+    return () => {
+      lease.release()
+      admission.freeInstance(place)
+    }
+  } catch (error) {
+    admission.freeInstance(place)
+    throw error
+  }
+}
+
+function admitListener (admission: Admission, call: ModernCall, message: JSONRPCRequest): () => void {
+  const { person } = call
+  const subscription = admission.subscribe(person, subscribedBy(message))
+  const place: Holder = { person, state: 'lasting', giveWay: () => { call.end() } }
+  try {
+    admission.takeStream(place)
+  } catch (error) {
+    subscription.release()
+    throw error
+  }
+  return () => {
+    subscription.release()
+    admission.freeStream(place)
+  }
+}

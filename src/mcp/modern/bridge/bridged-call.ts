@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto'
+import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
+import type { BridgedInstance, OwnedExtra } from './bridged-server.js'
+import type { LinkEnd } from '../../transport/in-memory-transport.js'
+
+type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+
+/** What a call of a 1.x server comes to: its answer, or things it asks the client for before it can go on. */
+export type BridgedOutcome =
+  | { kind: 'response', response: Response }
+  | { kind: 'input-required', callId: string, round: number, inputRequests: Record<string, InputRequest> }
+
+/** What a 1.x server asks the client for. */
+export interface InputRequest {
+  method: string
+  params?: Record<string, unknown>
+}
+
+/** The request of the client that is open for a call: the first one, or one that brings answers. */
+export interface OpenRequest {
+  /** Takes the notifications of the call. */
+  notify: (notification: JSONRPCNotification) => void
+  /** Aborts when the client goes away. */
+  signal: AbortSignal
+  /** What the client wants progress reported under. */
+  progressToken: string | number | undefined
+}
+
+/**
+ * One call of revision 2026-07-28 that an instance of SDK 1.x serves. What it asks the client for ends the client's request
+ * with an `input_required` result; the call itself waits for the client to come back with the answers.
+ */
+export class BridgedCall implements LinkEnd {
+  readonly id = randomUUID()
+  readonly #instance: BridgedInstance
+  readonly #onFree: () => void
+  /** Requests of the server that wait for the client: key -> request. */
+  readonly #asked = new Map<string, JSONRPCRequest>()
+  /** What is called: a client that comes back must name the same. */
+  callee = ''
+  #round = 0
+  #response: Promise<Response> | undefined
+  #open: OpenRequest | undefined
+  #onAsked: (() => void) | undefined
+
+  /** @param onFree the instance may serve the next call */
+  constructor (instance: BridgedInstance, onFree: () => void) {
+    this.#instance = instance
+    this.#onFree = onFree
+  }
+
+  onRequest (request: JSONRPCRequest): void {
+    this.#asked.set(keyOf(request.id), request)
+    this.#onAsked?.()
+  }
+
+  onNotification (notification: JSONRPCNotification): void {
+    // the server gives up waiting
+    if (notification.method === 'notifications/cancelled') this.#asked.delete(keyOf(notification.params?.requestId))
+    else this.#notify(notification)
+  }
+
+  /** Makes the call. */
+  async call (method: string, params: Record<string, unknown> | undefined, extra: OwnedExtra, open: OpenRequest): Promise<BridgedOutcome> {
+    this.callee = calleeOf(method, params)
+    this.#response = this.#instance.call(method, params, extra, this)
+    return await this.#outcome(open)
+  }
+
+  /** How often the call has asked the client. */
+  get round (): number {
+    return this.#round
+  }
+
+  /** Goes on with what the client answered: `responses` are results by the keys of `inputRequests`. */
+  async resume (responses: Readonly<Record<string, unknown>>, open: OpenRequest): Promise<BridgedOutcome> {
+    for (const [key, { id }] of this.#asked) {
+      const result = responses[key]
+      if (typeof result !== 'object' || result === null) continue
+      this.#asked.delete(key)
+      this.#instance.respond({ jsonrpc: '2.0', id, result: { ...result } })
+    }
+    return await this.#outcome(open)
+  }
+
+  /** The call has its answer. */
+  finish (): void {
+    // where it waits for its client nonetheless, it has not ended
+    if (!this.#instance.isReused || !this.#instance.isOpen || this.#asked.size > 0) {
+      this.close()
+    } else {
+      this.#instance.free()
+      this.#onFree()
+    }
+  }
+
+  /** Gives the call up: what runs is cancelled, and the instance with it. */
+  close (): void {
+    this.#instance.close()
+  }
+
+  /** Waits for the answer, or for the first thing that is asked for, while the client's request is open. */
+  async #outcome (open: OpenRequest): Promise<BridgedOutcome> {
+    const { signal } = open
+    const abandon = () => { this.close() }
+    signal.addEventListener('abort', abandon, { once: true })
+    if (signal.aborted) abandon()
+    this.#open = open
+    try {
+      const asked = new Promise<undefined>(resolve => {
+        this.#onAsked = () => { resolve(undefined) }
+        if (this.#asked.size > 0) resolve(undefined)
+      })
+      const response = await Promise.race([this.#response, asked])
+      if (response !== undefined) return { kind: 'response', response }
+      // what is asked for in one go is asked of the client in one go
+      await new Promise(resolve => setImmediate(resolve))
+      // nobody would come back to it
+      if (signal.aborted) return { kind: 'response', response: { jsonrpc: '2.0', id: this.id, error: { code: -32000, message: 'The client has gone.' } } }
+      this.#round++
+      return {
+        kind: 'input-required',
+        callId: this.id,
+        round: this.#round,
+        inputRequests: Object.fromEntries([...this.#asked].map(([key, { method, params }]) => [key, { method, ...params !== undefined && { params } }]))
+      }
+    } finally {
+      // the request that is open for it ends now, which must not end the call
+      signal.removeEventListener('abort', abandon)
+      this.#onAsked = undefined
+      this.#open = undefined
+    }
+  }
+
+  /** Passes on what belongs to the call; nobody hears it while it waits for the client. */
+  #notify (notification: JSONRPCNotification): void {
+    if (this.#open === undefined) return
+    const { notify, progressToken } = this.#open
+    if (notification.method !== 'notifications/progress') notify(notification)
+    // each request of the client has a token of its own; the server knows that of the first one
+    else if (progressToken !== undefined) notify({ ...notification, params: { ...notification.params, progressToken } })
+  }
+}
+
+function keyOf (id: unknown): string {
+  return `request-${String(id)}`
+}
+
+/** Names what a request calls. */
+export function calleeOf (method: string, { name, uri }: Record<string, unknown> = {}): string {
+  return JSON.stringify([method, name, uri])
+}

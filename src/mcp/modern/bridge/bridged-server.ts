@@ -1,0 +1,158 @@
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
+import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../../../caller.js'
+import { InvalidParamsError } from '../../../errors.js'
+import type { ClientIdentity } from '../client-envelope.js'
+import type { Log } from '../../create-server.js'
+import { LinkTransport, type LinkEnd } from '../../transport/in-memory-transport.js'
+import type { OwnerIds } from '../../owner-ids.js'
+
+type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+
+/** What comes with a request, and who makes it. */
+export interface OwnedExtra extends MessageExtraInfo {
+  authInfo: CallerInfo
+}
+
+export interface BridgedInstanceOptions {
+  server: McpServer | Server
+  /** Whether it serves one call after the other, of clients that say the same of themselves. */
+  isReused: boolean
+  /** What the server sees as session ids. */
+  ownerIds: OwnerIds
+  /** Takes what the server announces that belongs to no call. */
+  announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
+  log: Log
+}
+
+// the newest revision that servers of SDK 1.x speak
+const PROTOCOL_VERSION = '2025-11-25'
+const INVALID_REQUEST = -32600
+const INVALID_PARAMS = -32602
+/** Where a client of 2026-07-28 has what goes into `initialize`. */
+const CLIENT_INFO = `params._meta["${CLIENT_INFO_META_KEY}"]`
+const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
+
+/** A server of SDK 1.x that is connected and initialized. It serves one call at a time. */
+export class BridgedInstance {
+  readonly server: McpServer | Server
+  readonly isReused: boolean
+  readonly #link: LinkTransport
+  readonly #ownerIds: OwnerIds
+  readonly #announce: BridgedInstanceOptions['announce']
+  readonly #log: Log
+  readonly #handled = new Map<string, boolean>()
+  #call: LinkEnd | undefined
+  /** The call's id on the link. */
+  #callId: RequestId | undefined
+
+  constructor ({ server, isReused, ownerIds, announce, log }: BridgedInstanceOptions) {
+    this.server = server
+    this.isReused = isReused
+    this.#ownerIds = ownerIds
+    this.#announce = announce
+    this.#log = log
+    this.#link = new LinkTransport({
+      onRequest: (request, relatedRequestId) => { this.#asked(request, relatedRequestId) },
+      onNotification: (notification, relatedRequestId) => { this.#heard(notification, relatedRequestId) }
+    })
+  }
+
+  get isOpen (): boolean {
+    return this.#link.isOpen
+  }
+
+  /**
+   * Connects and initializes the server. @returns its answer to `initialize`
+   * @throws {InvalidParamsError} for an identity that the server cannot read
+   * @throws {Error} where the server refuses
+   */
+  async begin ({ info, capabilities: clientCapabilities, logLevel }: ClientIdentity, extra: OwnedExtra): Promise<Record<string, unknown>> {
+    this.#link.sessionId = this.#ownerIds(extra.authInfo)
+    await this.server.connect(this.#link)
+    const initialized = await this.#link.request('initialize', { protocolVersion: PROTOCOL_VERSION, capabilities: clientCapabilities, clientInfo: info }, extra)
+    if ('error' in initialized) {
+      this.close()
+      const { code, message } = initialized.error
+      throw code === INVALID_PARAMS ? new InvalidParamsError(message.replaceAll('params.clientInfo', CLIENT_INFO).replaceAll('params.capabilities', CLIENT_CAPABILITIES)) : new Error(`initialize failed: ${message}`)
+    }
+    this.#link.notify('notifications/initialized', undefined, extra)
+    const { capabilities } = initialized.result
+    if (logLevel !== undefined && typeof capabilities === 'object' && capabilities !== null && 'logging' in capabilities) {
+      await this.#link.request('logging/setLevel', { level: logLevel }, extra)
+    }
+    return initialized.result
+  }
+
+  /** Whether the server has a handler for a method. */
+  handles (method: string): boolean {
+    const known = this.#handled.get(method)
+    if (known !== undefined) return known
+    const handled = hasHandler(this.server instanceof McpServer ? this.server.server : this.server, method)
+    this.#handled.set(method, handled)
+    return handled
+  }
+
+  /** Makes a call; `end` takes what the server asks and tells while it runs. */
+  async call (method: string, params: Record<string, unknown> | undefined, extra: OwnedExtra, end: LinkEnd): Promise<Response> {
+    this.#call = end
+    this.#link.sessionId = this.#ownerIds(extra.authInfo)
+    const response = this.#link.request(method, params, extra)
+    this.#callId = this.#link.lastId
+    return await response
+  }
+
+  /** Answers a request of the server. */
+  respond (response: Response): void {
+    this.#link.respond(response)
+  }
+
+  /** The call has ended: what is still said for it is heard by nobody. */
+  free (): void {
+    this.#call = undefined
+    this.#callId = undefined
+  }
+
+  /** Ends the instance; a call that runs is cancelled: the SDK aborts its signal. */
+  close (): void {
+    this.#close().catch((err: unknown) => { this.#log.error({ err }, 'a server instance could not be closed') })
+  }
+
+  async #close (): Promise<void> {
+    await this.server.close()
+    await this.#link.close()
+  }
+
+  /** Whether a message is of the call that is served: of another one that went on, or of none that is named, where others were served before, it may be that one's. */
+  #isOfCall (relatedRequestId: RequestId | undefined): boolean {
+    return relatedRequestId === undefined ? !this.isReused : relatedRequestId === this.#callId
+  }
+
+  #asked (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void {
+    if (this.#isOfCall(relatedRequestId)) this.#call?.onRequest(request, relatedRequestId)
+    else this.respond({ jsonrpc: '2.0', id: request.id, error: { code: INVALID_REQUEST, message: `${request.method} names no request that is served: with reuseInstances, ask by extra.sendRequest, or pass relatedRequestId.` } })
+  }
+
+  #heard (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
+    // the server gives up waiting; ids of its requests are its own
+    if (notification.method === 'notifications/cancelled') this.#call?.onNotification(notification, relatedRequestId)
+    else if (relatedRequestId === undefined && !isOfSomeCall(notification)) this.#announce(notification)
+    else if (this.#isOfCall(relatedRequestId)) this.#call?.onNotification(notification, relatedRequestId)
+  }
+}
+
+function isOfSomeCall ({ method }: JSONRPCNotification): boolean {
+  return method === 'notifications/progress' || method === 'notifications/message'
+}
+
+function hasHandler (server: Server, method: string): boolean {
+  if (server.fallbackRequestHandler !== undefined) return true
+  try {
+    server.assertCanSetRequestHandler(method)
+    return false
+  } catch {
+    return true
+  }
+}

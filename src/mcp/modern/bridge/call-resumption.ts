@@ -1,0 +1,132 @@
+import { ProtocolError } from '@modelcontextprotocol/server'
+import type { Bus, CallResumed } from '../../../stores/bus.js'
+import type { EventLog } from '../../../stores/event-log.js'
+import type { Admission } from '../../admission/admission.js'
+import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
+import type { Log } from '../../create-server.js'
+import { handOver, HANDOVER_STREAM, type HandedEvent } from './remote-resumption.js'
+import { LogWriter } from '../../transport/event-log-writer.js'
+import { ParkedCalls, type CallClaim, type CallHolder, type ParkedCallsOptions } from './suspended-calls.js'
+import type { Replica } from '../../replica.js'
+import type { RequestState } from './request-state.js'
+
+export interface WaitingCallsOptions {
+  admission: Admission
+  parkedCalls: ParkedCallsOptions
+  replica: Replica
+  eventLog: EventLog
+  bus: Bus
+  log: Log
+}
+
+/** A call of this process that goes on for a client of another replica. */
+interface Exchange {
+  grantId: string | undefined
+  ended: AbortController
+  over: Promise<void>
+}
+
+const INVALID_PARAMS = -32602
+
+/**
+ * Calls that wait for their client to bring what they asked for, on whatever replica. A call lives in the process that
+ * began it; a client that comes back elsewhere is handed over to it by the bus, and the answer comes back by the event log.
+ */
+export class WaitingCalls {
+  readonly #options: WaitingCallsOptions
+  readonly #parked: ParkedCalls
+  readonly #exchanges = new Map<string, Exchange>()
+  readonly #subscriptions: Array<() => void>
+
+  constructor (options: WaitingCallsOptions) {
+    const { bus, replica } = options
+    this.#options = options
+    this.#parked = new ParkedCalls(options.parkedCalls, options.admission)
+    this.#subscriptions = [
+      bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
+      bus.subscribe('callResumed', message => { if (message.replicaId === replica.id) this.#takeUp(message) }),
+      bus.subscribe('callAbandoned', ({ replicaId, callId, exchangeId }) => { if (replicaId === replica.id) this.#abandon(callId, exchangeId) })
+    ]
+  }
+
+  /** Whether calls run here for clients of other replicas. */
+  get running (): boolean {
+    return this.#exchanges.size > 0
+  }
+
+  /** Makes a call of this process. Where it asks for something, it waits. */
+  async make (call: BridgedCall, request: Parameters<BridgedCall['call']>, holder: CallHolder): Promise<BridgedOutcome> {
+    return await this.#parked.make(call, request, holder)
+  }
+
+  /**
+   * Goes on with a call that waits, where it waits. Where it asks for something again, it waits again.
+   * @throws {ProtocolError} (rejects with it) where it does not wait any more, or cannot be reached
+   */
+  async resume (replicaId: string, claim: CallClaim, inputResponses: Readonly<Record<string, unknown>>, open: OpenRequest): Promise<BridgedOutcome> {
+    const { replica } = this.#options
+    let outcome: BridgedOutcome | undefined
+    if (replicaId === replica.id) {
+      const call = this.#parked.take(claim)
+      outcome = call && await this.#parked.resume(call, inputResponses, open, claim)
+    } else {
+      outcome = await handOver(this.#options, replicaId, claim, inputResponses, open)
+    }
+    if (outcome === undefined) throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
+    return outcome
+  }
+
+  /** Seals what names a call that waits: `state` of a call made here, or that of the client that has come back to it. */
+  stateOf ({ callId, round }: Pick<RequestState, 'callId' | 'round'>, replicaId = this.#options.replica.id): RequestState {
+    return { replicaId, callId, round }
+  }
+
+  /** Gives up a call that waits, wherever it does. */
+  giveUp ({ replicaId, callId }: RequestState): void {
+    const { bus, log, replica } = this.#options
+    if (replicaId === replica.id) this.#parked.giveUp(callId)
+    else bus.publish('callAbandoned', { replicaId, callId }).catch((err: unknown) => { log.warn({ err }, 'a call of another replica could not be given up') })
+  }
+
+  /** Gives up every call of this process; those who wait for one elsewhere are told. */
+  async close (): Promise<void> {
+    for (const unsubscribe of this.#subscriptions) unsubscribe()
+    this.#parked.close()
+    for (const { ended } of this.#exchanges.values()) ended.abort()
+    await Promise.all([...this.#exchanges.values()].map(({ over }) => over))
+  }
+
+  /** Goes on with a call for a client of another replica, which reads what becomes of it in the event log. */
+  #takeUp ({ origin, exchangeId, inputResponses, progressToken, ...claim }: CallResumed): void {
+    // heard twice
+    if (this.#exchanges.has(exchangeId)) return
+    const { eventLog, log, replica } = this.#options
+    const writer = new LogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
+    const write = (event: HandedEvent, final = false) => { writer.append(JSON.stringify(event), final) }
+    const call = this.#parked.take(claim)
+    if (call === undefined) {
+      write({ kind: 'unknown' }, true)
+      return
+    }
+    write({ kind: 'taken' })
+    const ended = new AbortController()
+    const unwatch = replica.watch(origin, () => { ended.abort() })
+    const open: OpenRequest = { signal: ended.signal, progressToken, notify: notification => { write({ kind: 'notification', notification }) } }
+    const over = this.#parked.resume(call, inputResponses, open, claim).then(outcome => { write(outcome, true) }).finally(() => {
+      unwatch()
+      this.#exchanges.delete(exchangeId)
+    })
+    this.#exchanges.set(exchangeId, { grantId: claim.grantId, ended, over })
+  }
+
+  #abandon (callId: string, exchangeId: string | undefined): void {
+    const exchange = exchangeId === undefined ? undefined : this.#exchanges.get(exchangeId)
+    if (exchange === undefined) this.#parked.giveUp(callId)
+    else exchange.ended.abort()
+  }
+
+  #endGrant (ended: string): void {
+    this.#parked.endGrant(ended)
+    for (const exchange of this.#exchanges.values()) if (exchange.grantId === ended) exchange.ended.abort()
+  }
+}

@@ -1,0 +1,61 @@
+import type { JSONRPCErrorResponse, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
+import { inputRequired, isSpecType, ProtocolError, ResourceNotFoundError, type InputRequest, type InputRequests, type Result } from '@modelcontextprotocol/server'
+import { withoutHeaderParameters } from './header-parameters.js'
+import { isObject } from '../../wire/values.js'
+
+type Params = Record<string, unknown>
+
+const RESOURCE_NOT_FOUND = -32002
+const INTERNAL_ERROR = -32603
+const URL_ELICITATION_REQUIRED = -32042
+const ASKING_METHODS = new Set(['tools/call', 'prompts/get', 'resources/read'])
+
+/** Tasks of this revision are not those of the earlier ones. */
+export function withoutTask (params: Params | undefined): Params | undefined {
+  if (params === undefined) return undefined
+  const { task, ...rest } = params
+  return rest
+}
+
+/** The result that a 1.x server's response comes to. @throws {ProtocolError} */
+export function resultOf (response: JSONRPCResultResponse | JSONRPCErrorResponse, method: string, params: Params | undefined): Result {
+  if ('error' in response) return askedByError(response.error, method) ?? failure(response.error, method, params)
+  return method === 'tools/list' ? withoutHeaderParameters(response.result) : response.result
+}
+
+/**
+ * A call that could not go on before the user has been somewhere (2025-11-25 Elicitation, URL Elicitation Required) asks
+ * the client for that; it has ended, so the client makes it anew.
+ */
+function askedByError ({ code, data }: { code: number, data?: unknown }, method: string): Result | undefined {
+  if (code !== URL_ELICITATION_REQUIRED || !isObject(data) || !Array.isArray(data.elicitations)) return undefined
+  const asked = data.elicitations.filter(isObject).map((params, index) => [`url-${index}`, { method: 'elicitation/create', params }] as const)
+  return inputRequired({ inputRequests: requestsOf(Object.fromEntries(asked), method) })
+}
+
+function failure ({ code, message, data }: { code: number, message: string, data?: unknown }, method: string, params: Params | undefined): never {
+  const uri = String(params?.uri)
+  // what McpServer says of a resource that it does not have carries no code of its own
+  if (method === 'resources/read' && (code === RESOURCE_NOT_FOUND || message.endsWith(`Resource ${uri} not found`))) throw new ResourceNotFoundError(uri, message)
+  throw new ProtocolError(code, message, data)
+}
+
+/** What a 1.x server asks for, as this revision asks for it. @throws {ProtocolError} where it does not */
+export function requestsOf (asked: Readonly<Record<string, { method: string, params?: Params }>>, method: string): InputRequests {
+  if (!ASKING_METHODS.has(method)) throw new ProtocolError(INTERNAL_ERROR, `The server asked the client for something while it served ${method}, which this revision does not allow.`)
+  return Object.fromEntries(Object.entries(asked).map(([key, request]) => [key, requestOf(request)]))
+}
+
+/** What a server asks for, without what only the earlier revisions know; and the link's progress tokens mean nothing to the client. */
+function requestOf (asked: { method: string, params?: Params }): InputRequest {
+  if (isSpecType.ElicitRequest(asked)) {
+    const { _meta, task, ...params } = asked.params
+    return params.mode === 'url' ? inputRequired.elicitUrl({ message: params.message, url: params.url }) : { method: asked.method, params }
+  }
+  if (isSpecType.CreateMessageRequest(asked)) {
+    const { _meta, task, ...params } = asked.params
+    return { method: asked.method, params }
+  }
+  if (isSpecType.ListRootsRequest(asked)) return inputRequired.listRoots()
+  throw new ProtocolError(INTERNAL_ERROR, `The server asked for ${asked.method}, which this revision does not have.`)
+}

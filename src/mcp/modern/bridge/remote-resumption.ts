@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto'
+import { ProtocolError } from '@modelcontextprotocol/server'
+import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import { TemporarilyUnavailableError } from '../../../errors.js'
+import type { Bus } from '../../../stores/bus.js'
+import { startOf, type EventLog, type EventReader, type Following, type StreamEvent } from '../../../stores/event-log.js'
+import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
+import type { Log } from '../../create-server.js'
+import type { CallClaim } from './suspended-calls.js'
+import type { Replica } from '../../replica.js'
+import { parseRecord } from '../../../parse-record.js'
+
+/** What the replica that has a call writes into the event log for the one that the client has come back to. */
+export type HandedEvent =
+  | { kind: 'taken' }
+  /** It has no such call. */
+  | { kind: 'unknown' }
+  | { kind: 'notification', notification: JSONRPCNotification }
+  | BridgedOutcome
+
+export interface HandOverOptions {
+  replica: Replica
+  eventLog: EventLog
+  bus: Bus
+  log: Log
+}
+
+/** The one stream of an exchange, whose id stands for that of a session. */
+export const HANDOVER_STREAM = 'answer'
+
+// who lives takes a call up at once, unless it cannot hear
+const TAKEN_MS = 5000
+const FAILED = -32000
+const INVALID_PARAMS = -32602
+
+/**
+ * Hands what a client brings for a call to the replica that the call waits in, and passes on what becomes of it there.
+ * @returns undefined where no such call waits there
+ * @throws {ProtocolError} (rejects with it) where that replica has died, or cannot be reached now
+ */
+export async function handOver (
+  { replica, eventLog, bus, log }: HandOverOptions, replicaId: string, claim: CallClaim, inputResponses: Readonly<Record<string, unknown>>, open: OpenRequest
+): Promise<BridgedOutcome | undefined> {
+  const exchangeId = randomUUID()
+  const background = (work: Promise<void>) => { work.catch((err: unknown) => { log.warn({ err }, 'what is left of a call that was handed over') }) }
+  let handed = false
+  let answer: HandedOverCall | undefined
+  let following: Following | undefined
+  try {
+    if (!await replica.isAlive(replicaId)) throw hasDied()
+    answer = new HandedOverCall(replica, replicaId, open)
+    await eventLog.open(exchangeId, HANDOVER_STREAM, { resumable: false })
+    following = await eventLog.follow(exchangeId, HANDOVER_STREAM, startOf(HANDOVER_STREAM), answer)
+    handed = true
+    const { progressToken } = open
+    await bus.publish('callResumed', { ...claim, replicaId, origin: replica.id, exchangeId, inputResponses, ...progressToken !== undefined && { progressToken } })
+    return await answer.outcome
+  } catch (error) {
+    if (handed) background(bus.publish('callAbandoned', { replicaId, callId: claim.callId, exchangeId }))
+    throw error instanceof TemporarilyUnavailableError ? isSilent() : error
+  } finally {
+    answer?.close()
+    following?.stop()
+    if (following !== undefined) background(eventLog.deleteSession(exchangeId))
+  }
+}
+
+/** A call that was handed over, as the client's replica sees it. */
+class HandedOverCall implements EventReader {
+  /** What it came to; undefined where there is no such call. */
+  readonly outcome: Promise<BridgedOutcome | undefined>
+  readonly #open: OpenRequest
+  readonly #unwatch: () => void
+  readonly #silence: NodeJS.Timeout
+  #resolve: (outcome: BridgedOutcome | undefined) => void = () => {}
+  #reject: (error: Error) => void = () => {}
+
+  constructor (replica: Replica, replicaId: string, open: OpenRequest) {
+    this.#open = open
+    this.outcome = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // it may fail before anybody waits for it
+    this.outcome.catch(() => {})
+    this.#unwatch = replica.watch(replicaId, () => { this.#reject(hasDied()) })
+    this.#silence = setTimeout(() => { this.#reject(isSilent()) }, TAKEN_MS)
+    open.signal.addEventListener('abort', this.#leave, { once: true })
+    if (open.signal.aborted) this.#leave()
+  }
+
+  onEvent ({ data }: StreamEvent): void {
+    clearTimeout(this.#silence)
+    const event: HandedEvent = parseRecord(data)
+    if (event.kind === 'notification') this.#open.notify(event.notification)
+    else if (event.kind === 'unknown') this.#resolve(undefined)
+    else if (event.kind !== 'taken') this.#resolve(event)
+  }
+
+  /** After what it came to, this changes nothing any more. */
+  onEnd (): void {
+    this.#reject(isSilent())
+  }
+
+  close (): void {
+    clearTimeout(this.#silence)
+    this.#unwatch()
+    this.#open.signal.removeEventListener('abort', this.#leave)
+  }
+
+  readonly #leave = (): void => { this.#reject(new Error('The client has gone.')) }
+}
+
+function hasDied (): ProtocolError {
+  return new ProtocolError(INVALID_PARAMS, 'The process that this call waited in has ended, and the call with it. It was not run again: make it anew.')
+}
+
+function isSilent (): ProtocolError {
+  return new ProtocolError(FAILED, 'The process that this call waits in cannot be reached now. Try again in a moment.')
+}

@@ -1,0 +1,114 @@
+import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
+import type { Admission } from '../../admission/admission.js'
+import type { Holder } from '../../admission/places.js'
+import type { SessionLimits } from '../../limits.js'
+
+export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxParkedCallsPerPerson' | 'parkedSeconds'>
+
+/** Whom a call waits for. */
+export interface CallHolder {
+  /** Person and client. */
+  owner: string
+  /** The person alone. */
+  person: string
+  grantId?: string
+}
+
+/** What names a call that waits, by whoever comes back to it. */
+export interface CallClaim extends CallHolder {
+  callId: string
+  /** How often it had asked. */
+  round: number
+  /** What is called: it must be the same. */
+  callee: string
+}
+
+interface Parked extends CallHolder {
+  call: BridgedCall
+  timer: NodeJS.Timeout
+  /** Its server instance, among those of the process. */
+  place: Holder
+}
+
+/** Calls of this process that wait for their client to come back with what they asked for. Bounded in number and time. */
+export class ParkedCalls {
+  /** Oldest first. */
+  readonly #parked = new Map<string, Parked>()
+  readonly #options: ParkedCallsOptions
+  readonly #admission: Admission
+
+  constructor (options: ParkedCallsOptions, admission: Admission) {
+    this.#options = options
+    this.#admission = admission
+  }
+
+  /** Makes a call. It is over with its answer, or waits when it asks for something. */
+  async make (call: BridgedCall, request: Parameters<BridgedCall['call']>, holder: CallHolder): Promise<BridgedOutcome> {
+    return await this.#settle(call, call.call(...request), holder)
+  }
+
+  /** Takes up a call. @returns undefined where there is none of this owner's that would be called so */
+  take ({ callId, round, owner, callee }: CallClaim): BridgedCall | undefined {
+    const parked = this.#parked.get(callId)
+    if (parked === undefined || parked.owner !== owner || parked.call.round !== round || parked.call.callee !== callee) return undefined
+    this.#forget(callId, parked)
+    return parked.call
+  }
+
+  /** Goes on with a call that was taken up: like `make`. */
+  async resume (call: BridgedCall, responses: Readonly<Record<string, unknown>>, open: OpenRequest, holder: CallHolder): Promise<BridgedOutcome> {
+    return await this.#settle(call, call.resume(responses, open), holder)
+  }
+
+  /** Gives up a call: it is cancelled. */
+  giveUp (callId: string | undefined): void {
+    const parked = callId === undefined ? undefined : this.#parked.get(callId)
+    if (callId === undefined || parked === undefined) return
+    this.#forget(callId, parked)
+    parked.call.close()
+  }
+
+  /** Gives up the calls of a grant that has ended. */
+  endGrant (ended: string): void {
+    for (const [id, { grantId }] of [...this.#parked]) if (grantId === ended) this.giveUp(id)
+  }
+
+  /** Gives up every call. */
+  close (): void {
+    for (const id of [...this.#parked.keys()]) this.giveUp(id)
+  }
+
+  async #settle (call: BridgedCall, outcome: Promise<BridgedOutcome>, holder: CallHolder): Promise<BridgedOutcome> {
+    const settled = await outcome
+    if (settled.kind === 'response') call.finish()
+    else this.#park(call, holder)
+    return settled
+  }
+
+  #park (call: BridgedCall, holder: CallHolder): void {
+    const { parkedSeconds } = this.#options
+    this.#makeRoomFor(holder.person)
+    const giveUp = () => { this.giveUp(call.id) }
+    const timer = setTimeout(giveUp, parkedSeconds * 1000).unref()
+    const place: Holder = { person: holder.person, state: 'lasting', giveWay: giveUp }
+    this.#admission.addInstance(place)
+    this.#parked.set(call.id, { call, ...holder, timer, place })
+  }
+
+  /** Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many in all. */
+  #makeRoomFor (person: string): void {
+    const { maxParkedCalls, maxParkedCallsPerPerson } = this.#options
+    if (this.#parked.size < Math.min(maxParkedCalls, maxParkedCallsPerPerson)) return
+    const byPerson = new Map<string, string[]>()
+    for (const [id, parked] of this.#parked) byPerson.set(parked.person, [...byPerson.get(parked.person) ?? [], id])
+    const own = byPerson.get(person) ?? []
+    if (own.length >= maxParkedCallsPerPerson) this.giveUp(own[0])
+    else if (this.#parked.size >= maxParkedCalls) this.giveUp([...byPerson.values()].reduce((most, ids) => ids.length > most.length ? ids : most, [])[0])
+  }
+
+  #forget (callId: string, { timer, place }: Parked): void {
+    this.#parked.delete(callId)
+    clearTimeout(timer)
+    this.#admission.freeInstance(place)
+  }
+}

@@ -1,0 +1,93 @@
+import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, isSpecType, McpServer, specTypeSchemas, type JSONRPCRequest, type Server } from '@modelcontextprotocol/server'
+import { CallTransport, type CallTransportOptions } from './reusable-transport.js'
+import type { ModernCall } from '../modern-call.js'
+import { connectModern } from './bind-revision.js'
+import type { ServingInstance } from './reusable-server.js'
+
+/** An instance of a server of SDK 2.x that stays connected, and serves one request at a time. */
+export class NativeInstance implements ServingInstance {
+  readonly plugged: McpServer | Server
+  readonly #server: Server
+  readonly #transport: CallTransport
+  readonly #isReused: boolean
+  /** Schemas of tools that have no parameters as headers. */
+  readonly #plain = new Set<object>()
+  #requests = 0
+  /** What the client says of itself in the request that is served. */
+  #meta: Readonly<Record<string, unknown>> = {}
+
+  private constructor (plugged: McpServer | Server, isReused: boolean, options: CallTransportOptions) {
+    this.plugged = plugged
+    this.#server = plugged instanceof McpServer ? plugged.server : plugged
+    this.#transport = new CallTransport(options)
+    this.#isReused = isReused
+    // the SDK's entry for one request tells it these; here it is asked anew for each
+    this.#server.getClientVersion = () => {
+      const info = this.#meta[CLIENT_INFO_META_KEY]
+      return isSpecType.Implementation(info) ? info : undefined
+    }
+    this.#server.getClientCapabilities = () => {
+      const read = specTypeSchemas.ClientCapabilities['~standard'].validate(this.#meta[CLIENT_CAPABILITIES_META_KEY])
+      return 'value' in read ? read.value : undefined
+    }
+  }
+
+  static async connect (plugged: McpServer | Server, isReused: boolean, options: CallTransportOptions): Promise<NativeInstance> {
+    const instance = new NativeInstance(plugged, isReused, options)
+    await connectModern(plugged, instance.#transport)
+    return instance
+  }
+
+  get isOpen (): boolean {
+    return this.#transport.isOpen
+  }
+
+  serve (call: ModernCall, request: JSONRPCRequest, onFree: () => void): boolean {
+    // of an instance that was made for the call it is known
+    if (this.#isReused && needsEntry(this.plugged, request, this.#plain)) {
+      onFree()
+      return false
+    }
+    this.#meta = request.params?._meta ?? {}
+    const taken = this.#transport.carry({
+      call,
+      request,
+      id: this.#isReused ? `exchange-${++this.#requests}` : request.id,
+      onOver: answered => {
+        if (!this.#isReused) {
+          // nothing is left to be told but who wants to be
+          if (!answered || this.#server.onclose !== undefined) setImmediate(() => { this.close() })
+          return
+        }
+        this.#meta = {}
+        // what was cancelled may still run
+        if (answered) onFree()
+        else this.close()
+      }
+    })
+    if (!taken) {
+      if (this.#isReused) onFree()
+      else this.close()
+    }
+    return taken
+  }
+
+  close (): void {
+    this.#server.close().catch((error: unknown) => { this.#transport.onerror?.(error instanceof Error ? error : new Error(String(error))) })
+  }
+}
+
+const X_MCP_HEADER = 'x-mcp-header'
+
+/**
+ * Whether a call is one that the SDK's entry has something to check of that only it can: parameters as headers.
+ * @param plain schemas that were looked at before, and have no such parameters
+ */
+export function needsEntry (plugged: McpServer | Server, request: JSONRPCRequest, plain?: Set<object>): boolean {
+  if (!(plugged instanceof McpServer)) return false
+  const schema = request.method === 'tools/call' ? plugged.toolInputSchemaJson(String(request.params?.name)) : undefined
+  if (schema === undefined || plain?.has(schema) === true) return false
+  if (JSON.stringify(schema).includes(X_MCP_HEADER)) return true
+  plain?.add(schema)
+  return false
+}

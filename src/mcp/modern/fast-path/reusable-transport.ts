@@ -1,0 +1,188 @@
+import {
+  PerRequestHTTPServerTransport, type JSONRPCErrorResponse, type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type JSONRPCResultResponse,
+  type MessageClassification, type RequestId, type Transport, type TransportSendOptions
+} from '@modelcontextprotocol/server'
+import { withInvalidParams } from '../../wire/invalid-params.js'
+import type { ModernCall } from '../modern-call.js'
+import { ObservedRequests, type McpObserver } from '../../observer.js'
+import { REVISION } from './eligible.js'
+
+export interface CallTransportOptions {
+  /** Takes what the server sends that belongs to no request. */
+  announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
+  heartbeatMs: number
+  mcpObserver?: McpObserver | undefined
+}
+
+/** A call that a server is to answer. */
+export interface Carried {
+  call: ModernCall
+  request: JSONRPCRequest
+  /**
+   * What the server sees in place of the client's request id. With an id that was never used before, what it still sends for
+   * an earlier request cannot be taken for this one's, whatever ids the clients choose.
+   */
+  id: RequestId
+  /** The call has ended: with an answer, or because nobody waits for it. */
+  onOver: (answered: boolean) => void
+}
+
+const classification: MessageClassification = { era: 'modern', revision: REVISION }
+const sent = Promise.resolve()
+// what the SDK's entry says, and nginx
+const CLIENT_LEFT = 499
+
+/**
+ * The connection of a server of SDK 2.x that is bound to this revision, for as many requests as come. A result that is the
+ * whole answer leaves the SDK here; streams and errors are left to the SDK's transport for one request.
+ */
+export class CallTransport implements Transport {
+  onmessage?: NonNullable<Transport['onmessage']>
+  onclose?: () => void
+  onerror?: (error: Error) => void
+  /** Of the call that was handed over last: a server reads it as it gets a request. */
+  sessionId?: string
+  readonly #options: CallTransportOptions
+  readonly #exchanges = new Map<RequestId, Exchange>()
+  #delivered: Exchange | undefined
+  #closed = false
+
+  constructor (options: CallTransportOptions) {
+    this.#options = options
+  }
+
+  get isOpen (): boolean {
+    return !this.#closed
+  }
+
+  async start (): Promise<void> {}
+
+  /**
+   * Hands a request to the server.
+   * @returns whether it has taken it. Where it has not, nothing has run, and why not is for the SDK's entry to say.
+   */
+  carry (carried: Carried): boolean {
+    if (this.#closed) return false
+    const { call, request, id } = carried
+    const exchange = new Exchange(carried, this.#options)
+    this.#exchanges.set(id, exchange)
+    const message = id === request.id ? request : { ...request, id }
+    this.#delivered = exchange
+    this.sessionId = call.ownerId
+    exchange.run(() => { this.onmessage?.(message, { classification, request: call.request, authInfo: call.caller }) })
+    this.#delivered = undefined
+    if (exchange.isRefused) {
+      this.#exchanges.delete(id)
+      return false
+    }
+    if (this.#exchanges.has(id)) call.onEnd(() => { this.#abandon(id, exchange) })
+    return true
+  }
+
+  send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    if (!('method' in message)) this.#answer(message)
+    // the revision has no requests of servers
+    else if ('id' in message) return Promise.reject(new Error(`Nobody can answer ${message.method}: servers do not ask clients in revision ${REVISION}.`))
+    else if (options?.relatedRequestId === undefined) this.#options.announce(message)
+    else return this.#exchanges.get(options.relatedRequestId)?.push(message) ?? sent
+    return sent
+  }
+
+  async close (): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.onclose?.()
+    for (const [id, exchange] of this.#exchanges) this.#abandon(id, exchange)
+  }
+
+  #answer (response: JSONRPCResultResponse | JSONRPCErrorResponse): void {
+    const { id } = response
+    const exchange = id === undefined ? undefined : this.#exchanges.get(id)
+    // nobody waits for it any more
+    if (id === undefined || exchange === undefined) return
+    if ('error' in response && exchange === this.#delivered) {
+      exchange.refuse(response)
+    } else {
+      this.#exchanges.delete(id)
+      exchange.answer('error' in response ? withInvalidParams(response) : response)
+    }
+  }
+
+  #abandon (id: RequestId, exchange: Exchange): void {
+    if (!this.#exchanges.delete(id)) return
+    this.onmessage?.({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: id } })
+    exchange.abandon()
+  }
+}
+
+/** One request that a server has, and the response to it. */
+class Exchange {
+  readonly #carried: Carried
+  readonly #heartbeatMs: number
+  readonly #observed: ObservedRequests | undefined
+  #response: PerRequestHTTPServerTransport | undefined
+  isRefused = false
+
+  constructor (carried: Carried, { heartbeatMs, mcpObserver }: CallTransportOptions) {
+    this.#carried = carried
+    this.#heartbeatMs = heartbeatMs
+    if (mcpObserver !== undefined) this.#observed = new ObservedRequests(mcpObserver, { protocolVersion: REVISION })
+  }
+
+  run (deliver: () => void): void {
+    const { call, request } = this.#carried
+    if (this.#observed === undefined) {
+      deliver()
+    } else {
+      call.isObserved = true
+      this.#observed.run(request, undefined, deliver)
+    }
+  }
+
+  refuse (error: JSONRPCErrorResponse): void {
+    this.isRefused = true
+    this.#observed?.end(this.#carried.request.id, error)
+  }
+
+  /** @returns what resolves once the client has read enough; undefined where it has */
+  push (notification: JSONRPCNotification): Promise<void> | undefined {
+    const { call, request } = this.#carried
+    if (!call.outgoing.takes(notification)) return undefined
+    this.#respond().send(notification, { relatedRequestId: request.id }).catch(this.#unsent)
+    return call.outgoing.room
+  }
+
+  answer (response: JSONRPCResultResponse | JSONRPCErrorResponse): void {
+    const { call, request: { id }, onOver } = this.#carried
+    this.#observed?.end(id, response)
+    call.over()
+    const answer = response.id === id ? response : { ...response, id }
+    if ('result' in answer && this.#response === undefined) call.result(answer)
+    else this.#respond().send(answer).catch(this.#unsent)
+    onOver(true)
+  }
+
+  abandon (): void {
+    const { call, onOver } = this.#carried
+    this.#observed?.end(this.#carried.request.id, 'closed')
+    call.over()
+    if (this.#response === undefined) call.follow(Promise.resolve(new Response(null, { status: CLIENT_LEFT })))
+    else this.#response.close().catch(this.#unsent)
+    onOver(false)
+  }
+
+  readonly #unsent = (err: unknown): void => { this.#carried.call.log.debug({ err }, 'a message could not be sent: its client has gone') }
+
+  /** The SDK's response: an error, or a stream. */
+  #respond (): PerRequestHTTPServerTransport {
+    if (this.#response !== undefined) return this.#response
+    const { call, request } = this.#carried
+    const response = new PerRequestHTTPServerTransport({ classification, keepAliveMs: this.#heartbeatMs })
+    this.#response = response
+    // the server has the request already
+    response.onmessage = () => {}
+    response.start().catch(this.#unsent)
+    call.follow(response.handleMessage(request))
+    return response
+  }
+}

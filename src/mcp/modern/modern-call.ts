@@ -1,0 +1,111 @@
+import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCResultResponse } from '@modelcontextprotocol/server'
+import { personKey, type CallerInfo } from '../../caller.js'
+import { CallSignal } from './lazy-abort-signal.js'
+import type { Log, PluggedServer } from '../create-server.js'
+import { inboundRequest, type InboundHeaders } from './lazy-request.js'
+import { errorText, isMessage, isRequest } from '../wire/messages.js'
+import { Outgoing } from '../admission/outgoing.js'
+
+/** One POST as it came. */
+export interface InboundMessage {
+  headers: InboundHeaders
+  /** Parsed. */
+  body: unknown
+}
+
+/** What answers a POST: JSON with status 200, or what the SDK has made of it. */
+export type ModernAnswer = string | Response
+
+/** One POST of revision 2026-07-28, from its arrival to the end of its response. */
+export class ModernCall {
+  readonly caller: CallerInfo
+  /** By `personKey`. */
+  readonly person: string
+  /** What the server sees as the session id. */
+  readonly ownerId: string
+  readonly log: Log
+  readonly headers: InboundHeaders
+  readonly body: unknown
+  /** For the SDK. */
+  readonly request: Request
+  /** What was posted; undefined where that is a notification, or no message. */
+  readonly message: JSONRPCRequest | undefined
+  readonly answer: Promise<ModernAnswer>
+  /** What its client has not taken yet. */
+  readonly outgoing: Outgoing
+  /** The server that was made for it, where it was not connected yet. */
+  server: PluggedServer | undefined
+  /** Why no server was made for it. */
+  refusal: unknown
+  /** Whether the observer has heard of it. */
+  isObserved = false
+  readonly #signal = new CallSignal()
+  #resolve: (answer: ModernAnswer) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
+  #isOver = false
+
+  /** @param options with `maxBufferedBytes`: what may wait for a client that does not read; beyond, the call ends */
+  constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }) {
+    this.caller = caller
+    this.person = personKey(caller.extra)
+    this.ownerId = ownerId
+    this.outgoing = new Outgoing(maxBufferedBytes, () => {
+      this.log.info('a call has ended: its client does not read')
+      this.end()
+    })
+    this.log = log
+    this.headers = headers
+    this.body = body
+    this.request = inboundRequest(headers, this.#signal)
+    this.message = isMessage(body) && isRequest(body) ? body : undefined
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  /** Whether it holds a stream open, and nothing runs. */
+  get listens (): boolean {
+    return this.message?.method === 'subscriptions/listen'
+  }
+
+  /** Takes the answer that the SDK promises; without effect once there is another. */
+  follow (response: Promise<Response>): void {
+    response.then(this.#resolve, this.#reject)
+  }
+
+  /** Takes the result, where that is the whole answer. */
+  result (response: JSONRPCResultResponse): void {
+    this.#resolve(JSON.stringify(response))
+  }
+
+  /** There is no answer. */
+  fail (error: unknown): void {
+    this.#reject(error)
+  }
+
+  /** Nothing runs for it any more. */
+  over (): void {
+    this.#isOver = true
+    this.#signal.onAbort = undefined
+  }
+
+  /** What stops that which runs for it. */
+  onEnd (stop: () => void): void {
+    this.#signal.onAbort = stop
+    if (this.#signal.aborted) stop()
+  }
+
+  /** Cancels what still runs. @param reason what the client is told, where it waits */
+  end (reason?: string): void {
+    if (reason !== undefined) {
+      const error = errorText(-32000, reason, this.message?.id)
+      this.#resolve(error)
+      // its answer may have become a stream, and what a listener gets is no answer
+      if (!this.#isOver && !this.listens) this.outgoing.endWith(error)
+    }
+    if (!this.#isOver) this.#signal.abort()
+    this.outgoing.close()
+  }
+}

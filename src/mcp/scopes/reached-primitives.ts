@@ -1,0 +1,40 @@
+import { UriTemplate } from '@modelcontextprotocol/sdk/shared/uriTemplate.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { subscribedBy } from '../server-events/may-subscribe.js'
+import { isObject } from '../wire/values.js'
+
+/**
+ * What a request reaches, as the requests that would reach it directly, and whose scopes it needs: to subscribe to a
+ * resource tells as much as to read it, and completions tell what there is.
+ */
+export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
+  const { method, params = {} } = request
+  switch (method) {
+    case 'resources/subscribe':
+    case 'subscriptions/listen': return [request, ...readsOf(request, subscribedBy(request))]
+    case 'completion/complete': return [request, ...completedBy(request, params.ref)]
+    default: return [request]
+  }
+}
+
+function readsOf ({ jsonrpc, id }: JSONRPCRequest, uris: ReadonlyArray<string | undefined>): JSONRPCRequest[] {
+  return uris.filter(uri => typeof uri === 'string').map(uri => ({ jsonrpc, id, method: 'resources/read', params: { uri } }))
+}
+
+function completedBy (request: JSONRPCRequest, ref: unknown): JSONRPCRequest[] {
+  if (!isObject(ref)) return []
+  const { jsonrpc, id } = request
+  if (ref.type === 'ref/prompt' && typeof ref.name === 'string') return [{ jsonrpc, id, method: 'prompts/get', params: { name: ref.name } }]
+  if (ref.type === 'ref/resource' && typeof ref.uri === 'string') return readsOf(request, [ref.uri, exampleOf(ref.uri)])
+  return []
+}
+
+/** A URI that a template matches; undefined where it is none. */
+function exampleOf (template: string): string | undefined {
+  try {
+    const parsed = new UriTemplate(template)
+    return parsed.expand(Object.fromEntries(parsed.variableNames.map(name => [name, 'x'])))
+  } catch {
+    return undefined
+  }
+}

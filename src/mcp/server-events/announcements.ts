@@ -1,0 +1,82 @@
+import { McpServer, type Server, type ServerEvent } from '@modelcontextprotocol/server'
+import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import type { Bus, BusMessages } from '../../stores/bus.js'
+import type { Log } from '../create-server.js'
+
+const NOTIFICATIONS = {
+  tools_list_changed: 'notifications/tools/list_changed',
+  prompts_list_changed: 'notifications/prompts/list_changed',
+  resources_list_changed: 'notifications/resources/list_changed',
+  resource_updated: 'notifications/resources/updated'
+} as const satisfies Record<ServerEvent['kind'], string>
+
+/** The event that a notification tells of; undefined where it is of no interest beyond its own client. */
+export function eventOf ({ method, params }: Pick<JSONRPCNotification, 'method' | 'params'>): ServerEvent | undefined {
+  switch (method) {
+    case NOTIFICATIONS.tools_list_changed: return { kind: 'tools_list_changed' }
+    case NOTIFICATIONS.prompts_list_changed: return { kind: 'prompts_list_changed' }
+    case NOTIFICATIONS.resources_list_changed: return { kind: 'resources_list_changed' }
+    case NOTIFICATIONS.resource_updated: return typeof params?.uri === 'string' ? { kind: 'resource_updated', uri: params.uri } : undefined
+  }
+  return undefined
+}
+
+/** Who announces, and to whom it goes. */
+export interface Announcer {
+  era: 'session' | 'stateless'
+  /** Whose instance it is; undefined: it serves many. */
+  person: string | undefined
+  /** Whether the embedder decides who may subscribe to what: then updates go to all who have subscribed. */
+  isGuarded: boolean
+}
+
+/**
+ * What replicas are told of a notification. That a list has changed is for everybody; that a resource has, for the person
+ * alone whose instance says so: its name may be a secret.
+ * @returns undefined if it is for nobody
+ */
+function announcementOf (
+  notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded }: Announcer
+): BusMessages['announced'] | undefined {
+  const event = eventOf(notification)
+  if (event === undefined) return undefined
+  if (event.kind !== 'resource_updated' || isGuarded) return { event, era }
+  return person === undefined ? undefined : { event, era, person }
+}
+
+/** Tells those for whom a notification is, of either era and on every replica. */
+export function announce (bus: Bus, log: Log, notification: Pick<JSONRPCNotification, 'method' | 'params'>, announcer: Announcer): void {
+  const announcement = announcementOf(notification, announcer)
+  if (announcement !== undefined) publish(bus, log, announcement)
+}
+
+/** Tells everybody, of either era and on every replica. */
+export function announceToAll (bus: Bus, log: Log, event: ServerEvent): void {
+  publish(bus, log, { event, era: 'any' })
+}
+
+function publish (bus: Bus, log: Log, announcement: BusMessages['announced']): void {
+  bus.publish('announced', announcement).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
+}
+
+/** The notification that tells of an event. */
+export function notificationOf (event: ServerEvent): JSONRPCNotification {
+  return { jsonrpc: '2.0', method: NOTIFICATIONS[event.kind], ...event.kind === 'resource_updated' && { params: { uri: event.uri } } }
+}
+
+const heard = new WeakSet<Server>()
+
+/**
+ * Hears what a server of SDK 2.x announces to everybody while it serves one request. The SDK drops it: the transport of
+ * one request has nobody else to tell. (In a session, the session's transport hears it.)
+ */
+export function announceFrom (plugged: McpServer | Server, announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void): void {
+  const server = plugged instanceof McpServer ? plugged.server : plugged
+  if (heard.has(server)) return
+  heard.add(server)
+  const notify = server.notification.bind(server)
+  server.notification = async (notification, options) => {
+    await notify(notification, options)
+    if (options?.relatedRequestId === undefined) announce(notification)
+  }
+}

@@ -1,0 +1,288 @@
+import { randomBytes } from 'node:crypto'
+import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import { personKey, type CallerInfo } from '../../caller.js'
+import { InvalidMessageError, ShuttingDownError } from '../../errors.js'
+import type { Admission } from '../admission/admission.js'
+import type { Holder } from '../admission/places.js'
+import type { Lease } from '../admission/quota.js'
+import { announce } from '../server-events/announcements.js'
+import type { Answer } from '../transport/post-response.js'
+import type { Log, PluggedServer } from '../create-server.js'
+import { EventStream } from '../transport/sse-stream.js'
+import { Exchange, type AnswerStream, type AnswerStreams } from '../transport/post-exchange.js'
+import { isRequest } from '../wire/messages.js'
+import { defaultLimits, type SessionLimits } from '../limits.js'
+import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
+import type { McpCounts, McpObserver } from '../observer.js'
+import { OpenStreams } from '../transport/open-streams.js'
+import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from '../options.js'
+import type { OwnerIds } from '../owner-ids.js'
+import { OwnTasks } from '../tasks/own-tasks.js'
+import { takesBatches } from '../wire/protocol-versions.js'
+import { checkScopesOrPromise } from '../scopes/required-scopes.js'
+import { serverContext } from '../server-context.js'
+import { SessionTransport, type Outlet } from '../transport/server-transport.js'
+import type { TaskTools } from '../tasks/task-tools.js'
+
+export interface StatelessRequestsOptions extends Pick<
+  McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'
+> {
+  log: Log
+  admission: Admission
+  ownerIds: OwnerIds
+  taskTools: TaskTools
+}
+
+/** One POST as it came. */
+export interface StatelessPost {
+  body: JSONRPCMessage | JSONRPCMessage[]
+  /** What `MCP-Protocol-Version` says. */
+  protocolVersion: string | undefined
+  caller: CallerInfo
+  extra: MessageExtraInfo
+}
+
+/**
+ * Serves the revisions up to 2025-11-25 without sessions: every POST has a server instance of its own, which ends with
+ * the answer, or with the connection: nobody could fetch the answer later. The server cannot ask the client anything.
+ */
+export class StatelessRequests {
+  readonly #options: StatelessRequestsOptions
+  readonly #limits: SessionLimits
+  readonly #streamOptions: StreamOptions
+  readonly #openStreams: OpenStreams
+  readonly #running = new Set<StatelessRequest>()
+  readonly #unsubscribe: () => void
+  readonly #tag = `${randomBytes(6).toString('base64url')}.`
+  #idle = () => {}
+  #closing = false
+
+  constructor (options: StatelessRequestsOptions) {
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#streamOptions = { ...defaultStreamOptions, ...options.streams }
+    this.#openStreams = new OpenStreams({ admission: options.admission, ...this.#streamOptions })
+    this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
+      for (const request of this.#running) {
+        if (request.grantId === grantId) request.end('The login that this request was made with has ended.')
+      }
+    })
+  }
+
+  /** POSTs that run now. */
+  get size (): number {
+    return this.#running.size
+  }
+
+  get counts (): McpCounts {
+    return { sessions: 0, instances: this.#running.size, streams: this.#openStreams.size }
+  }
+
+  /**
+   * Serves one POST with requests. @returns what ends it when its connection closes
+   * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InsufficientScopeError}
+   * @throws {TooManyRequestsError} @throws {ServerFullError}
+   */
+  async serve (post: StatelessPost, answer: Answer): Promise<() => void> {
+    check(post)
+    if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
+    const request = new StatelessRequest(this, post, this.#tag)
+    this.#running.add(request)
+    try {
+      await request.connect(await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller)))
+      await request.receive(post, answer)
+    } catch (error) {
+      request.end('The request was refused.')
+      throw error
+    }
+    return () => { request.end('The connection was closed.') }
+  }
+
+  /** Waits until no request runs, or `ms` have passed. */
+  async drain (ms: number): Promise<void> {
+    if (this.#running.size === 0) return
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>(resolve => {
+      this.#idle = resolve
+      timer = setTimeout(resolve, ms)
+    })
+    clearTimeout(timer)
+  }
+
+  /** Ends the requests that run, and takes no more. */
+  close (): void {
+    this.#closing = true
+    this.#unsubscribe()
+    for (const request of this.#running) request.end('The server is shutting down.')
+    this.#openStreams.close()
+  }
+
+  get silenceMs (): number {
+    return this.#streamOptions.silenceMs
+  }
+
+  get observer (): McpObserver | undefined {
+    return this.#options.mcpObserver
+  }
+
+  get log (): Log {
+    return this.#options.log
+  }
+
+  /** A response body that nothing is kept of. */
+  openStream (grantId: string | undefined): EventStream {
+    const stream = new EventStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) },
+      { maxBufferedBytes: this.#limits.maxBufferedBytes, withIds: false })
+    this.#openStreams.add(stream)
+    stream.reads({ position: '', stop () {} })
+    stream.comment()
+    return stream
+  }
+
+  /** Tells the listeners of 2026-07-28 what the server of a person announces. */
+  announce (notification: JSONRPCNotification, person: string): void {
+    const { bus, maySubscribe } = this.#options
+    announce(bus, this.log, notification, { era: 'session', person, isGuarded: maySubscribe !== undefined })
+  }
+
+  get maySubscribe (): MaySubscribe | undefined {
+    return this.#options.maySubscribe
+  }
+
+  get ownerIds (): OwnerIds {
+    return this.#options.ownerIds
+  }
+
+  get taskTools (): TaskTools {
+    return this.#options.taskTools
+  }
+
+  get admission (): Admission {
+    return this.#options.admission
+  }
+
+  ended (request: StatelessRequest): void {
+    if (this.#running.delete(request) && this.#running.size === 0) this.#idle()
+  }
+}
+
+/** One POST and the server instance made for it. */
+class StatelessRequest implements Outlet, AnswerStreams, Holder {
+  readonly grantId: string | undefined
+  readonly person: string
+  readonly state = 'busy'
+  /** One for each request that has no response yet. */
+  readonly #lease: Lease
+  readonly #host: StatelessRequests
+  readonly #transport: SessionTransport
+  readonly #tasks: OwnTasks
+  readonly #pending = new Set<RequestId>()
+  #server: PluggedServer | undefined
+  #exchange: Exchange | undefined
+  #over = false
+
+  /** @throws {TooManyRequestsError} @throws {ServerFullError} */
+  constructor (host: StatelessRequests, { caller, body }: StatelessPost, tag: string) {
+    this.#host = host
+    this.grantId = caller.extra.grantId
+    this.person = personKey(caller.extra)
+    host.admission.takeInstance(this)
+    try {
+      this.#lease = host.admission.takeRequests(this.person, [body].flat().filter(isRequest))
+    } catch (error) {
+      host.admission.freeInstance(this)
+      throw error
+    }
+    const ownerId = host.ownerIds(caller)
+    this.#tasks = new OwnTasks(host.taskTools, { person: this.person, holder: ownerId })
+    this.#transport = new SessionTransport(this, tag, { ownerId, tasks: this.#tasks, observer: host.observer })
+  }
+
+  get silenceMs (): number {
+    return this.#host.silenceMs
+  }
+
+  async connect (server: PluggedServer): Promise<void> {
+    this.#server = server
+    this.#tasks.madeBy(server)
+    await server.connect(this.#transport)
+  }
+
+  /** @throws {InsufficientScopeError} @throws {InvalidParamsError} @throws {ShuttingDownError} where it has been ended meanwhile */
+  async receive ({ body, caller, extra }: StatelessPost, answer: Answer): Promise<void> {
+    const messages = Array.isArray(body) ? body : [body]
+    const requests = messages.filter(isRequest)
+    const { maySubscribe } = this.#host
+    if (maySubscribe !== undefined) await checkSubscriptions(requests, caller, maySubscribe)
+    await checkScopesOrPromise(this.#server, requests, caller, this.#tasks, this.#transport.resolveScopeChallenge)
+    if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
+    for (const { id } of requests) this.#pending.add(id)
+    this.#exchange = new Exchange(this, answer, requests, Array.isArray(body), this.grantId)
+    for (const message of messages) {
+      // what refers to another POST finds nothing here
+      if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) this.#transport.receive(message, extra)
+    }
+  }
+
+  answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
+    if (response.id === undefined || !this.#pending.delete(response.id)) return
+    this.#lease.release(1)
+    this.#exchange?.respond(response.id, JSON.stringify(response))
+    if (this.#pending.size === 0) this.#close()
+  }
+
+  push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
+    if (!isRequest(message)) {
+      this.#exchange?.push(JSON.stringify(message))
+      if (relatedRequestId === undefined) this.#host.announce(message, this.person)
+    } else this.#transport.receive({ jsonrpc: '2.0', id: message.id, error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' } }, {})
+  }
+
+  /** The server has closed its side. */
+  closed (): void {
+    this.end('The server closed the connection before it answered.')
+  }
+
+  /** What runs is not given up for anybody. */
+  giveWay (): void {}
+
+  /** Answers what still runs with an error, and closes the instance. */
+  end (reason: string): void {
+    if (this.#over) return
+    this.#pending.clear()
+    this.#exchange?.fail(-32000, reason)
+    this.#close()
+  }
+
+  openAnswer (_requestIds: readonly RequestId[], grantId: string | undefined): AnswerStream {
+    const body = this.#host.openStream(grantId)
+    return {
+      body,
+      append: (data, final) => {
+        body.onEvent({ eventId: '', data })
+        if (final) body.onEnd()
+      },
+      end: () => { body.end() },
+      release: () => {}
+    }
+  }
+
+  #close (): void {
+    if (this.#over) return
+    this.#over = true
+    this.#lease.release()
+    this.#host.admission.freeInstance(this)
+    this.#host.ended(this)
+    const failed = (err: unknown) => { this.#host.log.error({ err }, 'a server instance could not be closed') }
+    this.#server?.close().then(() => this.#transport.close()).catch(failed)
+  }
+}
+
+function check ({ body, protocolVersion }: StatelessPost): void {
+  if (!Array.isArray(body)) return
+  // MCP 2025-06-18 Transports, Protocol Version Header: without the header, the client speaks 2025-03-26
+  if (!takesBatches(protocolVersion ?? '2025-03-26')) throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
+  if (body.some(message => 'method' in message && message.method === 'initialize')) {
+    throw new InvalidMessageError('Invalid Request: initialize comes alone.')
+  }
+}

@@ -1,0 +1,107 @@
+import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
+import { startOf, type EventLog } from '../../stores/event-log.js'
+import type { Log } from '../create-server.js'
+import type { EventStream } from '../transport/sse-stream.js'
+import type { AnswerStream } from '../transport/post-exchange.js'
+import { LogWriter } from '../transport/event-log-writer.js'
+
+export interface LoggedAnswerOptions {
+  eventLog: EventLog
+  sessionId: string
+  streamId: string
+  requestIds: readonly RequestId[]
+  /** The response body. */
+  body: EventStream
+  /** The client is told to come back after this time: in an event without a message, before all others. */
+  primingRetryMs: number | undefined
+  log: Log
+  /** Ends the responses that carry the stream. */
+  release: () => void
+}
+
+const RETRY_MS = 500
+
+/**
+ * The stream of an answer: it stands in the log, and the response reads it there. While the store is away, what the log
+ * cannot take is handed to the response as it is.
+ */
+export class LoggedAnswer implements AnswerStream {
+  readonly body: EventStream
+  readonly #options: LoggedAnswerOptions
+  readonly #writer: LogWriter
+  readonly #opening: Promise<void>
+  /** Whether the log knows the stream: true until the opposite is known. */
+  #logged = true
+  /** Whether the response carries what it is handed. */
+  #direct = false
+
+  constructor (options: LoggedAnswerOptions) {
+    const { eventLog, sessionId, streamId, requestIds, body } = options
+    this.#options = options
+    this.body = body
+    this.#writer = new LogWriter({ ...options, onFailed: (data, final) => { this.#unwritten(data, final) } })
+    this.#opening = eventLog.open(sessionId, streamId, { requestIds }).then(() => { this.#opened() }, (error: unknown) => { this.#failed(error) })
+  }
+
+  append (data: string, final: boolean, answers?: RequestId): void {
+    if (this.#direct) this.#deliver(data, final)
+    if (this.#logged) this.#writer.append(data, final, answers)
+  }
+
+  end (): void {
+    const { eventLog, sessionId, streamId } = this.#options
+    eventLog.end(sessionId, streamId).catch((err: unknown) => {
+      this.#options.log.warn({ err, sessionId }, 'the end of a stream could not be written')
+      this.body.end()
+    })
+  }
+
+  release (): void {
+    // not before the client knows what to come back for
+    this.#opening.then(() => { if (!this.#direct) this.#options.release() }).catch((err: unknown) => {
+      this.#options.log.error({ err }, 'a stream could not be released')
+    })
+  }
+
+  /** Who got an event id finds the stream on any replica: it is in the log. */
+  #opened (): void {
+    const { streamId, primingRetryMs } = this.#options
+    if (primingRetryMs === undefined) this.body.comment()
+    else this.body.prime(startOf(streamId), primingRetryMs)
+    this.#follow()
+  }
+
+  #failed (err: unknown): void {
+    const { log, sessionId } = this.#options
+    log.warn({ err, sessionId }, 'a stream cannot be resumed: the log did not take it')
+    this.#logged = false
+    this.#direct = true
+    this.#writer.close()
+    this.body.detach()
+    this.body.comment()
+  }
+
+  #follow (): void {
+    const { eventLog, sessionId, streamId } = this.#options
+    if (this.#direct || this.body.over) return
+    eventLog.follow(sessionId, streamId, startOf(streamId), this.body).then(
+      following => { if (following !== undefined) this.body.reads(following) },
+      () => { setTimeout(() => { this.#follow() }, RETRY_MS).unref() }
+    )
+  }
+
+  /** The log did not take something; who has read all before need not wait until it does. */
+  #unwritten (data: string, final: boolean): void {
+    if (!this.#direct) {
+      if (this.body.received < this.#writer.written) return
+      this.#direct = true
+      this.body.detach()
+    }
+    this.#deliver(data, final)
+  }
+
+  #deliver (data: string, final: boolean): void {
+    this.body.message(data)
+    if (final) this.body.end()
+  }
+}

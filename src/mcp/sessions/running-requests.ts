@@ -1,0 +1,103 @@
+import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { SessionChange } from '../../stores/sessions.js'
+import type { Admission } from '../admission/admission.js'
+import type { Lease } from '../admission/quota.js'
+import type { SubscriptionLease } from '../admission/subscription-lease.js'
+import type { Exchange } from '../transport/post-exchange.js'
+
+/** The requests of one POST, which may run. */
+export interface AdmittedRequests {
+  requests: readonly JSONRPCRequest[]
+  lease: Lease
+  subscriptions: ReadonlyMap<RequestId, SubscriptionLease>
+}
+
+/** A request that runs in a session. */
+export interface RunningRequest {
+  /** What takes its response; undefined where that goes on the session's stream (HTTP+SSE). */
+  exchange: Exchange | undefined
+  /** What changes in the session's record once it has succeeded. */
+  change: SessionChange | undefined
+  /** That of its POST. */
+  lease: Lease
+  subscription: SubscriptionLease | undefined
+}
+
+/** The requests that run at one server instance of a session. What they hold of their person's is given back as they end. */
+export class RunningRequests {
+  readonly #admission: Admission
+  readonly #person: string
+  readonly #running = new Map<RequestId, RunningRequest>()
+
+  constructor (admission: Admission, person: string) {
+    this.#admission = admission
+    this.#person = person
+  }
+
+  get size (): number {
+    return this.#running.size
+  }
+
+  has (id: RequestId): boolean {
+    return this.#running.has(id)
+  }
+
+  get (id: RequestId): RunningRequest | undefined {
+    return this.#running.get(id)
+  }
+
+  entries (): Array<[RequestId, RunningRequest]> {
+    return [...this.#running]
+  }
+
+  /**
+   * Takes what the requests of one POST need, for all or for none.
+   * @param subscribed URIs that the session has subscribed to already
+   * @throws {TooManyRequestsError} @throws {ServerFullError}
+   */
+  admit (requests: readonly JSONRPCRequest[], subscribed: readonly string[]): AdmittedRequests {
+    const subscriptions = new Map<RequestId, SubscriptionLease>()
+    try {
+      for (const { id, method, params } of requests) {
+        if (method !== 'resources/subscribe' || typeof params?.uri !== 'string' || subscribed.includes(params.uri)) continue
+        subscriptions.set(id, this.#admission.subscribe(this.#person, [params.uri]))
+      }
+      return { requests, subscriptions, lease: this.#admission.takeRequests(this.#person, requests) }
+    } catch (error) {
+      for (const subscription of subscriptions.values()) subscription.release()
+      throw error
+    }
+  }
+
+  /** They are not going to run. */
+  release ({ lease, subscriptions }: AdmittedRequests): void {
+    lease.release()
+    for (const subscription of subscriptions.values()) subscription.release()
+  }
+
+  /** They run from now on. */
+  add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: Exchange | undefined): void {
+    for (const request of requests) {
+      this.#running.set(request.id, { exchange, change: changeOf(request), lease, subscription: subscriptions.get(request.id) })
+    }
+  }
+
+  /** A request has ended. @returns what it was; undefined where it does not run */
+  end (id: RequestId): RunningRequest | undefined {
+    const request = this.#running.get(id)
+    if (request === undefined) return undefined
+    this.#running.delete(id)
+    request.lease.release(1)
+    request.subscription?.release()
+    return request
+  }
+}
+
+/** What a request changes in the session's record if it succeeds. */
+function changeOf ({ method, params = {} }: JSONRPCRequest): SessionChange | undefined {
+  if (method === 'initialize') return { initializeParams: params, protocolVersion: '' }
+  if (method === 'logging/setLevel' && typeof params.level === 'string') return { logLevel: params.level }
+  if (method === 'resources/subscribe' && typeof params.uri === 'string') return { subscribe: params.uri }
+  if (method === 'resources/unsubscribe' && typeof params.uri === 'string') return { unsubscribe: params.uri }
+  return undefined
+}

@@ -1,0 +1,71 @@
+import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { PluggedServer } from '../create-server.js'
+import { demandsScopes, scopesOfTool } from '../scopes/required-scopes.js'
+import type { TaskTools } from './task-tools.js'
+import { isObject } from '../wire/values.js'
+
+type Result = Record<string, unknown>
+
+/** Whose tasks they are: a person's, under what the server sees as session id. */
+export interface TaskHolder {
+  person: string
+  holder: string
+}
+
+/** The tasks that one holder's server instance makes, shows and lists. */
+export class OwnTasks {
+  readonly #tools: TaskTools
+  readonly #whose: TaskHolder
+  /** Requests that may make a task, or list them. */
+  readonly #running = new Map<RequestId, { tool: string } | { scopes: readonly string[] }>()
+  #server: PluggedServer | undefined
+
+  constructor (tools: TaskTools, whose: TaskHolder) {
+    this.#tools = tools
+    this.#whose = whose
+  }
+
+  /** The server that makes them is known. */
+  madeBy (server: PluggedServer): void {
+    this.#server = server
+  }
+
+  /** The tool that made a task; undefined where that is not known. */
+  toolOf (taskId: string): string | undefined {
+    return this.#tools.toolOf({ ...this.#whose, taskId })
+  }
+
+  /** Takes a request that the server is going to answer. */
+  asked ({ id, method, params }: JSONRPCRequest, { authInfo }: MessageExtraInfo): void {
+    if (method === 'tools/call') {
+      if (typeof params?.name === 'string' && demandsScopes(this.#server)) this.#running.set(id, { tool: params.name })
+    } else if (method === 'tasks/list') this.#running.set(id, { scopes: authInfo?.scopes ?? [] })
+  }
+
+  /** The server is not going to answer a request. */
+  cancelled (id: RequestId): void {
+    this.#running.delete(id)
+  }
+
+  /** Takes a response. @returns it, less the tasks that the caller could not ask for */
+  answered<T extends JSONRPCMessage> (response: T): T {
+    if ('method' in response || response.id === undefined) return response
+    const running = this.#running.get(response.id)
+    if (running === undefined) return response
+    this.#running.delete(response.id)
+    if (!('result' in response)) return response
+    if ('scopes' in running) return { ...response, result: this.#visible(response.result, running.scopes) }
+    const { task } = response.result
+    if (isObject(task) && typeof task.taskId === 'string') this.#tools.begun({ ...this.#whose, taskId: task.taskId, tool: running.tool })
+    return response
+  }
+
+  #visible (result: Result, scopes: readonly string[]): Result {
+    if (!Array.isArray(result.tasks)) return result
+    return { ...result, tasks: result.tasks.filter((task: unknown) => this.#needed(task).every(scope => scopes.includes(scope))) }
+  }
+
+  #needed (task: unknown): readonly string[] {
+    return scopesOfTool(this.#server, isObject(task) && typeof task.taskId === 'string' ? this.toolOf(task.taskId) : undefined)
+  }
+}

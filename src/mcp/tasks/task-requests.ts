@@ -1,0 +1,9 @@
+import { RELATED_TASK_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { isObject } from '../wire/values.js'
+
+/** The tasks that a request asks for, or says that it belongs to. */
+export function tasksOf ({ method, params }: JSONRPCRequest): string[] {
+  const related: unknown = params?._meta?.[RELATED_TASK_META_KEY]
+  const ids = [method.startsWith('tasks/') ? params?.taskId : undefined, isObject(related) ? related.taskId : undefined]
+  return ids.filter(id => typeof id === 'string')
+}

@@ -1,0 +1,72 @@
+import type { Bus, BusMessages } from '../../stores/bus.js'
+import type { Log } from '../create-server.js'
+
+const MAX_TASKS_OF_PERSON = 200
+const MAX_TASKS = 10_000
+const MAX_NAME_LENGTH = 256
+
+type Task = BusMessages['taskBegun']
+
+/**
+ * Which tool made which task (2025-11-25, experimental): whoever asks for a task needs the tool's scopes. Every replica is
+ * told; what is forgotten, or began before this process did, is not known, and then the scopes of all tools are needed.
+ */
+export class TaskTools {
+  readonly #bus: Bus
+  readonly #log: Log
+  /** By person, who asked last comes last; then by task, the newest last. */
+  readonly #tools = new Map<string, Map<string, string>>()
+  readonly #unsubscribe: () => void
+  #size = 0
+
+  constructor (bus: Bus, log: Log) {
+    this.#bus = bus
+    this.#log = log
+    this.#unsubscribe = bus.subscribe('taskBegun', task => { this.#remember(task) })
+  }
+
+  /** Number of tasks that are remembered. */
+  get size (): number {
+    return this.#size
+  }
+
+  /** Remembers a task, here and on every replica. */
+  begun (task: Task): void {
+    if (task.taskId.length > MAX_NAME_LENGTH || task.tool.length > MAX_NAME_LENGTH) return
+    this.#bus.publish('taskBegun', task).catch((err: unknown) => { this.#log.error({ err }, 'the other replicas could not be told which tool made a task') })
+  }
+
+  /** The tool that made a task; undefined where that is not known. */
+  toolOf ({ person, holder, taskId }: Omit<Task, 'tool'>): string | undefined {
+    return this.#tools.get(person)?.get(keyOf(holder, taskId))
+  }
+
+  close (): void {
+    this.#unsubscribe()
+  }
+
+  #remember ({ person, holder, taskId, tool }: Task): void {
+    const tasks = this.#tools.get(person) ?? new Map<string, string>()
+    this.#tools.delete(person)
+    this.#tools.set(person, tasks)
+    const before = tasks.size
+    tasks.set(keyOf(holder, taskId), tool)
+    // a person's own tasks make room for theirs
+    if (tasks.size > MAX_TASKS_OF_PERSON) dropFirst(tasks)
+    this.#size += tasks.size - before
+    while (this.#size > MAX_TASKS) {
+      const [longestAgo = new Map<string, string>()] = this.#tools.values()
+      this.#size -= longestAgo.size
+      dropFirst(this.#tools)
+    }
+  }
+}
+
+function keyOf (holder: string, taskId: string): string {
+  return JSON.stringify([holder, taskId])
+}
+
+function dropFirst (map: Map<string, unknown>): void {
+  const [first] = map.keys()
+  if (first !== undefined) map.delete(first)
+}

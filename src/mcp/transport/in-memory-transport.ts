@@ -1,0 +1,85 @@
+import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
+import type { JSONRPCErrorResponse, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import { withInvalidParams } from '../wire/invalid-params.js'
+
+type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+
+/** What the other end of a link makes of a server's messages. */
+export interface LinkEnd {
+  /** The server asks the client for something; `relatedRequestId` is the client's request that it belongs to. */
+  onRequest (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void
+  /** The server tells something. */
+  onNotification (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void
+}
+
+/** An in-process connection to a server of SDK 1.x: requests go in, responses come back as promises. */
+export class LinkTransport implements Transport {
+  onmessage?: NonNullable<Transport['onmessage']>
+  onclose?: () => void
+  onerror?: (error: Error) => void
+  /** Of the call that is served: a server reads it as it gets a request. */
+  sessionId?: string
+  readonly #end: LinkEnd
+  readonly #waiting = new Map<RequestId, (response: Response) => void>()
+  #nextId = 0
+  #closed = false
+
+  constructor (end: LinkEnd) {
+    this.#end = end
+  }
+
+  get isOpen (): boolean {
+    return !this.#closed
+  }
+
+  /** The id of the latest request to the server. */
+  get lastId (): RequestId {
+    return this.#nextId - 1
+  }
+
+  async start (): Promise<void> {}
+
+  /** Called by the server for everything it sends. */
+  async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    if (this.#closed) throw new Error('The link is closed')
+    if ('method' in message) {
+      if ('id' in message) this.#end.onRequest(message, options?.relatedRequestId)
+      else this.#end.onNotification(message, options?.relatedRequestId)
+      return
+    }
+    const resolve = message.id === undefined ? undefined : this.#waiting.get(message.id)
+    if (message.id !== undefined) this.#waiting.delete(message.id)
+    resolve?.('error' in message ? withInvalidParams(message) : message)
+  }
+
+  /** Makes a request of the server. The promise settles with its response, also where that is an error. */
+  async request (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo): Promise<Response> {
+    const id = this.#nextId++
+    if (this.#closed) return closedResponse(id)
+    return await new Promise<Response>(resolve => {
+      this.#waiting.set(id, resolve)
+      this.onmessage?.({ jsonrpc: '2.0', id, method, ...params !== undefined && { params } }, extra)
+    })
+  }
+
+  notify (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo): void {
+    if (!this.#closed) this.onmessage?.({ jsonrpc: '2.0', method, ...params !== undefined && { params } }, extra)
+  }
+
+  /** Answers a request of the server. */
+  respond (response: Response): void {
+    if (!this.#closed) this.onmessage?.(response)
+  }
+
+  async close (): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const [id, resolve] of this.#waiting) resolve(closedResponse(id))
+    this.#waiting.clear()
+    this.onclose?.()
+  }
+}
+
+function closedResponse (id: RequestId): JSONRPCErrorResponse {
+  return { jsonrpc: '2.0', id, error: { code: -32000, message: 'Connection closed' } }
+}

@@ -1,0 +1,13 @@
+import type { EventStream } from './sse-stream.js'
+
+/** The HTTP response to one POST, as the session sees it. Exactly one method is called, once. */
+export interface Answer {
+  /** Whether the client has gone away. */
+  readonly gone: boolean
+  /** Answers with JSON; `status` defaults to 200. */
+  json (text: string, status?: number): void
+  /** Answers with a stream. */
+  stream (stream: EventStream): void
+  /** 202, without a body: nothing to answer. */
+  accepted (): void
+}

@@ -1,0 +1,189 @@
+import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
+import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId, Result } from '@modelcontextprotocol/sdk/types.js'
+import type { ScopeChallengeHandler } from '@modelcontextprotocol/server'
+import { InvalidInitializeError } from '../../errors.js'
+import { withInvalidParams } from '../wire/invalid-params.js'
+import { isRequest } from '../wire/messages.js'
+import type { OwnTasks } from '../tasks/own-tasks.js'
+import { ObservedRequests, protocolVersionOf, type McpObserver } from '../observer.js'
+
+const INVALID_PARAMS = -32602
+
+type Response = Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>
+
+/** Where a server's messages go. */
+export interface Outlet {
+  /** A response to one of the client's requests. */
+  answer (response: Response): void
+  /** A request or notification of the server; `relatedRequestId`: the client's request that it belongs to. */
+  push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void
+  /** The connection to the server instance is closed. */
+  closed (): void
+}
+
+export interface SessionTransportOptions {
+  sessionId?: string
+  /** What the server sees as its session id where there is no session. */
+  ownerId?: string
+  tasks: OwnTasks
+  observer?: McpObserver | undefined
+}
+
+/**
+ * The SDK's `Transport` for one server instance of a session. It knows nothing of HTTP: what the server sends goes to
+ * an `Outlet`. Requests of the server get ids (and progress tokens) that are unique across instances and replicas, so
+ * that an answer never reaches another request than the one it belongs to.
+ */
+export class SessionTransport implements Transport {
+  onmessage?: NonNullable<Transport['onmessage']>
+  onclose?: () => void
+  onerror?: (error: Error) => void
+  readonly sessionId?: string
+  /** What tells the scopes that a server of SDK 2.x declares; whoever hands on its requests asks. */
+  resolveScopeChallenge?: ScopeChallengeHandler
+  readonly #outlet: Outlet
+  readonly #tag: string
+  /** Requests of the server that wait for the client: id on the wire -> the server's own. */
+  readonly #waiting = new Map<string, RequestId>()
+  /** Requests of ours, made to replay a handshake. */
+  readonly #own = new Map<RequestId, (response: Response) => void>()
+  readonly #observed: ObservedRequests | undefined
+  readonly #tasks: OwnTasks
+  #closed = false
+
+  /**
+   * @param tag prefix of request ids, unique to this instance across replicas
+   */
+  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, tasks, observer }: SessionTransportOptions) {
+    this.#outlet = outlet
+    this.#tag = tag
+    this.#tasks = tasks
+    const id = sessionId ?? ownerId
+    if (id !== undefined) this.sessionId = id
+    if (observer !== undefined) this.#observed = new ObservedRequests(observer, { ...sessionId !== undefined && { sessionId } })
+  }
+
+  /** Number of the server's requests that wait for the client. */
+  get waiting (): number {
+    return this.#waiting.size
+  }
+
+  /** Whether one of the server's requests waits for a response with this id. */
+  expects (id: RequestId | undefined): boolean {
+    return typeof id === 'string' && this.#waiting.has(id)
+  }
+
+  /** Whether a progress token is one that this instance gave out. */
+  isOwnToken (token: unknown): boolean {
+    return typeof token === 'string' && token.startsWith(this.#tag)
+  }
+
+  async start (): Promise<void> {}
+
+  /** Called by servers of SDK 2.x as they connect. */
+  setScopeChallengeResolver (resolver: ScopeChallengeHandler): void {
+    this.resolveScopeChallenge = resolver
+  }
+
+  /** Called by the server for everything it sends. */
+  async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    if (this.#closed) throw new Error('The session transport is closed')
+    if ('method' in message) {
+      this.#outlet.push(isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message), options?.relatedRequestId)
+      return
+    }
+    const own = message.id === undefined ? undefined : this.#own.get(message.id)
+    if (own !== undefined) {
+      own(message)
+      return
+    }
+    this.#observed?.end(message.id, message)
+    this.#outlet.answer('error' in message ? withInvalidParams(this.#tasks.answered(message)) : this.#tasks.answered(message))
+  }
+
+  /** Hands a message of the client to the server. */
+  receive (message: JSONRPCMessage, extra: MessageExtraInfo): void {
+    if (isRequest(message)) this.#receiveRequest(message, extra)
+    else if ('method' in message) this.#receiveNotification(message, extra)
+    else this.#receiveResponse(message, extra)
+  }
+
+  /**
+   * Makes a request of ours, as if the client had made it.
+   * @throws {Error} when the server answers with an error
+   * @throws {InvalidInitializeError} for parameters of `initialize` that the server does not take
+   */
+  async request (method: string, params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Result> {
+    const id = `${this.#tag}${method}`
+    try {
+      const response = await new Promise<Response>((resolve, reject) => {
+        if (this.#closed) reject(new Error('The session transport is closed'))
+        this.#own.set(id, resolve)
+        this.onmessage?.({ jsonrpc: '2.0', id, method, params }, extra)
+      })
+      if ('result' in response) return response.result
+      const { code, message } = withInvalidParams(response).error
+      throw code === INVALID_PARAMS && method === 'initialize' ? new InvalidInitializeError(message) : new Error(`${method} failed: ${message}`)
+    } finally {
+      this.#own.delete(id)
+    }
+  }
+
+  async close (): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const resolve of this.#own.values()) resolve({ jsonrpc: '2.0', error: { code: -32000, message: 'Connection closed' } })
+    this.onclose?.()
+    this.#observed?.close()
+    this.#waiting.clear()
+    this.#outlet.closed()
+  }
+
+  #receiveRequest (request: JSONRPCRequest, extra: MessageExtraInfo): void {
+    this.#tasks.asked(request, extra)
+    if (this.#observed === undefined) this.onmessage?.(request, extra)
+    else this.#observed.run(request, protocolVersionOf(extra), () => { this.onmessage?.(request, extra) })
+  }
+
+  #receiveNotification (notification: JSONRPCNotification, extra: MessageExtraInfo): void {
+    this.onmessage?.(this.#incomingNotification(notification), extra)
+    const { method, params } = notification
+    // the server never answers what was cancelled
+    if (method !== 'notifications/cancelled' || (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')) return
+    this.#tasks.cancelled(params.requestId)
+    this.#observed?.end(params.requestId, 'cancelled')
+  }
+
+  #outgoing (request: JSONRPCRequest): JSONRPCRequest {
+    const id = `${this.#tag}${request.id}`
+    this.#waiting.set(id, request.id)
+    const meta = request.params?._meta
+    if (meta?.progressToken !== request.id) return { ...request, id }
+    return { ...request, id, params: { ...request.params, _meta: { ...meta, progressToken: id } } }
+  }
+
+  #outgoingNotification (notification: JSONRPCNotification): JSONRPCNotification {
+    if (notification.method !== 'notifications/cancelled') return notification
+    const id = `${this.#tag}${notification.params?.requestId}`
+    return this.#waiting.delete(id) ? { ...notification, params: { ...notification.params, requestId: id } } : notification
+  }
+
+  #incomingNotification (notification: JSONRPCNotification): JSONRPCNotification {
+    if (notification.method !== 'notifications/progress') return notification
+    const token = notification.params?.progressToken
+    // a task's progress goes on after the answer to the request that began it, so `#waiting` cannot tell
+    if (typeof token !== 'string' || !this.isOwnToken(token)) return notification
+    return { ...notification, params: { ...notification.params, progressToken: token.slice(this.#tag.length) } }
+  }
+
+  #receiveResponse (response: Response, extra: MessageExtraInfo): void {
+    const wireId = response.id
+    const id = typeof wireId === 'string' ? this.#waiting.get(wireId) : undefined
+    if (typeof wireId !== 'string' || id === undefined) {
+      this.onerror?.(new Error('The client answered a request that does not wait (any more)'))
+      return
+    }
+    this.#waiting.delete(wireId)
+    this.onmessage?.({ ...response, id }, extra)
+  }
+}

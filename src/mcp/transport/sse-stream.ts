@@ -1,0 +1,135 @@
+import { Readable } from 'node:stream'
+import type { EventReader, Following, StreamEvent } from '../../stores/event-log.js'
+
+/** Headers of every SSE response: no cache, no transformation, no buffering in proxies. */
+export const EVENT_STREAM_HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no'
+} as const
+
+/** Who holds a stream open, and for what. */
+export interface StreamHolder {
+  streamId: string
+  /** Grant of the request that opened it. */
+  grantId: string | undefined
+}
+
+/**
+ * The body of one SSE response: a reader of the event log that writes what it reads in the SSE format.
+ * A client too slow to take it is cut off, and resumes from the log.
+ */
+export class EventStream extends Readable implements EventReader {
+  readonly holder: StreamHolder
+  readonly #maxBufferedBytes: number
+  /** What may wait for the client: nothing is refused while the log replays, which is bounded there. */
+  #mayWait = Infinity
+  readonly #withIds: boolean
+  #onClosed: ((stream: EventStream) => void) | undefined
+  #following: Following | undefined
+  #begun = false
+  #detached = false
+  /** Number of events read from the log. */
+  received = 0
+
+  /**
+   * @param onClosed called once when the stream is over, for whatever reason
+   * @param options.withIds whether events carry their ids (a client that gets one may resume)
+   */
+  constructor (holder: StreamHolder, onClosed: (stream: EventStream) => void, options: { maxBufferedBytes: number, withIds: boolean }) {
+    super()
+    this.holder = holder
+    this.#onClosed = onClosed
+    this.#maxBufferedBytes = options.maxBufferedBytes
+    this.#withIds = options.withIds
+  }
+
+  /** Whether nothing more will be written. */
+  get over (): boolean {
+    return this.#onClosed === undefined
+  }
+
+  /** Gives the stream its reading of the log, which it ends when it is over itself. */
+  reads (following: Following): void {
+    if (this.over || this.#detached) {
+      following.stop()
+    } else {
+      this.#following = following
+      this.#mayWait = this.readableLength + this.#maxBufferedBytes
+    }
+  }
+
+  /** Ends the reading: from now on the response carries what it is handed. */
+  detach (): void {
+    this.#detached = true
+    this.#following?.stop()
+    this.#following = undefined
+    this.#mayWait = this.readableLength + this.#maxBufferedBytes
+  }
+
+  /** A message outside of the log: the client cannot resume after it. */
+  message (data: string): void {
+    this.write(`event: message\ndata: ${data}\n\n`)
+  }
+
+  onEvent ({ eventId, data }: StreamEvent): void {
+    if (this.#detached) return
+    this.#begun = true
+    this.received++
+    this.write(`event: message\n${this.#withIds ? `id: ${eventId}\n` : ''}data: ${data}\n\n`)
+  }
+
+  onEnd (): void {
+    if (!this.#detached) this.end()
+  }
+
+  /** An event without a message, which only tells the client from where to resume, and when; not needed after others. */
+  prime (eventId: string, retryMs: number): void {
+    if (!this.#begun) this.write(`id: ${eventId}\nretry: ${retryMs}\ndata: \n\n`)
+  }
+
+  /** A named event outside of the log. */
+  named (event: string, data: string): void {
+    this.write(`event: ${event}\ndata: ${data}\n\n`)
+  }
+
+  /** A comment, so that the response begins, or goes on, at once. One line: some parsers take a blank line after it for an event. */
+  comment (): void {
+    this.write(':\n')
+  }
+
+  /** Ends the response. With `retryMs` the client is told when to come back (no event: older clients read its data). */
+  end (retryMs?: number): void {
+    if (this.over) return
+    if (retryMs !== undefined) this.write(`retry: ${retryMs}\n`)
+    this.push(null)
+    this.#close()
+  }
+
+  write (text: string): void {
+    if (this.over) return
+    if (this.readableLength > this.#mayWait) this.destroy()
+    else this.push(text)
+  }
+
+  /** Ends the response in favour of another; with it goes what a slow client has not taken. */
+  giveWay (retryMs?: number): void {
+    if (this.readableLength > 0) this.destroy()
+    else this.end(retryMs)
+  }
+
+  override _read (): void {}
+
+  override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#close()
+    callback(error)
+  }
+
+  #close (): void {
+    const onClosed = this.#onClosed
+    this.#onClosed = undefined
+    this.#following?.stop()
+    this.#following = undefined
+    onClosed?.(this)
+  }
+}

@@ -1,0 +1,66 @@
+import { AccessDeniedError } from '../../errors.js'
+import type { AuthorizationTransaction } from '../../stores/authorizations.js'
+import type { Grant, GrantStore } from '../../stores/grants.js'
+import type { Client } from '../clients/clients.js'
+import type { Grants } from '../tokens/grants.js'
+import type { Login } from './login-leg.js'
+import type { AuthorizeGrant, BrokerLifetimes } from '../options.js'
+import { hashOf, newSecret } from '../secrets.js'
+import { UNNAMED_PREFIX } from '../upstream/subject.js'
+
+export interface AuthorizationCodesOptions {
+  store: GrantStore
+  grants: Grants
+  authorizeGrant: AuthorizeGrant
+  lifetimes: BrokerLifetimes
+  now: () => number
+}
+
+/** Authorization codes, and what they stand for. */
+export class AuthorizationCodes {
+  readonly #options: AuthorizationCodesOptions
+
+  constructor (options: AuthorizationCodesOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Lets a code stand for what the person who logged in has granted.
+   * @throws {AccessDeniedError} where they may not use this server
+   */
+  async put (code: string, transaction: AuthorizationTransaction, client: Client, { tokens, identity }: Login): Promise<void> {
+    const { store, grants, lifetimes, now } = this.#options
+    const scopes = await this.#authorize(transaction, client, identity.claims).catch((error: unknown) => {
+      grants.discard(client.clientId, tokens)
+      throw error
+    })
+    const { clientId, resource, redirectUri, codeChallenge } = transaction
+    const grantId = newSecret('grant')
+    const issuedAt = Math.floor(now() / 1000)
+    const grant: Grant = {
+      grantId,
+      clientId,
+      issuer: identity.issuer,
+      // where nobody tells who it is, each login is somebody else
+      subject: identity.subject ?? UNNAMED_PREFIX + grantId,
+      claims: identity.claims,
+      scopes: [...scopes],
+      resource,
+      expiresAt: issuedAt + lifetimes.grantSeconds,
+      sealedUpstreamTokens: grants.seal(grantId, tokens),
+      upstreamVersion: 0
+    }
+    await store.putCode(hashOf(code), { grant, redirectUri, codeChallenge, expiresAt: issuedAt + lifetimes.authorizationCodeSeconds, used: false })
+  }
+
+  async #authorize ({ scopes: requested }: AuthorizationTransaction, client: Client, claims: Readonly<Record<string, unknown>>): Promise<readonly string[]> {
+    const { client_name: clientName } = client.metadata
+    const decision = await this.#options.authorizeGrant({
+      claims, client: { clientId: client.clientId, ...clientName !== undefined && { clientName } }, requestedScopes: requested
+    })
+    if (!decision.allow) {
+      throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', { detail: 'refused by authorizeGrant', reason: 'denied_by_service' })
+    }
+    return decision.scopes === undefined ? requested : requested.filter(scope => decision.scopes?.includes(scope))
+  }
+}

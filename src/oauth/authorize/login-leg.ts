@@ -1,0 +1,71 @@
+import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../../stores/authorizations.js'
+import type { Client, Clients } from '../clients/clients.js'
+import { loginOver } from './consent-forms.js'
+import { observed, type BrokerObserver } from '../login-events.js'
+import type { Identity } from '../upstream/identity.js'
+import type { Keyring } from '../keyring.js'
+import { hashOf } from '../secrets.js'
+import type { UpstreamClients } from '../upstream/upstream-clients.js'
+import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
+
+/** Who has logged in at the upstream, for a client of ours. */
+export interface Login {
+  tokens: UpstreamTokens
+  identity: Identity
+}
+
+export interface LoginLegOptions {
+  clients: Clients
+  transactions: AuthorizationTransactionStore
+  upstream: Upstream
+  upstreamClients: UpstreamClients
+  keyring: Keyring
+  /** From here to the callback. */
+  seconds: number
+  observe: BrokerObserver
+}
+
+/** The second leg: sends a person to log in at the upstream, and redeems what they bring back. */
+export class LoginLeg {
+  readonly #options: LoginLegOptions
+
+  constructor (options: LoginLegOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Where a person is sent to log in. For one attempt that is one place, however often it is asked for.
+   * @param address of the person: what is kept counts for it
+   * @throws {InvalidRequestError} where the attempt is over
+   * @throws {TemporarilyUnavailableError} where too many are under way
+   */
+  async send (id: string, transaction: AuthorizationTransaction, client: Client, address: string): Promise<string> {
+    const { transactions, upstream, upstreamClients, keyring, seconds, observe } = this.#options
+    return await observed(observe, { type: 'upstream', links: [hashOf(id)] }, async () => {
+      const { url, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client, address), id)
+      const leg = { url, sealedCodeVerifier: keyring.seal(purposeOf(id), codeVerifier), ...nonce !== undefined && { nonce } }
+      const standing = await transactions.add(id, { ...transaction, upstream: leg }, { address, ttlSeconds: seconds })
+      if (standing?.upstream === undefined) throw loginOver()
+      return standing.upstream.url
+    })
+  }
+
+  /**
+   * Takes the upstream's answer to an attempt.
+   * @param query as it came
+   * @throws {OAuthError}
+   */
+  async redeem (id: string, { clientId, upstream: leg }: AuthorizationTransaction, query: string): Promise<Login & { client: Client }> {
+    const { clients, keyring, upstream, upstreamClients } = this.#options
+    const client = await clients.find(clientId)
+    const codeVerifier = keyring.open(purposeOf(id), leg?.sealedCodeVerifier ?? '')
+    if (typeof codeVerifier !== 'string') throw loginOver()
+    const upstreamClient = await upstreamClients.find(clientId)
+    if (upstreamClient === undefined) throw loginOver()
+    return { client, ...await upstream.redeem(upstreamClient, query, { state: id, codeVerifier, ...leg?.nonce !== undefined && { nonce: leg.nonce } }) }
+  }
+}
+
+function purposeOf (id: string): string {
+  return `upstream code verifier of ${id}`
+}

@@ -1,0 +1,30 @@
+import type { OAuthError } from '../../errors.js'
+import type { Client } from '../clients/clients.js'
+import type { RedirectKind } from '../clients/redirect-uris.js'
+
+/** What the person is asked. */
+export interface ConsentRequest {
+  /** Sealed: names this attempt in the answer. */
+  transaction: string
+  client: Client
+  redirectUri: string
+  redirectKind: RedirectKind
+  scopes: readonly string[]
+  resource: string
+  /** Where the person logs in, and what we ask for there. */
+  loginHost: string
+  upstreamScopes: readonly string[]
+  /** Whether the person may let their consent stand. */
+  memorable: boolean
+  /** Who has logged in already, as far as that is known. */
+  loggedInAs?: string
+  /** The answer came before anybody can have read the page. */
+  tooSoon?: boolean
+}
+
+/** What follows in the browser. */
+export type NextStep =
+  | { kind: 'redirect', url: string }
+  | { kind: 'consent', request: ConsentRequest }
+  /** An error for a client that nobody vouches for: the person decides whether to go there. */
+  | { kind: 'refusal', error: OAuthError, url: string }

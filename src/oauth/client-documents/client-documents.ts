@@ -1,0 +1,164 @@
+import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
+import type { MetadataDocumentRecord, MetadataDocumentStore } from '../../stores/metadata-documents.js'
+import { checkClientMetadata, type ClientMetadata } from '../clients/client-metadata.js'
+import { MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from './fetch.js'
+
+export interface MetadataDocumentsOptions extends FetchMetadataDocumentOptions {
+  /** Documents of clients that somebody has logged in to. */
+  store: MetadataDocumentStore
+  redirectSchemes: readonly string[]
+  now: () => number
+}
+
+/** A document in this process. */
+interface Known {
+  record: MetadataDocumentRecord
+  metadata: ClientMetadata
+  /** Epoch seconds: it is not asked for before. */
+  askAgainAt: number
+}
+
+const MAX_KNOWN = 1000
+/** What was refused is not fetched again at once; nor what is used though its host cannot be reached. */
+const ASK_AGAIN_SECONDS = 30
+/** However short its host says: one login asks for it three times. */
+const MIN_FRESH_SECONDS = 60
+/** How long the last good document is used while its host cannot be reached (RFC 5861 4). */
+const STALE_SECONDS = 86_400
+
+/**
+ * What client ID metadata documents say, fetched where that is needed: one fetch at a time for each, whatever comes of it
+ * remembered. The last good one of a client that is in use stands in the store, for other replicas, for after a restart,
+ * and for a day in which its host is down.
+ */
+export class MetadataDocuments {
+  readonly #options: MetadataDocumentsOptions
+  readonly #fetcher: MetadataDocumentFetcher
+  /** The oldest first. */
+  readonly #known = new Map<string, Known>()
+  readonly #refused = new Map<string, { error: OAuthError, until: number }>()
+  readonly #fetching = new Map<string, Promise<ClientMetadata>>()
+
+  constructor (options: MetadataDocumentsOptions) {
+    this.#options = options
+    this.#fetcher = new MetadataDocumentFetcher(options)
+  }
+
+  /**
+   * What the document says now; what it said, for a day, where its host cannot be reached.
+   * @throws {InvalidClientError} where it cannot be used, or is gone @throws {TemporarilyUnavailableError} where it cannot be read
+   */
+  async get (clientId: string): Promise<ClientMetadata> {
+    const now = this.#options.now() / 1000
+    const known = this.#known.get(clientId)
+    if (known !== undefined && now < known.askAgainAt) return known.metadata
+    const refused = this.#refused.get(clientId)
+    if (refused !== undefined && now < refused.until) throw refused.error
+    let fetching = this.#fetching.get(clientId)
+    if (fetching === undefined) {
+      fetching = this.#refresh(clientId).finally(() => { this.#fetching.delete(clientId) })
+      this.#fetching.set(clientId, fetching)
+    }
+    return await fetching
+  }
+
+  /** What the document said last, without asking its host. `fresh`: whether that need not be asked. */
+  async find (clientId: string): Promise<{ metadata: ClientMetadata, fresh: boolean } | undefined> {
+    const known = await this.#find(clientId)
+    return known && { metadata: known.metadata, fresh: this.#options.now() / 1000 < known.askAgainAt }
+  }
+
+  /** Whether `get` need not ask the host. */
+  async isKnown (clientId: string): Promise<boolean> {
+    const refused = this.#refused.get(clientId)
+    if (refused !== undefined && this.#options.now() / 1000 < refused.until) return true
+    return (await this.find(clientId))?.fresh === true
+  }
+
+  /** Somebody has logged in to the client: its document stands in the store from now on. */
+  async keep (clientId: string): Promise<void> {
+    const known = this.#known.get(clientId)
+    if (known !== undefined) await this.#options.store.put(known.record)
+  }
+
+  async #refresh (clientId: string): Promise<ClientMetadata> {
+    const { store, now } = this.#options
+    const known = await this.#find(clientId)
+    if (known !== undefined && now() / 1000 < known.askAgainAt) return known.metadata
+    try {
+      const record = await this.#fetch(clientId)
+      const fresh = this.#remember(record)
+      if (await store.find(clientId) !== undefined) await store.put(record)
+      return fresh.metadata
+    } catch (error) {
+      if (!(error instanceof OAuthError)) throw error
+      return await this.#withoutHost(clientId, known, error)
+    }
+  }
+
+  /** What the last good document is worth when there is no new one. */
+  async #withoutHost (clientId: string, known: Known | undefined, error: OAuthError): Promise<ClientMetadata> {
+    const { store, now } = this.#options
+    const askAgainAt = now() / 1000 + ASK_AGAIN_SECONDS
+    // its host was asked, and says that there is no such client, or describes it in a way that cannot be
+    if (isWithdrawn(error)) {
+      this.#known.delete(clientId)
+      await store.remove(clientId)
+    } else if (known !== undefined) {
+      this.#remember(known.record, askAgainAt)
+      return known.metadata
+    }
+    put(this.#refused, clientId, { error, until: now() / 1000 + (error.retryAfterSeconds ?? ASK_AGAIN_SECONDS) })
+    throw error
+  }
+
+  async #fetch (clientId: string): Promise<MetadataDocumentRecord> {
+    const { document, maxAgeSeconds } = await this.#fetcher.fetch(clientId)
+    const now = this.#options.now() / 1000
+    const freshUntil = now + Math.max(MIN_FRESH_SECONDS, maxAgeSeconds)
+    return { clientId, metadata: this.#check(document), freshUntil, staleUntil: freshUntil + STALE_SECONDS }
+  }
+
+  async #find (clientId: string): Promise<Known | undefined> {
+    const now = this.#options.now() / 1000
+    const known = this.#known.get(clientId)
+    if (known !== undefined && now < known.askAgainAt) return known
+    const stored = await this.#options.store.find(clientId)
+    if (stored !== undefined && stored.freshUntil > (known?.record.freshUntil ?? 0)) return this.#remember(stored)
+    return known !== undefined && now < known.record.staleUntil ? known : undefined
+  }
+
+  #remember (record: MetadataDocumentRecord, askAgainAt = record.freshUntil): Known {
+    // checked again: what is allowed may have changed since
+    const known = { record, metadata: this.#check(record.metadata), askAgainAt }
+    put(this.#known, record.clientId, known)
+    return known
+  }
+
+  #check (document: Record<string, unknown>): ClientMetadata {
+    if (document.client_secret !== undefined) throw withdrawn('A client ID metadata document must not hold a client_secret.')
+    // MCP, Client ID Metadata Documents: the page that asks people has to call it something
+    if (typeof document.client_name !== 'string' || document.client_name.trim() === '') throw withdrawn('A client ID metadata document must have a client_name.')
+    const method = document.token_endpoint_auth_method ?? 'none'
+    // private_key_jwt proves more than we ask for; a client that can do without may come as a public one
+    if (method !== 'none') throw withdrawn('Clients with a metadata document are public here: token_endpoint_auth_method must be none.')
+    return checkClientMetadata({ ...document, token_endpoint_auth_method: 'none' }, this.#options.redirectSchemes)
+  }
+}
+
+function withdrawn (message: string): InvalidClientError {
+  return new InvalidClientError(message, { reason: 'document_gone' })
+}
+
+/** Whether the host was reached and did not describe a client: an outage, and what stands in its way, are something else. */
+function isWithdrawn (error: OAuthError): boolean {
+  if (error instanceof TemporarilyUnavailableError) return false
+  return !(error instanceof InvalidClientError) || error.reason === 'document_gone'
+}
+
+function put<T> (map: Map<string, T>, key: string, value: T): void {
+  map.delete(key)
+  map.set(key, value)
+  const [oldest] = map.keys()
+  if (map.size > MAX_KNOWN && oldest !== undefined) map.delete(oldest)
+}

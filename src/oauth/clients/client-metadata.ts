@@ -1,0 +1,100 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { InvalidClientMetadataError, InvalidRedirectUriError } from '../../errors.js'
+import { checkRedirectUri, hasPlainHost } from './redirect-uris.js'
+
+const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
+const names = Type.Array(text(100), { maxItems: 20 })
+
+/** Client metadata that we take (RFC 7591 2); what else a client sends is not kept. */
+const ClientMetadataSchema = Type.Object({
+  redirect_uris: Type.Array(Type.String(), { minItems: 1, maxItems: 20 }),
+  client_name: Type.Optional(text(200)),
+  client_uri: Type.Optional(text(2048)),
+  logo_uri: Type.Optional(text(2048)),
+  tos_uri: Type.Optional(text(2048)),
+  policy_uri: Type.Optional(text(2048)),
+  contacts: Type.Optional(names),
+  scope: Type.Optional(text(2000)),
+  grant_types: Type.Optional(names),
+  response_types: Type.Optional(names),
+  token_endpoint_auth_method: Type.Optional(text(100)),
+  application_type: Type.Optional(Type.Union([Type.Literal('web'), Type.Literal('native')])),
+  software_id: Type.Optional(text(200)),
+  software_version: Type.Optional(text(200))
+})
+
+/** Client metadata as registered. */
+export type ClientMetadata = Static<typeof ClientMetadataSchema> & {
+  grant_types: string[]
+  response_types: string[]
+  token_endpoint_auth_method: TokenEndpointAuthMethod
+}
+
+export const TOKEN_ENDPOINT_AUTH_METHODS = ['none', 'client_secret_basic', 'client_secret_post'] as const
+export const GRANT_TYPES = ['authorization_code', 'refresh_token'] as const
+export type TokenEndpointAuthMethod = typeof TOKEN_ENDPOINT_AUTH_METHODS[number]
+
+/**
+ * Checks the metadata of a client.
+ * @param schemes private-use schemes allowed in redirect URIs
+ * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError} (RFC 7591 3.2.2)
+ */
+export function checkClientMetadata (input: unknown, schemes: readonly string[]): ClientMetadata {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) throw new InvalidClientMetadataError('The client metadata is no JSON object.')
+  // some clients send null, or an empty text, for what they do not have
+  const given = Object.fromEntries(Object.entries(input).filter(([name, value]) => Object.hasOwn(ClientMetadataSchema.properties, name) && value !== null && value !== ''))
+  if (!Value.Check(ClientMetadataSchema, given)) {
+    const fault = Value.Errors(ClientMetadataSchema, given).First()
+    const member = fault?.path.split('/')[1] ?? ''
+    if (member === 'redirect_uris') throw new InvalidRedirectUriError('redirect_uris takes 1 to 20 redirect URIs.')
+    throw new InvalidClientMetadataError(`${member} is not valid: ${fault?.message ?? ''}.`)
+  }
+  for (const uri of given.redirect_uris) checkRedirectUri(uri, schemes)
+  for (const member of ['client_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const) checkWebUri(member, given[member])
+
+  const { grant_types: grantTypes = [...GRANT_TYPES], response_types: responseTypes = ['code'] } = given
+  if (!grantTypes.includes('authorization_code')) throw new InvalidClientMetadataError('grant_types must include authorization_code.')
+  if (!responseTypes.includes('code')) throw new InvalidClientMetadataError('response_types must include code.')
+  const method = authMethodOf(given.token_endpoint_auth_method)
+  return {
+    ...given,
+    // what we cannot serve is left out of what is registered (RFC 7591 2), and so told to the client
+    grant_types: grantTypes.filter(type => GRANT_TYPES.some(known => known === type)),
+    response_types: ['code'],
+    token_endpoint_auth_method: method
+  }
+}
+
+/** What is kept of a registration, as JSON. */
+const MAX_REGISTRATION_BYTES = 8192
+const MAX_REGISTERED_REDIRECT_URIS = 10
+
+/**
+ * Checks that the metadata of a client that registers is no more than we keep for a stranger.
+ * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
+ */
+export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
+  if (metadata.redirect_uris.length > MAX_REGISTERED_REDIRECT_URIS) {
+    throw new InvalidRedirectUriError(`redirect_uris takes 1 to ${MAX_REGISTERED_REDIRECT_URIS} redirect URIs.`)
+  }
+  if (Buffer.byteLength(JSON.stringify(metadata)) > MAX_REGISTRATION_BYTES) {
+    throw new InvalidClientMetadataError(`The client metadata must be at most ${MAX_REGISTRATION_BYTES} bytes long.`)
+  }
+  return metadata
+}
+
+// RFC 7591 2: client_secret_basic where none is named
+function authMethodOf (method = 'client_secret_basic'): TokenEndpointAuthMethod {
+  const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)
+  if (known === undefined) throw new InvalidClientMetadataError(`token_endpoint_auth_method takes ${TOKEN_ENDPOINT_AUTH_METHODS.join(', ')}.`)
+  return known
+}
+
+function checkWebUri (member: string, value: string | undefined): void {
+  if (value === undefined) return
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' || !hasPlainHost(url)) {
+    throw new InvalidClientMetadataError(`${member} is no http or https URL.`)
+  }
+}

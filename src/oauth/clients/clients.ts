@@ -1,0 +1,225 @@
+import { InvalidClientError, InvalidRequestError } from '../../errors.js'
+import type { MetadataDocumentStore } from '../../stores/metadata-documents.js'
+import type { ClientRecord, ClientStore } from '../../stores/registrations.js'
+import { checkClientMetadata, checkRegistration, type ClientMetadata } from './client-metadata.js'
+import { observed, type BrokerObserver, type RegistrationEvent } from '../login-events.js'
+import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
+import { MetadataDocuments } from '../client-documents/client-documents.js'
+import type { PreregisteredClient } from '../options.js'
+import { matchesRedirectUri } from './redirect-uris.js'
+import { equalSecrets, hashOf, isSecret, newSecret } from '../secrets.js'
+
+/** A client, however it came to us. */
+export interface Client {
+  clientId: string
+  /** `document`: its client id is the URL of its metadata, and the URL's host vouches for it. */
+  kind: 'registered' | 'preregistered' | 'document'
+  metadata: ClientMetadata
+  /** SHA-256 of its secret; absent for public clients. */
+  secretHash?: string
+  /** Part of this service: people are not asked for consent. */
+  trusted?: boolean
+  /** Epoch seconds: when a registration ends, unless it is used. */
+  expiresAt?: number
+}
+
+/** Credentials of a token request (RFC 6749 2.3). */
+export interface ClientCredentials {
+  clientId: string
+  clientSecret: string | undefined
+  method: 'client_secret_basic' | 'client_secret_post' | 'none'
+}
+
+export interface ClientsOptions {
+  store: ClientStore
+  redirectSchemes: readonly string[]
+  preregistered: readonly PreregisteredClient[]
+  unusedClientSeconds: number
+  clientSeconds: number
+  documents: FetchMetadataDocumentOptions & { store: MetadataDocumentStore }
+  observe?: BrokerObserver
+  now: () => number
+}
+
+const MAX_REAPED = 1000
+
+/** The clients of this authorization server: pre-registered, registered (RFC 7591), and by client ID metadata document. */
+export class Clients {
+  readonly #options: ClientsOptions
+  readonly #preregistered: ReadonlyMap<string, Client>
+  readonly #documents: MetadataDocuments
+
+  constructor (options: ClientsOptions) {
+    this.#options = options
+    const { documents, redirectSchemes, now } = options
+    this.#documents = new MetadataDocuments({ ...documents, redirectSchemes, now })
+    this.#preregistered = new Map(options.preregistered.map(client => [client.clientId, this.#preregister(client)]))
+  }
+
+  /**
+   * Registers a client.
+   * @param address that asks for it: what is kept counts for it until somebody logs in
+   * @returns the client information response (RFC 7591 3.2.1)
+   * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
+   */
+  async register (input: unknown, address: string): Promise<Record<string, unknown>> {
+    const event: RegistrationEvent = { type: 'registration', metadata: input }
+    return await observed(this.#options.observe ?? (() => {}), event, async () => {
+      const { client, response } = await this.#register(input, address)
+      event.client = client
+      return response
+    })
+  }
+
+  async #register (input: unknown, address: string): Promise<{ client: Client, response: Record<string, unknown> }> {
+    const { store, redirectSchemes, unusedClientSeconds, now } = this.#options
+    const metadata = checkRegistration(checkClientMetadata(input, redirectSchemes))
+    const issuedAt = Math.floor(now() / 1000)
+    const clientId = newSecret('client')
+    const clientSecret = metadata.token_endpoint_auth_method === 'none' ? undefined : newSecret('clientSecret')
+    const record = { clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+    await store.add(record, address)
+    return {
+      client: this.#registered(record),
+      response: {
+        client_id: clientId,
+        client_id_issued_at: issuedAt,
+        ...clientSecret !== undefined && { client_secret: clientSecret, client_secret_expires_at: 0 },
+        ...metadata
+      }
+    }
+  }
+
+  /**
+   * Finds a client; one with a metadata document by fetching that, where it was not fetched lately.
+   * @throws {InvalidClientError} where it is unknown, or its metadata document cannot be used
+   * @throws {TemporarilyUnavailableError} where its metadata document cannot be read just now
+   */
+  async find (clientId: string): Promise<Client> {
+    const preregistered = this.#preregistered.get(clientId)
+    if (preregistered !== undefined) return preregistered
+    if (this.#isDocument(clientId)) return { clientId, kind: 'document', metadata: await this.#documents.get(clientId) }
+    const record = isSecret('client', clientId) ? await this.#options.store.find(clientId) : undefined
+    if (record === undefined) throw unknownClient()
+    return this.#registered(record)
+  }
+
+  /** Whether `find` would have to ask the host of the client's metadata document. */
+  async hasToFetch (clientId: string): Promise<boolean> {
+    return this.#isDocument(clientId) && !await this.#documents.isKnown(clientId)
+  }
+
+  /** Finds a client by what is known of it already; undefined where that is nothing. */
+  async findKnown (clientId: string): Promise<Client | undefined> {
+    if (!this.#isDocument(clientId)) return await this.find(clientId).catch(undefinedWhereInvalid)
+    const known = await this.#documents.find(clientId)
+    return known && { clientId, kind: 'document', metadata: known.metadata }
+  }
+
+  /**
+   * Finds the client of a token request and checks its secret.
+   * @param isTheirs whether the request shows something that we gave to this client: nothing is fetched for others
+   * @throws {InvalidClientError} @throws {TemporarilyUnavailableError}
+   */
+  async authenticate ({ clientId, clientSecret, method }: ClientCredentials, isTheirs: () => Promise<boolean>): Promise<Client> {
+    const client = await (this.#isDocument(clientId) ? this.#presented(clientId, isTheirs) : this.find(clientId))
+    if (client.secretHash === undefined) {
+      // a public client has nothing to prove; what it sends as a secret proves nothing
+      if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
+      return client
+    }
+    if (clientSecret === undefined || !equalSecrets(hashOf(clientSecret), client.secretHash)) throw new InvalidClientError('The client secret is missing or wrong.', { reason: 'wrong_client_secret' })
+    return client
+  }
+
+  /** Lets a client's registration stay while it is used, once more: it is not always written down. */
+  async renew (client: Client): Promise<void> {
+    const { clientSeconds, now } = this.#options
+    if (client.kind !== 'registered' || isDue(client.expiresAt, clientSeconds, now())) await this.keep(client)
+  }
+
+  /** Lets a client's registration stay: it led to a grant. */
+  async keep (client: Client): Promise<void> {
+    const { store, clientSeconds, now } = this.#options
+    if (client.kind === 'registered') await store.keep(client.clientId, Math.floor(now() / 1000) + clientSeconds)
+    if (client.kind === 'document') await this.#documents.keep(client.clientId)
+  }
+
+  /** Forgets registrations that led to nothing, or are used no longer. */
+  async reap (): Promise<void> {
+    while ((await this.#options.store.takeExpired(MAX_REAPED)).length === MAX_REAPED);
+  }
+
+  #isDocument (clientId: string): boolean {
+    return !this.#preregistered.has(clientId) && isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)
+  }
+
+  /** A client that names the URL of its document outside of a browser, as anybody can. */
+  async #presented (clientId: string, isTheirs: () => Promise<boolean>): Promise<Client> {
+    const known = await this.#documents.find(clientId)
+    if (known?.fresh === true) return { clientId, kind: 'document', metadata: known.metadata }
+    if (await isTheirs()) return await this.find(clientId)
+    if (known === undefined) throw unknownClient()
+    return { clientId, kind: 'document', metadata: known.metadata }
+  }
+
+  #registered (record: ClientRecord): Client {
+    return {
+      clientId: record.clientId,
+      kind: 'registered',
+      expiresAt: record.expiresAt,
+      // checked again: what is allowed may have changed since
+      metadata: checkClientMetadata(record.metadata, this.#options.redirectSchemes),
+      ...record.secretHash !== undefined && { secretHash: record.secretHash }
+    }
+  }
+
+  #preregister ({ clientId, clientSecret, clientName, redirectUris, trusted = false }: PreregisteredClient): Client {
+    const metadata = checkClientMetadata({
+      redirect_uris: [...redirectUris], client_name: clientName, token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
+    }, this.#options.redirectSchemes)
+    return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+  }
+}
+
+/** Whether the end of a registration that is used is to be put off: after each tenth of its life. */
+export function isDue (expiresAt = 0, seconds: number, nowMs: number): boolean {
+  return expiresAt - nowMs / 1000 <= 0.9 * seconds
+}
+
+/**
+ * The redirect URI of an authorization request.
+ * @throws {InvalidRequestError} where it is missing or not one of the client's: never redirect then
+ */
+export function resolveRedirectUri (client: Client, requested: string | undefined): string {
+  const { redirect_uris: registered } = client.metadata
+  if (requested === undefined) {
+    const [only] = registered
+    if (registered.length === 1 && only !== undefined) return only
+    throw new InvalidRequestError('The redirect_uri is missing.')
+  }
+  if (!registered.some(uri => matchesRedirectUri(requested, uri))) {
+    throw new InvalidRequestError('The redirect_uri is not one that the client registered.', {
+      reason: 'redirect_uri_mismatch', detail: `it is ${withoutQuery(requested)}; registered: ${registered.map(withoutQuery).join(', ')}`
+    })
+  }
+  return requested
+}
+
+function unknownClient (): InvalidClientError {
+  return new InvalidClientError('The client is unknown. Register it again.', { reason: 'unknown_client' })
+}
+
+function undefinedWhereInvalid (error: unknown): undefined {
+  if (!(error instanceof InvalidClientError)) throw error
+  return undefined
+}
+
+function withoutQuery (uri: string): string {
+  return uri.slice(0, 200).split(/[?#]/)[0] ?? ''
+}
+
+/** Whether a client registered for refresh tokens. */
+export function takesRefreshTokens (client: Client): boolean {
+  return client.metadata.grant_types.includes('refresh_token')
+}

@@ -1,0 +1,56 @@
+import { InvalidRequestError } from '../../errors.js'
+import type { Grant, GrantStore } from '../../stores/grants.js'
+import type { Client, Clients } from '../clients/clients.js'
+import { personHash, type Consents } from '../authorize/consents.js'
+import type { Grants } from '../tokens/grants.js'
+
+/** A person, as the login server names them. */
+export interface Person {
+  issuer: string
+  subject: string
+  /** What to call them. */
+  name?: string
+}
+
+/** An application that a person is connected with: one login of theirs. */
+export interface Connection {
+  grant: Grant
+  /** Undefined where the client is not known any more; its tokens work on. */
+  client: Client | undefined
+}
+
+export interface ConnectionsOptions {
+  store: GrantStore
+  grants: Grants
+  clients: Clients
+  consents: Consents
+}
+
+/** The grants of a person, for that person to see and to end. */
+export class Connections {
+  readonly #options: ConnectionsOptions
+
+  constructor (options: ConnectionsOptions) {
+    this.#options = options
+  }
+
+  /** The applications that a person is connected with, the newest first. */
+  async of ({ issuer, subject }: Person): Promise<Connection[]> {
+    const { store, clients } = this.#options
+    const grants = await store.findGrantsOf(issuer, subject)
+    return await Promise.all(grants.map(async grant => ({ grant, client: await clients.findKnown(grant.clientId).catch(() => undefined) })))
+  }
+
+  /**
+   * Ends a connection: its tokens, and its live streams on every replica. The application has to ask again.
+   * @throws {InvalidRequestError} where it is not one of this person's
+   */
+  async end ({ issuer, subject }: Person, grantId: string): Promise<void> {
+    const { store, grants, consents } = this.#options
+    const grant = await store.findGrant(grantId)
+    if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) throw new InvalidRequestError('This application is not connected any more.')
+    // first: whatever fails then, nobody is connected again without being asked
+    await consents.forget(personHash(grant), grant.clientId)
+    await grants.end(grantId)
+  }
+}

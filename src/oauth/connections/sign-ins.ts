@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto'
+import { AccessDeniedError, InvalidGrantError, InvalidRequestError } from '../../errors.js'
+import type { GrantStore } from '../../stores/grants.js'
+import type { Person } from './connections.js'
+import type { Keyring } from '../keyring.js'
+import type { PreregisteredClient } from '../options.js'
+import { equalSecrets, hashOf, newId } from '../secrets.js'
+import type { Tokens } from '../tokens/token-issuer.js'
+import { parseRecord } from '../../parse-record.js'
+import { visible } from '../../displayed-text.js'
+
+export interface SignInsOptions {
+  issuer: string
+  tokens: Tokens
+  store: GrantStore
+  keyring: Keyring
+  now: () => number
+}
+
+/** Our own page for people, as a client. */
+export const OWN_CLIENT_ID = 'connected-apps'
+const PENDING = 'pending sign-in'
+const SIGNED_IN = 'signed-in person'
+/** How long a person stays signed in. */
+export const SIGNED_IN_SECONDS = 3600
+
+/** Our own page for people, as a client of our own authorization server. */
+export function ownClient (issuer: string): PreregisteredClient {
+  return { clientId: OWN_CLIENT_ID, clientName: 'Connected apps', redirectUris: [redirectUriOf(issuer)], trusted: true }
+}
+
+function redirectUriOf (issuer: string): string {
+  return `${issuer}/oauth/connections/callback`
+}
+
+/** People who sign in to this service itself: by the flow that every client goes through, whose tokens are given back at once. */
+export class SignIns {
+  readonly #options: SignInsOptions
+
+  constructor (options: SignInsOptions) {
+    this.#options = options
+  }
+
+  /** @returns where the browser goes, and what it is to keep till it comes back */
+  begin (): { url: string, pending: string } {
+    const { issuer, keyring } = this.#options
+    const [state, verifier] = [newId(), newId()]
+    const parameters = new URLSearchParams({
+      response_type: 'code',
+      client_id: OWN_CLIENT_ID,
+      redirect_uri: redirectUriOf(issuer),
+      state,
+      code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+      code_challenge_method: 'S256'
+    })
+    return { url: `${issuer}/authorize?${parameters.toString()}`, pending: keyring.sign(PENDING, `${state}~${verifier}`) }
+  }
+
+  /**
+   * Takes the answer to a sign-in that this browser has begun.
+   * @throws {InvalidRequestError} where it has not @throws {AccessDeniedError} where the login failed @throws {InvalidGrantError}
+   */
+  async complete (answer: Readonly<Record<string, string | undefined>>, pending: string | undefined): Promise<Person> {
+    const { tokens, store, keyring } = this.#options
+    const [state, verifier] = (pending === undefined ? undefined : keyring.verify(PENDING, pending))?.split('~') ?? []
+    if (state === undefined || verifier === undefined || !equalSecrets(answer.state ?? '', state)) {
+      throw new InvalidRequestError('This sign-in was not begun in this browser, or too long ago. Sign in again.')
+    }
+    if (answer.code === undefined) throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', { detail: answer.error ?? 'no code' })
+    const { access_token: accessToken } = await tokens.request(
+      { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: OWN_CLIENT_ID, clientSecret: undefined, method: 'none' })
+    const found = await store.findAccessToken(hashOf(accessToken))
+    if (found === undefined) throw new InvalidGrantError('The sign-in has ended. Sign in again.')
+    const { grantId, issuer, subject, claims } = found.grant
+    // the upstream is not told: some end every login of a person with one token
+    await store.end(grantId)
+    // it goes into a cookie: one that is too large is no cookie
+    const name = [claims.name, claims.email].map(claim => typeof claim === 'string' ? visible(claim) : '').find(claim => claim !== '')
+    return { issuer, subject, ...name !== undefined && { name } }
+  }
+
+  /** A person as the value of a cookie. */
+  write (person: Person): string {
+    const until = Math.floor(this.#options.now() / 1000) + SIGNED_IN_SECONDS
+    return this.#options.keyring.sign(SIGNED_IN, Buffer.from(JSON.stringify({ ...person, until })).toString('base64url'))
+  }
+
+  /** The person in a cookie; undefined where there is none, or the time is over. */
+  read (cookie: string | undefined): Person | undefined {
+    const signed = cookie === undefined ? undefined : this.#options.keyring.verify(SIGNED_IN, cookie)
+    if (signed === undefined) return undefined
+    const { until, ...person }: Person & { until: number } = parseRecord(Buffer.from(signed, 'base64url').toString())
+    return until > this.#options.now() / 1000 ? person : undefined
+  }
+}

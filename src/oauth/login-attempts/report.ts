@@ -1,0 +1,84 @@
+import type { LoginStepName, LoginStepRecord, StepFailure, VisitRecord, VisitRequest } from '../../stores/attempts.js'
+import { attemptsOf, visitsOf } from './attempts.js'
+import { verdictOf, visitVerdict, type Verdict, type VerdictContext } from './verdicts.js'
+
+/** A step as it is shown. */
+export interface ReportedStep {
+  name: string
+  /** ISO 8601. */
+  at: string
+  ok: boolean
+  /** Why it failed. */
+  text?: string
+}
+
+/** How the last logins went, the last first. What operators are shown: on the page, as JSON, by the command. */
+export interface AttemptsReport {
+  /** ISO 8601. */
+  at: string
+  publicUrl: string
+  /** Where people log in. */
+  loginHost: string
+  /** `dynamic`: each client is registered upstream. */
+  upstreamMode: 'dynamic' | 'static'
+  attempts: Array<{
+    client: { id?: string, name?: string, kind?: string }
+    redirectHost?: string
+    steps: ReportedStep[]
+    verdict: Verdict
+  }>
+  /** Requests that no login is known to belong to, by program and address. */
+  visits: Array<{ address: string, userAgent: string, steps: ReportedStep[], verdict: Verdict }>
+}
+
+const MAX_SHOWN = 100
+
+const STEPS: Record<LoginStepName, string> = {
+  registration: 'registration', authorization: 'authorize', consent: 'consent', upstream: 'sent to the login server', callback: 'callback', token: 'token', call: 'first call'
+}
+const KINDS = { registered: 'registered dynamically', preregistered: 'preregistered', document: 'client ID metadata document' }
+const REQUESTS: Record<VisitRequest, string> = {
+  challenge: 'call without a token',
+  'token-refused': 'call with a token',
+  'resource-metadata': 'protected resource metadata',
+  'server-metadata': 'authorization server metadata',
+  registration: 'registration',
+  token: 'token'
+}
+
+/** What operators are shown of what was written down. */
+export function reportOf ({ steps, visits }: { steps: LoginStepRecord[], visits: VisitRecord[] }, context: VerdictContext): AttemptsReport {
+  return {
+    at: timeOf(context.now),
+    publicUrl: context.publicUrl,
+    loginHost: context.loginHost,
+    upstreamMode: context.dynamic ? 'dynamic' : 'static',
+    attempts: attemptsOf(steps).slice(0, MAX_SHOWN).map(attempt => {
+      const { clientId: id, clientName: name, clientKind: kind, redirectHost } = attempt
+      return {
+        client: { ...id !== undefined && { id }, ...name !== undefined && { name }, ...kind !== undefined && { kind: KINDS[kind] } },
+        ...redirectHost !== undefined && { redirectHost },
+        steps: attempt.steps.map(({ step, at, failure }) => ({
+          name: STEPS[step], at: timeOf(at), ok: failure === undefined, ...failure !== undefined && { text: textOf(failure) }
+        })),
+        verdict: verdictOf(attempt, context)
+      }
+    }),
+    visits: visitsOf(visits)
+      .map(({ requests, ...program }) => ({
+        ...program,
+        steps: requests.map(({ request, at, status }) => ({ name: REQUESTS[request], at: timeOf(at), ok: status < 400, ...status >= 400 && { text: `HTTP ${status}` } })),
+        verdict: visitVerdict({ ...program, requests }, context)
+      }))
+      .filter(({ verdict }) => verdict.outcome !== 'good')
+      .slice(0, MAX_SHOWN)
+  }
+}
+
+function textOf ({ message, detail }: StepFailure): string {
+  return detail === undefined ? message : `${message} ${detail}`
+}
+
+function timeOf (ms: number): string {
+  return new Date(ms).toISOString()
+}

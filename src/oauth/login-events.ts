@@ -1,0 +1,96 @@
+import type { Client } from './clients/clients.js'
+import type { BrokerLog } from './options.js'
+
+/** A step that ended: well, or with an `error`. */
+interface Step {
+  error?: unknown
+}
+
+/** A step of one login. Steps with a link in common belong to the same one. */
+interface LoginStep extends Step {
+  /** SHA-256 of what leads from step to step: the consent form's transaction, our `state`, the code, the access token. */
+  links: readonly string[]
+}
+
+/** `POST /register`. */
+export interface RegistrationEvent extends Step {
+  type: 'registration'
+  /** What the client sent. */
+  metadata: unknown
+  /** Absent where it was refused. */
+  client?: Client
+}
+
+/** A client's authorization request was taken, or refused. */
+export interface AuthorizationEvent extends LoginStep {
+  type: 'authorization'
+  /** What the client sent. */
+  clientId: string | undefined
+  redirectUri: string | undefined
+  /** Absent where it is unknown. */
+  client?: Client
+}
+
+/** The person answered the consent page. To deny is an error, too. */
+export interface ConsentEvent extends LoginStep {
+  type: 'consent'
+}
+
+/** The person was sent on to the upstream, or could not be. */
+export interface UpstreamEvent extends LoginStep {
+  type: 'upstream'
+}
+
+/** The person came back from the upstream: the client gets its code, or the error. */
+export interface CallbackEvent extends LoginStep {
+  type: 'callback'
+}
+
+/** `POST /token`. */
+export interface TokenEvent extends LoginStep {
+  type: 'token'
+  grantType: string | undefined
+  clientId: string
+  /** Absent where it is unknown, or did not prove who it is. */
+  client?: Client
+  /** A refresh token that was rotated a moment ago: the same answer was given again. */
+  repeated?: boolean
+}
+
+/** An access token was looked up in the store: at its first call, and every few seconds while it is in use. */
+export interface CallEvent extends LoginStep {
+  type: 'call'
+  /** Epoch seconds: when the person logged in. Absent where the token is unknown. */
+  loggedInAt?: number
+}
+
+/** What happens in the broker. An event may hold what must not be kept or shown: observers take what they need. */
+export type BrokerEvent = RegistrationEvent | AuthorizationEvent | ConsentEvent | UpstreamEvent | CallbackEvent | TokenEvent | CallEvent
+
+/** Hears of what happens in the broker, as it happens. Nobody waits for it. */
+export type BrokerObserver = (event: BrokerEvent) => void
+
+/** Many observers as one. No login fails where one of them does. */
+export function observerOf (observers: readonly BrokerObserver[], log: BrokerLog): BrokerObserver {
+  return event => {
+    for (const observe of observers) {
+      try {
+        observe(event)
+      } catch (err) {
+        log.error({ err, event: event.type }, 'an observer of the broker failed')
+      }
+    }
+  }
+}
+
+/** Does a step and tells how it ended. What becomes known on the way is put into the event. */
+export async function observed<T> (observe: BrokerObserver, event: BrokerEvent, step: () => T | Promise<T>): Promise<T> {
+  try {
+    const result = await step()
+    observe(event)
+    return result
+  } catch (error) {
+    observe({ ...event, error })
+    throw error
+  }
+}

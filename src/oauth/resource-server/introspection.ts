@@ -1,0 +1,110 @@
+import type * as openid from 'openid-client'
+import { addressOf } from '../../caller-address.js'
+import type { CallerInfo } from '../../caller.js'
+import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
+import type { RateKey, RateLimits } from '../rate-limits.js'
+import { hashOf } from '../secrets.js'
+
+export interface IntrospectionOptions {
+  /** Asks the authorization server about a token. */
+  ask: (token: string) => Promise<CallerInfo>
+  limits: RateLimits
+  /** Tokens that turn out to be none that one address may have us ask about in a minute. */
+  unknownPerMinute: number
+  now: () => number
+}
+
+/** What was said of a token. */
+type Said = { until: number } & ({ caller: CallerInfo } | { error: InvalidTokenError })
+
+// how long a revocation may stay unseen
+const GOOD_SECONDS = 15
+const REFUSED_SECONDS = 10
+const MAX_SAID = 10_000
+// what has been good is asked about even where made-up tokens wait
+const MAX_UNKNOWN_AT_ONCE = 32
+const MAX_KNOWN_AT_ONCE = 128
+// hosted clients share an address: of tokens that were good it may have so many more dead
+const SHARED = 10
+
+/**
+ * Asks about opaque tokens (RFC 7662), once for all who ask at once, not again for some seconds, so many at once, and
+ * so many that are none for each address.
+ */
+export class Introspection {
+  readonly #options: IntrospectionOptions
+  /** By the token's hash, the oldest first: good ones, which stay known when they are asked for again, and the others. */
+  readonly #good = new Map<string, Said & { caller: CallerInfo }>()
+  readonly #refused = new Map<string, Said & { error: InvalidTokenError }>()
+  readonly #asking = new Map<string, Promise<CallerInfo>>()
+  #askingUnknown = 0
+  #askingKnown = 0
+
+  constructor (options: IntrospectionOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Who bears a token.
+   * @throws {InvalidTokenError} @throws {TemporarilyUnavailableError} @throws {RateLimitedError}
+   */
+  async verify (token: string, request: { readonly ip: string } | undefined): Promise<CallerInfo> {
+    const hash = hashOf(token)
+    const now = this.#options.now() / 1000
+    const good = this.#good.get(hash)
+    if (good !== undefined && now < good.until) return good.caller
+    const refused = this.#refused.get(hash)
+    if (refused !== undefined && now < refused.until) throw refused.error
+    const asking = this.#asking.get(hash)
+    if (asking !== undefined) return await asking
+    const asked = this.#askFor(token, hash, good !== undefined, request).finally(() => { this.#asking.delete(hash) })
+    this.#asking.set(hash, asked)
+    return await asked
+  }
+
+  async #askFor (token: string, hash: string, known: boolean, request: { readonly ip: string } | undefined): Promise<CallerInfo> {
+    const { limits, unknownPerMinute } = this.#options
+    if (request === undefined) return await this.#ask(token, hash, known)
+    const key: RateKey = ['introspection', known ? 'recognised' : 'address', addressOf(request)]
+    limits.countHere(key, known ? unknownPerMinute * SHARED : unknownPerMinute)
+    const caller = await this.#ask(token, hash, known)
+    limits.takeBackHere(key)
+    return caller
+  }
+
+  async #ask (token: string, hash: string, known: boolean): Promise<CallerInfo> {
+    const { ask, now } = this.#options
+    if (known ? this.#askingKnown >= MAX_KNOWN_AT_ONCE : this.#askingUnknown >= MAX_UNKNOWN_AT_ONCE) {
+      throw new TemporarilyUnavailableError('Too many access tokens are being verified. Try again in a moment.', { retryAfterSeconds: 1 })
+    }
+    if (known) this.#askingKnown++
+    else this.#askingUnknown++
+    try {
+      const caller = await ask(token)
+      put(this.#good, hash, { caller, until: Math.min(now() / 1000 + GOOD_SECONDS, caller.expiresAt ?? Infinity) })
+      return caller
+    } catch (error) {
+      if (error instanceof InvalidTokenError) {
+        this.#good.delete(hash)
+        put(this.#refused, hash, { error, until: now() / 1000 + REFUSED_SECONDS })
+      }
+      throw error
+    } finally {
+      if (known) this.#askingKnown--
+      else this.#askingUnknown--
+    }
+  }
+}
+
+/** Whether an introspection response is one of a token that is good now (RFC 7662 2.2). */
+export function isActive ({ active, exp, nbf, iss }: openid.IntrospectionResponse, issuer: string, nowSeconds: number, toleranceSeconds: number): boolean {
+  return active && (iss === undefined || iss === issuer) &&
+    (exp === undefined || nowSeconds < exp + toleranceSeconds) && (nbf === undefined || nbf <= nowSeconds + toleranceSeconds)
+}
+
+function put<T> (map: Map<string, T>, key: string, value: T): void {
+  map.delete(key)
+  map.set(key, value)
+  const [oldest] = map.keys()
+  if (map.size > MAX_SAID && oldest !== undefined) map.delete(oldest)
+}

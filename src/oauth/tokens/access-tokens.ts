@@ -1,0 +1,187 @@
+import type { CallerInfo } from '../../caller.js'
+import { addressOf } from '../../caller-address.js'
+import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
+import type { Bus } from '../../stores/bus.js'
+import type { Grant, GrantStore, TokenRecord } from '../../stores/grants.js'
+import type { Client } from '../clients/clients.js'
+import { observed, type BrokerObserver, type CallEvent } from '../login-events.js'
+import type { Grants } from './grants.js'
+import type { RateKey, RateLimits } from '../rate-limits.js'
+import type { RecognisedSecrets } from './recognised-secrets.js'
+import type { Resources } from '../resources.js'
+import { hashOf, isSecret } from '../secrets.js'
+
+export interface AccessTokensOptions {
+  store: GrantStore
+  grants: Grants
+  resources: Resources
+  bus: Bus
+  recognised: RecognisedSecrets
+  /** Of this process: what addresses have us look up in vain. */
+  limits: RateLimits
+  /** Unknown tokens that one address may have us look up in a minute. */
+  unknownPerMinute: number
+  /** Of a grant, in seconds. */
+  grantSeconds: number
+  observe: BrokerObserver
+  now: () => number
+}
+
+interface Known {
+  caller: CallerInfo
+  /** Milliseconds since the epoch: when it is looked up again. */
+  until: number
+}
+
+// a token that is in use is looked up this often; the end of a grant is broadcast
+const KNOWN_MS = 5000
+// and while the store is away, nobody can end a grant
+const KNOWN_WITHOUT_STORE_MS = 60_000
+const MAX_KNOWN = 10_000
+// of dead tokens that we have made an address may try so many more: hosted clients share one
+const SHARED = 10
+
+/** What access tokens are good for: verification, revocation (RFC 7009), introspection (RFC 7662). */
+export class AccessTokens {
+  readonly #options: AccessTokensOptions
+  readonly #known = new Map<string, Known>()
+  /** Counts the grants that ended, so that a lookup that began before is not remembered after. */
+  #ended = 0
+  readonly #unsubscribe: () => void
+
+  constructor (options: AccessTokensOptions) {
+    this.#options = options
+    this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => { this.#forget(grantId) })
+  }
+
+  /**
+   * Establishes who calls with a token; at once where it was looked up just now.
+   * @param request it came with: its address is counted where it has us look up what is not there
+   * @throws {InvalidTokenError} (or rejects with it) @throws {RateLimitedError}
+   */
+  verify (token: string, request?: { readonly ip: string }): CallerInfo | Promise<CallerInfo> {
+    if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token is not one of ours.')
+    const hash = hashOf(token)
+    const known = this.#known.get(hash)
+    return known !== undefined && this.#options.now() < known.until ? known.caller : this.#lookUpFor(request, token, hash, known)
+  }
+
+  async #lookUpFor (request: { readonly ip: string } | undefined, token: string, hash: string, known: Known | undefined): Promise<CallerInfo> {
+    if (request === undefined) return await this.#lookUp(token, hash, known)
+    const { limits, recognised, unknownPerMinute } = this.#options
+    // a token that we have made is looked up even where others at its address made up so many
+    const isOurs = known !== undefined || recognised.recognises('accessToken', token)
+    const key: RateKey = ['access token', isOurs ? 'recognised' : 'address', addressOf(request)]
+    limits.countHere(key, isOurs ? unknownPerMinute * SHARED : unknownPerMinute)
+    try {
+      const caller = await this.#lookUp(token, hash, known)
+      limits.takeBackHere(key)
+      return caller
+    } catch (error) {
+      // an outage is nobody's fault
+      if (!(error instanceof InvalidTokenError)) limits.takeBackHere(key)
+      throw error
+    }
+  }
+
+  async #lookUp (token: string, hash: string, known: Known | undefined): Promise<CallerInfo> {
+    const now = this.#options.now()
+    const ended = this.#ended
+    let found: Awaited<ReturnType<GrantStore['findAccessToken']>>
+    try {
+      found = await this.#options.store.findAccessToken(hash)
+    } catch (error) {
+      if (error instanceof TemporarilyUnavailableError && known !== undefined && known === this.#known.get(hash) && this.#isGood(known)) return known.caller
+      throw error
+    }
+    this.#known.delete(hash)
+    const caller = await this.#callerOf(token, hash, found)
+    if (ended === this.#ended) this.#remember(hash, { caller, until: Math.min(now + KNOWN_MS, (caller.expiresAt ?? Infinity) * 1000) })
+    return caller
+  }
+
+  /**
+   * Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC 7009 2.2).
+   * @param onGrant hears of it before it ends; what it throws is the response
+   */
+  async revoke (token: string, client: Client, onGrant: (grant: Grant) => Promise<void> = async () => {}): Promise<void> {
+    const grant = await this.#grantOf(token)
+    if (grant?.clientId !== client.clientId) return
+    await onGrant(grant)
+    await this.#options.grants.end(grant.grantId)
+  }
+
+  /** Whether a token of either kind is of our making; it may be dead. */
+  recognises (token: string): boolean {
+    const { recognised } = this.#options
+    return recognised.recognises('accessToken', token) || recognised.recognises('refreshToken', token)
+  }
+
+  /** Whether a token of either kind was given to this client. */
+  async isOf (token: string, clientId: string): Promise<boolean> {
+    return (await this.#grantOf(token))?.clientId === clientId
+  }
+
+  /** What a token is worth (RFC 7662 2.2). */
+  async introspect (token: string): Promise<Record<string, unknown>> {
+    const { store } = this.#options
+    const found = isSecret('accessToken', token)
+      ? await store.findAccessToken(hashOf(token))
+      : isSecret('refreshToken', token) ? await store.findRefreshToken(hashOf(token)) : undefined
+    if (found === undefined || ('rotated' in found && found.rotated === true)) return { active: false }
+    const { token: { scopes, expiresAt }, grant } = found
+    return {
+      active: true,
+      client_id: grant.clientId,
+      scope: scopes.join(' '),
+      exp: expiresAt,
+      sub: grant.subject,
+      aud: grant.resource,
+      ...isSecret('accessToken', token) && { token_type: 'Bearer' }
+    }
+  }
+
+  /** Lets go of its subscription. */
+  close (): void {
+    this.#unsubscribe()
+  }
+
+  async #callerOf (token: string, hash: string, found: Awaited<ReturnType<GrantStore['findAccessToken']>>): Promise<CallerInfo> {
+    const { grantSeconds, observe, resources } = this.#options
+    const event: CallEvent = { type: 'call', links: [hash], ...found !== undefined && { loggedInAt: found.grant.expiresAt - grantSeconds } }
+    return await observed(observe, event, () => {
+      if (found === undefined) throw new InvalidTokenError('The access token is unknown, has expired, or was revoked.')
+      if (!resources.includes(found.grant.resource)) throw new InvalidTokenError('The access token is for another resource.', { reason: 'other_resource' })
+      return callerOf(token, found)
+    })
+  }
+
+  async #grantOf (token: string): Promise<Grant | undefined> {
+    const { store } = this.#options
+    if (isSecret('accessToken', token)) return (await store.findAccessToken(hashOf(token)))?.grant
+    if (isSecret('refreshToken', token)) return (await store.findRefreshToken(hashOf(token)))?.grant
+    return undefined
+  }
+
+  /** Whether a token may be believed in that cannot be looked up. */
+  #isGood ({ caller: { expiresAt = Infinity }, until }: Known): boolean {
+    const now = this.#options.now()
+    return now < Math.min(until + KNOWN_WITHOUT_STORE_MS, expiresAt * 1000)
+  }
+
+  #remember (hash: string, known: Known): void {
+    this.#known.set(hash, known)
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest)
+  }
+
+  #forget (grantId: string): void {
+    this.#ended++
+    for (const [hash, { caller }] of this.#known) if (caller.extra.grantId === grantId) this.#known.delete(hash)
+  }
+}
+
+function callerOf (token: string, { token: { scopes, expiresAt }, grant }: { token: TokenRecord, grant: Grant }): CallerInfo {
+  const { clientId, issuer, subject, claims, grantId, resource } = grant
+  return { token, clientId, scopes, expiresAt, resource: new URL(resource), extra: { issuer, subject, grantId, claims } }
+}

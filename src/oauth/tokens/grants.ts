@@ -1,0 +1,185 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { InvalidGrantError, TemporarilyUnavailableError } from '../../errors.js'
+import type { Bus } from '../../stores/bus.js'
+import type { Grant, GrantStore } from '../../stores/grants.js'
+import type { LeaseStore } from '../../stores/leases.js'
+import type { Keyring } from '../keyring.js'
+import type { BrokerLog } from '../options.js'
+import { newId } from '../secrets.js'
+import type { UpstreamClients } from '../upstream/upstream-clients.js'
+import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
+
+export interface GrantsOptions {
+  store: GrantStore
+  leases: LeaseStore
+  bus: Bus
+  keyring: Keyring
+  upstream: Upstream
+  upstreamClients: UpstreamClients
+  log: BrokerLog
+  now: () => number
+}
+
+const POLL_MS = 50
+
+/** Grants and the upstream tokens behind them. */
+export class Grants {
+  readonly #options: GrantsOptions
+  readonly #refreshing = new Map<string, Promise<UpstreamTokens>>()
+
+  constructor (options: GrantsOptions) {
+    this.#options = options
+  }
+
+  /** Seals the upstream's tokens for a grant. */
+  seal (grantId: string, tokens: UpstreamTokens): string {
+    return this.#options.keyring.seal(purposeOf(grantId), tokens)
+  }
+
+  /**
+   * The upstream's access token of a grant, refreshed where it has ended.
+   * @returns undefined where there is none that still works
+   * @throws {InvalidGrantError} where the login upstream has ended: the grant has been ended too
+   * @throws {TemporarilyUnavailableError} where the upstream cannot be reached
+   */
+  async upstreamAccessToken (grantId: string): Promise<string | undefined> {
+    const grant = await this.#options.store.findGrant(grantId)
+    if (grant === undefined) throw hasEnded()
+    const tokens = await this.freshen(grant)
+    return tokens === undefined || this.#isOver(tokens) ? undefined : tokens.accessToken
+  }
+
+  /** Refreshes the upstream's tokens of a grant where they have ended and can be refreshed. Throws like `upstreamAccessToken`. */
+  async freshen (grant: Grant): Promise<UpstreamTokens | undefined> {
+    const tokens = this.#open(grant)
+    if (tokens === undefined) return undefined
+    if (!this.#isDue(tokens)) {
+      await this.#sealAnew(grant, tokens)
+      return tokens
+    }
+    let refreshing = this.#refreshing.get(grant.grantId)
+    if (refreshing === undefined) {
+      refreshing = this.#refresh(grant).finally(() => { this.#refreshing.delete(grant.grantId) })
+      this.#refreshing.set(grant.grantId, refreshing)
+    }
+    return await refreshing
+  }
+
+  /** Ends a grant: its tokens, its live streams on every replica, and the upstream's tokens. */
+  async end (grantId: string): Promise<void> {
+    const grant = await this.#options.store.end(grantId)
+    if (grant !== undefined) await this.hasEnded(grant)
+  }
+
+  /** Tells everybody of a grant that the store has ended. */
+  async hasEnded (grant: Grant): Promise<void> {
+    const { bus } = this.#options
+    await bus.publish('grantEnded', { grantId: grant.grantId })
+    const tokens = this.#open(grant)
+    if (tokens !== undefined) this.discard(grant.clientId, tokens)
+  }
+
+  /** Tells the upstream that its tokens are not needed. Nobody waits for it: our side has ended already. */
+  discard (clientId: string, tokens: UpstreamTokens): void {
+    const { log, upstream, upstreamClients } = this.#options
+    const tell = async () => {
+      const client = await upstreamClients.find(clientId)
+      if (client !== undefined) await upstream.revoke(client, tokens)
+    }
+    tell().catch((err: unknown) => { log.warn({ err, clientId }, 'the upstream could not be told that its tokens are not needed') })
+  }
+
+  /** One refresh at a time across replicas: upstreams revoke everything where a refresh token is used twice. */
+  async #refresh (stale: Grant): Promise<UpstreamTokens> {
+    const { leases, store, upstream } = this.#options
+    // discovery in two ways, then the refresh
+    const refreshMs = (3 * upstream.timeoutSeconds + 5) * 1000
+    const [lease, holder] = [`upstream-refresh:${stale.grantId}`, newId()]
+    for (let waited = 0; waited < refreshMs; waited += POLL_MS) {
+      if (await leases.acquire(lease, holder, refreshMs)) {
+        try {
+          return await this.#refreshOnce(stale.grantId)
+        } finally {
+          await leases.release(lease, holder)
+        }
+      }
+      await delay(POLL_MS)
+      const grant = await store.findGrant(stale.grantId)
+      if (grant === undefined) throw hasEnded()
+      const tokens = grant.upstreamVersion > stale.upstreamVersion ? this.#open(grant) : undefined
+      // a newer version may only have been sealed anew
+      if (tokens !== undefined && !this.#isOver(tokens)) return tokens
+    }
+    throw new TemporarilyUnavailableError('The login server is slow to answer. Try again in a moment.', { retryAfterSeconds: 5 })
+  }
+
+  async #refreshOnce (grantId: string): Promise<UpstreamTokens> {
+    const { store, upstream, upstreamClients } = this.#options
+    const grant = await store.findGrant(grantId)
+    const tokens = grant && this.#open(grant)
+    if (tokens === undefined || grant === undefined) throw hasEnded()
+    // somebody else was faster
+    if (!this.#isDue(tokens)) return tokens
+    const client = await upstreamClients.find(grant.clientId)
+    if (client === undefined) throw hasEnded()
+    let refreshed: UpstreamTokens
+    try {
+      refreshed = await upstream.refresh(client, tokens.refreshToken, grant.subject)
+    } catch (error) {
+      if (error instanceof InvalidGrantError) await this.end(grantId)
+      else if (!this.#isOver(tokens)) return tokens
+      throw error
+    }
+    await this.#replace(grant, refreshed)
+    return refreshed
+  }
+
+  /** Puts refreshed tokens in the place of those they come from, which work no more: whatever its version is by now. */
+  async #replace (refreshed: Grant, tokens: UpstreamTokens): Promise<void> {
+    const { store } = this.#options
+    const { grantId } = refreshed
+    let replaced = false
+    while (!replaced) {
+      const grant = await store.findGrant(grantId)
+      if (grant === undefined) {
+        // it ended meanwhile, and the upstream was told of the old tokens only
+        this.discard(refreshed.clientId, tokens)
+        throw hasEnded()
+      }
+      replaced = await store.replaceUpstreamTokens(grantId, grant.upstreamVersion, this.seal(grantId, tokens))
+    }
+  }
+
+  async #sealAnew (grant: Grant, tokens: UpstreamTokens): Promise<void> {
+    const { keyring, store } = this.#options
+    if (keyring.isOutdated(grant.sealedUpstreamTokens)) {
+      await store.replaceUpstreamTokens(grant.grantId, grant.upstreamVersion, this.seal(grant.grantId, tokens))
+    }
+  }
+
+  #isOver ({ expiresAt = Infinity }: UpstreamTokens): boolean {
+    return expiresAt <= this.#options.now() / 1000
+  }
+
+  #isDue (tokens: UpstreamTokens): tokens is UpstreamTokens & { refreshToken: string } {
+    const { refreshToken, expiresAt = Infinity, refreshAt = expiresAt } = tokens
+    return refreshToken !== undefined && refreshAt <= this.#options.now() / 1000
+  }
+
+  #open (grant: Grant): UpstreamTokens | undefined {
+    const tokens = this.#options.keyring.open(purposeOf(grant.grantId), grant.sealedUpstreamTokens)
+    return isTokens(tokens) ? tokens : undefined
+  }
+}
+
+function purposeOf (grantId: string): string {
+  return `upstream tokens of ${grantId}`
+}
+
+function isTokens (value: unknown): value is UpstreamTokens {
+  return typeof value === 'object' && value !== null && 'accessToken' in value && typeof value.accessToken === 'string'
+}
+
+function hasEnded (): InvalidGrantError {
+  return new InvalidGrantError('The login has ended. Log in again.')
+}

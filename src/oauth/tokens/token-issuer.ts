@@ -1,0 +1,226 @@
+import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../../errors.js'
+import type { Grant, GrantStore, IssuedTokens } from '../../stores/grants.js'
+import { takesRefreshTokens, type Client, type ClientCredentials, type Clients } from '../clients/clients.js'
+import { observed, type BrokerObserver, type TokenEvent } from '../login-events.js'
+import type { Grants } from './grants.js'
+import type { Keyring } from '../keyring.js'
+import type { BrokerLifetimes } from '../options.js'
+import { checkCodeVerifier } from '../pkce.js'
+import type { Resources } from '../resources.js'
+import { narrowedScopes } from '../scopes.js'
+import type { RecognisedSecrets } from './recognised-secrets.js'
+import { hashOf, isSecret } from '../secrets.js'
+import type { UpstreamClients } from '../upstream/upstream-clients.js'
+
+/** A successful answer of the token endpoint (RFC 6749 5.1). */
+export interface TokenResponse {
+  access_token: string
+  token_type: 'Bearer'
+  expires_in: number
+  /** Only for clients that registered for it. */
+  refresh_token?: string
+  scope: string
+}
+
+export interface TokensOptions {
+  clients: Clients
+  upstreamClients: UpstreamClients
+  store: GrantStore
+  grants: Grants
+  resources: Resources
+  keyring: Keyring
+  recognised: RecognisedSecrets
+  lifetimes: BrokerLifetimes
+  observe: BrokerObserver
+  now: () => number
+}
+
+type Parameters = Readonly<Record<string, string | undefined>>
+
+/** Hears who makes a token request, before anything comes of it. What it throws is the response. */
+export interface TokenRequestWitness {
+  /** The client is known, and has shown its secret where it has one. */
+  client? (client: Client): Promise<void>
+  /** The code or refresh token is of this grant, and the client's. */
+  grant? (grant: Grant): Promise<void>
+}
+
+/** Issues tokens: for authorization codes, and for refresh tokens. */
+export class Tokens {
+  readonly #options: TokensOptions
+
+  constructor (options: TokensOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Answers a token request.
+   * @throws {OAuthError}
+   */
+  async request (parameters: Parameters, credentials: ClientCredentials, witness: TokenRequestWitness = {}): Promise<TokenResponse> {
+    const { grant_type: grantType, code } = parameters
+    const links = code === undefined ? [] : [hashOf(code)]
+    const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
+    return await observed(this.#options.observe, event, async () => {
+      event.client = await this.#options.clients.authenticate(credentials, async () => await this.#isOf(parameters, credentials))
+      await witness.client?.(event.client)
+      const response = await this.#answer(parameters, event.client, event, witness)
+      links.push(hashOf(response.access_token))
+      return response
+    })
+  }
+
+  /** Whether the code or refresh token of a request is of our making. */
+  recognises ({ code = '', refresh_token: refreshToken = '' }: Parameters): boolean {
+    const { recognised } = this.#options
+    return recognised.recognises('authorizationCode', code) || recognised.recognises('refreshToken', refreshToken)
+  }
+
+  /** Whether the code or refresh token of a request was given to the client that makes it. */
+  async #isOf ({ code = '', refresh_token: refreshToken = '' }: Parameters, { clientId }: ClientCredentials): Promise<boolean> {
+    const { store } = this.#options
+    const found = isSecret('authorizationCode', code)
+      ? await store.findCode(hashOf(code))
+      : isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hashOf(refreshToken)) : undefined
+    return found?.grant.clientId === clientId
+  }
+
+  async #answer (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
+    const { grant_type: grantType } = parameters
+    if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
+    if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
+    if (grantType === 'authorization_code') return await this.#redeem(parameters, client, witness)
+    if (!takesRefreshTokens(client)) throw new UnauthorizedClientError('This client did not register for refresh_token.')
+    return await this.#refresh(parameters, client, event, witness)
+  }
+
+  async #redeem (parameters: Parameters, client: Client, witness: TokenRequestWitness): Promise<TokenResponse> {
+    const { store, grants, clients, upstreamClients } = this.#options
+    const { code } = parameters
+    if (code === undefined) throw new InvalidRequestError('The code is missing.')
+    const hash = hashOf(code)
+    const found = isSecret('authorizationCode', code) ? await store.findCode(hash) : undefined
+    if (found === undefined || found.grant.clientId !== client.clientId) {
+      throw new InvalidGrantError('The authorization code is unknown or has expired.', { reason: found === undefined ? 'unknown_code' : 'code_of_another_client' })
+    }
+    const { grant, redirectUri, codeChallenge, used } = found
+    await witness.grant?.(grant)
+    if (used) return await this.#replayed(grant)
+    // OAuth 2.1 does not send it any more; who does must send the same
+    if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) throw new InvalidGrantError('The redirect_uri is not that of the authorization request.', { reason: 'redirect_uri_mismatch' })
+    checkCodeVerifier(parameters.code_verifier, codeChallenge)
+    this.#checkResource(parameters.resource, grant)
+
+    const { issued, response } = this.#issue(grant, grant.scopes, client)
+    const outcome = await store.redeemCode(hash, issued)
+    if (outcome === 'replayed') return await this.#replayed(grant)
+    if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.', { reason: 'unknown_code' })
+    await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
+    for (const surplus of await store.endSurplus(grant.issuer, grant.subject)) await grants.hasEnded(surplus)
+    return response
+  }
+
+  // RFC 6749 4.1.2: what the first use gave may be in the wrong hands
+  async #replayed (grant: Grant): Promise<never> {
+    await this.#options.grants.end(grant.grantId)
+    throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}`, reason: 'code_used_twice' })
+  }
+
+  async #refresh (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
+    const { store, grants, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
+    const { refresh_token: refreshToken } = parameters
+    if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
+    const hash = hashOf(refreshToken)
+    const found = isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hash) : undefined
+    if (found === undefined) return await this.#forgotten(refreshToken, client)
+    if (found.grant.clientId !== client.clientId) throw unknownRefreshToken()
+    const { grant, rotated } = found
+    await witness.grant?.(grant)
+    const scopes = narrowedScopes(parameters.scope, grant.scopes)
+    this.#checkResource(parameters.resource, grant)
+    if (!rotated) await grants.freshen(grant)
+
+    const { issued, response } = this.#issue(grant, scopes, client, hash)
+    const tellsGrant = recognised.originOf(refreshToken) !== undefined
+    const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds, tellsGrant)
+    switch (rotation.outcome) {
+      case 'rotated':
+        await Promise.all([clients.renew(client), upstreamClients.renew(client.clientId)])
+        return response
+      case 'unknown': return await this.#forgotten(refreshToken, client)
+      case 'replayed':
+        await grants.hasEnded(rotation.grant)
+        throw refreshTokenReplayed(grant)
+      case 'repeated': {
+        const repeated = keyring.open(purposeOf(hash), rotation.sealedResponse)
+        if (!isTokenResponse(repeated)) throw unknownRefreshToken()
+        event.repeated = true
+        return repeated
+      }
+    }
+  }
+
+  /**
+   * A refresh token of which nothing is kept. Where we made it, its time is not over, and its grant stands, it was rotated:
+   * somebody else has it, or has what came of it.
+   */
+  async #forgotten (refreshToken: string, client: Client): Promise<never> {
+    const { store, grants, recognised, now } = this.#options
+    const origin = recognised.originOf(refreshToken)
+    if (origin === undefined || origin.expiresAt <= now() / 1000) throw unknownRefreshToken()
+    const grant = await store.findGrant(origin.grantId)
+    if (grant === undefined || grant.clientId !== client.clientId) throw unknownRefreshToken()
+    await grants.end(grant.grantId)
+    throw refreshTokenReplayed(grant)
+  }
+
+  #issue (grant: Grant, scopes: readonly string[], client: Client, replaced = ''): { issued: IssuedTokens, response: TokenResponse } {
+    const { lifetimes, keyring, recognised, now } = this.#options
+    const issuedAt = Math.floor(now() / 1000)
+    const { grantId } = grant
+    const refreshExpiresAt = Math.min(issuedAt + lifetimes.refreshTokenSeconds, grant.expiresAt)
+    const accessToken = recognised.make('accessToken')
+    const refreshToken = takesRefreshTokens(client) ? recognised.makeRefreshToken({ grantId, expiresAt: refreshExpiresAt }) : undefined
+    const expiresAt = Math.min(issuedAt + lifetimes.accessTokenSeconds, grant.expiresAt)
+    const response: TokenResponse = {
+      access_token: accessToken,
+      token_type: 'Bearer',
+      expires_in: expiresAt - issuedAt,
+      scope: scopes.join(' '),
+      ...refreshToken !== undefined && { refresh_token: refreshToken }
+    }
+    return {
+      response,
+      issued: {
+        access: { hash: hashOf(accessToken), record: { grantId, scopes: [...scopes], expiresAt } },
+        ...refreshToken !== undefined && {
+          refresh: { hash: hashOf(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: refreshExpiresAt } }
+        },
+        sealedResponse: keyring.seal(purposeOf(replaced), response)
+      }
+    }
+  }
+
+  #checkResource (resource: string | undefined, grant: Grant): void {
+    if (resource !== undefined && this.#options.resources.resolve(resource) !== grant.resource) {
+      throw new InvalidTargetError('The resource is not the one that was authorized.', { reason: 'other_resource' })
+    }
+  }
+}
+
+function purposeOf (refreshTokenHash: string): string {
+  return `token response for ${refreshTokenHash}`
+}
+
+function unknownRefreshToken (): InvalidGrantError {
+  return new InvalidGrantError('The refresh token is unknown, has expired, or was revoked. Log in again.')
+}
+
+function refreshTokenReplayed ({ grantId }: Grant): InvalidGrantError {
+  const detail = `refresh token replay ended ${grantId}`
+  return new InvalidGrantError('The refresh token was used before. Log in again.', { detail, reason: 'refresh_token_used_twice' })
+}
+
+function isTokenResponse (value: unknown): value is TokenResponse {
+  return typeof value === 'object' && value !== null && 'access_token' in value
+}

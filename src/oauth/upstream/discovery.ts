@@ -1,0 +1,45 @@
+import * as openid from 'openid-client'
+import { TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../../errors.js'
+import type { Fetch } from '../upstream-observer.js'
+import { isLoopbackHost } from '../../loopback.js'
+import { upstreamError } from './upstream-errors.js'
+import { send } from './tolerant-fetch.js'
+
+const TIMEOUT_SECONDS = 10
+
+/** Whether plain http is spoken with a server: on loopback only. */
+export function isInsecure (url: URL | undefined): boolean {
+  return url?.protocol === 'http:' && isLoopbackHost(url.hostname)
+}
+
+/**
+ * Discovers an authorization server by OpenID Connect Discovery, or else by RFC 8414.
+ * @throws {TemporarilyUnavailableError} where it cannot be reached @throws {UpstreamError} where it has no usable metadata
+ */
+export async function discover (issuerUrl: URL, fetch: Fetch, timeoutSeconds = TIMEOUT_SECONDS): Promise<openid.ServerMetadata> {
+  const failures: OAuthError[] = []
+  for (const algorithm of ['oidc', 'oauth2'] as const) {
+    try {
+      return await fetchMetadata(issuerUrl, fetch, algorithm, timeoutSeconds)
+    } catch (error) {
+      failures.push(upstreamError(error))
+    }
+  }
+  throw failures.find(error => error instanceof TemporarilyUnavailableError) ?? new UpstreamError('The login server cannot be used: it does not describe itself as it should.', {
+    detail: `discovery of the issuer ${issuerUrl.href} failed: ${failures.map(error => error.detail ?? error.message).join('; ')}`
+  })
+}
+
+async function fetchMetadata (issuerUrl: URL, fetch: Fetch, algorithm: 'oidc' | 'oauth2', timeout: number): Promise<openid.ServerMetadata> {
+  const fetchFor = async (url: URL) => await openid.discovery(url, 'discovery', undefined, undefined, {
+    algorithm, timeout, [openid.customFetch]: (url, init) => send(fetch, url, init), ...isInsecure(url) && { execute: [openid.allowInsecureRequests] }
+  })
+  const configuration = await fetchFor(issuerUrl).catch(async (error: unknown) => {
+    // with and without a trailing slash, an issuer has its metadata at the same place
+    if (!(error instanceof openid.ClientError) || error.code !== 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED') throw error
+    const other = new URL(issuerUrl)
+    other.pathname = issuerUrl.pathname.endsWith('/') ? issuerUrl.pathname.slice(0, -1) : `${issuerUrl.pathname}/`
+    return await fetchFor(other)
+  })
+  return configuration.serverMetadata()
+}

@@ -1,0 +1,61 @@
+import { AccessDeniedError, UpstreamError } from '../../errors.js'
+import { toSubject } from './subject.js'
+
+/** Who logged in. */
+export interface Identity {
+  issuer: string
+  /** Absent where the upstream does not tell. */
+  subject?: string
+  claims: Record<string, unknown>
+}
+
+/** What the upstream says of who logged in. */
+interface Told {
+  issuer: string
+  /** By its userinfo endpoint, or the one that was configured. */
+  told: Record<string, unknown>
+  idToken: Record<string, unknown> | undefined
+  /** The claim that names the person. */
+  subjectClaim: string
+}
+
+// of an ID token: they tell of the token, not of the person
+const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash', 'sid', 'auth_time'])
+
+/**
+ * Who logged in, of what the upstream says.
+ * @throws {AccessDeniedError} where it names nobody that can be told from others @throws {UpstreamError} where it contradicts itself
+ */
+export function identityOf ({ issuer, told, idToken, subjectClaim }: Told): Identity {
+  // OpenID Connect Core 5.3.2: what is told of somebody else is not used
+  if (idToken?.sub !== undefined && told.sub !== undefined && told.sub !== idToken.sub) throw unusable('the userinfo is of another sub than the ID token')
+  const claims = { ...told, ...idToken }
+  const subject = claims[subjectClaim]
+  const known = toSubject(subject)
+  // where nobody tells, each login is somebody else; where what is told can name nobody, it is nobody
+  if (known === undefined && (subjectClaim !== 'sub' || subject !== undefined)) {
+    const why = subject === undefined ? 'is missing' : `cannot be a subject: ${JSON.stringify(subject).slice(0, 100)}`
+    throw new AccessDeniedError('The login server did not tell who you are.', { detail: `the claim ${subjectClaim} ${why}` })
+  }
+  return {
+    issuer,
+    ...known !== undefined && { subject: known },
+    claims: {
+      ...Object.fromEntries(Object.entries(claims).filter(([name]) => !PROTOCOL_CLAIMS.has(name))),
+      ...known !== undefined && { sub: known }
+    }
+  }
+}
+
+/**
+ * Refuses an ID token that was issued to another client (OpenID Connect Core 3.1.3.7), whoever else may read it.
+ * @throws {UpstreamError}
+ */
+export function checkAuthorizedParty (idToken: Readonly<Record<string, unknown>> | undefined, clientId: string): void {
+  if (idToken?.azp !== undefined && idToken.azp !== clientId) throw unusable(`the azp of the ID token is ${JSON.stringify(idToken.azp).slice(0, 100)}`)
+}
+
+/** An answer of the upstream that must not be used. */
+export function unusable (detail: string): UpstreamError {
+  return new UpstreamError('The login server gave an answer that cannot be used.', { detail, reason: 'upstream_answer_unusable' })
+}

@@ -1,0 +1,60 @@
+import { AuthorizationResponseError, ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
+import {
+  AccessDeniedError, InvalidGrantError, OAuthError, TemporarilyUnavailableError, UpstreamError
+} from '../../errors.js'
+
+const UNREACHABLE = 'The login server cannot be reached just now. Try again in a moment.'
+const RETRY_SECONDS = 5
+
+/** What an error of a call to the upstream means for our client. Only an outage is `temporarily_unavailable`. */
+export function upstreamError (error: unknown): OAuthError {
+  if (error instanceof OAuthError) return error
+  // openid-client wraps what our own fetch throws
+  if (error instanceof ClientError && error.cause instanceof OAuthError) return error.cause
+  const detail = describe(error)
+  if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
+    return errorOf(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
+  }
+  if (isOutage(error)) return new TemporarilyUnavailableError(UNREACHABLE, { detail, cause: error, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
+  return new UpstreamError('The login server gave an answer that cannot be used.', { detail, cause: error, reason: 'upstream_answer_unusable' })
+}
+
+/** What an OAuth error code of the upstream means for our client. */
+export function errorOf (code: string, status: number, detail: string): OAuthError {
+  switch (code) {
+    case 'access_denied': case 'login_required': case 'consent_required': case 'interaction_required': case 'account_selection_required':
+      return new AccessDeniedError('The login server refused, or the login was cancelled.', { detail, reason: 'denied_upstream' })
+    // the last two are GitHub's
+    case 'invalid_grant': case 'bad_verification_code': case 'bad_refresh_token': return new InvalidGrantError('The login at the login server has ended.', { detail, reason: 'upstream_refused_code' })
+    // our client did not choose them, and cannot mend it
+    case 'invalid_scope': return new UpstreamError('The login server refused the scopes that this service asks for.', { detail, reason: 'upstream_refused_scopes' })
+    case 'temporarily_unavailable': return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
+  }
+  if (status === 429 || status >= 500) return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
+  return new UpstreamError('The login server refused this service.', { detail, reason: 'upstream_refused_client' })
+}
+
+function isOutage (error: unknown): boolean {
+  const status = statusOf(error)
+  if (status !== undefined) return status === 429 || status >= 500
+  // what fetch itself throws, and our own time limit
+  return (error instanceof ClientError && error.code === 'OAUTH_TIMEOUT') ||
+    (error instanceof DOMException && error.name === 'TimeoutError') ||
+    // undici: no connection, and one that was cut in the middle of the body
+    (error instanceof TypeError && (error.message === 'fetch failed' || error.message === 'terminated')) ||
+    (error instanceof Error && error.cause !== undefined && isOutage(error.cause))
+}
+
+function statusOf (error: unknown): number | undefined {
+  if (error instanceof Response) return error.status
+  return error instanceof WWWAuthenticateChallengeError ? error.status : error instanceof ClientError && error.cause instanceof Response ? error.cause.status : undefined
+}
+
+function describe (error: unknown): string {
+  if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) return `${error.error}: ${error.error_description ?? 'no description'}`
+  if (error instanceof Response) return `${error.url} answered ${error.status}`
+  if (!(error instanceof Error)) return String(error)
+  const status = statusOf(error)
+  const cause = error.cause instanceof Error ? `: ${describe(error.cause)}` : ''
+  return `${error.message}${status === undefined ? '' : ` (HTTP ${status})`}${cause}`
+}

@@ -1,0 +1,69 @@
+import type { ServerMetadata } from 'openid-client'
+import { TemporarilyUnavailableError } from '../../errors.js'
+import { discover } from './discovery.js'
+import type { Fetch } from '../upstream-observer.js'
+import type { UpstreamSettings } from '../options.js'
+
+const DISCOVERED_SECONDS = 3600
+// when a discovery fails, what was known goes on, and is asked for again after this time
+const REDISCOVERY_SECONDS = 60
+// and when nothing was known, for whoever asks meanwhile: /readyz is anybody's to ask
+const FAILED_SECONDS = 1
+// signed by a key of the issuer; the ID token comes straight from its token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
+const SIGNING_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
+
+/** What the upstream says of itself, kept for an hour, and the endpoints that were named instead. */
+export class UpstreamMetadata {
+  readonly #options: UpstreamSettings
+  readonly #fetch: Fetch
+  readonly #timeoutSeconds: number
+  readonly #now: () => number
+  #known: { value: Promise<ServerMetadata>, expiresAt: number } | undefined
+  #failed: { error: unknown, until: number } | undefined
+
+  constructor (options: UpstreamSettings, fetch: Fetch, timeoutSeconds: number, now: () => number) {
+    this.#options = options
+    this.#fetch = fetch
+    this.#timeoutSeconds = timeoutSeconds
+    this.#now = now
+  }
+
+  /** Asks, where nothing is known (any more). Rejects where the upstream cannot be reached and never could be. */
+  get (): Promise<ServerMetadata> {
+    const now = this.#now() / 1000
+    const known = this.#known
+    if (known !== undefined && now < known.expiresAt) return known.value
+    if (known === undefined && this.#failed !== undefined && now < this.#failed.until) return Promise.reject(this.#failed.error)
+    const value = this.#discover().catch((error: unknown) => {
+      // an upstream whose discovery is down may still answer: what was known goes on
+      this.#known = known && { value: known.value, expiresAt: this.#now() / 1000 + REDISCOVERY_SECONDS }
+      if (known === undefined) {
+        this.#failed = { error, until: this.#now() / 1000 + FAILED_SECONDS }
+        throw error
+      }
+      return known.value
+    })
+    this.#known = { value, expiresAt: now + DISCOVERED_SECONDS }
+    return value
+  }
+
+  async #discover (): Promise<ServerMetadata> {
+    const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, revocationUrl } = this.#options
+    const explicit = {
+      ...authorizationUrl && { authorization_endpoint: authorizationUrl.href },
+      ...tokenUrl && { token_endpoint: tokenUrl.href },
+      ...registrationUrl && { registration_endpoint: registrationUrl.href },
+      ...revocationUrl && { revocation_endpoint: revocationUrl.href }
+    }
+    const defaults = { id_token_signing_alg_values_supported: SIGNING_ALGORITHMS }
+    // without any metadata, what most take
+    const unknown = { token_endpoint_auth_methods_supported: ['client_secret_post'] }
+    if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
+    const discovered = await discover(issuerUrl, this.#fetch, this.#timeoutSeconds).catch((error: unknown) => {
+      // endpoints that were named need no discovery
+      if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) throw error
+      return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }
+    })
+    return { ...defaults, ...discovered, ...explicit }
+  }
+}

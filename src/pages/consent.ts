@@ -1,0 +1,101 @@
+import { html } from 'ghtml'
+import { layout, type Page } from './layout.js'
+import { visible } from '../displayed-text.js'
+import type { ConsentRequest } from '../oauth/authorize/next-step.js'
+
+export interface ConsentPageOptions {
+  request: ConsentRequest
+  /** Where the form is posted. */
+  action: string
+  /** Where people end what they allow. */
+  connections: string
+  texts: {
+    scopeDescriptions: Readonly<Record<string, string>>
+    /** The scope that opens all that asks for none of its own. */
+    baseScope: string
+    /** How long a login lasts. */
+    grantSeconds: number
+  }
+}
+
+/** What is asked of the login server, in plain words. */
+const UPSTREAM_SCOPES: Readonly<Record<string, string>> = {
+  openid: 'Who you are',
+  profile: 'Your name and profile',
+  email: 'Your email address',
+  offline_access: 'Access while you are away'
+}
+
+/** The page that asks a person whether a client may act for them. */
+export function consentPage ({ request, action, connections, texts }: ConsentPageOptions): Page {
+  const { client, redirectUri, redirectKind, scopes, resource, transaction, memorable, loggedInAs, tooSoon } = request
+  const { client_name: givenName, client_uri: website } = client.metadata
+  const name = visible(givenName ?? '') || (client.kind === 'document' ? new URL(client.clientId).host : 'an application without a name')
+  const target = new URL(redirectUri)
+  const days = Math.max(1, Math.round(texts.grantSeconds / 86_400))
+  const body = html`
+    <h1>Allow <bdi>${name}</bdi> to use this server?</h1>
+    !${tooSoon === true ? '<p class="warning" role="alert">That was too fast. Read this first, then decide.</p>' : ''}
+    <dl>
+      !${client.kind === 'document' ? html`<dt>Verified site</dt><dd>${new URL(client.clientId).host}</dd>` : ''}
+      !${client.kind !== 'document' && website !== undefined ? html`<dt>Says it is from</dt><dd>${new URL(website).host}</dd>` : ''}
+      <dt>Server</dt><dd>${new URL(resource).host}</dd>
+      <dt>Answer goes to</dt><dd>${redirectKind === 'web' ? target.host : redirectKind === 'loopback' ? `this computer (${target.host})` : `an app on this device (${target.protocol})`}</dd>
+      !${loggedInAs === undefined ? html`<dt>You log in at</dt><dd>${request.loginHost}</dd>` : html`<dt>You logged in as</dt><dd><bdi>${visible(loggedInAs)}</bdi></dd>`}
+    </dl>
+    <h2>It will be able to</h2>
+    <ul>!${scopes.map(scope => html`<li>${texts.scopeDescriptions[scope] ?? `use “${scope}”`}</li>`)}</ul>
+    !${scopes.includes(texts.baseScope) ? '<p class="soft">This opens every tool, resource and prompt of this server that asks for no permission of its own.</p>' : ''}
+    !${upstreamPart(request)}
+    !${warning(request)}
+    <form method="post" action="${action}">
+      <input type="hidden" name="transaction" value="${transaction}">
+      !${memorable ? html`<p><label><input type="checkbox" name="remember" value="yes"> Do not ask me again</label></p>` : ''}
+      <div class="buttons">
+        <button type="submit" name="decision" value="allow" class="primary arm" !${redirectKind === 'web' ? '' : 'aria-describedby="warning"'}>Allow access</button>
+        <button type="submit" name="decision" value="deny">Deny</button>
+      </div>
+    </form>
+    <p class="soft">The application's name is its own claim. Allow only what you started yourself.</p>
+    <p class="soft">It stays connected for up to ${days} ${days === 1 ? 'day' : 'days'}, or until you end it at <a href="${connections}">your connected apps</a>.</p>`
+  return { html: layout(`Allow ${name}?`, body) }
+}
+
+/** What this server asks of the login server: the person is asked there, too, in other words. */
+function upstreamPart ({ upstreamScopes, loginHost }: ConsentRequest): string {
+  if (upstreamScopes.length === 0) return ''
+  return html`
+    <h2>For that, this server asks ${loginHost} for</h2>
+    <ul>!${upstreamScopes.map(scope => html`<li>${UPSTREAM_SCOPES[scope] ?? `“${scope}”`}</li>`)}</ul>
+    <p class="soft">That stays with this server; the application does not get it.</p>`
+}
+
+/** The page of an error that cannot be told to a client. `errorId` is in the log, too. */
+export function errorPage (error: { message: string, code: string }, errorId: string): Page {
+  return {
+    html: layout('This did not work', html`
+      <h1>This did not work</h1>
+      <p role="alert">${error.message}</p>
+      <p class="soft">Error ${error.code}, id ${errorId}</p>`)
+  }
+}
+
+/** The page of an error for a client that nobody vouches for: the person may take it there. */
+export function refusalPage (error: { message: string, code: string }, url: string, errorId: string): Page {
+  return {
+    html: layout('The request was refused', html`
+      <h1>The request was refused</h1>
+      <p role="alert">${error.message}</p>
+      <p>An application asked for access in a way that does not work. You can tell it so, or close this page.</p>
+      <div class="buttons"><a class="button" rel="noreferrer" href="${url}">Go back to ${new URL(url).host}</a></div>
+      <p class="soft">Error ${error.code}, id ${errorId}</p>`)
+  }
+}
+
+function warning ({ redirectKind, client }: ConsentRequest): string {
+  if (redirectKind === 'web') return ''
+  const text = redirectKind === 'loopback'
+    ? 'The answer goes to a program on this computer. Any program can give itself any name: allow it only if you have just started the login there.'
+    : 'The answer goes to whichever app on this device has claimed this kind of link. Allow it only if you have just started the login there.'
+  return html`<p class="warning" role="note" id="warning"><strong>Check this.</strong> ${text}${client.kind === 'document' ? ' The site is verified, the program is not.' : ''}</p>`
+}

@@ -1,0 +1,39 @@
+import { getHeapStatistics } from 'node:v8'
+import underPressure from '@fastify/under-pressure'
+import fp from 'fastify-plugin'
+import { OverloadedError } from '../../errors.js'
+
+export interface PressureOptions {
+  /** Mean delay of the event loop over a second; 0: no bound. */
+  maxEventLoopDelayMs: number
+  /** Default: nine tenths of what V8 may use. */
+  maxHeapBytes: number | undefined
+}
+
+const RETRY_AFTER_SECONDS = 5
+const SAMPLE_MS = 1000
+
+/** The route goes on where others are refused: for what tells of the process itself. */
+export const underAnyPressure = { pressureHandler: () => undefined }
+
+/**
+ * Refuses requests (503) while this process cannot keep up, so that load balancers and clients turn to others, and what
+ * runs is finished. Each part of the service puts the refusal in its own words.
+ */
+export const pressure = fp<PressureOptions>(async (app, { maxEventLoopDelayMs, maxHeapBytes = getHeapStatistics().heap_size_limit * 0.9 }) => {
+  let settlesAt = 0
+  // the delays of the start itself are in the first sample, which counts until the second
+  app.addHook('onListen', async () => { settlesAt = performance.now() + 2 * SAMPLE_MS })
+
+  await app.register(underPressure, {
+    maxEventLoopDelay: maxEventLoopDelayMs,
+    maxHeapUsedBytes: maxHeapBytes,
+    sampleInterval: SAMPLE_MS,
+    pressureHandler: async (_request, reply, type) => {
+      if (type === underPressure.TYPE_EVENT_LOOP_DELAY && performance.now() < settlesAt) return
+      // for routes of an app that words its errors itself
+      reply.header('retry-after', String(RETRY_AFTER_SECONDS))
+      throw new OverloadedError('This server is overloaded. Try again in a moment.', { retryAfterSeconds: RETRY_AFTER_SECONDS })
+    }
+  })
+}, { name: 'pressure', fastify: '5.x' })

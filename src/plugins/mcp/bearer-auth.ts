@@ -1,0 +1,128 @@
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
+import { checkOptions } from '../../validation/check.js'
+import { functionOf, listOf, optional, optionsOf, pluginObject, scope } from '../../validation/schemas.js'
+import { InsufficientScopeError, InvalidTokenError, OAuthError } from '../../errors.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * `onRequest` hook that demands a bearer token (RFC 6750 2.1) and sets `request.authInfo`.
+     * It runs before body parsing, so that an unparsable body still gets its 401 and challenge.
+     */
+    bearerAuth: onRequestHookHandler
+  }
+  interface FastifyRequest {
+    /** Who makes this request; null where `bearerAuth` did not run. */
+    authInfo: CallerInfo | null
+  }
+  interface FastifyReply {
+    /**
+     * Answers 403 `insufficient_scope` (RFC 6750 3.1) naming every scope the client should ask for:
+     * those it has and those it lacks, so that a client that steps up loses none.
+     * @param description what is said of it, in the characters of RFC 6750 3
+     */
+    sendInsufficientScope (requiredScopes: readonly string[], description?: string): FastifyReply
+  }
+}
+
+export interface BearerAuthOptions {
+  /** Establishes the caller from the token. */
+  verifyAccessToken: VerifyAccessToken
+  /** URL of the protected resource metadata (RFC 9728) that describes the resource asked for. */
+  resourceMetadataUrl: (request: FastifyRequest) => string
+  /** Scopes that every token must have, and that a client without any should ask for: the base scope. */
+  scopes: readonly string[]
+  /** Hears of every 401: whether a token came with the request. */
+  onRefused?: (request: FastifyRequest, hadToken: boolean) => void
+}
+
+// RFC 6750 2.1 b64token; the scheme is case-insensitive (RFC 9110 11.1)
+const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i
+const BEARER_SCHEME = /^bearer(\s|$)/i
+
+const optionsSchema = pluginObject(optionsOf<BearerAuthOptions>()({
+  verifyAccessToken: functionOf<VerifyAccessToken>('a function: token => caller'),
+  resourceMetadataUrl: functionOf<BearerAuthOptions['resourceMetadataUrl']>('a function: request => URL'),
+  scopes: listOf(scope, 'a list of scopes, each once'),
+  onRefused: optional(functionOf<NonNullable<BearerAuthOptions['onRefused']>>('a function that hears of refusals'))
+}))
+
+/** Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`. */
+export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
+  checkOptions('bearerAuth', optionsSchema, options)
+  const challenge = (request: FastifyRequest, error: OAuthError | undefined, scopes: readonly string[]): string => {
+    const parameters = [`resource_metadata="${options.resourceMetadataUrl(request)}"`, `scope="${scopes.join(' ')}"`]
+    // RFC 6750 3.1: no error code when the request carried no authentication information
+    if (error !== undefined) parameters.unshift(`error="${error.code}"`, `error_description="${error.message}"`)
+    return `Bearer ${parameters.join(', ')}`
+  }
+
+  const refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], hadToken = true): FastifyReply => {
+    if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+    if (error.statusCode === 401) options.onRefused?.(reply.request, hadToken)
+    if (error.statusCode === 401 || error.statusCode === 403) {
+      reply.header('www-authenticate', challenge(reply.request, hadToken ? error : undefined, scopes))
+    }
+    return reply.code(error.statusCode).header('cache-control', 'no-store')
+      .send({ error: error.code, error_description: error.message, request_id: reply.request.id })
+  }
+
+  const taken = app.hasRequestDecorator('authInfo')
+  if (!taken) app.decorateRequest('authInfo', null)
+  const setCaller = (request: FastifyRequest, caller: CallerInfo | null): void => {
+    // an app around us may have a decorator of this name, even a getter: here it is ours
+    if (taken) Object.defineProperty(request, 'authInfo', { value: caller, writable: true, enumerable: true, configurable: true })
+    else request.authInfo = caller
+  }
+
+  app.decorateReply('sendInsufficientScope', function (requiredScopes, description) {
+    const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
+    return refuse(this, new InsufficientScopeError(requiredScopes, description === undefined ? {} : { description }), scopes)
+  })
+
+  app.decorate('bearerAuth', (request, reply, done) => {
+    if (taken) setCaller(request, null)
+    const authorization = request.headers.authorization ?? ''
+    const token = BEARER.exec(authorization)?.[1]
+    if (token === undefined) {
+      if (BEARER_SCHEME.test(authorization)) refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
+      else refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, false)
+      return
+    }
+    const admit = (caller: CallerInfo) => {
+      setCaller(request, caller)
+      const missing = options.scopes.filter(scope => !caller.scopes.includes(scope))
+      if (missing.length > 0) reply.sendInsufficientScope(missing)
+      else done()
+    }
+    const verified = verify(token, request)
+    // without a promise where the token is known already: it would cost as much as the rest of this
+    if (!isPending(verified)) {
+      admit(verified)
+      return
+    }
+    verified.then(admit, (error: Error) => {
+      if (!(error instanceof OAuthError)) {
+        done(error)
+        return
+      }
+      request.log.info({ code: error.code, detail: error.detail }, 'access token refused')
+      refuse(reply, error, options.scopes)
+    })
+  })
+
+  function verify (token: string, request: FastifyRequest): CallerInfo | Promise<CallerInfo> {
+    try {
+      return options.verifyAccessToken(token, request)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+}, { name: 'bearer-auth', fastify: '5.x' })
+
+// any thenable: what is not waited for is believed
+function isPending (verified: CallerInfo | Promise<CallerInfo>): verified is Promise<CallerInfo> {
+  return 'then' in verified
+}

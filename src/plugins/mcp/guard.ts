@@ -1,0 +1,67 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { ForbiddenOriginError } from '../../errors.js'
+import { refuseMcpMethod } from '../scoped/other-methods.js'
+import { scopedCors } from '../scoped/cors.js'
+
+export interface McpGuardOptions {
+  /** The URL of the app's root as clients see it. */
+  publicUrl: string
+  /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
+  allowedOrigins: readonly string[]
+  /** Host headers answered, besides that of `publicUrl`; `*` for any. */
+  allowedHosts: readonly string[]
+  /** Paths of the MCP endpoints. */
+  paths: readonly string[]
+}
+
+const EXPOSED_HEADERS = ['Mcp-Session-Id', 'Mcp-Protocol-Version', 'WWW-Authenticate']
+const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
+const LOOPBACK_ORIGIN = /^https?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
+
+/**
+ * Who may call the routes of this context: CORS for browsers, then `Origin`, the bearer token, and `Host` (DNS rebinding;
+ * MCP 2025-11-25 Transports, Security Warning). If the public URL is loopback, so may any loopback origin and host.
+ * Nothing of these routes is cached.
+ */
+export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
+  const { host, origin } = new URL(options.publicUrl)
+  const local = LOOPBACK_HOST.test(host)
+  const origins = new Set([origin, ...options.allowedOrigins])
+  const hosts = new Set([host, ...options.allowedHosts].map(name => name.toLowerCase()))
+  const allowsOrigin = (value: string) => origins.has('*') || origins.has(value) || (local && LOOPBACK_ORIGIN.test(value))
+  const allowsHost = (value: string) => hosts.has('*') || hosts.has(value.toLowerCase()) || (local && LOOPBACK_HOST.test(value))
+
+  await app.register(scopedCors, {
+    paths: options.paths,
+    refuse: refuseMcpMethod,
+    cors: {
+      origin: (value, callback) => { callback(null, value !== undefined && allowsOrigin(value)) },
+      methods: ['GET', 'POST', 'DELETE'],
+      exposedHeaders: EXPOSED_HEADERS,
+      maxAge: 86_400
+    }
+  })
+
+  app.addHook('onRequest', ({ headers: { origin } }, reply, done) => {
+    // streams have a value of their own
+    reply.header('cache-control', 'no-store')
+    if (origin === undefined || allowsOrigin(origin)) done()
+    else done(new ForbiddenOriginError('Forbidden: this origin may not call this server.', { detail: `Origin ${origin}` }))
+  })
+  app.addHook('onRequest', function (request, reply, done) {
+    // it is refused, whoever asks
+    if (request.method === 'OPTIONS') done()
+    else app.bearerAuth.call(this, request, reply, done)
+  })
+  app.addHook('onRequest', (request, _reply, done) => {
+    const host = hostOf(request)
+    if (allowsHost(host)) done()
+    else done(new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${host}` }))
+  })
+}, { name: 'mcp-guard', fastify: '5.x', dependencies: ['bearer-auth'] })
+
+// not `request.host`: with `trustProxy` that is X-Forwarded-Host, which callers may send too
+function hostOf ({ headers: { host, ':authority': authority } }: FastifyRequest): string {
+  return host ?? (typeof authority === 'string' ? authority : '')
+}

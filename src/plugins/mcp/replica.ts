@@ -1,0 +1,21 @@
+import fp from 'fastify-plugin'
+import { Replica } from '../../mcp/replica.js'
+import type { LeaseStore } from '../../stores/leases.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** This process among its replicas. */
+    mcpReplica: Replica
+  }
+}
+
+export interface McpReplicaOptions {
+  leases: LeaseStore
+}
+
+/** Makes this process known to its replicas until the app closes. */
+export const mcpReplica = fp<McpReplicaOptions>(async (app, { leases }) => {
+  const replica = new Replica(leases, app.log)
+  app.decorate('mcpReplica', replica)
+  app.addHook('onClose', () => replica.close())
+}, { name: 'mcp-replica', fastify: '5.x' })

@@ -1,0 +1,29 @@
+import formbody from '@fastify/formbody'
+import type { FastifyError } from 'fastify'
+import fp from 'fastify-plugin'
+import { InvalidRequestError, OAuthError, PayloadTooLargeError } from '../../errors.js'
+import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
+
+// no OAuth message is larger
+const BODY_LIMIT = 65_536
+
+/** The bodies that the OAuth endpoints of this context take: forms and JSON, whatever the app around them takes. */
+export const oauthBodies = fp(async app => {
+  app.removeAllContentTypeParsers()
+  await app.register(formbody, { bodyLimit: BODY_LIMIT })
+  const parseJson = app.getDefaultJsonParser('remove', 'remove')
+  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: BODY_LIMIT }, (request, body, done) => {
+    const text = body.toString()
+    if (!isTooDeep(text)) return parseJson(request, text, done)
+    done(new InvalidRequestError(`The body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
+    return undefined
+  })
+}, { name: 'oauth-bodies', fastify: '5.x' })
+
+/** What an error says in terms of OAuth; undefined where it is our own fault. */
+export function oauthErrorOf (error: FastifyError): OAuthError | undefined {
+  if (error instanceof OAuthError) return error
+  const status = error.statusCode ?? 500
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new PayloadTooLargeError('The body is too large.')
+  return status >= 400 && status < 500 ? new InvalidRequestError('The request could not be read.', { detail: error.message }) : undefined
+}

@@ -1,0 +1,30 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { UpstreamError } from '../../errors.js'
+import { rethrowForeign } from '../scoped/foreign-errors.js'
+import { oauthErrorOf } from './bodies.js'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The client that has authenticated at this endpoint, for the log; undefined outside of the OAuth endpoints. */
+    oauthClientId?: string | null
+  }
+}
+
+/** Errors of this context's endpoints as OAuth JSON (RFC 6749 5.2), never cached, with the id that the request has in the log. */
+export const oauthErrors = fp(async app => {
+  app.decorateRequest('oauthClientId', null)
+  app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
+}, { name: 'oauth-errors', fastify: '5.x' })
+
+function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  rethrowForeign(error)
+  const known = oauthErrorOf(error)
+  if (known === undefined) request.log.error({ err: error }, 'an OAuth request failed')
+  else request.log.info({ code: known.code, detail: known.detail }, `OAuth request refused: ${known.message}`)
+  const { code, message } = known ?? new UpstreamError('Something went wrong on our side.')
+  if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
+  // RFC 6749 5.2: who tried to authenticate with a header is challenged by it
+  if (known?.statusCode === 401 && request.headers.authorization !== undefined) reply.header('www-authenticate', 'Basic realm="OAuth"')
+  return reply.code(known?.statusCode ?? 500).header('cache-control', 'no-store').send({ error: code, error_description: message, request_id: request.id })
+}

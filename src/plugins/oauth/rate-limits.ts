@@ -1,0 +1,73 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { addressOf } from '../../caller-address.js'
+import type { RateKey, RateLimits } from '../../oauth/rate-limits.js'
+
+/** Who a caller has proven to be. */
+export interface Proven {
+  /** Id of a client that has shown its secret. A public client has nothing to show: anybody may say its id. */
+  client?: string
+  /** The person whose code, token or cookie it is. */
+  person?: { issuer: string, subject: string }
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Tells, without asking the store, whether a request shows something that only we, or the operator, can have made. */
+    isRecognised?: (request: FastifyRequest) => boolean
+  }
+  interface FastifyRequest {
+    /**
+     * Counts this request for who has proven to make it, and no longer for the address it came from.
+     * @throws {RateLimitedError}
+     */
+    countFor (proven: Proven): Promise<void>
+    /** The address that this request is counted for; null where it is not, or no longer. */
+    countedFor: RateKey | null
+  }
+}
+
+export interface OAuthRateLimitOptions {
+  limits: RateLimits
+  /** Requests of one endpoint in a minute: of an address that prove nothing, and of a person. */
+  requestsPerMinute: number
+}
+
+/** What many people use at once (a client that serves them all, an address with tokens of ours) may ask so much more. */
+const SHARED = 10
+
+/**
+ * Bounds what callers may ask of each endpoint of this context: by address, until the request has proven who makes it, and
+ * then by client and person. Nothing that a caller merely claims is a key. What shows a secret of our making is looked at
+ * even where others have used up what their address may ask: clients behind one address do not lock each other out.
+ */
+export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, requestsPerMinute }) => {
+  app.decorateRequest('countedFor', null)
+  app.decorateRequest('countFor', async function (this: FastifyRequest, { client, person }) {
+    const endpoint = endpointOf(this)
+    if (client !== undefined) await limits.count([endpoint, 'client', client], requestsPerMinute * SHARED)
+    if (person !== undefined) await limits.count([endpoint, 'person', person.issuer, person.subject], requestsPerMinute)
+    const { countedFor } = this
+    this.countedFor = null
+    if (countedFor !== null) await limits.takeBack(countedFor)
+  })
+
+  async function countAddress (request: FastifyRequest): Promise<void> {
+    const recognised = request.routeOptions.config.isRecognised?.(request) === true
+    const key: RateKey = [endpointOf(request), recognised ? 'recognised' : 'address', addressOf(request)]
+    await limits.count(key, recognised ? requestsPerMinute * SHARED : requestsPerMinute)
+    request.countedFor = key
+  }
+
+  // before a body is read, where nothing in it can matter
+  app.addHook('onRequest', async request => {
+    if (request.routeOptions.config.isRecognised === undefined) await countAddress(request)
+  })
+  app.addHook('preHandler', async request => {
+    if (request.routeOptions.config.isRecognised !== undefined) await countAddress(request)
+  })
+}, { name: 'oauth-rate-limits', fastify: '5.x' })
+
+function endpointOf ({ routeOptions: { url = '' } }: FastifyRequest): string {
+  return url
+}

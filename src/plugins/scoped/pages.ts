@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { errorPage } from '../../pages/consent.js'
+import { STYLE, type Page } from '../../pages/layout.js'
+import { rethrowForeign } from './foreign-errors.js'
+import { oauthErrorOf } from '../oauth/bodies.js'
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /** Answers with a page for people. */
+    sendPage (page: Page): FastifyReply
+  }
+}
+
+const sourceOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+const STYLE_SOURCE = sourceOf(STYLE)
+
+/** Pages for people: `reply.sendPage`, and errors of this context as pages with an id that the log has. */
+export const pages = fp(async app => {
+  app.decorateReply('sendPage', function (page) {
+    return this.headers({
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'no-store',
+      // no form-action: Chromium applies it to the redirects that follow the form, too
+      'content-security-policy': [
+        "default-src 'none'", `style-src ${STYLE_SOURCE}`, "img-src 'none'",
+        ...page.script === undefined ? [] : [`script-src ${sourceOf(page.script)}`], "base-uri 'none'", "frame-ancestors 'none'"
+      ].join('; '),
+      'x-frame-options': 'DENY',
+      // whoever opened it in a window can neither see where that goes nor move it
+      'cross-origin-opener-policy': 'same-origin',
+      'x-content-type-options': 'nosniff',
+      // no-referrer would make the browser post our own form with `Origin: null`
+      'referrer-policy': 'same-origin'
+    }).send(page.html)
+  })
+  app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
+}, { name: 'pages', fastify: '5.x' })
+
+function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  rethrowForeign(error)
+  const known = oauthErrorOf(error)
+  if (known === undefined) request.log.error({ err: error }, 'a page failed')
+  else request.log.info({ code: known.code, detail: known.detail }, `page refused: ${known.message}`)
+  if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
+  // a page for people is no challenge: 401 belongs to clients
+  const status = known === undefined ? 500 : known.statusCode === 401 ? 400 : known.statusCode
+  return reply.code(status).sendPage(errorPage(known ?? { code: 'server_error', message: 'Something went wrong on our side.' }, request.id))
+}

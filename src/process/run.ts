@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '../app.js'
+import { clientSetups } from '../pages/client-setups.js'
+import { loadConfig, type Config, type UpstreamConfig } from '../config/config.js'
+import { startDemoUpstream, type DemoUpstream } from '../demo/upstream.js'
+import { ConfigError } from '../errors.js'
+import { listenError } from './listen-error.js'
+import type { CreateServer } from '../mcp/create-server.js'
+import { Metrics } from '../observability/metrics.js'
+import { surviveUnhandledRejections } from './policy.js'
+
+// rejections that nobody handles end nothing; and when a start fails, nothing of this is to say that all went well
+const SKIPPED: closeWithGrace.AllEvents[] = ['unhandledRejection', 'beforeExit']
+// streams and connections, after the requests
+const CLOSING_SECONDS = 5
+
+/**
+ * Starts the service as configured by the environment, and closes it with grace on SIGTERM and SIGINT.
+ * If it cannot start, what is open already is closed.
+ * @throws {ConfigError} with one line that says what the operator can mend
+ */
+async function start (createServer?: CreateServer): Promise<void> {
+  const opened: Array<{ close (): Promise<unknown> }> = []
+  try {
+    const config = loadConfig()
+    const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
+    if (demo !== undefined) opened.unshift(demo)
+    const metrics = new Metrics()
+    const app = await buildApp(config, { upstream: config.upstream ?? demoUpstreamConfig(demo), metrics, ...createServer && { createServer } })
+    opened.unshift(app)
+    surviveUnhandledRejections({ log: app.log, onUnhandledRejection: metrics.onUnhandledRejection })
+    opened.unshift(closeOnSignals(app, config, demo))
+
+    await app.listen({ port: config.port, host: config.host }).catch((error: unknown) => {
+      throw listenError('The service', `HOST=${config.host} and PORT=${config.port}`, error)
+    })
+    if (!config.production) process.stdout.write(welcome(config, demo))
+  } catch (error) {
+    await Promise.race([closeAll(opened), delay(CLOSING_SECONDS * 1000)])
+    throw error
+  }
+}
+
+/** @returns what undoes it */
+function closeOnSignals (app: FastifyInstance, { shutdownDelaySeconds, shutdownSeconds }: Config, demo: DemoUpstream | undefined) {
+  const options = {
+    delay: (shutdownDelaySeconds + shutdownSeconds + CLOSING_SECONDS) * 1000,
+    logger: app.log,
+    skip: SKIPPED
+  }
+  const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
+    if (err !== undefined) app.log.fatal({ err }, 'closing after an error nobody caught')
+    else app.log.info({ signal }, 'closing')
+    await app.leave()
+    await app.close()
+    await demo?.close()
+  })
+  return { close: async () => { uninstall() } }
+}
+
+/** Closes one after the other; the error that led here is the one to be told. */
+async function closeAll (opened: ReadonlyArray<{ close (): Promise<unknown> }>): Promise<void> {
+  for (const one of opened) await one.close().catch(() => {})
+}
+
+function demoUpstreamConfig (demo: DemoUpstream | undefined): UpstreamConfig {
+  if (demo === undefined) throw new ConfigError('No upstream is configured.')
+  return { issuerUrl: new URL(demo.issuer), scopes: ['openid', 'profile', 'email', 'offline_access'], extraAuthorizeParams: {} }
+}
+
+/** What a person who just started the service needs to know. */
+function welcome (config: Config, demo: DemoUpstream | undefined): string {
+  const mcpUrl = `${config.publicUrl}/mcp`
+  const lines = [
+    `MCP server: ${mcpUrl}`,
+    demo === undefined
+      ? 'People log in at your authorization server.'
+      : `Login:      any name, any password, at the demo authorization server ${demo.issuer} (set OAUTH_ISSUER_URL to use yours)`,
+    '',
+    'Connect:',
+    ...clientSetups('demo', mcpUrl).map(({ client, how, text }) => `  ${client}: ${how}\n      ${text}`)
+  ]
+  return `\n${lines.map(line => `  ${line}`).join('\n')}\n\n`
+}
+
+/**
+ * Runs the service as this process: configured by the environment, until a signal or an uncaught exception ends it.
+ * What keeps it from starting goes to the standard error, and the process ends with exit code 1.
+ * @param createServer the server that is hosted. Default: that of `src/mcp/server.ts`
+ */
+export function runProcess (createServer?: CreateServer): void {
+  start(createServer).catch((error: unknown) => {
+    // a bad value is the operator's to mend: one line, no stack
+    const text = error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)
+    // not an exit code alone: what could not be closed in time would keep the process for ever
+    process.stderr.write(`${text}\n`, () => { process.exit(1) })
+  })
+}

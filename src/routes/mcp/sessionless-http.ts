@@ -1,0 +1,32 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { MethodNotAllowedError, UnsupportedMediaTypeError } from '../../errors.js'
+import { isRequest, messagesOf } from '../../mcp/wire/messages.js'
+import { checkPostAccept, checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
+import { refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
+import { callerOf, ReplyAnswer } from './post-reply.js'
+
+/** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with an instance of its own. */
+export const statelessHttpRoutes: FastifyPluginAsync = async app => {
+  const requests = app.mcpStateless
+
+  app.post('/mcp', async (request, reply) => {
+    checkPostAccept(request.headers.accept)
+    if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    const body = messagesOf(request.body)
+    const protocolVersion = request.headers['mcp-protocol-version']
+    checkProtocolVersion(protocolVersion)
+    // answers and notifications refer to a session, and there is none
+    if (!(Array.isArray(body) ? body : [body]).some(isRequest)) return reply.code(202).send()
+    const caller = callerOf(request)
+    const end = await requests.serve({
+      body, caller, extra: { authInfo: caller, requestInfo: { headers: request.headers } }, protocolVersion: protocolVersion?.toString()
+    }, new ReplyAnswer(reply))
+    if (reply.raw.closed) end()
+    else reply.raw.once('close', end)
+    return reply
+  })
+
+  refuseOtherMethods(app, '/mcp', ['POST'], ({ method }) => {
+    throw new MethodNotAllowedError(`Method not allowed: ${method}. This server runs without sessions.`)
+  })
+}

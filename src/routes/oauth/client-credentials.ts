@@ -1,0 +1,38 @@
+import type { FastifyRequest } from 'fastify'
+import { InvalidClientError, InvalidRequestError } from '../../errors.js'
+import type { ClientCredentials } from '../../oauth/clients/clients.js'
+
+type Parameters = Readonly<Record<string, string | undefined>>
+
+/**
+ * How the client of a request identifies itself: by HTTP Basic, or in the body, never both (RFC 6749 2.3).
+ * @throws {InvalidRequestError} @throws {InvalidClientError}
+ */
+export function clientCredentials (request: FastifyRequest, parameters: Parameters): ClientCredentials {
+  const { client_id: clientId, client_secret: clientSecret } = parameters
+  const basic = basicCredentials(request.headers.authorization)
+  if (basic === undefined) {
+    if (clientId === undefined) throw new InvalidClientError('The client_id is missing.')
+    return { clientId, clientSecret, method: clientSecret === undefined ? 'none' : 'client_secret_post' }
+  }
+  if (clientSecret !== undefined) throw new InvalidRequestError('The client authenticates in two ways at once.')
+  if (clientId !== undefined && clientId !== basic.clientId) throw new InvalidRequestError('The client_id is not that of the Authorization header.')
+  return basic
+}
+
+function basicCredentials (authorization: string | undefined): ClientCredentials | undefined {
+  if (authorization === undefined) return undefined
+  const [, encoded] = /^basic +([A-Za-z0-9+/]+=*) *$/i.exec(authorization) ?? []
+  const [, id, secret] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded ?? '', 'base64').toString('utf8')) ?? []
+  if (id === undefined || secret === undefined) throw new InvalidClientError('The Authorization header holds no client credentials.')
+  return { clientId: formDecoded(id), clientSecret: formDecoded(secret), method: 'client_secret_basic' }
+}
+
+// RFC 6749 2.3.1: both are form-encoded first; not every client does so, and ours need no encoding
+function formDecoded (value: string): string {
+  try {
+    return decodeURIComponent(value.replaceAll('+', ' '))
+  } catch {
+    return value
+  }
+}

@@ -1,0 +1,38 @@
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { attemptsPage } from '../../pages/login-attempts.js'
+import type { Attempts } from '../../oauth/broker.js'
+import { errorPage } from '../../pages/consent.js'
+import { equalSecrets } from '../../oauth/secrets.js'
+
+export interface AdminAttemptsOptions {
+  attempts: Attempts
+  adminToken: string
+}
+
+/**
+ * `GET /admin/attempts`: how the last logins went, for operators: a page, or JSON for who accepts that rather. The admin
+ * token is the password of HTTP Basic (browsers ask for it; any user name will do), or a bearer token.
+ */
+export const adminAttemptsRoute: FastifyPluginAsync<AdminAttemptsOptions> = async (app, { attempts, adminToken }) => {
+  const isOperator = (token: string | undefined): boolean => token !== undefined && equalSecrets(token, adminToken)
+  const config = { isRecognised: (request: FastifyRequest) => isOperator(tokenOf(request)) }
+
+  app.get('/admin/attempts', { exposeHeadRoute: false, config }, async (request, reply) => {
+    const asJson = /^application\/json\b/.test(request.headers.accept ?? '')
+    const token = tokenOf(request)
+    if (!isOperator(token)) {
+      const message = token === undefined ? 'This page needs the admin token (ADMIN_TOKEN).' : 'The admin token is wrong.'
+      reply.code(401).header('www-authenticate', 'Basic realm="Operators of this MCP server", charset="UTF-8"').header('cache-control', 'no-store')
+      return asJson ? reply.send({ error: 'unauthorized', error_description: message }) : reply.sendPage(errorPage({ code: 'unauthorized', message }, request.id))
+    }
+    const report = await attempts.report()
+    return asJson ? reply.header('cache-control', 'no-store').send(report) : reply.sendPage(attemptsPage(report))
+  })
+}
+
+function tokenOf ({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
+  const [, bearer] = /^bearer +(\S+) *$/i.exec(authorization) ?? []
+  if (bearer !== undefined) return bearer
+  const [, basic] = /^basic +([A-Za-z0-9+/]+=*) *$/i.exec(authorization) ?? []
+  return basic === undefined ? undefined : /:(.*)$/s.exec(Buffer.from(basic, 'base64').toString('utf8'))?.[1]
+}

@@ -1,0 +1,162 @@
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { VerifyAccessToken } from '../caller.js'
+import { ConfigError } from '../errors.js'
+import type { McpTransportsOptions } from '../mcp/options.js'
+import { mcpTransports } from './mcp-transports.js'
+import { Keyring } from '../oauth/keyring.js'
+import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
+import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
+import { checkDiscoveryOptions, checkServiceOptions } from '../options/check-service.js'
+import { bearerAuth, type BearerAuthOptions } from '../plugins/mcp/bearer-auth.js'
+import { programOf } from '../plugins/oauth/login-visits.js'
+import { baseUrlOf } from './base-url.js'
+import { audiencesOf, resourcePathsOf } from './resource-paths.js'
+import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
+import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
+import { rootPaths } from '../routes/well-known/paths.js'
+import type { SessionStores, Stores } from '../stores/stores.js'
+
+const DEFAULT_SCOPES = ['mcp'] as const
+
+interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
+  /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
+  scopes?: readonly [string, ...string[]]
+  /**
+   * Keys that replicas share: `id:base64url of 32 bytes`, comma-separated. They seal what is kept of upstream tokens, and what
+   * clients bring back (`requestState`). Default: a key of this process.
+   */
+  encryptionKeys?: string
+}
+
+/** Clients log in with us, and people at the upstream. */
+export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
+  /** Who issues the tokens: this service. */
+  auth?: { mode: 'broker' }
+  /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */
+  stores: Stores
+}
+
+/** Clients log in at an authorization server of their own choice of flow; we only verify its tokens. */
+export interface ResourceServerModeOptions extends CommonOptions {
+  /** Who issues the tokens, and how they are verified. */
+  auth: { mode: 'resource-server' } & Omit<ResourceServerOptions, 'audiences'> & {
+    /** What tokens' `aud` may name, besides the URLs of the MCP endpoints. */
+    audiences?: readonly string[]
+  }
+  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
+  stores: SessionStores
+}
+
+/** The app around verifies the tokens. */
+export interface HostAuthModeOptions extends CommonOptions {
+  /** How your own tokens are verified, and who issues them. */
+  auth: {
+    mode: 'host'
+    verifyAccessToken: VerifyAccessToken
+    /** Issuers of the tokens, for the protected resource metadata. */
+    authorizationServers: readonly string[]
+  }
+  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
+  stores: SessionStores
+}
+
+/** Options of the `mcpService` plugin. */
+export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | HostAuthModeOptions
+
+/**
+ * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`, `request.authInfo`,
+ * `app.mcpSessions` and, with the broker, `app.oauthBroker`.
+ */
+export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
+  checkServiceOptions(options)
+  const { stores: { sessions, eventLog, leases, bus }, scopes = DEFAULT_SCOPES } = options
+  const baseUrl = baseUrlOf(options.publicUrl, app.prefix)
+  const keyring = new Keyring(options.encryptionKeys)
+  const auth = await registerAuth(app, options, { baseUrl, scopes, keyring })
+  await app.register(bearerAuth, {
+    verifyAccessToken: auth.verifyAccessToken,
+    // in this context: a place at the root of the origin may be somebody else's
+    resourceMetadataUrl: request => `${baseUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
+    scopes: [scopes[0]],
+    ...auth.bearer
+  })
+  const { requestStateKeys = keyring.derive('request state') } = options
+  await app.register(mcpTransports, { ...options, requestStateKeys, sessions, eventLog, leases, bus, ...auth.transports })
+}, { name: 'mcp-service', fastify: '5.x' })
+
+/**
+ * Everything: an MCP server for every client, behind OAuth. In a context of its own: nothing of it reaches the routes of
+ * the app around it. It may have a prefix; see `mcpDiscovery`.
+ */
+export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, options) => {
+  await app.register(mcpServiceParts, options)
+}
+
+/** Options of the `mcpDiscovery` plugin: some of those that the service has. */
+export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode'> {
+  /** The prefix that the service is registered with. */
+  servicePrefix: string
+  /** That of the service. */
+  auth?: McpServiceOptions['auth']
+  /**
+   * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back, are
+   * this service's. `false` where they are your own, or another service's. Default: true.
+   */
+  forOrigin?: boolean
+}
+
+/**
+ * The metadata of a service that has a prefix, at the root of the origin, where RFC 8414 and RFC 9728 have clients look for
+ * it. Register it at the root of the app, with the options of the service.
+ */
+export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app, options) => {
+  checkDiscoveryOptions(options)
+  const { servicePrefix, scopes = DEFAULT_SCOPES, forOrigin = true } = options
+  if (app.prefix !== '') throw new ConfigError(`mcpDiscovery is registered with the prefix ${JSON.stringify(app.prefix)}; it belongs at the root of the app.`)
+  const baseUrl = baseUrlOf(options.publicUrl, servicePrefix)
+  const shared = { scopes, resourcePaths: resourcePathsOf(options), paths: rootPaths(new URL(baseUrl).pathname, forOrigin) }
+  await app.register(protectedResourceMetadataRoute, { ...shared, baseUrl, authorizationServers: authorizationServersOf(options.auth, baseUrl) })
+  if (!isForeign(options.auth)) await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl })
+}
+
+/** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
+async function registerAuth (
+  app: FastifyInstance, options: McpServiceOptions, { baseUrl, scopes, keyring }: { baseUrl: string, scopes: readonly [string, ...string[]], keyring: Keyring }
+): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken'> }> {
+  const resourcePaths = resourcePathsOf(options)
+  if (isBrokered(options)) {
+    await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
+    const { oauthBroker: broker } = app
+    return {
+      verifyAccessToken: (token, request) => broker.accessTokens.verify(token, request),
+      bearer: {
+        onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...programOf(request) }) }
+      },
+      transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller) }
+    }
+  }
+  const { auth } = options
+  await app.register(protectedResourceMetadataRoute, { baseUrl, scopes, resourcePaths, authorizationServers: authorizationServersOf(auth, baseUrl) })
+  if (auth.mode === 'host') return { verifyAccessToken: auth.verifyAccessToken }
+  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...audiencesOf(options, baseUrl), ...auth.audiences ?? []] }) }
+}
+
+type ForeignAuth = (ResourceServerModeOptions | HostAuthModeOptions)['auth']
+
+function isForeign (auth: McpServiceOptions['auth']): auth is ForeignAuth {
+  return auth !== undefined && auth.mode !== 'broker'
+}
+
+function isBrokered (options: McpServiceOptions): options is BrokerModeOptions {
+  return !isForeign(options.auth)
+}
+
+function authorizationServersOf (auth: McpServiceOptions['auth'], baseUrl: string): readonly string[] {
+  if (!isForeign(auth)) return [baseUrl]
+  return auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
+}
+
+function resourcePathOf ({ routeOptions }: FastifyRequest): string {
+  return routeOptions.url?.endsWith('/mcp') === true ? '/mcp' : '/sse'
+}

@@ -1,0 +1,80 @@
+import fp from 'fastify-plugin'
+import { Admission } from '../mcp/admission/admission.js'
+import { defaultLimits } from '../mcp/limits.js'
+import type { McpCounts } from '../mcp/observer.js'
+import { createOwnerIds } from '../mcp/owner-ids.js'
+import { defaultStreamOptions, type McpTransportsOptions } from '../mcp/options.js'
+import { TaskTools } from '../mcp/tasks/task-tools.js'
+import { checkTransportsOptions } from '../options/check-service.js'
+import { mcpErrors } from '../plugins/mcp/json-rpc-bodies.js'
+import { mcpGuard } from '../plugins/mcp/guard.js'
+import { mcpModern } from '../plugins/mcp/modern.js'
+import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
+import { mcpReplica } from '../plugins/mcp/replica.js'
+import { mcpSessions } from '../plugins/mcp/sessions.js'
+import { mcpStateless } from '../plugins/mcp/sessionless.js'
+import { traceId } from '../plugins/scoped/trace-id.js'
+import { sseRoutes } from '../routes/mcp/sse.js'
+import { statelessHttpRoutes } from '../routes/mcp/sessionless-http.js'
+import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
+
+// the longest that a timer takes
+const NO_TIMEOUT_MS = 2_147_483_647
+
+/**
+ * Serves an MCP server: Streamable HTTP (`/mcp`), revision 2026-07-28 and those before, and the deprecated HTTP+SSE
+ * (`/sse`, `/messages`); in stateless mode `POST /mcp` alone. `app.mcpSessions` is for the context it is registered in; its
+ * hooks, parsers, CORS headers and error handler stay with its own routes. Needs the plugin `bearer-auth` before it.
+ */
+export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
+  checkTransportsOptions(options)
+  const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = 4_194_304, drainSeconds = 1 } = options
+  const stateless = options.sessionMode === 'stateless'
+  const paths = stateless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
+  const limits = { ...defaultLimits, ...options.limits }
+
+  const { mcpObserver } = options
+  const admission = new Admission(limits, { onRefused: limit => { mcpObserver?.refused?.(limit) } })
+  const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
+  const taskTools = new TaskTools(options.bus, app.log)
+  app.addHook('onClose', () => { taskTools.close() })
+  await app.register(mcpReplica, { leases: options.leases })
+  if (stateless) await app.register(mcpStateless, { ...options, admission, ownerIds, taskTools })
+  else await app.register(mcpSessions, { ...options, admission, taskTools })
+
+  await app.register(async endpoints => {
+    // a stream stays open, and a call takes what it takes
+    if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) endpoints.addHook('onRoute', route => { route.handlerTimeout = NO_TIMEOUT_MS })
+    await endpoints.register(mcpErrors, { maxBodyBytes })
+    await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
+    await endpoints.register(mcpOpenResponses, { admission, limits, maxBodyBytes })
+    await endpoints.register(traceId)
+    await endpoints.register(mcpModern, {
+      ...options, ownerIds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
+    })
+    if (stateless) {
+      await endpoints.register(statelessHttpRoutes)
+    } else {
+      await endpoints.register(streamableHttpRoutes)
+      await endpoints.register(sseRoutes, { publicUrl })
+    }
+    const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
+    for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
+    if (app.hasPlugin('mcp-graceful-close')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
+    // in onClose it would be too late: open streams hang the closing
+    endpoints.addHook('preClose', async () => {
+      const ms = app.hasPlugin('mcp-graceful-close') ? app.timeToClose() : drainSeconds * 1000
+      await Promise.all(served.map(part => part.drain(ms)))
+      await Promise.all(served.map(async part => { await part.close() }))
+    })
+  })
+}, { name: 'mcp-transports', fastify: '5.x', dependencies: ['bearer-auth'] })
+
+/** What runs calls and holds streams. */
+interface Served {
+  readonly counts: McpCounts
+  /** Waits until nothing runs, or `ms` have passed. What comes meanwhile is served. */
+  drain (ms: number): Promise<void>
+  /** Ends what is left, and takes no more. */
+  close (): Promise<void> | void
+}
