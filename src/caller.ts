@@ -30,3 +30,10 @@ export function personKey ({ issuer, subject }: Pick<CallerInfo['extra'], 'issue
  * @throws {TemporarilyUnavailableError} when the token cannot be checked right now.
  */
 export type VerifyAccessToken = (token: string, request?: { readonly ip: string }) => CallerInfo | Promise<CallerInfo>
+/** A person, as the login server names them. */
+export interface Person {
+  issuer: string
+  subject: string
+  /** What to call them. */
+  name?: string
+}

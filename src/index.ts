@@ -1,10 +1,10 @@
 /** What a larger Fastify app imports. */
-export {
-  mcpDiscovery, mcpService, mcpServiceParts,
-  type BrokerModeOptions, type HostAuthModeOptions, type McpDiscoveryOptions, type McpServiceOptions, type ResourceServerModeOptions
-} from './service/mcp-service.js'
-export { oauthBroker, type OAuthBrokerOptions } from './service/oauth-broker.js'
+export { mcpDiscovery, mcpService, mcpServiceParts } from './service/mcp-service.js'
+export { oauthBroker } from './service/oauth-broker.js'
 export { mcpTransports } from './service/mcp-transports.js'
+export type {
+  BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, McpServiceOptions, OAuthBrokerOptions, ResourceServerModeOptions
+} from './service/plugin-options.js'
 export type { McpTransportsOptions, StreamOptions } from './mcp/options.js'
 export type { SessionLimits } from './mcp/limits.js'
 export type { CreateServer, PluggedServer, ServerContext } from './mcp/create-server.js'
@@ -18,13 +18,15 @@ export type { ScopesByName, ScopesByPrimitive } from './mcp/scopes/declared-scop
 export { constantSchema } from './mcp/constant-schema.js'
 export { bearerAuth, type BearerAuthOptions } from './plugins/mcp/bearer-auth.js'
 export type { CallerInfo, VerifyAccessToken } from './caller.js'
-export type { AuthorizeGrant, AuthorizeGrantDecision, BrokerLifetimes, PreregisteredClient, UpstreamOptions } from './oauth/options.js'
+export type { PreregisteredClient } from './oauth/client.js'
+export type { AuthorizeGrant, AuthorizeGrantDecision, BrokerLifetimes, UpstreamOptions } from './oauth/options.js'
 // from the plugins, which add app.oauthBroker and app.mcpSessions to the types of Fastify
 export type { Broker } from './plugins/oauth/broker.js'
 export type { SessionRegistry } from './plugins/mcp/sessions.js'
 export type { BrokerEvent, BrokerObserver } from './oauth/login-events.js'
 export { Keyring } from './oauth/keyring.js'
-export { createMemoryStores, type MemoryStoresOptions } from './stores/memory/stores.js'
-export { createRedisStores, type RedisStoresOptions } from './stores/redis/stores.js'
+export { createMemoryStores } from './stores/memory/stores.js'
+export { createRedisStores } from './stores/redis/stores.js'
+export type { MemoryStoresOptions, RedisStoresOptions } from './stores/options.js'
 export type { BrokerStores, SessionStores, Stores } from './stores/stores.js'
 export * from './errors.js'

@@ -1,76 +1,89 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import t from 'tap'
 import { root } from './support/root.js'
 
-// Imports point one way (docs/architecture.md): a file may import from its own floor or a lower one.
+/*
+ * The house (docs/architecture.md): a file may import from its own floor or a lower one, and no two files import each other.
+ */
+const FLOORS: ReadonlyArray<readonly string[]> = [
+  // what every floor may import
+  ['caller.ts', 'caller-address.ts', 'derive.ts', 'displayed-text.ts', 'errors.ts', 'listen-error.ts', 'log.ts', 'loopback.ts', 'parse-record.ts', 'validation', 'version.ts'],
+  ['stores'],
+  ['mcp', 'oauth'],
+  ['doctor', 'observability', 'pages', 'testing'],
+  ['plugins'],
+  ['routes'],
+  ['service'],
+  ['config', 'demo'],
+  ['app.ts'],
+  ['cli', 'cli.ts', 'index.ts', 'process', 'server.ts']
+]
+const MOST_FILES = 17
+
 const src = resolve(root, 'src')
-const floors: Record<string, number> = {
-  'server.ts': 6,
-  'run-process.ts': 6,
-  'cli.ts': 6,
-  'index.ts': 6,
-  cli: 6,
-  doctor: 3,
-  'page.ts': 0,
-  'visible.ts': 0,
-  'client-setup.ts': 0,
-  'redirect-schemes.ts': 0,
-  'public-url.ts': 0,
-  'caller-address.ts': 0,
-  demo: 1,
-  'metrics.ts': 3,
-  'openapi.ts': 0,
-  'version.ts': 0,
-  routes: 4,
-  plugins: 3,
-  oauth: 2,
-  mcp: 2,
-  stores: 1,
-  'errors.ts': 0,
-  'auth-info.ts': 0,
-  // its defaults are those of the rules
-  'config.ts': 3,
-  'config-limits.ts': 3,
-  'environment.ts': 3,
-  'config-values.ts': 1,
-  'loopback.ts': 0,
-  'listen-error.ts': 0,
-  'derive.ts': 0,
-  'parse-record.ts': 0,
-  validation: 0
-}
-const composition = 5 // app.ts and the composite plugins beside it
-
 const sources = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))
-const top = (file: string) => file.split('/')[0] ?? file
-const floor = (file: string) => floors[top(file)] ?? composition
-const importsOf = (file: string) => [...readFileSync(join(src, file), 'utf8').matchAll(/(?:from|import\() ?'([^']+)'/g)].map(match => String(match[1]))
-const local = (file: string, specifier: string) => relative(src, resolve(src, dirname(file), specifier)).replace(/\.js$/, '.ts')
+const textOf = (file: string) => readFileSync(join(src, file), 'utf8')
+const room = (file: string) => file.split('/')[0] ?? file
+const floor = (file: string) => FLOORS.findIndex(rooms => rooms.includes(room(file)))
+const specifiers = (file: string) => [...textOf(file).matchAll(/(?:from|import\() ?'([^']+)'/g)].map(match => String(match[1]))
+const imports = (file: string) => specifiers(file)
+  .filter(specifier => specifier.startsWith('.'))
+  .map(specifier => join(dirname(file), specifier).replace(/\.js$/, '.ts'))
 
-t.test('imports point one way', async t => {
-  t.ok(sources.length > 10, 'the sources are found')
+/** The way from a file back to itself, if its imports lead there. */
+function findCircle (file: string, way: readonly string[], seen: Set<string>): readonly string[] | undefined {
+  if (way.includes(file)) return [...way.slice(way.indexOf(file)), file]
+  if (seen.has(file)) return undefined
+  seen.add(file)
+  for (const target of imports(file)) {
+    const circle = findCircle(target, [...way, file], seen)
+    if (circle !== undefined) return circle
+  }
+  return undefined
+}
+
+t.test('every file has a floor', async t => {
+  t.ok(sources.length > 200, 'the sources are found')
+  for (const file of sources) if (floor(file) === -1) t.fail(`src/${room(file)} has no floor: put src/${file} into a room of the house, or add the room to FLOORS and docs/architecture.md`)
+})
+
+t.test('imports go down only', async t => {
   for (const file of sources) {
-    for (const specifier of importsOf(file).filter(specifier => specifier.startsWith('.'))) {
-      const target = local(file, specifier)
-      if (floor(target) > floor(file)) t.fail(`src/${file} imports src/${target}, which is above it`)
-      const pair = [top(file), top(target)].sort().join('+')
-      if (pair === 'mcp+oauth') t.fail(`src/${file} imports src/${target}: oauth and mcp do not know each other`)
-      if (top(target) === 'config.ts' && !['app.ts', 'run-process.ts', 'service-options.ts', 'cli/doctor.ts'].includes(file)) t.fail(`src/${file} imports the configuration; it takes options`)
+    for (const target of imports(file)) {
+      if (floor(target) > floor(file)) t.fail(`src/${file} imports src/${target}, which is above it: pass it in as an option, or move what both need to src/${FLOORS[floor(file)]?.join(' or src/')} or below`)
+      if (floor(target) === floor(file) && room(target) !== room(file) && ['mcp', 'oauth'].includes(room(file))) {
+        t.fail(`src/${file} imports src/${target}, but mcp and oauth do not know each other: what both need belongs in src/caller.ts or src/stores`)
+      }
     }
   }
 })
 
-t.test('rules and stores never import Fastify', async t => {
-  for (const file of sources.filter(file => ['oauth', 'mcp', 'stores'].includes(top(file)))) {
-    for (const specifier of importsOf(file)) {
-      if (/^(@fastify\/|fastify)/.test(specifier)) t.fail(`src/${file} imports ${specifier}`)
+t.test('no two files import each other', async t => {
+  const seen = new Set<string>()
+  for (const file of sources) {
+    const circle = findCircle(file, [], seen)
+    if (circle !== undefined) t.fail(`${circle.join(' → ')}: move what they share into a file that imports neither`)
+  }
+})
+
+t.test('a folder has one job', async t => {
+  for (const folder of new Set(sources.map(file => dirname(file)))) {
+    const count = sources.filter(file => dirname(file) === folder).length
+    if (count > MOST_FILES) t.fail(`src/${folder} has ${count} files, more than ${MOST_FILES}: it has more than one job, give the second a folder`)
+  }
+})
+
+t.test('the rules and the stores know neither Fastify nor HTML', async t => {
+  for (const file of sources.filter(file => floor(file) <= floor('mcp'))) {
+    for (const specifier of specifiers(file)) {
+      if (/^(fastify$|fastify-plugin|ghtml)/.test(specifier)) t.fail(`src/${file} imports ${specifier}: return data, and let src/routes or src/pages make the response`)
     }
   }
 })
 
-t.test('only the configuration, and the command line, read the environment', async t => {
-  for (const file of sources.filter(file => !['config.ts', 'cli.ts'].includes(file))) {
-    if (readFileSync(join(src, file), 'utf8').includes('process.env')) t.fail(`src/${file} reads process.env`)
+t.test('only the configuration, and what is above it, reads the environment', async t => {
+  for (const file of sources.filter(file => floor(file) < floor('config'))) {
+    if (textOf(file).includes('process.env')) t.fail(`src/${file} reads process.env: add a variable to src/config/environment.ts, and take an option`)
   }
 })

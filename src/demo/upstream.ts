@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Configuration } from 'oidc-provider'
 import { ConfigError } from '../errors.js'
-import { listenError } from '../process/listen-error.js'
+import { listenError } from '../listen-error.js'
 
 /** A running demo authorization server. */
 export interface DemoUpstream {

@@ -1,11 +1,8 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type { McpServer as McpServer2, Server as Server2, ServerEvent } from '@modelcontextprotocol/server'
-import type { BaseLogger } from 'pino'
 import type { CallerInfo } from '../caller.js'
-
-/** Where to log: pino, or what Fastify takes for it. */
-export type Log = Pick<BaseLogger, 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'>
+import type { Log } from '../log.js'
 
 /** What the server's maker learns about the connection that the instance is made for. */
 export interface ServerContext {

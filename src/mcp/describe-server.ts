@@ -1,5 +1,6 @@
 import type { CallerInfo } from '../caller.js'
-import type { CreateServer, Log } from './create-server.js'
+import type { CreateServer } from './create-server.js'
+import type { Log } from '../log.js'
 import { LinkTransport } from './transport/in-memory-transport.js'
 import { memberOf } from './wire/values.js'
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { LeaseStore } from '../stores/leases.js'
-import type { Log } from './create-server.js'
+import type { Log } from '../log.js'
 
 /** Length of a replica's id, with which the ids of the streams that it writes begin. */
 export const REPLICA_ID_LENGTH = 8

@@ -1,6 +1,7 @@
 import type { CallerInfo } from '../caller.js'
 import { announceToAll } from './server-events/announcements.js'
-import type { Log, ServerContext } from './create-server.js'
+import type { ServerContext } from './create-server.js'
+import type { Log } from '../log.js'
 import type { McpTransportsOptions } from './options.js'
 
 /** The context for one server instance. @param caller tells who called last */

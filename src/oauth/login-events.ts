@@ -1,5 +1,5 @@
-import type { Client } from './clients/clients.js'
-import type { BrokerLog } from './options.js'
+import type { Client } from './client.js'
+import type { BrokerLog } from '../log.js'
 
 /** A step that ended: well, or with an `error`. */
 interface Step {

@@ -2,13 +2,8 @@ import type { BrokerStores } from '../stores/stores.js'
 import type { BrokerObserver } from './login-events.js'
 import type { Keyring } from './keyring.js'
 import type { UpstreamObserver } from './upstream-observer.js'
-
-/** Where to log: pino, or what Fastify takes for it. */
-export interface BrokerLog {
-  error (details: object, message: string): void
-  warn (details: object, message: string): void
-  info (details: object, message: string): void
-}
+import type { PreregisteredClient } from './client.js'
+import type { BrokerLog } from '../log.js'
 
 /** The upstream authorization server. URLs are https, or http on loopback. */
 export interface UpstreamOptions {
@@ -54,20 +49,6 @@ export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
     if (url !== undefined) urls[name] = new URL(url)
   }
   return { ...others, ...urls }
-}
-
-/** A client that needs no registration. */
-export interface PreregisteredClient {
-  /** What it calls itself at `/authorize` and `/token`. */
-  clientId: string
-  /** Absent: a public client. */
-  clientSecret?: string
-  /** For the consent page. */
-  clientName?: string
-  /** Where it may be sent back to: exactly these. */
-  redirectUris: readonly string[]
-  /** It is part of this service: people are not asked whether they allow it. Default: false. */
-  trusted?: boolean
 }
 
 /** What a person who logged in may do here; asked once for every login. */

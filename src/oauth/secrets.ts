@@ -1,4 +1,5 @@
 import { createHash, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { type Person, personKey } from '../caller.js'
 
 /** What our secrets begin with, so that logs and secret scanners can tell them. */
 export const PREFIXES = {
@@ -36,4 +37,8 @@ export function hashOf (secret: string): string {
 /** Compares without telling by time where two texts differ. */
 export function equalSecrets (a: string, b: string): boolean {
   return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest())
+}
+/** Names a person, whatever the client, and does not tell who it is: in the registry of consents, and in their browser. */
+export function personHash (person: Pick<Person, 'issuer' | 'subject'>): string {
+  return hashOf(personKey(person))
 }

@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { outcomeOf, type McpCounts, type McpObserver, type RequestEnd } from '../mcp/observer.js'
 import type { BrokerObserver, TokenEvent } from '../oauth/login-events.js'
 import type { UpstreamObserver } from '../oauth/upstream-observer.js'
-import type { EndedRequest } from '../plugins/app/request-log.js'
+import type { EndedRequest } from './ended-request.js'
 import type { EventLog } from '../stores/event-log.js'
 import type { ObservedCommand } from '../stores/redis/connection.js'
 import { packageVersion } from '../version.js'

@@ -1,7 +1,8 @@
 import { html } from 'ghtml'
 import { layout, type Page } from './layout.js'
 import { visible } from '../displayed-text.js'
-import type { Connection, Person } from '../oauth/connections/connections.js'
+import type { Connection } from '../oauth/connections/connections.js'
+import type { Person } from '../caller.js'
 import { redirectKindOf } from '../oauth/clients/redirect-uris.js'
 
 /** The page for somebody who is not signed in. */

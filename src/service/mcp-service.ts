@@ -5,9 +5,9 @@ import { ConfigError } from '../errors.js'
 import type { McpTransportsOptions } from '../mcp/options.js'
 import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from '../oauth/keyring.js'
-import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
-import { oauthBroker, type OAuthBrokerOptions } from './oauth-broker.js'
-import { checkDiscoveryOptions, checkServiceOptions } from '../options/check-service.js'
+import { createTokenVerifier } from '../oauth/resource-server/resource-server.js'
+import { oauthBroker } from './oauth-broker.js'
+import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/check-service.js'
 import { bearerAuth, type BearerAuthOptions } from '../plugins/mcp/bearer-auth.js'
 import { programOf } from '../plugins/oauth/login-visits.js'
 import { baseUrlOf } from './base-url.js'
@@ -15,54 +15,9 @@ import { audiencesOf, resourcePathsOf } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
 import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
 import { rootPaths } from '../routes/well-known/paths.js'
-import type { SessionStores, Stores } from '../stores/stores.js'
+import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, McpServiceOptions, ResourceServerModeOptions } from './plugin-options.js'
 
 const DEFAULT_SCOPES = ['mcp'] as const
-
-interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
-  /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
-  scopes?: readonly [string, ...string[]]
-  /**
-   * Keys that replicas share: `id:base64url of 32 bytes`, comma-separated. They seal what is kept of upstream tokens, and what
-   * clients bring back (`requestState`). Default: a key of this process.
-   */
-  encryptionKeys?: string
-}
-
-/** Clients log in with us, and people at the upstream. */
-export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
-  /** Who issues the tokens: this service. */
-  auth?: { mode: 'broker' }
-  /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */
-  stores: Stores
-}
-
-/** Clients log in at an authorization server of their own choice of flow; we only verify its tokens. */
-export interface ResourceServerModeOptions extends CommonOptions {
-  /** Who issues the tokens, and how they are verified. */
-  auth: { mode: 'resource-server' } & Omit<ResourceServerOptions, 'audiences'> & {
-    /** What tokens' `aud` may name, besides the URLs of the MCP endpoints. */
-    audiences?: readonly string[]
-  }
-  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
-  stores: SessionStores
-}
-
-/** The app around verifies the tokens. */
-export interface HostAuthModeOptions extends CommonOptions {
-  /** How your own tokens are verified, and who issues them. */
-  auth: {
-    mode: 'host'
-    verifyAccessToken: VerifyAccessToken
-    /** Issuers of the tokens, for the protected resource metadata. */
-    authorizationServers: readonly string[]
-  }
-  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
-  stores: SessionStores
-}
-
-/** Options of the `mcpService` plugin. */
-export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | HostAuthModeOptions
 
 /**
  * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`, `request.authInfo`,
@@ -91,19 +46,6 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
  */
 export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, options) => {
   await app.register(mcpServiceParts, options)
-}
-
-/** Options of the `mcpDiscovery` plugin: some of those that the service has. */
-export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode'> {
-  /** The prefix that the service is registered with. */
-  servicePrefix: string
-  /** That of the service. */
-  auth?: McpServiceOptions['auth']
-  /**
-   * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back, are
-   * this service's. `false` where they are your own, or another service's. Default: true.
-   */
-  forOrigin?: boolean
 }
 
 /**

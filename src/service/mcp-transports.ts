@@ -5,7 +5,7 @@ import type { McpCounts } from '../mcp/observer.js'
 import { createOwnerIds } from '../mcp/owner-ids.js'
 import { defaultStreamOptions, type McpTransportsOptions } from '../mcp/options.js'
 import { TaskTools } from '../mcp/tasks/task-tools.js'
-import { checkTransportsOptions } from '../options/check-service.js'
+import { checkTransportsOptions } from './option-checks/check-service.js'
 import { mcpErrors } from '../plugins/mcp/json-rpc-bodies.js'
 import { mcpGuard } from '../plugins/mcp/guard.js'
 import { mcpModern } from '../plugins/mcp/modern.js'
@@ -14,6 +14,7 @@ import { mcpReplica } from '../plugins/mcp/replica.js'
 import { mcpSessions } from '../plugins/mcp/sessions.js'
 import { mcpStateless } from '../plugins/mcp/sessionless.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
+import { baseUrlOf } from './base-url.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
 import { statelessHttpRoutes } from '../routes/mcp/sessionless-http.js'
 import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
@@ -56,7 +57,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       await endpoints.register(statelessHttpRoutes)
     } else {
       await endpoints.register(streamableHttpRoutes)
-      await endpoints.register(sseRoutes, { publicUrl })
+      await endpoints.register(sseRoutes, { messagesUrl: `${baseUrlOf(publicUrl, app.prefix)}/messages` })
     }
     const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
     for (const part of served) options.mcpObserver?.counts?.(() => part.counts)

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
-import { defaultLifetimes, type BrokerOptions } from '../oauth/options.js'
+import { defaultLifetimes } from '../oauth/options.js'
 import { isLoopbackHost } from '../loopback.js'
-import { checkOAuthBrokerOptions } from '../options/check-service.js'
+import { checkOAuthBrokerOptions } from './option-checks/check-service.js'
 import { broker } from '../plugins/oauth/broker.js'
 import { browserState } from '../plugins/oauth/browser-state.js'
 import { oauthBodies } from '../plugins/oauth/bodies.js'
@@ -31,16 +31,7 @@ import { protectedResourceMetadataRoute } from '../routes/well-known/protected-r
 import { registerRoute } from '../routes/oauth/register.js'
 import { revokeRoute } from '../routes/oauth/revoke.js'
 import { tokenRoute } from '../routes/oauth/token.js'
-
-/** Options of the `oauthBroker` plugin. */
-export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer' | 'recordAttempts'> {
-  /** The URL of the app's root as clients see it, such as `https://mcp.example.com`. With the prefix of this context it is our issuer. */
-  publicUrl: string
-  /** The operator's own services that may introspect tokens: name -> secret. */
-  introspectionServices?: Readonly<Record<string, string>>
-  /** Shows operators how the last logins went, at `/admin/attempts`. Default: nothing is written down, and there is no such page. */
-  adminToken?: string
-}
+import type { OAuthBrokerOptions } from './plugin-options.js'
 
 const CONSENT_DELAY_MS = 500
 // their password is not to be guessed

@@ -1,4 +1,4 @@
-import type { McpServiceOptions } from './mcp-service.js'
+import type { McpServiceOptions } from './plugin-options.js'
 
 /** Paths of the protected resources (RFC 9728), the first that of Streamable HTTP. */
 export function resourcePathsOf ({ sessionMode }: Pick<McpServiceOptions, 'sessionMode'>): readonly [string, ...string[]] {

@@ -4,11 +4,11 @@ import { isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/va
 import type { RecentLogBounds } from './attempts.js'
 import type { AuthorizationBounds } from './authorizations.js'
 import type { MemoryEventLogOptions } from './memory/event-log.js'
-import type { MemoryStoresOptions } from './memory/stores.js'
 import type { RedisBusOptions } from './redis/bus.js'
 import type { RedisEventLogOptions } from './redis/event-log.js'
-import type { RedisStoresOptions } from './redis/stores.js'
 import type { RegistrationBounds } from './registrations.js'
+import type { RedisConnectionOptions } from './redis/connection.js'
+import type { RedisRegistrationStoreOptions } from './redis/registrations.js'
 
 const bounds = optionsOf<RecentLogBounds>()({ maxEntries: count, maxAgeSeconds: lifetime })
 const authorizationBounds = optionsOf<AuthorizationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
@@ -54,3 +54,29 @@ export const redisStoresOptions: TSchema = objectOf(optionsOf<RedisStoresOptions
   }), 'an object of bounds')),
   bus: optional(objectOf(optionsOf<RedisBusOptions>()({ maxBytes: optional(count), retentionSeconds: optional(lifetime) }), 'an object of bounds'))
 }), 'an object with url and sessionIdleSeconds')
+export interface MemoryStoresOptions {
+  /** Life of a session that nobody touches. */
+  sessionIdleSeconds: number
+  /** Sessions kept at all. Default: 100,000. */
+  maxSessions?: number
+  /** Bounds of what is kept of streams. */
+  eventLog?: MemoryEventLogOptions
+  /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
+  loginSteps?: RecentLogBounds
+}
+export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistrationStoreOptions {
+  /** Begins every key and channel. Default: `mcp`. */
+  keyPrefix?: string
+  /** Life of a session that nobody touches. */
+  sessionIdleSeconds: number
+  /** Bounds of what is kept of streams. */
+  eventLog?: RedisEventLogOptions
+  /** Metadata documents kept at most. Default: 10,000. */
+  maxMetadataDocuments?: number
+  /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
+  loginSteps?: RecentLogBounds
+  /** Bounds of what is kept of logins that are under way. */
+  authorizationBounds?: AuthorizationBounds
+  /** Bounds of what is kept of messages between replicas. */
+  bus?: RedisBusOptions
+}

@@ -1,6 +1,7 @@
 /** What tests of an app around this one import, from `fastify-mcp-oauth/testing`. */
 export { assertPluggable, type PluggableOptions } from './assert-pluggable.js'
-export { testClient, LoginError, type DiscoveredServer, type LoginOptions, type TestClient, type TestClientOptions } from './test-client.js'
+export type { DiscoveredServer } from './discovered-server.js'
+export { testClient, LoginError, type LoginOptions, type TestClient, type TestClientOptions } from './test-client.js'
 export type { TestSession } from './test-session.js'
 export type { JsonObject, ServerRequestAnswers, TestProtocolVersion } from './mcp-calls.js'
 export { injectFetch, type InjectableApp } from './inject-fetch.js'

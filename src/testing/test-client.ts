@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { discoverAuthorizationServerMetadata, discoverOAuthProtectedResourceMetadata, exchangeAuthorization, extractWWWAuthenticateParams, registerClient, startAuthorization } from '@modelcontextprotocol/sdk/client/auth.js'
-import type { AuthorizationServerMetadata, OAuthClientInformationMixed, OAuthClientMetadata } from '@modelcontextprotocol/sdk/shared/auth.js'
+import type { OAuthClientInformationMixed, OAuthClientMetadata } from '@modelcontextprotocol/sdk/shared/auth.js'
 import { injectFetch, type InjectableApp } from './inject-fetch.js'
 import type { ServerRequestAnswers, TestProtocolVersion } from './mcp-calls.js'
 import { Person } from './person.js'
 import { TestSession } from './test-session.js'
 import type { ScriptableUpstream } from './upstream.js'
+import type { DiscoveredServer } from './discovered-server.js'
 
 export interface TestClientOptions {
   /** Where people log in. Default: whatever the app redirects to, over the network. */
@@ -29,15 +30,6 @@ export interface LoginOptions {
   protocolVersion?: TestProtocolVersion
   /** What the client answers to requests of the server, by method. The client has the capabilities for them. */
   answers?: ServerRequestAnswers
-}
-
-/** What a client has found out about where to log in. */
-export interface DiscoveredServer {
-  mcpUrl: URL
-  /** Scope that the challenge named. */
-  scope: string | undefined
-  issuer: string
-  metadata: AuthorizationServerMetadata
 }
 
 /** The login did not lead to a code. `error` is what the client was told; absent where the person was left on a page. */

@@ -4,7 +4,7 @@ import type { OAuthClientInformationMixed, OAuthTokens } from '@modelcontextprot
 import { CallToolResultSchema, ListToolsResultSchema, type CallToolResult, type JSONRPCNotification, type Tool } from '@modelcontextprotocol/sdk/types.js'
 import type { InjectableApp } from './inject-fetch.js'
 import { connectSession, statelessCalls, type JsonObject, type McpCalls, type ServerRequestAnswers, type TestProtocolVersion } from './mcp-calls.js'
-import type { DiscoveredServer } from './test-client.js'
+import type { DiscoveredServer } from './discovered-server.js'
 
 export interface TestSessionOptions {
   app: InjectableApp

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { BrokerModeOptions } from '../../src/service/mcp-service.js'
+import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
 import type { AttemptsReport } from '../../src/oauth/login-attempts/report.js'
 import { hashOf } from '../../src/oauth/secrets.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'

@@ -9,7 +9,8 @@ import { dirname, join } from 'node:path'
 const ALONE = ['stores']
 // one process takes so many files of a folder: what is left after the others have ended runs on one core
 const MOST_FILES = 12
-const files = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.test.js')).sort()
+const tests = join(import.meta.dirname, '..')
+const files = readdirSync(tests, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.test.js')).sort()
 const folders = [...new Set(files.map(file => dirname(file)))]
 const processes = folders
   .flatMap(folder => {
@@ -20,9 +21,9 @@ const processes = folders
   })
   .sort((a, b) => b.files.length - a.files.length)
 
-const target = join(import.meta.dirname, '../run')
+const target = join(tests, '../run')
 mkdirSync(target)
 for (const [index, { name, files }] of processes.entries()) {
   const entry = `${String(index + 1).padStart(2, '0')}-${name === '.' ? 'test' : name.replaceAll('/', '-')}.js`
-  writeFileSync(join(target, entry), `import { runFiles } from './run-files.js'\n\nrunFiles(${JSON.stringify(files, null, 2)})\n`)
+  writeFileSync(join(target, entry), `import { runFiles } from '../test/support/run-files.js'\n\nrunFiles(${JSON.stringify(files, null, 2)})\n`)
 }

@@ -10,6 +10,6 @@ export const root = process.cwd()
  */
 export function runnable (file: string): string[] {
   const ending = extname(import.meta.filename)
-  const path = resolve(import.meta.dirname, '..', file + ending)
+  const path = resolve(import.meta.dirname, '../..', file + ending)
   return ending === '.ts' ? ['--import', 'tsx', path] : [path]
 }

@@ -1,7 +1,7 @@
-import { McpServer, type Server, type ServerEvent } from '@modelcontextprotocol/server'
+import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import type { Bus, BusMessages } from '../../stores/bus.js'
-import type { Log } from '../create-server.js'
+import type { Log } from '../../log.js'
 
 const NOTIFICATIONS = {
   tools_list_changed: 'notifications/tools/list_changed',
@@ -62,21 +62,4 @@ function publish (bus: Bus, log: Log, announcement: BusMessages['announced']): v
 /** The notification that tells of an event. */
 export function notificationOf (event: ServerEvent): JSONRPCNotification {
   return { jsonrpc: '2.0', method: NOTIFICATIONS[event.kind], ...event.kind === 'resource_updated' && { params: { uri: event.uri } } }
-}
-
-const heard = new WeakSet<Server>()
-
-/**
- * Hears what a server of SDK 2.x announces to everybody while it serves one request. The SDK drops it: the transport of
- * one request has nobody else to tell. (In a session, the session's transport hears it.)
- */
-export function announceFrom (plugged: McpServer | Server, announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void): void {
-  const server = plugged instanceof McpServer ? plugged.server : plugged
-  if (heard.has(server)) return
-  heard.add(server)
-  const notify = server.notification.bind(server)
-  server.notification = async (notification, options) => {
-    await notify(notification, options)
-    if (options?.relatedRequestId === undefined) announce(notification)
-  }
 }

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ServerEvent, ServerEventBus } from '@modelcontextprotocol/server'
-import type { Log } from '../create-server.js'
+import type { Log } from '../../log.js'
 
 interface Listener {
   person: string | undefined

@@ -2,19 +2,45 @@ import type { MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/type
 import type { ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
-import { STANDALONE_STREAM, streamIdOf } from '../../stores/event-log.js'
-import { applyChange, type SessionChange, type SessionRecord } from '../../stores/sessions.js'
+import { STANDALONE_STREAM, streamIdOf, type EventLog } from '../../stores/event-log.js'
+import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../../stores/sessions.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import { notificationOf } from '../server-events/announcements.js'
+import type { PluggedServer } from '../create-server.js'
 import { EventStream } from '../transport/sse-stream.js'
-import type { AnswerStream, AnswerStreams } from '../transport/post-exchange.js'
+import type { AnswerStream } from '../transport/post-exchange.js'
+import type { SessionLimits } from '../limits.js'
 import { refusedOf } from '../server-events/may-subscribe.js'
 import { LogWriter } from '../transport/event-log-writer.js'
 import { LoggedAnswer } from './resumable-response.js'
-import type { StreamPlace } from '../transport/open-streams.js'
+import type { OpenStreams, StreamPlace } from '../transport/open-streams.js'
+import type { StreamOptions } from '../options.js'
 import { takesPrimingEvents } from '../wire/protocol-versions.js'
+import type { InstanceHost, InstanceSession } from './instance-session.js'
 import { ServerInstance } from './server-instance.js'
-import type { SessionHost } from './session-host.js'
+
+/** What the sessions of a process share. */
+export interface SessionHost extends InstanceHost {
+  readonly sessions: SessionStore
+  readonly eventLog: EventLog
+  readonly limits: SessionLimits
+  readonly streamOptions: StreamOptions
+  readonly openStreams: OpenStreams
+  createServer (session: LiveSession): PluggedServer | Promise<PluggedServer>
+  /** Unique across replicas. */
+  newStreamId (): string
+  /**
+   * Makes room for a session's instance.
+   * @throws {TooManyRequestsError} where the person has too many @throws {ServerFullError} where all others are at work
+   */
+  reserve (session: LiveSession): void
+  /** Takes the room back. */
+  release (session: LiveSession): void
+  /** Tells the other replicas of a change of a session's record. */
+  changed (sessionId: string, change: SessionChange): void
+  /** Ends a session everywhere. */
+  end (sessionId: string): void
+}
 
 // a client's older GET streams, which it may believe alive, are kept open but silent
 const MAX_STANDALONE_STREAMS = 4
@@ -22,7 +48,7 @@ const MAX_STANDALONE_STREAMS = 4
 const MAX_UNTOLD_SECONDS = 60
 
 /** A session that this process has to do with: its record, its open streams, and its server instance while it has one. */
-export class LiveSession implements AnswerStreams {
+export class LiveSession implements InstanceSession {
   readonly host: SessionHost
   readonly record: SessionRecord
   /** Whose session it is, whatever the client. */
@@ -95,6 +121,16 @@ export class LiveSession implements AnswerStreams {
     // not before it is where the session stands: what comes meanwhile waits for it
     this.instance = instance
     return instance
+  }
+
+  isServedBy (instance: object): boolean {
+    return this.instance === instance
+  }
+
+  instanceClosed (instance: object): void {
+    if (!this.isServedBy(instance)) return
+    this.instance = undefined
+    this.host.release(this)
   }
 
   /** Closes the server instance; the session goes on. */

@@ -1,6 +1,6 @@
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { startOf, type EventLog } from '../../stores/event-log.js'
-import type { Log } from '../create-server.js'
+import type { Log } from '../../log.js'
 import type { EventStream } from '../transport/sse-stream.js'
 import type { AnswerStream } from '../transport/post-exchange.js'
 import { LogWriter } from '../transport/event-log-writer.js'

@@ -7,7 +7,7 @@ import type { Answer } from '../transport/post-response.js'
 import type { PluggedServer } from '../create-server.js'
 import { Exchange } from '../transport/post-exchange.js'
 import { errorText, isRequest } from '../wire/messages.js'
-import type { LiveSession } from './live-session.js'
+import type { InstanceSession } from './instance-session.js'
 import { checkSubscriptions, subscribedBy } from '../server-events/may-subscribe.js'
 import { takesBatches, takesPrimingEvents } from '../wire/protocol-versions.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
@@ -18,7 +18,7 @@ import { SessionTransport, type Outlet } from '../transport/server-transport.js'
 
 /** A server of the SDK connected to a session: hands it the client's messages, and its messages to whom they are for. */
 export class ServerInstance implements Outlet {
-  readonly #session: LiveSession
+  readonly #session: InstanceSession
   readonly #transport: SessionTransport
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
@@ -27,7 +27,7 @@ export class ServerInstance implements Outlet {
   /** POSTs that wait to be told the scopes they need. */
   #pending = 0
 
-  constructor (session: LiveSession) {
+  constructor (session: InstanceSession) {
     this.#session = session
     this.#running = new RunningRequests(session.host.admission, session.person)
     const { host, person, record: { id: sessionId } } = session
@@ -108,7 +108,7 @@ export class ServerInstance implements Outlet {
     this.#pending++
     try {
       await pending
-      if (this.#session.instance !== this) throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
+      if (!this.#session.isServedBy(this)) throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
       for (const request of admitted.requests) this.#check(request)
     } catch (error) {
       this.#running.release(admitted)
@@ -156,10 +156,7 @@ export class ServerInstance implements Outlet {
 
   /** The server has closed its side: whatever runs is not going to be answered by it. */
   closed (): void {
-    if (this.#session.instance === this) {
-      this.#session.instance = undefined
-      this.#session.host.release(this.#session)
-    }
+    this.#session.instanceClosed(this)
     this.failAll(-32000, 'The server closed the connection before it answered.')
   }
 

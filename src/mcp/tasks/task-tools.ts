@@ -1,5 +1,5 @@
 import type { Bus, BusMessages } from '../../stores/bus.js'
-import type { Log } from '../create-server.js'
+import type { Log } from '../../log.js'
 
 const MAX_TASKS_OF_PERSON = 200
 const MAX_TASKS = 10_000

@@ -1,7 +1,7 @@
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
-import type { Log } from '../create-server.js'
+import type { Log } from '../../log.js'
 
 export interface LogWriterOptions {
   eventLog: EventLog

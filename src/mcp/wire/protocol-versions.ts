@@ -1,5 +1,5 @@
 import { SUPPORTED_PROTOCOL_VERSIONS } from '@modelcontextprotocol/sdk/types.js'
-import { NotAcceptableError, UnsupportedProtocolVersionError } from '../../errors.js'
+import { UnsupportedProtocolVersionError } from '../../errors.js'
 
 const supported = new Set(SUPPORTED_PROTOCOL_VERSIONS)
 
@@ -27,32 +27,4 @@ export function takesBatches (protocolVersion: string | undefined): boolean {
 /** Events without data (which prime a client to resume) break clients of older revisions. */
 export function takesPrimingEvents (protocolVersion: string | undefined): boolean {
   return protocolVersion !== undefined && protocolVersion >= '2025-11-25'
-}
-
-/**
- * Checks that a POST may be answered either way, as the specification demands of clients.
- * @throws {NotAcceptableError}
- */
-export function checkPostAccept (accept: string | undefined): void {
-  if (accept === 'application/json, text/event-stream') return
-  if (!accepts(accept, 'application/json') || !accepts(accept, 'text/event-stream')) {
-    throw new NotAcceptableError('Not Acceptable: the client must accept both application/json and text/event-stream.')
-  }
-}
-
-/**
- * Checks that a GET may be answered with a stream.
- * @throws {NotAcceptableError}
- */
-export function checkStreamAccept (accept: string | undefined): void {
-  if (!accepts(accept, 'text/event-stream')) throw new NotAcceptableError('Not Acceptable: the client must accept text/event-stream.')
-}
-
-function accepts (accept: string | undefined, mediaType: string): boolean {
-  if (accept === undefined) return false
-  const group = `${mediaType.split('/')[0]}/*`
-  return accept.split(',').some(range => {
-    const [type, ...parameters] = range.split(';').map(part => part.trim().toLowerCase())
-    return (type === mediaType || type === group || type === '*/*') && !parameters.some(parameter => /^q=0(\.0*)?$/.test(parameter))
-  })
 }

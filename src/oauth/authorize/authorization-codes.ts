@@ -1,7 +1,7 @@
 import { AccessDeniedError } from '../../errors.js'
 import type { AuthorizationTransaction } from '../../stores/authorizations.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
-import type { Client } from '../clients/clients.js'
+import type { Client } from '../client.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Login } from './login-leg.js'
 import type { AuthorizeGrant, BrokerLifetimes } from '../options.js'

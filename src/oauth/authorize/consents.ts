@@ -1,10 +1,7 @@
-import { personKey } from '../../caller.js'
 import type { AuthorizationTransaction } from '../../stores/authorizations.js'
 import type { ConsentStore } from '../../stores/consents.js'
-import type { Client } from '../clients/clients.js'
-import type { Person } from '../connections/connections.js'
+import type { Client } from '../client.js'
 import { redirectKindOf } from '../clients/redirect-uris.js'
-import { hashOf } from '../secrets.js'
 
 export interface ConsentsOptions {
   store: ConsentStore
@@ -40,11 +37,6 @@ export class Consents {
   async forget (person: string, clientId?: string): Promise<void> {
     await this.#options.store.forget(person, clientId)
   }
-}
-
-/** Names a person, whatever the client, and does not tell who it is: in the registry of consents, and in their browser. */
-export function personHash (person: Pick<Person, 'issuer' | 'subject'>): string {
-  return hashOf(personKey(person))
 }
 
 /** Whether a consent may stand: what any program on the machine, or any client, can pretend to be is asked for each time. */

@@ -1,5 +1,6 @@
 import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../../stores/authorizations.js'
-import type { Client, Clients } from '../clients/clients.js'
+import type { Clients } from '../clients/clients.js'
+import type { Client } from '../client.js'
 import { loginOver } from './consent-forms.js'
 import { observed, type BrokerObserver } from '../login-events.js'
 import type { Identity } from '../upstream/identity.js'

@@ -1,5 +1,5 @@
 import type { OAuthError } from '../../errors.js'
-import type { Client } from '../clients/clients.js'
+import type { Client } from '../client.js'
 import type { RedirectKind } from '../clients/redirect-uris.js'
 
 /** What the person is asked. */

@@ -1,6 +1,7 @@
 import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
 import type { MetadataDocumentRecord, MetadataDocumentStore } from '../../stores/metadata-documents.js'
-import { checkClientMetadata, type ClientMetadata } from '../clients/client-metadata.js'
+import type { ClientMetadata } from '../client.js'
+import { checkClientMetadata } from '../clients/client-metadata.js'
 import { MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from './fetch.js'
 
 export interface MetadataDocumentsOptions extends FetchMetadataDocumentOptions {

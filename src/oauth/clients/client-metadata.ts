@@ -1,39 +1,7 @@
-import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { InvalidClientMetadataError, InvalidRedirectUriError } from '../../errors.js'
 import { checkRedirectUri, hasPlainHost } from './redirect-uris.js'
-
-const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
-const names = Type.Array(text(100), { maxItems: 20 })
-
-/** Client metadata that we take (RFC 7591 2); what else a client sends is not kept. */
-const ClientMetadataSchema = Type.Object({
-  redirect_uris: Type.Array(Type.String(), { minItems: 1, maxItems: 20 }),
-  client_name: Type.Optional(text(200)),
-  client_uri: Type.Optional(text(2048)),
-  logo_uri: Type.Optional(text(2048)),
-  tos_uri: Type.Optional(text(2048)),
-  policy_uri: Type.Optional(text(2048)),
-  contacts: Type.Optional(names),
-  scope: Type.Optional(text(2000)),
-  grant_types: Type.Optional(names),
-  response_types: Type.Optional(names),
-  token_endpoint_auth_method: Type.Optional(text(100)),
-  application_type: Type.Optional(Type.Union([Type.Literal('web'), Type.Literal('native')])),
-  software_id: Type.Optional(text(200)),
-  software_version: Type.Optional(text(200))
-})
-
-/** Client metadata as registered. */
-export type ClientMetadata = Static<typeof ClientMetadataSchema> & {
-  grant_types: string[]
-  response_types: string[]
-  token_endpoint_auth_method: TokenEndpointAuthMethod
-}
-
-export const TOKEN_ENDPOINT_AUTH_METHODS = ['none', 'client_secret_basic', 'client_secret_post'] as const
-export const GRANT_TYPES = ['authorization_code', 'refresh_token'] as const
-export type TokenEndpointAuthMethod = typeof TOKEN_ENDPOINT_AUTH_METHODS[number]
+import { ClientMetadataSchema, GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS, type ClientMetadata, type TokenEndpointAuthMethod } from '../client.js'
 
 /**
  * Checks the metadata of a client.

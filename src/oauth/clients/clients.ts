@@ -1,27 +1,13 @@
 import { InvalidClientError, InvalidRequestError } from '../../errors.js'
 import type { MetadataDocumentStore } from '../../stores/metadata-documents.js'
 import type { ClientRecord, ClientStore } from '../../stores/registrations.js'
-import { checkClientMetadata, checkRegistration, type ClientMetadata } from './client-metadata.js'
+import { checkClientMetadata, checkRegistration } from './client-metadata.js'
 import { observed, type BrokerObserver, type RegistrationEvent } from '../login-events.js'
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
 import { MetadataDocuments } from '../client-documents/client-documents.js'
-import type { PreregisteredClient } from '../options.js'
+import type { Client, PreregisteredClient } from '../client.js'
 import { matchesRedirectUri } from './redirect-uris.js'
 import { equalSecrets, hashOf, isSecret, newSecret } from '../secrets.js'
-
-/** A client, however it came to us. */
-export interface Client {
-  clientId: string
-  /** `document`: its client id is the URL of its metadata, and the URL's host vouches for it. */
-  kind: 'registered' | 'preregistered' | 'document'
-  metadata: ClientMetadata
-  /** SHA-256 of its secret; absent for public clients. */
-  secretHash?: string
-  /** Part of this service: people are not asked for consent. */
-  trusted?: boolean
-  /** Epoch seconds: when a registration ends, unless it is used. */
-  expiresAt?: number
-}
 
 /** Credentials of a token request (RFC 6749 2.3). */
 export interface ClientCredentials {

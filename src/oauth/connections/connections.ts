@@ -1,16 +1,11 @@
 import { InvalidRequestError } from '../../errors.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
-import type { Client, Clients } from '../clients/clients.js'
-import { personHash, type Consents } from '../authorize/consents.js'
+import type { Clients } from '../clients/clients.js'
+import type { Client } from '../client.js'
+import type { Consents } from '../authorize/consents.js'
+import { personHash } from '../secrets.js'
 import type { Grants } from '../tokens/grants.js'
-
-/** A person, as the login server names them. */
-export interface Person {
-  issuer: string
-  subject: string
-  /** What to call them. */
-  name?: string
-}
+import type { Person } from '../../caller.js'
 
 /** An application that a person is connected with: one login of theirs. */
 export interface Connection {

@@ -1,9 +1,9 @@
 import { ServiceError } from '../../errors.js'
 import { visible } from '../../displayed-text.js'
 import type { LoginStepRecord, RecentLog, StepFailure, VisitRecord } from '../../stores/attempts.js'
-import type { Client } from '../clients/clients.js'
+import type { Client } from '../client.js'
 import type { BrokerEvent, BrokerObserver } from '../login-events.js'
-import type { BrokerLog } from '../options.js'
+import type { BrokerLog } from '../../log.js'
 import { isLoopbackHost } from '../../loopback.js'
 import { PREFIXES } from '../secrets.js'
 

@@ -1,6 +1,7 @@
 import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../../errors.js'
 import type { Grant, GrantStore, IssuedTokens } from '../../stores/grants.js'
-import { takesRefreshTokens, type Client, type ClientCredentials, type Clients } from '../clients/clients.js'
+import { takesRefreshTokens, type ClientCredentials, type Clients } from '../clients/clients.js'
+import type { Client } from '../client.js'
 import { observed, type BrokerObserver, type TokenEvent } from '../login-events.js'
 import type { Grants } from './grants.js'
 import type { Keyring } from '../keyring.js'

@@ -1,15 +1,7 @@
 import { LogController, type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { oneLine } from '../../displayed-text.js'
-
-/** A request that is over: its route by pattern, never by what was filled in. */
-export interface EndedRequest {
-  method: string
-  /** undefined where no route took it. */
-  route: string | undefined
-  statusCode: number
-  seconds: number
-}
+import type { EndedRequest } from '../../observability/ended-request.js'
 
 export interface RequestLogOptions {
   /** Hears of every request that is over, but for streams that a client opened to listen: those last as long as it does. */

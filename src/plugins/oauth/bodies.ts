@@ -1,7 +1,6 @@
 import formbody from '@fastify/formbody'
-import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
-import { InvalidRequestError, OAuthError, PayloadTooLargeError } from '../../errors.js'
+import { InvalidRequestError } from '../../errors.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
 
 // no OAuth message is larger
@@ -19,11 +18,3 @@ export const oauthBodies = fp(async app => {
     return undefined
   })
 }, { name: 'oauth-bodies', fastify: '5.x' })
-
-/** What an error says in terms of OAuth; undefined where it is our own fault. */
-export function oauthErrorOf (error: FastifyError): OAuthError | undefined {
-  if (error instanceof OAuthError) return error
-  const status = error.statusCode ?? 500
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new PayloadTooLargeError('The body is too large.')
-  return status >= 400 && status < 500 ? new InvalidRequestError('The request could not be read.', { detail: error.message }) : undefined
-}

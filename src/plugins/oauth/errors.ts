@@ -2,7 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../../errors.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
-import { oauthErrorOf } from './bodies.js'
+import { oauthErrorOf } from '../scoped/oauth-error.js'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -1,7 +1,7 @@
 import { parse, serialize } from 'cookie'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Person } from '../../oauth/connections/connections.js'
+import type { Person } from '../../caller.js'
 import { SIGNED_IN_SECONDS } from '../../oauth/connections/sign-ins.js'
 import { ownCookie } from './cookie.js'
 

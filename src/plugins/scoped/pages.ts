@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { errorPage } from '../../pages/consent.js'
 import { STYLE, type Page } from '../../pages/layout.js'
 import { rethrowForeign } from './foreign-errors.js'
-import { oauthErrorOf } from '../oauth/bodies.js'
+import { oauthErrorOf } from './oauth-error.js'
 
 declare module 'fastify' {
   interface FastifyReply {

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { personHash } from '../../oauth/authorize/consents.js'
+import { personHash } from '../../oauth/secrets.js'
 import type { ConnectionsOptions } from './connections.js'
 import { checkOwnForm } from '../oauth/same-origin-form.js'
 

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { MethodNotAllowedError, UnsupportedMediaTypeError } from '../../errors.js'
 import { isRequest, messagesOf } from '../../mcp/wire/messages.js'
-import { checkPostAccept, checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
+import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
+import { checkPostAccept } from '../../mcp/wire/accept.js'
 import { refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { callerOf, ReplyAnswer } from './post-reply.js'
 

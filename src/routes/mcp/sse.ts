@@ -2,28 +2,26 @@ import type { FastifyPluginAsync } from 'fastify'
 import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
 import { messagesOf } from '../../mcp/wire/messages.js'
-import { checkStreamAccept } from '../../mcp/wire/protocol-versions.js'
+import { checkStreamAccept } from '../../mcp/wire/accept.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
-import { baseUrlOf } from '../../service/base-url.js'
 import { callerOf, ReplyAnswer } from './post-reply.js'
 
 export interface SseRoutesOptions {
-  /** The URL of the app's root as clients see it. */
-  publicUrl: string
+  /** Where clients send their messages. */
+  messagesUrl: string
 }
 
 /** The deprecated HTTP+SSE transport (MCP 2024-11-05): `GET /sse`, `POST /messages?sessionId=…`. */
-export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { publicUrl }) => {
+export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { messagesUrl }) => {
   const registry = app.mcpSessions
-  const endpoint = `${baseUrlOf(publicUrl, app.prefix)}/messages`
 
   app.get('/sse', { exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
     const { session, place } = await registry.open(callerOf(request))
     reply.headers(EVENT_STREAM_HEADERS)
     // a reply that is returned would be waited for, with listeners that are kept as long as the stream
-    return session.openOnlyStream(`${endpoint}?sessionId=${session.record.id}`, place)
+    return session.openOnlyStream(`${messagesUrl}?sessionId=${session.record.id}`, place)
   })
 
   app.post<{ Querystring: Record<string, unknown> }>('/messages', { logSerializers: withoutQuery }, async (request, reply) => {

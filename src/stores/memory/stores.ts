@@ -1,12 +1,12 @@
-import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
+import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type VisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { checkOptions } from '../../validation/check.js'
-import { memoryStoresOptions } from '../options.js'
+import { memoryStoresOptions, type MemoryStoresOptions } from '../options.js'
 import { MemoryAuthorizationTransactionStore } from './authorizations.js'
 import { MemoryBus } from './bus.js'
 import { MemoryConsentStore } from './consents.js'
-import { MemoryEventLog, type MemoryEventLogOptions } from './event-log.js'
+import { MemoryEventLog } from './event-log.js'
 import { MemoryGrantStore } from './grants.js'
 import { MemoryLeaseStore } from './leases.js'
 import { MemoryMetadataDocumentStore } from './metadata-documents.js'
@@ -15,17 +15,6 @@ import { MemoryRecentLog } from './recent-log.js'
 import { MemoryRegistrationStore } from './registrations.js'
 import { MemorySessionStore } from './sessions.js'
 import { MemoryUpstreamDeletionQueue } from './upstream-deletions.js'
-
-export interface MemoryStoresOptions {
-  /** Life of a session that nobody touches. */
-  sessionIdleSeconds: number
-  /** Sessions kept at all. Default: 100,000. */
-  maxSessions?: number
-  /** Bounds of what is kept of streams. */
-  eventLog?: MemoryEventLogOptions
-  /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
-  loginSteps?: RecentLogBounds
-}
 
 /**
  * Stores of a single process: everything is lost when it ends.

@@ -1,40 +1,23 @@
 import { checkOptions } from '../../validation/check.js'
-import { redisStoresOptions } from '../options.js'
-import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type RecentLogBounds, type VisitRecord } from '../attempts.js'
+import { redisStoresOptions, type RedisStoresOptions } from '../options.js'
+import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type VisitRecord } from '../attempts.js'
 import { REGISTRATION_BOUNDS, type ClientRecord, type UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
-import { AUTHORIZATION_BOUNDS, type AuthorizationBounds } from '../authorizations.js'
+import { AUTHORIZATION_BOUNDS } from '../authorizations.js'
 import { RedisAuthorizationTransactionStore } from './authorizations.js'
-import { RedisBus, type RedisBusOptions } from './bus.js'
-import { RedisConnection, type RedisConnectionOptions } from './connection.js'
+import { RedisBus } from './bus.js'
+import { RedisConnection } from './connection.js'
 import { RedisConsentStore } from './consents.js'
-import { RedisEventLog, type RedisEventLogOptions } from './event-log.js'
+import { RedisEventLog } from './event-log.js'
 import { RedisGrantStore } from './grants.js'
 import { RedisLeaseStore } from './leases.js'
 import { RedisMetadataDocumentStore } from './metadata-documents.js'
 import { RedisRateCounters } from './rate-counters.js'
 import { RedisRecentLog } from './recent-log.js'
-import { RedisRegistrationStore, type RedisRegistrationStoreOptions } from './registrations.js'
+import { RedisRegistrationStore } from './registrations.js'
 import { RedisSessionStore } from './sessions.js'
 import { RedisSubscriber } from './subscriber.js'
 import { RedisUpstreamDeletionQueue } from './upstream-deletions.js'
-
-export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistrationStoreOptions {
-  /** Begins every key and channel. Default: `mcp`. */
-  keyPrefix?: string
-  /** Life of a session that nobody touches. */
-  sessionIdleSeconds: number
-  /** Bounds of what is kept of streams. */
-  eventLog?: RedisEventLogOptions
-  /** Metadata documents kept at most. Default: 10,000. */
-  maxMetadataDocuments?: number
-  /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
-  loginSteps?: RecentLogBounds
-  /** Bounds of what is kept of logins that are under way. */
-  authorizationBounds?: AuthorizationBounds
-  /** Bounds of what is kept of messages between replicas. */
-  bus?: RedisBusOptions
-}
 
 /**
  * Stores that all replicas share, over two connections: one for commands, one that listens.

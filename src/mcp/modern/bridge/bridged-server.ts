@@ -5,7 +5,7 @@ import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontex
 import type { CallerInfo } from '../../../caller.js'
 import { InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
-import type { Log } from '../../create-server.js'
+import type { Log } from '../../../log.js'
 import { LinkTransport, type LinkEnd } from '../../transport/in-memory-transport.js'
 import type { OwnerIds } from '../../owner-ids.js'
 

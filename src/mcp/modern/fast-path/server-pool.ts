@@ -1,4 +1,5 @@
-import type { Log, ServerContext } from '../../create-server.js'
+import type { ServerContext } from '../../create-server.js'
+import type { Log } from '../../../log.js'
 import type { ServingInstance } from './reusable-server.js'
 import type { Bus } from '../../../stores/bus.js'
 import { announceToAll } from '../../server-events/announcements.js'

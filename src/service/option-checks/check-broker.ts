@@ -1,10 +1,10 @@
-import { ConfigError, ServiceError } from '../errors.js'
-import { isLoopbackUrl } from '../loopback.js'
-import { checkClientMetadata } from '../oauth/clients/client-metadata.js'
-import type { PreregisteredClient } from '../oauth/options.js'
-import type { OAuthBrokerOptions } from '../service/oauth-broker.js'
-import { defaultRedirectSchemes } from '../oauth/clients/redirect-schemes.js'
-import { findUpstreamFault } from '../validation/upstream.js'
+import { ConfigError, ServiceError } from '../../errors.js'
+import { isLoopbackUrl } from '../../loopback.js'
+import { checkClientMetadata } from '../../oauth/clients/client-metadata.js'
+import type { PreregisteredClient } from '../../oauth/client.js'
+import type { OAuthBrokerOptions } from '../plugin-options.js'
+import { defaultRedirectSchemes } from '../../oauth/clients/redirect-schemes.js'
+import { findUpstreamFault } from '../../validation/upstream.js'
 
 type Checked = Pick<OAuthBrokerOptions, 'upstream' | 'clients' | 'redirectSchemes' | 'allowLoopbackClients' | 'publicUrl'>
 

@@ -1,11 +1,11 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import type { VerifyAccessToken } from '../caller.js'
-import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, ResourceServerModeOptions } from '../service/mcp-service.js'
-import { Keyring } from '../oauth/keyring.js'
-import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
+import type { VerifyAccessToken } from '../../caller.js'
+import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, ResourceServerModeOptions } from '../plugin-options.js'
+import { Keyring } from '../../oauth/keyring.js'
+import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../../oauth/resource-server/resource-server.js'
 import {
   clientId, clientSecret, count, flag, functionOf, listOf, objectOf, oneOf, optional, optionsOf, pluginObject, scopes, secureUrlText, someText, textThat
-} from '../validation/schemas.js'
+} from '../../validation/schemas.js'
 import { brokerOptions, fetchFunction, upstreamObserver } from './broker.js'
 import { brokerStores, sessionStores, sessionStoresOption, storesOption } from './stores.js'
 import { mcpTransportsOptions } from './transports.js'

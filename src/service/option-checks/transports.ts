@@ -1,12 +1,12 @@
-import type { CreateServer } from '../mcp/create-server.js'
-import type { SessionLimits } from '../mcp/limits.js'
-import type { MaySubscribe } from '../mcp/server-events/may-subscribe.js'
-import type { McpObserver } from '../mcp/observer.js'
-import type { McpTransportsOptions, StreamOptions } from '../mcp/options.js'
+import type { CreateServer } from '../../mcp/create-server.js'
+import type { SessionLimits } from '../../mcp/limits.js'
+import type { MaySubscribe } from '../../mcp/server-events/may-subscribe.js'
+import type { McpObserver } from '../../mcp/observer.js'
+import type { McpTransportsOptions, StreamOptions } from '../../mcp/options.js'
 import {
   checked, count, countOrNone, flag, functionOf, hosts, instanceOf, lifetime, listOf, objectOf, oneOf, optional, optionsOf, origins, textThat, timerMs, timerSeconds
-} from '../validation/schemas.js'
-import { isBaseUrl, MAX_TIMER_SECONDS } from '../validation/values.js'
+} from '../../validation/schemas.js'
+import { isBaseUrl, MAX_TIMER_SECONDS } from '../../validation/values.js'
 import { sessionStores } from './stores.js'
 
 export const publicUrl = textThat({ takes: 'the URL of the app\'s root as clients see it, such as https://mcp.example.com (http only on loopback)' }, isBaseUrl)

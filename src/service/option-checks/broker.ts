@@ -1,15 +1,16 @@
-import type { BrokerObserver } from '../oauth/login-events.js'
-import { Keyring } from '../oauth/keyring.js'
-import type { UpstreamObserver } from '../oauth/upstream-observer.js'
-import type { AuthorizeGrant, BrokerLifetimes, PreregisteredClient, UpstreamOptions } from '../oauth/options.js'
-import type { OAuthBrokerOptions } from '../service/oauth-broker.js'
+import type { BrokerObserver } from '../../oauth/login-events.js'
+import { Keyring } from '../../oauth/keyring.js'
+import type { UpstreamObserver } from '../../oauth/upstream-observer.js'
+import type { AuthorizeGrant, BrokerLifetimes, UpstreamOptions } from '../../oauth/options.js'
+import type { PreregisteredClient } from '../../oauth/client.js'
+import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { Type } from '@sinclair/typebox'
-import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
+import { isRedirectScheme } from '../../oauth/clients/redirect-schemes.js'
 import {
   anyText, checked, clientId, clientSecret, count, flag, functionOf, instanceOf, lifetime, listOf, objectOf, optional, optionsOf, recordOf, scope, scopes, secureUrl,
   someText, textThat, timerSeconds
-} from '../validation/schemas.js'
-import { ADMIN_TOKEN, isAdminToken, isServiceSecret, SERVICE_SECRET } from '../validation/values.js'
+} from '../../validation/schemas.js'
+import { ADMIN_TOKEN, isAdminToken, isServiceSecret, SERVICE_SECRET } from '../../validation/values.js'
 import { brokerStoresOption } from './stores.js'
 import { publicUrl } from './transports.js'
 

@@ -1,7 +1,6 @@
-import type { McpServiceOptions, McpDiscoveryOptions, BrokerModeOptions } from '../service/mcp-service.js'
-import type { McpTransportsOptions } from '../mcp/options.js'
-import type { OAuthBrokerOptions } from '../service/oauth-broker.js'
-import { checkOptions } from '../validation/check.js'
+import type { BrokerModeOptions, McpDiscoveryOptions, McpServiceOptions, OAuthBrokerOptions } from '../plugin-options.js'
+import type { McpTransportsOptions } from '../../mcp/options.js'
+import { checkOptions } from '../../validation/check.js'
 import { oauthBrokerOptions } from './broker.js'
 import { checkBrokerTogether } from './check-broker.js'
 import { authMode, mcpDiscoveryOptions, mcpServiceOptions, pluginOptions } from './service.js'
@@ -24,7 +23,6 @@ const discovery = {
  * Each checks the options of one plugin when it is registered.
  * They throw a ConfigError with one line that names the option, what it got and what it takes.
  */
-
 export function checkServiceOptions (options: McpServiceOptions): void {
   checkOptions('mcpService', authMode, options)
   checkOptions('mcpService', service[options.auth?.mode ?? 'broker'], options)

@@ -1,0 +1,82 @@
+import { LoggingLevelSchema, type JSONRPCNotification, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { inputRequired, type RequestStateCodec, type Result, type ServerContext } from '@modelcontextprotocol/server'
+import { personKey, type CallerInfo } from '../../../caller.js'
+import type { Log } from '../../../log.js'
+import { clientOf } from '../client-envelope.js'
+import type { CallTransportOptions } from '../fast-path/reusable-transport.js'
+import { BridgedCall, calleeOf, type OpenRequest } from './bridged-call.js'
+import type { BridgedInstance } from './bridged-server.js'
+import type { WaitingCalls } from './call-resumption.js'
+import { checkInputCapabilities } from './input-capabilities.js'
+import { requestsOf, resultOf, withoutTask } from './map-result.js'
+import type { RequestState } from './request-state.js'
+
+export interface BridgeOptions {
+  waitingCalls: WaitingCalls
+  requestStates: RequestStateCodec<RequestState>
+  carrier: CallTransportOptions
+  log: Log
+}
+
+export type Params = Record<string, unknown>
+
+const LEVELS: readonly unknown[] = LoggingLevelSchema.options
+
+/** One request on its way to a call: a new one, or the one that waits for what it brings. */
+export class Forwarding {
+  readonly #options: BridgeOptions
+  readonly #request: JSONRPCRequest
+  readonly #caller: CallerInfo
+  readonly #call: BridgedCall
+  /** From then on, the call ends or waits by itself. */
+  #isMade = false
+  #isOver = false
+
+  constructor (options: BridgeOptions, instance: BridgedInstance, request: JSONRPCRequest, caller: CallerInfo, onFree = () => {}) {
+    this.#options = options
+    this.#request = request
+    this.#caller = caller
+    this.#call = new BridgedCall(instance, onFree)
+  }
+
+  async forward (params: Params | undefined, context: ServerContext): Promise<Result> {
+    // its client has gone, and the instance may be another's by now
+    if (this.#isOver) throw new Error('Nobody waits for this call.')
+    const { waitingCalls, requestStates } = this.#options
+    const { mcpReq: { method, notify, requestState, inputResponses = {}, signal, _meta } } = context
+    const { capabilities, logLevel } = clientOf(this.#request)
+    const open: OpenRequest = {
+      signal,
+      progressToken: _meta?.progressToken,
+      notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
+    }
+    const { clientId, extra: { issuer, subject, grantId } } = this.#caller
+    const holder = { owner: JSON.stringify([issuer, subject, clientId]), person: personKey({ issuer, subject }), ...grantId !== undefined && { grantId } }
+    const brought = requestState<RequestState>()
+    this.#isMade = brought === undefined
+    const outcome = brought === undefined
+      ? await waitingCalls.make(this.#call, [method, withoutTask(params), { authInfo: this.#caller }, open], holder)
+      : await waitingCalls.resume(brought.replicaId, { ...holder, callId: brought.callId, round: brought.round, callee: calleeOf(method, params) }, inputResponses, open)
+    if (outcome.kind === 'response') return resultOf(outcome.response, method, params)
+    const state = waitingCalls.stateOf(outcome, brought?.replicaId)
+    try {
+      const inputRequests = requestsOf(outcome.inputRequests, method)
+      checkInputCapabilities(inputRequests, capabilities)
+      return inputRequired({ inputRequests, requestState: await requestStates.mint(state, context) })
+    } catch (error) {
+      waitingCalls.giveUp(state)
+      throw error
+    }
+  }
+
+  /** The request has its answer, or nobody waits for it. */
+  over (): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    if (!this.#isMade) this.#call.finish()
+  }
+}
+
+function isWanted ({ method, params }: JSONRPCNotification, logLevel: string | undefined): boolean {
+  return method !== 'notifications/message' || (logLevel !== undefined && LEVELS.indexOf(params?.level) >= LEVELS.indexOf(logLevel))
+}

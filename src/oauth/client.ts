@@ -1,0 +1,61 @@
+import { Type, type Static } from '@sinclair/typebox'
+
+const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
+const names = Type.Array(text(100), { maxItems: 20 })
+
+/** Client metadata that we take (RFC 7591 2); what else a client sends is not kept. */
+export const ClientMetadataSchema = Type.Object({
+  redirect_uris: Type.Array(Type.String(), { minItems: 1, maxItems: 20 }),
+  client_name: Type.Optional(text(200)),
+  client_uri: Type.Optional(text(2048)),
+  logo_uri: Type.Optional(text(2048)),
+  tos_uri: Type.Optional(text(2048)),
+  policy_uri: Type.Optional(text(2048)),
+  contacts: Type.Optional(names),
+  scope: Type.Optional(text(2000)),
+  grant_types: Type.Optional(names),
+  response_types: Type.Optional(names),
+  token_endpoint_auth_method: Type.Optional(text(100)),
+  application_type: Type.Optional(Type.Union([Type.Literal('web'), Type.Literal('native')])),
+  software_id: Type.Optional(text(200)),
+  software_version: Type.Optional(text(200))
+})
+
+export const TOKEN_ENDPOINT_AUTH_METHODS = ['none', 'client_secret_basic', 'client_secret_post'] as const
+export const GRANT_TYPES = ['authorization_code', 'refresh_token'] as const
+export type TokenEndpointAuthMethod = typeof TOKEN_ENDPOINT_AUTH_METHODS[number]
+
+/** Client metadata as registered. */
+export type ClientMetadata = Static<typeof ClientMetadataSchema> & {
+  grant_types: string[]
+  response_types: string[]
+  token_endpoint_auth_method: TokenEndpointAuthMethod
+}
+
+/** A client, however it came to us. */
+export interface Client {
+  clientId: string
+  /** `document`: its client id is the URL of its metadata, and the URL's host vouches for it. */
+  kind: 'registered' | 'preregistered' | 'document'
+  metadata: ClientMetadata
+  /** SHA-256 of its secret; absent for public clients. */
+  secretHash?: string
+  /** Part of this service: people are not asked for consent. */
+  trusted?: boolean
+  /** Epoch seconds: when a registration ends, unless it is used. */
+  expiresAt?: number
+}
+
+/** A client that needs no registration. */
+export interface PreregisteredClient {
+  /** What it calls itself at `/authorize` and `/token`. */
+  clientId: string
+  /** Absent: a public client. */
+  clientSecret?: string
+  /** For the consent page. */
+  clientName?: string
+  /** Where it may be sent back to: exactly these. */
+  redirectUris: readonly string[]
+  /** It is part of this service: people are not asked whether they allow it. Default: false. */
+  trusted?: boolean
+}

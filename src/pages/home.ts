@@ -1,0 +1,39 @@
+import { html } from 'ghtml'
+import type { ServerDescription } from '../mcp/describe-server.js'
+import { clientSetups } from './client-setups.js'
+import { type Page, layout } from './layout.js'
+
+// the button is of no use without it, and not there
+const COPY = `
+for (const button of document.querySelectorAll('button[data-copy]')) {
+  button.hidden = false
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(button.dataset.copy)
+    button.textContent = 'Copied'
+  })
+}
+`
+
+/** What this server is and how to connect. */
+export function homePage (publicUrl: string, connections: boolean, server: ServerDescription | undefined): Page {
+  const mcpUrl = `${publicUrl}/mcp`
+  return {
+    script: COPY,
+    html: layout(server?.name ?? 'MCP server', html`
+      <h1>${server?.name ?? `The MCP server of ${new URL(publicUrl).host}`}</h1>
+      <p>An AI assistant that speaks <a href="https://modelcontextprotocol.io">MCP</a> can use it for you. Give it this address, and log in:</p>
+      <pre><code>${mcpUrl}</code></pre>
+      <div class="buttons"><button type="button" class="primary" data-copy="${mcpUrl}" hidden>Copy the address</button></div>
+      !${server === undefined || server.tools.length === 0
+        ? ''
+        : html`
+        <h2>Tools</h2>
+        <ul>!${server.tools.map(({ name, description }) => html`<li><code>${name}</code> ${description ?? ''}</li>`)}</ul>`}
+      !${clientSetups('my-server', mcpUrl).map(({ client, how, text }) => html`
+        <h2>${client}</h2>
+        <p class="soft">${how}</p>
+        <pre><code>${text}</code></pre>`)}
+      !${connections ? html`<h2>Your connected apps</h2><p><a href="${publicUrl}/oauth/connections">See and end what uses this server for you</a></p>` : ''}
+      <script>!${COPY}</script>`)
+  }
+}
