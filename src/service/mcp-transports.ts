@@ -12,11 +12,11 @@ import { mcpModern } from '../plugins/mcp/modern.js'
 import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
 import { mcpReplica } from '../plugins/mcp/replica.js'
 import { mcpSessions } from '../plugins/mcp/sessions.js'
-import { mcpStateless } from '../plugins/mcp/sessionless.js'
+import { mcpSessionless } from '../plugins/mcp/sessionless.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
 import { baseUrlOf } from './base-url.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
-import { statelessHttpRoutes } from '../routes/mcp/sessionless-http.js'
+import { sessionlessHttpRoutes } from '../routes/mcp/sessionless-http.js'
 import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
 
 // the longest that a timer takes
@@ -40,7 +40,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const taskTools = new TaskTools(options.bus, app.log)
   app.addHook('onClose', () => { taskTools.close() })
   await app.register(mcpReplica, { leases: options.leases })
-  if (stateless) await app.register(mcpStateless, { ...options, admission, ownerIds, taskTools })
+  if (stateless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
   else await app.register(mcpSessions, { ...options, admission, taskTools })
 
   await app.register(async endpoints => {
@@ -54,12 +54,12 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       ...options, ownerIds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
     })
     if (stateless) {
-      await endpoints.register(statelessHttpRoutes)
+      await endpoints.register(sessionlessHttpRoutes)
     } else {
       await endpoints.register(streamableHttpRoutes)
       await endpoints.register(sseRoutes, { messagesUrl: `${baseUrlOf(publicUrl, app.prefix)}/messages` })
     }
-    const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpStateless : app.mcpSessions]
+    const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpSessionless : app.mcpSessions]
     for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
     if (app.hasPlugin('mcp-graceful-close')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
     // in onClose it would be too late: open streams hang the closing

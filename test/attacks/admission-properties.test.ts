@@ -47,7 +47,7 @@ class World {
   }
 
   get admission (): Admission {
-    return this.#way.sessionMode === 'stateless' ? this.#app.mcpStateless.admission : this.#app.mcpSessions.admission
+    return this.#way.sessionMode === 'stateless' ? this.#app.mcpSessionless.admission : this.#app.mcpSessions.admission
   }
 
   async start (): Promise<void> {

@@ -25,7 +25,7 @@ import { serverContext } from '../server-context.js'
 import { SessionTransport, type Outlet } from '../transport/server-transport.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 
-export interface StatelessRequestsOptions extends Pick<
+export interface SessionlessRequestsOptions extends Pick<
   McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'
 > {
   log: Log
@@ -47,8 +47,8 @@ export interface StatelessPost {
  * Serves the revisions up to 2025-11-25 without sessions: every POST has a server instance of its own, which ends with
  * the answer, or with the connection: nobody could fetch the answer later. The server cannot ask the client anything.
  */
-export class StatelessRequests {
-  readonly #options: StatelessRequestsOptions
+export class SessionlessRequests {
+  readonly #options: SessionlessRequestsOptions
   readonly #limits: SessionLimits
   readonly #streamOptions: StreamOptions
   readonly #openStreams: OpenStreams
@@ -58,7 +58,7 @@ export class StatelessRequests {
   #idle = () => {}
   #closing = false
 
-  constructor (options: StatelessRequestsOptions) {
+  constructor (options: SessionlessRequestsOptions) {
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#streamOptions = { ...defaultStreamOptions, ...options.streams }
@@ -174,7 +174,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
   readonly state = 'busy'
   /** One for each request that has no response yet. */
   readonly #lease: Lease
-  readonly #host: StatelessRequests
+  readonly #host: SessionlessRequests
   readonly #transport: SessionTransport
   readonly #tasks: OwnTasks
   readonly #pending = new Set<RequestId>()
@@ -183,7 +183,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
   #over = false
 
   /** @throws {TooManyRequestsError} @throws {ServerFullError} */
-  constructor (host: StatelessRequests, { caller, body }: StatelessPost, tag: string) {
+  constructor (host: SessionlessRequests, { caller, body }: StatelessPost, tag: string) {
     this.#host = host
     this.grantId = caller.extra.grantId
     this.person = personKey(caller.extra)

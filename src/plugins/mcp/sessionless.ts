@@ -1,14 +1,14 @@
 import fp from 'fastify-plugin'
-import { StatelessRequests, type StatelessRequestsOptions } from '../../mcp/sessionless/sessionless-requests.js'
+import { SessionlessRequests, type SessionlessRequestsOptions } from '../../mcp/sessionless/sessionless-requests.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The requests that run, where MCP is served without sessions. */
-    mcpStateless: StatelessRequests
+    mcpSessionless: SessionlessRequests
   }
 }
 
 /** Requests without sessions. */
-export const mcpStateless = fp<Omit<StatelessRequestsOptions, 'log'>>(async (app, options) => {
-  app.decorate('mcpStateless', new StatelessRequests({ ...options, log: app.log }))
+export const mcpSessionless = fp<Omit<SessionlessRequestsOptions, 'log'>>(async (app, options) => {
+  app.decorate('mcpSessionless', new SessionlessRequests({ ...options, log: app.log }))
 }, { name: 'mcp-stateless', fastify: '5.x' })

@@ -7,8 +7,8 @@ import { refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { callerOf, ReplyAnswer } from './post-reply.js'
 
 /** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with an instance of its own. */
-export const statelessHttpRoutes: FastifyPluginAsync = async app => {
-  const requests = app.mcpStateless
+export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
+  const requests = app.mcpSessionless
 
   app.post('/mcp', async (request, reply) => {
     checkPostAccept(request.headers.accept)
