@@ -26,7 +26,7 @@ import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import type { ServingInstance } from './fast-path/reusable-server.js'
 import { WaitingCalls, type WaitingCallsOptions } from './bridge/call-resumption.js'
 
-export interface ModernEntryOptions extends WaitingCallsOptions {
+export interface ModernHandlerOptions extends WaitingCallsOptions {
   createServer: CreateServer
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
@@ -53,9 +53,9 @@ const ANYBODY = ''
  * bridge. Where a request is plain, its server is bound to the revision and gets it as it is; all else goes through the
  * SDK's own entry, which knows what to say of it, and has a server of its own.
  */
-export class ModernEntry {
+export class ModernHandler {
   readonly #unsubscribe: Array<() => void>
-  readonly #options: ModernEntryOptions
+  readonly #options: ModernHandlerOptions
   readonly #handler: McpHttpHandler
   /** With what gives back what each holds of its person's. */
   readonly #calls = new Map<ModernCall, () => void>()
@@ -69,7 +69,7 @@ export class ModernEntry {
   /** Whether there are servers of SDK 1.x, whose instances are each for clients that say the same of themselves. */
   #bridges = false
 
-  constructor (options: ModernEntryOptions) {
+  constructor (options: ModernHandlerOptions) {
     this.#options = options
     const { log, bus, heartbeatMs, mcpObserver } = options
     this.#waitingCalls = new WaitingCalls(options)

@@ -5,24 +5,24 @@ import type { CallerInfo } from '../../caller.js'
 import { textWithInvalidParams } from '../../mcp/wire/invalid-params.js'
 import { invalidParamsOf } from '../../mcp/wire/messages.js'
 import type { ModernCall } from '../../mcp/modern/modern-call.js'
-import { ModernEntry, type ModernEntryOptions } from '../../mcp/modern/modern-handler.js'
+import { ModernHandler, type ModernHandlerOptions } from '../../mcp/modern/modern-handler.js'
 import { isModernRequest } from '../../mcp/modern/classify.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** What serves the requests of revision 2026-07-28. */
-    mcpModern: ModernEntry
+    mcpModern: ModernHandler
   }
 }
 
-export type McpModernOptions = Omit<ModernEntryOptions, 'log' | 'replica'>
+export type McpModernOptions = Omit<ModernHandlerOptions, 'log' | 'replica'>
 
 /**
  * Answers the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both
  * eras, and each request says which it is of.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, options) => {
-  const entry = new ModernEntry({ ...options, replica: app.mcpReplica, log: app.log })
+  const entry = new ModernHandler({ ...options, replica: app.mcpReplica, log: app.log })
   app.decorate('mcpModern', entry)
   app.addHook('preHandler', (request, reply, done) => {
     const { authInfo: caller, headers, body } = request
