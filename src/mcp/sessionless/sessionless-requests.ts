@@ -10,7 +10,7 @@ import type { Answer } from '../transport/post-response.js'
 import type { PluggedServer } from '../create-server.js'
 import type { Log } from '../../log.js'
 import { EventStream } from '../transport/sse-stream.js'
-import { Exchange, type AnswerStream, type AnswerStreams } from '../transport/post-exchange.js'
+import { PostExchange, type AnswerStream, type AnswerStreams } from '../transport/post-exchange.js'
 import { isRequest } from '../wire/messages.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
@@ -179,7 +179,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
   readonly #tasks: OwnTasks
   readonly #pending = new Set<RequestId>()
   #server: PluggedServer | undefined
-  #exchange: Exchange | undefined
+  #exchange: PostExchange | undefined
   #over = false
 
   /** @throws {TooManyRequestsError} @throws {ServerFullError} */
@@ -218,7 +218,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
     await checkScopesOrPromise(this.#server, requests, caller, this.#tasks, this.#transport.resolveScopeChallenge)
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
-    this.#exchange = new Exchange(this, answer, requests, Array.isArray(body), this.grantId)
+    this.#exchange = new PostExchange(this, answer, requests, Array.isArray(body), this.grantId)
     for (const message of messages) {
       // what refers to another POST finds nothing here
       if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) this.#transport.receive(message, extra)

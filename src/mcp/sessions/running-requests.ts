@@ -3,7 +3,7 @@ import type { SessionChange } from '../../stores/sessions.js'
 import type { Admission } from '../admission/admission.js'
 import type { Lease } from '../admission/quota.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
-import type { Exchange } from '../transport/post-exchange.js'
+import type { PostExchange } from '../transport/post-exchange.js'
 
 /** The requests of one POST, which may run. */
 export interface AdmittedRequests {
@@ -15,7 +15,7 @@ export interface AdmittedRequests {
 /** A request that runs in a session. */
 export interface RunningRequest {
   /** What takes its response; undefined where that goes on the session's stream (HTTP+SSE). */
-  exchange: Exchange | undefined
+  exchange: PostExchange | undefined
   /** What changes in the session's record once it has succeeded. */
   change: SessionChange | undefined
   /** That of its POST. */
@@ -76,7 +76,7 @@ export class RunningRequests {
   }
 
   /** They run from now on. */
-  add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: Exchange | undefined): void {
+  add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: PostExchange | undefined): void {
     for (const request of requests) {
       this.#running.set(request.id, { exchange, change: changeOf(request), lease, subscription: subscriptions.get(request.id) })
     }

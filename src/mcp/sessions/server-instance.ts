@@ -5,7 +5,7 @@ import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { Answer } from '../transport/post-response.js'
 import type { PluggedServer } from '../create-server.js'
-import { Exchange } from '../transport/post-exchange.js'
+import { PostExchange } from '../transport/post-exchange.js'
 import { errorText, isRequest } from '../wire/messages.js'
 import type { InstanceSession } from './instance-session.js'
 import { checkSubscriptions, subscribedBy } from '../server-events/may-subscribe.js'
@@ -125,7 +125,7 @@ export class ServerInstance implements Outlet {
       this.#running.add(admitted, undefined)
       answer.accepted()
     } else {
-      this.#running.add(admitted, new Exchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId))
+      this.#running.add(admitted, new PostExchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId))
     }
     for (const message of Array.isArray(body) ? body : [body]) {
       if (!isRequest(message) && isForAnyReplica(message, this.#concerns(message))) this.#session.host.forward(this.#session.record.id, message)
@@ -162,7 +162,7 @@ export class ServerInstance implements Outlet {
 
   /** Answers every running request with an error. */
   failAll (code: number, message: string): void {
-    const exchanges = new Set<Exchange>()
+    const exchanges = new Set<PostExchange>()
     for (const [id] of this.#running.entries()) {
       const exchange = this.#running.end(id)?.exchange
       if (exchange !== undefined) exchanges.add(exchange)

@@ -27,7 +27,7 @@ export interface AnswerStreams {
  * One POST with requests, from its arrival to the last answer. It begins quiet, to be answered as JSON; the first
  * message that comes before the answers, or a while of silence, makes it a stream.
  */
-export class Exchange {
+export class PostExchange {
   readonly grantId: string | undefined
   readonly #streams: AnswerStreams
   readonly #answer: Answer
@@ -102,6 +102,6 @@ export class Exchange {
   }
 }
 
-function becomeStream (exchange: Exchange): void {
+function becomeStream (exchange: PostExchange): void {
   exchange.becomeStream()
 }

@@ -20,7 +20,7 @@ export interface WaitingCallsOptions {
 }
 
 /** A call of this process that goes on for a client of another replica. */
-interface Exchange {
+interface Resumption {
   grantId: string | undefined
   ended: AbortController
   over: Promise<void>
@@ -35,7 +35,7 @@ const INVALID_PARAMS = -32602
 export class WaitingCalls {
   readonly #options: WaitingCallsOptions
   readonly #parked: ParkedCalls
-  readonly #exchanges = new Map<string, Exchange>()
+  readonly #exchanges = new Map<string, Resumption>()
   readonly #subscriptions: Array<() => void>
 
   constructor (options: WaitingCallsOptions) {

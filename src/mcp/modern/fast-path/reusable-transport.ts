@@ -43,8 +43,8 @@ export class CallTransport implements Transport {
   /** Of the call that was handed over last: a server reads it as it gets a request. */
   sessionId?: string
   readonly #options: CallTransportOptions
-  readonly #exchanges = new Map<RequestId, Exchange>()
-  #delivered: Exchange | undefined
+  readonly #exchanges = new Map<RequestId, PooledCall>()
+  #delivered: PooledCall | undefined
   #closed = false
 
   constructor (options: CallTransportOptions) {
@@ -64,7 +64,7 @@ export class CallTransport implements Transport {
   carry (carried: Carried): boolean {
     if (this.#closed) return false
     const { call, request, id } = carried
-    const exchange = new Exchange(carried, this.#options)
+    const exchange = new PooledCall(carried, this.#options)
     this.#exchanges.set(id, exchange)
     const message = id === request.id ? request : { ...request, id }
     this.#delivered = exchange
@@ -108,7 +108,7 @@ export class CallTransport implements Transport {
     }
   }
 
-  #abandon (id: RequestId, exchange: Exchange): void {
+  #abandon (id: RequestId, exchange: PooledCall): void {
     if (!this.#exchanges.delete(id)) return
     this.onmessage?.({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: id } })
     exchange.abandon()
@@ -116,7 +116,7 @@ export class CallTransport implements Transport {
 }
 
 /** One request that a server has, and the response to it. */
-class Exchange {
+class PooledCall {
   readonly #carried: Carried
   readonly #heartbeatMs: number
   readonly #observed: ObservedRequests | undefined
