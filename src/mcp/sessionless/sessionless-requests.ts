@@ -6,11 +6,11 @@ import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
 import type { Lease } from '../admission/quota.js'
 import { announce } from '../server-events/announcements.js'
-import type { Answer } from '../transport/post-response.js'
+import type { PostResponse } from '../transport/post-response.js'
 import type { PluggedServer } from '../create-server.js'
 import type { Log } from '../../log.js'
 import { EventStream } from '../transport/sse-stream.js'
-import { PostExchange, type AnswerStream, type AnswerStreams } from '../transport/post-exchange.js'
+import { PostExchange, type ResponseStream, type ResponseStreams } from '../transport/post-exchange.js'
 import { isRequest } from '../wire/messages.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
@@ -84,7 +84,7 @@ export class SessionlessRequests {
    * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InsufficientScopeError}
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
-  async serve (post: StatelessPost, answer: Answer): Promise<() => void> {
+  async serve (post: StatelessPost, answer: PostResponse): Promise<() => void> {
     check(post)
     if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
     const request = new StatelessRequest(this, post, this.#tag)
@@ -168,7 +168,7 @@ export class SessionlessRequests {
 }
 
 /** One POST and the server instance made for it. */
-class StatelessRequest implements Outlet, AnswerStreams, Holder {
+class StatelessRequest implements Outlet, ResponseStreams, Holder {
   readonly grantId: string | undefined
   readonly person: string
   readonly state = 'busy'
@@ -210,7 +210,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
   }
 
   /** @throws {InsufficientScopeError} @throws {InvalidParamsError} @throws {ShuttingDownError} where it has been ended meanwhile */
-  async receive ({ body, caller, extra }: StatelessPost, answer: Answer): Promise<void> {
+  async receive ({ body, caller, extra }: StatelessPost, answer: PostResponse): Promise<void> {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
     const { maySubscribe } = this.#host
@@ -255,7 +255,7 @@ class StatelessRequest implements Outlet, AnswerStreams, Holder {
     this.#close()
   }
 
-  openAnswer (_requestIds: readonly RequestId[], grantId: string | undefined): AnswerStream {
+  openAnswer (_requestIds: readonly RequestId[], grantId: string | undefined): ResponseStream {
     const body = this.#host.openStream(grantId)
     return {
       body,

@@ -5,7 +5,7 @@ import type { Admission } from '../admission/admission.js'
 import type { McpObserver } from '../observer.js'
 import type { MaySubscribe } from '../server-events/may-subscribe.js'
 import type { TaskTools } from '../tasks/task-tools.js'
-import type { AnswerStreams } from '../transport/post-exchange.js'
+import type { ResponseStreams } from '../transport/post-exchange.js'
 import type { EventStream } from '../transport/sse-stream.js'
 
 /** What the server instances of a process share. */
@@ -24,7 +24,7 @@ export interface InstanceHost {
 }
 
 /** What a server instance needs of the session that it serves. */
-export interface InstanceSession extends AnswerStreams {
+export interface InstanceSession extends ResponseStreams {
   readonly host: InstanceHost
   readonly record: SessionRecord
   /** Whose session it is, whatever the client. */

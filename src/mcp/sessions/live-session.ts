@@ -8,11 +8,11 @@ import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import { notificationOf } from '../server-events/announcements.js'
 import type { PluggedServer } from '../create-server.js'
 import { EventStream } from '../transport/sse-stream.js'
-import type { AnswerStream } from '../transport/post-exchange.js'
+import type { ResponseStream } from '../transport/post-exchange.js'
 import type { SessionLimits } from '../limits.js'
 import { refusedOf } from '../server-events/may-subscribe.js'
 import { LogWriter } from '../transport/event-log-writer.js'
-import { LoggedAnswer } from './resumable-response.js'
+import { ResumableResponse } from './resumable-response.js'
 import type { OpenStreams, StreamPlace } from '../transport/open-streams.js'
 import type { StreamOptions } from '../options.js'
 import { takesPrimingEvents } from '../wire/protocol-versions.js'
@@ -252,10 +252,10 @@ export class LiveSession implements InstanceSession {
   }
 
   /** Opens the stream of an answer in the log, with a response body that reads it. */
-  openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): AnswerStream {
+  openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream {
     const streamId = this.host.newStreamId()
     const body = this.createStream(streamId, grantId)
-    return new LoggedAnswer({
+    return new ResumableResponse({
       eventLog: this.host.eventLog,
       sessionId: this.record.id,
       streamId,

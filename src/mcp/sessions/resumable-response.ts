@@ -2,10 +2,10 @@ import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { startOf, type EventLog } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
 import type { EventStream } from '../transport/sse-stream.js'
-import type { AnswerStream } from '../transport/post-exchange.js'
+import type { ResponseStream } from '../transport/post-exchange.js'
 import { LogWriter } from '../transport/event-log-writer.js'
 
-export interface LoggedAnswerOptions {
+export interface ResumableResponseOptions {
   eventLog: EventLog
   sessionId: string
   streamId: string
@@ -25,9 +25,9 @@ const RETRY_MS = 500
  * The stream of an answer: it stands in the log, and the response reads it there. While the store is away, what the log
  * cannot take is handed to the response as it is.
  */
-export class LoggedAnswer implements AnswerStream {
+export class ResumableResponse implements ResponseStream {
   readonly body: EventStream
-  readonly #options: LoggedAnswerOptions
+  readonly #options: ResumableResponseOptions
   readonly #writer: LogWriter
   readonly #opening: Promise<void>
   /** Whether the log knows the stream: true until the opposite is known. */
@@ -35,7 +35,7 @@ export class LoggedAnswer implements AnswerStream {
   /** Whether the response carries what it is handed. */
   #direct = false
 
-  constructor (options: LoggedAnswerOptions) {
+  constructor (options: ResumableResponseOptions) {
     const { eventLog, sessionId, streamId, requestIds, body } = options
     this.#options = options
     this.body = body

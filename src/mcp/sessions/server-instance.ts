@@ -3,7 +3,7 @@ import type { CallerInfo } from '../../caller.js'
 import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
-import type { Answer } from '../transport/post-response.js'
+import type { PostResponse } from '../transport/post-response.js'
 import type { PluggedServer } from '../create-server.js'
 import { PostExchange } from '../transport/post-exchange.js'
 import { errorText, isRequest } from '../wire/messages.js'
@@ -74,7 +74,7 @@ export class ServerInstance implements Outlet {
    * rejects with what this throws
    * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError} @throws {ServerFullError} before any of them is handed on
    */
-  receiveOrPromise (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): Promise<void> | undefined {
+  receiveOrPromise (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: PostResponse): Promise<void> | undefined {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
     if (Array.isArray(body) && !takesBatches(this.#session.record.protocolVersion)) {
@@ -119,7 +119,7 @@ export class ServerInstance implements Outlet {
     take()
   }
 
-  #take (body: JSONRPCMessage | JSONRPCMessage[], admitted: AdmittedRequests, extra: MessageExtraInfo, caller: CallerInfo, answer: Answer): void {
+  #take (body: JSONRPCMessage | JSONRPCMessage[], admitted: AdmittedRequests, extra: MessageExtraInfo, caller: CallerInfo, answer: PostResponse): void {
     const { requests } = admitted
     if (requests.length === 0 || this.#session.record.kind === 'sse') {
       this.#running.add(admitted, undefined)

@@ -1,10 +1,10 @@
 import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
-import type { Answer } from './post-response.js'
+import type { PostResponse } from './post-response.js'
 import type { EventStream } from './sse-stream.js'
 import { errorText } from '../wire/messages.js'
 
 /** The stream that an answer has become. */
-export interface AnswerStream {
+export interface ResponseStream {
   /** The response body that reads it. */
   readonly body: EventStream
   /** @param answers the request that the message answers, where it is an answer */
@@ -16,11 +16,11 @@ export interface AnswerStream {
 }
 
 /** Makes the streams of exchanges. */
-export interface AnswerStreams {
+export interface ResponseStreams {
   /** Silence after which a pending answer becomes a stream. */
   readonly silenceMs: number
   /** @param primed whether the stream may begin with an event that has no message */
-  openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): AnswerStream
+  openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream
 }
 
 /**
@@ -29,16 +29,16 @@ export interface AnswerStreams {
  */
 export class PostExchange {
   readonly grantId: string | undefined
-  readonly #streams: AnswerStreams
-  readonly #answer: Answer
+  readonly #streams: ResponseStreams
+  readonly #answer: PostResponse
   #pending: readonly RequestId[]
   /** Answers of a batch so far. */
   readonly #results: string[] = []
   readonly #isBatch: boolean
   readonly #silence: NodeJS.Timeout
-  #stream: AnswerStream | undefined
+  #stream: ResponseStream | undefined
 
-  constructor (streams: AnswerStreams, answer: Answer, requests: readonly JSONRPCRequest[], isBatch: boolean, grantId: string | undefined) {
+  constructor (streams: ResponseStreams, answer: PostResponse, requests: readonly JSONRPCRequest[], isBatch: boolean, grantId: string | undefined) {
     this.#streams = streams
     this.#answer = answer
     this.#isBatch = isBatch

@@ -1,7 +1,7 @@
 import type { EventStream } from './sse-stream.js'
 
 /** The HTTP response to one POST, as the session sees it. Exactly one method is called, once. */
-export interface Answer {
+export interface PostResponse {
   /** Whether the client has gone away. */
   readonly gone: boolean
   /** Answers with JSON; `status` defaults to 200. */

@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallerInfo } from '../../caller.js'
-import type { Answer } from '../../mcp/transport/post-response.js'
+import type { PostResponse } from '../../mcp/transport/post-response.js'
 import { EVENT_STREAM_HEADERS, type EventStream } from '../../mcp/transport/sse-stream.js'
 
 /** An `Answer` given through Fastify's reply, so that hooks, CORS and `inject` see it. */
-export class ReplyAnswer implements Answer {
+export class FastifyPostResponse implements PostResponse {
   readonly #reply: FastifyReply
 
   constructor (reply: FastifyReply) {

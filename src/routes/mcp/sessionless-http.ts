@@ -4,7 +4,7 @@ import { isRequest, messagesOf } from '../../mcp/wire/messages.js'
 import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
 import { checkPostAccept } from '../../mcp/wire/accept.js'
 import { refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
-import { callerOf, ReplyAnswer } from './post-reply.js'
+import { callerOf, FastifyPostResponse } from './post-reply.js'
 
 /** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with an instance of its own. */
 export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
@@ -21,7 +21,7 @@ export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
     const caller = callerOf(request)
     const end = await requests.serve({
       body, caller, extra: { authInfo: caller, requestInfo: { headers: request.headers } }, protocolVersion: protocolVersion?.toString()
-    }, new ReplyAnswer(reply))
+    }, new FastifyPostResponse(reply))
     if (reply.raw.closed) end()
     else reply.raw.once('close', end)
     return reply

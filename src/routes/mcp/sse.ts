@@ -5,7 +5,7 @@ import { messagesOf } from '../../mcp/wire/messages.js'
 import { checkStreamAccept } from '../../mcp/wire/accept.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
-import { callerOf, ReplyAnswer } from './post-reply.js'
+import { callerOf, FastifyPostResponse } from './post-reply.js'
 
 export interface SseRoutesOptions {
   /** Where clients send their messages. */
@@ -35,7 +35,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
     const instance = session.instance ?? await session.rebuild(extra, caller)
     session.caller = caller
     registry.used(session)
-    await instance.receiveOrPromise(body, extra, caller, new ReplyAnswer(reply))
+    await instance.receiveOrPromise(body, extra, caller, new FastifyPostResponse(reply))
     return reply
   })
 

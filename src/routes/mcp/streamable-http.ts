@@ -8,7 +8,7 @@ import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
 import { checkStreamAccept, checkPostAccept } from '../../mcp/wire/accept.js'
 import type { ServerInstance } from '../../mcp/sessions/server-instance.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
-import { callerOf, ReplyAnswer } from './post-reply.js'
+import { callerOf, FastifyPostResponse } from './post-reply.js'
 
 /** Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25): `POST`, `GET`, `DELETE /mcp`. */
 export const streamableHttpRoutes: FastifyPluginAsync = async app => {
@@ -78,7 +78,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     const caller = callerOf(request)
     session.caller = caller
     registry.used(session)
-    return instance.receiveOrPromise(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new ReplyAnswer(reply))
+    return instance.receiveOrPromise(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new FastifyPostResponse(reply))
   }
 }
 
