@@ -6,24 +6,24 @@ import { InsufficientScopeError, InvalidParamsError } from '../../errors.js'
 import { announce, announceToAll } from '../server-events/announcements.js'
 import { announceFrom } from './fast-path/announce.js'
 import { Bridge } from './bridge/bridge.js'
-import { BridgedInstance } from './bridge/bridged-server.js'
-import type { CallTransportOptions } from './fast-path/reusable-transport.js'
+import { BridgedServer } from './bridge/bridged-server.js'
+import type { ReusableTransportOptions } from './fast-path/reusable-transport.js'
 import { clientOf, keyOf } from './client-envelope.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import { PersonalEvents } from '../server-events/personal-events.js'
 import type { CreateServer, PluggedServer } from '../create-server.js'
 import type { Log } from '../../log.js'
-import { contextForAll, IdleInstances } from './fast-path/server-pool.js'
+import { contextForAll, ServerPool } from './fast-path/server-pool.js'
 import { admitModernCall } from './admission.js'
 import { ModernCall, type InboundMessage } from './modern-call.js'
 import { slowToReader } from '../admission/outgoing.js'
-import { NativeInstance, needsEntry } from './fast-path/native-server.js'
+import { NativeServer, needsEntry } from './fast-path/native-server.js'
 import { observeServer, type McpCounts, type McpObserver } from '../observer.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { isPlainCall, REVISION } from './fast-path/eligible.js'
 import { createRequestStates } from './bridge/request-state.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
-import type { ServingInstance } from './fast-path/reusable-server.js'
+import type { ReusableServer } from './fast-path/reusable-server.js'
 import { WaitingCalls, type WaitingCallsOptions } from './bridge/call-resumption.js'
 
 export interface ModernHandlerOptions extends WaitingCallsOptions {
@@ -60,11 +60,11 @@ export class ModernHandler {
   /** With what gives back what each holds of its person's. */
   readonly #calls = new Map<ModernCall, () => void>()
   readonly #callOf = new WeakMap<Request, ModernCall>()
-  readonly #idle = new IdleInstances()
+  readonly #idle = new ServerPool()
   readonly #waitingCalls: WaitingCalls
   readonly #events: PersonalEvents
   /** Of instances that serve many: what they announce is nobody's. */
-  readonly #carrier: CallTransportOptions
+  readonly #carrier: ReusableTransportOptions
   readonly #bridge: Bridge
   /** Whether there are servers of SDK 1.x, whose instances are each for clients that say the same of themselves. */
   #bridges = false
@@ -152,12 +152,12 @@ export class ModernHandler {
     await this.#handler.close()
   }
 
-  #takeIdle (request: JSONRPCRequest): ServingInstance | undefined {
+  #takeIdle (request: JSONRPCRequest): ReusableServer | undefined {
     return this.#idle.take(this.#bridges ? keyOf(clientOf(request)) : ANYBODY)
   }
 
   /** Serves a plain call by an instance that has served others. */
-  #serveByIdle (instance: ServingInstance, call: ModernCall, request: JSONRPCRequest): void {
+  #serveByIdle (instance: ReusableServer, call: ModernCall, request: JSONRPCRequest): void {
     const serve = () => { this.#serveBy(instance, call, request) }
     const refuse = (error: unknown) => {
       this.#putIdle(instance, request)
@@ -172,12 +172,12 @@ export class ModernHandler {
     }
   }
 
-  #putIdle (instance: ServingInstance, request: JSONRPCRequest): void {
-    this.#idle.put(instance instanceof NativeInstance ? ANYBODY : keyOf(clientOf(request)), instance)
+  #putIdle (instance: ReusableServer, request: JSONRPCRequest): void {
+    this.#idle.put(instance instanceof NativeServer ? ANYBODY : keyOf(clientOf(request)), instance)
   }
 
   /** Serves a plain call, whose caller has the scopes, by an instance that is connected. */
-  #serveBy (instance: ServingInstance, call: ModernCall, request: JSONRPCRequest): void {
+  #serveBy (instance: ReusableServer, call: ModernCall, request: JSONRPCRequest): void {
     if (!instance.serve(call, request, () => { this.#putIdle(instance, request) })) this.#serveByEntry(call)
   }
 
@@ -200,10 +200,10 @@ export class ModernHandler {
   }
 
   /** @returns undefined where it is the SDK's entry that has to connect it */
-  async #connect (server: PluggedServer, call: ModernCall, request: JSONRPCRequest): Promise<ServingInstance | undefined> {
+  async #connect (server: PluggedServer, call: ModernCall, request: JSONRPCRequest): Promise<ReusableServer | undefined> {
     const isReused = this.#options.reuseInstances === true
     if (server instanceof McpServer2 || server instanceof Server2) {
-      return needsEntry(server, request) ? undefined : await NativeInstance.connect(server, isReused, { ...this.#carrier, announce: this.#announceFor(call, isReused) })
+      return needsEntry(server, request) ? undefined : await NativeServer.connect(server, isReused, { ...this.#carrier, announce: this.#announceFor(call, isReused) })
     }
     this.#bridges = true
     const instance = this.#instanceOf(server, call, isReused)
@@ -250,13 +250,13 @@ export class ModernHandler {
     return await this.#bridge.serverFor(instance, await instance.begin(clientOf(call.message), { authInfo: call.caller }), call)
   }
 
-  #instanceOf (server: ConstructorParameters<typeof BridgedInstance>[0]['server'], call: ModernCall, isReused: boolean): BridgedInstance {
+  #instanceOf (server: ConstructorParameters<typeof BridgedServer>[0]['server'], call: ModernCall, isReused: boolean): BridgedServer {
     const { ownerIds, log } = this.#options
-    return new BridgedInstance({ server, isReused, ownerIds, announce: this.#announceFor(call, isReused), log })
+    return new BridgedServer({ server, isReused, ownerIds, announce: this.#announceFor(call, isReused), log })
   }
 
   /** What takes the announcements of an instance that is made for a call. */
-  #announceFor ({ person }: ModernCall, isReused: boolean): CallTransportOptions['announce'] {
+  #announceFor ({ person }: ModernCall, isReused: boolean): ReusableTransportOptions['announce'] {
     if (isReused) return this.#carrier.announce
     return notification => { this.#announce(notification, person) }
   }

@@ -4,9 +4,9 @@ import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { Server, type Implementation, type ServerCapabilities, type StandardSchemaV1 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import { isObject } from '../../wire/values.js'
-import type { ServingInstance } from '../fast-path/reusable-server.js'
+import type { ReusableServer } from '../fast-path/reusable-server.js'
 import type { ModernCall } from '../modern-call.js'
-import type { BridgedInstance } from './bridged-server.js'
+import type { BridgedServer } from './bridged-server.js'
 import { Forwarding, type BridgeOptions, type Params } from './forwarding.js'
 import { SharedServer, type Forward } from './shared-server.js'
 
@@ -32,15 +32,15 @@ export class Bridge {
   }
 
   /** Makes an instance serve; `description` is its answer to `initialize`. */
-  async serving (instance: BridgedInstance, description: Record<string, unknown>): Promise<ServingInstance> {
+  async serving (instance: BridgedServer, description: Record<string, unknown>): Promise<ReusableServer> {
     const { serverInfo, capabilities, instructions } = description
     const key = JSON.stringify([serverInfo, capabilities, instructions])
     const shared = this.#shared.get(key) ?? this.#share(key, description)
-    return new BridgedServing(this.#options, instance, await shared)
+    return new BridgedReusableServer(this.#options, instance, await shared)
   }
 
   /** Makes a server for the SDK's entry, which serves one request, or none where it sent a notification. */
-  async serverFor (instance: BridgedInstance, description: Record<string, unknown>, { message, caller }: ModernCall): Promise<Server> {
+  async serverFor (instance: BridgedServer, description: Record<string, unknown>, { message, caller }: ModernCall): Promise<Server> {
     if (message === undefined || !instance.handles(message.method)) {
       // what it advertises is known, and it is not asked for more
       instance.close()
@@ -84,13 +84,13 @@ export class Bridge {
 }
 
 /** An instance of SDK 1.x with what carries its calls. */
-class BridgedServing implements ServingInstance {
+class BridgedReusableServer implements ReusableServer {
   readonly plugged: McpServer1 | Server1
   readonly #options: BridgeOptions
-  readonly #instance: BridgedInstance
+  readonly #instance: BridgedServer
   readonly #shared: SharedServer
 
-  constructor (options: BridgeOptions, instance: BridgedInstance, shared: SharedServer) {
+  constructor (options: BridgeOptions, instance: BridgedServer, shared: SharedServer) {
     this.plugged = instance.server
     this.#options = options
     this.#instance = instance

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
-import type { BridgedInstance, OwnedExtra } from './bridged-server.js'
+import type { BridgedServer, OwnedExtra } from './bridged-server.js'
 import type { LinkEnd } from '../../transport/in-memory-transport.js'
 
 type Response = JSONRPCResultResponse | JSONRPCErrorResponse
@@ -32,7 +32,7 @@ export interface OpenRequest {
  */
 export class BridgedCall implements LinkEnd {
   readonly id = randomUUID()
-  readonly #instance: BridgedInstance
+  readonly #instance: BridgedServer
   readonly #onFree: () => void
   /** Requests of the server that wait for the client: key -> request. */
   readonly #asked = new Map<string, JSONRPCRequest>()
@@ -44,7 +44,7 @@ export class BridgedCall implements LinkEnd {
   #onAsked: (() => void) | undefined
 
   /** @param onFree the instance may serve the next call */
-  constructor (instance: BridgedInstance, onFree: () => void) {
+  constructor (instance: BridgedServer, onFree: () => void) {
     this.#instance = instance
     this.#onFree = onFree
   }

@@ -36,7 +36,7 @@ const CLIENT_INFO = `params._meta["${CLIENT_INFO_META_KEY}"]`
 const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
 
 /** A server of SDK 1.x that is connected and initialized. It serves one call at a time. */
-export class BridgedInstance {
+export class BridgedServer {
   readonly server: McpServer | Server
   readonly isReused: boolean
   readonly #link: LinkTransport

@@ -3,9 +3,9 @@ import { inputRequired, type RequestStateCodec, type Result, type ServerContext 
 import { personKey, type CallerInfo } from '../../../caller.js'
 import type { Log } from '../../../log.js'
 import { clientOf } from '../client-envelope.js'
-import type { CallTransportOptions } from '../fast-path/reusable-transport.js'
+import type { ReusableTransportOptions } from '../fast-path/reusable-transport.js'
 import { BridgedCall, calleeOf, type OpenRequest } from './bridged-call.js'
-import type { BridgedInstance } from './bridged-server.js'
+import type { BridgedServer } from './bridged-server.js'
 import type { WaitingCalls } from './call-resumption.js'
 import { checkInputCapabilities } from './input-capabilities.js'
 import { requestsOf, resultOf, withoutTask } from './map-result.js'
@@ -14,7 +14,7 @@ import type { RequestState } from './request-state.js'
 export interface BridgeOptions {
   waitingCalls: WaitingCalls
   requestStates: RequestStateCodec<RequestState>
-  carrier: CallTransportOptions
+  carrier: ReusableTransportOptions
   log: Log
 }
 
@@ -32,7 +32,7 @@ export class Forwarding {
   #isMade = false
   #isOver = false
 
-  constructor (options: BridgeOptions, instance: BridgedInstance, request: JSONRPCRequest, caller: CallerInfo, onFree = () => {}) {
+  constructor (options: BridgeOptions, instance: BridgedServer, request: JSONRPCRequest, caller: CallerInfo, onFree = () => {}) {
     this.#options = options
     this.#request = request
     this.#caller = caller

@@ -1,7 +1,7 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { Result, Server, ServerContext } from '@modelcontextprotocol/server'
 import { connectModern } from '../fast-path/bind-revision.js'
-import { CallTransport, type CallTransportOptions } from '../fast-path/reusable-transport.js'
+import { ReusableTransport, type ReusableTransportOptions } from '../fast-path/reusable-transport.js'
 import type { ModernCall } from '../modern-call.js'
 import type { Forwarding, Params } from './forwarding.js'
 
@@ -9,15 +9,15 @@ export type Forward = (params: Params | undefined, context: ServerContext) => Pr
 
 /** A server of SDK 2.x that stays connected, and carries calls of whichever instance. */
 export class SharedServer {
-  readonly transport: CallTransport
+  readonly transport: ReusableTransport
   readonly #forwards = new WeakMap<Request, Forwarding>()
   #requests = 0
 
-  private constructor (carrier: CallTransportOptions) {
-    this.transport = new CallTransport(carrier)
+  private constructor (carrier: ReusableTransportOptions) {
+    this.transport = new ReusableTransport(carrier)
   }
 
-  static async make (makeServer: (forward: Forward) => Server, carrier: CallTransportOptions): Promise<SharedServer> {
+  static async make (makeServer: (forward: Forward) => Server, carrier: ReusableTransportOptions): Promise<SharedServer> {
     const shared = new SharedServer(carrier)
     const server = makeServer(async (params, context) => {
       const forwarding = context.http?.req && shared.#forwards.get(context.http.req)

@@ -1,14 +1,14 @@
 import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, isSpecType, McpServer, specTypeSchemas, type JSONRPCRequest, type Server } from '@modelcontextprotocol/server'
-import { CallTransport, type CallTransportOptions } from './reusable-transport.js'
+import { ReusableTransport, type ReusableTransportOptions } from './reusable-transport.js'
 import type { ModernCall } from '../modern-call.js'
 import { connectModern } from './bind-revision.js'
-import type { ServingInstance } from './reusable-server.js'
+import type { ReusableServer } from './reusable-server.js'
 
 /** An instance of a server of SDK 2.x that stays connected, and serves one request at a time. */
-export class NativeInstance implements ServingInstance {
+export class NativeServer implements ReusableServer {
   readonly plugged: McpServer | Server
   readonly #server: Server
-  readonly #transport: CallTransport
+  readonly #transport: ReusableTransport
   readonly #isReused: boolean
   /** Schemas of tools that have no parameters as headers. */
   readonly #plain = new Set<object>()
@@ -16,10 +16,10 @@ export class NativeInstance implements ServingInstance {
   /** What the client says of itself in the request that is served. */
   #meta: Readonly<Record<string, unknown>> = {}
 
-  private constructor (plugged: McpServer | Server, isReused: boolean, options: CallTransportOptions) {
+  private constructor (plugged: McpServer | Server, isReused: boolean, options: ReusableTransportOptions) {
     this.plugged = plugged
     this.#server = plugged instanceof McpServer ? plugged.server : plugged
-    this.#transport = new CallTransport(options)
+    this.#transport = new ReusableTransport(options)
     this.#isReused = isReused
     // the SDK's entry for one request tells it these; here it is asked anew for each
     this.#server.getClientVersion = () => {
@@ -32,8 +32,8 @@ export class NativeInstance implements ServingInstance {
     }
   }
 
-  static async connect (plugged: McpServer | Server, isReused: boolean, options: CallTransportOptions): Promise<NativeInstance> {
-    const instance = new NativeInstance(plugged, isReused, options)
+  static async connect (plugged: McpServer | Server, isReused: boolean, options: ReusableTransportOptions): Promise<NativeServer> {
+    const instance = new NativeServer(plugged, isReused, options)
     await connectModern(plugged, instance.#transport)
     return instance
   }

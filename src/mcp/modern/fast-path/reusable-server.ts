@@ -3,7 +3,7 @@ import type { PluggedServer } from '../../create-server.js'
 import type { ModernCall } from '../modern-call.js'
 
 /** A server that is connected and serves one request of revision 2026-07-28 at a time. */
-export interface ServingInstance {
+export interface ReusableServer {
   readonly plugged: PluggedServer
   /** Whether it still serves: it may have closed itself. */
   readonly isOpen: boolean

@@ -7,7 +7,7 @@ import type { ModernCall } from '../modern-call.js'
 import { ObservedRequests, type McpObserver } from '../../observer.js'
 import { REVISION } from './eligible.js'
 
-export interface CallTransportOptions {
+export interface ReusableTransportOptions {
   /** Takes what the server sends that belongs to no request. */
   announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
   heartbeatMs: number
@@ -36,18 +36,18 @@ const CLIENT_LEFT = 499
  * The connection of a server of SDK 2.x that is bound to this revision, for as many requests as come. A result that is the
  * whole answer leaves the SDK here; streams and errors are left to the SDK's transport for one request.
  */
-export class CallTransport implements Transport {
+export class ReusableTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void
   onerror?: (error: Error) => void
   /** Of the call that was handed over last: a server reads it as it gets a request. */
   sessionId?: string
-  readonly #options: CallTransportOptions
+  readonly #options: ReusableTransportOptions
   readonly #exchanges = new Map<RequestId, PooledCall>()
   #delivered: PooledCall | undefined
   #closed = false
 
-  constructor (options: CallTransportOptions) {
+  constructor (options: ReusableTransportOptions) {
     this.#options = options
   }
 
@@ -123,7 +123,7 @@ class PooledCall {
   #response: PerRequestHTTPServerTransport | undefined
   isRefused = false
 
-  constructor (carried: Carried, { heartbeatMs, mcpObserver }: CallTransportOptions) {
+  constructor (carried: Carried, { heartbeatMs, mcpObserver }: ReusableTransportOptions) {
     this.#carried = carried
     this.#heartbeatMs = heartbeatMs
     if (mcpObserver !== undefined) this.#observed = new ObservedRequests(mcpObserver, { protocolVersion: REVISION })

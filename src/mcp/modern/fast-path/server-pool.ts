@@ -1,6 +1,6 @@
 import type { ServerContext } from '../../create-server.js'
 import type { Log } from '../../../log.js'
-import type { ServingInstance } from './reusable-server.js'
+import type { ReusableServer } from './reusable-server.js'
 import type { Bus } from '../../../stores/bus.js'
 import { announceToAll } from '../../server-events/announcements.js'
 
@@ -10,16 +10,16 @@ const MAX_IDLE = 64
 const MAX_KEY = 2000
 
 /** Instances that have answered a request, and wait for the next one, whoever makes it. */
-export class IdleInstances {
+export class ServerPool {
   /** By whom they may serve; the one that was used last, last. */
-  readonly #instances = new Map<string, ServingInstance[]>()
+  readonly #instances = new Map<string, ReusableServer[]>()
   #size = 0
 
   /** An instance that nobody else has until it is put back. */
-  take (key: string): ServingInstance | undefined {
+  take (key: string): ReusableServer | undefined {
     const instances = this.#instances.get(key)
     if (instances === undefined) return undefined
-    let instance: ServingInstance | undefined
+    let instance: ReusableServer | undefined
     do {
       instance = instances.pop()
       this.#size--
@@ -28,7 +28,7 @@ export class IdleInstances {
     return instance?.isOpen === true ? instance : undefined
   }
 
-  put (key: string, instance: ServingInstance): void {
+  put (key: string, instance: ReusableServer): void {
     if (!instance.isOpen) return
     if (key.length > MAX_KEY) {
       instance.close()
