@@ -51,11 +51,11 @@ export interface SessionLimits {
   /** Bytes waiting for one slow client; beyond, its connection is cut, and it resumes from the log. */
   maxBufferedBytes: number
   /** Calls of SDK 1.x servers that wait in this process for clients of 2026-07-28 to bring answers; one more gives up the oldest of the person with the most. */
-  maxParkedCalls: number
+  maxSuspendedCalls: number
   /** The same, of one person. */
-  maxParkedCallsPerPerson: number
+  maxSuspendedCallsPerPerson: number
   /** Time that such a call waits for its client. */
-  parkedSeconds: number
+  suspendedCallSeconds: number
 }
 
 export const defaultLimits: SessionLimits = {
@@ -84,7 +84,7 @@ export const defaultLimits: SessionLimits = {
   maxUnreadBytesPerPerson: 16_777_216,
   maxInitializeBytes: 65_536,
   maxBufferedBytes: 1_048_576,
-  maxParkedCalls: 1000,
-  maxParkedCallsPerPerson: 50,
-  parkedSeconds: 600
+  maxSuspendedCalls: 1000,
+  maxSuspendedCallsPerPerson: 50,
+  suspendedCallSeconds: 600
 }

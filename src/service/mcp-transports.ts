@@ -51,7 +51,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     await endpoints.register(mcpOpenResponses, { admission, limits, maxBodyBytes })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
-      ...options, ownerIds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, parkedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
+      ...options, ownerIds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, suspendedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
     })
     if (stateless) {
       await endpoints.register(sessionlessHttpRoutes)

@@ -20,7 +20,7 @@ const limits = {
   maxStreamsPerPerson: 3,
   maxStreams: 4,
   maxSubscriptionsPerPerson: 3,
-  maxParkedCallsPerPerson: 2,
+  maxSuspendedCallsPerPerson: 2,
   maxOpenResponsesPerPerson: 12,
   toolCallsPerMinute: 20
 }

@@ -182,7 +182,7 @@ const checks: Record<string, { where?: (way: Way) => boolean, check: Check }> = 
   },
   'suspended calls': {
     where: way => way.can.has('suspend'),
-    check: (way, stores) => hosting(way, stores, { maxParkedCallsPerPerson: 2 }, async hosted => {
+    check: (way, stores) => hosting(way, stores, { maxSuspendedCallsPerPerson: 2 }, async hosted => {
       const givenUp = emitted(hosted.plug, 'given-up')
       for (const person of ['bob', 'alice', 'alice', 'alice']) {
         const { result } = parseObject(await (await (await hosted.client(person)).call('ask')).text())

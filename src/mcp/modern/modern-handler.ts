@@ -24,7 +24,7 @@ import { isPlainCall, REVISION } from './fast-path/eligible.js'
 import { createRequestStates } from './bridge/request-state.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import type { ReusableServer } from './fast-path/reusable-server.js'
-import { WaitingCalls, type WaitingCallsOptions } from './bridge/call-resumption.js'
+import { CallResumption, type WaitingCallsOptions } from './bridge/call-resumption.js'
 
 export interface ModernHandlerOptions extends WaitingCallsOptions {
   createServer: CreateServer
@@ -61,7 +61,7 @@ export class ModernHandler {
   readonly #calls = new Map<ModernCall, () => void>()
   readonly #callOf = new WeakMap<Request, ModernCall>()
   readonly #idle = new ServerPool()
-  readonly #waitingCalls: WaitingCalls
+  readonly #callResumption: CallResumption
   readonly #events: PersonalEvents
   /** Of instances that serve many: what they announce is nobody's. */
   readonly #carrier: ReusableTransportOptions
@@ -72,11 +72,11 @@ export class ModernHandler {
   constructor (options: ModernHandlerOptions) {
     this.#options = options
     const { log, bus, heartbeatMs, mcpObserver } = options
-    this.#waitingCalls = new WaitingCalls(options)
+    this.#callResumption = new CallResumption(options)
     this.#events = new PersonalEvents(log)
     this.#carrier = { announce: notification => { this.#announce(notification, undefined) }, heartbeatMs, mcpObserver }
     this.#bridge = new Bridge({
-      waitingCalls: this.#waitingCalls, requestStates: createRequestStates(options.requestStateKeys, options.parkedCalls.parkedSeconds), carrier: this.#carrier, log
+      callResumption: this.#callResumption, requestStates: createRequestStates(options.requestStateKeys, options.suspendedCalls.suspendedCallSeconds), carrier: this.#carrier, log
     })
     // what servers of either era announce, for the streams of `subscriptions/listen`
     this.#unsubscribe = [
@@ -135,7 +135,7 @@ export class ModernHandler {
   /** Waits until no call runs, or `ms` have passed; streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
-    while ((this.#isRunning || this.#waitingCalls.running) && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    while ((this.#isRunning || this.#callResumption.running) && Date.now() < deadline) await delay(DRAIN_POLL_MS)
   }
 
   get #isRunning (): boolean {
@@ -147,7 +147,7 @@ export class ModernHandler {
   async close (): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     for (const call of this.#calls.keys()) if (!call.listens) call.end(SHUTTING_DOWN)
-    await this.#waitingCalls.close()
+    await this.#callResumption.close()
     this.#idle.close()
     await this.#handler.close()
   }

@@ -37,9 +37,9 @@ const limits = optionsOf<Partial<SessionLimits>>()({
   maxUnreadBytesPerPerson: optional(count),
   maxInitializeBytes: optional(count),
   maxBufferedBytes: optional(count),
-  maxParkedCalls: optional(count),
-  maxParkedCallsPerPerson: optional(count),
-  parkedSeconds: optional(timerSeconds)
+  maxSuspendedCalls: optional(count),
+  maxSuspendedCallsPerPerson: optional(count),
+  suspendedCallSeconds: optional(timerSeconds)
 })
 
 const streams = optionsOf<Partial<StreamOptions>>()({

@@ -6,13 +6,13 @@ import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js
 import type { Log } from '../../../log.js'
 import { handOver, HANDOVER_STREAM, type HandedEvent } from './remote-resumption.js'
 import { LogWriter } from '../../transport/event-log-writer.js'
-import { ParkedCalls, type CallClaim, type CallHolder, type ParkedCallsOptions } from './suspended-calls.js'
+import { SuspendedCalls, type CallClaim, type CallHolder, type SuspendedCallsOptions } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
 
 export interface WaitingCallsOptions {
   admission: Admission
-  parkedCalls: ParkedCallsOptions
+  suspendedCalls: SuspendedCallsOptions
   replica: Replica
   eventLog: EventLog
   bus: Bus
@@ -32,16 +32,16 @@ const INVALID_PARAMS = -32602
  * Calls that wait for their client to bring what they asked for, on whatever replica. A call lives in the process that
  * began it; a client that comes back elsewhere is handed over to it by the bus, and the answer comes back by the event log.
  */
-export class WaitingCalls {
+export class CallResumption {
   readonly #options: WaitingCallsOptions
-  readonly #parked: ParkedCalls
+  readonly #suspended: SuspendedCalls
   readonly #exchanges = new Map<string, Resumption>()
   readonly #subscriptions: Array<() => void>
 
   constructor (options: WaitingCallsOptions) {
     const { bus, replica } = options
     this.#options = options
-    this.#parked = new ParkedCalls(options.parkedCalls, options.admission)
+    this.#suspended = new SuspendedCalls(options.suspendedCalls, options.admission)
     this.#subscriptions = [
       bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
       bus.subscribe('callResumed', message => { if (message.replicaId === replica.id) this.#takeUp(message) }),
@@ -56,7 +56,7 @@ export class WaitingCalls {
 
   /** Makes a call of this process. Where it asks for something, it waits. */
   async make (call: BridgedCall, request: Parameters<BridgedCall['call']>, holder: CallHolder): Promise<BridgedOutcome> {
-    return await this.#parked.make(call, request, holder)
+    return await this.#suspended.make(call, request, holder)
   }
 
   /**
@@ -67,8 +67,8 @@ export class WaitingCalls {
     const { replica } = this.#options
     let outcome: BridgedOutcome | undefined
     if (replicaId === replica.id) {
-      const call = this.#parked.take(claim)
-      outcome = call && await this.#parked.resume(call, inputResponses, open, claim)
+      const call = this.#suspended.take(claim)
+      outcome = call && await this.#suspended.resume(call, inputResponses, open, claim)
     } else {
       outcome = await handOver(this.#options, replicaId, claim, inputResponses, open)
     }
@@ -84,14 +84,14 @@ export class WaitingCalls {
   /** Gives up a call that waits, wherever it does. */
   giveUp ({ replicaId, callId }: RequestState): void {
     const { bus, log, replica } = this.#options
-    if (replicaId === replica.id) this.#parked.giveUp(callId)
+    if (replicaId === replica.id) this.#suspended.giveUp(callId)
     else bus.publish('callAbandoned', { replicaId, callId }).catch((err: unknown) => { log.warn({ err }, 'a call of another replica could not be given up') })
   }
 
   /** Gives up every call of this process; those who wait for one elsewhere are told. */
   async close (): Promise<void> {
     for (const unsubscribe of this.#subscriptions) unsubscribe()
-    this.#parked.close()
+    this.#suspended.close()
     for (const { ended } of this.#exchanges.values()) ended.abort()
     await Promise.all([...this.#exchanges.values()].map(({ over }) => over))
   }
@@ -103,7 +103,7 @@ export class WaitingCalls {
     const { eventLog, log, replica } = this.#options
     const writer = new LogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
     const write = (event: HandedEvent, final = false) => { writer.append(JSON.stringify(event), final) }
-    const call = this.#parked.take(claim)
+    const call = this.#suspended.take(claim)
     if (call === undefined) {
       write({ kind: 'unknown' }, true)
       return
@@ -112,7 +112,7 @@ export class WaitingCalls {
     const ended = new AbortController()
     const unwatch = replica.watch(origin, () => { ended.abort() })
     const open: OpenRequest = { signal: ended.signal, progressToken, notify: notification => { write({ kind: 'notification', notification }) } }
-    const over = this.#parked.resume(call, inputResponses, open, claim).then(outcome => { write(outcome, true) }).finally(() => {
+    const over = this.#suspended.resume(call, inputResponses, open, claim).then(outcome => { write(outcome, true) }).finally(() => {
       unwatch()
       this.#exchanges.delete(exchangeId)
     })
@@ -121,12 +121,12 @@ export class WaitingCalls {
 
   #abandon (callId: string, exchangeId: string | undefined): void {
     const exchange = exchangeId === undefined ? undefined : this.#exchanges.get(exchangeId)
-    if (exchange === undefined) this.#parked.giveUp(callId)
+    if (exchange === undefined) this.#suspended.giveUp(callId)
     else exchange.ended.abort()
   }
 
   #endGrant (ended: string): void {
-    this.#parked.endGrant(ended)
+    this.#suspended.endGrant(ended)
     for (const exchange of this.#exchanges.values()) if (exchange.grantId === ended) exchange.ended.abort()
   }
 }

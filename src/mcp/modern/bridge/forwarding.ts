@@ -6,13 +6,13 @@ import { clientOf } from '../client-envelope.js'
 import type { ReusableTransportOptions } from '../fast-path/reusable-transport.js'
 import { BridgedCall, calleeOf, type OpenRequest } from './bridged-call.js'
 import type { BridgedServer } from './bridged-server.js'
-import type { WaitingCalls } from './call-resumption.js'
+import type { CallResumption } from './call-resumption.js'
 import { checkInputCapabilities } from './input-capabilities.js'
 import { requestsOf, resultOf, withoutTask } from './map-result.js'
 import type { RequestState } from './request-state.js'
 
 export interface BridgeOptions {
-  waitingCalls: WaitingCalls
+  callResumption: CallResumption
   requestStates: RequestStateCodec<RequestState>
   carrier: ReusableTransportOptions
   log: Log
@@ -42,7 +42,7 @@ export class Forwarding {
   async forward (params: Params | undefined, context: ServerContext): Promise<Result> {
     // its client has gone, and the instance may be another's by now
     if (this.#isOver) throw new Error('Nobody waits for this call.')
-    const { waitingCalls, requestStates } = this.#options
+    const { callResumption, requestStates } = this.#options
     const { mcpReq: { method, notify, requestState, inputResponses = {}, signal, _meta } } = context
     const { capabilities, logLevel } = clientOf(this.#request)
     const open: OpenRequest = {
@@ -55,16 +55,16 @@ export class Forwarding {
     const brought = requestState<RequestState>()
     this.#isMade = brought === undefined
     const outcome = brought === undefined
-      ? await waitingCalls.make(this.#call, [method, withoutTask(params), { authInfo: this.#caller }, open], holder)
-      : await waitingCalls.resume(brought.replicaId, { ...holder, callId: brought.callId, round: brought.round, callee: calleeOf(method, params) }, inputResponses, open)
+      ? await callResumption.make(this.#call, [method, withoutTask(params), { authInfo: this.#caller }, open], holder)
+      : await callResumption.resume(brought.replicaId, { ...holder, callId: brought.callId, round: brought.round, callee: calleeOf(method, params) }, inputResponses, open)
     if (outcome.kind === 'response') return resultOf(outcome.response, method, params)
-    const state = waitingCalls.stateOf(outcome, brought?.replicaId)
+    const state = callResumption.stateOf(outcome, brought?.replicaId)
     try {
       const inputRequests = requestsOf(outcome.inputRequests, method)
       checkInputCapabilities(inputRequests, capabilities)
       return inputRequired({ inputRequests, requestState: await requestStates.mint(state, context) })
     } catch (error) {
-      waitingCalls.giveUp(state)
+      callResumption.giveUp(state)
       throw error
     }
   }

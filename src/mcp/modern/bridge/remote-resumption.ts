@@ -44,11 +44,11 @@ export async function handOver (
   const exchangeId = randomUUID()
   const background = (work: Promise<void>) => { work.catch((err: unknown) => { log.warn({ err }, 'what is left of a call that was handed over') }) }
   let handed = false
-  let answer: HandedOverCall | undefined
+  let answer: RemoteResumption | undefined
   let following: Following | undefined
   try {
     if (!await replica.isAlive(replicaId)) throw hasDied()
-    answer = new HandedOverCall(replica, replicaId, open)
+    answer = new RemoteResumption(replica, replicaId, open)
     await eventLog.open(exchangeId, HANDOVER_STREAM, { resumable: false })
     following = await eventLog.follow(exchangeId, HANDOVER_STREAM, startOf(HANDOVER_STREAM), answer)
     handed = true
@@ -66,7 +66,7 @@ export async function handOver (
 }
 
 /** A call that was handed over, as the client's replica sees it. */
-class HandedOverCall implements EventReader {
+class RemoteResumption implements EventReader {
   /** What it came to; undefined where there is no such call. */
   readonly outcome: Promise<BridgedOutcome | undefined>
   readonly #open: OpenRequest

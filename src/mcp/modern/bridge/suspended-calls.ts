@@ -3,7 +3,7 @@ import type { Admission } from '../../admission/admission.js'
 import type { Holder } from '../../admission/places.js'
 import type { SessionLimits } from '../../limits.js'
 
-export type ParkedCallsOptions = Pick<SessionLimits, 'maxParkedCalls' | 'maxParkedCallsPerPerson' | 'parkedSeconds'>
+export type SuspendedCallsOptions = Pick<SessionLimits, 'maxSuspendedCalls' | 'maxSuspendedCallsPerPerson' | 'suspendedCallSeconds'>
 
 /** Whom a call waits for. */
 export interface CallHolder {
@@ -23,7 +23,7 @@ export interface CallClaim extends CallHolder {
   callee: string
 }
 
-interface Parked extends CallHolder {
+interface Suspended extends CallHolder {
   call: BridgedCall
   timer: NodeJS.Timeout
   /** Its server instance, among those of the process. */
@@ -31,13 +31,13 @@ interface Parked extends CallHolder {
 }
 
 /** Calls of this process that wait for their client to come back with what they asked for. Bounded in number and time. */
-export class ParkedCalls {
+export class SuspendedCalls {
   /** Oldest first. */
-  readonly #parked = new Map<string, Parked>()
-  readonly #options: ParkedCallsOptions
+  readonly #suspended = new Map<string, Suspended>()
+  readonly #options: SuspendedCallsOptions
   readonly #admission: Admission
 
-  constructor (options: ParkedCallsOptions, admission: Admission) {
+  constructor (options: SuspendedCallsOptions, admission: Admission) {
     this.#options = options
     this.#admission = admission
   }
@@ -49,10 +49,10 @@ export class ParkedCalls {
 
   /** Takes up a call. @returns undefined where there is none of this owner's that would be called so */
   take ({ callId, round, owner, callee }: CallClaim): BridgedCall | undefined {
-    const parked = this.#parked.get(callId)
-    if (parked === undefined || parked.owner !== owner || parked.call.round !== round || parked.call.callee !== callee) return undefined
-    this.#forget(callId, parked)
-    return parked.call
+    const suspended = this.#suspended.get(callId)
+    if (suspended === undefined || suspended.owner !== owner || suspended.call.round !== round || suspended.call.callee !== callee) return undefined
+    this.#forget(callId, suspended)
+    return suspended.call
   }
 
   /** Goes on with a call that was taken up: like `make`. */
@@ -62,20 +62,20 @@ export class ParkedCalls {
 
   /** Gives up a call: it is cancelled. */
   giveUp (callId: string | undefined): void {
-    const parked = callId === undefined ? undefined : this.#parked.get(callId)
-    if (callId === undefined || parked === undefined) return
-    this.#forget(callId, parked)
-    parked.call.close()
+    const suspended = callId === undefined ? undefined : this.#suspended.get(callId)
+    if (callId === undefined || suspended === undefined) return
+    this.#forget(callId, suspended)
+    suspended.call.close()
   }
 
   /** Gives up the calls of a grant that has ended. */
   endGrant (ended: string): void {
-    for (const [id, { grantId }] of [...this.#parked]) if (grantId === ended) this.giveUp(id)
+    for (const [id, { grantId }] of [...this.#suspended]) if (grantId === ended) this.giveUp(id)
   }
 
   /** Gives up every call. */
   close (): void {
-    for (const id of [...this.#parked.keys()]) this.giveUp(id)
+    for (const id of [...this.#suspended.keys()]) this.giveUp(id)
   }
 
   async #settle (call: BridgedCall, outcome: Promise<BridgedOutcome>, holder: CallHolder): Promise<BridgedOutcome> {
@@ -86,28 +86,28 @@ export class ParkedCalls {
   }
 
   #park (call: BridgedCall, holder: CallHolder): void {
-    const { parkedSeconds } = this.#options
+    const { suspendedCallSeconds } = this.#options
     this.#makeRoomFor(holder.person)
     const giveUp = () => { this.giveUp(call.id) }
-    const timer = setTimeout(giveUp, parkedSeconds * 1000).unref()
+    const timer = setTimeout(giveUp, suspendedCallSeconds * 1000).unref()
     const place: Holder = { person: holder.person, state: 'lasting', giveWay: giveUp }
     this.#admission.addInstance(place)
-    this.#parked.set(call.id, { call, ...holder, timer, place })
+    this.#suspended.set(call.id, { call, ...holder, timer, place })
   }
 
   /** Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many in all. */
   #makeRoomFor (person: string): void {
-    const { maxParkedCalls, maxParkedCallsPerPerson } = this.#options
-    if (this.#parked.size < Math.min(maxParkedCalls, maxParkedCallsPerPerson)) return
+    const { maxSuspendedCalls, maxSuspendedCallsPerPerson } = this.#options
+    if (this.#suspended.size < Math.min(maxSuspendedCalls, maxSuspendedCallsPerPerson)) return
     const byPerson = new Map<string, string[]>()
-    for (const [id, parked] of this.#parked) byPerson.set(parked.person, [...byPerson.get(parked.person) ?? [], id])
+    for (const [id, suspended] of this.#suspended) byPerson.set(suspended.person, [...byPerson.get(suspended.person) ?? [], id])
     const own = byPerson.get(person) ?? []
-    if (own.length >= maxParkedCallsPerPerson) this.giveUp(own[0])
-    else if (this.#parked.size >= maxParkedCalls) this.giveUp([...byPerson.values()].reduce((most, ids) => ids.length > most.length ? ids : most, [])[0])
+    if (own.length >= maxSuspendedCallsPerPerson) this.giveUp(own[0])
+    else if (this.#suspended.size >= maxSuspendedCalls) this.giveUp([...byPerson.values()].reduce((most, ids) => ids.length > most.length ? ids : most, [])[0])
   }
 
-  #forget (callId: string, { timer, place }: Parked): void {
-    this.#parked.delete(callId)
+  #forget (callId: string, { timer, place }: Suspended): void {
+    this.#suspended.delete(callId)
     clearTimeout(timer)
     this.#admission.freeInstance(place)
   }

@@ -71,7 +71,7 @@ t.test('a state is its caller\'s own, and of one call', async t => {
 })
 
 t.test('a call whose client does not come back in time is cancelled', async t => {
-  const { plug, url } = await start(t, { limits: { parkedSeconds: 1 } })
+  const { plug, url } = await start(t, { limits: { suspendedCallSeconds: 1 } })
   const aborted = once(plug, 'aborted')
   const asked = await calling(url, { name: 'ask-and-hang', arguments: {} })
   // the timer does not keep a process alive, which here has nothing else to do
@@ -83,7 +83,7 @@ t.test('a call whose client does not come back in time is cancelled', async t =>
 })
 
 t.test('calls that wait are bounded in number', async t => {
-  for (const limits of [{ maxParkedCalls: 2 }, { maxParkedCallsPerPerson: 2 }]) {
+  for (const limits of [{ maxSuspendedCalls: 2 }, { maxSuspendedCallsPerPerson: 2 }]) {
     const { plug, url } = await start(t, { limits })
     const call = async (token: string) => await calling(url, { name: 'ask-and-hang', arguments: {} }, { token })
     const finish = async (asked: Asked, token: string) =>
@@ -92,7 +92,7 @@ t.test('calls that wait are bounded in number', async t => {
     const first = await call('alice')
     const aborted = once(plug, 'aborted')
     const second = await call('alice')
-    if (limits.maxParkedCalls === undefined) {
+    if (limits.maxSuspendedCalls === undefined) {
       const third = await call('alice')
       await aborted
       t.match((await finish(first, 'alice')).error, NOT_WAITING, 'the oldest of the owner is given up')
