@@ -79,7 +79,7 @@ export interface BrokerLifetimes {
   /** Of a registration after its client was given tokens last; never shorter than `refreshTokenSeconds` and a week. */
   clientSeconds: number
   /** How long a rotated refresh token gives the same answer again (clients refresh in parallel). */
-  refreshRepeatSeconds: number
+  refreshTokenReuseSeconds: number
   /** Of a consent that the person asked us to remember. */
   consentSeconds: number
 }
@@ -92,7 +92,7 @@ export const defaultLifetimes: BrokerLifetimes = {
   authorizationSeconds: 600,
   unusedClientSeconds: 3600,
   clientSeconds: 90 * 86_400,
-  refreshRepeatSeconds: 60,
+  refreshTokenReuseSeconds: 60,
   consentSeconds: 30 * 86_400
 }
 

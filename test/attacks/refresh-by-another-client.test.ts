@@ -45,7 +45,7 @@ t.test('a rotated token repeats its answer for a moment, and then ends the famil
   const now = () => clock
   const grants = new MemoryGrantStore({ now })
   t.teardown(() => grants.close())
-  const target = await embed(t, { stores: { ...createMemoryStores({ sessionIdleSeconds: 60 }), grants }, lifetimes: { refreshRepeatSeconds: 10 } })
+  const target = await embed(t, { stores: { ...createMemoryStores({ sessionIdleSeconds: 60 }), grants }, lifetimes: { refreshTokenReuseSeconds: 10 } })
   const [client, attacker] = [await register(target), await register(target)]
   const first = await newTokens(target, client)
 

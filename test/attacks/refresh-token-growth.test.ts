@@ -85,7 +85,7 @@ redisTest('in Redis, a rotation leaves nothing behind but its access token', asy
   const [stores] = await redisReplicas(t, server, {}, 1)
   if (stores === undefined) throw new Error('There is no replica.')
   const admin = server.admin(t)
-  const target = await embed(t, { ...ROOM, stores, lifetimes: { refreshRepeatSeconds: 1 } })
+  const target = await embed(t, { ...ROOM, stores, lifetimes: { refreshTokenReuseSeconds: 1 } })
   const client = await register(target, WEB_URI)
   const counted = async (): Promise<[refresh: number, access: number, bytes: number]> => {
     const keys = await admin.keys('*')
@@ -112,6 +112,6 @@ redisTest('in Redis, a replay is noticed of however old a token', async (t, serv
   const [stores] = replicas
   if (stores === undefined) throw new Error('There is no replica.')
   const admin = server.admin(t)
-  const target = await embed(t, { ...ROOM, stores, lifetimes: { refreshRepeatSeconds: 1 } })
+  const target = await embed(t, { ...ROOM, stores, lifetimes: { refreshTokenReuseSeconds: 1 } })
   await replayIsNoticed(t, target, async () => { while ((await admin.keys('*:response')).length > 0) await delay(20) }, [1, GENERATIONS - 1])
 })

@@ -143,7 +143,7 @@ export class Tokens {
 
     const { issued, response } = this.#issue(grant, scopes, client, hash)
     const tellsGrant = recognised.originOf(refreshToken) !== undefined
-    const rotation = await store.rotate(hash, issued, lifetimes.refreshRepeatSeconds, tellsGrant)
+    const rotation = await store.rotate(hash, issued, lifetimes.refreshTokenReuseSeconds, tellsGrant)
     switch (rotation.outcome) {
       case 'rotated':
         await Promise.all([clients.renew(client), upstreamClients.renew(client.clientId)])

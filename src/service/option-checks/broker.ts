@@ -49,7 +49,7 @@ const lifetimes = optionsOf<Partial<BrokerLifetimes>>()({
   authorizationSeconds: optional(lifetime),
   unusedClientSeconds: optional(lifetime),
   clientSeconds: optional(lifetime),
-  refreshRepeatSeconds: optional(lifetime),
+  refreshTokenReuseSeconds: optional(lifetime),
   consentSeconds: optional(lifetime)
 })
 
