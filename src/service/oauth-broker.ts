@@ -12,7 +12,7 @@ import { pages } from '../plugins/scoped/pages.js'
 import { plainJson } from '../plugins/scoped/plain-json.js'
 import { scopedCors } from '../plugins/scoped/cors.js'
 import { signedInPerson } from '../plugins/oauth/signed-in-person.js'
-import { visits } from '../plugins/oauth/login-visits.js'
+import { loginVisits } from '../plugins/oauth/login-visits.js'
 import { baseUrlOf } from './base-url.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
 import { adminAttemptsRoute } from '../routes/operations/login-attempts.js'
@@ -55,7 +55,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   const { attempts, limits } = app.oauthBroker
 
   await app.register(async documents => {
-    await documents.register(visits, { attempts })
+    await documents.register(loginVisits, { attempts })
     await documents.register(protectedResourceMetadataRoute, { baseUrl: issuer, scopes, resourcePaths, authorizationServers: [issuer] })
     await documents.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
     await documents.register(jwksRoute)
@@ -65,7 +65,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     const refuseOthers = watchMethods(endpoints, refuseOAuthMethod)
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
-    await endpoints.register(visits, { attempts })
+    await endpoints.register(loginVisits, { attempts })
     await endpoints.register(plainJson)
     await endpoints.register(traceId)
     await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 }, refuse: refuseOAuthMethod })

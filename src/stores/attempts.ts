@@ -28,11 +28,11 @@ export interface LoginStepRecord {
 }
 
 /** What programs ask before there is a login that it could belong to. */
-export type VisitRequest = 'challenge' | 'token-refused' | 'resource-metadata' | 'server-metadata' | 'registration' | 'token'
+export type LoginVisitRequest = 'challenge' | 'token-refused' | 'resource-metadata' | 'server-metadata' | 'registration' | 'token'
 
 /** A request of some program. Plain JSON. */
-export interface VisitRecord {
-  request: VisitRequest
+export interface LoginVisitRecord {
+  request: LoginVisitRequest
   /** Milliseconds since the epoch. */
   at: number
   status: number

@@ -1,4 +1,4 @@
-import type { LoginStepRecord, RecentLog, VisitRecord } from './attempts.js'
+import type { LoginStepRecord, RecentLog, LoginVisitRecord } from './attempts.js'
 import type { AuthorizationTransactionStore } from './authorizations.js'
 import type { Bus } from './bus.js'
 import type { ConsentStore } from './consents.js'
@@ -22,7 +22,7 @@ export interface BrokerStores {
   grants: GrantStore
   /** For operators: how the last logins went. Nothing is written where nobody may read it. */
   loginSteps: RecentLog<LoginStepRecord>
-  visits: RecentLog<VisitRecord>
+  visits: RecentLog<LoginVisitRecord>
   /** What callers of the endpoints have done lately. */
   rates: RateCounters
   leases: LeaseStore

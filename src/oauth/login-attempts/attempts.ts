@@ -1,4 +1,4 @@
-import type { LoginStepRecord, VisitRecord } from '../../stores/attempts.js'
+import type { LoginStepRecord, LoginVisitRecord } from '../../stores/attempts.js'
 
 /** One attempt to log in, with its steps in the order they came. */
 export interface Attempt extends Pick<LoginStepRecord, 'clientId' | 'clientName' | 'clientKind' | 'redirectHost'> {
@@ -6,8 +6,8 @@ export interface Attempt extends Pick<LoginStepRecord, 'clientId' | 'clientName'
 }
 
 /** What one program at one address asked in one go. */
-export interface Visit extends Pick<VisitRecord, 'address' | 'userAgent'> {
-  requests: VisitRecord[]
+export interface Visit extends Pick<LoginVisitRecord, 'address' | 'userAgent'> {
+  requests: LoginVisitRecord[]
 }
 
 // a pause this long begins another visit
@@ -60,7 +60,7 @@ export function attemptsOf (steps: readonly LoginStepRecord[]): Attempt[] {
  * is what was seen, and no more: many people may be behind one address.
  * @param requests the oldest first
  */
-export function visitsOf (requests: readonly VisitRecord[]): Visit[] {
+export function visitsOf (requests: readonly LoginVisitRecord[]): Visit[] {
   const visits = new Set<Visit>()
   const last = new Map<string, Visit>()
   for (const request of requests) {

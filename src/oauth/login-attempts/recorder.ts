@@ -1,6 +1,6 @@
 import { ServiceError } from '../../errors.js'
 import { visible } from '../../displayed-text.js'
-import type { LoginStepRecord, RecentLog, StepFailure, VisitRecord } from '../../stores/attempts.js'
+import type { LoginStepRecord, RecentLog, StepFailure, LoginVisitRecord } from '../../stores/attempts.js'
 import type { Client } from '../client.js'
 import type { BrokerEvent, BrokerObserver } from '../login-events.js'
 import type { BrokerLog } from '../../log.js'
@@ -9,7 +9,7 @@ import { PREFIXES } from '../secrets.js'
 
 export interface AttemptRecorderOptions {
   loginSteps: RecentLog<LoginStepRecord>
-  visits: RecentLog<VisitRecord>
+  visits: RecentLog<LoginVisitRecord>
   log: BrokerLog
   now: () => number
 }
@@ -50,7 +50,7 @@ export class AttemptRecorder {
   }
 
   /** Writes down a request that may be of any login. The same one again within a minute is left out. */
-  visit (visit: Omit<VisitRecord, 'at'>): void {
+  visit (visit: Omit<LoginVisitRecord, 'at'>): void {
     const { now, visits } = this.#options
     const address = visible(visit.address)
     const userAgent = visible(visit.userAgent)
@@ -59,7 +59,7 @@ export class AttemptRecorder {
   }
 
   /** What was written, of all replicas, the oldest first. */
-  async read (): Promise<{ steps: LoginStepRecord[], visits: VisitRecord[] }> {
+  async read (): Promise<{ steps: LoginStepRecord[], visits: LoginVisitRecord[] }> {
     const { loginSteps, visits } = this.#options
     const [steps, visited] = await Promise.all([loginSteps.read(), visits.read()])
     return { steps, visits: visited }

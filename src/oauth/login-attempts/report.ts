@@ -1,4 +1,4 @@
-import type { LoginStepName, LoginStepRecord, StepFailure, VisitRecord, VisitRequest } from '../../stores/attempts.js'
+import type { LoginStepName, LoginStepRecord, StepFailure, LoginVisitRecord, LoginVisitRequest } from '../../stores/attempts.js'
 import { attemptsOf, visitsOf } from './attempts.js'
 import { verdictOf, visitVerdict, type Verdict, type VerdictContext } from './verdicts.js'
 
@@ -37,7 +37,7 @@ const STEPS: Record<LoginStepName, string> = {
   registration: 'registration', authorization: 'authorize', consent: 'consent', upstream: 'sent to the login server', callback: 'callback', token: 'token', call: 'first call'
 }
 const KINDS = { registered: 'registered dynamically', preregistered: 'preregistered', document: 'client ID metadata document' }
-const REQUESTS: Record<VisitRequest, string> = {
+const REQUESTS: Record<LoginVisitRequest, string> = {
   challenge: 'call without a token',
   'token-refused': 'call with a token',
   'resource-metadata': 'protected resource metadata',
@@ -47,7 +47,7 @@ const REQUESTS: Record<VisitRequest, string> = {
 }
 
 /** What operators are shown of what was written down. */
-export function reportOf ({ steps, visits }: { steps: LoginStepRecord[], visits: VisitRecord[] }, context: VerdictContext): AttemptsReport {
+export function reportOf ({ steps, visits }: { steps: LoginStepRecord[], visits: LoginVisitRecord[] }, context: VerdictContext): AttemptsReport {
   return {
     at: timeOf(context.now),
     publicUrl: context.publicUrl,

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Attempts } from '../../oauth/broker.js'
-import type { VisitRequest } from '../../stores/attempts.js'
+import type { LoginVisitRequest } from '../../stores/attempts.js'
 
 export interface VisitsOptions {
   /** Absent: nothing is written down. */
@@ -9,7 +9,7 @@ export interface VisitsOptions {
 }
 
 /** Writes down what programs ask of the routes of this context, for operators. */
-export const visits = fp<VisitsOptions>(async (app, { attempts }) => {
+export const loginVisits = fp<VisitsOptions>(async (app, { attempts }) => {
   if (attempts === undefined) return
   app.addHook('onResponse', async (request, reply) => {
     const kind = kindOf(request)
@@ -24,7 +24,7 @@ export function programOf (request: FastifyRequest): { address: string, userAgen
   return { address: ip, userAgent: request.headers['user-agent'] ?? '' }
 }
 
-function kindOf ({ method, routeOptions: { url = '' } }: FastifyRequest): VisitRequest | undefined {
+function kindOf ({ method, routeOptions: { url = '' } }: FastifyRequest): LoginVisitRequest | undefined {
   if (method !== 'GET' && method !== 'POST') return undefined
   if (url.endsWith('/token')) return 'token'
   if (url.endsWith('/register')) return 'registration'

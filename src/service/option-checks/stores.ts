@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import type { LoginStepRecord, RecentLog, VisitRecord } from '../../stores/attempts.js'
+import type { LoginStepRecord, RecentLog, LoginVisitRecord } from '../../stores/attempts.js'
 import type { AuthorizationTransactionStore } from '../../stores/authorizations.js'
 import type { Bus } from '../../stores/bus.js'
 import type { ConsentStore } from '../../stores/consents.js'
@@ -53,7 +53,7 @@ export const brokerStores = optionsOf<BrokerStores>()({
     end: true
   }),
   loginSteps: instanceOf<RecentLog<LoginStepRecord>>('a log of login steps', recentLog),
-  visits: instanceOf<RecentLog<VisitRecord>>('a log of visits', recentLog)
+  visits: instanceOf<RecentLog<LoginVisitRecord>>('a log of visits', recentLog)
 })
 
 const backend = optionsOf<Pick<Stores, 'check' | 'close'>>()({

@@ -1,4 +1,4 @@
-import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type VisitRecord } from '../attempts.js'
+import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type LoginVisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { checkOptions } from '../../validation/check.js'
@@ -38,7 +38,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     consents,
     grants,
     loginSteps: new MemoryRecentLog<LoginStepRecord>(loginSteps),
-    visits: new MemoryRecentLog<VisitRecord>(VISIT_BOUNDS),
+    visits: new MemoryRecentLog<LoginVisitRecord>(VISIT_BOUNDS),
     rates: new MemoryRateCounters(),
     leases: new MemoryLeaseStore(),
     bus: new MemoryBus(),

@@ -1,6 +1,6 @@
 import { checkOptions } from '../../validation/check.js'
 import { redisStoresOptions, type RedisStoresOptions } from '../options.js'
-import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type VisitRecord } from '../attempts.js'
+import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type LoginVisitRecord } from '../attempts.js'
 import { REGISTRATION_BOUNDS, type ClientRecord, type UpstreamClientRecord } from '../registrations.js'
 import type { Stores } from '../stores.js'
 import { AUTHORIZATION_BOUNDS } from '../authorizations.js'
@@ -43,7 +43,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     consents: new RedisConsentStore(connection, keyPrefix),
     grants: new RedisGrantStore(connection, keyPrefix),
     loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keyPrefix, 'login-steps', loginSteps),
-    visits: new RedisRecentLog<VisitRecord>(connection, keyPrefix, 'visits', VISIT_BOUNDS),
+    visits: new RedisRecentLog<LoginVisitRecord>(connection, keyPrefix, 'visits', VISIT_BOUNDS),
     rates: new RedisRateCounters(connection, keyPrefix),
     leases: new RedisLeaseStore(connection, keyPrefix),
     bus,
