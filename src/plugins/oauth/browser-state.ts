@@ -2,7 +2,7 @@ import { parse, serialize } from 'cookie'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { BrowserState } from '../../oauth/authorize/browser-state.js'
-import { ownCookie } from './cookie.js'
+import { issuerCookie } from './cookie.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -24,7 +24,7 @@ const MAX_AGE_SECONDS = 30 * 86_400
 
 /** The signed cookie that binds an authorization to the browser it began in. */
 export const browserState = fp<BrowserStateOptions>(async (app, { issuer }) => {
-  const { name, attributes } = ownCookie(issuer, 'browser')
+  const { name, attributes } = issuerCookie(issuer, 'browser')
   const { browserStates } = app.oauthBroker
 
   app.decorateRequest('getBrowserState', function (this: FastifyRequest) {

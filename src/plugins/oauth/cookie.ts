@@ -11,7 +11,7 @@ export interface OwnCookie {
  * A cookie of our pages. `SameSite=Lax`: it must come with the redirect from the upstream. `__Host-` where there is https: no
  * subdomain can set it, but its path is `/`, so that its name tells two services of one origin apart.
  */
-export function ownCookie (issuer: string, what: string): OwnCookie {
+export function issuerCookie (issuer: string, what: string): OwnCookie {
   const { protocol, pathname } = new URL(issuer)
   const secure = protocol === 'https:'
   return {

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Person } from '../../caller.js'
 import { SIGNED_IN_SECONDS } from '../../oauth/connections/sign-ins.js'
-import { ownCookie } from './cookie.js'
+import { issuerCookie } from './cookie.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -28,7 +28,7 @@ const PENDING_SECONDS = 600
 
 /** Two signed cookies for our own pages: who is signed in, and a sign-in that is under way. They come with links, and with no form of another site. */
 export const signedInPerson = fp<SignedInPersonOptions>(async (app, { issuer }) => {
-  const [signedIn, pendingSignIn] = [ownCookie(issuer, 'person'), ownCookie(issuer, 'sign-in')]
+  const [signedIn, pendingSignIn] = [issuerCookie(issuer, 'person'), issuerCookie(issuer, 'sign-in')]
   const { signIns } = app.oauthBroker
 
   app.decorateRequest('getPerson', function (this: FastifyRequest) {

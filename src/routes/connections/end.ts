@@ -1,13 +1,13 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { AccessDeniedError, InvalidRequestError } from '../../errors.js'
 import type { ConnectionsOptions } from './connections.js'
-import { checkOwnForm } from '../oauth/same-origin-form.js'
+import { checkSameOriginForm } from '../oauth/same-origin-form.js'
 import { parametersOf } from '../oauth/parameters.js'
 
 /** `POST /oauth/connections/end`: a person ends a connection; its tokens and streams end at once, on every replica. */
 export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
   app.post('/oauth/connections/end', async (request, reply) => {
-    checkOwnForm(request, issuer)
+    checkSameOriginForm(request, issuer)
     const person = request.getPerson()
     if (person === undefined) throw new AccessDeniedError('You are not signed in any more. Sign in again.')
     await request.countFor({ person })

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { personHash } from '../../oauth/secrets.js'
 import type { ConnectionsOptions } from './connections.js'
-import { checkOwnForm } from '../oauth/same-origin-form.js'
+import { checkSameOriginForm } from '../oauth/same-origin-form.js'
 
 /**
  * `POST /oauth/connections/logout`: a person signs out of our own pages. Their applications stay connected; each has to ask
@@ -9,7 +9,7 @@ import { checkOwnForm } from '../oauth/same-origin-form.js'
  */
 export const connectionsLogoutRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
   app.post('/oauth/connections/logout', async (request, reply) => {
-    checkOwnForm(request, issuer)
+    checkSameOriginForm(request, issuer)
     const { id, person: lastHere } = request.getBrowserState()
     const person = request.getPerson()
     const forgotten = new Set([person && personHash(person), lastHere])

@@ -2,13 +2,13 @@ import type { FastifyPluginAsync } from 'fastify'
 import { addressOf } from '../../caller-address.js'
 import { InvalidRequestError } from '../../errors.js'
 import { goOn, type AuthorizeOptions } from './authorize.js'
-import { checkOwnForm } from './same-origin-form.js'
+import { checkSameOriginForm } from './same-origin-form.js'
 import { parametersOf } from './parameters.js'
 
 /** `POST /authorize/consent`: the person's answer to the consent page. */
 export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, texts }) => {
   app.post('/authorize/consent', async (request, reply) => {
-    checkOwnForm(request, issuer)
+    checkSameOriginForm(request, issuer)
     const { transaction, decision, remember } = parametersOf(request.body)
     if (transaction === undefined || (decision !== 'allow' && decision !== 'deny')) throw new InvalidRequestError('The form is incomplete. Start again in your app.')
     const visitor = { browser: request.getBrowserState(), address: addressOf(request) }
