@@ -18,7 +18,7 @@ import { RateLimits } from './rate-limits.js'
 import { RecognisedSecrets } from './tokens/recognised-secrets.js'
 import { Resources } from './resources.js'
 import { ownClient, SignIns } from './connections/sign-ins.js'
-import { Tokens } from './tokens/token-issuer.js'
+import { TokenIssuer } from './tokens/token-issuer.js'
 import { Upstream } from './upstream/upstream.js'
 import { UpstreamClients } from './upstream/upstream-clients.js'
 
@@ -26,7 +26,7 @@ import { UpstreamClients } from './upstream/upstream-clients.js'
 export interface Broker {
   readonly clients: Clients
   readonly authorization: Authorization
-  readonly tokens: Tokens
+  readonly tokens: TokenIssuer
   readonly connections: Connections
   readonly consents: Consents
   readonly signIns: SignIns
@@ -105,7 +105,7 @@ export function createBroker (options: BrokerOptions): Broker {
     observe,
     now
   })
-  const tokens = new Tokens({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, recognised, lifetimes, observe, now })
+  const tokens = new TokenIssuer({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, recognised, lifetimes, observe, now })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })

@@ -9,7 +9,7 @@ import { announce } from '../server-events/announcements.js'
 import type { PostResponse } from '../transport/post-response.js'
 import type { PluggedServer } from '../create-server.js'
 import type { Log } from '../../log.js'
-import { EventStream } from '../transport/sse-stream.js'
+import { SseStream } from '../transport/sse-stream.js'
 import { PostExchange, type ResponseStream, type ResponseStreams } from '../transport/post-exchange.js'
 import { isRequest } from '../wire/messages.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
@@ -22,7 +22,7 @@ import { OwnTasks } from '../tasks/own-tasks.js'
 import { takesBatches } from '../wire/protocol-versions.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import { serverContext } from '../server-context.js'
-import { SessionTransport, type Outlet } from '../transport/server-transport.js'
+import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 
 export interface SessionlessRequestsOptions extends Pick<
@@ -131,8 +131,8 @@ export class SessionlessRequests {
   }
 
   /** A response body that nothing is kept of. */
-  openStream (grantId: string | undefined): EventStream {
-    const stream = new EventStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) },
+  openStream (grantId: string | undefined): SseStream {
+    const stream = new SseStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) },
       { maxBufferedBytes: this.#limits.maxBufferedBytes, withIds: false })
     this.#openStreams.add(stream)
     stream.reads({ position: '', stop () {} })
@@ -175,7 +175,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
   /** One for each request that has no response yet. */
   readonly #lease: Lease
   readonly #host: SessionlessRequests
-  readonly #transport: SessionTransport
+  readonly #transport: ServerTransport
   readonly #tasks: OwnTasks
   readonly #pending = new Set<RequestId>()
   #server: PluggedServer | undefined
@@ -196,7 +196,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
     }
     const ownerId = host.ownerIds(caller)
     this.#tasks = new OwnTasks(host.taskTools, { person: this.person, holder: ownerId })
-    this.#transport = new SessionTransport(this, tag, { ownerId, tasks: this.#tasks, observer: host.observer })
+    this.#transport = new ServerTransport(this, tag, { ownerId, tasks: this.#tasks, observer: host.observer })
   }
 
   get silenceMs (): number {

@@ -6,7 +6,7 @@ import type { McpObserver } from '../observer.js'
 import type { MaySubscribe } from '../server-events/may-subscribe.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import type { ResponseStreams } from '../transport/post-exchange.js'
-import type { EventStream } from '../transport/sse-stream.js'
+import type { SseStream } from '../transport/sse-stream.js'
 
 /** What the server instances of a process share. */
 export interface InstanceHost {
@@ -29,7 +29,7 @@ export interface InstanceSession extends ResponseStreams {
   readonly record: SessionRecord
   /** Whose session it is, whatever the client. */
   readonly person: string
-  readonly streams: Iterable<EventStream>
+  readonly streams: Iterable<SseStream>
   /** Whether this is the instance that serves the session now. */
   isServedBy (instance: object): boolean
   /** The instance's server has closed its side. */

@@ -7,11 +7,11 @@ import { applyChange, type SessionChange, type SessionRecord, type SessionStore 
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import { notificationOf } from '../server-events/announcements.js'
 import type { PluggedServer } from '../create-server.js'
-import { EventStream } from '../transport/sse-stream.js'
+import { SseStream } from '../transport/sse-stream.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
 import type { SessionLimits } from '../limits.js'
 import { refusedOf } from '../server-events/may-subscribe.js'
-import { LogWriter } from '../transport/event-log-writer.js'
+import { EventLogWriter } from '../transport/event-log-writer.js'
 import { ResumableResponse } from './resumable-response.js'
 import type { OpenStreams, StreamPlace } from '../transport/open-streams.js'
 import type { StreamOptions } from '../options.js'
@@ -53,7 +53,7 @@ export class LiveSession implements InstanceSession {
   readonly record: SessionRecord
   /** Whose session it is, whatever the client. */
   readonly person: string
-  readonly streams = new Set<EventStream>()
+  readonly streams = new Set<SseStream>()
   /** Whoever called last; always the session's owner. */
   caller: CallerInfo
   instance: ServerInstance | undefined
@@ -64,7 +64,7 @@ export class LiveSession implements InstanceSession {
   /** The session has ended. */
   ended = false
   #starting: Promise<ServerInstance> | undefined
-  #standalone: LogWriter | undefined
+  #standalone: EventLogWriter | undefined
   /** Epoch seconds of the last sign of life that the store has heard of. */
   #toldAt: number
   readonly #subscriptions: SubscriptionLease
@@ -195,7 +195,7 @@ export class LiveSession implements InstanceSession {
    * @returns undefined where the stream is over, or so old that nothing of it is left
    * @throws {InvalidEventIdError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
-  async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<EventStream | undefined> {
+  async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<SseStream | undefined> {
     const streamId = lastEventId === undefined ? STANDALONE_STREAM : streamIdOf(lastEventId)
     if (streamId === undefined) throw new InvalidEventIdError('Bad Request: Last-Event-ID is none of this session.')
     await this.#dropRefused(caller)
@@ -220,7 +220,7 @@ export class LiveSession implements InstanceSession {
   }
 
   /** Opens the one stream of an HTTP+SSE session; with its end the session ends. @param place that was taken for it */
-  openOnlyStream (endpointUrl: string, place: StreamPlace): EventStream {
+  openOnlyStream (endpointUrl: string, place: StreamPlace): SseStream {
     const stream = this.createStream(STANDALONE_STREAM, this.caller.extra.grantId, place)
     stream.named('endpoint', endpointUrl)
     this.#background(this.host.eventLog.open(this.record.id, STANDALONE_STREAM, { resumable: false }))
@@ -234,13 +234,13 @@ export class LiveSession implements InstanceSession {
   }
 
   /** A new SSE response body, held open by this session. @param place where the client asked for a stream */
-  createStream (streamId: string, grantId: string | undefined, place?: StreamPlace): EventStream {
+  createStream (streamId: string, grantId: string | undefined, place?: StreamPlace): SseStream {
     const { maxBufferedBytes } = this.host.limits
-    const onClosed = (closed: EventStream) => {
+    const onClosed = (closed: SseStream) => {
       place?.free()
       this.#closed(closed)
     }
-    const stream = new EventStream({ streamId, grantId }, onClosed, { maxBufferedBytes, withIds: this.record.kind === 'streamable-http' })
+    const stream = new SseStream({ streamId, grantId }, onClosed, { maxBufferedBytes, withIds: this.record.kind === 'streamable-http' })
     place?.holds(stream)
     this.streams.add(stream)
     this.host.openStreams.add(stream)
@@ -270,7 +270,7 @@ export class LiveSession implements InstanceSession {
   /** Sends what belongs to no request. */
   say (text: string): void {
     if (this.ended) return
-    this.#standalone ??= new LogWriter({ eventLog: this.host.eventLog, sessionId: this.record.id, streamId: STANDALONE_STREAM, log: this.host.log })
+    this.#standalone ??= new EventLogWriter({ eventLog: this.host.eventLog, sessionId: this.record.id, streamId: STANDALONE_STREAM, log: this.host.log })
     this.#standalone.append(text)
   }
 
@@ -307,7 +307,7 @@ export class LiveSession implements InstanceSession {
     for (const stream of older.slice(0, Math.max(0, older.length - keep))) stream.giveWay()
   }
 
-  #closed (stream: EventStream): void {
+  #closed (stream: SseStream): void {
     this.streams.delete(stream)
     this.host.openStreams.delete(stream)
     this.seen(Date.now())

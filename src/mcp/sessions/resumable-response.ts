@@ -1,9 +1,9 @@
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
 import { startOf, type EventLog } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
-import type { EventStream } from '../transport/sse-stream.js'
+import type { SseStream } from '../transport/sse-stream.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
-import { LogWriter } from '../transport/event-log-writer.js'
+import { EventLogWriter } from '../transport/event-log-writer.js'
 
 export interface ResumableResponseOptions {
   eventLog: EventLog
@@ -11,7 +11,7 @@ export interface ResumableResponseOptions {
   streamId: string
   requestIds: readonly RequestId[]
   /** The response body. */
-  body: EventStream
+  body: SseStream
   /** The client is told to come back after this time: in an event without a message, before all others. */
   primingRetryMs: number | undefined
   log: Log
@@ -26,9 +26,9 @@ const RETRY_MS = 500
  * cannot take is handed to the response as it is.
  */
 export class ResumableResponse implements ResponseStream {
-  readonly body: EventStream
+  readonly body: SseStream
   readonly #options: ResumableResponseOptions
-  readonly #writer: LogWriter
+  readonly #writer: EventLogWriter
   readonly #opening: Promise<void>
   /** Whether the log knows the stream: true until the opposite is known. */
   #logged = true
@@ -39,7 +39,7 @@ export class ResumableResponse implements ResponseStream {
     const { eventLog, sessionId, streamId, requestIds, body } = options
     this.#options = options
     this.body = body
-    this.#writer = new LogWriter({ ...options, onFailed: (data, final) => { this.#unwritten(data, final) } })
+    this.#writer = new EventLogWriter({ ...options, onFailed: (data, final) => { this.#unwritten(data, final) } })
     this.#opening = eventLog.open(sessionId, streamId, { requestIds }).then(() => { this.#opened() }, (error: unknown) => { this.#failed(error) })
   }
 

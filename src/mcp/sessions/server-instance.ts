@@ -14,12 +14,12 @@ import { OwnTasks } from '../tasks/own-tasks.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
-import { SessionTransport, type Outlet } from '../transport/server-transport.js'
+import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 
 /** A server of the SDK connected to a session: hands it the client's messages, and its messages to whom they are for. */
 export class ServerInstance implements Outlet {
   readonly #session: InstanceSession
-  readonly #transport: SessionTransport
+  readonly #transport: ServerTransport
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
   readonly #ownTasks: OwnTasks
@@ -32,7 +32,7 @@ export class ServerInstance implements Outlet {
     this.#running = new RunningRequests(session.host.admission, session.person)
     const { host, person, record: { id: sessionId } } = session
     this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId })
-    this.#transport = new SessionTransport(this, host.newInstanceTag(), { sessionId, tasks: this.#ownTasks, observer: host.observer })
+    this.#transport = new ServerTransport(this, host.newInstanceTag(), { sessionId, tasks: this.#ownTasks, observer: host.observer })
   }
 
   /** Whether requests run. */

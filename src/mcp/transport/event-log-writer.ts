@@ -20,7 +20,7 @@ const RETRY_MS = 500
 const MAX_WAITING = 256
 
 /** Writes a stream of the log. What cannot be written because the store is away is written when it is back, in order. */
-export class LogWriter {
+export class EventLogWriter {
   readonly #options: LogWriterOptions
   readonly #waiting: Event[] = []
   #retry: NodeJS.Timeout | undefined

@@ -1,10 +1,10 @@
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
-import type { EventStream } from './sse-stream.js'
+import type { SseStream } from './sse-stream.js'
 
 /** All SSE responses that this process holds open: it keeps them alive and ends them together. */
 export class OpenStreams {
-  readonly #streams = new Set<EventStream>()
+  readonly #streams = new Set<SseStream>()
   readonly #admission: Admission
   readonly #retryMs: number
   readonly #heartbeat: NodeJS.Timeout
@@ -28,11 +28,11 @@ export class OpenStreams {
     return new StreamPlace(this.#admission, person, this.#retryMs)
   }
 
-  add (stream: EventStream): void {
+  add (stream: SseStream): void {
     this.#streams.add(stream)
   }
 
-  delete (stream: EventStream): void {
+  delete (stream: SseStream): void {
     this.#streams.delete(stream)
   }
 
@@ -60,7 +60,7 @@ export class StreamPlace implements Holder {
   readonly state = 'lasting'
   readonly #admission: Admission
   readonly #retryMs: number
-  #stream: EventStream | undefined
+  #stream: SseStream | undefined
 
   constructor (admission: Admission, person: string, retryMs: number) {
     this.person = person
@@ -70,7 +70,7 @@ export class StreamPlace implements Holder {
   }
 
   /** The stream that it was taken for is there. */
-  holds (stream: EventStream): void {
+  holds (stream: SseStream): void {
     this.#stream = stream
   }
 

@@ -1,12 +1,12 @@
 import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
 import type { PostResponse } from './post-response.js'
-import type { EventStream } from './sse-stream.js'
+import type { SseStream } from './sse-stream.js'
 import { errorText } from '../wire/messages.js'
 
 /** The stream that an answer has become. */
 export interface ResponseStream {
   /** The response body that reads it. */
-  readonly body: EventStream
+  readonly body: SseStream
   /** @param answers the request that the message answers, where it is an answer */
   append (text: string, final: boolean, answers?: RequestId): void
   /** Completes it without another message. */

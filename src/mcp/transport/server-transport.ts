@@ -34,7 +34,7 @@ export interface SessionTransportOptions {
  * an `Outlet`. Requests of the server get ids (and progress tokens) that are unique across instances and replicas, so
  * that an answer never reaches another request than the one it belongs to.
  */
-export class SessionTransport implements Transport {
+export class ServerTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void
   onerror?: (error: Error) => void

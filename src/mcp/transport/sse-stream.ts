@@ -19,13 +19,13 @@ export interface StreamHolder {
  * The body of one SSE response: a reader of the event log that writes what it reads in the SSE format.
  * A client too slow to take it is cut off, and resumes from the log.
  */
-export class EventStream extends Readable implements EventReader {
+export class SseStream extends Readable implements EventReader {
   readonly holder: StreamHolder
   readonly #maxBufferedBytes: number
   /** What may wait for the client: nothing is refused while the log replays, which is bounded there. */
   #mayWait = Infinity
   readonly #withIds: boolean
-  #onClosed: ((stream: EventStream) => void) | undefined
+  #onClosed: ((stream: SseStream) => void) | undefined
   #following: Following | undefined
   #begun = false
   #detached = false
@@ -36,7 +36,7 @@ export class EventStream extends Readable implements EventReader {
    * @param onClosed called once when the stream is over, for whatever reason
    * @param options.withIds whether events carry their ids (a client that gets one may resume)
    */
-  constructor (holder: StreamHolder, onClosed: (stream: EventStream) => void, options: { maxBufferedBytes: number, withIds: boolean }) {
+  constructor (holder: StreamHolder, onClosed: (stream: SseStream) => void, options: { maxBufferedBytes: number, withIds: boolean }) {
     super()
     this.holder = holder
     this.#onClosed = onClosed

@@ -5,13 +5,13 @@ import type { Person } from '../../caller.js'
 import type { Keyring } from '../keyring.js'
 import type { PreregisteredClient } from '../client.js'
 import { equalSecrets, hashOf, newId } from '../secrets.js'
-import type { Tokens } from '../tokens/token-issuer.js'
+import type { TokenIssuer } from '../tokens/token-issuer.js'
 import { parseRecord } from '../../parse-record.js'
 import { visible } from '../../displayed-text.js'
 
 export interface SignInsOptions {
   issuer: string
-  tokens: Tokens
+  tokens: TokenIssuer
   store: GrantStore
   keyring: Keyring
   now: () => number

@@ -36,7 +36,7 @@ export interface TokensOptions {
   now: () => number
 }
 
-type Parameters = Readonly<Record<string, string | undefined>>
+type FormParameters = Readonly<Record<string, string | undefined>>
 
 /** Hears who makes a token request, before anything comes of it. What it throws is the response. */
 export interface TokenRequestWitness {
@@ -47,7 +47,7 @@ export interface TokenRequestWitness {
 }
 
 /** Issues tokens: for authorization codes, and for refresh tokens. */
-export class Tokens {
+export class TokenIssuer {
   readonly #options: TokensOptions
 
   constructor (options: TokensOptions) {
@@ -58,7 +58,7 @@ export class Tokens {
    * Answers a token request.
    * @throws {OAuthError}
    */
-  async request (parameters: Parameters, credentials: ClientCredentials, witness: TokenRequestWitness = {}): Promise<TokenResponse> {
+  async request (parameters: FormParameters, credentials: ClientCredentials, witness: TokenRequestWitness = {}): Promise<TokenResponse> {
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashOf(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
@@ -72,13 +72,13 @@ export class Tokens {
   }
 
   /** Whether the code or refresh token of a request is of our making. */
-  recognises ({ code = '', refresh_token: refreshToken = '' }: Parameters): boolean {
+  recognises ({ code = '', refresh_token: refreshToken = '' }: FormParameters): boolean {
     const { recognised } = this.#options
     return recognised.recognises('authorizationCode', code) || recognised.recognises('refreshToken', refreshToken)
   }
 
   /** Whether the code or refresh token of a request was given to the client that makes it. */
-  async #isOf ({ code = '', refresh_token: refreshToken = '' }: Parameters, { clientId }: ClientCredentials): Promise<boolean> {
+  async #isOf ({ code = '', refresh_token: refreshToken = '' }: FormParameters, { clientId }: ClientCredentials): Promise<boolean> {
     const { store } = this.#options
     const found = isSecret('authorizationCode', code)
       ? await store.findCode(hashOf(code))
@@ -86,7 +86,7 @@ export class Tokens {
     return found?.grant.clientId === clientId
   }
 
-  async #answer (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
+  async #answer (parameters: FormParameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
     if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
@@ -95,7 +95,7 @@ export class Tokens {
     return await this.#refresh(parameters, client, event, witness)
   }
 
-  async #redeem (parameters: Parameters, client: Client, witness: TokenRequestWitness): Promise<TokenResponse> {
+  async #redeem (parameters: FormParameters, client: Client, witness: TokenRequestWitness): Promise<TokenResponse> {
     const { store, grants, clients, upstreamClients } = this.#options
     const { code } = parameters
     if (code === undefined) throw new InvalidRequestError('The code is missing.')
@@ -127,7 +127,7 @@ export class Tokens {
     throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}`, reason: 'code_used_twice' })
   }
 
-  async #refresh (parameters: Parameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
+  async #refresh (parameters: FormParameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
     const { store, grants, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallerInfo } from '../../caller.js'
 import type { PostResponse } from '../../mcp/transport/post-response.js'
-import { EVENT_STREAM_HEADERS, type EventStream } from '../../mcp/transport/sse-stream.js'
+import { EVENT_STREAM_HEADERS, type SseStream } from '../../mcp/transport/sse-stream.js'
 
 /** An `Answer` given through Fastify's reply, so that hooks, CORS and `inject` see it. */
 export class FastifyPostResponse implements PostResponse {
@@ -19,7 +19,7 @@ export class FastifyPostResponse implements PostResponse {
     this.#reply.code(status).header('content-type', 'application/json; charset=utf-8').send(text)
   }
 
-  stream (stream: EventStream): void {
+  stream (stream: SseStream): void {
     this.#reply.headers(EVENT_STREAM_HEADERS).send(stream)
   }
 

@@ -2,13 +2,13 @@ import type { FastifyRequest } from 'fastify'
 import { InvalidClientError, InvalidRequestError } from '../../errors.js'
 import type { ClientCredentials } from '../../oauth/clients/clients.js'
 
-type Parameters = Readonly<Record<string, string | undefined>>
+type FormParameters = Readonly<Record<string, string | undefined>>
 
 /**
  * How the client of a request identifies itself: by HTTP Basic, or in the body, never both (RFC 6749 2.3).
  * @throws {InvalidRequestError} @throws {InvalidClientError}
  */
-export function clientCredentials (request: FastifyRequest, parameters: Parameters): ClientCredentials {
+export function clientCredentials (request: FastifyRequest, parameters: FormParameters): ClientCredentials {
   const { client_id: clientId, client_secret: clientSecret } = parameters
   const basic = basicCredentials(request.headers.authorization)
   if (basic === undefined) {

@@ -5,7 +5,7 @@ import type { Admission } from '../../admission/admission.js'
 import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
 import { handOver, HANDOVER_STREAM, type HandedEvent } from './remote-resumption.js'
-import { LogWriter } from '../../transport/event-log-writer.js'
+import { EventLogWriter } from '../../transport/event-log-writer.js'
 import { SuspendedCalls, type CallClaim, type CallHolder, type SuspendedCallsOptions } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
@@ -101,7 +101,7 @@ export class CallResumption {
     // heard twice
     if (this.#exchanges.has(exchangeId)) return
     const { eventLog, log, replica } = this.#options
-    const writer = new LogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
+    const writer = new EventLogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
     const write = (event: HandedEvent, final = false) => { writer.append(JSON.stringify(event), final) }
     const call = this.#suspended.take(claim)
     if (call === undefined) {
