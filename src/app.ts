@@ -67,7 +67,7 @@ export async function buildApp (config: Config, {
       serializers: withoutQuery
     },
     logController: new QuietLogController(),
-    trustProxy: trustProxyOf(config.trustProxy),
+    trustProxy: toTrustProxy(config.trustProxy),
     genReqId: () => randomUUID(),
     forceCloseConnections: true,
     ...slowRequests(config.requestTimeoutSeconds * 1000),
@@ -127,7 +127,7 @@ function createStores (config: Config, { onCommand }: Metrics, onError: (error: 
 }
 
 // a number of hops: the nearest addresses are proxies
-function trustProxyOf (value: Config['trustProxy']): boolean | string | ((address: string, hop: number) => boolean) {
+function toTrustProxy (value: Config['trustProxy']): boolean | string | ((address: string, hop: number) => boolean) {
   return typeof value === 'number' ? (_address, hop) => hop < value : value
 }
 

@@ -24,7 +24,7 @@ export async function run ([url, ...rest]: string[], { write, env }: CommandIo):
     return 2
   }
   const answer = await ask(new URL('/admin/attempts', service), adminToken)
-  write(typeof answer === 'string' ? `${answer}\n` : textOf(answer))
+  write(typeof answer === 'string' ? `${answer}\n` : formatReport(answer))
   return typeof answer === 'string' ? 1 : 0
 }
 
@@ -45,7 +45,7 @@ async function ask (url: URL, adminToken: string): Promise<AttemptsReport | stri
   }
 }
 
-function textOf ({ at, publicUrl, loginHost, upstreamMode, attempts, visits }: AttemptsReport): string {
+function formatReport ({ at, publicUrl, loginHost, upstreamMode, attempts, visits }: AttemptsReport): string {
   const sections = [
     ...visits.length === 0 ? [] : ['Before a login (which one it belongs to cannot be known)'],
     ...visits.toReversed().map(({ address, userAgent, steps, verdict }) => entry(`${userAgent} at ${address}`, steps, verdict)),

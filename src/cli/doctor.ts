@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
 import { loadConfig, type Config } from '../config/config.js'
 import { examineDeployment, examineInside, type InsideOptions } from '../doctor/examine.js'
-import { Findings, textOf } from '../doctor/findings.js'
+import { Findings, formatFinding } from '../doctor/findings.js'
 import { ConfigError } from '../errors.js'
-import { audiencesOf } from '../service/resource-paths.js'
+import { tokenAudiences } from '../service/resource-paths.js'
 import { resourceServerOptions } from '../config/service-options.js'
 import type { Command } from './command.js'
 
@@ -34,9 +34,9 @@ export const run: Command = async (args, { env, write }) => {
     return parsed === undefined ? 2 : 0
   }
   const { values, positionals: [url] } = parsed
-  const findings = new Findings(finding => { write(textOf(finding)) })
-  const config = configOf(env, findings)
-  const mcpUrl = url === undefined ? config && new URL(`${config.publicUrl}/mcp`) : endpointOf(url)
+  const findings = new Findings(finding => { write(formatFinding(finding)) })
+  const config = findConfig(env, findings)
+  const mcpUrl = url === undefined ? config && new URL(`${config.publicUrl}/mcp`) : parseEndpoint(url)
   const deployment = {
     origins: values.origin ?? [],
     streamSeconds: Number(values['stream-seconds']),
@@ -44,7 +44,7 @@ export const run: Command = async (args, { env, write }) => {
     ...values.login && { open: (page: string) => { write(`\nOpen this in a browser, and log in:\n${page}\n\n`) } }
   }
   if (mcpUrl !== undefined) await examineDeployment({ mcpUrl, ...deployment }, findings)
-  const inside = config && insideOf(config)
+  const inside = config && toInsideOptions(config)
   if (inside !== undefined && mcpUrl !== undefined) await examineInside(inside, { mcpUrl, ...deployment }, findings)
   const count = (level: string) => findings.all.filter(finding => finding.level === level).length
   write(`\n${count('error')} broken, ${count('warning')} doubtful, ${count('ok')} fine\n`)
@@ -62,13 +62,13 @@ function parse (args: string[]) {
   }
 }
 
-function endpointOf (text: string): URL {
+function parseEndpoint (text: string): URL {
   const url = new URL(text)
   if (url.pathname === '/') url.pathname = '/mcp'
   return url
 }
 
-function configOf (env: NodeJS.ProcessEnv, findings: Findings): Config | undefined {
+function findConfig (env: NodeJS.ProcessEnv, findings: Findings): Config | undefined {
   try {
     return loadConfig(env)
   } catch (error) {
@@ -79,10 +79,10 @@ function configOf (env: NodeJS.ProcessEnv, findings: Findings): Config | undefin
 }
 
 /** Undefined where no upstream is configured here: the doctor looks at a service elsewhere, or at one with the demo upstream. */
-function insideOf (config: Config): InsideOptions | undefined {
+function toInsideOptions (config: Config): InsideOptions | undefined {
   const { publicUrl, upstream, authMode } = config
   if (upstream === undefined) return undefined
   if (authMode === 'broker') return { publicUrl, upstream }
   const resourceServer = resourceServerOptions(config, upstream)
-  return { publicUrl, upstream, resourceServer: { ...resourceServer, audiences: [...audiencesOf(config, publicUrl), ...resourceServer.audiences] } }
+  return { publicUrl, upstream, resourceServer: { ...resourceServer, audiences: [...tokenAudiences(config, publicUrl), ...resourceServer.audiences] } }
 }

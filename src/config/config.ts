@@ -1,8 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox'
 import {
-  checked, split, scopesOf, jsonOf, adminTokenOf, servicesOf, listOf, credentialOf, nextPort, urlOf, publicUrlOf, allowedOriginOf, trustProxyOf
+  checked, split, parseScopes, parseJson, parseAdminToken, parseServices, checkList, parseCredential, nextPort, parseUrl, parsePublicUrl, parseAllowedOrigin, parseTrustProxy
 } from './values.js'
-import { limitsOf } from './limits.js'
+import { toLimits } from './limits.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from '../errors.js'
 import { isLoopbackUrl } from '../loopback.js'
@@ -108,7 +108,7 @@ export interface Config {
 export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dotenv = true } = {}): Config {
   const env = parseEnvironment(environment, dotenv)
   const production = env.NODE_ENV === 'production'
-  const upstream = upstreamOf(env)
+  const upstream = parseUpstream(env)
 
   const missing = [
     ...env.PUBLIC_URL === undefined ? ['PUBLIC_URL'] : [],
@@ -116,7 +116,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
   ]
   if (production && missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
 
-  const publicUrl = env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : publicUrlOf(env.PUBLIC_URL)
+  const publicUrl = env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : parsePublicUrl(env.PUBLIC_URL)
   return {
     production,
     local: !production && isLoopbackUrl(publicUrl),
@@ -125,11 +125,11 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     publicUrl,
     publicTools: env.PUBLIC_TOOLS,
     logLevel: env.LOG_LEVEL,
-    trustProxy: trustProxyOf(env.TRUST_PROXY),
-    adminToken: adminTokenOf(env.ADMIN_TOKEN),
-    allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(allowedOriginOf),
-    allowedHosts: listOf('ALLOWED_HOSTS', split(env.ALLOWED_HOSTS, ','), isHost, HOST),
-    redisUrl: redisUrlOf(env),
+    trustProxy: parseTrustProxy(env.TRUST_PROXY),
+    adminToken: parseAdminToken(env.ADMIN_TOKEN),
+    allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(parseAllowedOrigin),
+    allowedHosts: checkList('ALLOWED_HOSTS', split(env.ALLOWED_HOSTS, ','), isHost, HOST),
+    redisUrl: parseRedisUrl(env),
     redisCluster: env.REDIS_CLUSTER,
     redisKeyPrefix: checked('REDIS_KEY_PREFIX', env.REDIS_KEY_PREFIX, isKeyPrefix, KEY_PREFIX),
     encryptionKeys: env.ENCRYPTION_KEYS,
@@ -138,13 +138,13 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     authMode: env.AUTH_MODE,
     audiences: split(env.OAUTH_AUDIENCES, ','),
     strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
-    mcpScopes: scopesOf(env.MCP_SCOPES),
-    scopeDescriptions: jsonOf('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
+    mcpScopes: parseScopes(env.MCP_SCOPES),
+    scopeDescriptions: parseJson('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
     consentInDynamicMode: env.CONSENT_IN_DYNAMIC_MODE,
     consentDelayMs: env.CONSENT_DELAY_MS,
-    redirectSchemes: listOf('REDIRECT_SCHEMES', split(env.REDIRECT_SCHEMES, ','), isRedirectScheme, 'private-use URI schemes such as cursor, in lower case and without the colon'),
-    preregisteredClients: jsonOf('PREREGISTERED_CLIENTS', env.PREREGISTERED_CLIENTS, Type.Array(PreregisteredClientSchema), 'a JSON array of clients'),
-    introspectionServices: servicesOf(env.INTROSPECTION_SERVICES),
+    redirectSchemes: checkList('REDIRECT_SCHEMES', split(env.REDIRECT_SCHEMES, ','), isRedirectScheme, 'private-use URI schemes such as cursor, in lower case and without the colon'),
+    preregisteredClients: parseJson('PREREGISTERED_CLIENTS', env.PREREGISTERED_CLIENTS, Type.Array(PreregisteredClientSchema), 'a JSON array of clients'),
+    introspectionServices: parseServices(env.INTROSPECTION_SERVICES),
     oauthRequestsPerMinute: env.OAUTH_REQUESTS_PER_MINUTE,
     unusedClientTtlSeconds: env.UNUSED_CLIENT_TTL_SECONDS,
     clientTtlSeconds: env.CLIENT_TTL_SECONDS,
@@ -153,7 +153,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     grantTtlSeconds: env.GRANT_TTL_SECONDS,
     sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
     maxSessions: env.MAX_SESSIONS,
-    limits: limitsOf(env),
+    limits: toLimits(env),
     streamAfterMs: env.STREAM_AFTER_MS,
     streamHeartbeatSeconds: env.STREAM_HEARTBEAT_SECONDS,
     streamRetryMs: env.STREAM_RETRY_MS,
@@ -163,7 +163,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     eventLogBytesPerSession: env.EVENT_LOG_BYTES_PER_SESSION,
     eventLogBytes: env.EVENT_LOG_BYTES,
     maxBodyBytes: env.MAX_BODY_BYTES,
-    metricsToken: metricsTokenOf(env),
+    metricsToken: parseMetricsToken(env),
     tracing: env.TRACING,
     maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapBytes: env.MAX_HEAP_BYTES,
@@ -182,16 +182,16 @@ const UPSTREAM_VARIABLES = {
   clientSecret: 'OAUTH_CLIENT_SECRET'
 }
 
-function upstreamOf (env: Environment): UpstreamConfig | undefined {
-  const issuerUrl = urlOf('OAUTH_ISSUER_URL', env.OAUTH_ISSUER_URL)
-  const authorizationUrl = urlOf('OAUTH_AUTHORIZATION_URL', env.OAUTH_AUTHORIZATION_URL)
-  const tokenUrl = urlOf('OAUTH_TOKEN_URL', env.OAUTH_TOKEN_URL)
-  const registrationUrl = urlOf('OAUTH_REGISTRATION_URL', env.OAUTH_REGISTRATION_URL)
-  const revocationUrl = urlOf('OAUTH_REVOCATION_URL', env.OAUTH_REVOCATION_URL)
-  const userinfoUrl = urlOf('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
+function parseUpstream (env: Environment): UpstreamConfig | undefined {
+  const issuerUrl = parseUrl('OAUTH_ISSUER_URL', env.OAUTH_ISSUER_URL)
+  const authorizationUrl = parseUrl('OAUTH_AUTHORIZATION_URL', env.OAUTH_AUTHORIZATION_URL)
+  const tokenUrl = parseUrl('OAUTH_TOKEN_URL', env.OAUTH_TOKEN_URL)
+  const registrationUrl = parseUrl('OAUTH_REGISTRATION_URL', env.OAUTH_REGISTRATION_URL)
+  const revocationUrl = parseUrl('OAUTH_REVOCATION_URL', env.OAUTH_REVOCATION_URL)
+  const userinfoUrl = parseUrl('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
 
-  const clientId = credentialOf('OAUTH_CLIENT_ID', env.OAUTH_CLIENT_ID)
-  const clientSecret = credentialOf('OAUTH_CLIENT_SECRET', env.OAUTH_CLIENT_SECRET)
+  const clientId = parseCredential('OAUTH_CLIENT_ID', env.OAUTH_CLIENT_ID)
+  const clientSecret = parseCredential('OAUTH_CLIENT_SECRET', env.OAUTH_CLIENT_SECRET)
   const named = [issuerUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
   if (!named) {
     if (clientId !== undefined) {
@@ -212,12 +212,12 @@ function upstreamOf (env: Environment): UpstreamConfig | undefined {
     subjectClaim: env.OAUTH_SUBJECT_CLAIM,
     ...clientId !== undefined && { clientId },
     ...clientSecret !== undefined && { clientSecret },
-    scopes: [...new Set(listOf('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))],
+    scopes: [...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))],
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }
 }
 
-function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
+function parseRedisUrl ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
   if (url !== undefined && !isRedisUrl(url)) {
     throw new ConfigError(`REDIS_URL is not valid; it takes ${REDIS_URL}.`)
   }
@@ -232,7 +232,7 @@ function redisUrlOf ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: 
 }
 
 // short ones are guessed; its value is not shown
-function metricsTokenOf ({ METRICS_TOKEN: token }: Environment): string | undefined {
+function parseMetricsToken ({ METRICS_TOKEN: token }: Environment): string | undefined {
   if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')
   return token
 }

@@ -15,9 +15,9 @@ const limit = (description: string, fallback: number, options: { maximum?: numbe
 const seconds = (description: string, fallback: number, options: { maximum?: number } = {}) =>
   limit(`${description}, in seconds`, fallback, { maximum: MAX_LIFETIME_SECONDS, ...options })
 const port = (description: string, options: { default?: number } = {}) => Type.Integer({ description, minimum: 0, maximum: 65535, ...options })
-const oneOf = <T extends string> (description: string, fallback: T, values: T[]) =>
+const choice = <T extends string> (description: string, fallback: T, values: T[]) =>
   Type.Union(values.map(value => Type.Literal(value)), { description, default: fallback })
-const listOf = (description: string, fallback = '') => text(`${description} (comma-separated)`, { default: fallback })
+const list = (description: string, fallback = '') => text(`${description} (comma-separated)`, { default: fallback })
 
 /** Every environment variable, with what it means and its default. The one source of `.env.example`. */
 export const EnvironmentSchema = Type.Object({
@@ -26,11 +26,11 @@ export const EnvironmentSchema = Type.Object({
   HOST: text('Address to listen on; 0.0.0.0 in a container', { default: '127.0.0.1' }),
   PUBLIC_URL: Type.Optional(text('The origin that clients see, such as https://mcp.example.com. Default outside production: http://localhost:PORT')),
   PUBLIC_TOOLS: Type.Boolean({ description: 'Whether the page at / names the tools of the server, to anybody', default: false }),
-  LOG_LEVEL: oneOf('Least severe level to log', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+  LOG_LEVEL: choice('Least severe level to log', 'info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   TRUST_PROXY: text('Whose X-Forwarded-* to believe: true, false, a number of hops, or addresses', { default: 'false' }),
   ADMIN_TOKEN: Type.Optional(text('Shows operators how the last logins went, at /admin/attempts and by the command fastify-mcp-oauth attempts; at least 16 characters. Default: nothing is written down, and there is no such page')),
-  ALLOWED_ORIGINS: listOf('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
-  ALLOWED_HOSTS: listOf('Host headers that the MCP endpoints answer to, besides that of PUBLIC_URL; * for any'),
+  ALLOWED_ORIGINS: list('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
+  ALLOWED_HOSTS: list('Host headers that the MCP endpoints answer to, besides that of PUBLIC_URL; * for any'),
   REDIS_URL: Type.Optional(text('Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS. Default: this process keeps everything in memory')),
   REDIS_CLUSTER: Type.Boolean({ description: 'Whether REDIS_URL leads to a Redis Cluster: to one of its nodes, or to its configuration endpoint', default: false }),
   REDIS_KEY_PREFIX: text('Begins every key and channel in Redis', { default: 'mcp' }),
@@ -49,24 +49,24 @@ export const EnvironmentSchema = Type.Object({
   OAUTH_SCOPES: text('Scopes asked of the upstream (space-separated), less those of the default that its metadata lacks', { default: 'openid profile email offline_access' }),
   OAUTH_EXTRA_AUTHORIZE_PARAMS: text('More parameters for the upstream\'s authorization endpoint, as a query string: audience=https://api.example.com', { default: '' }),
 
-  AUTH_MODE: oneOf('broker: clients log in with us, people upstream; resource-server: clients bring tokens of OAUTH_ISSUER_URL, which are only verified', 'broker', ['broker', 'resource-server']),
-  OAUTH_AUDIENCES: listOf('What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'),
+  AUTH_MODE: choice('broker: clients log in with us, people upstream; resource-server: clients bring tokens of OAUTH_ISSUER_URL, which are only verified', 'broker', ['broker', 'resource-server']),
+  OAUTH_AUDIENCES: list('What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'),
   OAUTH_STRICT_TOKEN_TYPE: Type.Boolean({ description: 'Whether the mode resource-server takes only JWTs that say they are access tokens of RFC 9068 (typ: at+jwt)', default: false }),
 
   MCP_SCOPES: text('Our own scopes (space-separated); the first is granted when a client names none, and every token must have it', { default: 'mcp' }),
   MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', { default: '{}' }),
   CONSENT_IN_DYNAMIC_MODE: Type.Boolean({ description: 'Whether people are asked for consent where each client is registered upstream, too', default: true }),
   CONSENT_DELAY_MS: Type.Optional(Type.Integer({ description: 'Milliseconds before which "Allow access" on the consent page does not count, as nobody has read it by then. Default: 500, and 0 if PUBLIC_URL is loopback', minimum: 0, maximum: 10_000 })),
-  REDIRECT_SCHEMES: listOf('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes.join(',')),
+  REDIRECT_SCHEMES: list('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes.join(',')),
   PREREGISTERED_CLIENTS: text('Clients that need no registration, as JSON: [{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; the secret is for confidential ones', { default: '[]' }),
-  INTROSPECTION_SERVICES: listOf('Services of yours that may ask /introspect, as name:secret'),
+  INTROSPECTION_SERVICES: list('Services of yours that may ask /introspect, as name:secret'),
   OAUTH_REQUESTS_PER_MINUTE: limit('Requests of one OAuth endpoint in a minute: of an address that prove nothing, and of a person; a client that has shown its secret may make ten times as many', 300),
   UNUSED_CLIENT_TTL_SECONDS: seconds('Life of a registration that leads to no login', 3600),
   CLIENT_TTL_SECONDS: seconds('Life of a registration after its client was given tokens last (never shorter than REFRESH_TOKEN_TTL_SECONDS and a week)', 90 * 86_400),
   ACCESS_TOKEN_TTL_SECONDS: seconds('Lifetime of our access tokens', 3600),
   REFRESH_TOKEN_TTL_SECONDS: seconds('Lifetime of a refresh token that is not used', 30 * 86_400),
   GRANT_TTL_SECONDS: seconds('Lifetime of a login, however often it is refreshed', 180 * 86_400),
-  SESSION_MODE: oneOf('stateful: sessions; stateless: every request on its own, no streams to resume, no requests to the client, no HTTP+SSE', 'stateful', ['stateful', 'stateless']),
+  SESSION_MODE: choice('stateful: sessions; stateless: every request on its own, no streams to resume, no requests to the client, no HTTP+SSE', 'stateful', ['stateful', 'stateless']),
   SESSION_IDLE_SECONDS: seconds('Life of an MCP session without a request', 3600),
   SESSION_LIFETIME_SECONDS: seconds('Life of an MCP session, however much it is used', defaultLimits.lifetimeSeconds),
   SESSIONS_PER_OWNER: limit('MCP sessions of one person and client; one more ends the least recently used of them', defaultLimits.maxSessionsPerOwner),

@@ -2,7 +2,7 @@ import type { Environment } from './environment.js'
 import { defaultLimits, type SessionLimits } from '../mcp/limits.js'
 
 /** The bounds of sessions, streams and what one person may have, as the environment has them. */
-export function limitsOf (env: Environment): SessionLimits {
+export function toLimits (env: Environment): SessionLimits {
   return {
     ...defaultLimits,
     idleSeconds: env.SESSION_IDLE_SECONDS,

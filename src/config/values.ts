@@ -12,7 +12,7 @@ export function split (value: string, separator: string): string[] {
   return value.split(separator).map(item => item.trim()).filter(item => item !== '')
 }
 
-export function scopesOf (value: string): [string, ...string[]] {
+export function parseScopes (value: string): [string, ...string[]] {
   const [first, ...rest] = split(value, ' ')
   if (first === undefined || ![first, ...rest].every(isScopeToken) || new Set([first, ...rest]).size < 1 + rest.length) {
     throw new ConfigError(`MCP_SCOPES is ${JSON.stringify(value)}; it takes one or more scopes, each once, separated by spaces.`)
@@ -21,7 +21,7 @@ export function scopesOf (value: string): [string, ...string[]] {
 }
 
 // its value is not shown: it may hold secrets
-export function jsonOf<T extends TSchema> (name: string, value: string, schema: T, accepts: string): Static<T> {
+export function parseJson<T extends TSchema> (name: string, value: string, schema: T, accepts: string): Static<T> {
   let parsed: unknown
   try {
     parsed = JSON.parse(value)
@@ -30,12 +30,12 @@ export function jsonOf<T extends TSchema> (name: string, value: string, schema: 
   return parsed
 }
 
-export function adminTokenOf (value: string | undefined): string | undefined {
+export function parseAdminToken (value: string | undefined): string | undefined {
   if (value !== undefined && !isAdminToken(value)) throw new ConfigError(`ADMIN_TOKEN is not valid; it takes ${ADMIN_TOKEN}.`)
   return value
 }
 
-export function servicesOf (value: string): Record<string, string> {
+export function parseServices (value: string): Record<string, string> {
   const services = new Map<string, string>()
   for (const service of split(value, ',')) {
     const [, name, secret] = /^([^:]+):(.+)$/.exec(service) ?? []
@@ -52,14 +52,14 @@ export function checked (name: string, value: string, isValid: (value: string) =
   return value
 }
 
-export function listOf (name: string, values: string[], isValid: (value: string) => boolean, accepts: string): string[] {
+export function checkList (name: string, values: string[], isValid: (value: string) => boolean, accepts: string): string[] {
   const wrong = values.find(value => !isValid(value))
   if (wrong !== undefined) throw new ConfigError(`${name} has ${JSON.stringify(wrong)}; it takes ${accepts}.`)
   return values
 }
 
 // its value is not shown: one of the two is a secret
-export function credentialOf (name: string, value: string | undefined): string | undefined {
+export function parseCredential (name: string, value: string | undefined): string | undefined {
   if (value !== undefined && !isClientCredential(value)) throw new ConfigError(`${name} is not valid; it takes a text without control characters.`)
   return value
 }
@@ -70,13 +70,13 @@ export function nextPort (port: number): number {
   return port === 65_535 ? port - 1 : port + 1
 }
 
-export function urlOf (name: string, value: string | undefined): URL | undefined {
+export function parseUrl (name: string, value: string | undefined): URL | undefined {
   if (value === undefined) return undefined
   if (!isSecureUrl(value)) throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes ${SECURE_URL}.`)
   return new URL(value)
 }
 
-export function publicUrlOf (value: string): string {
+export function parsePublicUrl (value: string): string {
   const url = isSecureUrl(value) ? new URL(value) : undefined
   if (url === undefined || url.pathname !== '/' || value.includes('?')) {
     throw new ConfigError(`PUBLIC_URL is ${JSON.stringify(value)}; it takes an origin such as https://mcp.example.com, without a path (http only on loopback).`)
@@ -84,15 +84,15 @@ export function publicUrlOf (value: string): string {
   return url.origin
 }
 
-export function allowedOriginOf (value: string): string {
+export function parseAllowedOrigin (value: string): string {
   // the slash at the end of a copied URL
   const origin = /^https?:/i.test(value) && URL.canParse(value) && new URL(value).pathname === '/' ? new URL(value).origin : value
   if (!isOrigin(origin) || /[?#@]/.test(value)) throw new ConfigError(`ALLOWED_ORIGINS has ${JSON.stringify(value)}; it takes origins such as https://app.example.com, without a path, or *.`)
   return origin
 }
 
-export function trustProxyOf (value: string): boolean | number | string {
+export function parseTrustProxy (value: string): boolean | number | string {
   if (value === 'true' || value === 'false') return value === 'true'
   if (/^\d{1,3}$/.test(value)) return Number(value)
-  return listOf('TRUST_PROXY', value.split(',').map(address => address.trim()), isProxyAddress, 'true, false, a number of hops, or addresses such as 10.0.0.0/8').join(',')
+  return checkList('TRUST_PROXY', value.split(',').map(address => address.trim()), isProxyAddress, 'true, false, a number of hops, or addresses such as 10.0.0.0/8').join(',')
 }

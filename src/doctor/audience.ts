@@ -2,7 +2,7 @@ import { decodeJwt } from 'jose'
 import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
 import { canonicalResource } from '../oauth/resources.js'
 import type { Findings } from './findings.js'
-import { reasonOf } from './reason.js'
+import { toReason } from './reason.js'
 
 /** Verifies a token of the upstream as the service does in the mode resource-server. */
 export async function examineAudience (accessToken: string, options: ResourceServerOptions, findings: Findings): Promise<void> {
@@ -10,16 +10,16 @@ export async function examineAudience (accessToken: string, options: ResourceSer
     await createTokenVerifier(options)(accessToken)
     findings.ok('upstream-audience', 'the service takes the token')
   } catch (error) {
-    const audience = audienceOf(accessToken)
+    const audience = readAudience(accessToken)
     const ours = new Set(options.audiences.map(canonicalResource))
     if (audience.length > 0 && !audience.some(name => ours.has(canonicalResource(name)))) {
       findings.fail('upstream-audience', `the token is for ${audience.join(', ')}, and this service is ${options.audiences.join(', ')}`, 'Let the upstream issue tokens for PUBLIC_URL/mcp, or name what it issues in OAUTH_AUDIENCES.')
-    } else findings.fail('upstream-audience', `the service refuses the token: ${reasonOf(error)}`, 'Ask the upstream for a token for PUBLIC_URL/mcp.')
+    } else findings.fail('upstream-audience', `the service refuses the token: ${toReason(error)}`, 'Ask the upstream for a token for PUBLIC_URL/mcp.')
   }
 }
 
 /** What a token says that it is for; nothing, where it is no JWT. */
-export function audienceOf (accessToken: string): string[] {
+export function readAudience (accessToken: string): string[] {
   try {
     return [decodeJwt(accessToken).aud ?? []].flat()
   } catch {

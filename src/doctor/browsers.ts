@@ -1,5 +1,5 @@
 import { ACCEPT_BOTH, INITIALIZE } from './challenge.js'
-import { messageOf, send, type Reply } from './http-probe.js'
+import { toMessage, send, type Reply } from './http-probe.js'
 import type { Findings } from './findings.js'
 
 const EXPOSED = ['mcp-session-id', 'www-authenticate']
@@ -13,7 +13,7 @@ export async function examineBrowsers (mcpUrl: URL, origin: string, { documents,
     if (!allows(preflight, origin)) findings.fail('cors', `the preflight for a page of ${origin} that calls ${mcpUrl.href} is answered ${preflight.status} without access-control-allow-origin`, fix)
     const reply = await send(mcpUrl, { method: 'POST', headers: { ...ACCEPT_BOTH, origin }, body: INITIALIZE })
     if (!allows(reply, origin)) findings.fail('cors', `the answer to a page of ${origin} comes without access-control-allow-origin`, fix)
-    const exposed = listOf(reply.headers['access-control-expose-headers'])
+    const exposed = splitHeader(reply.headers['access-control-expose-headers'])
     const hidden = EXPOSED.filter(name => !exposed.includes(name) && !exposed.includes('*'))
     if (hidden.length > 0) findings.fail('cors', `a page of ${origin} may not read ${hidden.join(', ')}: access-control-expose-headers does not name them`, fix)
     for (const url of documents) {
@@ -24,7 +24,7 @@ export async function examineBrowsers (mcpUrl: URL, origin: string, { documents,
     }
     findings.okUnlessFound('cors', `pages of ${origin} can log in and call`)
   } catch (error) {
-    findings.fail('cors', `a request as from a page of ${origin} failed: ${messageOf(error)}`, FIX)
+    findings.fail('cors', `a request as from a page of ${origin} failed: ${toMessage(error)}`, FIX)
   }
 }
 
@@ -39,6 +39,6 @@ function allows ({ status, headers }: Reply, origin: string): boolean {
   return status !== 404 && ['*', origin].includes(headers['access-control-allow-origin'] ?? '')
 }
 
-function listOf (header: string | string[] | undefined): string[] {
+function splitHeader (header: string | string[] | undefined): string[] {
   return String(header ?? '').toLowerCase().split(',').map(name => name.trim())
 }

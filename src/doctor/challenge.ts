@@ -1,4 +1,4 @@
-import { messageOf, send } from './http-probe.js'
+import { toMessage, send } from './http-probe.js'
 import { examineClock } from './clock.js'
 import type { Findings } from './findings.js'
 import { isLoopbackHost } from '../loopback.js'
@@ -19,7 +19,7 @@ export const ACCEPT_BOTH = { accept: 'application/json, text/event-stream' } as 
  */
 export async function examineChallenge (mcpUrl: URL, findings: Findings): Promise<URL | undefined> {
   const reply = await send(mcpUrl, { method: 'POST', headers: ACCEPT_BOTH, body: INITIALIZE }).catch((error: unknown) => {
-    findings.fail('reachable', `${mcpUrl.href} cannot be reached: ${messageOf(error)}`, 'Look at the name, the port, the certificate, and whether the proxy has the service behind it.')
+    findings.fail('reachable', `${mcpUrl.href} cannot be reached: ${toMessage(error)}`, 'Look at the name, the port, the certificate, and whether the proxy has the service behind it.')
   })
   if (reply === undefined) return undefined
   examineClock(findings, 'clock', 'the service', reply.headers)

@@ -1,4 +1,4 @@
-import { messageOf, objectOf, send } from './http-probe.js'
+import { toMessage, parseObject, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
 /** What clients learn of where to log in. */
@@ -82,11 +82,11 @@ function examineMetadata (metadata: Record<string, unknown>, findings: Findings)
 async function fetchDocument (url: URL, check: string, findings: Findings | undefined): Promise<Record<string, unknown> | undefined> {
   try {
     const { status, body } = await send(url)
-    const document = status === 200 ? objectOf(body) : undefined
+    const document = status === 200 ? parseObject(body) : undefined
     if (document === undefined) findings?.fail(check, `${url.href} answers ${status}${status === 200 ? ' without a JSON object' : ''}`, 'Let /.well-known/ through to the service, with its path as it is.')
     return document
   } catch (error) {
-    findings?.fail(check, `${url.href} cannot be fetched: ${messageOf(error)}`, 'Clients must reach it.')
+    findings?.fail(check, `${url.href} cannot be fetched: ${toMessage(error)}`, 'Clients must reach it.')
     return undefined
   }
 }

@@ -1,6 +1,6 @@
 import type { UpstreamSettings } from '../oauth/options.js'
 import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
-import { reasonOf } from './reason.js'
+import { toReason } from './reason.js'
 import { examineAudience } from './audience.js'
 import { examineBrowsers } from './browsers.js'
 import { examineChallenge } from './challenge.js'
@@ -62,7 +62,7 @@ async function logIn ({ issuer }: Discovered, mcpUrl: URL, open: OpenInBrowser, 
     else findings.ok('login', 'a login works')
     return accessToken
   } catch (error) {
-    findings.fail('login', `a login failed: ${reasonOf(error)}`, 'The log of the service says why.')
+    findings.fail('login', `a login failed: ${toReason(error)}`, 'The log of the service says why.')
     return undefined
   }
 }

@@ -43,6 +43,6 @@ export class Findings {
 const MARKS = { ok: '✓', warning: '!', error: '✗' } as const
 
 /** A finding as lines of text. */
-export function textOf ({ level, check, says, fix }: Finding): string {
+export function formatFinding ({ level, check, says, fix }: Finding): string {
   return `${MARKS[level]} ${check}: ${says}\n${fix === undefined ? '' : `    ${fix}\n`}`
 }

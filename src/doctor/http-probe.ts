@@ -105,7 +105,7 @@ async function open (url: URL, { method = 'GET', headers = {}, body }: Probe, ti
 }
 
 /** The members of a JSON object; undefined where the text is none. */
-export function objectOf (text: string): Record<string, unknown> | undefined {
+export function parseObject (text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined
@@ -114,7 +114,7 @@ export function objectOf (text: string): Record<string, unknown> | undefined {
   }
 }
 
-export function messageOf (error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ')
+export function toMessage (error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(toMessage).join('; ')
   return error instanceof Error ? error.message : String(error)
 }

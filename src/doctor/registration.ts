@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { messageOf, objectOf, send } from './http-probe.js'
+import { toMessage, parseObject, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
 const REDIRECT_URI = 'http://127.0.0.1/callback'
@@ -13,7 +13,7 @@ export async function examineRegistration (metadata: Record<string, unknown>, mc
       method: 'POST',
       body: { client_name: 'fastify-mcp-oauth doctor', redirect_uris: [REDIRECT_URI], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], token_endpoint_auth_method: 'none' }
     })
-    const clientId = objectOf(body)?.client_id
+    const clientId = parseObject(body)?.client_id
     if (typeof clientId !== 'string') {
       findings.fail('registration', `registering a client was answered ${status}: ${saidBy(body)}`, 'Open registration at the authorization server, or use the broker mode of this service, which registers clients itself.')
       return
@@ -21,7 +21,7 @@ export async function examineRegistration (metadata: Record<string, unknown>, mc
     findings.ok('registration', 'clients can register')
     await examineAuthorize(new URL(authorization), clientId, mcpUrl, findings)
   } catch (error) {
-    findings.fail('registration', `registering a client failed: ${messageOf(error)}`, 'Clients must reach the registration endpoint.')
+    findings.fail('registration', `registering a client failed: ${toMessage(error)}`, 'Clients must reach the registration endpoint.')
   }
 }
 
@@ -46,7 +46,7 @@ async function examineAuthorize (endpoint: URL, clientId: string, mcpUrl: URL, f
 
 /** What an answer says, in few words: an OAuth error, or the text of a page. */
 export function saidBy (body: string): string {
-  const { error, error_description: description } = objectOf(body) ?? {}
+  const { error, error_description: description } = parseObject(body) ?? {}
   if (typeof error === 'string') return typeof description === 'string' ? `${error}: ${description}` : error
   const text = body.replace(/<style.*?<\/style>/gs, ' ').replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim()
   return text === '' ? 'nothing' : `"${text.slice(0, 200)}"`

@@ -1,5 +1,5 @@
 import { ACCEPT_BOTH, INITIALIZE } from './challenge.js'
-import { messageOf, send, watch, type Reply } from './http-probe.js'
+import { toMessage, send, watch, type Reply } from './http-probe.js'
 import type { Findings } from './findings.js'
 import { saidBy } from './registration.js'
 
@@ -35,7 +35,7 @@ export async function examineSession (mcpUrl: URL, { accessToken, streamSeconds 
     if (await goesOn(call, session, findings)) await examineStream(mcpUrl, { ...session, authorization }, streamSeconds, findings)
     await send(mcpUrl, { method: 'DELETE', headers: { ...session, authorization } })
   } catch (error) {
-    findings.fail('session', `a session could not be used: ${messageOf(error)}`, 'The log of the service, or of the proxy, says why.')
+    findings.fail('session', `a session could not be used: ${toMessage(error)}`, 'The log of the service, or of the proxy, says why.')
   }
 }
 

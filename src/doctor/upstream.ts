@@ -2,12 +2,12 @@ import type { ServerMetadata } from 'openid-client'
 import { discover } from '../oauth/upstream/discovery.js'
 import type { UpstreamSettings } from '../oauth/options.js'
 import { Upstream, type UpstreamClient } from '../oauth/upstream/upstream.js'
-import { audienceOf } from './audience.js'
+import { readAudience } from './audience.js'
 import { examineClock } from './clock.js'
-import { objectOf, send } from './http-probe.js'
+import { parseObject, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 import { logInAt, type OpenInBrowser } from './login.js'
-import { reasonOf } from './reason.js'
+import { toReason } from './reason.js'
 import { saidBy } from './registration.js'
 
 /** Looks at the upstream from where the service stands, with what the service is configured to. */
@@ -36,7 +36,7 @@ async function examineDiscovery (issuerUrl: URL, findings: Findings): Promise<Se
   } catch (error) {
     const named = await issuerNamedAt(issuerUrl)
     if (named !== undefined && named !== issuerUrl.href) findings.fail('upstream-issuer', `the upstream calls itself ${named}, but OAUTH_ISSUER_URL is ${issuerUrl.href}: its tokens would be refused`, `Set OAUTH_ISSUER_URL=${named}.`)
-    else findings.fail('upstream-discovery', reasonOf(error), 'Look at OAUTH_ISSUER_URL, and whether this machine reaches it; an upstream without discovery takes OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.')
+    else findings.fail('upstream-discovery', toReason(error), 'Look at OAUTH_ISSUER_URL, and whether this machine reaches it; an upstream without discovery takes OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.')
     return undefined
   }
 }
@@ -46,7 +46,7 @@ async function issuerNamedAt (issuerUrl: URL): Promise<string | undefined> {
   const path = issuerUrl.pathname.replace(/\/$/, '')
   for (const place of [`${path}/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server${path}`]) {
     const reply = await send(new URL(place, issuerUrl)).catch(() => undefined)
-    const issuer = reply === undefined ? undefined : objectOf(reply.body)?.issuer
+    const issuer = reply === undefined ? undefined : parseObject(reply.body)?.issuer
     if (typeof issuer === 'string') return issuer
   }
   return undefined
@@ -72,7 +72,7 @@ async function register (upstream: Upstream, findings: Findings): Promise<Upstre
     findings.ok('upstream-registration', 'this service can register there')
     return client
   } catch (error) {
-    findings.fail('upstream-registration', `the upstream does not register this service: ${reasonOf(error)}`, 'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.')
+    findings.fail('upstream-registration', `the upstream does not register this service: ${toReason(error)}`, 'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.')
     return undefined
   }
 }
@@ -89,7 +89,7 @@ async function examineRedirect (upstream: Upstream, client: UpstreamClient, call
     else if (typeof error === 'string') findings.fail('upstream-authorize', `the upstream refuses the authorization request: ${error} ${target?.searchParams.get('error_description') ?? ''}`, 'Look at OAUTH_SCOPES and OAUTH_EXTRA_AUTHORIZE_PARAMS.')
     else findings.ok('upstream-redirect', `the upstream takes ${callbackUrl}`)
   } catch (error) {
-    findings.fail('upstream-redirect', `the authorization request could not be made: ${reasonOf(error)}`, fix)
+    findings.fail('upstream-redirect', `the authorization request could not be made: ${toReason(error)}`, fix)
   }
 }
 
@@ -98,10 +98,10 @@ async function examineLogin (options: UpstreamSettings, open: OpenInBrowser, fin
   try {
     const { accessToken, refreshToken } = await logInAt(options, open)
     const wanted = options.extraAuthorizeParams?.audience
-    if (wanted !== undefined && !audienceOf(accessToken).includes(wanted)) findings.fail('upstream-audience', `a login there gave a token that is not for ${wanted}, as OAUTH_EXTRA_AUTHORIZE_PARAMS asks`, 'Let the upstream know that API, and let this client ask for it.')
+    if (wanted !== undefined && !readAudience(accessToken).includes(wanted)) findings.fail('upstream-audience', `a login there gave a token that is not for ${wanted}, as OAUTH_EXTRA_AUTHORIZE_PARAMS asks`, 'Let the upstream know that API, and let this client ask for it.')
     if (refreshToken === undefined) findings.fail('upstream-refresh', 'a login there gave no refresh token, so tools lose the upstream\'s token when it ends', 'Look at OAUTH_SCOPES (offline_access), and whether the upstream gives its clients refresh tokens.')
     else findings.ok('upstream-login', 'a login there gave a refresh token')
   } catch (error) {
-    findings.fail('upstream-login', `a login at the upstream failed: ${reasonOf(error)}`, 'The upstream\'s own log may say more.')
+    findings.fail('upstream-login', `a login at the upstream failed: ${toReason(error)}`, 'The upstream\'s own log may say more.')
   }
 }

@@ -2,7 +2,7 @@ import type { CallerInfo } from '../caller.js'
 import type { CreateServer } from './create-server.js'
 import type { Log } from '../log.js'
 import { LinkTransport } from './transport/in-memory-transport.js'
-import { memberOf } from './wire/values.js'
+import { getMember } from './wire/values.js'
 
 /** What a server says of itself. */
 export interface ServerDescription {
@@ -30,12 +30,12 @@ export async function describeServer (createServer: CreateServer, caller: Caller
     link.notify('notifications/initialized', undefined, extra)
     const tools: ServerDescription['tools'] = []
     let cursor: unknown
-    for (let page = 0; page < MAX_PAGES && (page === 0 || cursor !== undefined) && memberOf(capabilities, 'tools') !== undefined; page++) {
+    for (let page = 0; page < MAX_PAGES && (page === 0 || cursor !== undefined) && getMember(capabilities, 'tools') !== undefined; page++) {
       const listed = await ask('tools/list', cursor === undefined ? {} : { cursor })
-      for (const tool of Array.isArray(listed.tools) ? listed.tools : []) tools.push({ name: String(memberOf(tool, 'name')), description: String(memberOf(tool, 'description') ?? '') })
+      for (const tool of Array.isArray(listed.tools) ? listed.tools : []) tools.push({ name: String(getMember(tool, 'name')), description: String(getMember(tool, 'description') ?? '') })
       cursor = listed.nextCursor
     }
-    return { name: String(memberOf(serverInfo, 'title') ?? memberOf(serverInfo, 'name')), tools }
+    return { name: String(getMember(serverInfo, 'title') ?? getMember(serverInfo, 'name')), tools }
   } finally {
     await server.close()
     await link.close()

@@ -37,7 +37,7 @@ export interface McpObserver {
 /** How a request ended, in a word. `tool_error`: a tool answered that it failed. */
 export type RequestOutcome = 'ok' | 'tool_error' | 'error' | 'cancelled' | 'closed'
 
-export function outcomeOf (end: RequestEnd): RequestOutcome {
+export function classifyEnd (end: RequestEnd): RequestOutcome {
   if (typeof end === 'string') return end
   if ('error' in end) return 'error'
   return end.result.isError === true ? 'tool_error' : 'ok'
@@ -92,7 +92,7 @@ export class ObservedRequests {
 }
 
 /** What the client says it speaks, where HTTP carried the message. */
-export function protocolVersionOf ({ requestInfo }: MessageExtraInfo): string | undefined {
+export function findProtocolVersion ({ requestInfo }: MessageExtraInfo): string | undefined {
   const version = requestInfo?.headers['mcp-protocol-version']
   return typeof version === 'string' ? version : undefined
 }

@@ -14,12 +14,12 @@ export function createOwnerIds (key: Uint8Array = randomBytes(32)): OwnerIds {
   const secret = Buffer.from(hkdfSync('sha256', key, '', 'fastify-mcp-oauth owner id', 32))
   const known = new WeakMap<CallerInfo, string>()
   return caller => {
-    const id = known.get(caller) ?? idOf(secret, caller)
+    const id = known.get(caller) ?? deriveId(secret, caller)
     known.set(caller, id)
     return id
   }
 }
 
-function idOf (secret: Buffer, { clientId, extra: { issuer, subject } }: CallerInfo): string {
+function deriveId (secret: Buffer, { clientId, extra: { issuer, subject } }: CallerInfo): string {
   return createHmac('sha256', secret).update(JSON.stringify([issuer, subject, clientId])).digest('base64url')
 }

@@ -36,7 +36,7 @@ export class Replica {
   async isAlive (replicaId: string): Promise<boolean> {
     const now = Date.now()
     if (replicaId === this.id || now - this.#renewedAt > TTL_MS || now - this.#steadySince < TTL_MS) return true
-    return await this.#leases.isHeld(nameOf(replicaId))
+    return await this.#leases.isHeld(leaseName(replicaId))
   }
 
   /** Calls `onDead` once it is known that a replica has died. @returns a function that ends the watch */
@@ -51,11 +51,11 @@ export class Replica {
   /** Gives up the lease. Never rejects. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
-    await this.#leases.release(nameOf(this.id), this.id).catch((err: unknown) => { this.#log.warn({ err }, 'the lease of this replica could not be given up') })
+    await this.#leases.release(leaseName(this.id), this.id).catch((err: unknown) => { this.#log.warn({ err }, 'the lease of this replica could not be given up') })
   }
 
   #renew (): void {
-    this.#leases.acquire(nameOf(this.id), this.id, TTL_MS).then(() => { this.#renewed(Date.now()) }).catch((err: unknown) => {
+    this.#leases.acquire(leaseName(this.id), this.id, TTL_MS).then(() => { this.#renewed(Date.now()) }).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be renewed')
     })
   }
@@ -66,6 +66,6 @@ export class Replica {
   }
 }
 
-function nameOf (replicaId: string): string {
+function leaseName (replicaId: string): string {
   return `replica:${replicaId}`
 }

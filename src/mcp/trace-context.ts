@@ -1,4 +1,4 @@
-import { memberOf } from './wire/values.js'
+import { getMember } from './wire/values.js'
 
 /** W3C Trace Context and Baggage, as a message carries them. */
 export interface TraceContext {
@@ -10,11 +10,11 @@ export interface TraceContext {
 const NAMES = ['traceparent', 'tracestate', 'baggage'] as const
 
 /** What the `_meta` of a message says of the trace that it belongs to (MCP 2026-07-28, SEP-414). */
-export function traceContextOf (message: unknown): TraceContext {
-  const meta = memberOf(memberOf(message, 'params'), '_meta')
+export function readTraceContext (message: unknown): TraceContext {
+  const meta = getMember(getMember(message, 'params'), '_meta')
   const found: TraceContext = {}
   for (const name of NAMES) {
-    const value = memberOf(meta, name)
+    const value = getMember(meta, name)
     if (typeof value === 'string') found[name] = value
   }
   return found

@@ -1,7 +1,7 @@
 import type { CallerInfo } from '../caller.js'
 import { AccessTokens } from './tokens/access-tokens.js'
 import { AttemptRecorder } from './login-attempts/recorder.js'
-import { reportOf, type AttemptsReport } from './login-attempts/report.js'
+import { makeReport, type AttemptsReport } from './login-attempts/report.js'
 import { Authorization } from './authorize/authorization.js'
 import { AuthorizationCodes } from './authorize/authorization-codes.js'
 import { BrowserStates } from './authorize/browser-state.js'
@@ -9,7 +9,7 @@ import { Clients } from './clients/clients.js'
 import { Connections } from './connections/connections.js'
 import { ConsentForms } from './authorize/consent-forms.js'
 import { Consents } from './authorize/consents.js'
-import { observerOf } from './login-events.js'
+import { combineObservers } from './login-events.js'
 import { Grants } from './tokens/grants.js'
 import { defaultRedirectSchemes } from './clients/redirect-schemes.js'
 import { LoginLeg } from './authorize/login-leg.js'
@@ -61,7 +61,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
   const now = Date.now
   const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
-  const observe = observerOf([...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]], log)
+  const observe = combineObservers([...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]], log)
   const { leases, bus } = stores
   const recognised = new RecognisedSecrets(keyring)
   const limits = new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now })
@@ -124,7 +124,7 @@ export function createBroker (options: BrokerOptions): Broker {
     limits,
     attempts: recorder && {
       visit: visit => { recorder.visit(visit) },
-      report: async () => reportOf(await recorder.read(), { now: now(), publicUrl: issuer, loginHost: upstream.host, dynamic: upstreamClients.dynamic })
+      report: async () => makeReport(await recorder.read(), { now: now(), publicUrl: issuer, loginHost: upstream.host, dynamic: upstreamClients.dynamic })
     },
     getUpstreamAccessToken: async ({ extra: { grantId } }) => grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
     check: () => upstream.check(),

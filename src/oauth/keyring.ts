@@ -25,7 +25,7 @@ export class Keyring {
    * @throws {ConfigError}
    */
   constructor (keys?: string) {
-    const parsed = keys === undefined ? [keyOf('process', randomBytes(32))] : keys.split(',').map(key => parse(key.trim()))
+    const parsed = keys === undefined ? [deriveKey('process', randomBytes(32))] : keys.split(',').map(key => parse(key.trim()))
     const [first] = parsed
     if (first === undefined) throw new ConfigError('ENCRYPTION_KEYS is empty; it takes id:base64url of 32 bytes.')
     this.#first = first
@@ -92,10 +92,10 @@ export class Keyring {
 function parse (text: string): Key {
   const [, id, key] = KEY.exec(text) ?? []
   if (id === undefined || key === undefined) throw new ConfigError('ENCRYPTION_KEYS has a key that is not id:base64url of 32 bytes.')
-  return keyOf(id, Buffer.from(key, 'base64url'))
+  return deriveKey(id, Buffer.from(key, 'base64url'))
 }
 
-function keyOf (id: string, secret: Buffer): Key {
+function deriveKey (id: string, secret: Buffer): Key {
   const derive = (info: string) => Buffer.from(hkdfSync('sha256', secret, '', `fastify-mcp-oauth ${info}`, 32))
   return { id, sealing: derive('sealing'), signing: derive('signing') }
 }

@@ -71,7 +71,7 @@ export type BrokerEvent = RegistrationEvent | AuthorizationEvent | ConsentEvent 
 export type BrokerObserver = (event: BrokerEvent) => void
 
 /** Many observers as one. No login fails where one of them does. */
-export function observerOf (observers: readonly BrokerObserver[], log: BrokerLog): BrokerObserver {
+export function combineObservers (observers: readonly BrokerObserver[], log: BrokerLog): BrokerObserver {
   return event => {
     for (const observe of observers) {
       try {

@@ -30,7 +30,7 @@ export function isSecret (kind: keyof typeof PREFIXES, value: string): boolean {
 const LENGTHS = new Set([43, 43 + 16, 43 + 43 + 7 + 16])
 
 /** SHA-256, base64url: what is stored in the place of a secret. Enough for values of full entropy. */
-export function hashOf (secret: string): string {
+export function hashSecret (secret: string): string {
   return hash('sha256', secret, 'base64url')
 }
 
@@ -40,5 +40,5 @@ export function equalSecrets (a: string, b: string): boolean {
 }
 /** Names a person, whatever the client, and does not tell who it is: in the registry of consents, and in their browser. */
 export function personHash (person: Pick<Person, 'issuer' | 'subject'>): string {
-  return hashOf(personKey(person))
+  return hashSecret(personKey(person))
 }

@@ -1,7 +1,7 @@
 import { context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Link, type Span } from '@opentelemetry/api'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import { outcomeOf, type McpObserver, type ObservedRequest, type RequestEnd } from '../mcp/observer.js'
-import { traceContextOf } from '../mcp/trace-context.js'
+import { classifyEnd, type McpObserver, type ObservedRequest, type RequestEnd } from '../mcp/observer.js'
+import { readTraceContext } from '../mcp/trace-context.js'
 
 // a name is the client's until a server knows it
 const MAX_NAME = 100
@@ -13,28 +13,28 @@ const MAX_NAME = 100
 export const mcpTracing: McpObserver = {
   request (observed, run) {
     const { request } = observed
-    const [parent, links] = parentOf(request)
-    const span = trace.getTracer('fastify-mcp-oauth').startSpan(nameOf(request), { kind: SpanKind.SERVER, attributes: attributesOf(observed), links }, parent)
+    const [parent, links] = findParent(request)
+    const span = trace.getTracer('fastify-mcp-oauth').startSpan(spanName(request), { kind: SpanKind.SERVER, attributes: spanAttributes(observed), links }, parent)
     context.with(trace.setSpan(parent, span), run)
     return end => { finish(span, end) }
   }
 }
 
 /** The client's span, where its message names one: then the HTTP request, which may carry several messages, is linked. */
-function parentOf (request: JSONRPCRequest): [Context, Link[]] {
+function findParent (request: JSONRPCRequest): [Context, Link[]] {
   const active = context.active()
-  const remote = propagation.extract(ROOT_CONTEXT, traceContextOf(request))
+  const remote = propagation.extract(ROOT_CONTEXT, readTraceContext(request))
   if (trace.getSpanContext(remote) === undefined) return [active, []]
   const http = trace.getSpanContext(active)
   return [remote, http === undefined ? [] : [{ context: http }]]
 }
 
-function nameOf ({ method, params }: JSONRPCRequest): string {
+function spanName ({ method, params }: JSONRPCRequest): string {
   const target = (method === 'tools/call' || method === 'prompts/get') && typeof params?.name === 'string' ? ` ${params.name}` : ''
   return `${method}${target}`.slice(0, MAX_NAME)
 }
 
-function attributesOf ({ request: { id, method, params }, sessionId, protocolVersion }: ObservedRequest): Attributes {
+function spanAttributes ({ request: { id, method, params }, sessionId, protocolVersion }: ObservedRequest): Attributes {
   const name = typeof params?.name === 'string' ? params.name.slice(0, MAX_NAME) : undefined
   return {
     'mcp.method.name': method,
@@ -49,7 +49,7 @@ function attributesOf ({ request: { id, method, params }, sessionId, protocolVer
 }
 
 function finish (span: Span, end: RequestEnd): void {
-  const outcome = outcomeOf(end)
+  const outcome = classifyEnd(end)
   if (typeof end === 'object' && 'error' in end) {
     span.setAttributes({ 'error.type': String(end.error.code), 'rpc.response.status_code': String(end.error.code) })
     span.setStatus({ code: SpanStatusCode.ERROR, message: end.error.message })

@@ -1,7 +1,7 @@
 import { OAuthError } from '../errors.js'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { outcomeOf, type McpCounts, type McpObserver, type RequestEnd } from '../mcp/observer.js'
+import { classifyEnd, type McpCounts, type McpObserver, type RequestEnd } from '../mcp/observer.js'
 import type { BrokerObserver, TokenEvent } from '../oauth/login-events.js'
 import type { UpstreamObserver } from '../oauth/upstream-observer.js'
 import type { EndedRequest } from './ended-request.js'
@@ -90,7 +90,7 @@ function mcpMetrics (registry: Registry): McpObserver {
       run()
       return end => {
         const method = METHODS.has(request.method) ? request.method : 'other'
-        requests.observe({ method, tool: tools.labelOf(request, end), outcome: outcomeOf(end) }, (performance.now() - begun) / 1000)
+        requests.observe({ method, tool: tools.labelOf(request, end), outcome: classifyEnd(end) }, (performance.now() - begun) / 1000)
       }
     },
     refused: limit => { refusals.inc({ limit }) },
@@ -129,7 +129,7 @@ class ToolNames {
   labelOf ({ method, params }: JSONRPCRequest, end: RequestEnd): string {
     if (method === 'tools/list') this.#addListed(end)
     if (method !== 'tools/call' || typeof params?.name !== 'string') return ''
-    if (outcomeOf(end) === 'ok') this.#add(params.name)
+    if (classifyEnd(end) === 'ok') this.#add(params.name)
     return this.#names.has(params.name) ? params.name : 'unknown'
   }
 

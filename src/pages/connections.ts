@@ -3,7 +3,7 @@ import { layout, type Page } from './layout.js'
 import { visible } from '../displayed-text.js'
 import type { Connection } from '../oauth/connections/connections.js'
 import type { Person } from '../caller.js'
-import { redirectKindOf } from '../oauth/clients/redirect-uris.js'
+import { classifyRedirectUri } from '../oauth/clients/redirect-uris.js'
 
 /** The page for somebody who is not signed in. */
 export function signInPage (issuer: string): Page {
@@ -42,7 +42,7 @@ function entry (issuer: string, { grant, client }: Connection): string {
   return html`
     <section class="entry">
       <h2><bdi>${name}</bdi></h2>
-      <p class="soft">!${target === undefined ? '' : html`Answers go to ${placeOf(target)}. `}May use: ${grant.scopes.join(', ')}. Ends by itself on <time datetime="${day}">${day}</time>.</p>
+      <p class="soft">!${target === undefined ? '' : html`Answers go to ${describePlace(target)}. `}May use: ${grant.scopes.join(', ')}. Ends by itself on <time datetime="${day}">${day}</time>.</p>
       <form method="post" action="${issuer}/oauth/connections/end">
         <input type="hidden" name="grant" value="${grant.grantId}">
         <div class="buttons"><button type="submit" aria-label="Disconnect ${name}">Disconnect</button></div>
@@ -50,9 +50,9 @@ function entry (issuer: string, { grant, client }: Connection): string {
     </section>`
 }
 
-function placeOf (redirectUri: string): string {
+function describePlace (redirectUri: string): string {
   const { host, protocol } = new URL(redirectUri)
-  switch (redirectKindOf(redirectUri)) {
+  switch (classifyRedirectUri(redirectUri)) {
     case 'web': return host
     case 'loopback': return 'a program on your computer'
     case 'private-use': return `an app on your device (${protocol})`

@@ -6,7 +6,7 @@ import { ConfigError } from '../errors.js'
  * @param prefix that of the context
  * @throws {ConfigError} where it is no such URL
  */
-export function baseUrlOf (publicUrl: string, prefix: string): string {
+export function joinBaseUrl (publicUrl: string, prefix: string): string {
   const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '' || url.username !== '') {
     throw new ConfigError(`publicUrl is ${JSON.stringify(publicUrl)}; it takes the URL of the app's root as clients see it, such as https://mcp.example.com.`)

@@ -9,9 +9,9 @@ import { createTokenVerifier } from '../oauth/resource-server/resource-server.js
 import { oauthBroker } from './oauth-broker.js'
 import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/check-service.js'
 import { bearerAuth, type BearerAuthOptions } from '../plugins/mcp/bearer-auth.js'
-import { programOf } from '../plugins/oauth/login-visits.js'
-import { baseUrlOf } from './base-url.js'
-import { audiencesOf, resourcePathsOf } from './resource-paths.js'
+import { describeProgram } from '../plugins/oauth/login-visits.js'
+import { joinBaseUrl } from './base-url.js'
+import { tokenAudiences, protectedPaths } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
 import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
 import { rootPaths } from '../routes/well-known/paths.js'
@@ -26,13 +26,13 @@ const DEFAULT_SCOPES = ['mcp'] as const
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
   const { stores: { sessions, eventLog, leases, bus }, scopes = DEFAULT_SCOPES } = options
-  const baseUrl = baseUrlOf(options.publicUrl, app.prefix)
+  const baseUrl = joinBaseUrl(options.publicUrl, app.prefix)
   const keyring = new Keyring(options.encryptionKeys)
   const auth = await registerAuth(app, options, { baseUrl, scopes, keyring })
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
     // in this context: a place at the root of the origin may be somebody else's
-    resourceMetadataUrl: request => `${baseUrl}/.well-known/oauth-protected-resource${resourcePathOf(request)}`,
+    resourceMetadataUrl: request => `${baseUrl}/.well-known/oauth-protected-resource${findResourcePath(request)}`,
     scopes: [scopes[0]],
     ...auth.bearer
   })
@@ -56,9 +56,9 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
   checkDiscoveryOptions(options)
   const { servicePrefix, scopes = DEFAULT_SCOPES, forOrigin = true } = options
   if (app.prefix !== '') throw new ConfigError(`mcpDiscovery is registered with the prefix ${JSON.stringify(app.prefix)}; it belongs at the root of the app.`)
-  const baseUrl = baseUrlOf(options.publicUrl, servicePrefix)
-  const shared = { scopes, resourcePaths: resourcePathsOf(options), paths: rootPaths(new URL(baseUrl).pathname, forOrigin) }
-  await app.register(protectedResourceMetadataRoute, { ...shared, baseUrl, authorizationServers: authorizationServersOf(options.auth, baseUrl) })
+  const baseUrl = joinBaseUrl(options.publicUrl, servicePrefix)
+  const shared = { scopes, resourcePaths: protectedPaths(options), paths: rootPaths(new URL(baseUrl).pathname, forOrigin) }
+  await app.register(protectedResourceMetadataRoute, { ...shared, baseUrl, authorizationServers: listAuthorizationServers(options.auth, baseUrl) })
   if (!isForeign(options.auth)) await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl })
 }
 
@@ -66,22 +66,22 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
 async function registerAuth (
   app: FastifyInstance, options: McpServiceOptions, { baseUrl, scopes, keyring }: { baseUrl: string, scopes: readonly [string, ...string[]], keyring: Keyring }
 ): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken'> }> {
-  const resourcePaths = resourcePathsOf(options)
+  const resourcePaths = protectedPaths(options)
   if (isBrokered(options)) {
     await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
     const { oauthBroker: broker } = app
     return {
       verifyAccessToken: (token, request) => broker.accessTokens.verify(token, request),
       bearer: {
-        onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...programOf(request) }) }
+        onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...describeProgram(request) }) }
       },
       transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller) }
     }
   }
   const { auth } = options
-  await app.register(protectedResourceMetadataRoute, { baseUrl, scopes, resourcePaths, authorizationServers: authorizationServersOf(auth, baseUrl) })
+  await app.register(protectedResourceMetadataRoute, { baseUrl, scopes, resourcePaths, authorizationServers: listAuthorizationServers(auth, baseUrl) })
   if (auth.mode === 'host') return { verifyAccessToken: auth.verifyAccessToken }
-  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...audiencesOf(options, baseUrl), ...auth.audiences ?? []] }) }
+  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...tokenAudiences(options, baseUrl), ...auth.audiences ?? []] }) }
 }
 
 type ForeignAuth = (ResourceServerModeOptions | HostAuthModeOptions)['auth']
@@ -94,11 +94,11 @@ function isBrokered (options: McpServiceOptions): options is BrokerModeOptions {
   return !isForeign(options.auth)
 }
 
-function authorizationServersOf (auth: McpServiceOptions['auth'], baseUrl: string): readonly string[] {
+function listAuthorizationServers (auth: McpServiceOptions['auth'], baseUrl: string): readonly string[] {
   if (!isForeign(auth)) return [baseUrl]
   return auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
 }
 
-function resourcePathOf ({ routeOptions }: FastifyRequest): string {
+function findResourcePath ({ routeOptions }: FastifyRequest): string {
   return routeOptions.url?.endsWith('/mcp') === true ? '/mcp' : '/sse'
 }

@@ -14,7 +14,7 @@ import { mcpReplica } from '../plugins/mcp/replica.js'
 import { mcpSessions } from '../plugins/mcp/sessions.js'
 import { mcpSessionless } from '../plugins/mcp/sessionless.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
-import { baseUrlOf } from './base-url.js'
+import { joinBaseUrl } from './base-url.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
 import { sessionlessHttpRoutes } from '../routes/mcp/sessionless-http.js'
 import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
@@ -57,7 +57,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       await endpoints.register(sessionlessHttpRoutes)
     } else {
       await endpoints.register(streamableHttpRoutes)
-      await endpoints.register(sseRoutes, { messagesUrl: `${baseUrlOf(publicUrl, app.prefix)}/messages` })
+      await endpoints.register(sseRoutes, { messagesUrl: `${joinBaseUrl(publicUrl, app.prefix)}/messages` })
     }
     const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpSessionless : app.mcpSessions]
     for (const part of served) options.mcpObserver?.counts?.(() => part.counts)

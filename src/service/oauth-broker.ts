@@ -13,7 +13,7 @@ import { plainJson } from '../plugins/scoped/plain-json.js'
 import { scopedCors } from '../plugins/scoped/cors.js'
 import { signedInPerson } from '../plugins/oauth/signed-in-person.js'
 import { loginVisits } from '../plugins/oauth/login-visits.js'
-import { baseUrlOf } from './base-url.js'
+import { joinBaseUrl } from './base-url.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
 import { adminAttemptsRoute } from '../routes/operations/login-attempts.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
@@ -44,7 +44,7 @@ const OPERATORS_PER_MINUTE = 60
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   checkOAuthBrokerOptions(options)
   const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
-  const issuer = baseUrlOf(options.publicUrl, app.prefix)
+  const issuer = joinBaseUrl(options.publicUrl, app.prefix)
   const texts = {
     scopeDescriptions: { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions },
     baseScope: scopes[0],

@@ -74,11 +74,11 @@ export interface EventLog {
 const EVENT_ID = /^([A-Za-z0-9_-]{1,64}):[0-9-]{1,40}$/
 
 /** The event id that stands before a stream's first event. */
-export function startOf (streamId: string): string {
+export function firstPosition (streamId: string): string {
   return `${streamId}:0`
 }
 
 /** @returns the stream of an event id, or undefined where it is none of ours */
-export function streamIdOf (eventId: string): string | undefined {
+export function parseStreamId (eventId: string): string | undefined {
   return EVENT_ID.exec(eventId)?.[1]
 }

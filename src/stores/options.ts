@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import { count, flag, functionOf, lifetime, timerSeconds, objectOf, optional, optionsOf, textThat, timerMs } from '../validation/schemas.js'
+import { count, flag, functionSchema, lifetime, timerSeconds, objectSchema, optional, optionSchemas, textThat, timerMs } from '../validation/schemas.js'
 import { isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
 import type { RecentLogBounds } from './attempts.js'
 import type { AuthorizationBounds } from './authorizations.js'
@@ -10,9 +10,9 @@ import type { RegistrationBounds } from './registrations.js'
 import type { RedisConnectionOptions } from './redis/connection.js'
 import type { RedisRegistrationStoreOptions } from './redis/registrations.js'
 
-const bounds = optionsOf<RecentLogBounds>()({ maxEntries: count, maxAgeSeconds: lifetime })
-const authorizationBounds = optionsOf<AuthorizationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
-const registrationBounds = optionsOf<RegistrationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
+const bounds = optionSchemas<RecentLogBounds>()({ maxEntries: count, maxAgeSeconds: lifetime })
+const authorizationBounds = optionSchemas<AuthorizationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
+const registrationBounds = optionSchemas<RegistrationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
 const eventLog = {
   maxEventsPerStream: optional(count),
   maxBytesPerStream: optional(count),
@@ -22,20 +22,20 @@ const eventLog = {
 }
 const common = {
   sessionIdleSeconds: lifetime,
-  loginSteps: optional(objectOf(bounds, 'an object with maxEntries and maxAgeSeconds'))
+  loginSteps: optional(objectSchema(bounds, 'an object with maxEntries and maxAgeSeconds'))
 }
 
 /** The options of `createMemoryStores`. */
-export const memoryStoresOptions: TSchema = objectOf(optionsOf<MemoryStoresOptions>()({
+export const memoryStoresOptions: TSchema = objectSchema(optionSchemas<MemoryStoresOptions>()({
   ...common,
   maxSessions: optional(count),
-  eventLog: optional(objectOf(optionsOf<MemoryEventLogOptions>()({
-    ...eventLog, maxBytes: optional(count), now: optional(functionOf<() => number>('a function that tells milliseconds since the epoch'))
+  eventLog: optional(objectSchema(optionSchemas<MemoryEventLogOptions>()({
+    ...eventLog, maxBytes: optional(count), now: optional(functionSchema<() => number>('a function that tells milliseconds since the epoch'))
   }), 'an object of bounds'))
 }), 'an object with sessionIdleSeconds')
 
 /** The options of `createRedisStores`. */
-export const redisStoresOptions: TSchema = objectOf(optionsOf<RedisStoresOptions>()({
+export const redisStoresOptions: TSchema = objectSchema(optionSchemas<RedisStoresOptions>()({
   ...common,
   url: textThat({ takes: REDIS_URL, secret: true }, isRedisUrl),
   cluster: optional(flag),
@@ -44,15 +44,15 @@ export const redisStoresOptions: TSchema = objectOf(optionsOf<RedisStoresOptions
   graceMs: optional(timerMs),
   maxRegistrations: optional(count),
   maxMetadataDocuments: optional(count),
-  registrationBounds: optional(objectOf(registrationBounds, 'an object of bounds')),
-  authorizationBounds: optional(objectOf(authorizationBounds, 'an object of bounds')),
-  onError: optional(functionOf<NonNullable<RedisStoresOptions['onError']>>('a function that hears of errors')),
-  onDown: optional(functionOf<NonNullable<RedisStoresOptions['onDown']>>('a function')),
-  onCommand: optional(functionOf<NonNullable<RedisStoresOptions['onCommand']>>('a function that hears of commands')),
-  eventLog: optional(objectOf(optionsOf<RedisEventLogOptions>()({
+  registrationBounds: optional(objectSchema(registrationBounds, 'an object of bounds')),
+  authorizationBounds: optional(objectSchema(authorizationBounds, 'an object of bounds')),
+  onError: optional(functionSchema<NonNullable<RedisStoresOptions['onError']>>('a function that hears of errors')),
+  onDown: optional(functionSchema<NonNullable<RedisStoresOptions['onDown']>>('a function')),
+  onCommand: optional(functionSchema<NonNullable<RedisStoresOptions['onCommand']>>('a function that hears of commands')),
+  eventLog: optional(objectSchema(optionSchemas<RedisEventLogOptions>()({
     ...eventLog, openSeconds: optional(lifetime), rereadSeconds: optional(timerSeconds)
   }), 'an object of bounds')),
-  bus: optional(objectOf(optionsOf<RedisBusOptions>()({ maxBytes: optional(count), retentionSeconds: optional(lifetime) }), 'an object of bounds'))
+  bus: optional(objectSchema(optionSchemas<RedisBusOptions>()({ maxBytes: optional(count), retentionSeconds: optional(lifetime) }), 'an object of bounds'))
 }), 'an object with url and sessionIdleSeconds')
 export interface MemoryStoresOptions {
   /** Life of a session that nobody touches. */

@@ -61,7 +61,7 @@ async function observe ({ createHost, plug, probes = [], headers = {} }: Pluggab
     seen.set('parsers', new Map(MEDIA_TYPES.map(type => [type, String(app.hasContentTypeParser(type))])))
     for (const probe of [...canaryProbes, ...routeProbes([...foreign.keys()]), ...probes]) {
       const request = typeof probe === 'string' ? { url: probe } : probe
-      const name = `${nameOf(request)}${seen.has(nameOf(request)) ? `, answer ${seen.size}` : ''}`
+      const name = `${describeRequest(request)}${seen.has(describeRequest(request)) ? `, answer ${seen.size}` : ''}`
       const answer = await app.inject({ ...request, headers: { ...headers, ...request.headers } })
       seen.set(name, new Map([
         ['status', String(answer.statusCode)],
@@ -91,7 +91,7 @@ function compare (what: string, before: Map<string, string>, after: Map<string, 
   })
 }
 
-function nameOf ({ method = 'GET', url, headers = {} }: InjectOptions): string {
+function describeRequest ({ method = 'GET', url, headers = {} }: InjectOptions): string {
   const type = headers['content-type']
   return `${method} ${typeof url === 'string' ? url : JSON.stringify(url)}${type === undefined ? '' : ` with ${String(type)}`}`
 }

@@ -15,7 +15,7 @@ export const canaries = fp<CanariesOptions>(async (app, { decorators }) => {
   const add = async (context: FastifyInstance) => {
     context.get('/canary', async (request, reply) => {
       for (const [owner, object] of [['app', context], ['request', request], ['reply', reply]] as const) {
-        for (const name of namesOf(object)) decorators.set(`${owner}.${name}`, 'present')
+        for (const name of listNames(object)) decorators.set(`${owner}.${name}`, 'present')
       }
       return { canary: 'sings', with: 'JSON' }
     })
@@ -64,7 +64,7 @@ export const canaryProbes: readonly InjectOptions[] = [
 ]
 
 /** Names of all properties, inherited ones too. */
-function namesOf (object: object): string[] {
+function listNames (object: object): string[] {
   const names: string[] = []
   for (let at: object | null = object; at !== null && at !== Object.prototype; at = Reflect.getPrototypeOf(at)) names.push(...Object.getOwnPropertyNames(at))
   return names

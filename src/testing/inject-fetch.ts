@@ -48,7 +48,7 @@ export function injectFetch (app: InjectableApp): typeof fetch {
     for (const [name, value] of Object.entries(response.headers)) {
       for (const one of [value].flat()) if (one !== undefined) headers.append(name, String(one))
     }
-    return new Response(hasBody(response) ? bodyOf(response) : null, { status: response.statusCode, headers })
+    return new Response(hasBody(response) ? toBody(response) : null, { status: response.statusCode, headers })
   })
 }
 
@@ -56,7 +56,7 @@ function hasBody ({ statusCode }: LightMyRequestResponse): boolean {
   return ![204, 205, 304].includes(statusCode)
 }
 
-function bodyOf (response: LightMyRequestResponse): ReadableStream {
+function toBody (response: LightMyRequestResponse): ReadableStream {
   const stream = response.stream()
   // to the app, the connection has closed
   stream.once('close', () => { response.raw.res.destroy() })

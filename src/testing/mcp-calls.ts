@@ -58,7 +58,7 @@ export function statelessCalls ({ url, fetch, answers, onNotification }: McpCall
       ...typeof meta === 'object' && meta
     })
     const response = await fetch(url, { ...request, signal: closing.signal })
-    if (!response.ok) throw failureOf(response.status, await response.text(), id)
+    if (!response.ok) throw toFailure(response.status, await response.text(), id)
     for await (const json of messagesOf(response)) {
       const message: JSONRPCMessage = JSONRPCMessageSchema.parse(json)
       if (isJSONRPCNotification(message)) onNotification(message)
@@ -74,8 +74,8 @@ export function statelessCalls ({ url, fetch, answers, onNotification }: McpCall
       while (result.resultType === 'input_required') {
         const { inputRequests, requestState } = result
         const inputResponses: JsonObject = {}
-        for (const [key, asked] of Object.entries(objectOf(inputRequests))) {
-          const { method, params } = objectOf(asked)
+        for (const [key, asked] of Object.entries(toObject(inputRequests))) {
+          const { method, params } = toObject(asked)
           inputResponses[key] = await answer(answers, String(method), params)
         }
         result = await post(method, { ...params, inputResponses, ...requestState !== undefined && { requestState } })
@@ -87,7 +87,7 @@ export function statelessCalls ({ url, fetch, answers, onNotification }: McpCall
 }
 
 /** Most errors of JSON-RPC have a status of HTTP, too; a challenge has only that. */
-function failureOf (status: number, text: string, id: number): Error {
+function toFailure (status: number, text: string, id: number): Error {
   try {
     const { data: message } = JSONRPCMessageSchema.safeParse(JSON.parse(text))
     if (message !== undefined && isJSONRPCErrorResponse(message) && message.id === id) return new McpError(message.error.code, message.error.message, message.error.data)
@@ -100,10 +100,10 @@ function failureOf (status: number, text: string, id: number): Error {
 async function answer (answers: ServerRequestAnswers, method: string, params: unknown): Promise<JsonObject> {
   const answerTo = answers[method]
   if (answerTo === undefined) throw new Error(`The server asks for ${method}: the test has no answer to it.`)
-  return await answerTo(objectOf(params))
+  return await answerTo(toObject(params))
 }
 
-function objectOf (value: unknown): JsonObject {
+function toObject (value: unknown): JsonObject {
   return typeof value === 'object' && value !== null ? { ...value } : {}
 }
 

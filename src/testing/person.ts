@@ -28,7 +28,7 @@ export class Person {
   async logIn (url: URL, isEnd: (url: URL) => boolean): Promise<LoginEnd> {
     let end = await this.#open(url, isEnd)
     for (let forms = 0; forms < 6 && end.status === 200; forms++) {
-      const form = formOf(end.html)
+      const form = findForm(end.html)
       if (form === undefined) return end
       if (form.fields.has('login')) form.fields.set('login', this.name)
       if (form.fields.has('password')) form.fields.set('password', 'any')
@@ -68,7 +68,7 @@ export class Person {
 }
 
 /** The form of a page, with its first button pressed. */
-function formOf (html: string): { action: string, fields: URLSearchParams } | undefined {
+function findForm (html: string): { action: string, fields: URLSearchParams } | undefined {
   const form = /<form\b[^>]*>[^]*?<\/form>/.exec(html)?.[0]
   if (form === undefined) return undefined
   const fields = new URLSearchParams()

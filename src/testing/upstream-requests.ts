@@ -24,7 +24,7 @@ export interface UpstreamAnswer {
 export type UpstreamOverride = (request: ReceivedRequest, usual: () => Promise<UpstreamAnswer>) => UpstreamAnswer | Promise<UpstreamAnswer>
 
 /** Reads the parameters of a request. */
-export async function parametersOf (request: Request): Promise<Record<string, unknown>> {
+export async function readParameters (request: Request): Promise<Record<string, unknown>> {
   const body = await request.text()
   const type = request.headers.get('content-type') ?? ''
   if (!type.startsWith('application/json')) return Object.fromEntries(new URLSearchParams(request.method === 'GET' ? new URL(request.url).search : body))
@@ -44,7 +44,7 @@ export function errorAnswer (status: number, code: string): UpstreamAnswer {
 }
 
 /** The answer on the wire. */
-export function responseOf ({ status, headers = {}, body = '', then }: UpstreamAnswer): Response {
+export function toResponse ({ status, headers = {}, body = '', then }: UpstreamAnswer): Response {
   const init = { status, headers: { ...typeof body !== 'string' && { 'content-type': 'application/json' }, ...headers } }
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   if (then === undefined) return new Response(text === '' ? null : text, init)

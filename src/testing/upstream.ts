@@ -5,7 +5,7 @@ import { fetchFrom } from './inject-fetch.js'
 import { UpstreamClients } from './upstream-clients.js'
 import { UpstreamLogins, type UpstreamLogin } from './upstream-logins.js'
 import type { ScriptableUpstreamOptions } from './upstream-options.js'
-import { errorAnswer, param, parametersOf, responseOf, type ReceivedRequest, type UpstreamAnswer, type UpstreamEndpoint, type UpstreamOverride } from './upstream-requests.js'
+import { errorAnswer, param, readParameters, toResponse, type ReceivedRequest, type UpstreamAnswer, type UpstreamEndpoint, type UpstreamOverride } from './upstream-requests.js'
 
 /** What a test has scripted. */
 interface Script {
@@ -123,12 +123,12 @@ export class ScriptableUpstream {
 
   async #serve (request: Request): Promise<Response> {
     if (this.#script.down) throw new TypeError('fetch failed', { cause: new Error(`${this.origin} cannot be reached`) })
-    return responseOf(await this.#answer(request))
+    return toResponse(await this.#answer(request))
   }
 
   async #answer (incoming: Request): Promise<UpstreamAnswer> {
     const url = new URL(incoming.url)
-    const parameters = await parametersOf(incoming)
+    const parameters = await readParameters(incoming)
     if (url.pathname === '/login') return this.#login(String(parameters.request), String(parameters.login))
     const endpoint = this.#endpointOf(url.pathname)
     if (endpoint === undefined) return { status: 404, headers: { 'content-type': 'text/html' }, body: '<h1>Not Found</h1>' }

@@ -13,13 +13,13 @@ const MAX_SHOWN = 100
 export function checkOptions (subject: string, schema: TSchema, value: unknown, path = ''): void {
   const error = Value.Errors(schema, value).First()
   if (error === undefined) return
-  const option = pathOf(error, path)
+  const option = formatPath(error, path)
   if (error.type === ValueErrorType.ObjectAdditionalProperties) throw new ConfigError(`${subject}: ${option} is not an option; ${instead(error)}.`)
   throw new ConfigError(`${subject}: ${option || 'the options'} ${error.value === undefined ? 'is missing' : `is ${shown(error)}`}; it takes ${takes(error.schema)}.`)
 }
 
 /** `/clients/0/redirectUris` as `clients[0].redirectUris`. */
-function pathOf ({ path }: ValueError, within: string): string {
+function formatPath ({ path }: ValueError, within: string): string {
   const names = path.split('/').slice(1).map(name => name.replaceAll('~1', '/').replaceAll('~0', '~'))
   return names.reduce((text, name) => {
     if (/^\d+$/.test(name)) return `${text}[${name}]`

@@ -52,13 +52,13 @@ export const timerSeconds = Type.Number({ exclusiveMinimum: 0, maximum: MAX_TIME
 export const timerMs = Type.Integer({ minimum: 1, maximum: MAX_TIMER_MS, takes: `a whole number of milliseconds, from 1 to ${MAX_TIMER_MS}` })
 
 /** A function. What it takes and gives is not known before it runs. */
-export const functionOf = <T>(takes: string): TUnsafe<T> => checked<T>({ takes }, value => typeof value === 'function')
+export const functionSchema = <T>(takes: string): TUnsafe<T> => checked<T>({ takes }, value => typeof value === 'function')
 
 /** The required methods of an interface. */
 type Methods<T> = { [K in keyof T as T[K] extends (...parameters: never[]) => unknown ? K : never]: true }
 
 /** An object with the methods of `T`, all of which `methods` names. */
-export function instanceOf<T> (what: string, methods: Methods<T>): TUnsafe<T> {
+export function instanceSchema<T> (what: string, methods: Methods<T>): TUnsafe<T> {
   const names = Object.keys(methods)
   return checked<T>({ takes: `${what}: an object with the ${names.length === 1 ? 'method' : 'methods'} ${names.join(', ')}` }, value => {
     if (typeof value !== 'object' || value === null) return false
@@ -67,21 +67,21 @@ export function instanceOf<T> (what: string, methods: Methods<T>): TUnsafe<T> {
 }
 
 /** A list; of texts, each is there once. */
-export function listOf<S extends TSchema> (items: S, takes: string, { minItems = 0, uniqueItems = true } = {}): TUnsafe<ReadonlyArray<Static<S>>> {
+export function listSchema<S extends TSchema> (items: S, takes: string, { minItems = 0, uniqueItems = true } = {}): TUnsafe<ReadonlyArray<Static<S>>> {
   return Type.Unsafe<ReadonlyArray<Static<S>>>(Type.Array(items, { minItems, uniqueItems, takes }))
 }
 
 /** Texts by name. */
-export function recordOf (values: TSchema, takes: string): TUnsafe<Readonly<Record<string, string>>> {
+export function recordSchema (values: TSchema, takes: string): TUnsafe<Readonly<Record<string, string>>> {
   return Type.Unsafe<Readonly<Record<string, string>>>(Type.Record(Type.String(), values, { takes }))
 }
 
 /** Our scopes, the first of which is the base scope. */
 export const scopes = Type.Unsafe<readonly [string, ...string[]]>(Type.Array(scope, { minItems: 1, uniqueItems: true, takes: 'a list of one or more scopes, each once' }))
-export const origins = listOf(textThat({ takes: 'an origin such as https://app.example.com, without a path, or *' }, isOrigin), 'a list of origins, each once')
-export const hosts = listOf(textThat({ takes: HOST }, isHost), 'a list of hosts, each once')
+export const origins = listSchema(textThat({ takes: 'an origin such as https://app.example.com, without a path, or *' }, isOrigin), 'a list of origins, each once')
+export const hosts = listSchema(textThat({ takes: HOST }, isHost), 'a list of hosts, each once')
 
-export function oneOf<const T extends readonly string[]> (...values: T): TUnsafe<T[number]> {
+export function choiceSchema<const T extends readonly string[]> (...values: T): TUnsafe<T[number]> {
   return checked<T[number]>({ takes: values.join(', ').replace(/, ([^,]+)$/, ' or $1') }, value => typeof value === 'string' && values.includes(value))
 }
 
@@ -96,7 +96,7 @@ type Faithful<T, P> = {
 } & { [K in Exclude<keyof P, keyof T>]: never }
 
 /** The schemas of the options in `T`, one for each. */
-export function optionsOf<T> (): <P extends Record<string, TSchema>>(properties: P & Faithful<T, P>) => P {
+export function optionSchemas<T> (): <P extends Record<string, TSchema>>(properties: P & Faithful<T, P>) => P {
   return properties => properties
 }
 
@@ -111,6 +111,6 @@ export function pluginObject (own: Record<string, TSchema>, ignored: readonly st
 }
 
 /** An object with these options and no others. */
-export function objectOf<P extends Record<string, TSchema>> (properties: P, takes: string): TObject<P> {
+export function objectSchema<P extends Record<string, TSchema>> (properties: P, takes: string): TObject<P> {
   return Type.Object(properties, { additionalProperties: false, takes })
 }

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
 import type { AttemptsReport } from '../../src/oauth/login-attempts/report.js'
-import { hashOf } from '../../src/oauth/secrets.js'
+import { hashSecret } from '../../src/oauth/secrets.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import {
@@ -239,7 +239,7 @@ t.test('nothing secret is written down, whatever the upstream puts into its erro
   t.match(written, /invalid_client: … sent/, 'what the upstream said is there')
   for (const secret of new Set(secrets)) {
     t.notOk(written.includes(secret), secret)
-    t.notOk(written.includes(hashOf(secret)), `the hash of ${secret}`)
+    t.notOk(written.includes(hashSecret(secret)), `the hash of ${secret}`)
   }
 })
 

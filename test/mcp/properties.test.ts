@@ -5,7 +5,7 @@ import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { isMessage as takenForMessage } from '../../src/mcp/wire/messages.js'
 import { isModernRequest } from '../../src/mcp/modern/classify.js'
-import { STANDALONE_STREAM, startOf, type EventReader, type Following, type StreamEvent } from '../../src/stores/event-log.js'
+import { STANDALONE_STREAM, firstPosition, type EventReader, type Following, type StreamEvent } from '../../src/stores/event-log.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { parseObject, textAt, valueAt } from '../support/json.js'
 import { ControlledServer, say, type WaitingCall } from '../support/controlled-server.js'
@@ -23,7 +23,7 @@ class LogClient implements EventReader {
   following: Following | undefined
 
   constructor (readonly log: MemoryEventLog, readonly streamId: string) {
-    this.lastId = startOf(streamId)
+    this.lastId = firstPosition(streamId)
   }
 
   onEvent ({ eventId, data }: StreamEvent): void {

@@ -1,6 +1,6 @@
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import { startOf } from '../../src/stores/event-log.js'
+import { firstPosition } from '../../src/stores/event-log.js'
 import { valueAt } from '../support/json.js'
 import { redisContracts } from './redis-contracts.js'
 import { QUIET } from '../support/service.js'
@@ -34,7 +34,7 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
     for (const stores of [first, second]) if (stores !== undefined) await reachable(stores)
     await first?.eventLog.open('session', 'stream', {})
     const read = new Promise<string>(resolve => {
-      void first?.eventLog.follow('session', 'stream', startOf('stream'), { onEvent: ({ data }) => { resolve(data) }, onEnd () {} })
+      void first?.eventLog.follow('session', 'stream', firstPosition('stream'), { onEvent: ({ data }) => { resolve(data) }, onEnd () {} })
     })
     await second?.eventLog.append('session', 'stream', 'x')
     t.equal(await read, 'x')

@@ -1,4 +1,4 @@
-import { STANDALONE_STREAM, startOf, type EventReader } from '../../src/stores/event-log.js'
+import { STANDALONE_STREAM, firstPosition, type EventReader } from '../../src/stores/event-log.js'
 import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
@@ -48,7 +48,7 @@ async function writeAll ({ clients, upstreamDeletions, metadataDocuments, author
   await eventLog.append('two', 'open', 'x')
   await eventLog.open('two', 'read once', { resumable: false })
   await eventLog.append('two', 'read once', 'x')
-  await eventLog.follow('two', 'read once', startOf('read once'), silent)
+  await eventLog.follow('two', 'read once', firstPosition('read once'), silent)
   await eventLog.append('two', STANDALONE_STREAM, 'x')
   await eventLog.follow('two', STANDALONE_STREAM, undefined, silent)
 }
@@ -121,7 +121,7 @@ redisTest('what was read of a stream that cannot be resumed is not kept', async 
   await eventLog.open('s', 'a', { resumable: false })
   let read = 0
   const ended = new Promise<void>(resolve => {
-    void eventLog.follow('s', 'a', startOf('a'), { onEvent () { read++ }, onEnd: resolve })
+    void eventLog.follow('s', 'a', firstPosition('a'), { onEvent () { read++ }, onEnd: resolve })
   })
   for (let index = 0; index < 50; index++) void eventLog.append('s', 'a', 'x')
   await eventLog.end('s', 'a')
@@ -143,7 +143,7 @@ redisTest('event ids that Redis cannot have given out', async (t, server) => {
 
 async function bytesOf ({ eventLog }: Stores, sessionId: string, streamId: string): Promise<number | undefined> {
   let bytes = 0
-  const following = await eventLog.follow(sessionId, streamId, startOf(streamId), { onEvent: ({ data }) => { bytes += data.length }, onEnd () {} })
+  const following = await eventLog.follow(sessionId, streamId, firstPosition(streamId), { onEvent: ({ data }) => { bytes += data.length }, onEnd () {} })
   following?.stop()
   return following === undefined ? undefined : bytes
 }

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { isObject, memberOf } from '../../src/mcp/wire/values.js'
+import { isObject, getMember } from '../../src/mcp/wire/values.js'
 
 /**
  * Reads JSON that must be of a shape.
@@ -25,7 +25,7 @@ export function parseObject (text: string): Record<string, unknown> {
 
 /** What stands at a path within a value of any shape; undefined where there is nothing. */
 export function valueAt (value: unknown, ...path: ReadonlyArray<string | number>): unknown {
-  return path.reduce<unknown>((within, name) => memberOf(within, String(name)), value)
+  return path.reduce<unknown>((within, name) => getMember(within, String(name)), value)
 }
 
 /**

@@ -128,16 +128,16 @@ class PumpedBody extends Readable {
   }
 }
 
-const outgoingOf = new WeakMap<Server, Outgoing>()
+const outgoingByServer = new WeakMap<Server, Outgoing>()
 
 /** Slows what a server of SDK 2.x sends for one request, by the SDK's own transport, to the pace of its reader. */
 export function slowToReader (server: Server, outgoing: Outgoing): void {
-  const isSlowed = outgoingOf.has(server)
-  outgoingOf.set(server, outgoing)
+  const isSlowed = outgoingByServer.has(server)
+  outgoingByServer.set(server, outgoing)
   if (isSlowed) return
   const connect = server.connect.bind(server)
   server.connect = async transport => {
-    const current = outgoingOf.get(server) ?? outgoing
+    const current = outgoingByServer.get(server) ?? outgoing
     const send = transport.send.bind(transport)
     transport.send = async (message, options) => {
       if ('method' in message && !current.takes(message)) return

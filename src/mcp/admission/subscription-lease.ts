@@ -18,7 +18,7 @@ export class SubscriptionLease {
     this.#check(uris)
     this.#count.grow(uris.length)
     try {
-      this.#bytes.grow(bytesOf(uris))
+      this.#bytes.grow(countBytes(uris))
     } catch (error) {
       this.#count.release(uris.length)
       throw error
@@ -29,7 +29,7 @@ export class SubscriptionLease {
   /** Makes it these, which were taken before, or are kept elsewhere, and cannot be refused. */
   set (uris: readonly string[]): this {
     this.#count.set(uris.length)
-    this.#bytes.set(bytesOf(uris))
+    this.#bytes.set(countBytes(uris))
     return this
   }
 
@@ -38,6 +38,6 @@ export class SubscriptionLease {
   }
 }
 
-function bytesOf (uris: readonly string[]): number {
+function countBytes (uris: readonly string[]): number {
   return uris.reduce((sum, uri) => sum + Buffer.byteLength(uri), 0)
 }

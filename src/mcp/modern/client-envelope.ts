@@ -12,7 +12,7 @@ export interface ClientIdentity {
   logLevel: string | undefined
 }
 
-export function clientOf (request: JSONRPCRequest | undefined): ClientIdentity {
+export function readClient (request: JSONRPCRequest | undefined): ClientIdentity {
   const meta: Params = request?.params?._meta ?? {}
   const { [CLIENT_INFO_META_KEY]: info, [CLIENT_CAPABILITIES_META_KEY]: capabilities, [LOG_LEVEL_META_KEY]: logLevel } = meta
   return {
@@ -23,6 +23,6 @@ export function clientOf (request: JSONRPCRequest | undefined): ClientIdentity {
 }
 
 /** The same for clients that say the same. */
-export function keyOf ({ info, capabilities, logLevel }: ClientIdentity): string {
+export function clientKey ({ info, capabilities, logLevel }: ClientIdentity): string {
   return JSON.stringify([info, capabilities, logLevel])
 }

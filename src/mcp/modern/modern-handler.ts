@@ -8,7 +8,7 @@ import { announceFrom } from './fast-path/announce.js'
 import { Bridge } from './bridge/bridge.js'
 import { BridgedServer } from './bridge/bridged-server.js'
 import type { ReusableTransportOptions } from './fast-path/reusable-transport.js'
-import { clientOf, keyOf } from './client-envelope.js'
+import { readClient, clientKey } from './client-envelope.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import { PersonalEvents } from '../server-events/personal-events.js'
 import type { CreateServer, PluggedServer } from '../create-server.js'
@@ -153,7 +153,7 @@ export class ModernHandler {
   }
 
   #takeIdle (request: JSONRPCRequest): ReusableServer | undefined {
-    return this.#idle.take(this.#bridges ? keyOf(clientOf(request)) : ANYBODY)
+    return this.#idle.take(this.#bridges ? clientKey(readClient(request)) : ANYBODY)
   }
 
   /** Serves a plain call by an instance that has served others. */
@@ -173,7 +173,7 @@ export class ModernHandler {
   }
 
   #putIdle (instance: ReusableServer, request: JSONRPCRequest): void {
-    this.#idle.put(instance instanceof NativeServer ? ANYBODY : keyOf(clientOf(request)), instance)
+    this.#idle.put(instance instanceof NativeServer ? ANYBODY : clientKey(readClient(request)), instance)
   }
 
   /** Serves a plain call, whose caller has the scopes, by an instance that is connected. */
@@ -207,7 +207,7 @@ export class ModernHandler {
     }
     this.#bridges = true
     const instance = this.#instanceOf(server, call, isReused)
-    return instance.handles(request.method) ? await this.#bridge.serving(instance, await instance.begin(clientOf(request), { authInfo: call.caller })) : undefined
+    return instance.handles(request.method) ? await this.#bridge.serving(instance, await instance.begin(readClient(request), { authInfo: call.caller })) : undefined
   }
 
   /** Serves a request through the SDK's entry, with a server of its own. */
@@ -247,7 +247,7 @@ export class ModernHandler {
       return plugged
     }
     const instance = this.#instanceOf(plugged, call, false)
-    return await this.#bridge.serverFor(instance, await instance.begin(clientOf(call.message), { authInfo: call.caller }), call)
+    return await this.#bridge.serverFor(instance, await instance.begin(readClient(call.message), { authInfo: call.caller }), call)
   }
 
   #instanceOf (server: ConstructorParameters<typeof BridgedServer>[0]['server'], call: ModernCall, isReused: boolean): BridgedServer {

@@ -11,13 +11,13 @@ export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
   const { method, params = {} } = request
   switch (method) {
     case 'resources/subscribe':
-    case 'subscriptions/listen': return [request, ...readsOf(request, subscribedBy(request))]
+    case 'subscriptions/listen': return [request, ...toReads(request, subscribedBy(request))]
     case 'completion/complete': return [request, ...completedBy(request, params.ref)]
     default: return [request]
   }
 }
 
-function readsOf ({ jsonrpc, id }: JSONRPCRequest, uris: ReadonlyArray<string | undefined>): JSONRPCRequest[] {
+function toReads ({ jsonrpc, id }: JSONRPCRequest, uris: ReadonlyArray<string | undefined>): JSONRPCRequest[] {
   return uris.filter(uri => typeof uri === 'string').map(uri => ({ jsonrpc, id, method: 'resources/read', params: { uri } }))
 }
 
@@ -25,12 +25,12 @@ function completedBy (request: JSONRPCRequest, ref: unknown): JSONRPCRequest[] {
   if (!isObject(ref)) return []
   const { jsonrpc, id } = request
   if (ref.type === 'ref/prompt' && typeof ref.name === 'string') return [{ jsonrpc, id, method: 'prompts/get', params: { name: ref.name } }]
-  if (ref.type === 'ref/resource' && typeof ref.uri === 'string') return readsOf(request, [ref.uri, exampleOf(ref.uri)])
+  if (ref.type === 'ref/resource' && typeof ref.uri === 'string') return toReads(request, [ref.uri, makeExample(ref.uri)])
   return []
 }
 
 /** A URI that a template matches; undefined where it is none. */
-function exampleOf (template: string): string | undefined {
+function makeExample (template: string): string | undefined {
   try {
     const parsed = new UriTemplate(template)
     return parsed.expand(Object.fromEntries(parsed.variableNames.map(name => [name, 'x'])))

@@ -30,13 +30,13 @@ export function requireScopes (server: PluggedServer, scopes: ScopesByName | Sco
 }
 
 /** What declares a server's scopes the way of SDK 2.x. */
-export function resolverOf (server: PluggedServer | undefined): ScopeChallengeHandler | undefined {
+export function findResolver (server: PluggedServer | undefined): ScopeChallengeHandler | undefined {
   return server instanceof McpServer2 ? server.resolveScopeChallenge : undefined
 }
 
 /** Whether a server's tools may need scopes. */
 export function demandsScopes (server: PluggedServer | undefined): boolean {
-  return server !== undefined && (declared.has(server) || resolverOf(server) !== undefined)
+  return server !== undefined && (declared.has(server) || findResolver(server) !== undefined)
 }
 
 /** The scopes that a tool needs by `requireScopes`. @param tool undefined: it is not known which; then those of all */
@@ -59,7 +59,7 @@ export interface TaskOrigins {
  * @throws {InsufficientScopeError}
  */
 export function checkScopesOrPromise (
-  server: PluggedServer | undefined, requests: readonly JSONRPCRequest[], caller: CallerInfo, tasks?: TaskOrigins, resolve = resolverOf(server)
+  server: PluggedServer | undefined, requests: readonly JSONRPCRequest[], caller: CallerInfo, tasks?: TaskOrigins, resolve = findResolver(server)
 ): Promise<void> | undefined {
   const ours = server && declared.get(server)
   if (ours === undefined && resolve === undefined) return undefined

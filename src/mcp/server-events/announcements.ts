@@ -11,7 +11,7 @@ const NOTIFICATIONS = {
 } as const satisfies Record<ServerEvent['kind'], string>
 
 /** The event that a notification tells of; undefined where it is of no interest beyond its own client. */
-export function eventOf ({ method, params }: Pick<JSONRPCNotification, 'method' | 'params'>): ServerEvent | undefined {
+export function toServerEvent ({ method, params }: Pick<JSONRPCNotification, 'method' | 'params'>): ServerEvent | undefined {
   switch (method) {
     case NOTIFICATIONS.tools_list_changed: return { kind: 'tools_list_changed' }
     case NOTIFICATIONS.prompts_list_changed: return { kind: 'prompts_list_changed' }
@@ -35,10 +35,10 @@ export interface Announcer {
  * alone whose instance says so: its name may be a secret.
  * @returns undefined if it is for nobody
  */
-function announcementOf (
+function toAnnouncement (
   notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded }: Announcer
 ): BusMessages['announced'] | undefined {
-  const event = eventOf(notification)
+  const event = toServerEvent(notification)
   if (event === undefined) return undefined
   if (event.kind !== 'resource_updated' || isGuarded) return { event, era }
   return person === undefined ? undefined : { event, era, person }
@@ -46,7 +46,7 @@ function announcementOf (
 
 /** Tells those for whom a notification is, of either era and on every replica. */
 export function announce (bus: Bus, log: Log, notification: Pick<JSONRPCNotification, 'method' | 'params'>, announcer: Announcer): void {
-  const announcement = announcementOf(notification, announcer)
+  const announcement = toAnnouncement(notification, announcer)
   if (announcement !== undefined) publish(bus, log, announcement)
 }
 
@@ -60,6 +60,6 @@ function publish (bus: Bus, log: Log, announcement: BusMessages['announced']): v
 }
 
 /** The notification that tells of an event. */
-export function notificationOf (event: ServerEvent): JSONRPCNotification {
+export function toNotification (event: ServerEvent): JSONRPCNotification {
   return { jsonrpc: '2.0', method: NOTIFICATIONS[event.kind], ...event.kind === 'resource_updated' && { params: { uri: event.uri } } }
 }

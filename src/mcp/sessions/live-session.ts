@@ -2,10 +2,10 @@ import type { MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/type
 import type { ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
-import { STANDALONE_STREAM, streamIdOf, type EventLog } from '../../stores/event-log.js'
+import { STANDALONE_STREAM, parseStreamId, type EventLog } from '../../stores/event-log.js'
 import { applyChange, type SessionChange, type SessionRecord, type SessionStore } from '../../stores/sessions.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
-import { notificationOf } from '../server-events/announcements.js'
+import { toNotification } from '../server-events/announcements.js'
 import type { PluggedServer } from '../create-server.js'
 import { SseStream } from '../transport/sse-stream.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
@@ -170,7 +170,7 @@ export class LiveSession implements InstanceSession {
   hear (event: ServerEvent, person: string | undefined): void {
     if (person !== undefined && person !== this.person) return
     if (event.kind === 'resource_updated' && !this.record.subscriptions.includes(event.uri)) return
-    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.say(JSON.stringify(notificationOf(event)))
+    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.say(JSON.stringify(toNotification(event)))
   }
 
   /** What the client has subscribed to was allowed then; who may not now is unsubscribed, everywhere. */
@@ -196,7 +196,7 @@ export class LiveSession implements InstanceSession {
    * @throws {InvalidEventIdError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<SseStream | undefined> {
-    const streamId = lastEventId === undefined ? STANDALONE_STREAM : streamIdOf(lastEventId)
+    const streamId = lastEventId === undefined ? STANDALONE_STREAM : parseStreamId(lastEventId)
     if (streamId === undefined) throw new InvalidEventIdError('Bad Request: Last-Event-ID is none of this session.')
     await this.#dropRefused(caller)
     // those that give way make room in the process, too

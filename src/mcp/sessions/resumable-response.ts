@@ -1,5 +1,5 @@
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
-import { startOf, type EventLog } from '../../stores/event-log.js'
+import { firstPosition, type EventLog } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
 import type { SseStream } from '../transport/sse-stream.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
@@ -67,7 +67,7 @@ export class ResumableResponse implements ResponseStream {
   #opened (): void {
     const { streamId, primingRetryMs } = this.#options
     if (primingRetryMs === undefined) this.body.comment()
-    else this.body.prime(startOf(streamId), primingRetryMs)
+    else this.body.prime(firstPosition(streamId), primingRetryMs)
     this.#follow()
   }
 
@@ -84,7 +84,7 @@ export class ResumableResponse implements ResponseStream {
   #follow (): void {
     const { eventLog, sessionId, streamId } = this.#options
     if (this.#direct || this.body.over) return
-    eventLog.follow(sessionId, streamId, startOf(streamId), this.body).then(
+    eventLog.follow(sessionId, streamId, firstPosition(streamId), this.body).then(
       following => { if (following !== undefined) this.body.reads(following) },
       () => { setTimeout(() => { this.#follow() }, RETRY_MS).unref() }
     )

@@ -78,7 +78,7 @@ export class RunningRequests {
   /** They run from now on. */
   add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: PostExchange | undefined): void {
     for (const request of requests) {
-      this.#running.set(request.id, { exchange, change: changeOf(request), lease, subscription: subscriptions.get(request.id) })
+      this.#running.set(request.id, { exchange, change: findChange(request), lease, subscription: subscriptions.get(request.id) })
     }
   }
 
@@ -94,7 +94,7 @@ export class RunningRequests {
 }
 
 /** What a request changes in the session's record if it succeeds. */
-function changeOf ({ method, params = {} }: JSONRPCRequest): SessionChange | undefined {
+function findChange ({ method, params = {} }: JSONRPCRequest): SessionChange | undefined {
   if (method === 'initialize') return { initializeParams: params, protocolVersion: '' }
   if (method === 'logging/setLevel' && typeof params.level === 'string') return { logLevel: params.level }
   if (method === 'resources/subscribe' && typeof params.uri === 'string') return { subscribe: params.uri }

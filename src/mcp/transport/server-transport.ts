@@ -5,7 +5,7 @@ import { InvalidInitializeError } from '../../errors.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest } from '../wire/messages.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
-import { ObservedRequests, protocolVersionOf, type McpObserver } from '../observer.js'
+import { ObservedRequests, findProtocolVersion, type McpObserver } from '../observer.js'
 
 const INVALID_PARAMS = -32602
 
@@ -142,7 +142,7 @@ export class ServerTransport implements Transport {
   #receiveRequest (request: JSONRPCRequest, extra: MessageExtraInfo): void {
     this.#tasks.asked(request, extra)
     if (this.#observed === undefined) this.onmessage?.(request, extra)
-    else this.#observed.run(request, protocolVersionOf(extra), () => { this.onmessage?.(request, extra) })
+    else this.#observed.run(request, findProtocolVersion(extra), () => { this.onmessage?.(request, extra) })
   }
 
   #receiveNotification (notification: JSONRPCNotification, extra: MessageExtraInfo): void {

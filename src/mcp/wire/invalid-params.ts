@@ -31,11 +31,11 @@ interface ErrorResponse {
 /** Says which members of a request are wrong, and how: `Invalid params: params.uri: expected string, received null`. */
 export function invalidParamsMessage (issues: readonly ParameterIssue[]): string {
   const named = issues.slice(0, MAX_NAMED)
-    .map(({ path, message }) => `${nameOf(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
+    .map(({ path, message }) => `${formatPath(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
   return `Invalid params: ${named.join('; ')}${issues.length > MAX_NAMED ? '; …' : ''}`
 }
 
-function nameOf (path: readonly PropertyKey[]): string {
+function formatPath (path: readonly PropertyKey[]): string {
   return path.map(key => typeof key === 'number' ? `[${key}]` : `.${String(key)}`).join('').replace(/^\./, '')
 }
 
@@ -43,7 +43,7 @@ function nameOf (path: readonly PropertyKey[]): string {
 export function withInvalidParams<R extends ErrorResponse> (response: R): R {
   const { code, message } = response.error
   if (code !== INTERNAL_ERROR && code !== INVALID_PARAMS) return response
-  const said = NO_TASKS.test(message) ? 'Invalid params: params.task: this server runs no tasks.' : sayingOf(message)
+  const said = NO_TASKS.test(message) ? 'Invalid params: params.task: this server runs no tasks.' : rephrase(message)
   return said === undefined ? response : { ...response, error: { code: INVALID_PARAMS, message: said } }
 }
 
@@ -58,7 +58,7 @@ function isErrorResponse (value: unknown): value is ErrorResponse {
   return isObject(value) && isObject(value.error) && typeof value.error.code === 'number' && typeof value.error.message === 'string'
 }
 
-function sayingOf (message: string): string | undefined {
+function rephrase (message: string): string | undefined {
   if (message === NO_URL) return 'Invalid params: params.uri: expected a URL'
   const [, issues] = ISSUES.exec(message) ?? []
   if (issues === undefined) return undefined

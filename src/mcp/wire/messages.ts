@@ -15,10 +15,10 @@ export const MAX_BATCH_SIZE = 100
  * @throws {InvalidMessageError} for what is no JSON-RPC message of MCP
  * @throws {InvalidParamsError} for a request whose `params` are not of the shape that all have
  */
-export function messagesOf (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
+export function parseMessages (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
   if (body === undefined) throw new ParseError('Parse error: the body is empty.')
   if (!Array.isArray(body)) {
-    if (!isMessage(body)) throw invalidParamsOf(body) ?? new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
+    if (!isMessage(body)) throw findInvalidParams(body) ?? new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
     return body
   }
   if (body.length === 0) throw new InvalidMessageError('Invalid Request: the batch is empty.')
@@ -30,7 +30,7 @@ export function messagesOf (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
 }
 
 /** What is wrong with a request that would be one but for its parameters; undefined of anything else. */
-export function invalidParamsOf (body: unknown): InvalidParamsError | undefined {
+export function findInvalidParams (body: unknown): InvalidParamsError | undefined {
   if (!isObject(body) || !('params' in body) || isMessage(body)) return undefined
   const { params, ...request } = body
   const { error } = JSONRPCRequestSchema.safeParse(body)

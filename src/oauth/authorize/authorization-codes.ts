@@ -5,7 +5,7 @@ import type { Client } from '../client.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Login } from './login-leg.js'
 import type { AuthorizeGrant, BrokerLifetimes } from '../options.js'
-import { hashOf, newSecret } from '../secrets.js'
+import { hashSecret, newSecret } from '../secrets.js'
 import { UNNAMED_PREFIX } from '../upstream/subject.js'
 
 export interface AuthorizationCodesOptions {
@@ -50,7 +50,7 @@ export class AuthorizationCodes {
       sealedUpstreamTokens: grants.seal(grantId, tokens),
       upstreamVersion: 0
     }
-    await store.putCode(hashOf(code), { grant, redirectUri, codeChallenge, expiresAt: issuedAt + lifetimes.authorizationCodeSeconds, used: false })
+    await store.putCode(hashSecret(code), { grant, redirectUri, codeChallenge, expiresAt: issuedAt + lifetimes.authorizationCodeSeconds, used: false })
   }
 
   async #authorize ({ scopes: requested }: AuthorizationTransaction, client: Client, claims: Readonly<Record<string, unknown>>): Promise<readonly string[]> {

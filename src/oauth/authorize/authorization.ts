@@ -8,7 +8,7 @@ import { resolveRedirectUri, type Clients } from '../clients/clients.js'
 import type { Client } from '../client.js'
 import { checkBrowser, loginOver, type ConsentForm, type ConsentForms } from './consent-forms.js'
 import { isMemorable, type Consents } from './consents.js'
-import { personHash, hashOf, newId } from '../secrets.js'
+import { personHash, hashSecret, newId } from '../secrets.js'
 import { observed, type AuthorizationEvent, type BrokerObserver, type CallbackEvent, type ConsentEvent } from '../login-events.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Identity } from '../upstream/identity.js'
@@ -18,7 +18,7 @@ import type { ConsentRequest, NextStep } from './next-step.js'
 import type { BrokerLifetimes } from '../options.js'
 import type { BrokerLog } from '../../log.js'
 import type { RecognisedSecrets } from '../tokens/recognised-secrets.js'
-import { redirectKindOf, withParameters } from '../clients/redirect-uris.js'
+import { classifyRedirectUri, withParameters } from '../clients/redirect-uris.js'
 import type { Resources } from '../resources.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
 import type { Upstream } from '../upstream/upstream.js'
@@ -93,7 +93,7 @@ export class Authorization {
    */
   async begin (parameters: AuthorizationParameters, { browser, address }: Visitor): Promise<NextStep> {
     const id = newId()
-    const event: AuthorizationEvent = { type: 'authorization', clientId: parameters.client_id, redirectUri: parameters.redirect_uri, links: [hashOf(id)] }
+    const event: AuthorizationEvent = { type: 'authorization', clientId: parameters.client_id, redirectUri: parameters.redirect_uri, links: [hashSecret(id)] }
     const verified: { redirectUri?: string } = {}
     try {
       const { client, request } = await observed(this.#options.observe, event, async () => {
@@ -104,7 +104,7 @@ export class Authorization {
         return { client, request: { clientId: client.clientId, redirectUri, ...checkRequest(parameters, resources, scopes) } }
       })
       const consent = await this.#consentTo(request, client, browser)
-      const transaction: AuthorizationTransaction = { browserHash: hashOf(browser.id), ...request, consent: consent ?? 'given' }
+      const transaction: AuthorizationTransaction = { browserHash: hashSecret(browser.id), ...request, consent: consent ?? 'given' }
       if (consent === undefined) return { kind: 'consent', request: await this.#ask({ id, transaction, loggedIn: false }, client) }
       return { kind: 'redirect', url: await this.#options.login.send(id, transaction, client, address) }
     } catch (error) {
@@ -113,7 +113,7 @@ export class Authorization {
       if (client === undefined || redirectUri === undefined) throw error
       const failure = this.#failure(error, { redirectUri, ...parameters.state !== undefined && { state: parameters.state } })
       // a link that anybody can make must not send people to a site that anybody can register (RFC 9700 4.11.2)
-      const vouched = client.kind === 'preregistered' || redirectKindOf(redirectUri) !== 'web'
+      const vouched = client.kind === 'preregistered' || classifyRedirectUri(redirectUri) !== 'web'
       return vouched ? { kind: 'redirect', url: failure.url } : { kind: 'refusal', ...failure }
     }
   }
@@ -144,15 +144,15 @@ export class Authorization {
   async complete (query: string, { browser, address }: Visitor): Promise<{ next: NextStep, browser: BrowserState }> {
     const state = new URLSearchParams(query).get('state')
     const code = this.#options.recognised.make('authorizationCode')
-    const event: CallbackEvent = { type: 'callback', links: [hashOf(state ?? ''), hashOf(code)] }
+    const event: CallbackEvent = { type: 'callback', links: [hashSecret(state ?? ''), hashSecret(code)] }
     const taken: { transaction?: AuthorizationTransaction } = {}
     try {
       return await observed(this.#options.observe, event, async () => {
         if (state === null) throw new InvalidRequestError('The login server sent no state.')
         const transaction = taken.transaction = await this.#take(state, browser)
         const { client, ...login } = await this.#options.login.redeem(state, transaction, query)
-        const person = keyOf(login.identity)
-        const next = browserOf(browser, person)
+        const person = findPersonHash(login.identity)
+        const next = withPerson(browser, person)
         if (!await this.#isAgreed(transaction, person)) return { next: await this.#askLoggedIn(transaction, client, login, address), browser: next }
         if (transaction.consent === 'remembered' && person !== undefined) await this.#options.consents.remember(person, transaction)
         await this.#options.codes.put(code, transaction, client, login)
@@ -189,7 +189,7 @@ export class Authorization {
       transaction: forms.seal(form),
       client,
       redirectUri,
-      redirectKind: redirectKindOf(redirectUri),
+      redirectKind: classifyRedirectUri(redirectUri),
       scopes,
       resource,
       loginHost: upstream.host,
@@ -203,7 +203,7 @@ export class Authorization {
     const { transactions, keyring, grants, lifetimes: { authorizationSeconds: ttlSeconds } } = this.#options
     const { upstream, ...asked } = transaction
     const id = newId()
-    await transactions.add(id, { ...asked, sealedLogin: keyring.seal(purposeOf(id), login) }, { address, ttlSeconds }).catch((error: unknown) => {
+    await transactions.add(id, { ...asked, sealedLogin: keyring.seal(sealingPurpose(id), login) }, { address, ttlSeconds }).catch((error: unknown) => {
       grants.discard(client.clientId, login.tokens)
       throw error
     })
@@ -214,7 +214,7 @@ export class Authorization {
 
   async #decideFirst ({ id, transaction }: ConsentForm, { allow, remember }: ConsentDecision, { address }: Visitor): Promise<string> {
     const { clients, login, observe, transactions, lifetimes } = this.#options
-    const event: ConsentEvent = { type: 'consent', links: [hashOf(id)] }
+    const event: ConsentEvent = { type: 'consent', links: [hashSecret(id)] }
     const client = await clients.find(transaction.clientId)
     try {
       await observed(observe, event, async () => {
@@ -234,17 +234,17 @@ export class Authorization {
   async #decideLoggedIn ({ id }: ConsentForm, { allow, remember }: ConsentDecision): Promise<string> {
     const { clients, keyring, grants, observe, recognised, consents, codes, transactions } = this.#options
     const transaction = await transactions.take(id)
-    const login = keyring.open(purposeOf(id), transaction?.sealedLogin ?? '')
+    const login = keyring.open(sealingPurpose(id), transaction?.sealedLogin ?? '')
     if (transaction === undefined || !isLogin(login)) throw loginOver()
     const code = recognised.make('authorizationCode')
     try {
-      return await observed(observe, { type: 'consent', links: [hashOf(id), hashOf(code)] }, async () => {
+      return await observed(observe, { type: 'consent', links: [hashSecret(id), hashSecret(code)] }, async () => {
         if (!allow) {
           grants.discard(transaction.clientId, login.tokens)
           throw denied()
         }
         const client = await clients.find(transaction.clientId)
-        const person = keyOf(login.identity)
+        const person = findPersonHash(login.identity)
         if (remember && person !== undefined && isMemorable(client, transaction.redirectUri)) await consents.remember(person, transaction)
         await codes.put(code, transaction, client, login)
         return this.#answer(transaction, { code })
@@ -285,15 +285,15 @@ function denied (): AccessDeniedError {
 }
 
 /** Where nobody tells who it is, there is nobody to remember. */
-function keyOf ({ issuer, subject }: Identity): string | undefined {
+function findPersonHash ({ issuer, subject }: Identity): string | undefined {
   return subject === undefined ? undefined : personHash({ issuer, subject })
 }
 
-function browserOf ({ id }: BrowserState, person: string | undefined): BrowserState {
+function withPerson ({ id }: BrowserState, person: string | undefined): BrowserState {
   return { id, ...person !== undefined && { person } }
 }
 
-function purposeOf (id: string): string {
+function sealingPurpose (id: string): string {
   return `login of ${id}`
 }
 

@@ -2,7 +2,7 @@ import type { AuthorizationTransaction } from '../../stores/authorizations.js'
 import { AccessDeniedError, InvalidRequestError } from '../../errors.js'
 import type { BrowserState } from './browser-state.js'
 import type { Keyring } from '../keyring.js'
-import { hashOf } from '../secrets.js'
+import { hashSecret } from '../secrets.js'
 
 /** What a consent page holds for us, sealed. Until the person has agreed, this is all that is kept of their attempt. */
 export interface ConsentForm {
@@ -58,7 +58,7 @@ function isForm (value: unknown): value is ConsentForm {
 
 /** @throws {AccessDeniedError} where the attempt was begun in another browser */
 export function checkBrowser ({ browserHash }: AuthorizationTransaction, browser: BrowserState): void {
-  if (browserHash === hashOf(browser.id)) return
+  if (browserHash === hashSecret(browser.id)) return
   throw new AccessDeniedError('This login was begun in another browser, or this browser blocks cookies. Start again in your app.', {
     detail: 'the browser cookie is not that of the attempt', reason: 'other_browser'
   })

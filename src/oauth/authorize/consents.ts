@@ -1,7 +1,7 @@
 import type { AuthorizationTransaction } from '../../stores/authorizations.js'
 import type { ConsentStore } from '../../stores/consents.js'
 import type { Client } from '../client.js'
-import { redirectKindOf } from '../clients/redirect-uris.js'
+import { classifyRedirectUri } from '../clients/redirect-uris.js'
 
 export interface ConsentsOptions {
   store: ConsentStore
@@ -41,5 +41,5 @@ export class Consents {
 
 /** Whether a consent may stand: what any program on the machine, or any client, can pretend to be is asked for each time. */
 export function isMemorable ({ kind }: Client, redirectUri: string): boolean {
-  return kind !== 'document' && redirectKindOf(redirectUri) === 'web'
+  return kind !== 'document' && classifyRedirectUri(redirectUri) === 'web'
 }

@@ -5,7 +5,7 @@ import { loginOver } from './consent-forms.js'
 import { observed, type BrokerObserver } from '../login-events.js'
 import type { Identity } from '../upstream/identity.js'
 import type { Keyring } from '../keyring.js'
-import { hashOf } from '../secrets.js'
+import { hashSecret } from '../secrets.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
 import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
 
@@ -42,9 +42,9 @@ export class LoginLeg {
    */
   async send (id: string, transaction: AuthorizationTransaction, client: Client, address: string): Promise<string> {
     const { transactions, upstream, upstreamClients, keyring, seconds, observe } = this.#options
-    return await observed(observe, { type: 'upstream', links: [hashOf(id)] }, async () => {
+    return await observed(observe, { type: 'upstream', links: [hashSecret(id)] }, async () => {
       const { url, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client, address), id)
-      const leg = { url, sealedCodeVerifier: keyring.seal(purposeOf(id), codeVerifier), ...nonce !== undefined && { nonce } }
+      const leg = { url, sealedCodeVerifier: keyring.seal(sealingPurpose(id), codeVerifier), ...nonce !== undefined && { nonce } }
       const standing = await transactions.add(id, { ...transaction, upstream: leg }, { address, ttlSeconds: seconds })
       if (standing?.upstream === undefined) throw loginOver()
       return standing.upstream.url
@@ -59,7 +59,7 @@ export class LoginLeg {
   async redeem (id: string, { clientId, upstream: leg }: AuthorizationTransaction, query: string): Promise<Login & { client: Client }> {
     const { clients, keyring, upstream, upstreamClients } = this.#options
     const client = await clients.find(clientId)
-    const codeVerifier = keyring.open(purposeOf(id), leg?.sealedCodeVerifier ?? '')
+    const codeVerifier = keyring.open(sealingPurpose(id), leg?.sealedCodeVerifier ?? '')
     if (typeof codeVerifier !== 'string') throw loginOver()
     const upstreamClient = await upstreamClients.find(clientId)
     if (upstreamClient === undefined) throw loginOver()
@@ -67,6 +67,6 @@ export class LoginLeg {
   }
 }
 
-function purposeOf (id: string): string {
+function sealingPurpose (id: string): string {
   return `upstream code verifier of ${id}`
 }

@@ -2,7 +2,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
-import { hostOf, isLoopbackHost, objectionTo, type Address } from './public-addresses.js'
+import { bareHost, isLoopbackHost, objectionTo, type Address } from './public-addresses.js'
 import { resolveName } from './resolve-name.js'
 
 export interface FetchMetadataDocumentOptions {
@@ -57,7 +57,7 @@ export function isMetadataDocumentUrl (clientId: string, allowLoopback: boolean)
   // "%2e" is a dot to URL (WHATWG URL, "double-dot URL path segment").
   if (path.split('/').some(segment => /^(?:\.|%2e){1,2}$/i.test(segment))) return false
   const url = new URL(clientId)
-  const host = hostOf(url)
+  const host = bareHost(url)
   return isLoopbackHost(host) ? allowLoopback : url.protocol === 'https:'
 }
 
@@ -84,7 +84,7 @@ function get (url: URL, addresses: Address[], signal: AbortSignal, progress: Pro
   }
   // An agent of its own: no pooled connection that was opened elsewhere, and no proxy that would resolve the name itself.
   const options = { agent: false, lookup, signal, headers: { accept: 'application/json', 'user-agent': 'fastify-mcp-oauth' } }
-  const host = hostOf(url)
+  const host = bareHost(url)
   const secure = url.protocol === 'https:'
   return new Promise((resolve, reject) => {
     const request = secure
@@ -118,7 +118,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** How long the answer may be kept: five minutes unless it says, never more than a day. */
-function maxAgeOf (cacheControl = ''): number {
+function parseMaxAge (cacheControl = ''): number {
   const directives = cacheControl.toLowerCase().split(',').map(directive => directive.trim())
   if (directives.some(directive => /^no-(?:store|cache)(?:\s*=|$)/.test(directive))) return 0
   const ages = directives.filter(directive => directive.startsWith('max-age'))
@@ -184,7 +184,7 @@ export class MetadataDocumentFetcher {
       checkStatus(clientId, response)
       const text = await readBody(response, this.#options.maxBytes ?? 5120 * 4)
         .catch((error: unknown) => { throw error instanceof InvalidClientError ? error : inTime(error) })
-      return { document: documentOf(clientId, text), maxAgeSeconds: maxAgeOf(response.headers['cache-control']) }
+      return { document: parseDocument(clientId, text), maxAgeSeconds: parseMaxAge(response.headers['cache-control']) }
     } catch (error) {
       // what is slow, or broken, behind a connection is this document's fault, and no reason to refuse others of its host
       if (error instanceof TemporarilyUnavailableError && !progress.connected) this.#remember(url.host, error)
@@ -198,7 +198,7 @@ export class MetadataDocumentFetcher {
   /** The addresses of a host, if every one of them may be connected to. */
   async #addresses (url: URL, signal: AbortSignal, failure: (error: unknown) => OAuthError): Promise<Address[]> {
     const { allowLoopback, lookup = name => resolveName(name, allowLoopback) } = this.#options
-    const host = hostOf(url)
+    const host = bareHost(url)
     try {
       const addresses = isIP(host) === 0
         ? await untilAborted(lookup(host), signal).catch((error: unknown) => { throw failure(error) })
@@ -242,7 +242,7 @@ function checkStatus (clientId: string, { statusCode = 0, headers }: http.Incomi
   if (!/^application\/(?:[\w!#$&^.+-]+\+)?json\s*(?:;|$)/i.test(type)) throw refusal(`${clientId} has the content type "${type}"`)
 }
 
-function documentOf (clientId: string, text: string): Record<string, unknown> {
+function parseDocument (clientId: string, text: string): Record<string, unknown> {
   let document: unknown
   try {
     document = JSON.parse(text)

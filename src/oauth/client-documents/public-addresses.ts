@@ -18,7 +18,7 @@ for (const range of [
 }
 
 /** The host of a URL, IPv6 without its brackets. */
-export const hostOf = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, '$1')
+export const bareHost = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, '$1')
 
 /** Whether a host is loopback by its name or its address. */
 export function isLoopbackHost (host: string): boolean {

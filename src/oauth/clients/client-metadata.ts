@@ -24,7 +24,7 @@ export function checkClientMetadata (input: unknown, schemes: readonly string[])
   const { grant_types: grantTypes = [...GRANT_TYPES], response_types: responseTypes = ['code'] } = given
   if (!grantTypes.includes('authorization_code')) throw new InvalidClientMetadataError('grant_types must include authorization_code.')
   if (!responseTypes.includes('code')) throw new InvalidClientMetadataError('response_types must include code.')
-  const method = authMethodOf(given.token_endpoint_auth_method)
+  const method = parseAuthMethod(given.token_endpoint_auth_method)
   return {
     ...given,
     // what we cannot serve is left out of what is registered (RFC 7591 2), and so told to the client
@@ -53,7 +53,7 @@ export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
 }
 
 // RFC 7591 2: client_secret_basic where none is named
-function authMethodOf (method = 'client_secret_basic'): TokenEndpointAuthMethod {
+function parseAuthMethod (method = 'client_secret_basic'): TokenEndpointAuthMethod {
   const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)
   if (known === undefined) throw new InvalidClientMetadataError(`token_endpoint_auth_method takes ${TOKEN_ENDPOINT_AUTH_METHODS.join(', ')}.`)
   return known

@@ -7,7 +7,7 @@ import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../cli
 import { MetadataDocuments } from '../client-documents/client-documents.js'
 import type { Client, PreregisteredClient } from '../client.js'
 import { matchesRedirectUri } from './redirect-uris.js'
-import { equalSecrets, hashOf, isSecret, newSecret } from '../secrets.js'
+import { equalSecrets, hashSecret, isSecret, newSecret } from '../secrets.js'
 
 /** Credentials of a token request (RFC 6749 2.3). */
 export interface ClientCredentials {
@@ -63,7 +63,7 @@ export class Clients {
     const issuedAt = Math.floor(now() / 1000)
     const clientId = newSecret('client')
     const clientSecret = metadata.token_endpoint_auth_method === 'none' ? undefined : newSecret('clientSecret')
-    const record = { clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+    const record = { clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashSecret(clientSecret) } }
     await store.add(record, address)
     return {
       client: this.#registered(record),
@@ -114,7 +114,7 @@ export class Clients {
       if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
       return client
     }
-    if (clientSecret === undefined || !equalSecrets(hashOf(clientSecret), client.secretHash)) throw new InvalidClientError('The client secret is missing or wrong.', { reason: 'wrong_client_secret' })
+    if (clientSecret === undefined || !equalSecrets(hashSecret(clientSecret), client.secretHash)) throw new InvalidClientError('The client secret is missing or wrong.', { reason: 'wrong_client_secret' })
     return client
   }
 
@@ -164,7 +164,7 @@ export class Clients {
     const metadata = checkClientMetadata({
       redirect_uris: [...redirectUris], client_name: clientName, token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
     }, this.#options.redirectSchemes)
-    return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashOf(clientSecret) } }
+    return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashSecret(clientSecret) } }
   }
 }
 

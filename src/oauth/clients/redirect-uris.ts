@@ -45,7 +45,7 @@ export function checkRedirectUri (uri: string, schemes: readonly string[]): Redi
 }
 
 /** Where a redirect URI that has been checked leads. */
-export function redirectKindOf (uri: string): RedirectKind {
+export function classifyRedirectUri (uri: string): RedirectKind {
   const { protocol, hostname } = new URL(uri)
   if (protocol !== 'https:' && protocol !== 'http:') return 'private-use'
   return isLoopbackHost(hostname) ? 'loopback' : 'web'

@@ -4,7 +4,7 @@ import type { GrantStore } from '../../stores/grants.js'
 import type { Person } from '../../caller.js'
 import type { Keyring } from '../keyring.js'
 import type { PreregisteredClient } from '../client.js'
-import { equalSecrets, hashOf, newId } from '../secrets.js'
+import { equalSecrets, hashSecret, newId } from '../secrets.js'
 import type { TokenIssuer } from '../tokens/token-issuer.js'
 import { parseRecord } from '../../parse-record.js'
 import { visible } from '../../displayed-text.js'
@@ -26,10 +26,10 @@ export const SIGNED_IN_SECONDS = 3600
 
 /** Our own page for people, as a client of our own authorization server. */
 export function ownClient (issuer: string): PreregisteredClient {
-  return { clientId: OWN_CLIENT_ID, clientName: 'Connected apps', redirectUris: [redirectUriOf(issuer)], trusted: true }
+  return { clientId: OWN_CLIENT_ID, clientName: 'Connected apps', redirectUris: [signInRedirectUri(issuer)], trusted: true }
 }
 
-function redirectUriOf (issuer: string): string {
+function signInRedirectUri (issuer: string): string {
   return `${issuer}/oauth/connections/callback`
 }
 
@@ -48,7 +48,7 @@ export class SignIns {
     const parameters = new URLSearchParams({
       response_type: 'code',
       client_id: OWN_CLIENT_ID,
-      redirect_uri: redirectUriOf(issuer),
+      redirect_uri: signInRedirectUri(issuer),
       state,
       code_challenge: createHash('sha256').update(verifier).digest('base64url'),
       code_challenge_method: 'S256'
@@ -69,7 +69,7 @@ export class SignIns {
     if (answer.code === undefined) throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', { detail: answer.error ?? 'no code' })
     const { access_token: accessToken } = await tokens.request(
       { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: OWN_CLIENT_ID, clientSecret: undefined, method: 'none' })
-    const found = await store.findAccessToken(hashOf(accessToken))
+    const found = await store.findAccessToken(hashSecret(accessToken))
     if (found === undefined) throw new InvalidGrantError('The sign-in has ended. Sign in again.')
     const { grantId, issuer, subject, claims } = found.grant
     // the upstream is not told: some end every login of a person with one token

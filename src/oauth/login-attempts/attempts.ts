@@ -18,7 +18,7 @@ const VISIT_PAUSE_MS = 300_000
  * request have the client id in common, all further steps a link. A failure that leads nowhere stands by itself.
  * @param steps the oldest first
  */
-export function attemptsOf (steps: readonly LoginStepRecord[]): Attempt[] {
+export function groupSteps (steps: readonly LoginStepRecord[]): Attempt[] {
   const attempts = new Set<Attempt>()
   const byLink = new Map<string, Attempt>()
   /** Registrations that no authorization request has followed yet, and failures of no known attempt. */
@@ -29,7 +29,7 @@ export function attemptsOf (steps: readonly LoginStepRecord[]): Attempt[] {
     if (linked !== undefined) return linked
     const { step, clientId, failure } = record
     if (step === 'registration') return undefined
-    const key = step === 'authorization' ? keyOf('registration', clientId) : keyOf(step, clientId, failure?.code, failure?.reason)
+    const key = step === 'authorization' ? joinKey('registration', clientId) : joinKey(step, clientId, failure?.code, failure?.reason)
     const found = waiting.get(key)
     if (step === 'authorization') waiting.delete(key)
     return found
@@ -42,8 +42,8 @@ export function attemptsOf (steps: readonly LoginStepRecord[]): Attempt[] {
       // its beginning is older than what is kept
       if (step !== 'registration' && step !== 'authorization' && failure === undefined) continue
       attempt = { steps: [] }
-      if (step === 'registration') waiting.set(keyOf(step, clientId), attempt)
-      else if (step !== 'authorization') waiting.set(keyOf(step, clientId, failure?.code, failure?.reason), attempt)
+      if (step === 'registration') waiting.set(joinKey(step, clientId), attempt)
+      else if (step !== 'authorization') waiting.set(joinKey(step, clientId, failure?.code, failure?.reason), attempt)
     }
     attempt.steps.push(record)
     for (const name of ['clientId', 'clientName', 'clientKind', 'redirectHost'] as const) Object.assign(attempt, record[name] !== undefined && { [name]: record[name] })
@@ -60,12 +60,12 @@ export function attemptsOf (steps: readonly LoginStepRecord[]): Attempt[] {
  * is what was seen, and no more: many people may be behind one address.
  * @param requests the oldest first
  */
-export function visitsOf (requests: readonly LoginVisitRecord[]): Visit[] {
+export function groupVisits (requests: readonly LoginVisitRecord[]): Visit[] {
   const visits = new Set<Visit>()
   const last = new Map<string, Visit>()
   for (const request of requests) {
     const { address, userAgent, at } = request
-    const key = keyOf(address, userAgent)
+    const key = joinKey(address, userAgent)
     let visit = last.get(key)
     if (visit === undefined || at - (visit.requests.at(-1)?.at ?? 0) > VISIT_PAUSE_MS) visit = { address, userAgent, requests: [] }
     visit.requests.push(request)
@@ -76,6 +76,6 @@ export function visitsOf (requests: readonly LoginVisitRecord[]): Visit[] {
   return [...visits].reverse()
 }
 
-function keyOf (...parts: Array<string | undefined>): string {
+function joinKey (...parts: Array<string | undefined>): string {
   return JSON.stringify(parts)
 }

@@ -44,8 +44,8 @@ export class AttemptRecorder {
       step: event.type,
       at: now(),
       links: 'links' in event ? event.links.map(link => link.slice(0, LINK_LENGTH)) : [],
-      ...event.error !== undefined && { failure: failureOf(event.error) },
-      ...whoOf(event)
+      ...event.error !== undefined && { failure: toFailure(event.error) },
+      ...describeClient(event)
     }))
   }
 
@@ -92,28 +92,28 @@ export class AttemptRecorder {
 }
 
 /** Whose step it is. */
-function whoOf (event: BrokerEvent): Pick<LoginStepRecord, 'clientId' | 'clientName' | 'clientKind' | 'redirectHost'> {
+function describeClient (event: BrokerEvent): Pick<LoginStepRecord, 'clientId' | 'clientName' | 'clientKind' | 'redirectHost'> {
   switch (event.type) {
     case 'registration': {
-      if (event.client !== undefined) return clientOf(event.client, event.client.metadata.redirect_uris[0])
-      const { client_name: name, redirect_uris: uris } = membersOf(event.metadata)
+      if (event.client !== undefined) return describeKnownClient(event.client, event.client.metadata.redirect_uris[0])
+      const { client_name: name, redirect_uris: uris } = toMembers(event.metadata)
       const uri: unknown = Array.isArray(uris) ? uris[0] : undefined
-      return { ...typeof name === 'string' && { clientName: visible(name) }, ...typeof uri === 'string' && hostOf(uri) }
+      return { ...typeof name === 'string' && { clientName: visible(name) }, ...typeof uri === 'string' && describeRedirectHost(uri) }
     }
     case 'authorization':
-      if (event.client !== undefined) return clientOf(event.client, event.redirectUri ?? event.client.metadata.redirect_uris[0])
-      return { ...event.clientId !== undefined && { clientId: shownId(event.clientId) }, ...event.redirectUri !== undefined && hostOf(event.redirectUri) }
-    case 'token': return event.client === undefined ? { clientId: shownId(event.clientId) } : clientOf(event.client)
+      if (event.client !== undefined) return describeKnownClient(event.client, event.redirectUri ?? event.client.metadata.redirect_uris[0])
+      return { ...event.clientId !== undefined && { clientId: shownId(event.clientId) }, ...event.redirectUri !== undefined && describeRedirectHost(event.redirectUri) }
+    case 'token': return event.client === undefined ? { clientId: shownId(event.clientId) } : describeKnownClient(event.client)
     default: return {}
   }
 }
 
-function clientOf ({ clientId, kind, metadata }: Client, redirectUri?: string) {
+function describeKnownClient ({ clientId, kind, metadata }: Client, redirectUri?: string) {
   return {
     clientId: shownId(clientId),
     clientKind: kind,
     ...metadata.client_name !== undefined && { clientName: visible(metadata.client_name) },
-    ...redirectUri !== undefined && hostOf(redirectUri)
+    ...redirectUri !== undefined && describeRedirectHost(redirectUri)
   }
 }
 
@@ -123,14 +123,14 @@ function shownId (clientId: string): string {
   return secret ? '(a secret in the place of the client id)' : visible(clientId.split(/[?#]/)[0] ?? '')
 }
 
-function hostOf (uri: string): { redirectHost: string } {
+function describeRedirectHost (uri: string): { redirectHost: string } {
   const url = URL.canParse(uri) ? new URL(uri) : undefined
   if (url === undefined) return { redirectHost: '(no URL)' }
   if (!/^https?:$/.test(url.protocol)) return { redirectHost: visible(url.protocol) }
   return { redirectHost: isLoopbackHost(url.hostname) ? `${url.protocol}//${url.host}` : visible(url.host) }
 }
 
-function failureOf (error: unknown): StepFailure {
+function toFailure (error: unknown): StepFailure {
   if (!(error instanceof ServiceError)) return { code: 'server_error', message: 'Something went wrong on our side; the log tells what.' }
   const { code, reason, message, detail } = error
   return { code, ...reason !== undefined && { reason }, message: withoutSecrets(message), ...detail !== undefined && { detail: withoutSecrets(detail) } }
@@ -149,6 +149,6 @@ function withoutSecrets (text: string): string {
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ')].slice(0, 400).join('')
 }
 
-function membersOf (value: unknown): Record<string, unknown> {
+function toMembers (value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {}
 }

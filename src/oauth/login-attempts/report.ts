@@ -1,6 +1,6 @@
 import type { LoginStepName, LoginStepRecord, StepFailure, LoginVisitRecord, LoginVisitRequest } from '../../stores/attempts.js'
-import { attemptsOf, visitsOf } from './attempts.js'
-import { verdictOf, visitVerdict, type Verdict, type VerdictContext } from './verdicts.js'
+import { groupSteps, groupVisits } from './attempts.js'
+import { judgeAttempt, visitVerdict, type Verdict, type VerdictContext } from './verdicts.js'
 
 /** A step as it is shown. */
 export interface ReportedStep {
@@ -47,27 +47,27 @@ const REQUESTS: Record<LoginVisitRequest, string> = {
 }
 
 /** What operators are shown of what was written down. */
-export function reportOf ({ steps, visits }: { steps: LoginStepRecord[], visits: LoginVisitRecord[] }, context: VerdictContext): AttemptsReport {
+export function makeReport ({ steps, visits }: { steps: LoginStepRecord[], visits: LoginVisitRecord[] }, context: VerdictContext): AttemptsReport {
   return {
-    at: timeOf(context.now),
+    at: formatTime(context.now),
     publicUrl: context.publicUrl,
     loginHost: context.loginHost,
     upstreamMode: context.dynamic ? 'dynamic' : 'static',
-    attempts: attemptsOf(steps).slice(0, MAX_SHOWN).map(attempt => {
+    attempts: groupSteps(steps).slice(0, MAX_SHOWN).map(attempt => {
       const { clientId: id, clientName: name, clientKind: kind, redirectHost } = attempt
       return {
         client: { ...id !== undefined && { id }, ...name !== undefined && { name }, ...kind !== undefined && { kind: KINDS[kind] } },
         ...redirectHost !== undefined && { redirectHost },
         steps: attempt.steps.map(({ step, at, failure }) => ({
-          name: STEPS[step], at: timeOf(at), ok: failure === undefined, ...failure !== undefined && { text: textOf(failure) }
+          name: STEPS[step], at: formatTime(at), ok: failure === undefined, ...failure !== undefined && { text: formatFailure(failure) }
         })),
-        verdict: verdictOf(attempt, context)
+        verdict: judgeAttempt(attempt, context)
       }
     }),
-    visits: visitsOf(visits)
+    visits: groupVisits(visits)
       .map(({ requests, ...program }) => ({
         ...program,
-        steps: requests.map(({ request, at, status }) => ({ name: REQUESTS[request], at: timeOf(at), ok: status < 400, ...status >= 400 && { text: `HTTP ${status}` } })),
+        steps: requests.map(({ request, at, status }) => ({ name: REQUESTS[request], at: formatTime(at), ok: status < 400, ...status >= 400 && { text: `HTTP ${status}` } })),
         verdict: visitVerdict({ ...program, requests }, context)
       }))
       .filter(({ verdict }) => verdict.outcome !== 'good')
@@ -75,10 +75,10 @@ export function reportOf ({ steps, visits }: { steps: LoginStepRecord[], visits:
   }
 }
 
-function textOf ({ message, detail }: StepFailure): string {
+function formatFailure ({ message, detail }: StepFailure): string {
   return detail === undefined ? message : `${message} ${detail}`
 }
 
-function timeOf (ms: number): string {
+function formatTime (ms: number): string {
   return new Date(ms).toISOString()
 }

@@ -25,7 +25,7 @@ const PERSON_MS = 600_000
 const PROGRAM_MS = 60_000
 
 /** What became of an attempt. */
-export function verdictOf ({ steps, clientId }: Attempt, context: VerdictContext): Verdict {
+export function judgeAttempt ({ steps, clientId }: Attempt, context: VerdictContext): Verdict {
   const last = lastOfWeight(steps)
   if (last === undefined) return { outcome: 'waiting', text: 'Nothing is known of it.' }
   if (last.failure !== undefined) return { outcome: 'failed', ...failed(last, context) }

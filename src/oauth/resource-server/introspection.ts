@@ -1,9 +1,9 @@
 import type * as openid from 'openid-client'
-import { addressOf } from '../../caller-address.js'
+import { callerAddress } from '../../caller-address.js'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
 import type { RateKey, RateLimits } from '../rate-limits.js'
-import { hashOf } from '../secrets.js'
+import { hashSecret } from '../secrets.js'
 
 export interface IntrospectionOptions {
   /** Asks the authorization server about a token. */
@@ -49,7 +49,7 @@ export class Introspection {
    * @throws {InvalidTokenError} @throws {TemporarilyUnavailableError} @throws {RateLimitedError}
    */
   async verify (token: string, request: { readonly ip: string } | undefined): Promise<CallerInfo> {
-    const hash = hashOf(token)
+    const hash = hashSecret(token)
     const now = this.#options.now() / 1000
     const good = this.#good.get(hash)
     if (good !== undefined && now < good.until) return good.caller
@@ -65,7 +65,7 @@ export class Introspection {
   async #askFor (token: string, hash: string, known: boolean, request: { readonly ip: string } | undefined): Promise<CallerInfo> {
     const { limits, unknownPerMinute } = this.#options
     if (request === undefined) return await this.#ask(token, hash, known)
-    const key: RateKey = ['introspection', known ? 'recognised' : 'address', addressOf(request)]
+    const key: RateKey = ['introspection', known ? 'recognised' : 'address', callerAddress(request)]
     limits.countHere(key, known ? unknownPerMinute * SHARED : unknownPerMinute)
     const caller = await this.#ask(token, hash, known)
     limits.takeBackHere(key)

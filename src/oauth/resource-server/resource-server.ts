@@ -98,7 +98,7 @@ class TokenVerifier {
     }
     const objection = objectionToType(protectedHeader.typ, strict) ?? objectionToClaims(payload, tokenEndpoint)
     if (objection !== undefined) throw new InvalidTokenError('The token is not an access token.', { detail: objection })
-    return callerOf(token, payload, issuer)
+    return toCaller(token, payload, issuer)
   }
 
   async #introspect (token: string, client: { clientId: string, clientSecret: string }): Promise<CallerInfo> {
@@ -114,7 +114,7 @@ class TokenVerifier {
     }
     const objection = objectionToClaims(answer, server.token_endpoint)
     if (objection !== undefined) throw new InvalidTokenError('The token is not an access token.', { detail: objection })
-    return callerOf(token, answer, issuer)
+    return toCaller(token, answer, issuer)
   }
 
   /** Whether an `aud` names a resource that is ours: issuers hand on what clients wrote. */
@@ -156,7 +156,7 @@ class TokenVerifier {
   }
 }
 
-function callerOf (token: string, claims: TokenClaims & { exp?: number }, issuer: string): CallerInfo {
+function toCaller (token: string, claims: TokenClaims & { exp?: number }, issuer: string): CallerInfo {
   const { sub, exp, client_id: clientId, azp, scope, scp } = claims
   const subject = toSubject(sub)
   if (subject === undefined) throw new InvalidTokenError('The access token does not say whose it is.', { detail: `its sub is ${JSON.stringify(sub)?.slice(0, 100)}` })

@@ -1,5 +1,5 @@
 import type { CallerInfo } from '../../caller.js'
-import { addressOf } from '../../caller-address.js'
+import { callerAddress } from '../../caller-address.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
 import type { Bus } from '../../stores/bus.js'
 import type { Grant, GrantStore, TokenRecord } from '../../stores/grants.js'
@@ -9,7 +9,7 @@ import type { Grants } from './grants.js'
 import type { RateKey, RateLimits } from '../rate-limits.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
 import type { Resources } from '../resources.js'
-import { hashOf, isSecret } from '../secrets.js'
+import { hashSecret, isSecret } from '../secrets.js'
 
 export interface AccessTokensOptions {
   store: GrantStore
@@ -61,7 +61,7 @@ export class AccessTokens {
    */
   verify (token: string, request?: { readonly ip: string }): CallerInfo | Promise<CallerInfo> {
     if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token is not one of ours.')
-    const hash = hashOf(token)
+    const hash = hashSecret(token)
     const known = this.#known.get(hash)
     return known !== undefined && this.#options.now() < known.until ? known.caller : this.#lookUpFor(request, token, hash, known)
   }
@@ -71,7 +71,7 @@ export class AccessTokens {
     const { limits, recognised, unknownPerMinute } = this.#options
     // a token that we have made is looked up even where others at its address made up so many
     const isOurs = known !== undefined || recognised.recognises('accessToken', token)
-    const key: RateKey = ['access token', isOurs ? 'recognised' : 'address', addressOf(request)]
+    const key: RateKey = ['access token', isOurs ? 'recognised' : 'address', callerAddress(request)]
     limits.countHere(key, isOurs ? unknownPerMinute * SHARED : unknownPerMinute)
     try {
       const caller = await this.#lookUp(token, hash, known)
@@ -126,8 +126,8 @@ export class AccessTokens {
   async introspect (token: string): Promise<Record<string, unknown>> {
     const { store } = this.#options
     const found = isSecret('accessToken', token)
-      ? await store.findAccessToken(hashOf(token))
-      : isSecret('refreshToken', token) ? await store.findRefreshToken(hashOf(token)) : undefined
+      ? await store.findAccessToken(hashSecret(token))
+      : isSecret('refreshToken', token) ? await store.findRefreshToken(hashSecret(token)) : undefined
     if (found === undefined || ('rotated' in found && found.rotated === true)) return { active: false }
     const { token: { scopes, expiresAt }, grant } = found
     return {
@@ -152,14 +152,14 @@ export class AccessTokens {
     return await observed(observe, event, () => {
       if (found === undefined) throw new InvalidTokenError('The access token is unknown, has expired, or was revoked.')
       if (!resources.includes(found.grant.resource)) throw new InvalidTokenError('The access token is for another resource.', { reason: 'other_resource' })
-      return callerOf(token, found)
+      return toCaller(token, found)
     })
   }
 
   async #grantOf (token: string): Promise<Grant | undefined> {
     const { store } = this.#options
-    if (isSecret('accessToken', token)) return (await store.findAccessToken(hashOf(token)))?.grant
-    if (isSecret('refreshToken', token)) return (await store.findRefreshToken(hashOf(token)))?.grant
+    if (isSecret('accessToken', token)) return (await store.findAccessToken(hashSecret(token)))?.grant
+    if (isSecret('refreshToken', token)) return (await store.findRefreshToken(hashSecret(token)))?.grant
     return undefined
   }
 
@@ -181,7 +181,7 @@ export class AccessTokens {
   }
 }
 
-function callerOf (token: string, { token: { scopes, expiresAt }, grant }: { token: TokenRecord, grant: Grant }): CallerInfo {
+function toCaller (token: string, { token: { scopes, expiresAt }, grant }: { token: TokenRecord, grant: Grant }): CallerInfo {
   const { clientId, issuer, subject, claims, grantId, resource } = grant
   return { token, clientId, scopes, expiresAt, resource: new URL(resource), extra: { issuer, subject, grantId, claims } }
 }

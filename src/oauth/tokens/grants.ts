@@ -33,7 +33,7 @@ export class Grants {
 
   /** Seals the upstream's tokens for a grant. */
   seal (grantId: string, tokens: UpstreamTokens): string {
-    return this.#options.keyring.seal(purposeOf(grantId), tokens)
+    return this.#options.keyring.seal(sealingPurpose(grantId), tokens)
   }
 
   /**
@@ -167,12 +167,12 @@ export class Grants {
   }
 
   #open (grant: Grant): UpstreamTokens | undefined {
-    const tokens = this.#options.keyring.open(purposeOf(grant.grantId), grant.sealedUpstreamTokens)
+    const tokens = this.#options.keyring.open(sealingPurpose(grant.grantId), grant.sealedUpstreamTokens)
     return isTokens(tokens) ? tokens : undefined
   }
 }
 
-function purposeOf (grantId: string): string {
+function sealingPurpose (grantId: string): string {
   return `upstream tokens of ${grantId}`
 }
 

@@ -10,7 +10,7 @@ import { checkCodeVerifier } from '../pkce.js'
 import type { Resources } from '../resources.js'
 import { narrowedScopes } from '../scopes.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
-import { hashOf, isSecret } from '../secrets.js'
+import { hashSecret, isSecret } from '../secrets.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
 
 /** A successful answer of the token endpoint (RFC 6749 5.1). */
@@ -60,13 +60,13 @@ export class TokenIssuer {
    */
   async request (parameters: FormParameters, credentials: ClientCredentials, witness: TokenRequestWitness = {}): Promise<TokenResponse> {
     const { grant_type: grantType, code } = parameters
-    const links = code === undefined ? [] : [hashOf(code)]
+    const links = code === undefined ? [] : [hashSecret(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
     return await observed(this.#options.observe, event, async () => {
       event.client = await this.#options.clients.authenticate(credentials, async () => await this.#isOf(parameters, credentials))
       await witness.client?.(event.client)
       const response = await this.#answer(parameters, event.client, event, witness)
-      links.push(hashOf(response.access_token))
+      links.push(hashSecret(response.access_token))
       return response
     })
   }
@@ -81,8 +81,8 @@ export class TokenIssuer {
   async #isOf ({ code = '', refresh_token: refreshToken = '' }: FormParameters, { clientId }: ClientCredentials): Promise<boolean> {
     const { store } = this.#options
     const found = isSecret('authorizationCode', code)
-      ? await store.findCode(hashOf(code))
-      : isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hashOf(refreshToken)) : undefined
+      ? await store.findCode(hashSecret(code))
+      : isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hashSecret(refreshToken)) : undefined
     return found?.grant.clientId === clientId
   }
 
@@ -99,7 +99,7 @@ export class TokenIssuer {
     const { store, grants, clients, upstreamClients } = this.#options
     const { code } = parameters
     if (code === undefined) throw new InvalidRequestError('The code is missing.')
-    const hash = hashOf(code)
+    const hash = hashSecret(code)
     const found = isSecret('authorizationCode', code) ? await store.findCode(hash) : undefined
     if (found === undefined || found.grant.clientId !== client.clientId) {
       throw new InvalidGrantError('The authorization code is unknown or has expired.', { reason: found === undefined ? 'unknown_code' : 'code_of_another_client' })
@@ -131,7 +131,7 @@ export class TokenIssuer {
     const { store, grants, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
-    const hash = hashOf(refreshToken)
+    const hash = hashSecret(refreshToken)
     const found = isSecret('refreshToken', refreshToken) ? await store.findRefreshToken(hash) : undefined
     if (found === undefined) return await this.#forgotten(refreshToken, client)
     if (found.grant.clientId !== client.clientId) throw unknownRefreshToken()
@@ -153,7 +153,7 @@ export class TokenIssuer {
         await grants.hasEnded(rotation.grant)
         throw refreshTokenReplayed(grant)
       case 'repeated': {
-        const repeated = keyring.open(purposeOf(hash), rotation.sealedResponse)
+        const repeated = keyring.open(sealingPurpose(hash), rotation.sealedResponse)
         if (!isTokenResponse(repeated)) throw unknownRefreshToken()
         event.repeated = true
         return repeated
@@ -193,11 +193,11 @@ export class TokenIssuer {
     return {
       response,
       issued: {
-        access: { hash: hashOf(accessToken), record: { grantId, scopes: [...scopes], expiresAt } },
+        access: { hash: hashSecret(accessToken), record: { grantId, scopes: [...scopes], expiresAt } },
         ...refreshToken !== undefined && {
-          refresh: { hash: hashOf(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: refreshExpiresAt } }
+          refresh: { hash: hashSecret(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: refreshExpiresAt } }
         },
-        sealedResponse: keyring.seal(purposeOf(replaced), response)
+        sealedResponse: keyring.seal(sealingPurpose(replaced), response)
       }
     }
   }
@@ -209,7 +209,7 @@ export class TokenIssuer {
   }
 }
 
-function purposeOf (refreshTokenHash: string): string {
+function sealingPurpose (refreshTokenHash: string): string {
   return `token response for ${refreshTokenHash}`
 }
 

@@ -26,7 +26,7 @@ const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti'
  * Who logged in, of what the upstream says.
  * @throws {AccessDeniedError} where it names nobody that can be told from others @throws {UpstreamError} where it contradicts itself
  */
-export function identityOf ({ issuer, told, idToken, subjectClaim }: Told): Identity {
+export function readIdentity ({ issuer, told, idToken, subjectClaim }: Told): Identity {
   // OpenID Connect Core 5.3.2: what is told of somebody else is not used
   if (idToken?.sub !== undefined && told.sub !== undefined && told.sub !== idToken.sub) throw unusable('the userinfo is of another sub than the ID token')
   const claims = { ...told, ...idToken }

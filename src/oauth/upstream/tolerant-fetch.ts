@@ -9,7 +9,7 @@ export const REGISTER_BY_HAND = 'register a client there by hand and set OAUTH_C
 export async function tokenFetch (fetch: Fetch, url: string, init: CustomFetchOptions, keepIdToken: boolean): Promise<Response> {
   const response = await send(fetch, url, init)
   const text = await response.text()
-  const members = membersOf(text)
+  const members = findMembers(text)
   if (members === undefined) return new Response(text === '' ? null : text, { status: response.status, headers: response.headers })
   if (!keepIdToken) members.delete('id_token')
   // GitHub answers 200 to what failed
@@ -27,7 +27,7 @@ export async function registrationFetch (fetch: Fetch, url: string, init: Custom
     })
   }
   if (response.status !== 200 && response.status !== 201) return response
-  const members = membersOf(await response.text())
+  const members = findMembers(await response.text())
   return Response.json({ client_secret_expires_at: 0, ...members && Object.fromEntries(members) }, { status: 201 })
 }
 
@@ -38,7 +38,7 @@ export async function send (fetch: Fetch, url: string, init: CustomFetchOptions)
 }
 
 /** The members of a JSON object that say something. */
-function membersOf (text: string): Map<string, unknown> | undefined {
+function findMembers (text: string): Map<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined

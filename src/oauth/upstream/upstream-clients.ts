@@ -143,16 +143,16 @@ export class UpstreamClients {
   }
 
   #seal (client: UpstreamClient, clientId: string): string {
-    return this.#options.keyring.seal(purposeOf(clientId), client)
+    return this.#options.keyring.seal(sealingPurpose(clientId), client)
   }
 
   #open ({ clientId, sealed }: UpstreamDeletion): UpstreamClient | undefined {
-    const opened = this.#options.keyring.open(purposeOf(clientId), sealed)
+    const opened = this.#options.keyring.open(sealingPurpose(clientId), sealed)
     return isUpstreamClient(opened) ? opened : undefined
   }
 }
 
-function purposeOf (clientId: string): string {
+function sealingPurpose (clientId: string): string {
   return `upstream client of ${clientId}`
 }
 

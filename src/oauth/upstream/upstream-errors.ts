@@ -13,14 +13,14 @@ export function upstreamError (error: unknown): OAuthError {
   if (error instanceof ClientError && error.cause instanceof OAuthError) return error.cause
   const detail = describe(error)
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
-    return errorOf(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
+    return toOAuthError(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
   }
   if (isOutage(error)) return new TemporarilyUnavailableError(UNREACHABLE, { detail, cause: error, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
   return new UpstreamError('The login server gave an answer that cannot be used.', { detail, cause: error, reason: 'upstream_answer_unusable' })
 }
 
 /** What an OAuth error code of the upstream means for our client. */
-export function errorOf (code: string, status: number, detail: string): OAuthError {
+export function toOAuthError (code: string, status: number, detail: string): OAuthError {
   switch (code) {
     case 'access_denied': case 'login_required': case 'consent_required': case 'interaction_required': case 'account_selection_required':
       return new AccessDeniedError('The login server refused, or the login was cancelled.', { detail, reason: 'denied_upstream' })
@@ -35,7 +35,7 @@ export function errorOf (code: string, status: number, detail: string): OAuthErr
 }
 
 function isOutage (error: unknown): boolean {
-  const status = statusOf(error)
+  const status = findStatus(error)
   if (status !== undefined) return status === 429 || status >= 500
   // what fetch itself throws, and our own time limit
   return (error instanceof ClientError && error.code === 'OAUTH_TIMEOUT') ||
@@ -45,7 +45,7 @@ function isOutage (error: unknown): boolean {
     (error instanceof Error && error.cause !== undefined && isOutage(error.cause))
 }
 
-function statusOf (error: unknown): number | undefined {
+function findStatus (error: unknown): number | undefined {
   if (error instanceof Response) return error.status
   return error instanceof WWWAuthenticateChallengeError ? error.status : error instanceof ClientError && error.cause instanceof Response ? error.cause.status : undefined
 }
@@ -54,7 +54,7 @@ function describe (error: unknown): string {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) return `${error.error}: ${error.error_description ?? 'no description'}`
   if (error instanceof Response) return `${error.url} answered ${error.status}`
   if (!(error instanceof Error)) return String(error)
-  const status = statusOf(error)
+  const status = findStatus(error)
   const cause = error.cause instanceof Error ? `: ${describe(error.cause)}` : ''
   return `${error.message}${status === undefined ? '' : ` (HTTP ${status})`}${cause}`
 }

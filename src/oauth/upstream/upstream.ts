@@ -2,7 +2,7 @@ import * as openid from 'openid-client'
 import { TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
 import { isInsecure } from './discovery.js'
 import { clientSecretBasic } from './client-secret-basic.js'
-import { checkAuthorizedParty, identityOf, unusable, type Identity } from './identity.js'
+import { checkAuthorizedParty, readIdentity, unusable, type Identity } from './identity.js'
 import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from '../upstream-observer.js'
 import type { UpstreamSettings } from '../options.js'
 import { isLoopbackHost } from '../../loopback.js'
@@ -268,7 +268,7 @@ export class Upstream {
         return optional ? {} : fail(error)
       })
     }
-    return identityOf({ issuer: server.issuer, told, idToken, subjectClaim })
+    return readIdentity({ issuer: server.issuer, told, idToken, subjectClaim })
   }
 
   async #fetchUser (configuration: openid.Configuration, accessToken: string, url: URL): Promise<Record<string, unknown>> {

@@ -73,7 +73,7 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
     do {
       heard = arrived
       await Promise.all(drains.map(drain => drain(app.timeToClose())))
-      if (await connectionsOf(app.server) > 0) await delay(Math.min(QUIET_MS, app.timeToClose()))
+      if (await countConnections(app.server) > 0) await delay(Math.min(QUIET_MS, app.timeToClose()))
       // what came meanwhile is read before it is looked for
       await setImmediate()
       await setImmediate()
@@ -114,7 +114,7 @@ async function stopListening (server: Server): Promise<void> {
   close.call(server)
 }
 
-async function connectionsOf (server: Server): Promise<number> {
+async function countConnections (server: Server): Promise<number> {
   return await new Promise((resolve, reject) => {
     server.getConnections((error, count) => { if (error === null) resolve(count); else reject(error) })
   })

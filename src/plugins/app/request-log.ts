@@ -30,14 +30,14 @@ export const requestLog = fp<RequestLogOptions>(async (app, { onEnd }) => {
       const { method, routeOptions: { url: route } } = request
       // what was never answered has no status; the number is nginx's
       const statusCode = reply.raw.headersSent ? reply.statusCode : 499
-      reply.log.info(lineOf(request, reply, route, statusCode), 'request')
+      reply.log.info(makeLine(request, reply, route, statusCode), 'request')
       if (onEnd !== undefined && !(method === 'GET' && isEventStream(reply))) onEnd({ method, route, statusCode, seconds: reply.elapsedTime / 1000 })
     })
     done()
   })
 }, { name: 'request-log', fastify: '5.x' })
 
-function lineOf (request: FastifyRequest, reply: FastifyReply, route: string | undefined, statusCode: number): object {
+function makeLine (request: FastifyRequest, reply: FastifyReply, route: string | undefined, statusCode: number): object {
   const { method, ip, authInfo, oauthClientId } = request
   const clientId = authInfo?.clientId ?? oauthClientId
   return {

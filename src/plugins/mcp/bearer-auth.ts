@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify
 import fp from 'fastify-plugin'
 import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
 import { checkOptions } from '../../validation/check.js'
-import { functionOf, listOf, optional, optionsOf, pluginObject, scope } from '../../validation/schemas.js'
+import { functionSchema, listSchema, optional, optionSchemas, pluginObject, scope } from '../../validation/schemas.js'
 import { InsufficientScopeError, InvalidTokenError, OAuthError } from '../../errors.js'
 
 declare module 'fastify' {
@@ -42,11 +42,11 @@ export interface BearerAuthOptions {
 const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i
 const BEARER_SCHEME = /^bearer(\s|$)/i
 
-const optionsSchema = pluginObject(optionsOf<BearerAuthOptions>()({
-  verifyAccessToken: functionOf<VerifyAccessToken>('a function: token => caller'),
-  resourceMetadataUrl: functionOf<BearerAuthOptions['resourceMetadataUrl']>('a function: request => URL'),
-  scopes: listOf(scope, 'a list of scopes, each once'),
-  onRefused: optional(functionOf<NonNullable<BearerAuthOptions['onRefused']>>('a function that hears of refusals'))
+const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
+  verifyAccessToken: functionSchema<VerifyAccessToken>('a function: token => caller'),
+  resourceMetadataUrl: functionSchema<BearerAuthOptions['resourceMetadataUrl']>('a function: request => URL'),
+  scopes: listSchema(scope, 'a list of scopes, each once'),
+  onRefused: optional(functionSchema<NonNullable<BearerAuthOptions['onRefused']>>('a function that hears of refusals'))
 }))
 
 /** Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`. */

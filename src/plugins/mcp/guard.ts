@@ -55,13 +55,13 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
     else app.bearerAuth.call(this, request, reply, done)
   })
   app.addHook('onRequest', (request, _reply, done) => {
-    const host = hostOf(request)
+    const host = readHost(request)
     if (allowsHost(host)) done()
     else done(new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${host}` }))
   })
 }, { name: 'mcp-guard', fastify: '5.x', dependencies: ['bearer-auth'] })
 
 // not `request.host`: with `trustProxy` that is X-Forwarded-Host, which callers may send too
-function hostOf ({ headers: { host, ':authority': authority } }: FastifyRequest): string {
+function readHost ({ headers: { host, ':authority': authority } }: FastifyRequest): string {
   return host ?? (typeof authority === 'string' ? authority : '')
 }

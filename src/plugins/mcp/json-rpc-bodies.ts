@@ -51,11 +51,11 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   const text = known instanceof LimitError
     ? refusalText(request.body, known.jsonRpcCode, known.message, { limit: known.limit, ...known.retryAfterMs !== undefined && { retryAfterMs: known.retryAfterMs } })
-    : errorText(codeOf(known), known.message, known instanceof McpRequestError ? known.requestId : null)
+    : errorText(toJsonRpcCode(known), known.message, known instanceof McpRequestError ? known.requestId : null)
   return reply.code(known.statusCode).header('content-type', 'application/json; charset=utf-8').send(text)
 }
 
-function codeOf (error: ServiceError): number {
+function toJsonRpcCode (error: ServiceError): number {
   return error instanceof McpRequestError ? error.jsonRpcCode : -32000
 }
 

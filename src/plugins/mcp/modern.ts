@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo } from '../../caller.js'
 import { textWithInvalidParams } from '../../mcp/wire/invalid-params.js'
-import { invalidParamsOf } from '../../mcp/wire/messages.js'
+import { findInvalidParams } from '../../mcp/wire/messages.js'
 import type { ModernCall } from '../../mcp/modern/modern-call.js'
 import { ModernHandler, type ModernHandlerOptions } from '../../mcp/modern/modern-handler.js'
 import { isModernRequest } from '../../mcp/modern/classify.js'
@@ -27,7 +27,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   app.addHook('preHandler', (request, reply, done) => {
     const { authInfo: caller, headers, body } = request
     // Fastify makes the route's options anew whenever they are read: they come last
-    const invalid = request.method === 'POST' ? invalidParamsOf(body) : undefined
+    const invalid = request.method === 'POST' ? findInvalidParams(body) : undefined
     if (invalid !== undefined) done(invalid)
     else if (request.method !== 'POST' || caller === null || body === undefined || !isModernRequest({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
     else serve(request, reply, caller).catch(done)

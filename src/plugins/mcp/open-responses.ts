@@ -34,7 +34,7 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admiss
       done()
       return
     }
-    const open = responses.open(personKey(caller.extra), bodyBytesOf(request, maxBodyBytes), {
+    const open = responses.open(personKey(caller.extra), countBodyBytes(request, maxBodyBytes), {
       get unreadBytes () { return raw.writableLength + (bodies.get(request)?.readableLength ?? 0) },
       cut: () => { raw.destroy() }
     })
@@ -53,7 +53,7 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admiss
 }, { name: 'mcp-open-responses', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-errors'] })
 
 /** What the body of a request weighs, as far as it says so, at most what is read of it. */
-function bodyBytesOf (request: FastifyRequest, maxBodyBytes: number): number {
+function countBodyBytes (request: FastifyRequest, maxBodyBytes: number): number {
   if (isChunked(request)) return maxBodyBytes
   const length = Number(request.headers['content-length'] ?? 0)
   return Number.isSafeInteger(length) && length > 0 ? Math.min(length, maxBodyBytes) : 0

@@ -1,5 +1,5 @@
 import type { SerializeOptions } from 'cookie'
-import { hashOf } from '../../oauth/secrets.js'
+import { hashSecret } from '../../oauth/secrets.js'
 
 /** How a cookie of ours is named and kept. */
 export interface OwnCookie {
@@ -15,7 +15,7 @@ export function issuerCookie (issuer: string, what: string): OwnCookie {
   const { protocol, pathname } = new URL(issuer)
   const secure = protocol === 'https:'
   return {
-    name: `${secure ? '__Host-' : ''}mcp-${what}${pathname === '/' ? '' : `-${hashOf(pathname).slice(0, 8)}`}`,
+    name: `${secure ? '__Host-' : ''}mcp-${what}${pathname === '/' ? '' : `-${hashSecret(pathname).slice(0, 8)}`}`,
     attributes: { path: '/', httpOnly: true, secure, sameSite: 'lax' }
   }
 }

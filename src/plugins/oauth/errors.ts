@@ -2,7 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../../errors.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
-import { oauthErrorOf } from '../scoped/oauth-error.js'
+import { toOAuthError } from '../scoped/oauth-error.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -19,7 +19,7 @@ export const oauthErrors = fp(async app => {
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   rethrowForeign(error)
-  const known = oauthErrorOf(error)
+  const known = toOAuthError(error)
   if (known === undefined) request.log.error({ err: error }, 'an OAuth request failed')
   else request.log.info({ code: known.code, detail: known.detail }, `OAuth request refused: ${known.message}`)
   const { code, message } = known ?? new UpstreamError('Something went wrong on our side.')

@@ -12,19 +12,19 @@ export interface VisitsOptions {
 export const loginVisits = fp<VisitsOptions>(async (app, { attempts }) => {
   if (attempts === undefined) return
   app.addHook('onResponse', async (request, reply) => {
-    const kind = kindOf(request)
-    if (kind !== undefined) attempts.visit({ request: kind, status: reply.statusCode, ...programOf(request) })
+    const kind = classifyVisit(request)
+    if (kind !== undefined) attempts.visit({ request: kind, status: reply.statusCode, ...describeProgram(request) })
   })
 }, { name: 'visits', fastify: '5.x' })
 
 /** Who asks, as far as HTTP tells. */
-export function programOf (request: FastifyRequest): { address: string, userAgent: string } {
+export function describeProgram (request: FastifyRequest): { address: string, userAgent: string } {
   // the address of a connection that has closed meanwhile is not known
   const { ip = '' }: { ip?: string } = request
   return { address: ip, userAgent: request.headers['user-agent'] ?? '' }
 }
 
-function kindOf ({ method, routeOptions: { url = '' } }: FastifyRequest): LoginVisitRequest | undefined {
+function classifyVisit ({ method, routeOptions: { url = '' } }: FastifyRequest): LoginVisitRequest | undefined {
   if (method !== 'GET' && method !== 'POST') return undefined
   if (url.endsWith('/token')) return 'token'
   if (url.endsWith('/register')) return 'registration'

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { addressOf } from '../../caller-address.js'
+import { callerAddress } from '../../caller-address.js'
 import type { RateKey, RateLimits } from '../../oauth/rate-limits.js'
 
 /** Who a caller has proven to be. */
@@ -44,7 +44,7 @@ const SHARED = 10
 export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, requestsPerMinute }) => {
   app.decorateRequest('countedFor', null)
   app.decorateRequest('countFor', async function (this: FastifyRequest, { client, person }) {
-    const endpoint = endpointOf(this)
+    const endpoint = findEndpoint(this)
     if (client !== undefined) await limits.count([endpoint, 'client', client], requestsPerMinute * SHARED)
     if (person !== undefined) await limits.count([endpoint, 'person', person.issuer, person.subject], requestsPerMinute)
     const { countedFor } = this
@@ -54,7 +54,7 @@ export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, r
 
   async function countAddress (request: FastifyRequest): Promise<void> {
     const recognised = request.routeOptions.config.isRecognised?.(request) === true
-    const key: RateKey = [endpointOf(request), recognised ? 'recognised' : 'address', addressOf(request)]
+    const key: RateKey = [findEndpoint(request), recognised ? 'recognised' : 'address', callerAddress(request)]
     await limits.count(key, recognised ? requestsPerMinute * SHARED : requestsPerMinute)
     request.countedFor = key
   }
@@ -68,6 +68,6 @@ export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, r
   })
 }, { name: 'oauth-rate-limits', fastify: '5.x' })
 
-function endpointOf ({ routeOptions: { url = '' } }: FastifyRequest): string {
+function findEndpoint ({ routeOptions: { url = '' } }: FastifyRequest): string {
   return url
 }

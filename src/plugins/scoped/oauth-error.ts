@@ -2,7 +2,7 @@ import type { FastifyError } from 'fastify'
 import { OAuthError, PayloadTooLargeError, InvalidRequestError } from '../../errors.js'
 
 /** What an error says in terms of OAuth; undefined where it is our own fault. */
-export function oauthErrorOf (error: FastifyError): OAuthError | undefined {
+export function toOAuthError (error: FastifyError): OAuthError | undefined {
   if (error instanceof OAuthError) return error
   const status = error.statusCode ?? 500
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new PayloadTooLargeError('The body is too large.')

@@ -86,7 +86,7 @@ function methodsByPath (
 export const methodNotAllowed = fp<{ mcpPaths: readonly string[] }>(async (app, { mcpPaths }) => {
   const methods = methodsByPath(app, ({ url }) => url)
   app.addHook('onRequest', (request, reply, done) => {
-    const path = request.is404 ? pathOf(request.url) : undefined
+    const path = request.is404 ? findPath(request.url) : undefined
     const allowed = path === undefined ? undefined : methods.get(path)
     if (path === undefined || allowed === undefined) {
       done()
@@ -103,7 +103,7 @@ export const methodNotAllowed = fp<{ mcpPaths: readonly string[] }>(async (app, 
 }, { name: 'method-not-allowed', fastify: '5.x' })
 
 /** The path of a request as the router sees it; undefined if it cannot be read. */
-function pathOf (url: string): string | undefined {
+function findPath (url: string): string | undefined {
   try {
     return decodeURIComponent(url.replace(/[?;#].*/s, '')).replace(/(.)\/$/, '$1')
   } catch {

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { errorPage } from '../../pages/consent.js'
 import { STYLE, type Page } from '../../pages/layout.js'
 import { rethrowForeign } from './foreign-errors.js'
-import { oauthErrorOf } from './oauth-error.js'
+import { toOAuthError } from './oauth-error.js'
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -13,8 +13,8 @@ declare module 'fastify' {
   }
 }
 
-const sourceOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
-const STYLE_SOURCE = sourceOf(STYLE)
+const hashSource = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+const STYLE_SOURCE = hashSource(STYLE)
 
 /** Pages for people: `reply.sendPage`, and errors of this context as pages with an id that the log has. */
 export const pages = fp(async app => {
@@ -25,7 +25,7 @@ export const pages = fp(async app => {
       // no form-action: Chromium applies it to the redirects that follow the form, too
       'content-security-policy': [
         "default-src 'none'", `style-src ${STYLE_SOURCE}`, "img-src 'none'",
-        ...page.script === undefined ? [] : [`script-src ${sourceOf(page.script)}`], "base-uri 'none'", "frame-ancestors 'none'"
+        ...page.script === undefined ? [] : [`script-src ${hashSource(page.script)}`], "base-uri 'none'", "frame-ancestors 'none'"
       ].join('; '),
       'x-frame-options': 'DENY',
       // whoever opened it in a window can neither see where that goes nor move it
@@ -40,7 +40,7 @@ export const pages = fp(async app => {
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   rethrowForeign(error)
-  const known = oauthErrorOf(error)
+  const known = toOAuthError(error)
   if (known === undefined) request.log.error({ err: error }, 'a page failed')
   else request.log.info({ code: known.code, detail: known.detail }, `page refused: ${known.message}`)
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)

@@ -1,6 +1,6 @@
 import { trace } from '@opentelemetry/api'
 import fp from 'fastify-plugin'
-import { traceContextOf } from '../../mcp/trace-context.js'
+import { readTraceContext } from '../../mcp/trace-context.js'
 
 // W3C Trace Context, traceparent: version, trace id, parent id, flags
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}/
@@ -11,12 +11,12 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f
  */
 export const traceId = fp(async app => {
   app.addHook('preHandler', (request, reply, done) => {
-    const found = traceIdOf(traceContextOf(request.body).traceparent) ?? traceIdOf(request.headers.traceparent) ?? trace.getActiveSpan()?.spanContext().traceId
+    const found = findTraceId(readTraceContext(request.body).traceparent) ?? findTraceId(request.headers.traceparent) ?? trace.getActiveSpan()?.spanContext().traceId
     if (found !== undefined) request.log = reply.log = request.log.child({ traceId: found })
     done()
   })
 }, { name: 'trace-id', fastify: '5.x' })
 
-function traceIdOf (traceparent: unknown): string | undefined {
+function findTraceId (traceparent: unknown): string | undefined {
   return typeof traceparent === 'string' ? TRACEPARENT.exec(traceparent)?.[1] : undefined
 }

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { connectionsPage, signInPage } from '../../pages/connections.js'
-import { parametersOf } from '../oauth/parameters.js'
+import { parseParameters } from '../oauth/parameters.js'
 
 export interface ConnectionsOptions {
   issuer: string
@@ -9,7 +9,7 @@ export interface ConnectionsOptions {
 /** `GET /oauth/connections`: the applications that a person is connected with. */
 export const connectionsRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
   app.get('/oauth/connections', { exposeHeadRoute: false }, async (request, reply) => {
-    const { ended } = parametersOf(request.query)
+    const { ended } = parseParameters(request.query)
     const person = request.getPerson()
     if (person === undefined) return reply.sendPage(signInPage(issuer))
     await request.countFor({ person })

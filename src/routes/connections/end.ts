@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { AccessDeniedError, InvalidRequestError } from '../../errors.js'
 import type { ConnectionsOptions } from './connections.js'
 import { checkSameOriginForm } from '../oauth/same-origin-form.js'
-import { parametersOf } from '../oauth/parameters.js'
+import { parseParameters } from '../oauth/parameters.js'
 
 /** `POST /oauth/connections/end`: a person ends a connection; its tokens and streams end at once, on every replica. */
 export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
@@ -11,7 +11,7 @@ export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async
     const person = request.getPerson()
     if (person === undefined) throw new AccessDeniedError('You are not signed in any more. Sign in again.')
     await request.countFor({ person })
-    const { grant } = parametersOf(request.body)
+    const { grant } = parseParameters(request.body)
     if (grant === undefined) throw new InvalidRequestError('The form is incomplete.')
     await app.oauthBroker.connections.end(person, grant)
     return reply.header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections?ended=1`, 303)

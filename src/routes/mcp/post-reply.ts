@@ -29,7 +29,7 @@ export class FastifyPostResponse implements PostResponse {
 }
 
 /** The caller that `bearerAuth` has established. */
-export function callerOf (request: FastifyRequest): CallerInfo {
+export function requestCaller (request: FastifyRequest): CallerInfo {
   if (request.authInfo === null) throw new Error('This route runs without bearerAuth')
   return request.authInfo
 }

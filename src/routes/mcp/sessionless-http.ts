@@ -1,10 +1,10 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { MethodNotAllowedError, UnsupportedMediaTypeError } from '../../errors.js'
-import { isRequest, messagesOf } from '../../mcp/wire/messages.js'
+import { isRequest, parseMessages } from '../../mcp/wire/messages.js'
 import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
 import { checkPostAccept } from '../../mcp/wire/accept.js'
 import { refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
-import { callerOf, FastifyPostResponse } from './post-reply.js'
+import { requestCaller, FastifyPostResponse } from './post-reply.js'
 
 /** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with an instance of its own. */
 export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
@@ -13,12 +13,12 @@ export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
   app.post('/mcp', async (request, reply) => {
     checkPostAccept(request.headers.accept)
     if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
-    const body = messagesOf(request.body)
+    const body = parseMessages(request.body)
     const protocolVersion = request.headers['mcp-protocol-version']
     checkProtocolVersion(protocolVersion)
     // answers and notifications refer to a session, and there is none
     if (!(Array.isArray(body) ? body : [body]).some(isRequest)) return reply.code(202).send()
-    const caller = callerOf(request)
+    const caller = requestCaller(request)
     const end = await requests.serve({
       body, caller, extra: { authInfo: caller, requestInfo: { headers: request.headers } }, protocolVersion: protocolVersion?.toString()
     }, new FastifyPostResponse(reply))

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
-import { messagesOf } from '../../mcp/wire/messages.js'
+import { parseMessages } from '../../mcp/wire/messages.js'
 import { checkStreamAccept } from '../../mcp/wire/accept.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
-import { callerOf, FastifyPostResponse } from './post-reply.js'
+import { requestCaller, FastifyPostResponse } from './post-reply.js'
 
 export interface SseRoutesOptions {
   /** Where clients send their messages. */
@@ -18,7 +18,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
 
   app.get('/sse', { exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
-    const { session, place } = await registry.open(callerOf(request))
+    const { session, place } = await registry.open(requestCaller(request))
     reply.headers(EVENT_STREAM_HEADERS)
     // a reply that is returned would be waited for, with listeners that are kept as long as the stream
     return session.openOnlyStream(`${messagesUrl}?sessionId=${session.record.id}`, place)
@@ -28,9 +28,9 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
     if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
     const { sessionId } = request.query
     if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')
-    const caller = callerOf(request)
+    const caller = requestCaller(request)
     const session = await registry.find(sessionId, caller, 'sse')
-    const body = messagesOf(request.body)
+    const body = parseMessages(request.body)
     const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
     const instance = session.instance ?? await session.rebuild(extra, caller)
     session.caller = caller

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { addressOf } from '../../caller-address.js'
+import { callerAddress } from '../../caller-address.js'
 import { consentPage, refusalPage, type ConsentPageOptions } from '../../pages/consent.js'
 import type { NextStep } from '../../oauth/authorize/next-step.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
-import { parametersOf } from './parameters.js'
+import { parseParameters } from './parameters.js'
 
 export interface AuthorizeOptions {
   /** Our issuer. */
@@ -19,22 +19,22 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
   const { authorization, clients, limits } = app.oauthBroker
 
   /** A document that has to be fetched is a request of ours to wherever somebody says. */
-  async function countFetch (request: FastifyRequest, { client_id: clientId = '' }: ReturnType<typeof parametersOf>): Promise<void> {
-    if (await clients.hasToFetch(clientId)) await limits.count(['metadata documents', 'address', addressOf(request)], FETCHES_PER_MINUTE)
+  async function countFetch (request: FastifyRequest, { client_id: clientId = '' }: ReturnType<typeof parseParameters>): Promise<void> {
+    if (await clients.hasToFetch(clientId)) await limits.count(['metadata documents', 'address', callerAddress(request)], FETCHES_PER_MINUTE)
   }
 
   app.get('/authorize', { exposeHeadRoute: false, logSerializers: withoutQuery }, async (request, reply) => {
-    const parameters = parametersOf(request.query)
+    const parameters = parseParameters(request.query)
     await countFetch(request, parameters)
     const browser = request.getBrowserState()
-    const next = await authorization.begin(parameters, { browser, address: addressOf(request) })
+    const next = await authorization.begin(parameters, { browser, address: callerAddress(request) })
     if (next.kind === 'refusal') return goOn(request, reply, next, issuer, texts)
     return goOn(request, reply.setBrowserState(browser), next, issuer, texts)
   })
 
   // from another site it comes without the browser's cookie, which must not be replaced for it; a link brings the cookie along
   app.post('/authorize', async (request, reply) => {
-    const parameters = parametersOf(request.body)
+    const parameters = parseParameters(request.body)
     await countFetch(request, parameters)
     await authorization.verify(parameters)
     const query = new URLSearchParams()

@@ -4,7 +4,7 @@ import { InvalidRequestError } from '../../errors.js'
  * The parameters of a query or form. One without a value is as good as absent, and none may come twice (RFC 6749 3.1, 3.2).
  * @throws {InvalidRequestError}
  */
-export function parametersOf (source: unknown): Readonly<Record<string, string | undefined>> {
+export function parseParameters (source: unknown): Readonly<Record<string, string | undefined>> {
   if (typeof source !== 'object' || source === null || Array.isArray(source)) throw new InvalidRequestError('The parameters are missing.')
   const parameters = new Map<string, string>()
   for (const [name, value] of Object.entries(source)) {

@@ -2,15 +2,15 @@ import type { FastifyPluginAsync } from 'fastify'
 import { InvalidRequestError } from '../../errors.js'
 import { clientCredentials } from './client-credentials.js'
 import { orFalse } from './or-false.js'
-import { parametersOf } from './parameters.js'
+import { parseParameters } from './parameters.js'
 
 /** `POST /revoke`: ends the grant of a token (RFC 7009 2). */
 export const revokeRoute: FastifyPluginAsync = async app => {
   const { accessTokens, clients } = app.oauthBroker
-  const isRecognised = orFalse(request => accessTokens.recognises(parametersOf(request.body).token ?? ''))
+  const isRecognised = orFalse(request => accessTokens.recognises(parseParameters(request.body).token ?? ''))
 
   app.post('/revoke', { config: { isRecognised } }, async (request, reply) => {
-    const parameters = parametersOf(request.body)
+    const parameters = parseParameters(request.body)
     const credentials = clientCredentials(request, parameters)
     const client = await clients.authenticate(credentials, async () => await accessTokens.isOf(parameters.token ?? '', credentials.clientId))
     request.oauthClientId = client.clientId

@@ -15,11 +15,11 @@ export interface AdminAttemptsOptions {
  */
 export const adminAttemptsRoute: FastifyPluginAsync<AdminAttemptsOptions> = async (app, { attempts, adminToken }) => {
   const isOperator = (token: string | undefined): boolean => token !== undefined && equalSecrets(token, adminToken)
-  const config = { isRecognised: (request: FastifyRequest) => isOperator(tokenOf(request)) }
+  const config = { isRecognised: (request: FastifyRequest) => isOperator(findToken(request)) }
 
   app.get('/admin/attempts', { exposeHeadRoute: false, config }, async (request, reply) => {
     const asJson = /^application\/json\b/.test(request.headers.accept ?? '')
-    const token = tokenOf(request)
+    const token = findToken(request)
     if (!isOperator(token)) {
       const message = token === undefined ? 'This page needs the admin token (ADMIN_TOKEN).' : 'The admin token is wrong.'
       reply.code(401).header('www-authenticate', 'Basic realm="Operators of this MCP server", charset="UTF-8"').header('cache-control', 'no-store')
@@ -30,7 +30,7 @@ export const adminAttemptsRoute: FastifyPluginAsync<AdminAttemptsOptions> = asyn
   })
 }
 
-function tokenOf ({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
+function findToken ({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
   const [, bearer] = /^bearer +(\S+) *$/i.exec(authorization) ?? []
   if (bearer !== undefined) return bearer
   const [, basic] = /^basic +([A-Za-z0-9+/]+=*) *$/i.exec(authorization) ?? []

@@ -7,17 +7,17 @@ import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { Type } from '@sinclair/typebox'
 import { isRedirectScheme } from '../../oauth/clients/redirect-schemes.js'
 import {
-  anyText, checked, clientId, clientSecret, count, flag, functionOf, instanceOf, lifetime, listOf, objectOf, optional, optionsOf, recordOf, scope, scopes, secureUrl,
+  anyText, checked, clientId, clientSecret, count, flag, functionSchema, instanceSchema, lifetime, listSchema, objectSchema, optional, optionSchemas, recordSchema, scope, scopes, secureUrl,
   someText, textThat, timerSeconds
 } from '../../validation/schemas.js'
 import { ADMIN_TOKEN, isAdminToken, isServiceSecret, SERVICE_SECRET } from '../../validation/values.js'
 import { brokerStoresOption } from './stores.js'
 import { publicUrl } from './transports.js'
 
-export const fetchFunction = functionOf<typeof fetch>('a function like the global fetch')
-export const upstreamObserver = instanceOf<UpstreamObserver>('an observer', { upstreamRequest: true })
+export const fetchFunction = functionSchema<typeof fetch>('a function like the global fetch')
+export const upstreamObserver = instanceSchema<UpstreamObserver>('an observer', { upstreamRequest: true })
 
-const upstream = optionsOf<UpstreamOptions>()({
+const upstream = optionSchemas<UpstreamOptions>()({
   issuerUrl: optional(secureUrl),
   authorizationUrl: optional(secureUrl),
   tokenUrl: optional(secureUrl),
@@ -27,21 +27,21 @@ const upstream = optionsOf<UpstreamOptions>()({
   subjectClaim: optional(someText),
   clientId: optional(clientId),
   clientSecret: optional(clientSecret),
-  scopes: listOf(scope, 'a list of scopes, each once'),
-  extraAuthorizeParams: optional(recordOf(anyText, 'an object of texts')),
+  scopes: listSchema(scope, 'a list of scopes, each once'),
+  extraAuthorizeParams: optional(recordSchema(anyText, 'an object of texts')),
   timeoutSeconds: optional(timerSeconds),
   fetch: optional(fetchFunction)
 })
 
-const client = optionsOf<PreregisteredClient>()({
+const client = optionSchemas<PreregisteredClient>()({
   clientId,
   clientSecret: optional(clientSecret),
   clientName: optional(someText),
-  redirectUris: listOf(someText, 'a list of one or more redirect URIs, each once', { minItems: 1 }),
+  redirectUris: listSchema(someText, 'a list of one or more redirect URIs, each once', { minItems: 1 }),
   trusted: optional(flag)
 })
 
-const lifetimes = optionsOf<Partial<BrokerLifetimes>>()({
+const lifetimes = optionSchemas<Partial<BrokerLifetimes>>()({
   accessTokenSeconds: optional(lifetime),
   refreshTokenSeconds: optional(lifetime),
   grantSeconds: optional(lifetime),
@@ -57,18 +57,18 @@ const MAX_CONSENT_DELAY_MS = 10_000
 
 /** The options that `oauthBroker` and `mcpService` have in common. */
 export const brokerOptions = {
-  upstream: objectOf(upstream, 'an object that names the upstream authorization server'),
-  scopeDescriptions: optional(recordOf(anyText, 'an object of texts: scope -> meaning')),
+  upstream: objectSchema(upstream, 'an object that names the upstream authorization server'),
+  scopeDescriptions: optional(recordSchema(anyText, 'an object of texts: scope -> meaning')),
   consentInDynamicMode: optional(flag),
   consentDelayMs: optional(Type.Integer({ minimum: 0, maximum: MAX_CONSENT_DELAY_MS, takes: `a whole number of milliseconds from 0 to ${MAX_CONSENT_DELAY_MS}` })),
-  redirectSchemes: optional(listOf(textThat({ takes: 'a private-use URI scheme such as cursor, in lower case and without the colon' }, isRedirectScheme), 'a list of URI schemes, each once')),
-  clients: optional(Type.Unsafe<readonly PreregisteredClient[]>(Type.Array(objectOf(client, 'a client: an object with clientId and redirectUris'), { takes: 'a list of clients' }))),
+  redirectSchemes: optional(listSchema(textThat({ takes: 'a private-use URI scheme such as cursor, in lower case and without the colon' }, isRedirectScheme), 'a list of URI schemes, each once')),
+  clients: optional(Type.Unsafe<readonly PreregisteredClient[]>(Type.Array(objectSchema(client, 'a client: an object with clientId and redirectUris'), { takes: 'a list of clients' }))),
   allowLoopbackClients: optional(flag),
-  authorizeGrant: optional(functionOf<AuthorizeGrant>('a function: attempt => decision')),
+  authorizeGrant: optional(functionSchema<AuthorizeGrant>('a function: attempt => decision')),
   upstreamObserver: optional(upstreamObserver),
-  observers: optional(listOf(functionOf<BrokerObserver>('a function that hears of events'), 'a list of functions that hear of events', { uniqueItems: false })),
-  lifetimes: optional(objectOf(lifetimes, 'an object of lifetimes')),
-  introspectionServices: optional(recordOf(textThat({ takes: SERVICE_SECRET, secret: true }, isServiceSecret), 'an object of secrets: name of a service -> its secret')),
+  observers: optional(listSchema(functionSchema<BrokerObserver>('a function that hears of events'), 'a list of functions that hear of events', { uniqueItems: false })),
+  lifetimes: optional(objectSchema(lifetimes, 'an object of lifetimes')),
+  introspectionServices: optional(recordSchema(textThat({ takes: SERVICE_SECRET, secret: true }, isServiceSecret), 'an object of secrets: name of a service -> its secret')),
   requestsPerMinute: optional(count),
   adminToken: optional(textThat({ takes: ADMIN_TOKEN, secret: true }, isAdminToken))
 }
@@ -78,7 +78,7 @@ const resourcePaths = checked<readonly [string, ...string[]]>({ takes: 'a list o
   Array.isArray(value) && value.length > 0 && value.every(path => typeof path === 'string' && PATH.test(path)))
 
 /** The options of `oauthBroker`. */
-export const oauthBrokerOptions = optionsOf<OAuthBrokerOptions>()({
+export const oauthBrokerOptions = optionSchemas<OAuthBrokerOptions>()({
   ...brokerOptions,
   publicUrl,
   stores: brokerStoresOption,

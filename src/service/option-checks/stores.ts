@@ -12,34 +12,34 @@ import type { ClientStore, UpstreamClientStore } from '../../stores/registration
 import type { SessionStore } from '../../stores/sessions.js'
 import type { BrokerStores, SessionStores, Stores } from '../../stores/stores.js'
 import type { UpstreamDeletionQueue } from '../../stores/upstream-deletions.js'
-import { functionOf, instanceOf, optionsOf } from '../../validation/schemas.js'
+import { functionSchema, instanceSchema, optionSchemas } from '../../validation/schemas.js'
 
 const registrations = { add: true, find: true, replace: true, keep: true, takeExpired: true } as const
 const recentLog = { append: true, read: true } as const
 
 const shared = {
-  leases: instanceOf<LeaseStore>('a lease store', { acquire: true, isHeld: true, release: true }),
-  bus: instanceOf<Bus>('a bus', { publish: true, subscribe: true })
+  leases: instanceSchema<LeaseStore>('a lease store', { acquire: true, isHeld: true, release: true }),
+  bus: instanceSchema<Bus>('a bus', { publish: true, subscribe: true })
 }
 
 /** What the transports keep. */
-export const sessionStores = optionsOf<SessionStores>()({
+export const sessionStores = optionSchemas<SessionStores>()({
   ...shared,
-  sessions: instanceOf<SessionStore>('a session store', { create: true, get: true, change: true, touch: true, delete: true }),
-  eventLog: instanceOf<EventLog>('an event log', { open: true, append: true, end: true, follow: true, pendingRequests: true, settle: true, deleteSession: true })
+  sessions: instanceSchema<SessionStore>('a session store', { create: true, get: true, change: true, touch: true, delete: true }),
+  eventLog: instanceSchema<EventLog>('an event log', { open: true, append: true, end: true, follow: true, pendingRequests: true, settle: true, deleteSession: true })
 })
 
 /** What the broker keeps. */
-export const brokerStores = optionsOf<BrokerStores>()({
+export const brokerStores = optionSchemas<BrokerStores>()({
   ...shared,
-  clients: instanceOf<ClientStore>('a store of clients', registrations),
-  upstreamClients: instanceOf<UpstreamClientStore>('a store of upstream clients', registrations),
-  upstreamDeletions: instanceOf<UpstreamDeletionQueue>('a queue of deletions at the upstream', { add: true, claim: true, done: true }),
-  metadataDocuments: instanceOf<MetadataDocumentStore>('a store of metadata documents', { find: true, put: true, remove: true }),
-  rates: instanceOf<RateCounters>('a store of rate counters', { add: true }),
-  authorizations: instanceOf<AuthorizationTransactionStore>('a store of authorizations', { add: true, get: true, take: true, end: true }),
-  consents: instanceOf<ConsentStore>('a store of consents', { remember: true, find: true, forget: true }),
-  grants: instanceOf<GrantStore>('a grant store', {
+  clients: instanceSchema<ClientStore>('a store of clients', registrations),
+  upstreamClients: instanceSchema<UpstreamClientStore>('a store of upstream clients', registrations),
+  upstreamDeletions: instanceSchema<UpstreamDeletionQueue>('a queue of deletions at the upstream', { add: true, claim: true, done: true }),
+  metadataDocuments: instanceSchema<MetadataDocumentStore>('a store of metadata documents', { find: true, put: true, remove: true }),
+  rates: instanceSchema<RateCounters>('a store of rate counters', { add: true }),
+  authorizations: instanceSchema<AuthorizationTransactionStore>('a store of authorizations', { add: true, get: true, take: true, end: true }),
+  consents: instanceSchema<ConsentStore>('a store of consents', { remember: true, find: true, forget: true }),
+  grants: instanceSchema<GrantStore>('a grant store', {
     putCode: true,
     findCode: true,
     redeemCode: true,
@@ -52,13 +52,13 @@ export const brokerStores = optionsOf<BrokerStores>()({
     endSurplus: true,
     end: true
   }),
-  loginSteps: instanceOf<RecentLog<LoginStepRecord>>('a log of login steps', recentLog),
-  visits: instanceOf<RecentLog<LoginVisitRecord>>('a log of visits', recentLog)
+  loginSteps: instanceSchema<RecentLog<LoginStepRecord>>('a log of login steps', recentLog),
+  visits: instanceSchema<RecentLog<LoginVisitRecord>>('a log of visits', recentLog)
 })
 
-const backend = optionsOf<Pick<Stores, 'check' | 'close'>>()({
-  check: functionOf<Stores['check']>('a function that rejects if the backend cannot be reached'),
-  close: functionOf<Stores['close']>('a function that lets go of timers and connections')
+const backend = optionSchemas<Pick<Stores, 'check' | 'close'>>()({
+  check: functionSchema<Stores['check']>('a function that rejects if the backend cannot be reached'),
+  close: functionSchema<Stores['close']>('a function that lets go of timers and connections')
 })
 
 const takes = 'the stores that createMemoryStores or createRedisStores makes, or your own'

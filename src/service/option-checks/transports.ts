@@ -4,14 +4,14 @@ import type { MaySubscribe } from '../../mcp/server-events/may-subscribe.js'
 import type { McpObserver } from '../../mcp/observer.js'
 import type { McpTransportsOptions, StreamOptions } from '../../mcp/options.js'
 import {
-  checked, count, countOrNone, flag, functionOf, hosts, instanceOf, lifetime, listOf, objectOf, oneOf, optional, optionsOf, origins, textThat, timerMs, timerSeconds
+  checked, count, countOrNone, flag, functionSchema, hosts, instanceSchema, lifetime, listSchema, objectSchema, choiceSchema, optional, optionSchemas, origins, textThat, timerMs, timerSeconds
 } from '../../validation/schemas.js'
 import { isBaseUrl, MAX_TIMER_SECONDS } from '../../validation/values.js'
 import { sessionStores } from './stores.js'
 
 export const publicUrl = textThat({ takes: 'the URL of the app\'s root as clients see it, such as https://mcp.example.com (http only on loopback)' }, isBaseUrl)
 
-const limits = optionsOf<Partial<SessionLimits>>()({
+const limits = optionSchemas<Partial<SessionLimits>>()({
   idleSeconds: optional(lifetime),
   lifetimeSeconds: optional(lifetime),
   maxSessionsPerOwner: optional(count),
@@ -42,7 +42,7 @@ const limits = optionsOf<Partial<SessionLimits>>()({
   suspendedCallSeconds: optional(timerSeconds)
 })
 
-const streams = optionsOf<Partial<StreamOptions>>()({
+const streams = optionSchemas<Partial<StreamOptions>>()({
   silenceMs: optional(timerMs),
   heartbeatMs: optional(timerMs),
   retryMs: optional(timerMs)
@@ -51,20 +51,20 @@ const streams = optionsOf<Partial<StreamOptions>>()({
 const requestStateKey = checked<Uint8Array>({ takes: 'a Uint8Array of at least 32 bytes', secret: true }, value => value instanceof Uint8Array && value.length >= 32)
 
 /** The options of `mcpTransports`. */
-export const mcpTransportsOptions = optionsOf<McpTransportsOptions>()({
+export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
   ...sessionStores,
   publicUrl,
-  createServer: functionOf<CreateServer>('a function that makes the MCP server: context => McpServer'),
+  createServer: functionSchema<CreateServer>('a function that makes the MCP server: context => McpServer'),
   reuseInstances: optional(flag),
-  maySubscribe: optional(functionOf<MaySubscribe>('a function: (caller, uri) => whether')),
-  getUpstreamAccessToken: optional(functionOf<NonNullable<McpTransportsOptions['getUpstreamAccessToken']>>('a function: caller => token')),
-  sessionMode: optional(oneOf('stateful', 'stateless')),
-  requestStateKeys: optional(listOf(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', { minItems: 1, uniqueItems: false })),
+  maySubscribe: optional(functionSchema<MaySubscribe>('a function: (caller, uri) => whether')),
+  getUpstreamAccessToken: optional(functionSchema<NonNullable<McpTransportsOptions['getUpstreamAccessToken']>>('a function: caller => token')),
+  sessionMode: optional(choiceSchema('stateful', 'stateless')),
+  requestStateKeys: optional(listSchema(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', { minItems: 1, uniqueItems: false })),
   allowedOrigins: optional(origins),
   allowedHosts: optional(hosts),
   maxBodyBytes: optional(count),
-  limits: optional(objectOf(limits, 'an object of limits')),
-  streams: optional(objectOf(streams, 'an object of stream options')),
-  mcpObserver: optional(instanceOf<McpObserver>('an observer', { request: true })),
+  limits: optional(objectSchema(limits, 'an object of limits')),
+  streams: optional(objectSchema(streams, 'an object of stream options')),
+  mcpObserver: optional(instanceSchema<McpObserver>('an observer', { request: true })),
   drainSeconds: optional(checked<number>({ takes: `a number of seconds from 0 to ${MAX_TIMER_SECONDS}` }, value => typeof value === 'number' && value >= 0 && value <= MAX_TIMER_SECONDS))
 })

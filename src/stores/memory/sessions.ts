@@ -49,7 +49,7 @@ export class MemorySessionStore implements SessionStore {
     ended.push(...others.slice(0, Math.max(0, others.length - perPerson + 1)))
     if (ended.length === 0) ended.push(...this.#roomFor(ids.length))
     for (const id of ended) this.#drop(id)
-    this.#records.set(record.id, copyOf(record))
+    this.#records.set(record.id, copyRecord(record))
     this.#idsOf(record.owner).add(record.id)
     return ended
   }
@@ -69,7 +69,7 @@ export class MemorySessionStore implements SessionStore {
 
   async get (id: string): Promise<SessionRecord | undefined> {
     const record = this.#live(id)
-    return record && copyOf(record)
+    return record && copyRecord(record)
   }
 
   async change (id: string, change: SessionChange): Promise<boolean> {
@@ -131,6 +131,6 @@ export class MemorySessionStore implements SessionStore {
 }
 
 // what is changed in place is copied; the rest is never written to
-function copyOf (record: SessionRecord): SessionRecord {
+function copyRecord (record: SessionRecord): SessionRecord {
   return { ...record, subscriptions: [...record.subscriptions] }
 }

@@ -81,11 +81,11 @@ export class RedisAuthorizationTransactionStore implements AuthorizationTransact
   }
 
   async get (id: string): Promise<AuthorizationTransaction | undefined> {
-    return transactionOf(await this.#connection.run(redis => redis.get(this.#attempt(id))))
+    return toTransaction(await this.#connection.run(redis => redis.get(this.#attempt(id))))
   }
 
   async take (id: string): Promise<AuthorizationTransaction | undefined> {
-    return transactionOf(await this.#connection.run(redis => redis.mcpTakeAttempt(...this.#keys(id), id, ATTEMPT_OVERHEAD_BYTES)))
+    return toTransaction(await this.#connection.run(redis => redis.mcpTakeAttempt(...this.#keys(id), id, ATTEMPT_OVERHEAD_BYTES)))
   }
 
   async end (id: string, { address, ttlSeconds }: KeptFor): Promise<boolean> {
@@ -104,6 +104,6 @@ export class RedisAuthorizationTransactionStore implements AuthorizationTransact
   }
 }
 
-function transactionOf (json: string | null): AuthorizationTransaction | undefined {
+function toTransaction (json: string | null): AuthorizationTransaction | undefined {
   return json === null || json === '' ? undefined : parseRecord(json)
 }

@@ -51,26 +51,26 @@ export class RedisConsentStore implements ConsentStore {
   async remember (person: string, consent: ConsentRecord): Promise<void> {
     const { expiresAt } = consent
     await this.#connection.run(redis => redis.mcpRememberConsent(
-      this.#prefix + person, fieldOf(consent), Math.floor(expiresAt), JSON.stringify(consent), MAX_CONSENTS_OF_ONE))
+      this.#prefix + person, toField(consent), Math.floor(expiresAt), JSON.stringify(consent), MAX_CONSENTS_OF_ONE))
   }
 
   async find (person: string, key: ConsentKey): Promise<ConsentRecord | undefined> {
-    const found = await this.#connection.run(redis => redis.hget(this.#prefix + person, fieldOf(key)))
+    const found = await this.#connection.run(redis => redis.hget(this.#prefix + person, toField(key)))
     if (found === null) return undefined
     const record: ConsentRecord = parseRecord(found.slice(found.indexOf(' ') + 1))
     return record.expiresAt > Date.now() / 1000 ? record : undefined
   }
 
   async forget (person: string, clientId?: string): Promise<void> {
-    await this.#connection.run(redis => redis.mcpForgetConsents(this.#prefix + person, clientId === undefined ? '' : tagOf(clientId)))
+    await this.#connection.run(redis => redis.mcpForgetConsents(this.#prefix + person, clientId === undefined ? '' : toTag(clientId)))
   }
 }
 
 /** The client's tag first: all of one client go together. */
-function fieldOf ({ clientId, redirectUri, resource }: ConsentKey): string {
-  return tagOf(clientId) + tagOf(JSON.stringify([redirectUri, resource]))
+function toField ({ clientId, redirectUri, resource }: ConsentKey): string {
+  return toTag(clientId) + toTag(JSON.stringify([redirectUri, resource]))
 }
 
-function tagOf (text: string): string {
+function toTag (text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 22)
 }

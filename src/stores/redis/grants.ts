@@ -27,7 +27,7 @@ export class RedisGrantStore implements GrantStore {
     const key = this.#keyOf(grant.grantId, 'code', hash)
     await this.#point('code', hash, grant.grantId, code.expiresAt)
     await this.#connection.run(redis => redis.mcpPutCode(
-      key, JSON.stringify(rest), JSON.stringify(fixed), sealedUpstreamTokens, upstreamVersion, msOf(grant.expiresAt), msOf(code.expiresAt)))
+      key, JSON.stringify(rest), JSON.stringify(fixed), sealedUpstreamTokens, upstreamVersion, toMs(grant.expiresAt), toMs(code.expiresAt)))
   }
 
   async findCode (hash: string): Promise<CodeRecord | undefined> {
@@ -36,7 +36,7 @@ export class RedisGrantStore implements GrantStore {
     const found = await this.#connection.run(redis => redis.mcpFindCode(this.#keyOf(grantId, 'code', hash)))
     if (found === null) return undefined
     const [code, used, ...grant] = found
-    return { ...parseRecord<Omit<CodeRecord, 'grant' | 'used'>>(code), grant: grantOf(grant), used: used !== null }
+    return { ...parseRecord<Omit<CodeRecord, 'grant' | 'used'>>(code), grant: toGrant(grant), used: used !== null }
   }
 
   async redeemCode (hash: string, tokens: IssuedTokens): Promise<Redemption> {
@@ -46,12 +46,12 @@ export class RedisGrantStore implements GrantStore {
     if (begun === undefined) return 'unknown'
     const expiresAt = tokens.access.record.expiresAt
     await Promise.all([
-      this.#connection.run(redis => redis.pexpireat(this.#pointer('code', hash), msOf(expiresAt))),
+      this.#connection.run(redis => redis.pexpireat(this.#pointer('code', hash), toMs(expiresAt))),
       ...this.#pointAt(tokens, grantId),
       ...begun.used ? [] : [this.#list(begun.grant)]
     ])
     const [outcome, issued, dropped] = await this.#connection.run(redis => redis.mcpRedeemCode(
-      this.#keyOf(grantId, 'code', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...argumentsOf(tokens)))
+      this.#keyOf(grantId, 'code', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...toArguments(tokens)))
     if (issued === 0) await this.#unpoint(tokens)
     await this.#unpointDropped(dropped ?? [])
     return outcome
@@ -59,7 +59,7 @@ export class RedisGrantStore implements GrantStore {
 
   async findGrant (grantId: string): Promise<Grant | undefined> {
     const found = await this.#connection.run(redis => redis.mcpFindGrant(this.#grant(grantId)))
-    return found === null ? undefined : grantOf(found)
+    return found === null ? undefined : toGrant(found)
   }
 
   async findGrantsOf (issuer: string, subject: string): Promise<Grant[]> {
@@ -82,7 +82,7 @@ export class RedisGrantStore implements GrantStore {
     const found = await this.#connection.run(redis => redis.mcpFindAccessToken(this.#grant(grantId), this.#keyOf(grantId, 'access', hash)))
     if (found === null) return undefined
     const [token, ...grant] = found
-    return { token: parseRecord(token), grant: grantOf(grant) }
+    return { token: parseRecord(token), grant: toGrant(grant) }
   }
 
   async findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined> {
@@ -91,7 +91,7 @@ export class RedisGrantStore implements GrantStore {
     const found = await this.#connection.run(redis => redis.mcpFindRefreshToken(this.#grant(grantId), this.#keyOf(grantId, 'refresh', hash)))
     if (found === null) return undefined
     const [token, rotated, ...grant] = found
-    return { token: parseRecord(token), grant: grantOf(grant), rotated: rotated === 1 }
+    return { token: parseRecord(token), grant: toGrant(grant), rotated: rotated === 1 }
   }
 
   async rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget = false): Promise<Rotation> {
@@ -100,7 +100,7 @@ export class RedisGrantStore implements GrantStore {
     await Promise.all(this.#pointAt(tokens, grantId))
     const repeatMs = Math.max(1, Math.ceil(repeatSeconds * 1000))
     const rotation = await this.#connection.run(redis => redis.mcpRotate(
-      this.#keyOf(grantId, 'refresh', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...argumentsOf(tokens), tokens.sealedResponse, repeatMs, forget ? 1 : 0, hash))
+      this.#keyOf(grantId, 'refresh', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...toArguments(tokens), tokens.sealedResponse, repeatMs, forget ? 1 : 0, hash))
     if (rotation[1] === 0) await this.#unpoint(tokens)
     switch (rotation[0]) {
       case 'rotated':
@@ -109,7 +109,7 @@ export class RedisGrantStore implements GrantStore {
         if (forget) await this.#connection.run(redis => redis.pexpire(this.#pointer('refresh', hash), repeatMs)).catch(() => {})
         return { outcome: 'rotated' }
       case 'repeated': return { outcome: 'repeated', sealedResponse: rotation[2] }
-      case 'replayed': return { outcome: 'replayed', grant: this.#unlisted(grantOf([rotation[2], rotation[3], rotation[4]])) }
+      case 'replayed': return { outcome: 'replayed', grant: this.#unlisted(toGrant([rotation[2], rotation[3], rotation[4]])) }
       default: return { outcome: rotation[0] }
     }
   }
@@ -120,7 +120,7 @@ export class RedisGrantStore implements GrantStore {
 
   async end (grantId: string): Promise<Grant | undefined> {
     const ended = await this.#connection.run(redis => redis.mcpEndGrant(this.#grant(grantId)))
-    return ended === null ? undefined : this.#unlisted(grantOf(ended))
+    return ended === null ? undefined : this.#unlisted(toGrant(ended))
   }
 
   #grant (grantId: string): string {
@@ -133,7 +133,7 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async #list (grant: Grant): Promise<void> {
-    await this.#connection.run(redis => redis.mcpListGrant(this.#person(grant), grant.grantId, msOf(grant.expiresAt)))
+    await this.#connection.run(redis => redis.mcpListGrant(this.#person(grant), grant.grantId, toMs(grant.expiresAt)))
   }
 
   /** Takes a grant that has ended off the list. */
@@ -161,7 +161,7 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async #point (kind: Kind, hash: string, grantId: string, expiresAt: number): Promise<void> {
-    await this.#connection.run(redis => redis.set(this.#pointer(kind, hash), grantId, 'PXAT', msOf(expiresAt)))
+    await this.#connection.run(redis => redis.set(this.#pointer(kind, hash), grantId, 'PXAT', toMs(expiresAt)))
   }
 
   /** Pointers come before what they lead to: a token is found as soon as it stands. */
@@ -186,17 +186,17 @@ export class RedisGrantStore implements GrantStore {
   }
 }
 
-function msOf (epochSeconds: number): number {
+function toMs (epochSeconds: number): number {
   return Math.max(1, Math.ceil(epochSeconds * 1000))
 }
 
-function argumentsOf ({ access, refresh }: IssuedTokens): TokenArguments {
+function toArguments ({ access, refresh }: IssuedTokens): TokenArguments {
   return [
-    JSON.stringify(access.record), msOf(access.record.expiresAt), access.hash,
-    refresh === undefined ? '' : JSON.stringify(refresh.record), refresh === undefined ? 0 : msOf(refresh.record.expiresAt)
+    JSON.stringify(access.record), toMs(access.record.expiresAt), access.hash,
+    refresh === undefined ? '' : JSON.stringify(refresh.record), refresh === undefined ? 0 : toMs(refresh.record.expiresAt)
   ]
 }
 
-function grantOf ([json, sealedUpstreamTokens, upstreamVersion]: StoredGrant): Grant {
+function toGrant ([json, sealedUpstreamTokens, upstreamVersion]: StoredGrant): Grant {
   return { ...parseRecord<Omit<Grant, 'sealedUpstreamTokens' | 'upstreamVersion'>>(json), sealedUpstreamTokens, upstreamVersion: Number(upstreamVersion) }
 }

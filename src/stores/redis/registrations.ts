@@ -41,14 +41,14 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
     if (added === 'full') throw noRoom()
     const [evicted, standing, standsUntil] = added
     return {
-      standing: standing === undefined || standsUntil === undefined ? record : recordOf([standing, standsUntil]),
+      standing: standing === undefined || standsUntil === undefined ? record : toRecord([standing, standsUntil]),
       evicted: evicted.map(json => parseRecord<T>(json))
     }
   }
 
   async find (clientId: string): Promise<T | undefined> {
     const found = await this.#connection.run(redis => redis.mcpFindRegistration(this.#record(clientId)))
-    return found === null ? undefined : recordOf(found)
+    return found === null ? undefined : toRecord(found)
   }
 
   async replace (record: T): Promise<void> {
@@ -74,6 +74,6 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
   }
 }
 
-function recordOf<T extends Registration> ([json, expiresAt]: StoredRegistration): T {
+function toRecord<T extends Registration> ([json, expiresAt]: StoredRegistration): T {
   return { ...parseRecord<T>(json), expiresAt: Number(expiresAt) }
 }

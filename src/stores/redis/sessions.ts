@@ -132,7 +132,7 @@ export class RedisSessionStore implements SessionStore {
     const [, ended] = await Promise.all([
       this.#connection.run(redis => redis.set(this.#pointer(id), place.person + place.client, 'PXAT', untilMs)),
       this.#connection.run(redis => redis.mcpCreateSession(
-        sessions, key, place.client + id, perOwner, perPerson, this.#idleSeconds, ...fieldsOf(record)
+        sessions, key, place.client + id, perOwner, perPerson, this.#idleSeconds, ...toFields(record)
       ))
     ])
     return ended
@@ -140,18 +140,18 @@ export class RedisSessionStore implements SessionStore {
 
   async get (id: string): Promise<SessionRecord | undefined> {
     const place = await this.#find(id)
-    return place && recordOf(await this.#connection.run(redis => redis.hgetall(this.#keysOf(place, id)[1])))
+    return place && toRecord(await this.#connection.run(redis => redis.hgetall(this.#keysOf(place, id)[1])))
   }
 
   async change (id: string, change: SessionChange): Promise<boolean> {
     const place = await this.#find(id)
     if (place === undefined) return false
-    return await this.#connection.run(redis => redis.mcpChangeSession(this.#keysOf(place, id)[1], ...operationOf(change))) === 1
+    return await this.#connection.run(redis => redis.mcpChangeSession(this.#keysOf(place, id)[1], ...toOperation(change))) === 1
   }
 
   async touch (id: string, seenAt: number): Promise<boolean> {
     const untilMs = Math.ceil((seenAt + this.#idleSeconds) * 1000)
-    const place = placeOf(await this.#connection.run(redis => redis.mcpExtendSessionPointer(this.#pointer(id), untilMs)))
+    const place = toPlace(await this.#connection.run(redis => redis.mcpExtendSessionPointer(this.#pointer(id), untilMs)))
     if (place === undefined) return false
     const [sessions, record] = this.#keysOf(place, id)
     return await this.#connection.run(redis => redis.mcpTouchSession(sessions, record, place.client + id, this.#idleSeconds, seenAt)) === 1
@@ -171,7 +171,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async #find (id: string): Promise<Place | undefined> {
-    return placeOf(await this.#connection.run(redis => redis.get(this.#pointer(id))))
+    return toPlace(await this.#connection.run(redis => redis.get(this.#pointer(id))))
   }
 
   /** The person's sessions, and this one's record. */
@@ -187,7 +187,7 @@ interface Place {
   client: string
 }
 
-function placeOf (pointer: string | null): Place | undefined {
+function toPlace (pointer: string | null): Place | undefined {
   return pointer === null ? undefined : { person: pointer.slice(0, -CLIENT_LENGTH), client: pointer.slice(-CLIENT_LENGTH) }
 }
 
@@ -196,7 +196,7 @@ function shortHash (text: string): string {
 }
 
 // what changes has a field of its own; subscriptions are counted, which keeps their order
-function fieldsOf ({ subscriptions, lastSeenAt, ...record }: SessionRecord): string[] {
+function toFields ({ subscriptions, lastSeenAt, ...record }: SessionRecord): string[] {
   return [
     'record', JSON.stringify(record), 'lastSeenAt', String(lastSeenAt), 'expiresAt', String(record.expiresAt),
     ...subscriptions.length === 0 ? [] : ['subscribed', String(subscriptions.length)],
@@ -204,7 +204,7 @@ function fieldsOf ({ subscriptions, lastSeenAt, ...record }: SessionRecord): str
   ]
 }
 
-function operationOf (change: SessionChange): ['set' | 'subscribe' | 'unsubscribe', ...string[]] {
+function toOperation (change: SessionChange): ['set' | 'subscribe' | 'unsubscribe', ...string[]] {
   if ('subscribe' in change) return ['subscribe', change.subscribe]
   if ('unsubscribe' in change) return ['unsubscribe', change.unsubscribe]
   if ('logLevel' in change) return ['set', 'logLevel', change.logLevel]
@@ -212,7 +212,7 @@ function operationOf (change: SessionChange): ['set' | 'subscribe' | 'unsubscrib
   return ['set', 'initialize', JSON.stringify(change)]
 }
 
-function recordOf (fields: Record<string, string>): SessionRecord | undefined {
+function toRecord (fields: Record<string, string>): SessionRecord | undefined {
   if (fields.record === undefined) return undefined
   const { initialize = '{}', initialized, logLevel } = fields
   return {

@@ -69,7 +69,7 @@ export class RedisUpstreamDeletionQueue implements UpstreamDeletionQueue {
     let refused = 0
     for (const { clientId, sealed } of deletions) {
       const json = JSON.stringify({ clientId, sealed })
-      refused += await this.#connection.run(redis => redis.mcpAddDeletion(...this.#keys, idOf(sealed), json, MAX_UPSTREAM_DELETIONS))
+      refused += await this.#connection.run(redis => redis.mcpAddDeletion(...this.#keys, toId(sealed), json, MAX_UPSTREAM_DELETIONS))
     }
     return refused
   }
@@ -81,10 +81,10 @@ export class RedisUpstreamDeletionQueue implements UpstreamDeletionQueue {
   }
 
   async done ({ sealed }: UpstreamDeletion): Promise<void> {
-    await this.#connection.run(redis => redis.mcpEndDeletion(...this.#keys, idOf(sealed)))
+    await this.#connection.run(redis => redis.mcpEndDeletion(...this.#keys, toId(sealed)))
   }
 }
 
-function idOf (sealed: string): string {
+function toId (sealed: string): string {
   return createHash('sha256').update(sealed).digest('base64url')
 }

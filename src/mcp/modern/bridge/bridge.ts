@@ -55,8 +55,8 @@ export class Bridge {
 
   makeServer ({ serverInfo, capabilities, instructions }: Record<string, unknown>, forward?: Forward): Server {
     const { log, requestStates } = this.#options
-    const advertised = capabilitiesOf(capabilities)
-    const server = new Server(implementationOf(serverInfo), {
+    const advertised = toCapabilities(capabilities)
+    const server = new Server(toImplementation(serverInfo), {
       jsonSchemaValidator,
       capabilities: advertised,
       requestState: { verify: (state, context) => requestStates.verify(state, context) },
@@ -114,7 +114,7 @@ class BridgedReusableServer implements ReusableServer {
 }
 
 // what a server says of itself is of its own SDK's types already: to check all of it again would cost at every request
-function implementationOf (serverInfo: unknown): Implementation {
+function toImplementation (serverInfo: unknown): Implementation {
   return isImplementation(serverInfo) ? serverInfo : { name: 'unknown', version: '0' }
 }
 
@@ -123,7 +123,7 @@ function isImplementation (value: unknown): value is Implementation {
 }
 
 /** What the server advertises, less what this revision does otherwise. */
-function capabilitiesOf (advertised: unknown): ServerCapabilities {
+function toCapabilities (advertised: unknown): ServerCapabilities {
   if (!isObject(advertised)) return {}
   const { tasks, ...capabilities } = advertised
   return capabilities

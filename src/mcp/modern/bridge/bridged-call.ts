@@ -50,19 +50,19 @@ export class BridgedCall implements LinkEnd {
   }
 
   onRequest (request: JSONRPCRequest): void {
-    this.#asked.set(keyOf(request.id), request)
+    this.#asked.set(idKey(request.id), request)
     this.#onAsked?.()
   }
 
   onNotification (notification: JSONRPCNotification): void {
     // the server gives up waiting
-    if (notification.method === 'notifications/cancelled') this.#asked.delete(keyOf(notification.params?.requestId))
+    if (notification.method === 'notifications/cancelled') this.#asked.delete(idKey(notification.params?.requestId))
     else this.#notify(notification)
   }
 
   /** Makes the call. */
   async call (method: string, params: Record<string, unknown> | undefined, extra: OwnedExtra, open: OpenRequest): Promise<BridgedOutcome> {
-    this.callee = calleeOf(method, params)
+    this.callee = describeCallee(method, params)
     this.#response = this.#instance.call(method, params, extra, this)
     return await this.#outcome(open)
   }
@@ -142,11 +142,11 @@ export class BridgedCall implements LinkEnd {
   }
 }
 
-function keyOf (id: unknown): string {
+function idKey (id: unknown): string {
   return `request-${String(id)}`
 }
 
 /** Names what a request calls. */
-export function calleeOf (method: string, { name, uri }: Record<string, unknown> = {}): string {
+export function describeCallee (method: string, { name, uri }: Record<string, unknown> = {}): string {
   return JSON.stringify([method, name, uri])
 }

@@ -2,13 +2,13 @@ import { LoggingLevelSchema, type JSONRPCNotification, type JSONRPCRequest } fro
 import { inputRequired, type RequestStateCodec, type Result, type ServerContext } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../../caller.js'
 import type { Log } from '../../../log.js'
-import { clientOf } from '../client-envelope.js'
+import { readClient } from '../client-envelope.js'
 import type { ReusableTransportOptions } from '../fast-path/reusable-transport.js'
-import { BridgedCall, calleeOf, type OpenRequest } from './bridged-call.js'
+import { BridgedCall, describeCallee, type OpenRequest } from './bridged-call.js'
 import type { BridgedServer } from './bridged-server.js'
 import type { CallResumption } from './call-resumption.js'
 import { checkInputCapabilities } from './input-capabilities.js'
-import { requestsOf, resultOf, withoutTask } from './map-result.js'
+import { mapInputRequests, mapResponse, withoutTask } from './map-result.js'
 import type { RequestState } from './request-state.js'
 
 export interface BridgeOptions {
@@ -44,7 +44,7 @@ export class Forwarding {
     if (this.#isOver) throw new Error('Nobody waits for this call.')
     const { callResumption, requestStates } = this.#options
     const { mcpReq: { method, notify, requestState, inputResponses = {}, signal, _meta } } = context
-    const { capabilities, logLevel } = clientOf(this.#request)
+    const { capabilities, logLevel } = readClient(this.#request)
     const open: OpenRequest = {
       signal,
       progressToken: _meta?.progressToken,
@@ -56,11 +56,11 @@ export class Forwarding {
     this.#isMade = brought === undefined
     const outcome = brought === undefined
       ? await callResumption.make(this.#call, [method, withoutTask(params), { authInfo: this.#caller }, open], holder)
-      : await callResumption.resume(brought.replicaId, { ...holder, callId: brought.callId, round: brought.round, callee: calleeOf(method, params) }, inputResponses, open)
-    if (outcome.kind === 'response') return resultOf(outcome.response, method, params)
+      : await callResumption.resume(brought.replicaId, { ...holder, callId: brought.callId, round: brought.round, callee: describeCallee(method, params) }, inputResponses, open)
+    if (outcome.kind === 'response') return mapResponse(outcome.response, method, params)
     const state = callResumption.stateOf(outcome, brought?.replicaId)
     try {
-      const inputRequests = requestsOf(outcome.inputRequests, method)
+      const inputRequests = mapInputRequests(outcome.inputRequests, method)
       checkInputCapabilities(inputRequests, capabilities)
       return inputRequired({ inputRequests, requestState: await requestStates.mint(state, context) })
     } catch (error) {

@@ -18,7 +18,7 @@ export function withoutTask (params: Params | undefined): Params | undefined {
 }
 
 /** The result that a 1.x server's response comes to. @throws {ProtocolError} */
-export function resultOf (response: JSONRPCResultResponse | JSONRPCErrorResponse, method: string, params: Params | undefined): Result {
+export function mapResponse (response: JSONRPCResultResponse | JSONRPCErrorResponse, method: string, params: Params | undefined): Result {
   if ('error' in response) return askedByError(response.error, method) ?? failure(response.error, method, params)
   return method === 'tools/list' ? withoutHeaderParameters(response.result) : response.result
 }
@@ -30,7 +30,7 @@ export function resultOf (response: JSONRPCResultResponse | JSONRPCErrorResponse
 function askedByError ({ code, data }: { code: number, data?: unknown }, method: string): Result | undefined {
   if (code !== URL_ELICITATION_REQUIRED || !isObject(data) || !Array.isArray(data.elicitations)) return undefined
   const asked = data.elicitations.filter(isObject).map((params, index) => [`url-${index}`, { method: 'elicitation/create', params }] as const)
-  return inputRequired({ inputRequests: requestsOf(Object.fromEntries(asked), method) })
+  return inputRequired({ inputRequests: mapInputRequests(Object.fromEntries(asked), method) })
 }
 
 function failure ({ code, message, data }: { code: number, message: string, data?: unknown }, method: string, params: Params | undefined): never {
@@ -41,13 +41,13 @@ function failure ({ code, message, data }: { code: number, message: string, data
 }
 
 /** What a 1.x server asks for, as this revision asks for it. @throws {ProtocolError} where it does not */
-export function requestsOf (asked: Readonly<Record<string, { method: string, params?: Params }>>, method: string): InputRequests {
+export function mapInputRequests (asked: Readonly<Record<string, { method: string, params?: Params }>>, method: string): InputRequests {
   if (!ASKING_METHODS.has(method)) throw new ProtocolError(INTERNAL_ERROR, `The server asked the client for something while it served ${method}, which this revision does not allow.`)
-  return Object.fromEntries(Object.entries(asked).map(([key, request]) => [key, requestOf(request)]))
+  return Object.fromEntries(Object.entries(asked).map(([key, request]) => [key, mapInputRequest(request)]))
 }
 
 /** What a server asks for, without what only the earlier revisions know; and the link's progress tokens mean nothing to the client. */
-function requestOf (asked: { method: string, params?: Params }): InputRequest {
+function mapInputRequest (asked: { method: string, params?: Params }): InputRequest {
   if (isSpecType.ElicitRequest(asked)) {
     const { _meta, task, ...params } = asked.params
     return params.mode === 'url' ? inputRequired.elicitUrl({ message: params.message, url: params.url }) : { method: asked.method, params }

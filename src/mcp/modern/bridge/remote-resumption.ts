@@ -3,7 +3,7 @@ import { ProtocolError } from '@modelcontextprotocol/server'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import { TemporarilyUnavailableError } from '../../../errors.js'
 import type { Bus } from '../../../stores/bus.js'
-import { startOf, type EventLog, type EventReader, type Following, type StreamEvent } from '../../../stores/event-log.js'
+import { firstPosition, type EventLog, type EventReader, type Following, type StreamEvent } from '../../../stores/event-log.js'
 import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
 import type { CallClaim } from './suspended-calls.js'
@@ -50,7 +50,7 @@ export async function handOver (
     if (!await replica.isAlive(replicaId)) throw hasDied()
     answer = new RemoteResumption(replica, replicaId, open)
     await eventLog.open(exchangeId, HANDOVER_STREAM, { resumable: false })
-    following = await eventLog.follow(exchangeId, HANDOVER_STREAM, startOf(HANDOVER_STREAM), answer)
+    following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstPosition(HANDOVER_STREAM), answer)
     handed = true
     const { progressToken } = open
     await bus.publish('callResumed', { ...claim, replicaId, origin: replica.id, exchangeId, inputResponses, ...progressToken !== undefined && { progressToken } })

@@ -16,7 +16,7 @@ export interface RequestState {
  * @param ttlSeconds how long a state is good for
  */
 export function createRequestStates (keys: readonly Uint8Array[] = [randomBytes(32)], ttlSeconds: number): RequestStateCodec<RequestState> {
-  const codecs = keys.map(key => createRequestStateCodec<RequestState>({ key, ttlSeconds, bind: ownerOf }))
+  const codecs = keys.map(key => createRequestStateCodec<RequestState>({ key, ttlSeconds, bind: findOwner }))
   const [first] = codecs
   if (first === undefined) throw new Error('There is no key to seal request states with.')
   return {
@@ -32,6 +32,6 @@ export function createRequestStates (keys: readonly Uint8Array[] = [randomBytes(
   }
 }
 
-function ownerOf ({ http }: ServerContext): string {
+function findOwner ({ http }: ServerContext): string {
   return JSON.stringify([http?.authInfo?.clientId, http?.authInfo?.extra?.issuer, http?.authInfo?.extra?.subject])
 }
