@@ -33,7 +33,11 @@ export class Child<C extends Calls> {
   }
 
   /** Calls the process, and gives up after `ms`. */
-  async call<N extends keyof C & string> (name: N, argument?: Parameters<C[N]>[0], ms = CALL_MS): Promise<Awaited<ReturnType<C[N]>>> {
+  async call<N extends keyof C & string> (
+    name: N,
+    argument?: Parameters<C[N]>[0],
+    ms = CALL_MS
+  ): Promise<Awaited<ReturnType<C[N]>>> {
     const call: Call = { call: ++this.#calls, name, argument }
     const answer = await new Promise<CallAnswer>(resolve => {
       const timeout = setTimeout(resolve, ms, { call: call.call, error: `${name} was not answered in ${ms} ms` })
@@ -41,7 +45,9 @@ export class Child<C extends Calls> {
         clearTimeout(timeout)
         resolve(answer)
       })
-      this.#process.send(call, error => { if (error !== null) this.#waiting.get(call.call)?.({ call: call.call, error: String(error) }) })
+      this.#process.send(call, error => {
+        if (error !== null) this.#waiting.get(call.call)?.({ call: call.call, error: String(error) })
+      })
     })
     this.#waiting.delete(call.call)
     if (answer.error !== undefined) throw new Error(answer.error)

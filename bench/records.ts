@@ -20,8 +20,19 @@ const AT_ONCE = 64
 // what a client that has everything sends
 const initializeParams = {
   protocolVersion: '2025-11-25',
-  capabilities: { roots: { listChanged: true }, sampling: { tools: {}, context: {} }, elicitation: { form: {}, url: {} }, extensions: { 'io.modelcontextprotocol/ui': { mimeTypes: ['text/html;profile=mcp-app'] } } },
-  clientInfo: { name: 'example-desktop-client', title: 'Example Desktop Client', version: '1.24.3', websiteUrl: 'https://client.example', description: 'A client with a window.' }
+  capabilities: {
+    roots: { listChanged: true },
+    sampling: { tools: {}, context: {} },
+    elicitation: { form: {}, url: {} },
+    extensions: { 'io.modelcontextprotocol/ui': { mimeTypes: ['text/html;profile=mcp-app'] } }
+  },
+  clientInfo: {
+    name: 'example-desktop-client',
+    title: 'Example Desktop Client',
+    version: '1.24.3',
+    websiteUrl: 'https://client.example',
+    description: 'A client with a window.'
+  }
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'bench-records-'))
@@ -30,7 +41,8 @@ const redisProcess = await startRedis(dir, port)
 const redis = new Redis(port)
 const stores = createRedisStores({ url: `redis://127.0.0.1:${port}`, sessionIdleSeconds: 86_400 })
 
-const figure = async (name: string): Promise<number> => Number(new RegExp(`${name}:(\\d+)`).exec(await redis.info('memory'))?.[1])
+const figure = async (name: string): Promise<number> =>
+  Number(new RegExp(`${name}:(\\d+)`).exec(await redis.info('memory'))?.[1])
 
 async function create (index: number): Promise<void> {
   const now = Math.floor(Date.now() / 1000)
@@ -38,7 +50,11 @@ async function create (index: number): Promise<void> {
   await stores.sessions.create({
     id: randomBytes(24).toString('base64url'),
     kind: 'streamable-http',
-    owner: { issuer: 'https://login.example.com/tenant', subject: `auth0|${person.slice(0, 24)}`, clientId: `mcp-client-${person.slice(24, 46)}` },
+    owner: {
+      issuer: 'https://login.example.com/tenant',
+      subject: `auth0|${person.slice(0, 24)}`,
+      clientId: `mcp-client-${person.slice(24, 46)}`
+    },
     initialized: true,
     initializeParams,
     protocolVersion: '2025-11-25',
@@ -59,10 +75,16 @@ try {
   const keys = await redis.dbsize()
   const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1]
   process.stdout.write([
-    `Sessions that are only a record, in Redis ${version}; ${JSON.stringify(initializeParams).length} bytes of initialize parameters, ${perOwner} for each owner`,
+    `Sessions that are only a record, in Redis ${version}; ${
+      JSON.stringify(initializeParams).length
+    } bytes of initialize parameters, ${perOwner} for each owner`,
     `  sessions: ${sessions} (${keys} keys), created at ${Math.round(sessions / seconds)}/s`,
-    `  used_memory: ${Math.round(used / sessions)} bytes per session, ${(used / sessions * 1e6 / 2 ** 30).toFixed(2)} GiB for a million`,
-    `  used_memory_rss: ${Math.round(rss / sessions)} bytes per session, ${(rss / sessions * 1e6 / 2 ** 30).toFixed(2)} GiB for a million`,
+    `  used_memory: ${Math.round(used / sessions)} bytes per session, ${
+      (used / sessions * 1e6 / 2 ** 30).toFixed(2)
+    } GiB for a million`,
+    `  used_memory_rss: ${Math.round(rss / sessions)} bytes per session, ${
+      (rss / sessions * 1e6 / 2 ** 30).toFixed(2)
+    } GiB for a million`,
     ''
   ].join('\n'))
 } finally {

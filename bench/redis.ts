@@ -44,13 +44,18 @@ const redisProcess = await startRedis(dir, redisPort)
 const redis = new Redis(redisPort)
 const load = new Child<LoadCalls>(join(compiled, 'bench/load/main.js'), LOAD_CORE)
 
-const commandsRun = async (): Promise<number> => Number(/total_commands_processed:(\d+)/.exec(await redis.info('stats'))?.[1])
+const commandsRun = async (): Promise<number> =>
+  Number(/total_commands_processed:(\d+)/.exec(await redis.info('stats'))?.[1])
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
 async function measure ({ redis: shared, replicas, nginx: behind }: Setup): Promise<Speed> {
   const script = join(compiled, 'bench/servers', shared ? 'ours-redis.js' : 'ours.js')
-  const servers = Array.from({ length: replicas }, () => new Child<ServerCalls>(script, SERVER_CORE, { script: shared ? [`redis://127.0.0.1:${redisPort}`] : [] }))
+  const servers = Array.from(
+    { length: replicas },
+    () => new Child<ServerCalls>(script, SERVER_CORE, { script: shared ? [`redis://127.0.0.1:${redisPort}`] : [] })
+  )
   const cpuUsed = async () => sum(await Promise.all(servers.map(server => server.call('cpu'))))
   let nginx: LoadBalancer | undefined
   try {
@@ -65,7 +70,11 @@ async function measure ({ redis: shared, replicas, nginx: behind }: Setup): Prom
     const [cpuBefore, commandsBefore] = [await cpuUsed(), await commandsRun()]
     const { count, seconds } = await load.call('callTools', MEASURED_MS)
     const [cpuAfter, commandsAfter] = [await cpuUsed(), await commandsRun()]
-    return { callsPerSecond: count / seconds, cpu: (cpuAfter - cpuBefore) / count, commandsPerSecond: (commandsAfter - commandsBefore) / seconds }
+    return {
+      callsPerSecond: count / seconds,
+      cpu: (cpuAfter - cpuBefore) / count,
+      commandsPerSecond: (commandsAfter - commandsBefore) / seconds
+    }
   } finally {
     await load.call('close')
     await nginx?.close()
@@ -79,7 +88,14 @@ try {
     for (const [index, setup] of SETUPS.entries()) {
       const speed = await measure(setup)
       measured[index]?.push(speed)
-      process.stderr.write(`round ${round} of ${rounds}, ${setup.title}: ${JSON.stringify(speed, (_key, value: unknown) => typeof value === 'number' ? Number(value.toPrecision(4)) : value)}\n`)
+      process.stderr.write(
+        `round ${round} of ${rounds}, ${setup.title}: ${
+          JSON.stringify(
+            speed,
+            (_key, value: unknown) => typeof value === 'number' ? Number(value.toPrecision(4)) : value
+          )
+        }\n`
+      )
     }
   }
   // against the round's own first setup: what disturbs the machine disturbs both
@@ -88,10 +104,16 @@ try {
   process.stdout.write('| W1 | calls/s | to memory | replicas\' CPU µs per call | to memory | commands of Redis/s |\n| --- | ---: | ---: | ---: | ---: | ---: |\n')
   for (const [index, { title }] of SETUPS.entries()) {
     const speeds = measured[index] ?? []
-    process.stdout.write(`| ${[
-      title, Math.round(median(speeds.map(({ callsPerSecond }) => callsPerSecond))), ratio(speeds, ({ callsPerSecond }) => callsPerSecond),
-      Math.round(median(speeds.map(({ cpu }) => cpu))), ratio(speeds, ({ cpu }) => cpu), median(speeds.map(({ commandsPerSecond }) => commandsPerSecond)).toFixed(1)
-    ].join(' | ')} |\n`)
+    process.stdout.write(`| ${
+      [
+        title,
+        Math.round(median(speeds.map(({ callsPerSecond }) => callsPerSecond))),
+        ratio(speeds, ({ callsPerSecond }) => callsPerSecond),
+        Math.round(median(speeds.map(({ cpu }) => cpu))),
+        ratio(speeds, ({ cpu }) => cpu),
+        median(speeds.map(({ commandsPerSecond }) => commandsPerSecond)).toFixed(1)
+      ].join(' | ')
+    } |\n`)
   }
 } finally {
   await load.end()

@@ -6,7 +6,18 @@ import { parseObject, textAt } from '../test/support/json.js'
 import { root } from './build.js'
 import { canPin } from './processes.js'
 import {
-  ATTEMPTS, CONNECTIONS, IDLE_WITH_STREAM, IDLE_WITHOUT_STREAM, MEASURED_MS, servers, UNDISTURBED, WARM_UP_MS, type Rounds, type ServerName, type Speed, type Weight
+  ATTEMPTS,
+  CONNECTIONS,
+  IDLE_WITH_STREAM,
+  IDLE_WITHOUT_STREAM,
+  MEASURED_MS,
+  servers,
+  UNDISTURBED,
+  WARM_UP_MS,
+  type Rounds,
+  type ServerName,
+  type Speed,
+  type Weight
 } from './workloads.js'
 
 export interface Results {
@@ -68,19 +79,45 @@ const weightTable = (rounds: Rounds<Weight>): string => table(
 export function tables ({ calls, stateless = [], sessions, withStreams, withoutStreams }: Results): string {
   const sections = []
   if (calls !== undefined) {
-    sections.push(`## W1: tool calls in a session\n\nThe tool \`add\` over ${CONNECTIONS} keep-alive connections, each with a session of its own and one call at a time.\n\n${speedTable(calls, 'request')}`)
+    sections.push(
+      `## W1: tool calls in a session\n\nThe tool \`add\` over ${CONNECTIONS} keep-alive connections, each with a session of its own and one call at a time.\n\n${
+        speedTable(calls, 'request')
+      }`
+    )
   }
   for (const { tools, rounds } of stateless) {
-    sections.push(`## W2: tool calls without sessions, of a server with ${tools === 1 ? '1 tool' : `${tools} tools`}\n\nThe tool \`add\` by requests of revision 2026-07-28 over ${CONNECTIONS} keep-alive connections, one call at a time on each.\n\n${speedTable(rounds, 'request')}`)
+    sections.push(
+      `## W2: tool calls without sessions, of a server with ${
+        tools === 1 ? '1 tool' : `${tools} tools`
+      }\n\nThe tool \`add\` by requests of revision 2026-07-28 over ${CONNECTIONS} keep-alive connections, one call at a time on each.\n\n${
+        speedTable(rounds, 'request')
+      }`
+    )
   }
   if (sessions !== undefined) {
-    sections.push(`## W3: new sessions\n\n\`initialize\` and \`notifications/initialized\`, one after the other, over ${CONNECTIONS} keep-alive connections.\n\n${speedTable(sessions, 'session')}`)
+    sections.push(
+      `## W3: new sessions\n\n\`initialize\` and \`notifications/initialized\`, one after the other, over ${CONNECTIONS} keep-alive connections.\n\n${
+        speedTable(sessions, 'session')
+      }`
+    )
   }
   if (withStreams !== undefined) {
-    sections.push(`## W4: idle sessions with an open stream\n\n${whole.format(IDLE_WITH_STREAM)} sessions, each with a \`GET\` stream that is held open. The reference holds as many bare SSE connections.\n\n${weightTable(withStreams)}`)
+    sections.push(
+      `## W4: idle sessions with an open stream\n\n${
+        whole.format(IDLE_WITH_STREAM)
+      } sessions, each with a \`GET\` stream that is held open. The reference holds as many bare SSE connections.\n\n${
+        weightTable(withStreams)
+      }`
+    )
   }
   if (withoutStreams !== undefined) {
-    sections.push(`## W4: idle sessions without a stream\n\n${whole.format(IDLE_WITHOUT_STREAM)} sessions that have said nothing for a while. The reference keeps an entry in a map.\n\n${weightTable(withoutStreams)}`)
+    sections.push(
+      `## W4: idle sessions without a stream\n\n${
+        whole.format(IDLE_WITHOUT_STREAM)
+      } sessions that have said nothing for a while. The reference keeps an entry in a map.\n\n${
+        weightTable(withoutStreams)
+      }`
+    )
   }
   return sections.join('\n')
 }
@@ -93,11 +130,21 @@ const versionOf = (folder: string, name: string): string =>
 /** The text of `docs/performance.md`. */
 export function performancePage (results: Results, rounds: number): string {
   const changed = git('status', '--porcelain', '--untracked-files=no', 'src') === '' ? '' : ' with uncommitted changes'
-  const peers = ['@modelcontextprotocol/sdk', '@modelcontextprotocol/server', '@modelcontextprotocol/node', 'express', 'fastify-mcp']
+  const peers = [
+    '@modelcontextprotocol/sdk',
+    '@modelcontextprotocol/server',
+    '@modelcontextprotocol/node',
+    'express',
+    'fastify-mcp'
+  ]
   return `# Performance
 
-Measured by \`npx -p node@24 npm run bench\` (the Node.js of the container), which writes this page. Commit ${git('rev-parse', '--short', 'HEAD')}${changed}, Node.js ${process.versions.node},
-${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${canPin ? 'the server on one core and the load on another' : 'without cores of their own for server and load'}. Fastify ${versionOf('.', 'fastify')} everywhere; peers:
+Measured by \`npx -p node@24 npm run bench\` (the Node.js of the container), which writes this page. Commit ${
+    git('rev-parse', '--short', 'HEAD')
+  }${changed}, Node.js ${process.versions.node},
+${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${
+    canPin ? 'the server on one core and the load on another' : 'without cores of their own for server and load'
+  }. Fastify ${versionOf('.', 'fastify')} everywhere; peers:
 ${peers.map(name => `${name} ${versionOf('bench/peers', name)}`).join(', ')}.
 
 ## How to read it
@@ -108,10 +155,14 @@ W2: compares the headers with the body), and answers from constants. No server c
 
 Every server runs as a process of its own, as compiled JavaScript, without logging, all with the same lookup of tokens
 and the same hosted server (\`src/mcp/server.ts\`, for SDK 2.x the same in its words; its JSON Schema validator is shared by
-all sessions). The servers take turns: each of the ${rounds} rounds starts, warms up (${WARM_UP_MS / 1000} s) and measures (${MEASURED_MS / 1000} s) each of them once. The
+all sessions). The servers take turns: each of the ${rounds} rounds starts, warms up (${
+    WARM_UP_MS / 1000
+  } s) and measures (${MEASURED_MS / 1000} s) each of them once. The
 tables have medians of the rounds, and medians of the ratios to the reference in the same round. **CPU per request** is
 the more telling figure: user and system time of the server process, whatever the load does. A server that was less than
-${UNDISTURBED * 100} % busy shared its core, or waited for the load; such a measurement is repeated up to ${ATTEMPTS - 1} times. The load polls instead of
+${UNDISTURBED * 100} % busy shared its core, or waited for the load; such a measurement is repeated up to ${
+    ATTEMPTS - 1
+  } times. The load polls instead of
 sleeping, because the server pays for waking it.
 
 What the servers do is not the same. The SDK's transports answer with JSON here, their cheaper way; \`fastify-mcp\` has

@@ -47,13 +47,18 @@ const form = (members: Record<string, string>) => new URLSearchParams(members).t
 const inject = async (app: FastifyInstance, options: InjectOptions) => (await app.inject(options)).statusCode
 const post = (url: string, members: Record<string, string>) => (app: FastifyInstance, remoteAddress: string) =>
   inject(app, { method: 'POST', url, remoteAddress, headers: FORM, payload: form(members) })
-const get = (url: string, headers: Record<string, string> = {}) => (app: FastifyInstance, remoteAddress: string) => inject(app, { url, remoteAddress, headers })
+const get = (url: string, headers: Record<string, string> = {}) => (app: FastifyInstance, remoteAddress: string) =>
+  inject(app, { url, remoteAddress, headers })
 
 async function clientOf (app: FastifyInstance, remoteAddress: string): Promise<string> {
   const known = clients.get(app)
   if (known !== undefined) return known
   const registered = app.inject({
-    method: 'POST', url: '/register', remoteAddress, headers: JSON_BODY, payload: { client_name: 'A stranger', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none' }
+    method: 'POST',
+    url: '/register',
+    remoteAddress,
+    headers: JSON_BODY,
+    payload: { client_name: 'A stranger', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none' }
   }).then(response => textAt(response.json(), 'client_id'))
   clients.set(app, registered)
   return await registered
@@ -72,7 +77,11 @@ async function allow (app: FastifyInstance, remoteAddress: string): Promise<numb
   if (transaction === undefined) return page.statusCode
   const cookie = String(page.headers['set-cookie']).split(';')[0] ?? ''
   return await inject(app, {
-    method: 'POST', url: '/authorize/consent', remoteAddress, headers: { ...FORM, cookie, origin: 'http://localhost:5050' }, payload: form({ transaction, decision: 'allow' })
+    method: 'POST',
+    url: '/authorize/consent',
+    remoteAddress,
+    headers: { ...FORM, cookie, origin: 'http://localhost:5050' },
+    payload: form({ transaction, decision: 'allow' })
   })
 }
 
@@ -83,23 +92,98 @@ const registration = {
   token_endpoint_auth_method: 'none'
 }
 
-const mcp = (method: 'POST' | 'GET' | 'DELETE', url: string) => (app: FastifyInstance, remoteAddress: string, index: number) => inject(app, {
-  method, url, remoteAddress, headers: { ...JSON_BODY, accept: 'application/json, text/event-stream', authorization: `Bearer mcpa_${String(index).padStart(43, 'A')}` }, ...method === 'POST' && { payload: { jsonrpc: '2.0', id: 1, method: 'ping' } }
-})
+const mcp =
+  (method: 'POST' | 'GET' | 'DELETE', url: string) => (app: FastifyInstance, remoteAddress: string, index: number) =>
+    inject(app, {
+      method,
+      url,
+      remoteAddress,
+      headers: {
+        ...JSON_BODY,
+        accept: 'application/json, text/event-stream',
+        authorization: `Bearer mcpa_${String(index).padStart(43, 'A')}`
+      },
+      ...method === 'POST' && { payload: { jsonrpc: '2.0', id: 1, method: 'ping' } }
+    })
 
 const endpoints: Endpoint[] = [
-  { name: 'GET /authorize', ask: async (app, address) => await inject(app, { url: `/authorize?${await authorizationRequest(app, address)}`, remoteAddress: address }) },
+  {
+    name: 'GET /authorize',
+    ask: async (app, address) =>
+      await inject(app, { url: `/authorize?${await authorizationRequest(app, address)}`, remoteAddress: address })
+  },
   {
     name: 'POST /authorize',
-    ask: async (app, address) => await inject(app, { method: 'POST', url: '/authorize', remoteAddress: address, headers: FORM, payload: await authorizationRequest(app, address) })
+    ask: async (app, address) =>
+      await inject(app, {
+        method: 'POST',
+        url: '/authorize',
+        remoteAddress: address,
+        headers: FORM,
+        payload: await authorizationRequest(app, address)
+      })
   },
-  { name: 'GET /authorize, connected-apps', ask: get(`/authorize?${form({ response_type: 'code', client_id: 'connected-apps', redirect_uri: 'http://localhost:5050/oauth/connections/callback', state: STATE, ...PKCE })}`) },
-  { name: 'GET /authorize, a document', ask: (app, address, index) => get(`/authorize?${form({ response_type: 'code', client_id: `https://host-${index}.invalid/client.json`, redirect_uri: REDIRECT_URI, state: STATE, ...PKCE })}`)(app, address) },
+  {
+    name: 'GET /authorize, connected-apps',
+    ask: get(
+      `/authorize?${
+        form({
+          response_type: 'code',
+          client_id: 'connected-apps',
+          redirect_uri: 'http://localhost:5050/oauth/connections/callback',
+          state: STATE,
+          ...PKCE
+        })
+      }`
+    )
+  },
+  {
+    name: 'GET /authorize, a document',
+    ask: (app, address, index) =>
+      get(
+        `/authorize?${
+          form({
+            response_type: 'code',
+            client_id: `https://host-${index}.invalid/client.json`,
+            redirect_uri: REDIRECT_URI,
+            state: STATE,
+            ...PKCE
+          })
+        }`
+      )(app, address)
+  },
   { name: 'POST /authorize/consent', ask: allow },
   { name: 'GET /oauth/callback', ask: get(`/oauth/callback?${form({ state: STATE, code: 'made-up' })}`) },
-  { name: 'POST /register', ask: (app, address) => inject(app, { method: 'POST', url: '/register', remoteAddress: address, headers: JSON_BODY, payload: registration }) },
-  { name: 'POST /token', ask: (app, address, index) => post('/token', { grant_type: 'refresh_token', refresh_token: `mcpr_${String(index).padStart(43, 'A')}`, client_id: 'made-up' })(app, address) },
-  { name: 'POST /token, a document', ask: (app, address, index) => post('/token', { grant_type: 'authorization_code', code: 'x', code_verifier: 'x'.repeat(43), client_id: `https://host-${index}.invalid/client.json` })(app, address) },
+  {
+    name: 'POST /register',
+    ask: (app, address) =>
+      inject(app, {
+        method: 'POST',
+        url: '/register',
+        remoteAddress: address,
+        headers: JSON_BODY,
+        payload: registration
+      })
+  },
+  {
+    name: 'POST /token',
+    ask: (app, address, index) =>
+      post('/token', {
+        grant_type: 'refresh_token',
+        refresh_token: `mcpr_${String(index).padStart(43, 'A')}`,
+        client_id: 'made-up'
+      })(app, address)
+  },
+  {
+    name: 'POST /token, a document',
+    ask: (app, address, index) =>
+      post('/token', {
+        grant_type: 'authorization_code',
+        code: 'x',
+        code_verifier: 'x'.repeat(43),
+        client_id: `https://host-${index}.invalid/client.json`
+      })(app, address)
+  },
   { name: 'POST /revoke', ask: post('/revoke', { token: 'made-up', client_id: 'made-up' }) },
   { name: 'POST /introspect', ask: post('/introspect', { token: 'made-up' }) },
   { name: 'GET /oauth/connections/login', ask: get('/oauth/connections/login') },
@@ -118,7 +202,12 @@ const endpoints: Endpoint[] = [
 async function measure (endpoint: Endpoint, addressOf: (index: number) => string, redisUrl: string): Promise<Figures> {
   const upstream = new ScriptableUpstream()
   const redis = new Redis(redisUrl)
-  const environment = { ...QUIET, OAUTH_ISSUER_URL: upstream.issuer, ADMIN_TOKEN: 'a-token-of-an-operator', ENCRYPTION_KEYS: `a:${Buffer.alloc(32, 1).toString('base64url')}` }
+  const environment = {
+    ...QUIET,
+    OAUTH_ISSUER_URL: upstream.issuer,
+    ADMIN_TOKEN: 'a-token-of-an-operator',
+    ENCRYPTION_KEYS: `a:${Buffer.alloc(32, 1).toString('base64url')}`
+  }
   const build = async (more: Record<string, string>) => {
     const config = loadConfig({ ...environment, ...more }, { dotenv: false })
     if (config.upstream === undefined) throw new Error('no upstream')
@@ -133,7 +222,13 @@ async function measure (endpoint: Endpoint, addressOf: (index: number) => string
     const bytesBefore = await usedBytes(redis)
     const keysBefore = new Set(await redis.keys('*'))
     const statuses = await askAll(app, endpoint, addressOf)
-    const figures = { statuses, keptBytes: await usedBytes(redis) - bytesBefore, keys: await redis.dbsize() - keysBefore.size, lifetimeSeconds: await longestLife(redis, keysBefore), upstreamRequests: upstream.requests.length }
+    const figures = {
+      statuses,
+      keptBytes: await usedBytes(redis) - bytesBefore,
+      keys: await redis.dbsize() - keysBefore.size,
+      lifetimeSeconds: await longestLife(redis, keysBefore),
+      upstreamRequests: upstream.requests.length
+    }
     await app.close()
     const inMemory = await build({})
     await endpoint.ask(inMemory, '203.0.113.1', 0)
@@ -147,7 +242,11 @@ async function measure (endpoint: Endpoint, addressOf: (index: number) => string
   }
 }
 
-async function askAll (app: FastifyInstance, endpoint: Endpoint, addressOf: (index: number) => string): Promise<Map<number, number>> {
+async function askAll (
+  app: FastifyInstance,
+  endpoint: Endpoint,
+  addressOf: (index: number) => string
+): Promise<Map<number, number>> {
   const statuses = new Map<number, number>()
   let next = 1
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
@@ -182,11 +281,24 @@ async function heapBytes (): Promise<number> {
   return process.memoryUsage().heapUsed
 }
 
-const inWords = (statuses: Map<number, number>) => [...statuses].sort().map(([status, count]) => `${count} × ${status}`).join(', ')
+const inWords = (statuses: Map<number, number>) =>
+  [...statuses].sort().map(([status, count]) => `${count} × ${status}`).join(', ')
 const inKilobytes = (bytes: number) => `${(Math.max(0, bytes) / 1000).toFixed(0)} KB`
 
-function row (name: string, { statuses, keptBytes, keys, lifetimeSeconds, heapBytes, upstreamRequests }: Figures): string {
-  return `| ${[name, inWords(statuses), `${inKilobytes(keptBytes)}, ${keys} keys`, `${lifetimeSeconds} s`, inKilobytes(heapBytes), upstreamRequests].join(' | ')} |\n`
+function row (
+  name: string,
+  { statuses, keptBytes, keys, lifetimeSeconds, heapBytes, upstreamRequests }: Figures
+): string {
+  return `| ${
+    [
+      name,
+      inWords(statuses),
+      `${inKilobytes(keptBytes)}, ${keys} keys`,
+      `${lifetimeSeconds} s`,
+      inKilobytes(heapBytes),
+      upstreamRequests
+    ].join(' | ')
+  } |\n`
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'bench-strangers-'))
@@ -194,10 +306,17 @@ const port = await freePort()
 const redisProcess = await startRedis(directory, port)
 const redisUrl = `redis://127.0.0.1:${port}`
 try {
-  process.stdout.write(`${requests} requests each\n\n| endpoint, from | answered | kept in Redis | longest life | kept in memory | requests upstream |\n| --- | --- | --- | --- | --- | --- |\n`)
+  process.stdout.write(
+    `${requests} requests each\n\n| endpoint, from | answered | kept in Redis | longest life | kept in memory | requests upstream |\n| --- | --- | --- | --- | --- | --- |\n`
+  )
   for (const endpoint of endpoints) {
     process.stdout.write(row(`${endpoint.name}, one address`, await measure(endpoint, () => '198.51.100.1', redisUrl)))
-    process.stdout.write(row(`${endpoint.name}, ${requests} addresses`, await measure(endpoint, index => `10.${index >> 16 & 255}.${index >> 8 & 255}.${index & 255}`, redisUrl)))
+    process.stdout.write(
+      row(
+        `${endpoint.name}, ${requests} addresses`,
+        await measure(endpoint, index => `10.${index >> 16 & 255}.${index >> 8 & 255}.${index & 255}`, redisUrl)
+      )
+    )
   }
 } finally {
   await end(redisProcess, 'SIGKILL')

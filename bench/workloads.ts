@@ -9,16 +9,46 @@ interface Measured { title: string, script: string, sessions?: boolean, stateles
 
 /** What is measured, the reference first. */
 export const servers = {
-  reference: { title: 'Reference: bare Fastify route, constant answers', script: 'servers/reference.js', sessions: true, stateless: '' },
-  ours: { title: '**This project**: Fastify, `bearerAuth`, `mcpTransports`', script: 'servers/ours.js', sessions: true, stateless: 'sdk2' },
+  reference: {
+    title: 'Reference: bare Fastify route, constant answers',
+    script: 'servers/reference.js',
+    sessions: true,
+    stateless: ''
+  },
+  ours: {
+    title: '**This project**: Fastify, `bearerAuth`, `mcpTransports`',
+    script: 'servers/ours.js',
+    sessions: true,
+    stateless: 'sdk2'
+  },
   'ours-reused': { title: '**This project** with `reuseInstances`', script: 'servers/ours.js', stateless: 'reused' },
-  'ours-sdk1': { title: '**This project** with a server of SDK 1.x, through the bridge', script: 'servers/ours.js', stateless: 'sdk1' },
-  'ours-sdk1-reused': { title: '**This project** through the bridge, with `reuseInstances`', script: 'servers/ours.js', stateless: 'sdk1-reused' },
+  'ours-sdk1': {
+    title: '**This project** with a server of SDK 1.x, through the bridge',
+    script: 'servers/ours.js',
+    stateless: 'sdk1'
+  },
+  'ours-sdk1-reused': {
+    title: '**This project** through the bridge, with `reuseInstances`',
+    script: 'servers/ours.js',
+    stateless: 'sdk1-reused'
+  },
   'express-sdk1': { title: 'SDK 1.x transport on Express', script: 'peers/express-sdk1.js', sessions: true },
-  'fastify-sdk1': { title: 'SDK 1.x transport on Fastify (`reply.hijack()`)', script: 'peers/fastify-sdk1.js', sessions: true },
-  'fastify-sdk2': { title: 'SDK 2.x Node transport on Fastify (`reply.hijack()`)', script: 'peers/fastify-sdk2.js', sessions: true },
+  'fastify-sdk1': {
+    title: 'SDK 1.x transport on Fastify (`reply.hijack()`)',
+    script: 'peers/fastify-sdk1.js',
+    sessions: true
+  },
+  'fastify-sdk2': {
+    title: 'SDK 2.x Node transport on Fastify (`reply.hijack()`)',
+    script: 'peers/fastify-sdk2.js',
+    sessions: true
+  },
   'fastify-mcp': { title: '`fastify-mcp`', script: 'peers/fastify-mcp.js', sessions: true },
-  'stateless-sdk2': { title: 'SDK 2.x: `createMcpHandler`, `toNodeHandler` on Fastify (`reply.hijack()`)', script: 'peers/stateless-sdk2.js', stateless: 'sdk2' }
+  'stateless-sdk2': {
+    title: 'SDK 2.x: `createMcpHandler`, `toNodeHandler` on Fastify (`reply.hijack()`)',
+    script: 'peers/stateless-sdk2.js',
+    stateless: 'sdk2'
+  }
 } as const satisfies Record<string, Measured>
 
 export type ServerName = keyof typeof servers
@@ -128,7 +158,10 @@ function speedOf (connect: 'connect' | 'connectStateless', work: 'callTools' | '
 }
 
 /** Measures every server once a round, each time in a new process. */
-async function inTurn<T> ({ compiled, names, rounds, profiles, progress }: Bench, { title, script, node = [], measure }: Workload<T>): Promise<Rounds<T>> {
+async function inTurn<T> (
+  { compiled, names, rounds, profiles, progress }: Bench,
+  { title, script, node = [], measure }: Workload<T>
+): Promise<Rounds<T>> {
   const measured: Rounds<T> = new Map()
   const load = new Child<LoadCalls>(join(compiled, 'bench/load/main.js'), LOAD_CORE)
   try {
@@ -136,12 +169,28 @@ async function inTurn<T> ({ compiled, names, rounds, profiles, progress }: Bench
       for (const name of names) {
         const parameters = script(servers[name])
         if (parameters === undefined) continue
-        const profile = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${title.replaceAll(' ', '-')}.${name}.${round}.cpuprofile`]
-        const server = new Child<ServerCalls>(join(compiled, 'bench', servers[name].script), SERVER_CORE, { node: [...node, ...profile], script: parameters })
+        const profile = profiles === undefined
+          ? []
+          : [
+              '--cpu-prof',
+            `--cpu-prof-dir=${profiles}`,
+            `--cpu-prof-name=${title.replaceAll(' ', '-')}.${name}.${round}.cpuprofile`
+            ]
+        const server = new Child<ServerCalls>(join(compiled, 'bench', servers[name].script), SERVER_CORE, {
+          node: [...node, ...profile],
+          script: parameters
+        })
         try {
           const result = await measure(server, load, await server.call('port'))
           measured.set(name, [...measured.get(name) ?? [], result])
-          progress(`${title}, round ${round} of ${rounds}, ${name}: ${JSON.stringify(result, (_key, value: unknown) => typeof value === 'number' ? Number(value.toPrecision(4)) : value)}\n`)
+          progress(
+            `${title}, round ${round} of ${rounds}, ${name}: ${
+              JSON.stringify(
+                result,
+                (_key, value: unknown) => typeof value === 'number' ? Number(value.toPrecision(4)) : value
+              )
+            }\n`
+          )
         } finally {
           await load.call('close')
           await server.end()

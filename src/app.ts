@@ -34,7 +34,12 @@ const PLUGIN_SECONDS = 10
 const MAX_CHECK_MS = 1000
 
 /** What a request's log must never show. */
-const REDACTED = ['req.headers.authorization', 'req.headers.cookie', 'res.headers["set-cookie"]', 'res.headers.location']
+const REDACTED = [
+  'req.headers.authorization',
+  'req.headers.cookie',
+  'res.headers["set-cookie"]',
+  'res.headers.location'
+]
 
 /** For whom the server describes itself on its home page. */
 const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issuer: '', subject: '' } }
@@ -86,13 +91,20 @@ export async function buildApp (config: Config, {
   await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
-    checks: { store: () => stores.check(), ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() } }
+    checks: {
+      store: () => stores.check(),
+      ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() }
+    }
   })
   // what a load balancer lets through is open to the world
   const openMetrics = config.metricsToken !== undefined || config.local
   if (openMetrics) await app.register(metricsRoute, { metrics, token: config.metricsToken })
   await app.register(openApiRoute, {
-    publicUrl: config.publicUrl, scopes: config.mcpScopes, broker: config.authMode === 'broker', sessions: config.sessionMode === 'stateful', metrics: openMetrics
+    publicUrl: config.publicUrl,
+    scopes: config.mcpScopes,
+    broker: config.authMode === 'broker',
+    sessions: config.sessionMode === 'stateful',
+    metrics: openMetrics
   })
   await app.register(homeRoute, {
     publicUrl: config.publicUrl,
@@ -121,9 +133,21 @@ function createStores (config: Config, { onCommand }: Metrics, onError: (error: 
     maxBytesPerStream: config.eventLogBytesPerStream,
     maxBytesPerSession: config.eventLogBytesPerSession
   }
-  const { limits: { idleSeconds: sessionIdleSeconds }, maxSessions, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix } = config
-  if (redisUrl !== undefined) return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
-  return createMemoryStores({ sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } })
+  const {
+    limits: { idleSeconds: sessionIdleSeconds },
+    maxSessions,
+    redisUrl,
+    redisCluster: cluster,
+    redisKeyPrefix: keyPrefix
+  } = config
+  if (redisUrl !== undefined) {
+    return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
+  }
+  return createMemoryStores({
+    sessionIdleSeconds,
+    maxSessions,
+    eventLog: { ...eventLog, maxBytes: config.eventLogBytes }
+  })
 }
 
 // a number of hops: the nearest addresses are proxies
@@ -133,5 +157,8 @@ function toTrustProxy (value: Config['trustProxy']): boolean | string | ((addres
 
 /** How long a request may take to arrive: its headers, and all of it. Responses and streams take what they take. */
 function slowRequests (ms: number) {
-  return { requestTimeout: ms, http: { requestTimeout: ms, headersTimeout: ms, connectionsCheckingInterval: Math.min(ms / 4, MAX_CHECK_MS) } }
+  return {
+    requestTimeout: ms,
+    http: { requestTimeout: ms, headersTimeout: ms, connectionsCheckingInterval: Math.min(ms / 4, MAX_CHECK_MS) }
+  }
 }

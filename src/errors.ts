@@ -7,11 +7,27 @@ import { oneLine } from './displayed-text.js'
 
 /** Why a step of a login failed, where its `code` does not tell. For operators: it never goes on the wire. */
 export type FailureReason =
-  | 'unknown_client' | 'wrong_client_secret' | 'redirect_uri_mismatch' | 'login_over' | 'other_browser'
-  | 'denied_by_person' | 'denied_by_service' | 'denied_upstream' | 'upstream_unreachable'
-  | 'upstream_refused_scopes' | 'upstream_refused_client' | 'upstream_refused_code' | 'upstream_answer_unusable'
-  | 'document_gone' | 'document_unreachable'
-  | 'unknown_code' | 'code_of_another_client' | 'code_used_twice' | 'refresh_token_used_twice' | 'wrong_verifier' | 'other_resource'
+  | 'unknown_client'
+  | 'wrong_client_secret'
+  | 'redirect_uri_mismatch'
+  | 'login_over'
+  | 'other_browser'
+  | 'denied_by_person'
+  | 'denied_by_service'
+  | 'denied_upstream'
+  | 'upstream_unreachable'
+  | 'upstream_refused_scopes'
+  | 'upstream_refused_client'
+  | 'upstream_refused_code'
+  | 'upstream_answer_unusable'
+  | 'document_gone'
+  | 'document_unreachable'
+  | 'unknown_code'
+  | 'code_of_another_client'
+  | 'code_used_twice'
+  | 'refresh_token_used_twice'
+  | 'wrong_verifier'
+  | 'other_resource'
 
 interface ErrorOptionsWithDetail extends ErrorOptions {
   /** The reason in full, for the log only. */
@@ -117,7 +133,10 @@ export class InsufficientScopeError extends OAuthError {
   readonly requiredScopes: readonly string[]
 
   /** @param options with `description`: what is said instead of the usual, in the characters of RFC 6750 3 */
-  constructor (requiredScopes: readonly string[], { description, ...options }: ErrorOptionsWithDetail & { description?: string } = {}) {
+  constructor (
+    requiredScopes: readonly string[],
+    { description, ...options }: ErrorOptionsWithDetail & { description?: string } = {}
+  ) {
     super(description ?? 'The access token lacks scopes that this call needs.', options)
     this.requiredScopes = requiredScopes
   }
@@ -227,7 +246,10 @@ export abstract class LimitError extends McpRequestError {
   readonly retryAfterMs: number | undefined
 
   constructor (message: string, { limit, retryAfterMs, ...options }: LimitErrorOptions) {
-    super(message, { ...options, ...retryAfterMs !== undefined && { retryAfterSeconds: Math.ceil(retryAfterMs / 1000) } })
+    super(message, {
+      ...options,
+      ...retryAfterMs !== undefined && { retryAfterSeconds: Math.ceil(retryAfterMs / 1000) }
+    })
     this.limit = limit
     this.retryAfterMs = retryAfterMs
   }

@@ -3,7 +3,12 @@ export { mcpDiscovery, mcpService, mcpServiceParts } from './service/mcp-service
 export { oauthBroker } from './service/oauth-broker.js'
 export { mcpTransports } from './service/mcp-transports.js'
 export type {
-  BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, McpServiceOptions, OAuthBrokerOptions, ResourceServerModeOptions
+  BrokerModeOptions,
+  HostAuthModeOptions,
+  McpDiscoveryOptions,
+  McpServiceOptions,
+  OAuthBrokerOptions,
+  ResourceServerModeOptions
 } from './service/plugin-options.js'
 export type { McpTransportsOptions, StreamOptions } from './mcp/options.js'
 export type { SessionLimits } from './mcp/limits.js'

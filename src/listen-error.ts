@@ -18,5 +18,7 @@ const REASONS: Readonly<Record<string, string>> = {
 export function listenError (subject: string, where: string, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const reason = REASONS[code]
-  return reason === undefined ? error : new ConfigError(`${subject} cannot listen with ${where}: ${reason} (${code}).`, { cause: error })
+  return reason === undefined
+    ? error
+    : new ConfigError(`${subject} cannot listen with ${where}: ${reason} (${code}).`, { cause: error })
 }

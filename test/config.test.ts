@@ -14,12 +14,18 @@ t.test('a bad value is one line that names the variable, what it got and what it
     [{ OAUTH_AUTHORIZATION_URL: 'https://login.example.com/authorize' }, /^OAUTH_TOKEN_URL is not set/],
     [{ OAUTH_CLIENT_ID: 'us' }, /^OAUTH_CLIENT_ID is set, but no upstream is/],
     [{ OAUTH_ISSUER_URL: 'https://login.example.com', OAUTH_CLIENT_SECRET: 's' }, /^OAUTH_CLIENT_ID is not set/],
-    [{ OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' }, /^OAUTH_CLIENT_ID is not set/],
+    [
+      { OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' },
+      /^OAUTH_CLIENT_ID is not set/
+    ],
     [{ ADMIN_TOKEN: 'short' }, /^ADMIN_TOKEN is not valid; it takes at least 16/],
     [{ REDIS_URL: 'redis://localhost' }, /^ENCRYPTION_KEYS is not set/],
     [{ REDIS_CLUSTER: 'yes' }, /^REDIS_CLUSTER is "yes"; it takes true or false\.$/],
     [{ REDIS_CLUSTER: 'true' }, /^REDIS_URL is not set, but REDIS_CLUSTER is/],
-    [{ REDIS_URL: 'redis://localhost/2', REDIS_CLUSTER: 'true', ENCRYPTION_KEYS: 'a:b' }, /^REDIS_URL names a database/],
+    [
+      { REDIS_URL: 'redis://localhost/2', REDIS_CLUSTER: 'true', ENCRYPTION_KEYS: 'a:b' },
+      /^REDIS_URL names a database/
+    ],
     [{ MCP_SCOPES: 'a"b' }, /^MCP_SCOPES is .*; it takes one or more scopes/]
   ]
   for (const [environment, message] of cases) {
@@ -29,7 +35,11 @@ t.test('a bad value is one line that names the variable, what it got and what it
 
 t.test('production refuses to start without an upstream and names what is missing', async t => {
   t.throws(() => load({ NODE_ENV: 'production' }), { message: /PUBLIC_URL, OAUTH_ISSUER_URL/ })
-  const config = load({ NODE_ENV: 'production', PUBLIC_URL: 'https://mcp.example.com', OAUTH_ISSUER_URL: 'https://login.example.com' })
+  const config = load({
+    NODE_ENV: 'production',
+    PUBLIC_URL: 'https://mcp.example.com',
+    OAUTH_ISSUER_URL: 'https://login.example.com'
+  })
   t.equal(config.publicUrl, 'https://mcp.example.com')
   t.equal(config.upstream?.issuerUrl?.href, 'https://login.example.com/')
 })

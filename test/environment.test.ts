@@ -25,20 +25,49 @@ async function failure (environment: NodeJS.ProcessEnv): Promise<unknown> {
 }
 
 const wrong: Array<[string, string, NodeJS.ProcessEnv?]> = [
-  ['TRUST_PROXY', 'yes'], ['TRUST_PROXY', '-1'], ['TRUST_PROXY', '10.0.0.0/33'], ['TRUST_PROXY', '999.1.1.1'], ['TRUST_PROXY', ','], ['TRUST_PROXY', 'loopback,nobody'],
-  ['PUBLIC_URL', 'http://mcp.example.com'], ['PUBLIC_URL', 'mcp.example.com'], ['PUBLIC_URL', 'https://mcp.example.com/?'], ['PUBLIC_URL', 'https://a@mcp.example.com'],
+  ['TRUST_PROXY', 'yes'],
+  ['TRUST_PROXY', '-1'],
+  ['TRUST_PROXY', '10.0.0.0/33'],
+  ['TRUST_PROXY', '999.1.1.1'],
+  ['TRUST_PROXY', ','],
+  ['TRUST_PROXY', 'loopback,nobody'],
+  ['PUBLIC_URL', 'http://mcp.example.com'],
+  ['PUBLIC_URL', 'mcp.example.com'],
+  ['PUBLIC_URL', 'https://mcp.example.com/?'],
+  ['PUBLIC_URL', 'https://a@mcp.example.com'],
   ['PUBLIC_URL', 'https:mcp.example.com'],
-  ['PREREGISTERED_CLIENTS', '[{"clientId":"a","redirectUris":["nope"]}]'], ['PREREGISTERED_CLIENTS', '[{"clientId":"a","clientSecret":"","redirectUris":["https://a.example"]}]'],
-  ['PREREGISTERED_CLIENTS', '[{"clientId":"a","redirectUris":["https://a.example"]},{"clientId":"a","redirectUris":["https://a.example"]}]'],
-  ['REDIRECT_SCHEMES', 'java script'], ['REDIRECT_SCHEMES', 'javascript'], ['REDIRECT_SCHEMES', 'https'],
-  ['ALLOWED_HOSTS', 'https://mcp.example.com'], ['ALLOWED_ORIGINS', 'https://app.example.com/path'], ['ALLOWED_ORIGINS', 'app.example.com'],
-  ['OAUTH_SCOPES', 'a"b'], ['MCP_SCOPES', 'mcp mcp'], ['INTROSPECTION_SERVICES', `a:${'x'.repeat(16)},a:${'y'.repeat(16)}`],
-  ['OAUTH_ISSUER_URL', 'https:login.example.com'], ['OAUTH_CLIENT_ID', ' ', { OAUTH_CLIENT_SECRET: 's' }],
-  ['ENCRYPTION_KEYS', 'short'], ['ENCRYPTION_KEYS', `${KEY},${KEY}`], ['ADMIN_TOKEN', 'x'], ['METRICS_TOKEN', 'x'],
-  ['REDIS_URL', 'localhost:6379', { ENCRYPTION_KEYS: KEY }], ['REDIS_URL', 'redis://', { ENCRYPTION_KEYS: KEY }],
+  ['PREREGISTERED_CLIENTS', '[{"clientId":"a","redirectUris":["nope"]}]'],
+  ['PREREGISTERED_CLIENTS', '[{"clientId":"a","clientSecret":"","redirectUris":["https://a.example"]}]'],
+  [
+    'PREREGISTERED_CLIENTS',
+    '[{"clientId":"a","redirectUris":["https://a.example"]},{"clientId":"a","redirectUris":["https://a.example"]}]'
+  ],
+  ['REDIRECT_SCHEMES', 'java script'],
+  ['REDIRECT_SCHEMES', 'javascript'],
+  ['REDIRECT_SCHEMES', 'https'],
+  ['ALLOWED_HOSTS', 'https://mcp.example.com'],
+  ['ALLOWED_ORIGINS', 'https://app.example.com/path'],
+  ['ALLOWED_ORIGINS', 'app.example.com'],
+  ['OAUTH_SCOPES', 'a"b'],
+  ['MCP_SCOPES', 'mcp mcp'],
+  ['INTROSPECTION_SERVICES', `a:${'x'.repeat(16)},a:${'y'.repeat(16)}`],
+  ['OAUTH_ISSUER_URL', 'https:login.example.com'],
+  ['OAUTH_CLIENT_ID', ' ', { OAUTH_CLIENT_SECRET: 's' }],
+  ['ENCRYPTION_KEYS', 'short'],
+  ['ENCRYPTION_KEYS', `${KEY},${KEY}`],
+  ['ADMIN_TOKEN', 'x'],
+  ['METRICS_TOKEN', 'x'],
+  ['REDIS_URL', 'localhost:6379', { ENCRYPTION_KEYS: KEY }],
+  ['REDIS_URL', 'redis://', { ENCRYPTION_KEYS: KEY }],
   ['REDIS_KEY_PREFIX', '{x}', { ENCRYPTION_KEYS: KEY, REDIS_URL: 'redis://127.0.0.1:1' }],
-  ['INSTANCE_IDLE_SECONDS', '2147484'], ['SESSION_IDLE_SECONDS', '9007199254740993'], ['SHUTDOWN_SECONDS', '99999999'], ['MAX_STREAMS', '1e99'],
-  ['AUTH_MODE', 'resource_server'], ['SESSION_MODE', 'stateles'], ['PORT', '70000'], ['DEMO_UPSTREAM_PORT', '-1']
+  ['INSTANCE_IDLE_SECONDS', '2147484'],
+  ['SESSION_IDLE_SECONDS', '9007199254740993'],
+  ['SHUTDOWN_SECONDS', '99999999'],
+  ['MAX_STREAMS', '1e99'],
+  ['AUTH_MODE', 'resource_server'],
+  ['SESSION_MODE', 'stateles'],
+  ['PORT', '70000'],
+  ['DEMO_UPSTREAM_PORT', '-1']
 ]
 
 for (const [name, value, others = {}] of wrong) {
@@ -52,30 +81,83 @@ for (const [name, value, others = {}] of wrong) {
 }
 
 t.test('what looks odd, and works', async t => {
-  for (const environment of [{ TRUST_PROXY: '0' }, { TRUST_PROXY: 'loopback, 10.0.0.0/8,::1' }, { PORT: '0' }, { PORT: '65535' }, { ALLOWED_ORIGINS: 'https://app.example.com/,vscode-webview://x' }]) {
+  for (
+    const environment of [{ TRUST_PROXY: '0' }, { TRUST_PROXY: 'loopback, 10.0.0.0/8,::1' }, { PORT: '0' }, {
+      PORT: '65535'
+    }, { ALLOWED_ORIGINS: 'https://app.example.com/,vscode-webview://x' }]
+  ) {
     t.equal(await failure(environment), undefined, JSON.stringify(environment))
   }
 })
 
 t.test('whatever a variable is set to, it works, or one line names a variable', async () => {
   const text = fc.oneof(
-    fc.string(), fc.string({ unit: 'binary' }), fc.integer().map(String), fc.double().map(String), fc.webUrl(), fc.ipV4(), fc.ipV6(), fc.json(), fc.domain(),
-    fc.constantFrom('true', 'false', '*', ',', '{}', '[]', '[{}]', 'null', '-1', '0', '1e99', 'https://', 'https://x/%', '::', '10.0.0.0/0', '::ffff:1.2.3.4/10', '__proto__', '%')
+    fc.string(),
+    fc.string({ unit: 'binary' }),
+    fc.integer().map(String),
+    fc.double().map(String),
+    fc.webUrl(),
+    fc.ipV4(),
+    fc.ipV6(),
+    fc.json(),
+    fc.domain(),
+    fc.constantFrom(
+      'true',
+      'false',
+      '*',
+      ',',
+      '{}',
+      '[]',
+      '[{}]',
+      'null',
+      '-1',
+      '0',
+      '1e99',
+      'https://',
+      'https://x/%',
+      '::',
+      '10.0.0.0/0',
+      '::ffff:1.2.3.4/10',
+      '__proto__',
+      '%'
+    )
   ).filter(value => !value.includes('\0'))
-  await fc.assert(fc.asyncProperty(fc.constantFrom(...names.filter(name => !/^(LOG_LEVEL|REDIS_)/.test(name))), text, async (name, value) => {
-    const error = await failure({ [name]: value })
-    if (error === undefined) return
-    if (!(error instanceof ConfigError)) throw new Error(`${name}=${value}`, { cause: error })
-    if (/[\n\r\u2028\u2029]/.test(error.message) || !names.some(known => error.message.includes(known))) throw new Error(`${name}=${value}: ${error.message}`)
-  }), { numRuns: 120, seed: 12 })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...names.filter(name => !/^(LOG_LEVEL|REDIS_)/.test(name))),
+      text,
+      async (name, value) => {
+        const error = await failure({ [name]: value })
+        if (error === undefined) return
+        if (!(error instanceof ConfigError)) {
+          throw new Error(`${name}=${value}`, { cause: error })
+        }
+        if (/[\n\r\u2028\u2029]/.test(error.message) || !names.some(known => error.message.includes(known))) {
+          throw new Error(`${name}=${value}: ${error.message}`)
+        }
+      }
+    ),
+    { numRuns: 120, seed: 12 }
+  )
 })
 
 t.test('the process says so on one line, and ends with exit code 1', async t => {
-  const cases = [['TRUST_PROXY', 'yes'], ['PUBLIC_URL', 'http://mcp.example.com'], ['PREREGISTERED_CLIENTS', '[{"clientId":"a","redirectUris":["nope"]}]']] as const
+  const cases = [['TRUST_PROXY', 'yes'], ['PUBLIC_URL', 'http://mcp.example.com'], [
+    'PREREGISTERED_CLIENTS',
+    '[{"clientId":"a","redirectUris":["nope"]}]'
+  ]] as const
   await Promise.all(cases.map(async ([name, value]) => {
-    const child = spawn(process.execPath, runnable('src/server'), { cwd: root, env: { PATH: process.env.PATH, ...QUIET, OAUTH_ISSUER_URL, [name]: value }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, runnable('src/server'), {
+      cwd: root,
+      env: { PATH: process.env.PATH, ...QUIET, OAUTH_ISSUER_URL, [name]: value },
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
     let output = ''
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString() })
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        output += chunk.toString()
+      })
+    }
     const [code] = await emitted(child, 'close')
     t.equal(code, 1, name)
     t.match(output, new RegExp(`^${name}\\b[^\\n]+\\n$`), output)

@@ -28,11 +28,13 @@ export type LoadCalls = {
 interface Session { id: string, token: string }
 interface Caller { connection: Connection, request: string }
 
-const INITIALIZE = '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},"clientInfo":{"name":"bench","version":"1.0.0"}}}'
+const INITIALIZE =
+  '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},"clientInfo":{"name":"bench","version":"1.0.0"}}}'
 const INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
 const FIRST_ID = 10_000_000
 const ADD = `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3}}}`
-const ADD_STATELESS = `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{}}}}}`
+const ADD_STATELESS =
+  `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{}}}}}`
 const STATELESS_HEADERS = ['Mcp-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: add']
 const SESSION_ID = /\r\nmcp-session-id: ([^\r]+)/i
 const HELD_CONNECTIONS = 16
@@ -47,8 +49,17 @@ let streams: Socket[] = []
 
 interface RequestParts { session?: Session | undefined, accept?: string, headers?: readonly string[], body?: string }
 
-function requestText (method: string, token: string, { session, accept, headers = [], body }: RequestParts = {}): string {
-  const lines = [`${method} /mcp HTTP/1.1`, `Host: 127.0.0.1:${servedPort}`, `Authorization: Bearer ${token}`, ...headers]
+function requestText (
+  method: string,
+  token: string,
+  { session, accept, headers = [], body }: RequestParts = {}
+): string {
+  const lines = [
+    `${method} /mcp HTTP/1.1`,
+    `Host: 127.0.0.1:${servedPort}`,
+    `Authorization: Bearer ${token}`,
+    ...headers
+  ]
   if (accept !== undefined) lines.push(`Accept: ${accept}`)
   if (session !== undefined) lines.push(`Mcp-Session-Id: ${session.id}`, 'Mcp-Protocol-Version: 2025-11-25')
   if (body !== undefined) lines.push('Content-Type: application/json', `Content-Length: ${body.length}`)
@@ -125,66 +136,79 @@ async function callUntil ({ connection, request: text }: Caller, until: number):
 
 const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
 
-answerCalls({
-  connect: async ({ port, connections }) => {
-    servedPort = port
-    for (let index = 0; index < connections; index++) {
-      const connection = await Connection.open(port)
-      const session = await openSession(connection)
-      callers.push({ connection, request: post(ADD, session.token, { session }) })
-    }
-  },
-  connectStateless: async ({ port, connections }) => {
-    servedPort = port
-    for (let index = 0; index < connections; index++) {
-      callers.push({ connection: await Connection.open(port), request: post(ADD_STATELESS, tokens[index] ?? '', { headers: STATELESS_HEADERS }) })
-    }
-  },
-  callTools: async ms => await measured(async () => {
-    const until = performance.now() + ms
-    return sum(await Promise.all(callers.map(async caller => await callUntil(caller, until))))
-  }),
-  openSessions: async ms => await measured(async () => {
-    const until = performance.now() + ms
-    return sum(await Promise.all(callers.map(async ({ connection }) => {
-      let count = 0
-      for (; performance.now() < until; count++) await openSession(connection)
-      return count
-    })))
-  }),
-  openIdle: async ({ port, sessions, withStreams }) => {
-    servedPort = port
-    let left = sessions
-    await onConnections(HELD_CONNECTIONS, async connection => {
-      while (left-- > 0) {
+answerCalls(
+  {
+    connect: async ({ port, connections }) => {
+      servedPort = port
+      for (let index = 0; index < connections; index++) {
+        const connection = await Connection.open(port)
         const session = await openSession(connection)
-        idle.push(session)
-        if (withStreams) streams.push(await openStream(port, requestText('GET', session.token, { session, accept: 'text/event-stream' })))
+        callers.push({ connection, request: post(ADD, session.token, { session }) })
       }
-    })
-  },
-  checkIdle: async () => {
-    const every = Math.ceil(idle.length / CHECKED)
-    await onConnections(1, async connection => {
-      for (const session of idle.filter((_session, index) => index % every === 0)) {
-        expect(await connection.request(post(ADD, session.token, { session })), 200, `"id":${FIRST_ID}`, '"text":"5"')
+    },
+    connectStateless: async ({ port, connections }) => {
+      servedPort = port
+      for (let index = 0; index < connections; index++) {
+        callers.push({
+          connection: await Connection.open(port),
+          request: post(ADD_STATELESS, tokens[index] ?? '', { headers: STATELESS_HEADERS })
+        })
       }
-    })
-  },
-  endIdle: async () => {
-    for (const stream of streams) stream.destroy()
-    streams = []
-    await onConnections(HELD_CONNECTIONS, async connection => {
-      for (let session = idle.pop(); session !== undefined; session = idle.pop()) {
-        expect(await connection.request(requestText('DELETE', session.token, { session })), 200)
-      }
-    })
-  },
-  close: () => {
-    for (const { connection } of callers) connection.close()
-    for (const stream of streams) stream.destroy()
-    callers = []
-    idle = []
-    streams = []
-  }
-} satisfies LoadCalls)
+    },
+    callTools: async ms =>
+      await measured(async () => {
+        const until = performance.now() + ms
+        return sum(await Promise.all(callers.map(async caller => await callUntil(caller, until))))
+      }),
+    openSessions: async ms =>
+      await measured(async () => {
+        const until = performance.now() + ms
+        return sum(
+          await Promise.all(callers.map(async ({ connection }) => {
+            let count = 0
+            for (; performance.now() < until; count++) await openSession(connection)
+            return count
+          }))
+        )
+      }),
+    openIdle: async ({ port, sessions, withStreams }) => {
+      servedPort = port
+      let left = sessions
+      await onConnections(HELD_CONNECTIONS, async connection => {
+        while (left-- > 0) {
+          const session = await openSession(connection)
+          idle.push(session)
+          if (withStreams) {
+            streams.push(
+              await openStream(port, requestText('GET', session.token, { session, accept: 'text/event-stream' }))
+            )
+          }
+        }
+      })
+    },
+    checkIdle: async () => {
+      const every = Math.ceil(idle.length / CHECKED)
+      await onConnections(1, async connection => {
+        for (const session of idle.filter((_session, index) => index % every === 0)) {
+          expect(await connection.request(post(ADD, session.token, { session })), 200, `"id":${FIRST_ID}`, '"text":"5"')
+        }
+      })
+    },
+    endIdle: async () => {
+      for (const stream of streams) stream.destroy()
+      streams = []
+      await onConnections(HELD_CONNECTIONS, async connection => {
+        for (let session = idle.pop(); session !== undefined; session = idle.pop()) {
+          expect(await connection.request(requestText('DELETE', session.token, { session })), 200)
+        }
+      })
+    },
+    close: () => {
+      for (const { connection } of callers) connection.close()
+      for (const stream of streams) stream.destroy()
+      callers = []
+      idle = []
+      streams = []
+    }
+  } satisfies LoadCalls
+)

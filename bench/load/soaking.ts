@@ -22,7 +22,9 @@ async function * eventsOf (response: Response): AsyncGenerator<SseEvent, undefin
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
     text += chunk
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const fields = text.slice(0, end).split('\n').filter(line => !line.startsWith(':')).map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(': ') + 2)])
+      const fields = text.slice(0, end).split('\n').filter(line => !line.startsWith(':')).map(
+        line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(': ') + 2)]
+      )
       text = text.slice(end + 2)
       if (fields.length > 0) yield Object.fromEntries(fields)
     }
@@ -50,7 +52,8 @@ class Session {
 
   async begin (): Promise<this> {
     const response = await this.post({
-      method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'soak', version: '1' } }
+      method: 'initialize',
+      params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'soak', version: '1' } }
     })
     this.#headers['mcp-session-id'] = response.headers.get('mcp-session-id') ?? ''
     await response.text()
@@ -64,7 +67,8 @@ class Session {
 
   async get (lastEventId: string | undefined, signal?: AbortSignal): Promise<Response> {
     return await fetch(`${this.url}/mcp`, {
-      headers: { ...this.#headers, ...lastEventId !== undefined && { 'last-event-id': lastEventId } }, ...signal && { signal }
+      headers: { ...this.#headers, ...lastEventId !== undefined && { 'last-event-id': lastEventId } },
+      ...signal && { signal }
     })
   }
 
@@ -86,10 +90,14 @@ class Session {
       if ('result' in message || 'error' in message) {
         answered = true
         if ('error' in message) this.#fault(`count: ${JSON.stringify(message.error)}`)
-      } else if (numberOf(message) !== expected++) this.#fault(`count: message ${numberOf(message)} in the place of ${expected - 1}`)
+      } else if (numberOf(message) !== expected++) {
+        this.#fault(`count: message ${numberOf(message)} in the place of ${expected - 1}`)
+      }
       return answered
     })
-    if (!answered || expected !== to) this.#fault(`count: ${expected} of ${to} messages, ${answered ? 'with' : 'without'} the answer`)
+    if (!answered || expected !== to) {
+      this.#fault(`count: ${expected} of ${to} messages, ${answered ? 'with' : 'without'} the answer`)
+    }
   }
 
   /** The same on the standalone stream. */
@@ -97,7 +105,9 @@ class Session {
     const counting = this.post(call('count', { to, intervalMs, aside: true })).then(response => response.text())
     let expected = 0
     await this.#cutting((_lastEventId, signal) => this.get(undefined, signal), message => {
-      if (numberOf(message) !== expected++) this.#fault(`aside: message ${numberOf(message)} in the place of ${expected - 1}`)
+      if (numberOf(message) !== expected++) {
+        this.#fault(`aside: message ${numberOf(message)} in the place of ${expected - 1}`)
+      }
       return expected === to
     })
     await counting
@@ -117,12 +127,16 @@ class Session {
     if ((await ended).includes('aborted')) this.#fault('cancel: a cancelled call was answered')
   }
 
-  async #cutting (open: (lastEventId: string | undefined, signal: AbortSignal) => Promise<Response>, onMessage: (message: Record<string, unknown>) => boolean): Promise<void> {
+  async #cutting (
+    open: (lastEventId: string | undefined, signal: AbortSignal) => Promise<Response>,
+    onMessage: (message: Record<string, unknown>) => boolean
+  ): Promise<void> {
     let lastEventId: string | undefined
     for (;;) {
       const abort = new AbortController()
       const cutAfter = chance(0.7) ? between(1, 6) : Infinity
-      const response = await (lastEventId === undefined ? open(undefined, abort.signal) : this.get(lastEventId, abort.signal))
+      const response =
+        await (lastEventId === undefined ? open(undefined, abort.signal) : this.get(lastEventId, abort.signal))
       if (response.status !== 200) return this.#fault(`stream: ${response.status} ${await response.text()}`)
       let events = 0
       let done = false
@@ -147,7 +161,12 @@ class Session {
   }
 
   async #send (message: Record<string, unknown>, signal?: AbortSignal): Promise<Response> {
-    return await fetch(`${this.url}/mcp`, { method: 'POST', headers: this.#headers, body: JSON.stringify(message), ...signal && { signal } })
+    return await fetch(`${this.url}/mcp`, {
+      method: 'POST',
+      headers: this.#headers,
+      body: JSON.stringify(message),
+      ...signal && { signal }
+    })
   }
 
   #fault (fault: string): void {
@@ -215,10 +234,17 @@ const journeys: Record<string, (url: string, tally: Tally) => Promise<void>> = {
     const events = eventsOf(await fetch(`${url}/sse`, { headers, signal: abort.signal }))
     const endpoint = new URL((await events.next()).value?.data ?? '')
     const to = between(10, 40)
-    const send = async (message: Record<string, unknown>) => await (await fetch(url + endpoint.pathname + endpoint.search, {
-      method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify({ jsonrpc: '2.0', ...message })
-    })).text()
-    await send({ id: 1, method: 'initialize', params: { protocolVersion: '2024-11-05', capabilities: {}, clientInfo: { name: 'soak', version: '1' } } })
+    const send = async (message: Record<string, unknown>) =>
+      await (await fetch(url + endpoint.pathname + endpoint.search, {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify({ jsonrpc: '2.0', ...message })
+      })).text()
+    await send({
+      id: 1,
+      method: 'initialize',
+      params: { protocolVersion: '2024-11-05', capabilities: {}, clientInfo: { name: 'soak', version: '1' } }
+    })
     await send({ method: 'notifications/initialized' })
     await send({ id: 2, ...call('count', { to, intervalMs: 1 }) })
     let expected = 0
@@ -227,7 +253,9 @@ const journeys: Record<string, (url: string, tally: Tally) => Promise<void>> = {
       if (message.id === 1) continue
       if (message.id === 2) break
       tally.messages++
-      if (numberOf(message) !== expected++) tally.faults.push(`HTTP+SSE: message ${numberOf(message)} in the place of ${expected - 1}`)
+      if (numberOf(message) !== expected++) {
+        tally.faults.push(`HTTP+SSE: message ${numberOf(message)} in the place of ${expected - 1}`)
+      }
     }
     if (expected !== to) tally.faults.push(`HTTP+SSE: ${expected} of ${to} messages`)
     abort.abort()

@@ -9,7 +9,10 @@ import { bearerAuthOptions, serve } from './served.js'
 const app = Fastify()
 
 serve(async () => {
-  const { sessions, eventLog, leases, bus } = createRedisStores({ url: process.argv[2] ?? '', sessionIdleSeconds: 3600 })
+  const { sessions, eventLog, leases, bus } = createRedisStores({
+    url: process.argv[2] ?? '',
+    sessionIdleSeconds: 3600
+  })
   await app.register(bearerAuth, bearerAuthOptions)
   await app.register(mcpTransports, { publicUrl: 'http://127.0.0.1', createServer, sessions, eventLog, leases, bus })
   // nginx is asked for it

@@ -15,7 +15,12 @@ interface Message { id?: number | string, method: string, params?: { name?: stri
 
 const INITIALIZED = JSON.stringify({
   protocolVersion: '2025-11-25',
-  capabilities: { logging: {}, tools: { listChanged: true }, resources: { listChanged: true }, prompts: { listChanged: true } },
+  capabilities: {
+    logging: {},
+    tools: { listChanged: true },
+    resources: { listChanged: true },
+    prompts: { listChanged: true }
+  },
   serverInfo: { name: 'fastify-mcp-oauth', version: '0.1.0' }
 })
 const ADDED = JSON.stringify({ content: [{ type: 'text', text: '5' }] })
@@ -46,15 +51,20 @@ const knows = (request: FastifyRequest): boolean =>
 
 /** Whether the headers are those that revision 2026-07-28 demands for this body. */
 const agrees = ({ method, params }: Message, headers: FastifyRequest['headers']): boolean =>
-  headers['mcp-protocol-version'] === REVISION && headers['mcp-method'] === method && headers['mcp-name'] === params?.name &&
+  headers['mcp-protocol-version'] === REVISION && headers['mcp-method'] === method &&
+  headers['mcp-name'] === params?.name &&
   typeof params?._meta?.['io.modelcontextprotocol/clientCapabilities'] === 'object'
 
 app.post<{ Body: Message }>('/mcp', (request, reply) => {
   const { id, method, params } = request.body
   if (params?._meta?.['io.modelcontextprotocol/protocolVersion'] === REVISION) {
-    if (!agrees(request.body, request.headers)) return reply.code(400).send({ error: 'the headers are not those of the body' })
+    if (!agrees(request.body, request.headers)) {
+      return reply.code(400).send({ error: 'the headers are not those of the body' })
+    }
     if (method !== 'tools/call' || params.name !== 'add') return reply.code(404).send({ error: 'no such method' })
-    return reply.header('content-type', JSON_TYPE).send(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${ADDED_STATELESS}}`)
+    return reply.header('content-type', JSON_TYPE).send(
+      `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${ADDED_STATELESS}}`
+    )
   }
   if (method === 'initialize') {
     const sessionId = randomBytes(24).toString('base64url')
@@ -65,7 +75,9 @@ app.post<{ Body: Message }>('/mcp', (request, reply) => {
   if (!knows(request)) return reply.code(404).send({ error: 'no such session' })
   if (method === 'notifications/initialized') return reply.code(202).send()
   if (method === 'tools/call' && params?.name === 'add') {
-    return reply.header('content-type', JSON_TYPE).send(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${ADDED}}`)
+    return reply.header('content-type', JSON_TYPE).send(
+      `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${ADDED}}`
+    )
   }
   return reply.code(400).send({ error: 'no such method' })
 })

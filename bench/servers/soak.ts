@@ -72,16 +72,23 @@ const countInput = z.object({ to: z.number(), intervalMs: z.number(), aside: z.b
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
 
 const createServer: CreateServer = () => {
-  const server = new McpServer({ name: 'soak', version: '1.0.0' }, { jsonSchemaValidator, capabilities: { logging: {} } })
-  server.registerTool('count', { inputSchema: countInput }, async ({ to, intervalMs, aside = false }, { sendNotification }) => {
-    for (let data = 0; data < to; data++) {
-      const params = { level: 'info' as const, data }
-      if (aside) await server.sendLoggingMessage(params)
-      else await sendNotification({ method: 'notifications/message', params })
-      if (intervalMs > 0) await delay(intervalMs)
-    }
-    return text('counted')
+  const server = new McpServer({ name: 'soak', version: '1.0.0' }, {
+    jsonSchemaValidator,
+    capabilities: { logging: {} }
   })
+  server.registerTool(
+    'count',
+    { inputSchema: countInput },
+    async ({ to, intervalMs, aside = false }, { sendNotification }) => {
+      for (let data = 0; data < to; data++) {
+        const params = { level: 'info' as const, data }
+        if (aside) await server.sendLoggingMessage(params)
+        else await sendNotification({ method: 'notifications/message', params })
+        if (intervalMs > 0) await delay(intervalMs)
+      }
+      return text('counted')
+    }
+  )
   server.registerTool('hang', {}, async ({ signal }) => {
     await new Promise(resolve => { signal.addEventListener('abort', resolve, { once: true }) })
     return text('aborted')
@@ -103,7 +110,13 @@ async function listen (): Promise<string> {
     eventLog,
     leases: new MemoryLeaseStore(),
     bus,
-    limits: { ...busyPeople, idleSeconds: IDLE_SECONDS, lifetimeSeconds: 60, instanceIdleSeconds: 1, maxLiveInstances: 500 },
+    limits: {
+      ...busyPeople,
+      idleSeconds: IDLE_SECONDS,
+      lifetimeSeconds: 60,
+      instanceIdleSeconds: 1,
+      maxLiveInstances: 500
+    },
     streams: { silenceMs: 100, heartbeatMs: 1000, retryMs: 10 }
   })
   return await app.listen({ port: 0, host: '127.0.0.1' })

@@ -15,7 +15,11 @@ const validator2 = new AjvJsonSchemaValidator2()
 
 const DESCRIPTION = { title: 'Add', description: 'Adds two numbers.' }
 
-interface Tool { name: string, inputSchema: ReturnType<typeof operands>, constantInputSchema: ReturnType<typeof constantOperands> }
+interface Tool {
+  name: string
+  inputSchema: ReturnType<typeof operands>
+  constantInputSchema: ReturnType<typeof constantOperands>
+}
 
 const operands = () => z.object({ l: z.number(), r: z.number() })
 const constantOperands = () => constantSchema(operands())
@@ -40,6 +44,8 @@ export function serverOfSdk1 (tools: readonly Tool[]): McpServer1 {
 /** @param Server of the copy of the SDK that is to serve it: the peers have one of their own */
 export function serverOfSdk2 (tools: readonly Tool[], Server = McpServer2): McpServer2 {
   const server = new Server(SERVER, { jsonSchemaValidator: validator2, capabilities: { logging: {} } })
-  for (const { name, constantInputSchema: inputSchema } of tools) server.registerTool(name, { ...DESCRIPTION, inputSchema }, add)
+  for (const { name, constantInputSchema: inputSchema } of tools) {
+    server.registerTool(name, { ...DESCRIPTION, inputSchema }, add)
+  }
   return server
 }

@@ -15,7 +15,11 @@ export interface AppOptions {
 
 /** A shop that people use with a browser, and with MCP clients under `/ai`. */
 export async function buildApp ({ publicUrl, issuer }: AppOptions): Promise<FastifyInstance> {
-  const app = Fastify({ logger: { level: 'warn' }, forceCloseConnections: true, routerOptions: { ignoreTrailingSlash: true } })
+  const app = Fastify({
+    logger: { level: 'warn' },
+    forceCloseConnections: true,
+    routerOptions: { ignoreTrailingSlash: true }
+  })
   const orders = new Orders()
   const stores = createMemoryStores({ sessionIdleSeconds: 3600 })
   app.addHook('onClose', () => stores.close())
@@ -26,12 +30,17 @@ export async function buildApp ({ publicUrl, issuer }: AppOptions): Promise<Fast
     stores,
     upstream: { issuerUrl: new URL(issuer), scopes: ['openid', 'profile', 'email', 'offline_access'] },
     // who is no customer does not get in
-    authorizeGrant: ({ claims }) => claims.email_verified === true ? { allow: true } : { allow: false, reason: 'Verify your e-mail address first.' }
+    authorizeGrant: ({ claims }) =>
+      claims.email_verified === true ? { allow: true } : { allow: false, reason: 'Verify your e-mail address first.' }
   }
   await app.register(async ai => {
     await ai.register(mcpServiceParts, options)
     // a route of the shop's own that takes MCP clients' tokens
-    ai.get('/orders', { onRequest: ai.bearerAuth }, async ({ authInfo }) => ({ orders: authInfo === null ? [] : orders.of(emailOf(authInfo) ?? '') }))
+    ai.get(
+      '/orders',
+      { onRequest: ai.bearerAuth },
+      async ({ authInfo }) => ({ orders: authInfo === null ? [] : orders.of(emailOf(authInfo) ?? '') })
+    )
   }, { prefix: '/ai' })
   await app.register(mcpDiscovery, { ...options, servicePrefix: '/ai' })
 
@@ -55,7 +64,18 @@ export const shop: FastifyPluginAsync<{ orders: Orders }> = async (app, { orders
     const login = request.unsignCookie(request.cookies.login ?? '')
     if (!login.valid) return await reply.code(401).send({ sorry: 'Log in first.' })
   })
-  app.post<{ Body: { email: string } }>('/login', async (request, reply) =>
-    await reply.setCookie('login', request.body.email, { signed: true, httpOnly: true, sameSite: 'strict', path: '/' }).send({ welcome: request.body.email }))
-  app.get('/orders', async request => ({ orders: orders.of(request.unsignCookie(request.cookies.login ?? '').value ?? '') }))
+  app.post<{ Body: { email: string } }>(
+    '/login',
+    async (request, reply) =>
+      await reply.setCookie('login', request.body.email, {
+        signed: true,
+        httpOnly: true,
+        sameSite: 'strict',
+        path: '/'
+      }).send({ welcome: request.body.email })
+  )
+  app.get(
+    '/orders',
+    async request => ({ orders: orders.of(request.unsignCookie(request.cookies.login ?? '').value ?? '') })
+  )
 }

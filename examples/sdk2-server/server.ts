@@ -22,7 +22,10 @@ const greetArguments = z.object({ name: z.string().describe('Whom to greet') })
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
 
 export const createServer: CreateServer = ({ log }) => {
-  const server = new McpServer({ name: 'fastify-mcp-oauth', version: '0.1.0' }, { jsonSchemaValidator, capabilities: { logging: {} } })
+  const server = new McpServer({ name: 'fastify-mcp-oauth', version: '0.1.0' }, {
+    jsonSchemaValidator,
+    capabilities: { logging: {} }
+  })
 
   server.registerTool('add', { title: 'Add', description: 'Adds two numbers.', inputSchema: operands },
     ({ l, r }) => text(String(l + r)))
@@ -30,32 +33,49 @@ export const createServer: CreateServer = ({ log }) => {
   server.registerTool('divide', { title: 'Divide', description: 'Divides l by r.', inputSchema: operands },
     ({ l, r }) => r === 0 ? { ...text('Division by zero.'), isError: true } : text(String(l / r)))
 
-  server.registerTool('whoami', { title: 'Who am I', description: 'Tells who the caller is, as the access token says.', inputSchema: nothing },
-    (_input, { http }) => {
-      const { extra, clientId, scopes } = http?.authInfo ?? {}
-      return text(JSON.stringify({ subject: extra?.subject, issuer: extra?.issuer, client: clientId, scopes }))
-    })
+  server.registerTool('whoami', {
+    title: 'Who am I',
+    description: 'Tells who the caller is, as the access token says.',
+    inputSchema: nothing
+  }, (_input, { http }) => {
+    const { extra, clientId, scopes } = http?.authInfo ?? {}
+    return text(JSON.stringify({ subject: extra?.subject, issuer: extra?.issuer, client: clientId, scopes }))
+  })
 
-  server.registerTool('countdown', { title: 'Count down', description: 'Counts down to zero, reporting progress; can be cancelled.', inputSchema: countdownInput },
-    async ({ from, intervalMs }, { mcpReq: { signal, notify, _meta } }) => {
-      for (let left = from; left > 0; left--) {
-        if (_meta?.progressToken !== undefined) {
-          await notify({
-            method: 'notifications/progress',
-            params: { progressToken: _meta.progressToken, progress: from - left, total: from, message: `${left} to go` }
-          })
-        }
-        await delay(intervalMs, undefined, { signal })
+  server.registerTool('countdown', {
+    title: 'Count down',
+    description: 'Counts down to zero, reporting progress; can be cancelled.',
+    inputSchema: countdownInput
+  }, async ({ from, intervalMs }, { mcpReq: { signal, notify, _meta } }) => {
+    for (let left = from; left > 0; left--) {
+      if (_meta?.progressToken !== undefined) {
+        await notify({
+          method: 'notifications/progress',
+          params: { progressToken: _meta.progressToken, progress: from - left, total: from, message: `${left} to go` }
+        })
       }
-      log.debug({ from }, 'counted down')
-      return text('Lift-off!')
+      await delay(intervalMs, undefined, { signal })
+    }
+    log.debug({ from }, 'counted down')
+    return text('Lift-off!')
+  })
+
+  server.registerResource(
+    'about',
+    'about://server',
+    { title: 'About', description: 'What this server is.', mimeType: 'text/plain' },
+    uri => ({
+      contents: [{ uri: uri.href, mimeType: 'text/plain', text: 'A sample MCP server behind fastify-mcp-oauth.' }]
     })
+  )
 
-  server.registerResource('about', 'about://server', { title: 'About', description: 'What this server is.', mimeType: 'text/plain' },
-    uri => ({ contents: [{ uri: uri.href, mimeType: 'text/plain', text: 'A sample MCP server behind fastify-mcp-oauth.' }] }))
-
-  server.registerPrompt('greet', { title: 'Greet', description: 'Asks for a greeting.', argsSchema: greetArguments },
-    ({ name }) => ({ messages: [{ role: 'user', content: { type: 'text', text: `Greet ${name} in one friendly sentence.` } }] }))
+  server.registerPrompt(
+    'greet',
+    { title: 'Greet', description: 'Asks for a greeting.', argsSchema: greetArguments },
+    ({ name }) => ({
+      messages: [{ role: 'user', content: { type: 'text', text: `Greet ${name} in one friendly sentence.` } }]
+    })
+  )
 
   return server
 }

@@ -9,7 +9,11 @@ const failure = (text: string) => ({ content: [{ type: 'text' as const, text }],
 export function serverFor (apiUrl: URL): CreateServer {
   return ({ getUpstreamAccessToken, log }) => {
     const server = new McpServer({ name: 'upstream-api', version: '1.0.0' })
-    server.registerTool('my_profile', { title: 'My profile', description: 'What the login server knows of you.', inputSchema: nothing }, async (_input, { signal }) => {
+    server.registerTool('my_profile', {
+      title: 'My profile',
+      description: 'What the login server knows of you.',
+      inputSchema: nothing
+    }, async (_input, { signal }) => {
       // asked for at each call: it is refreshed when it has expired
       const token = await getUpstreamAccessToken()
       if (token === undefined) return failure('Your login there has ended. Log in again.')

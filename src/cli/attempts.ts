@@ -32,10 +32,14 @@ export async function run ([url, ...rest]: string[], { write, env }: CommandIo):
 async function ask (url: URL, adminToken: string): Promise<AttemptsReport | string> {
   try {
     const response = await fetch(url, {
-      headers: { authorization: `Bearer ${adminToken}`, accept: 'application/json' }, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS)
+      headers: { authorization: `Bearer ${adminToken}`, accept: 'application/json' },
+      redirect: 'error',
+      signal: AbortSignal.timeout(TIMEOUT_MS)
     })
     if (response.status === 401) return `${url.origin} says that ADMIN_TOKEN is wrong.`
-    if (response.status === 404) return `${url.origin} shows nobody how logins went: it was started without ADMIN_TOKEN.`
+    if (response.status === 404) {
+      return `${url.origin} shows nobody how logins went: it was started without ADMIN_TOKEN.`
+    }
     if (!response.ok) return `${url.href} answered ${response.status}.`
     const report = parseRecord<AttemptsReport>(await response.text())
     return report
@@ -48,14 +52,27 @@ async function ask (url: URL, adminToken: string): Promise<AttemptsReport | stri
 function formatReport ({ at, publicUrl, loginHost, upstreamMode, attempts, visits }: AttemptsReport): string {
   const sections = [
     ...visits.length === 0 ? [] : ['Before a login (which one it belongs to cannot be known)'],
-    ...visits.toReversed().map(({ address, userAgent, steps, verdict }) => entry(`${userAgent} at ${address}`, steps, verdict)),
+    ...visits.toReversed().map(({ address, userAgent, steps, verdict }) =>
+      entry(`${userAgent} at ${address}`, steps, verdict)
+    ),
     'Logins',
-    ...attempts.toReversed().map(({ client, redirectHost, steps, verdict }) => entry(
-      [client.name ?? 'A client without a name', ...[client.id, client.kind, redirectHost && `to ${redirectHost}`].filter(fact => fact !== undefined)].join(', '), steps, verdict)),
-    attempts.length === 0 ? 'Nobody has tried to log in.' : `${attempts.length} logins at ${publicUrl} (login server ${loginHost}, ${upstreamMode} mode), ${time(at)}`
+    ...attempts.toReversed().map(({ client, redirectHost, steps, verdict }) =>
+      entry(
+        [
+          client.name ?? 'A client without a name',
+          ...[client.id, client.kind, redirectHost && `to ${redirectHost}`].filter(fact => fact !== undefined)
+        ].join(', '),
+        steps,
+        verdict
+      )
+    ),
+    attempts.length === 0
+      ? 'Nobody has tried to log in.'
+      : `${attempts.length} logins at ${publicUrl} (login server ${loginHost}, ${upstreamMode} mode), ${time(at)}`
   ]
   // what others have named themselves must not steer the terminal
-  return sections.map(section => `${section.split('\n').map(line => line.replace(/\p{Cc}/gu, '')).join('\n')}\n\n`).join('')
+  return sections.map(section => `${section.split('\n').map(line => line.replace(/\p{Cc}/gu, '')).join('\n')}\n\n`)
+    .join('')
 }
 
 const MARKS = { good: '✓', waiting: '…', failed: '✗' }
@@ -63,7 +80,9 @@ const MARKS = { good: '✓', waiting: '…', failed: '✗' }
 function entry (title: string, steps: ReportedStep[], { outcome, text, advice }: Verdict): string {
   return [
     `${time(steps[0]?.at ?? '')}  ${title}`,
-    ...steps.map(({ name, at, ok, text }) => `    ${ok ? '✓' : '✗'} ${at.slice(11, 19)} ${name}${text === undefined ? '' : `: ${text}`}`),
+    ...steps.map(({ name, at, ok, text }) =>
+      `    ${ok ? '✓' : '✗'} ${at.slice(11, 19)} ${name}${text === undefined ? '' : `: ${text}`}`
+    ),
     `  ${MARKS[outcome]} ${text}`,
     ...advice === undefined ? [] : [`    ${advice}`]
   ].join('\n')

@@ -55,7 +55,8 @@ function parse (args: string[]) {
   try {
     const parsed = parseArgs({ args, options, allowPositionals: true })
     const [url] = parsed.positionals
-    const fits = parsed.positionals.length <= 1 && (url === undefined || URL.canParse(url)) && Number(parsed.values['stream-seconds']) > 0
+    const fits = parsed.positionals.length <= 1 && (url === undefined || URL.canParse(url)) &&
+      Number(parsed.values['stream-seconds']) > 0
     return fits ? parsed : undefined
   } catch {
     return undefined
@@ -84,5 +85,12 @@ function toInsideOptions (config: Config): InsideOptions | undefined {
   if (upstream === undefined) return undefined
   if (authMode === 'broker') return { publicUrl, upstream }
   const resourceServer = resourceServerOptions(config, upstream)
-  return { publicUrl, upstream, resourceServer: { ...resourceServer, audiences: [...tokenAudiences(config, publicUrl), ...resourceServer.audiences] } }
+  return {
+    publicUrl,
+    upstream,
+    resourceServer: {
+      ...resourceServer,
+      audiences: [...tokenAudiences(config, publicUrl), ...resourceServer.audiences]
+    }
+  }
 }

@@ -1,6 +1,18 @@
 import { Type, type Static } from '@sinclair/typebox'
 import {
-  checked, split, parseScopes, parseJson, parseAdminToken, parseServices, checkList, parseCredential, nextPort, parseUrl, parsePublicUrl, parseAllowedOrigin, parseTrustProxy
+  checked,
+  split,
+  parseScopes,
+  parseJson,
+  parseAdminToken,
+  parseServices,
+  checkList,
+  parseCredential,
+  nextPort,
+  parseUrl,
+  parsePublicUrl,
+  parseAllowedOrigin,
+  parseTrustProxy
 } from './values.js'
 import { toLimits } from './limits.js'
 import { parseEnvironment, type Environment } from './environment.js'
@@ -139,11 +151,26 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     audiences: split(env.OAUTH_AUDIENCES, ','),
     strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
     mcpScopes: parseScopes(env.MCP_SCOPES),
-    scopeDescriptions: parseJson('MCP_SCOPE_DESCRIPTIONS', env.MCP_SCOPE_DESCRIPTIONS, Type.Record(Type.String(), Type.String()), 'a JSON object of texts'),
+    scopeDescriptions: parseJson(
+      'MCP_SCOPE_DESCRIPTIONS',
+      env.MCP_SCOPE_DESCRIPTIONS,
+      Type.Record(Type.String(), Type.String()),
+      'a JSON object of texts'
+    ),
     consentInDynamicMode: env.CONSENT_IN_DYNAMIC_MODE,
     consentDelayMs: env.CONSENT_DELAY_MS,
-    redirectSchemes: checkList('REDIRECT_SCHEMES', split(env.REDIRECT_SCHEMES, ','), isRedirectScheme, 'private-use URI schemes such as cursor, in lower case and without the colon'),
-    preregisteredClients: parseJson('PREREGISTERED_CLIENTS', env.PREREGISTERED_CLIENTS, Type.Array(PreregisteredClientSchema), 'a JSON array of clients'),
+    redirectSchemes: checkList(
+      'REDIRECT_SCHEMES',
+      split(env.REDIRECT_SCHEMES, ','),
+      isRedirectScheme,
+      'private-use URI schemes such as cursor, in lower case and without the colon'
+    ),
+    preregisteredClients: parseJson(
+      'PREREGISTERED_CLIENTS',
+      env.PREREGISTERED_CLIENTS,
+      Type.Array(PreregisteredClientSchema),
+      'a JSON array of clients'
+    ),
     introspectionServices: parseServices(env.INTROSPECTION_SERVICES),
     oauthRequestsPerMinute: env.OAUTH_REQUESTS_PER_MINUTE,
     unusedClientTtlSeconds: env.UNUSED_CLIENT_TTL_SECONDS,
@@ -195,11 +222,16 @@ function parseUpstream (env: Environment): UpstreamConfig | undefined {
   const named = [issuerUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
   if (!named) {
     if (clientId !== undefined) {
-      throw new ConfigError('OAUTH_CLIENT_ID is set, but no upstream is; set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.')
+      throw new ConfigError(
+        'OAUTH_CLIENT_ID is set, but no upstream is; set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.'
+      )
     }
     return undefined
   }
-  const fault = findUpstreamFault({ issuerUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret }, option => UPSTREAM_VARIABLES[option])
+  const fault = findUpstreamFault(
+    { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret },
+    option => UPSTREAM_VARIABLES[option]
+  )
   if (fault !== undefined) throw new ConfigError(fault)
   return {
     ...issuerUrl && { issuerUrl },
@@ -212,27 +244,39 @@ function parseUpstream (env: Environment): UpstreamConfig | undefined {
     subjectClaim: env.OAUTH_SUBJECT_CLAIM,
     ...clientId !== undefined && { clientId },
     ...clientSecret !== undefined && { clientSecret },
-    scopes: [...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))],
+    scopes: [
+      ...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))
+    ],
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }
 }
 
-function parseRedisUrl ({ REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment): string | undefined {
+function parseRedisUrl (
+  { REDIS_URL: url, REDIS_CLUSTER: cluster, ENCRYPTION_KEYS: keys }: Environment
+): string | undefined {
   if (url !== undefined && !isRedisUrl(url)) {
     throw new ConfigError(`REDIS_URL is not valid; it takes ${REDIS_URL}.`)
   }
   if (url === undefined) {
-    if (cluster) throw new ConfigError('REDIS_URL is not set, but REDIS_CLUSTER is; it takes the URL of one of the nodes.')
+    if (cluster) {
+      throw new ConfigError('REDIS_URL is not set, but REDIS_CLUSTER is; it takes the URL of one of the nodes.')
+    }
     return undefined
   }
   // a key of one process opens nothing that another has sealed
-  if (keys === undefined) throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
-  if (cluster && URL.canParse(url) && /^\/[1-9]/.test(new URL(url).pathname)) throw new ConfigError('REDIS_URL names a database; a Redis Cluster has only database 0.')
+  if (keys === undefined) {
+    throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
+  }
+  if (cluster && URL.canParse(url) && /^\/[1-9]/.test(new URL(url).pathname)) {
+    throw new ConfigError('REDIS_URL names a database; a Redis Cluster has only database 0.')
+  }
   return url
 }
 
 // short ones are guessed; its value is not shown
 function parseMetricsToken ({ METRICS_TOKEN: token }: Environment): string | undefined {
-  if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')
+  if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) {
+    throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')
+  }
   return token
 }

@@ -18,7 +18,9 @@ import type { Stores } from '../stores/stores.js'
 export function checkConfig ({ preregisteredClients, redirectSchemes, encryptionKeys }: Config): void {
   checkClients('PREREGISTERED_CLIENTS', preregisteredClients, redirectSchemes)
   if (encryptionKeys !== undefined && !Keyring.canParse(encryptionKeys)) {
-    throw new ConfigError('ENCRYPTION_KEYS is not valid; it takes id:base64url of 32 bytes, comma-separated, each id once.')
+    throw new ConfigError(
+      'ENCRYPTION_KEYS is not valid; it takes id:base64url of 32 bytes, comma-separated, each id once.'
+    )
   }
 }
 
@@ -33,7 +35,10 @@ export interface ServiceParts {
  * The configuration as the options of `mcpService`.
  * @throws {ConfigError}
  */
-export function serviceOptions (config: Config, { upstream, createServer, stores, metrics: { mcpObserver, brokerObserver, upstreamObserver } }: ServiceParts): McpServiceOptions {
+export function serviceOptions (
+  config: Config,
+  { upstream, createServer, stores, metrics: { mcpObserver, brokerObserver, upstreamObserver } }: ServiceParts
+): McpServiceOptions {
   const common = {
     createServer,
     stores,
@@ -47,10 +52,22 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
     drainSeconds: config.shutdownSeconds,
     sessionMode: config.sessionMode,
     limits: config.limits,
-    streams: { silenceMs: config.streamAfterMs, heartbeatMs: config.streamHeartbeatSeconds * 1000, retryMs: config.streamRetryMs }
+    streams: {
+      silenceMs: config.streamAfterMs,
+      heartbeatMs: config.streamHeartbeatSeconds * 1000,
+      retryMs: config.streamRetryMs
+    }
   }
   if (config.authMode === 'resource-server') {
-    return { ...common, auth: { mode: 'resource-server', ...resourceServerOptions(config, upstream), ...upstream.fetch && { fetch: upstream.fetch }, upstreamObserver } }
+    return {
+      ...common,
+      auth: {
+        mode: 'resource-server',
+        ...resourceServerOptions(config, upstream),
+        ...upstream.fetch && { fetch: upstream.fetch },
+        upstreamObserver
+      }
+    }
   }
   const { issuer, ...brokered } = upstream
   return {
@@ -81,8 +98,12 @@ export function serviceOptions (config: Config, { upstream, createServer, stores
  * How the tokens of the upstream are verified in the mode resource-server.
  * @throws {ConfigError}
  */
-export function resourceServerOptions ({ audiences, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config, { issuer, clientId, clientSecret }: UpstreamConfig): ResourceServerOptions {
+export function resourceServerOptions (
+  { audiences, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config,
+  { issuer, clientId, clientSecret }: UpstreamConfig
+): ResourceServerOptions {
   if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
-  const introspection = clientId !== undefined && clientSecret !== undefined && { introspection: { clientId, clientSecret } }
+  const introspection = clientId !== undefined && clientSecret !== undefined &&
+    { introspection: { clientId, clientSecret } }
   return { issuer, audiences, strictTokenType, requestsPerMinute, ...introspection }
 }

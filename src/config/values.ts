@@ -1,7 +1,17 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from '../errors.js'
-import { ADMIN_TOKEN, isAdminToken, isClientCredential, isOrigin, isProxyAddress, isScopeToken, isSecureUrl, isServiceSecret, SECURE_URL } from '../validation/values.js'
+import {
+  ADMIN_TOKEN,
+  isAdminToken,
+  isClientCredential,
+  isOrigin,
+  isProxyAddress,
+  isScopeToken,
+  isSecureUrl,
+  isServiceSecret,
+  SECURE_URL
+} from '../validation/values.js'
 
 /*
  * Values of environment variables. Each function throws a ConfigError with one line that names the variable, what it got
@@ -14,8 +24,12 @@ export function split (value: string, separator: string): string[] {
 
 export function parseScopes (value: string): [string, ...string[]] {
   const [first, ...rest] = split(value, ' ')
-  if (first === undefined || ![first, ...rest].every(isScopeToken) || new Set([first, ...rest]).size < 1 + rest.length) {
-    throw new ConfigError(`MCP_SCOPES is ${JSON.stringify(value)}; it takes one or more scopes, each once, separated by spaces.`)
+  if (
+    first === undefined || ![first, ...rest].every(isScopeToken) || new Set([first, ...rest]).size < 1 + rest.length
+  ) {
+    throw new ConfigError(
+      `MCP_SCOPES is ${JSON.stringify(value)}; it takes one or more scopes, each once, separated by spaces.`
+    )
   }
   return [first, ...rest]
 }
@@ -31,7 +45,9 @@ export function parseJson<T extends TSchema> (name: string, value: string, schem
 }
 
 export function parseAdminToken (value: string | undefined): string | undefined {
-  if (value !== undefined && !isAdminToken(value)) throw new ConfigError(`ADMIN_TOKEN is not valid; it takes ${ADMIN_TOKEN}.`)
+  if (value !== undefined && !isAdminToken(value)) {
+    throw new ConfigError(`ADMIN_TOKEN is not valid; it takes ${ADMIN_TOKEN}.`)
+  }
   return value
 }
 
@@ -40,7 +56,9 @@ export function parseServices (value: string): Record<string, string> {
   for (const service of split(value, ',')) {
     const [, name, secret] = /^([^:]+):(.+)$/.exec(service) ?? []
     if (name === undefined || secret === undefined || !isServiceSecret(secret) || services.has(name)) {
-      throw new ConfigError('INTROSPECTION_SERVICES is not valid; it takes name:secret, each name once, with secrets of at least 16 characters.')
+      throw new ConfigError(
+        'INTROSPECTION_SERVICES is not valid; it takes name:secret, each name once, with secrets of at least 16 characters.'
+      )
     }
     services.set(name, secret)
   }
@@ -52,7 +70,12 @@ export function checked (name: string, value: string, isValid: (value: string) =
   return value
 }
 
-export function checkList (name: string, values: string[], isValid: (value: string) => boolean, accepts: string): string[] {
+export function checkList (
+  name: string,
+  values: string[],
+  isValid: (value: string) => boolean,
+  accepts: string
+): string[] {
   const wrong = values.find(value => !isValid(value))
   if (wrong !== undefined) throw new ConfigError(`${name} has ${JSON.stringify(wrong)}; it takes ${accepts}.`)
   return values
@@ -60,7 +83,9 @@ export function checkList (name: string, values: string[], isValid: (value: stri
 
 // its value is not shown: one of the two is a secret
 export function parseCredential (name: string, value: string | undefined): string | undefined {
-  if (value !== undefined && !isClientCredential(value)) throw new ConfigError(`${name} is not valid; it takes a text without control characters.`)
+  if (value !== undefined && !isClientCredential(value)) {
+    throw new ConfigError(`${name} is not valid; it takes a text without control characters.`)
+  }
   return value
 }
 
@@ -79,20 +104,37 @@ export function parseUrl (name: string, value: string | undefined): URL | undefi
 export function parsePublicUrl (value: string): string {
   const url = isSecureUrl(value) ? new URL(value) : undefined
   if (url === undefined || url.pathname !== '/' || value.includes('?')) {
-    throw new ConfigError(`PUBLIC_URL is ${JSON.stringify(value)}; it takes an origin such as https://mcp.example.com, without a path (http only on loopback).`)
+    throw new ConfigError(
+      `PUBLIC_URL is ${
+        JSON.stringify(value)
+      }; it takes an origin such as https://mcp.example.com, without a path (http only on loopback).`
+    )
   }
   return url.origin
 }
 
 export function parseAllowedOrigin (value: string): string {
   // the slash at the end of a copied URL
-  const origin = /^https?:/i.test(value) && URL.canParse(value) && new URL(value).pathname === '/' ? new URL(value).origin : value
-  if (!isOrigin(origin) || /[?#@]/.test(value)) throw new ConfigError(`ALLOWED_ORIGINS has ${JSON.stringify(value)}; it takes origins such as https://app.example.com, without a path, or *.`)
+  const origin = /^https?:/i.test(value) && URL.canParse(value) && new URL(value).pathname === '/'
+    ? new URL(value).origin
+    : value
+  if (!isOrigin(origin) || /[?#@]/.test(value)) {
+    throw new ConfigError(
+      `ALLOWED_ORIGINS has ${
+        JSON.stringify(value)
+      }; it takes origins such as https://app.example.com, without a path, or *.`
+    )
+  }
   return origin
 }
 
 export function parseTrustProxy (value: string): boolean | number | string {
   if (value === 'true' || value === 'false') return value === 'true'
   if (/^\d{1,3}$/.test(value)) return Number(value)
-  return checkList('TRUST_PROXY', value.split(',').map(address => address.trim()), isProxyAddress, 'true, false, a number of hops, or addresses such as 10.0.0.0/8').join(',')
+  return checkList(
+    'TRUST_PROXY',
+    value.split(',').map(address => address.trim()),
+    isProxyAddress,
+    'true, false, a number of hops, or addresses such as 10.0.0.0/8'
+  ).join(',')
 }

@@ -29,7 +29,10 @@ export interface DemoUpstreamOptions {
  */
 export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstreamOptions): Promise<DemoUpstream> {
   const { Provider } = await import('oidc-provider').catch((cause: unknown) => {
-    throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL. (The demo upstream needs the package oidc-provider.)', { cause })
+    throw new ConfigError(
+      'No upstream is configured: set OAUTH_ISSUER_URL. (The demo upstream needs the package oidc-provider.)',
+      { cause }
+    )
   })
   const server = createServer()
   server.listen(port, '127.0.0.1')
@@ -59,7 +62,15 @@ export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstr
     }),
     // a broker keeps people logged in, so it gets a refresh token whatever the prompt
     issueRefreshToken: async (_context, client) => client.grantTypeAllowed('refresh_token'),
-    ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 86_400, Grant: 86_400, RefreshToken: 86_400 },
+    ttl: {
+      AccessToken: 600,
+      AuthorizationCode: 60,
+      IdToken: 600,
+      Interaction: 600,
+      Session: 86_400,
+      Grant: 86_400,
+      RefreshToken: 86_400
+    },
     ...configuration
   })
   const serve = provider.callback()

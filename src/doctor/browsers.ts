@@ -6,21 +6,44 @@ const EXPOSED = ['mcp-session-id', 'www-authenticate']
 const FIX = 'Let the proxy pass the access-control-* headers on, and OPTIONS through.'
 
 /** Does what a client in a browser does, whose page is of `origin` (CORS). */
-export async function examineBrowsers (mcpUrl: URL, origin: string, { documents, endpoints }: { documents: URL[], endpoints: URL[] }, findings: Findings): Promise<void> {
+export async function examineBrowsers (
+  mcpUrl: URL,
+  origin: string,
+  { documents, endpoints }: { documents: URL[], endpoints: URL[] },
+  findings: Findings
+): Promise<void> {
   const fix = origin === mcpUrl.origin ? FIX : `Add ${origin} to ALLOWED_ORIGINS. ${FIX}`
   try {
     const preflight = await ask(mcpUrl, origin)
-    if (!allows(preflight, origin)) findings.fail('cors', `the preflight for a page of ${origin} that calls ${mcpUrl.href} is answered ${preflight.status} without access-control-allow-origin`, fix)
+    if (!allows(preflight, origin)) {
+      findings.fail(
+        'cors',
+        `the preflight for a page of ${origin} that calls ${mcpUrl.href} is answered ${preflight.status} without access-control-allow-origin`,
+        fix
+      )
+    }
     const reply = await send(mcpUrl, { method: 'POST', headers: { ...ACCEPT_BOTH, origin }, body: INITIALIZE })
-    if (!allows(reply, origin)) findings.fail('cors', `the answer to a page of ${origin} comes without access-control-allow-origin`, fix)
+    if (!allows(reply, origin)) {
+      findings.fail('cors', `the answer to a page of ${origin} comes without access-control-allow-origin`, fix)
+    }
     const exposed = splitHeader(reply.headers['access-control-expose-headers'])
     const hidden = EXPOSED.filter(name => !exposed.includes(name) && !exposed.includes('*'))
-    if (hidden.length > 0) findings.fail('cors', `a page of ${origin} may not read ${hidden.join(', ')}: access-control-expose-headers does not name them`, fix)
+    if (hidden.length > 0) {
+      findings.fail(
+        'cors',
+        `a page of ${origin} may not read ${hidden.join(', ')}: access-control-expose-headers does not name them`,
+        fix
+      )
+    }
     for (const url of documents) {
-      if (!allows(await send(url, { headers: { origin } }), origin)) findings.fail('cors', `a page of ${origin} may not read ${url.href}`, FIX)
+      if (!allows(await send(url, { headers: { origin } }), origin)) {
+        findings.fail('cors', `a page of ${origin} may not read ${url.href}`, FIX)
+      }
     }
     for (const url of endpoints) {
-      if (!allows(await ask(url, origin), origin)) findings.fail('cors', `a page of ${origin} may not post to ${url.href}`, FIX)
+      if (!allows(await ask(url, origin), origin)) {
+        findings.fail('cors', `a page of ${origin} may not post to ${url.href}`, FIX)
+      }
     }
     findings.okUnlessFound('cors', `pages of ${origin} can log in and call`)
   } catch (error) {
@@ -31,7 +54,11 @@ export async function examineBrowsers (mcpUrl: URL, origin: string, { documents,
 async function ask (url: URL, origin: string): Promise<Reply> {
   return await send(url, {
     method: 'OPTIONS',
-    headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization,content-type,mcp-protocol-version,mcp-session-id' }
+    headers: {
+      origin,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization,content-type,mcp-protocol-version,mcp-session-id'
+    }
   })
 }
 

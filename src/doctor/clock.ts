@@ -9,5 +9,11 @@ export function examineClock (findings: Findings, check: string, who: string, { 
   const skew = Math.round((Date.parse(date) - Date.now()) / 1000)
   if (Number.isNaN(skew)) return
   if (Math.abs(skew) <= MAX_SKEW_SECONDS) findings.ok(check, `the clock of ${who} agrees with this machine's`)
-  else findings.fail(check, `the clock of ${who} is ${Math.abs(skew)} s ${skew > 0 ? 'ahead of' : 'behind'} this machine's`, 'Let both keep their clocks by NTP: tokens are refused before they begin and after they end.')
+  else {
+    findings.fail(
+      check,
+      `the clock of ${who} is ${Math.abs(skew)} s ${skew > 0 ? 'ahead of' : 'behind'} this machine's`,
+      'Let both keep their clocks by NTP: tokens are refused before they begin and after they end.'
+    )
+  }
 }

@@ -13,9 +13,17 @@ export interface Discovered {
  * Looks for the metadata at every place where clients look (RFC 9728 3.1, RFC 8414 3.1, OpenID Connect Discovery 4), and
  * compares what it says with where it was found.
  */
-export async function examineDiscovery (mcpUrl: URL, metadataUrl: URL, findings: Findings): Promise<Discovered | undefined> {
+export async function examineDiscovery (
+  mcpUrl: URL,
+  metadataUrl: URL,
+  findings: Findings
+): Promise<Discovered | undefined> {
   const documents: URL[] = []
-  const resourcePlaces = new Set([metadataUrl.href, `${mcpUrl.origin}/.well-known/oauth-protected-resource${mcpUrl.pathname}`, `${mcpUrl.origin}/.well-known/oauth-protected-resource`])
+  const resourcePlaces = new Set([
+    metadataUrl.href,
+    `${mcpUrl.origin}/.well-known/oauth-protected-resource${mcpUrl.pathname}`,
+    `${mcpUrl.origin}/.well-known/oauth-protected-resource`
+  ])
   let issuer: string | undefined
   for (const place of resourcePlaces) {
     const document = await fetchDocument(new URL(place), 'resource-metadata', findings)
@@ -23,20 +31,34 @@ export async function examineDiscovery (mcpUrl: URL, metadataUrl: URL, findings:
     documents.push(new URL(place))
     const { resource, authorization_servers: servers } = document
     if (resource !== mcpUrl.href && resource !== mcpUrl.origin) {
-      findings.fail('resource-metadata', `${place} is of the resource ${String(resource)}, but clients come to ${mcpUrl.href}, and refuse another`, `Set PUBLIC_URL=${mcpUrl.origin}.`)
+      findings.fail(
+        'resource-metadata',
+        `${place} is of the resource ${String(resource)}, but clients come to ${mcpUrl.href}, and refuse another`,
+        `Set PUBLIC_URL=${mcpUrl.origin}.`
+      )
     }
     if (Array.isArray(servers) && typeof servers[0] === 'string') issuer ??= servers[0]
   }
   findings.okUnlessFound('resource-metadata', `found at ${resourcePlaces.size} places`)
   if (issuer === undefined || !URL.canParse(issuer)) {
-    findings.fail('authorization-server', 'no protected resource metadata names an authorization server', 'Look at what answers under /.well-known/: a proxy or another app may.')
+    findings.fail(
+      'authorization-server',
+      'no protected resource metadata names an authorization server',
+      'Look at what answers under /.well-known/: a proxy or another app may.'
+    )
     return undefined
   }
   const metadata = await examineIssuer(new URL(issuer), issuer, mcpUrl, documents, findings)
   return metadata && { issuer, metadata, documents }
 }
 
-async function examineIssuer (issuerUrl: URL, issuer: string, mcpUrl: URL, documents: URL[], findings: Findings): Promise<Record<string, unknown> | undefined> {
+async function examineIssuer (
+  issuerUrl: URL,
+  issuer: string,
+  mcpUrl: URL,
+  documents: URL[],
+  findings: Findings
+): Promise<Record<string, unknown> | undefined> {
   const path = issuerUrl.pathname.replace(/\/$/, '')
   const places = new Set([
     `${issuerUrl.origin}/.well-known/oauth-authorization-server${path}`,
@@ -53,11 +75,21 @@ async function examineIssuer (issuerUrl: URL, issuer: string, mcpUrl: URL, docum
     documents.push(new URL(place))
     metadata ??= document
     if (document.issuer !== issuer) {
-      findings.fail('issuer', `${place} says that its issuer is ${String(document.issuer)}, but the protected resource metadata names ${issuer}: clients refuse that (RFC 8414 3.3)`, 'Set PUBLIC_URL to the origin that clients come to, on every replica the same.')
+      findings.fail(
+        'issuer',
+        `${place} says that its issuer is ${
+          String(document.issuer)
+        }, but the protected resource metadata names ${issuer}: clients refuse that (RFC 8414 3.3)`,
+        'Set PUBLIC_URL to the origin that clients come to, on every replica the same.'
+      )
     }
   }
   if (metadata === undefined) {
-    findings.fail('authorization-server', `the authorization server ${issuer} describes itself at none of: ${[...places].join(', ')}`, 'Let /.well-known/ through to the service.')
+    findings.fail(
+      'authorization-server',
+      `the authorization server ${issuer} describes itself at none of: ${[...places].join(', ')}`,
+      'Let /.well-known/ through to the service.'
+    )
     return undefined
   }
   findings.okUnlessFound('authorization-server', `${issuer} describes itself at ${places.size} places`)
@@ -68,22 +100,42 @@ async function examineIssuer (issuerUrl: URL, issuer: string, mcpUrl: URL, docum
 
 function examineMetadata (metadata: Record<string, unknown>, findings: Findings): void {
   for (const name of ['authorization_endpoint', 'token_endpoint']) {
-    if (typeof metadata[name] !== 'string') findings.fail('authorization-server', `its metadata names no ${name}`, 'Clients cannot log in without it.')
+    if (typeof metadata[name] !== 'string') {
+      findings.fail('authorization-server', `its metadata names no ${name}`, 'Clients cannot log in without it.')
+    }
   }
   const methods = metadata.code_challenge_methods_supported
   if (!Array.isArray(methods) || !methods.includes('S256')) {
-    findings.fail('pkce', 'the authorization server does not say that it takes PKCE with S256, so clients refuse it (MCP Authorization)', 'Use an authorization server with PKCE, or the broker mode of this service.')
+    findings.fail(
+      'pkce',
+      'the authorization server does not say that it takes PKCE with S256, so clients refuse it (MCP Authorization)',
+      'Use an authorization server with PKCE, or the broker mode of this service.'
+    )
   }
   if (typeof metadata.registration_endpoint !== 'string' && metadata.client_id_metadata_document_supported !== true) {
-    findings.fail('registration', 'clients can neither register (RFC 7591) nor bring a client ID metadata document', 'Use the broker mode of this service, or give every client an id by hand.')
+    findings.fail(
+      'registration',
+      'clients can neither register (RFC 7591) nor bring a client ID metadata document',
+      'Use the broker mode of this service, or give every client an id by hand.'
+    )
   }
 }
 
-async function fetchDocument (url: URL, check: string, findings: Findings | undefined): Promise<Record<string, unknown> | undefined> {
+async function fetchDocument (
+  url: URL,
+  check: string,
+  findings: Findings | undefined
+): Promise<Record<string, unknown> | undefined> {
   try {
     const { status, body } = await send(url)
     const document = status === 200 ? parseObject(body) : undefined
-    if (document === undefined) findings?.fail(check, `${url.href} answers ${status}${status === 200 ? ' without a JSON object' : ''}`, 'Let /.well-known/ through to the service, with its path as it is.')
+    if (document === undefined) {
+      findings?.fail(
+        check,
+        `${url.href} answers ${status}${status === 200 ? ' without a JSON object' : ''}`,
+        'Let /.well-known/ through to the service, with its path as it is.'
+      )
+    }
     return document
   } catch (error) {
     findings?.fail(check, `${url.href} cannot be fetched: ${toMessage(error)}`, 'Clients must reach it.')

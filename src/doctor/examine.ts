@@ -40,26 +40,59 @@ export async function examineDeployment (options: DeploymentOptions, findings: F
   const discovered = await examineDiscovery(mcpUrl, metadataUrl, findings)
   if (discovered === undefined) return
   const { metadata } = discovered
-  const endpoints = [metadata.token_endpoint, metadata.registration_endpoint].filter(url => typeof url === 'string').filter(url => URL.canParse(url)).map(url => new URL(url))
-  for (const origin of new Set([mcpUrl.origin, ...origins])) await examineBrowsers(mcpUrl, origin, { documents: discovered.documents, endpoints }, findings)
+  const endpoints = [metadata.token_endpoint, metadata.registration_endpoint].filter(url => typeof url === 'string')
+    .filter(url => URL.canParse(url)).map(url => new URL(url))
+  for (const origin of new Set([mcpUrl.origin, ...origins])) {
+    await examineBrowsers(mcpUrl, origin, { documents: discovered.documents, endpoints }, findings)
+  }
   await examineRegistration(metadata, mcpUrl, findings)
   const token = accessToken ?? (open && await logIn(discovered, mcpUrl, open, findings))
   if (token !== undefined) await examineSession(mcpUrl, { accessToken: token, streamSeconds }, findings)
-  else if (open === undefined) findings.warn('session', 'sessions and streams were not looked at: that takes a token', 'Run with --login, or give a token in DOCTOR_TOKEN.')
+  else if (open === undefined) {
+    findings.warn(
+      'session',
+      'sessions and streams were not looked at: that takes a token',
+      'Run with --login, or give a token in DOCTOR_TOKEN.'
+    )
+  }
 }
 
 /** Looks at the upstream from where the service stands. */
-export async function examineInside ({ publicUrl, upstream, resourceServer }: InsideOptions, { accessToken, open }: DeploymentOptions, findings: Findings): Promise<void> {
+export async function examineInside (
+  { publicUrl, upstream, resourceServer }: InsideOptions,
+  { accessToken, open }: DeploymentOptions,
+  findings: Findings
+): Promise<void> {
   if (resourceServer === undefined) await examineUpstream(upstream, publicUrl, findings, open)
   else if (accessToken !== undefined) await examineAudience(accessToken, resourceServer, findings)
-  else findings.warn('upstream-audience', 'whether tokens are for this service was not looked at: that takes one', 'Give a token of the upstream in DOCTOR_TOKEN.')
+  else {
+    findings.warn(
+      'upstream-audience',
+      'whether tokens are for this service was not looked at: that takes one',
+      'Give a token of the upstream in DOCTOR_TOKEN.'
+    )
+  }
 }
 
-async function logIn ({ issuer }: Discovered, mcpUrl: URL, open: OpenInBrowser, findings: Findings): Promise<string | undefined> {
+async function logIn (
+  { issuer }: Discovered,
+  mcpUrl: URL,
+  open: OpenInBrowser,
+  findings: Findings
+): Promise<string | undefined> {
   try {
-    const { accessToken, refreshToken } = await logInAt({ issuerUrl: new URL(issuer), scopes: [], extraAuthorizeParams: { resource: mcpUrl.href } }, open)
-    if (refreshToken === undefined) findings.warn('login', 'a login works, but gives no refresh token', 'People log in again whenever the access token ends.')
-    else findings.ok('login', 'a login works')
+    const { accessToken, refreshToken } = await logInAt({
+      issuerUrl: new URL(issuer),
+      scopes: [],
+      extraAuthorizeParams: { resource: mcpUrl.href }
+    }, open)
+    if (refreshToken === undefined) {
+      findings.warn(
+        'login',
+        'a login works, but gives no refresh token',
+        'People log in again whenever the access token ends.'
+      )
+    } else findings.ok('login', 'a login works')
     return accessToken
   } catch (error) {
     findings.fail('login', `a login failed: ${toReason(error)}`, 'The log of the service says why.')

@@ -45,7 +45,11 @@ export async function send (url: URL, probe: Probe = {}): Promise<Reply> {
 }
 
 /** Watches a stream for `ms` from its first byte on, or until it ends. Gives up after `silenceMs` without that. */
-export async function watch (url: URL, headers: Record<string, string>, { silenceMs, ms }: { silenceMs: number, ms: number }): Promise<Watched> {
+export async function watch (
+  url: URL,
+  headers: Record<string, string>,
+  { silenceMs, ms }: { silenceMs: number, ms: number }
+): Promise<Watched> {
   const begun = performance.now()
   const since = () => Math.round(performance.now() - begun)
   const response = await open(url, { headers }, silenceMs).catch((error: unknown) => {
@@ -83,15 +87,24 @@ export async function watch (url: URL, headers: Record<string, string>, { silenc
 /** No answer came in time. */
 class SilenceError extends Error {}
 
-async function open (url: URL, { method = 'GET', headers = {}, body }: Probe, timeoutMs = TIMEOUT_MS): Promise<IncomingMessage> {
+async function open (
+  url: URL,
+  { method = 'GET', headers = {}, body }: Probe,
+  timeoutMs = TIMEOUT_MS
+): Promise<IncomingMessage> {
   const payload = body === undefined ? undefined : JSON.stringify(body)
   const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
     method,
     agent: false,
-    headers: { ...headers, ...payload !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) } }
+    headers: {
+      ...headers,
+      ...payload !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
+    }
   })
   return await new Promise<IncomingMessage>((resolve, reject) => {
-    const timeout = setTimeout(() => { request.destroy(new SilenceError(`no answer within ${timeoutMs / 1000} s`)) }, timeoutMs)
+    const timeout = setTimeout(() => {
+      request.destroy(new SilenceError(`no answer within ${timeoutMs / 1000} s`))
+    }, timeoutMs)
     request.once('response', response => {
       clearTimeout(timeout)
       resolve(response)

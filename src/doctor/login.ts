@@ -26,10 +26,15 @@ export async function logInAt (server: UpstreamSettings, open: OpenInBrowser): P
     try {
       const request = await upstream.begin(client, randomUUID())
       const cameBack = new Promise<string>((resolve, reject) => {
-        AbortSignal.timeout(PATIENCE_MS).addEventListener('abort', () => { reject(new Error('nobody came back from the login within five minutes')) })
+        AbortSignal.timeout(PATIENCE_MS).addEventListener('abort', () => {
+          reject(new Error('nobody came back from the login within five minutes'))
+        })
         listener.on('request', ({ url = '' }, response) => {
           const { pathname, search } = new URL(url, callbackUrl)
-          response.writeHead(pathname === '/callback' ? 200 : 404, { 'content-type': 'text/plain', connection: 'close' }).end('You can close this window.')
+          response.writeHead(pathname === '/callback' ? 200 : 404, {
+            'content-type': 'text/plain',
+            connection: 'close'
+          }).end('You can close this window.')
           if (pathname === '/callback') resolve(search)
         })
       })

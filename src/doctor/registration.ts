@@ -5,23 +5,44 @@ import type { Findings } from './findings.js'
 const REDIRECT_URI = 'http://127.0.0.1/callback'
 
 /** Registers as clients do (RFC 7591 3), and opens the page where people begin to log in. */
-export async function examineRegistration (metadata: Record<string, unknown>, mcpUrl: URL, findings: Findings): Promise<void> {
+export async function examineRegistration (
+  metadata: Record<string, unknown>,
+  mcpUrl: URL,
+  findings: Findings
+): Promise<void> {
   const { registration_endpoint: registration, authorization_endpoint: authorization } = metadata
-  if (typeof registration !== 'string' || typeof authorization !== 'string' || !URL.canParse(registration) || !URL.canParse(authorization)) return
+  if (
+    typeof registration !== 'string' || typeof authorization !== 'string' || !URL.canParse(registration) ||
+    !URL.canParse(authorization)
+  ) return
   try {
     const { status, body } = await send(new URL(registration), {
       method: 'POST',
-      body: { client_name: 'fastify-mcp-oauth doctor', redirect_uris: [REDIRECT_URI], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], token_endpoint_auth_method: 'none' }
+      body: {
+        client_name: 'fastify-mcp-oauth doctor',
+        redirect_uris: [REDIRECT_URI],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        token_endpoint_auth_method: 'none'
+      }
     })
     const clientId = parseObject(body)?.client_id
     if (typeof clientId !== 'string') {
-      findings.fail('registration', `registering a client was answered ${status}: ${saidBy(body)}`, 'Open registration at the authorization server, or use the broker mode of this service, which registers clients itself.')
+      findings.fail(
+        'registration',
+        `registering a client was answered ${status}: ${saidBy(body)}`,
+        'Open registration at the authorization server, or use the broker mode of this service, which registers clients itself.'
+      )
       return
     }
     findings.ok('registration', 'clients can register')
     await examineAuthorize(new URL(authorization), clientId, mcpUrl, findings)
   } catch (error) {
-    findings.fail('registration', `registering a client failed: ${toMessage(error)}`, 'Clients must reach the registration endpoint.')
+    findings.fail(
+      'registration',
+      `registering a client failed: ${toMessage(error)}`,
+      'Clients must reach the registration endpoint.'
+    )
   }
 }
 
@@ -39,9 +60,19 @@ async function examineAuthorize (endpoint: URL, clientId: string, mcpUrl: URL, f
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
   const { status, headers: { location }, body } = await send(url, { headers: { accept: 'text/html' } })
   const error = location !== undefined && URL.canParse(location) ? new URL(location).searchParams.get('error') : null
-  if (status >= 400) findings.fail('authorize', `the page where people begin to log in is answered ${status}: ${saidBy(body)}`, 'The log of the service says why, under the id that the page shows.')
-  else if (error !== null) findings.fail('authorize', `logging in is refused: ${error} ${new URL(location ?? '').searchParams.get('error_description') ?? ''}`, 'The log of the service says why.')
-  else findings.ok('authorize', 'people can begin to log in')
+  if (status >= 400) {
+    findings.fail(
+      'authorize',
+      `the page where people begin to log in is answered ${status}: ${saidBy(body)}`,
+      'The log of the service says why, under the id that the page shows.'
+    )
+  } else if (error !== null) {
+    findings.fail(
+      'authorize',
+      `logging in is refused: ${error} ${new URL(location ?? '').searchParams.get('error_description') ?? ''}`,
+      'The log of the service says why.'
+    )
+  } else findings.ok('authorize', 'people can begin to log in')
 }
 
 /** What an answer says, in few words: an OAuth error, or the text of a page. */

@@ -14,15 +14,31 @@ const SILENCE_MS = 5000
 const SHARE = 'Give all replicas the same REDIS_URL and ENCRYPTION_KEYS; without Redis there can be only one.'
 
 /** Opens a session, and does in it what clients do: each request on a connection of its own, so that it may reach any replica. */
-export async function examineSession (mcpUrl: URL, { accessToken, streamSeconds }: SessionOptions, findings: Findings): Promise<void> {
+export async function examineSession (
+  mcpUrl: URL,
+  { accessToken, streamSeconds }: SessionOptions,
+  findings: Findings
+): Promise<void> {
   const authorization = `Bearer ${accessToken}`
-  const call = async (body: unknown, headers: Record<string, string> = {}) => await send(mcpUrl, { method: 'POST', headers: { ...ACCEPT_BOTH, authorization, ...headers }, body })
+  const call = async (body: unknown, headers: Record<string, string> = {}) =>
+    await send(mcpUrl, { method: 'POST', headers: { ...ACCEPT_BOTH, authorization, ...headers }, body })
   try {
     const begun = await call(INITIALIZE)
     const sessionId = begun.headers['mcp-session-id']
     if (begun.status !== 200) {
-      if (begun.status === 403) findings.fail('host', `a call with a good token is refused: ${saidBy(begun.body)}`, 'Let the proxy pass Host on as it is, or add the name it uses to ALLOWED_HOSTS.')
-      else findings.fail('session', `initialize was answered ${begun.status}: ${saidBy(begun.body)}`, begun.status === 401 ? SHARE : 'The log of the service says why.')
+      if (begun.status === 403) {
+        findings.fail(
+          'host',
+          `a call with a good token is refused: ${saidBy(begun.body)}`,
+          'Let the proxy pass Host on as it is, or add the name it uses to ALLOWED_HOSTS.'
+        )
+      } else {
+        findings.fail(
+          'session',
+          `initialize was answered ${begun.status}: ${saidBy(begun.body)}`,
+          begun.status === 401 ? SHARE : 'The log of the service says why.'
+        )
+      }
       return
     }
     await examineOrigins(call, mcpUrl, findings)
@@ -32,49 +48,113 @@ export async function examineSession (mcpUrl: URL, { accessToken, streamSeconds 
     }
     const session = { 'mcp-session-id': sessionId, 'mcp-protocol-version': '2025-11-25' }
     await call({ jsonrpc: '2.0', method: 'notifications/initialized' }, session)
-    if (await goesOn(call, session, findings)) await examineStream(mcpUrl, { ...session, authorization }, streamSeconds, findings)
+    if (await goesOn(call, session, findings)) {
+      await examineStream(mcpUrl, { ...session, authorization }, streamSeconds, findings)
+    }
     await send(mcpUrl, { method: 'DELETE', headers: { ...session, authorization } })
   } catch (error) {
-    findings.fail('session', `a session could not be used: ${toMessage(error)}`, 'The log of the service, or of the proxy, says why.')
+    findings.fail(
+      'session',
+      `a session could not be used: ${toMessage(error)}`,
+      'The log of the service, or of the proxy, says why.'
+    )
   }
 }
 
 /** Whether a session answers to each of several requests. */
-async function goesOn (call: (body: unknown, headers: Record<string, string>) => Promise<Reply>, session: Record<string, string>, findings: Findings): Promise<boolean> {
+async function goesOn (
+  call: (body: unknown, headers: Record<string, string>) => Promise<Reply>,
+  session: Record<string, string>,
+  findings: Findings
+): Promise<boolean> {
   for (let id = 2; id < CALLS + 2; id++) {
     const reply = await call({ jsonrpc: '2.0', id, method: 'ping' }, session)
     if (reply.status === 200) continue
     const nth = `call ${id - 1} of ${CALLS} in a session`
-    if (reply.status === 404) findings.fail('session', `${nth} was answered 404: the session is lost on the way, so it reached a replica that does not know it`, SHARE)
-    else if (reply.status === 401) findings.fail('session', `${nth} was answered 401, though the token is good: it reached a replica that does not know it`, SHARE)
-    else findings.fail('session', `${nth} was answered ${reply.status}: ${saidBy(reply.body)}`, 'The log of the service says why.')
+    if (reply.status === 404) {
+      findings.fail(
+        'session',
+        `${nth} was answered 404: the session is lost on the way, so it reached a replica that does not know it`,
+        SHARE
+      )
+    } else if (reply.status === 401) {
+      findings.fail(
+        'session',
+        `${nth} was answered 401, though the token is good: it reached a replica that does not know it`,
+        SHARE
+      )
+    } else {
+      findings.fail(
+        'session',
+        `${nth} was answered ${reply.status}: ${saidBy(reply.body)}`,
+        'The log of the service says why.'
+      )
+    }
     return false
   }
   findings.ok('session', `${CALLS} calls on as many connections`)
   return true
 }
 
-async function examineStream (mcpUrl: URL, headers: Record<string, string>, seconds: number, findings: Findings): Promise<void> {
-  const { status, headers: { 'content-encoding': encoding }, firstByteMs, endedMs, later } = await watch(mcpUrl, { ...headers, accept: 'text/event-stream' }, { silenceMs: SILENCE_MS, ms: seconds * 1000 })
+async function examineStream (
+  mcpUrl: URL,
+  headers: Record<string, string>,
+  seconds: number,
+  findings: Findings
+): Promise<void> {
+  const { status, headers: { 'content-encoding': encoding }, firstByteMs, endedMs, later } = await watch(mcpUrl, {
+    ...headers,
+    accept: 'text/event-stream'
+  }, { silenceMs: SILENCE_MS, ms: seconds * 1000 })
   if (status !== 200 && status !== 0) {
     findings.fail('stream', `GET for a stream was answered ${status}`, 'Let the proxy pass GET on to the MCP endpoint.')
   } else if (firstByteMs === undefined) {
-    findings.fail('stream', `nothing of a stream came within ${SILENCE_MS / 1000} s, and the service sends its first bytes at once: something on the way buffers it`, 'Switch buffering off for the MCP endpoint (nginx: proxy_buffering off).')
+    findings.fail(
+      'stream',
+      `nothing of a stream came within ${
+        SILENCE_MS / 1000
+      } s, and the service sends its first bytes at once: something on the way buffers it`,
+      'Switch buffering off for the MCP endpoint (nginx: proxy_buffering off).'
+    )
   } else if (endedMs !== undefined) {
-    findings.fail('stream', `the stream was cut after ${(endedMs / 1000).toFixed(1)} s`, 'Raise the idle and read timeouts of the proxy above STREAM_HEARTBEAT_SECONDS.')
+    findings.fail(
+      'stream',
+      `the stream was cut after ${(endedMs / 1000).toFixed(1)} s`,
+      'Raise the idle and read timeouts of the proxy above STREAM_HEARTBEAT_SECONDS.'
+    )
   } else if (encoding !== undefined) {
-    findings.warn('stream', `streams come compressed (${encoding}), which holds events back until a block is full`, 'Switch compression off for text/event-stream.')
+    findings.warn(
+      'stream',
+      `streams come compressed (${encoding}), which holds events back until a block is full`,
+      'Switch compression off for text/event-stream.'
+    )
   } else {
     findings.ok('stream', `first byte after ${firstByteMs} ms, ${later} more pieces in ${seconds} s, not cut`)
   }
 }
 
 /** Whether somebody else's name, or a foreign page, gets an answer (DNS rebinding; MCP 2025-11-25 Transports, Security Warning). */
-async function examineOrigins (call: (body: unknown, headers: Record<string, string>) => Promise<Reply>, mcpUrl: URL, findings: Findings): Promise<void> {
+async function examineOrigins (
+  call: (body: unknown, headers: Record<string, string>) => Promise<Reply>,
+  mcpUrl: URL,
+  findings: Findings
+): Promise<void> {
   const byOrigin = await call({ jsonrpc: '2.0', id: 1, method: 'ping' }, { origin: 'https://doctor.invalid' })
   if (byOrigin.status === 403) findings.ok('origin', 'pages of other origins are refused')
-  else findings.fail('origin', `a page of any origin may call: one of https://doctor.invalid was answered ${byOrigin.status}`, 'Name the origins in ALLOWED_ORIGINS instead of *, and let the proxy pass Origin on.')
+  else {
+    findings.fail(
+      'origin',
+      `a page of any origin may call: one of https://doctor.invalid was answered ${byOrigin.status}`,
+      'Name the origins in ALLOWED_ORIGINS instead of *, and let the proxy pass Origin on.'
+    )
+  }
   const byHost = await call(INITIALIZE, { host: 'doctor.invalid' })
   if (byHost.status >= 400) findings.ok('host', `another Host than ${mcpUrl.host} is refused`)
-  else findings.fail('host', `the service answers to any Host: doctor.invalid was answered ${byHost.status}`, 'Let the proxy refuse names that are not yours, or pass Host on, and name them in ALLOWED_HOSTS instead of *.')
+  else {
+    findings.fail(
+      'host',
+      `the service answers to any Host: doctor.invalid was answered ${byHost.status}`,
+      'Let the proxy refuse names that are not yours, or pass Host on, and name them in ALLOWED_HOSTS instead of *.'
+    )
+  }
 }

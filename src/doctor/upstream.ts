@@ -11,7 +11,12 @@ import { toReason } from './reason.js'
 import { saidBy } from './registration.js'
 
 /** Looks at the upstream from where the service stands, with what the service is configured to. */
-export async function examineUpstream (options: UpstreamSettings, publicUrl: string, findings: Findings, open?: OpenInBrowser): Promise<void> {
+export async function examineUpstream (
+  options: UpstreamSettings,
+  publicUrl: string,
+  findings: Findings,
+  open?: OpenInBrowser
+): Promise<void> {
   const callbackUrl = `${publicUrl}/oauth/callback`
   if (options.issuerUrl !== undefined) {
     const metadata = await examineDiscovery(options.issuerUrl, findings)
@@ -31,12 +36,28 @@ async function examineDiscovery (issuerUrl: URL, findings: Findings): Promise<Se
   try {
     const metadata = await discover(issuerUrl, fetch)
     findings.ok('upstream-discovery', `${metadata.issuer} describes itself`)
-    examineClock(findings, 'upstream-clock', 'the upstream', (await send(new URL(metadata.authorization_endpoint ?? issuerUrl.href))).headers)
+    examineClock(
+      findings,
+      'upstream-clock',
+      'the upstream',
+      (await send(new URL(metadata.authorization_endpoint ?? issuerUrl.href))).headers
+    )
     return metadata
   } catch (error) {
     const named = await issuerNamedAt(issuerUrl)
-    if (named !== undefined && named !== issuerUrl.href) findings.fail('upstream-issuer', `the upstream calls itself ${named}, but OAUTH_ISSUER_URL is ${issuerUrl.href}: its tokens would be refused`, `Set OAUTH_ISSUER_URL=${named}.`)
-    else findings.fail('upstream-discovery', toReason(error), 'Look at OAUTH_ISSUER_URL, and whether this machine reaches it; an upstream without discovery takes OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.')
+    if (named !== undefined && named !== issuerUrl.href) {
+      findings.fail(
+        'upstream-issuer',
+        `the upstream calls itself ${named}, but OAUTH_ISSUER_URL is ${issuerUrl.href}: its tokens would be refused`,
+        `Set OAUTH_ISSUER_URL=${named}.`
+      )
+    } else {
+      findings.fail(
+        'upstream-discovery',
+        toReason(error),
+        'Look at OAUTH_ISSUER_URL, and whether this machine reaches it; an upstream without discovery takes OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.'
+      )
+    }
     return undefined
   }
 }
@@ -52,17 +73,43 @@ async function issuerNamedAt (issuerUrl: URL): Promise<string | undefined> {
   return undefined
 }
 
-function examineMetadata (metadata: ServerMetadata, { scopes, extraAuthorizeParams = {} }: UpstreamSettings, findings: Findings): void {
-  const { code_challenge_methods_supported: methods, grant_types_supported: grants, scopes_supported: supported } = metadata
-  if (methods === undefined) findings.warn('upstream-pkce', 'the upstream does not say whether it takes PKCE; it is used all the same', 'Nothing to do where logins work.')
-  else if (methods.includes('S256')) findings.ok('upstream-pkce', 'the upstream takes PKCE with S256')
-  else findings.fail('upstream-pkce', `the upstream takes PKCE with ${methods.join(', ')} only, and this service sends S256`, 'Switch S256 on there.')
+function examineMetadata (
+  metadata: ServerMetadata,
+  { scopes, extraAuthorizeParams = {} }: UpstreamSettings,
+  findings: Findings
+): void {
+  const { code_challenge_methods_supported: methods, grant_types_supported: grants, scopes_supported: supported } =
+    metadata
+  if (methods === undefined) {
+    findings.warn(
+      'upstream-pkce',
+      'the upstream does not say whether it takes PKCE; it is used all the same',
+      'Nothing to do where logins work.'
+    )
+  } else if (methods.includes('S256')) findings.ok('upstream-pkce', 'the upstream takes PKCE with S256')
+  else {
+    findings.fail(
+      'upstream-pkce',
+      `the upstream takes PKCE with ${methods.join(', ')} only, and this service sends S256`,
+      'Switch S256 on there.'
+    )
+  }
   const asked = scopes.includes('offline_access') && (supported === undefined || supported.includes('offline_access'))
   const otherwise = 'access_type' in extraAuthorizeParams
   if (grants !== undefined && !grants.includes('refresh_token')) {
-    findings.warn('upstream-refresh', 'the upstream gives no refresh token: it does not name the grant type refresh_token, so tools lose its token when that ends', 'Switch refresh tokens on there, or let people log in again.')
+    findings.warn(
+      'upstream-refresh',
+      'the upstream gives no refresh token: it does not name the grant type refresh_token, so tools lose its token when that ends',
+      'Switch refresh tokens on there, or let people log in again.'
+    )
   } else if (!asked && !otherwise) {
-    findings.warn('upstream-refresh', `the upstream is not asked for a refresh token: ${scopes.includes('offline_access') ? 'it has no scope offline_access' : 'OAUTH_SCOPES lacks offline_access'}`, 'Ask in its way: a scope in OAUTH_SCOPES, or OAUTH_EXTRA_AUTHORIZE_PARAMS such as access_type=offline&prompt=consent for Google.')
+    findings.warn(
+      'upstream-refresh',
+      `the upstream is not asked for a refresh token: ${
+        scopes.includes('offline_access') ? 'it has no scope offline_access' : 'OAUTH_SCOPES lacks offline_access'
+      }`,
+      'Ask in its way: a scope in OAUTH_SCOPES, or OAUTH_EXTRA_AUTHORIZE_PARAMS such as access_type=offline&prompt=consent for Google.'
+    )
   } else findings.ok('upstream-refresh', 'a refresh token is asked for')
 }
 
@@ -72,22 +119,45 @@ async function register (upstream: Upstream, findings: Findings): Promise<Upstre
     findings.ok('upstream-registration', 'this service can register there')
     return client
   } catch (error) {
-    findings.fail('upstream-registration', `the upstream does not register this service: ${toReason(error)}`, 'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.')
+    findings.fail(
+      'upstream-registration',
+      `the upstream does not register this service: ${toReason(error)}`,
+      'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
+    )
     return undefined
   }
 }
 
 /** Sends the authorization request that a browser would bring, and looks at what a person would see. */
-async function examineRedirect (upstream: Upstream, client: UpstreamClient, callbackUrl: string, findings: Findings): Promise<void> {
+async function examineRedirect (
+  upstream: Upstream,
+  client: UpstreamClient,
+  callbackUrl: string,
+  findings: Findings
+): Promise<void> {
   const fix = `Register the redirect URI ${callbackUrl} at the upstream, exactly so.`
   try {
     const { url } = await upstream.begin(client, 'doctor')
     const { status, headers: { location }, body } = await send(new URL(url), { headers: { accept: 'text/html' } })
     const target = location !== undefined && URL.canParse(location, url) ? new URL(location, url) : undefined
     const error = target?.searchParams.get('error')
-    if (status >= 400) findings.fail('upstream-redirect', `the upstream refuses the authorization request with ${status}, so it does not know the client or its redirect URI: ${saidBy(body)}`, fix)
-    else if (typeof error === 'string') findings.fail('upstream-authorize', `the upstream refuses the authorization request: ${error} ${target?.searchParams.get('error_description') ?? ''}`, 'Look at OAUTH_SCOPES and OAUTH_EXTRA_AUTHORIZE_PARAMS.')
-    else findings.ok('upstream-redirect', `the upstream takes ${callbackUrl}`)
+    if (status >= 400) {
+      findings.fail(
+        'upstream-redirect',
+        `the upstream refuses the authorization request with ${status}, so it does not know the client or its redirect URI: ${
+          saidBy(body)
+        }`,
+        fix
+      )
+    } else if (typeof error === 'string') {
+      findings.fail(
+        'upstream-authorize',
+        `the upstream refuses the authorization request: ${error} ${
+          target?.searchParams.get('error_description') ?? ''
+        }`,
+        'Look at OAUTH_SCOPES and OAUTH_EXTRA_AUTHORIZE_PARAMS.'
+      )
+    } else findings.ok('upstream-redirect', `the upstream takes ${callbackUrl}`)
   } catch (error) {
     findings.fail('upstream-redirect', `the authorization request could not be made: ${toReason(error)}`, fix)
   }

@@ -8,9 +8,19 @@ type Convert = StandardSchemaWithJSON['~standard']['jsonSchema']['input']
  * made, outside of `createServer`.
  * @example const operands = constantSchema(z.object({ l: z.number(), r: z.number() }))
  */
-export function constantSchema<Input, Output> (schema: StandardSchemaWithJSON<Input, Output>): StandardSchemaWithJSON<Input, Output> {
+export function constantSchema<Input, Output> (
+  schema: StandardSchemaWithJSON<Input, Output>
+): StandardSchemaWithJSON<Input, Output> {
   const { jsonSchema, ...standard } = schema['~standard']
-  return { '~standard': { ...standard, jsonSchema: { input: once(options => jsonSchema.input(options)), output: once(options => jsonSchema.output(options)) } } }
+  return {
+    '~standard': {
+      ...standard,
+      jsonSchema: {
+        input: once(options => jsonSchema.input(options)),
+        output: once(options => jsonSchema.output(options))
+      }
+    }
+  }
 }
 
 function once (convert: Convert): Convert {

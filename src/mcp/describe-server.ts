@@ -15,8 +15,18 @@ const MAX_PAGES = 20
 const PROTOCOL_VERSION = '2025-11-25'
 
 /** Asks a server, made for `caller`, who it is and what tools it has. */
-export async function describeServer (createServer: CreateServer, caller: CallerInfo, log: Log): Promise<ServerDescription> {
-  const server = await createServer({ era: 'session', authInfo: caller, log, getUpstreamAccessToken: async () => undefined, announce () {} })
+export async function describeServer (
+  createServer: CreateServer,
+  caller: CallerInfo,
+  log: Log
+): Promise<ServerDescription> {
+  const server = await createServer({
+    era: 'session',
+    authInfo: caller,
+    log,
+    getUpstreamAccessToken: async () => undefined,
+    announce () {}
+  })
   const link = new LinkTransport({ onRequest () {}, onNotification () {} })
   const extra = { authInfo: caller }
   try {
@@ -26,13 +36,23 @@ export async function describeServer (createServer: CreateServer, caller: Caller
       if ('error' in response) throw new Error(`${method} failed: ${response.error.message}`)
       return response.result
     }
-    const { serverInfo, capabilities } = await ask('initialize', { protocolVersion: PROTOCOL_VERSION, capabilities: {}, clientInfo: { name: 'home page', version: '1.0.0' } })
+    const { serverInfo, capabilities } = await ask('initialize', {
+      protocolVersion: PROTOCOL_VERSION,
+      capabilities: {},
+      clientInfo: { name: 'home page', version: '1.0.0' }
+    })
     link.notify('notifications/initialized', undefined, extra)
     const tools: ServerDescription['tools'] = []
     let cursor: unknown
-    for (let page = 0; page < MAX_PAGES && (page === 0 || cursor !== undefined) && getMember(capabilities, 'tools') !== undefined; page++) {
+    for (
+      let page = 0;
+      page < MAX_PAGES && (page === 0 || cursor !== undefined) && getMember(capabilities, 'tools') !== undefined;
+      page++
+    ) {
       const listed = await ask('tools/list', cursor === undefined ? {} : { cursor })
-      for (const tool of Array.isArray(listed.tools) ? listed.tools : []) tools.push({ name: String(getMember(tool, 'name')), description: String(getMember(tool, 'description') ?? '') })
+      for (const tool of Array.isArray(listed.tools) ? listed.tools : []) {
+        tools.push({ name: String(getMember(tool, 'name')), description: String(getMember(tool, 'description') ?? '') })
+      }
       cursor = listed.nextCursor
     }
     return { name: String(getMember(serverInfo, 'title') ?? getMember(serverInfo, 'name')), tools }

@@ -1,5 +1,12 @@
 import type { Server } from '@modelcontextprotocol/server'
-import type { JSONRPCErrorResponse, JSONRPCMessage, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type {
+  JSONRPCErrorResponse,
+  JSONRPCMessage,
+  JSONRPCRequest,
+  JSONRPCResultResponse,
+  MessageExtraInfo,
+  RequestId
+} from '@modelcontextprotocol/sdk/types.js'
 import type { LimitName } from '../errors.js'
 import { isRequest } from './wire/messages.js'
 
@@ -47,7 +54,9 @@ export function classifyEnd (end: RequestEnd): RequestOutcome {
 export function observeTogether (observers: readonly McpObserver[]): McpObserver {
   const request: McpObserver['request'] = (observed, run) => {
     const ends: Array<(end: RequestEnd) => void> = []
-    const runAll = observers.reduceRight((inner, observer) => () => { ends.push(observer.request(observed, inner)) }, run)
+    const runAll = observers.reduceRight((inner, observer) => () => {
+      ends.push(observer.request(observed, inner))
+    }, run)
     runAll()
     return end => { for (const hear of ends) hear(end) }
   }
@@ -72,8 +81,14 @@ export class ObservedRequests {
   run (request: JSONRPCRequest, protocolVersion: string | undefined, run: () => void): void {
     // the answer may come before the observer has returned
     let early: RequestEnd | undefined
-    this.#running.set(request.id, end => { early = end })
-    const hear = this.#observer.request({ ...this.#about, request, ...protocolVersion !== undefined && { protocolVersion } }, run)
+    this.#running.set(request.id, end => {
+      early = end
+    })
+    const hear = this.#observer.request({
+      ...this.#about,
+      request,
+      ...protocolVersion !== undefined && { protocolVersion }
+    }, run)
     if (early !== undefined) hear(early)
     else this.#running.set(request.id, hear)
   }

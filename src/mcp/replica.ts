@@ -51,11 +51,15 @@ export class Replica {
   /** Gives up the lease. Never rejects. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
-    await this.#leases.release(leaseName(this.id), this.id).catch((err: unknown) => { this.#log.warn({ err }, 'the lease of this replica could not be given up') })
+    await this.#leases.release(leaseName(this.id), this.id).catch((err: unknown) => {
+      this.#log.warn({ err }, 'the lease of this replica could not be given up')
+    })
   }
 
   #renew (): void {
-    this.#leases.acquire(leaseName(this.id), this.id, TTL_MS).then(() => { this.#renewed(Date.now()) }).catch((err: unknown) => {
+    this.#leases.acquire(leaseName(this.id), this.id, TTL_MS).then(() => {
+      this.#renewed(Date.now())
+    }).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be renewed')
     })
   }

@@ -6,7 +6,9 @@ import type { McpTransportsOptions } from './options.js'
 
 /** The context for one server instance. @param caller tells who called last */
 export function serverContext (
-  { getUpstreamAccessToken, bus }: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'bus'>, log: Log, caller: () => CallerInfo
+  { getUpstreamAccessToken, bus }: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'bus'>,
+  log: Log,
+  caller: () => CallerInfo
 ): ServerContext {
   return {
     era: 'session',

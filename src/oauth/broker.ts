@@ -54,14 +54,28 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const { issuer, stores, keyring, log, scopes, requestsPerMinute: unknownPerMinute = 300, consentInDynamicMode = true, consentDelayMs = 0, authorizeGrant = () => ({ allow: true }), upstreamObserver } = options
+  const {
+    issuer,
+    stores,
+    keyring,
+    log,
+    scopes,
+    requestsPerMinute: unknownPerMinute = 300,
+    consentInDynamicMode = true,
+    consentDelayMs = 0,
+    authorizeGrant = () => ({ allow: true }),
+    upstreamObserver
+  } = options
   const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
   const { unusedClientSeconds } = lifetimes
   // a client must be known as long as its refresh token is good
   const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
   const now = Date.now
   const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
-  const observe = combineObservers([...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]], log)
+  const observe = combineObservers(
+    [...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]],
+    log
+  )
   const { leases, bus } = stores
   const recognised = new RecognisedSecrets(keyring)
   const limits = new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now })
@@ -79,9 +93,31 @@ export function createBroker (options: BrokerOptions): Broker {
     observe,
     now
   })
-  const upstreamClients = new UpstreamClients({ upstream, store: stores.upstreamClients, deletions: stores.upstreamDeletions, leases, keyring, limits, unusedClientSeconds, clientSeconds, log, now })
+  const upstreamClients = new UpstreamClients({
+    upstream,
+    store: stores.upstreamClients,
+    deletions: stores.upstreamDeletions,
+    leases,
+    keyring,
+    limits,
+    unusedClientSeconds,
+    clientSeconds,
+    log,
+    now
+  })
   const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
-  const accessTokens = new AccessTokens({ store: stores.grants, grants, resources, bus, recognised, limits, unknownPerMinute, grantSeconds: lifetimes.grantSeconds, observe, now })
+  const accessTokens = new AccessTokens({
+    store: stores.grants,
+    grants,
+    resources,
+    bus,
+    recognised,
+    limits,
+    unknownPerMinute,
+    grantSeconds: lifetimes.grantSeconds,
+    observe,
+    now
+  })
   const consents = new Consents({ store: stores.consents, seconds: lifetimes.consentSeconds, now })
   const authorization = new Authorization({
     issuer,
@@ -89,7 +125,15 @@ export function createBroker (options: BrokerOptions): Broker {
     transactions: stores.authorizations,
     forms: new ConsentForms({ keyring, seconds: lifetimes.authorizationSeconds, now }),
     consents,
-    login: new LoginLeg({ clients, transactions: stores.authorizations, upstream, upstreamClients, keyring, seconds: lifetimes.authorizationSeconds, observe }),
+    login: new LoginLeg({
+      clients,
+      transactions: stores.authorizations,
+      upstream,
+      upstreamClients,
+      keyring,
+      seconds: lifetimes.authorizationSeconds,
+      observe
+    }),
     codes: new AuthorizationCodes({ store: stores.grants, grants, authorizeGrant, lifetimes, now }),
     grants,
     upstream,
@@ -105,10 +149,23 @@ export function createBroker (options: BrokerOptions): Broker {
     observe,
     now
   })
-  const tokens = new TokenIssuer({ clients, upstreamClients, store: stores.grants, grants, resources, keyring, recognised, lifetimes, observe, now })
+  const tokens = new TokenIssuer({
+    clients,
+    upstreamClients,
+    store: stores.grants,
+    grants,
+    resources,
+    keyring,
+    recognised,
+    lifetimes,
+    observe,
+    now
+  })
 
   const reaper = setInterval(() => {
-    Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => { log.error({ err }, 'unused registrations could not be reaped') })
+    Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => {
+      log.error({ err }, 'unused registrations could not be reaped')
+    })
   }, REAP_MS).unref()
 
   return {
@@ -123,10 +180,19 @@ export function createBroker (options: BrokerOptions): Broker {
     resources,
     limits,
     attempts: recorder && {
-      visit: visit => { recorder.visit(visit) },
-      report: async () => makeReport(await recorder.read(), { now: now(), publicUrl: issuer, loginHost: upstream.host, dynamic: upstreamClients.dynamic })
+      visit: visit => {
+        recorder.visit(visit)
+      },
+      report: async () =>
+        makeReport(await recorder.read(), {
+          now: now(),
+          publicUrl: issuer,
+          loginHost: upstream.host,
+          dynamic: upstreamClients.dynamic
+        })
     },
-    getUpstreamAccessToken: async ({ extra: { grantId } }) => grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
+    getUpstreamAccessToken: async ({ extra: { grantId } }) =>
+      grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
     check: () => upstream.check(),
     close () {
       clearInterval(reaper)

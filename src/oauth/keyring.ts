@@ -25,7 +25,9 @@ export class Keyring {
    * @throws {ConfigError}
    */
   constructor (keys?: string) {
-    const parsed = keys === undefined ? [deriveKey('process', randomBytes(32))] : keys.split(',').map(key => parse(key.trim()))
+    const parsed = keys === undefined
+      ? [deriveKey('process', randomBytes(32))]
+      : keys.split(',').map(key => parse(key.trim()))
     const [first] = parsed
     if (first === undefined) throw new ConfigError('ENCRYPTION_KEYS is empty; it takes id:base64url of 32 bytes.')
     this.#first = first
@@ -44,7 +46,8 @@ export class Keyring {
 
   /** Keys of 32 bytes for a purpose of its own, one of each of ours, in their order. */
   derive (purpose: string): [Uint8Array, ...Uint8Array[]] {
-    const derive = ({ signing }: Key) => new Uint8Array(hkdfSync('sha256', signing, '', `fastify-mcp-oauth ${purpose}`, 32))
+    const derive = ({ signing }: Key) =>
+      new Uint8Array(hkdfSync('sha256', signing, '', `fastify-mcp-oauth ${purpose}`, 32))
     return [derive(this.#first), ...[...this.#keys.values()].filter(key => key !== this.#first).map(derive)]
   }
 
@@ -62,10 +65,14 @@ export class Keyring {
     const key = this.#keys.get(id)
     const bytes = Buffer.from(data, 'base64url')
     if (key === undefined || bytes.length < IV_BYTES + TAG_BYTES) return undefined
-    const decipher = createDecipheriv('aes-256-gcm', key.sealing, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
+    const decipher = createDecipheriv('aes-256-gcm', key.sealing, bytes.subarray(0, IV_BYTES), {
+      authTagLength: TAG_BYTES
+    })
       .setAAD(Buffer.from(purpose)).setAuthTag(bytes.subarray(-TAG_BYTES))
     try {
-      return JSON.parse(Buffer.concat([decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]).toString('utf8'))
+      return JSON.parse(
+        Buffer.concat([decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]).toString('utf8')
+      )
     } catch {
       return undefined
     }
@@ -85,13 +92,17 @@ export class Keyring {
   verify (purpose: string, signed: string): string | undefined {
     const [, value, id = '', given = ''] = /^(.*)\.([^.]*)\.([^.]*)$/s.exec(signed) ?? []
     const key = this.#keys.get(id)
-    return value !== undefined && key !== undefined && equalSecrets(given, signature(key, purpose, value)) ? value : undefined
+    return value !== undefined && key !== undefined && equalSecrets(given, signature(key, purpose, value))
+      ? value
+      : undefined
   }
 }
 
 function parse (text: string): Key {
   const [, id, key] = KEY.exec(text) ?? []
-  if (id === undefined || key === undefined) throw new ConfigError('ENCRYPTION_KEYS has a key that is not id:base64url of 32 bytes.')
+  if (id === undefined || key === undefined) {
+    throw new ConfigError('ENCRYPTION_KEYS has a key that is not id:base64url of 32 bytes.')
+  }
   return deriveKey(id, Buffer.from(key, 'base64url'))
 }
 

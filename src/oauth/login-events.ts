@@ -84,7 +84,11 @@ export function combineObservers (observers: readonly BrokerObserver[], log: Bro
 }
 
 /** Does a step and tells how it ended. What becomes known on the way is put into the event. */
-export async function observed<T> (observe: BrokerObserver, event: BrokerEvent, step: () => T | Promise<T>): Promise<T> {
+export async function observed<T> (
+  observe: BrokerObserver,
+  event: BrokerEvent,
+  step: () => T | Promise<T>
+): Promise<T> {
   try {
     const result = await step()
     observe(event)

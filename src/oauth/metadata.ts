@@ -1,7 +1,11 @@
 import { GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS } from './client.js'
 
 /** Protected resource metadata (RFC 9728 2) of one resource. */
-export function protectedResourceMetadata (resource: string, scopes: readonly string[], authorizationServers: readonly string[]): Record<string, unknown> {
+export function protectedResourceMetadata (
+  resource: string,
+  scopes: readonly string[],
+  authorizationServers: readonly string[]
+): Record<string, unknown> {
   return {
     resource,
     authorization_servers: authorizationServers,

@@ -35,10 +35,18 @@ export interface UpstreamOptions {
   fetch?: typeof fetch
 }
 
-const urlNames = ['issuerUrl', 'authorizationUrl', 'tokenUrl', 'registrationUrl', 'revocationUrl', 'userinfoUrl'] as const
+const urlNames = [
+  'issuerUrl',
+  'authorizationUrl',
+  'tokenUrl',
+  'registrationUrl',
+  'revocationUrl',
+  'userinfoUrl'
+] as const
 
 /** `UpstreamOptions` whose URLs have been parsed. */
-export interface UpstreamSettings extends Omit<UpstreamOptions, typeof urlNames[number]>, Partial<Record<typeof urlNames[number], URL>> {}
+export interface UpstreamSettings
+  extends Omit<UpstreamOptions, typeof urlNames[number]>, Partial<Record<typeof urlNames[number], URL>> {}
 
 /** Parses the URLs of the upstream. They have been checked. */
 export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {

@@ -9,7 +9,9 @@ import { equalSecrets } from './secrets.js'
 export function checkCodeChallenge (challenge: string | undefined, method: string | undefined): string {
   if (challenge === undefined) throw new InvalidRequestError('PKCE is required: code_challenge is missing.')
   if (method !== 'S256') throw new InvalidRequestError('PKCE is required with code_challenge_method S256.')
-  if (!/^[A-Za-z0-9_-]{43}$/.test(challenge)) throw new InvalidRequestError('The code_challenge is no base64url SHA-256.')
+  if (!/^[A-Za-z0-9_-]{43}$/.test(challenge)) {
+    throw new InvalidRequestError('The code_challenge is no base64url SHA-256.')
+  }
   return challenge
 }
 
@@ -19,7 +21,10 @@ export function checkCodeChallenge (challenge: string | undefined, method: strin
  */
 export function checkCodeVerifier (verifier: string | undefined, challenge: string): void {
   if (verifier === undefined) throw new InvalidRequestError('The code_verifier is missing.')
-  if (!/^[A-Za-z0-9\-._~]{43,128}$/.test(verifier) || !equalSecrets(createHash('sha256').update(verifier).digest('base64url'), challenge)) {
+  if (
+    !/^[A-Za-z0-9\-._~]{43,128}$/.test(verifier) ||
+    !equalSecrets(createHash('sha256').update(verifier).digest('base64url'), challenge)
+  ) {
     throw new InvalidGrantError('The code_verifier does not match the code_challenge.', { reason: 'wrong_verifier' })
   }
 }

@@ -4,7 +4,11 @@ import { MemoryRateCounters } from '../stores/memory/rate-counters.js'
 import { RATE_COUNTERS, type Counted, type RateCounters } from '../stores/rate-counters.js'
 
 /** What is counted, and for whom: an address (of requests that show something of our making: `recognised`), a client, a person. */
-export type RateKey = readonly [what: string, kind: 'address' | 'recognised' | 'client' | 'person' | 'everybody', ...who: string[]]
+export type RateKey = readonly [
+  what: string,
+  kind: 'address' | 'recognised' | 'client' | 'person' | 'everybody',
+  ...who: string[]
+]
 
 export interface RateLimitsOptions {
   /** 32 bytes, the same in every replica: which keys share a counter cannot be foreseen without it. */
@@ -76,5 +80,7 @@ export class RateLimits {
 
 /** Too many requests in this window, which ends in `resetMs`. */
 export function rateLimited (resetMs: number): RateLimitedError {
-  return new RateLimitedError('Too many requests. Try again later.', { retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000)) })
+  return new RateLimitedError('Too many requests. Try again later.', {
+    retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000))
+  })
 }

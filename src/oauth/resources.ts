@@ -40,7 +40,8 @@ export class Resources {
  * port, and a trailing slash. Nothing else is mended: a path means what it says.
  */
 export function canonicalResource (uri: string): string {
-  const [, scheme = '', host = '', port = '', path = ''] = /^(https?):\/\/([^/?#:@[\]]+|\[[^\]@]*\])(?::(\d*))?((?:[/?#].*)?)$/is.exec(uri) ?? []
+  const [, scheme = '', host = '', port = '', path = ''] =
+    /^(https?):\/\/([^/?#:@[\]]+|\[[^\]@]*\])(?::(\d*))?((?:[/?#].*)?)$/is.exec(uri) ?? []
   if (scheme === '') return uri
   const isDefault = port === '' || port === (scheme.toLowerCase() === 'https' ? '443' : '80')
   return `${scheme}://${host}`.toLowerCase() + (isDefault ? '' : `:${port}`) + path.replace(/\/$/, '')

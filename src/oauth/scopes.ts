@@ -27,6 +27,8 @@ export function requestedScopes (scope: string | undefined, supported: readonly 
 export function narrowedScopes (scope: string | undefined, granted: readonly string[]): string[] {
   const asked = splitScopes(scope).filter(name => granted.includes(name) || !IGNORED.has(name))
   if (asked.length === 0) return [...granted]
-  if (!asked.every(name => granted.includes(name))) throw new InvalidScopeError('A refresh cannot ask for more than was granted.')
+  if (!asked.every(name => granted.includes(name))) {
+    throw new InvalidScopeError('A refresh cannot ask for more than was granted.')
+  }
   return asked
 }

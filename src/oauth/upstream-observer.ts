@@ -18,7 +18,11 @@ export interface UpstreamObserver {
 export type Fetch = typeof globalThis.fetch
 
 /** `fetch` for one endpoint of the upstream, of which the observer hears. */
-export function observedFetch (endpoint: UpstreamEndpoint, observer: UpstreamObserver | undefined, fetch: Fetch = globalThis.fetch): Fetch {
+export function observedFetch (
+  endpoint: UpstreamEndpoint,
+  observer: UpstreamObserver | undefined,
+  fetch: Fetch = globalThis.fetch
+): Fetch {
   return observer === undefined
     ? fetch
     : async (url, init) => {

@@ -1,4 +1,15 @@
-import { context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Link, type Span } from '@opentelemetry/api'
+import {
+  context,
+  propagation,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Attributes,
+  type Context,
+  type Link,
+  type Span
+} from '@opentelemetry/api'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { classifyEnd, type McpObserver, type ObservedRequest, type RequestEnd } from '../mcp/observer.js'
 import { readTraceContext } from '../mcp/trace-context.js'
@@ -14,7 +25,11 @@ export const mcpTracing: McpObserver = {
   request (observed, run) {
     const { request } = observed
     const [parent, links] = findParent(request)
-    const span = trace.getTracer('fastify-mcp-oauth').startSpan(spanName(request), { kind: SpanKind.SERVER, attributes: spanAttributes(observed), links }, parent)
+    const span = trace.getTracer('fastify-mcp-oauth').startSpan(spanName(request), {
+      kind: SpanKind.SERVER,
+      attributes: spanAttributes(observed),
+      links
+    }, parent)
     context.with(trace.setSpan(parent, span), run)
     return end => { finish(span, end) }
   }
@@ -30,7 +45,9 @@ function findParent (request: JSONRPCRequest): [Context, Link[]] {
 }
 
 function spanName ({ method, params }: JSONRPCRequest): string {
-  const target = (method === 'tools/call' || method === 'prompts/get') && typeof params?.name === 'string' ? ` ${params.name}` : ''
+  const target = (method === 'tools/call' || method === 'prompts/get') && typeof params?.name === 'string'
+    ? ` ${params.name}`
+    : ''
   return `${method}${target}`.slice(0, MAX_NAME)
 }
 
@@ -42,7 +59,8 @@ function spanAttributes ({ request: { id, method, params }, sessionId, protocolV
     'network.protocol.name': 'http',
     ...sessionId !== undefined && { 'mcp.session.id': sessionId },
     ...protocolVersion !== undefined && { 'mcp.protocol.version': protocolVersion },
-    ...method === 'tools/call' && name !== undefined && { 'gen_ai.tool.name': name, 'gen_ai.operation.name': 'execute_tool' },
+    ...method === 'tools/call' && name !== undefined &&
+      { 'gen_ai.tool.name': name, 'gen_ai.operation.name': 'execute_tool' },
     ...method === 'prompts/get' && name !== undefined && { 'gen_ai.prompt.name': name },
     ...typeof params?.uri === 'string' && { 'mcp.resource.uri': params.uri.slice(0, 1000) }
   }

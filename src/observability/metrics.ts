@@ -12,8 +12,25 @@ import { isObject } from '../mcp/wire/values.js'
 
 // of every revision; what else a client names is `other`
 const METHODS = new Set([
-  'initialize', 'ping', 'tools/list', 'tools/call', 'resources/list', 'resources/templates/list', 'resources/read', 'resources/subscribe', 'resources/unsubscribe',
-  'prompts/list', 'prompts/get', 'completion/complete', 'logging/setLevel', 'tasks/get', 'tasks/list', 'tasks/result', 'tasks/cancel', 'tasks/update', 'server/discover'
+  'initialize',
+  'ping',
+  'tools/list',
+  'tools/call',
+  'resources/list',
+  'resources/templates/list',
+  'resources/read',
+  'resources/subscribe',
+  'resources/unsubscribe',
+  'prompts/list',
+  'prompts/get',
+  'completion/complete',
+  'logging/setLevel',
+  'tasks/get',
+  'tasks/list',
+  'tasks/result',
+  'tasks/cancel',
+  'tasks/update',
+  'server/discover'
 ])
 const MAX_TOOLS = 200
 const BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
@@ -42,28 +59,54 @@ export class Metrics {
     this.mcpObserver = mcpMetrics(registry)
     this.brokerObserver = brokerMetrics(registry)
     this.upstreamObserver = upstreamMetrics(registry)
-    const commands = durations(registry, 'store_command_duration_seconds', 'Time that Redis took to answer a command', ['outcome'])
-    this.onCommand = ({ outcome, seconds }) => { commands.observe({ outcome }, seconds) }
+    const commands = durations(registry, 'store_command_duration_seconds', 'Time that Redis took to answer a command', [
+      'outcome'
+    ])
+    this.onCommand = ({ outcome, seconds }) => {
+      commands.observe({ outcome }, seconds)
+    }
     const unhandled = new Counter({
       name: 'process_unhandled_rejections_total',
       help: 'Promises that were rejected while nobody held them: a bug, of this service or of the server that it hosts',
       registers: [registry]
     })
-    this.onUnhandledRejection = () => { unhandled.inc() }
-    const requests = durations(registry, 'http_request_duration_seconds', 'Time from a request to the end of its response, but for streams that clients open to listen', ['method', 'route', 'status_code'])
-    this.onRequestEnd = ({ method, route = 'unmatched', statusCode, seconds }) => { requests.observe({ method, route, status_code: statusCode }, seconds) }
+    this.onUnhandledRejection = () => {
+      unhandled.inc()
+    }
+    const requests = durations(
+      registry,
+      'http_request_duration_seconds',
+      'Time from a request to the end of its response, but for streams that clients open to listen',
+      ['method', 'route', 'status_code']
+    )
+    this.onRequestEnd = ({ method, route = 'unmatched', statusCode, seconds }) => {
+      requests.observe({ method, route, status_code: statusCode }, seconds)
+    }
   }
 
   /** Adds what there is one of in a service: its event log, its build, its process. */
   describeService (eventLog: EventLog): void {
-    if (eventLog.bytes !== undefined) gauge(this.registry, 'mcp_event_log_bytes', 'Characters of events that are kept for clients that resume', () => eventLog.bytes ?? 0)
-    const build = new Gauge({ name: 'mcp_build_info', help: 'What runs here', labelNames: ['version', 'node_version'], registers: [this.registry] })
+    if (eventLog.bytes !== undefined) {
+      gauge(this.registry, 'mcp_event_log_bytes', 'Characters of events that are kept for clients that resume', () =>
+        eventLog.bytes ?? 0)
+    }
+    const build = new Gauge({
+      name: 'mcp_build_info',
+      help: 'What runs here',
+      labelNames: ['version', 'node_version'],
+      registers: [this.registry]
+    })
     build.set({ version: packageVersion(), node_version: process.version }, 1)
     collectDefaultMetrics({ register: this.registry })
   }
 }
 
-function durations<Label extends string> (registry: Registry, name: string, help: string, labelNames: readonly Label[]): Histogram<Label> {
+function durations<Label extends string> (
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly Label[]
+): Histogram<Label> {
   return new Histogram({ name, help, labelNames: [...labelNames], buckets: BUCKETS, registers: [registry] })
 }
 
@@ -79,9 +122,17 @@ function mcpMetrics (registry: Registry): McpObserver {
   gauge(registry, 'mcp_server_instances', 'MCP server instances that this process holds', sum('instances'))
   gauge(registry, 'mcp_streams', 'SSE streams of sessions that this process holds open', sum('streams'))
 
-  const requests = durations(registry, 'mcp_request_duration_seconds', 'Time that the MCP server took to answer a request', ['method', 'tool', 'outcome'])
+  const requests = durations(
+    registry,
+    'mcp_request_duration_seconds',
+    'Time that the MCP server took to answer a request',
+    ['method', 'tool', 'outcome']
+  )
   const refusals = new Counter({
-    name: 'mcp_refused_requests_total', help: 'Requests that a limit has refused', labelNames: ['limit'], registers: [registry]
+    name: 'mcp_refused_requests_total',
+    help: 'Requests that a limit has refused',
+    labelNames: ['limit'],
+    registers: [registry]
   })
   const tools = new ToolNames()
   return {
@@ -90,7 +141,10 @@ function mcpMetrics (registry: Registry): McpObserver {
       run()
       return end => {
         const method = METHODS.has(request.method) ? request.method : 'other'
-        requests.observe({ method, tool: tools.labelOf(request, end), outcome: classifyEnd(end) }, (performance.now() - begun) / 1000)
+        requests.observe(
+          { method, tool: tools.labelOf(request, end), outcome: classifyEnd(end) },
+          (performance.now() - begun) / 1000
+        )
       }
     },
     refused: limit => { refusals.inc({ limit }) },
@@ -99,10 +153,17 @@ function mcpMetrics (registry: Registry): McpObserver {
 }
 
 function brokerMetrics (registry: Registry): BrokerObserver {
-  const tokens = new Counter({ name: 'oauth_token_requests_total', help: 'Token requests', labelNames: ['grant_type', 'outcome'], registers: [registry] })
+  const tokens = new Counter({
+    name: 'oauth_token_requests_total',
+    help: 'Token requests',
+    labelNames: ['grant_type', 'outcome'],
+    registers: [registry]
+  })
   return event => {
     if (event.type !== 'token') return
-    const grantType = event.grantType === 'authorization_code' || event.grantType === 'refresh_token' ? event.grantType : 'other'
+    const grantType = event.grantType === 'authorization_code' || event.grantType === 'refresh_token'
+      ? event.grantType
+      : 'other'
     tokens.inc({ grant_type: grantType, outcome: tokenOutcome(event) })
   }
 }
@@ -114,10 +175,18 @@ function tokenOutcome ({ error, repeated }: TokenEvent): string {
 }
 
 function upstreamMetrics (registry: Registry): UpstreamObserver {
-  const upstream = durations(registry, 'oauth_upstream_request_duration_seconds', 'Time that the upstream authorization server took to answer', ['endpoint', 'outcome'])
+  const upstream = durations(
+    registry,
+    'oauth_upstream_request_duration_seconds',
+    'Time that the upstream authorization server took to answer',
+    ['endpoint', 'outcome']
+  )
   return {
     upstreamRequest: ({ endpoint, statusCode, seconds }) => {
-      upstream.observe({ endpoint, outcome: statusCode === undefined ? 'unreachable' : `${Math.floor(statusCode / 100)}xx` }, seconds)
+      upstream.observe({
+        endpoint,
+        outcome: statusCode === undefined ? 'unreachable' : `${Math.floor(statusCode / 100)}xx`
+      }, seconds)
     }
   }
 }

@@ -30,7 +30,8 @@ const UPSTREAM_SCOPES: Readonly<Record<string, string>> = {
 export function consentPage ({ request, action, connections, texts }: ConsentPageOptions): Page {
   const { client, redirectUri, redirectKind, scopes, resource, transaction, memorable, loggedInAs, tooSoon } = request
   const { client_name: givenName, client_uri: website } = client.metadata
-  const name = visible(givenName ?? '') || (client.kind === 'document' ? new URL(client.clientId).host : 'an application without a name')
+  const name = visible(givenName ?? '') ||
+    (client.kind === 'document' ? new URL(client.clientId).host : 'an application without a name')
   const target = new URL(redirectUri)
   const days = Math.max(1, Math.round(texts.grantSeconds / 86_400))
   const body = html`
@@ -38,26 +39,50 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
     !${tooSoon === true ? '<p class="warning" role="alert">That was too fast. Read this first, then decide.</p>' : ''}
     <dl>
       !${client.kind === 'document' ? html`<dt>Verified site</dt><dd>${new URL(client.clientId).host}</dd>` : ''}
-      !${client.kind !== 'document' && website !== undefined ? html`<dt>Says it is from</dt><dd>${new URL(website).host}</dd>` : ''}
+      !${
+    client.kind !== 'document' && website !== undefined
+      ? html`<dt>Says it is from</dt><dd>${new URL(website).host}</dd>`
+      : ''
+  }
       <dt>Server</dt><dd>${new URL(resource).host}</dd>
-      <dt>Answer goes to</dt><dd>${redirectKind === 'web' ? target.host : redirectKind === 'loopback' ? `this computer (${target.host})` : `an app on this device (${target.protocol})`}</dd>
-      !${loggedInAs === undefined ? html`<dt>You log in at</dt><dd>${request.loginHost}</dd>` : html`<dt>You logged in as</dt><dd><bdi>${visible(loggedInAs)}</bdi></dd>`}
+      <dt>Answer goes to</dt><dd>${
+    redirectKind === 'web'
+      ? target.host
+      : redirectKind === 'loopback'
+      ? `this computer (${target.host})`
+      : `an app on this device (${target.protocol})`
+  }</dd>
+      !${
+    loggedInAs === undefined
+      ? html`<dt>You log in at</dt><dd>${request.loginHost}</dd>`
+      : html`<dt>You logged in as</dt><dd><bdi>${visible(loggedInAs)}</bdi></dd>`
+  }
     </dl>
     <h2>It will be able to</h2>
     <ul>!${scopes.map(scope => html`<li>${texts.scopeDescriptions[scope] ?? `use “${scope}”`}</li>`)}</ul>
-    !${scopes.includes(texts.baseScope) ? '<p class="soft">This opens every tool, resource and prompt of this server that asks for no permission of its own.</p>' : ''}
+    !${
+    scopes.includes(texts.baseScope)
+      ? '<p class="soft">This opens every tool, resource and prompt of this server that asks for no permission of its own.</p>'
+      : ''
+  }
     !${upstreamPart(request)}
     !${warning(request)}
     <form method="post" action="${action}">
       <input type="hidden" name="transaction" value="${transaction}">
-      !${memorable ? html`<p><label><input type="checkbox" name="remember" value="yes"> Do not ask me again</label></p>` : ''}
+      !${
+    memorable ? html`<p><label><input type="checkbox" name="remember" value="yes"> Do not ask me again</label></p>` : ''
+  }
       <div class="buttons">
-        <button type="submit" name="decision" value="allow" class="primary arm" !${redirectKind === 'web' ? '' : 'aria-describedby="warning"'}>Allow access</button>
+        <button type="submit" name="decision" value="allow" class="primary arm" !${
+    redirectKind === 'web' ? '' : 'aria-describedby="warning"'
+  }>Allow access</button>
         <button type="submit" name="decision" value="deny">Deny</button>
       </div>
     </form>
     <p class="soft">The application's name is its own claim. Allow only what you started yourself.</p>
-    <p class="soft">It stays connected for up to ${days} ${days === 1 ? 'day' : 'days'}, or until you end it at <a href="${connections}">your connected apps</a>.</p>`
+    <p class="soft">It stays connected for up to ${days} ${
+    days === 1 ? 'day' : 'days'
+  }, or until you end it at <a href="${connections}">your connected apps</a>.</p>`
   return { html: layout(`Allow ${name}?`, body) }
 }
 
@@ -97,5 +122,7 @@ function warning ({ redirectKind, client }: ConsentRequest): string {
   const text = redirectKind === 'loopback'
     ? 'The answer goes to a program on this computer. Any program can give itself any name: allow it only if you have just started the login there.'
     : 'The answer goes to whichever app on this device has claimed this kind of link. Allow it only if you have just started the login there.'
-  return html`<p class="warning" role="note" id="warning"><strong>Check this.</strong> ${text}${client.kind === 'document' ? ' The site is verified, the program is not.' : ''}</p>`
+  return html`<p class="warning" role="note" id="warning"><strong>Check this.</strong> ${text}${
+    client.kind === 'document' ? ' The site is verified, the program is not.' : ''
+  }</p>`
 }

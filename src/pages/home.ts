@@ -28,12 +28,24 @@ export function homePage (publicUrl: string, connections: boolean, server: Serve
         ? ''
         : html`
         <h2>Tools</h2>
-        <ul>!${server.tools.map(({ name, description }) => html`<li><code>${name}</code> ${description ?? ''}</li>`)}</ul>`}
-      !${clientSetups('my-server', mcpUrl).map(({ client, how, text }) => html`
+        <ul>!${
+            server.tools.map(({ name, description }) => html`<li><code>${name}</code> ${description ?? ''}</li>`)
+          }</ul>`
+      }
+      !${
+        clientSetups('my-server', mcpUrl).map(({ client, how, text }) =>
+          html`
         <h2>${client}</h2>
         <p class="soft">${how}</p>
-        <pre><code>${text}</code></pre>`)}
-      !${connections ? html`<h2>Your connected apps</h2><p><a href="${publicUrl}/oauth/connections">See and end what uses this server for you</a></p>` : ''}
-      <script>!${COPY}</script>`)
+        <pre><code>${text}</code></pre>`
+        )
+      }
+      !${
+        connections
+          ? html`<h2>Your connected apps</h2><p><a href="${publicUrl}/oauth/connections">See and end what uses this server for you</a></p>`
+          : ''
+      }
+      <script>!${COPY}</script>`
+    )
   }
 }

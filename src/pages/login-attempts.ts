@@ -8,7 +8,9 @@ export function attemptsPage ({ at, publicUrl, loginHost, upstreamMode, attempts
   return {
     html: layout('Logins', html`
       <h1>The last logins</h1>
-      <p class="soft">${publicUrl}, ${time(at)}. People log in at ${loginHost} (${upstreamMode} mode). Kept for a day.</p>
+      <p class="soft">${publicUrl}, ${
+        time(at)
+      }. People log in at ${loginHost} (${upstreamMode} mode). Kept for a day.</p>
       !${attempts.length === 0 ? html`<p>Nobody has tried to log in.</p>` : ''}
       !${attempts.map(({ client, redirectHost, steps, verdict }) => entry({
         title: client.name ?? client.id ?? 'A client that did not say who it is',
@@ -19,7 +21,18 @@ export function attemptsPage ({ at, publicUrl, loginHost, upstreamMode, attempts
       <h2>Before a login</h2>
       <p class="soft">What programs asked, by their address and name. Which login it belongs to cannot be known; whoever got tokens is left out.</p>
       !${visits.length === 0 ? html`<p>Nobody.</p>` : ''}
-      !${visits.map(({ address, userAgent, steps, verdict }) => entry({ title: userAgent === '' ? 'A program without a name' : userAgent, facts: [['Address', address]], steps, verdict }))}`, 'wide')
+      !${
+        visits.map(({ address, userAgent, steps, verdict }) =>
+          entry({
+            title: userAgent === '' ? 'A program without a name' : userAgent,
+            facts: [['Address', address]],
+            steps,
+            verdict
+          })
+        )
+      }`,
+    'wide'
+    )
   }
 }
 
@@ -38,7 +51,13 @@ function entry ({ title, facts, steps, verdict: { outcome, text, advice } }: Ent
       <summary>${MARKS[outcome]} <strong><bdi>${title}</bdi></strong>, ${time(steps[0]?.at ?? '')}: ${text}</summary>
       !${advice === undefined ? '' : html`<p class="warning">${advice}</p>`}
       <dl>!${facts.map(([name, value]) => value === undefined ? '' : html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
-      <ol>!${steps.map(({ name, at, ok, text }) => html`<li>${ok ? '✓' : '✗'} ${name} <span class="soft">${time(at)}</span>!${text === undefined ? '' : html`: ${text}`}</li>`)}</ol>
+      <ol>!${
+    steps.map(({ name, at, ok, text }) =>
+      html`<li>${ok ? '✓' : '✗'} ${name} <span class="soft">${time(at)}</span>!${
+        text === undefined ? '' : html`: ${text}`
+      }</li>`
+    )
+  }</ol>
     </details>`
 }
 

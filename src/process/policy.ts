@@ -14,6 +14,9 @@ export interface ProcessPolicyOptions {
 export function surviveUnhandledRejections ({ log, onUnhandledRejection }: ProcessPolicyOptions): void {
   process.on('unhandledRejection', reason => {
     onUnhandledRejection()
-    log.error({ err: reason instanceof Error ? reason : new Error(String(reason)) }, 'a promise was rejected, and nobody handled it')
+    log.error(
+      { err: reason instanceof Error ? reason : new Error(String(reason)) },
+      'a promise was rejected, and nobody handled it'
+    )
   })
 }

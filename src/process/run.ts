@@ -28,7 +28,11 @@ async function start (createServer?: CreateServer): Promise<void> {
     const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
     if (demo !== undefined) opened.unshift(demo)
     const metrics = new Metrics()
-    const app = await buildApp(config, { upstream: config.upstream ?? demoUpstreamConfig(demo), metrics, ...createServer && { createServer } })
+    const app = await buildApp(config, {
+      upstream: config.upstream ?? demoUpstreamConfig(demo),
+      metrics,
+      ...createServer && { createServer }
+    })
     opened.unshift(app)
     surviveUnhandledRejections({ log: app.log, onUnhandledRejection: metrics.onUnhandledRejection })
     opened.unshift(closeOnSignals(app, config, demo))
@@ -44,7 +48,11 @@ async function start (createServer?: CreateServer): Promise<void> {
 }
 
 /** @returns what undoes it */
-function closeOnSignals (app: FastifyInstance, { shutdownDelaySeconds, shutdownSeconds }: Config, demo: DemoUpstream | undefined) {
+function closeOnSignals (
+  app: FastifyInstance,
+  { shutdownDelaySeconds, shutdownSeconds }: Config,
+  demo: DemoUpstream | undefined
+) {
   const options = {
     delay: (shutdownDelaySeconds + shutdownSeconds + CLOSING_SECONDS) * 1000,
     logger: app.log,
@@ -67,7 +75,11 @@ async function closeAll (opened: ReadonlyArray<{ close (): Promise<unknown> }>):
 
 function demoUpstreamConfig (demo: DemoUpstream | undefined): UpstreamConfig {
   if (demo === undefined) throw new ConfigError('No upstream is configured.')
-  return { issuerUrl: new URL(demo.issuer), scopes: ['openid', 'profile', 'email', 'offline_access'], extraAuthorizeParams: {} }
+  return {
+    issuerUrl: new URL(demo.issuer),
+    scopes: ['openid', 'profile', 'email', 'offline_access'],
+    extraAuthorizeParams: {}
+  }
 }
 
 /** What a person who just started the service needs to know. */

@@ -8,9 +8,19 @@ import { ConfigError } from '../errors.js'
  */
 export function joinBaseUrl (publicUrl: string, prefix: string): string {
   const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '' || url.username !== '') {
-    throw new ConfigError(`publicUrl is ${JSON.stringify(publicUrl)}; it takes the URL of the app's root as clients see it, such as https://mcp.example.com.`)
+  if (
+    url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '' || url.username !== ''
+  ) {
+    throw new ConfigError(
+      `publicUrl is ${
+        JSON.stringify(publicUrl)
+      }; it takes the URL of the app's root as clients see it, such as https://mcp.example.com.`
+    )
   }
-  if (/[:*]/.test(prefix)) throw new ConfigError(`The prefix is ${JSON.stringify(prefix)}; an MCP service has one URL, so it takes no parameters.`)
+  if (/[:*]/.test(prefix)) {
+    throw new ConfigError(
+      `The prefix is ${JSON.stringify(prefix)}; an MCP service has one URL, so it takes no parameters.`
+    )
+  }
   return url.origin + url.pathname.replace(/\/$/, '') + prefix.replace(/\/$/, '')
 }

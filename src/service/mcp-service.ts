@@ -15,7 +15,13 @@ import { tokenAudiences, protectedPaths } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
 import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
 import { rootPaths } from '../routes/well-known/paths.js'
-import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, McpServiceOptions, ResourceServerModeOptions } from './plugin-options.js'
+import type {
+  BrokerModeOptions,
+  HostAuthModeOptions,
+  McpDiscoveryOptions,
+  McpServiceOptions,
+  ResourceServerModeOptions
+} from './plugin-options.js'
 
 const DEFAULT_SCOPES = ['mcp'] as const
 
@@ -37,7 +43,15 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     ...auth.bearer
   })
   const { requestStateKeys = keyring.derive('request state') } = options
-  await app.register(mcpTransports, { ...options, requestStateKeys, sessions, eventLog, leases, bus, ...auth.transports })
+  await app.register(mcpTransports, {
+    ...options,
+    requestStateKeys,
+    sessions,
+    eventLog,
+    leases,
+    bus,
+    ...auth.transports
+  })
 }, { name: 'mcp-service', fastify: '5.x' })
 
 /**
@@ -55,17 +69,37 @@ export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, opt
 export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app, options) => {
   checkDiscoveryOptions(options)
   const { servicePrefix, scopes = DEFAULT_SCOPES, forOrigin = true } = options
-  if (app.prefix !== '') throw new ConfigError(`mcpDiscovery is registered with the prefix ${JSON.stringify(app.prefix)}; it belongs at the root of the app.`)
+  if (app.prefix !== '') {
+    throw new ConfigError(
+      `mcpDiscovery is registered with the prefix ${JSON.stringify(app.prefix)}; it belongs at the root of the app.`
+    )
+  }
   const baseUrl = joinBaseUrl(options.publicUrl, servicePrefix)
-  const shared = { scopes, resourcePaths: protectedPaths(options), paths: rootPaths(new URL(baseUrl).pathname, forOrigin) }
-  await app.register(protectedResourceMetadataRoute, { ...shared, baseUrl, authorizationServers: listAuthorizationServers(options.auth, baseUrl) })
+  const shared = {
+    scopes,
+    resourcePaths: protectedPaths(options),
+    paths: rootPaths(new URL(baseUrl).pathname, forOrigin)
+  }
+  await app.register(protectedResourceMetadataRoute, {
+    ...shared,
+    baseUrl,
+    authorizationServers: listAuthorizationServers(options.auth, baseUrl)
+  })
   if (!isForeign(options.auth)) await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl })
 }
 
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
-  app: FastifyInstance, options: McpServiceOptions, { baseUrl, scopes, keyring }: { baseUrl: string, scopes: readonly [string, ...string[]], keyring: Keyring }
-): Promise<{ verifyAccessToken: VerifyAccessToken, bearer?: Pick<BearerAuthOptions, 'onRefused'>, transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken'> }> {
+  app: FastifyInstance,
+  options: McpServiceOptions,
+  { baseUrl, scopes, keyring }: { baseUrl: string, scopes: readonly [string, ...string[]], keyring: Keyring }
+): Promise<
+  {
+    verifyAccessToken: VerifyAccessToken
+    bearer?: Pick<BearerAuthOptions, 'onRefused'>
+    transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken'>
+  }
+> {
   const resourcePaths = protectedPaths(options)
   if (isBrokered(options)) {
     await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
@@ -73,15 +107,31 @@ async function registerAuth (
     return {
       verifyAccessToken: (token, request) => broker.accessTokens.verify(token, request),
       bearer: {
-        onRefused: (request, hadToken) => { broker.attempts?.visit({ request: hadToken ? 'token-refused' : 'challenge', status: 401, ...describeProgram(request) }) }
+        onRefused: (request, hadToken) => {
+          broker.attempts?.visit({
+            request: hadToken ? 'token-refused' : 'challenge',
+            status: 401,
+            ...describeProgram(request)
+          })
+        }
       },
       transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller) }
     }
   }
   const { auth } = options
-  await app.register(protectedResourceMetadataRoute, { baseUrl, scopes, resourcePaths, authorizationServers: listAuthorizationServers(auth, baseUrl) })
+  await app.register(protectedResourceMetadataRoute, {
+    baseUrl,
+    scopes,
+    resourcePaths,
+    authorizationServers: listAuthorizationServers(auth, baseUrl)
+  })
   if (auth.mode === 'host') return { verifyAccessToken: auth.verifyAccessToken }
-  return { verifyAccessToken: createTokenVerifier({ ...auth, audiences: [...tokenAudiences(options, baseUrl), ...auth.audiences ?? []] }) }
+  return {
+    verifyAccessToken: createTokenVerifier({
+      ...auth,
+      audiences: [...tokenAudiences(options, baseUrl), ...auth.audiences ?? []]
+    })
+  }
 }
 
 type ForeignAuth = (ResourceServerModeOptions | HostAuthModeOptions)['auth']

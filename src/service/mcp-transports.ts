@@ -45,13 +45,22 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
 
   await app.register(async endpoints => {
     // a stream stays open, and a call takes what it takes
-    if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) endpoints.addHook('onRoute', route => { route.handlerTimeout = NO_TIMEOUT_MS })
+    if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) {
+      endpoints.addHook('onRoute', route => {
+        route.handlerTimeout = NO_TIMEOUT_MS
+      })
+    }
     await endpoints.register(mcpErrors, { maxBodyBytes })
     await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
     await endpoints.register(mcpOpenResponses, { admission, limits, maxBodyBytes })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
-      ...options, ownerIds, heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs, admission, suspendedCalls: limits, maxBufferedBytes: limits.maxBufferedBytes
+      ...options,
+      ownerIds,
+      heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs,
+      admission,
+      suspendedCalls: limits,
+      maxBufferedBytes: limits.maxBufferedBytes
     })
     if (stateless) {
       await endpoints.register(sessionlessHttpRoutes)
@@ -61,7 +70,11 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     }
     const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpSessionless : app.mcpSessions]
     for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
-    if (app.hasPlugin('mcp-graceful-close')) app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
+    if (app.hasPlugin('mcp-graceful-close')) {
+      app.addDrain(async ms => {
+        await Promise.all(served.map(part => part.drain(ms)))
+      })
+    }
     // in onClose it would be too late: open streams hang the closing
     endpoints.addHook('preClose', async () => {
       const ms = app.hasPlugin('mcp-graceful-close') ? app.timeToClose() : drainSeconds * 1000

@@ -56,7 +56,12 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
 
   await app.register(async documents => {
     await documents.register(loginVisits, { attempts })
-    await documents.register(protectedResourceMetadataRoute, { baseUrl: issuer, scopes, resourcePaths, authorizationServers: [issuer] })
+    await documents.register(protectedResourceMetadataRoute, {
+      baseUrl: issuer,
+      scopes,
+      resourcePaths,
+      authorizationServers: [issuer]
+    })
     await documents.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
     await documents.register(jwksRoute)
   })
@@ -68,7 +73,16 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await endpoints.register(loginVisits, { attempts })
     await endpoints.register(plainJson)
     await endpoints.register(traceId)
-    await endpoints.register(scopedCors, { paths: ['/token', '/register', '/revoke'], cors: { origin: '*', methods: ['GET', 'POST'], exposedHeaders: ['WWW-Authenticate', 'Retry-After'], maxAge: 86_400 }, refuse: refuseOAuthMethod })
+    await endpoints.register(scopedCors, {
+      paths: ['/token', '/register', '/revoke'],
+      cors: {
+        origin: '*',
+        methods: ['GET', 'POST'],
+        exposedHeaders: ['WWW-Authenticate', 'Retry-After'],
+        maxAge: 86_400
+      },
+      refuse: refuseOAuthMethod
+    })
     await endpoints.register(oauthRateLimits, { limits, requestsPerMinute })
     await endpoints.register(registerRoute)
     await endpoints.register(tokenRoute)

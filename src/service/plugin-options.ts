@@ -4,7 +4,8 @@ import type { ResourceServerOptions } from '../oauth/resource-server/resource-se
 import type { VerifyAccessToken } from '../caller.js'
 import type { BrokerOptions } from '../oauth/options.js'
 
-interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
+interface CommonOptions
+  extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
   scopes?: readonly [string, ...string[]]
   /**
@@ -15,7 +16,8 @@ interface CommonOptions extends Omit<McpTransportsOptions, 'sessions' | 'eventLo
 }
 
 /** Clients log in with us, and people at the upstream. */
-export interface BrokerModeOptions extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
+export interface BrokerModeOptions
+  extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
   /** Who issues the tokens: this service. */
   auth?: { mode: 'broker' }
   /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */

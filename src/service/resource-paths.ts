@@ -1,7 +1,9 @@
 import type { McpServiceOptions } from './plugin-options.js'
 
 /** Paths of the protected resources (RFC 9728), the first that of Streamable HTTP. */
-export function protectedPaths ({ sessionMode }: Pick<McpServiceOptions, 'sessionMode'>): readonly [string, ...string[]] {
+export function protectedPaths (
+  { sessionMode }: Pick<McpServiceOptions, 'sessionMode'>
+): readonly [string, ...string[]] {
   return sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
 }
 

@@ -67,8 +67,12 @@ export interface AuthorizationTransactionStore {
    * @returns the one that stands; undefined if it is over
    * @throws {TemporarilyUnavailableError} at a bound
    */
-  add (id: string, transaction: AuthorizationTransaction, keptFor: KeptFor): Promise<AuthorizationTransaction | undefined>
-  get (id: string): Promise<AuthorizationTransaction | undefined>
+  add(
+    id: string,
+    transaction: AuthorizationTransaction,
+    keptFor: KeptFor
+  ): Promise<AuthorizationTransaction | undefined>
+  get(id: string): Promise<AuthorizationTransaction | undefined>
   /** Ends the transaction. @returns it, to the first caller only */
   take (id: string): Promise<AuthorizationTransaction | undefined>
   /**

@@ -57,7 +57,12 @@ export interface EventLog {
    * A stream has one reader; a new one takes its place.
    * @returns undefined where the stream is unknown (any more)
    */
-  follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined>
+  follow(
+    sessionId: string,
+    streamId: string,
+    after: string | undefined,
+    reader: EventReader
+  ): Promise<Following | undefined>
   /** @returns the ids of the requests that a stream was opened for and has not answered; undefined where it is unknown or complete */
   pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined>
   /**

@@ -1,5 +1,16 @@
 import type { TSchema } from '@sinclair/typebox'
-import { count, flag, functionSchema, lifetime, timerSeconds, objectSchema, optional, optionSchemas, textThat, timerMs } from '../validation/schemas.js'
+import {
+  count,
+  flag,
+  functionSchema,
+  lifetime,
+  timerSeconds,
+  objectSchema,
+  optional,
+  optionSchemas,
+  textThat,
+  timerMs
+} from '../validation/schemas.js'
 import { isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
 import type { RecentLogBounds } from './attempts.js'
 import type { AuthorizationBounds } from './authorizations.js'
@@ -11,8 +22,18 @@ import type { RedisConnectionOptions } from './redis/connection.js'
 import type { RedisRegistrationStoreOptions } from './redis/registrations.js'
 
 const bounds = optionSchemas<RecentLogBounds>()({ maxEntries: count, maxAgeSeconds: lifetime })
-const authorizationBounds = optionSchemas<AuthorizationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
-const registrationBounds = optionSchemas<RegistrationBounds>()({ maxOfAddress: count, maxBytesOfAddress: count, max: count, maxBytes: count })
+const authorizationBounds = optionSchemas<AuthorizationBounds>()({
+  maxOfAddress: count,
+  maxBytesOfAddress: count,
+  max: count,
+  maxBytes: count
+})
+const registrationBounds = optionSchemas<RegistrationBounds>()({
+  maxOfAddress: count,
+  maxBytesOfAddress: count,
+  max: count,
+  maxBytes: count
+})
 const eventLog = {
   maxEventsPerStream: optional(count),
   maxBytesPerStream: optional(count),
@@ -26,34 +47,57 @@ const common = {
 }
 
 /** The options of `createMemoryStores`. */
-export const memoryStoresOptions: TSchema = objectSchema(optionSchemas<MemoryStoresOptions>()({
-  ...common,
-  maxSessions: optional(count),
-  eventLog: optional(objectSchema(optionSchemas<MemoryEventLogOptions>()({
-    ...eventLog, maxBytes: optional(count), now: optional(functionSchema<() => number>('a function that tells milliseconds since the epoch'))
-  }), 'an object of bounds'))
-}), 'an object with sessionIdleSeconds')
+export const memoryStoresOptions: TSchema = objectSchema(
+  optionSchemas<MemoryStoresOptions>()({
+    ...common,
+    maxSessions: optional(count),
+    eventLog: optional(objectSchema(
+      optionSchemas<MemoryEventLogOptions>()({
+        ...eventLog,
+        maxBytes: optional(count),
+        now: optional(functionSchema<() => number>('a function that tells milliseconds since the epoch'))
+      }),
+      'an object of bounds'
+    ))
+  }),
+  'an object with sessionIdleSeconds'
+)
 
 /** The options of `createRedisStores`. */
-export const redisStoresOptions: TSchema = objectSchema(optionSchemas<RedisStoresOptions>()({
-  ...common,
-  url: textThat({ takes: REDIS_URL, secret: true }, isRedisUrl),
-  cluster: optional(flag),
-  keyPrefix: optional(textThat({ takes: KEY_PREFIX }, isKeyPrefix)),
-  commandTimeoutMs: optional(timerMs),
-  graceMs: optional(timerMs),
-  maxRegistrations: optional(count),
-  maxMetadataDocuments: optional(count),
-  registrationBounds: optional(objectSchema(registrationBounds, 'an object of bounds')),
-  authorizationBounds: optional(objectSchema(authorizationBounds, 'an object of bounds')),
-  onError: optional(functionSchema<NonNullable<RedisStoresOptions['onError']>>('a function that hears of errors')),
-  onDown: optional(functionSchema<NonNullable<RedisStoresOptions['onDown']>>('a function')),
-  onCommand: optional(functionSchema<NonNullable<RedisStoresOptions['onCommand']>>('a function that hears of commands')),
-  eventLog: optional(objectSchema(optionSchemas<RedisEventLogOptions>()({
-    ...eventLog, openSeconds: optional(lifetime), rereadSeconds: optional(timerSeconds)
-  }), 'an object of bounds')),
-  bus: optional(objectSchema(optionSchemas<RedisBusOptions>()({ maxBytes: optional(count), retentionSeconds: optional(lifetime) }), 'an object of bounds'))
-}), 'an object with url and sessionIdleSeconds')
+export const redisStoresOptions: TSchema = objectSchema(
+  optionSchemas<RedisStoresOptions>()({
+    ...common,
+    url: textThat({ takes: REDIS_URL, secret: true }, isRedisUrl),
+    cluster: optional(flag),
+    keyPrefix: optional(textThat({ takes: KEY_PREFIX }, isKeyPrefix)),
+    commandTimeoutMs: optional(timerMs),
+    graceMs: optional(timerMs),
+    maxRegistrations: optional(count),
+    maxMetadataDocuments: optional(count),
+    registrationBounds: optional(objectSchema(registrationBounds, 'an object of bounds')),
+    authorizationBounds: optional(objectSchema(authorizationBounds, 'an object of bounds')),
+    onError: optional(functionSchema<NonNullable<RedisStoresOptions['onError']>>('a function that hears of errors')),
+    onDown: optional(functionSchema<NonNullable<RedisStoresOptions['onDown']>>('a function')),
+    onCommand: optional(
+      functionSchema<NonNullable<RedisStoresOptions['onCommand']>>('a function that hears of commands')
+    ),
+    eventLog: optional(objectSchema(
+      optionSchemas<RedisEventLogOptions>()({
+        ...eventLog,
+        openSeconds: optional(lifetime),
+        rereadSeconds: optional(timerSeconds)
+      }),
+      'an object of bounds'
+    )),
+    bus: optional(
+      objectSchema(
+        optionSchemas<RedisBusOptions>()({ maxBytes: optional(count), retentionSeconds: optional(lifetime) }),
+        'an object of bounds'
+      )
+    )
+  }),
+  'an object with url and sessionIdleSeconds'
+)
 export interface MemoryStoresOptions {
   /** Life of a session that nobody touches. */
   sessionIdleSeconds: number

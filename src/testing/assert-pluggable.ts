@@ -20,7 +20,14 @@ export interface PluggableOptions {
 /** What is seen of an app: answers (their status, headers and body), hooks of routes, parsers, decorators. */
 type Observation = Map<string, Map<string, string>>
 
-const MEDIA_TYPES = ['application/json', 'text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data', 'application/octet-stream', 'application/xml']
+const MEDIA_TYPES = [
+  'application/json',
+  'text/plain',
+  'application/x-www-form-urlencoded',
+  'multipart/form-data',
+  'application/octet-stream',
+  'application/xml'
+]
 // what tells the time is not the same twice: it has to be there, that is all
 const TIMES = /^header (date|expires|age|retry-after|.*-reset|.*-time|server-timing)$/
 
@@ -40,11 +47,16 @@ export async function assertPluggable (options: PluggableOptions): Promise<void>
   const unexpected = differences.filter(({ where }) => !allowed.has(where))
   if (unexpected.length === 0) return
   const lines = unexpected.map(({ where, was, is }) => `- ${where}: ${was ?? '(absent)'} -> ${is ?? '(absent)'}`)
-  throw new AssertionError({ message: `The app around is not left alone (what differs: without -> with):\n${lines.join('\n')}` })
+  throw new AssertionError({
+    message: `The app around is not left alone (what differs: without -> with):\n${lines.join('\n')}`
+  })
 }
 
 /** @param plugged what was seen without the plugin; given, it is plugged in */
-async function observe ({ createHost, plug, probes = [], headers = {} }: PluggableOptions, plugged?: Observation): Promise<Observation> {
+async function observe (
+  { createHost, plug, probes = [], headers = {} }: PluggableOptions,
+  plugged?: Observation
+): Promise<Observation> {
   const app = await createHost()
   const seen: Observation = new Map()
   try {
@@ -82,7 +94,12 @@ interface Difference {
   is: string | undefined
 }
 
-function compare (what: string, before: Map<string, string>, after: Map<string, string> = new Map(), again: Map<string, string> = new Map()): Difference[] {
+function compare (
+  what: string,
+  before: Map<string, string>,
+  after: Map<string, string> = new Map(),
+  again: Map<string, string> = new Map()
+): Difference[] {
   return [...new Set([...before.keys(), ...after.keys()])].flatMap(trait => {
     const [was, is] = [before.get(trait), after.get(trait)]
     const varies = TIMES.test(trait) || was !== again.get(trait)
@@ -93,5 +110,7 @@ function compare (what: string, before: Map<string, string>, after: Map<string, 
 
 function describeRequest ({ method = 'GET', url, headers = {} }: InjectOptions): string {
   const type = headers['content-type']
-  return `${method} ${typeof url === 'string' ? url : JSON.stringify(url)}${type === undefined ? '' : ` with ${String(type)}`}`
+  return `${method} ${typeof url === 'string' ? url : JSON.stringify(url)}${
+    type === undefined ? '' : ` with ${String(type)}`
+  }`
 }

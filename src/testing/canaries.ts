@@ -19,10 +19,21 @@ export const canaries = fp<CanariesOptions>(async (app, { decorators }) => {
       }
       return { canary: 'sings', with: 'JSON' }
     })
-    context.get('/error', async () => { throw Object.assign(new Error('The canary fell.'), { statusCode: 418, code: 'CANARY_FELL' }) })
-    context.get('/crash', async () => { throw new Error('The canary crashed.') })
-    context.get('/schema', { schema: { querystring: { type: 'object', properties: { n: { type: 'integer' } } } } }, async request => request.query)
-    context.post('/echo', async request => ({ body: typeof request.body === 'string' ? request.body : JSON.stringify(request.body) }))
+    context.get('/error', async () => {
+      throw Object.assign(new Error('The canary fell.'), { statusCode: 418, code: 'CANARY_FELL' })
+    })
+    context.get('/crash', async () => {
+      throw new Error('The canary crashed.')
+    })
+    context.get(
+      '/schema',
+      { schema: { querystring: { type: 'object', properties: { n: { type: 'integer' } } } } },
+      async request => request.query
+    )
+    context.post(
+      '/echo',
+      async request => ({ body: typeof request.body === 'string' ? request.body : JSON.stringify(request.body) })
+    )
     context.delete('/echo', async () => ({ deleted: true }))
   }
   for (const prefix of PLACES) await app.register(add, { prefix: prefix.slice(app.prefix.length) })
@@ -30,10 +41,19 @@ export const canaries = fp<CanariesOptions>(async (app, { decorators }) => {
   app.get(`${ROOT}/own`, async () => ({ canary: 'sings' }))
 }, { name: 'assert-pluggable-canaries', fastify: '5.x' })
 
-const PREFLIGHT = { origin: ORIGIN, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-a-header' }
+const PREFLIGHT = {
+  origin: ORIGIN,
+  'access-control-request-method': 'POST',
+  'access-control-request-headers': 'x-a-header'
+}
 
 function bodies (url: string): InjectOptions[] {
-  const post = (type: string, payload: string): InjectOptions => ({ method: 'POST', url, headers: { 'content-type': type }, payload })
+  const post = (type: string, payload: string): InjectOptions => ({
+    method: 'POST',
+    url,
+    headers: { 'content-type': type },
+    payload
+  })
   return [
     post('application/json', '{"a":[1]}'),
     post('application/json; charset=utf-8', '{"a":'),
@@ -66,6 +86,8 @@ export const canaryProbes: readonly InjectOptions[] = [
 /** Names of all properties, inherited ones too. */
 function listNames (object: object): string[] {
   const names: string[] = []
-  for (let at: object | null = object; at !== null && at !== Object.prototype; at = Reflect.getPrototypeOf(at)) names.push(...Object.getOwnPropertyNames(at))
+  for (let at: object | null = object; at !== null && at !== Object.prototype; at = Reflect.getPrototypeOf(at)) {
+    names.push(...Object.getOwnPropertyNames(at))
+  }
   return names
 }

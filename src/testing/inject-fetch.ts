@@ -19,9 +19,13 @@ export function fetchFrom (serve: (request: Request) => Promise<Response>): type
     signal.addEventListener('abort', abort)
     try {
       const response = await Promise.race([serve(request), aborted])
-      if (response.status >= 300 && response.headers.has('location') && request.redirect !== 'manual') throw new TypeError('fetch failed', { cause: new Error('unexpected redirect') })
+      if (response.status >= 300 && response.headers.has('location') && request.redirect !== 'manual') {
+        throw new TypeError('fetch failed', { cause: new Error('unexpected redirect') })
+      }
       const { body, status, headers } = response
-      return body === null ? response : new Response(body.pipeThrough(new TransformStream(), { signal }), { status, headers })
+      return body === null
+        ? response
+        : new Response(body.pipeThrough(new TransformStream(), { signal }), { status, headers })
     } finally {
       signal.removeEventListener('abort', abort)
     }

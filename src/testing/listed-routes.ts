@@ -48,5 +48,9 @@ export function routeProbes (routes: readonly string[]): InjectOptions[] {
 }
 
 function preflight (url: string, method: string): InjectOptions {
-  return { method: 'OPTIONS', url, headers: { origin: 'https://a-site.example', 'access-control-request-method': method } }
+  return {
+    method: 'OPTIONS',
+    url,
+    headers: { origin: 'https://a-site.example', 'access-control-request-method': method }
+  }
 }

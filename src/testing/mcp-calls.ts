@@ -1,6 +1,15 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport, StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCResultResponse, JSONRPCMessageSchema, McpError, ResultSchema, type JSONRPCMessage, type JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import {
+  isJSONRPCErrorResponse,
+  isJSONRPCNotification,
+  isJSONRPCResultResponse,
+  JSONRPCMessageSchema,
+  McpError,
+  ResultSchema,
+  type JSONRPCMessage,
+  type JSONRPCNotification
+} from '@modelcontextprotocol/sdk/types.js'
 import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
 import { messagesOf } from './response-messages.js'
 import { statelessRequest } from './stateless-request.js'
@@ -62,8 +71,9 @@ export function statelessCalls ({ url, fetch, answers, onNotification }: McpCall
     for await (const json of messagesOf(response)) {
       const message: JSONRPCMessage = JSONRPCMessageSchema.parse(json)
       if (isJSONRPCNotification(message)) onNotification(message)
-      else if (isJSONRPCErrorResponse(message)) throw new McpError(message.error.code, message.error.message, message.error.data)
-      else if (isJSONRPCResultResponse(message)) return message.result
+      else if (isJSONRPCErrorResponse(message)) {
+        throw new McpError(message.error.code, message.error.message, message.error.data)
+      } else if (isJSONRPCResultResponse(message)) return message.result
     }
     throw new Error(`The answer to ${method} ended without a result.`)
   }
@@ -90,7 +100,9 @@ export function statelessCalls ({ url, fetch, answers, onNotification }: McpCall
 function toFailure (status: number, text: string, id: number): Error {
   try {
     const { data: message } = JSONRPCMessageSchema.safeParse(JSON.parse(text))
-    if (message !== undefined && isJSONRPCErrorResponse(message) && message.id === id) return new McpError(message.error.code, message.error.message, message.error.data)
+    if (message !== undefined && isJSONRPCErrorResponse(message) && message.id === id) {
+      return new McpError(message.error.code, message.error.message, message.error.data)
+    }
   } catch {
     // no JSON: an error of HTTP
   }

@@ -42,7 +42,11 @@ export class Person {
     for (let redirects = 0; redirects < 20; redirects++) {
       const response = await this.#fetch(target, {
         redirect: 'manual',
-        headers: { accept: 'text/html', cookie: stringifyCookie(Object.fromEntries(this.#cookiesOf(target))), ...body && { origin: target.origin } },
+        headers: {
+          accept: 'text/html',
+          cookie: stringifyCookie(Object.fromEntries(this.#cookiesOf(target))),
+          ...body && { origin: target.origin }
+        },
         ...body && { method: 'POST', body }
       })
       for (const header of response.headers.getSetCookie()) {
@@ -51,7 +55,9 @@ export class Person {
       }
       const html = await response.text()
       const location = response.headers.get('location')
-      if (response.status < 300 || response.status >= 400 || location === null) return { url: target, status: response.status, html }
+      if (response.status < 300 || response.status >= 400 || location === null) {
+        return { url: target, status: response.status, html }
+      }
       const next = new URL(location, target)
       if (isEnd(next)) return { url: next, status: response.status, html: '' }
       if (response.status !== 307 && response.status !== 308) body = undefined
@@ -83,5 +89,6 @@ function findForm (html: string): { action: string, fields: URLSearchParams } | 
 
 function attribute (tag: string, name: string): string {
   const value = new RegExp(`\\s${name}="([^"]*)"`).exec(tag)?.[1] ?? ''
-  return value.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&')
+  return value.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>')
+    .replaceAll('&amp;', '&')
 }

@@ -10,7 +10,9 @@ export async function * messagesOf (response: Response): AsyncGenerator<unknown>
   for await (const chunk of chunks) {
     text += decoder.decode(chunk, { stream: true })
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const data = text.slice(0, end).split('\n').filter(line => line.startsWith('data:')).map(line => line.slice(5).trimStart()).join('\n')
+      const data = text.slice(0, end).split('\n').filter(line => line.startsWith('data:')).map(line =>
+        line.slice(5).trimStart()
+      ).join('\n')
       text = text.slice(end + 2)
       if (data !== '') yield JSON.parse(data)
     }

@@ -4,7 +4,12 @@ import { PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
  * A request of revision 2026-07-28, for `fetch`: it says in its headers and in `_meta` what it is.
  * @param meta more of its `_meta`: the client's capabilities, at least
  */
-export function statelessRequest (id: number, method: string, params: Record<string, unknown>, meta: Record<string, unknown>): { method: 'POST', headers: Record<string, string>, body: string } {
+export function statelessRequest (
+  id: number,
+  method: string,
+  params: Record<string, unknown>,
+  meta: Record<string, unknown>
+): { method: 'POST', headers: Record<string, string>, body: string } {
   const name = params.name ?? params.uri ?? params.taskId
   return {
     method: 'POST',
@@ -15,6 +20,11 @@ export function statelessRequest (id: number, method: string, params: Record<str
       'mcp-method': method,
       ...typeof name === 'string' && { 'mcp-name': name }
     },
-    body: JSON.stringify({ jsonrpc: '2.0', id, method, params: { ...params, _meta: { [PROTOCOL_VERSION_META_KEY]: '2026-07-28', ...meta } } })
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id,
+      method,
+      params: { ...params, _meta: { [PROTOCOL_VERSION_META_KEY]: '2026-07-28', ...meta } }
+    })
   }
 }

@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { discoverAuthorizationServerMetadata, discoverOAuthProtectedResourceMetadata, exchangeAuthorization, extractWWWAuthenticateParams, registerClient, startAuthorization } from '@modelcontextprotocol/sdk/client/auth.js'
+import {
+  discoverAuthorizationServerMetadata,
+  discoverOAuthProtectedResourceMetadata,
+  exchangeAuthorization,
+  extractWWWAuthenticateParams,
+  registerClient,
+  startAuthorization
+} from '@modelcontextprotocol/sdk/client/auth.js'
 import type { OAuthClientInformationMixed, OAuthClientMetadata } from '@modelcontextprotocol/sdk/shared/auth.js'
 import { injectFetch, type InjectableApp } from './inject-fetch.js'
 import type { ServerRequestAnswers, TestProtocolVersion } from './mcp-calls.js'
@@ -86,14 +93,26 @@ export class TestClient {
    * @returns what comes back to the client's redirect URI, and the PKCE verifier that goes with it
    * @throws {LoginError} where the person is left on a page
    */
-  async authorize ({ as = 'alice', scopes }: Pick<LoginOptions, 'as' | 'scopes'> = {}): Promise<{ answer: URLSearchParams, codeVerifier: string }> {
+  async authorize (
+    { as = 'alice', scopes }: Pick<LoginOptions, 'as' | 'scopes'> = {}
+  ): Promise<{ answer: URLSearchParams, codeVerifier: string }> {
     const { issuer, metadata, mcpUrl, scope = '' } = await this.discover()
     const state = randomUUID()
     const { authorizationUrl, codeVerifier } = await startAuthorization(issuer, {
-      metadata, state, clientInformation: await this.register(), redirectUrl: this.redirectUri, resource: mcpUrl, scope: scopes?.join(' ') ?? scope
+      metadata,
+      state,
+      clientInformation: await this.register(),
+      redirectUrl: this.redirectUri,
+      resource: mcpUrl,
+      scope: scopes?.join(' ') ?? scope
     })
-    const { url, status, html } = await new Person(as, this.fetch).logIn(authorizationUrl, next => next.href.startsWith(this.redirectUri))
-    if (!url.href.startsWith(this.redirectUri)) throw new LoginError(`The login ended at ${url.origin}${url.pathname} (${status}): ${html}`, status)
+    const { url, status, html } = await new Person(as, this.fetch).logIn(
+      authorizationUrl,
+      next => next.href.startsWith(this.redirectUri)
+    )
+    if (!url.href.startsWith(this.redirectUri)) {
+      throw new LoginError(`The login ended at ${url.origin}${url.pathname} (${status}): ${html}`, status)
+    }
     const [returned, iss] = [url.searchParams.get('state'), url.searchParams.get('iss')]
     if (returned !== state) throw new LoginError(`The answer has another state: ${returned}`, status)
     if (iss !== null && iss !== metadata.issuer) throw new LoginError(`The answer is of another issuer: ${iss}`, status)
@@ -107,31 +126,68 @@ export class TestClient {
   async login (options: LoginOptions = {}): Promise<TestSession> {
     const { answer, codeVerifier } = await this.authorize(options)
     const [code, error] = [answer.get('code'), answer.get('error')]
-    if (code === null) throw new LoginError(`The client was told: ${error} (${answer.get('error_description')})`, 302, error ?? undefined)
+    if (code === null) {
+      throw new LoginError(
+        `The client was told: ${error} (${answer.get('error_description')})`,
+        302,
+        error ?? undefined
+      )
+    }
     const server = await this.discover()
     const clientInformation = await this.register()
     const { protocolVersion = '2025-11-25', answers = {} } = options
     const tokens = await exchangeAuthorization(server.issuer, {
-      metadata: server.metadata, clientInformation, codeVerifier, authorizationCode: code, redirectUri: this.redirectUri, resource: server.mcpUrl, fetchFn: this.fetch
+      metadata: server.metadata,
+      clientInformation,
+      codeVerifier,
+      authorizationCode: code,
+      redirectUri: this.redirectUri,
+      resource: server.mcpUrl,
+      fetchFn: this.fetch
     })
-    return new TestSession({ app: this.app, fetch: this.fetch, server, clientInformation, tokens, protocolVersion, answers })
+    return new TestSession({
+      app: this.app,
+      fetch: this.fetch,
+      server,
+      clientInformation,
+      tokens,
+      protocolVersion,
+      answers
+    })
   }
 
   async #discover (): Promise<DiscoveredServer> {
     const { path = '/mcp' } = this.#options
     const challenge = await this.fetch(`http://localhost${path}`, { method: 'POST' })
     const { resourceMetadataUrl, scope } = extractWWWAuthenticateParams(challenge)
-    if (resourceMetadataUrl === undefined) throw new Error(`POST ${path} answered ${challenge.status} without a challenge that leads to metadata: is the MCP endpoint there?`)
+    if (resourceMetadataUrl === undefined) {
+      throw new Error(
+        `POST ${path} answered ${challenge.status} without a challenge that leads to metadata: is the MCP endpoint there?`
+      )
+    }
     this.#origin = resourceMetadataUrl.origin
-    const { resource, authorization_servers: [issuer] = [] } = await discoverOAuthProtectedResourceMetadata(resourceMetadataUrl, { resourceMetadataUrl }, this.fetch)
-    const metadata = issuer === undefined ? undefined : await discoverAuthorizationServerMetadata(issuer, { fetchFn: this.fetch })
-    if (issuer === undefined || metadata === undefined) throw new Error(`${resourceMetadataUrl.href} names no authorization server that describes itself.`)
+    const { resource, authorization_servers: [issuer] = [] } = await discoverOAuthProtectedResourceMetadata(
+      resourceMetadataUrl,
+      { resourceMetadataUrl },
+      this.fetch
+    )
+    const metadata = issuer === undefined
+      ? undefined
+      : await discoverAuthorizationServerMetadata(issuer, { fetchFn: this.fetch })
+    if (issuer === undefined || metadata === undefined) {
+      throw new Error(`${resourceMetadataUrl.href} names no authorization server that describes itself.`)
+    }
     return { mcpUrl: new URL(resource), scope, issuer, metadata }
   }
 
   async #register (): Promise<OAuthClientInformationMixed> {
     const { registered, metadata: clientMetadata } = this.#options
-    if (registered !== undefined) return { client_id: registered.clientId, ...registered.clientSecret !== undefined && { client_secret: registered.clientSecret } }
+    if (registered !== undefined) {
+      return {
+        client_id: registered.clientId,
+        ...registered.clientSecret !== undefined && { client_secret: registered.clientSecret }
+      }
+    }
     const { issuer, metadata } = await this.discover()
     return await registerClient(issuer, {
       metadata,

@@ -1,9 +1,22 @@
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import { refreshAuthorization } from '@modelcontextprotocol/sdk/client/auth.js'
 import type { OAuthClientInformationMixed, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
-import { CallToolResultSchema, ListToolsResultSchema, type CallToolResult, type JSONRPCNotification, type Tool } from '@modelcontextprotocol/sdk/types.js'
+import {
+  CallToolResultSchema,
+  ListToolsResultSchema,
+  type CallToolResult,
+  type JSONRPCNotification,
+  type Tool
+} from '@modelcontextprotocol/sdk/types.js'
 import type { InjectableApp } from './inject-fetch.js'
-import { connectSession, statelessCalls, type JsonObject, type McpCalls, type ServerRequestAnswers, type TestProtocolVersion } from './mcp-calls.js'
+import {
+  connectSession,
+  statelessCalls,
+  type JsonObject,
+  type McpCalls,
+  type ServerRequestAnswers,
+  type TestProtocolVersion
+} from './mcp-calls.js'
 import type { DiscoveredServer } from './discovered-server.js'
 
 export interface TestSessionOptions {
@@ -54,7 +67,11 @@ export class TestSession {
 
   /** `app.inject` with the access token. */
   async inject (options: InjectOptions): Promise<LightMyRequestResponse> {
-    return await this.#options.app.inject({ authority: this.#options.server.mcpUrl.host, ...options, headers: { authorization: `Bearer ${this.accessToken}`, ...options.headers } })
+    return await this.#options.app.inject({
+      authority: this.#options.server.mcpUrl.host,
+      ...options,
+      headers: { authorization: `Bearer ${this.accessToken}`, ...options.headers }
+    })
   }
 
   /** Calls a tool. */
@@ -86,15 +103,26 @@ export class TestSession {
   async refresh (): Promise<void> {
     const { server: { issuer, metadata, mcpUrl }, clientInformation, fetch } = this.#options
     if (this.refreshToken === undefined) throw new Error('The client has no refresh token.')
-    this.#tokens = await refreshAuthorization(issuer, { metadata, clientInformation, refreshToken: this.refreshToken, resource: mcpUrl, fetchFn: fetch })
+    this.#tokens = await refreshAuthorization(issuer, {
+      metadata,
+      clientInformation,
+      refreshToken: this.refreshToken,
+      resource: mcpUrl,
+      fetchFn: fetch
+    })
   }
 
   /** Logs out: revokes the refresh token, or else the access token (RFC 7009). */
   async revoke (): Promise<void> {
-    const { server: { metadata }, clientInformation: { client_id: clientId, client_secret: clientSecret }, fetch } = this.#options
+    const { server: { metadata }, clientInformation: { client_id: clientId, client_secret: clientSecret }, fetch } =
+      this.#options
     const endpoint = 'revocation_endpoint' in metadata ? metadata.revocation_endpoint : undefined
     if (typeof endpoint !== 'string') throw new Error('The authorization server has no revocation endpoint.')
-    const body = new URLSearchParams({ token: this.refreshToken ?? this.accessToken, client_id: clientId, ...clientSecret !== undefined && { client_secret: clientSecret } })
+    const body = new URLSearchParams({
+      token: this.refreshToken ?? this.accessToken,
+      client_id: clientId,
+      ...clientSecret !== undefined && { client_secret: clientSecret }
+    })
     const response = await fetch(endpoint, { method: 'POST', body })
     if (!response.ok) throw new Error(`Revocation was answered ${response.status}: ${await response.text()}`)
   }
@@ -107,7 +135,14 @@ export class TestSession {
 
   async #connect (): Promise<McpCalls> {
     const { server: { mcpUrl: url }, protocolVersion, answers } = this.#options
-    const options = { url, fetch: this.fetch, answers, onNotification: (notification: JSONRPCNotification) => { this.notifications.push(notification) } }
+    const options = {
+      url,
+      fetch: this.fetch,
+      answers,
+      onNotification: (notification: JSONRPCNotification) => {
+        this.notifications.push(notification)
+      }
+    }
     return protocolVersion === '2026-07-28' ? statelessCalls(options) : await connectSession(options)
   }
 }

@@ -22,9 +22,18 @@ export class UpstreamClients extends Map<string, UpstreamClientRegistration> {
   }
 
   /** Registers a service by hand, with its callback: `us`, with the secret `shh`. */
-  addByHand (serviceUrl: string, { authMethod = 'client_secret_post', ...client }: Partial<UpstreamClientRegistration> = {}): void {
+  addByHand (
+    serviceUrl: string,
+    { authMethod = 'client_secret_post', ...client }: Partial<UpstreamClientRegistration> = {}
+  ): void {
     const clientSecret = authMethod === 'none' ? {} : { clientSecret: 'shh' }
-    this.set('us', { clientId: 'us', authMethod, redirectUris: [`${serviceUrl}/oauth/callback`], ...clientSecret, ...client })
+    this.set('us', {
+      clientId: 'us',
+      authMethod,
+      redirectUris: [`${serviceUrl}/oauth/callback`],
+      ...clientSecret,
+      ...client
+    })
   }
 
   /** The client of a request, by the one method it is registered for. */
@@ -35,7 +44,9 @@ export class UpstreamClients extends Map<string, UpstreamClientRegistration> {
       : Buffer.from(basic, 'base64').toString().split(':').map(decodeURIComponent)
     const method = basic !== undefined ? 'client_secret_basic' : secret === '' ? 'none' : 'client_secret_post'
     const client = this.get(id)
-    return client !== undefined && client.authMethod === method && (client.clientSecret ?? '') === secret ? client : undefined
+    return client !== undefined && client.authMethod === method && (client.clientSecret ?? '') === secret
+      ? client
+      : undefined
   }
 
   /** RFC 7591. */
@@ -43,8 +54,17 @@ export class UpstreamClients extends Map<string, UpstreamClientRegistration> {
     const { redirect_uris: redirectUris, token_endpoint_auth_method: authMethod } = request.parameters
     if (!Array.isArray(redirectUris)) return errorAnswer(400, 'invalid_redirect_uri')
     const clientId = randomUUID()
-    const [method, clientSecret, accessToken] = [typeof authMethod === 'string' ? authMethod : 'client_secret_basic', randomUUID(), randomUUID()]
-    this.set(clientId, { clientId, authMethod: method, redirectUris: redirectUris.map(String), ...method !== 'none' && { clientSecret } })
+    const [method, clientSecret, accessToken] = [
+      typeof authMethod === 'string' ? authMethod : 'client_secret_basic',
+      randomUUID(),
+      randomUUID()
+    ]
+    this.set(clientId, {
+      clientId,
+      authMethod: method,
+      redirectUris: redirectUris.map(String),
+      ...method !== 'none' && { clientSecret }
+    })
     this.#accessTokens.set(clientId, accessToken)
     return {
       status: 201,
@@ -62,7 +82,9 @@ export class UpstreamClients extends Map<string, UpstreamClientRegistration> {
   /** RFC 7592 2.3. */
   deregister ({ method, url, headers }: ReceivedRequest): UpstreamAnswer {
     const clientId = url.href.slice(this.#registrationUrl.length)
-    if (method !== 'DELETE' || headers.authorization !== `Bearer ${this.#accessTokens.get(clientId)}`) return { status: 401 }
+    if (method !== 'DELETE' || headers.authorization !== `Bearer ${this.#accessTokens.get(clientId)}`) {
+      return { status: 401 }
+    }
     this.#accessTokens.delete(clientId)
     this.delete(clientId)
     return { status: 204 }

@@ -30,7 +30,9 @@ export class UpstreamLogins {
 
   /** The login that a token request may have tokens of; undefined where it may have none. */
   claim (request: ReceivedRequest): UpstreamLogin | undefined {
-    const login = param(request, 'grant_type') === 'refresh_token' ? this.#refreshed(param(request, 'refresh_token')) : this.#redeemed(request)
+    const login = param(request, 'grant_type') === 'refresh_token'
+      ? this.#refreshed(param(request, 'refresh_token'))
+      : this.#redeemed(request)
     return login?.ended === false ? login : undefined
   }
 
@@ -52,14 +54,18 @@ export class UpstreamLogins {
   }
 
   endAll (): void {
-    for (const login of [...this.#codes.values(), ...this.#access.values(), ...this.#refresh.values()]) login.ended = true
+    for (const login of [...this.#codes.values(), ...this.#access.values(), ...this.#refresh.values()]) {
+      login.ended = true
+    }
   }
 
   #redeemed (request: ReceivedRequest): UpstreamLogin | undefined {
     const login = this.#codes.get(param(request, 'code'))
     this.#codes.delete(param(request, 'code'))
     const challenge = createHash('sha256').update(param(request, 'code_verifier')).digest('base64url')
-    return login?.codeChallenge === challenge && login.redirectUri === param(request, 'redirect_uri') ? login : undefined
+    return login?.codeChallenge === challenge && login.redirectUri === param(request, 'redirect_uri')
+      ? login
+      : undefined
   }
 
   #refreshed (token: string): UpstreamLogin | undefined {

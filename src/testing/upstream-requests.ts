@@ -21,13 +21,18 @@ export interface UpstreamAnswer {
 }
 
 /** Takes the place of an endpoint; `usual` is what it would answer. */
-export type UpstreamOverride = (request: ReceivedRequest, usual: () => Promise<UpstreamAnswer>) => UpstreamAnswer | Promise<UpstreamAnswer>
+export type UpstreamOverride = (
+  request: ReceivedRequest,
+  usual: () => Promise<UpstreamAnswer>
+) => UpstreamAnswer | Promise<UpstreamAnswer>
 
 /** Reads the parameters of a request. */
 export async function readParameters (request: Request): Promise<Record<string, unknown>> {
   const body = await request.text()
   const type = request.headers.get('content-type') ?? ''
-  if (!type.startsWith('application/json')) return Object.fromEntries(new URLSearchParams(request.method === 'GET' ? new URL(request.url).search : body))
+  if (!type.startsWith('application/json')) {
+    return Object.fromEntries(new URLSearchParams(request.method === 'GET' ? new URL(request.url).search : body))
+  }
   const json: unknown = JSON.parse(body)
   return typeof json === 'object' && json !== null ? { ...json } : {}
 }
@@ -45,7 +50,10 @@ export function errorAnswer (status: number, code: string): UpstreamAnswer {
 
 /** The answer on the wire. */
 export function toResponse ({ status, headers = {}, body = '', then }: UpstreamAnswer): Response {
-  const init = { status, headers: { ...typeof body !== 'string' && { 'content-type': 'application/json' }, ...headers } }
+  const init = {
+    status,
+    headers: { ...typeof body !== 'string' && { 'content-type': 'application/json' }, ...headers }
+  }
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   if (then === undefined) return new Response(text === '' ? null : text, init)
   const stream = new ReadableStream<Uint8Array>({

@@ -5,7 +5,16 @@ import { fetchFrom } from './inject-fetch.js'
 import { UpstreamClients } from './upstream-clients.js'
 import { UpstreamLogins, type UpstreamLogin } from './upstream-logins.js'
 import type { ScriptableUpstreamOptions } from './upstream-options.js'
-import { errorAnswer, param, readParameters, toResponse, type ReceivedRequest, type UpstreamAnswer, type UpstreamEndpoint, type UpstreamOverride } from './upstream-requests.js'
+import {
+  errorAnswer,
+  param,
+  readParameters,
+  toResponse,
+  type ReceivedRequest,
+  type UpstreamAnswer,
+  type UpstreamEndpoint,
+  type UpstreamOverride
+} from './upstream-requests.js'
 
 /** What a test has scripted. */
 interface Script {
@@ -131,8 +140,16 @@ export class ScriptableUpstream {
     const parameters = await readParameters(incoming)
     if (url.pathname === '/login') return this.#login(String(parameters.request), String(parameters.login))
     const endpoint = this.#endpointOf(url.pathname)
-    if (endpoint === undefined) return { status: 404, headers: { 'content-type': 'text/html' }, body: '<h1>Not Found</h1>' }
-    const request = { endpoint, method: incoming.method, url, headers: Object.fromEntries(incoming.headers), parameters }
+    if (endpoint === undefined) {
+      return { status: 404, headers: { 'content-type': 'text/html' }, body: '<h1>Not Found</h1>' }
+    }
+    const request = {
+      endpoint,
+      method: incoming.method,
+      url,
+      headers: Object.fromEntries(incoming.headers),
+      parameters
+    }
     this.requests.push(request)
     this.#script.held?.ask()
     await this.#script.held?.released
@@ -143,23 +160,49 @@ export class ScriptableUpstream {
   #endpointOf (pathname: string): UpstreamEndpoint | undefined {
     const { path = '', discovery = ['openid-configuration'] } = this.#options
     const issuerPath = path.replace(/\/$/, '')
-    if (pathname === `${issuerPath}/.well-known/openid-configuration`) return discovery.includes('openid-configuration') ? 'openid-configuration' : undefined
-    if (pathname === `/.well-known/oauth-authorization-server${issuerPath}`) return discovery.includes('oauth-authorization-server') ? 'oauth-authorization-server' : undefined
+    if (pathname === `${issuerPath}/.well-known/openid-configuration`) {
+      return discovery.includes('openid-configuration')
+        ? 'openid-configuration'
+        : undefined
+    }
+    if (pathname === `/.well-known/oauth-authorization-server${issuerPath}`) {
+      return discovery.includes('oauth-authorization-server') ? 'oauth-authorization-server' : undefined
+    }
     const endpoints: UpstreamEndpoint[] = ['authorize', 'token', 'register', 'revoke', 'userinfo', 'user', 'jwks']
-    return endpoints.find(name => pathname === `/${name}`) ?? (pathname.startsWith('/registration/') ? 'registration' : undefined)
+    return endpoints.find(name => pathname === `/${name}`) ??
+      (pathname.startsWith('/registration/') ? 'registration' : undefined)
   }
 
   async #usual (request: ReceivedRequest): Promise<UpstreamAnswer> {
     switch (request.endpoint) {
-      case 'openid-configuration': case 'oauth-authorization-server': return { status: 200, body: this.metadata() }
-      case 'authorize': return this.#authorize(request)
-      case 'token': return await this.#token(request)
-      case 'register': return this.clients.register(request)
-      case 'registration': return this.clients.deregister(request)
-      case 'revoke': return this.#revoke(request)
-      case 'userinfo': return this.#userinfo(request, subject => ({ sub: subject, name: `${subject} of userinfo`, email: `${subject}@userinfo.example` }))
-      case 'user': return this.#userinfo(request, subject => ({ id: subject.length + 1000, login: subject, name: `${subject} of user`, email: null }))
-      case 'jwks': return { status: 200, body: { keys: [{ ...await exportJWK((await this.#keys()).publicKey), use: 'sig', kid: KEY_ID }] } }
+      case 'openid-configuration':
+      case 'oauth-authorization-server':
+        return { status: 200, body: this.metadata() }
+      case 'authorize':
+        return this.#authorize(request)
+      case 'token':
+        return await this.#token(request)
+      case 'register':
+        return this.clients.register(request)
+      case 'registration':
+        return this.clients.deregister(request)
+      case 'revoke':
+        return this.#revoke(request)
+      case 'userinfo':
+        return this.#userinfo(
+          request,
+          subject => ({ sub: subject, name: `${subject} of userinfo`, email: `${subject}@userinfo.example` })
+        )
+      case 'user':
+        return this.#userinfo(
+          request,
+          subject => ({ id: subject.length + 1000, login: subject, name: `${subject} of user`, email: null })
+        )
+      case 'jwks':
+        return {
+          status: 200,
+          body: { keys: [{ ...await exportJWK((await this.#keys()).publicKey), use: 'sig', kid: KEY_ID }] }
+        }
     }
   }
 
@@ -187,15 +230,20 @@ export class ScriptableUpstream {
   #authorize (request: ReceivedRequest): UpstreamAnswer {
     const client = this.clients.get(param(request, 'client_id'))
     // never redirect before these two are known
-    if (client === undefined || !client.redirectUris.includes(param(request, 'redirect_uri'))) return { status: 400, body: 'unknown client or redirect_uri' }
-    if (param(request, 'response_type') !== 'code') return this.redirect(request, { error: 'unsupported_response_type' })
+    if (client === undefined || !client.redirectUris.includes(param(request, 'redirect_uri'))) {
+      return { status: 400, body: 'unknown client or redirect_uri' }
+    }
+    if (param(request, 'response_type') !== 'code') {
+      return this.redirect(request, { error: 'unsupported_response_type' })
+    }
     if (param(request, 'code_challenge_method') !== 'S256') return this.redirect(request, { error: 'invalid_request' })
     const id = randomUUID()
     this.#pending.set(id, request)
     return {
       status: 200,
       headers: { 'content-type': 'text/html' },
-      body: `<form method="post" action="/login"><input type="hidden" name="request" value="${id}"><input name="login"><button>Log in</button></form>`
+      body:
+        `<form method="post" action="/login"><input type="hidden" name="request" value="${id}"><input name="login"><button>Log in</button></form>`
     }
   }
 
@@ -228,7 +276,9 @@ export class ScriptableUpstream {
 
   async #token (request: ReceivedRequest): Promise<UpstreamAnswer> {
     const client = this.clients.of(request)
-    if (client === undefined) return { ...errorAnswer(401, 'invalid_client'), headers: { 'www-authenticate': 'Basic realm="upstream"' } }
+    if (client === undefined) {
+      return { ...errorAnswer(401, 'invalid_client'), headers: { 'www-authenticate': 'Basic realm="upstream"' } }
+    }
     const login = this.#logins.claim(request)
     if (login === undefined || login.clientId !== client.clientId) return errorAnswer(400, 'invalid_grant')
     return { status: 200, body: await this.#issue(login, param(request, 'grant_type') === 'refresh_token') }
@@ -251,19 +301,35 @@ export class ScriptableUpstream {
   }
 
   async #accessToken ({ subject, clientId, scope, resource }: UpstreamLogin): Promise<string> {
-    return resource === undefined ? `upstream-${randomUUID()}` : await this.sign({ aud: resource, sub: subject, client_id: clientId, scope, jti: randomUUID() }, this.#script.expiresIn ?? 600)
+    return resource === undefined
+      ? `upstream-${randomUUID()}`
+      : await this.sign(
+        { aud: resource, sub: subject, client_id: clientId, scope, jti: randomUUID() },
+        this.#script.expiresIn ?? 600
+      )
   }
 
   async #idToken ({ subject, clientId, nonce }: UpstreamLogin): Promise<string> {
-    const { idTokenClaims = (subject: string) => ({ name: `${subject} of the ID token`, email: `${subject}@id-token.example` }) } = this.#options
-    return await this.sign({ aud: clientId, sub: subject, ...idTokenClaims(subject), ...nonce !== undefined && { nonce } }, 300)
+    const {
+      idTokenClaims = (subject: string) => ({
+        name: `${subject} of the ID token`,
+        email: `${subject}@id-token.example`
+      })
+    } = this.#options
+    return await this.sign({
+      aud: clientId,
+      sub: subject,
+      ...idTokenClaims(subject),
+      ...nonce !== undefined && { nonce }
+    }, 300)
   }
 
   /** A JWT of this issuer, with whatever claims. */
   async sign (claims: JWTPayload, seconds = 300): Promise<string> {
     const { algorithm = 'ES256' } = this.#options
     const now = Math.floor(Date.now() / 1000)
-    return await new SignJWT(claims).setProtectedHeader({ alg: algorithm, kid: KEY_ID }).setIssuer(this.issuer).setIssuedAt(now).setExpirationTime(now + seconds)
+    return await new SignJWT(claims).setProtectedHeader({ alg: algorithm, kid: KEY_ID }).setIssuer(this.issuer)
+      .setIssuedAt(now).setExpirationTime(now + seconds)
       .sign((await this.#keys()).privateKey)
   }
 

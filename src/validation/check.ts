@@ -14,8 +14,14 @@ export function checkOptions (subject: string, schema: TSchema, value: unknown, 
   const error = Value.Errors(schema, value).First()
   if (error === undefined) return
   const option = formatPath(error, path)
-  if (error.type === ValueErrorType.ObjectAdditionalProperties) throw new ConfigError(`${subject}: ${option} is not an option; ${instead(error)}.`)
-  throw new ConfigError(`${subject}: ${option || 'the options'} ${error.value === undefined ? 'is missing' : `is ${shown(error)}`}; it takes ${takes(error.schema)}.`)
+  if (error.type === ValueErrorType.ObjectAdditionalProperties) {
+    throw new ConfigError(`${subject}: ${option} is not an option; ${instead(error)}.`)
+  }
+  throw new ConfigError(
+    `${subject}: ${option || 'the options'} ${
+      error.value === undefined ? 'is missing' : `is ${shown(error)}`
+    }; it takes ${takes(error.schema)}.`
+  )
 }
 
 /** `/clients/0/redirectUris` as `clients[0].redirectUris`. */
@@ -32,7 +38,9 @@ function formatPath ({ path }: ValueError, within: string): string {
 function instead ({ path, schema }: ValueError): string {
   const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase()
   const members: unknown = schema.known
-  const known = Array.isArray(members) ? members.map(String) : Object.keys(TypeGuard.IsObject(schema) ? schema.properties : {})
+  const known = Array.isArray(members)
+    ? members.map(String)
+    : Object.keys(TypeGuard.IsObject(schema) ? schema.properties : {})
   const meant = known.find(option => option.toLowerCase() === name)
   return meant === undefined ? `those that there are: ${known.join(', ')}` : `did you mean ${meant}?`.slice(0, -1)
 }
@@ -42,7 +50,11 @@ function shown ({ value, schema }: ValueError): string {
   if (schema.secret === true && typeof value === 'string') return `a text of ${value.length} characters`
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'number') return String(value)
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value instanceof URL ? `the URL ${shortened(value.href)}` : 'an object'
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return value instanceof URL
+      ? `the URL ${shortened(value.href)}`
+      : 'an object'
+  }
   if (Array.isArray(value) && schema.secret === true) return `a list of ${value.length}`
   try {
     return shortened(JSON.stringify(value))

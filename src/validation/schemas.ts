@@ -1,5 +1,27 @@
-import { Kind, Optional, Type, TypeRegistry, type Static, type TObject, type TOptional, type TSchema, type TUnsafe } from '@sinclair/typebox'
-import { HOST, isClientCredential, isHost, isOrigin, isScopeToken, isSecureUrl, MAX_LIFETIME_SECONDS, MAX_TIMER_MS, MAX_TIMER_SECONDS, SCOPE, SECURE_URL } from './values.js'
+import {
+  Kind,
+  Optional,
+  Type,
+  TypeRegistry,
+  type Static,
+  type TObject,
+  type TOptional,
+  type TSchema,
+  type TUnsafe
+} from '@sinclair/typebox'
+import {
+  HOST,
+  isClientCredential,
+  isHost,
+  isOrigin,
+  isScopeToken,
+  isSecureUrl,
+  MAX_LIFETIME_SECONDS,
+  MAX_TIMER_MS,
+  MAX_TIMER_SECONDS,
+  SCOPE,
+  SECURE_URL
+} from './values.js'
 
 /*
  * The parts that schemas of options are made of. Types and docstrings of options stand in their interfaces; `optionsOf` has
@@ -27,7 +49,8 @@ export function checked<T> (words: Words, accepts: (value: unknown) => boolean):
   return Type.Unsafe<T>({ [Kind]: KIND, accepts, ...words })
 }
 
-const textThat = (words: Words, accepts: (value: string) => boolean) => checked<string>(words, value => typeof value === 'string' && accepts(value))
+const textThat = (words: Words, accepts: (value: string) => boolean) =>
+  checked<string>(words, value => typeof value === 'string' && accepts(value))
 
 export { Optional as optional, textThat }
 
@@ -36,23 +59,46 @@ export const anyText = textThat({ takes: 'a text' }, () => true)
 export const flag = Type.Boolean({ takes: 'true or false' })
 export const secureUrlText = textThat({ takes: SECURE_URL }, isSecureUrl)
 export const clientId = textThat({ takes: 'a client id: a text that is not empty' }, isClientCredential)
-export const clientSecret = textThat({ takes: 'a client secret: a text that is not empty', secret: true }, isClientCredential)
+export const clientSecret = textThat(
+  { takes: 'a client secret: a text that is not empty', secret: true },
+  isClientCredential
+)
 export const scope = textThat({ takes: SCOPE }, isScopeToken)
 /** A URL, or its text. */
-export const secureUrl = checked<URL | string>({ takes: SECURE_URL }, value => (typeof value === 'string' || value instanceof URL) && isSecureUrl(String(value)))
+export const secureUrl = checked<URL | string>(
+  { takes: SECURE_URL },
+  value => (typeof value === 'string' || value instanceof URL) && isSecureUrl(String(value))
+)
 
 /** A number of things: at least one. */
 /** 0: none. */
-export const countOrNone = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, takes: 'a whole number from 0' })
+export const countOrNone = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  takes: 'a whole number from 0'
+})
 export const count = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, takes: 'a whole number from 1' })
 /** How long something is kept. */
-export const lifetime = Type.Integer({ minimum: 1, maximum: MAX_LIFETIME_SECONDS, takes: `a whole number of seconds, from 1 to ${MAX_LIFETIME_SECONDS}` })
+export const lifetime = Type.Integer({
+  minimum: 1,
+  maximum: MAX_LIFETIME_SECONDS,
+  takes: `a whole number of seconds, from 1 to ${MAX_LIFETIME_SECONDS}`
+})
 /** How long a timer runs. */
-export const timerSeconds = Type.Number({ exclusiveMinimum: 0, maximum: MAX_TIMER_SECONDS, takes: `a number of seconds above 0, at most ${MAX_TIMER_SECONDS}` })
-export const timerMs = Type.Integer({ minimum: 1, maximum: MAX_TIMER_MS, takes: `a whole number of milliseconds, from 1 to ${MAX_TIMER_MS}` })
+export const timerSeconds = Type.Number({
+  exclusiveMinimum: 0,
+  maximum: MAX_TIMER_SECONDS,
+  takes: `a number of seconds above 0, at most ${MAX_TIMER_SECONDS}`
+})
+export const timerMs = Type.Integer({
+  minimum: 1,
+  maximum: MAX_TIMER_MS,
+  takes: `a whole number of milliseconds, from 1 to ${MAX_TIMER_MS}`
+})
 
 /** A function. What it takes and gives is not known before it runs. */
-export const functionSchema = <T>(takes: string): TUnsafe<T> => checked<T>({ takes }, value => typeof value === 'function')
+export const functionSchema = <T>(takes: string): TUnsafe<T> =>
+  checked<T>({ takes }, value => typeof value === 'function')
 
 /** The required methods of an interface. */
 type Methods<T> = { [K in keyof T as T[K] extends (...parameters: never[]) => unknown ? K : never]: true }
@@ -60,14 +106,20 @@ type Methods<T> = { [K in keyof T as T[K] extends (...parameters: never[]) => un
 /** An object with the methods of `T`, all of which `methods` names. */
 export function instanceSchema<T> (what: string, methods: Methods<T>): TUnsafe<T> {
   const names = Object.keys(methods)
-  return checked<T>({ takes: `${what}: an object with the ${names.length === 1 ? 'method' : 'methods'} ${names.join(', ')}` }, value => {
+  return checked<T>({
+    takes: `${what}: an object with the ${names.length === 1 ? 'method' : 'methods'} ${names.join(', ')}`
+  }, value => {
     if (typeof value !== 'object' || value === null) return false
     return names.every(name => typeof Reflect.get(value, name) === 'function')
   })
 }
 
 /** A list; of texts, each is there once. */
-export function listSchema<S extends TSchema> (items: S, takes: string, { minItems = 0, uniqueItems = true } = {}): TUnsafe<ReadonlyArray<Static<S>>> {
+export function listSchema<S extends TSchema> (
+  items: S,
+  takes: string,
+  { minItems = 0, uniqueItems = true } = {}
+): TUnsafe<ReadonlyArray<Static<S>>> {
   return Type.Unsafe<ReadonlyArray<Static<S>>>(Type.Array(items, { minItems, uniqueItems, takes }))
 }
 
@@ -77,12 +129,20 @@ export function recordSchema (values: TSchema, takes: string): TUnsafe<Readonly<
 }
 
 /** Our scopes, the first of which is the base scope. */
-export const scopes = Type.Unsafe<readonly [string, ...string[]]>(Type.Array(scope, { minItems: 1, uniqueItems: true, takes: 'a list of one or more scopes, each once' }))
-export const origins = listSchema(textThat({ takes: 'an origin such as https://app.example.com, without a path, or *' }, isOrigin), 'a list of origins, each once')
+export const scopes = Type.Unsafe<readonly [string, ...string[]]>(
+  Type.Array(scope, { minItems: 1, uniqueItems: true, takes: 'a list of one or more scopes, each once' })
+)
+export const origins = listSchema(
+  textThat({ takes: 'an origin such as https://app.example.com, without a path, or *' }, isOrigin),
+  'a list of origins, each once'
+)
 export const hosts = listSchema(textThat({ takes: HOST }, isHost), 'a list of hosts, each once')
 
 export function choiceSchema<const T extends readonly string[]> (...values: T): TUnsafe<T[number]> {
-  return checked<T[number]>({ takes: values.join(', ').replace(/, ([^,]+)$/, ' or $1') }, value => typeof value === 'string' && values.includes(value))
+  return checked<T[number]>(
+    { takes: values.join(', ').replace(/, ([^,]+)$/, ' or $1') },
+    value => typeof value === 'string' && values.includes(value)
+  )
 }
 
 type SameType<A, B> = [A] extends [B] ? [B] extends [A] ? true : false : false
@@ -107,7 +167,11 @@ const FASTIFY = ['prefix', 'logLevel', 'logSerializers']
 /** The options of a plugin. @param ignored names that it knows, and that are none of its business */
 export function pluginObject (own: Record<string, TSchema>, ignored: readonly string[] = []): TSchema {
   const others = Object.fromEntries([...FASTIFY, ...ignored].map(name => [name, anything]))
-  return Type.Object({ ...others, ...own }, { additionalProperties: false, known: Object.keys(own), takes: 'an object' })
+  return Type.Object({ ...others, ...own }, {
+    additionalProperties: false,
+    known: Object.keys(own),
+    takes: 'an object'
+  })
 }
 
 /** An object with these options and no others. */

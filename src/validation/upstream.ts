@@ -23,7 +23,9 @@ export function findUpstreamFault (given: Given, nameOf: (option: keyof Given) =
   }
   if (has('issuerUrl')) return undefined
   if (!has('authorizationUrl')) {
-    return `${nameOf('issuerUrl')} is not set; it takes the issuer of the upstream, or set ${nameOf('authorizationUrl')} and ${nameOf('tokenUrl')}.`
+    return `${nameOf('issuerUrl')} is not set; it takes the issuer of the upstream, or set ${
+      nameOf('authorizationUrl')
+    } and ${nameOf('tokenUrl')}.`
   }
   if (!has('registrationUrl') && !has('clientId')) {
     return `${nameOf('clientId')} is not set; an upstream without discovery needs it, or ${nameOf('registrationUrl')}.`

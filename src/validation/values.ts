@@ -27,7 +27,8 @@ const WRITTEN_OUT = /^https?:\/\/[^\s/\\?#]/i
 export function isSecureUrl (value: string): boolean {
   if (!WRITTEN_OUT.test(value) || !URL.canParse(value)) return false
   const { protocol, hostname, hash, username, password } = new URL(value)
-  return (protocol === 'https:' || isLoopbackHost(hostname)) && hash === '' && !value.includes('#') && username === '' && password === ''
+  return (protocol === 'https:' || isLoopbackHost(hostname)) && hash === '' && !value.includes('#') &&
+    username === '' && password === ''
 }
 
 /** Whether this is the URL of an app: a secure URL without a query. */
@@ -38,7 +39,9 @@ export function isBaseUrl (value: string): boolean {
 /** Whether this is an origin as browsers send it, also those of applications such as `vscode-webview://…`; or `*`. */
 export function isOrigin (value: string): boolean {
   if (value === '*') return true
-  return /^https?:/.test(value) ? URL.canParse(value) && new URL(value).origin === value : /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+$/i.test(value)
+  return /^https?:/.test(value)
+    ? URL.canParse(value) && new URL(value).origin === value
+    : /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+$/i.test(value)
 }
 
 /** Whether this is a `Host` header, or `*`. */

@@ -27,7 +27,22 @@ const limits = {
 
 /** One thing that somebody does; what it starts may go on. `pick` chooses a client or a request among those there are. */
 const action = fc.record({
-  kind: fc.constantFrom('connect', 'wait', 'quick', 'batch', 'flood', 'ask', 'listen', 'subscribe', 'leave', 'end grant', 'tidy', 'stop hanging', 'read on', 'pause'),
+  kind: fc.constantFrom(
+    'connect',
+    'wait',
+    'quick',
+    'batch',
+    'flood',
+    'ask',
+    'listen',
+    'subscribe',
+    'leave',
+    'end grant',
+    'tidy',
+    'stop hanging',
+    'read on',
+    'pause'
+  ),
   person: fc.constantFrom(...PEOPLE),
   pick: fc.nat(100)
 })
@@ -64,7 +79,12 @@ class World {
       auth: {
         mode: 'host',
         authorizationServers: ['https://login.example'],
-        verifyAccessToken: async token => ({ token, clientId: 'client', scopes: ['mcp'], extra: { issuer: 'https://login.example', subject: token, grantId: token } })
+        verifyAccessToken: async token => ({
+          token,
+          clientId: 'client',
+          scopes: ['mcp'],
+          extra: { issuer: 'https://login.example', subject: token, grantId: token }
+        })
       }
     })
     this.#origin = await this.#app.listen({ port: 0, host: '127.0.0.1' })
@@ -103,7 +123,8 @@ class World {
 
   async #connect (person: string): Promise<void> {
     const leave = new AbortController()
-    const overNetwork: typeof fetch = async (input, init) => await fetch(String(input).replace(MCP_URL, this.#origin), { ...init, signal: leave.signal })
+    const overNetwork: typeof fetch = async (input, init) =>
+      await fetch(String(input).replace(MCP_URL, this.#origin), { ...init, signal: leave.signal })
     this.#clients.push({ person, client: await this.#way.connect(overNetwork, person), leave })
   }
 
@@ -118,21 +139,33 @@ class World {
     const asked = this.#ask(client, kind, pick)
     if (asked === undefined) return
     // who reads on hears the end; the others never read at all
-    const heard = asked.then(async response => { if (kind !== 'flood' || pick % 2 === 0) await response.text() }).catch(() => {})
+    const heard = asked.then(async response => {
+      if (kind !== 'flood' || pick % 2 === 0) await response.text()
+    }).catch(() => {})
     if (kind === 'quick' || kind === 'subscribe') await heard
   }
 
   #ask (client: GreedyClient, kind: Action['kind'], pick: number): Promise<Response> | undefined {
     const { can } = this.#way
     switch (kind) {
-      case 'wait': return client.call('wait')
-      case 'quick': return client.call('quick')
-      case 'batch': return can.has('batch') ? client.call('wait', 'quick', 'wait') : undefined
-      case 'flood': return client.callWith('flood', { messages: 4, bytes: 600_000, awaits: pick % 3 === 0 })
-      case 'ask': return can.has('suspend') ? client.call('ask') : undefined
-      case 'listen': return can.has('listen') ? client.listen([`file:///${pick}`]) : undefined
-      case 'subscribe': return can.has('subscribe') && !this.#way.name.startsWith('2026') ? client.subscribe([`file:///${pick % 5}`]) : undefined
-      default: return undefined
+      case 'wait':
+        return client.call('wait')
+      case 'quick':
+        return client.call('quick')
+      case 'batch':
+        return can.has('batch') ? client.call('wait', 'quick', 'wait') : undefined
+      case 'flood':
+        return client.callWith('flood', { messages: 4, bytes: 600_000, awaits: pick % 3 === 0 })
+      case 'ask':
+        return can.has('suspend') ? client.call('ask') : undefined
+      case 'listen':
+        return can.has('listen') ? client.listen([`file:///${pick}`]) : undefined
+      case 'subscribe':
+        return can.has('subscribe') && !this.#way.name.startsWith('2026')
+          ? client.subscribe([`file:///${pick % 5}`])
+          : undefined
+      default:
+        return undefined
     }
   }
 

@@ -1,7 +1,18 @@
 import t from 'tap'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { embed, isGood, newCode, redeem, refresh, register, startTarget, tokensOf, LOOPBACK_URI, WEB_URI } from './flow.js'
+import {
+  embed,
+  isGood,
+  newCode,
+  redeem,
+  refresh,
+  register,
+  startTarget,
+  tokensOf,
+  LOOPBACK_URI,
+  WEB_URI
+} from './flow.js'
 
 t.test('a stolen code is worth nothing without all that it was issued for', async t => {
   const target = await startTarget(t)
@@ -19,12 +30,28 @@ t.test('a stolen code is worth nothing without all that it was issued for', asyn
   await refused('another verifier', 'invalid_grant', redeem(target, victim, code, { code_verifier: 'a'.repeat(43) }))
   await refused('no verifier', 'invalid_request', redeem(target, victim, code, { code_verifier: undefined }))
   await refused('another client', 'invalid_grant', redeem(target, attacker, code))
-  await refused('another client, with the redirect URI of the first', 'invalid_grant', redeem(target, attacker, code, { redirect_uri: WEB_URI }))
+  await refused(
+    'another client, with the redirect URI of the first',
+    'invalid_grant',
+    redeem(target, attacker, code, { redirect_uri: WEB_URI })
+  )
   await refused('a client with a secret', 'invalid_grant', redeem(target, confidential, code))
   await refused('another redirect_uri', 'invalid_grant', redeem(target, victim, code, { redirect_uri: LOOPBACK_URI }))
-  await refused('a redirect_uri with a slash more', 'invalid_grant', redeem(target, victim, code, { redirect_uri: `${WEB_URI}/` }))
-  await refused('another endpoint as resource', 'invalid_target', redeem(target, victim, code, { resource: `${target.url}/sse` }))
-  await refused('another server as resource', 'invalid_target', redeem(target, victim, code, { resource: 'https://other.example/mcp' }))
+  await refused(
+    'a redirect_uri with a slash more',
+    'invalid_grant',
+    redeem(target, victim, code, { redirect_uri: `${WEB_URI}/` })
+  )
+  await refused(
+    'another endpoint as resource',
+    'invalid_target',
+    redeem(target, victim, code, { resource: `${target.url}/sse` })
+  )
+  await refused(
+    'another server as resource',
+    'invalid_target',
+    redeem(target, victim, code, { resource: 'https://other.example/mcp' })
+  )
   await refused('no client', 'invalid_client', redeem(target, victim, code, { client_id: undefined }))
   await refused('a code of another case', 'invalid_grant', redeem(target, victim, code.toUpperCase()))
   await refused('part of the code', 'invalid_grant', redeem(target, victim, code.slice(0, -1)))

@@ -1,7 +1,22 @@
 import t from 'tap'
 import { logIn, type Browser } from '../support/browser.js'
 import { textAt } from '../support/json.js'
-import { agree, approve, authorizationUrl, form, isAt, isGood, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
+import {
+  agree,
+  approve,
+  authorizationUrl,
+  form,
+  isAt,
+  isGood,
+  openBrowser,
+  redeem,
+  register,
+  startTarget,
+  tokensOf,
+  WEB_URI,
+  type Client,
+  type Target
+} from './flow.js'
 
 /** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */
 async function consent (target: Target, client: Client, browser: Browser): Promise<URL> {
@@ -41,8 +56,17 @@ t.test('what the victim agreed to, the attacker cannot complete', async t => {
   const forged = await attacker.open(callbackOf(attacker)?.href ?? '')
   t.equal(forged.status, 403, 'nor does the callback again')
   // an attacker with cookies of their own making
-  for (const cookie of ['mcp-browser=x', `mcp-browser=${'A'.repeat(43)}.process.${'A'.repeat(43)}`, `mcp-browser=${'A'.repeat(43)}`]) {
-    const { statusCode } = await target.app.inject({ url: `${callbackOf(attacker)?.pathname}${callbackOf(attacker)?.search}`, headers: { cookie } })
+  for (
+    const cookie of [
+      'mcp-browser=x',
+      `mcp-browser=${'A'.repeat(43)}.process.${'A'.repeat(43)}`,
+      `mcp-browser=${'A'.repeat(43)}`
+    ]
+  ) {
+    const { statusCode } = await target.app.inject({
+      url: `${callbackOf(attacker)?.pathname}${callbackOf(attacker)?.search}`,
+      headers: { cookie }
+    })
     t.equal(statusCode, 403, `nor does ${cookie.slice(0, 20)}`)
   }
 
@@ -59,8 +83,22 @@ t.test('the cookie is taken as it was given only', async t => {
   const callback = `/oauth/callback?${form({ state, error: 'access_denied', iss: target.upstream.issuer })}`
   const [name = '', value = ''] = cookie.split('=')
   const [content = '', key = '', signature = ''] = value.split('.')
-  for (const altered of [content, `${content}.${key}.`, `${content}.${key}`, `${content}..${signature}`, `${content}.${key}.${signature.slice(0, -1)}`, `${content}~${'A'.repeat(22)}:9999999999.${key}.${signature}`, `${content}.other.${signature}`]) {
-    t.equal((await target.app.inject({ url: callback, headers: { cookie: `${name}=${altered}` } })).statusCode, 403, altered.replace(content, '…'))
+  for (
+    const altered of [
+      content,
+      `${content}.${key}.`,
+      `${content}.${key}`,
+      `${content}..${signature}`,
+      `${content}.${key}.${signature.slice(0, -1)}`,
+      `${content}~${'A'.repeat(22)}:9999999999.${key}.${signature}`,
+      `${content}.other.${signature}`
+    ]
+  ) {
+    t.equal(
+      (await target.app.inject({ url: callback, headers: { cookie: `${name}=${altered}` } })).statusCode,
+      403,
+      altered.replace(content, '…')
+    )
   }
   t.equal((await target.app.inject({ url: callback, headers: { cookie } })).statusCode, 302)
 })
@@ -74,11 +112,19 @@ t.test('nobody answers another browser\'s consent page', async t => {
   await attacker.open(authorizationUrl(target, client))
 
   for (const decision of ['allow', 'deny']) {
-    const answer = await attacker.open(`${target.url}/authorize/consent`, { method: 'POST', body: form({ transaction, decision }), headers: { origin: target.url } })
+    const answer = await attacker.open(`${target.url}/authorize/consent`, {
+      method: 'POST',
+      body: form({ transaction, decision }),
+      headers: { origin: target.url }
+    })
     t.equal(answer.status, 403, `${decision}: refused`)
     t.equal(answer.headers.get('location'), null)
   }
-  t.equal((await target.app.inject({ url: `/oauth/callback?state=${transaction}&code=x` })).statusCode, 400, 'a consent cannot be skipped')
+  t.equal(
+    (await target.app.inject({ url: `/oauth/callback?state=${transaction}&code=x` })).statusCode,
+    400,
+    'a consent cannot be skipped'
+  )
 
   const end = await logIn(victim, authorizationUrl(target, client), 'victim')
   t.ok(isAt(end, WEB_URI))
@@ -95,7 +141,9 @@ t.test('what a person wants remembered is for that client, redirect URI, scope a
   const browser = openBrowser(target)
   await approve(target, client, browser)
   const isAsked = async (asked: Client, parameters = {}) =>
-    (await browser.open(authorizationUrl(target, asked, parameters))).document.querySelector('input[name=transaction]') !== null
+    (await browser.open(authorizationUrl(target, asked, parameters))).document.querySelector(
+      'input[name=transaction]'
+    ) !== null
 
   t.notOk(await isAsked(client), 'remembered')
   t.ok(await isAsked(stranger), 'not for another client')
@@ -106,8 +154,15 @@ t.test('what a person wants remembered is for that client, redirect URI, scope a
 
 t.test('behind https no other site can set the cookie, nor a script read it', async t => {
   const target = await startTarget(t, { PUBLIC_URL: 'https://mcp.example' })
-  const registration = await target.app.inject({ method: 'POST', url: '/register', payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' } })
-  const { pathname, search } = authorizationUrl(target, { clientId: textAt(registration.json(), 'client_id'), redirectUri: WEB_URI })
+  const registration = await target.app.inject({
+    method: 'POST',
+    url: '/register',
+    payload: { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' }
+  })
+  const { pathname, search } = authorizationUrl(target, {
+    clientId: textAt(registration.json(), 'client_id'),
+    redirectUri: WEB_URI
+  })
   const { headers } = await target.app.inject({ url: pathname + search })
   const cookie = String(headers['set-cookie'])
   t.match(cookie, /^__Host-mcp-browser=/)

@@ -14,7 +14,11 @@ async function openPage (target: Target) {
   const client = await register(target, WEB_URI)
   const { pathname, search } = authorizationUrl(target, client)
   const answer = await target.app.inject({ url: pathname + search })
-  return { answer, cookie: String(answer.headers['set-cookie']).split(';')[0] ?? '', transaction: transactionOf(answer.body) }
+  return {
+    answer,
+    cookie: String(answer.headers['set-cookie']).split(';')[0] ?? '',
+    transaction: transactionOf(answer.body)
+  }
 }
 
 function transactionOf (body: string): string {
@@ -29,8 +33,11 @@ function clock (t: Test): { forward (ms: number): void } {
   return { forward: ms => { passed += ms } }
 }
 
-const decide = async (target: Target, decision: string, { cookie, transaction }: { cookie: string, transaction: string }) =>
-  await injectForm(target, '/authorize/consent', { transaction, decision }, { cookie, origin: target.url })
+const decide = async (
+  target: Target,
+  decision: string,
+  { cookie, transaction }: { cookie: string, transaction: string }
+) => await injectForm(target, '/authorize/consent', { transaction, decision }, { cookie, origin: target.url })
 
 for (const [what, publicUrl, consentDelayMs] of [
   ['as it is told', 'http://localhost:5050', DELAY_MS], ['by itself behind https', HTTPS, undefined]
@@ -44,10 +51,18 @@ for (const [what, publicUrl, consentDelayMs] of [
     t.equal(soon.statusCode, 200, 'the page comes again')
     t.equal(soon.headers.location, undefined)
     t.match(parse(soon.body).querySelector('[role=alert]')?.textContent, /too fast/)
-    t.equal(target.upstream.requests.filter(({ endpoint }) => endpoint === 'authorize' || endpoint === 'register').length, 0, 'nothing went upstream')
+    t.equal(
+      target.upstream.requests.filter(({ endpoint }) => endpoint === 'authorize' || endpoint === 'register').length,
+      0,
+      'nothing went upstream'
+    )
     t.notMatch(soon.body, '<script', 'it works without JavaScript')
     const again = await decide(target, 'allow', { cookie: page.cookie, transaction: transactionOf(soon.body) })
-    t.match(again, { statusCode: 303, headers: { location: /\/authorize\?/ } }, 'and who answers that one is not asked a third time')
+    t.match(
+      again,
+      { statusCode: 303, headers: { location: /\/authorize\?/ } },
+      'and who answers that one is not asked a third time'
+    )
     t.equal(new URL(String(again.headers.location)).origin, target.upstream.issuer)
   })
 }
@@ -67,7 +82,11 @@ t.test('the page that was too soon is no way to be asked for ever younger', asyn
   const soon = await decide(target, 'allow', page)
   t.equal(soon.statusCode, 200)
   forward(600_001)
-  t.equal((await decide(target, 'allow', { cookie: page.cookie, transaction: transactionOf(soon.body) })).statusCode, 400, 'it is as old as the first')
+  t.equal(
+    (await decide(target, 'allow', { cookie: page.cookie, transaction: transactionOf(soon.body) })).statusCode,
+    400,
+    'it is as old as the first'
+  )
 })
 
 t.test('"Deny" counts at once', async t => {

@@ -19,18 +19,31 @@ async function opened (t: Test, environment: NodeJS.ProcessEnv): Promise<{ metri
   await once(documents, 'listening')
   const address = documents.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
-  const app = await buildApp(loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', ...environment }, { dotenv: false }))
+  const app = await buildApp(
+    loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', ...environment }, { dotenv: false })
+  )
   t.teardown(async () => {
     await app.close()
     documents.close()
   })
   const client = encodeURIComponent(`http://127.0.0.1:${address.port}/client.json`)
-  await app.inject({ url: `/authorize?client_id=${client}&response_type=code&redirect_uri=${encodeURIComponent('http://127.0.0.1/cb')}` })
+  await app.inject({
+    url: `/authorize?client_id=${client}&response_type=code&redirect_uri=${encodeURIComponent('http://127.0.0.1/cb')}`
+  })
   return { metrics: (await app.inject({ url: '/metrics' })).statusCode === 200, loopback: asked > 0 }
 }
 
 for (const NODE_ENV of [undefined, 'development', 'production', 'prod', 'test']) {
-  for (const PUBLIC_URL of [undefined, 'http://localhost:5050', 'http://127.0.0.1:5050', 'http://[::1]:5050', 'https://mcp.example.com', 'https://localhost.example.com']) {
+  for (
+    const PUBLIC_URL of [
+      undefined,
+      'http://localhost:5050',
+      'http://127.0.0.1:5050',
+      'http://[::1]:5050',
+      'https://mcp.example.com',
+      'https://localhost.example.com'
+    ]
+  ) {
     if (NODE_ENV === 'production' && PUBLIC_URL === undefined) continue
     const local = NODE_ENV !== 'production' && (PUBLIC_URL === undefined || !PUBLIC_URL.includes('example'))
     t.test(`NODE_ENV ${NODE_ENV ?? 'unset'}, PUBLIC_URL ${PUBLIC_URL ?? 'unset'}: metrics and loopback clients are ${local ? 'open' : 'closed'}`, async t => {
@@ -41,15 +54,34 @@ for (const NODE_ENV of [undefined, 'development', 'production', 'prod', 'test'])
 }
 
 const SPELLINGS = [
-  '/metrics', '/metrics/', '/metrics//', '/%6detrics', '/%6Detrics', '/metric%73', '/metric%73/', '/m%65trics?x', '/metrics/?x', '//metrics', '/./metrics', '/a/../metrics',
-  '/metrics%2f', '/metrics;x', '/metrics#x', '/metrics/.', '/METRICS', 'http://localhost/metrics', 'http://localhost/%6detrics'
+  '/metrics',
+  '/metrics/',
+  '/metrics//',
+  '/%6detrics',
+  '/%6Detrics',
+  '/metric%73',
+  '/metric%73/',
+  '/m%65trics?x',
+  '/metrics/?x',
+  '//metrics',
+  '/./metrics',
+  '/a/../metrics',
+  '/metrics%2f',
+  '/metrics;x',
+  '/metrics#x',
+  '/metrics/.',
+  '/METRICS',
+  'http://localhost/metrics',
+  'http://localhost/%6detrics'
 ]
 
 /** Asks for a path as it is written. */
 async function statusOf (port: number, path: string, headers: Record<string, string> = {}): Promise<number> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
-  const lines = Object.entries({ host: 'localhost', connection: 'close', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const lines = Object.entries({ host: 'localhost', connection: 'close', ...headers }).map(([name, value]) =>
+    `${name}: ${value}\r\n`
+  ).join('')
   socket.write(`GET ${path} HTTP/1.1\r\n${lines}\r\n`)
   let text = ''
   for await (const chunk of socket) text += String(chunk)
@@ -66,7 +98,9 @@ t.test('the metrics have one spelling', async t => {
 })
 
 /** A service that tells what reaches it: the path and headers of every request. */
-async function listening (t: Test): Promise<{ port: number, seen: Array<{ url: string, headers: IncomingHttpHeaders }> }> {
+async function listening (
+  t: Test
+): Promise<{ port: number, seen: Array<{ url: string, headers: IncomingHttpHeaders }> }> {
   const seen: Array<{ url: string, headers: IncomingHttpHeaders }> = []
   const port = await listenFor(t, ({ url = '', headers }, response) => {
     if (!/^\/(healthz|readyz)/.test(url)) seen.push({ url, headers })
@@ -78,21 +112,24 @@ async function listening (t: Test): Promise<{ port: number, seen: Array<{ url: s
 for (const name of Object.keys(shippedProxies)) {
   // the tests need nginx anyway; the others run where they are installed
   const skip = name !== 'nginx' && find(name) === undefined && lacking(name)
-  t.test(`deploy/${name} keeps the metrics inside, however they are spelt, and forgets what callers say of themselves`, { skip }, async t => {
-    const service = await runService()
-    t.teardown(() => service.close())
-    const front = await freePort()
-    await startShippedProxy(t, name, front, service.config.port)
-    for (const path of [...SPELLINGS, '/metrics?x']) t.not(await statusOf(front, path), 200, path)
+  t.test(
+    `deploy/${name} keeps the metrics inside, however they are spelt, and forgets what callers say of themselves`,
+    { skip },
+    async t => {
+      const service = await runService()
+      t.teardown(() => service.close())
+      const front = await freePort()
+      await startShippedProxy(t, name, front, service.config.port)
+      for (const path of [...SPELLINGS, '/metrics?x']) t.not(await statusOf(front, path), 200, path)
 
-    const { port: replica, seen } = await listening(t)
-    const port = await freePort()
-    await startShippedProxy(t, name, port, replica)
-    await statusOf(port, '/mcp', { 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example', 'x-forwarded-for': '203.0.113.9' })
-    t.match(seen, [{ url: '/mcp', headers: { host: 'localhost' } }])
-    t.notMatch(JSON.stringify(seen), /evil/)
-    t.match(seen[0]?.headers['x-forwarded-for'], /127\.0\.0\.1$/, 'the caller\'s address comes last')
-  })
+      const { port: replica, seen } = await listening(t)
+      const port = await freePort()
+      await startShippedProxy(t, name, port, replica)
+      await statusOf(port, '/mcp', { 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example', 'x-forwarded-for': '203.0.113.9' })
+      t.match(seen, [{ url: '/mcp', headers: { host: 'localhost' } }])
+      t.notMatch(JSON.stringify(seen), /evil/)
+      t.match(seen[0]?.headers['x-forwarded-for'], /127\.0\.0\.1$/, 'the caller\'s address comes last')
+    })
 }
 
 for (const TRUST_PROXY of ['false', '1', 'true', '127.0.0.1']) {
@@ -103,9 +140,18 @@ for (const TRUST_PROXY of ['false', '1', 'true', '127.0.0.1']) {
     const { port } = service.config
     const own = `localhost:${port}`
     for (const path of ['/mcp', '/sse', '/messages']) {
-      const post = async (headers: Record<string, string>) => await status(port, path, { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json', ...headers })
+      const post = async (headers: Record<string, string>) =>
+        await status(port, path, {
+          authorization: `Bearer ${accessToken}`,
+          'content-type': 'application/json',
+          ...headers
+        })
       t.equal(await post({ host: 'evil.example' }), 403, `${path}: another host`)
-      t.equal(await post({ host: 'evil.example', 'x-forwarded-host': own }), 403, `${path}: another host, and the right one forwarded`)
+      t.equal(
+        await post({ host: 'evil.example', 'x-forwarded-host': own }),
+        403,
+        `${path}: another host, and the right one forwarded`
+      )
       t.equal(await post({ host: 'evil.example', forwarded: `host=${own}` }), 403, `${path}: the same by Forwarded`)
       t.not(await post({ host: own, 'x-forwarded-host': 'evil.example' }), 403, `${path}: the right host`)
     }

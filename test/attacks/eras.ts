@@ -36,7 +36,12 @@ export async function host (t: Test, options: HostedOptions): Promise<HostedServ
 function callerOf (token: string): CallerInfo {
   const [subject = '', scopes = 'mcp'] = token.split('_')
   if (subject === '') throw new InvalidTokenError('The access token is unknown.')
-  return { token, clientId: 'client', scopes: scopes.split('.').filter(scope => scope !== ''), extra: { issuer: ISSUER, subject } }
+  return {
+    token,
+    clientId: 'client',
+    scopes: scopes.split('.').filter(scope => scope !== ''),
+    extra: { issuer: ISSUER, subject }
+  }
 }
 
 /** What a caller asks for. */
@@ -46,7 +51,10 @@ export interface Asked {
 }
 
 /** A message that may be a response. */
-const RESPONSE = z.looseObject({ result: z.looseObject({}).optional(), error: z.looseObject({ code: z.number(), message: z.string() }).optional() })
+const RESPONSE = z.looseObject({
+  result: z.looseObject({}).optional(),
+  error: z.looseObject({ code: z.number(), message: z.string() }).optional()
+})
 
 /** What became of it. */
 export interface Told {
@@ -98,24 +106,45 @@ async function told (response: Response, count: number): Promise<Told> {
   return { status, headers, challenge: headers.get('www-authenticate'), responses }
 }
 
-async function post (url: string, token: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+async function post (
+  url: string,
+  token: string,
+  body: unknown,
+  headers: Record<string, string> = {}
+): Promise<Response> {
   return await fetch(url, {
     method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...headers },
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      ...headers
+    },
     body: JSON.stringify(body)
   })
 }
 
 function session (protocolVersion: string): Way['connect'] {
   return async (_t, { url }, token) => {
-    const response = await post(`${url}/mcp`, token, { jsonrpc: '2.0', id: 0, method: 'initialize', params: initializeParams(protocolVersion) })
+    const response = await post(`${url}/mcp`, token, {
+      jsonrpc: '2.0',
+      id: 0,
+      method: 'initialize',
+      params: initializeParams(protocolVersion)
+    })
     if (response.status !== 200) throw new Error(`initialize: ${response.status} ${await response.text()}`)
     await response.text()
-    const headers = { 'mcp-session-id': response.headers.get('mcp-session-id') ?? '', 'mcp-protocol-version': protocolVersion }
+    const headers = {
+      'mcp-session-id': response.headers.get('mcp-session-id') ?? '',
+      'mcp-protocol-version': protocolVersion
+    }
     await (await post(`${url}/mcp`, token, { jsonrpc: '2.0', method: 'notifications/initialized' }, headers)).text()
     return {
       ask: async (token, asked, batch = false, at = { url }) =>
-        await told(await post(`${at.url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], headers), asked.length)
+        await told(
+          await post(`${at.url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], headers),
+          asked.length
+        )
     }
   }
 }
@@ -123,21 +152,36 @@ function session (protocolVersion: string): Way['connect'] {
 function sessionless (protocolVersion: string): Way['connect'] {
   return async (_t, { url }) => ({
     ask: async (token, asked, batch = false, at = { url }) =>
-      await told(await post(`${at.url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], { 'mcp-protocol-version': protocolVersion }), asked.length)
+      await told(
+        await post(`${at.url}/mcp`, token, batch ? messagesOf(asked) : messagesOf(asked)[0], {
+          'mcp-protocol-version': protocolVersion
+        }),
+        asked.length
+      )
   })
 }
 
 const stateless: Way['connect'] = async (_t, { url }) => ({
   ask: async (token, [first], _batch, at = { url }) => {
-    const { headers, ...request } = statelessRequest(1, first?.method ?? '', first?.params ?? {}, { 'io.modelcontextprotocol/clientCapabilities': {} })
-    return await told(await fetch(`${at.url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${token}` } }), 1)
+    const { headers, ...request } = statelessRequest(1, first?.method ?? '', first?.params ?? {}, {
+      'io.modelcontextprotocol/clientCapabilities': {}
+    })
+    return await told(
+      await fetch(`${at.url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${token}` } }),
+      1
+    )
   }
 })
 
 const httpAndSse: Way['connect'] = async (t, { url }, token) => {
   const opened = new AbortController()
-  t.teardown(() => { opened.abort() })
-  const stream = await fetch(`${url}/sse`, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' }, signal: opened.signal })
+  t.teardown(() => {
+    opened.abort()
+  })
+  const stream = await fetch(`${url}/sse`, {
+    headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' },
+    signal: opened.signal
+  })
   const events: AsyncGenerator<SseEvent, undefined> = eventsOf(stream)
   const endpoint = (await next(events)).data ?? ''
   let lastId = 100
@@ -146,9 +190,16 @@ const httpAndSse: Way['connect'] = async (t, { url }, token) => {
     const response = await post(endpoint, token, batch ? messages : messages[0])
     await response.text()
     const responses: Told['responses'] = []
-    if (response.status === 202) while (responses.length < (batch ? messages.length : 1)) responses.push(...responsesIn(await next(events)))
+    if (response.status === 202) {
+      while (responses.length < (batch ? messages.length : 1)) responses.push(...responsesIn(await next(events)))
+    }
     responses.sort((a, b) => Number(a.id) - Number(b.id))
-    return { status: response.status, headers: response.headers, challenge: response.headers.get('www-authenticate'), responses }
+    return {
+      status: response.status,
+      headers: response.headers,
+      challenge: response.headers.get('www-authenticate'),
+      responses
+    }
   }
   await ask(token, [{ method: 'initialize', params: initializeParams('2025-03-26') }])
   await (await post(endpoint, token, { jsonrpc: '2.0', method: 'notifications/initialized' })).text()
@@ -163,7 +214,12 @@ export const WAYS: Readonly<Record<string, Way>> = {
   '2025-11-25 × sessionless': { sessionMode: 'stateless', takesBatches: false, connect: sessionless('2025-11-25') },
   '2025-03-26 × sessionless': { sessionMode: 'stateless', takesBatches: true, connect: sessionless('2025-03-26') },
   '2026-07-28 × fresh instances': { sessionMode: 'stateful', takesBatches: false, connect: stateless },
-  '2026-07-28 × reused instances': { sessionMode: 'stateful', reuseInstances: true, takesBatches: false, connect: stateless }
+  '2026-07-28 × reused instances': {
+    sessionMode: 'stateful',
+    reuseInstances: true,
+    takesBatches: false,
+    connect: stateless
+  }
 }
 
 /** A key that replicas share. */

@@ -59,8 +59,12 @@ export class Answer {
 
   /** A member of its JSON; undefined where it has no such text. */
   member (name: string): string | undefined {
-    const body: unknown = /^application\/json\b/.test(this.headers.get('content-type') ?? '') ? JSON.parse(this.text) : undefined
-    const value = typeof body === 'object' && body !== null ? new Map<string, unknown>(Object.entries(body)).get(name) : undefined
+    const body: unknown = /^application\/json\b/.test(this.headers.get('content-type') ?? '')
+      ? JSON.parse(this.text)
+      : undefined
+    const value = typeof body === 'object' && body !== null
+      ? new Map<string, unknown>(Object.entries(body)).get(name)
+      : undefined
     return typeof value === 'string' ? value : undefined
   }
 
@@ -74,7 +78,11 @@ export class Answer {
   }
 }
 
-export async function ask ({ fetch }: Pick<Target, 'fetch'>, url: string | URL, init: RequestInit = {}): Promise<Answer> {
+export async function ask (
+  { fetch }: Pick<Target, 'fetch'>,
+  url: string | URL,
+  init: RequestInit = {}
+): Promise<Answer> {
   const response = await fetch(url, { redirect: 'manual', ...init })
   return new Answer(response, await response.text())
 }
@@ -85,18 +93,36 @@ export function form (parameters: Parameters): URLSearchParams {
   return body
 }
 
-export async function post (target: Reachable, path: string, parameters: Parameters, headers: Record<string, string> = {}): Promise<Answer> {
+export async function post (
+  target: Reachable,
+  path: string,
+  parameters: Parameters,
+  headers: Record<string, string> = {}
+): Promise<Answer> {
   return await ask(target, `${target.url}${path}`, { method: 'POST', body: form(parameters), headers })
 }
 
 /** A registration request with whatever metadata. */
 export async function askToRegister (target: Reachable, metadata: Record<string, unknown>): Promise<Answer> {
-  return await ask(target, `${target.url}/register`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(metadata) })
+  return await ask(target, `${target.url}/register`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(metadata)
+  })
 }
 
 /** Registers a client: public, unless the metadata say otherwise. */
-export async function register (target: Reachable, redirectUri = LOOPBACK_URI, metadata: Record<string, unknown> = {}): Promise<Client> {
-  const answer = await askToRegister(target, { client_name: 'Test client', redirect_uris: [redirectUri], token_endpoint_auth_method: 'none', ...metadata })
+export async function register (
+  target: Reachable,
+  redirectUri = LOOPBACK_URI,
+  metadata: Record<string, unknown> = {}
+): Promise<Client> {
+  const answer = await askToRegister(target, {
+    client_name: 'Test client',
+    redirect_uris: [redirectUri],
+    token_endpoint_auth_method: 'none',
+    ...metadata
+  })
   const [clientId, clientSecret] = [answer.member('client_id'), answer.member('client_secret')]
   if (clientId === undefined) throw new Error(`Not registered: ${answer.text}`)
   return { clientId, redirectUri, ...clientSecret !== undefined && { clientSecret } }
@@ -130,16 +156,31 @@ export function openBrowser ({ url, upstream, fetch }: Reachable): Browser {
 
 /** A person logs in for a client. @returns the parameters of the redirect back to the client */
 export async function authorize (
-  target: Reachable, client: Client, { parameters = {}, browser = openBrowser(target), as = 'alice' }: { parameters?: Parameters, browser?: Browser, as?: string } = {}
+  target: Reachable,
+  client: Client,
+  { parameters = {}, browser = openBrowser(target), as = 'alice' }: {
+    parameters?: Parameters
+    browser?: Browser
+    as?: string
+  } = {}
 ): Promise<URLSearchParams> {
   const page = await logIn(browser, authorizationUrl(target, client, parameters), as)
-  if (!isAt(page, client.redirectUri)) throw new Error(`The login ended at ${page.url.href} (${page.status}): ${page.html}`)
+  if (!isAt(page, client.redirectUri)) {
+    throw new Error(`The login ended at ${page.url.href} (${page.status}): ${page.html}`)
+  }
   return page.url.searchParams
 }
 
 /** A person allows access for good. @returns the parameters of the redirect back to the client */
-export async function approve (target: Target, client: Client, browser: Browser, { parameters = {}, as = 'alice' }: { parameters?: Parameters, as?: string } = {}): Promise<URLSearchParams> {
-  const page = await browser.submit(await browser.open(authorizationUrl(target, client, parameters)), { remember: 'yes' }, 'Allow access')
+export async function approve (
+  target: Target,
+  client: Client,
+  browser: Browser,
+  { parameters = {}, as = 'alice' }: { parameters?: Parameters, as?: string } = {}
+): Promise<URLSearchParams> {
+  const page = await browser.submit(await browser.open(authorizationUrl(target, client, parameters)), {
+    remember: 'yes'
+  }, 'Allow access')
   const end = await finish(browser, page, as)
   if (!isAt(end, client.redirectUri)) throw new Error(`The login ended at ${end.url.href} (${end.status}): ${end.html}`)
   return end.url.searchParams
@@ -179,14 +220,27 @@ export async function agree (target: Target, client: Client, parameters: Paramet
   const page = await target.app.inject({ url: pathname + search })
   const cookie = String(page.headers['set-cookie']).split(';')[0] ?? ''
   const transaction = /name="transaction" value="([^"]+)"/.exec(page.body)?.[1]
-  const sent = await injectForm(target, '/authorize/consent', { transaction, decision: 'allow' }, { cookie, origin: target.url })
+  const sent = await injectForm(target, '/authorize/consent', { transaction, decision: 'allow' }, {
+    cookie,
+    origin: target.url
+  })
   const upstreamUrl = new URL(sent.headers.location ?? '')
   return { cookie, upstreamUrl, state: upstreamUrl.searchParams.get('state') ?? '' }
 }
 
 /** Posts a form without a network. */
-export async function injectForm (target: Target, url: string, parameters: Parameters, headers: Record<string, string> = {}) {
-  return await target.app.inject({ method: 'POST', url, payload: form(parameters).toString(), headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers } })
+export async function injectForm (
+  target: Target,
+  url: string,
+  parameters: Parameters,
+  headers: Record<string, string> = {}
+) {
+  return await target.app.inject({
+    method: 'POST',
+    url,
+    payload: form(parameters).toString(),
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers }
+  })
 }
 
 /** Whether a journey ended at a redirect to this URI. */
@@ -198,23 +252,50 @@ function credentialsOf ({ clientId, clientSecret }: Client): Parameters {
   return { client_id: clientId, client_secret: clientSecret }
 }
 
-export async function redeem (target: Reachable, client: Client, code: string, parameters: Parameters = {}): Promise<Answer> {
+export async function redeem (
+  target: Reachable,
+  client: Client,
+  code: string,
+  parameters: Parameters = {}
+): Promise<Answer> {
   return await post(target, '/token', {
-    grant_type: 'authorization_code', code, redirect_uri: client.redirectUri, code_verifier: VERIFIER, ...credentialsOf(client), ...parameters
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: client.redirectUri,
+    code_verifier: VERIFIER,
+    ...credentialsOf(client),
+    ...parameters
   })
 }
 
-export async function refresh (target: Reachable, client: Client, refreshToken: string, parameters: Parameters = {}): Promise<Answer> {
-  return await post(target, '/token', { grant_type: 'refresh_token', refresh_token: refreshToken, ...credentialsOf(client), ...parameters })
+export async function refresh (
+  target: Reachable,
+  client: Client,
+  refreshToken: string,
+  parameters: Parameters = {}
+): Promise<Answer> {
+  return await post(target, '/token', {
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+    ...credentialsOf(client),
+    ...parameters
+  })
 }
 
-export async function revoke (target: Reachable, client: Client, token: string, parameters: Parameters = {}): Promise<Answer> {
+export async function revoke (
+  target: Reachable,
+  client: Client,
+  token: string,
+  parameters: Parameters = {}
+): Promise<Answer> {
   return await post(target, '/revoke', { token, ...credentialsOf(client), ...parameters })
 }
 
 export function tokensOf (answer: Answer): Tokens {
   const [accessToken, refreshToken] = [answer.member('access_token'), answer.member('refresh_token')]
-  if (accessToken === undefined || refreshToken === undefined) throw new Error(`No tokens (${answer.status}): ${answer.text}`)
+  if (accessToken === undefined || refreshToken === undefined) {
+    throw new Error(`No tokens (${answer.status}): ${answer.text}`)
+  }
   return { accessToken, refreshToken }
 }
 
@@ -225,12 +306,23 @@ export async function newTokens (target: Reachable, client: Client): Promise<Tok
 
 const MCP_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
 const INITIALIZE = {
-  jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'attack', version: '1' } }
+  jsonrpc: '2.0',
+  id: 1,
+  method: 'initialize',
+  params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'attack', version: '1' } }
 }
 
 /** Posts one message to the MCP endpoint (default: `initialize`). 200: the token is good. */
-export async function callMcp (target: Reachable, headers: Record<string, string>, message: object = INITIALIZE): Promise<Answer> {
-  return await ask(target, `${target.url}/mcp`, { method: 'POST', headers: { ...MCP_HEADERS, ...headers }, body: JSON.stringify(message) })
+export async function callMcp (
+  target: Reachable,
+  headers: Record<string, string>,
+  message: object = INITIALIZE
+): Promise<Answer> {
+  return await ask(target, `${target.url}/mcp`, {
+    method: 'POST',
+    headers: { ...MCP_HEADERS, ...headers },
+    body: JSON.stringify(message)
+  })
 }
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
@@ -254,7 +346,11 @@ export async function startTarget (t: Test, environment: NodeJS.ProcessEnv = {})
 }
 
 /** The same as a plugin of the test's own app: for options that the environment cannot set. */
-export async function embed (t: Test, options: Partial<BrokerModeOptions> = {}, upstream = newUpstream()): Promise<Target & { upstream: ScriptableUpstream }> {
+export async function embed (
+  t: Test,
+  options: Partial<BrokerModeOptions> = {},
+  upstream = newUpstream()
+): Promise<Target & { upstream: ScriptableUpstream }> {
   const { publicUrl: url = 'http://localhost:5050', stores = createMemoryStores({ sessionIdleSeconds: 60 }) } = options
   const app = Fastify()
   await app.register(mcpService, { createServer, upstream: upstream.options, ...options, publicUrl: url, stores })

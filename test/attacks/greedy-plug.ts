@@ -13,9 +13,14 @@ const validator2 = new AjvJsonSchemaValidator2()
 const floodInput = z.object({ messages: z.number(), bytes: z.number(), awaits: z.boolean() })
 const bytesInput = z.object({ bytes: z.number() })
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
-const question = { message: 'Which?', requestedSchema: { type: 'object' as const, properties: { colour: { type: 'string' as const } } } }
+const question = {
+  message: 'Which?',
+  requestedSchema: { type: 'object' as const, properties: { colour: { type: 'string' as const } } }
+}
 
-type Send = (notification: { method: 'notifications/message', params: { level: 'error', data: string } }) => Promise<void>
+type Send = (
+  notification: { method: 'notifications/message', params: { level: 'error', data: string } }
+) => Promise<void>
 
 /** A server, of either SDK, whose calls run until the test lets them end. */
 export class GreedyPlug extends EventEmitter {
@@ -70,7 +75,11 @@ export class GreedyPlug extends EventEmitter {
     server.registerTool('quick', {}, () => this.#quick())
     server.registerTool('other', {}, () => this.#quick())
     server.registerTool('large', { inputSchema: bytesInput }, ({ bytes }) => text('x'.repeat(bytes)))
-    server.registerTool('flood', { inputSchema: floodInput }, (flood, { sendNotification }) => this.#flood(flood, sendNotification))
+    server.registerTool(
+      'flood',
+      { inputSchema: floodInput },
+      (flood, { sendNotification }) => this.#flood(flood, sendNotification)
+    )
     server.registerTool('ask', {}, async ({ requestId: relatedRequestId, signal, authInfo }) => {
       signal.addEventListener('abort', () => { this.emit('given-up', authInfo?.extra?.subject) })
       return text(JSON.stringify(await server.server.elicitInput(question, { relatedRequestId, timeout: 600_000 })))
@@ -86,7 +95,11 @@ export class GreedyPlug extends EventEmitter {
     server.registerTool('quick', {}, () => this.#quick())
     server.registerTool('other', {}, () => this.#quick())
     server.registerTool('large', { inputSchema: bytesInput }, ({ bytes }) => text('x'.repeat(bytes)))
-    server.registerTool('flood', { inputSchema: floodInput }, (flood, { mcpReq: { notify } }) => this.#flood(flood, notify))
+    server.registerTool(
+      'flood',
+      { inputSchema: floodInput },
+      (flood, { mcpReq: { notify } }) => this.#flood(flood, notify)
+    )
     server.server.setRequestHandler('resources/subscribe', () => ({}))
     server.server.setRequestHandler('resources/unsubscribe', () => ({}))
     return server

@@ -60,7 +60,11 @@ async function host (way: Way, stores: Stores, limits: Partial<SessionLimits>): 
 
 const REFUSAL = z.object({
   id: z.unknown(),
-  error: z.object({ code: z.number(), message: z.string(), data: z.looseObject({ limit: z.string().optional(), retryAfterMs: z.number().optional() }).optional() })
+  error: z.object({
+    code: z.number(),
+    message: z.string(),
+    data: z.looseObject({ limit: z.string().optional(), retryAfterMs: z.number().optional() }).optional()
+  })
 })
 
 /** What a response says: that it was let in, or which limit has refused it. */
@@ -69,15 +73,24 @@ async function outcome (response: Response): Promise<string> {
   const refusals: unknown = JSON.parse(await response.text())
   const { error: { code, message, data = {} }, id } = REFUSAL.parse(Array.isArray(refusals) ? refusals[0] : refusals)
   const retryAfter = response.headers.get('retry-after')
-  const agrees = data.retryAfterMs === undefined ? retryAfter === null : Number(retryAfter) === Math.ceil(data.retryAfterMs / 1000)
-  if (code !== -32000 || !agrees) return `${response.status} ${code} ${message} ${JSON.stringify(data)}, Retry-After: ${retryAfter}`
+  const agrees = data.retryAfterMs === undefined
+    ? retryAfter === null
+    : Number(retryAfter) === Math.ceil(data.retryAfterMs / 1000)
+  if (code !== -32000 || !agrees) {
+    return `${response.status} ${code} ${message} ${JSON.stringify(data)}, Retry-After: ${retryAfter}`
+  }
   return `${response.status} ${data.limit}${id === null ? ' (no id)' : ''}`
 }
 
 type Check = (way: Way, stores: Stores) => Promise<string>
 
 /** Has what it hosts closed, whatever comes of it. */
-async function hosting (way: Way, stores: Stores, limits: Partial<SessionLimits>, check: (hosted: Hosted) => Promise<string>): Promise<string> {
+async function hosting (
+  way: Way,
+  stores: Stores,
+  limits: Partial<SessionLimits>,
+  check: (hosted: Hosted) => Promise<string>
+): Promise<string> {
   const hosted = await host(way, stores, limits)
   try {
     return await check(hosted)
@@ -100,12 +113,13 @@ async function hold (hosted: Hosted, way: Way, count: number): Promise<void> {
 const tooMany = (way: Way, tool: string) => way.can.has('batch') ? [tool, tool] : [tool]
 
 /** Alice asks for more while three requests of hers run, and bob for one. */
-const whileThreeRun = (limits: Partial<SessionLimits>): Check => (way, stores) => hosting(way, stores, limits, async hosted => {
-  await hold(hosted, way, 3)
-  const refused = await outcome(await (await hosted.client('alice')).call(...tooMany(way, 'quick')))
-  const bob = await outcome(await (await hosted.client('bob')).call('quick'))
-  return `${refused}; bob ${bob}; ${hosted.plug.runs} ran`
-})
+const whileThreeRun = (limits: Partial<SessionLimits>): Check => (way, stores) =>
+  hosting(way, stores, limits, async hosted => {
+    await hold(hosted, way, 3)
+    const refused = await outcome(await (await hosted.client('alice')).call(...tooMany(way, 'quick')))
+    const bob = await outcome(await (await hosted.client('bob')).call('quick'))
+    return `${refused}; bob ${bob}; ${hosted.plug.runs} ran`
+  })
 
 const checks: Record<string, { where?: (way: Way) => boolean, check: Check }> = {
   'requests in flight': {
@@ -115,14 +129,17 @@ const checks: Record<string, { where?: (way: Way) => boolean, check: Check }> = 
     check: whileThreeRun({ maxRequestsInFlight: 6 })
   },
   'calls of a tool': {
-    check: (way, stores) => hosting(way, stores, { toolCallsPerMinute: 3 }, async hosted => {
-      for (let calls = 0; calls < 2; calls++) await (await hosted.client('alice')).call('quick')
-      const client = await hosted.client('alice')
-      const refused = way.can.has('batch') ? await outcome(await client.call('quick', 'quick')) : await client.call('quick').then(() => client.call('quick')).then(outcome)
-      const other = await outcome(await client.call('other'))
-      const bob = await outcome(await (await hosted.client('bob')).call('quick'))
-      return `${refused}; another tool ${other}; bob ${bob}`
-    })
+    check: (way, stores) =>
+      hosting(way, stores, { toolCallsPerMinute: 3 }, async hosted => {
+        for (let calls = 0; calls < 2; calls++) await (await hosted.client('alice')).call('quick')
+        const client = await hosted.client('alice')
+        const refused = way.can.has('batch')
+          ? await outcome(await client.call('quick', 'quick'))
+          : await client.call('quick').then(() => client.call('quick')).then(outcome)
+        const other = await outcome(await client.call('other'))
+        const bob = await outcome(await (await hosted.client('bob')).call('quick'))
+        return `${refused}; another tool ${other}; bob ${bob}`
+      })
   },
   'server instances': {
     check: (way, stores) => hosting(way, stores, { maxInstancesPerPerson: 2 }, async hosted => {
@@ -166,19 +183,43 @@ const checks: Record<string, { where?: (way: Way) => boolean, check: Check }> = 
   },
   subscriptions: {
     where: way => way.can.has('subscribe'),
-    check: (way, stores) => hosting(way, stores, { maxSubscriptionsPerPerson: 3 }, async hosted => await oneSubscriptionTooMany(hosted, uri => uri))
+    check: (way, stores) =>
+      hosting(
+        way,
+        stores,
+        { maxSubscriptionsPerPerson: 3 },
+        async hosted => await oneSubscriptionTooMany(hosted, uri => uri)
+      )
   },
   'bytes of subscriptions': {
     where: way => way.can.has('subscribe'),
-    check: (way, stores) => hosting(way, stores, { maxSubscriptionBytesPerPerson: 3500 }, async hosted => await oneSubscriptionTooMany(hosted, uri => uri.padEnd(1000, 'x')))
+    check: (way, stores) =>
+      hosting(
+        way,
+        stores,
+        { maxSubscriptionBytesPerPerson: 3500 },
+        async hosted => await oneSubscriptionTooMany(hosted, uri => uri.padEnd(1000, 'x'))
+      )
   },
   'bytes of subscriptions, in all': {
     where: way => way.can.has('subscribe'),
-    check: (way, stores) => hosting(way, stores, { maxSubscriptionBytes: 7000 }, async hosted => await oneSubscriptionTooMany(hosted, uri => uri.padEnd(1000, 'x')))
+    check: (way, stores) =>
+      hosting(
+        way,
+        stores,
+        { maxSubscriptionBytes: 7000 },
+        async hosted => await oneSubscriptionTooMany(hosted, uri => uri.padEnd(1000, 'x'))
+      )
   },
   'bytes of a URI': {
     where: way => way.can.has('subscribe'),
-    check: (way, stores) => hosting(way, stores, {}, async hosted => await outcome(await (await hosted.client('alice')).subscribe(['file:///'.padEnd(8193, 'x')])))
+    check: (way, stores) =>
+      hosting(
+        way,
+        stores,
+        {},
+        async hosted => await outcome(await (await hosted.client('alice')).subscribe(['file:///'.padEnd(8193, 'x')]))
+      )
   },
   'suspended calls': {
     where: way => way.can.has('suspend'),
@@ -257,7 +298,11 @@ async function matrix (t: Test, store: string, stores: Stores): Promise<void> {
   for (const [kind, { where = () => true, check }] of Object.entries(checks)) {
     for (const way of ways.filter(where)) {
       const expectation = expected[kind]
-      t.equal(await check(way, stores), typeof expectation === 'function' ? expectation(way) : expectation, `${way.name} | ${way.sessionMode} | ${store} | ${kind}`)
+      t.equal(
+        await check(way, stores),
+        typeof expectation === 'function' ? expectation(way) : expectation,
+        `${way.name} | ${way.sessionMode} | ${store} | ${kind}`
+      )
     }
   }
 }

@@ -1,8 +1,26 @@
 import t from 'tap'
 import { Browser, logIn } from '../support/browser.js'
-import { authorizationUrl, form, isAt, openBrowser, register, startTarget, WEB_URI, type Client, type Target } from './flow.js'
+import {
+  authorizationUrl,
+  form,
+  isAt,
+  openBrowser,
+  register,
+  startTarget,
+  WEB_URI,
+  type Client,
+  type Target
+} from './flow.js'
 
-const HOSTILE_ORIGINS = ['https://evil.example', 'null', '', 'http://localhost', 'http://localhost:1', 'https://localhost', 'file://']
+const HOSTILE_ORIGINS = [
+  'https://evil.example',
+  'null',
+  '',
+  'http://localhost',
+  'http://localhost:1',
+  'https://localhost',
+  'file://'
+]
 
 /** The attacker logs in upstream, and keeps the URL that would complete it. */
 async function callbackOfAttacker (target: Target, client: Client): Promise<{ attacker: Browser, callback: URL }> {
@@ -22,15 +40,25 @@ t.test('the attacker\'s callback, opened in the victim\'s browser, logs nobody i
   const busy = openBrowser(target)
   await busy.submit(await busy.open(authorizationUrl(target, client)), {}, 'Allow access')
 
-  for (const [what, victim] of Object.entries({ 'that has never been here': fresh, 'that has logged in': known, 'that is logging in': busy })) {
+  for (
+    const [what, victim] of Object.entries({
+      'that has never been here': fresh,
+      'that has logged in': known,
+      'that is logging in': busy
+    })
+  ) {
     const page = await victim.open(callback)
     t.equal(page.status, 403, `a browser ${what}`)
     t.equal(page.headers.get('location'), null)
     t.equal(page.document.querySelector('a, form'), null, 'nothing goes to the client')
   }
   // the victim's own attempt, completed with the attacker's code
-  const state = busy.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`))?.searchParams.get('state') ?? ''
-  const injected = await busy.open(`${target.url}/oauth/callback?${form({ ...Object.fromEntries(callback.searchParams), state })}`)
+  const state =
+    busy.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`))?.searchParams.get('state') ??
+      ''
+  const injected = await busy.open(
+    `${target.url}/oauth/callback?${form({ ...Object.fromEntries(callback.searchParams), state })}`
+  )
   t.ok(isAt(injected, WEB_URI))
   t.equal(injected.url.searchParams.get('code'), null, 'the attacker\'s code is no good for another attempt')
   t.ok(injected.url.searchParams.get('error'))
@@ -73,15 +101,43 @@ t.test('the consent form is taken from our page in the same browser only', async
     t.equal(headers.get('location'), null)
   }
   for (const origin of [target.url, undefined]) {
-    const { status } = await openBrowser(target).open(consent, { method: 'POST', body: body(), headers: origin === undefined ? {} : { origin } })
+    const { status } = await openBrowser(target).open(consent, {
+      method: 'POST',
+      body: body(),
+      headers: origin === undefined ? {} : { origin }
+    })
     t.equal(status, 403, 'without the cookie')
   }
   const get = await victim.open(`${consent}?${body()}`)
   t.equal(get.status, 405, 'by a link')
-  t.equal((await victim.open(consent, { method: 'POST', body: form({ transaction }), headers: { origin: target.url } })).status, 400, 'without a decision')
-  t.equal((await victim.open(consent, { method: 'POST', body: form({ transaction, decision: 'maybe' }), headers: { origin: target.url } })).status, 400, 'with half of one')
-  t.equal((await victim.open(consent, { method: 'POST', body: new URLSearchParams([...body(), ['decision', 'deny']]), headers: { origin: target.url } })).status, 400, 'with two')
+  t.equal(
+    (await victim.open(consent, { method: 'POST', body: form({ transaction }), headers: { origin: target.url } }))
+      .status,
+    400,
+    'without a decision'
+  )
+  t.equal(
+    (await victim.open(consent, {
+      method: 'POST',
+      body: form({ transaction, decision: 'maybe' }),
+      headers: { origin: target.url }
+    })).status,
+    400,
+    'with half of one'
+  )
+  t.equal(
+    (await victim.open(consent, {
+      method: 'POST',
+      body: new URLSearchParams([...body(), ['decision', 'deny']]),
+      headers: { origin: target.url }
+    })).status,
+    400,
+    'with two'
+  )
 
   await victim.submit(page, {}, 'Allow access')
-  t.ok(victim.visited.some(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`)), 'after all that the person can still answer')
+  t.ok(
+    victim.visited.some(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`)),
+    'after all that the person can still answer'
+  )
 })

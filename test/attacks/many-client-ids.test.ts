@@ -18,10 +18,16 @@ async function newToken (target: Target, as: string): Promise<string> {
 for (const sessionMode of ['stateful', 'stateless'] as const) {
   t.test(`SESSION_MODE=${sessionMode}`, async t => {
     const target = await startTarget(t, { ...LIMITS, SESSION_MODE: sessionMode })
-    const tokens = [await newToken(target, 'alice'), await newToken(target, 'alice'), await newToken(target, 'alice'), await newToken(target, 'alice')]
+    const tokens = [
+      await newToken(target, 'alice'),
+      await newToken(target, 'alice'),
+      await newToken(target, 'alice'),
+      await newToken(target, 'alice')
+    ]
     const bob = await newToken(target, 'bob')
     // the ways there are to this service, each with the next client
-    const open = ways.filter(way => way.name.startsWith('2026-07-28 bridged') || way.sessionMode === sessionMode).filter(({ name, reuseInstances }) => !name.includes('native') && !reuseInstances)
+    const open = ways.filter(way => way.name.startsWith('2026-07-28 bridged') || way.sessionMode === sessionMode)
+      .filter(({ name, reuseInstances }) => !name.includes('native') && !reuseInstances)
     const statuses: number[] = []
     for (let call = 0; call < 6; call++) {
       const client = await open[call % open.length]?.connect(target.fetch, tokens[call % tokens.length] ?? '')

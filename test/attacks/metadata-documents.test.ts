@@ -6,7 +6,18 @@ import { ScriptableUpstream } from '../../src/testing/index.js'
 import { listenFor } from '../support/service.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { clock } from '../upstreams/flow.js'
-import { authorizationUrl, embed, newTokens, post, refresh, revoke, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
+import {
+  authorizationUrl,
+  embed,
+  newTokens,
+  post,
+  refresh,
+  revoke,
+  tokensOf,
+  WEB_URI,
+  type Client,
+  type Target
+} from './flow.js'
 
 const KEYS = `1:${Buffer.alloc(32, 1).toString('base64url')}`
 const DAY = 86_400
@@ -15,7 +26,10 @@ const DAY = 86_400
 async function documentHost (t: Test) {
   const good: RequestListener = (request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({
-      client_id: `http://${request.headers.host}${request.url}`, client_name: 'By document', redirect_uris: [WEB_URI], grant_types: ['authorization_code', 'refresh_token']
+      client_id: `http://${request.headers.host}${request.url}`,
+      client_name: 'By document',
+      redirect_uris: [WEB_URI],
+      grant_types: ['authorization_code', 'refresh_token']
     }))
   }
   const host = { asked: 0, answer: good, good, origin: '' }
@@ -28,7 +42,11 @@ async function documentHost (t: Test) {
 }
 
 const service = (t: Test, stores?: Stores, upstream = new ScriptableUpstream()): Promise<Target> =>
-  embed(t, { allowLoopbackClients: true, requestsPerMinute: 100_000, encryptionKeys: KEYS, ...stores && { stores } }, upstream)
+  embed(
+    t,
+    { allowLoopbackClients: true, requestsPerMinute: 100_000, encryptionKeys: KEYS, ...stores && { stores } },
+    upstream
+  )
 /** Two services that share stores, and an upstream. */
 async function twoReplicas (t: Test): Promise<{ first: Target, second: Target }> {
   const [stores, upstream] = [createMemoryStores({ sessionIdleSeconds: 60 }), new ScriptableUpstream()]
@@ -54,10 +72,17 @@ t.test('outside of a browser nothing is fetched for who shows nothing of the cli
     const client = clientOf(host.origin, index % 2 === 0 ? `/made-up/${index}` : '/client.json')
     const parameters = index % 3 === 0
       ? { grant_type: 'authorization_code', code: `mcpac_${String(index).padStart(43, 'A')}` }
-      : { grant_type: 'refresh_token', refresh_token: index % 3 === 1 ? `mcprt_${String(index).padStart(43, 'A')}` : refreshToken.replace(/.$/, '_') }
+      : {
+          grant_type: 'refresh_token',
+          refresh_token: index % 3 === 1 ? `mcprt_${String(index).padStart(43, 'A')}` : refreshToken.replace(/.$/, '_')
+        }
     statuses.add((await post(target, '/token', { ...parameters, client_id: client.clientId })).status)
     if (index % 10 === 5) statuses.add((await revoke(target, client, refreshToken.replace(/.$/, '_'))).status)
-    if (index % 10 === 1) statuses.add((await post(target, '/introspect', { token: 'x', client_id: client.clientId, client_secret: 'x' })).status)
+    if (index % 10 === 1) {
+      statuses.add(
+        (await post(target, '/introspect', { token: 'x', client_id: client.clientId, client_secret: 'x' })).status
+      )
+    }
   }
   t.strictSame([...statuses].sort(), [200, 400, 401])
   t.equal((await post(target, '/token', { grant_type: 'refresh_token', refresh_token: refreshToken, client_id: clientOf(host.origin, '/another').clientId })).error, 'invalid_client', 'nor for another client\'s')
@@ -83,14 +108,18 @@ t.test('one address has so many documents fetched in a minute, and a client that
   const target = await service(t)
   t.equal((await open(target, clientOf(host.origin))).statusCode, 200)
   const statuses: number[] = []
-  for (let index = 0; index < 70; index++) statuses.push((await open(target, clientOf(host.origin, `/another/${index}`))).statusCode)
+  for (let index = 0; index < 70; index++) {
+    statuses.push((await open(target, clientOf(host.origin, `/another/${index}`))).statusCode)
+  }
   t.strictSame([statuses.filter(code => code === 200).length, statuses.filter(code => code === 429).length], [59, 11])
   t.equal(host.asked, 60)
   t.equal((await open(target, clientOf(host.origin))).statusCode, 200)
 })
 
-const status = (code: number, headers = {}): RequestListener => (_request, response) => response.writeHead(code, headers).end('{}')
-const body = (text: string, type = 'application/json'): RequestListener => (_request, response) => response.writeHead(200, { 'content-type': type }).end(text)
+const status = (code: number, headers = {}): RequestListener => (_request, response) =>
+  response.writeHead(code, headers).end('{}')
+const body = (text: string, type = 'application/json'): RequestListener => (_request, response) =>
+  response.writeHead(200, { 'content-type': type }).end(text)
 
 const OUTAGES: Record<string, RequestListener> = {
   'status 500': status(500),
@@ -106,9 +135,26 @@ const OUTAGES: Record<string, RequestListener> = {
 const ENDS: Record<string, RequestListener> = {
   'status 404': status(404),
   'status 410': status(410),
-  'another client_id': body(JSON.stringify({ client_id: 'https://other.example/x', client_name: 'x', redirect_uris: [WEB_URI] })),
-  'redirect URIs that cannot be': (request, response) => body(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}`, client_name: 'x', redirect_uris: ['javascript:x'] }))(request, response),
-  'a secret': (request, response) => body(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}`, client_name: 'x', redirect_uris: [WEB_URI], client_secret: 'x' }))(request, response)
+  'another client_id': body(
+    JSON.stringify({ client_id: 'https://other.example/x', client_name: 'x', redirect_uris: [WEB_URI] })
+  ),
+  'redirect URIs that cannot be': (request, response) =>
+    body(
+      JSON.stringify({
+        client_id: `http://${request.headers.host}${request.url}`,
+        client_name: 'x',
+        redirect_uris: ['javascript:x']
+      })
+    )(request, response),
+  'a secret': (request, response) =>
+    body(
+      JSON.stringify({
+        client_id: `http://${request.headers.host}${request.url}`,
+        client_name: 'x',
+        redirect_uris: [WEB_URI],
+        client_secret: 'x'
+      })
+    )(request, response)
 }
 
 t.test('a host that is down logs nobody out: for a day by the last good document, here and on other replicas', async t => {
@@ -131,11 +177,22 @@ t.test('a host that is down logs nobody out: for a day by the last good document
       t.equal((await open(first, client)).statusCode, 200, 'people log in, too')
       time.forward(2 * DAY)
       const over = await refresh(first, client, tokens.refreshToken)
-      if (['status 403', 'a redirect', 'a page', 'broken JSON', 'a body too large'].includes(what)) t.equal(over.error, 'invalid_client', 'a host that is up, and has no document')
-      else t.strictSame([over.status, over.error, Number(over.headers.get('retry-after')) > 0], [503, 'temporarily_unavailable', true])
+      if (['status 403', 'a redirect', 'a page', 'broken JSON', 'a body too large'].includes(what)) {
+        t.equal(over.error, 'invalid_client', 'a host that is up, and has no document')
+      } else {
+        t.strictSame([over.status, over.error, Number(over.headers.get('retry-after')) > 0], [
+          503,
+          'temporarily_unavailable',
+          true
+        ])
+      }
       host.answer = host.good
       time.forward(60)
-      t.equal((await refresh(second, client, tokens.refreshToken)).status, 200, 'and when the host is back, all is well')
+      t.equal(
+        (await refresh(second, client, tokens.refreshToken)).status,
+        200,
+        'and when the host is back, all is well'
+      )
     })
   }
 })
@@ -150,7 +207,9 @@ t.test('a document that its host has withdrawn is withdrawn at once', async t =>
       const { refreshToken } = await newTokens(first, client)
       host.answer = answer
       time.forward(3600)
-      for (const target of [first, second]) t.match((await refresh(target, client, refreshToken)).error, /^invalid_(client|redirect_uri)/)
+      for (const target of [first, second]) {
+        t.match((await refresh(target, client, refreshToken)).error, /^invalid_(client|redirect_uri)/)
+      }
       host.answer = status(503)
       time.forward(60)
       t.equal((await refresh(first, client, refreshToken)).status, 503, 'nor does an outage bring it back')

@@ -43,7 +43,11 @@ t.test('every path answers a method it does not have with 405 and Allow', async 
         t.equal(answer.statusCode, 405, `${method} ${url}`)
         t.strictSame(String(answer.headers.allow).split(', ').sort(), [...methods].sort(), `${method} ${url}: Allow`)
         if (method === 'HEAD') t.equal(answer.body, '')
-        else if (isMcp) { t.match(answer.json(), { jsonrpc: '2.0', id: null, error: { code: -32000, message: /Method not allowed/ } }) } else if (!/html/.test(String(answer.headers['content-type']))) { t.match(answer.json(), { error: 'invalid_request', error_description: /Method not allowed/ }) }
+        else if (isMcp) {
+          t.match(answer.json(), { jsonrpc: '2.0', id: null, error: { code: -32000, message: /Method not allowed/ } })
+        } else if (!/html/.test(String(answer.headers['content-type']))) {
+          t.match(answer.json(), { error: 'invalid_request', error_description: /Method not allowed/ })
+        }
         t.equal(answer.headers['cache-control'], 'no-store')
       }
     }
@@ -56,7 +60,9 @@ t.test('the fuzzer, and so the test above, knows every route', async t => {
   const { app } = await startTarget(t, { ADMIN_TOKEN: 'the-token-of-operators' })
   const patterns = [...app.printRoutes({ commonPrefix: false }).matchAll(/\((?:[A-Z]+, )*[A-Z]+\)/g)].length
   t.ok(patterns >= ROUTES.length, 'the routes are found')
-  for (const { path, methods } of ROUTES) { for (const method of methods) t.ok(app.hasRoute({ url: path, method }), `${method} ${path}`) }
+  for (const { path, methods } of ROUTES) {
+    for (const method of methods) t.ok(app.hasRoute({ url: path, method }), `${method} ${path}`)
+  }
   t.equal(patterns, ROUTES.length, 'there are no others')
 })
 
@@ -101,7 +107,13 @@ for (const order of ['before', 'after'] as const) {
             : [])
         ]
         const addOwn = () => {
-          for (const [method = '', path = ''] of own) { app.route({ method, url: prefix + path, handler: async () => 'of the app' }) }
+          for (const [method = '', path = ''] of own) {
+            app.route({
+              method,
+              url: prefix + path,
+              handler: async () => 'of the app'
+            })
+          }
         }
         if (order === 'before') addOwn()
         await app.register(mcpService, {

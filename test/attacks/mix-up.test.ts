@@ -1,6 +1,18 @@
 import t from 'tap'
 import { Browser, logIn, type Page } from '../support/browser.js'
-import { authorizationUrl, form, isAt, openBrowser, register, startTarget, LOOPBACK_URI, STATE, type Client, type Parameters, type Target } from './flow.js'
+import {
+  authorizationUrl,
+  form,
+  isAt,
+  openBrowser,
+  register,
+  startTarget,
+  LOOPBACK_URI,
+  STATE,
+  type Client,
+  type Parameters,
+  type Target
+} from './flow.js'
 
 /** A browser that has agreed and was sent upstream, with the state of that attempt. */
 async function sentUpstream (target: Target, client: Client, parameters: Parameters = {}) {
@@ -28,7 +40,9 @@ t.test('every redirect to a client says that it is ours', async t => {
   isOurs((await browser.submit(await browser.open(authorizationUrl(target, client)), {}, 'Deny')), 'a denial')
   for (const error of ['access_denied', 'server_error', 'temporarily_unavailable', 'unheard_of']) {
     const { browser, state } = await sentUpstream(target, client)
-    const end = await browser.open(`${target.url}/oauth/callback?${form({ error, state, iss: target.upstream.issuer })}`)
+    const end = await browser.open(
+      `${target.url}/oauth/callback?${form({ error, state, iss: target.upstream.issuer })}`
+    )
     isOurs(end, `the upstream's ${error}`)
   }
   const metadata = await target.fetch(`${target.url}/.well-known/oauth-authorization-server`)
@@ -52,7 +66,12 @@ t.test('an answer of another authorization server is no answer', async t => {
     t.ok(isAt(end, LOOPBACK_URI), `iss is ${whose}: the client is told`)
     t.equal(end.url.searchParams.get('error'), 'server_error')
     t.equal(end.url.searchParams.get('code'), null)
-    t.equal((await browser.open(`${target.url}/oauth/callback?${form({ code: 'x', state, iss: target.upstream.issuer })}`)).status, 400, 'and the attempt is over')
+    t.equal(
+      (await browser.open(`${target.url}/oauth/callback?${form({ code: 'x', state, iss: target.upstream.issuer })}`))
+        .status,
+      400,
+      'and the attempt is over'
+    )
   }
 })
 
@@ -68,7 +87,11 @@ t.test('a real code of the upstream\'s counts only with the issuer and the state
   const wrongIssuer = await stolen()
   t.not(wrongIssuer.code, '')
   t.equal(wrongIssuer.iss, target.upstream.issuer)
-  const refused = await wrongIssuer.browser.open(`${target.url}/oauth/callback?${form({ code: wrongIssuer.code, state: wrongIssuer.state, iss: 'https://evil.example' })}`)
+  const refused = await wrongIssuer.browser.open(
+    `${target.url}/oauth/callback?${
+      form({ code: wrongIssuer.code, state: wrongIssuer.state, iss: 'https://evil.example' })
+    }`
+  )
   t.equal(refused.url.searchParams.get('error'), 'server_error', 'another issuer')
 
   // two attempts in one browser, the answers crossed: PKCE and nonce of our own leg refuse
@@ -79,7 +102,11 @@ t.test('a real code of the upstream\'s counts only with the issuer and the state
   const [one, two] = [urls.at(-2), urls.at(-1)]
   if (one === undefined || two === undefined || one.href === two.href) throw new Error('Not two attempts')
   const answer = await codeAtUpstream(target, one)
-  const crossed = await first.browser.open(`${target.url}/oauth/callback?${form({ code: answer.get('code') ?? '', state: two.searchParams.get('state') ?? '', iss: target.upstream.issuer })}`)
+  const crossed = await first.browser.open(
+    `${target.url}/oauth/callback?${
+      form({ code: answer.get('code') ?? '', state: two.searchParams.get('state') ?? '', iss: target.upstream.issuer })
+    }`
+  )
   t.ok(isAt(crossed, LOOPBACK_URI))
   t.equal(crossed.url.searchParams.get('state'), 'second')
   t.ok(crossed.url.searchParams.get('error'), 'the code of another attempt')
@@ -87,11 +114,18 @@ t.test('a real code of the upstream\'s counts only with the issuer and the state
 
   const other = await stolen()
   for (const state of ['', 'unknown', `${other.state}x`, STATE, 'constructor', '__proto__']) {
-    t.equal((await other.browser.open(`${target.url}/oauth/callback?${form({ code: other.code, state, iss: other.iss })}`)).status, 400, `state ${JSON.stringify(state)}`)
+    t.equal(
+      (await other.browser.open(`${target.url}/oauth/callback?${form({ code: other.code, state, iss: other.iss })}`))
+        .status,
+      400,
+      `state ${JSON.stringify(state)}`
+    )
   }
   const twice = new URLSearchParams([['code', other.code], ['state', other.state], ['state', 'x'], ['iss', other.iss]])
   t.equal((await other.browser.open(`${target.url}/oauth/callback?${twice}`)).status, 400, 'two states')
-  const end = await other.browser.open(`${target.url}/oauth/callback?${form({ code: other.code, state: other.state, iss: other.iss })}`)
+  const end = await other.browser.open(
+    `${target.url}/oauth/callback?${form({ code: other.code, state: other.state, iss: other.iss })}`
+  )
   t.ok(end.url.searchParams.get('code'), 'its own state is good')
 })
 

@@ -1,5 +1,16 @@
 import t from 'tap'
-import { authorizationUrl, form, isAt, openBrowser, register, startTarget, LOOPBACK_URI, WEB_URI, type Client, type Parameters } from './flow.js'
+import {
+  authorizationUrl,
+  form,
+  isAt,
+  openBrowser,
+  register,
+  startTarget,
+  LOOPBACK_URI,
+  WEB_URI,
+  type Client,
+  type Parameters
+} from './flow.js'
 
 const EVIL = 'https://evil.example/'
 
@@ -11,12 +22,23 @@ const ERRORS: Record<string, Parameters> = {
   invalid_scope: { scope: 'nothing-of-the-kind' }
 }
 
-const MORE: Parameters[] = [{ code_challenge: undefined }, { code_challenge_method: 'plain' }, { response_mode: 'fragment' }, { request: 'x' }, { request_uri: EVIL }]
+const MORE: Parameters[] = [
+  { code_challenge: undefined },
+  { code_challenge_method: 'plain' },
+  { response_mode: 'fragment' },
+  { request: 'x' },
+  { request_uri: EVIL }
+]
 
 t.test('an erroneous request of a client that anybody can register shows a page', async t => {
   const target = await startTarget(t)
   const client = await register(target, WEB_URI)
-  for (const [error, parameters] of [...Object.entries(ERRORS), ...MORE.map(parameters => ['invalid_request', parameters] as const)]) {
+  for (
+    const [error, parameters] of [
+      ...Object.entries(ERRORS),
+      ...MORE.map(parameters => ['invalid_request', parameters] as const)
+    ]
+  ) {
     const page = await openBrowser(target).open(authorizationUrl(target, client, parameters))
     t.equal(page.status, 400, error)
     t.equal(page.headers.get('location'), null)
@@ -55,9 +77,26 @@ t.test('before client and redirect URI are verified there is only a page', async
   ]
   for (const [what, other, parameters] of attempts) {
     for (const erroneous of [{}, ...Object.values(ERRORS), ...MORE]) {
-      const { pathname, search, searchParams } = authorizationUrl(target, { ...client, ...other }, { ...erroneous, ...parameters })
-      for (const answer of [await target.app.inject({ url: pathname + search }), await target.app.inject({ method: 'POST', url: pathname, payload: searchParams.toString(), headers: { 'content-type': 'application/x-www-form-urlencoded' } })]) {
-        t.strictSame([answer.statusCode, answer.headers.location, /<a\b|<form|evil\.example/.exec(answer.body)?.[0]], [what === OUTAGE ? 503 : 400, undefined, undefined], what)
+      const { pathname, search, searchParams } = authorizationUrl(target, { ...client, ...other }, {
+        ...erroneous,
+        ...parameters
+      })
+      for (
+        const answer of [
+          await target.app.inject({ url: pathname + search }),
+          await target.app.inject({
+            method: 'POST',
+            url: pathname,
+            payload: searchParams.toString(),
+            headers: { 'content-type': 'application/x-www-form-urlencoded' }
+          })
+        ]
+      ) {
+        t.strictSame([answer.statusCode, answer.headers.location, /<a\b|<form|evil\.example/.exec(answer.body)?.[0]], [
+          what === OUTAGE ? 503 : 400,
+          undefined,
+          undefined
+        ], what)
       }
     }
   }
@@ -66,7 +105,16 @@ t.test('before client and redirect URI are verified there is only a page', async
 t.test('neither the consent form nor the callback leads where a parameter says', async t => {
   const target = await startTarget(t)
   const client = await register(target, WEB_URI)
-  const lures: Parameters = { redirect_uri: EVIL, redirect: EVIL, next: EVIL, return_to: EVIL, url: EVIL, iss: EVIL, error: 'access_denied', error_uri: EVIL }
+  const lures: Parameters = {
+    redirect_uri: EVIL,
+    redirect: EVIL,
+    next: EVIL,
+    return_to: EVIL,
+    url: EVIL,
+    iss: EVIL,
+    error: 'access_denied',
+    error_uri: EVIL
+  }
 
   for (const [path, parameters] of [
     ['/oauth/callback', {}], ['/oauth/callback', { state: 'unknown', code: 'x' }], ['/oauth/callback', { state: '' }]
@@ -75,14 +123,26 @@ t.test('neither the consent form nor the callback leads where a parameter says',
     t.equal(page.status, 400)
     t.equal(page.document.querySelector('a'), null)
   }
-  for (const parameters of [{}, { transaction: 'unknown' }, { transaction: 'unknown', decision: 'allow' }, { transaction: 'unknown', decision: 'deny' }]) {
-    const page = await openBrowser(target).open(`${target.url}/authorize/consent`, { method: 'POST', body: form({ ...lures, ...parameters }), headers: { origin: target.url } })
+  for (
+    const parameters of [{}, { transaction: 'unknown' }, { transaction: 'unknown', decision: 'allow' }, {
+      transaction: 'unknown',
+      decision: 'deny'
+    }]
+  ) {
+    const page = await openBrowser(target).open(`${target.url}/authorize/consent`, {
+      method: 'POST',
+      body: form({ ...lures, ...parameters }),
+      headers: { origin: target.url }
+    })
     t.equal(page.status, 400)
     t.equal(page.document.querySelector('a'), null)
   }
 
   const browser = openBrowser(target)
-  const deny = await browser.submit(await browser.open(authorizationUrl(target, client)), { redirect_uri: EVIL, iss: EVIL }, 'Deny')
+  const deny = await browser.submit(await browser.open(authorizationUrl(target, client)), {
+    redirect_uri: EVIL,
+    iss: EVIL
+  }, 'Deny')
   t.ok(isAt(deny, WEB_URI), 'a denial goes to the client')
   const asked = await browser.open(authorizationUrl(target, client))
   await browser.submit(asked, {}, 'Allow access')
@@ -94,7 +154,20 @@ t.test('neither the consent form nor the callback leads where a parameter says',
 
 t.test('nor do paths that look like another host', async t => {
   const target = await startTarget(t)
-  for (const path of ['//evil.example', '//evil.example/', '//evil.example/authorize', '/\\evil.example/', '/%2f%2fevil.example/', '/authorize//evil.example', '/authorize/', '/oauth/callback/', '/authorize/consent/?x=//evil.example', '//evil.example/oauth/callback?state=x']) {
+  for (
+    const path of [
+      '//evil.example',
+      '//evil.example/',
+      '//evil.example/authorize',
+      '/\\evil.example/',
+      '/%2f%2fevil.example/',
+      '/authorize//evil.example',
+      '/authorize/',
+      '/oauth/callback/',
+      '/authorize/consent/?x=//evil.example',
+      '//evil.example/oauth/callback?state=x'
+    ]
+  ) {
     const { status, headers } = await target.fetch(target.url + path, { redirect: 'manual' })
     t.ok(status >= 400, `${path}: ${status}`)
     t.equal(headers.get('location'), null)

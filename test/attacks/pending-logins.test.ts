@@ -5,7 +5,9 @@ t.test('a consent page that nobody answers keeps nothing, however often it is as
   const target = await startTarget(t, { OAUTH_REQUESTS_PER_MINUTE: '100000' })
   const client = await register(target, WEB_URI)
   const { pathname, search } = authorizationUrl(target, client, { state: 'x'.repeat(4096) })
-  for (let asked = 0; asked < 400; asked++) t.equal((await target.app.inject({ url: pathname + search })).statusCode, 200)
+  for (let asked = 0; asked < 400; asked++) {
+    t.equal((await target.app.inject({ url: pathname + search })).statusCode, 200)
+  }
   t.match((await agree(target, client)).state, /^[\w-]{43}$/, 'there is room for who agrees')
 })
 
@@ -13,7 +15,8 @@ t.test('logins under way are bounded by address, and refused beyond', async t =>
   const target = await startTarget(t, { OAUTH_REQUESTS_PER_MINUTE: '100000' })
   const own = { clientId: 'connected-apps', redirectUri: `${target.url}/oauth/connections/callback` }
   const { pathname, search } = authorizationUrl(target, own)
-  const begin = async (remoteAddress: string) => (await target.app.inject({ url: pathname + search, remoteAddress })).headers.location
+  const begin = async (remoteAddress: string) =>
+    (await target.app.inject({ url: pathname + search, remoteAddress })).headers.location
   const first = String(await begin('198.51.100.1'))
   for (let asked = 1; asked < 300; asked++) await begin('198.51.100.1')
   t.match(await begin('198.51.100.1'), 'error=temporarily_unavailable')

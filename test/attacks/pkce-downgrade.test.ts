@@ -1,6 +1,18 @@
 import t from 'tap'
 import { logIn } from '../support/browser.js'
-import { authorizationUrl, challengeOf, isAt, newCode, openBrowser, redeem, register, startTarget, VERIFIER, WEB_URI, type Parameters } from './flow.js'
+import {
+  authorizationUrl,
+  challengeOf,
+  isAt,
+  newCode,
+  openBrowser,
+  redeem,
+  register,
+  startTarget,
+  VERIFIER,
+  WEB_URI,
+  type Parameters
+} from './flow.js'
 
 t.test('no authorization begins without an S256 challenge', async t => {
   const target = await startTarget(t)
@@ -23,7 +35,11 @@ t.test('no authorization begins without an S256 challenge', async t => {
   for (const [what, parameters] of Object.entries(requests)) {
     for (const asking of [client, confidential]) {
       const end = await openBrowser(target).open(authorizationUrl(target, asking, parameters))
-      t.strictSame([isAt(end, asking.redirectUri), end.url.searchParams.get('error'), end.url.searchParams.get('code')], [true, 'invalid_request', null], `${what}: the client is told`)
+      t.strictSame(
+        [isAt(end, asking.redirectUri), end.url.searchParams.get('error'), end.url.searchParams.get('code')],
+        [true, 'invalid_request', null],
+        `${what}: the client is told`
+      )
     }
   }
   const twice = authorizationUrl(target, client)
@@ -58,9 +74,23 @@ t.test('no code is redeemed without the verifier of its challenge', async t => {
 t.test('a verifier of another alphabet or length is refused even where it is that of the challenge', async t => {
   const target = await startTarget(t)
   const client = await register(target)
-  for (const verifier of ['short', 'x'.repeat(42), 'x'.repeat(129), `${'x'.repeat(43)}+`, `${'x'.repeat(43)}/=`, `${'x'.repeat(43)} `, `${'x'.repeat(43)}é`]) {
+  for (
+    const verifier of [
+      'short',
+      'x'.repeat(42),
+      'x'.repeat(129),
+      `${'x'.repeat(43)}+`,
+      `${'x'.repeat(43)}/=`,
+      `${'x'.repeat(43)} `,
+      `${'x'.repeat(43)}é`
+    ]
+  ) {
     const code = await newCode(target, client, { code_challenge: challengeOf(verifier) })
-    t.equal((await redeem(target, client, code, { code_verifier: verifier })).error, 'invalid_grant', JSON.stringify(verifier.slice(-8)))
+    t.equal(
+      (await redeem(target, client, code, { code_verifier: verifier })).error,
+      'invalid_grant',
+      JSON.stringify(verifier.slice(-8))
+    )
   }
 })
 

@@ -8,13 +8,26 @@ import { RATE_COUNTERS } from '../../src/stores/rate-counters.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import { embed, form, newCode, newTokens, redeem, refresh, register, WEB_URI, type Parameters, type Target } from './flow.js'
+import {
+  embed,
+  form,
+  newCode,
+  newTokens,
+  redeem,
+  refresh,
+  register,
+  WEB_URI,
+  type Parameters,
+  type Target
+} from './flow.js'
 
 const MAX = 6
 const ADDRESS = '203.0.113.7'
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 
-type Attempt = (index: number) => { method: 'GET' | 'POST', url: string, payload?: Parameters, headers?: Record<string, string> }
+type Attempt = (
+  index: number
+) => { method: 'GET' | 'POST', url: string, payload?: Parameters, headers?: Record<string, string> }
 
 const made = (prefix: string, index: number) => prefix + String(index).padStart(43, 'A')
 const basic = (id: string) => ({ authorization: `Basic ${Buffer.from(`${id}:x`).toString('base64')}` })
@@ -23,28 +36,103 @@ const basic = (id: string) => ({ authorization: `Basic ${Buffer.from(`${id}:x`).
 const ATTEMPTS: Record<string, Attempt> = {
   'GET /authorize': index => ({ method: 'GET', url: `/authorize?client_id=${made('mcpc_', index)}` }),
   'POST /authorize': index => ({ method: 'POST', url: '/authorize', payload: { client_id: made('mcpc_', index) } }),
-  'POST /authorize, with an id in the query': index => ({ method: 'POST', url: `/authorize?client_id=${made('mcpc_', index)}`, payload: {} }),
-  'POST /authorize/consent': index => ({ method: 'POST', url: '/authorize/consent', payload: { transaction: made('', index), decision: 'allow', client_id: made('mcpc_', index) } }),
-  'GET /oauth/callback': index => ({ method: 'GET', url: `/oauth/callback?state=${made('', index)}&code=x&client_id=${made('mcpc_', index)}` }),
-  'GET /oauth/connections': index => ({ method: 'GET', url: `/oauth/connections?client_id=${made('mcpc_', index)}`, headers: { cookie: `person=${index}` } }),
-  'GET /oauth/connections/login': index => ({ method: 'GET', url: `/oauth/connections/login?client_id=${made('mcpc_', index)}` }),
-  'GET /oauth/connections/callback': index => ({ method: 'GET', url: `/oauth/connections/callback?client_id=${made('mcpc_', index)}` }),
-  'POST /oauth/connections/end': index => ({ method: 'POST', url: '/oauth/connections/end', payload: { client_id: made('mcpc_', index) } }),
-  'POST /oauth/connections/logout': index => ({ method: 'POST', url: '/oauth/connections/logout', payload: { client_id: made('mcpc_', index) } }),
-  'POST /token, with a code': index => ({ method: 'POST', url: '/token', payload: { grant_type: 'authorization_code', code: made('mcpac_', index), client_id: made('mcpc_', index) } }),
-  'POST /token, with a refresh token': index => ({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: made('mcprt_', index) + 'x'.repeat(16), client_id: made('mcpc_', index) } }),
-  'POST /token, with an id in the query': index => ({ method: 'POST', url: `/token?client_id=${made('mcpc_', index)}`, payload: {} }),
-  'POST /token, with an id in the header': index => ({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token' }, headers: basic(made('mcpc_', index)) }),
-  'POST /token, with the URL of a document': index => ({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', client_id: `https://c${index}.example/x` } }),
-  'POST /revoke': index => ({ method: 'POST', url: '/revoke', payload: { token: made('mcprt_', index), client_id: made('mcpc_', index) } }),
-  'POST /introspect': index => ({ method: 'POST', url: '/introspect', payload: { token: made('mcpat_', index) }, headers: basic(`service-${index}`) }),
+  'POST /authorize, with an id in the query': index => ({
+    method: 'POST',
+    url: `/authorize?client_id=${made('mcpc_', index)}`,
+    payload: {}
+  }),
+  'POST /authorize/consent': index => ({
+    method: 'POST',
+    url: '/authorize/consent',
+    payload: { transaction: made('', index), decision: 'allow', client_id: made('mcpc_', index) }
+  }),
+  'GET /oauth/callback': index => ({
+    method: 'GET',
+    url: `/oauth/callback?state=${made('', index)}&code=x&client_id=${made('mcpc_', index)}`
+  }),
+  'GET /oauth/connections': index => ({
+    method: 'GET',
+    url: `/oauth/connections?client_id=${made('mcpc_', index)}`,
+    headers: { cookie: `person=${index}` }
+  }),
+  'GET /oauth/connections/login': index => ({
+    method: 'GET',
+    url: `/oauth/connections/login?client_id=${made('mcpc_', index)}`
+  }),
+  'GET /oauth/connections/callback': index => ({
+    method: 'GET',
+    url: `/oauth/connections/callback?client_id=${made('mcpc_', index)}`
+  }),
+  'POST /oauth/connections/end': index => ({
+    method: 'POST',
+    url: '/oauth/connections/end',
+    payload: { client_id: made('mcpc_', index) }
+  }),
+  'POST /oauth/connections/logout': index => ({
+    method: 'POST',
+    url: '/oauth/connections/logout',
+    payload: { client_id: made('mcpc_', index) }
+  }),
+  'POST /token, with a code': index => ({
+    method: 'POST',
+    url: '/token',
+    payload: { grant_type: 'authorization_code', code: made('mcpac_', index), client_id: made('mcpc_', index) }
+  }),
+  'POST /token, with a refresh token': index => ({
+    method: 'POST',
+    url: '/token',
+    payload: {
+      grant_type: 'refresh_token',
+      refresh_token: made('mcprt_', index) + 'x'.repeat(16),
+      client_id: made('mcpc_', index)
+    }
+  }),
+  'POST /token, with an id in the query': index => ({
+    method: 'POST',
+    url: `/token?client_id=${made('mcpc_', index)}`,
+    payload: {}
+  }),
+  'POST /token, with an id in the header': index => ({
+    method: 'POST',
+    url: '/token',
+    payload: { grant_type: 'refresh_token' },
+    headers: basic(made('mcpc_', index))
+  }),
+  'POST /token, with the URL of a document': index => ({
+    method: 'POST',
+    url: '/token',
+    payload: { grant_type: 'refresh_token', client_id: `https://c${index}.example/x` }
+  }),
+  'POST /revoke': index => ({
+    method: 'POST',
+    url: '/revoke',
+    payload: { token: made('mcprt_', index), client_id: made('mcpc_', index) }
+  }),
+  'POST /introspect': index => ({
+    method: 'POST',
+    url: '/introspect',
+    payload: { token: made('mcpat_', index) },
+    headers: basic(`service-${index}`)
+  }),
   'POST /register': index => ({ method: 'POST', url: '/register', payload: { client_id: made('mcpc_', index) } }),
-  'POST /mcp': index => ({ method: 'POST', url: '/mcp', headers: { authorization: `Bearer ${made('mcpat_', index)}` } }),
-  'GET /mcp': index => ({ method: 'GET', url: '/mcp', headers: { authorization: `Bearer ${made('mcpat_', index)}xxxxxxxxxxxxxxxx` } }),
+  'POST /mcp': index => ({
+    method: 'POST',
+    url: '/mcp',
+    headers: { authorization: `Bearer ${made('mcpat_', index)}` }
+  }),
+  'GET /mcp': index => ({
+    method: 'GET',
+    url: '/mcp',
+    headers: { authorization: `Bearer ${made('mcpat_', index)}xxxxxxxxxxxxxxxx` }
+  }),
   'GET /sse': index => ({ method: 'GET', url: '/sse', headers: { authorization: `Bearer ${made('mcpat_', index)}` } })
 }
 
-async function send ({ app }: Pick<Target, 'app'>, { payload, headers, ...request }: ReturnType<Attempt>, remoteAddress: string) {
+async function send (
+  { app }: Pick<Target, 'app'>,
+  { payload, headers, ...request }: ReturnType<Attempt>,
+  remoteAddress: string
+) {
   const body = payload !== undefined && { payload: form(payload).toString() }
   return await app.inject({ ...request, ...body, remoteAddress, headers: { ...body !== false && FORM, ...headers } })
 }
@@ -67,25 +155,47 @@ t.test('what a caller claims is no key of a limit, at any endpoint', async t => 
 
 t.test('an address is an IPv4 address or the /64 of an IPv6 address, as the proxy tells it', async t => {
   const target = await embed(t, { requestsPerMinute: MAX })
-  const ask = async (remoteAddress: string) => (await target.app.inject({ url: '/authorize', remoteAddress })).statusCode
+  const ask = async (remoteAddress: string) =>
+    (await target.app.inject({ url: '/authorize', remoteAddress })).statusCode
   for (let index = 0; index < MAX; index++) t.equal(await ask(`2001:db8:1:2:${index}::${index}`), 400)
   t.equal(await ask('2001:DB8:0001:2:ffff:ffff:ffff:ffff'), 429)
   t.equal(await ask('2001:db8:1:3::1'), 400, 'the next /64 is somebody else')
   for (let index = 0; index < MAX; index++) t.equal(await ask(index % 2 === 0 ? ADDRESS : `::ffff:${ADDRESS}`), 400)
-  for (const spelling of [ADDRESS, `::ffff:${ADDRESS}`, '::ffff:cb00:7107', `${ADDRESS}:4711`]) t.equal(await ask(spelling), 429, spelling)
+  for (const spelling of [ADDRESS, `::ffff:${ADDRESS}`, '::ffff:cb00:7107', `${ADDRESS}:4711`]) {
+    t.equal(await ask(spelling), 429, spelling)
+  }
 
   const proxied = Fastify({ trustProxy: '10.0.0.1' })
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-  t.teardown(async () => { await proxied.close(); await stores.close() })
-  await proxied.register(mcpService, { createServer, upstream: new ScriptableUpstream().options, stores, publicUrl: 'http://localhost:5050', requestsPerMinute: MAX })
-  const askThrough = async (forwardedFor: string) => (await proxied.inject({ url: '/authorize', remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': forwardedFor } })).statusCode
-  for (let index = 0; index < MAX; index++) t.equal(await askThrough(`192.0.2.${index}, ${ADDRESS}`), 400, 'only what our proxy says counts')
+  t.teardown(async () => {
+    await proxied.close()
+    await stores.close()
+  })
+  await proxied.register(mcpService, {
+    createServer,
+    upstream: new ScriptableUpstream().options,
+    stores,
+    publicUrl: 'http://localhost:5050',
+    requestsPerMinute: MAX
+  })
+  const askThrough = async (forwardedFor: string) =>
+    (await proxied.inject({
+      url: '/authorize',
+      remoteAddress: '10.0.0.1',
+      headers: { 'x-forwarded-for': forwardedFor }
+    })).statusCode
+  for (let index = 0; index < MAX; index++) {
+    t.equal(await askThrough(`192.0.2.${index}, ${ADDRESS}`), 400, 'only what our proxy says counts')
+  }
   t.equal(await askThrough(`192.0.2.99, ${ADDRESS}`), 429)
   t.equal(await askThrough('198.51.100.1'), 400)
 })
 
 t.test('hosted clients at one address do not lock each other out', async t => {
-  const target = await embed(t, { requestsPerMinute: 3 * MAX, introspectionServices: { service: 'a-secret-of-a-service' } })
+  const target = await embed(t, {
+    requestsPerMinute: 3 * MAX,
+    introspectionServices: { service: 'a-secret-of-a-service' }
+  })
   const client = await register(target, WEB_URI)
   const confidential = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const logins = [
@@ -94,11 +204,23 @@ t.test('hosted clients at one address do not lock each other out', async t => {
   ]
   const own = await newTokens(target, confidential)
   const flood = ['POST /token, with a code', 'POST /revoke', 'POST /introspect', 'POST /mcp', 'GET /mcp']
-  for (const what of flood) for (let index = 0; index < 4 * MAX; index++) await send(target, ATTEMPTS[what]?.(index) ?? { method: 'GET', url: '/' }, '127.0.0.1')
+  for (const what of flood) {
+    for (let index = 0; index < 4 * MAX; index++) {
+      await send(target, ATTEMPTS[what]?.(index) ?? { method: 'GET', url: '/' }, '127.0.0.1')
+    }
+  }
   for (const { tokens, code } of logins) {
     t.equal((await refresh(target, client, tokens.refreshToken)).status, 200, 'a client refreshes')
     t.equal((await redeem(target, client, code)).status, 200, 'and redeems a code')
-    t.equal((await target.app.inject({ method: 'DELETE', url: '/mcp', headers: { authorization: `Bearer ${tokens.accessToken}`, 'mcp-session-id': 'x' } })).statusCode, 404, 'its token is looked up')
+    t.equal(
+      (await target.app.inject({
+        method: 'DELETE',
+        url: '/mcp',
+        headers: { authorization: `Bearer ${tokens.accessToken}`, 'mcp-session-id': 'x' }
+      })).statusCode,
+      404,
+      'its token is looked up'
+    )
   }
   t.equal((await refresh(target, confidential, own.refreshToken)).status, 200)
   const introspected = await send(target, { method: 'POST', url: '/introspect', payload: { token: 'x', client_id: 'service', client_secret: 'a-secret-of-a-service' } }, '127.0.0.1')
@@ -116,14 +238,23 @@ t.test('requests that prove who makes them are not counted for the address', asy
   }
   const answer = await refresh(target, client, refreshToken)
   t.strictSame([answer.status, answer.error], [429, 'rate_limited'], 'but for the person: the code was the first')
-  for (let index = 0; index < MAX; index++) t.equal((await redeem(target, client, made('mcpac_', index))).status, 400, 'all of the address is left')
+  for (let index = 0; index < MAX; index++) {
+    t.equal((await redeem(target, client, made('mcpac_', index))).status, 400, 'all of the address is left')
+  }
   t.equal((await redeem(target, client, made('mcpac_', 99))).status, 429)
 })
 
 async function replica (t: Test, stores: Stores): Promise<Pick<Target, 'app'>> {
   const app = Fastify()
   const encryptionKeys = `1:${Buffer.alloc(32, 1).toString('base64url')}`
-  await app.register(mcpService, { createServer, upstream: new ScriptableUpstream().options, stores, publicUrl: 'http://localhost:5050', requestsPerMinute: MAX, encryptionKeys })
+  await app.register(mcpService, {
+    createServer,
+    upstream: new ScriptableUpstream().options,
+    stores,
+    publicUrl: 'http://localhost:5050',
+    requestsPerMinute: MAX,
+    encryptionKeys
+  })
   t.teardown(() => app.close())
   return { app }
 }
@@ -141,7 +272,9 @@ redisTest('replicas count together, in a fixed room', async (t, server) => {
   }
   t.strictSame(statuses, [...Array<number>(MAX).fill(401), 429, 429])
   const admin = server.admin(t)
-  for (let index = 0; index < 200; index++) await replicas[0]?.app.inject({ url: '/authorize', remoteAddress: `2001:db8:${randomBytes(2).toString('hex')}::1` })
+  for (let index = 0; index < 200; index++) {
+    await replicas[0]?.app.inject({ url: '/authorize', remoteAddress: `2001:db8:${randomBytes(2).toString('hex')}::1` })
+  }
   const [key = '', ...more] = await admin.keys('*:rates')
   t.strictSame(more, [])
   t.ok(await admin.strlen(key) <= RATE_COUNTERS * 4, 'no more for 200 addresses')

@@ -10,23 +10,42 @@ t.test('a refresh token is its client\'s alone, and another one\'s attempt harms
   const target = await startTarget(t)
   const client = await register(target)
   const confidential = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_basic' })
-  const [attacker, attackerWithSecret] = [await register(target), await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })]
+  const [attacker, attackerWithSecret] = [
+    await register(target),
+    await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
+  ]
   const tokens = await newTokens(target, client)
   const secret = await newTokens(target, confidential)
 
   for (const thief of [attacker, attackerWithSecret, confidential]) {
     const answer = await refresh(target, thief, tokens.refreshToken)
     t.equal(answer.error, 'invalid_grant')
-    t.equal(withoutId(answer.text), withoutId((await refresh(target, thief, `mcprt_${'A'.repeat(43)}`)).text), 'it is not told that there is such a token')
+    t.equal(
+      withoutId(answer.text),
+      withoutId((await refresh(target, thief, `mcprt_${'A'.repeat(43)}`)).text),
+      'it is not told that there is such a token'
+    )
   }
   t.equal((await refresh(target, client, tokens.refreshToken, { client_id: undefined })).error, 'invalid_client')
-  t.equal((await refresh(target, confidential, secret.refreshToken, { client_secret: undefined })).error, 'invalid_client', 'a client with a secret has to say it')
-  t.equal((await refresh(target, confidential, secret.refreshToken, { client_secret: attackerWithSecret.clientSecret })).error, 'invalid_client')
+  t.equal(
+    (await refresh(target, confidential, secret.refreshToken, { client_secret: undefined })).error,
+    'invalid_client',
+    'a client with a secret has to say it'
+  )
+  t.equal(
+    (await refresh(target, confidential, secret.refreshToken, { client_secret: attackerWithSecret.clientSecret }))
+      .error,
+    'invalid_client'
+  )
 
   t.ok(await isGood(target, tokens.accessToken), 'the access token lives')
   const next = tokensOf(await refresh(target, client, tokens.refreshToken))
   t.ok(await isGood(target, next.accessToken), 'and so does the family')
-  t.equal((await refresh(target, attacker, tokens.refreshToken)).error, 'invalid_grant', 'a rotated one is no more use to a thief')
+  t.equal(
+    (await refresh(target, attacker, tokens.refreshToken)).error,
+    'invalid_grant',
+    'a rotated one is no more use to a thief'
+  )
   t.equal((await refresh(target, attacker, next.refreshToken)).error, 'invalid_grant')
   t.ok(await isGood(target, next.accessToken))
   t.equal((await refresh(target, confidential, secret.refreshToken)).status, 200)
@@ -36,7 +55,9 @@ t.test('scopes only shrink', async t => {
   const target = await startTarget(t, { MCP_SCOPES: 'mcp admin' })
   const client = await register(target)
   const { refreshToken } = await newTokens(target, client)
-  for (const scope of ['admin', 'mcp admin', 'MCP', 'constructor']) t.equal((await refresh(target, client, refreshToken, { scope })).error, 'invalid_scope', scope)
+  for (const scope of ['admin', 'mcp admin', 'MCP', 'constructor']) {
+    t.equal((await refresh(target, client, refreshToken, { scope })).error, 'invalid_scope', scope)
+  }
   t.equal((await refresh(target, client, refreshToken, { scope: 'mcp' })).member('scope'), 'mcp')
 })
 
@@ -45,7 +66,10 @@ t.test('a rotated token repeats its answer for a moment, and then ends the famil
   const now = () => clock
   const grants = new MemoryGrantStore({ now })
   t.teardown(() => grants.close())
-  const target = await embed(t, { stores: { ...createMemoryStores({ sessionIdleSeconds: 60 }), grants }, lifetimes: { refreshTokenReuseSeconds: 10 } })
+  const target = await embed(t, {
+    stores: { ...createMemoryStores({ sessionIdleSeconds: 60 }), grants },
+    lifetimes: { refreshTokenReuseSeconds: 10 }
+  })
   const [client, attacker] = [await register(target), await register(target)]
   const first = await newTokens(target, client)
 

@@ -6,7 +6,20 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { clock } from '../upstreams/flow.js'
-import { authorize, embed, isGood, newTokens, redeem, refresh, register, tokensOf, WEB_URI, type Client, type Target, type Tokens } from './flow.js'
+import {
+  authorize,
+  embed,
+  isGood,
+  newTokens,
+  redeem,
+  refresh,
+  register,
+  tokensOf,
+  WEB_URI,
+  type Client,
+  type Target,
+  type Tokens
+} from './flow.js'
 
 const GENERATIONS = 12
 const ROOM = { requestsPerMinute: 100_000 }
@@ -14,7 +27,9 @@ const ROOM = { requestsPerMinute: 100_000 }
 /** Every generation of a login's tokens, the first first. */
 async function generations (target: Target, client: Client, count = GENERATIONS): Promise<Tokens[]> {
   const all = [await newTokens(target, client)]
-  for (let index = 1; index < count; index++) all.push(tokensOf(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
+  for (let index = 1; index < count; index++) {
+    all.push(tokensOf(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
+  }
   return all
 }
 
@@ -23,15 +38,28 @@ async function tokensFor (target: Target, client: Client, as: string): Promise<T
 }
 
 /** However old a token, its replay ends the login, and nobody else's replay does. */
-async function replayIsNoticed (t: Test, target: Target, pass: () => Promise<void>, ages = [1, 2, GENERATIONS - 1]): Promise<void> {
+async function replayIsNoticed (
+  t: Test,
+  target: Target,
+  pass: () => Promise<void>,
+  ages = [1, 2, GENERATIONS - 1]
+): Promise<void> {
   const [client, other] = [await register(target, WEB_URI), await register(target, WEB_URI)]
   for (const age of ages) {
     const all = await generations(target, client)
     await pass()
     const [last, old] = [all.at(-1), all.at(-1 - age)]
     if (last === undefined || old === undefined) throw new Error('no tokens')
-    t.equal((await refresh(target, other, old.refreshToken)).error, 'invalid_grant', `a token ${age} generations old, of another client`)
-    t.equal((await refresh(target, client, old.refreshToken.replace(/.$/, last => last === 'A' ? 'B' : 'A'))).error, 'invalid_grant', 'altered')
+    t.equal(
+      (await refresh(target, other, old.refreshToken)).error,
+      'invalid_grant',
+      `a token ${age} generations old, of another client`
+    )
+    t.equal(
+      (await refresh(target, client, old.refreshToken.replace(/.$/, last => last === 'A' ? 'B' : 'A'))).error,
+      'invalid_grant',
+      'altered'
+    )
     t.ok(await isGood(target, last.accessToken), 'that harms nobody')
     const replayed = await refresh(target, client, old.refreshToken)
     t.strictSame([replayed.status, replayed.error], [400, 'invalid_grant'], `a token ${age} generations old is refused`)
@@ -49,7 +77,11 @@ t.test('in memory, a replay is noticed of however old a token', async t => {
 
 t.test('a token whose time is over is no replay', async t => {
   const time = clock(t)
-  const target = await embed(t, { ...ROOM, stores: createMemoryStores({ sessionIdleSeconds: 60 }), lifetimes: { refreshTokenSeconds: 600, accessTokenSeconds: 3600 } })
+  const target = await embed(t, {
+    ...ROOM,
+    stores: createMemoryStores({ sessionIdleSeconds: 60 }),
+    lifetimes: { refreshTokenSeconds: 600, accessTokenSeconds: 3600 }
+  })
   const client = await register(target, WEB_URI)
   const { accessToken, refreshToken } = await newTokens(target, client)
   time.forward(601)
@@ -66,18 +98,33 @@ t.test('one person\'s refreshing and logging in makes nobody else\'s tokens go',
   const alice = await generations(target, client, 170)
   t.ok(await isGood(target, bob.accessToken))
   const good = []
-  for (const { accessToken } of alice.slice(-MAX_ACCESS_TOKENS_OF_GRANT - 2)) good.push(await isGood(target, accessToken))
+  for (const { accessToken } of alice.slice(-MAX_ACCESS_TOKENS_OF_GRANT - 2)) {
+    good.push(await isGood(target, accessToken))
+  }
   t.strictSame(good, [false, false, ...Array<boolean>(MAX_ACCESS_TOKENS_OF_GRANT).fill(true)], 'her own oldest go')
   const [grant] = await grants.findGrantsOf(target.upstream.issuer, 'alice')
   if (grant === undefined) throw new Error('no grant')
   for (let login = 1; login < MAX_GRANTS_OF_ONE; login++) {
     const others = { ...grant, grantId: `other-${login}`, expiresAt: grant.expiresAt + login }
-    await grants.putCode(`code-${login}`, { grant: others, redirectUri: WEB_URI, codeChallenge: 'x', expiresAt: grant.expiresAt, used: false })
-    await grants.redeemCode(`code-${login}`, { access: { hash: `access-${login}`, record: { grantId: others.grantId, scopes: [], expiresAt: grant.expiresAt } }, sealedResponse: '' })
+    await grants.putCode(`code-${login}`, {
+      grant: others,
+      redirectUri: WEB_URI,
+      codeChallenge: 'x',
+      expiresAt: grant.expiresAt,
+      used: false
+    })
+    await grants.redeemCode(`code-${login}`, {
+      access: { hash: `access-${login}`, record: { grantId: others.grantId, scopes: [], expiresAt: grant.expiresAt } },
+      sealedResponse: ''
+    })
   }
   t.ok(await isGood(target, alice.at(-1)?.accessToken ?? ''), 'so many logins she may have')
   await tokensFor(target, client, 'alice')
-  t.equal((await refresh(target, client, alice.at(-1)?.refreshToken ?? '')).error, 'invalid_grant', 'the one that ends first has gone for one more')
+  t.equal(
+    (await refresh(target, client, alice.at(-1)?.refreshToken ?? '')).error,
+    'invalid_grant',
+    'the one that ends first has gone for one more'
+  )
   t.equal((await refresh(target, client, bob.refreshToken)).status, 200)
 })
 
@@ -89,8 +136,16 @@ redisTest('in Redis, a rotation leaves nothing behind but its access token', asy
   const client = await register(target, WEB_URI)
   const counted = async (): Promise<[refresh: number, access: number, bytes: number]> => {
     const keys = await admin.keys('*')
-    const bytes = await Promise.all(keys.filter(key => /:(refresh|access|grant)/.test(key)).map(async key => Number(await admin.call('MEMORY', 'USAGE', key))))
-    return [keys.filter(key => key.includes('refresh')).length, keys.filter(key => key.includes('access')).length, bytes.reduce((sum, of) => sum + of, 0)]
+    const bytes = await Promise.all(
+      keys.filter(key => /:(refresh|access|grant)/.test(key)).map(async key =>
+        Number(await admin.call('MEMORY', 'USAGE', key))
+      )
+    )
+    return [
+      keys.filter(key => key.includes('refresh')).length,
+      keys.filter(key => key.includes('access')).length,
+      bytes.reduce((sum, of) => sum + of, 0)
+    ]
   }
   const all = await generations(target, client, MAX_ACCESS_TOKENS_OF_GRANT)
   const settled = async (): Promise<number> => {
@@ -102,7 +157,9 @@ redisTest('in Redis, a rotation leaves nothing behind but its access token', asy
     }
   }
   const before = await settled()
-  for (let index = 0; index < 2 * GENERATIONS; index++) all.push(tokensOf(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
+  for (let index = 0; index < 2 * GENERATIONS; index++) {
+    all.push(tokensOf(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
+  }
   const grown = await settled() - before
   t.ok(Math.abs(grown) < 200, `${2 * GENERATIONS} rotations more: ${grown} bytes more`)
 })
@@ -113,5 +170,7 @@ redisTest('in Redis, a replay is noticed of however old a token', async (t, serv
   if (stores === undefined) throw new Error('There is no replica.')
   const admin = server.admin(t)
   const target = await embed(t, { ...ROOM, stores, lifetimes: { refreshTokenReuseSeconds: 1 } })
-  await replayIsNoticed(t, target, async () => { while ((await admin.keys('*:response')).length > 0) await delay(20) }, [1, GENERATIONS - 1])
+  await replayIsNoticed(t, target, async () => {
+    while ((await admin.keys('*:response')).length > 0) await delay(20)
+  }, [1, GENERATIONS - 1])
 })

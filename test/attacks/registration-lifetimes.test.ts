@@ -1,7 +1,18 @@
 import t, { type Test } from 'tap'
 import { parseRecord } from '../../src/parse-record.js'
 import { clock } from '../upstreams/flow.js'
-import { askToRegister, authorizationUrl, embed, newTokens, refresh, register, tokensOf, WEB_URI, type Client, type Target } from './flow.js'
+import {
+  askToRegister,
+  authorizationUrl,
+  embed,
+  newTokens,
+  refresh,
+  register,
+  tokensOf,
+  WEB_URI,
+  type Client,
+  type Target
+} from './flow.js'
 
 /*
  * What anybody registers stays an hour; what somebody has logged in to stays for some time after it was used last. One is no
@@ -55,7 +66,12 @@ t.test('no larger than 8 KB, to the byte', async t => {
   const target = await embed(t)
   const uri = (length: number) => `https://app.example/${'x'.repeat(length)}`
   const of = (padding: number) => ({
-    redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none', client_uri: uri(2000), logo_uri: uri(2000), tos_uri: uri(2000), policy_uri: uri(padding)
+    redirect_uris: [WEB_URI],
+    token_endpoint_auth_method: 'none',
+    client_uri: uri(2000),
+    logo_uri: uri(2000),
+    tos_uri: uri(2000),
+    policy_uri: uri(padding)
   })
   const small = await askToRegister(target, of(1000))
   t.equal(small.status, 201)
@@ -67,7 +83,10 @@ t.test('no larger than 8 KB, to the byte', async t => {
 
 t.test('no more than 10 redirect URIs', async t => {
   const target = await embed(t)
-  const of = (count: number) => ({ redirect_uris: Array.from({ length: count }, (_, index) => `${WEB_URI}/${index}`), token_endpoint_auth_method: 'none' })
+  const of = (count: number) => ({
+    redirect_uris: Array.from({ length: count }, (_, index) => `${WEB_URI}/${index}`),
+    token_endpoint_auth_method: 'none'
+  })
   t.equal((await askToRegister(target, of(10))).status, 201)
   t.match(await askToRegister(target, of(11)), { status: 400, error: 'invalid_redirect_uri' })
 })

@@ -1,15 +1,35 @@
 import t, { type Test } from 'tap'
 import type { Browser, Page } from '../support/browser.js'
 import {
-  approve, authorizationUrl, finish, isAt, isGood, newTokens, openBrowser, redeem, register, startTarget, tokensOf, WEB_URI, type Client, type Parameters, type Target
+  approve,
+  authorizationUrl,
+  finish,
+  isAt,
+  isGood,
+  newTokens,
+  openBrowser,
+  redeem,
+  register,
+  startTarget,
+  tokensOf,
+  WEB_URI,
+  type Client,
+  type Parameters,
+  type Target
 } from './flow.js'
 
 const OTHER_URI = 'https://other.example/callback'
 
-const isConsent = (page: Page) => page.document.querySelectorAll('button').some(button => button.text.trim() === 'Allow access')
+const isConsent = (page: Page) =>
+  page.document.querySelectorAll('button').some(button => button.text.trim() === 'Allow access')
 
 /** Whether a person is asked before they are sent to log in. */
-async function isAsked (target: Target, client: Client, browser: Browser, parameters: Parameters = {}): Promise<boolean> {
+async function isAsked (
+  target: Target,
+  client: Client,
+  browser: Browser,
+  parameters: Parameters = {}
+): Promise<boolean> {
   return isConsent(await browser.open(authorizationUrl(target, client, parameters)))
 }
 
@@ -23,16 +43,24 @@ async function logInUnasked (target: Target, client: Client, browser: Browser, a
 /** A person signs in to their connected apps. @returns that page */
 async function connections (target: Target, browser: Browser, as: string): Promise<Page> {
   let page = await browser.open(`${target.url}/oauth/connections/login`)
-  if (page.document.querySelector('input[name=login]') !== null) page = await browser.submit(page, { login: as, password: 'any' })
+  if (page.document.querySelector('input[name=login]') !== null) {
+    page = await browser.submit(page, { login: as, password: 'any' })
+  }
   if (page.url.pathname !== '/oauth/connections') throw new Error(`signing in ended at ${page.url.href}: ${page.html}`)
   return page
 }
 
 async function press (target: Target, browser: Browser, page: Page, action: 'end' | 'logout'): Promise<void> {
-  const form = page.document.querySelectorAll('form').find(form => form.getAttribute('action')?.endsWith(`/${action}`) === true)
+  const form = page.document.querySelectorAll('form').find(form =>
+    form.getAttribute('action')?.endsWith(`/${action}`) === true
+  )
   const grant = form?.querySelector('input[name=grant]')?.getAttribute('value')
   const body = new URLSearchParams(grant === undefined ? {} : { grant })
-  const { status } = await browser.open(`${target.url}/oauth/connections/${action}`, { method: 'POST', body, headers: { origin: target.url } })
+  const { status } = await browser.open(`${target.url}/oauth/connections/${action}`, {
+    method: 'POST',
+    body,
+    headers: { origin: target.url }
+  })
   if (form === undefined || status !== 200) throw new Error(`${action} ended with ${status}`)
 }
 
@@ -100,7 +128,11 @@ t.test('an approval is its person\'s, wherever they log in', async t => {
   t.ok(await isAsked(target, client, elsewhere), 'nobody knows who is there')
   await finish(elsewhere, await elsewhere.open(authorizationUrl(target, client)), 'alice')
   t.notOk(await isAsked(target, client, elsewhere), 'Alice has approved it')
-  await finish(browser, await browser.open(authorizationUrl(target, await register(target, OTHER_URI), { redirect_uri: OTHER_URI })), 'bob')
+  await finish(
+    browser,
+    await browser.open(authorizationUrl(target, await register(target, OTHER_URI), { redirect_uri: OTHER_URI })),
+    'bob'
+  )
   t.ok(await isAsked(target, client, browser), 'Bob, who logged in last here, has not')
 })
 
@@ -142,7 +174,12 @@ t.test('more than was approved is asked for', async t => {
   const client = await register(target, WEB_URI)
   const browser = openBrowser(target)
   await approve(target, client, browser, { parameters: { scope: 'mcp files' } })
-  for (const [scope, asked] of [['mcp files', false], ['files mcp', false], ['mcp', false], ['mcp files admin', true], ['admin', true]] as const) {
+  for (
+    const [scope, asked] of [['mcp files', false], ['files mcp', false], ['mcp', false], ['mcp files admin', true], [
+      'admin',
+      true
+    ]] as const
+  ) {
     t.equal(await isAsked(target, client, browser, { scope }), asked, scope)
   }
 })

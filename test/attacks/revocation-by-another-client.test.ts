@@ -19,10 +19,22 @@ t.test('a token is revoked by its own client only', async t => {
       }
     }
   }
-  t.equal((await revoke(target, client, tokens.refreshToken, { client_id: undefined })).error, 'invalid_client', 'nobody')
-  t.equal((await revoke(target, client, tokens.refreshToken, { client_id: 'unknown' })).error, 'invalid_client', 'an unknown client')
+  t.equal(
+    (await revoke(target, client, tokens.refreshToken, { client_id: undefined })).error,
+    'invalid_client',
+    'nobody'
+  )
+  t.equal(
+    (await revoke(target, client, tokens.refreshToken, { client_id: 'unknown' })).error,
+    'invalid_client',
+    'an unknown client'
+  )
   for (const guess of [undefined, 'guess']) {
-    t.equal((await revoke(target, confidential, secret.refreshToken, { client_secret: guess })).error, 'invalid_client', 'its own client, without its secret')
+    t.equal(
+      (await revoke(target, confidential, secret.refreshToken, { client_secret: guess })).error,
+      'invalid_client',
+      'its own client, without its secret'
+    )
   }
   t.ok(await isGood(target, tokens.accessToken), 'the access token lives')
   t.ok(await isGood(target, secret.accessToken))
@@ -39,8 +51,16 @@ t.test('a stranger is not told what a token is worth', async t => {
   const target = await startTarget(t)
   const confidential = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })
   const { accessToken } = await newTokens(target, confidential)
-  for (const credentials of [{}, { client_id: confidential.clientId, client_secret: confidential.clientSecret ?? '' }, { client_id: 'constructor', client_secret: 'x' }, { client_id: '__proto__', client_secret: '' }]) {
-    const answer = await target.fetch(`${target.url}/introspect`, { method: 'POST', body: new URLSearchParams({ token: accessToken, ...credentials }) })
+  for (
+    const credentials of [{}, { client_id: confidential.clientId, client_secret: confidential.clientSecret ?? '' }, {
+      client_id: 'constructor',
+      client_secret: 'x'
+    }, { client_id: '__proto__', client_secret: '' }]
+  ) {
+    const answer = await target.fetch(`${target.url}/introspect`, {
+      method: 'POST',
+      body: new URLSearchParams({ token: accessToken, ...credentials })
+    })
     t.equal(answer.status, 401)
     t.notMatch(await answer.text(), 'active')
   }

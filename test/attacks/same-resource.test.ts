@@ -3,7 +3,17 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t from 'tap'
 import { createTokenVerifier } from '../../src/oauth/resource-server/resource-server.js'
 import { Resources } from '../../src/oauth/resources.js'
-import { newCode, newTokens, authorizationUrl, redeem, refresh, register, startTarget, tokensOf, WEB_URI } from './flow.js'
+import {
+  newCode,
+  newTokens,
+  authorizationUrl,
+  redeem,
+  refresh,
+  register,
+  startTarget,
+  tokensOf,
+  WEB_URI
+} from './flow.js'
 
 /*
  * RFC 3986 6.2.2.1, 6.2.3 and MCP, Resource Parameter: scheme and host in any case and the default port mean the same
@@ -14,22 +24,53 @@ const PUBLIC_URL = 'https://mcp.example.com'
 const RESOURCE = `${PUBLIC_URL}/mcp`
 
 const SAME = [
-  RESOURCE, 'HTTPS://mcp.example.com/mcp', 'https://MCP.Example.com/mcp', 'hTTps://mcp.EXAMPLE.com:443/mcp', 'https://mcp.example.com:/mcp',
-  `${RESOURCE}/`, 'HTTPS://MCP.EXAMPLE.COM:443/mcp/'
+  RESOURCE,
+  'HTTPS://mcp.example.com/mcp',
+  'https://MCP.Example.com/mcp',
+  'hTTps://mcp.EXAMPLE.com:443/mcp',
+  'https://mcp.example.com:/mcp',
+  `${RESOURCE}/`,
+  'HTTPS://MCP.EXAMPLE.COM:443/mcp/'
 ]
 const OTHERS = [
-  'https://mcp.example.com/MCP', 'https://mcp.example.com/mcp//', 'https://mcp.example.com/mcp/x', 'https://mcp.example.com/%6dcp', 'https://mcp.example.com/x/../mcp',
-  'https://mcp.example.com/mcp?', 'https://mcp.example.com/mcp#', 'https://mcp.example.com:80/mcp', 'https://mcp.example.com:0443/mcp', 'http://mcp.example.com:443/mcp',
-  'http://mcp.example.com/mcp', 'https://mcp.example.com./mcp', 'https://user@mcp.example.com/mcp', 'https://user:pw@mcp.example.com/mcp', 'https://@mcp.example.com/mcp',
-  'https://mcp.example.com@evil.example/mcp', 'https://evil.example/mcp', 'https://mcp.example.com.evil.example/mcp', 'https:mcp.example.com/mcp', 'https:///mcp.example.com/mcp',
-  'https://mcp.example.com\\mcp', ' https://mcp.example.com/mcp', 'https://mcp.example.com/mcp\t'
+  'https://mcp.example.com/MCP',
+  'https://mcp.example.com/mcp//',
+  'https://mcp.example.com/mcp/x',
+  'https://mcp.example.com/%6dcp',
+  'https://mcp.example.com/x/../mcp',
+  'https://mcp.example.com/mcp?',
+  'https://mcp.example.com/mcp#',
+  'https://mcp.example.com:80/mcp',
+  'https://mcp.example.com:0443/mcp',
+  'http://mcp.example.com:443/mcp',
+  'http://mcp.example.com/mcp',
+  'https://mcp.example.com./mcp',
+  'https://user@mcp.example.com/mcp',
+  'https://user:pw@mcp.example.com/mcp',
+  'https://@mcp.example.com/mcp',
+  'https://mcp.example.com@evil.example/mcp',
+  'https://evil.example/mcp',
+  'https://mcp.example.com.evil.example/mcp',
+  'https:mcp.example.com/mcp',
+  'https:///mcp.example.com/mcp',
+  'https://mcp.example.com\\mcp',
+  ' https://mcp.example.com/mcp',
+  'https://mcp.example.com/mcp\t'
 ]
 
-const anyCase = (text: string) => fc.array(fc.boolean(), { minLength: text.length, maxLength: text.length })
-  .map(upper => [...text].map((character, index) => upper[index] === true ? character.toUpperCase() : character).join(''))
+const anyCase = (text: string) =>
+  fc.array(fc.boolean(), { minLength: text.length, maxLength: text.length })
+    .map(upper =>
+      [...text].map((character, index) => upper[index] === true ? character.toUpperCase() : character).join('')
+    )
 
 /** Every way to write a resource that means the same one. */
-const sameResource = fc.tuple(anyCase('https'), anyCase('mcp.example.com'), fc.constantFrom('', ':443', ':'), fc.constantFrom('', '/'))
+const sameResource = fc.tuple(
+  anyCase('https'),
+  anyCase('mcp.example.com'),
+  fc.constantFrom('', ':443', ':'),
+  fc.constantFrom('', '/')
+)
   .map(([scheme, host, port, slash]) => `${scheme}://${host}${port}/mcp${slash}`)
 
 t.test('at the authorization endpoint', async t => {
@@ -48,17 +89,35 @@ t.test('at the authorization endpoint', async t => {
 t.test('at the token endpoint, for a code and for a refresh token', async t => {
   const target = await startTarget(t, { PUBLIC_URL: 'http://localhost:5050' })
   const client = await register(target)
-  const own = (resource: string) => resource.replace(/^https/i, 'http').replace(/mcp\.example\.com(?::(?:443)?)?/i, 'LocalHost:5050')
+  const own = (resource: string) =>
+    resource.replace(/^https/i, 'http').replace(/mcp\.example\.com(?::(?:443)?)?/i, 'LocalHost:5050')
   let { refreshToken } = await newTokens(target, client)
   for (const resource of SAME.map(own)) {
-    t.equal((await redeem(target, client, await newCode(target, client), { resource })).status, 200, `a code for ${resource}`)
+    t.equal(
+      (await redeem(target, client, await newCode(target, client), { resource })).status,
+      200,
+      `a code for ${resource}`
+    )
     const refreshed = await refresh(target, client, refreshToken, { resource })
     t.equal(refreshed.status, 200, `a refresh token for ${resource}`)
     refreshToken = tokensOf(refreshed).refreshToken
   }
   const code = await newCode(target, client)
-  for (const resource of [...OTHERS, 'http://user@localhost:5050/mcp', 'http://localhost:5050/MCP', 'http://localhost/mcp', 'http://localhost:5050/mcp?']) {
-    for (const answer of [await redeem(target, client, code, { resource }), await refresh(target, client, refreshToken, { resource })]) {
+  for (
+    const resource of [
+      ...OTHERS,
+      'http://user@localhost:5050/mcp',
+      'http://localhost:5050/MCP',
+      'http://localhost/mcp',
+      'http://localhost:5050/mcp?'
+    ]
+  ) {
+    for (
+      const answer of [
+        await redeem(target, client, code, { resource }),
+        await refresh(target, client, refreshToken, { resource })
+      ]
+    ) {
       t.match([answer.status, answer.error], [400, 'invalid_target'], resource)
     }
   }
@@ -69,13 +128,25 @@ t.test('however it is written', async t => {
   const resources = new Resources(PUBLIC_URL, ['/mcp', '/sse'])
   fc.assert(fc.property(sameResource, resource => resources.resolve(resource) === RESOURCE), { numRuns: 500 })
   // one character more, or another one, anywhere in it
-  fc.assert(fc.property(fc.nat(RESOURCE.length), fc.string({ minLength: 1, maxLength: 1 }), fc.boolean(), (at, character, replaces) => {
-    const resource = RESOURCE.slice(0, at) + character + RESOURCE.slice(replaces ? at + 1 : at)
-    let resolved: string | undefined
-    try { resolved = resources.resolve(resource) } catch { resolved = undefined }
-    const means = URL.canParse(resource) ? new URL(resource).href.replace(/\/$/, '') : undefined
-    return resolved === undefined || resolved === means
-  }), { numRuns: 2000 })
+  fc.assert(
+    fc.property(
+      fc.nat(RESOURCE.length),
+      fc.string({ minLength: 1, maxLength: 1 }),
+      fc.boolean(),
+      (at, character, replaces) => {
+        const resource = RESOURCE.slice(0, at) + character + RESOURCE.slice(replaces ? at + 1 : at)
+        let resolved: string | undefined
+        try {
+          resolved = resources.resolve(resource)
+        } catch {
+          resolved = undefined
+        }
+        const means = URL.canParse(resource) ? new URL(resource).href.replace(/\/$/, '') : undefined
+        return resolved === undefined || resolved === means
+      }
+    ),
+    { numRuns: 2000 }
+  )
   t.pass()
 })
 
@@ -89,23 +160,44 @@ t.test('in the aud of a token of another authorization server: JWT and introspec
     if (pathname === '/jwks') return Response.json({ keys: [jwk] })
     if (pathname === '/introspect') {
       const token = new URLSearchParams(String(init?.body)).get('token') ?? ''
-      return Response.json({ active: true, iss: issuer, sub: 'alice', client_id: 'app', scope: 'mcp', aud: introspected.get(token) })
+      return Response.json({
+        active: true,
+        iss: issuer,
+        sub: 'alice',
+        client_id: 'app',
+        scope: 'mcp',
+        aud: introspected.get(token)
+      })
     }
     return Response.json({
-      issuer, jwks_uri: `${issuer}/jwks`, introspection_endpoint: `${issuer}/introspect`, authorization_endpoint: `${issuer}/a`, token_endpoint: `${issuer}/t`
+      issuer,
+      jwks_uri: `${issuer}/jwks`,
+      introspection_endpoint: `${issuer}/introspect`,
+      authorization_endpoint: `${issuer}/a`,
+      token_endpoint: `${issuer}/t`
     })
   }
   const verify = createTokenVerifier({
-    issuer, audiences: [RESOURCE, PUBLIC_URL, 'urn:Example:API'], introspection: { clientId: 'rs', clientSecret: 'secret' }, fetch: toIssuer
+    issuer,
+    audiences: [RESOURCE, PUBLIC_URL, 'urn:Example:API'],
+    introspection: { clientId: 'rs', clientSecret: 'secret' },
+    fetch: toIssuer
   })
-  const isTaken = async (token: string) => await verify(token, { ip: '198.51.100.1' }).then(() => true, (error: unknown) => {
-    t.match(error, { code: 'invalid_token' })
-    return false
-  })
+  const isTaken = async (token: string) =>
+    await verify(token, { ip: '198.51.100.1' }).then(() => true, (error: unknown) => {
+      t.match(error, { code: 'invalid_token' })
+      return false
+    })
   const audiences: Array<readonly [audience: string | string[], isOurs: boolean]> = [
-    ...SAME.map(resource => [resource, true] as const), ...OTHERS.map(resource => [resource, false] as const),
-    [`${PUBLIC_URL}/`, true], [['https://other.example', 'HTTPS://MCP.example.com/mcp'], true], ['urn:Example:API', true],
-    ['urn:example:api', false], [[], false], ['', false], [[...OTHERS], false]
+    ...SAME.map(resource => [resource, true] as const),
+    ...OTHERS.map(resource => [resource, false] as const),
+    [`${PUBLIC_URL}/`, true],
+    [['https://other.example', 'HTTPS://MCP.example.com/mcp'], true],
+    ['urn:Example:API', true],
+    ['urn:example:api', false],
+    [[], false],
+    ['', false],
+    [[...OTHERS], false]
   ]
   for (const [index, [aud, isOurs]] of audiences.entries()) {
     const token = await new SignJWT({ iss: issuer, sub: 'alice', client_id: 'app', aud })

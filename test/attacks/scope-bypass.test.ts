@@ -22,8 +22,14 @@ const GUARDED: Readonly<Record<string, Asked>> = {
 const DETOURS: Readonly<Record<string, Asked>> = {
   'URI in upper case': { method: 'resources/read', params: { uri: 'GUARDED://one' } },
   'template in upper case': { method: 'resources/read', params: { uri: 'SECRET://two' } },
-  'completion of a prompt': { method: 'completion/complete', params: { ref: { type: 'ref/prompt', name: 'guarded' }, argument: { name: 'name', value: '' } } },
-  'completion of a template': { method: 'completion/complete', params: { ref: { type: 'ref/resource', uri: 'secret://{id}' }, argument: { name: 'id', value: '' } } }
+  'completion of a prompt': {
+    method: 'completion/complete',
+    params: { ref: { type: 'ref/prompt', name: 'guarded' }, argument: { name: 'name', value: '' } }
+  },
+  'completion of a template': {
+    method: 'completion/complete',
+    params: { ref: { type: 'ref/resource', uri: 'secret://{id}' }, argument: { name: 'id', value: '' } }
+  }
 }
 const SESSION_DETOURS: typeof DETOURS = {
   'URI with a space': { method: 'resources/read', params: { uri: ' guarded://one' } },
@@ -31,41 +37,77 @@ const SESSION_DETOURS: typeof DETOURS = {
   'subscription by template': { method: 'resources/subscribe', params: { uri: 'secret://two' } }
 }
 const LISTEN_DETOURS: typeof DETOURS = {
-  listen: { method: 'subscriptions/listen', params: { notifications: { resourceSubscriptions: ['open://one', 'secret://two'] } } }
+  listen: {
+    method: 'subscriptions/listen',
+    params: { notifications: { resourceSubscriptions: ['open://one', 'secret://two'] } }
+  }
 }
 const OPEN: Asked = { method: 'tools/call', params: { name: 'open', arguments: {} } }
 
-async function refused (t: Test, caller: EraCaller, asked: readonly Asked[], batch: boolean, ran: readonly string[], what: string): Promise<void> {
+async function refused (
+  t: Test,
+  caller: EraCaller,
+  asked: readonly Asked[],
+  batch: boolean,
+  ran: readonly string[],
+  what: string
+): Promise<void> {
   const before = ran.length
   const { status, challenge, responses } = await caller.ask(SCOPE_LESS, asked, batch)
   t.strictSame([status, responses.length, ran.slice(before)], [403, 0, []], `${what} is refused before anything runs`)
-  t.match(challenge, /^Bearer error="insufficient_scope", .*scope="mcp admin"/, 'the challenge names what the token has and lacks')
+  t.match(
+    challenge,
+    /^Bearer error="insufficient_scope", .*scope="mcp admin"/,
+    'the challenge names what the token has and lacks'
+  )
 }
 
 async function attack (t: Test, name: string, way: Way, makeServer: MakeScoped, stores: SessionStores): Promise<void> {
   const ran: string[] = []
   const { sessionMode, reuseInstances = false } = way
-  const service = await host(t, { createServer: () => makeServer(what => ran.push(what)), stores, sessionMode, reuseInstances })
+  const service = await host(t, {
+    createServer: () => makeServer(what => ran.push(what)),
+    stores,
+    sessionMode,
+    reuseInstances
+  })
   const caller = await way.connect(t, service, SCOPE_LESS)
   const detours = { ...DETOURS, ...name.startsWith('2026') ? LISTEN_DETOURS : SESSION_DETOURS }
-  if (reuseInstances) t.equal((await caller.ask(SCOPED_TOKEN, [GUARDED.tool ?? OPEN])).responses[0]?.error, undefined, 'an instance has served who may')
+  if (reuseInstances) {
+    t.equal(
+      (await caller.ask(SCOPED_TOKEN, [GUARDED.tool ?? OPEN])).responses[0]?.error,
+      undefined,
+      'an instance has served who may'
+    )
+  }
   for (const [what, asked] of Object.entries({ ...GUARDED, ...detours })) {
     await refused(t, caller, [asked], false, ran, `${what}, alone,`)
     if (way.takesBatches) await refused(t, caller, [OPEN, asked], true, ran, `${what}, in a batch,`)
   }
   ran.length = 0
   for (const [what, asked] of Object.entries(GUARDED)) {
-    t.type((await caller.ask(SCOPED_TOKEN, [asked])).responses[0]?.result, 'object', `who has the scope gets the ${what}`)
+    t.type(
+      (await caller.ask(SCOPED_TOKEN, [asked])).responses[0]?.result,
+      'object',
+      `who has the scope gets the ${what}`
+    )
   }
   t.equal(ran.length, Object.keys(GUARDED).length)
   t.type((await caller.ask(SCOPE_LESS, [OPEN])).responses[0]?.result, 'object', 'what needs no scope is open')
 }
 
-function matrix (store: string, test: (name: string, check: (t: Test, stores: SessionStores) => Promise<void>) => void): void {
+function matrix (
+  store: string,
+  test: (name: string, check: (t: Test, stores: SessionStores) => Promise<void>) => void
+): void {
   for (const [name, way] of Object.entries(WAYS)) {
     for (const [sdk, makeServer] of Object.entries(SCOPED)) {
-      test(`scope bypass: ${name} × ${sdk} × tool, resource, template, prompt × alone${way.takesBatches ? ', batch' : ''} × ${store}`,
-        (t, stores) => attack(t, name, way, makeServer, stores))
+      test(
+        `scope bypass: ${name} × ${sdk} × tool, resource, template, prompt × alone${
+          way.takesBatches ? ', batch' : ''
+        } × ${store}`,
+        (t, stores) => attack(t, name, way, makeServer, stores)
+      )
     }
   }
 }

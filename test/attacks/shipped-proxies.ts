@@ -40,9 +40,16 @@ export const shippedProxies: Record<string, (folder: string, port: number, repli
 export async function startShippedProxy (t: Test, name: string, port: number, replica: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), `${name}-`))
   const [program, ...parameters] = shippedProxies[name]?.(folder, port, replica) ?? [name]
-  const child = spawn(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, HOME: folder } })
+  const child = spawn(program, parameters, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, HOME: folder }
+  })
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString() })
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+    })
+  }
   const ended = once(child, 'close')
   t.teardown(async () => {
     child.kill('SIGKILL')

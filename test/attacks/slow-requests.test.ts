@@ -22,9 +22,12 @@ async function trickle (port: number, head: string): Promise<string> {
 const length = 'Content-Length: 5000\r\n'
 const requests: Record<string, (host: string, token: string) => string> = {
   'headers of GET /': host => `GET / HTTP/1.1\r\nHost: ${host}\r\nX-Slow: `,
-  'body of POST /register': host => `POST /register HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\n${length}\r\n{`,
-  'body of POST /token': host => `POST /token HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/x-www-form-urlencoded\r\n${length}\r\na`,
-  'body of POST /mcp': (host, token) => `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\nAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n${length}\r\n{`
+  'body of POST /register': host =>
+    `POST /register HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\n${length}\r\n{`,
+  'body of POST /token': host =>
+    `POST /token HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/x-www-form-urlencoded\r\n${length}\r\na`,
+  'body of POST /mcp': (host, token) =>
+    `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\nAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n${length}\r\n{`
 }
 
 t.test('a request that does not arrive in time is answered 408, and streams go on', async t => {
@@ -39,11 +42,16 @@ t.test('a request that does not arrive in time is answered 408, and streams go o
   let isOver = false
   const ended = stream?.next().then(() => { isOver = true })
 
-  const slow = Object.entries(requests).flatMap(([name, head]) => Array.from({ length: 50 }, async () => ({ name, received: await trickle(port, head(host, accessToken)) })))
+  const slow = Object.entries(requests).flatMap(([name, head]) =>
+    Array.from({ length: 50 }, async () => ({ name, received: await trickle(port, head(host, accessToken)) }))
+  )
   const all = await Promise.all(slow)
   for (const name of Object.keys(requests)) {
     const mine = all.filter(one => one.name === name)
-    t.ok(mine.every(({ received }) => received.startsWith('HTTP/1.1 408 ')), `50 of ${name}: ${mine.find(({ received }) => !received.startsWith('HTTP/1.1 408 '))?.received ?? '408'}`)
+    t.ok(
+      mine.every(({ received }) => received.startsWith('HTTP/1.1 408 ')),
+      `50 of ${name}: ${mine.find(({ received }) => !received.startsWith('HTTP/1.1 408 '))?.received ?? '408'}`
+    )
   }
   t.ok(client, 'a session was there')
   t.notOk(isOver, 'its stream, which is older than all of them, is open')

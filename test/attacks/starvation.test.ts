@@ -15,7 +15,12 @@ import { GreedyPlug } from './greedy-plug.js'
  * What one person did to everybody else, at the numbers it was done with.
  */
 
-async function host (t: Test, way: Pick<Way, 'sdk' | 'sessionMode' | 'reuseInstances'>, limits: Partial<SessionLimits> = {}, port?: number): Promise<{ app: FastifyInstance, plug: GreedyPlug }> {
+async function host (
+  t: Test,
+  way: Pick<Way, 'sdk' | 'sessionMode' | 'reuseInstances'>,
+  limits: Partial<SessionLimits> = {},
+  port?: number
+): Promise<{ app: FastifyInstance, plug: GreedyPlug }> {
   const app = Fastify({ forceCloseConnections: true })
   const plug = new GreedyPlug()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
@@ -47,7 +52,8 @@ async function host (t: Test, way: Pick<Way, 'sdk' | 'sessionMode' | 'reuseInsta
 }
 
 /** `fetch` for a service that listens on a port. */
-const overNetwork = (port: number): typeof fetch => async (input, init) => await fetch(String(input).replace(MCP_URL, `http://127.0.0.1:${port}`), init)
+const overNetwork = (port: number): typeof fetch => async (input, init) =>
+  await fetch(String(input).replace(MCP_URL, `http://127.0.0.1:${port}`), init)
 
 const modernWays = ways.filter(({ name }) => name.startsWith('2026'))
 
@@ -91,7 +97,9 @@ t.test('listen slots that one person was allowed to fill', async t => {
   const alice = await way.connect(fetch, 'alice.client')
   const streams: Response[] = []
   for (let count = 0; count < 20; count++) streams.push(await alice.listen())
-  for (let count = 0; count < 10; count++) t.equal((await (await way.connect(fetch, 'bob.client')).listen()).status, 200, `bob's stream ${count + 1}`)
+  for (let count = 0; count < 10; count++) {
+    t.equal((await (await way.connect(fetch, 'bob.client')).listen()).status, 200, `bob's stream ${count + 1}`)
+  }
   t.equal((await (await way.connect(fetch, 'bob.client')).listen()).status, 503, 'and no more than alice has')
   t.match(await streams[0]?.text(), /acknowledged/, 'alice\'s oldest has ended')
 })
@@ -106,7 +114,9 @@ for (const way of ways.filter(({ sessionMode, name }) => sessionMode === 'statef
       await new Promise(resolve => setImmediate(resolve))
     }
     t.equal(plug.running, 10, 'half of the instances are for one person at most')
-    for (const person of ['bob', 'carol']) t.equal((await (await way.connect(fetch, `${person}.client`)).call('quick')).status, 200, `${person} is served`)
+    for (const person of ['bob', 'carol']) {
+      t.equal((await (await way.connect(fetch, `${person}.client`)).call('quick')).status, 200, `${person} is served`)
+    }
   })
 }
 
@@ -118,7 +128,9 @@ for (const [index, way] of ways.filter(({ can }) => can.has('subscribe')).entrie
     for (let index = 0; index < uris; index++) {
       const response = await client.subscribe([`file:///${index}/`.padEnd(3_000_000, 'x')])
       const { error } = parseObject(await response.text())
-      if (response.status !== 429 || valueAt(error, 'data', 'limit') !== 'uri_bytes') t.fail(`${response.status} ${JSON.stringify(error)}`)
+      if (response.status !== 429 || valueAt(error, 'data', 'limit') !== 'uri_bytes') {
+        t.fail(`${response.status} ${JSON.stringify(error)}`)
+      }
     }
     t.pass('each is refused')
   })
@@ -148,7 +160,9 @@ for (const way of ways) {
       const responses: Response[] = []
       const more = await heldMore(async () => {
         // sent in one go, it is cut before its client has the head
-        const calling = client.callWith('flood', { messages: 300, bytes: MEGABYTE, awaits }).then(response => { responses.push(response) }, () => {})
+        const calling = client.callWith('flood', { messages: 300, bytes: MEGABYTE, awaits }).then(response => {
+          responses.push(response)
+        }, () => {})
         if (awaits && way.sdk === 2 && modernWays.includes(way)) {
           await calling
           while (plug.sent < 2) await once(plug, 'sent')
@@ -165,7 +179,9 @@ for (const way of ways) {
 
 t.test('results that nobody reads', async t => {
   const port = await freePort()
-  const { app } = await host(t, { sdk: 2, sessionMode: 'stateless', reuseInstances: true }, { maxUnreadBytesPerPerson: 8 * MEGABYTE }, port)
+  const { app } = await host(t, { sdk: 2, sessionMode: 'stateless', reuseInstances: true }, {
+    maxUnreadBytesPerPerson: 8 * MEGABYTE
+  }, port)
   const client = await modernWays[0]?.connect(overNetwork(port), 'alice.client')
   const unread: Array<Response | undefined> = []
   for (let count = 0; count < 60; count++) unread.push(await client?.callWith('large', { bytes: 4 * MEGABYTE }))

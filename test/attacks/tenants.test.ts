@@ -20,14 +20,22 @@ const text = (value: unknown) => ({ content: [{ type: 'text' as const, text: Str
 
 /** Its tool tells the session id that it sees; with `tasks`, another one is a task for ever. */
 const serverOfSdk1 = (tasks = new InMemoryTaskStore()): CreateServer => () => {
-  const server = new McpServer1({ name: 'tenants', version: '1' }, { taskStore: tasks, capabilities: { tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } } })
+  const server = new McpServer1({ name: 'tenants', version: '1' }, {
+    taskStore: tasks,
+    capabilities: { tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } }
+  })
   server.registerTool('id', { inputSchema: NOTHING }, (_input, { sessionId }) => text(sessionId))
   server.registerTool('ask', { inputSchema: NOTHING }, async (_input, { requestId: relatedRequestId }) => {
-    const { content } = await server.server.elicitInput({ message: '?', requestedSchema: { type: 'object', properties: { a: { type: 'string' } } } }, { relatedRequestId })
+    const { content } = await server.server.elicitInput({
+      message: '?',
+      requestedSchema: { type: 'object', properties: { a: { type: 'string' } } }
+    }, { relatedRequestId })
     return text(content?.a)
   })
   server.experimental.tasks.registerToolTask('work', { inputSchema: NOTHING, execution: { taskSupport: 'required' } }, {
-    createTask: async (_input, { taskStore, taskRequestedTtl }) => ({ task: await taskStore.createTask({ ttl: taskRequestedTtl ?? null }) }),
+    createTask: async (_input, { taskStore, taskRequestedTtl }) => ({
+      task: await taskStore.createTask({ ttl: taskRequestedTtl ?? null })
+    }),
     getTask: async (_input, { taskId, taskStore }) => await taskStore.getTask(taskId),
     getTaskResult: async () => text('never')
   })
@@ -56,13 +64,24 @@ async function checkIds (t: Test, kept: string, newStores: () => Stores): Promis
         const start = async () => {
           const stores = newStores()
           t.teardown(() => stores.close())
-          return await host(t, { createServer, stores, encryptionKeys, sessionMode, ...reuseInstances === true && { reuseInstances } })
+          return await host(t, {
+            createServer,
+            stores,
+            encryptionKeys,
+            sessionMode,
+            ...reuseInstances === true && { reuseInstances }
+          })
         }
         const [one, other] = [await start(), await start()]
         const hasSession = !/sessionless|2026/.test(way)
         const [alice, bob] = [await connect(t, one, 'alice'), await connect(t, one, 'bob')]
         // in turn, and at once: an id is that of the call, not of the one before
-        const told = [await alice.ask('alice', ID), await bob.ask('bob', ID), await alice.ask('alice', ID), ...await Promise.all([alice.ask('alice', ID), bob.ask('bob', ID)])]
+        const told = [
+          await alice.ask('alice', ID),
+          await bob.ask('bob', ID),
+          await alice.ask('alice', ID),
+          ...await Promise.all([alice.ask('alice', ID), bob.ask('bob', ID)])
+        ]
         const [first = '', second = '', ...more] = told.map(idOf)
         t.match(first, /^[\w-]{32,}$/, `${line}: opaque`)
         t.not(first, second, `${line}: of one person alone`)
@@ -70,12 +89,18 @@ async function checkIds (t: Test, kept: string, newStores: () => Stores): Promis
         t.notOk([first, second].some(id => /alice|bob|client/.test(id)))
         if (hasSession) return
         for (const { headers } of told) t.equal(headers.get('mcp-session-id'), null, `${line}: no client gets it`)
-        t.equal(idOf(await (await connect(t, other, 'alice')).ask('alice', ID)), first, `${line}: the same on every replica`)
+        t.equal(
+          idOf(await (await connect(t, other, 'alice')).ask('alice', ID)),
+          first,
+          `${line}: the same on every replica`
+        )
       })
     }
   }
 }
-t.test('tenants, with what is kept in memory', async t => { await checkIds(t, 'memory', () => createMemoryStores({ sessionIdleSeconds: 60 })) })
+t.test('tenants, with what is kept in memory', async t => {
+  await checkIds(t, 'memory', () => createMemoryStores({ sessionIdleSeconds: 60 }))
+})
 redisTest('tenants, with what is kept in Redis', async (t, { url }) => {
   await checkIds(t, 'Redis', () => createRedisStores({ url, sessionIdleSeconds: 60 }))
 })
@@ -88,11 +113,23 @@ function taskIdOf ({ responses: [response] }: Told): unknown {
 }
 
 /** What one person's client finds of a task that is not theirs. */
-async function checkStranger (t: Test, line: string, bob: EraCaller, taskId: unknown, at: HostedService): Promise<void> {
+async function checkStranger (
+  t: Test,
+  line: string,
+  bob: EraCaller,
+  taskId: unknown,
+  at: HostedService
+): Promise<void> {
   for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel']) {
-    t.match(await bob.ask('bob', [{ method, params: { taskId } }], false, at), { responses: [{ error: { code: -32602 } }] }, `${line}: ${method}: bob does not`)
+    t.match(await bob.ask('bob', [{ method, params: { taskId } }], false, at), {
+      responses: [{ error: { code: -32602 } }]
+    }, `${line}: ${method}: bob does not`)
   }
-  t.match(await bob.ask('bob', [LIST], false, at), { responses: [{ result: { tasks: [] } }] }, `${line}: bob lists none`)
+  t.match(
+    await bob.ask('bob', [LIST], false, at),
+    { responses: [{ result: { tasks: [] } }] },
+    `${line}: bob lists none`
+  )
 }
 
 /** One task store for all, as of a service whose tasks outlive its instances; two replicas where `newStores` are shared. */
@@ -104,8 +141,17 @@ async function checkTasks (t: Test, kept: string, newStores: readonly Stores[]):
       t.teardown(() => { tasks.cleanup() })
       const encryptionKeys = newEncryptionKeys()
       const createServer = serverOfSdk1(tasks)
-      const replicas = await Promise.all(newStores.map(async stores =>
-        await host(t, { createServer, stores, encryptionKeys, sessionMode, ...reuseInstances === true && { reuseInstances } })))
+      const replicas = await Promise.all(
+        newStores.map(async stores =>
+          await host(t, {
+            createServer,
+            stores,
+            encryptionKeys,
+            sessionMode,
+            ...reuseInstances === true && { reuseInstances }
+          })
+        )
+      )
       const [one] = replicas
       if (one === undefined) throw new Error('no replica')
       const [alice, bob] = [await connect(t, one, 'alice'), await connect(t, one, 'bob')]
@@ -113,27 +159,46 @@ async function checkTasks (t: Test, kept: string, newStores: readonly Stores[]):
       const taskId = taskIdOf(await alice.ask('alice', [WORK]))
       t.type(taskId, 'string')
       for (const at of replicas.slice(0, way.includes('SSE') ? 1 : undefined)) {
-        t.match(await alice.ask('alice', [{ method: 'tasks/get', params: { taskId } }], false, at), { responses: [{ result: { taskId } }] }, `${line}: alice finds it again`)
+        t.match(await alice.ask('alice', [{ method: 'tasks/get', params: { taskId } }], false, at), {
+          responses: [{ result: { taskId } }]
+        }, `${line}: alice finds it again`)
         await checkStranger(t, line, bob, taskId, at)
-        t.match(await alice.ask('alice', [LIST], false, at), { responses: [{ result: { tasks: [{ taskId, status: 'working' }] } }] }, `${line}: nobody has ended it`)
+        t.match(await alice.ask('alice', [LIST], false, at), {
+          responses: [{ result: { tasks: [{ taskId, status: 'working' }] } }]
+        }, `${line}: nobody has ended it`)
       }
     })
   }
 }
 
 /** The bridge knows no tasks: what the server keeps of them, nobody of this revision sees. */
-async function checkNoTasks (t: Test, line: string, callers: readonly EraCaller[], tasks: InMemoryTaskStore): Promise<void> {
-  const kept = await Promise.all(['of a session', undefined].map(async sessionId => await tasks.createTask({ ttl: 60_000 }, 1, WORK, sessionId)))
+async function checkNoTasks (
+  t: Test,
+  line: string,
+  callers: readonly EraCaller[],
+  tasks: InMemoryTaskStore
+): Promise<void> {
+  const kept = await Promise.all(
+    ['of a session', undefined].map(async sessionId => await tasks.createTask({ ttl: 60_000 }, 1, WORK, sessionId))
+  )
   for (const [index, caller] of callers.entries()) {
     const token = index === 0 ? 'alice' : 'bob'
     t.notOk(taskIdOf(await caller.ask(token, [WORK])), `${line}: a call is no task`)
     for (const { taskId } of kept) {
       for (const method of ['tasks/get', 'tasks/result', 'tasks/cancel', 'tasks/list']) {
-        t.match(await caller.ask(token, [{ method, params: { taskId } }]), { status: 404, responses: [] }, `${line}: ${method}`)
+        t.match(
+          await caller.ask(token, [{ method, params: { taskId } }]),
+          { status: 404, responses: [] },
+          `${line}: ${method}`
+        )
       }
     }
   }
-  t.strictSame(tasks.getAllTasks().map(({ status }) => status), ['working', 'working'], `${line}: no call has made or ended one`)
+  t.strictSame(
+    tasks.getAllTasks().map(({ status }) => status),
+    ['working', 'working'],
+    `${line}: no call has made or ended one`
+  )
 }
 
 t.test('tasks, with what is kept in memory', async t => {
@@ -141,17 +206,24 @@ t.test('tasks, with what is kept in memory', async t => {
   t.teardown(() => stores.close())
   await checkTasks(t, 'memory', [stores])
 })
-redisTest('tasks, with what is kept in Redis', async (t, server) => { await checkTasks(t, 'Redis, two replicas', await redisReplicas(t, server)) })
+redisTest('tasks, with what is kept in Redis', async (t, server) => {
+  await checkTasks(t, 'Redis, two replicas', await redisReplicas(t, server))
+})
 
 t.test('what a client brings back, every replica with the same keys can read, whoever issues the tokens', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   t.teardown(() => stores.close())
   const encryptionKeys = newEncryptionKeys()
   const createServer = serverOfSdk1()
-  const [one, other] = [await host(t, { createServer, stores, encryptionKeys }), await host(t, { createServer, stores, encryptionKeys })]
+  const [one, other] = [
+    await host(t, { createServer, stores, encryptionKeys }),
+    await host(t, { createServer, stores, encryptionKeys })
+  ]
   const stranger = await host(t, { createServer, stores, encryptionKeys: newEncryptionKeys() })
   const call = async ({ url }: { url: string }, more: object = {}) => {
-    const { headers, ...request } = statelessRequest(1, 'tools/call', { name: 'ask', arguments: {}, ...more }, { 'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } } })
+    const { headers, ...request } = statelessRequest(1, 'tools/call', { name: 'ask', arguments: {}, ...more }, {
+      'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } }
+    })
     const response = await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: 'Bearer alice' } })
     return parseObject(await response.text())
   }

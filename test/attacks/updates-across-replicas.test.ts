@@ -20,13 +20,21 @@ const END = 'file:///end'
 const UPDATED = 'notifications/resources/updated'
 
 const eras: Record<string, (url: string, token: string) => Promise<EraClient>> = {
-  'a session': async (url, token) => await connect1(url, { requestInit: { headers: { authorization: `Bearer ${token}` } } }),
-  '2026-07-28': async (url, token) => await connect2(url, { pin: '2026-07-28' }, { requestInit: { headers: { authorization: `Bearer ${token}` } } })
+  'a session': async (url, token) =>
+    await connect1(url, { requestInit: { headers: { authorization: `Bearer ${token}` } } }),
+  '2026-07-28': async (url, token) =>
+    await connect2(url, { pin: '2026-07-28' }, { requestInit: { headers: { authorization: `Bearer ${token}` } } })
 }
 
-async function hosts (t: Test, replicas: readonly SessionStores[], options: Omit<HostedOptions, 'stores'>): Promise<[HostedService, HostedService]> {
+async function hosts (
+  t: Test,
+  replicas: readonly SessionStores[],
+  options: Omit<HostedOptions, 'stores'>
+): Promise<[HostedService, HostedService]> {
   const encryptionKeys = newEncryptionKeys()
-  const [one, other] = await Promise.all(replicas.map(async stores => await host(t, { encryptionKeys, ...options, stores })))
+  const [one, other] = await Promise.all(
+    replicas.map(async stores => await host(t, { encryptionKeys, ...options, stores }))
+  )
   if (one === undefined || other === undefined) throw new Error('two replicas, please')
   return [one, other]
 }
@@ -56,7 +64,10 @@ async function checkAnnounced (t: Test, kept: string, replicas: readonly Session
         await t.test(`updates: ${sdk}, announced in ${announcing} × heard in ${listening} at another replica × ${kept}`, async t => {
           const [one, other] = await hosts(t, replicas, { createServer: serverFor(new EraPlug()) })
           const alice = await connect(t, announcing, one, 'alice')
-          const [herself, bob] = [await connect(t, listening, other, 'alice'), await connect(t, listening, other, 'bob')]
+          const [herself, bob] = [
+            await connect(t, listening, other, 'alice'),
+            await connect(t, listening, other, 'bob')
+          ]
           for (const client of [herself, bob]) {
             await client.listen(SECRET)
             await client.listen(END)
@@ -64,9 +75,15 @@ async function checkAnnounced (t: Test, kept: string, replicas: readonly Session
           const [own, others] = [heardUntilEnd(herself), heardUntilEnd(bob)]
           await alice.call('announce', { uri: SECRET })
           // each hears of the end from a call of their own
-          for (const person of ['alice', 'bob']) await (await connect(t, '2026-07-28', one, person)).call('announce', { uri: END })
+          for (const person of ['alice', 'bob']) {
+            await (await connect(t, '2026-07-28', one, person)).call('announce', { uri: END })
+          }
           // sessions have servers of their own to tell them
-          t.strictSame(await own, announcing === 'a session' && listening === 'a session' ? [] : [SECRET], 'alice hears it at her other client')
+          t.strictSame(
+            await own,
+            announcing === 'a session' && listening === 'a session' ? [] : [SECRET],
+            'alice hears it at her other client'
+          )
           t.strictSame(await others, [], 'bob does not')
         })
       }
@@ -76,7 +93,9 @@ async function checkAnnounced (t: Test, kept: string, replicas: readonly Session
 
 /** Its subscriptions, as its instances know them. */
 const subscribable = (subscribed: string[]): CreateServer => () => {
-  const server = new McpServer({ name: 'subscribable', version: '1' }, { capabilities: { resources: { subscribe: true } } })
+  const server = new McpServer({ name: 'subscribable', version: '1' }, {
+    capabilities: { resources: { subscribe: true } }
+  })
   const own = new Set<string>()
   server.server.setRequestHandler(SubscribeRequestSchema, ({ params: { uri } }) => {
     own.add(uri)
@@ -107,13 +126,19 @@ async function checkAskedAgain (t: Test, kept: string, [first, second]: readonly
     await t.test(`updates: who may no longer subscribe × ${what} × ${kept}`, async t => {
       let refused = ''
       const told: [string[], string[]] = [[], []]
-      const maySubscribe = ({ extra: { subject } }: CallerInfo, uri: string): boolean => subject !== 'alice' || uri !== refused
-      const services = await Promise.all([first, second].map(async (stores, index) =>
-        await host(t, { createServer: subscribable(told[index === 0 ? 0 : 1]), maySubscribe, stores })))
+      const maySubscribe = ({ extra: { subject } }: CallerInfo, uri: string): boolean =>
+        subject !== 'alice' || uri !== refused
+      const services = await Promise.all(
+        [first, second].map(async (stores, index) =>
+          await host(t, { createServer: subscribable(told[index === 0 ? 0 : 1]), maySubscribe, stores })
+        )
+      )
       const [one, later] = [services[0], services[at]]
       if (one === undefined || later === undefined) throw new Error('no service')
       const alice = await new RawClient(one).connect()
-      for (const uri of [SECRET, END]) t.match(await (await alice.request('resources/subscribe', { uri })).json(), { result: {} })
+      for (const uri of [SECRET, END]) {
+        t.match(await (await alice.request('resources/subscribe', { uri })).json(), { result: {} })
+      }
       const subscriptions = async () => (await first.sessions.get(alice.sessionId ?? ''))?.subscriptions
       await until(async () => (await subscriptions())?.length === 2)
 
@@ -137,7 +162,11 @@ async function checkAskedAgain (t: Test, kept: string, [first, second]: readonly
       t.teardown(() => events.return(undefined))
       await next(events)
       await (await connect(t, '2026-07-28', one, 'bob')).call('announce')
-      t.match(dataOf(await next(events)), { method: UPDATED, params: { uri: END } }, 'what is announced of it is not heard')
+      t.match(
+        dataOf(await next(events)),
+        { method: UPDATED, params: { uri: END } },
+        'what is announced of it is not heard'
+      )
     })
   }
 }
@@ -165,7 +194,9 @@ t.test('updates, with what is kept in memory', async t => {
   t.teardown(() => stores.close())
   await checkBoth(t, 'memory', [stores, stores])
 })
-redisTest('updates, with what is kept in Redis', async (t, server) => { await checkBoth(t, 'Redis', await redisReplicas(t, server)) })
+redisTest('updates, with what is kept in Redis', async (t, server) => {
+  await checkBoth(t, 'Redis', await redisReplicas(t, server))
+})
 
 t.test('without sessions, who may not subscribe is refused before the server is asked', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
@@ -173,7 +204,12 @@ t.test('without sessions, who may not subscribe is refused before the server is 
   for (const [name, { sessionMode, connect, takesBatches }] of Object.entries(WAYS)) {
     if (sessionMode !== 'stateless') continue
     const subscribed: string[] = []
-    const service = await host(t, { createServer: subscribable(subscribed), stores, sessionMode, maySubscribe: (_caller, uri) => uri !== SECRET })
+    const service = await host(t, {
+      createServer: subscribable(subscribed),
+      stores,
+      sessionMode,
+      maySubscribe: (_caller, uri) => uri !== SECRET
+    })
     const caller = await connect(t, service, 'alice')
     for (const batch of takesBatches ? [false, true] : [false]) {
       const subscribe = { method: 'resources/subscribe', params: { uri: SECRET } }

@@ -58,7 +58,9 @@ for (const [sdk, serverFor] of Object.entries(eraServers)) {
         // each hears of the end from a call of their own
         await (await connect('2026-07-28', 'alice')).call('announce', { uri: END })
         await (await connect('2026-07-28', 'bob')).call('announce', { uri: END })
-        if (!(announcing === 'a session' && listening === 'a session')) t.strictSame(await own, [SECRET], 'alice hears it at her other client')
+        if (!(announcing === 'a session' && listening === 'a session')) {
+          t.strictSame(await own, [SECRET], 'alice hears it at her other client')
+        }
         t.strictSame(await others, [], 'bob does not')
       })
     }
@@ -71,8 +73,14 @@ t.test('an instance that serves many announces updates to nobody', async t => {
     const [alice, bob] = [await connect('2026-07-28', 'alice'), await connect('2026-07-28', 'bob')]
     await listenTo(bob)
     const heard: unknown[] = []
-    bob.heard.on('notifications/resources/updated', ({ uri }) => { heard.push(uri) })
-    const listChanged = new Promise<void>(resolve => { bob.heard.once('notifications/tools/list_changed', () => { resolve() }) })
+    bob.heard.on('notifications/resources/updated', ({ uri }) => {
+      heard.push(uri)
+    })
+    const listChanged = new Promise<void>(resolve => {
+      bob.heard.once('notifications/tools/list_changed', () => {
+        resolve()
+      })
+    })
     await alice.call('announce', { uri: SECRET })
     await listChanged
     t.strictSame(heard, [], sdk)
@@ -113,7 +121,11 @@ t.test('the embedder decides who may subscribe, and who may hears of it', async 
         }
       })
       const [alice, bob] = [await connect(era, 'alice'), await connect(era, 'bob')]
-      await t.rejects(bob.listen(SECRET), { message: new RegExp(`may not subscribe to ${SECRET}`) }, `${sdk}, ${era}: bob is refused, and told of what`)
+      await t.rejects(
+        bob.listen(SECRET),
+        { message: new RegExp(`may not subscribe to ${SECRET}`) },
+        `${sdk}, ${era}: bob is refused, and told of what`
+      )
       await bob.listen(END)
       await listenTo(alice)
       t.strictSame([...asked], [`bob ${SECRET}`, `bob ${END}`, `alice ${SECRET}`, `alice ${END}`])

@@ -1,7 +1,22 @@
 import t from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
-import { agree, askToRegister, authorizationUrl, bearer, callMcp, embed, form, injectForm, isGood, newTokens, register, WEB_URI, type Client, type Target } from './flow.js'
+import {
+  agree,
+  askToRegister,
+  authorizationUrl,
+  bearer,
+  callMcp,
+  embed,
+  form,
+  injectForm,
+  isGood,
+  newTokens,
+  register,
+  WEB_URI,
+  type Client,
+  type Target
+} from './flow.js'
 
 /*
  * With a login server that registers each client of ours, strangers must not have us register there by script: only a
@@ -19,7 +34,13 @@ async function sendUpstream (target: Target, client: Client, remoteAddress: stri
   const transaction = /name="transaction" value="([^"]+)"/.exec(page.body)?.[1]
   const payload = form({ transaction, decision: 'allow' }).toString()
   const headers = { cookie, origin: target.url, 'content-type': 'application/x-www-form-urlencoded' }
-  const { statusCode, headers: answered } = await target.app.inject({ method: 'POST', url: '/authorize/consent', payload, headers, remoteAddress })
+  const { statusCode, headers: answered } = await target.app.inject({
+    method: 'POST',
+    url: '/authorize/consent',
+    payload,
+    headers,
+    remoteAddress
+  })
   if (statusCode !== 303) return statusCode
   const location = new URL(String(answered.location))
   return location.origin === target.upstream.issuer ? 'upstream' : location.searchParams.get('error')
@@ -36,7 +57,7 @@ async function newClients (target: Target, count: number): Promise<Client[]> {
       remoteAddress: `203.0.113.${index % 200}`,
       payload: { client_name: `Client ${index}`, redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' }
     })
-    return { clientId: String(answer.json().client_id), redirectUri: WEB_URI }
+    return { clientId: String(answer.json<{ client_id: unknown }>().client_id), redirectUri: WEB_URI }
   }))
 }
 
@@ -65,12 +86,20 @@ t.test('so many new ones of an address in a minute, and nobody whose client is k
   const clients = await newClients(target, PER_ADDRESS + 5)
   const ends: unknown[] = []
   for (const client of clients) ends.push(await sendUpstream(target, client, '198.51.100.1'))
-  t.strictSame(ends, [...Array(PER_ADDRESS).fill('upstream'), ...Array(5).fill('temporarily_unavailable')], 'the client is told')
+  t.strictSame(
+    ends,
+    [...Array<string>(PER_ADDRESS).fill('upstream'), ...Array<string>(5).fill('temporarily_unavailable')],
+    'the client is told'
+  )
   t.equal(upstream.asked('register').length, PER_ADDRESS + 1)
   t.equal(await sendUpstream(target, known, '198.51.100.1'), 'upstream', 'a client that is known goes on from there')
   const refused = clients.at(-1)
   if (refused === undefined) throw new Error('no client')
-  t.equal(await sendUpstream(target, refused, '198.51.100.2'), 'upstream', 'and a person elsewhere with one that was refused')
+  t.equal(
+    await sendUpstream(target, refused, '198.51.100.2'),
+    'upstream',
+    'and a person elsewhere with one that was refused'
+  )
   t.ok(await isGood(target, accessToken))
 })
 
@@ -78,7 +107,9 @@ t.test('so many of everybody, from whatever addresses', async t => {
   const upstream = new ScriptableUpstream()
   const target = await embed(t, { requestsPerMinute: 1000 }, upstream)
   const clients = await newClients(target, PER_EVERYBODY + 10)
-  const ends = await Promise.all(clients.map(async (client, index) => await sendUpstream(target, client, `198.51.100.${index}`)))
+  const ends = await Promise.all(
+    clients.map(async (client, index) => await sendUpstream(target, client, `198.51.100.${index}`))
+  )
   t.equal(countOf(ends, 'upstream'), PER_EVERYBODY)
   t.equal(countOf(ends, 'temporarily_unavailable'), 10)
   t.equal(upstream.asked('register').length, PER_EVERYBODY)
@@ -95,22 +126,46 @@ t.test('one network of IPv6 is one address', async t => {
 t.test('a name goes upstream as it can be read', async t => {
   const upstream = new ScriptableUpstream()
   const target = await embed(t, { requestsPerMinute: 1000 }, upstream)
-  for (const [index, [name, sent]] of ([
-    ['A\u202eB', 'AB'], ['A\u200bB\u2066', 'AB'], ['\u2028A\u2029', 'A'], ['A\u0085B\u009b31m', 'AB31m'], ['\ufeff\u00ad\u{e0041}A', 'A'],
-    ['W'.repeat(200), 'W'.repeat(100)], ['😀'.repeat(100), '😀'.repeat(100)], ['Käse <b>"&', 'Käse <b>"&']
-  ] as const).entries()) {
-    const answer = await askToRegister(target, { client_name: name, redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' })
+  for (
+    const [index, [name, sent]] of ([
+      ['A\u202eB', 'AB'],
+      ['A\u200bB\u2066', 'AB'],
+      ['\u2028A\u2029', 'A'],
+      ['A\u0085B\u009b31m', 'AB31m'],
+      ['\ufeff\u00ad\u{e0041}A', 'A'],
+      ['W'.repeat(200), 'W'.repeat(100)],
+      ['😀'.repeat(100), '😀'.repeat(100)],
+      ['Käse <b>"&', 'Käse <b>"&']
+    ] as const).entries()
+  ) {
+    const answer = await askToRegister(target, {
+      client_name: name,
+      redirect_uris: [WEB_URI],
+      token_endpoint_auth_method: 'none'
+    })
     t.equal(answer.status, 201)
-    await sendUpstream(target, { clientId: answer.member('client_id') ?? '', redirectUri: WEB_URI }, `198.51.100.${index}`)
+    await sendUpstream(
+      target,
+      { clientId: answer.member('client_id') ?? '', redirectUri: WEB_URI },
+      `198.51.100.${index}`
+    )
     t.equal(upstream.asked('register').at(-1)?.parameters.client_name, sent, encodeURIComponent(name).slice(0, 40))
   }
   for (const name of [undefined, '\u200b\u2800 ']) {
     const client = await register(target, WEB_URI, { client_name: name })
     await sendUpstream(target, client, '198.51.100.99')
-    t.equal(upstream.asked('register').at(-1)?.parameters.client_name, client.clientId, 'one without a name goes by its id')
+    t.equal(
+      upstream.asked('register').at(-1)?.parameters.client_name,
+      client.clientId,
+      'one without a name goes by its id'
+    )
   }
   for (const name of ['A\u0000B', 'A\nB', 'A\u001b[31m', '\u007f', 'W'.repeat(201)]) {
-    t.equal((await askToRegister(target, { client_name: name, redirect_uris: [WEB_URI] })).status, 400, `${encodeURIComponent(name).slice(0, 40)} is no name here`)
+    t.equal(
+      (await askToRegister(target, { client_name: name, redirect_uris: [WEB_URI] })).status,
+      400,
+      `${encodeURIComponent(name).slice(0, 40)} is no name here`
+    )
   }
 })
 

@@ -4,7 +4,20 @@ import t from 'tap'
 import { logIn } from '../support/browser.js'
 import { freePort, startService } from '../support/service.js'
 import {
-  ask, askToRegister, authorizationUrl, bearer, callMcp, isAt, LOOPBACK_URI, openBrowser, redeem, refresh, revoke, tokensOf, type Answer, type Client
+  ask,
+  askToRegister,
+  authorizationUrl,
+  bearer,
+  callMcp,
+  isAt,
+  LOOPBACK_URI,
+  openBrowser,
+  redeem,
+  refresh,
+  revoke,
+  tokensOf,
+  type Answer,
+  type Client
 } from './flow.js'
 
 const STATIC = { clientId: 'static-client-upstream', clientSecret: 'static-secret-upstream-0123456789abcdef' }
@@ -18,7 +31,12 @@ class UpstreamSecrets {
   constructor (callbackUrl: string, isStatic: boolean) {
     this.configuration = {
       clients: isStatic
-        ? [{ client_id: STATIC.clientId, client_secret: STATIC.clientSecret, redirect_uris: [callbackUrl], grant_types: ['authorization_code', 'refresh_token'] }]
+        ? [{
+            client_id: STATIC.clientId,
+            client_secret: STATIC.clientSecret,
+            redirect_uris: [callbackUrl],
+            grant_types: ['authorization_code', 'refresh_token']
+          }]
         : [],
       features: {
         devInteractions: { enabled: true },
@@ -30,7 +48,15 @@ class UpstreamSecrets {
         this.#watch(context)
         return { accountId: subject, claims: () => ({ sub: subject, name: subject, email: `${subject}@example.com` }) }
       },
-      ttl: { AccessToken: 300, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 600, Grant: 600, RefreshToken: 600 }
+      ttl: {
+        AccessToken: 300,
+        AuthorizationCode: 60,
+        IdToken: 600,
+        Interaction: 600,
+        Session: 600,
+        Grant: 600,
+        RefreshToken: 600
+      }
     }
   }
 
@@ -76,13 +102,25 @@ for (const mode of ['dynamic', 'static']) {
     const received: string[] = []
     const keep = (answer: Answer) => { received.push(answer.bytes); return answer }
 
-    for (const path of ['oauth-protected-resource', 'oauth-protected-resource/mcp', 'oauth-authorization-server', 'openid-configuration', 'jwks.json']) {
+    for (
+      const path of [
+        'oauth-protected-resource',
+        'oauth-protected-resource/mcp',
+        'oauth-authorization-server',
+        'openid-configuration',
+        'jwks.json'
+      ]
+    ) {
       keep(await ask(target, `${target.url}/.well-known/${path}`))
     }
     keep(await callMcp(target, {}))
     keep(await ask(target, `${target.url}/readyz`))
     const registration = keep(await askToRegister(target, { client_name: 'Curious', redirect_uris: [LOOPBACK_URI] }))
-    const client: Client = { clientId: registration.member('client_id') ?? '', clientSecret: registration.member('client_secret') ?? '', redirectUri: LOOPBACK_URI }
+    const client: Client = {
+      clientId: registration.member('client_id') ?? '',
+      clientSecret: registration.member('client_secret') ?? '',
+      redirectUri: LOOPBACK_URI
+    }
 
     const browser = openBrowser(target)
     const journey = async (as: string) => {
@@ -103,7 +141,14 @@ for (const mode of ['dynamic', 'static']) {
     const initialized = keep(await callMcp(target, bearer(second.accessToken)))
     const session = { ...bearer(second.accessToken), 'mcp-session-id': initialized.headers.get('mcp-session-id') ?? '' }
     keep(await callMcp(target, session, { jsonrpc: '2.0', method: 'notifications/initialized' }))
-    const whoami = keep(await callMcp(target, session, { jsonrpc: '2.0', id: 2, method: 'tools/call', params: { name: 'whoami', arguments: {} } }))
+    const whoami = keep(
+      await callMcp(target, session, {
+        jsonrpc: '2.0',
+        id: 2,
+        method: 'tools/call',
+        params: { name: 'whoami', arguments: {} }
+      })
+    )
     t.match(whoami.text, 'alice')
 
     keep(await revoke(target, client, second.refreshToken))
@@ -113,20 +158,44 @@ for (const mode of ['dynamic', 'static']) {
     // an error of the upstream's, and the way back from it
     const page = await browser.open(authorizationUrl(target, client))
     const asked = await browser.submit(page, {}, 'Allow access')
-    const refused = await browser.open(`${target.url}/oauth/callback?${new URLSearchParams({ error: 'server_error', error_description: 'secret', iss: target.upstream.issuer, state: stateSentTo(target.upstream.issuer, browser.visited) })}`)
+    const refused = await browser.open(
+      `${target.url}/oauth/callback?${new URLSearchParams({
+        error: 'server_error',
+        error_description: 'secret',
+        iss: target.upstream.issuer,
+        state: stateSentTo(target.upstream.issuer, browser.visited)
+      })}`
+    )
     t.equal(asked.status, 200, 'the upstream asks to log in')
     t.ok(isAt(refused, client.redirectUri), 'its error ends at the client')
     received.push(refused.url.href)
 
-    for (const url of browser.visited.filter(url => url.href.startsWith(target.upstream.issuer))) secrets.add('client id', url.searchParams.get('client_id'))
-    const kinds = ['client id', 'client secret', 'authorization code', 'access_token', 'refresh_token', 'id_token', ...isStatic ? [] : ['registration_access_token', 'registration_client_uri']]
+    for (const url of browser.visited.filter(url => url.href.startsWith(target.upstream.issuer))) {
+      secrets.add('client id', url.searchParams.get('client_id'))
+    }
+    const kinds = [
+      'client id',
+      'client secret',
+      'authorization code',
+      'access_token',
+      'refresh_token',
+      'id_token',
+      ...isStatic ? [] : ['registration_access_token', 'registration_client_uri']
+    ]
     t.same([...secrets.found.keys()].sort(), kinds.sort(), 'the upstream gave all of these to the broker')
     t.ok((secrets.found.get('access_token')?.size ?? 0) >= 2, 'and refreshed them')
 
     const everything = received.join('\n')
     t.ok(received.length > 15 && everything.includes(second.accessToken), 'what the client got was recorded')
     for (const [kind, values] of secrets.found) {
-      for (const value of values) t.notOk([value, encodeURIComponent(value), Buffer.from(value).toString('base64')].some(form => everything.includes(form)), `the client got no ${kind} of the upstream's`)
+      for (const value of values) {
+        t.notOk(
+          [value, encodeURIComponent(value), Buffer.from(value).toString('base64')].some(form =>
+            everything.includes(form)
+          ),
+          `the client got no ${kind} of the upstream's`
+        )
+      }
     }
     t.notOk(everything.includes(target.upstream.issuer + '/auth'), 'nor is it led to the upstream itself')
   })

@@ -19,11 +19,20 @@ const jwk = { ...await exportJWK(publicKey), kid: 'key', alg: 'ES256' }
 const introspected = new Map<string, Record<string, unknown>>()
 const issuerFetch = fetchFrom(async request => {
   switch (new URL(request.url).pathname) {
-    case '/.well-known/openid-configuration': return Response.json({
-      issuer: ISSUER, jwks_uri: `${ISSUER}/jwks`, introspection_endpoint: `${ISSUER}/introspect`, authorization_endpoint: `${ISSUER}/a`, token_endpoint: `${ISSUER}/token`
-    })
-    case '/jwks': return Response.json({ keys: [jwk] })
-    default: return Response.json(introspected.get(new URLSearchParams(await request.text()).get('token') ?? '') ?? { active: false })
+    case '/.well-known/openid-configuration':
+      return Response.json({
+        issuer: ISSUER,
+        jwks_uri: `${ISSUER}/jwks`,
+        introspection_endpoint: `${ISSUER}/introspect`,
+        authorization_endpoint: `${ISSUER}/a`,
+        token_endpoint: `${ISSUER}/token`
+      })
+    case '/jwks':
+      return Response.json({ keys: [jwk] })
+    default:
+      return Response.json(
+        introspected.get(new URLSearchParams(await request.text()).get('token') ?? '') ?? { active: false }
+      )
   }
 })
 
@@ -34,7 +43,13 @@ async function start (t: Test, auth: Partial<ResourceServerModeOptions['auth']> 
     createServer,
     publicUrl: URL_OF_SERVICE,
     stores,
-    auth: { mode: 'resource-server', issuer: ISSUER, fetch: issuerFetch, introspection: { clientId: 'rs', clientSecret: 'rs-secret' }, ...auth }
+    auth: {
+      mode: 'resource-server',
+      issuer: ISSUER,
+      fetch: issuerFetch,
+      introspection: { clientId: 'rs', clientSecret: 'rs-secret' },
+      ...auth
+    }
   })
   t.teardown(async () => {
     await app.close()
@@ -46,7 +61,8 @@ async function start (t: Test, auth: Partial<ResourceServerModeOptions['auth']> 
 const CLAIMS = { iss: ISSUER, aud: RESOURCE, sub: 'alice', client_id: 'app', scope: 'mcp' }
 
 async function sign (claims: Record<string, unknown>, header: Record<string, unknown> = {}): Promise<string> {
-  return await new SignJWT({ ...CLAIMS, ...claims }).setProtectedHeader({ alg: 'ES256', kid: 'key', ...header }).setIssuedAt().setExpirationTime('5m').sign(privateKey)
+  return await new SignJWT({ ...CLAIMS, ...claims }).setProtectedHeader({ alg: 'ES256', kid: 'key', ...header })
+    .setIssuedAt().setExpirationTime('5m').sign(privateKey)
 }
 
 /** [taken as it is, taken with OAUTH_STRICT_TOKEN_TYPE] */
@@ -57,11 +73,40 @@ const NOWHERE: Taken = [false, false]
 
 t.test('by the typ header', async t => {
   const rows: Array<[typ: unknown, taken: Taken]> = [
-    ['at+jwt', EVERYWHERE], ['AT+JWT', EVERYWHERE], ['application/at+jwt', EVERYWHERE], ['Application/At+Jwt', EVERYWHERE],
-    [undefined, LENIENT], ['JWT', LENIENT], ['jwt', LENIENT], ['application/jwt', LENIENT], ['application/okta-internal-at+jwt', LENIENT],
+    ['at+jwt', EVERYWHERE],
+    ['AT+JWT', EVERYWHERE],
+    ['application/at+jwt', EVERYWHERE],
+    ['Application/At+Jwt', EVERYWHERE],
+    [undefined, LENIENT],
+    ['JWT', LENIENT],
+    ['jwt', LENIENT],
+    ['application/jwt', LENIENT],
+    ['application/okta-internal-at+jwt', LENIENT],
     ...[
-      'logout+jwt', 'LOGOUT+JWT', 'application/logout+jwt', 'id+jwt', 'id_token+jwt', 'dpop+jwt', 'secevent+jwt', 'client-authentication+jwt', 'oauth-id-jag+jwt',
-      'oauth-authz-req+jwt', 'token-introspection+jwt', 'txntoken+jwt', 'kb+jwt', 'vc+sd-jwt', 'rt+jwt', 'jose', 'JWE', '', ' at+jwt', 'at+jwt ', 'at+jwt;x', 'text/at+jwt', 'application/application/at+jwt', 'xat+jwt'
+      'logout+jwt',
+      'LOGOUT+JWT',
+      'application/logout+jwt',
+      'id+jwt',
+      'id_token+jwt',
+      'dpop+jwt',
+      'secevent+jwt',
+      'client-authentication+jwt',
+      'oauth-id-jag+jwt',
+      'oauth-authz-req+jwt',
+      'token-introspection+jwt',
+      'txntoken+jwt',
+      'kb+jwt',
+      'vc+sd-jwt',
+      'rt+jwt',
+      'jose',
+      'JWE',
+      '',
+      ' at+jwt',
+      'at+jwt ',
+      'at+jwt;x',
+      'text/at+jwt',
+      'application/application/at+jwt',
+      'xat+jwt'
     ].map(typ => [typ, NOWHERE] as [string, Taken]),
     [null, NOWHERE], [1, NOWHERE], [['at+jwt'], NOWHERE], [{}, NOWHERE]
   ]
@@ -140,14 +185,33 @@ t.test('by headers that say how a token is to be read', async t => {
   const target = await start(t)
   const b64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
   const payload = b64({ ...CLAIMS, exp: Math.floor(Date.now() / 1000) + 60 })
-  for (const header of [
-    { alg: 'none' }, { alg: 'HS256', kid: 'key' }, { alg: 'ES256', kid: 'key', crit: ['b64'], b64: false }, { alg: 'ES256', kid: 'key', crit: ['exp'], exp: 1 },
-    { alg: 'ES256', kid: 'key', crit: [] }, { alg: 'ES256', kid: 'key', crit: ['x'], x: 1 }, { alg: 'ES256', jwk }, { alg: 'ES256', jku: 'https://evil.test/jwks', kid: 'key' }, { alg: 'dir', enc: 'A256GCM' }, {}, [], null, 'x'
-  ]) {
-    t.equal((await callMcp(target, bearer(`${b64(header)}.${payload}.${Buffer.alloc(64).toString('base64url')}`))).status, 401, JSON.stringify(header))
+  for (
+    const header of [
+      { alg: 'none' },
+      { alg: 'HS256', kid: 'key' },
+      { alg: 'ES256', kid: 'key', crit: ['b64'], b64: false },
+      { alg: 'ES256', kid: 'key', crit: ['exp'], exp: 1 },
+      { alg: 'ES256', kid: 'key', crit: [] },
+      { alg: 'ES256', kid: 'key', crit: ['x'], x: 1 },
+      { alg: 'ES256', jwk },
+      { alg: 'ES256', jku: 'https://evil.test/jwks', kid: 'key' },
+      { alg: 'dir', enc: 'A256GCM' },
+      {},
+      [],
+      null,
+      'x'
+    ]
+  ) {
+    t.equal(
+      (await callMcp(target, bearer(`${b64(header)}.${payload}.${Buffer.alloc(64).toString('base64url')}`))).status,
+      401,
+      JSON.stringify(header)
+    )
   }
   for (const header of [{ crit: ['b64'], b64: false }, { crit: ['b64'], b64: true }]) {
     const signed = await sign({}, header).catch(() => undefined)
-    if (signed !== undefined) t.equal((await callMcp(target, bearer(signed))).status, header.b64 ? 200 : 401, JSON.stringify(header))
+    if (signed !== undefined) {
+      t.equal((await callMcp(target, bearer(signed))).status, header.b64 ? 200 : 401, JSON.stringify(header))
+    }
   }
 })

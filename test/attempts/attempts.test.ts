@@ -5,7 +5,23 @@ import { hashSecret } from '../../src/oauth/secrets.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import {
-  agree, askToRegister, authorizationUrl, authorize, bearer, callMcp, embed, newCode, openBrowser, redeem, register, STATE, tokensOf, VERIFIER, WEB_URI, type Client, type Target
+  agree,
+  askToRegister,
+  authorizationUrl,
+  authorize,
+  bearer,
+  callMcp,
+  embed,
+  newCode,
+  openBrowser,
+  redeem,
+  register,
+  STATE,
+  tokensOf,
+  VERIFIER,
+  WEB_URI,
+  type Client,
+  type Target
 } from '../attacks/flow.js'
 import { clock } from '../upstreams/flow.js'
 
@@ -26,18 +42,28 @@ async function start (t: Test, options: Partial<BrokerModeOptions> = {}): Promis
 }
 
 async function reportOf ({ app }: Target): Promise<AttemptsReport> {
-  const answer = await app.inject({ url: '/admin/attempts', headers: { authorization: `Bearer ${ADMIN_TOKEN}`, accept: 'application/json' } })
+  const answer = await app.inject({
+    url: '/admin/attempts',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, accept: 'application/json' }
+  })
   if (answer.statusCode !== 200) throw new Error(`${answer.statusCode}: ${answer.body}`)
   return answer.json()
 }
 
 /** The last attempt: its steps as `✓ name` or `✗ name`, and the verdict in one line. */
-async function last (target: Target): Promise<{ steps: string[], verdict: string, client: AttemptsReport['attempts'][number]['client'], count: number }> {
+async function last (
+  target: Target
+): Promise<{ steps: string[], verdict: string, client: AttemptsReport['attempts'][number]['client'], count: number }> {
   const { attempts } = await reportOf(target)
   const [attempt] = attempts
   if (attempt === undefined) throw new Error('There is no attempt.')
   const { outcome, text, advice = '' } = attempt.verdict
-  return { steps: attempt.steps.map(({ ok, name }) => `${ok ? '✓' : '✗'} ${name}`), verdict: `${outcome}: ${text} ${advice}`, client: attempt.client, count: attempts.length }
+  return {
+    steps: attempt.steps.map(({ ok, name }) => `${ok ? '✓' : '✗'} ${name}`),
+    verdict: `${outcome}: ${text} ${advice}`,
+    client: attempt.client,
+    count: attempts.length
+  }
 }
 
 const UP_TO_UPSTREAM = ['✓ registration', '✓ authorize', '✓ consent', '✓ sent to the login server']
@@ -52,14 +78,26 @@ t.test('a login that goes well, and one that goes no further at each step', asyn
   t.match(await last(target), { verdict: /^failed: The client registered and never sent anybody to log in/ })
 
   const code = await newCode(target, client)
-  t.match(await last(target), { steps: UP_TO_CODE, verdict: /^waiting:/, client: { name: 'Test client', id: client.clientId, kind: 'registered dynamically' } })
+  t.match(await last(target), {
+    steps: UP_TO_CODE,
+    verdict: /^waiting:/,
+    client: { name: 'Test client', id: client.clientId, kind: 'registered dynamically' }
+  })
   forward(61)
   t.match(await last(target), { verdict: /^failed: The client never came back with the code/ })
   t.equal((await redeem(target, client, code)).error, 'invalid_grant')
-  t.match(await last(target), { steps: [...UP_TO_CODE, '✗ token'], verdict: /^failed: Token request with a code that has expired/, count: 1 }, 'a code that is forgotten still leads to its login')
+  t.match(await last(target), {
+    steps: [...UP_TO_CODE, '✗ token'],
+    verdict: /^failed: Token request with a code that has expired/,
+    count: 1
+  }, 'a code that is forgotten still leads to its login')
 
   const tokens = tokensOf(await redeem(target, client, await newCode(target, client)))
-  t.match(await last(target), { steps: UP_TO_TOKENS.slice(1), verdict: /^waiting:/, count: 2 }, 'the registration belongs to the first login')
+  t.match(
+    await last(target),
+    { steps: UP_TO_TOKENS.slice(1), verdict: /^waiting:/, count: 2 },
+    'the registration belongs to the first login'
+  )
   forward(61)
   t.match(await last(target), { verdict: /^failed: The client got its tokens and never called/ })
   for (let call = 0; call < 3; call++) {
@@ -81,18 +119,27 @@ t.test('a login that goes well, and one that goes no further at each step', asyn
   t.match(gone.verdict, /^failed: The person did not come back from the login server/)
   t.ok(gone.verdict.includes(`Is ${target.url}/oauth/callback registered there`))
   await target.app.inject({ url: `/oauth/callback?state=${state}&code=x`, headers: { cookie } })
-  t.match(await last(target), { steps: [...UP_TO_UPSTREAM, '✗ callback'].slice(1), verdict: /^failed: The person came back from the login server too late/ })
+  t.match(await last(target), {
+    steps: [...UP_TO_UPSTREAM, '✗ callback'].slice(1),
+    verdict: /^failed: The person came back from the login server too late/
+  })
 })
 
 t.test('refusals of the client and of the person', async t => {
-  const { target } = await start(t, { clients: [{ clientId: 'fixed', clientSecret: 'right', clientName: 'Fixed', redirectUris: [WEB_URI] }] })
+  const { target } = await start(t, {
+    clients: [{ clientId: 'fixed', clientSecret: 'right', clientName: 'Fixed', redirectUris: [WEB_URI] }]
+  })
   const fails = async (steps: string[], verdict: RegExp, what: string) => {
     const found = await last(target)
     t.strictSame(found.steps, steps, what)
     t.match(found.verdict, verdict, what)
   }
   await askToRegister(target, { client_name: 'Bad\u202e\u2028', redirect_uris: ['http://app.example/callback'] })
-  await fails(['✗ registration'], /^failed: The registration was refused: The redirect URI http:\/\/app.example\/callback is http/, 'registration')
+  await fails(
+    ['✗ registration'],
+    /^failed: The registration was refused: The redirect URI http:\/\/app.example\/callback is http/,
+    'registration'
+  )
   t.equal((await last(target)).client.name, 'Bad', 'a name is what it looks like')
   await askToRegister(target, { client_name: 'Bad\u001b[31m', redirect_uris: [WEB_URI] })
   t.equal((await last(target)).client.name, 'Bad[31m', 'and steers no terminal')
@@ -102,7 +149,11 @@ t.test('refusals of the client and of the person', async t => {
 
   const client = await register(target, WEB_URI)
   await openBrowser(target).open(authorizationUrl(target, client, { redirect_uri: `${WEB_URI}2?secret=1` }))
-  await fails(['✓ registration', '✗ authorize'], /^failed: The redirect_uri is not one that the client registered \(it is https:\/\/app.example\/callback2; registered: https:\/\/app.example\/callback\)/, 'redirect URI')
+  await fails(
+    ['✓ registration', '✗ authorize'],
+    /^failed: The redirect_uri is not one that the client registered \(it is https:\/\/app.example\/callback2; registered: https:\/\/app.example\/callback\)/,
+    'redirect URI'
+  )
 
   await openBrowser(target).open(authorizationUrl(target, client, { code_challenge: undefined }))
   await fails(['✗ authorize'], /^failed: The authorization request was refused: PKCE is required/, 'no PKCE')
@@ -113,10 +164,18 @@ t.test('refusals of the client and of the person', async t => {
 
   const { state, cookie } = await agree(target, client)
   await target.app.inject({ url: `/oauth/callback?state=${state}&code=x` })
-  await fails([...UP_TO_UPSTREAM, '✗ callback'].slice(1), /^failed: The answer came from another browser.*cookies/, 'another browser')
+  await fails(
+    [...UP_TO_UPSTREAM, '✗ callback'].slice(1),
+    /^failed: The answer came from another browser.*cookies/,
+    'another browser'
+  )
   await target.app.inject({ url: '/oauth/callback?state=unknown&code=x', headers: { cookie } })
   await target.app.inject({ url: '/oauth/callback?state=unknown-too&code=x', headers: { cookie } })
-  await fails(['✗ callback', '✗ callback'], /^failed: The person came back.*REDIS_URL/, 'of no attempt that is known, however often')
+  await fails(
+    ['✗ callback', '✗ callback'],
+    /^failed: The person came back.*REDIS_URL/,
+    'of no attempt that is known, however often'
+  )
 
   const redeems = async (parameters: Record<string, string | undefined>, verdict: RegExp, as: Client = client) => {
     const code = await newCode(target, client)
@@ -129,7 +188,11 @@ t.test('refusals of the client and of the person', async t => {
   await redeems({ resource: `${target.url}/sse` }, /^failed: Token request for another resource/)
   await redeems({}, /^failed: Token request with the code of another client/, await register(target, WEB_URI))
   await redeems({}, /^failed: The client is unknown here/, { ...client, clientId: 'nobody' })
-  await redeems({}, /^failed: Token request with a wrong client secret/, { clientId: 'fixed', clientSecret: 'wrong', redirectUri: WEB_URI })
+  await redeems({}, /^failed: Token request with a wrong client secret/, {
+    clientId: 'fixed',
+    clientSecret: 'wrong',
+    redirectUri: WEB_URI
+  })
 
   const code = await newCode(target, client)
   await redeem(target, client, code)
@@ -144,7 +207,9 @@ t.test('refusals of the client and of the person', async t => {
 })
 
 t.test('refusals of the upstream and of this service', async t => {
-  const { target, upstream } = await start(t, { authorizeGrant: ({ claims }) => claims.sub === 'mallory' ? { allow: false } : { allow: true } })
+  const { target, upstream } = await start(t, {
+    authorizeGrant: ({ claims }) => claims.sub === 'mallory' ? { allow: false } : { allow: true }
+  })
   const client = await register(target)
   const comesBack = async (verdict: RegExp, as = 'alice') => {
     await authorize(target, client, { as })
@@ -158,8 +223,13 @@ t.test('refusals of the upstream and of this service', async t => {
   await comesBack(/^failed: The login server refused the scopes.*OAUTH_SCOPES/)
   delete upstream.overrides.authorize
   await comesBack(/^failed: This service refused the person: authorizeGrant/, 'mallory')
-  upstream.overrides.token = () => ({ status: 401, body: { error: 'invalid_client', error_description: 'no such secret' } })
-  await comesBack(/^failed: The login server refused this service \(invalid_client: no such secret\).*OAUTH_CLIENT_SECRET/)
+  upstream.overrides.token = () => ({
+    status: 401,
+    body: { error: 'invalid_client', error_description: 'no such secret' }
+  })
+  await comesBack(
+    /^failed: The login server refused this service \(invalid_client: no such secret\).*OAUTH_CLIENT_SECRET/
+  )
   upstream.overrides.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
   await comesBack(/^failed: The login server took its own code for invalid/)
   upstream.overrides.token = () => ({ status: 503 })
@@ -169,7 +239,10 @@ t.test('refusals of the upstream and of this service', async t => {
 
   upstream.overrides.register = () => ({ status: 403, body: { error: 'access_denied' } })
   await agree(target, await register(target)).catch(() => {})
-  t.match(await last(target), { steps: ['✓ registration', '✓ authorize', '✓ consent', '✗ sent to the login server'], verdict: /^failed: The login server did not register this service.*OAUTH_CLIENT_ID/ })
+  t.match(await last(target), {
+    steps: ['✓ registration', '✓ authorize', '✓ consent', '✗ sent to the login server'],
+    verdict: /^failed: The login server did not register this service.*OAUTH_CLIENT_ID/
+  })
 })
 
 t.test('a token for another address of this service', async t => {
@@ -179,20 +252,31 @@ t.test('a token for another address of this service', async t => {
   const client = await register(before)
   const { accessToken } = tokensOf(await redeem(before, client, await newCode(before, client)))
   t.equal((await callMcp(now, bearer(accessToken))).status, 401)
-  t.match(await last(now), { steps: [...UP_TO_TOKENS, '✗ first call'], verdict: /^failed: The first call was refused: its token is for another resource.*PUBLIC_URL/ })
+  t.match(await last(now), {
+    steps: [...UP_TO_TOKENS, '✗ first call'],
+    verdict: /^failed: The first call was refused: its token is for another resource.*PUBLIC_URL/
+  })
 })
 
 t.test('programs that do not get as far as a login', async t => {
   const { target, forward } = await start(t)
   const ask = async (userAgent: string, ...urls: string[]) => {
-    for (const url of urls) await target.app.inject({ url, headers: { 'user-agent': userAgent, ...url === '/mcp?with' && bearer('unknown') } })
+    for (const url of urls) {
+      await target.app.inject({
+        url,
+        headers: { 'user-agent': userAgent, ...url === '/mcp?with' && bearer('unknown') }
+      })
+    }
   }
   const [resource, server] = ['/.well-known/oauth-protected-resource/mcp', '/.well-known/oauth-authorization-server']
   await ask('told', '/mcp', '/mcp', '/mcp')
   await ask('stale', '/mcp?with')
   await ask('half', '/mcp', resource)
   await ask('whole', '/mcp', resource, server)
-  const verdicts = async () => Object.fromEntries((await reportOf(target)).visits.map(({ userAgent, steps, verdict }) => [userAgent, [steps.length, verdict.text]]))
+  const verdicts = async () =>
+    Object.fromEntries(
+      (await reportOf(target)).visits.map(({ userAgent, steps, verdict }) => [userAgent, [steps.length, verdict.text]])
+    )
   t.match(await verdicts(), { told: [1, /just asked/] }, 'the same again is written down once')
   forward(61)
   t.match(await verdicts(), {
@@ -220,22 +304,51 @@ t.test('nothing secret is written down, whatever the upstream puts into its erro
 
   const attempt = await agree(target, client)
   upstream.overrides.token = ({ parameters, headers }) => ({
-    status: 400, body: { error: 'invalid_client', error_description: `alice@example.com sent ${Object.values(parameters).join(' ')} and ${headers.authorization}; see https://a.example/?state=${attempt.state}` }
+    status: 400,
+    body: {
+      error: 'invalid_client',
+      error_description: `alice@example.com sent ${
+        Object.values(parameters).join(' ')
+      } and ${headers.authorization}; see https://a.example/?state=${attempt.state}`
+    }
   })
   await authorize(target, client, { browser })
-  await target.app.inject({ url: authorizationUrl(target, { ...client, clientId: tokens.accessToken }).href.replace(target.url, '') })
-  await target.app.inject({ url: authorizationUrl(target, { ...client, redirectUri: `https://alice:${code}@app.example/?x=${code}` }).href.replace(target.url, '') })
+  await target.app.inject({
+    url: authorizationUrl(target, { ...client, clientId: tokens.accessToken }).href.replace(target.url, '')
+  })
+  await target.app.inject({
+    url: authorizationUrl(target, { ...client, redirectUri: `https://alice:${code}@app.example/?x=${code}` }).href
+      .replace(target.url, '')
+  })
 
   const secrets = [
-    STATE, VERIFIER, ADMIN_TOKEN, code, tokens.accessToken, tokens.refreshToken, client.clientSecret ?? '', attempt.state, attempt.cookie, 'secret-of-the-redirect-uri', 'alice',
-    ...browser.visited.flatMap(({ searchParams }) => ['state', 'code', 'code_challenge', 'nonce'].flatMap(name => searchParams.getAll(name))),
-    ...upstream.requests.flatMap(({ endpoint, parameters }) => endpoint === 'token' ? ['code', 'code_verifier', 'client_secret'].map(name => String(parameters[name] ?? '')) : []),
+    STATE,
+    VERIFIER,
+    ADMIN_TOKEN,
+    code,
+    tokens.accessToken,
+    tokens.refreshToken,
+    client.clientSecret ?? '',
+    attempt.state,
+    attempt.cookie,
+    'secret-of-the-redirect-uri',
+    'alice',
+    ...browser.visited.flatMap(({ searchParams }) =>
+      ['state', 'code', 'code_challenge', 'nonce'].flatMap(name => searchParams.getAll(name))
+    ),
+    ...upstream.requests.flatMap(({ endpoint, parameters }) =>
+      endpoint === 'token' ? ['code', 'code_verifier', 'client_secret'].map(name => String(parameters[name] ?? '')) : []
+    ),
     ...upstream.requests.map(({ headers }) => headers.authorization?.split(' ')[1] ?? ''),
     ...[...upstream.clients.values()].map(({ clientSecret = '' }) => clientSecret)
   ].filter(secret => secret !== '')
   t.ok(secrets.length > 25, 'secrets are known')
-  const page = await target.app.inject({ url: '/admin/attempts', headers: { authorization: `Basic ${Buffer.from(`me:${ADMIN_TOKEN}`).toString('base64')}` } })
-  const written = JSON.stringify([await stores.loginSteps.read(), await stores.visits.read(), await reportOf(target)]) + page.body
+  const page = await target.app.inject({
+    url: '/admin/attempts',
+    headers: { authorization: `Basic ${Buffer.from(`me:${ADMIN_TOKEN}`).toString('base64')}` }
+  })
+  const written = JSON.stringify([await stores.loginSteps.read(), await stores.visits.read(), await reportOf(target)]) +
+    page.body
   t.match(written, /invalid_client: … sent/, 'what the upstream said is there')
   for (const secret of new Set(secrets)) {
     t.notOk(written.includes(secret), secret)
@@ -245,8 +358,16 @@ t.test('nothing secret is written down, whatever the upstream puts into its erro
 
 t.test('a store that fails fails no login', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-  const broken = { append: () => Promise.reject(new Error('the disk is full')), read: () => Promise.reject(new Error('the disk is full')) }
-  const { target } = await start(t, { stores: { ...stores, loginSteps: broken, visits: broken }, observers: [() => { throw new Error('an observer with a fault') }] })
+  const broken = {
+    append: () => Promise.reject(new Error('the disk is full')),
+    read: () => Promise.reject(new Error('the disk is full'))
+  }
+  const { target } = await start(t, {
+    stores: { ...stores, loginSteps: broken, visits: broken },
+    observers: [() => {
+      throw new Error('an observer with a fault')
+    }]
+  })
   const client = await register(target)
   const { accessToken } = tokensOf(await redeem(target, client, await newCode(target, client)))
   t.equal((await callMcp(target, bearer(accessToken))).status, 200)

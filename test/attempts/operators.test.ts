@@ -8,7 +8,9 @@ import { runnable } from '../support/root.js'
 import { startService } from '../support/service.js'
 
 const ADMIN_TOKEN = 'the-token-of-the-operators'
-const basic = (password: string, user = 'me') => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` })
+const basic = (password: string, user = 'me') => ({
+  authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+})
 
 t.test('without ADMIN_TOKEN there is no page, and nothing is written down', async t => {
   const service = await startService(t)
@@ -25,10 +27,21 @@ t.test('with it, operators see how logins went', async t => {
 
   await t.test('nobody else does', async t => {
     const { accessToken } = await newTokens(service, await register(service))
-    for (const headers of [
-      {}, basic('wrong'), basic(''), basic(ADMIN_TOKEN.toUpperCase()), basic('x', ADMIN_TOKEN), bearer('wrong'), bearer(accessToken), bearer(`${ADMIN_TOKEN}x`),
-      { authorization: ADMIN_TOKEN }, { authorization: 'Basic !' }, { authorization: `Basic ${Buffer.from(ADMIN_TOKEN).toString('base64')}` }
-    ]) {
+    for (
+      const headers of [
+        {},
+        basic('wrong'),
+        basic(''),
+        basic(ADMIN_TOKEN.toUpperCase()),
+        basic('x', ADMIN_TOKEN),
+        bearer('wrong'),
+        bearer(accessToken),
+        bearer(`${ADMIN_TOKEN}x`),
+        { authorization: ADMIN_TOKEN },
+        { authorization: 'Basic !' },
+        { authorization: `Basic ${Buffer.from(ADMIN_TOKEN).toString('base64')}` }
+      ]
+    ) {
       const answer = await ask(headers)
       t.equal(answer.statusCode, 401, JSON.stringify(headers))
       t.match(answer.headers['www-authenticate'], /^Basic realm=/)
@@ -36,7 +49,11 @@ t.test('with it, operators see how logins went', async t => {
       t.notOk(answer.body.includes('Test client'))
       t.same(valueAt((await ask({ ...headers, accept: 'application/json' })).json(), 'error'), 'unauthorized')
     }
-    t.equal((await app.inject({ url: `/admin/attempts?token=${ADMIN_TOKEN}` })).statusCode, 401, 'a token in a URL would end up in logs')
+    t.equal(
+      (await app.inject({ url: `/admin/attempts?token=${ADMIN_TOKEN}` })).statusCode,
+      401,
+      'a token in a URL would end up in logs'
+    )
     t.equal((await app.inject({ method: 'POST', url: '/admin/attempts', headers: basic(ADMIN_TOKEN) })).statusCode, 405)
   })
 
@@ -59,11 +76,19 @@ t.test('with it, operators see how logins went', async t => {
       const code = await run(args, { env, write: text => { out += text } })
       return { code, out }
     }
-    await openBrowser(service).open(authorizationUrl(service, { clientId: 'nobody', redirectUri: 'https://app.example/callback' }))
+    await openBrowser(service).open(
+      authorizationUrl(service, { clientId: 'nobody', redirectUri: 'https://app.example/callback' })
+    )
     const { code, out } = await command([url], { ADMIN_TOKEN })
     t.equal(code, 0)
-    t.match(out, /Test client, mcpc_.*, registered dynamically, to http:\/\/localhost:3334\n {4}✓ \d\d:\d\d:\d\d registration\n {4}✓ .* authorize\n/)
-    t.match(out, /nobody.*\n {4}✗ .* authorize: The client is unknown.*\n {2}✗ The client is unknown here\..*\n {4}Its registration has gone/)
+    t.match(
+      out,
+      /Test client, mcpc_.*, registered dynamically, to http:\/\/localhost:3334\n {4}✓ \d\d:\d\d:\d\d registration\n {4}✓ .* authorize\n/
+    )
+    t.match(
+      out,
+      /nobody.*\n {4}✗ .* authorize: The client is unknown.*\n {2}✗ The client is unknown here\..*\n {4}Its registration has gone/
+    )
     t.notOk(out.includes(ADMIN_TOKEN))
     t.match(await command([], { ADMIN_TOKEN, PUBLIC_URL: url }), { code: 0, out }, 'the address of the environment')
     t.match(await command([url], {}), { code: 2, out: /ADMIN_TOKEN is not set/ })
@@ -74,7 +99,9 @@ t.test('with it, operators see how logins went', async t => {
     t.match(await command([service.upstream.issuer], { ADMIN_TOKEN }), { code: 1, out: /started without ADMIN_TOKEN/ })
 
     const cli = promisify(execFile)
-    const { stdout } = await cli(process.execPath, [...runnable('src/cli'), 'attempts', url], { env: { ...process.env, ADMIN_TOKEN } })
+    const { stdout } = await cli(process.execPath, [...runnable('src/cli'), 'attempts', url], {
+      env: { ...process.env, ADMIN_TOKEN }
+    })
     t.match(stdout, /Test client/)
   })
 

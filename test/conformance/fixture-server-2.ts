@@ -1,14 +1,36 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
-  acceptedContent, completable, createRequestStateCodec, fromJsonSchema, inputRequired, inputResponse, McpServer, ResourceTemplate,
-  type CallToolResult, type ElicitRequestFormParams, type InputRequiredResult, type ServerContext
+  acceptedContent,
+  completable,
+  createRequestStateCodec,
+  fromJsonSchema,
+  inputRequired,
+  inputResponse,
+  McpServer,
+  ResourceTemplate,
+  type CallToolResult,
+  type ElicitRequestFormParams,
+  type InputRequiredResult,
+  type ServerContext
 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import {
-  colourQuestion, confirmation, contextQuestion, defaultsSchema, enumsSchema, modelQuestion, nameQuestion, RED_PIXEL_PNG, redPixel, SILENT_WAV, STEP_MS, text, textContent,
+  colourQuestion,
+  confirmation,
+  contextQuestion,
+  defaultsSchema,
+  enumsSchema,
+  modelQuestion,
+  nameQuestion,
+  RED_PIXEL_PNG,
+  redPixel,
+  SILENT_WAV,
+  STEP_MS,
+  text,
+  textContent,
   userSchema
 } from './fixture-content.js'
 
@@ -23,7 +45,10 @@ interface State {
   name?: string
 }
 
-const requestStates = createRequestStateCodec<State>({ key: process.env.FIXTURE_STATE_KEY ?? randomBytes(32), bind: ({ http }) => String(http?.authInfo?.clientId) })
+const requestStates = createRequestStateCodec<State>({
+  key: process.env.FIXTURE_STATE_KEY ?? randomBytes(32),
+  bind: ({ http }) => String(http?.authInfo?.clientId)
+})
 
 const samplingInput = z.object({ prompt: z.string().describe('The prompt to send to the model') })
 const elicitationInput = z.object({ message: z.string().describe('The message to show to the user') })
@@ -32,7 +57,10 @@ const headerInput = z.object({
   query: z.string().optional().describe('Sent in the body alone')
 })
 const promptArguments = z.object({
-  arg1: completable(z.string().describe('First test argument'), value => ['paris', 'park', 'party'].filter(word => word.startsWith(value))),
+  arg1: completable(
+    z.string().describe('First test argument'),
+    value => ['paris', 'park', 'party'].filter(word => word.startsWith(value))
+  ),
   arg2: z.string().describe('Second test argument')
 })
 const embeddedResourceArguments = z.object({ resourceUri: z.string().describe('URI of the resource to embed') })
@@ -46,7 +74,11 @@ const contactInput = fromJsonSchema({
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   type: 'object',
   $defs: {
-    address: { $anchor: 'addressDef', type: 'object', properties: { street: { type: 'string' }, city: { type: 'string' } } }
+    address: {
+      $anchor: 'addressDef',
+      type: 'object',
+      properties: { street: { type: 'string' }, city: { type: 'string' } }
+    }
   },
   properties: {
     name: { type: 'string' },
@@ -66,7 +98,10 @@ type Answer = CallToolResult | InputRequiredResult
 
 /** Asks one thing of the user. */
 const elicit = (key: string, question: ElicitRequestFormParams, requestState?: string): InputRequiredResult =>
-  inputRequired({ inputRequests: { [key]: inputRequired.elicit(question) }, ...requestState !== undefined && { requestState } })
+  inputRequired({
+    inputRequests: { [key]: inputRequired.elicit(question) },
+    ...requestState !== undefined && { requestState }
+  })
 
 export const createServer: CreateServer = () => {
   const server = new McpServer({ name: 'conformance-fixture', version: '2.0.0' }, {
@@ -97,7 +132,11 @@ function addContentTools (server: McpServer): void {
   server.registerTool('test_embedded_resource', { description: 'Returns an embedded resource.' }, () => ({
     content: [{
       type: 'resource',
-      resource: { uri: 'test://embedded-resource', mimeType: 'text/plain', text: 'This is an embedded resource content.' }
+      resource: {
+        uri: 'test://embedded-resource',
+        mimeType: 'text/plain',
+        text: 'This is an embedded resource content.'
+      }
     }]
   }))
 
@@ -107,7 +146,11 @@ function addContentTools (server: McpServer): void {
       redPixel,
       {
         type: 'resource',
-        resource: { uri: 'test://mixed-content-resource', mimeType: 'application/json', text: JSON.stringify({ test: 'data', value: 123 }) }
+        resource: {
+          uri: 'test://mixed-content-resource',
+          mimeType: 'application/json',
+          text: JSON.stringify({ test: 'data', value: 123 })
+        }
       }
     ]
   }))
@@ -115,11 +158,15 @@ function addContentTools (server: McpServer): void {
   server.registerTool('test_error_handling', { description: 'Always fails.' },
     () => { throw new Error('This tool intentionally returns an error for testing') })
 
-  server.registerTool('json_schema_2020_12_tool', { description: 'Tool with JSON Schema 2020-12 features', inputSchema: contactInput },
-    contact => text(JSON.stringify(contact)))
+  server.registerTool('json_schema_2020_12_tool', {
+    description: 'Tool with JSON Schema 2020-12 features',
+    inputSchema: contactInput
+  }, contact => text(JSON.stringify(contact)))
 
-  server.registerTool('test_header_parameter', { description: 'Takes a parameter that is a header too (SEP-2243).', inputSchema: headerInput },
-    ({ region }) => text(`region=${region}`))
+  server.registerTool('test_header_parameter', {
+    description: 'Takes a parameter that is a header too (SEP-2243).',
+    inputSchema: headerInput
+  }, ({ region }) => text(`region=${region}`))
 }
 
 /** Tools that the scenarios of 2025-11-25 call. */
@@ -127,22 +174,47 @@ function addClientTools (server: McpServer): void {
   server.registerTool('test_sampling', { description: "Asks the client's model.", inputSchema: samplingInput },
     ({ prompt }, { mcpReq: { inputResponses } }) => {
       const answer = inputResponse(inputResponses, 'sample')
-      if (answer.kind !== 'sampling') return inputRequired({ inputRequests: { sample: inputRequired.createMessage(modelQuestion(prompt, 100)) } })
+      if (answer.kind !== 'sampling') {
+        return inputRequired({
+          inputRequests: { sample: inputRequired.createMessage(modelQuestion(prompt, 100)) }
+        })
+      }
       const { content } = answer.result
-      return text(`LLM response: ${!Array.isArray(content) && content.type === 'text' ? content.text : JSON.stringify(content)}`)
-    })
+      return text(
+        `LLM response: ${!Array.isArray(content) && content.type === 'text' ? content.text : JSON.stringify(content)}`
+      )
+    }
+  )
 
   server.registerTool('test_elicitation', { description: 'Asks the user.', inputSchema: elicitationInput },
     ({ message }, context) => elicited(context, 'User response', { message, requestedSchema: userSchema }))
 
-  server.registerTool('test_elicitation_sep1034_defaults', { description: 'Asks the user, with defaults.' },
-    context => elicited(context, 'Elicitation completed', { message: 'Please review and update the form fields with defaults', requestedSchema: defaultsSchema }))
+  server.registerTool(
+    'test_elicitation_sep1034_defaults',
+    { description: 'Asks the user, with defaults.' },
+    context =>
+      elicited(context, 'Elicitation completed', {
+        message: 'Please review and update the form fields with defaults',
+        requestedSchema: defaultsSchema
+      })
+  )
 
-  server.registerTool('test_elicitation_sep1330_enums', { description: 'Asks the user to choose.' },
-    context => elicited(context, 'Elicitation completed', { message: 'Please select options from the enum fields', requestedSchema: enumsSchema }))
+  server.registerTool(
+    'test_elicitation_sep1330_enums',
+    { description: 'Asks the user to choose.' },
+    context =>
+      elicited(context, 'Elicitation completed', {
+        message: 'Please select options from the enum fields',
+        requestedSchema: enumsSchema
+      })
+  )
 }
 
-function elicited ({ mcpReq: { inputResponses } }: ServerContext, what: string, question: ElicitRequestFormParams): Answer {
+function elicited (
+  { mcpReq: { inputResponses } }: ServerContext,
+  what: string,
+  question: ElicitRequestFormParams
+): Answer {
   const answer = inputResponse(inputResponses, 'answer')
   return answer.kind === 'elicit'
     ? text(`${what}: action=${answer.action}, content=${JSON.stringify(answer.content ?? {})}`)
@@ -167,7 +239,10 @@ function addStreamTools (server: McpServer): void {
       for (const progress of [0, 50, 100]) {
         if (progress > 0) await delay(STEP_MS)
         if (_meta?.progressToken === undefined) continue
-        await notify({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress, total: 100 } })
+        await notify({
+          method: 'notifications/progress',
+          params: { progressToken: _meta.progressToken, progress, total: 100 }
+        })
       }
       return text('The tool has made progress.')
     })
@@ -189,8 +264,13 @@ function addInputTools (server: McpServer): void {
     ({ mcpReq: { inputResponses } }) => {
       const answer = inputResponse(inputResponses, 'capital_question')
       if (answer.kind === 'sampling') return text(JSON.stringify(answer.result.content))
-      return inputRequired({ inputRequests: { capital_question: inputRequired.createMessage(modelQuestion('What is the capital of France?', 100)) } })
-    })
+      return inputRequired({
+        inputRequests: {
+          capital_question: inputRequired.createMessage(modelQuestion('What is the capital of France?', 100))
+        }
+      })
+    }
+  )
 
   server.registerTool('test_input_required_result_list_roots', { description: "Asks for the client's roots." },
     ({ mcpReq: { inputResponses } }) => {
@@ -203,39 +283,53 @@ function addInputTools (server: McpServer): void {
     server.registerTool(`test_input_required_result_${name}`, { description: 'Asks to confirm.' }, async context => {
       const { mcpReq: { inputResponses, requestState } } = context
       const answer = acceptedContent(inputResponses, 'confirm', confirmed)
-      if (answer !== undefined && requestState<State>() !== undefined) return text(`state-ok: ${JSON.stringify(answer)}`)
+      if (answer !== undefined && requestState<State>() !== undefined) {
+        return text(`state-ok: ${JSON.stringify(answer)}`)
+      }
       return elicit('confirm', confirmation, await requestStates.mint({}, context))
     })
   }
 
-  server.registerTool('test_input_required_result_multiple_inputs', { description: 'Asks for three things at once.' }, async context => {
-    const { mcpReq: { inputResponses } } = context
-    const name = acceptedContent(inputResponses, 'user_name', named)
-    const greeting = inputResponse(inputResponses, 'greeting')
-    const roots = inputResponse(inputResponses, 'client_roots')
-    if (name !== undefined && greeting.kind === 'sampling' && roots.kind === 'roots') {
-      return text(JSON.stringify({ ...name, greeting: greeting.result.content, roots: roots.roots }))
+  server.registerTool(
+    'test_input_required_result_multiple_inputs',
+    { description: 'Asks for three things at once.' },
+    async context => {
+      const { mcpReq: { inputResponses } } = context
+      const name = acceptedContent(inputResponses, 'user_name', named)
+      const greeting = inputResponse(inputResponses, 'greeting')
+      const roots = inputResponse(inputResponses, 'client_roots')
+      if (name !== undefined && greeting.kind === 'sampling' && roots.kind === 'roots') {
+        return text(JSON.stringify({ ...name, greeting: greeting.result.content, roots: roots.roots }))
+      }
+      return inputRequired({
+        inputRequests: {
+          user_name: inputRequired.elicit(nameQuestion),
+          greeting: inputRequired.createMessage(modelQuestion('Generate a greeting', 50)),
+          client_roots: inputRequired.listRoots()
+        },
+        requestState: await requestStates.mint({}, context)
+      })
     }
-    return inputRequired({
-      inputRequests: {
-        user_name: inputRequired.elicit(nameQuestion),
-        greeting: inputRequired.createMessage(modelQuestion('Generate a greeting', 50)),
-        client_roots: inputRequired.listRoots()
-      },
-      requestState: await requestStates.mint({}, context)
-    })
-  })
+  )
 
-  server.registerTool('test_input_required_result_multi_round', { description: 'Asks for one thing after another.' }, async context => {
-    const { mcpReq: { inputResponses, requestState } } = context
-    const known = requestState<State>()?.name
-    const answer = acceptedContent(inputResponses, 'step1', named)
-    const colour = acceptedContent(inputResponses, 'step2', coloured)
-    if (known !== undefined && colour !== undefined) return text(JSON.stringify({ name: known, ...colour }))
-    const name = known ?? answer?.name
-    if (name !== undefined) return elicit('step2', colourQuestion, await requestStates.mint({ name }, context))
-    return elicit('step1', { ...nameQuestion, message: 'Step 1: What is your name?' }, await requestStates.mint({}, context))
-  })
+  server.registerTool(
+    'test_input_required_result_multi_round',
+    { description: 'Asks for one thing after another.' },
+    async context => {
+      const { mcpReq: { inputResponses, requestState } } = context
+      const known = requestState<State>()?.name
+      const answer = acceptedContent(inputResponses, 'step1', named)
+      const colour = acceptedContent(inputResponses, 'step2', coloured)
+      if (known !== undefined && colour !== undefined) return text(JSON.stringify({ name: known, ...colour }))
+      const name = known ?? answer?.name
+      if (name !== undefined) return elicit('step2', colourQuestion, await requestStates.mint({ name }, context))
+      return elicit(
+        'step1',
+        { ...nameQuestion, message: 'Step 1: What is your name?' },
+        await requestStates.mint({}, context)
+      )
+    }
+  )
 
   server.registerTool('test_input_required_result_capabilities', { description: 'Asks for what the client can do.' },
     ({ mcpReq: { inputResponses } }) => {
@@ -244,7 +338,8 @@ function addInputTools (server: McpServer): void {
       return inputRequired({
         inputRequests: {
           ...elicitation !== undefined && { user_name: inputRequired.elicit(nameQuestion) },
-          ...sampling !== undefined && { greeting: inputRequired.createMessage(modelQuestion('Generate a greeting', 50)) }
+          ...sampling !== undefined &&
+            { greeting: inputRequired.createMessage(modelQuestion('Generate a greeting', 50)) }
         }
       })
     })
@@ -284,20 +379,35 @@ function addChangeTools (server: McpServer): void {
 }
 
 function addResources (server: McpServer): void {
-  server.registerResource('static-text', 'test://static-text', { description: 'A static text resource.', mimeType: 'text/plain' },
-    ({ href: uri }) => ({ contents: [{ uri, mimeType: 'text/plain', text: 'This is the content of the static text resource.' }] }))
+  server.registerResource(
+    'static-text',
+    'test://static-text',
+    { description: 'A static text resource.', mimeType: 'text/plain' },
+    ({ href: uri }) => ({
+      contents: [{ uri, mimeType: 'text/plain', text: 'This is the content of the static text resource.' }]
+    })
+  )
 
-  server.registerResource('static-binary', 'test://static-binary', { description: 'A static image.', mimeType: 'image/png' },
-    ({ href: uri }) => ({ contents: [{ uri, mimeType: 'image/png', blob: RED_PIXEL_PNG }] }))
+  server.registerResource('static-binary', 'test://static-binary', {
+    description: 'A static image.',
+    mimeType: 'image/png'
+  }, ({ href: uri }) => ({ contents: [{ uri, mimeType: 'image/png', blob: RED_PIXEL_PNG }] }))
 
-  server.registerResource('watched-resource', 'test://watched-resource', { description: 'A resource to subscribe to.', mimeType: 'text/plain' },
-    ({ href: uri }) => ({ contents: [{ uri, mimeType: 'text/plain', text: 'Watched resource content.' }] }))
+  server.registerResource('watched-resource', 'test://watched-resource', {
+    description: 'A resource to subscribe to.',
+    mimeType: 'text/plain'
+  }, ({ href: uri }) => ({ contents: [{ uri, mimeType: 'text/plain', text: 'Watched resource content.' }] }))
 
-  server.registerResource('template', new ResourceTemplate('test://template/{id}/data', { list: undefined }),
-    { description: 'Data for an id.', mimeType: 'application/json' },
-    ({ href: uri }, { id }) => ({
-      contents: [{ uri, mimeType: 'application/json', text: JSON.stringify({ id, templateTest: true, data: `Data for ID: ${String(id)}` }) }]
-    }))
+  server.registerResource('template', new ResourceTemplate('test://template/{id}/data', { list: undefined }), {
+    description: 'Data for an id.',
+    mimeType: 'application/json'
+  }, ({ href: uri }, { id }) => ({
+    contents: [{
+      uri,
+      mimeType: 'application/json',
+      text: JSON.stringify({ id, templateTest: true, data: `Data for ID: ${String(id)}` })
+    }]
+  }))
 
   // nothing changes here, so there is nothing to keep
   server.server.setRequestHandler('resources/subscribe', () => ({}))
@@ -308,17 +418,38 @@ function addPrompts (server: McpServer): void {
   server.registerPrompt('test_simple_prompt', { description: 'A prompt without arguments.' },
     () => ({ messages: [{ role: 'user', content: textContent('This is a simple prompt for testing.') }] }))
 
-  server.registerPrompt('test_prompt_with_arguments', { description: 'A prompt with arguments.', argsSchema: promptArguments },
-    ({ arg1, arg2 }) => ({ messages: [{ role: 'user', content: textContent(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`) }] }))
+  server.registerPrompt(
+    'test_prompt_with_arguments',
+    { description: 'A prompt with arguments.', argsSchema: promptArguments },
+    ({ arg1, arg2 }) => ({
+      messages: [{ role: 'user', content: textContent(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`) }]
+    })
+  )
 
-  server.registerPrompt('test_prompt_with_embedded_resource', { description: 'A prompt with a resource in it.', argsSchema: embeddedResourceArguments },
-    ({ resourceUri: uri }) => ({
-      messages: [
-        { role: 'user', content: { type: 'resource', resource: { uri, mimeType: 'text/plain', text: 'Embedded resource content for testing.' } } },
-        { role: 'user', content: textContent('Please process the embedded resource above.') }
-      ]
-    }))
+  server.registerPrompt('test_prompt_with_embedded_resource', {
+    description: 'A prompt with a resource in it.',
+    argsSchema: embeddedResourceArguments
+  }, ({ resourceUri: uri }) => ({
+    messages: [
+      {
+        role: 'user',
+        content: {
+          type: 'resource',
+          resource: { uri, mimeType: 'text/plain', text: 'Embedded resource content for testing.' }
+        }
+      },
+      { role: 'user', content: textContent('Please process the embedded resource above.') }
+    ]
+  }))
 
-  server.registerPrompt('test_prompt_with_image', { description: 'A prompt with an image in it.' },
-    () => ({ messages: [{ role: 'user', content: redPixel }, { role: 'user', content: textContent('Please analyze the image above.') }] }))
+  server.registerPrompt(
+    'test_prompt_with_image',
+    { description: 'A prompt with an image in it.' },
+    () => ({
+      messages: [{ role: 'user', content: redPixel }, {
+        role: 'user',
+        content: textContent('Please analyze the image above.')
+      }]
+    })
+  )
 }

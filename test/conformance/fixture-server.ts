@@ -9,7 +9,19 @@ import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import {
-  colourQuestion, confirmation, contextQuestion, defaultsSchema, enumsSchema, modelQuestion, nameQuestion, RED_PIXEL_PNG, redPixel, SILENT_WAV, STEP_MS, text, textContent,
+  colourQuestion,
+  confirmation,
+  contextQuestion,
+  defaultsSchema,
+  enumsSchema,
+  modelQuestion,
+  nameQuestion,
+  RED_PIXEL_PNG,
+  redPixel,
+  SILENT_WAV,
+  STEP_MS,
+  text,
+  textContent,
   userSchema
 } from './fixture-content.js'
 
@@ -22,7 +34,10 @@ const jsonSchemaValidator = new AjvJsonSchemaValidator()
 const samplingInput = z.object({ prompt: z.string().describe('The prompt to send to the model') })
 const elicitationInput = z.object({ message: z.string().describe('The message to show to the user') })
 const promptArguments = {
-  arg1: completable(z.string().describe('First test argument'), value => ['paris', 'park', 'party'].filter(word => word.startsWith(value))),
+  arg1: completable(
+    z.string().describe('First test argument'),
+    value => ['paris', 'park', 'party'].filter(word => word.startsWith(value))
+  ),
   arg2: z.string().describe('Second test argument')
 }
 const embeddedResourceArguments = { resourceUri: z.string().describe('URI of the resource to embed') }
@@ -34,10 +49,17 @@ const contactInput = z.strictObject({
   contactMethod: z.enum(['phone', 'email']).optional(),
   phone: z.string().optional(),
   email: z.string().optional()
-}).refine(({ contactMethod, phone, email }) => (contactMethod === 'phone' ? phone : email) !== undefined, 'The contact is missing.').meta({
+}).refine(
+  ({ contactMethod, phone, email }) => (contactMethod === 'phone' ? phone : email) !== undefined,
+  'The contact is missing.'
+).meta({
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   $defs: {
-    address: { $anchor: 'addressDef', type: 'object', properties: { street: { type: 'string' }, city: { type: 'string' } } }
+    address: {
+      $anchor: 'addressDef',
+      type: 'object',
+      properties: { street: { type: 'string' }, city: { type: 'string' } }
+    }
   },
   properties: {
     name: { type: 'string' },
@@ -85,7 +107,11 @@ function addContentTools (server: McpServer): void {
   server.registerTool('test_embedded_resource', { description: 'Returns an embedded resource.' }, () => ({
     content: [{
       type: 'resource',
-      resource: { uri: 'test://embedded-resource', mimeType: 'text/plain', text: 'This is an embedded resource content.' }
+      resource: {
+        uri: 'test://embedded-resource',
+        mimeType: 'text/plain',
+        text: 'This is an embedded resource content.'
+      }
     }]
   }))
 
@@ -95,7 +121,11 @@ function addContentTools (server: McpServer): void {
       redPixel,
       {
         type: 'resource',
-        resource: { uri: 'test://mixed-content-resource', mimeType: 'application/json', text: JSON.stringify({ test: 'data', value: 123 }) }
+        resource: {
+          uri: 'test://mixed-content-resource',
+          mimeType: 'application/json',
+          text: JSON.stringify({ test: 'data', value: 123 })
+        }
       }
     ]
   }))
@@ -103,8 +133,10 @@ function addContentTools (server: McpServer): void {
   server.registerTool('test_error_handling', { description: 'Always fails.' },
     () => { throw new Error('This tool intentionally returns an error for testing') })
 
-  server.registerTool('json_schema_2020_12_tool', { description: 'Tool with JSON Schema 2020-12 features', inputSchema: contactInput },
-    contact => text(JSON.stringify(contact)))
+  server.registerTool('json_schema_2020_12_tool', {
+    description: 'Tool with JSON Schema 2020-12 features',
+    inputSchema: contactInput
+  }, contact => text(JSON.stringify(contact)))
 }
 
 /** Tools that ask the client for something while they run. */
@@ -118,17 +150,35 @@ function addClientTools (server: McpServer): void {
 
   server.registerTool('test_elicitation', { description: 'Asks the user.', inputSchema: elicitationInput },
     async ({ message }, { requestId }) => {
-      const { action, content = {} } = await server.server.elicitInput({ message, requestedSchema: userSchema }, { relatedRequestId: requestId })
+      const { action, content = {} } = await server.server.elicitInput({ message, requestedSchema: userSchema }, {
+        relatedRequestId: requestId
+      })
       return text(`User response: action=${action}, content=${JSON.stringify(content)}`)
     })
 
-  server.registerTool('test_elicitation_sep1034_defaults', { description: 'Asks the user, with defaults.' },
-    async ({ requestId }) => elicited(await server.server.elicitInput(
-      { message: 'Please review and update the form fields with defaults', requestedSchema: defaultsSchema }, { relatedRequestId: requestId })))
+  server.registerTool(
+    'test_elicitation_sep1034_defaults',
+    { description: 'Asks the user, with defaults.' },
+    async ({ requestId }) =>
+      elicited(
+        await server.server.elicitInput(
+          { message: 'Please review and update the form fields with defaults', requestedSchema: defaultsSchema },
+          { relatedRequestId: requestId }
+        )
+      )
+  )
 
-  server.registerTool('test_elicitation_sep1330_enums', { description: 'Asks the user to choose.' },
-    async ({ requestId }) => elicited(await server.server.elicitInput(
-      { message: 'Please select options from the enum fields', requestedSchema: enumsSchema }, { relatedRequestId: requestId })))
+  server.registerTool(
+    'test_elicitation_sep1330_enums',
+    { description: 'Asks the user to choose.' },
+    async ({ requestId }) =>
+      elicited(
+        await server.server.elicitInput(
+          { message: 'Please select options from the enum fields', requestedSchema: enumsSchema },
+          { relatedRequestId: requestId }
+        )
+      )
+  )
 }
 
 /** SEP-2322: to clients of 2026-07-28, the answer to these is `input_required` first. */
@@ -140,7 +190,9 @@ function addInputTools (server: McpServer): void {
 
   server.registerTool('test_input_required_result_sampling', { description: "Asks the client's model for a capital." },
     async ({ requestId: relatedRequestId }) => {
-      const { content } = await ask.createMessage(modelQuestion('What is the capital of France?', 100), { relatedRequestId })
+      const { content } = await ask.createMessage(modelQuestion('What is the capital of France?', 100), {
+        relatedRequestId
+      })
       return text(content.type === 'text' ? content.text : 'no text')
     })
 
@@ -171,7 +223,9 @@ function addInputTools (server: McpServer): void {
 
   server.registerTool('test_input_required_result_multi_round', { description: 'Asks for one thing after another.' },
     async ({ requestId: relatedRequestId }) => {
-      const name = await ask.elicitInput({ ...nameQuestion, message: 'Step 1: What is your name?' }, { relatedRequestId })
+      const name = await ask.elicitInput({ ...nameQuestion, message: 'Step 1: What is your name?' }, {
+        relatedRequestId
+      })
       const colour = await ask.elicitInput(colourQuestion, { relatedRequestId })
       return text(JSON.stringify({ ...name.content, ...colour.content }))
     })
@@ -179,11 +233,16 @@ function addInputTools (server: McpServer): void {
   server.registerTool('test_input_required_result_capabilities', { description: 'Asks for what the client can do.' },
     async ({ requestId: relatedRequestId }) => {
       const { elicitation, sampling } = ask.getClientCapabilities() ?? {}
-      return text(JSON.stringify(await Promise.all([
-        ...elicitation !== undefined ? [ask.elicitInput(nameQuestion, { relatedRequestId })] : [],
-        ...sampling !== undefined ? [ask.createMessage(modelQuestion('Generate a greeting', 50), { relatedRequestId })] : []
-      ])))
-    })
+      return text(JSON.stringify(
+        await Promise.all([
+          ...elicitation !== undefined ? [ask.elicitInput(nameQuestion, { relatedRequestId })] : [],
+          ...sampling !== undefined
+            ? [ask.createMessage(modelQuestion('Generate a greeting', 50), { relatedRequestId })]
+            : []
+        ])
+      ))
+    }
+  )
 
   server.registerTool('test_missing_capability', { description: "Needs the client's model." },
     async ({ requestId: relatedRequestId }) => {
@@ -222,7 +281,9 @@ function addChangeTools (server: McpServer): void {
 function addStreamTools (server: McpServer): void {
   for (const name of ['test_tool_with_logging', 'test_logging_tool']) {
     server.registerTool(name, { description: 'Logs while it runs.' }, async ({ sendNotification }) => {
-      const log = async (data: string) => { await sendNotification({ method: 'notifications/message', params: { level: 'info', data } }) }
+      const log = async (data: string) => {
+        await sendNotification({ method: 'notifications/message', params: { level: 'info', data } })
+      }
       await log('Tool execution started')
       await delay(STEP_MS)
       await log('Tool processing data')
@@ -237,7 +298,10 @@ function addStreamTools (server: McpServer): void {
       for (const progress of [0, 50, 100]) {
         if (progress > 0) await delay(STEP_MS)
         if (_meta?.progressToken === undefined) continue
-        await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress, total: 100 } })
+        await sendNotification({
+          method: 'notifications/progress',
+          params: { progressToken: _meta.progressToken, progress, total: 100 }
+        })
       }
       return text('The tool has made progress.')
     })
@@ -251,20 +315,35 @@ function addStreamTools (server: McpServer): void {
 }
 
 function addResources (server: McpServer): void {
-  server.registerResource('static-text', 'test://static-text', { description: 'A static text resource.', mimeType: 'text/plain' },
-    ({ href: uri }) => ({ contents: [{ uri, mimeType: 'text/plain', text: 'This is the content of the static text resource.' }] }))
+  server.registerResource(
+    'static-text',
+    'test://static-text',
+    { description: 'A static text resource.', mimeType: 'text/plain' },
+    ({ href: uri }) => ({
+      contents: [{ uri, mimeType: 'text/plain', text: 'This is the content of the static text resource.' }]
+    })
+  )
 
-  server.registerResource('static-binary', 'test://static-binary', { description: 'A static image.', mimeType: 'image/png' },
-    ({ href: uri }) => ({ contents: [{ uri, mimeType: 'image/png', blob: RED_PIXEL_PNG }] }))
+  server.registerResource('static-binary', 'test://static-binary', {
+    description: 'A static image.',
+    mimeType: 'image/png'
+  }, ({ href: uri }) => ({ contents: [{ uri, mimeType: 'image/png', blob: RED_PIXEL_PNG }] }))
 
-  server.registerResource('watched-resource', 'test://watched-resource', { description: 'A resource to subscribe to.', mimeType: 'text/plain' },
-    ({ href: uri }) => ({ contents: [{ uri, mimeType: 'text/plain', text: 'Watched resource content.' }] }))
+  server.registerResource('watched-resource', 'test://watched-resource', {
+    description: 'A resource to subscribe to.',
+    mimeType: 'text/plain'
+  }, ({ href: uri }) => ({ contents: [{ uri, mimeType: 'text/plain', text: 'Watched resource content.' }] }))
 
-  server.registerResource('template', new ResourceTemplate('test://template/{id}/data', { list: undefined }),
-    { description: 'Data for an id.', mimeType: 'application/json' },
-    ({ href: uri }, { id }) => ({
-      contents: [{ uri, mimeType: 'application/json', text: JSON.stringify({ id, templateTest: true, data: `Data for ID: ${String(id)}` }) }]
-    }))
+  server.registerResource('template', new ResourceTemplate('test://template/{id}/data', { list: undefined }), {
+    description: 'Data for an id.',
+    mimeType: 'application/json'
+  }, ({ href: uri }, { id }) => ({
+    contents: [{
+      uri,
+      mimeType: 'application/json',
+      text: JSON.stringify({ id, templateTest: true, data: `Data for ID: ${String(id)}` })
+    }]
+  }))
 
   // nothing changes here, so there is nothing to keep
   server.server.setRequestHandler(SubscribeRequestSchema, () => ({}))
@@ -275,17 +354,38 @@ function addPrompts (server: McpServer): void {
   server.registerPrompt('test_simple_prompt', { description: 'A prompt without arguments.' },
     () => ({ messages: [{ role: 'user', content: textContent('This is a simple prompt for testing.') }] }))
 
-  server.registerPrompt('test_prompt_with_arguments', { description: 'A prompt with arguments.', argsSchema: promptArguments },
-    ({ arg1, arg2 }) => ({ messages: [{ role: 'user', content: textContent(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`) }] }))
+  server.registerPrompt(
+    'test_prompt_with_arguments',
+    { description: 'A prompt with arguments.', argsSchema: promptArguments },
+    ({ arg1, arg2 }) => ({
+      messages: [{ role: 'user', content: textContent(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`) }]
+    })
+  )
 
-  server.registerPrompt('test_prompt_with_embedded_resource', { description: 'A prompt with a resource in it.', argsSchema: embeddedResourceArguments },
-    ({ resourceUri: uri }) => ({
-      messages: [
-        { role: 'user', content: { type: 'resource', resource: { uri, mimeType: 'text/plain', text: 'Embedded resource content for testing.' } } },
-        { role: 'user', content: textContent('Please process the embedded resource above.') }
-      ]
-    }))
+  server.registerPrompt('test_prompt_with_embedded_resource', {
+    description: 'A prompt with a resource in it.',
+    argsSchema: embeddedResourceArguments
+  }, ({ resourceUri: uri }) => ({
+    messages: [
+      {
+        role: 'user',
+        content: {
+          type: 'resource',
+          resource: { uri, mimeType: 'text/plain', text: 'Embedded resource content for testing.' }
+        }
+      },
+      { role: 'user', content: textContent('Please process the embedded resource above.') }
+    ]
+  }))
 
-  server.registerPrompt('test_prompt_with_image', { description: 'A prompt with an image in it.' },
-    () => ({ messages: [{ role: 'user', content: redPixel }, { role: 'user', content: textContent('Please analyze the image above.') }] }))
+  server.registerPrompt(
+    'test_prompt_with_image',
+    { description: 'A prompt with an image in it.' },
+    () => ({
+      messages: [{ role: 'user', content: redPixel }, {
+        role: 'user',
+        content: textContent('Please analyze the image above.')
+      }]
+    })
+  )
 }

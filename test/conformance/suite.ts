@@ -11,7 +11,9 @@ const NODE = 'node@24'
  * @returns its exit status
  */
 export async function runSuite (args: readonly string[], onLine: (line: string) => void): Promise<number> {
-  const suite = spawn('npx', ['-y', '-p', NODE, '-p', SUITE, 'conformance', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const suite = spawn('npx', ['-y', '-p', NODE, '-p', SUITE, 'conformance', ...args], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
   const closed: Promise<unknown[]> = once(suite, 'close')
   createInterface({ input: suite.stdout }).on('line', line => {
     process.stdout.write(`${line}\n`)

@@ -12,7 +12,9 @@ export interface TokenProxy {
  * in. `Host`, `Origin` and all else stay as they came, so that the service's own checks see them.
  */
 export async function startTokenProxy (target: string, token: string): Promise<TokenProxy> {
-  const server = createServer((incoming, response) => { forward(incoming, response, target, token) }).listen(0, '127.0.0.1')
+  const server = createServer((incoming, response) => {
+    forward(incoming, response, target, token)
+  }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')

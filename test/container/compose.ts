@@ -26,23 +26,55 @@ const CALLS = 40
 const folder = mkdtempSync(join(tmpdir(), 'compose-'))
 const upstream = await startDemoUpstream({ port: 0 })
 const upstreamPort = Number(new URL(upstream.issuer).port)
-const door = createServer(socket => { pipeline(socket, connect(upstreamPort, '127.0.0.1'), socket, () => {}) }).listen(join(folder, 'socket'))
+const door = createServer(socket => {
+  pipeline(socket, connect(upstreamPort, '127.0.0.1'), socket, () => {})
+}).listen(join(folder, 'socket'))
 await once(door, 'listening')
 chmodSync(folder, 0o755)
 chmodSync(join(folder, 'socket'), 0o777)
-const passage = `const net = require('net'); net.createServer(socket => { require('stream').pipeline(socket, net.connect('/upstream/socket'), socket, () => {}) }).listen(${upstreamPort}, '127.0.0.1')`
-writeFileSync(join(folder, 'compose.json'), JSON.stringify({
-  // for this machine alone
-  networks: { default: { driver_opts: { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' } } },
-  services: Object.fromEntries(REPLICAS.map(replica => [`upstream-of-${replica}`, { image: 'fastify-mcp-oauth', network_mode: `service:${replica}`, volumes: [`${folder}:/upstream:ro`], command: ['node', '-e', passage], healthcheck: { disable: true }, stop_signal: 'SIGKILL' }]))
-}))
-const environment = { ...process.env, COMPOSE_PROJECT_NAME: 'fastify-mcp-oauth-proof', OAUTH_ISSUER_URL: upstream.issuer, REDIS_PASSWORD: randomBytes(32).toString('hex'), ENCRYPTION_KEYS: `proof:${randomBytes(32).toString('base64url')}` }
+const passage =
+  `const net = require('net'); net.createServer(socket => { require('stream').pipeline(socket, net.connect('/upstream/socket'), socket, () => {}) }).listen(${upstreamPort}, '127.0.0.1')`
+writeFileSync(
+  join(folder, 'compose.json'),
+  JSON.stringify({
+    // for this machine alone
+    networks: { default: { driver_opts: { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' } } },
+    services: Object.fromEntries(
+      REPLICAS.map(
+        replica => [`upstream-of-${replica}`, {
+          image: 'fastify-mcp-oauth',
+          network_mode: `service:${replica}`,
+          volumes: [`${folder}:/upstream:ro`],
+          command: ['node', '-e', passage],
+          healthcheck: { disable: true },
+          stop_signal: 'SIGKILL'
+        }]
+      )
+    )
+  })
+)
+const environment = {
+  ...process.env,
+  COMPOSE_PROJECT_NAME: 'fastify-mcp-oauth-proof',
+  OAUTH_ISSUER_URL: upstream.issuer,
+  REDIS_PASSWORD: randomBytes(32).toString('hex'),
+  ENCRYPTION_KEYS: `proof:${randomBytes(32).toString('base64url')}`
+}
 // the second version of the command, or the first
 const command = await run('docker', ['compose', 'version']).then(() => ['docker', 'compose'], () => ['docker-compose'])
 
 async function compose (...args: readonly string[]): Promise<string> {
   const [program = '', ...subcommand] = command
-  const { stdout } = await run(program, [...subcommand, '--file', 'compose.yaml', '--file', join(folder, 'compose.json'), '--project-directory', root, ...args], { cwd: root, env: environment, maxBuffer: 64 * 1024 * 1024 })
+  const { stdout } = await run(program, [
+    ...subcommand,
+    '--file',
+    'compose.yaml',
+    '--file',
+    join(folder, 'compose.json'),
+    '--project-directory',
+    root,
+    ...args
+  ], { cwd: root, env: environment, maxBuffer: 64 * 1024 * 1024 })
   return stdout.trim()
 }
 
@@ -50,11 +82,20 @@ const container = async (service: string) => await compose('ps', '--quiet', serv
 /** Starts replicas again, and anew what leads to their upstream: it was in the network of those that have ended. */
 async function again (replicas: readonly string[], ...flags: readonly string[]): Promise<void> {
   await compose('up', '--detach', '--no-deps', ...flags, ...replicas)
-  for (const replica of replicas) await until(`${replica} is healthy`, async () => await docker('inspect', '--format', '{{.State.Health.Status}}', await container(replica)) === 'healthy')
+  for (const replica of replicas) {
+    await until(`${replica} is healthy`, async () =>
+      await docker('inspect', '--format', '{{.State.Health.Status}}', await container(replica)) === 'healthy')
+  }
   await compose('up', '--detach', '--no-deps', '--force-recreate', ...replicas.map(replica => `upstream-of-${replica}`))
 }
 
-const report = new Report(`compose.yaml, with Docker ${await docker('version', '--format', '{{.Server.Version}}')} and ${(await compose('version', '--short'))}`)
+const report = new Report(
+  `compose.yaml, with Docker ${await docker(
+    'version',
+    '--format',
+    '{{.Server.Version}}'
+  )} and ${(await compose('version', '--short'))}`
+)
 
 /** Calls in a session, one after the other: each must give its result. */
 async function calls (session: RawSession, when: string): Promise<void> {
@@ -68,7 +109,10 @@ async function calls (session: RawSession, when: string): Promise<void> {
   report.figure(`${CALLS} calls ${when}`, percentiles(took))
 }
 
-const served = async (replica: string) => (await docker('logs', await container(replica))).split('\n').filter(line => line.includes('"/mcp"') && line.includes('POST')).length
+const served = async (replica: string) =>
+  (await docker('logs', await container(replica))).split('\n').filter(line =>
+    line.includes('"/mcp"') && line.includes('POST')
+  ).length
 
 try {
   await compose('up', '--detach', '--build')
@@ -76,7 +120,9 @@ try {
   await report.attempt('SDK 1.x, Streamable HTTP: login, add, progress, refresh', () => sdk1Http(SERVICE))
   await report.attempt('SDK 1.x, HTTP+SSE', () => sdk1Sse(SERVICE))
   await report.attempt('SDK 2.x, 2026-07-28', () => sdk2('auto')(SERVICE))
-  await report.attempt('/metrics is not for the world', async () => { assert.ok(await answers(`${SERVICE}/metrics`, 404)) })
+  await report.attempt('/metrics is not for the world', async () => {
+    assert.ok(await answers(`${SERVICE}/metrics`, 404))
+  })
 
   const login = await within(() => logInAt(SERVICE))
   const session = await within(() => RawSession.open(SERVICE, login))
@@ -91,16 +137,19 @@ try {
     await calls(session, 'without app-1')
     await RawSession.open(SERVICE, await logInAt(SERVICE, 'bob'))
   })
-  await report.attempt('it comes back, and the other leaves with SIGTERM while a stream is open: exit code 0, and the session goes on', async () => {
-    await again(['app-1'])
-    const streams = [await session.get(SERVICE), await (await RawSession.open(SERVICE, login)).get(SERVICE)]
-    const ends = streams.map(async stream => await stream.text())
-    const leaving = await container('app-2')
-    await compose('stop', 'app-2')
-    assert.equal(await docker('inspect', '--format', '{{.State.ExitCode}}', leaving), '0')
-    assert.match(await Promise.race(ends), /^retry: \d+$/m, 'a stream of its ended with a hint')
-    await calls(session, 'without app-2')
-  })
+  await report.attempt(
+    'it comes back, and the other leaves with SIGTERM while a stream is open: exit code 0, and the session goes on',
+    async () => {
+      await again(['app-1'])
+      const streams = [await session.get(SERVICE), await (await RawSession.open(SERVICE, login)).get(SERVICE)]
+      const ends = streams.map(async stream => await stream.text())
+      const leaving = await container('app-2')
+      await compose('stop', 'app-2')
+      assert.equal(await docker('inspect', '--format', '{{.State.ExitCode}}', leaving), '0')
+      assert.match(await Promise.race(ends), /^retry: \d+$/m, 'a stream of its ended with a hint')
+      await calls(session, 'without app-2')
+    }
+  )
   await report.attempt('both are made anew: nginx finds them, and the session goes on', async () => {
     await again(['app-2'])
     await again(REPLICAS, '--force-recreate')

@@ -15,7 +15,10 @@ export async function docker (...args: readonly string[]): Promise<string> {
 }
 
 /** Runs a program in a container. @returns its exit code, and what it prints */
-export async function inside (container: string, command: readonly string[]): Promise<{ code: number, output: string }> {
+export async function inside (
+  container: string,
+  command: readonly string[]
+): Promise<{ code: number, output: string }> {
   return await docker('exec', container, ...command).then(output => ({ code: 0, output }), (error: unknown) => {
     if (!(error instanceof Error && 'code' in error && typeof error.code === 'number')) throw error
     return { code: error.code, output: error.message }

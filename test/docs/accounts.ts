@@ -22,7 +22,10 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^curl /, shell],
   [/^(npx fastify-mcp-oauth|docker exec \S+ node dist\/cli\.js|(\S+=… )?node dist\/cli\.js) /, typed],
   [/^openssl rand -hex 32$/, async (t, command) => {
-    t.doesNotThrow(() => loadConfig({ ADMIN_TOKEN: output(command) }, { dotenv: false }), `${command.where}: it makes an ADMIN_TOKEN`)
+    t.doesNotThrow(
+      () => loadConfig({ ADMIN_TOKEN: output(command) }, { dotenv: false }),
+      `${command.where}: it makes an ADMIN_TOKEN`
+    )
   }],
   [/^node -p "crypto/, async (t, command) => {
     t.doesNotThrow(() => new Keyring(`1:${output(command)}`), `${command.where}: it makes one of ENCRYPTION_KEYS`)
@@ -41,13 +44,23 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   // run by something else
   [/^npm ci$/, ranBy('.ci/run', 'npm ci ')],
   [/^npm test$/, ranBy('.ci/run', 'npm test ', /tap$/)],
-  [/^npm start$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^npm run --silent build && exec node dist\/server\.js$/)],
+  [
+    /^npm start$/,
+    ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^npm run --silent build && exec node dist\/server\.js$/)
+  ],
   [/^npm run dev$/, ranBy('test/e2e/start.test.ts', "runnable('src/server')", /^exec tsx watch src\/server\.ts$/)],
   [/^npm run docs$/, ranBy('test/docs/docs.test.ts', 'of generated()', /^tsx test\/docs\/write\.ts$/)],
-  [/^npx tsx test\/\S+\.test\.ts$/, async (t, { where, text }) => { t.ok(existsSync(join(root, text.slice('npx tsx '.length))), `${where}: there is such a test`) }],
+  [/^npx tsx test\/\S+\.test\.ts$/, async (t, { where, text }) => {
+    t.ok(existsSync(join(root, text.slice('npx tsx '.length))), `${where}: there is such a test`)
+  }],
 
   // take minutes, or the network: what they take is checked
-  [/^npm ci --prefix \S+$/, async (t, { where, text }) => { t.ok(existsSync(join(root, text.slice('npm ci --prefix '.length), 'package-lock.json')), `${where}: it has a lock file`) }],
+  [/^npm ci --prefix \S+$/, async (t, { where, text }) => {
+    t.ok(
+      existsSync(join(root, text.slice('npm ci --prefix '.length), 'package-lock.json')),
+      `${where}: it has a lock file`
+    )
+  }],
   [/^(npm run conformance -- |npx tsx test\/replicas\/conformance\.ts)/, async (t, { where, text }) => {
     t.doesNotThrow(() => sdkOf((text.split(' -- ')[1] ?? '').split(' ')), `${where}: the suite gets what is not ours`)
   }],
@@ -69,5 +82,8 @@ function ranBy (file: string, proof: string, script?: RegExp): Account {
 
 async function asTheServiceSays (t: Test, { where, text }: Command): Promise<void> {
   const { publicUrl } = loadConfig({}, { dotenv: false })
-  t.ok(clientSetups('demo', `${publicUrl}/mcp`).some(setup => setup.text === text), `${where}: the service says the same`)
+  t.ok(
+    clientSetups('demo', `${publicUrl}/mcp`).some(setup => setup.text === text),
+    `${where}: the service says the same`
+  )
 }

@@ -9,7 +9,9 @@ import { fences, sources, type Fence } from './pages.js'
 
 const typeChecked = sources('test', 'examples')
 
-const PROMETHEUS = z.object({ scrape_configs: z.array(z.object({ static_configs: z.array(z.object({ targets: z.array(z.string()) })) })) })
+const PROMETHEUS = z.object({
+  scrape_configs: z.array(z.object({ static_configs: z.array(z.object({ targets: z.array(z.string()) })) }))
+})
 
 /** What shows that a block of code is right, by its language. */
 export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> = {
@@ -30,12 +32,17 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
   // a file that a command on the page loads is run with that
   js: (t, { page, line, text }) => {
     const [, name = ''] = /^\/\/ (\S+\.mjs)\b/.exec(text) ?? []
-    t.ok(name !== '' && commands().some(({ where, text }) => where.startsWith(page) && text.includes(name)), `${page}:${line}: a command loads it`)
+    t.ok(
+      name !== '' && commands().some(({ where, text }) => where.startsWith(page) && text.includes(name)),
+      `${page}:${line}: a command loads it`
+    )
   },
 
   // what a page sets altogether, the service starts with
   dotenv: (t, { page, line }) => {
-    const settings = parseEnv(fences().filter(fence => fence.page === page && fence.language === 'dotenv').map(({ text }) => text).join(''))
+    const settings = parseEnv(
+      fences().filter(fence => fence.page === page && fence.language === 'dotenv').map(({ text }) => text).join('')
+    )
     known(t, `${page}:${line}`, settings)
     t.doesNotThrow(() => loadConfig({ NODE_ENV: 'production', ...settings }, { dotenv: false }), `${page}:${line}`)
   },
@@ -44,6 +51,8 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
   yaml: (t, { page, line, text }) => {
     const { scrape_configs: jobs } = PROMETHEUS.parse(parse(text))
     const { port } = loadConfig({}, { dotenv: false })
-    for (const target of jobs.flatMap(job => job.static_configs.flatMap(({ targets }) => targets))) t.match(target, new RegExp(`:${port}$`), `${page}:${line}`)
+    for (const target of jobs.flatMap(job => job.static_configs.flatMap(({ targets }) => targets))) {
+      t.match(target, new RegExp(`:${port}$`), `${page}:${line}`)
+    }
   }
 }

@@ -10,17 +10,24 @@ export interface Command {
 }
 
 // what a sentence names as a command begins with one of these, or with variables before it
-const PROGRAMS = /^(?:[A-Z_]+=\S+ )*(?:npm|npx|node|docker|kubectl|openssl|curl|claude|code|codex|gemini|nginx|redis-cli|redis-server|git) \S/
+const PROGRAMS =
+  /^(?:[A-Z_]+=\S+ )*(?:npm|npx|node|docker|kubectl|openssl|curl|claude|code|codex|gemini|nginx|redis-cli|redis-server|git) \S/
 
 /** Every command of the docs, each line of `sh`, each `$` of `console`, and those in sentences. */
 export function commands (): Command[] {
   const typed = fences().flatMap(({ page, line, language, text }) => {
     const lines = text.trimEnd().split('\n').map((text, index) => ({ where: `${page}:${line + index}`, text }))
     if (language === 'sh') return lines.flatMap(({ where, text }) => steps(where, text.replace(/\s+#.*$/, '')))
-    if (language === 'console') return lines.flatMap(({ where, text }, at) => text.startsWith('$ ') ? [{ where, text: text.slice(2), shown: outputAfter(lines, at) }] : [])
+    if (language === 'console') {
+      return lines.flatMap(({ where, text }, at) =>
+        text.startsWith('$ ') ? [{ where, text: text.slice(2), shown: outputAfter(lines, at) }] : []
+      )
+    }
     return []
   })
-  const said = inlineCode().filter(({ text }) => PROGRAMS.test(text)).flatMap(({ page, line, text }) => steps(`${page}:${line}`, text))
+  const said = inlineCode().filter(({ text }) => PROGRAMS.test(text)).flatMap(({ page, line, text }) =>
+    steps(`${page}:${line}`, text)
+  )
   return [...typed, ...said]
 }
 

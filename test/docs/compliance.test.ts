@@ -8,7 +8,10 @@ import { read } from './pages.js'
 function rows (): string[][] {
   const [, section = ''] = /^## Compliance\n(.*?)(?=^## |(?![\s\S]))/ms.exec(read('SECURITY.md')) ?? []
   return section.split('\n').filter(line => /^\| (?!---)/.test(line)).map(line => line.slice(2, -2).split(' | '))
-    .filter(cells => /^(MUST|SHOULD|RECOMMENDED|guidance)/.test(cells[0] ?? '') || /^(MUST|SHOULD|RECOMMENDED|guidance)/.test(cells[1] ?? ''))
+    .filter(cells =>
+      /^(MUST|SHOULD|RECOMMENDED|guidance)/.test(cells[0] ?? '') ||
+      /^(MUST|SHOULD|RECOMMENDED|guidance)/.test(cells[1] ?? '')
+    )
 }
 
 /** The lines of a file of tests that name one. */
@@ -28,7 +31,9 @@ t.test('what is said to be shown by a test is, and the rest says why it is not',
     for (const [, file = '', name = ''] of named) {
       t.ok(existsSync(join(root, file)) && titles(file).includes(name), `${file}: ${name}`)
     }
-    for (const [, file = ''] of shown.matchAll(/`((?:test|deploy|docs)\/[\w./-]+)`/g)) t.ok(existsSync(join(root, file)), file)
+    for (const [, file = ''] of shown.matchAll(/`((?:test|deploy|docs)\/[\w./-]+)`/g)) {
+      t.ok(existsSync(join(root, file)), file)
+    }
     t.ok(named.length > 0 || REASON.test(shown) || shown.includes('`test/docs/deployment.ts`'), cells.join(' | '))
   }
 })

@@ -37,7 +37,9 @@ export async function dockerfile (t: Test, { where }: Command): Promise<void> {
   const ignored = read('.dockerignore').split('\n')
   t.equal(ignored[0], '*', `${where}: nothing but what is named is let through`)
   t.ok(copied.length > 0, `${where}: something is copied`)
-  for (const name of copied) t.ok(existsSync(join(root, name)) && ignored.includes(`!${name.replace(/^\.\//, '')}`), `${where}: ${name}`)
+  for (const name of copied) {
+    t.ok(existsSync(join(root, name)) && ignored.includes(`!${name.replace(/^\.\//, '')}`), `${where}: ${name}`)
+  }
   t.equal(command, '["node", "dist/server.js"]', where)
   t.equal(port, environment.PORT, where)
   known(t, where, environment)
@@ -51,10 +53,20 @@ export async function dockerRun (t: Test, { where, text }: Command): Promise<voi
   const given = parseEnv([...text.matchAll(/ -e (\S+)/g)].map(([, pair = '']) => pair).join('\n'))
   known(t, where, given)
   const [, name] = / --name (\S+) /.exec(text) ?? []
-  for (const other of commands().filter(({ text }) => text.startsWith('docker exec '))) t.equal(other.text.split(' ')[2], name, `${other.where}: the container's name`)
+  for (const other of commands().filter(({ text }) => text.startsWith('docker exec '))) {
+    t.equal(other.text.split(' ')[2], name, `${other.where}: the container's name`)
+  }
   // its proxy passes on the host that clients ask for
-  const { url, stop } = await started([process.execPath, ...runnable('src/server')], { ...environment, ...given, HOST: '127.0.0.1', ALLOWED_HOSTS: '*', SHUTDOWN_DELAY_SECONDS: '0' })
-  const metadata = parseObject(await fetch(`${url}/.well-known/oauth-authorization-server`).then(response => response.text()))
+  const { url, stop } = await started([process.execPath, ...runnable('src/server')], {
+    ...environment,
+    ...given,
+    HOST: '127.0.0.1',
+    ALLOWED_HOSTS: '*',
+    SHUTDOWN_DELAY_SECONDS: '0'
+  })
+  const metadata = parseObject(
+    await fetch(`${url}/.well-known/oauth-authorization-server`).then(response => response.text())
+  )
   await stop()
   t.equal(metadata.issuer, given.PUBLIC_URL, `${where}: it calls itself what clients call it`)
 }
@@ -80,14 +92,25 @@ export async function composeFile (t: Test, { where }: Command): Promise<void> {
   const proxied = [...nginx.matchAll(/server (\S+):(\d+) /g)].map(([, host = '', port]) => ({ host, port }))
   t.ok(proxied.length > 1, `${where}: there are replicas`)
   for (const { host, port } of proxied) {
-    const settings = Object.fromEntries(Object.entries(services[host]?.environment ?? {}).map(([name, value]) => [name, interpolated(value)]))
+    const settings = Object.fromEntries(
+      Object.entries(services[host]?.environment ?? {}).map(([name, value]) => [name, interpolated(value)])
+    )
     known(t, where, settings)
-    t.doesNotThrow(() => loadConfig({ ...image().environment, ...settings }, { dotenv: false }), `${where}: ${host} starts`)
+    t.doesNotThrow(
+      () => loadConfig({ ...image().environment, ...settings }, { dotenv: false }),
+      `${where}: ${host} starts`
+    )
     t.equal(port, image().port, `${where}: nginx finds ${host}`)
-    t.match(settings.PUBLIC_URL, new RegExp(`:${services.nginx?.ports?.[0]?.split(':')[0]}$`), `${where}: where clients come`)
+    t.match(
+      settings.PUBLIC_URL,
+      new RegExp(`:${services.nginx?.ports?.[0]?.split(':')[0]}$`),
+      `${where}: where clients come`
+    )
   }
   for (const { volumes = [], depends_on: needed = {} } of Object.values(services)) {
-    for (const volume of volumes.filter(volume => volume.startsWith('.'))) t.ok(existsSync(join(root, volume.split(':')[0] ?? '')), `${where}: ${volume}`)
+    for (const volume of volumes.filter(volume => volume.startsWith('.'))) {
+      t.ok(existsSync(join(root, volume.split(':')[0] ?? '')), `${where}: ${volume}`)
+    }
     for (const name of Object.keys(needed)) t.ok(name in services, `${where}: ${name}`)
   }
 }
@@ -96,21 +119,35 @@ export async function composeFile (t: Test, { where }: Command): Promise<void> {
 function bounded (t: Test, where: string, services: Compose['services']): void {
   for (const [name, service] of Object.entries(services)) {
     t.match(service, {
-      mem_limit: /^\d+[mg]$/, pids_limit: Number, read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], volumes: service.volumes
+      mem_limit: /^\d+[mg]$/,
+      pids_limit: Number,
+      read_only: true,
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+      volumes: service.volumes
     }, `${where}: ${name} is bounded`)
   }
   const { redis, nginx, ...replicas } = services
   t.match(nginx?.image, /^nginxinc\/nginx-unprivileged:/, `${where}: nginx needs no root`)
   t.equal(redis?.user, 'redis', `${where}: nor does Redis`)
-  t.match(redis?.command?.join(' '), /printf 'requirepass %s\\n' "\$\$REDISCLI_AUTH" \| exec redis-server - /, `${where}: Redis has a password`)
+  t.match(
+    redis?.command?.join(' '),
+    /printf 'requirepass %s\\n' "\$\$REDISCLI_AUTH" \| exec redis-server - /,
+    `${where}: Redis has a password`
+  )
   t.notMatch(redis?.command?.join(' '), /REDIS_PASSWORD|--requirepass/)
   t.match(redis?.environment?.REDISCLI_AUTH, /^\$\{REDIS_PASSWORD:\?/, `${where}: which somebody has to choose`)
-  for (const [name, { environment = {} }] of Object.entries(replicas)) t.match(environment.REDIS_URL, /^redis:\/\/:\$\{REDIS_PASSWORD:\?.*\}@/, `${where}: ${name} has it`)
+  for (const [name, { environment = {} }] of Object.entries(replicas)) {
+    t.match(environment.REDIS_URL, /^redis:\/\/:\$\{REDIS_PASSWORD:\?.*\}@/, `${where}: ${name} has it`)
+  }
 }
 
 // `${NAME:-default}`; what must be given is a URL, or a password in one
 function interpolated (value: string): string {
-  return value.replace(/\$\{\w+:-(.*)\}/, '$1').replace(/:\$\{\w+:\?.*\}@/, ':password@').replace(/\$\{\w+:\?.*\}/, 'https://login.example.com')
+  return value.replace(/\$\{\w+:-(.*)\}/, '$1').replace(/:\$\{\w+:\?.*\}@/, ':password@').replace(
+    /\$\{\w+:\?.*\}/,
+    'https://login.example.com'
+  )
 }
 
 const LABELS = z.record(z.string(), z.string())
@@ -145,7 +182,9 @@ type Manifest = z.output<typeof MANIFEST>
 
 /** `kubectl apply`: the manifest's variables are ours, the replicas take them, and its probes are answered. */
 export async function kubernetesFile (t: Test, { where, text }: Command, { app }: Service): Promise<void> {
-  const manifests = parseAllDocuments(read(text.replace('kubectl apply -f ', ''))).map(document => MANIFEST.parse(document.toJS()))
+  const manifests = parseAllDocuments(read(text.replace('kubectl apply -f ', ''))).map(document =>
+    MANIFEST.parse(document.toJS())
+  )
   const secret = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? {}
   const pod = manifests.find(({ kind }) => kind === 'Deployment')?.spec?.template?.spec
   t.equal(pod?.containers.length, 1, where)
@@ -156,17 +195,27 @@ export async function kubernetesFile (t: Test, { where, text }: Command, { app }
     known(t, where, settings)
     t.match(settings.REDIS_URL, /^rediss:\/\/\w+:[^@]+@/, `${where}: Redis is reached by TLS, with a password`)
     const config = loadConfig({ ...image().environment, ...settings }, { dotenv: false })
-    t.throws(() => new Keyring(config.encryptionKeys), /ENCRYPTION_KEYS/, `${where}: whoever forgets to change the key is told so`)
+    t.throws(
+      () => new Keyring(config.encryptionKeys),
+      /ENCRYPTION_KEYS/,
+      `${where}: whoever forgets to change the key is told so`
+    )
     t.equal(String(ports[0]?.containerPort), image().port, where)
-    t.ok(Number(pod?.terminationGracePeriodSeconds) > config.shutdownDelaySeconds + config.shutdownSeconds + 5, `${where}: it has the time to leave`)
-    for (const { httpGet: { path } } of [startupProbe, livenessProbe, readinessProbe]) t.equal((await app.inject(path)).statusCode, 200, `${where}: ${path}`)
+    t.ok(
+      Number(pod?.terminationGracePeriodSeconds) > config.shutdownDelaySeconds + config.shutdownSeconds + 5,
+      `${where}: it has the time to leave`
+    )
+    for (const { httpGet: { path } } of [startupProbe, livenessProbe, readinessProbe]) {
+      t.equal((await app.inject(path)).statusCode, 200, `${where}: ${path}`)
+    }
   }
 }
 
 /** Whatever a stranger makes the replicas fetch, they reach nothing inside but DNS and Redis. */
 function fenced (t: Test, where: string, manifests: readonly Manifest[]): void {
   const labels = manifests.find(({ kind }) => kind === 'Deployment')?.spec?.template?.metadata.labels
-  const { podSelector, policyTypes, ingress = [], egress = [] } = manifests.find(({ kind }) => kind === 'NetworkPolicy')?.spec ?? {}
+  const { podSelector, policyTypes, ingress = [], egress = [] } =
+    manifests.find(({ kind }) => kind === 'NetworkPolicy')?.spec ?? {}
   t.same(podSelector?.matchLabels, labels, `${where}: the policy is that of the replicas`)
   t.same(policyTypes, ['Ingress', 'Egress'], where)
   t.same(ingress.flatMap(({ ports = [] }) => ports), [{ protocol: 'TCP', port: Number(image().port) }], where)
@@ -175,7 +224,9 @@ function fenced (t: Test, where: string, manifests: readonly Manifest[]): void {
     for (const { ipBlock } of to) {
       if (ipBlock === undefined) continue
       t.same(ports, [{ protocol: 'TCP', port: 443 }], where)
-      const inside = ipBlock.cidr === '::/0' ? ['::1/128', 'fc00::/7', 'fe80::/10'] : ['10.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16']
+      const inside = ipBlock.cidr === '::/0'
+        ? ['::1/128', 'fc00::/7', 'fe80::/10']
+        : ['10.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16']
       for (const range of inside) t.ok(ipBlock.except.includes(range), `${where}: not ${range}`)
     }
   }
@@ -200,5 +251,7 @@ export async function nginxTakes (t: Test, upstream?: string): Promise<void> {
 /** Every variable is one of ours. */
 export function known (t: Test, where: string, environment: object): void {
   t.ok(Object.keys(environment).length > 0, `${where}: there are variables`)
-  for (const name of Object.keys(environment)) t.ok(name in EnvironmentSchema.properties, `${where}: ${name} is a variable of the service`)
+  for (const name of Object.keys(environment)) {
+    t.ok(name in EnvironmentSchema.properties, `${where}: ${name} is a variable of the service`)
+  }
 }

@@ -36,8 +36,11 @@ t.test('every file that a page names is there', async t => {
 t.test('every block of code is right', async t => {
   for (const fence of fences()) {
     const check = blocks[fence.language]
-    if (check === undefined) t.fail(`${fence.page}:${fence.line}: nothing checks the language "${fence.language}". Add it to test/docs/blocks.ts`)
-    else check(t, fence)
+    if (check === undefined) {
+      t.fail(
+        `${fence.page}:${fence.line}: nothing checks the language "${fence.language}". Add it to test/docs/blocks.ts`
+      )
+    } else check(t, fence)
   }
 })
 
@@ -47,10 +50,16 @@ t.test('nginx takes its configuration', { skip: missing('nginx') }, async t => {
 })
 
 t.test('the names in code are those of the service', async t => {
-  t.same(strangeNames(), [], 'each is a variable of src/config/environment.ts, an option or a word of src/, or foreign in test/docs/names.ts')
+  t.same(
+    strangeNames(),
+    [],
+    'each is a variable of src/config/environment.ts, an option or a word of src/, or foreign in test/docs/names.ts'
+  )
 })
 
 /** The anchors that a reader of Markdown makes of headings. */
 function anchorsOf (text: string): string[] {
-  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-')
+  )
 }

@@ -15,7 +15,10 @@ export function envExample (): string {
 /** The text of `docs/configuration.md`. */
 export function configurationPage (): string {
   const rows = variables.map(([name, schema]) =>
-    `| \`${name}\` | ${escape(String(schema.description))} | ${escape(accepts(name))} | ${schema.default === undefined || schema.default === '' ? '' : `\`${String(schema.default)}\``} |`)
+    `| \`${name}\` | ${escape(String(schema.description))} | ${escape(accepts(name))} | ${
+      schema.default === undefined || schema.default === '' ? '' : `\`${String(schema.default)}\``
+    } |`
+  )
   return `# Configuration
 
 Every environment variable that the service reads, from the process or from \`.env\` (\`.env.example\` has the same list to copy

@@ -11,7 +11,19 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
   'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
   'for the reader to fill in': ['URL', 'myRoutes', 'YOUR_API', 'YOUR_DOMAIN', 'YOUR_REALM', 'YOUR_TENANT', 'TENANT_ID'],
-  'the SDKs': ['elicitInput', 'fromJsonSchema', 'getClientCapabilities', 'getClientVersion', 'sendLoggingMessage', 'sendRequest', 'sendResourceUpdated', 'sendToolListChanged', 'scopeChallenge', 'taskSupport', 'toNodeHandler'],
+  'the SDKs': [
+    'elicitInput',
+    'fromJsonSchema',
+    'getClientCapabilities',
+    'getClientVersion',
+    'sendLoggingMessage',
+    'sendRequest',
+    'sendResourceUpdated',
+    'sendToolListChanged',
+    'scopeChallenge',
+    'taskSupport',
+    'toNodeHandler'
+  ],
   Fastify: ['onSend', 'preSerialization', 'reqId'],
   'Kubernetes, ECS': ['maxUnavailable', 'preStop', 'stopTimeout', 'terminationGracePeriodSeconds']
 }
@@ -22,8 +34,11 @@ export function strangeNames (): string[] {
   const words = new Set(sources('src', 'examples').flatMap(text => text.match(/\w+/g) ?? []))
   const code = [...inlineCode(), ...fences().filter(({ language }) => ['sh', 'console', 'dotenv'].includes(language))]
   return code.flatMap(({ page, line, text }) => {
-    const variables = [...text.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|^[A-Z]+(?==|$)/gm)].map(([name]) => name).filter(name => !(name in EnvironmentSchema.properties))
-    const options = [...text.matchAll(/\b[a-z]+(?:[A-Z][a-z0-9]*)+\b/g)].map(([name]) => name).filter(name => !words.has(name))
+    const variables = [...text.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|^[A-Z]+(?==|$)/gm)].map(([name]) => name)
+      .filter(name => !(name in EnvironmentSchema.properties))
+    const options = [...text.matchAll(/\b[a-z]+(?:[A-Z][a-z0-9]*)+\b/g)].map(([name]) => name).filter(name =>
+      !words.has(name)
+    )
     return [...variables, ...options].filter(name => !foreign.has(name)).map(name => `${page}:${line}: ${name}`)
   })
 }

@@ -21,13 +21,17 @@ export interface InlineCode {
 /** The text of a file of the project. */
 export const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 
-const inFolder = (folder: string) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(file => join(folder, file))
+const inFolder = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(file => join(folder, file))
 
 /** The texts of all TypeScript in some folders. */
-export const sources = (...folders: string[]): string[] => folders.flatMap(inFolder).filter(file => file.endsWith('.ts')).map(read)
+export const sources = (...folders: string[]): string[] =>
+  folders.flatMap(inFolder).filter(file => file.endsWith('.ts')).map(read)
 
 /** What people read. */
-export const pages = [...readdirSync(root), ...['docs', 'examples', 'deploy'].flatMap(inFolder)].filter(file => file.endsWith('.md'))
+export const pages = [...readdirSync(root), ...['docs', 'examples', 'deploy'].flatMap(inFolder)].filter(file =>
+  file.endsWith('.md')
+)
 
 // what people copy, and read the remarks of
 const remarked = ['compose.yaml', ...inFolder('deploy').filter(file => /\.(yaml|conf|cfg)$|Caddyfile$/.test(file))]
@@ -47,10 +51,18 @@ export function fences (): Fence[] {
 export function inlineCode (): InlineCode[] {
   // lines stay where they are
   const blank = (text: string) => text.replaceAll(/[^\n]/g, '')
-  const prose = pages.filter(page => page !== 'CHANGELOG.md').map(page => ({ page, text: read(page).replaceAll(FENCE, blank) }))
+  const prose = pages.filter(page => page !== 'CHANGELOG.md').map(page => ({
+    page,
+    text: read(page).replaceAll(FENCE, blank)
+  }))
   const remarks = remarked.map(page => ({ page, text: read(page).replaceAll(/^[^#\n]+/gm, blank) }))
   return [...prose, ...remarks].flatMap(({ page, text }) =>
-    [...text.matchAll(/`((?:[^`\n]|\n(?!\n))+)`/g)].map(({ 1: code = '', index }) => ({ page, line: lineAt(text, index), text: code.replaceAll('\n', ' ') })))
+    [...text.matchAll(/`((?:[^`\n]|\n(?!\n))+)`/g)].map(({ 1: code = '', index }) => ({
+      page,
+      line: lineAt(text, index),
+      text: code.replaceAll('\n', ' ')
+    }))
+  )
 }
 
 function lineAt (text: string, index: number): number {

@@ -36,7 +36,9 @@ export async function shell (t: Test, { where, text, shown }: Command, service: 
   const printed = there(stdout, service).split(/\r?\n/)
   let at = 0
   for (const line of shown) {
-    const pattern = new RegExp(`^${line.split('…').map(part => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`)
+    const pattern = new RegExp(
+      `^${line.split('…').map(part => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`
+    )
     const found = printed.findIndex((candidate, index) => index >= at && pattern.test(candidate))
     t.ok(found >= 0, `${where}: prints ${line}`, { printed })
     at = found + 1
@@ -45,11 +47,17 @@ export async function shell (t: Test, { where, text, shown }: Command, service: 
 
 /** A command of our command line ends well at a service that is well. */
 export async function typed (t: Test, { where, text }: Command, service: Service): Promise<void> {
-  t.equal(valueAt(parseObject(read('package.json')), 'bin', 'fastify-mcp-oauth'), 'dist/cli.js', 'the one that is run by its name is the other')
+  t.equal(
+    valueAt(parseObject(read('package.json')), 'bin', 'fastify-mcp-oauth'),
+    'dist/cli.js',
+    'the one that is run by its name is the other'
+  )
   const args = here(text.replace(/^.*?(npx fastify-mcp-oauth|node dist\/cli\.js) /, ''), service).split(' ')
   const login = args.includes('--login')
   // in its container it has the environment of the service
-  const environment = text.startsWith('docker exec ') ? { PUBLIC_URL: service.url, OAUTH_ISSUER_URL: service.upstream.issuer } : secrets(service)
+  const environment = text.startsWith('docker exec ')
+    ? { PUBLIC_URL: service.url, OAUTH_ISSUER_URL: service.upstream.issuer }
+    : secrets(service)
   const child = spawn(process.execPath, [...runnable('src/cli'), ...args, ...login ? ['--stream-seconds', '1'] : []], {
     cwd: root, env: { PATH, ...environment }, stdio: ['ignore', 'pipe', 'inherit']
   })
@@ -81,14 +89,22 @@ export async function traced (t: Test, { where, text }: Command): Promise<void> 
   const sdk = join(folder, 'node_modules/@opentelemetry/sdk-node')
   mkdirSync(sdk, { recursive: true })
   writeFileSync(join(sdk, 'package.json'), '{"type":"module","exports":"./index.js"}')
-  writeFileSync(join(sdk, 'index.js'), `
-    import { ConsoleSpanExporter, NodeTracerProvider, SimpleSpanProcessor } from ${JSON.stringify(import.meta.resolve('@opentelemetry/sdk-trace-node'))}
+  writeFileSync(
+    join(sdk, 'index.js'),
+    `
+    import { ConsoleSpanExporter, NodeTracerProvider, SimpleSpanProcessor } from ${
+      JSON.stringify(import.meta.resolve('@opentelemetry/sdk-trace-node'))
+    }
     export class NodeSDK {
       start () { new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(new ConsoleSpanExporter())] }).register() }
     }`)
   symlinkSync(join(root, 'node_modules/tsx'), join(folder, 'node_modules/tsx'))
 
-  const service = await started([process.execPath, ...runnable('src/server')], parseEnv(variables.replaceAll(/ (?=[A-Z_]+=)/g, '\n')), folder)
+  const service = await started(
+    [process.execPath, ...runnable('src/server')],
+    parseEnv(variables.replaceAll(/ (?=[A-Z_]+=)/g, '\n')),
+    folder
+  )
   await service.stop()
   t.match(service.output(), /name: 'POST \/mcp'/, where)
 }
@@ -96,7 +112,11 @@ export async function traced (t: Test, { where, text }: Command): Promise<void> 
 /** Starts a service on free ports, and waits until it challenges clients. */
 export async function started (command: readonly string[], environment: NodeJS.Dict<string>, cwd = root) {
   const [port, demoPort] = [String(await freePort()), String(await freePort())]
-  return await startProcess(`http://localhost:${port}`, command, { ...environment, PORT: port, DEMO_UPSTREAM_PORT: demoPort }, cwd)
+  return await startProcess(`http://localhost:${port}`, command, {
+    ...environment,
+    PORT: port,
+    DEMO_UPSTREAM_PORT: demoPort
+  }, cwd)
 }
 
 /** The addresses of the docs stand for the service. */

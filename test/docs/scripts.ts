@@ -15,18 +15,31 @@ export const { scripts } = parseJson(read('package.json'), z.object({ scripts: z
 /** A script of ours takes what the page passes it: by its usage, or where it has a parser of its own, by that. */
 export async function takenByScript (t: Test, { where, text }: Command): Promise<void> {
   // with another Node.js it takes the same
-  const command = text.replace(/^npx -p node@24 /, '').replace(/^npm run (\S+)(?: --)?/, (_, name: string) => `npx ${scripts[name]}`)
+  const command = text.replace(/^npx -p node@24 /, '').replace(
+    /^npm run (\S+)(?: --)?/,
+    (_, name: string) => `npx ${scripts[name]}`
+  )
   const [, variables = '', file = '', rest = ''] = /^((?:[A-Z_]+=\S+ )*)npx tsx (\S+) ?(.*)$/.exec(command) ?? []
   if (file === '') throw new Error(`${where}: package.json has no such script`)
   const [, usage] = /scriptArguments\('([^']+)'\)/.exec(read(file)) ?? []
-  if (variables !== '') t.equal(await exitCode(file, ['--help'], parseEnv(variables.replaceAll(' ', '\n'))), 0, `${where}: ${file} takes ${variables}`)
+  if (variables !== '') {
+    t.equal(
+      await exitCode(file, ['--help'], parseEnv(variables.replaceAll(' ', '\n'))),
+      0,
+      `${where}: ${file} takes ${variables}`
+    )
+  }
   if (rest.startsWith('[')) t.equal(command, usage, `${where}: the usage of ${file}`)
   else if (rest === '') t.pass(`${where}: there is ${file}`)
-  else if (usage !== undefined) t.doesNotThrow(() => parseByUsage(usage, rest.split(' ')), `${where}: ${file} takes ${rest}`)
-  else t.equal(await exitCode(file, [...rest.split(' '), '--help']), 0, `${where}: ${file} takes ${rest}`)
+  else if (usage !== undefined) {
+    t.doesNotThrow(() => parseByUsage(usage, rest.split(' ')), `${where}: ${file} takes ${rest}`)
+  } else t.equal(await exitCode(file, [...rest.split(' '), '--help']), 0, `${where}: ${file} takes ${rest}`)
 }
 
 /** How a script of ours ends. */
 export async function exitCode (file: string, args: string[], environment: NodeJS.Dict<string> = {}): Promise<number> {
-  return await run(process.execPath, [...runnable(file.replace(/\.ts$/, '')), ...args], { cwd: root, env: { PATH: process.env.PATH, ...environment } }).then(() => 0, (error: { code: number }) => error.code)
+  return await run(process.execPath, [...runnable(file.replace(/\.ts$/, '')), ...args], {
+    cwd: root,
+    env: { PATH: process.env.PATH, ...environment }
+  }).then(() => 0, (error: { code: number }) => error.code)
 }

@@ -14,7 +14,9 @@ t.test('the workflow audits what is installed, also when nobody pushes, and may 
   t.ok('push' in on && 'pull_request' in on && 'schedule' in on)
   t.same(permissions, { contents: 'read' })
   const commands = Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run = [] }) => run))
-  for (const command of ['npm audit --omit=dev', 'npm audit --audit-level=high', 'npm audit signatures', 'bash .ci/run']) {
+  for (
+    const command of ['npm audit --omit=dev', 'npm audit --audit-level=high', 'npm audit signatures', 'bash .ci/run']
+  ) {
     t.ok(commands.includes(command), command)
   }
   for (const [name, job] of Object.entries(jobs)) {

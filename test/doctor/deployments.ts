@@ -21,7 +21,10 @@ export interface Meddling {
 }
 
 /** A proxy on loopback; ends with the test. @returns its origin */
-export async function proxy (t: Test, { targets, headers = same, buffered = false, cutAfterMs, tls, port = 0 }: Meddling): Promise<string> {
+export async function proxy (
+  t: Test,
+  { targets, headers = same, buffered = false, cutAfterMs, tls, port = 0 }: Meddling
+): Promise<string> {
   let turn = 0
   const pass = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const target = new URL(incoming.url ?? '/', targets[turn++ % targets.length])
@@ -34,7 +37,11 @@ export async function proxy (t: Test, { targets, headers = same, buffered = fals
       } else {
         head()
         answer.pipe(outgoing)
-        if (cutAfterMs !== undefined && answer.headers['content-type'] === 'text/event-stream') setTimeout(() => { outgoing.end() }, cutAfterMs)
+        if (cutAfterMs !== undefined && answer.headers['content-type'] === 'text/event-stream') {
+          setTimeout(() => {
+            outgoing.end()
+          }, cutAfterMs)
+        }
       }
     })
     passed.on('error', () => { outgoing.destroy() })
@@ -65,12 +72,22 @@ export async function outside (origin: string, options: Partial<DeploymentOption
 }
 
 /** What the doctor finds from inside. */
-export async function inside (upstream: UpstreamSettings, options: Partial<DeploymentOptions> = {}): Promise<Finding[]> {
+export async function inside (
+  upstream: UpstreamSettings,
+  options: Partial<DeploymentOptions> = {}
+): Promise<Finding[]> {
   const findings = new Findings()
   const publicUrl = 'http://localhost:5050'
-  await examineInside({ publicUrl, upstream }, { mcpUrl: new URL(`${publicUrl}/mcp`), origins: [], streamSeconds: 0.3, ...options }, findings)
+  await examineInside({ publicUrl, upstream }, {
+    mcpUrl: new URL(`${publicUrl}/mcp`),
+    origins: [],
+    streamSeconds: 0.3,
+    ...options
+  }, findings)
   return findings.all
 }
 
 /** The checks that found something broken or doubtful. */
-export const faults = (findings: readonly Finding[]): string[] => [...new Set(findings.filter(({ level }) => level !== 'ok').map(({ check }) => check))]
+export const faults = (
+  findings: readonly Finding[]
+): string[] => [...new Set(findings.filter(({ level }) => level !== 'ok').map(({ check }) => check))]

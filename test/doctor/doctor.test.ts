@@ -17,16 +17,24 @@ import { faults, inside, open, outside, proxy } from './deployments.js'
 import type { Finding } from '../../src/doctor/findings.js'
 
 const run = promisify(execFile)
-const says = (findings: readonly Finding[], check: string) => findings.find(finding => finding.check === check && finding.level !== 'ok')
+const says = (findings: readonly Finding[], check: string) =>
+  findings.find(finding => finding.check === check && finding.level !== 'ok')
 
 /** The service behind a proxy, and calling itself what the proxy is called. */
-async function behind (t: Test, meddling: Omit<Parameters<typeof proxy>[1], 'targets' | 'port'>, environment: NodeJS.ProcessEnv = {}): Promise<string> {
+async function behind (
+  t: Test,
+  meddling: Omit<Parameters<typeof proxy>[1], 'targets' | 'port'>,
+  environment: NodeJS.ProcessEnv = {}
+): Promise<string> {
   const port = await freePort()
   const service = await startService(t, { PUBLIC_URL: `http://localhost:${port}`, ...environment })
   return await proxy(t, { ...meddling, port, targets: [`http://127.0.0.1:${service.config.port}`] })
 }
 
-const oddly = async (t: Test, options: ScriptableUpstreamOptions): Promise<{ odd: ScriptableUpstream, upstream: { issuerUrl: URL, scopes: string[] } }> => {
+const oddly = async (
+  t: Test,
+  options: ScriptableUpstreamOptions
+): Promise<{ odd: ScriptableUpstream, upstream: { issuerUrl: URL, scopes: string[] } }> => {
   const odd = await listeningUpstream(t, options)
   return { odd, upstream: { issuerUrl: new URL(odd.issuer), scopes: ['openid', 'profile', 'email', 'offline_access'] } }
 }
@@ -35,13 +43,40 @@ t.test('a sound deployment, from outside and from inside', async t => {
   const service = await startService(t)
   const found = await outside(service.url, { open })
   t.same(faults(found), [])
-  for (const check of ['clock', 'challenge', 'public-url', 'resource-metadata', 'authorization-server', 'issuer', 'cors', 'registration', 'authorize', 'login', 'session', 'stream', 'origin', 'host']) {
+  for (
+    const check of [
+      'clock',
+      'challenge',
+      'public-url',
+      'resource-metadata',
+      'authorization-server',
+      'issuer',
+      'cors',
+      'registration',
+      'authorize',
+      'login',
+      'session',
+      'stream',
+      'origin',
+      'host'
+    ]
+  ) {
     t.ok(found.some(finding => finding.check === check && finding.level === 'ok'), check)
   }
   const { upstream } = await oddly(t, {})
   const within = await inside(upstream, { open })
   t.same(faults(within), [])
-  for (const check of ['upstream-discovery', 'upstream-clock', 'upstream-pkce', 'upstream-refresh', 'upstream-registration', 'upstream-redirect', 'upstream-login']) {
+  for (
+    const check of [
+      'upstream-discovery',
+      'upstream-clock',
+      'upstream-pkce',
+      'upstream-refresh',
+      'upstream-registration',
+      'upstream-redirect',
+      'upstream-login'
+    ]
+  ) {
     t.ok(within.some(finding => finding.check === check && finding.level === 'ok'), check)
   }
 })
@@ -49,19 +84,51 @@ t.test('a sound deployment, from outside and from inside', async t => {
 t.test('1: a wrong PUBLIC_URL', async t => {
   const service = await startService(t, { PUBLIC_URL: 'https://mcp.example.com' })
   const found = await outside(`http://localhost:${service.config.port}`)
-  t.match(says(found, 'public-url'), { level: 'error', says: /calls itself https:\/\/mcp\.example\.com, but clients come to http:\/\/localhost/, fix: /Set PUBLIC_URL=http:\/\/localhost/ })
+  t.match(says(found, 'public-url'), {
+    level: 'error',
+    says: /calls itself https:\/\/mcp\.example\.com, but clients come to http:\/\/localhost/,
+    fix: /Set PUBLIC_URL=http:\/\/localhost/
+  })
 })
 
 t.test('2: http behind TLS, by the command line', async t => {
   const directory = mkdtempSync(join(tmpdir(), 'doctor-tls-'))
   t.teardown(() => { rmSync(directory, { recursive: true, force: true }) })
   const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')]
-  await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', certificate])
+  await run('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-days',
+    '1',
+    '-subj',
+    '/CN=localhost',
+    '-addext',
+    'subjectAltName=DNS:localhost',
+    '-keyout',
+    key,
+    '-out',
+    certificate
+  ])
   const service = await startService(t)
-  const origin = await proxy(t, { targets: [service.url], tls: { key: readFileSync(key), cert: readFileSync(certificate) } })
-  const failure = await run(process.execPath, [...runnable('src/cli'), 'doctor', origin], { cwd: root, env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: certificate } })
+  const origin = await proxy(t, {
+    targets: [service.url],
+    tls: { key: readFileSync(key), cert: readFileSync(certificate) }
+  })
+  const failure = await run(process.execPath, [...runnable('src/cli'), 'doctor', origin], {
+    cwd: root,
+    env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: certificate }
+  })
     .then(() => undefined, (error: unknown) => error)
-  t.match(failure, { code: 1, stdout: /✗ https: clients come by https, but the service calls itself http:.*PUBLIC_URL is http behind TLS\n +Set PUBLIC_URL=https:\/\/localhost/ })
+  t.match(failure, {
+    code: 1,
+    stdout:
+      /✗ https: clients come by https, but the service calls itself http:.*PUBLIC_URL is http behind TLS\n +Set PUBLIC_URL=https:\/\/localhost/
+  })
 })
 
 t.test('3: buffered SSE', async t => {
@@ -72,24 +139,43 @@ t.test('3: buffered SSE', async t => {
 })
 
 t.test('4: closed dynamic client registration', async t => {
-  const { upstream } = await oddly(t, { overrides: { register: () => ({ status: 401, body: { error: 'invalid_token' } }) } })
+  const { upstream } = await oddly(t, {
+    overrides: { register: () => ({ status: 401, body: { error: 'invalid_token' } }) }
+  })
   const found = await inside(upstream)
-  t.match(says(found, 'upstream-registration'), { level: 'error', says: /does not register this service.*401/, fix: /set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET/ })
+  t.match(says(found, 'upstream-registration'), {
+    level: 'error',
+    says: /does not register this service.*401/,
+    fix: /set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET/
+  })
 })
 
 t.test('5: a redirect URI that is not registered upstream', async t => {
   const { odd, upstream } = await oddly(t, {})
   odd.clients.addByHand('http://localhost:5051')
   const found = await inside({ ...upstream, clientId: 'us', clientSecret: 'shh' })
-  t.match(says(found, 'upstream-redirect'), { level: 'error', says: /refuses the authorization request with 400/, fix: /Register the redirect URI http:\/\/localhost:5050\/oauth\/callback/ })
+  t.match(says(found, 'upstream-redirect'), {
+    level: 'error',
+    says: /refuses the authorization request with 400/,
+    fix: /Register the redirect URI http:\/\/localhost:5050\/oauth\/callback/
+  })
   t.same(faults(found), ['upstream-redirect'])
 })
 
 t.test('6: no refresh token', async t => {
   const promised = await oddly(t, { refreshTokens: false })
-  t.match(says(await inside(promised.upstream, { open }), 'upstream-refresh'), { level: 'error', says: /a login there gave no refresh token/ })
-  const { upstream } = await oddly(t, { refreshTokens: false, metadata: { grant_types_supported: ['authorization_code'] } })
-  t.match(says(await inside(upstream), 'upstream-refresh'), { level: 'warning', says: /does not name the grant type refresh_token/ })
+  t.match(says(await inside(promised.upstream, { open }), 'upstream-refresh'), {
+    level: 'error',
+    says: /a login there gave no refresh token/
+  })
+  const { upstream } = await oddly(t, {
+    refreshTokens: false,
+    metadata: { grant_types_supported: ['authorization_code'] }
+  })
+  t.match(says(await inside(upstream), 'upstream-refresh'), {
+    level: 'warning',
+    says: /does not name the grant type refresh_token/
+  })
   t.match(says(await inside({ ...upstream, scopes: ['openid'] }), 'upstream-refresh'), { level: 'warning' })
 })
 
@@ -100,7 +186,13 @@ t.test('7: a session that is lost between replicas', async t => {
   const encryptionKeys = `1:${randomBytes(32).toString('base64url')}`
   const replica = async (own: typeof stores) => {
     const app = Fastify({ forceCloseConnections: true })
-    await app.register(mcpService, { publicUrl: `http://localhost:${port}`, createServer, upstream, encryptionKeys, stores: own })
+    await app.register(mcpService, {
+      publicUrl: `http://localhost:${port}`,
+      createServer,
+      upstream,
+      encryptionKeys,
+      stores: own
+    })
     t.teardown(() => app.close())
     return await app.listen({ port: 0, host: '127.0.0.1' })
   }
@@ -108,13 +200,21 @@ t.test('7: a session that is lost between replicas', async t => {
   const targets = [await replica(stores), await replica({ ...stores, sessions, eventLog })]
   const origin = await proxy(t, { targets, port })
   const found = await outside(origin, { open })
-  t.match(says(found, 'session'), { level: 'error', says: /answered 404: the session is lost on the way/, fix: /REDIS_URL/ })
+  t.match(says(found, 'session'), {
+    level: 'error',
+    says: /answered 404: the session is lost on the way/,
+    fix: /REDIS_URL/
+  })
 })
 
 t.test('8: a wrong issuer', async t => {
   const { upstream } = await oddly(t, { path: '/tenant', metadata: { issuer: 'https://login.example.com/other' } })
   const found = await inside(upstream)
-  t.match(says(found, 'upstream-issuer'), { level: 'error', says: /calls itself https:\/\/login\.example\.com\/other, but OAUTH_ISSUER_URL is/, fix: 'Set OAUTH_ISSUER_URL=https://login.example.com/other.' })
+  t.match(says(found, 'upstream-issuer'), {
+    level: 'error',
+    says: /calls itself https:\/\/login\.example\.com\/other, but OAUTH_ISSUER_URL is/,
+    fix: 'Set OAUTH_ISSUER_URL=https://login.example.com/other.'
+  })
 })
 
 t.test('9: a CORS header that is missing', async t => {
@@ -122,7 +222,10 @@ t.test('9: a CORS header that is missing', async t => {
   const found = await outside(origin)
   t.match(says(found, 'cors'), { level: 'error', says: /may not read mcp-session-id, www-authenticate/ })
   const refused = await outside(origin, { origins: ['https://client.example'] })
-  t.ok(refused.some(({ check, fix }) => check === 'cors' && fix?.includes('ALLOWED_ORIGINS') === true), 'an origin that may not call')
+  t.ok(
+    refused.some(({ check, fix }) => check === 'cors' && fix?.includes('ALLOWED_ORIGINS') === true),
+    'an origin that may not call'
+  )
 })
 
 t.test('10: clocks that disagree', async t => {
@@ -141,12 +244,15 @@ t.test('what is no MCP service at all', async t => {
   t.match(nobody, [{ level: 'error', check: 'reachable' }])
   const app = Fastify()
   t.teardown(() => app.close())
-  t.match(says(await outside(await app.listen({ port: 0, host: '127.0.0.1' })), 'challenge'), { says: /404 instead of 401/ })
+  t.match(says(await outside(await app.listen({ port: 0, host: '127.0.0.1' })), 'challenge'), {
+    says: /404 instead of 401/
+  })
 })
 
 t.test('the command line', async t => {
-  const doctor = async (...args: string[]) => await run(process.execPath, [...runnable('src/cli'), ...args], { cwd: root, env: { PATH: process.env.PATH } })
-    .then(({ stdout }) => ({ code: 0, stdout }), (error: { code: number, stdout: string }) => error)
+  const doctor = async (...args: string[]) =>
+    await run(process.execPath, [...runnable('src/cli'), ...args], { cwd: root, env: { PATH: process.env.PATH } })
+      .then(({ stdout }) => ({ code: 0, stdout }), (error: { code: number, stdout: string }) => error)
   const service = await startService(t)
   t.match(await doctor('doctor', service.url), { code: 0, stdout: /0 broken, 1 doubtful, \d+ fine/ })
   t.match(await doctor('doctor', 'not a url'), { code: 2, stdout: /Usage/ })

@@ -7,7 +7,9 @@ import { targetOf } from './targets.js'
  * Clients at a running service.
  * Each logs in, calls `add` with 2 and 3, and gets 5.
  */
-const { positionals: [chosen = 'start'] } = scriptArguments('npx tsx test/e2e/clients.ts [start | consumer | dist-redis | URL]')
+const { positionals: [chosen = 'start'] } = scriptArguments(
+  'npx tsx test/e2e/clients.ts [start | consumer | dist-redis | URL]'
+)
 const clients: Record<string, Journey> = {
   'SDK 1.x, Streamable HTTP': sdk1Http,
   'SDK 1.x, HTTP+SSE': sdk1Sse,

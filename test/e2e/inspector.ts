@@ -22,7 +22,9 @@ import { targetOf } from './targets.js'
  * MCP Inspector at a running service.
  * Its command line and its web UI (in Chromium) log in, call `add` with 2 and 3, and get 5.
  */
-const { positionals: [chosen = 'start'] } = scriptArguments('npx tsx test/e2e/inspector.ts [start | consumer | dist-redis | URL]')
+const { positionals: [chosen = 'start'] } = scriptArguments(
+  'npx tsx test/e2e/inspector.ts [start | consumer | dist-redis | URL]'
+)
 const VERSION = '2.12'
 const INSPECTOR_NODE = '24'
 const API_TOKEN = 'e2e'
@@ -38,17 +40,41 @@ const home = mkdtempSync(join(tmpdir(), 'inspector-'))
 const endpoint = (url: string, transport: Transport) => `${url}/${transport === 'sse' ? 'sse' : 'mcp'}`
 
 /** Runs the Inspector. Where it would open a browser, it prints the URL: there is none on its PATH. */
-function inspector (args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcessByStdio<null, Readable, Readable> {
+function inspector (
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {}
+): ChildProcessByStdio<null, Readable, Readable> {
   return spawn(node, [launcher, ...args], {
-    env: { PATH: '/nonexistent', HOME: home, MCP_INSPECTOR_SECRET_STORE: 'memory', ...environment }, stdio: ['ignore', 'pipe', 'pipe']
+    env: { PATH: '/nonexistent', HOME: home, MCP_INSPECTOR_SECRET_STORE: 'memory', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe']
   })
 }
 
 /** Its command line, which logs in by itself: it prints where, and waits for the code on a port of loopback. */
 async function commandLine (url: string, transport: Transport, era: 'legacy' | 'modern'): Promise<void> {
-  const args = ['--cli', '--server-url', endpoint(url, transport), '--transport', transport, '--protocol-era', era, '--callback-url', `http://127.0.0.1:${await freePort()}/oauth/callback`]
+  const args = [
+    '--cli',
+    '--server-url',
+    endpoint(url, transport),
+    '--transport',
+    transport,
+    '--protocol-era',
+    era,
+    '--callback-url',
+    `http://127.0.0.1:${await freePort()}/oauth/callback`
+  ]
   // without a terminal, it has to be told that somebody is there to log in
-  const child = inspector([...args, '--method', 'tools/call', '--tool-name', 'add', '--tool-args-json', '{"l":2,"r":3}', '--format', 'json'], { MCP_AUTO_OPEN_ENABLED: 'true' })
+  const child = inspector([
+    ...args,
+    '--method',
+    'tools/call',
+    '--tool-name',
+    'add',
+    '--tool-args-json',
+    '{"l":2,"r":3}',
+    '--format',
+    'json'
+  ], { MCP_AUTO_OPEN_ENABLED: 'true' })
   try {
     const result = text(child.stdout)
     await logIn(new Browser(), await authorizationUrlIn(child.stderr))
@@ -60,10 +86,27 @@ async function commandLine (url: string, transport: Transport, era: 'legacy' | '
 }
 
 /** Its web UI: connects, logs in, lists the tools, fills in the form of one and runs it. */
-async function webInterface (chromium: Chromium, url: string, transport: Transport, era: 'legacy' | 'modern'): Promise<void> {
+async function webInterface (
+  chromium: Chromium,
+  url: string,
+  transport: Transport,
+  era: 'legacy' | 'modern'
+): Promise<void> {
   const port = await freePort()
-  const child = inspector(['--web', '--server-url', endpoint(url, transport), '--transport', transport, '--protocol-era', era], {
-    CLIENT_PORT: String(port), MCP_SANDBOX_PORT: String(await freePort()), MCP_APP_ORIGIN_PORT: String(await freePort()), MCP_AUTO_OPEN_ENABLED: 'false', MCP_INSPECTOR_API_TOKEN: API_TOKEN
+  const child = inspector([
+    '--web',
+    '--server-url',
+    endpoint(url, transport),
+    '--transport',
+    transport,
+    '--protocol-era',
+    era
+  ], {
+    CLIENT_PORT: String(port),
+    MCP_SANDBOX_PORT: String(await freePort()),
+    MCP_APP_ORIGIN_PORT: String(await freePort()),
+    MCP_AUTO_OPEN_ENABLED: 'false',
+    MCP_INSPECTOR_API_TOKEN: API_TOKEN
   })
   child.stderr.resume()
   const context = await chromium.newContext()

@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
-import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClientTransport2, UnauthorizedError as UnauthorizedError2 } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2,
+  UnauthorizedError as UnauthorizedError2
+} from '@modelcontextprotocol/client'
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
@@ -26,7 +30,9 @@ const countdown = { name: 'countdown', arguments: { from: 3, intervalMs: 100 } }
 export type Journey = (url: string) => Promise<void>
 
 /** SDK 1.x: login, a call, a stream of progress, and a token refreshed on the way. */
-async function sdk1 (transportFor: (person: Person) => StreamableHTTPClientTransport | SSEClientTransport): Promise<void> {
+async function sdk1 (
+  transportFor: (person: Person) => StreamableHTTPClientTransport | SSEClientTransport
+): Promise<void> {
   const person = new Person('alice')
   const first = transportFor(person)
   await assert.rejects(new Client(clientInfo).connect(first), UnauthorizedError)
@@ -48,8 +54,12 @@ async function sdk1 (transportFor: (person: Person) => StreamableHTTPClientTrans
   }
 }
 
-export const sdk1Http: Journey = async url => { await sdk1(person => new StreamableHTTPClientTransport(new URL(`${url}/mcp`), { authProvider: person })) }
-export const sdk1Sse: Journey = async url => { await sdk1(person => new SSEClientTransport(new URL(`${url}/sse`), { authProvider: person })) }
+export const sdk1Http: Journey = async url => {
+  await sdk1(person => new StreamableHTTPClientTransport(new URL(`${url}/mcp`), { authProvider: person }))
+}
+export const sdk1Sse: Journey = async url => {
+  await sdk1(person => new SSEClientTransport(new URL(`${url}/sse`), { authProvider: person }))
+}
 
 /** SDK 2.x in one of its modes of finding out the revision. */
 export function sdk2 (mode: 'legacy' | 'auto'): Journey {
@@ -89,7 +99,15 @@ export function mcpRemote (strategy: 'http-first' | 'sse-only'): Journey {
     const asked = authorizationUrlIn(stderr)
     try {
       const connected = client.connect(transport)
-      await logIn(new Browser(), await Promise.race([asked, connected.then(() => { throw new Error('connected without a login') })]))
+      await logIn(
+        new Browser(),
+        await Promise.race([
+          asked,
+          connected.then(() => {
+            throw new Error('connected without a login')
+          })
+        ])
+      )
       await connected
       assert.deepEqual((await client.callTool(sum)).content, five)
     } finally {
@@ -103,10 +121,17 @@ export function mcpRemote (strategy: 'http-first' | 'sse-only'): Journey {
 export async function authorizationUrlIn (output: Readable): Promise<string> {
   const lines = createInterface({ input: output })
   const printed: string[] = []
-  const url = new Promise<string>(resolve => lines.on('line', line => {
-    printed.push(line)
-    const url = /https?:\S+\/authorize\?\S+/.exec(line)?.[0]
-    if (url !== undefined) resolve(url)
-  }))
-  return await Promise.race([url, once(lines, 'close').then(() => { throw new Error(`It did not ask to log in: ${printed.join('\n')}`) })])
+  const url = new Promise<string>(resolve =>
+    lines.on('line', line => {
+      printed.push(line)
+      const url = /https?:\S+\/authorize\?\S+/.exec(line)?.[0]
+      if (url !== undefined) resolve(url)
+    })
+  )
+  return await Promise.race([
+    url,
+    once(lines, 'close').then(() => {
+      throw new Error(`It did not ask to log in: ${printed.join('\n')}`)
+    })
+  ])
 }

@@ -1,4 +1,8 @@
-import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClientTransport2, UnauthorizedError as UnauthorizedError2 } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2,
+  UnauthorizedError as UnauthorizedError2
+} from '@modelcontextprotocol/client'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
@@ -9,7 +13,11 @@ import { Person } from './person.js'
 const clientInfo = { name: 'e2e', version: '1.0.0' }
 
 /** From 401 to a refreshed token, as a client of the 1.x SDK does it. */
-async function journey (t: Test, service: Service, transportFor: (person: Person) => StreamableHTTPClientTransport | SSEClientTransport) {
+async function journey (
+  t: Test,
+  service: Service,
+  transportFor: (person: Person) => StreamableHTTPClientTransport | SSEClientTransport
+) {
   const person = new Person('alice')
   const first = transportFor(person)
   await t.rejects(new Client(clientInfo).connect(first), { message: /Unauthorized/ }, 'the client is sent to log in')
@@ -25,7 +33,9 @@ async function journey (t: Test, service: Service, transportFor: (person: Person
   t.match(await client.callTool({ name: 'add', arguments: { l: 1, r: 2 } }), { content: [{ type: 'text', text: '3' }] })
 
   const progress: number[] = []
-  await client.callTool({ name: 'countdown', arguments: { from: 3, intervalMs: 10 } }, undefined, { onprogress: update => progress.push(update.progress) })
+  await client.callTool({ name: 'countdown', arguments: { from: 3, intervalMs: 10 } }, undefined, {
+    onprogress: update => progress.push(update.progress)
+  })
   t.ok(progress.length >= 3, 'the countdown reports progress')
 
   const whoami = await client.callTool({ name: 'whoami', arguments: {} })
@@ -33,8 +43,16 @@ async function journey (t: Test, service: Service, transportFor: (person: Person
 
   const token = person.accessToken
   const refresh = person.tokens()?.refresh_token
-  person.saveTokens({ access_token: 'expired', token_type: 'bearer', ...refresh !== undefined && { refresh_token: refresh } })
-  t.match(await client.callTool({ name: 'add', arguments: { l: 2, r: 2 } }), { content: [{ text: '4' }] }, 'a refused token is refreshed on the way')
+  person.saveTokens({
+    access_token: 'expired',
+    token_type: 'bearer',
+    ...refresh !== undefined && { refresh_token: refresh }
+  })
+  t.match(
+    await client.callTool({ name: 'add', arguments: { l: 2, r: 2 } }),
+    { content: [{ text: '4' }] },
+    'a refused token is refreshed on the way'
+  )
   t.not(person.accessToken, token)
   t.not(person.accessToken, 'expired')
   return { client, transport, person }
@@ -42,14 +60,23 @@ async function journey (t: Test, service: Service, transportFor: (person: Person
 
 t.test('SDK 1.x over Streamable HTTP', async t => {
   const service = await startService(t)
-  const { transport, person } = await journey(t, service, person => new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { authProvider: person }))
+  const { transport, person } = await journey(
+    t,
+    service,
+    person => new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { authProvider: person })
+  )
   if (!(transport instanceof StreamableHTTPClientTransport)) throw new Error('not this transport')
   const sessionId = transport.sessionId ?? ''
   t.not(sessionId, '')
   await transport.terminateSession()
   const after = await fetch(`${service.url}/mcp`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${person.accessToken}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-session-id': sessionId },
+    headers: {
+      authorization: `Bearer ${person.accessToken}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-session-id': sessionId
+    },
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' })
   })
   t.equal(after.status, 404, 'the session is gone after DELETE')
@@ -74,7 +101,9 @@ t.test('SDK 2.x over Streamable HTTP, in its default mode', async t => {
   await client.connect(transport)
   t.match(await client.callTool({ name: 'add', arguments: { l: 1, r: 2 } }), { content: [{ type: 'text', text: '3' }] })
   const progress: number[] = []
-  await client.callTool({ name: 'countdown', arguments: { from: 3, intervalMs: 10 } }, { onprogress: update => progress.push(update.progress) })
+  await client.callTool({ name: 'countdown', arguments: { from: 3, intervalMs: 10 } }, {
+    onprogress: update => progress.push(update.progress)
+  })
   t.ok(progress.length >= 3, 'the countdown reports progress')
   await transport.terminateSession()
 })

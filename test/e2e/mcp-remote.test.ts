@@ -37,6 +37,8 @@ for (const strategy of ['http-first', 'sse-only']) {
     const page = await logIn(new Browser(), await Promise.race([authorizationUrl, ended]))
     t.equal(page.status, 200, 'mcp-remote gets the code')
     await connected
-    t.match(await client.callTool({ name: 'add', arguments: { l: 1, r: 2 } }), { content: [{ type: 'text', text: '3' }] })
+    t.match(await client.callTool({ name: 'add', arguments: { l: 1, r: 2 } }), {
+      content: [{ type: 'text', text: '3' }]
+    })
   })
 }

@@ -48,18 +48,30 @@ async function examine (report: Report, runtime: string, binary: string, demoUps
   const upstream = demoUpstream ? undefined : await startDemoUpstream({ port: 0 })
   const port = String(await freePort())
   const name = `${runtime}${demoUpstream ? ', with the demo upstream in it' : ''}`
-  const environment = { PORT: port, DEMO_UPSTREAM_PORT: String(await freePort()), ...upstream && { OAUTH_ISSUER_URL: upstream.issuer } }
+  const environment = {
+    PORT: port,
+    DEMO_UPSTREAM_PORT: String(await freePort()),
+    ...upstream && { OAUTH_ISSUER_URL: upstream.issuer }
+  }
   try {
     await report.attempt(`${name}: starts, serves, and ends`, async () => {
       const service = await startProcess(`http://localhost:${port}`, [binary, 'dist/server.js'], environment)
       try {
-        await report.attempt(`${name}: SDK 1.x, Streamable HTTP: login, add, progress, refresh, DELETE`, () => sdk1Http(service.url))
+        await report.attempt(
+          `${name}: SDK 1.x, Streamable HTTP: login, add, progress, refresh, DELETE`,
+          () => sdk1Http(service.url)
+        )
         if (demoUpstream) return
         await report.attempt(`${name}: SDK 1.x, HTTP+SSE`, () => sdk1Sse(service.url))
         await report.attempt(`${name}: SDK 2.x, 2026-07-28`, () => sdk2('auto')(service.url))
-        await report.attempt(`${name}: a broken stream is resumed; DELETE ends the session`, () => resumption(service.url))
+        await report.attempt(
+          `${name}: a broken stream is resumed; DELETE ends the session`,
+          () => resumption(service.url)
+        )
         await report.attempt(`${name}: /readyz, /metrics, the home page`, async () => {
-          for (const path of ['/readyz', '/metrics', '/']) assert.equal((await fetch(service.url + path, { headers: { accept: 'text/html' } })).status, 200, path)
+          for (const path of ['/readyz', '/metrics', '/']) {
+            assert.equal((await fetch(service.url + path, { headers: { accept: 'text/html' } })).status, 200, path)
+          }
         })
       } finally {
         const code = await service.stop()

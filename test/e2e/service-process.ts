@@ -15,15 +15,35 @@ export interface ServiceProcess {
 }
 
 /** Starts a process, and waits until it challenges clients at `/mcp`. */
-export async function startProcess (url: string, [command = '', ...args]: readonly string[], environment: NodeJS.ProcessEnv, cwd = root): Promise<ServiceProcess> {
+export async function startProcess (
+  url: string,
+  [command = '', ...args]: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  cwd = root
+): Promise<ServiceProcess> {
   const { PATH, HOME } = process.env
   // a group of its own: `npm start` has children
-  const child = spawn(command, args, { cwd, env: { PATH, HOME, ...environment }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command, args, {
+    cwd,
+    env: { PATH, HOME, ...environment },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   const output: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => output.push(String(chunk)))
-  const exited = new Promise<number | string>(resolve => child.once('exit', (code, signal) => { resolve(code ?? String(signal)) }))
-  const signalGroup = (signal: NodeJS.Signals) => { if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal) }
-  const kill = () => { signalGroup('SIGKILL') }
+  const exited = new Promise<number | string>(resolve =>
+    child.once('exit', (code, signal) => {
+      resolve(code ?? String(signal))
+    })
+  )
+  const signalGroup = (signal: NodeJS.Signals) => {
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      process.kill(-child.pid, signal)
+    }
+  }
+  const kill = () => {
+    signalGroup('SIGKILL')
+  }
   process.once('exit', kill)
 
   const deadline = Date.now() + START_MS

@@ -49,7 +49,9 @@ t.test('it starts with nothing configured, tells how to connect, and Ctrl-C ends
   const first = new SSEClientTransport(new URL(`${url}/sse`), { authProvider: person })
   await t.rejects(new Client({ name: 'e2e', version: '1' }).connect(first))
   await first.finishAuth((await person.logIn()).get('code') ?? '')
-  const stream = await fetch(`${url}/sse`, { headers: { authorization: `Bearer ${person.accessToken}`, accept: 'text/event-stream' } })
+  const stream = await fetch(`${url}/sse`, {
+    headers: { authorization: `Bearer ${person.accessToken}`, accept: 'text/event-stream' }
+  })
   t.equal(stream.status, 200)
   const reader = stream.body?.getReader()
   await reader?.read()

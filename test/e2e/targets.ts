@@ -24,30 +24,54 @@ export const targets: Record<string, () => Promise<Target>> = { start, consumer,
 export async function targetOf (argument: string): Promise<Target> {
   if (/^https?:/.test(argument)) return { url: argument.replace(/\/(mcp)?$/, ''), stop: async () => {} }
   const start = targets[argument]
-  if (start === undefined) throw new Error(`${argument} is neither a URL nor one of ${Object.keys(targets).join(', ')}.`)
+  if (start === undefined) {
+    throw new Error(`${argument} is neither a URL nor one of ${Object.keys(targets).join(', ')}.`)
+  }
   return await start()
 }
 
 /** `npm start`, with nothing configured but ports. */
 async function start (): Promise<Target> {
   const port = await freePort()
-  const service = await startProcess(`http://localhost:${port}`, ['npm', 'start'], { PORT: String(port), DEMO_UPSTREAM_PORT: String(await freePort()) })
-  return { url: service.url, stop: async () => { await service.stop() } }
+  const service = await startProcess(`http://localhost:${port}`, ['npm', 'start'], {
+    PORT: String(port),
+    DEMO_UPSTREAM_PORT: String(await freePort())
+  })
+  return {
+    url: service.url,
+    stop: async () => {
+      await service.stop()
+    }
+  }
 }
 
 /** The packed package, installed by an app that has it under `/ai`. */
 async function consumer (): Promise<Target> {
   const folder = mkdtempSync(join(tmpdir(), 'mcp-consumer-'))
   await run('npm', ['run', 'build'], { cwd: root })
-  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], { cwd: root })
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], {
+    cwd: root
+  })
   const app = join(folder, 'app')
   mkdirSync(app)
   cpSync(join(root, 'test/e2e/consumer'), app, { recursive: true })
   writeFileSync(join(app, 'package.json'), '{"type":"module"}')
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', join(folder, stdout.trim()), 'fastify@5', '@modelcontextprotocol/sdk@1', 'zod@4'], { cwd: app })
+  await run('npm', [
+    'install',
+    '--no-audit',
+    '--no-fund',
+    '--prefer-offline',
+    join(folder, stdout.trim()),
+    'fastify@5',
+    '@modelcontextprotocol/sdk@1',
+    'zod@4'
+  ], { cwd: app })
   const upstream = await startDemoUpstream({ port: 0 })
   const port = String(await freePort())
-  const service = await startProcess(`http://localhost:${port}/ai`, [process.execPath, 'app.js'], { PORT: port, OAUTH_ISSUER_URL: upstream.issuer }, app)
+  const service = await startProcess(`http://localhost:${port}/ai`, [process.execPath, 'app.js'], {
+    PORT: port,
+    OAUTH_ISSUER_URL: upstream.issuer
+  }, app)
   return {
     url: service.url,
     stop: async () => {

@@ -22,7 +22,12 @@ import { snippets } from './snippets.js'
 type BuildApp = (options: { publicUrl: string, issuer: string }) => Promise<FastifyInstance>
 
 /** An example on a port, and a person who has logged in to it with a client. */
-async function start (t: Test, buildApp: BuildApp, prefix = '', configuration: DemoUpstreamOptions['configuration'] = {}) {
+async function start (
+  t: Test,
+  buildApp: BuildApp,
+  prefix = '',
+  configuration: DemoUpstreamOptions['configuration'] = {}
+) {
   const login = await startDemoUpstream({ port: 0, configuration })
   t.teardown(() => login.close())
   const port = await freePort()
@@ -39,7 +44,8 @@ async function start (t: Test, buildApp: BuildApp, prefix = '', configuration: D
   const client = new Client({ name: 'example', version: '1' })
   t.teardown(() => client.close())
   await client.connect(transport())
-  const call = async (name: string, args: Record<string, unknown> = {}) => JSON.stringify((await client.callTool({ name, arguments: args })).content)
+  const call = async (name: string, args: Record<string, unknown> = {}) =>
+    JSON.stringify((await client.callTool({ name, arguments: args })).content)
   return { app, url, login, person, client, call }
 }
 
@@ -71,7 +77,12 @@ t.test('resource-server', async t => {
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,
-        getResourceServerInfo: (_context, resource) => ({ scope: 'mcp', audience: resource, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } })
+        getResourceServerInfo: (_context, resource) => ({
+          scope: 'mcp',
+          audience: resource,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'RS256' } }
+        })
       }
     }
   })
@@ -88,9 +99,15 @@ t.test('larger-app', async t => {
 
   t.equal((await app.inject({ url: '/orders' })).statusCode, 401, 'the shop has a login of its own')
   const entered = await app.inject({ method: 'POST', url: '/login', payload: { email: 'alice@example.com' } })
-  const answer = await app.inject({ url: '/orders', headers: { cookie: String(entered.headers['set-cookie']).split(';')[0] ?? '' } })
+  const answer = await app.inject({
+    url: '/orders',
+    headers: { cookie: String(entered.headers['set-cookie']).split(';')[0] ?? '' }
+  })
   t.same(answer.json(), { orders: ['tea'] })
-  t.match(answer.headers, { 'access-control-allow-origin': 'https://shop.example.com', 'x-frame-options': 'SAMEORIGIN' })
+  t.match(answer.headers, {
+    'access-control-allow-origin': 'https://shop.example.com',
+    'x-frame-options': 'SAMEORIGIN'
+  })
   t.equal((await app.inject({ url: '/ai/nothing' })).statusCode, 401, 'and its own answers, there, too')
 
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
@@ -101,17 +118,26 @@ t.test('larger-app', async t => {
       await app.register(shop, { orders: new Orders() })
       return app
     },
-    plug: app => app.register(mcpService, {
-      publicUrl: url, createServer: serverFor(new Orders()), stores, upstream: { issuerUrl: new URL('https://login.example.com'), scopes: [] }, prefix: '/ai'
-    }),
+    plug: app =>
+      app.register(mcpService, {
+        publicUrl: url,
+        createServer: serverFor(new Orders()),
+        stores,
+        upstream: { issuerUrl: new URL('https://login.example.com'), scopes: [] },
+        prefix: '/ai'
+      }),
     probes: [{ method: 'POST', url: '/login', payload: { email: 'bob@example.com' } }]
   })
 })
 
 t.test('the code in docs is code that runs', async t => {
-  const pages = ['embedding', 'oauth-flow', 'observability'].map(name => readFileSync(join(root, `docs/${name}.md`), 'utf8')).join('')
+  const pages = ['embedding', 'oauth-flow', 'observability'].map(name =>
+    readFileSync(join(root, `docs/${name}.md`), 'utf8')
+  ).join('')
   const source = readFileSync(join(root, 'test/embedding/snippets.ts'), 'utf8').replace(/^ {4}/gm, '')
-  const shown = [...pages.matchAll(/<!-- test\/embedding\/snippets\.ts: (\w+) -->\n```ts\n([^]+?)```/g)].map(([, name = '', code = '']) => ({ name, code }))
+  const shown = [...pages.matchAll(/<!-- test\/embedding\/snippets\.ts: (\w+) -->\n```ts\n([^]+?)```/g)].map((
+    [, name = '', code = '']
+  ) => ({ name, code }))
   t.equal(shown.length, pages.split('```ts').length - 1, 'each has a name')
   t.same(shown.map(({ name }) => name).sort(), Object.keys(snippets).sort())
   for (const { name, code } of shown) {
@@ -153,13 +179,21 @@ t.test('what docs/embedding.md exempts from the host\'s login is exempt, and not
   await snippets.exempt?.(app, around)
   await snippets.prefix?.(app, around)
   app.get('/orders', async () => 'secret')
-  for (const [url, status] of [
-    ['/ai/mcp', 401], ['/.well-known/oauth-protected-resource/ai/mcp', 200], ['/orders', 403], ['//ai/../orders', 403], ['/ai/nothing', 403], ['/ai%2f', 403]
-  ] as const) t.equal((await app.inject({ url })).statusCode, status, url)
+  for (
+    const [url, status] of [
+      ['/ai/mcp', 401],
+      ['/.well-known/oauth-protected-resource/ai/mcp', 200],
+      ['/orders', 403],
+      ['//ai/../orders', 403],
+      ['/ai/nothing', 403],
+      ['/ai%2f', 403]
+    ] as const
+  ) t.equal((await app.inject({ url })).statusCode, status, url)
 })
 
 t.test('every example is here, with its README', async t => {
-  const examples = readdirSync(join(root, 'examples'), { withFileTypes: true }).filter(entry => entry.isDirectory()).map(({ name }) => name)
+  const examples = readdirSync(join(root, 'examples'), { withFileTypes: true }).filter(entry => entry.isDirectory())
+    .map(({ name }) => name)
   t.same(examples.sort(), ['larger-app', 'resource-server', 'sdk1-server', 'sdk2-server', 'upstream-api'])
   for (const example of examples) t.ok(readdirSync(join(root, 'examples', example)).includes('README.md'), example)
 })

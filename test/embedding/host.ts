@@ -15,7 +15,12 @@ const REPLY_DECORATORS: readonly string[] = ['sendPage', 'sendInsufficientScope'
 export async function createHost (): Promise<FastifyInstance> {
   const app = Fastify({ forceCloseConnections: true, handlerTimeout: 60_000, bodyLimit: 10_000 })
   await app.register(cors, {
-    origin: 'https://app.example', credentials: true, allowedHeaders: ['x-key'], exposedHeaders: ['x-host'], methods: ['GET', 'PUT'], maxAge: 5
+    origin: 'https://app.example',
+    credentials: true,
+    allowedHeaders: ['x-key'],
+    exposedHeaders: ['x-host'],
+    methods: ['GET', 'PUT'],
+    maxAge: 5
   })
   await app.register(helmet)
   await app.register(cookie, { secret: 'of the host' })
@@ -51,7 +56,9 @@ export async function createHost (): Promise<FastifyInstance> {
   app.get('/cookie', async (request, reply) => reply.setCookie('host', 'crumb', { signed: true }).send(request.cookies))
   await app.register(async api => {
     api.addHook('onRequest', async request => {
-      if (request.headers['x-key'] !== HOST_KEY['x-key']) throw Object.assign(new Error('A key, please.'), { statusCode: 401 })
+      if (request.headers['x-key'] !== HOST_KEY['x-key']) {
+        throw Object.assign(new Error('A key, please.'), { statusCode: 401 })
+      }
     })
     api.get('/secret', async () => ({ secret: 42 }))
     api.delete('/secret', async () => ({ gone: true }))

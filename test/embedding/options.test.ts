@@ -1,7 +1,18 @@
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
-import { bearerAuth, ConfigError, createMemoryStores, createRedisStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker } from '../../src/index.js'
+import {
+  bearerAuth,
+  ConfigError,
+  createMemoryStores,
+  createRedisStores,
+  Keyring,
+  mcpDiscovery,
+  mcpService,
+  mcpServiceParts,
+  mcpTransports,
+  oauthBroker
+} from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { read } from '../docs/pages.js'
 import { isObject } from '../../src/mcp/wire/values.js'
@@ -23,13 +34,26 @@ const good = {
   mcpDiscovery: { publicUrl, servicePrefix: '/ai' },
   oauthBroker: { publicUrl, stores, upstream, keyring: new Keyring(), scopes: ['mcp'], resourcePaths: ['/mcp'] },
   bearerAuth: { verifyAccessToken, resourceMetadataUrl: () => publicUrl, scopes: ['mcp'] },
-  mcpTransports: { publicUrl, createServer, sessions: stores.sessions, eventLog: stores.eventLog, leases: stores.leases, bus: stores.bus }
+  mcpTransports: {
+    publicUrl,
+    createServer,
+    sessions: stores.sessions,
+    eventLog: stores.eventLog,
+    leases: stores.leases,
+    bus: stores.bus
+  }
 } satisfies Record<string, Record<string, unknown>>
 type Name = keyof typeof good
 const isName = (name: string): name is Name => name in good
 
 const plugins: Record<Name, unknown> = {
-  mcpService, 'mcpService, resource-server': mcpService, 'mcpService, host': mcpServiceParts, mcpDiscovery, oauthBroker, bearerAuth, mcpTransports
+  mcpService,
+  'mcpService, resource-server': mcpService,
+  'mcpService, host': mcpServiceParts,
+  mcpDiscovery,
+  oauthBroker,
+  bearerAuth,
+  mcpTransports
 }
 
 /** Registers a plugin as JavaScript does: without types. @returns what stopped the start */
@@ -53,9 +77,25 @@ function withValue (options: Record<string, unknown>, path: string, value: unkno
 
 t.test('what each plugin starts with', async t => {
   for (const name of Object.keys(good).filter(isName)) t.equal(await start(name, good[name]), undefined, name)
-  t.equal(await start('mcpService', { ...good.mcpService, upstream: { ...upstream, issuerUrl: new URL(issuer) }, scopeDescriptions: undefined }), undefined, 'a URL, and an option that is undefined')
-  t.equal(await start('mcpDiscovery', { ...good.mcpService, servicePrefix: '/ai' }), undefined, 'the options of the service')
-  t.equal(await start('mcpTransports', { ...good.mcpService, ...stores }), undefined, 'the options of the service, and its stores')
+  t.equal(
+    await start('mcpService', {
+      ...good.mcpService,
+      upstream: { ...upstream, issuerUrl: new URL(issuer) },
+      scopeDescriptions: undefined
+    }),
+    undefined,
+    'a URL, and an option that is undefined'
+  )
+  t.equal(
+    await start('mcpDiscovery', { ...good.mcpService, servicePrefix: '/ai' }),
+    undefined,
+    'the options of the service'
+  )
+  t.equal(
+    await start('mcpTransports', { ...good.mcpService, ...stores }),
+    undefined,
+    'the options of the service, and its stores'
+  )
 })
 
 const key = (id: string) => `${id}:${'A'.repeat(43)}`
@@ -76,14 +116,29 @@ const wrong: Array<[Name, string, unknown, RegExp]> = [
   ['mcpService', 'createServer', {}, /is an object; it takes a function/],
   ['mcpService', 'stores', undefined, /is missing; it takes the stores/],
   ['mcpService', 'stores', withoutGrants, /\.grants is missing; it takes a grant store/],
-  ['mcpService', 'stores', { ...stores, grants: {} }, /\.grants is an object; it takes a grant store: an object with the methods putCode/],
+  [
+    'mcpService',
+    'stores',
+    { ...stores, grants: {} },
+    /\.grants is an object; it takes a grant store: an object with the methods putCode/
+  ],
   ['mcpService, host', 'stores', withoutBus, /\.bus is missing; it takes a bus/],
   ['mcpService', 'upstream', undefined, /is missing; it takes an object/],
   ['mcpService', 'upstream', { scopes: [] }, /\.issuerUrl is not set; it takes the issuer/],
   ['mcpService', 'upstream', { tokenUrl: issuer, scopes: [] }, /\.authorizationUrl is not set; the two/],
-  ['mcpService', 'upstream', { tokenUrl: issuer, authorizationUrl: issuer, scopes: [] }, /\.clientId is not set; an upstream without discovery/],
+  [
+    'mcpService',
+    'upstream',
+    { tokenUrl: issuer, authorizationUrl: issuer, scopes: [] },
+    /\.clientId is not set; an upstream without discovery/
+  ],
   ['mcpService', 'upstream.issuerUrl', 'login.example.com', /is "login\.example\.com"; it takes an https URL/],
-  ['mcpService', 'upstream.issuerUrl', new URL('http://login.example.com'), /is the URL http:\/\/login\.example\.com\/; it takes an https URL/],
+  [
+    'mcpService',
+    'upstream.issuerUrl',
+    new URL('http://login.example.com'),
+    /is the URL http:\/\/login\.example\.com\/; it takes an https URL/
+  ],
   ['mcpService', 'upstream.issuer', issuer, /is not an option/],
   ['mcpService', 'upstream.clientId', '', /is ""; it takes a client id/],
   ['mcpService', 'upstream.clientSecret', '', /is a text of 0 characters; it takes a client secret/],
@@ -100,7 +155,12 @@ const wrong: Array<[Name, string, unknown, RegExp]> = [
   ['mcpService', 'encryptionKeys', `${key('1')},${key('1')}`, /is a text of 91 characters; .*each id once/],
   ['mcpService', 'adminToken', '', /is a text of 0 characters; it takes at least 16/],
   ['mcpService', 'adminToken', 'x', /is a text of 1 characters; it takes at least 16/],
-  ['mcpService', 'introspectionServices', { billing: 'short' }, /\.billing is a text of 5 characters; it takes a secret of at least 16/],
+  [
+    'mcpService',
+    'introspectionServices',
+    { billing: 'short' },
+    /\.billing is a text of 5 characters; it takes a secret of at least 16/
+  ],
   ['mcpService', 'introspectionServices', ['billing'], /is \["billing"\]; it takes an object/],
   ['mcpService', 'allowedOrigins', 'https://app.example.com', /is ".*"; it takes a list of origins/],
   ['mcpService', 'allowedOrigins', ['https://app.example.com/'], /\[0\] is ".*"; it takes an origin .*without a path/],
@@ -116,23 +176,63 @@ const wrong: Array<[Name, string, unknown, RegExp]> = [
   ['mcpService', 'streams.heartbeatMs', 3_000_000_000, /is 3000000000; it takes a whole number of milliseconds/],
   ['mcpService', 'lifetimes.accessTokenSeconds', 0.5, /is 0\.5; it takes a whole number of seconds/],
   ['mcpService', 'drainSeconds', NaN, /is NaN; it takes a number of seconds/],
-  ['mcpService', 'clients', [{ clientId: '', redirectUris: ['https://app.example/cb'] }], /\[0\]\.clientId is ""; it takes a client id/],
-  ['mcpService', 'clients', [{ clientId: 'a', clientSecret: '', redirectUris: ['https://app.example/cb'] }], /\[0\]\.clientSecret is a text of 0 characters/],
-  ['mcpService', 'clients', [{ clientId: 'a', redirectUris: [] }], /\[0\]\.redirectUris is \[\]; it takes a list of one or more/],
-  ['mcpService', 'clients', [{ clientId: 'a', redirectUris: ['javascript:alert(1)'] }], /\[0\] is not valid: The redirect URI javascript/],
-  ['mcpService', 'clients', ['a', 'a'].map(clientId => ({ clientId, redirectUris: ['https://app.example/cb'] })), /\[1\]\.clientId is "a"; another client has it/],
+  [
+    'mcpService',
+    'clients',
+    [{ clientId: '', redirectUris: ['https://app.example/cb'] }],
+    /\[0\]\.clientId is ""; it takes a client id/
+  ],
+  [
+    'mcpService',
+    'clients',
+    [{ clientId: 'a', clientSecret: '', redirectUris: ['https://app.example/cb'] }],
+    /\[0\]\.clientSecret is a text of 0 characters/
+  ],
+  [
+    'mcpService',
+    'clients',
+    [{ clientId: 'a', redirectUris: [] }],
+    /\[0\]\.redirectUris is \[\]; it takes a list of one or more/
+  ],
+  [
+    'mcpService',
+    'clients',
+    [{ clientId: 'a', redirectUris: ['javascript:alert(1)'] }],
+    /\[0\] is not valid: The redirect URI javascript/
+  ],
+  [
+    'mcpService',
+    'clients',
+    ['a', 'a'].map(clientId => ({ clientId, redirectUris: ['https://app.example/cb'] })),
+    /\[1\]\.clientId is "a"; another client has it/
+  ],
   ['mcpService', 'redirectSchemes', ['javascript'], /\[0\] is "javascript"; it takes a private-use URI scheme/],
   ['mcpService', 'redirectSchemes', ['cursor:'], /\[0\] is "cursor:"; it takes/],
   ['mcpService', 'allowLoopbackClients', true, /is true; it takes true only if publicUrl is on loopback/],
   ['mcpService', 'allowLoopbackClients', 'no', /is "no"; it takes true or false/],
   ['mcpService', 'observers', [{}], /\[0\] is an object; it takes a function/],
   ['mcpService', 'mcpObserver', {}, /is an object; it takes an observer: an object with the method request/],
-  ['mcpService', 'requestStateKeys', [Buffer.alloc(16)], /\[0\] is an object; it takes a Uint8Array of at least 32 bytes/],
+  [
+    'mcpService',
+    'requestStateKeys',
+    [Buffer.alloc(16)],
+    /\[0\] is an object; it takes a Uint8Array of at least 32 bytes/
+  ],
   ['mcpService', 'auth', 'broker', /is "broker"; it takes an object with mode/],
-  ['mcpService', 'auth', { mode: 'resourceserver' }, /\.mode is "resourceserver"; it takes broker, resource-server or host/],
+  [
+    'mcpService',
+    'auth',
+    { mode: 'resourceserver' },
+    /\.mode is "resourceserver"; it takes broker, resource-server or host/
+  ],
   ['mcpService, host', 'auth.verifyAccessToken', undefined, /is missing; it takes a function: token => caller/],
   ['mcpService, host', 'auth.authorizationServers', [], /is \[\]; it takes a list of one or more issuers/],
-  ['mcpService, resource-server', 'auth.issuer', 'login.example.com', /is "login\.example\.com"; it takes an https URL/],
+  [
+    'mcpService, resource-server',
+    'auth.issuer',
+    'login.example.com',
+    /is "login\.example\.com"; it takes an https URL/
+  ],
   ['mcpService, resource-server', 'auth.algorithms', ['HS256'], /\[0\] is "HS256"; it takes RS256/],
   ['mcpService, resource-server', 'auth.introspection', { clientId: 'us' }, /\.clientSecret is missing/],
   ['mcpDiscovery', 'servicePrefix', 'ai', /is "ai"; it takes the prefix/],
@@ -157,17 +257,46 @@ for (const [name, option, value, how] of wrong) {
 }
 
 /** Calls a function as JavaScript may. */
-const called = (make: (...args: never[]) => unknown, args: readonly unknown[]): unknown => Reflect.apply(make, undefined, args)
+const called = (make: (...args: never[]) => unknown, args: readonly unknown[]): unknown =>
+  Reflect.apply(make, undefined, args)
 
 const wrongStores: Array<[string, () => unknown, RegExp]> = [
-  ['createMemoryStores: sessionIdleSeconds', () => called(createMemoryStores, [{ sessionIdleSeconds: '60' }]), /is "60"; it takes a whole number of seconds/],
-  ['createMemoryStores: sessionIdleSeconds', () => called(createMemoryStores, [{}]), /is missing; it takes a whole number of seconds/],
-  ['createMemoryStores: maxSession', () => called(createMemoryStores, [{ sessionIdleSeconds: 60, maxSession: 5 }]), /is not an option/],
-  ['createMemoryStores: eventLog.maxBytes', () => createMemoryStores({ sessionIdleSeconds: 60, eventLog: { maxBytes: 0 } }), /is 0; it takes a whole number from 1/],
+  [
+    'createMemoryStores: sessionIdleSeconds',
+    () => called(createMemoryStores, [{ sessionIdleSeconds: '60' }]),
+    /is "60"; it takes a whole number of seconds/
+  ],
+  [
+    'createMemoryStores: sessionIdleSeconds',
+    () => called(createMemoryStores, [{}]),
+    /is missing; it takes a whole number of seconds/
+  ],
+  [
+    'createMemoryStores: maxSession',
+    () => called(createMemoryStores, [{ sessionIdleSeconds: 60, maxSession: 5 }]),
+    /is not an option/
+  ],
+  [
+    'createMemoryStores: eventLog.maxBytes',
+    () => createMemoryStores({ sessionIdleSeconds: 60, eventLog: { maxBytes: 0 } }),
+    /is 0; it takes a whole number from 1/
+  ],
   ['createMemoryStores: the options', () => called(createMemoryStores, []), /is missing; it takes an object/],
-  ['createRedisStores: url', () => createRedisStores({ url: 'localhost:6379', sessionIdleSeconds: 60 }), /is a text of 14 characters; it takes redis:/],
-  ['createRedisStores: keyPrefix', () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, keyPrefix: '{x}' }), /is "\{x\}"; it takes up to 64/],
-  ['createRedisStores: bus.maxBytes', () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, bus: { maxBytes: -1 } }), /is -1; it takes a whole number/]
+  [
+    'createRedisStores: url',
+    () => createRedisStores({ url: 'localhost:6379', sessionIdleSeconds: 60 }),
+    /is a text of 14 characters; it takes redis:/
+  ],
+  [
+    'createRedisStores: keyPrefix',
+    () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, keyPrefix: '{x}' }),
+    /is "\{x\}"; it takes up to 64/
+  ],
+  [
+    'createRedisStores: bus.maxBytes',
+    () => createRedisStores({ url: 'redis://127.0.0.1:1', sessionIdleSeconds: 60, bus: { maxBytes: -1 } }),
+    /is -1; it takes a whole number/
+  ]
 ]
 
 t.test('the stores, too, say what is wrong with their options', async t => {
@@ -186,7 +315,12 @@ t.test('no options at all', async t => {
 })
 
 t.test('nothing of a secret is in the line', async t => {
-  for (const [option, value] of [['adminToken', 'hush'], ['encryptionKeys', 'k:hush'], ['upstream.clientSecret', 'hush\u0000'], ['introspectionServices', { a: 'hush' }]] as const) {
+  for (
+    const [option, value] of [['adminToken', 'hush'], ['encryptionKeys', 'k:hush'], [
+      'upstream.clientSecret',
+      'hush\u0000'
+    ], ['introspectionServices', { a: 'hush' }]] as const
+  ) {
     const failure = await start('mcpService', withValue(good.mcpService, option, value))
     t.type(failure, ConfigError)
     t.notMatch(String(failure), /hush/, option)
@@ -196,7 +330,10 @@ t.test('nothing of a secret is in the line', async t => {
 /** The options of a section of docs/options.md (made from the types), with their types. */
 function documented (section: string): Array<{ name: string, type: string }> {
   const [, text = ''] = new RegExp(`^## ${section}\\n([^#]+)`, 'm').exec(read('docs/options.md')) ?? []
-  const rows = [...text.matchAll(/^\| `(\w+)\??` \| `(.+?)` \| /gm)].map(([, name = '', type = '']) => ({ name, type: type.replaceAll('\\|', '|') }))
+  const rows = [...text.matchAll(/^\| `(\w+)\??` \| `(.+?)` \| /gm)].map(([, name = '', type = '']) => ({
+    name,
+    type: type.replaceAll('\\|', '|')
+  }))
   if (rows.length === 0) throw new Error(`docs/options.md has no options of ${section}`)
   return rows
 }
@@ -209,7 +346,9 @@ function fits (type: string, value: unknown): boolean {
   if (type === 'string' || type === 'string | URL' || type === 'URL | string') return isText(value)
   if (type === 'number') return typeof value === 'number'
   if (type === 'boolean') return typeof value === 'boolean'
-  if (/^readonly (string\[\]|\[string, \.\.\.string\[\]\])$/.test(type)) return Array.isArray(value) && value.every(isText)
+  if (/^readonly (string\[\]|\[string, \.\.\.string\[\]\])$/.test(type)) {
+    return Array.isArray(value) && value.every(isText)
+  }
   if (type.startsWith('readonly ')) return Array.isArray(value)
   if (type.startsWith('Readonly<Record<string, string>>')) return isObject(value) && Object.values(value).every(isText)
   return /^(Partial<|UpstreamOptions$|\{)/.test(type) && isObject(value)
@@ -232,10 +371,43 @@ const sections: Array<[Name, section: string, path: string]> = [
 t.test('whatever JSON stands in place of an option, it is of the option\'s type, or refused with one line', async t => {
   const options = sections.flatMap(([plugin, section, path]) => documented(section).map(({ name, type }) => ({ plugin, option: path + name, type })))
   t.ok(options.length > 100, `${options.length} options`)
-  const value = fc.oneof(fc.jsonValue(), fc.constantFrom<unknown>(
-    null, true, false, 0, 1, -1, 0.5, 1e300, '', 'x', 'mcp', '*', 'true', '1', publicUrl, 'http://localhost:5050', [], {}, [[]], [{}], [null], [''], ['mcp'], [publicUrl], [1],
-    { a: 'x' }, { a: 1 }, { mode: 'host' }, { mode: 'broker' }, { mode: 1 }, { __proto__: null, constructor: 'x' }, JSON.parse('{"__proto__":{"publicUrl":1}}')
-  ))
+  const value = fc.oneof(
+    fc.jsonValue(),
+    fc.constantFrom<unknown>(
+      null,
+      true,
+      false,
+      0,
+      1,
+      -1,
+      0.5,
+      1e300,
+      '',
+      'x',
+      'mcp',
+      '*',
+      'true',
+      '1',
+      publicUrl,
+      'http://localhost:5050',
+      [],
+      {},
+      [[]],
+      [{}],
+      [null],
+      [''],
+      ['mcp'],
+      [publicUrl],
+      [1],
+      { a: 'x' },
+      { a: 1 },
+      { mode: 'host' },
+      { mode: 'broker' },
+      { mode: 1 },
+      { __proto__: null, constructor: 'x' },
+      JSON.parse('{"__proto__":{"publicUrl":1}}')
+    )
+  )
   let started = 0
   await fc.assert(fc.asyncProperty(fc.constantFrom(...options), value, async ({ plugin, option, type }, value) => {
     const failure = await start(plugin, withValue(good[plugin], option, value))

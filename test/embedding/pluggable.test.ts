@@ -4,14 +4,28 @@ import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import t, { type Test } from 'tap'
 import {
-  bearerAuth, createMemoryStores, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, oauthBroker, type BrokerModeOptions, type McpServiceOptions
+  bearerAuth,
+  createMemoryStores,
+  Keyring,
+  mcpDiscovery,
+  mcpService,
+  mcpServiceParts,
+  mcpTransports,
+  oauthBroker,
+  type BrokerModeOptions,
+  type McpServiceOptions
 } from '../../src/index.js'
 import { createServer } from '../../src/mcp/server.js'
 import { assertPluggable } from '../../src/testing/index.js'
 import { createHost, HOST_KEY } from './host.js'
 
 const publicUrl = 'https://mcp.example.com'
-const upstream = { issuerUrl: new URL('https://login.example.com'), scopes: ['openid'], clientId: 'us', clientSecret: 'secret' }
+const upstream = {
+  issuerUrl: new URL('https://login.example.com'),
+  scopes: ['openid'],
+  clientId: 'us',
+  clientSecret: 'secret'
+}
 
 const probes: Array<string | InjectOptions> = [
   '/mcp-but-not-ours', { url: '/api/secret', headers: HOST_KEY }, '/cookie',
@@ -25,8 +39,17 @@ function options (t: Test): BrokerModeOptions {
   t.teardown(() => stores.close())
   return { publicUrl, createServer, stores, upstream }
 }
-const verifyAccessToken = async (token: string) => ({ token, clientId: 'c', scopes: ['mcp'], extra: { issuer: publicUrl, subject: 'alice' } })
-const hostAuth: McpServiceOptions['auth'] = { mode: 'host', verifyAccessToken, authorizationServers: ['https://login.example.com'] }
+const verifyAccessToken = async (token: string) => ({
+  token,
+  clientId: 'c',
+  scopes: ['mcp'],
+  extra: { issuer: publicUrl, subject: 'alice' }
+})
+const hostAuth: McpServiceOptions['auth'] = {
+  mode: 'host',
+  verifyAccessToken,
+  authorizationServers: ['https://login.example.com']
+}
 
 const waysIn: Record<string, (app: FastifyInstance, options: BrokerModeOptions) => Promise<unknown>> = {
   'mcpService at the root': async (app, options) => await app.register(mcpService, options),
@@ -59,7 +82,10 @@ t.test('the parts in the app\'s own context, which gets their decorators and not
   const plug = async (app: FastifyInstance) => { await app.register(mcpServiceParts, options(t)) }
   const decorators = ['app.bearerAuth', 'request.authInfo', 'reply.sendInsufficientScope', 'app.oauthBroker', 'app.mcpReplica', 'app.mcpSessions']
   await assertPluggable({ createHost: () => Fastify(), plug, decorators })
-  await t.rejects(assertPluggable({ createHost: () => Fastify(), plug, decorators: decorators.slice(1) }), /decorators, app.bearerAuth: \(absent\) -> present/)
+  await t.rejects(
+    assertPluggable({ createHost: () => Fastify(), plug, decorators: decorators.slice(1) }),
+    /decorators, app.bearerAuth: \(absent\) -> present/
+  )
 })
 
 const leaks: Record<string, [(app: FastifyInstance) => unknown, RegExp]> = {
@@ -70,9 +96,14 @@ const leaks: Record<string, [(app: FastifyInstance) => unknown, RegExp]> = {
   'a body parser': [app => app.addContentTypeParser('*', (_request, _payload, done) => { done(null, 'leak') }), /with application\/vnd.assert-pluggable, status: 415 -> 200/],
   'a body parser in place of the host\'s': [app => {
     app.removeContentTypeParser('application/xml')
-    app.addContentTypeParser('application/xml', { parseAs: 'string' }, (_request, _body, done) => { done(null, 'leak') })
+    app.addContentTypeParser('application/xml', { parseAs: 'string' }, (_request, _body, done) => {
+      done(null, 'leak')
+    })
   }, /PUT \/xml with application\/xml, body: .*<a\/>.* -> .*leak/],
-  'an error handler': [app => app.setErrorHandler(async (_error, _request, reply) => await reply.code(500).send('leak')), /assert-pluggable\/error, status: 418 -> 500/],
+  'an error handler': [
+    app => app.setErrorHandler(async (_error, _request, reply) => await reply.code(500).send('leak')),
+    /assert-pluggable\/error, status: 418 -> 500/
+  ],
   'a 404': [app => app.get('/*', async () => 'leak'), /GET \/assert-pluggable\/unknown, status: 404 -> 200/],
   'a decorator of the app': [app => app.decorate('leak', 1), /decorators, app.leak/],
   'a decorator of requests': [app => app.decorateRequest('leak', 1), /decorators, request.leak/],
@@ -84,12 +115,37 @@ const leaks: Record<string, [(app: FastifyInstance) => unknown, RegExp]> = {
 
 t.test('what leaks is told', async t => {
   for (const [name, [leak, message]] of Object.entries(leaks)) {
-    await t.rejects(assertPluggable({ createHost, plug: app => app.register(fp(async app => { leak(app) })), probes }), { code: 'ERR_ASSERTION', message }, name)
+    await t.rejects(
+      assertPluggable({
+        createHost,
+        plug: app =>
+          app.register(fp(async app => {
+            leak(app)
+          })),
+        probes
+      }),
+      { code: 'ERR_ASSERTION', message },
+      name
+    )
   }
-  const twoLeaks = fp(async (app: FastifyInstance) => { app.decorate('leak', 1).decorateRequest('leak', 1) })
-  await t.rejects(assertPluggable({ createHost, plug: app => app.register(twoLeaks) }), /app\.leak.*\n.*request\.leak/, 'all of it')
-  await t.rejects(assertPluggable({ createHost: () => Fastify(), plug: app => app.register(cors) }), /OPTIONS \/assert-pluggable\/canary, header access-control-allow-origin: \(absent\) -> \*/, 'CORS for everybody')
-  await t.rejects(assertPluggable({ createHost: () => Fastify(), plug: app => app.register(formbody) }), /with application\/x-www-form-urlencoded, status: 415 -> 200/, 'forms for everybody')
+  const twoLeaks = fp(async (app: FastifyInstance) => {
+    app.decorate('leak', 1).decorateRequest('leak', 1)
+  })
+  await t.rejects(
+    assertPluggable({ createHost, plug: app => app.register(twoLeaks) }),
+    /app\.leak.*\n.*request\.leak/,
+    'all of it'
+  )
+  await t.rejects(
+    assertPluggable({ createHost: () => Fastify(), plug: app => app.register(cors) }),
+    /OPTIONS \/assert-pluggable\/canary, header access-control-allow-origin: \(absent\) -> \*/,
+    'CORS for everybody'
+  )
+  await t.rejects(
+    assertPluggable({ createHost: () => Fastify(), plug: app => app.register(formbody) }),
+    /with application\/x-www-form-urlencoded, status: 415 -> 200/,
+    'forms for everybody'
+  )
 })
 
 t.test('what differs each time anyhow is no leak, but has to be there', async t => {
@@ -100,10 +156,37 @@ t.test('what differs each time anyhow is no leak, but has to be there', async t 
     return app
   }
   await assertPluggable({ createHost: counting, plug: () => {} })
-  await t.rejects(assertPluggable({ createHost: counting, plug: app => { app.addHook('onSend', async (_request, reply) => { reply.removeHeader('x-n') }) } }), /GET \/n, header x-n: \d+ -> \(absent\)/)
+  await t.rejects(
+    assertPluggable({
+      createHost: counting,
+      plug: app => {
+        app.addHook('onSend', async (_request, reply) => {
+          reply.removeHeader('x-n')
+        })
+      }
+    }),
+    /GET \/n, header x-n: \d+ -> \(absent\)/
+  )
 })
 
 t.test('an error of the plugin, or of the app, is itself', async t => {
-  await t.rejects(assertPluggable({ createHost, plug: app => app.register(fp(async app => { app.decorate(String('bearerAuth'), 1) })) }), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
-  await t.rejects(assertPluggable({ createHost: () => { throw new TypeError('no app today') }, plug: () => {} }), /no app today/)
+  await t.rejects(
+    assertPluggable({
+      createHost,
+      plug: app =>
+        app.register(fp(async app => {
+          app.decorate(String('bearerAuth'), 1)
+        }))
+    }),
+    { code: 'FST_ERR_DEC_ALREADY_PRESENT' }
+  )
+  await t.rejects(
+    assertPluggable({
+      createHost: () => {
+        throw new TypeError('no app today')
+      },
+      plug: () => {}
+    }),
+    /no app today/
+  )
 })

@@ -1,8 +1,21 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import {
-  bearerAuth, createMemoryStores, InvalidTokenError, Keyring, mcpDiscovery, mcpService, mcpServiceParts, mcpTransports, Metrics, oauthBroker, requireScopes,
-  type BrokerModeOptions, type CreateServer, type Stores, type UpstreamOptions
+  bearerAuth,
+  createMemoryStores,
+  InvalidTokenError,
+  Keyring,
+  mcpDiscovery,
+  mcpService,
+  mcpServiceParts,
+  mcpTransports,
+  Metrics,
+  oauthBroker,
+  requireScopes,
+  type BrokerModeOptions,
+  type CreateServer,
+  type Stores,
+  type UpstreamOptions
 } from 'fastify-mcp-oauth'
 import { assertPluggable } from 'fastify-mcp-oauth/testing'
 
@@ -63,20 +76,37 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
         verifyAccessToken: async token => {
           const user = await sessions.userOf(token)
           if (user === undefined) throw new InvalidTokenError('The access token is unknown.')
-          return { token, clientId: user.clientId, scopes: ['mcp'], extra: { issuer: 'https://login.example.com', subject: user.id } }
+          return {
+            token,
+            clientId: user.clientId,
+            scopes: ['mcp'],
+            extra: { issuer: 'https://login.example.com', subject: user.id }
+          }
         }
       }
     })
   },
   each: async (app, { publicUrl, createServer, stores, upstream, encryptionKeys }) => {
     await app.register(async ai => {
-      await ai.register(oauthBroker, { publicUrl, stores, upstream, keyring: new Keyring(encryptionKeys), scopes: ['mcp'], resourcePaths: ['/mcp', '/sse'] })
+      await ai.register(oauthBroker, {
+        publicUrl,
+        stores,
+        upstream,
+        keyring: new Keyring(encryptionKeys),
+        scopes: ['mcp'],
+        resourcePaths: ['/mcp', '/sse']
+      })
       await ai.register(bearerAuth, {
         verifyAccessToken: token => ai.oauthBroker.accessTokens.verify(token),
         resourceMetadataUrl: () => `${publicUrl}/ai/.well-known/oauth-protected-resource/mcp`,
         scopes: ['mcp']
       })
-      await ai.register(mcpTransports, { publicUrl, createServer, ...stores, getUpstreamAccessToken: caller => ai.oauthBroker.getUpstreamAccessToken(caller) })
+      await ai.register(mcpTransports, {
+        publicUrl,
+        createServer,
+        ...stores,
+        getUpstreamAccessToken: caller => ai.oauthBroker.getUpstreamAccessToken(caller)
+      })
     }, { prefix: '/ai' })
   },
   scopes: async () => {
@@ -85,8 +115,16 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
   },
   metrics: async (app, { options }) => {
     const metrics = new Metrics() // or new Metrics(yourRegistry)
-    await app.register(mcpService, { ...options, mcpObserver: metrics.mcpObserver, observers: [metrics.brokerObserver], upstreamObserver: metrics.upstreamObserver })
-    app.get('/metrics', async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()))
+    await app.register(mcpService, {
+      ...options,
+      mcpObserver: metrics.mcpObserver,
+      observers: [metrics.brokerObserver],
+      upstreamObserver: metrics.upstreamObserver
+    })
+    app.get(
+      '/metrics',
+      async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
+    )
   },
   pluggable: async (_app, { options }) => {
     const buildMyApp = () => {

@@ -4,7 +4,9 @@ import { connect1, connect2, heardBy, textOf, type EraClient } from './era-clien
 import { EraPlug, eraServers } from './era-servers.js'
 
 const URI = 'file:///a'
-const METHODS = ['tools/list_changed', 'prompts/list_changed', 'resources/list_changed', 'resources/updated'].map(what => `notifications/${what}`)
+const METHODS = ['tools/list_changed', 'prompts/list_changed', 'resources/list_changed', 'resources/updated'].map(
+  what => `notifications/${what}`
+)
 
 interface Parties {
   session: EraClient

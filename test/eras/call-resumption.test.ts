@@ -37,8 +37,15 @@ const asking = (plug: Plug): CreateServer => () => {
     }, { relatedRequestId })).content?.colour
     const first = await ask('first')
     const go = once(plug, 'go')
-    if (_meta?.progressToken !== undefined) await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress: 1 } })
-    for (const level of ['debug', 'error'] as const) await sendNotification({ method: 'notifications/message', params: { level, data: level } })
+    if (_meta?.progressToken !== undefined) {
+      await sendNotification({
+        method: 'notifications/progress',
+        params: { progressToken: _meta.progressToken, progress: 1 }
+      })
+    }
+    for (const level of ['debug', 'error'] as const) {
+      await sendNotification({ method: 'notifications/message', params: { level, data: level } })
+    }
     plug.emit('resumed')
     await go
     return { content: [{ type: 'text', text: `${first}, ${await ask('second')}` }] }
@@ -70,24 +77,39 @@ const back = (asked: Asked, name = 'ask') =>
   ({ name, arguments: {}, requestState: asked.requestState, inputResponses: answersTo(asked) })
 
 function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus, eventLog } }: Both): void {
-  const ask = async () => askedBy((await request(first.url, 'tools/call', call, { meta: { progressToken: 'first' } })).result)
-  const going = () => { plug.once('resumed', () => { setImmediate(() => plug.emit('go')) }) }
+  const ask = async () =>
+    askedBy((await request(first.url, 'tools/call', call, { meta: { progressToken: 'first' } })).result)
+  const going = () => {
+    plug.once('resumed', () => {
+      setImmediate(() => plug.emit('go'))
+    })
+  }
 
   t.test('a call that asks twice, and is answered elsewhere each time: all comes back, and it runs once', async t => {
     plug.runs = 0
     const asked = await ask()
     going()
-    const response = await post(second.url, 'tools/call', back(asked), { meta: { progressToken: 'second', [LOG_LEVEL_META_KEY]: 'error' } })
-    const messages = (await response.text()).split('\n').filter(line => line.startsWith('data: ')).map(line => parseObject(line.slice(6)))
+    const response = await post(second.url, 'tools/call', back(asked), {
+      meta: { progressToken: 'second', [LOG_LEVEL_META_KEY]: 'error' }
+    })
+    const messages = (await response.text()).split('\n').filter(line => line.startsWith('data: ')).map(line =>
+      parseObject(line.slice(6))
+    )
     t.match(messages, [
       { method: 'notifications/progress', params: { progressToken: 'second', progress: 1 } },
       { method: 'notifications/message', params: { level: 'error' } },
-      { id: 7, result: { resultType: 'input_required', inputRequests: { 'request-1': { params: { message: 'second' } } } } }
+      {
+        id: 7,
+        result: { resultType: 'input_required', inputRequests: { 'request-1': { params: { message: 'second' } } } }
+      }
     ])
     t.equal(messages.length, 3, 'of the log, what the client wants')
     const again = askedBy(messages.at(-1)?.result)
     t.match((await request(second.url, 'tools/call', back(asked))).error, NOT_WAITING, 'a state is good for one answer')
-    t.match((await request(second.url, 'tools/call', back(again))).result, { resultType: 'complete', content: [{ text: 'blue, blue' }] })
+    t.match((await request(second.url, 'tools/call', back(again))).result, {
+      resultType: 'complete',
+      content: [{ text: 'blue, blue' }]
+    })
     for (const { url } of [first, second]) t.match((await request(url, 'tools/call', back(again))).error, NOT_WAITING)
     t.equal(plug.runs, 1)
   })
@@ -101,10 +123,17 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
 
   t.test('a state is its caller\'s own, and of one call', async t => {
     const asked = await ask()
-    for (const token of ['bob', 'alice-elsewhere']) t.match((await request(second.url, 'tools/call', back(asked), { token })).error, { code: -32602, message: /requestState/ })
+    for (const token of ['bob', 'alice-elsewhere']) {
+      t.match((await request(second.url, 'tools/call', back(asked), { token })).error, {
+        code: -32602,
+        message: /requestState/
+      })
+    }
     t.match((await request(second.url, 'tools/call', back(asked, 'another'))).error, NOT_WAITING)
     going()
-    t.match((await request(second.url, 'tools/call', back(asked), { token: 'alice-again' })).result, { resultType: 'input_required' })
+    t.match((await request(second.url, 'tools/call', back(asked), { token: 'alice-again' })).result, {
+      resultType: 'input_required'
+    })
   })
 
   t.test('the replica that has the call does not trust the other with whose it is', async t => {
@@ -113,8 +142,23 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
     const [sealed = ''] = asked.requestState.split('.').slice(1)
     const { p: state } = parseJson(Buffer.from(sealed, 'base64url').toString(), SEALED)
     await eventLog.open(exchangeId, 'answer', {})
-    const answer = new Promise(resolve => { void eventLog.follow(exchangeId, 'answer', 'answer:0', { onEvent: ({ data }) => { resolve(JSON.parse(data)) }, onEnd () {} }) })
-    await bus.publish('callResumed', { ...state, origin: 'x', exchangeId, callee: JSON.stringify(['tools/call', 'ask', null]), owner: 'bob', person: 'bob', inputResponses: {} })
+    const answer = new Promise(resolve => {
+      void eventLog.follow(exchangeId, 'answer', 'answer:0', {
+        onEvent: ({ data }) => {
+          resolve(JSON.parse(data))
+        },
+        onEnd () {}
+      })
+    })
+    await bus.publish('callResumed', {
+      ...state,
+      origin: 'x',
+      exchangeId,
+      callee: JSON.stringify(['tools/call', 'ask', null]),
+      owner: 'bob',
+      person: 'bob',
+      inputResponses: {}
+    })
     t.same(await answer, { kind: 'unknown' })
   })
 
@@ -146,7 +190,10 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
     const asked = await ask()
     going()
     const aborted = once(plug, 'aborted')
-    t.match(await request(second.url, 'tools/call', back(asked), { capabilities: {} }), { status: 400, error: { code: -32021 } })
+    t.match(await request(second.url, 'tools/call', back(asked), { capabilities: {} }), {
+      status: 400,
+      error: { code: -32021 }
+    })
     await aborted
   })
 }
@@ -192,7 +239,10 @@ t.test('a replica that has died', async t => {
     isHeld: name => stores.leases.isHeld(name),
     release: (...lease) => stores.leases.release(...lease)
   })
-  const { plug, first, second } = await startBoth(t, [{ ...stores, leases: leasesOf('first') }, { ...stores, leases: leasesOf('second') }])
+  const { plug, first, second } = await startBoth(t, [{ ...stores, leases: leasesOf('first') }, {
+    ...stores,
+    leases: leasesOf('second')
+  }])
   const waiting = askedBy((await request(first.url, 'tools/call', call)).result)
   const asked = askedBy((await request(first.url, 'tools/call', call)).result)
   const resumed = once(plug, 'resumed')

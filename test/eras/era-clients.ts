@@ -1,8 +1,23 @@
 import { EventEmitter } from 'node:events'
-import { Client as Client2, LOG_LEVEL_META_KEY, ProtocolError, StreamableHTTPClientTransport as StreamableHTTPClientTransport2, type VersionNegotiationOptions } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  LOG_LEVEL_META_KEY,
+  ProtocolError,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2,
+  type VersionNegotiationOptions
+} from '@modelcontextprotocol/client'
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js'
-import { StreamableHTTPClientTransport as StreamableHTTPClientTransport1, type StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, McpError, type LoggingLevel } from '@modelcontextprotocol/sdk/types.js'
+import {
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport1,
+  type StreamableHTTPClientTransportOptions
+} from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+  McpError,
+  type LoggingLevel
+} from '@modelcontextprotocol/sdk/types.js'
 import { emitted } from '../support/emitted.js'
 import { objectOf } from '../support/json.js'
 
@@ -84,7 +99,11 @@ export async function connect1 (url: string, auth: ClientAuth = bearer('alice'))
 }
 
 /** Connects the client of SDK 2.x. */
-export async function connect2 (url: string, mode: NonNullable<VersionNegotiationOptions['mode']>, auth: ClientAuth = bearer('alice')): Promise<EraClient> {
+export async function connect2 (
+  url: string,
+  mode: NonNullable<VersionNegotiationOptions['mode']>,
+  auth: ClientAuth = bearer('alice')
+): Promise<EraClient> {
   const heard = new EventEmitter()
   const { sample, roots, elicit } = answers(heard)
   const client = new Client2(clientInfo, { capabilities, versionNegotiation: { mode } })
@@ -100,14 +119,24 @@ export async function connect2 (url: string, mode: NonNullable<VersionNegotiatio
     instructions: client.getInstructions(),
     async call (name, args = {}, { level, ...options } = {}) {
       if (level !== undefined && !modern) await client.setLoggingLevel(level)
-      return await client.callTool({ name, arguments: args, ...level !== undefined && modern && { _meta: { [LOG_LEVEL_META_KEY]: level } } }, options)
+      return await client.callTool({
+        name,
+        arguments: args,
+        ...level !== undefined && modern && { _meta: { [LOG_LEVEL_META_KEY]: level } }
+      }, options)
     },
     prompt: (name, args = {}) => client.getPrompt({ name, arguments: args }),
     read: uri => client.readResource({ uri }),
     toolNames: async () => (await client.listTools()).tools.map(({ name }) => name),
     async listen (uri) {
-      if (modern) await client.listen({ toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true, resourceSubscriptions: [uri] })
-      else await client.subscribeResource({ uri })
+      if (modern) {
+        await client.listen({
+          toolsListChanged: true,
+          promptsListChanged: true,
+          resourcesListChanged: true,
+          resourceSubscriptions: [uri]
+        })
+      } else await client.subscribeResource({ uri })
     },
     errorOf: error => error instanceof ProtocolError ? { code: error.code, data: error.data } : undefined,
     close: () => client.close()
@@ -115,8 +144,14 @@ export async function connect2 (url: string, mode: NonNullable<VersionNegotiatio
 }
 
 /** Every client that must be served, and whether it speaks 2026-07-28 with us. */
-export const eraClients: Record<string, { modern: boolean, connect: (url: string, auth?: ClientAuth) => Promise<EraClient> }> = {
-  'SDK 2.x client, pinned to 2026-07-28': { modern: true, connect: (url, auth) => connect2(url, { pin: '2026-07-28' }, auth) },
+export const eraClients: Record<
+  string,
+  { modern: boolean, connect: (url: string, auth?: ClientAuth) => Promise<EraClient> }
+> = {
+  'SDK 2.x client, pinned to 2026-07-28': {
+    modern: true,
+    connect: (url, auth) => connect2(url, { pin: '2026-07-28' }, auth)
+  },
   'SDK 2.x client, in automatic negotiation': { modern: true, connect: (url, auth) => connect2(url, 'auto', auth) },
   'SDK 2.x client, in legacy mode': { modern: false, connect: (url, auth) => connect2(url, 'legacy', auth) },
   'SDK 1.x client': { modern: false, connect: connect1 }
@@ -130,5 +165,7 @@ export async function heardBy (client: EraClient, method: string): Promise<Recor
 
 export function textOf ({ content }: { content: unknown[] }): string {
   const [first] = content
-  return typeof first === 'object' && first !== null && 'text' in first && typeof first.text === 'string' ? first.text : ''
+  return typeof first === 'object' && first !== null && 'text' in first && typeof first.text === 'string'
+    ? first.text
+    : ''
 }

@@ -53,10 +53,17 @@ const features: Record<string, (t: Test, setting: Setting) => Promise<void>> = {
 
   async elicitation (t, { client }) {
     const asked = once(client.heard, 'asked')
-    t.match(JSON.parse(textOf(await client.call('ask', { message: 'Which?' }))), { action: 'accept', content: { colour: 'blue, to Which?' } })
+    t.match(JSON.parse(textOf(await client.call('ask', { message: 'Which?' }))), {
+      action: 'accept',
+      content: { colour: 'blue, to Which?' }
+    })
     t.same(await asked, ['Which?'])
     const several = await Promise.all(['one', 'two', 'three'].map(message => client.call('ask', { message })))
-    t.same(several.map(result => valueAt(JSON.parse(textOf(result)), 'content', 'colour')), ['blue, to one', 'blue, to two', 'blue, to three'], 'several at once')
+    t.same(several.map(result => valueAt(JSON.parse(textOf(result)), 'content', 'colour')), [
+      'blue, to one',
+      'blue, to two',
+      'blue, to three'
+    ], 'several at once')
   },
 
   async sampling (t, { client }) {
@@ -64,7 +71,11 @@ const features: Record<string, (t: Test, setting: Setting) => Promise<void>> = {
   },
 
   async 'several things at once, roots among them' (t, { client }) {
-    t.match(JSON.parse(textOf(await client.call('ask-all'))), { colour: 'blue, to all', sample: { text: 'sampled' }, roots: [{ uri: 'file:///home/alice', name: 'home' }] })
+    t.match(JSON.parse(textOf(await client.call('ask-all'))), {
+      colour: 'blue, to all',
+      sample: { text: 'sampled' },
+      roots: [{ uri: 'file:///home/alice', name: 'home' }]
+    })
   },
 
   async 'one thing after another, with progress between them' (t, { client, plug }) {
@@ -75,7 +86,9 @@ const features: Record<string, (t: Test, setting: Setting) => Promise<void>> = {
       updates.push(progress)
       plug.emit('seen')
     }
-    t.same(JSON.parse(textOf(await client.call('ask-twice', {}, { onprogress }))), [{ colour: 'blue, to first' }, { colour: 'blue, to second' }])
+    t.same(JSON.parse(textOf(await client.call('ask-twice', {}, { onprogress }))), [{ colour: 'blue, to first' }, {
+      colour: 'blue, to second'
+    }])
     t.same(updates, [5])
   },
 
@@ -98,7 +111,11 @@ const features: Record<string, (t: Test, setting: Setting) => Promise<void>> = {
 
   async 'announcements' (t, { client }) {
     await client.listen('file:///a')
-    const changes = Promise.all(['tools/list_changed', 'prompts/list_changed', 'resources/list_changed', 'resources/updated'].map(what => heardBy(client, `notifications/${what}`)))
+    const changes = Promise.all(
+      ['tools/list_changed', 'prompts/list_changed', 'resources/list_changed', 'resources/updated'].map(what =>
+        heardBy(client, `notifications/${what}`)
+      )
+    )
     t.equal(textOf(await client.call('announce', { uri: 'file:///a' })), 'announced')
     const [, , , updated] = await changes
     t.match(updated, { uri: 'file:///a' })

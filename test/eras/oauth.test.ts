@@ -12,13 +12,19 @@ import { eraClients, textOf, type ClientAuth, type EraClient } from './era-clien
 /*
  * The hosted server and its twin of SDK 2.x, behind OAuth, with every client.
  */
-const servers: Record<string, CreateServer> = { 'the hosted server, SDK 1.x': createServer1, 'its example twin, SDK 2.x': createServer2 }
+const servers: Record<string, CreateServer> = {
+  'the hosted server, SDK 1.x': createServer1,
+  'its example twin, SDK 2.x': createServer2
+}
 
 /** Ends the login that a client has begun, with the client's own SDK. */
 async function logIn (url: string, person: Person, sdk1: boolean): Promise<void> {
   const endpoint = new URL(`${url}/mcp`)
-  if (sdk1) await new StreamableHTTPClientTransport1(endpoint, { authProvider: person }).finishAuth((await person.logIn()).get('code') ?? '')
-  else await new StreamableHTTPClientTransport2(endpoint, { authProvider: person }).finishAuth(await person.logIn())
+  if (sdk1) {
+    await new StreamableHTTPClientTransport1(endpoint, { authProvider: person }).finishAuth(
+      (await person.logIn()).get('code') ?? ''
+    )
+  } else await new StreamableHTTPClientTransport2(endpoint, { authProvider: person }).finishAuth(await person.logIn())
 }
 
 /** What anybody does with the server. */
@@ -32,10 +38,22 @@ async function journey (t: Test, client: EraClient) {
   t.match(await client.prompt('greet', { name: 'Ada' }), { messages: [{ content: { text: /Greet Ada/ } }] })
 
   const progress: number[] = []
-  t.equal(textOf(await client.call('countdown', { from: 3, intervalMs: 1 }, { onprogress: update => progress.push(update.progress) })), 'Lift-off!')
+  t.equal(
+    textOf(
+      await client.call('countdown', { from: 3, intervalMs: 1 }, {
+        onprogress: update => progress.push(update.progress)
+      })
+    ),
+    'Lift-off!'
+  )
   t.same(progress, [0, 1, 2])
   const abort = new AbortController()
-  const cancelled = client.call('countdown', { from: 1000, intervalMs: 60_000 }, { signal: abort.signal, onprogress: () => { abort.abort('enough') } })
+  const cancelled = client.call('countdown', { from: 1000, intervalMs: 60_000 }, {
+    signal: abort.signal,
+    onprogress: () => {
+      abort.abort('enough')
+    }
+  })
   await t.rejects(cancelled, /enough|abort/i, 'a call can be cancelled')
 }
 

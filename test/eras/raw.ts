@@ -11,10 +11,27 @@ export interface RawOptions {
 }
 
 /** Makes a request of revision 2026-07-28, and no more than that. */
-export async function post (url: string, method: string, params: Record<string, unknown> = {}, options: RawOptions = {}): Promise<Response> {
-  const { token = 'alice', capabilities = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} }, meta, signal } = options
-  const { headers, ...request } = statelessRequest(7, method, params, { [CLIENT_CAPABILITIES_META_KEY]: capabilities, ...meta })
-  return await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${token}` }, ...signal && { signal } })
+export async function post (
+  url: string,
+  method: string,
+  params: Record<string, unknown> = {},
+  options: RawOptions = {}
+): Promise<Response> {
+  const {
+    token = 'alice',
+    capabilities = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} },
+    meta,
+    signal
+  } = options
+  const { headers, ...request } = statelessRequest(7, method, params, {
+    [CLIENT_CAPABILITIES_META_KEY]: capabilities,
+    ...meta
+  })
+  return await fetch(`${url}/mcp`, {
+    ...request,
+    headers: { ...headers, authorization: `Bearer ${token}` },
+    ...signal && { signal }
+  })
 }
 
 /** The same, with its answer: JSON, or the last message of the stream. */

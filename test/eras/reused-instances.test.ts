@@ -24,8 +24,12 @@ class Plug extends EventEmitter {
 
   readonly createServer: CreateServer = () => {
     const instance = ++this.made
-    const server = new McpServer({ name: 'reused', version: '1' }, { capabilities: { logging: {}, tools: { listChanged: true } } })
-    server.server.onclose = () => { this.closed.push(instance) }
+    const server = new McpServer({ name: 'reused', version: '1' }, {
+      capabilities: { logging: {}, tools: { listChanged: true } }
+    })
+    server.server.onclose = () => {
+      this.closed.push(instance)
+    }
     requireScopes(server, { guarded: ['more'] })
     server.registerTool('who', { inputSchema: nothing }, (_input, { http, mcpReq: { envelope } }) => text({
       instance,
@@ -46,8 +50,16 @@ class Plug extends EventEmitter {
     // work that goes on after the answer, as it should not
     server.registerTool('linger', { inputSchema: nothing }, (_input, { mcpReq: { log, notify } }) => {
       this.once('speak', () => {
-        Promise.all([log('error', 'a secret of alice'), notify({ method: 'notifications/progress', params: { progressToken: 1, progress: 1, message: 'a secret of alice' } })])
-          .catch(() => {}).finally(() => { this.emit('spoken') })
+        Promise.all([
+          log('error', 'a secret of alice'),
+          notify({
+            method: 'notifications/progress',
+            params: { progressToken: 1, progress: 1, message: 'a secret of alice' }
+          })
+        ])
+          .catch(() => {}).finally(() => {
+            this.emit('spoken')
+          })
       })
       return text({ instance })
     })
@@ -71,13 +83,31 @@ async function said (url: string, name: string, options: RawOptions) {
 t.test('callers one after the other share an instance, and nothing else', async t => {
   const plug = new Plug()
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
-  t.match(await said(url, 'who', alice), { instance: 1, subject: 'alice', authorization: 'Bearer alice', client: 'client of alice' })
-  t.match(await said(url, 'who', bob), { instance: 1, subject: 'bob', authorization: 'Bearer bob', client: 'client of bob' })
-  t.match(await request(url, 'tools/call', call('fail'), alice), { result: { isError: true, content: [{ text: 'of alice' }] } })
+  t.match(await said(url, 'who', alice), {
+    instance: 1,
+    subject: 'alice',
+    authorization: 'Bearer alice',
+    client: 'client of alice'
+  })
+  t.match(await said(url, 'who', bob), {
+    instance: 1,
+    subject: 'bob',
+    authorization: 'Bearer bob',
+    client: 'client of bob'
+  })
+  t.match(await request(url, 'tools/call', call('fail'), alice), {
+    result: { isError: true, content: [{ text: 'of alice' }] }
+  })
   t.match(await said(url, 'who', bob), { instance: 1, subject: 'bob' }, 'after an error')
   t.equal((await post(url, 'tools/call', call('guarded'), alice)).status, 403)
-  t.match(await said(url, 'guarded', { ...named('a'), token: 'alice-again' }), { instance: Number }, 'scopes are those of each request')
-  t.match(await request(url, 'server/discover', {}, bob), { result: { _meta: { 'io.modelcontextprotocol/serverInfo': { name: 'reused' } } } })
+  t.match(
+    await said(url, 'guarded', { ...named('a'), token: 'alice-again' }),
+    { instance: Number },
+    'scopes are those of each request'
+  )
+  t.match(await request(url, 'server/discover', {}, bob), {
+    result: { _meta: { 'io.modelcontextprotocol/serverInfo': { name: 'reused' } } }
+  })
 })
 
 t.test('a client that does not name itself is not taken for the one before', async t => {
@@ -107,7 +137,9 @@ t.test('a cancelled call takes its instance with it', async t => {
   const plug = new Plug()
   const { url, bus } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const gone = new AbortController()
-  const [held, heldBob, aborted, leftAlice] = ['held alice', 'held bob', 'aborted alice', 'left alice'].map(async event => await emitted(plug, event))
+  const [held, heldBob, aborted, leftAlice] = ['held alice', 'held bob', 'aborted alice', 'left alice'].map(
+    async event => await emitted(plug, event)
+  )
   const left = t.rejects(request(url, 'tools/call', call('hold'), { ...alice, signal: gone.signal }))
   await held
   const second = said(url, 'hold', bob)
@@ -134,10 +166,16 @@ t.test('a cancelled call takes its instance with it', async t => {
 t.test('what a call says after its answer is heard by nobody', async t => {
   const plug = new Plug()
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
-  t.match(await said(url, 'linger', { ...alice, meta: { ...alice.meta, 'io.modelcontextprotocol/logLevel': 'debug' } }), { instance: 1 })
+  t.match(
+    await said(url, 'linger', { ...alice, meta: { ...alice.meta, 'io.modelcontextprotocol/logLevel': 'debug' } }),
+    { instance: 1 }
+  )
   const held = once(plug, 'held bob')
   // the request of the other caller has the same id, and is served by the same instance
-  const answer = post(url, 'tools/call', call('hold'), { ...bob, meta: { ...bob.meta, progressToken: 1, 'io.modelcontextprotocol/logLevel': 'debug' } })
+  const answer = post(url, 'tools/call', call('hold'), {
+    ...bob,
+    meta: { ...bob.meta, progressToken: 1, 'io.modelcontextprotocol/logLevel': 'debug' }
+  })
   await held
   const spoken = once(plug, 'spoken')
   plug.emit('speak')
@@ -152,7 +190,10 @@ t.test('an instance announces for every caller', async t => {
   const plug = new Plug()
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const leave = new AbortController()
-  const { body } = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } }, { ...bob, signal: leave.signal })
+  const { body } = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } }, {
+    ...bob,
+    signal: leave.signal
+  })
   const told = body?.pipeThrough(new TextDecoderStream())
   let heard = ''
   const announced = async (times: number) => {
@@ -188,7 +229,12 @@ class BridgedPlug extends EventEmitter {
     server.registerTool('who', {}, async ({ authInfo, sendNotification }) => {
       await sendNotification({ method: 'notifications/message', params: { level: 'info', data: 'told' } })
       const { server: connected } = server
-      return text({ instance, subject: authInfo?.extra?.subject, client: connected.getClientVersion()?.name, sampling: connected.getClientCapabilities()?.sampling !== undefined })
+      return text({
+        instance,
+        subject: authInfo?.extra?.subject,
+        client: connected.getClientVersion()?.name,
+        sampling: connected.getClientCapabilities()?.sampling !== undefined
+      })
     })
     server.registerTool('hold', {}, async ({ authInfo, signal }) => {
       const subject = authInfo?.extra?.subject
@@ -197,7 +243,12 @@ class BridgedPlug extends EventEmitter {
       await once(this, `release ${subject}`)
       return text({ instance, subject, aborted: signal.aborted })
     })
-    server.registerTool('ask', {}, async ({ requestId: relatedRequestId }) => text({ instance, ...await server.server.elicitInput(question, { relatedRequestId }) }))
+    server.registerTool(
+      'ask',
+      {},
+      async ({ requestId: relatedRequestId }) =>
+        text({ instance, ...await server.server.elicitInput(question, { relatedRequestId }) })
+    )
     server.registerTool('ask-nobody', {}, async () => text(await server.server.elicitInput(question)))
     server.registerTool('ask-and-answer', {}, ({ requestId: relatedRequestId }) => {
       server.server.elicitInput(question, { relatedRequestId }).catch(() => {})
@@ -207,10 +258,17 @@ class BridgedPlug extends EventEmitter {
       this.once('speak', () => {
         const params = { level: 'error' as const, data: 'a secret of alice' }
         Promise.allSettled([
-          server.sendLoggingMessage(params), sendNotification({ method: 'notifications/message', params }),
-          sendNotification({ method: 'notifications/progress', params: { progressToken: 1, progress: 1, message: 'a secret of alice' } }),
-          server.server.elicitInput(question), server.server.elicitInput(question, { relatedRequestId })
-        ]).then(settled => { this.emit('spoken', settled.filter(({ status }) => status === 'rejected').length) }, () => {})
+          server.sendLoggingMessage(params),
+          sendNotification({ method: 'notifications/message', params }),
+          sendNotification({
+            method: 'notifications/progress',
+            params: { progressToken: 1, progress: 1, message: 'a secret of alice' }
+          }),
+          server.server.elicitInput(question),
+          server.server.elicitInput(question, { relatedRequestId })
+        ]).then(settled => {
+          this.emit('spoken', settled.filter(({ status }) => status === 'rejected').length)
+        }, () => {})
       })
       return text({ instance })
     })
@@ -227,18 +285,29 @@ t.test('an instance of SDK 1.x serves clients that say the same of themselves', 
   t.match(await said(url, 'who', { token: 'bob', ...client, capabilities: {} }), { instance: 2, sampling: false }, 'not another one\'s capabilities')
   t.match(await said(url, 'who', bob), { instance: 3, client: 'client of bob' }, 'nor its name')
   const logged = { token: 'bob', meta: { ...client.meta, 'io.modelcontextprotocol/logLevel': 'debug' } }
-  t.match(await (await post(url, 'tools/call', call('who'), logged)).text(), /"data":"told"[^]*\\"instance\\":4/, 'nor its log level')
+  t.match(
+    await (await post(url, 'tools/call', call('who'), logged)).text(),
+    /"data":"told"[^]*\\"instance\\":4/,
+    'nor its log level'
+  )
   t.notMatch(await (await post(url, 'tools/call', call('who'), { token: 'alice', ...client })).text(), /told/)
   const long = named('x'.repeat(3000))
-  t.match([await said(url, 'who', { token: 'bob', ...long }), await said(url, 'who', { token: 'bob', ...long })], [{ instance: 5 }, { instance: 6 }], 'and none is kept for one who says very much')
-  t.match(await request(url, 'tools/list', {}, { token: 'alice', ...client }), { status: 200, result: { resultType: 'complete' } })
+  t.match([await said(url, 'who', { token: 'bob', ...long }), await said(url, 'who', { token: 'bob', ...long })], [{
+    instance: 5
+  }, { instance: 6 }], 'and none is kept for one who says very much')
+  t.match(await request(url, 'tools/list', {}, { token: 'alice', ...client }), {
+    status: 200,
+    result: { resultType: 'complete' }
+  })
   t.equal(plug.made, 6)
 })
 
 t.test('what a call of SDK 1.x says after its answer is heard by nobody', async t => {
   const plug = new BridgedPlug()
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
-  const client = { meta: { ...named('one client').meta, progressToken: 1, 'io.modelcontextprotocol/logLevel': 'debug' } }
+  const client = {
+    meta: { ...named('one client').meta, progressToken: 1, 'io.modelcontextprotocol/logLevel': 'debug' }
+  }
   t.match(await said(url, 'linger', { token: 'alice', ...client }), { instance: 1 })
   const held = once(plug, 'held bob')
   const answer = post(url, 'tools/call', call('hold'), { token: 'bob', ...client })
@@ -261,11 +330,19 @@ t.test('a call of SDK 1.x that waits for its client keeps its instance', async t
   t.match(await said(url, 'who', second), { instance: 2, subject: 'bob' })
   const answered = { ...call('ask'), requestState, inputResponses: { 'request-0': { action: 'accept', content: {} } } }
   t.match(await request(url, 'tools/call', answered, second), { error: { code: -32602 } }, 'which nobody else gets at')
-  t.match((await request(url, 'tools/call', answered, first)).result, { content: [{ text: /"instance":1,"action":"accept"/ }] })
-  t.match(await request(url, 'tools/call', call('ask-nobody'), second), { result: { isError: true, content: [{ text: /relatedRequestId/ }] } }, 'who is asked must be named')
+  t.match((await request(url, 'tools/call', answered, first)).result, {
+    content: [{ text: /"instance":1,"action":"accept"/ }]
+  })
+  t.match(await request(url, 'tools/call', call('ask-nobody'), second), {
+    result: { isError: true, content: [{ text: /relatedRequestId/ }] }
+  }, 'who is asked must be named')
 
   const asked = askedBy((await request(url, 'tools/call', call('ask-and-answer'), first)).result)
-  const { result } = await request(url, 'tools/call', { ...call('ask-and-answer'), requestState: asked.requestState, inputResponses: {} }, first)
+  const { result } = await request(url, 'tools/call', {
+    ...call('ask-and-answer'),
+    requestState: asked.requestState,
+    inputResponses: {}
+  }, first)
   const used = Number(jsonOf(result).instance)
   const idle = 4
   let held = 0
@@ -273,7 +350,10 @@ t.test('a call of SDK 1.x that waits for its client keeps its instance', async t
   const holding = Array.from({ length: idle }, async () => await said(url, 'hold', second))
   await all
   plug.emit('release bob')
-  t.notOk((await Promise.all(holding)).some(({ instance }) => instance === used), 'one that has asked and did not wait is not used again')
+  t.notOk(
+    (await Promise.all(holding)).some(({ instance }) => instance === used),
+    'one that has asked and did not wait is not used again'
+  )
 })
 
 t.test('a call of SDK 1.x that is cancelled takes its instance with it', async t => {

@@ -60,18 +60,32 @@ t.test('HTTP+SSE, and stateless mode', async t => {
     const requestInit = { headers: { authorization: 'Bearer alice' } }
     const client = new Client({ name: 'sse', version: '1' }, { capabilities: { elicitation: {} } })
     client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'accept', content: { colour: 'blue' } }))
-    await client.connect(new SSEClientTransport(new URL(`${url}/sse`), {
-      requestInit, eventSourceInit: { fetch: (url, init) => fetch(url, { ...init, headers: { ...requestInit.headers, accept: 'text/event-stream' } }) }
-    }))
+    await client.connect(
+      new SSEClientTransport(new URL(`${url}/sse`), {
+        requestInit,
+        eventSourceInit: {
+          fetch: (url, init) =>
+            fetch(url, { ...init, headers: { ...requestInit.headers, accept: 'text/event-stream' } })
+        }
+      })
+    )
     t.teardown(() => client.close())
-    t.match(await client.callTool({ name: 'ask', arguments: { message: 'Which?' } }), { content: [{ text: /blue/ }] }, name)
+    t.match(
+      await client.callTool({ name: 'ask', arguments: { message: 'Which?' } }),
+      { content: [{ text: /blue/ }] },
+      name
+    )
 
     const stateless = await startMcp(t, { createServer: createServer(new EraPlug()), sessionMode: 'stateless' })
     const legacy = await connect2(stateless.url, 'legacy')
     const modern = await connect2(stateless.url, { pin: '2026-07-28' })
     t.teardown(() => Promise.all([legacy.close(), modern.close()]))
     t.equal(textOf(await legacy.call('plain')), 'plain')
-    t.match(await legacy.call('ask', { message: 'Which?' }), { isError: true }, 'without sessions, clients of the earlier revisions cannot be asked')
+    t.match(
+      await legacy.call('ask', { message: 'Which?' }),
+      { isError: true },
+      'without sessions, clients of the earlier revisions cannot be asked'
+    )
     t.match(textOf(await modern.call('ask', { message: 'Which?' })), /blue/, 'those of 2026-07-28 can')
   }
 })

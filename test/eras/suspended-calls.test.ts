@@ -8,7 +8,11 @@ import { EraPlug, eraServer1 } from './era-servers.js'
 import { answersTo, askedBy, post, request, type Asked, type RawOptions } from './raw.js'
 
 const ask = { name: 'ask', arguments: { message: 'Which?' } }
-const INVALID_STATE = { code: -32602, message: 'Invalid or expired requestState', data: { reason: 'invalid_request_state' } }
+const INVALID_STATE = {
+  code: -32602,
+  message: 'Invalid or expired requestState',
+  data: { reason: 'invalid_request_state' }
+}
 const NOT_WAITING = { code: -32602, message: 'This call does not wait any more. Make it anew.' }
 
 async function start (t: Test, options: Partial<McpTransportsOptions> = {}) {
@@ -18,7 +22,8 @@ async function start (t: Test, options: Partial<McpTransportsOptions> = {}) {
 }
 
 /** Calls a tool, which asks. */
-const calling = async (url: string, params: Record<string, unknown>, options?: RawOptions) => askedBy((await request(url, 'tools/call', params, options)).result)
+const calling = async (url: string, params: Record<string, unknown>, options?: RawOptions) =>
+  askedBy((await request(url, 'tools/call', params, options)).result)
 
 /** What the client sends with the call to answer all that it asks. */
 const answered = (asked: Asked) => ({ requestState: asked.requestState, inputResponses: answersTo(asked) })
@@ -29,10 +34,18 @@ t.test('the call goes on where it asked: it is not run twice', async t => {
   t.match(asked, {
     resultType: 'input_required',
     requestState: String,
-    inputRequests: { 'request-0': { method: 'elicitation/create', params: { mode: 'form', message: 'Which?', requestedSchema: { required: ['colour'] } } } }
+    inputRequests: {
+      'request-0': {
+        method: 'elicitation/create',
+        params: { mode: 'form', message: 'Which?', requestedSchema: { required: ['colour'] } }
+      }
+    }
   })
   const second = await request(url, 'tools/call', { ...ask, ...answered(asked) })
-  t.match(second.result, { resultType: 'complete', content: [{ text: '{"action":"accept","content":{"colour":"blue"}}' }] })
+  t.match(second.result, {
+    resultType: 'complete',
+    content: [{ text: '{"action":"accept","content":{"colour":"blue"}}' }]
+  })
   t.equal(plug.runs.get('ask'), 1)
 
   const third = await request(url, 'tools/call', { ...ask, ...answered(asked) })
@@ -43,15 +56,34 @@ t.test('the call goes on where it asked: it is not run twice', async t => {
 t.test('what is not answered is asked again, and what was not asked for is ignored', async t => {
   const { plug, url } = await start(t)
   const asked = await calling(url, { name: 'ask-all', arguments: {} })
-  t.same(Object.values(asked.inputRequests).map(({ method }) => method), ['elicitation/create', 'sampling/createMessage', 'roots/list'])
+  t.same(Object.values(asked.inputRequests).map(({ method }) => method), [
+    'elicitation/create',
+    'sampling/createMessage',
+    'roots/list'
+  ])
   const answers = answersTo(asked)
-  const some = await calling(url, { name: 'ask-all', arguments: {}, requestState: asked.requestState, inputResponses: { 'request-0': answers['request-0'], other: answers['request-0'] } })
+  const some = await calling(url, {
+    name: 'ask-all',
+    arguments: {},
+    requestState: asked.requestState,
+    inputResponses: { 'request-0': answers['request-0'], other: answers['request-0'] }
+  })
   t.same(Object.keys(some.inputRequests), ['request-1', 'request-2'])
   const none = await calling(url, { name: 'ask-all', arguments: {}, requestState: some.requestState })
   t.same(Object.keys(none.inputRequests), ['request-1', 'request-2'])
-  const old = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: some.requestState, inputResponses: answers })
+  const old = await request(url, 'tools/call', {
+    name: 'ask-all',
+    arguments: {},
+    requestState: some.requestState,
+    inputResponses: answers
+  })
   t.match(old.error, NOT_WAITING, 'the state of an earlier round is over')
-  const all = await request(url, 'tools/call', { name: 'ask-all', arguments: {}, requestState: none.requestState, inputResponses: answers })
+  const all = await request(url, 'tools/call', {
+    name: 'ask-all',
+    arguments: {},
+    requestState: none.requestState,
+    inputResponses: answers
+  })
   t.match(all.result, { content: [{ text: /blue.*sampled/ }] })
   t.notOk(plug.runs.has('ask'))
 })
@@ -60,13 +92,19 @@ t.test('a state is its caller\'s own, and of one call', async t => {
   const { plug, url } = await start(t)
   const { requestState, inputRequests } = await calling(url, ask)
   const retry = { ...ask, ...answered({ requestState, inputRequests }) }
-  for (const token of ['bob', 'alice-elsewhere']) t.match((await request(url, 'tools/call', retry, { token })).error, INVALID_STATE, token)
+  for (const token of ['bob', 'alice-elsewhere']) {
+    t.match((await request(url, 'tools/call', retry, { token })).error, INVALID_STATE, token)
+  }
   for (const altered of [`${requestState}x`, requestState.replace(/\.[^.]*$/, '.AAAA'), 'v1.e30.', '']) {
     t.match((await request(url, 'tools/call', { ...retry, requestState: altered })).error, INVALID_STATE, altered)
   }
   t.match((await request(url, 'tools/call', { ...retry, name: 'ask-twice' })).error, NOT_WAITING, 'another tool')
   t.match((await request(url, 'prompts/get', { ...retry, name: 'ask' })).error, NOT_WAITING, 'another method')
-  t.match((await request(url, 'tools/call', retry, { token: 'alice-again' })).result, { content: [{ text: /blue/ }] }, 'another token of the same person and client')
+  t.match(
+    (await request(url, 'tools/call', retry, { token: 'alice-again' })).result,
+    { content: [{ text: /blue/ }] },
+    'another token of the same person and client'
+  )
   t.equal(plug.runs.get('ask'), 1)
 })
 
@@ -113,7 +151,10 @@ t.test('a call that waits ends with the grant, and with the service', async t =>
   const asked = await calling(url, { name: 'ask-and-hang', arguments: {} })
   await bus.publish('grantEnded', { grantId: 'grant-of-alice' })
   await ended
-  t.match((await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, requestState: asked.requestState })).error, NOT_WAITING)
+  t.match(
+    (await request(url, 'tools/call', { name: 'ask-and-hang', arguments: {}, requestState: asked.requestState })).error,
+    NOT_WAITING
+  )
 
   const closing = await startMcp(t, { createServer: eraServer1(plug) })
   await request(closing.url, 'tools/call', { name: 'ask-and-hang', arguments: {} })
@@ -129,7 +170,11 @@ t.test('a call goes away with its client, also after it was taken up again', asy
   const response = await post(url, 'tools/call', { name: 'ask-twice', arguments: {}, ...answered(asked) },
     { meta: { progressToken: 'second' }, signal: leave.signal })
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
-  t.match((await reader?.read())?.value, /"progressToken":"second"/, 'progress goes by the token of the request that is open')
+  t.match(
+    (await reader?.read())?.value,
+    /"progressToken":"second"/,
+    'progress goes by the token of the request that is open'
+  )
   const aborted = once(plug, 'aborted')
   leave.abort()
   await aborted
@@ -138,19 +183,35 @@ t.test('a call goes away with its client, also after it was taken up again', asy
 
 t.test('what the client did not declare, it is not asked for', async t => {
   const { plug, url } = await start(t)
-  const sample = await request(url, 'tools/call', { name: 'sample', arguments: {} }, { capabilities: { elicitation: {} } })
+  const sample = await request(url, 'tools/call', { name: 'sample', arguments: {} }, {
+    capabilities: { elicitation: {} }
+  })
   t.match(sample, { status: 400, error: { code: -32021, data: { requiredCapabilities: { sampling: {} } } } })
   t.equal(plug.runs.get('sample'), 1)
-  const all = await request(url, 'tools/call', { name: 'ask-all', arguments: {} }, { capabilities: { elicitation: {}, sampling: {} } })
+  const all = await request(url, 'tools/call', { name: 'ask-all', arguments: {} }, {
+    capabilities: { elicitation: {}, sampling: {} }
+  })
   t.match(all, { status: 400, error: { code: -32021, data: { requiredCapabilities: { roots: {} } } } })
   const elicit = await request(url, 'tools/call', ask, { capabilities: {} })
-  t.match(elicit.result, { isError: true, content: [{ text: /does not support/ }] }, 'SDK 1.x checks elicitation itself: its tool fails')
+  t.match(
+    elicit.result,
+    { isError: true, content: [{ text: /does not support/ }] },
+    'SDK 1.x checks elicitation itself: its tool fails'
+  )
 })
 
 t.test('a tool that sends the user somewhere is called anew afterwards', async t => {
   const { plug, url } = await start(t)
   const { result } = await request(url, 'tools/call', { name: 'pay', arguments: {} })
-  t.match(result, { resultType: 'input_required', inputRequests: { 'url-0': { method: 'elicitation/create', params: { mode: 'url', message: 'Pay first', url: 'https://pay.example/1' } } } })
+  t.match(result, {
+    resultType: 'input_required',
+    inputRequests: {
+      'url-0': {
+        method: 'elicitation/create',
+        params: { mode: 'url', message: 'Pay first', url: 'https://pay.example/1' }
+      }
+    }
+  })
   t.notOk(valueAt(result, 'inputRequests', 'url-0', 'params', 'elicitationId'), 'which this revision does not have')
   const client = await connect2(url, { pin: '2026-07-28' })
   t.teardown(() => client.close())

@@ -19,7 +19,19 @@ const METHOD_NOT_FOUND = { status: 404, error: { code: -32601 }, id: 7 }
 t.test('a method that is not of this revision, or not of the server, is not found', async t => {
   for (const [name, createServer] of Object.entries(eraServers)) {
     const { url } = await startMcp(t, { createServer: createServer(new EraPlug()) })
-    for (const method of ['initialize', 'ping', 'logging/setLevel', 'resources/subscribe', 'resources/unsubscribe', 'tasks/get', 'tasks/list', 'completion/complete', 'made/up']) {
+    for (
+      const method of [
+        'initialize',
+        'ping',
+        'logging/setLevel',
+        'resources/subscribe',
+        'resources/unsubscribe',
+        'tasks/get',
+        'tasks/list',
+        'completion/complete',
+        'made/up'
+      ]
+    ) {
       t.match(await request(url, method), METHOD_NOT_FOUND, `${name}: ${method}`)
     }
   }
@@ -62,13 +74,23 @@ t.test('an instance of SDK 1.x is closed with its request, whatever becomes of i
   })
   const allClosed = async () => { while (open.size > 0) await once(closed, 'closed') }
   const plain = { name: 'plain', arguments: {} }
-  for (const [method, params] of Object.entries({ 'server/discover': {}, 'tools/list': {}, 'tools/call': plain, 'made/up': {}, 'resources/read': { uri: 'gone://forever' } })) {
+  for (
+    const [method, params] of Object.entries({
+      'server/discover': {},
+      'tools/list': {},
+      'tools/call': plain,
+      'made/up': {},
+      'resources/read': { uri: 'gone://forever' }
+    })
+  ) {
     await request(url, method, params)
     await allClosed()
     t.pass(method)
   }
   const leave = new AbortController()
-  const listening = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } }, { signal: leave.signal })
+  const listening = await post(url, 'subscriptions/listen', { notifications: { toolsListChanged: true } }, {
+    signal: leave.signal
+  })
   await allClosed()
   t.equal(listening.status, 200, 'also while a client listens')
   leave.abort()
@@ -98,28 +120,56 @@ t.test('what a server of SDK 1.x has is advertised as it is', async t => {
   const { result } = await request(url, 'server/discover')
   t.match(result, {
     instructions: 'Ask.',
-    capabilities: { logging: {}, tools: { listChanged: true }, prompts: { listChanged: true }, resources: { subscribe: true, listChanged: true } },
+    capabilities: {
+      logging: {},
+      tools: { listChanged: true },
+      prompts: { listChanged: true },
+      resources: { subscribe: true, listChanged: true }
+    },
     _meta: { 'io.modelcontextprotocol/serverInfo': { name: 'era', version: '1' } }
   })
   t.notOk(valueAt(result, 'capabilities', 'tasks'))
   const tools = valueAt(await request(url, 'tools/list'), 'result', 'tools')
   const routed: unknown = Array.isArray(tools) ? tools.find(tool => valueAt(tool, 'name') === 'routed') : undefined
   t.match(routed, { inputSchema: { properties: { region: { type: 'string' } } } })
-  t.notOk('x-mcp-header' in objectOf(valueAt(routed, 'inputSchema', 'properties', 'region')), 'but no headers, which nobody would check')
-  t.match(await request(url, 'tools/call', { name: 'routed', arguments: { region: 'north' } }), { status: 200, result: { content: [{ text: 'north' }] } })
+  t.notOk(
+    'x-mcp-header' in objectOf(valueAt(routed, 'inputSchema', 'properties', 'region')),
+    'but no headers, which nobody would check'
+  )
+  t.match(await request(url, 'tools/call', { name: 'routed', arguments: { region: 'north' } }), {
+    status: 200,
+    result: { content: [{ text: 'north' }] }
+  })
 })
 
 t.test('errors of a server of SDK 1.x keep their code and data', async t => {
   const { url } = await startMcp(t, { createServer: eraServer1(new EraPlug()) })
-  t.match(await request(url, 'resources/read', { uri: 'broken://for-now' }), { status: 200, error: { code: -32603, message: /It broke/, data: { part: 'disk' } } })
-  t.match(await request(url, 'resources/read', { uri: 'gone://forever' }), { status: 200, error: { code: -32602, data: { uri: 'gone://forever' } } })
-  t.match(await request(url, 'tools/call', { name: 'unknown', arguments: {} }), { status: 200, result: { isError: true } }, 'to McpServer of 1.x, an unknown tool is an error of a tool')
+  t.match(await request(url, 'resources/read', { uri: 'broken://for-now' }), {
+    status: 200,
+    error: { code: -32603, message: /It broke/, data: { part: 'disk' } }
+  })
+  t.match(await request(url, 'resources/read', { uri: 'gone://forever' }), {
+    status: 200,
+    error: { code: -32602, data: { uri: 'gone://forever' } }
+  })
+  t.match(await request(url, 'tools/call', { name: 'unknown', arguments: {} }), {
+    status: 200,
+    result: { isError: true }
+  }, 'to McpServer of 1.x, an unknown tool is an error of a tool')
   t.match(await request(url, 'prompts/get', { name: 'unknown' }), { status: 200, error: { code: -32602 } })
 })
 
 t.test('a factory that fails is an error of ours', async t => {
-  const { url } = await startMcp(t, { createServer: () => { throw new Error('no') } })
-  t.match(await request(url, 'server/discover'), { status: 500, error: { code: -32603, message: 'Internal server error' }, id: 7 })
+  const { url } = await startMcp(t, {
+    createServer: () => {
+      throw new Error('no')
+    }
+  })
+  t.match(await request(url, 'server/discover'), {
+    status: 500,
+    error: { code: -32603, message: 'Internal server error' },
+    id: 7
+  })
 })
 
 t.test('step-up: refused before anything runs', async t => {
@@ -130,7 +180,10 @@ t.test('step-up: refused before anything runs', async t => {
     t.equal(refused.status, 403, name)
     t.match(refused.headers.get('www-authenticate'), /^Bearer error="insufficient_scope".*scope="mcp more"/)
     t.notOk(plug.runs.has('guarded'))
-    t.match(await request(url, 'tools/call', { name: 'guarded', arguments: {} }, { token: 'alice-again' }), { status: 200, result: { content: [{ text: 'let in' }] } })
+    t.match(await request(url, 'tools/call', { name: 'guarded', arguments: {} }, { token: 'alice-again' }), {
+      status: 200,
+      result: { content: [{ text: 'let in' }] }
+    })
   }
 })
 
@@ -145,7 +198,10 @@ t.test('a grant that ends takes its calls and its streams with it', async t => {
     await hanging
     await bus.publish('grantEnded', { grantId: 'grant-of-alice' })
     await aborted
-    t.match(await call, { error: { code: -32000, message: 'The login that this request was made with has ended.' }, id: 7 })
+    t.match(await call, {
+      error: { code: -32000, message: 'The login that this request was made with has ended.' },
+      id: 7
+    })
     t.match(await listening.text().catch(String), /acknowledged|terminated/, 'the stream is over')
   }
 })
@@ -166,7 +222,12 @@ t.test('the trace of a request is in its log lines', async t => {
       await stores.close()
     })
     await app.register(bearerAuth, {
-      verifyAccessToken: async token => ({ token, clientId: 'c', scopes: ['mcp'], extra: { issuer: 'https://login.example', subject: 'alice' } }),
+      verifyAccessToken: async token => ({
+        token,
+        clientId: 'c',
+        scopes: ['mcp'],
+        extra: { issuer: 'https://login.example', subject: 'alice' }
+      }),
       resourceMetadataUrl: () => 'http://localhost/',
       scopes: ['mcp']
     })
@@ -181,16 +242,24 @@ t.test('the trace of a request is in its log lines', async t => {
     const url = await app.listen({ port: 0, host: '127.0.0.1' })
     const traceIds = async (traceparent: string) => {
       lines.length = 0
-      t.match(await request(url, 'tools/call', { name: 'plain', arguments: {} }, { meta: { traceparent } }), { status: 200 })
+      t.match(await request(url, 'tools/call', { name: 'plain', arguments: {} }, { meta: { traceparent } }), {
+        status: 200
+      })
       return lines.filter(({ msg }) => msg === 'made' || msg === 'request completed').map(({ traceId }) => traceId)
     }
     const traceId = '0af7651916cd43dd8448eb211c80319c'
     t.same(await traceIds(`00-${traceId}-b7ad6b7169203331-01`), [traceId, traceId], name)
-    for (const bad of ['', 'nonsense', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, `ff-${traceId}-b7ad6b7169203331-01`]) t.same(await traceIds(bad), [undefined, undefined], bad)
+    for (
+      const bad of ['', 'nonsense', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, `ff-${traceId}-b7ad6b7169203331-01`]
+    ) t.same(await traceIds(bad), [undefined, undefined], bad)
 
     const session = await new RawClient({ url }).connect()
     lines.length = 0
-    await session.request('tools/call', { name: 'plain', arguments: {}, _meta: { traceparent: `00-${traceId}-b7ad6b7169203331-01` } })
+    await session.request('tools/call', {
+      name: 'plain',
+      arguments: {},
+      _meta: { traceparent: `00-${traceId}-b7ad6b7169203331-01` }
+    })
     t.match(lines.find(({ msg }) => msg === 'request completed'), { traceId }, 'in a session, too')
   }
 })

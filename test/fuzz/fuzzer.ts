@@ -69,7 +69,9 @@ export class Fuzzer {
       if (world === undefined) throw new Error('There is no world.')
       await this.#chunk(world, seedOf(seed, chunk))
       this.figures.seconds = (performance.now() - begun) / 1000
-      while (this.figures.heap.length < 4 && this.figures.requests >= (count * this.figures.heap.length) / 3) { this.#measure() }
+      while (this.figures.heap.length < 4 && this.figures.requests >= (count * this.figures.heap.length) / 3) {
+        this.#measure()
+      }
       progress(this.figures)
     }
     this.#checkGrowth(count)
@@ -79,7 +81,9 @@ export class Fuzzer {
   async replay (replay: string): Promise<void> {
     const [, name, seed, path] = /^(.*):(-?\d+):([\d:]+)$/.exec(replay) ?? []
     const world = this.#worlds.find(({ options }) => options.name === name)
-    if (world === undefined || path === undefined) { throw new Error(`${replay} names no case of ${this.#worlds.map(({ options }) => options.name).join(', ')}.`) }
+    if (world === undefined || path === undefined) {
+      throw new Error(`${replay} names no case of ${this.#worlds.map(({ options }) => options.name).join(', ')}.`)
+    }
     await world.refresh()
     await this.#check(world, Number(seed), { path, numRuns: 1 })
   }
@@ -93,7 +97,9 @@ export class Fuzzer {
       this.#found({ kind: 'refresh', text: `people cannot begin again: ${stackOf(error)}`, replay })
     })
     await this.#check(world, seed, { numRuns: CHUNK_SCENARIOS })
-    if (!(await world.isAlive())) { this.#found({ kind: 'dead', text: '/healthz does not answer 200', replay: `${world.options.name}:${seed}:0` }) }
+    if (!(await world.isAlive())) {
+      this.#found({ kind: 'dead', text: '/healthz does not answer 200', replay: `${world.options.name}:${seed}:0` })
+    }
     if ('polluted' in {} || Object.keys(Object.prototype).length > 0) {
       this.#found({
         kind: 'pollution',
@@ -117,12 +123,16 @@ export class Fuzzer {
     const [counterexample] = details.counterexample
     this.#found({
       kind: kindOf(text),
-      text: `${text}\n${counterexample.atOnce ? 'At once:\n' : ''}${counterexample.steps.map(step => JSON.stringify(step)).join('\n')}`,
+      text: `${text}\n${counterexample.atOnce ? 'At once:\n' : ''}${
+        counterexample.steps.map(step => JSON.stringify(step)).join('\n')
+      }`,
       replay: `${world.options.name}:${seed}:${details.counterexamplePath ?? ''}`
     })
     // the rest of this turn is not lost
     const [index = 0] = (details.counterexamplePath ?? '').split(':').map(Number)
-    if (parameters.path === undefined && index + 1 < CHUNK_SCENARIOS) { await this.#check(world, seedOf(seed, index), { numRuns: CHUNK_SCENARIOS - index - 1 }) }
+    if (parameters.path === undefined && index + 1 < CHUNK_SCENARIOS) {
+      await this.#check(world, seedOf(seed, index), { numRuns: CHUNK_SCENARIOS - index - 1 })
+    }
   }
 
   #found (finding: Finding): void {
@@ -171,10 +181,14 @@ export class Fuzzer {
       const fault = faultOf(request, response, route => world.has(route))
       return (
         fault &&
-        `${request.method} ${request.target.replace(/\?.*/s, '').slice(0, 60)}: ${fault}\n${response.status} ${response.body.slice(0, 600)}`
+        `${request.method} ${request.target.replace(/\?.*/s, '').slice(0, 60)}: ${fault}\n${response.status} ${
+          response.body.slice(0, 600)
+        }`
       )
     } catch (error) {
-      return `${request.method} ${request.target.slice(0, 60)}: ${error instanceof Error ? error.message : String(error)}`
+      return `${request.method} ${request.target.slice(0, 60)}: ${
+        error instanceof Error ? error.message : String(error)
+      }`
     }
   }
 

@@ -35,11 +35,15 @@ export class Memory {
 
   learn ({ headers, body }: Received): void {
     this.#note('session:last', headers.get('mcp-session-id'))
-    for (const [, name = '', value = ''] of (headers.get('set-cookie') ?? '').matchAll(/(?:^|, )([\w-]+)=([^;]*)/g)) { this.#cookies.set(name, value) }
+    for (const [, name = '', value = ''] of (headers.get('set-cookie') ?? '').matchAll(/(?:^|, )([\w-]+)=([^;]*)/g)) {
+      this.#cookies.set(name, value)
+    }
     const location = headers.get('location')
     if (location !== undefined && URL.canParse(location)) {
       this.#note('location', location)
-      for (const name of ['state', 'code']) { this.#note(`last:${name}`, new URL(location).searchParams.get(name) ?? undefined) }
+      for (const name of ['state', 'code']) {
+        this.#note(`last:${name}`, new URL(location).searchParams.get(name) ?? undefined)
+      }
     }
     const find = (word: string, pattern: RegExp) => {
       this.#note(word, pattern.exec(body)?.[1])

@@ -38,11 +38,17 @@ function isReadable ({ headers, target }: RequestStep): boolean {
 }
 
 function generalFault ({ status, headers, body }: Received): string | undefined {
-  if (status >= 500 && !(REFUSALS.get(status)?.test(body) === true) && !headers.has('allow')) { return `status ${status} that is no documented refusal` }
+  if (status >= 500 && !(REFUSALS.get(status)?.test(body) === true) && !headers.has('allow')) {
+    return `status ${status} that is no documented refusal`
+  }
   if (status >= 500 && OUR_FAULT.test(body)) return `status ${status}: a fault of ours`
   if (STACK.test(body)) return 'a stack in the response'
-  if (/^text\/html/.test(headers.get('content-type') ?? '') && body.includes('<fuzz-x')) { return 'HTML of the caller in the response' }
-  if ([...headers].some(([name, value]) => name === 'x-injected' || /[\r\n]/.test(value))) { return 'a header of the caller in the response' }
+  if (/^text\/html/.test(headers.get('content-type') ?? '') && body.includes('<fuzz-x')) {
+    return 'HTML of the caller in the response'
+  }
+  if ([...headers].some(([name, value]) => name === 'x-injected' || /[\r\n]/.test(value))) {
+    return 'a header of the caller in the response'
+  }
   return undefined
 }
 
@@ -112,7 +118,9 @@ function eventsFault (body: string): string | undefined {
   // the last event may not be whole yet
   for (const event of body.split('\n\n').slice(0, -1)) {
     const lines = event.split('\n')
-    if (!lines.every(line => /^(event|data|id|retry):|^:|^$/.test(line))) { return `an event stream with ${JSON.stringify(event.slice(0, 100))}` }
+    if (!lines.every(line => /^(event|data|id|retry):|^:|^$/.test(line))) {
+      return `an event stream with ${JSON.stringify(event.slice(0, 100))}`
+    }
     const data = lines
       .filter(line => line.startsWith('data:'))
       .map(line => line.slice(5).trim())
@@ -130,7 +138,9 @@ function messageFault (value: unknown): string | undefined {
   if ('result' in value === 'error' in value) return 'not one of result and error'
   if ('result' in value) return isObject(value.result) ? undefined : 'a result that is no object'
   const { error } = value
-  if (!isObject(error) || !Number.isInteger(error.code) || typeof error.message !== 'string') { return `a JSON-RPC error without code and message: ${JSON.stringify(error)}` }
+  if (!isObject(error) || !Number.isInteger(error.code) || typeof error.message !== 'string') {
+    return `a JSON-RPC error without code and message: ${JSON.stringify(error)}`
+  }
   return error.code === -32603 ? `an internal error (-32603): ${error.message.slice(0, 300)}` : undefined
 }
 
@@ -164,19 +174,27 @@ function responsesFault (step: RequestStep, value: unknown): string | undefined 
     const fault = messageFault(response)
     if (fault !== undefined) return fault
     const id = isObject(response) ? response.id : undefined
-    if (!isId(id) || !sent.includes(id)) { return `a response with the id ${JSON.stringify(id)} to ${JSON.stringify(sent)}` }
+    if (!isId(id) || !sent.includes(id)) {
+      return `a response with the id ${JSON.stringify(id)} to ${JSON.stringify(sent)}`
+    }
   }
   return undefined
 }
 
 function oauthFault ({ target }: RequestStep, response: Received): string | undefined {
   const { status, headers, body } = response
-  if (status === 200 && /\/revoke/.test(target)) { return body === '' ? undefined : 'a body in the response to a revocation' }
+  if (status === 200 && /\/revoke/.test(target)) {
+    return body === ''
+      ? undefined
+      : 'a body in the response to a revocation'
+  }
   if (!isJson(response)) return `a ${status} of type ${headers.get('content-type')}`
   const value = parsed(body)
   if (!isObject(value)) return `a ${status} that is no JSON object`
   if (status >= 400 && status !== 404) return isOAuthError(value) ? undefined : `a ${status} without an OAuth error`
-  if (!/no-store/.test(headers.get('cache-control') ?? '') && status < 400) { return `a ${status} without Cache-Control: no-store` }
+  if (!/no-store/.test(headers.get('cache-control') ?? '') && status < 400) {
+    return `a ${status} without Cache-Control: no-store`
+  }
   if (status === 201) return typeof value.client_id === 'string' ? undefined : 'a registration without client_id'
   if (status === 200) {
     return typeof value.access_token === 'string' || typeof value.active === 'boolean'
@@ -194,7 +212,9 @@ function pageFault ({ status, headers }: Received): string | undefined {
   }
   const type = headers.get('content-type') ?? ''
   if (!type.startsWith('text/html')) return undefined
-  if (!/default-src 'none'/.test(headers.get('content-security-policy') ?? '')) { return 'a page without Content-Security-Policy' }
+  if (!/default-src 'none'/.test(headers.get('content-security-policy') ?? '')) {
+    return 'a page without Content-Security-Policy'
+  }
   return headers.get('cache-control') === 'no-store' ? undefined : 'a page without Cache-Control: no-store'
 }
 

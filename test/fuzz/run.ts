@@ -66,7 +66,9 @@ export function lineOf (store: Store, seed: number, { requests, statuses, second
     .sort()
     .map(([status, count]) => `${status} ${count}`)
     .join(', ')
-  return `${store}, seed ${seed}: ${requests} requests (${classes}) in ${Math.round(seconds)} s, ${Math.round(requests / seconds)}/s; heap ${heap.map(megabytes).join(' -> ')} MB; rss ${rss.map(megabytes).join(' -> ')} MB`
+  return `${store}, seed ${seed}: ${requests} requests (${classes}) in ${Math.round(seconds)} s, ${
+    Math.round(requests / seconds)
+  }/s; heap ${heap.map(megabytes).join(' -> ')} MB; rss ${rss.map(megabytes).join(' -> ')} MB`
 }
 
 const say = ({ text, replay }: Finding) => {

@@ -132,7 +132,13 @@ function sizeOf (value: unknown): number {
 }
 
 function applied (value: unknown, change: Change, count: { left: number }): unknown {
-  if (count.left-- === 0) { return change.how === 'wrap' ? [value] : change.how === 'add' ? added(value, change) : change.value }
+  if (count.left-- === 0) {
+    return change.how === 'wrap'
+      ? [value]
+      : change.how === 'add'
+        ? added(value, change)
+        : change.value
+  }
   if (typeof value !== 'object' || value === null) return value
   const entries = Object.entries(value).flatMap(([name, member]): Array<[string, unknown]> => {
     const isIt = count.left === 0

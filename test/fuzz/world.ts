@@ -150,7 +150,9 @@ export class World {
   async refresh (): Promise<void> {
     const alice = this.#words.get('token:alice')
     const bob = this.#words.get('token:bob')
-    if (alice === undefined || bob === undefined || !(await this.#isGood(alice)) || !(await this.#isGood(bob))) { await (this.options.authMode === 'broker' ? this.#logIn() : this.#sign()) }
+    if (alice === undefined || bob === undefined || !(await this.#isGood(alice)) || !(await this.#isGood(bob))) {
+      await (this.options.authMode === 'broker' ? this.#logIn() : this.#sign())
+    }
     if (this.options.sessionMode === 'stateful') await this.#beginSessions()
     // the upstream keeps what it is asked, for tests that look at it
     this.upstream.requests.length = 0
@@ -158,7 +160,9 @@ export class World {
 
   /** What a word stands for, as far as it is the same for all. */
   word (name: string, argument: string): string | undefined {
-    if (name === 'session' && (argument === 'alice' || argument === 'last')) { return this.#sessions[Math.floor(this.#sessions.length / 2)] }
+    if (name === 'session' && (argument === 'alice' || argument === 'last')) {
+      return this.#sessions[Math.floor(this.#sessions.length / 2)]
+    }
     return this.#words.get(argument === '' ? name : `${name}:${argument}`)
   }
 
@@ -223,7 +227,9 @@ export class World {
 
   async #tokens (client: Client, as: string, scope: string, resource = `${this.#target.url}/mcp`): Promise<Tokens> {
     const answer = await authorize(this.#target, client, { as, parameters: { scope, resource } })
-    if (answer.get('error') === 'temporarily_unavailable') throw new LoginRefused(String(answer.get('error_description')))
+    if (answer.get('error') === 'temporarily_unavailable') {
+      throw new LoginRefused(String(answer.get('error_description')))
+    }
     return tokensOf(await redeem(this.#target, client, answer.get('code') ?? '', { resource }))
   }
 
@@ -250,7 +256,9 @@ export class World {
 
   async #beginSessions (): Promise<void> {
     this.#sessions = []
-    for (const version of ['2025-03-26', '2025-06-18', '2025-11-25']) { this.#sessions.push(await this.#beginSession('token:alice', version)) }
+    for (const version of ['2025-03-26', '2025-06-18', '2025-11-25']) {
+      this.#sessions.push(await this.#beginSession('token:alice', version))
+    }
     this.#set({
       'session:bob': await this.#beginSession('token:bob'),
       'session:otherClient': await this.#beginSession('token:otherClient'),

@@ -1,10 +1,18 @@
 import { EventEmitter } from 'node:events'
-import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClientTransport2 } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2
+} from '@modelcontextprotocol/client'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, type LoggingLevel } from '@modelcontextprotocol/sdk/types.js'
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+  type LoggingLevel
+} from '@modelcontextprotocol/sdk/types.js'
 import type { McpService } from '../support/mcp-harness.js'
 
 const clientInfo = { name: 'feature-client', version: '1.0.0' }
@@ -23,25 +31,43 @@ export interface FeatureClient {
    * elicitation; `given up` when the server cancels one.
    */
   heard: EventEmitter
-  call (name: string, args?: Record<string, unknown>, options?: CallOptions): Promise<{ isError?: boolean | undefined, content: unknown[] }>
-  complete (ref: { type: 'ref/prompt', name: string } | { type: 'ref/resource', uri: string }, argument: { name: string, value: string }): Promise<string[]>
-  setLevel (level: LoggingLevel): Promise<unknown>
-  subscribe (uri: string): Promise<unknown>
-  unsubscribe (uri: string): Promise<unknown>
-  toolNames (): Promise<string[]>
-  close (): Promise<void>
+  call(
+    name: string,
+    args?: Record<string, unknown>,
+    options?: CallOptions
+  ): Promise<{ isError?: boolean | undefined, content: unknown[] }>
+  complete(
+    ref: { type: 'ref/prompt', name: string } | { type: 'ref/resource', uri: string },
+    argument: { name: string, value: string }
+  ): Promise<string[]>
+  setLevel(level: LoggingLevel): Promise<unknown>
+  subscribe(uri: string): Promise<unknown>
+  unsubscribe(uri: string): Promise<unknown>
+  toolNames(): Promise<string[]>
+  close(): Promise<void>
 }
 
 /** What the client answers to each kind of request of the server. */
 function answers (heard: EventEmitter) {
   return {
-    sample: (prompt: unknown) => ({ model: 'echo', role: 'assistant' as const, content: { type: 'text' as const, text: `You said: ${JSON.stringify(prompt)}` } }),
+    sample: (prompt: unknown) => ({
+      model: 'echo',
+      role: 'assistant' as const,
+      content: { type: 'text' as const, text: `You said: ${JSON.stringify(prompt)}` }
+    }),
     roots: () => ({ roots: [{ uri: 'file:///home/alice', name: 'home' }] }),
-    elicit: async ({ mode, message, url }: { mode?: string | undefined, message: string, url?: string }, signal: AbortSignal) => {
+    elicit: async (
+      { mode, message, url }: { mode?: string | undefined, message: string, url?: string },
+      signal: AbortSignal
+    ) => {
       heard.emit('asked', message)
       if (mode === 'url') heard.emit('visit', url)
-      if (message !== 'in vain') return { action: 'accept' as const, ...mode !== 'url' && { content: { colour: 'blue' } } }
-      signal.addEventListener('abort', () => { heard.emit('given up', signal.reason) })
+      if (message !== 'in vain') {
+        return { action: 'accept' as const, ...mode !== 'url' && { content: { colour: 'blue' } } }
+      }
+      signal.addEventListener('abort', () => {
+        heard.emit('given up', signal.reason)
+      })
       return await new Promise<never>(() => {})
     }
   }
@@ -55,7 +81,9 @@ export async function client1 (transport: Transport): Promise<FeatureClient & { 
   client.fallbackNotificationHandler = async ({ method, params }) => { heard.emit(method, params) }
   client.setRequestHandler(CreateMessageRequestSchema, async ({ params }, { sendNotification }) => {
     const progressToken = params._meta?.progressToken
-    if (progressToken !== undefined) await sendNotification({ method: 'notifications/progress', params: { progressToken, progress: 1 } })
+    if (progressToken !== undefined) {
+      await sendNotification({ method: 'notifications/progress', params: { progressToken, progress: 1 } })
+    }
     return sample(params.messages[0]?.content)
   })
   client.setRequestHandler(ElicitRequestSchema, async ({ params }, { signal }) => await elicit(params, signal))
@@ -85,7 +113,9 @@ export async function client2 (url: string): Promise<FeatureClient> {
   client.fallbackNotificationHandler = async ({ method, params }) => { heard.emit(method, params) }
   client.setRequestHandler('sampling/createMessage', async ({ params }, { mcpReq }) => {
     const progressToken = params._meta?.progressToken
-    if (progressToken !== undefined) await mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress: 1 } })
+    if (progressToken !== undefined) {
+      await mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress: 1 } })
+    }
     return sample(params.messages[0]?.content)
   })
   client.setRequestHandler('elicitation/create', async ({ params }, { mcpReq }) => await elicit(params, mcpReq.signal))
@@ -105,10 +135,17 @@ export async function client2 (url: string): Promise<FeatureClient> {
 
 /** Every client and transport that the features must work over. */
 export const featureClients: Record<string, (service: McpService) => Promise<FeatureClient>> = {
-  'SDK 1.x client, Streamable HTTP': service => client1(new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { requestInit })),
-  'SDK 1.x client, HTTP+SSE': service => client1(new SSEClientTransport(new URL(`${service.url}/sse`), {
-    requestInit,
-    eventSourceInit: { fetch: (url, init) => fetch(url, { ...init, headers: { ...requestInit.headers, accept: 'text/event-stream' } }) }
-  })),
+  'SDK 1.x client, Streamable HTTP': service =>
+    client1(new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { requestInit })),
+  'SDK 1.x client, HTTP+SSE': service =>
+    client1(
+      new SSEClientTransport(new URL(`${service.url}/sse`), {
+        requestInit,
+        eventSourceInit: {
+          fetch: (url, init) =>
+            fetch(url, { ...init, headers: { ...requestInit.headers, accept: 'text/event-stream' } })
+        }
+      })
+    ),
   'SDK 2.x client, Streamable HTTP': service => client2(`${service.url}/mcp`)
 }

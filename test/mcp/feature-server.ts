@@ -81,21 +81,41 @@ export class FeatureServer extends EventEmitter {
         { relatedRequestId: extra.requestId, onprogress: () => { updates++ } })
       return text(JSON.stringify({ content, updates }))
     })
-    server.registerTool('ask', { inputSchema: { question: z.string() } }, async ({ question }, extra) =>
-      text(JSON.stringify(await server.server.elicitInput({ message: question, requestedSchema: colour }, { relatedRequestId: extra.requestId }))))
+    server.registerTool(
+      'ask',
+      { inputSchema: { question: z.string() } },
+      async ({ question }, extra) =>
+        text(
+          JSON.stringify(
+            await server.server.elicitInput({ message: question, requestedSchema: colour }, {
+              relatedRequestId: extra.requestId
+            })
+          )
+        )
+    )
     server.registerTool('ask-aside', { inputSchema: { question: z.string() } }, async ({ question }) =>
       // belongs to no request: goes out on the standalone stream
       text(JSON.stringify(await server.server.elicitInput({ message: question, requestedSchema: colour }))))
     server.registerTool('ask-in-vain', {}, async extra => {
       const patience = new AbortController()
-      this.emit('asking', () => { patience.abort('lost patience') })
-      const answer = await server.server.elicitInput({ message: 'in vain', requestedSchema: colour }, { relatedRequestId: extra.requestId, signal: patience.signal })
+      this.emit('asking', () => {
+        patience.abort('lost patience')
+      })
+      const answer = await server.server.elicitInput({ message: 'in vain', requestedSchema: colour }, {
+        relatedRequestId: extra.requestId,
+        signal: patience.signal
+      })
         .catch((error: unknown) => String(error))
       return text(JSON.stringify(answer))
     })
     server.registerTool('visit', { inputSchema: { url: z.string() } }, async ({ url }, extra) => {
       const options = { relatedRequestId: extra.requestId }
-      const { action } = await server.server.elicitInput({ mode: 'url', message: 'Look there', url, elicitationId: 'visit-1' }, options)
+      const { action } = await server.server.elicitInput({
+        mode: 'url',
+        message: 'Look there',
+        url,
+        elicitationId: 'visit-1'
+      }, options)
       await server.server.createElicitationCompletionNotifier('visit-1', options)()
       return text(action)
     })
@@ -105,20 +125,32 @@ export class FeatureServer extends EventEmitter {
 
   /** Tools about calls themselves. */
   #addCallTools (server: McpServer): void {
-    server.registerTool('progress', { inputSchema: { steps: z.number() } }, async ({ steps }, { _meta, sendNotification }) => {
-      for (let progress = 1; _meta?.progressToken !== undefined && progress <= steps; progress++) {
-        await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta.progressToken, progress, total: steps } })
+    server.registerTool(
+      'progress',
+      { inputSchema: { steps: z.number() } },
+      async ({ steps }, { _meta, sendNotification }) => {
+        for (let progress = 1; _meta?.progressToken !== undefined && progress <= steps; progress++) {
+          await sendNotification({
+            method: 'notifications/progress',
+            params: { progressToken: _meta.progressToken, progress, total: steps }
+          })
+        }
+        // SDK clients lose progress that they read in one piece with the result
+        if (_meta?.progressToken !== undefined) await once(this, 'seen')
+        return text('done')
       }
-      // SDK clients lose progress that they read in one piece with the result
-      if (_meta?.progressToken !== undefined) await once(this, 'seen')
-      return text('done')
-    })
+    )
     server.registerTool('hang', { inputSchema: { name: z.string() } }, async ({ name }, { signal }) => {
       signal.addEventListener('abort', () => { this.emit('aborted', name, signal.reason) })
       this.emit('hanging', name)
       return await new Promise<never>(() => {})
     })
-    server.registerTool('who', {}, async ({ authInfo }) => text(JSON.stringify({ token: authInfo?.token, subject: authInfo?.extra?.subject, scopes: authInfo?.scopes })))
+    server.registerTool(
+      'who',
+      {},
+      async ({ authInfo }) =>
+        text(JSON.stringify({ token: authInfo?.token, subject: authInfo?.extra?.subject, scopes: authInfo?.scopes }))
+    )
     const levels: LoggingLevel[] = ['debug', 'info', 'warning', 'error']
     server.registerTool('log', {}, async extra => {
       for (const level of levels) await server.sendLoggingMessage({ level, data: level }, extra.sessionId)
@@ -147,7 +179,12 @@ export class FeatureServer extends EventEmitter {
     })
     server.registerTool('grow', {}, async () => {
       server.registerTool('grown', {}, async () => text('grown'))
-      server.registerResource('grown', 'file:///grown', {}, async uri => ({ contents: [{ uri: uri.href, text: 'grown' }] }))
+      server.registerResource(
+        'grown',
+        'file:///grown',
+        {},
+        async uri => ({ contents: [{ uri: uri.href, text: 'grown' }] })
+      )
       server.registerPrompt('grown', {}, async () => ({ messages: [] }))
       return text('grown')
     })
@@ -164,7 +201,9 @@ export class FeatureServer extends EventEmitter {
           let thought = about
           if (ask) {
             await taskStore.updateTaskStatus(task.taskId, 'input_required')
-            const { content } = await server.server.elicitInput({ message: about, requestedSchema: colour }, { relatedTask: { taskId: task.taskId } })
+            const { content } = await server.server.elicitInput({ message: about, requestedSchema: colour }, {
+              relatedTask: { taskId: task.taskId }
+            })
             thought = String(content?.colour)
           }
           await taskStore.storeTaskResult(task.taskId, 'completed', text(thought))
@@ -179,8 +218,15 @@ export class FeatureServer extends EventEmitter {
 }
 
 function addCompletions (server: McpServer): void {
-  server.registerPrompt('city', { argsSchema: { name: completable(z.string(), startsWith('Paris', 'Pavia', 'Rome')) } },
-    ({ name }) => ({ messages: [{ role: 'user', content: { type: 'text', text: name } }] }))
-  server.registerResource('book', new ResourceTemplate('book://{title}', { list: undefined, complete: { title: startsWith('Emma', 'Erewhon') } }), {},
-    async uri => ({ contents: [{ uri: uri.href, text: 'a book' }] }))
+  server.registerPrompt(
+    'city',
+    { argsSchema: { name: completable(z.string(), startsWith('Paris', 'Pavia', 'Rome')) } },
+    ({ name }) => ({ messages: [{ role: 'user', content: { type: 'text', text: name } }] })
+  )
+  server.registerResource(
+    'book',
+    new ResourceTemplate('book://{title}', { list: undefined, complete: { title: startsWith('Emma', 'Erewhon') } }),
+    {},
+    async uri => ({ contents: [{ uri: uri.href, text: 'a book' }] })
+  )
 }

@@ -13,7 +13,9 @@ async function heard (client: FeatureClient, method: string): Promise<unknown> {
 
 const textOf = ({ content }: { content: unknown[] }) => {
   const [first] = content
-  return typeof first === 'object' && first !== null && 'text' in first && typeof first.text === 'string' ? first.text : ''
+  return typeof first === 'object' && first !== null && 'text' in first && typeof first.text === 'string'
+    ? first.text
+    : ''
 }
 
 for (const [name, connect] of Object.entries(featureClients)) {
@@ -32,8 +34,14 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
   },
 
   async 'elicitation in form mode' (t, client) {
-    t.match(JSON.parse(textOf(await client.call('ask', { question: 'Which colour?' }))), { action: 'accept', content: { colour: 'blue' } })
-    t.match(JSON.parse(textOf(await client.call('ask-aside', { question: 'And now?' }))), { action: 'accept', content: { colour: 'blue' } }, 'on the standalone stream')
+    t.match(JSON.parse(textOf(await client.call('ask', { question: 'Which colour?' }))), {
+      action: 'accept',
+      content: { colour: 'blue' }
+    })
+    t.match(JSON.parse(textOf(await client.call('ask-aside', { question: 'And now?' }))), {
+      action: 'accept',
+      content: { colour: 'blue' }
+    }, 'on the standalone stream')
     const several = await Promise.all(['one', 'two', 'three'].map(question => client.call('ask', { question })))
     t.ok(several.every(result => textOf(result).includes('blue')), 'several at once')
   },
@@ -60,7 +68,11 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
   async logging (t, client) {
     const all = gathered(client, 'notifications/message', 5)
     await client.call('log')
-    t.same((await all).map(({ data }) => data).sort(), ['debug', 'error', 'info', 'of this call', 'warning'], 'everything at first')
+    t.same(
+      (await all).map(({ data }) => data).sort(),
+      ['debug', 'error', 'info', 'of this call', 'warning'],
+      'everything at first'
+    )
     await client.setLevel('warning')
     const loud = gathered(client, 'notifications/message', 3)
     await client.call('log')
@@ -68,8 +80,14 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
   },
 
   async completions (t, client) {
-    t.same(await client.complete({ type: 'ref/prompt', name: 'city' }, { name: 'name', value: 'Pa' }), ['Paris', 'Pavia'])
-    t.same(await client.complete({ type: 'ref/resource', uri: 'book://{title}' }, { name: 'title', value: 'E' }), ['Emma', 'Erewhon'])
+    t.same(await client.complete({ type: 'ref/prompt', name: 'city' }, { name: 'name', value: 'Pa' }), [
+      'Paris',
+      'Pavia'
+    ])
+    t.same(await client.complete({ type: 'ref/resource', uri: 'book://{title}' }, { name: 'title', value: 'E' }), [
+      'Emma',
+      'Erewhon'
+    ])
   },
 
   async 'resource subscriptions' (t, client) {
@@ -83,7 +101,9 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
 
   async 'list changes' (t, client) {
     t.notOk((await client.toolNames()).includes('grown'))
-    const changes = Promise.all(['tools', 'resources', 'prompts'].map(list => heard(client, `notifications/${list}/list_changed`)))
+    const changes = Promise.all(
+      ['tools', 'resources', 'prompts'].map(list => heard(client, `notifications/${list}/list_changed`))
+    )
     await client.call('grow')
     t.equal((await changes).length, 3)
     t.ok((await client.toolNames()).includes('grown'))
@@ -115,7 +135,11 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
 }
 
 /** The next `count` notifications of a method. */
-async function gathered (client: FeatureClient, method: string, count: number): Promise<Array<Record<string, unknown>>> {
+async function gathered (
+  client: FeatureClient,
+  method: string,
+  count: number
+): Promise<Array<Record<string, unknown>>> {
   const all: Array<Record<string, unknown>> = []
   return await new Promise(resolve => {
     const take = (params: Record<string, unknown>) => {

@@ -31,7 +31,10 @@ t.test('an instance without work is dropped, and rebuilt where the session stand
   await plug.closed(first)
   t.match(service.app.mcpSessions.counts, { sessions: 0, instances: 0 }, 'only the record is left')
 
-  t.match(jsonOf(await resultOf(await client.request('tools/call', tool('state')))), { client: { name: 'test' }, capabilities: ['sampling', 'roots'] }, 'it knows its client')
+  t.match(jsonOf(await resultOf(await client.request('tools/call', tool('state')))), {
+    client: { name: 'test' },
+    capabilities: ['sampling', 'roots']
+  }, 'it knows its client')
   const second = plug.instance
   t.not(second, first)
   t.ok(second.initialized, 'it is initialized')
@@ -51,14 +54,22 @@ for (const [name, connect] of Object.entries(featureClients)) {
     const service = await startMcp(t, { createServer: plug.createServer })
     const client = await connect(service)
     t.teardown(() => client.close())
-    t.match(jsonOf(await client.call('ask-aside', { question: 'before' })), { content: { colour: 'blue' } }, 'its stream is open')
+    t.match(
+      jsonOf(await client.call('ask-aside', { question: 'before' })),
+      { content: { colour: 'blue' } },
+      'its stream is open'
+    )
     for (const question of ['one', 'two']) {
       const dropped = plug.instance
       later(service)
       await plug.closed(dropped)
       t.equal(service.app.mcpSessions.counts.streams, 1, 'the stream is open still')
       t.match(jsonOf(await client.call('ask', { question })), { content: { colour: 'blue' } })
-      t.match(jsonOf(await client.call('ask-aside', { question })), { content: { colour: 'blue' } }, 'the open stream carries what the new instance sends')
+      t.match(
+        jsonOf(await client.call('ask-aside', { question })),
+        { content: { colour: 'blue' } },
+        'the open stream carries what the new instance sends'
+      )
       t.not(plug.instance, dropped)
     }
     t.equal(plug.instances.length, 3)
@@ -73,7 +84,11 @@ t.test('identity comes from the request, never from the record', async t => {
   again.sessionId = client.sessionId
   const who = async (as: RawClient) => jsonOf(await resultOf(await as.request('tools/call', tool('who'))))
   t.same(await who(client), { token: 'alice', subject: 'alice', scopes: ['mcp'] })
-  t.same(await who(again), { token: 'alice-again', subject: 'alice', scopes: ['mcp', 'more'] }, 'another token, in the same instance')
+  t.same(
+    await who(again),
+    { token: 'alice-again', subject: 'alice', scopes: ['mcp', 'more'] },
+    'another token, in the same instance'
+  )
   const first = plug.instance
   later(service)
   await plug.closed(first)
@@ -90,7 +105,12 @@ t.test('an instance with work stays', async t => {
   await t.test('a request runs', async t => {
     const client = await new RawClient(service).connect()
     const hanging = once(plug, 'hanging')
-    const pending = client.post({ jsonrpc: '2.0', id: 'hang', method: 'tools/call', params: tool('hang', { name: 'x' }) })
+    const pending = client.post({
+      jsonrpc: '2.0',
+      id: 'hang',
+      method: 'tools/call',
+      params: tool('hang', { name: 'x' })
+    })
     await hanging
     later(service)
     await client.notify('notifications/cancelled', { requestId: 'hang' })
@@ -101,7 +121,11 @@ t.test('an instance with work stays', async t => {
   await t.test('the server waits for the client, although nobody is connected', async t => {
     const client = await new RawClient(service).connect('2025-11-25', { elicitation: { form: {} } })
     const abort = new AbortController()
-    const response = await client.post({ jsonrpc: '2.0', id: 'ask', method: 'tools/call', params: tool('ask', { question: '?' }) }, {}, abort.signal)
+    const response = await client.post(
+      { jsonrpc: '2.0', id: 'ask', method: 'tools/call', params: tool('ask', { question: '?' }) },
+      {},
+      abort.signal
+    )
     const events = eventsOf(response)
     const { id = '' } = await next(events)
     const asked = valueAt(dataOf(await next(events)), 'id')

@@ -8,7 +8,10 @@ import { initializeParams, RawClient, startMcp, type McpService } from '../suppo
 
 type Params = unknown
 /** A response that says what is wrong, or another. */
-const ERROR_RESPONSE = z.object({ id: z.unknown(), error: z.object({ code: z.number(), message: z.string() }).optional() })
+const ERROR_RESPONSE = z.object({
+  id: z.unknown(),
+  error: z.object({ code: z.number(), message: z.string() }).optional()
+})
 
 interface Reply {
   status: number
@@ -120,7 +123,9 @@ async function modern (t: Test, service: McpService): Promise<void> {
 for (const [sdk, createServer] of Object.entries<CreateServer>(hostedServers)) {
   t.test(`parameters of the wrong shape are -32602, with the member named: ${sdk}, sessions`, async t => {
     const service = await startMcp(t, { createServer })
-    for (const protocolVersion of ['2025-03-26', '2025-06-18', '2025-11-25']) { await inSession(t, service, protocolVersion) }
+    for (const protocolVersion of ['2025-03-26', '2025-06-18', '2025-11-25']) {
+      await inSession(t, service, protocolVersion)
+    }
   })
 
   t.test(`parameters of the wrong shape are -32602, with the member named: ${sdk}, 2026-07-28`, async t => {

@@ -14,16 +14,33 @@ import { textAt, valueAt } from '../support/json.js'
 import { startService } from '../support/service.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
 import { FeatureServer } from './feature-server.js'
-import { dataOf, eventsOf, initializeParams, next, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
+import {
+  dataOf,
+  eventsOf,
+  initializeParams,
+  next,
+  RawClient,
+  startMcp,
+  type McpService
+} from '../support/mcp-harness.js'
 
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
 const HOUR_MS = 3_600_000
 
-async function isRefused (t: Test, response: Response, status: number, code: number, retryAfter: string | null, what: string) {
+async function isRefused (
+  t: Test,
+  response: Response,
+  status: number,
+  code: number,
+  retryAfter: string | null,
+  what: string
+) {
   t.equal(response.status, status, what)
   t.equal(response.headers.get('retry-after'), retryAfter, `${what}: when to try again`)
   const refusals: unknown[] = [await response.json()].flat()
-  for (const refusal of refusals) t.match(refusal, { jsonrpc: '2.0', error: { code, message: /./ } }, `${what}: a JSON-RPC error`)
+  for (const refusal of refusals) {
+    t.match(refusal, { jsonrpc: '2.0', error: { code, message: /./ } }, `${what}: a JSON-RPC error`)
+  }
 }
 
 async function isAlive (t: Test, client: RawClient, what: string) {
@@ -102,7 +119,14 @@ t.test('sessions at all: new ones are refused', async t => {
   t.teardown(() => sessions.close())
   const service = await startMcp(t, { sessions, limits: { maxSessionsPerOwner: 1 } })
   const alice = await new RawClient(service).connect()
-  await isRefused(t, await new RawClient(service, 'bob').request('initialize', initializeParams()), 503, -32000, '60', 'no room')
+  await isRefused(
+    t,
+    await new RawClient(service, 'bob').request('initialize', initializeParams()),
+    503,
+    -32000,
+    '60',
+    'no room'
+  )
   t.match(service.app.mcpSessions.counts, { sessions: 1, instances: 1 }, 'nothing is left of it')
   await isAlive(t, alice, 'the session there is')
   await isAlive(t, await new RawClient(service).connect(), 'whose owner may replace it')
@@ -119,7 +143,14 @@ t.test('live instances: idle ones give way, busy ones do not', async t => {
   const pending = alice.request('tools/call', wait('busy'))
   const call = await plug.call('busy')
   await isRefused(t, await bob.request('ping'), 503, -32000, '1', 'a call')
-  await isRefused(t, await new RawClient(service, 'bob').request('initialize', initializeParams()), 503, -32000, '1', 'a new session')
+  await isRefused(
+    t,
+    await new RawClient(service, 'bob').request('initialize', initializeParams()),
+    503,
+    -32000,
+    '1',
+    'a new session'
+  )
   call.finish('done')
   t.match(await (await pending).json(), { result: { content: [{ text: 'done' }] } }, 'what runs is not disturbed')
   await isAlive(t, bob, 'afterwards there is room')
@@ -133,7 +164,14 @@ t.test('requests in flight', async t => {
   const pending = alice.request('tools/call', wait('busy'))
   const call = await plug.call('busy')
   await isAlive(t, alice, 'a second one')
-  await isRefused(t, await alice.post([{ jsonrpc: '2.0', id: 'a', method: 'ping' }, { jsonrpc: '2.0', id: 'b', method: 'ping' }]), 429, -32000, '1', 'two more')
+  await isRefused(
+    t,
+    await alice.post([{ jsonrpc: '2.0', id: 'a', method: 'ping' }, { jsonrpc: '2.0', id: 'b', method: 'ping' }]),
+    429,
+    -32000,
+    '1',
+    'two more'
+  )
   await isAlive(t, other, 'another person')
   call.finish('done')
   await (await pending).json()
@@ -159,7 +197,14 @@ t.test('streams: those asked for are refused, answers are not', async t => {
   const stream = eventsOf(await alice.get({}, abort.signal))
   await next(stream)
   await isRefused(t, await bob.get(), 503, -32000, '1', 'another GET')
-  await isRefused(t, await fetch(`${service.url}/sse`, { headers: bob.headers({ accept: 'text/event-stream' }) }), 503, -32000, '1', 'HTTP+SSE')
+  await isRefused(
+    t,
+    await fetch(`${service.url}/sse`, { headers: bob.headers({ accept: 'text/event-stream' }) }),
+    503,
+    -32000,
+    '1',
+    'HTTP+SSE'
+  )
   t.equal(service.app.mcpSessions.counts.sessions, 2, 'no session is left of it')
 
   const pending = bob.request('tools/call', wait('streamed'))
@@ -192,12 +237,20 @@ t.test('a client has few GET streams: the oldest ends', async t => {
 })
 
 t.test('a client too slow for its stream is cut off, and resumes', async t => {
-  const eventLog = new MemoryEventLog({ maxEventsPerStream: 100_000, maxBytesPerStream: 1e9, maxBytesPerSession: 1e9, maxBytes: 1e9 })
+  const eventLog = new MemoryEventLog({
+    maxEventsPerStream: 100_000,
+    maxBytesPerStream: 1e9,
+    maxBytesPerSession: 1e9,
+    maxBytes: 1e9
+  })
   t.teardown(() => eventLog.close())
   const plug = new ControlledServer()
   const service = await startMcp(t, { createServer: plug.createServer, eventLog, limits: { maxBufferedBytes: 65_536 } })
   const alice = await new RawClient(service).connect()
-  const slow = httpRequest(`${service.url}/mcp`, { method: 'POST', headers: alice.headers({ 'content-type': 'application/json', accept: 'application/json, text/event-stream' }) })
+  const slow = httpRequest(`${service.url}/mcp`, {
+    method: 'POST',
+    headers: alice.headers({ 'content-type': 'application/json', accept: 'application/json, text/event-stream' })
+  })
   slow.on('error', () => {})
   slow.end(JSON.stringify({ jsonrpc: '2.0', id: 'slow', method: 'tools/call', params: wait('slow') }))
   const call = await plug.call('slow')
@@ -263,42 +316,57 @@ t.test('every variable reaches its limit', async t => {
   if (config.upstream === undefined) throw new Error('no upstream')
   const stores = createMemoryStores({ sessionIdleSeconds: 1 })
   t.teardown(() => stores.close())
-  t.match(serviceOptions(config, { upstream: config.upstream, createServer: new ControlledServer().createServer, stores, metrics: new Metrics() }), {
-    sessionMode: 'stateless',
-    limits: {
-      idleSeconds: 1,
-      lifetimeSeconds: 2,
-      maxSessionsPerOwner: 3,
-      maxSessionsPerPerson: 28,
-      instanceIdleSeconds: 4,
-      maxLiveInstances: 5,
-      maxRequestsInFlight: 6,
-      maxSubscriptions: 7,
-      maxStreams: 8,
-      maxInstancesPerPerson: 13,
-      maxRequestsInFlightPerPerson: 14,
-      toolCallsPerMinute: 0,
-      maxStreamsPerPerson: 15,
-      maxSubscriptionsPerPerson: 16,
-      maxSubscriptionBytes: 17,
-      maxSubscriptionBytesPerPerson: 18,
-      maxUriBytes: 19,
-      maxSuspendedCalls: 20,
-      maxSuspendedCallsPerPerson: 21,
-      maxOpenResponses: 22,
-      maxOpenResponsesPerPerson: 23,
-      maxRequestBytes: 24,
-      maxRequestBytesPerPerson: 25,
-      maxUnreadBytes: 26,
-      maxUnreadBytesPerPerson: 27
-    },
-    streams: { silenceMs: 9, heartbeatMs: 10_000, retryMs: 11 },
-    maxBodyBytes: 12
-  })
+  t.match(
+    serviceOptions(config, {
+      upstream: config.upstream,
+      createServer: new ControlledServer().createServer,
+      stores,
+      metrics: new Metrics()
+    }),
+    {
+      sessionMode: 'stateless',
+      limits: {
+        idleSeconds: 1,
+        lifetimeSeconds: 2,
+        maxSessionsPerOwner: 3,
+        maxSessionsPerPerson: 28,
+        instanceIdleSeconds: 4,
+        maxLiveInstances: 5,
+        maxRequestsInFlight: 6,
+        maxSubscriptions: 7,
+        maxStreams: 8,
+        maxInstancesPerPerson: 13,
+        maxRequestsInFlightPerPerson: 14,
+        toolCallsPerMinute: 0,
+        maxStreamsPerPerson: 15,
+        maxSubscriptionsPerPerson: 16,
+        maxSubscriptionBytes: 17,
+        maxSubscriptionBytesPerPerson: 18,
+        maxUriBytes: 19,
+        maxSuspendedCalls: 20,
+        maxSuspendedCallsPerPerson: 21,
+        maxOpenResponses: 22,
+        maxOpenResponsesPerPerson: 23,
+        maxRequestBytes: 24,
+        maxRequestBytesPerPerson: 25,
+        maxUnreadBytes: 26,
+        maxUnreadBytesPerPerson: 27
+      },
+      streams: { silenceMs: 9, heartbeatMs: 10_000, retryMs: 11 },
+      maxBodyBytes: 12
+    }
+  )
 })
 
 t.test('from the environment, on the real service', async t => {
-  const service = await startService(t, { SESSIONS_PER_OWNER: '1', MAX_SESSIONS: '2', MAX_STREAMS: '1', REQUESTS_IN_FLIGHT_PER_PERSON: '1', STREAM_AFTER_MS: '1', STREAM_RETRY_MS: '7' })
+  const service = await startService(t, {
+    SESSIONS_PER_OWNER: '1',
+    MAX_SESSIONS: '2',
+    MAX_STREAMS: '1',
+    REQUESTS_IN_FLIGHT_PER_PERSON: '1',
+    STREAM_AFTER_MS: '1',
+    STREAM_RETRY_MS: '7'
+  })
   const clientOf = async (name: string) => {
     const person = new Person(name)
     const transport = new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { authProvider: person })
@@ -312,12 +380,22 @@ t.test('from the environment, on the real service', async t => {
   await isRefused(t, await carol.request('initialize', initializeParams()), 503, -32000, '60', 'MAX_SESSIONS')
   const first = alice.sessionId ?? ''
   await alice.connect()
-  await isRefused(t, await alice.post({ jsonrpc: '2.0', id: 1, method: 'ping' }, { 'mcp-session-id': first }), 404, -32001, null, 'SESSIONS_PER_OWNER')
+  await isRefused(
+    t,
+    await alice.post({ jsonrpc: '2.0', id: 1, method: 'ping' }, { 'mcp-session-id': first }),
+    404,
+    -32001,
+    null,
+    'SESSIONS_PER_OWNER'
+  )
   const stream = eventsOf(await alice.get())
   await next(stream)
   await isRefused(t, await bob.get(), 503, -32000, '1', 'MAX_STREAMS')
 
-  const countdown = await alice.request('tools/call', { name: 'countdown', arguments: { from: 1000, intervalMs: 60_000 } })
+  const countdown = await alice.request('tools/call', {
+    name: 'countdown',
+    arguments: { from: 1000, intervalMs: 60_000 }
+  })
   const events = eventsOf(countdown)
   t.match(await next(events), { data: '', retry: '7' }, 'STREAM_AFTER_MS, STREAM_RETRY_MS')
   await isRefused(t, await alice.request('ping'), 429, -32000, '1', 'REQUESTS_IN_FLIGHT_PER_PERSON')

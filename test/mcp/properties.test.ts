@@ -5,7 +5,13 @@ import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { isMessage as takenForMessage } from '../../src/mcp/wire/messages.js'
 import { isModernRequest } from '../../src/mcp/modern/classify.js'
-import { STANDALONE_STREAM, firstPosition, type EventReader, type Following, type StreamEvent } from '../../src/stores/event-log.js'
+import {
+  STANDALONE_STREAM,
+  firstPosition,
+  type EventReader,
+  type Following,
+  type StreamEvent
+} from '../../src/stores/event-log.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { parseObject, textAt, valueAt } from '../support/json.js'
 import { ControlledServer, say, type WaitingCall } from '../support/controlled-server.js'
@@ -97,7 +103,9 @@ class StreamClient {
   /** Opens the stream, or takes it up again where it was cut. */
   async resume (): Promise<void> {
     await this.cut()
-    await this.#read(this.client.get(this.#lastId === undefined ? {} : { 'last-event-id': this.#lastId }, this.#abort.signal))
+    await this.#read(
+      this.client.get(this.#lastId === undefined ? {} : { 'last-event-id': this.#lastId }, this.#abort.signal)
+    )
   }
 
   async cut (): Promise<void> {
@@ -120,7 +128,13 @@ class StreamClient {
         for await (const event of eventsOf(response)) {
           if (event.id !== undefined) this.#lastId = event.id
           const message = dataOf(event)
-          if (message !== undefined) this.seen.push(valueAt(message, 'params') !== undefined ? textAt(message, 'params', 'data') : textAt(message, 'result', 'content', 0, 'text'))
+          if (message !== undefined) {
+            this.seen.push(
+              valueAt(message, 'params') !== undefined
+                ? textAt(message, 'params', 'data')
+                : textAt(message, 'result', 'content', 0, 'text')
+            )
+          }
           // from the first event on it can be resumed
           resolve()
         }
@@ -180,13 +194,34 @@ t.test('transport: whatever is sent, cut and resumed, each client has every mess
   t.same(service.app.mcpSessions.counts, { sessions: 0, instances: 0, streams: 0 }, 'and nothing is left behind')
 })
 
-const id = fc.oneof({ arbitrary: fc.oneof(fc.integer(), fc.string()), weight: 4 }, { arbitrary: fc.constantFrom(null, 1.5, true, {}, '__proto__'), weight: 1 })
+const id = fc.oneof({ arbitrary: fc.oneof(fc.integer(), fc.string()), weight: 4 }, {
+  arbitrary: fc.constantFrom(null, 1.5, true, {}, '__proto__'),
+  weight: 1
+})
 // not `subscriptions/listen` (2026-07-28), whose answer stays open
 const method = fc.oneof({
   arbitrary: fc.constantFrom(
-    'initialize', 'ping', 'tools/list', 'tools/call', 'resources/list', 'resources/templates/list', 'resources/read', 'resources/subscribe', 'prompts/list', 'prompts/get',
-    'completion/complete', 'logging/setLevel', 'server/discover', 'notifications/initialized', 'notifications/cancelled', 'notifications/progress', 'tasks/get', 'constructor',
-    '__proto__', 'toString'),
+    'initialize',
+    'ping',
+    'tools/list',
+    'tools/call',
+    'resources/list',
+    'resources/templates/list',
+    'resources/read',
+    'resources/subscribe',
+    'prompts/list',
+    'prompts/get',
+    'completion/complete',
+    'logging/setLevel',
+    'server/discover',
+    'notifications/initialized',
+    'notifications/cancelled',
+    'notifications/progress',
+    'tasks/get',
+    'constructor',
+    '__proto__',
+    'toString'
+  ),
   weight: 9
 }, { arbitrary: fc.string(), weight: 1 })
 const meta = fc.oneof(fc.constant({}), fc.dictionary(fc.string(), fc.jsonValue()), fc.record({
@@ -199,7 +234,12 @@ const meta = fc.oneof(fc.constant({}), fc.dictionary(fc.string(), fc.jsonValue()
 const params = fc.oneof({ arbitrary: fc.jsonValue(), weight: 1 }, {
   arbitrary: fc.record({
     name: fc.constantFrom('add', 'divide', 'whoami', 'greet', 'none', 'constructor'),
-    arguments: fc.oneof(fc.jsonValue(), fc.record({ l: fc.double({ noNaN: true }), r: fc.double({ noNaN: true }) }), fc.constant({ name: 'x' }), fc.constant({})),
+    arguments: fc.oneof(
+      fc.jsonValue(),
+      fc.record({ l: fc.double({ noNaN: true }), r: fc.double({ noNaN: true }) }),
+      fc.constant({ name: 'x' }),
+      fc.constant({})
+    ),
     uri: fc.oneof(fc.string(), fc.constant('about://server')),
     ref: fc.oneof(fc.jsonValue(), fc.constant({ type: 'ref/prompt', name: 'greet' })),
     argument: fc.oneof(fc.jsonValue(), fc.constant({ name: 'name', value: 'x' })),
@@ -213,26 +253,62 @@ const params = fc.oneof({ arbitrary: fc.jsonValue(), weight: 1 }, {
 }, { arbitrary: fc.constant(initializeParams()), weight: 1 })
 const message = fc.oneof(
   { arbitrary: fc.jsonValue(), weight: 1 },
-  { arbitrary: fc.record({ jsonrpc: fc.constantFrom('2.0', '2.0', '2.0', '1.0', 2), id, method, params, more: fc.jsonValue() }, { requiredKeys: [] }), weight: 1 },
-  { arbitrary: fc.record({ jsonrpc: fc.constant('2.0'), id: fc.oneof(fc.integer(), fc.string()), method, params }, { requiredKeys: ['jsonrpc', 'method', 'id'] }), weight: 5 },
-  { arbitrary: fc.record({ jsonrpc: fc.constant('2.0'), method, params }, { requiredKeys: ['jsonrpc', 'method'] }), weight: 1 },
-  { arbitrary: fc.record({ jsonrpc: fc.constant('2.0'), id, result: fc.jsonValue(), error: fc.jsonValue() }, { requiredKeys: ['jsonrpc', 'id'] }), weight: 1 }
+  {
+    arbitrary: fc.record({
+      jsonrpc: fc.constantFrom('2.0', '2.0', '2.0', '1.0', 2),
+      id,
+      method,
+      params,
+      more: fc.jsonValue()
+    }, { requiredKeys: [] }),
+    weight: 1
+  },
+  {
+    arbitrary: fc.record({ jsonrpc: fc.constant('2.0'), id: fc.oneof(fc.integer(), fc.string()), method, params }, {
+      requiredKeys: ['jsonrpc', 'method', 'id']
+    }),
+    weight: 5
+  },
+  {
+    arbitrary: fc.record({ jsonrpc: fc.constant('2.0'), method, params }, { requiredKeys: ['jsonrpc', 'method'] }),
+    weight: 1
+  },
+  {
+    arbitrary: fc.record({ jsonrpc: fc.constant('2.0'), id, result: fc.jsonValue(), error: fc.jsonValue() }, {
+      requiredKeys: ['jsonrpc', 'id']
+    }),
+    weight: 1
+  }
 )
 const body = fc.oneof(
   { arbitrary: fc.uint8Array({ maxLength: 200 }).map(bytes => Buffer.from(bytes)), weight: 1 },
   { arbitrary: fc.string().map(text => Buffer.from(text)), weight: 1 },
-  { arbitrary: fc.oneof({ arbitrary: message, weight: 3 }, { arbitrary: fc.array(message, { maxLength: 4 }), weight: 1 }).map(value => Buffer.from(JSON.stringify(value))), weight: 8 }
+  {
+    arbitrary: fc.oneof({ arbitrary: message, weight: 3 }, {
+      arbitrary: fc.array(message, { maxLength: 4 }),
+      weight: 1
+    }).map(value => Buffer.from(JSON.stringify(value))),
+    weight: 8
+  }
 )
 const oddHeaders = fc.record({
   'mcp-protocol-version': fc.constantFrom('2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28', 'x'),
   'mcp-method': fc.oneof(method.filter(name => /^[!-~]+$/.test(name)), fc.constant('x')),
   'mcp-name': fc.constantFrom('add', 'x'),
-  'content-type': fc.constantFrom('application/json', 'application/json; charset=utf-8', 'text/plain', 'application/json; charset=latin1', ';'),
+  'content-type': fc.constantFrom(
+    'application/json',
+    'application/json; charset=utf-8',
+    'text/plain',
+    'application/json; charset=latin1',
+    ';'
+  ),
   accept: fc.constantFrom('*/*', 'application/json', 'x'),
   'last-event-id': fc.constantFrom('x', 'get:0')
 }, { requiredKeys: [] })
-const headers = fc.oneof({ arbitrary: fc.constant({}), weight: 3 }, { arbitrary: oddHeaders, weight: 1 },
-  { arbitrary: fc.constantFrom({ 'mcp-protocol-version': '2026-07-28' }, { 'mcp-protocol-version': '2025-03-26' }), weight: 1 })
+const headers = fc.oneof({ arbitrary: fc.constant({}), weight: 3 }, { arbitrary: oddHeaders, weight: 1 }, {
+  arbitrary: fc.constantFrom({ 'mcp-protocol-version': '2026-07-28' }, { 'mcp-protocol-version': '2025-03-26' }),
+  weight: 1
+})
 const post = fc.record({ body, session: fc.constantFrom('2025-03-26', '2025-11-25', undefined), headers })
 
 /** @returns what is wrong with an answer; undefined where nothing is */
@@ -247,7 +323,9 @@ function faultOf ({ statusCode, headers, body }: LightMyRequestResponse): string
   if (statusCode === 200) return isAnswer(body) ? undefined : 'no JSON-RPC answer'
   if (statusCode < 400 || statusCode >= 500) return `status ${statusCode}`
   const { jsonrpc, error } = parseObject(body)
-  return jsonrpc === '2.0' && Number.isInteger(valueAt(error, 'code')) && typeof valueAt(error, 'message') === 'string' ? undefined : `a ${statusCode} without a JSON-RPC error`
+  return jsonrpc === '2.0' && Number.isInteger(valueAt(error, 'code')) && typeof valueAt(error, 'message') === 'string'
+    ? undefined
+    : `a ${statusCode} without a JSON-RPC error`
 }
 
 function isAnswer (text: string): boolean {
@@ -257,34 +335,71 @@ function isAnswer (text: string): boolean {
 
 // an answer to what could not be read has the id null (JSON-RPC 2.0), which the SDK's schema does not know
 function isMessage (value: unknown): boolean {
-  if (typeof value === 'object' && value !== null && 'id' in value && value.id === null) return JSONRPCMessageSchema.safeParse({ ...value, id: 0 }).success
+  if (typeof value === 'object' && value !== null && 'id' in value && value.id === null) {
+    return JSONRPCMessageSchema.safeParse({ ...value, id: 0 }).success
+  }
   return JSONRPCMessageSchema.safeParse(value).success
 }
 
-const nearMeta = fc.record({ [PROTOCOL_VERSION_META_KEY]: fc.constantFrom<unknown>('2026-07-28', '2025-11-25', 1), progressToken: fc.constantFrom<unknown>(1, 'x', null) }, { requiredKeys: [] })
+const nearMeta = fc.record({
+  [PROTOCOL_VERSION_META_KEY]: fc.constantFrom<unknown>('2026-07-28', '2025-11-25', 1),
+  progressToken: fc.constantFrom<unknown>(1, 'x', null)
+}, { requiredKeys: [] })
 
 /** A message, or nearly. */
 const nearMessage = fc.tuple(
   fc.constantFrom<object>({ jsonrpc: '2.0' }, { jsonrpc: '2.0' }, { jsonrpc: '2.0' }, { jsonrpc: '1.0' }, {}),
-  fc.constantFrom<object>({ method: 'tools/call' }, { method: 'initialize' }, { method: 'notifications/x' }, { method: '' }, { method: null }, {}),
+  fc.constantFrom<object>(
+    { method: 'tools/call' },
+    { method: 'initialize' },
+    { method: 'notifications/x' },
+    { method: '' },
+    { method: null },
+    {}
+  ),
   fc.constantFrom<object>({}, { id: 1 }, { id: 'x' }, { id: null }, { id: 1.5 }, { id: 2 ** 60 }),
-  fc.oneof(fc.constantFrom<object>({}, { params: {} }, { params: { name: 'x' } }, { params: { protocolVersion: '2026-07-28' } }, { params: null }, { params: [] }, { params: { _meta: null } }), nearMeta.map(_meta => ({ params: { _meta } }))),
+  fc.oneof(
+    fc.constantFrom<object>(
+      {},
+      { params: {} },
+      { params: { name: 'x' } },
+      { params: { protocolVersion: '2026-07-28' } },
+      { params: null },
+      { params: [] },
+      { params: { _meta: null } }
+    ),
+    nearMeta.map(_meta => ({ params: { _meta } }))
+  ),
   fc.constantFrom<object>({}, {}, {}, {}, { result: {} }, { error: { code: 1, message: 'x' } }, { other: 1 })
 ).map(parts => parts.reduce((message, part) => ({ ...message, ...part })))
 
 const nearHeaders = fc.record({
-  'mcp-protocol-version': fc.constantFrom(...SUPPORTED_PROTOCOL_VERSIONS, '2026-07-28', '2026-07-28', '2027-01-01', '', 'none'),
+  'mcp-protocol-version': fc.constantFrom(
+    ...SUPPORTED_PROTOCOL_VERSIONS,
+    '2026-07-28',
+    '2026-07-28',
+    '2027-01-01',
+    '',
+    'none'
+  ),
   'mcp-method': fc.constantFrom('initialize', 'tools/call')
 }, { requiredKeys: [] })
 
 t.test('a look at a message tells what the SDKs would', async () => {
-  fc.assert(fc.property(nearMessage, nearHeaders, (body, headers) => {
-    const { 'mcp-protocol-version': protocolVersionHeader, 'mcp-method': mcpMethodHeader } = headers
-    const route = classifyInboundRequest({
-      httpMethod: 'POST', body, ...protocolVersionHeader !== undefined && { protocolVersionHeader }, ...mcpMethodHeader !== undefined && { mcpMethodHeader }
-    })
-    return takenForMessage(body) === JSONRPCMessageSchema.safeParse(body).success && isModernRequest({ headers, body }) === (route.kind !== 'legacy')
-  }), { numRuns: 1000 })
+  fc.assert(
+    fc.property(nearMessage, nearHeaders, (body, headers) => {
+      const { 'mcp-protocol-version': protocolVersionHeader, 'mcp-method': mcpMethodHeader } = headers
+      const route = classifyInboundRequest({
+        httpMethod: 'POST',
+        body,
+        ...protocolVersionHeader !== undefined && { protocolVersionHeader },
+        ...mcpMethodHeader !== undefined && { mcpMethodHeader }
+      })
+      return takenForMessage(body) === JSONRPCMessageSchema.safeParse(body).success &&
+        isModernRequest({ headers, body }) === (route.kind !== 'legacy')
+    }),
+    { numRuns: 1000 }
+  )
 })
 
 for (const sessionMode of ['stateful', 'stateless'] as const) {
@@ -292,7 +407,9 @@ for (const sessionMode of ['stateful', 'stateless'] as const) {
     const service = await startMcp(t, { sessionMode })
     const sessions = new Map<string, string>()
     if (sessionMode === 'stateful') {
-      for (const protocolVersion of ['2025-03-26', '2025-11-25']) sessions.set(protocolVersion, (await new RawClient(service).connect(protocolVersion)).sessionId ?? '')
+      for (const protocolVersion of ['2025-03-26', '2025-11-25']) {
+        sessions.set(protocolVersion, (await new RawClient(service).connect(protocolVersion)).sessionId ?? '')
+      }
     }
     await fc.assert(fc.asyncProperty(post, async ({ body, session, headers }) => {
       const sessionId = session && sessions.get(session)

@@ -1,5 +1,8 @@
 import { EventEmitter, once } from 'node:events'
-import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClientTransport2 } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2
+} from '@modelcontextprotocol/client'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
@@ -76,7 +79,11 @@ for (const [name, connect] of Object.entries(clients)) {
     service.app.server.closeAllConnections()
     call.finish('done')
     t.match(await pending, [{ text: 'done' }])
-    t.same([...client.heard].sort(), ['aside one', 'aside three', 'aside two', 'one', 'three', 'two'], 'every message once')
+    t.same(
+      [...client.heard].sort(),
+      ['aside one', 'aside three', 'aside two', 'one', 'three', 'two'],
+      'every message once'
+    )
   })
 
   t.test(`${name}: the server lets go of connections (SEP-1699)`, async t => {
@@ -117,13 +124,17 @@ t.test('what does not fit into the log is lost from its beginning, and the answe
   for (let i = 1; i <= 5; i++) await say(call, String(i))
   call.finish('done')
   const rest = eventsOf(await client.get({ 'last-event-id': id }))
-  t.match([dataOf(await next(rest)), dataOf(await next(rest)), dataOf(await next(rest))], [{ params: { data: '4' } }, { params: { data: '5' } }, { result: {} }])
+  t.match([dataOf(await next(rest)), dataOf(await next(rest)), dataOf(await next(rest))], [{ params: { data: '4' } }, {
+    params: { data: '5' }
+  }, { result: {} }])
   t.ok((await rest.next()).done)
 })
 
 t.test('a large answer is resumed whole', async t => {
   const plug = new ControlledServer()
-  const client = await new RawClient(await startMcp(t, { createServer: plug.createServer, limits: { maxBufferedBytes: 1000 } })).connect()
+  const client = await new RawClient(
+    await startMcp(t, { createServer: plug.createServer, limits: { maxBufferedBytes: 1000 } })
+  ).connect()
   const pending = client.request('tools/call', wait('large'))
   const call = await plug.call('large')
   call.extra.closeSSEStream?.()
@@ -134,7 +145,9 @@ t.test('a large answer is resumed whole', async t => {
   call.finish(large)
   for (const what of ['once', 'and again']) {
     let last = ''
-    for await (const event of eventsOf(await client.get({ 'last-event-id': id }))) last = String(valueAt(dataOf(event), 'result', 'content', 0, 'text') ?? '')
+    for await (const event of eventsOf(await client.get({ 'last-event-id': id }))) {
+      last = String(valueAt(dataOf(event), 'result', 'content', 0, 'text') ?? '')
+    }
     t.equal(last.length, large.length, what)
   }
 })

@@ -1,5 +1,8 @@
 import { once } from 'node:events'
-import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClientTransport2 } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2
+} from '@modelcontextprotocol/client'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
@@ -27,7 +30,10 @@ t.test('no session, and a fresh instance for every request', async t => {
   t.equal(plug.servers.length, 1, 'a notification needs no instance')
   for (const id of [1, 2]) {
     const closed = once(plug, 'closed')
-    t.same(await (await client.post({ jsonrpc: '2.0', id, method: 'ping' }, { 'mcp-session-id': 'from elsewhere' })).json(), { jsonrpc: '2.0', id, result: {} })
+    t.same(
+      await (await client.post({ jsonrpc: '2.0', id, method: 'ping' }, { 'mcp-session-id': 'from elsewhere' })).json(),
+      { jsonrpc: '2.0', id, result: {} }
+    )
     await closed
   }
   t.equal(plug.servers.length, 3)
@@ -39,19 +45,30 @@ t.test('verbs and endpoints that need sessions', async t => {
   const service = await startMcp(t, stateless)
   const client = new RawClient(service)
   for (const method of ['GET', 'DELETE', 'HEAD', 'PUT']) {
-    const response = await fetch(`${service.url}/mcp`, { method, headers: client.headers({ accept: 'text/event-stream' }) })
+    const response = await fetch(`${service.url}/mcp`, {
+      method,
+      headers: client.headers({ accept: 'text/event-stream' })
+    })
     t.equal(response.status, 405, method)
     t.equal(response.headers.get('allow'), 'POST')
     if (method !== 'HEAD') t.match(await response.json(), { jsonrpc: '2.0', id: null, error: { code: -32000 } })
     t.equal((await fetch(`${service.url}/mcp`, { method })).status, 401, `${method} without a token`)
   }
   t.equal((await fetch(`${service.url}/sse`, { headers: client.headers({ accept: 'text/event-stream' }) })).status, 404)
-  t.equal((await fetch(`${service.url}/messages?sessionId=x`, { method: 'POST', headers: client.headers(), body: '{}' })).status, 404)
+  t.equal(
+    (await fetch(`${service.url}/messages?sessionId=x`, { method: 'POST', headers: client.headers(), body: '{}' }))
+      .status,
+    404
+  )
 })
 
 t.test('batches, as the revision has them', async t => {
   const client = new RawClient(await startMcp(t, stateless))
-  const batch = [{ jsonrpc: '2.0', id: 1, method: 'ping' }, { jsonrpc: '2.0', method: 'notifications/x' }, { jsonrpc: '2.0', id: 2, method: 'ping' }]
+  const batch = [{ jsonrpc: '2.0', id: 1, method: 'ping' }, { jsonrpc: '2.0', method: 'notifications/x' }, {
+    jsonrpc: '2.0',
+    id: 2,
+    method: 'ping'
+  }]
   const answers = [{ jsonrpc: '2.0', id: 1, result: {} }, { jsonrpc: '2.0', id: 2, result: {} }]
   t.same(await (await client.post(batch)).json(), answers, 'without the header it is 2025-03-26')
   t.same(await (await client.post(batch, { 'mcp-protocol-version': '2025-03-26' })).json(), answers)
@@ -60,7 +77,10 @@ t.test('batches, as the revision has them', async t => {
     t.equal(response.status, 400, protocolVersion)
     t.match(await response.json(), { error: { code: -32600 } })
   }
-  t.equal((await client.post([{ jsonrpc: '2.0', id: 1, method: 'initialize', params: initializeParams() }])).status, 400)
+  t.equal(
+    (await client.post([{ jsonrpc: '2.0', id: 1, method: 'initialize', params: initializeParams() }])).status,
+    400
+  )
   t.equal((await client.post([batch[0], batch[0]])).status, 400, 'one id twice')
   t.equal((await client.post([batch[1]])).status, 202)
   t.equal((await client.post(batch[0], { 'mcp-protocol-version': '1999-01-01' })).status, 400)
@@ -118,7 +138,12 @@ t.test('a call ends with its connection, or its grant', async t => {
 
 t.test('the limits of instances and of the process\'s life', async t => {
   const plug = new ControlledServer()
-  const service = await startMcp(t, { ...stateless, createServer: plug.createServer, limits: { maxLiveInstances: 1 }, drainSeconds: 0.05 })
+  const service = await startMcp(t, {
+    ...stateless,
+    createServer: plug.createServer,
+    limits: { maxLiveInstances: 1 },
+    drainSeconds: 0.05
+  })
   const client = new RawClient(service)
   const pending = client.request('tools/call', wait('long'))
   await plug.call('long')
@@ -161,7 +186,10 @@ t.test('SDK clients', async t => {
   })
   t.match(result, { content: [{ text: 'done' }] })
   t.same(progress, [1, 2, 3])
-  t.match(await client.callTool({ name: 'sample', arguments: { prompt: 'x' } }), { isError: true, content: [{ text: /without sessions/ }] }, 'the client cannot be asked')
+  t.match(await client.callTool({ name: 'sample', arguments: { prompt: 'x' } }), {
+    isError: true,
+    content: [{ text: /without sessions/ }]
+  }, 'the client cannot be asked')
   t.match(await client.callTool({ name: 'ask', arguments: { question: 'x' } }), { isError: true })
   await client.close()
 

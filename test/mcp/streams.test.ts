@@ -21,7 +21,9 @@ t.test('a quiet call is answered with JSON', async t => {
 t.test('the first message before the answer makes it a stream', async t => {
   const plug = new ControlledServer()
   const service = await startMcp(t, { createServer: plug.createServer, streams: { retryMs: 77 } })
-  for (const [protocolVersion, primed] of [['2025-03-26', false], ['2025-06-18', false], ['2025-11-25', true]] as const) {
+  for (
+    const [protocolVersion, primed] of [['2025-03-26', false], ['2025-06-18', false], ['2025-11-25', true]] as const
+  ) {
     const client = await new RawClient(service).connect(protocolVersion)
     const pending = client.request('tools/call', wait(protocolVersion))
     const call = await plug.call(protocolVersion)
@@ -44,7 +46,8 @@ t.test('the first message before the answer makes it a stream', async t => {
 
 t.test('silence makes it a stream', async t => {
   const plug = new ControlledServer()
-  const client = await new RawClient(await startMcp(t, { createServer: plug.createServer, streams: { silenceMs: 1 } })).connect()
+  const client = await new RawClient(await startMcp(t, { createServer: plug.createServer, streams: { silenceMs: 1 } }))
+    .connect()
   const response = await client.request('tools/call', wait('slow'))
   t.equal(response.headers.get('content-type'), 'text/event-stream', 'the headers come before the answer')
   const call = await plug.call('slow')
@@ -86,7 +89,11 @@ t.test('a call goes on when its connection drops, and its stream alone is resume
   t.ok((await rest.next()).done)
 
   const again = eventsOf(await client.get({ 'last-event-id': one.id ?? '' }))
-  t.match([dataOf(await next(again)), dataOf(await next(again)), dataOf(await next(again))], [{ params: { data: 'two' } }, { params: { data: 'three' } }, { result: {} }], 'the answer waits in the log')
+  t.match([dataOf(await next(again)), dataOf(await next(again)), dataOf(await next(again))], [
+    { params: { data: 'two' } },
+    { params: { data: 'three' } },
+    { result: {} }
+  ], 'the answer waits in the log')
   t.ok((await again.next()).done)
   t.equal((await client.get({ 'last-event-id': last.id ?? '' })).status, 204, 'nothing is left: stop reconnecting')
   t.equal((await client.get({ 'last-event-id': 'nonsense' })).status, 400)
@@ -97,7 +104,8 @@ t.test('a call goes on when its connection drops, and its stream alone is resume
 
 t.test('the server may let go of the connection (SEP-1699)', async t => {
   const plug = new ControlledServer()
-  const client = await new RawClient(await startMcp(t, { createServer: plug.createServer, streams: { retryMs: 5 } })).connect()
+  const client = await new RawClient(await startMcp(t, { createServer: plug.createServer, streams: { retryMs: 5 } }))
+    .connect()
   const pending = client.request('tools/call', wait('polled'))
   const call = await plug.call('polled')
   call.extra.closeSSEStream?.()
@@ -161,12 +169,20 @@ t.test('a cancelled call ends without an answer', async t => {
 t.test('batches are for 2025-03-26', async t => {
   const plug = new ControlledServer()
   const client = await new RawClient(await startMcp(t, { createServer: plug.createServer })).connect('2025-03-26')
-  const quiet = await client.post([{ jsonrpc: '2.0', id: 1, method: 'ping' }, { jsonrpc: '2.0', method: 'notifications/x' }, { jsonrpc: '2.0', id: 2, method: 'ping' }])
+  const quiet = await client.post([{ jsonrpc: '2.0', id: 1, method: 'ping' }, {
+    jsonrpc: '2.0',
+    method: 'notifications/x'
+  }, { jsonrpc: '2.0', id: 2, method: 'ping' }])
   t.same(await quiet.json(), [{ jsonrpc: '2.0', id: 1, result: {} }, { jsonrpc: '2.0', id: 2, result: {} }])
   t.equal((await client.post([{ jsonrpc: '2.0', method: 'notifications/x' }])).status, 202)
   t.equal((await client.post([{ jsonrpc: '2.0', id: 1, method: 'initialize', params: {} }])).status, 400)
 
-  const pending = client.post([{ jsonrpc: '2.0', id: 3, method: 'ping' }, { jsonrpc: '2.0', id: 4, method: 'tools/call', params: wait('batched') }])
+  const pending = client.post([{ jsonrpc: '2.0', id: 3, method: 'ping' }, {
+    jsonrpc: '2.0',
+    id: 4,
+    method: 'tools/call',
+    params: wait('batched')
+  }])
   const call = await plug.call('batched')
   await say(call, 'hello')
   call.finish('done')
@@ -180,18 +196,30 @@ t.test('HTTP+SSE: one stream, and the session ends with it', async t => {
   const service = await startMcp(t)
   const headers = { authorization: 'Bearer alice', 'content-type': 'application/json' }
   const abort = new AbortController()
-  const response = await fetch(`${service.url}/sse`, { headers: { ...headers, accept: 'text/event-stream' }, signal: abort.signal })
+  const response = await fetch(`${service.url}/sse`, {
+    headers: { ...headers, accept: 'text/event-stream' },
+    signal: abort.signal
+  })
   const events = eventsOf(response)
   const endpoint = await next(events)
   t.equal(endpoint.event, 'endpoint')
   const url = endpoint.data ?? ''
   t.match(url, `${service.url}/messages?sessionId=`, 'the endpoint is our public URL')
-  const post = (body: unknown, token = 'alice') => fetch(url, { method: 'POST', headers: { ...headers, authorization: `Bearer ${token}` }, body: JSON.stringify(body) })
+  const post = (body: unknown, token = 'alice') =>
+    fetch(url, {
+      method: 'POST',
+      headers: { ...headers, authorization: `Bearer ${token}` },
+      body: JSON.stringify(body)
+    })
   t.equal((await post({ jsonrpc: '2.0', id: 1, method: 'ping' })).status, 202)
   t.match(await next(events), { event: 'message', data: '{"result":{},"jsonrpc":"2.0","id":1}', id: undefined })
   t.equal((await post({ jsonrpc: '2.0', id: 1, method: 'ping' }, 'bob')).status, 404)
   const sessionId = new URL(url).searchParams.get('sessionId') ?? ''
-  const wrong = await fetch(`${service.url}/mcp`, { method: 'POST', headers: { ...headers, accept: '*/*', 'mcp-session-id': sessionId }, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' })
+  const wrong = await fetch(`${service.url}/mcp`, {
+    method: 'POST',
+    headers: { ...headers, accept: '*/*', 'mcp-session-id': sessionId },
+    body: '{"jsonrpc":"2.0","id":1,"method":"ping"}'
+  })
   t.equal(wrong.status, 404, 'a session has one transport')
   const ended = new Promise<void>(resolve => { service.bus.subscribe('sessionEnded', () => { resolve() }) })
   abort.abort()
@@ -224,7 +252,9 @@ t.test('closing is quick, whatever is open', async t => {
   const streamed = client.request('tools/call', wait('streamed'))
   await say(await plug.call('streamed'), 'hello')
   const events = eventsOf(await streamed)
-  const legacy = httpRequest(`${service.url}/sse`, { headers: { authorization: 'Bearer alice', accept: 'text/event-stream' } }).end()
+  const legacy = httpRequest(`${service.url}/sse`, {
+    headers: { authorization: 'Bearer alice', accept: 'text/event-stream' }
+  }).end()
   const response = await new Promise<IncomingMessage>(resolve => legacy.once('response', resolve))
   response.resume()
 

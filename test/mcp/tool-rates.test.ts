@@ -14,8 +14,19 @@ t.test('a bucket holds the calls of a minute, and fills evenly', async t => {
   let now = 0
   const rates = new ToolRates(60, () => now)
   rates.take('alice', Array.from({ length: 60 }, () => 'add'))
-  t.match(refusalOf(() => { rates.take('alice', ['add']) }), { limit: 'tool_calls', retryAfterMs: 1000 })
-  t.match(refusalOf(() => { rates.take('bob', Array.from({ length: 61 }, () => 'add')) }), { limit: 'tool_calls', retryAfterMs: undefined }, 'a batch that never fits')
+  t.match(
+    refusalOf(() => {
+      rates.take('alice', ['add'])
+    }),
+    { limit: 'tool_calls', retryAfterMs: 1000 }
+  )
+  t.match(
+    refusalOf(() => {
+      rates.take('bob', Array.from({ length: 61 }, () => 'add'))
+    }),
+    { limit: 'tool_calls', retryAfterMs: undefined },
+    'a batch that never fits'
+  )
   now = 1000
   rates.take('alice', ['add'])
   t.match(refusalOf(() => { rates.take('alice', ['other', 'add']) }), { limit: 'tool_calls' }, 'all or none')

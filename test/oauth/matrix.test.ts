@@ -1,6 +1,9 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClientTransport2 } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2
+} from '@modelcontextprotocol/client'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Configuration } from 'oidc-provider'
@@ -22,7 +25,12 @@ const jwtTokens: Configuration = {
       enabled: true,
       defaultResource: () => 'urn:example:api',
       useGrantedResource: () => true,
-      getResourceServerInfo: () => ({ scope: '', audience: 'urn:example:api', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } })
+      getResourceServerInfo: () => ({
+        scope: '',
+        audience: 'urn:example:api',
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'RS256' } }
+      })
     }
   }
 }
@@ -31,7 +39,10 @@ const jwtTokens: Configuration = {
 async function startClientSite (t: Test): Promise<string> {
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({
-      client_id: url, client_name: 'Document client', redirect_uris: ['http://localhost:3334/callback'], token_endpoint_auth_method: 'none'
+      client_id: url,
+      client_name: 'Document client',
+      redirect_uris: ['http://localhost:3334/callback'],
+      token_endpoint_auth_method: 'none'
     }))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -45,11 +56,24 @@ async function startClientSite (t: Test): Promise<string> {
   return url
 }
 
-async function startMode (t: Test, mode: 'dynamic' | 'static', configuration: Configuration, createServer: CreateServer): Promise<Service> {
+async function startMode (
+  t: Test,
+  mode: 'dynamic' | 'static',
+  configuration: Configuration,
+  createServer: CreateServer
+): Promise<Service> {
   const port = await freePort()
   if (mode === 'dynamic') return await startService(t, { PORT: String(port) }, configuration, { createServer })
-  const client = { client_id: 'us', client_secret: 'our-own-secret', redirect_uris: [`http://localhost:${port}/oauth/callback`], grant_types: ['authorization_code', 'refresh_token'] }
-  return await startService(t, { PORT: String(port), OAUTH_CLIENT_ID: 'us', OAUTH_CLIENT_SECRET: 'our-own-secret' }, { ...configuration, clients: [client] }, { createServer })
+  const client = {
+    client_id: 'us',
+    client_secret: 'our-own-secret',
+    redirect_uris: [`http://localhost:${port}/oauth/callback`],
+    grant_types: ['authorization_code', 'refresh_token']
+  }
+  return await startService(t, { PORT: String(port), OAUTH_CLIENT_ID: 'us', OAUTH_CLIENT_SECRET: 'our-own-secret' }, {
+    ...configuration,
+    clients: [client]
+  }, { createServer })
 }
 
 async function withSdk1 (t: Test, service: Service, person: Person) {
@@ -60,7 +84,11 @@ async function withSdk1 (t: Test, service: Service, person: Person) {
   const client = new Client(clientInfo)
   await client.connect(new StreamableHTTPClientTransport(url, { authProvider: person }))
   t.match(await client.callTool(add), { content: [{ text: '3' }] })
-  t.match(JSON.stringify(await client.callTool({ name: 'whoami', arguments: {} })), new RegExp(person.name), 'the person is known')
+  t.match(
+    JSON.stringify(await client.callTool({ name: 'whoami', arguments: {} })),
+    new RegExp(person.name),
+    'the person is known'
+  )
   await client.close()
 }
 
@@ -93,7 +121,10 @@ for (const [format, configuration] of [['opaque', opaqueTokens], ['JWT', jwtToke
           t.equal(person.authorizationUrl?.searchParams.get('client_id'), documentClient)
         })
       }
-      t.ok(tokens.size >= 4 && [...tokens].every(token => token?.split('.').length === (format === 'JWT' ? 3 : 1)), `the upstream's tokens are ${format}`)
+      t.ok(
+        tokens.size >= 4 && [...tokens].every(token => token?.split('.').length === (format === 'JWT' ? 3 : 1)),
+        `the upstream's tokens are ${format}`
+      )
     })
   }
 }

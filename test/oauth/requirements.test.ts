@@ -1,13 +1,35 @@
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { agree, ask, askToRegister, authorizationUrl, authorize, bearer, callMcp, isGood, newCode, newTokens, openBrowser, post, redeem, register, startTarget, WEB_URI } from '../attacks/flow.js'
+import {
+  agree,
+  ask,
+  askToRegister,
+  authorizationUrl,
+  authorize,
+  bearer,
+  callMcp,
+  isGood,
+  newCode,
+  newTokens,
+  openBrowser,
+  post,
+  redeem,
+  register,
+  startTarget,
+  WEB_URI
+} from '../attacks/flow.js'
 import { logIn } from '../support/browser.js'
 import { valueAt } from '../support/json.js'
 import { RawClient, startMcp } from '../support/mcp-harness.js'
 
 // what the specifications ask for and no other test shows: SECURITY.md names each
-const METADATA = ['oauth-authorization-server', 'openid-configuration', 'oauth-authorization-server/mcp', 'openid-configuration/mcp']
+const METADATA = [
+  'oauth-authorization-server',
+  'openid-configuration',
+  'oauth-authorization-server/mcp',
+  'openid-configuration/mcp'
+]
 
 t.test('the metadata say what clients must verify before they log in, in each document the same', async t => {
   const { app, url } = await startTarget(t)
@@ -28,22 +50,50 @@ t.test('the protected resource metadata name the authorization server, and no sc
   const { app, url } = await startTarget(t, { MCP_SCOPES: 'mcp more' })
   for (const path of ['', '/mcp', '/sse']) {
     const document: unknown = (await app.inject({ url: `/.well-known/oauth-protected-resource${path}` })).json()
-    t.match(document, { resource: url + path, authorization_servers: [url], scopes_supported: ['mcp', 'more'], bearer_methods_supported: ['header'] }, path)
+    t.match(document, {
+      resource: url + path,
+      authorization_servers: [url],
+      scopes_supported: ['mcp', 'more'],
+      bearer_methods_supported: ['header']
+    }, path)
     t.notMatch(String(valueAt(document, 'scopes_supported')), /offline_access/)
   }
   for (const path of ['/mcp', '/sse']) {
     const { statusCode, headers } = await app.inject({ url: path })
     t.equal(statusCode, 401)
-    t.equal(headers['www-authenticate'], `Bearer resource_metadata="${url}/.well-known/oauth-protected-resource${path}", scope="mcp"`, 'the base scope, not the catalogue; no error code without a token')
+    t.equal(
+      headers['www-authenticate'],
+      `Bearer resource_metadata="${url}/.well-known/oauth-protected-resource${path}", scope="mcp"`,
+      'the base scope, not the catalogue; no error code without a token'
+    )
   }
 })
 
 t.test('no token is issued but for a code or a refresh token, and none in a redirect', async t => {
   const target = await startTarget(t)
   const client = await register(target, WEB_URI)
-  for (const grantType of ['password', 'client_credentials', 'implicit', 'urn:ietf:params:oauth:grant-type:jwt-bearer', 'urn:ietf:params:oauth:grant-type:device_code', '']) {
-    const answer = await post(target, '/token', { grant_type: grantType, client_id: client.clientId, username: 'alice', password: 'any', scope: 'mcp' })
-    t.match(answer.error, grantType === '' ? /^(invalid_request|unsupported_grant_type)$/ : 'unsupported_grant_type', grantType)
+  for (
+    const grantType of [
+      'password',
+      'client_credentials',
+      'implicit',
+      'urn:ietf:params:oauth:grant-type:jwt-bearer',
+      'urn:ietf:params:oauth:grant-type:device_code',
+      ''
+    ]
+  ) {
+    const answer = await post(target, '/token', {
+      grant_type: grantType,
+      client_id: client.clientId,
+      username: 'alice',
+      password: 'any',
+      scope: 'mcp'
+    })
+    t.match(
+      answer.error,
+      grantType === '' ? /^(invalid_request|unsupported_grant_type)$/ : 'unsupported_grant_type',
+      grantType
+    )
     t.equal(answer.member('access_token'), undefined)
   }
   for (const responseType of ['token', 'id_token', 'code token', 'none']) {
@@ -57,7 +107,12 @@ t.test('client ids are ours to choose: random, and never a URL or the name of a 
   const target = await startTarget(t)
   const ids = new Set<string>()
   for (const wanted of ['alice', 'https://app.example/client.json', undefined]) {
-    const answer = await askToRegister(target, { client_id: wanted, sub: 'alice', redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' })
+    const answer = await askToRegister(target, {
+      client_id: wanted,
+      sub: 'alice',
+      redirect_uris: [WEB_URI],
+      token_endpoint_auth_method: 'none'
+    })
     const id = answer.member('client_id') ?? ''
     t.match(id, /^mcpc_[\w-]{43}$/, `asked for ${wanted}`)
     ids.add(id)
@@ -72,7 +127,11 @@ t.test('browsers of other sites may read the token endpoint and the metadata, ne
   const { pathname, search } = authorizationUrl(target, client)
   for (const url of [pathname + search, '/authorize/consent', '/oauth/callback']) {
     for (const method of ['GET', 'POST', 'OPTIONS'] as const) {
-      const { headers } = await target.app.inject({ method, url, headers: { origin, 'access-control-request-method': 'POST' } })
+      const { headers } = await target.app.inject({
+        method,
+        url,
+        headers: { origin, 'access-control-request-method': 'POST' }
+      })
       t.equal(headers['access-control-allow-origin'], undefined, `${method} ${url.split('?')[0]}`)
     }
   }
@@ -103,7 +162,9 @@ t.test('what follows a form is a 303, and no redirect keeps the method', async t
 t.test('our state at the upstream is new for each attempt, comes after consent, and is good once', async t => {
   const target = await startTarget(t)
   const client = await register(target, WEB_URI)
-  const before = await target.app.inject({ url: authorizationUrl(target, client).pathname + authorizationUrl(target, client).search })
+  const before = await target.app.inject({
+    url: authorizationUrl(target, client).pathname + authorizationUrl(target, client).search
+  })
   t.equal(before.headers.location, undefined, 'nothing goes upstream before consent')
   const states = new Set<string>()
   for (let attempt = 0; attempt < 5; attempt++) states.add((await agree(target, client)).state)
@@ -122,10 +183,18 @@ t.test('our state at the upstream is new for each attempt, comes after consent, 
 t.test('a resource is the same one in upper case, and with the default port', async t => {
   const target = await startTarget(t, { PUBLIC_URL: 'https://mcp.example.com' })
   const client = await register(target, WEB_URI)
-  for (const [resource, isOurs] of [
-    ['https://mcp.example.com/mcp', true], ['HTTPS://mcp.example.com/mcp', true], ['https://MCP.Example.com/mcp', true], ['https://mcp.example.com:443/mcp', true],
-    ['https://mcp.example.com/MCP', false], ['https://mcp.example.com:444/mcp', false], ['https://mcp.example.com.evil.example/mcp', false], ['http://mcp.example.com/mcp', false]
-  ] as const) {
+  for (
+    const [resource, isOurs] of [
+      ['https://mcp.example.com/mcp', true],
+      ['HTTPS://mcp.example.com/mcp', true],
+      ['https://MCP.Example.com/mcp', true],
+      ['https://mcp.example.com:443/mcp', true],
+      ['https://mcp.example.com/MCP', false],
+      ['https://mcp.example.com:444/mcp', false],
+      ['https://mcp.example.com.evil.example/mcp', false],
+      ['http://mcp.example.com/mcp', false]
+    ] as const
+  ) {
     const url = authorizationUrl(target, client, { resource })
     const page = await target.app.inject({ url: url.pathname + url.search })
     t.equal(page.statusCode === 200 && page.body.includes('name="decision"'), isOurs, resource)
@@ -151,8 +220,18 @@ t.test('a session id is random, and opens nothing without a token of its owner',
   t.equal(ids.size, 20)
   const [id = ''] = ids
   const ping = { method: 'POST', body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' }) }
-  for (const [authorization, status] of [[undefined, 401], ['Bearer nobody', 401], ['Bearer bob', 404], ['Bearer alice-elsewhere', 404], ['Bearer alice', 200]] as const) {
-    const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-session-id': id, ...authorization !== undefined && { authorization } }
+  for (
+    const [authorization, status] of [[undefined, 401], ['Bearer nobody', 401], ['Bearer bob', 404], [
+      'Bearer alice-elsewhere',
+      404
+    ], ['Bearer alice', 200]] as const
+  ) {
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-session-id': id,
+      ...authorization !== undefined && { authorization }
+    }
     t.equal((await fetch(`${service.url}/mcp`, { ...ping, headers })).status, status, authorization ?? 'no token')
   }
 })
@@ -169,7 +248,14 @@ t.test('a token of ours is worth nothing upstream, and a refresh token is no acc
 /** A host of metadata documents, on loopback. */
 async function documents (t: Test, more: Record<string, unknown>): Promise<string> {
   const server = createServer((_request, response) => {
-    response.setHeader('content-type', 'application/json').end(JSON.stringify({ client_id: clientId, client_name: 'App', redirect_uris: ['http://localhost:3334/callback'], ...more }))
+    response.setHeader('content-type', 'application/json').end(
+      JSON.stringify({
+        client_id: clientId,
+        client_name: 'App',
+        redirect_uris: ['http://localhost:3334/callback'],
+        ...more
+      })
+    )
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => { server.close() })
@@ -180,11 +266,25 @@ async function documents (t: Test, more: Record<string, unknown>): Promise<strin
 }
 
 const shared = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt']
-for (const more of [{}, ...shared.map(method => ({ token_endpoint_auth_method: method })), { client_secret: 'secret' }, { redirect_uris: null }, { client_name: null }, { client_name: ' ' }, { redirect_uris: 'http://localhost:3334/callback' }, { client_id: 'https://another.example/client.json' }]) {
+for (
+  const more of [
+    {},
+    ...shared.map(method => ({ token_endpoint_auth_method: method })),
+    { client_secret: 'secret' },
+    { redirect_uris: null },
+    { client_name: null },
+    { client_name: ' ' },
+    { redirect_uris: 'http://localhost:3334/callback' },
+    { client_id: 'https://another.example/client.json' }
+  ]
+) {
   t.test(`a metadata document with ${JSON.stringify(more)} is ${Object.keys(more).length === 0 ? 'taken' : 'refused'}`, async t => {
     const target = await startTarget(t)
     const clientId = await documents(t, more)
-    const page = await ask(target, authorizationUrl(target, { clientId, redirectUri: 'http://localhost:3334/callback' }))
+    const page = await ask(
+      target,
+      authorizationUrl(target, { clientId, redirectUri: 'http://localhost:3334/callback' })
+    )
     t.equal(page.status, Object.keys(more).length === 0 ? 200 : 400)
     t.equal(page.headers.get('location'), null)
   })

@@ -12,16 +12,25 @@ const RESOURCE = 'https://mcp.example.com/mcp'
 
 /** An authorization server as far as a resource server sees it. */
 async function startIssuer (t: Test) {
-  const keys: Array<{ kid: string, alg: string, privateKey: Awaited<ReturnType<typeof generateKeyPair>>['privateKey'], jwk: JWK }> = []
+  const keys: Array<
+    { kid: string, alg: string, privateKey: Awaited<ReturnType<typeof generateKeyPair>>['privateKey'], jwk: JWK }
+  > = []
   const asked = { jwks: 0, introspection: 0 }
   const state = { down: false }
   const introspected = new Map<string, Record<string, unknown>>()
 
   const server = createHttpServer((request, response): unknown => {
-    const json = (body: unknown, status = 200) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    const json = (body: unknown, status = 200) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (state.down) return json({}, 503)
     if (request.url === '/.well-known/openid-configuration') {
-      return json({ issuer, jwks_uri: `${issuer}/jwks`, introspection_endpoint: `${issuer}/introspect`, authorization_endpoint: `${issuer}/a`, token_endpoint: `${issuer}/t` })
+      return json({
+        issuer,
+        jwks_uri: `${issuer}/jwks`,
+        introspection_endpoint: `${issuer}/introspect`,
+        authorization_endpoint: `${issuer}/a`,
+        token_endpoint: `${issuer}/t`
+      })
     }
     if (request.url === '/jwks') {
       asked.jwks++
@@ -29,7 +38,9 @@ async function startIssuer (t: Test) {
     }
     asked.introspection++
     return body(request).then(text => {
-      if (request.headers.authorization !== `Basic ${btoa('rs:rssecret')}`) return json({ error: 'invalid_client' }, 401)
+      if (request.headers.authorization !== `Basic ${btoa('rs:rssecret')}`) {
+        return json({ error: 'invalid_client' }, 401)
+      }
       return json(introspected.get(new URLSearchParams(text).get('token') ?? '') ?? { active: false })
     }, () => response.destroy())
   }).listen(0, '127.0.0.1')
@@ -50,10 +61,26 @@ async function startIssuer (t: Test) {
   const sign = async (claims: Record<string, unknown> = {}, kid = 'first', expires: number | string = '5m') => {
     const key = keys.find(key => key.kid === kid)
     if (key === undefined) throw new Error(`no key ${kid}`)
-    return await new SignJWT({ iss: issuer, aud: RESOURCE, sub: 'alice', client_id: 'app', scope: 'mcp other', ...claims })
+    return await new SignJWT({
+      iss: issuer,
+      aud: RESOURCE,
+      sub: 'alice',
+      client_id: 'app',
+      scope: 'mcp other',
+      ...claims
+    })
       .setProtectedHeader({ alg: key.alg, kid }).setIssuedAt().setExpirationTime(expires).sign(key.privateKey)
   }
-  return { issuer, asked, state, introspected, addKey, sign, verifier: (options: Partial<ResourceServerOptions> = {}, now?: () => number) => createTokenVerifier({ issuer, audiences: [RESOURCE], ...options }, now) }
+  return {
+    issuer,
+    asked,
+    state,
+    introspected,
+    addKey,
+    sign,
+    verifier: (options: Partial<ResourceServerOptions> = {}, now?: () => number) =>
+      createTokenVerifier({ issuer, audiences: [RESOURCE], ...options }, now)
+  }
 }
 
 async function body (request: IncomingMessage): Promise<string> {
@@ -65,9 +92,20 @@ async function body (request: IncomingMessage): Promise<string> {
 t.test('JWTs by the keys of their issuer', async t => {
   const issuer = await startIssuer(t)
   const verify = issuer.verifier()
-  t.match(await verify(await issuer.sign()), { clientId: 'app', scopes: ['mcp', 'other'], extra: { issuer: issuer.issuer, subject: 'alice' } })
-  t.match(await verify(await issuer.sign({ scope: undefined, scp: ['a', 'b'], client_id: undefined, azp: 'spa' })), { clientId: 'spa', scopes: ['a', 'b'] })
-  t.match(await verify(await issuer.sign({ aud: ['https://other.example', RESOURCE] })), { clientId: 'app' }, 'one of several audiences')
+  t.match(await verify(await issuer.sign()), {
+    clientId: 'app',
+    scopes: ['mcp', 'other'],
+    extra: { issuer: issuer.issuer, subject: 'alice' }
+  })
+  t.match(await verify(await issuer.sign({ scope: undefined, scp: ['a', 'b'], client_id: undefined, azp: 'spa' })), {
+    clientId: 'spa',
+    scopes: ['a', 'b']
+  })
+  t.match(
+    await verify(await issuer.sign({ aud: ['https://other.example', RESOURCE] })),
+    { clientId: 'app' },
+    'one of several audiences'
+  )
 
   const now = Math.floor(Date.now() / 1000)
   const refused: Array<[string, string]> = [
@@ -77,8 +115,21 @@ t.test('JWTs by the keys of their issuer', async t => {
     ['expired', await issuer.sign({}, 'first', now - 60)],
     ['not valid yet', await issuer.sign({ nbf: now + 600 })],
     ['no subject', await issuer.sign({ sub: undefined })],
-    ['altered', (await issuer.sign()).replace(/\.[^.]+\./, `.${btoa(JSON.stringify({ iss: issuer.issuer, aud: RESOURCE, sub: 'root', exp: now + 60 })).replace(/=+$/, '')}.`)],
-    ['alg none', `${btoa('{"alg":"none"}').replace(/=+$/, '')}.${btoa(JSON.stringify({ iss: issuer.issuer, aud: RESOURCE, sub: 'root', exp: now + 60 })).replace(/=+$/, '')}.x`],
+    [
+      'altered',
+      (await issuer.sign()).replace(
+        /\.[^.]+\./,
+        `.${
+          btoa(JSON.stringify({ iss: issuer.issuer, aud: RESOURCE, sub: 'root', exp: now + 60 })).replace(/=+$/, '')
+        }.`
+      )
+    ],
+    [
+      'alg none',
+      `${btoa('{"alg":"none"}').replace(/=+$/, '')}.${
+        btoa(JSON.stringify({ iss: issuer.issuer, aud: RESOURCE, sub: 'root', exp: now + 60 })).replace(/=+$/, '')
+      }.x`
+    ],
     ['opaque', 'opaque-token'],
     ['much too long', `${'a'.repeat(20_000)}.b.c`]
   ]
@@ -98,7 +149,9 @@ t.test('a new key is taken at once, another algorithm only where it is allowed',
   t.match(await verify(await issuer.sign({}, 'second')), { clientId: 'app' }, 'rotation')
   Date.now = before
   t.equal(issuer.asked.jwks, 2)
-  await t.rejects(issuer.verifier({ algorithms: ['RS256'] })(await issuer.sign({}, 'second')), { code: 'invalid_token' })
+  await t.rejects(issuer.verifier({ algorithms: ['RS256'] })(await issuer.sign({}, 'second')), {
+    code: 'invalid_token'
+  })
 })
 
 t.test('an issuer that is down is an outage, and no reason to log in again', async t => {
@@ -116,7 +169,13 @@ t.test('opaque tokens by asking the issuer, not at every call', async t => {
   const issuer = await startIssuer(t)
   const exp = Math.floor(Date.now() / 1000) + 300
   issuer.introspected.set('good', { active: true, sub: 'alice', client_id: 'app', scope: 'mcp', aud: RESOURCE, exp })
-  issuer.introspected.set('foreign', { active: true, sub: 'alice', client_id: 'app', aud: 'https://other.example', exp })
+  issuer.introspected.set('foreign', {
+    active: true,
+    sub: 'alice',
+    client_id: 'app',
+    aud: 'https://other.example',
+    exp
+  })
   issuer.introspected.set('nobody', { active: true, client_id: 'app', aud: RESOURCE, exp })
   const verify = issuer.verifier({ introspection: { clientId: 'rs', clientSecret: 'rssecret' } })
   t.match(await verify('good'), { clientId: 'app', scopes: ['mcp'], extra: { subject: 'alice' } })
@@ -135,7 +194,12 @@ t.test('the whole service in the mode resource-server: a client logs in at the u
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,
-        getResourceServerInfo: (_context, resource) => ({ scope: 'mcp', audience: resource, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } })
+        getResourceServerInfo: (_context, resource) => ({
+          scope: 'mcp',
+          audience: resource,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'RS256' } }
+        })
       }
     }
   })

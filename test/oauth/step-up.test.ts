@@ -1,4 +1,7 @@
-import { Client as Client2, StreamableHTTPClientTransport as StreamableHTTPClientTransport2 } from '@modelcontextprotocol/client'
+import {
+  Client as Client2,
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport2
+} from '@modelcontextprotocol/client'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
@@ -23,7 +26,11 @@ async function startSteppedService (t: Test): Promise<Service> {
 
 async function checkStep (t: Test, person: Person, call: Promise<unknown>) {
   await t.rejects(call, /Unauthorized/, 'the client goes to ask for the scope')
-  t.equal(person.authorizationUrl?.searchParams.get('scope')?.replace(/ offline_access$/, ''), 'mcp math:divide', 'for what it has and what it lacks')
+  t.equal(
+    person.authorizationUrl?.searchParams.get('scope')?.replace(/ offline_access$/, ''),
+    'mcp math:divide',
+    'for what it has and what it lacks'
+  )
 }
 
 t.test('the challenge of a call without the scope', async t => {
@@ -32,20 +39,33 @@ t.test('the challenge of a call without the scope', async t => {
   const transport = new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { authProvider: person })
   await t.rejects(new Client(clientInfo).connect(transport), /Unauthorized/)
   await transport.finishAuth((await person.logIn()).get('code') ?? '')
-  const post = async (body: object, sessionId = '') => await fetch(`${service.url}/mcp`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${person.accessToken}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...sessionId !== '' && { 'mcp-session-id': sessionId }
-    },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, ...body })
+  const post = async (body: object, sessionId = '') =>
+    await fetch(`${service.url}/mcp`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${person.accessToken}`,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        ...sessionId !== '' && { 'mcp-session-id': sessionId }
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, ...body })
+    })
+  const opened = await post({
+    method: 'initialize',
+    params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo }
   })
-  const opened = await post({ method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo } })
   const sessionId = opened.headers.get('mcp-session-id') ?? ''
   const refused = await post({ method: 'tools/call', params: divide }, sessionId)
   t.equal(refused.status, 403)
-  t.equal(refused.headers.get('www-authenticate'),
-    `Bearer error="insufficient_scope", error_description="The access token lacks scopes that this call needs.", resource_metadata="${service.url}/.well-known/oauth-protected-resource/mcp", scope="mcp math:divide"`)
-  t.equal((await post({ method: 'tools/call', params: { ...divide, name: 'add' } }, sessionId)).status, 200, 'other tools are open')
+  t.equal(
+    refused.headers.get('www-authenticate'),
+    `Bearer error="insufficient_scope", error_description="The access token lacks scopes that this call needs.", resource_metadata="${service.url}/.well-known/oauth-protected-resource/mcp", scope="mcp math:divide"`
+  )
+  t.equal(
+    (await post({ method: 'tools/call', params: { ...divide, name: 'add' } }, sessionId)).status,
+    200,
+    'other tools are open'
+  )
 })
 
 t.test('SDK 2.x client steps up, and the same call passes', async t => {

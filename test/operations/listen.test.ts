@@ -16,7 +16,10 @@ async function takenPort (t: Test): Promise<string> {
 }
 
 const production = {
-  NODE_ENV: 'production', PUBLIC_URL: 'https://mcp.example.com', OAUTH_ISSUER_URL: 'https://login.example.com', ENCRYPTION_KEYS: `k:${'A'.repeat(43)}`
+  NODE_ENV: 'production',
+  PUBLIC_URL: 'https://mcp.example.com',
+  OAUTH_ISSUER_URL: 'https://login.example.com',
+  ENCRYPTION_KEYS: `k:${'A'.repeat(43)}`
 }
 const faults: Record<string, { pattern: RegExp, variables: (t: Test) => Promise<NodeJS.ProcessEnv> }> = {
   'the port is in use': {
@@ -28,7 +31,8 @@ const faults: Record<string, { pattern: RegExp, variables: (t: Test) => Promise<
     variables: async () => ({ HOST: '192.0.2.1', PORT: String(await freePort()) })
   },
   'HOST is no host': {
-    pattern: /HOST=nobody\.invalid and PORT=\d+: (there is no such host|the name of the host could not be resolved) \((ENOTFOUND|EAI_AGAIN)\)\.$/,
+    pattern:
+      /HOST=nobody\.invalid and PORT=\d+: (there is no such host|the name of the host could not be resolved) \((ENOTFOUND|EAI_AGAIN)\)\.$/,
     variables: async () => ({ HOST: 'nobody.invalid', PORT: String(await freePort()) })
   }
 }
@@ -59,6 +63,8 @@ redisTest('and so it is with Redis', async (t, { url }) => {
 t.test('and where it is the demo upstream that cannot listen', async t => {
   const service = runFile(t, 'src/server', { PORT: String(await freePort()), DEMO_UPSTREAM_PORT: await takenPort(t) })
   t.equal(await service.exited, 1)
-  t.match(service.output, [/^The demo upstream cannot listen with DEMO_UPSTREAM_PORT=\d+: the port is in use \(EADDRINUSE\)\.$/])
+  t.match(service.output, [
+    /^The demo upstream cannot listen with DEMO_UPSTREAM_PORT=\d+: the port is in use \(EADDRINUSE\)\.$/
+  ])
   t.equal(service.output.length, 1)
 })

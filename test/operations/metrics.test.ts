@@ -27,11 +27,17 @@ function valueOf (text: string, series: string): number | undefined {
 
 t.test('the figures are for who has the token', async t => {
   for (const authorization of [undefined, 'Bearer ', `Bearer ${TOKEN}x`, `Basic ${TOKEN}`, TOKEN]) {
-    const refused = await app.inject({ url: '/metrics', headers: { ...authorization !== undefined && { authorization } } })
+    const refused = await app.inject({
+      url: '/metrics',
+      headers: { ...authorization !== undefined && { authorization } }
+    })
     t.match(refused, { statusCode: 401, body: '', headers: { 'www-authenticate': 'Bearer realm="metrics"' } })
   }
   const read = await app.inject({ url: '/metrics', headers: { authorization: `Bearer ${TOKEN}` } })
-  t.match(read, { statusCode: 200, headers: { 'content-type': /^text\/plain; version=0\.0\.4/, 'cache-control': 'no-store' } })
+  t.match(read, {
+    statusCode: 200,
+    headers: { 'content-type': /^text\/plain; version=0\.0\.4/, 'cache-control': 'no-store' }
+  })
   t.match(read.body, /^process_cpu_seconds_total /m)
   t.match(read.body, /^mcp_build_info\{version="\d+\.\d+\.\d+",node_version="v\d+\.\d+\.\d+"\} 1$/m)
 })
@@ -44,7 +50,9 @@ t.test('without a token, they are open on loopback outside production, and not t
     t.equal((await app.inject({ url: '/metrics' })).statusCode, status, NODE_ENV)
   }
   for (const METRICS_TOKEN of ['short', 'sixteen letters, but spaces']) {
-    t.throws(() => loadConfig({ METRICS_TOKEN }, { dotenv: false }), { message: /^METRICS_TOKEN is not valid; it takes at least 16/ })
+    t.throws(() => loadConfig({ METRICS_TOKEN }, { dotenv: false }), {
+      message: /^METRICS_TOKEN is not valid; it takes at least 16/
+    })
   }
 })
 
@@ -63,14 +71,17 @@ t.test('requests, by the pattern of their route', async t => {
 t.test('calls, by the names of tools that there are', async t => {
   const { accessToken } = await newTokens(service, client)
   const mcp = await new RawClient({ url }, accessToken).connect()
-  const call = async (name: string, input: object) => (await mcp.request('tools/call', { name, arguments: input })).text()
+  const call = async (name: string, input: object) =>
+    (await mcp.request('tools/call', { name, arguments: input })).text()
   await call('add', { l: 1, r: 2 })
   await call('divide', { l: 1, r: 0 })
   await (await mcp.request('tools/list')).text()
   await call('divide', { l: 1, r: 0 })
   await call('nothing-of-the-kind', {})
   await (await mcp.request('made/up')).text()
-  t.match(await request(url, 'tools/call', { name: 'add', arguments: { l: 3, r: 4 } }, { token: accessToken }), { result: { content: [{ text: '7' }] } })
+  t.match(await request(url, 'tools/call', { name: 'add', arguments: { l: 3, r: 4 } }, { token: accessToken }), {
+    result: { content: [{ text: '7' }] }
+  })
   t.match(await request(url, 'tools/call', { name: 'nothing-of-the-kind' }, { token: accessToken }), { status: 200 })
 
   const text = await scrape()
@@ -78,14 +89,23 @@ t.test('calls, by the names of tools that there are', async t => {
   t.equal(count('method="initialize",tool="",outcome="ok"'), undefined, 'what the session itself asks is no call')
   t.equal(count('method="tools/call",tool="add",outcome="ok"'), 2, 'of both eras')
   t.equal(count('method="tools/call",tool="divide",outcome="tool_error"'), 1, 'once it is known that there is one')
-  t.equal(valueOf(text, 'mcp_request_duration_seconds_count{method="tools/call",tool="unknown",outcome="tool_error"}'), 3)
+  t.equal(
+    valueOf(text, 'mcp_request_duration_seconds_count{method="tools/call",tool="unknown",outcome="tool_error"}'),
+    3
+  )
   t.equal(count('method="other",tool="",outcome="error"'), 1)
   t.notMatch(text, /nothing-of-the-kind|made\/up/)
 
   const pending = mcp.request('tools/call', { name: 'countdown', arguments: { from: 1, intervalMs: 60_000 } })
   await mcp.notify('notifications/cancelled', { requestId: 8, reason: 'enough' })
   await (await pending).text()
-  t.equal(valueOf(await scrape(), 'mcp_request_duration_seconds_count{method="tools/call",tool="countdown",outcome="cancelled"}'), 1)
+  t.equal(
+    valueOf(
+      await scrape(),
+      'mcp_request_duration_seconds_count{method="tools/call",tool="countdown",outcome="cancelled"}'
+    ),
+    1
+  )
 })
 
 t.test('sessions, instances and streams', async t => {
@@ -95,9 +115,15 @@ t.test('sessions, instances and streams', async t => {
   const leave = new AbortController()
   await mcp.get({}, leave.signal)
   const text = await scrape()
-  for (const gauge of ['mcp_sessions', 'mcp_server_instances', 'mcp_streams']) t.equal(valueOf(text, gauge), Number(valueOf(before, gauge)) + 1, gauge)
+  for (const gauge of ['mcp_sessions', 'mcp_server_instances', 'mcp_streams']) {
+    t.equal(valueOf(text, gauge), Number(valueOf(before, gauge)) + 1, gauge)
+  }
   t.ok(Number(valueOf(text, 'mcp_event_log_bytes')) >= 0)
-  t.notMatch(text, /http_request_duration_seconds_count\{method="GET",route="\/mcp",status_code="200"\}/, 'a stream that is open is no slow request')
+  t.notMatch(
+    text,
+    /http_request_duration_seconds_count\{method="GET",route="\/mcp",status_code="200"\}/,
+    'a stream that is open is no slow request'
+  )
   leave.abort()
 })
 
@@ -111,7 +137,8 @@ t.test('tokens, and what they are asked of the upstream', async t => {
   await redeem(service, client, code)
   await redeem(service, client, code, { grant_type: 'password' })
   const text = await scrape()
-  const count = (grantType: string, outcome: string) => valueOf(text, `oauth_token_requests_total{grant_type="${grantType}",outcome="${outcome}"}`)
+  const count = (grantType: string, outcome: string) =>
+    valueOf(text, `oauth_token_requests_total{grant_type="${grantType}",outcome="${outcome}"}`)
   t.ok(Number(count('authorization_code', 'issued')) >= 2)
   t.equal(count('refresh_token', 'issued'), 1)
   t.equal(count('refresh_token', 'repeated'), 1)
@@ -132,15 +159,24 @@ t.test('two services in one process count for themselves', async t => {
 
 redisTest('what Redis is asked', async (t, server) => {
   const metrics = new Metrics()
-  const [stores] = await redisReplicas(t, server, { onCommand: metrics.onCommand, commandTimeoutMs: 200, graceMs: 50 }, 1)
+  const [stores] = await redisReplicas(
+    t,
+    server,
+    { onCommand: metrics.onCommand, commandTimeoutMs: 200, graceMs: 50 },
+    1
+  )
   await server.stop('SIGKILL')
   await t.rejects(async () => await stores?.check())
   const text = await metrics.registry.metrics()
-  for (const outcome of ['ok', 'unavailable']) t.ok(valueOf(text, `store_command_duration_seconds_count{outcome="${outcome}"}`), outcome)
+  for (const outcome of ['ok', 'unavailable']) {
+    t.ok(valueOf(text, `store_command_duration_seconds_count{outcome="${outcome}"}`), outcome)
+  }
 })
 
 t.test('who comes while the process cannot keep up is told to try again, each in its own words', async t => {
-  const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', MAX_HEAP_BYTES: '1' }, { dotenv: false })
+  const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', MAX_HEAP_BYTES: '1' }, {
+    dotenv: false
+  })
   const app = await buildApp(config)
   t.teardown(() => app.close())
   await app.ready()
@@ -152,8 +188,13 @@ t.test('who comes while the process cannot keep up is told to try again, each in
     home: await app.inject({ url: '/' }),
     metadata: await app.inject({ url: '/.well-known/oauth-authorization-server' })
   }
-  for (const [name, answer] of Object.entries(answers)) t.match(answer, { statusCode: 503, headers: { 'retry-after': '5' } }, name)
-  t.match(answers.mcp.json(), { jsonrpc: '2.0', error: { code: -32000, message: 'This server is overloaded. Try again in a moment.' } })
+  for (const [name, answer] of Object.entries(answers)) {
+    t.match(answer, { statusCode: 503, headers: { 'retry-after': '5' } }, name)
+  }
+  t.match(answers.mcp.json(), {
+    jsonrpc: '2.0',
+    error: { code: -32000, message: 'This server is overloaded. Try again in a moment.' }
+  })
   t.match(answers.token.json(), { error: 'temporarily_unavailable', request_id: String })
   for (const page of [answers.authorize, answers.home]) {
     t.match(page.body, 'This server is overloaded.')
@@ -161,11 +202,19 @@ t.test('who comes while the process cannot keep up is told to try again, each in
   }
   t.equal((await app.inject({ url: '/healthz' })).statusCode, 200)
   t.equal((await app.inject({ url: '/metrics' })).statusCode, 200)
-  t.equal(valueAt((await app.inject({ url: '/readyz' })).json(), 'status'), 'failing', 'for the upstream, not for the pressure')
+  t.equal(
+    valueAt((await app.inject({ url: '/readyz' })).json(), 'status'),
+    'failing',
+    'for the upstream, not for the pressure'
+  )
 })
 
 t.test('who comes first is served, though the start kept the process busy', async t => {
-  const app = await buildApp(loadConfig({ OAUTH_ISSUER_URL: 'https://login.example', LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '1' }, { dotenv: false }))
+  const app = await buildApp(
+    loadConfig({ OAUTH_ISSUER_URL: 'https://login.example', LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '1' }, {
+      dotenv: false
+    })
+  )
   t.teardown(() => app.close())
   await app.listen({ port: 0 })
   let now = performance.now()

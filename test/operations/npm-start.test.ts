@@ -12,15 +12,29 @@ t.test('whoever ends npm start ends the service', async t => {
   const start = textAt(parseObject(readFileSync(resolve(root, 'package.json'), 'utf8')), 'scripts', 'start')
   const directory = t.testdir()
   mkdirSync(join(directory, 'dist'))
-  writeFileSync(join(directory, 'package.json'), JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', scripts: { build: 'true', start } }))
-  writeFileSync(join(directory, 'dist/server.js'), `
+  writeFileSync(
+    join(directory, 'package.json'),
+    JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', scripts: { build: 'true', start } })
+  )
+  writeFileSync(
+    join(directory, 'dist/server.js'),
+    `
     process.on('SIGTERM', () => { console.log('closing'); process.exit(0) })
     setInterval(() => {}, 1000)
     console.log('pid ' + process.pid)
   `)
   const { PATH, HOME } = process.env
-  const npm = spawn('npm', ['start'], { cwd: directory, env: { PATH, HOME }, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => { try { process.kill(-(npm.pid ?? 0), 'SIGKILL') } catch {} })
+  const npm = spawn('npm', ['start'], {
+    cwd: directory,
+    env: { PATH, HOME },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(() => {
+    try {
+      process.kill(-(npm.pid ?? 0), 'SIGKILL')
+    } catch {}
+  })
   const lines: string[] = []
   const printed = createInterface({ input: npm.stdout })
   const exited = once(npm, 'exit')

@@ -4,7 +4,10 @@ import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { QUIET } from '../support/service.js'
 
-type Document = { paths: Record<string, Record<string, { responses: object }>>, components: { schemas: object, securitySchemes: object } }
+type Document = {
+  paths: Record<string, Record<string, { responses: object }>>
+  components: { schemas: object, securitySchemes: object }
+}
 
 // answered 405
 const REFUSED = new Set(['/messages get', '/messages delete', '/sse post', '/sse delete'])
@@ -18,7 +21,8 @@ function served (app: FastifyInstance): string[] {
     const depth = indent.length / 4
     const path = `${parents[depth - 1] ?? ''}${part}`.replace('//', '/')
     parents[depth] = path
-    return methods.toLowerCase().split(', ').filter(method => !/^(?:head|options|put|patch|trace|query)$/.test(method)).map(method => `${path} ${method}`)
+    return methods.toLowerCase().split(', ').filter(method => !/^(?:head|options|put|patch|trace|query)$/.test(method))
+      .map(method => `${path} ${method}`)
   })
 }
 
@@ -29,13 +33,23 @@ const cases = {
 }
 for (const [name, environment] of Object.entries(cases)) {
   t.test(`the document has what is served, and no more: ${name}`, async t => {
-    const app = await buildApp(loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'https://mcp.example', ...environment }, { dotenv: false }))
+    const app = await buildApp(
+      loadConfig({
+        ...QUIET,
+        OAUTH_ISSUER_URL: 'https://login.example',
+        PUBLIC_URL: 'https://mcp.example',
+        ...environment
+      }, { dotenv: false })
+    )
     t.teardown(() => app.close())
     const answer = await app.inject({ url: '/openapi.json' })
     t.match(answer, { statusCode: 200, headers: { 'content-type': /^application\/json/ } })
     const document: Document = answer.json()
-    const refused = (route: string) => REFUSED.has(route) || (name.includes('without sessions') && /^\/mcp (?!post)/.test(route))
-    const documented = Object.entries(document.paths).flatMap(([path, operations]) => Object.keys(operations).map(method => `${path} ${method}`))
+    const refused = (route: string) =>
+      REFUSED.has(route) || (name.includes('without sessions') && /^\/mcp (?!post)/.test(route))
+    const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map(method => `${path} ${method}`)
+    )
     t.strictSame(documented.sort(), served(app).filter(route => !refused(route)).sort())
     t.ok(documented.length > 7)
 

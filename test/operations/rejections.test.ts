@@ -17,10 +17,20 @@ t.test('no request, and no promise that the hosted server lets go of, ends the p
     for (const sessionId of ['unknown-session', client.sessionId ?? '']) {
       const response = await fetch(`${service.url}/mcp`, {
         method,
-        headers: { ...stranger.headers(), 'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-session-id': sessionId, 'mcp-protocol-version': '1999-01-01' },
+        headers: {
+          ...stranger.headers(),
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+          'mcp-session-id': sessionId,
+          'mcp-protocol-version': '1999-01-01'
+        },
         ...method === 'POST' && { body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' }
       })
-      t.equal(response.status, 400, `${method} with the session ${sessionId === client.sessionId ? 'of this person' : 'of nobody'}`)
+      t.equal(
+        response.status,
+        400,
+        `${method} with the session ${sessionId === client.sessionId ? 'of this person' : 'of nobody'}`
+      )
       await response.text()
     }
   }
@@ -28,13 +38,28 @@ t.test('no request, and no promise that the hosted server lets go of, ends the p
   t.match(await lost.text(), /lost/)
   const line = await service.line(/a promise was rejected/)
   t.match(JSON.parse(line), { level: 50, err: { message: 'let go of by the hosted server', stack: /fixture-process/ } })
-  const lost2 = await fetch(`${service.url}/mcp`, withToken(token, statelessRequest(1, 'tools/call', { name: 'lose', arguments: {} }, { 'io.modelcontextprotocol/clientCapabilities': {} })))
+  const lost2 = await fetch(
+    `${service.url}/mcp`,
+    withToken(
+      token,
+      statelessRequest(1, 'tools/call', { name: 'lose', arguments: {} }, {
+        'io.modelcontextprotocol/clientCapabilities': {}
+      })
+    )
+  )
   t.match(await lost2.text(), /lost/)
 
-  const metrics = await fetch(`${service.url}/metrics`, { headers: { authorization: 'Bearer a-token-for-the-metrics' } })
+  const metrics = await fetch(`${service.url}/metrics`, {
+    headers: { authorization: 'Bearer a-token-for-the-metrics' }
+  })
   t.match(await metrics.text(), /^process_unhandled_rejections_total 2$/m, 'those of the hosted server alone')
   t.equal((await client.request('ping')).status, 200, 'the session goes on')
-  const first = await Promise.race([openStream.then(() => 'over'), new Promise(resolve => { setImmediate(resolve, 'open') })])
+  const first = await Promise.race([
+    openStream.then(() => 'over'),
+    new Promise(resolve => {
+      setImmediate(resolve, 'open')
+    })
+  ])
   t.equal(first, 'open', 'and so does its stream')
   service.kill('SIGTERM')
   t.equal(await service.exited, 0)

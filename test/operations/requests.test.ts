@@ -2,7 +2,19 @@ import { EventEmitter, once } from 'node:events'
 import t from 'tap'
 import { parseObject } from '../support/json.js'
 import { RawClient } from '../support/mcp-harness.js'
-import { ask, askToRegister, bearer, callMcp, LOOPBACK_URI, newCode, newTokens, post, redeem, tokensOf, type Client } from '../attacks/flow.js'
+import {
+  ask,
+  askToRegister,
+  bearer,
+  callMcp,
+  LOOPBACK_URI,
+  newCode,
+  newTokens,
+  post,
+  redeem,
+  tokensOf,
+  type Client
+} from '../attacks/flow.js'
 import { runService } from '../support/service.js'
 
 const lines: Array<Record<string, unknown>> = []
@@ -34,16 +46,33 @@ t.test('a request is one line, with its route, its outcome and who made it', asy
   t.match(id, UUID)
   const [line, ...more] = linesOf(id)
   t.strictSame(more, [])
-  t.match(line, { level: 30, method: 'POST', route: '/mcp', statusCode: 200, ms: Number, ip: '127.0.0.1', clientId: client.clientId, grantId: /^mcpg_/ })
+  t.match(line, {
+    level: 30,
+    method: 'POST',
+    route: '/mcp',
+    statusCode: 200,
+    ms: Number,
+    ip: '127.0.0.1',
+    clientId: client.clientId,
+    grantId: /^mcpg_/
+  })
   t.notMatch(JSON.stringify(line), accessToken)
 
   const redeemed = await redeem(service, client, await newCode(service, client))
   t.ok(tokensOf(redeemed))
-  t.match(linesOf(redeemed.headers.get('x-request-id')), [{ route: '/token', statusCode: 200, clientId: client.clientId }])
+  t.match(linesOf(redeemed.headers.get('x-request-id')), [{
+    route: '/token',
+    statusCode: 200,
+    clientId: client.clientId
+  }])
 
   const missing = await ask(service, `${url}/nothing/here?code=secret`)
   t.match(linesOf(missing.headers.get('x-request-id')), [{ path: '/nothing/here', statusCode: 404, route: undefined }])
-  t.strictSame(lines.filter(({ msg }) => typeof msg === 'string' && /incoming|completed|not found/.test(msg)), [], 'Fastify adds none of its own')
+  t.strictSame(
+    lines.filter(({ msg }) => typeof msg === 'string' && /incoming|completed|not found/.test(msg)),
+    [],
+    'Fastify adds none of its own'
+  )
 
   lines.length = 0
   await ask(service, `${url}/healthz`)
@@ -68,7 +97,11 @@ t.test('a client that leaves its stream is one line, too', async t => {
 })
 
 t.test('errors tell the id that the log has', async t => {
-  const token = await post(service, '/token', { grant_type: 'refresh_token', refresh_token: 'none', client_id: 'nobody' })
+  const token = await post(service, '/token', {
+    grant_type: 'refresh_token',
+    refresh_token: 'none',
+    client_id: 'nobody'
+  })
   t.equal(token.member('error'), 'invalid_client')
   t.equal(token.member('request_id'), token.headers.get('x-request-id'))
   const unauthorized = await callMcp(service, bearer('nonsense'))
@@ -83,6 +116,10 @@ t.test('what fails on our side tells the id, and the log the reason', async t =>
   const failed = await callMcp(service, bearer(accessToken))
   const id = failed.headers.get('x-request-id')
   t.equal(failed.status, 500)
-  t.strictSame(JSON.parse(failed.text), { jsonrpc: '2.0', id: null, error: { code: -32603, message: `Internal error (request id ${id})` } })
+  t.strictSame(JSON.parse(failed.text), {
+    jsonrpc: '2.0',
+    id: null,
+    error: { code: -32603, message: `Internal error (request id ${id})` }
+  })
   t.match(lines.find(({ reqId, level }) => reqId === id && level === 50), { err: { message: 'on fire' } })
 })

@@ -1,6 +1,7 @@
 // nobody can look for less in a log
 const MIN_LENGTH = 10
-const SECRET = /^(?:access_token|refresh_token|id_token|token|code|code_verifier|state|nonce|client_secret|registration_access_token|transaction)$/
+const SECRET =
+  /^(?:access_token|refresh_token|id_token|token|code|code_verifier|state|nonce|client_secret|registration_access_token|transaction)$/
 
 /** Every secret that was sent or received by `fetch` in this process: by clients, browsers, the service, and to the upstream. */
 export class Secrets {
@@ -24,14 +25,22 @@ export class Secrets {
       this.#noteHeaders(response.headers)
       const location = response.headers.get('location')
       if (location !== null) this.#noteUrl(new URL(location, request.url).href)
-      if (response.headers.get('content-type')?.startsWith('application/json') === true) this.#noteBody(await response.clone().text())
+      if (response.headers.get('content-type')?.startsWith('application/json') === true) {
+        this.#noteBody(await response.clone().text())
+      }
       return response
     }
   }
 
   /** The kinds of secrets that stand in a text, as they are or encoded. */
   in (text: string): string[] {
-    const stands = (value: string) => [value, encodeURIComponent(value), Buffer.from(value).toString('base64').replace(/=+$/, ''), Buffer.from(value).toString('base64url')].some(form => text.includes(form))
+    const stands = (value: string) =>
+      [
+        value,
+        encodeURIComponent(value),
+        Buffer.from(value).toString('base64').replace(/=+$/, ''),
+        Buffer.from(value).toString('base64url')
+      ].some(form => text.includes(form))
     return [...this.found].flatMap(([kind, values]) => [...values].some(stands) ? [kind] : [])
   }
 
@@ -43,7 +52,9 @@ export class Secrets {
     const [scheme = '', credentials = ''] = headers.get('authorization')?.split(' ') ?? []
     this.add(`${scheme.toLowerCase()} credentials`, credentials)
     if (/^basic$/i.test(scheme)) this.add('client secret', Buffer.from(credentials, 'base64').toString().split(':')[1])
-    for (const cookie of headers.get('cookie')?.split('; ') ?? []) this.add('cookie', cookie.slice(cookie.indexOf('=') + 1))
+    for (const cookie of headers.get('cookie')?.split('; ') ?? []) {
+      this.add('cookie', cookie.slice(cookie.indexOf('=') + 1))
+    }
     for (const cookie of headers.getSetCookie()) this.add('cookie', cookie.slice(cookie.indexOf('=') + 1).split(';')[0])
   }
 

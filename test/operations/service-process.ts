@@ -26,7 +26,9 @@ export interface ServiceProcess {
 /** Runs a file of the project as a process with `environment`, and waits for nothing. */
 export function runFile (t: Test, file: string, environment: NodeJS.ProcessEnv): Omit<ServiceProcess, 'url' | 'logIn'> {
   const child = spawn(process.execPath, runnable(file), {
-    cwd: root, env: { PATH: process.env.PATH, MAX_EVENT_LOOP_DELAY_MS: '0', ...environment }, stdio: ['ignore', 'pipe', 'pipe']
+    cwd: root,
+    env: { PATH: process.env.PATH, MAX_EVENT_LOOP_DELAY_MS: '0', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe']
   })
   t.teardown(() => child.kill('SIGKILL'))
   const output: string[] = []
@@ -39,7 +41,9 @@ export function runFile (t: Test, file: string, environment: NodeJS.ProcessEnv):
       for (const listener of waiting) listener(line)
     })
   }
-  const exited = once(child, 'close').then(([code, signal]: unknown[]) => typeof code === 'number' ? code : String(signal))
+  const exited = once(child, 'close').then(([code, signal]: unknown[]) =>
+    typeof code === 'number' ? code : String(signal)
+  )
   return {
     pid: child.pid ?? 0,
     output,
@@ -64,7 +68,11 @@ export function runFile (t: Test, file: string, environment: NodeJS.ProcessEnv):
 /** Runs the service with the fixture's server, and waits until it listens. */
 export async function runService (t: Test, environment: NodeJS.ProcessEnv = {}): Promise<ServiceProcess> {
   const [port, upstreamPort] = [await freePort(), await freePort()]
-  const running = runFile(t, 'test/operations/fixture-process', { PORT: String(port), DEMO_UPSTREAM_PORT: String(upstreamPort), ...environment })
+  const running = runFile(t, 'test/operations/fixture-process', {
+    PORT: String(port),
+    DEMO_UPSTREAM_PORT: String(upstreamPort),
+    ...environment
+  })
   await running.line(/MCP server: /)
   const target = { url: `http://localhost:${port}`, upstream: { issuer: `http://localhost:${upstreamPort}` }, fetch }
   return {

@@ -9,7 +9,9 @@ const LONG = 'pneumonoultramicroscopicsilicovolcanoconiosis'
 browserTest('every page is accessible, and as wide as the window, in both colour schemes', async (t, newContext) => {
   const service = await startPages(t, { redirectSchemes: ['cursor'], adminToken: ADMIN_TOKEN })
   const webClient = await sdkClient(service, {
-    client_name: `${LONG} for teams`, client_uri: `https://${LONG}.example`, redirect_uris: [`https://${LONG}.${LONG}.example/callback`]
+    client_name: `${LONG} for teams`,
+    client_uri: `https://${LONG}.example`,
+    redirect_uris: [`https://${LONG}.${LONG}.example/callback`]
   })
   const loopbackClient = await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })
   const privateUseClient = await sdkClient(service, { redirect_uris: [`cursor://${LONG}/callback`] })
@@ -28,13 +30,21 @@ browserTest('every page is accessible, and as wide as the window, in both colour
     await page.evaluate(axe.source)
     for (const width of [320, 375, 1400]) {
       await page.setViewportSize({ width, height: 800 })
-      t.equal(await page.evaluate('document.documentElement.scrollWidth'), width, `${name}: no horizontal scroll at ${width} px`)
+      t.equal(
+        await page.evaluate('document.documentElement.scrollWidth'),
+        width,
+        `${name}: no horizontal scroll at ${width} px`
+      )
       if (width === 320) continue
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme })
         const { violations, passes } = await page.evaluate<AxeResults>('axe.run()')
         t.ok(passes.some(({ id }) => id === 'color-contrast'), 'axe has looked')
-        t.strictSame(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`), [], `${name}, ${width} px, ${colorScheme}`)
+        t.strictSame(
+          violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`),
+          [],
+          `${name}, ${width} px, ${colorScheme}`
+        )
       }
     }
   }

@@ -9,7 +9,11 @@ let launched: Promise<Browser> | undefined
 export type NewContext = (options?: BrowserContextOptions) => Promise<BrowserContext>
 
 /** A test in headless Chromium, which is started once for a test file. Skipped where there is none; in CI, that fails. */
-export function browserTest (name: string, check: (t: Test, newContext: NewContext) => Promise<void>, options: { todo?: string } = {}): void {
+export function browserTest (
+  name: string,
+  check: (t: Test, newContext: NewContext) => Promise<void>,
+  options: { todo?: string } = {}
+): void {
   const executablePath = find('chromium')
   const skip = executablePath === undefined && process.env.CI !== 'true' ? lacking('chromium') : false
   t.test(name, { ...options, skip }, async t => {

@@ -1,5 +1,14 @@
-import { discoverAuthorizationServerMetadata, exchangeAuthorization, registerClient, startAuthorization } from '@modelcontextprotocol/sdk/client/auth.js'
-import type { OAuthClientInformationMixed, OAuthClientMetadata, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
+import {
+  discoverAuthorizationServerMetadata,
+  exchangeAuthorization,
+  registerClient,
+  startAuthorization
+} from '@modelcontextprotocol/sdk/client/auth.js'
+import type {
+  OAuthClientInformationMixed,
+  OAuthClientMetadata,
+  OAuthTokens
+} from '@modelcontextprotocol/sdk/shared/auth.js'
 import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { listenFor } from '../support/service.js'
@@ -22,22 +31,41 @@ export interface SdkClient {
 export const STATE = 'the-state'
 
 /** Makes a client that registers itself with `metadata`; `clientId` is that of a client which need not. */
-export async function sdkClient (service: PagesService, metadata: Partial<OAuthClientMetadata>, clientId?: string): Promise<SdkClient> {
+export async function sdkClient (
+  service: PagesService,
+  metadata: Partial<OAuthClientMetadata>,
+  clientId?: string
+): Promise<SdkClient> {
   const authorizationServer = await discoverAuthorizationServerMetadata(service.url)
   if (authorizationServer === undefined) throw new Error('The service has no metadata.')
   const [first = ''] = metadata.redirect_uris ?? []
   const information = clientId !== undefined
     ? { client_id: clientId }
     : await registerClient(service.url, {
-      metadata: authorizationServer, clientMetadata: { client_name: 'Test client', token_endpoint_auth_method: 'none', redirect_uris: [], ...metadata }
+      metadata: authorizationServer,
+      clientMetadata: { client_name: 'Test client', token_endpoint_auth_method: 'none', redirect_uris: [], ...metadata }
     })
   return {
     information,
     begin: async ({ scope = 'mcp', redirectUri = first } = {}) => {
-      const common = { metadata: authorizationServer, clientInformation: information, resource: new URL(`${service.url}/mcp`) }
-      const { authorizationUrl, codeVerifier } = await startAuthorization(service.url, { ...common, redirectUrl: redirectUri, scope, state: STATE })
+      const common = {
+        metadata: authorizationServer,
+        clientInformation: information,
+        resource: new URL(`${service.url}/mcp`)
+      }
+      const { authorizationUrl, codeVerifier } = await startAuthorization(service.url, {
+        ...common,
+        redirectUrl: redirectUri,
+        scope,
+        state: STATE
+      })
       const redeem = (answer: URLSearchParams) =>
-        exchangeAuthorization(service.url, { ...common, authorizationCode: answer.get('code') ?? '', codeVerifier, redirectUri })
+        exchangeAuthorization(service.url, {
+          ...common,
+          authorizationCode: answer.get('code') ?? '',
+          codeVerifier,
+          redirectUri
+        })
       return { url: authorizationUrl.href, redeem }
     }
   }
@@ -51,7 +79,9 @@ export async function sdkClient (service: PagesService, metadata: Partial<OAuthC
 export async function serve (t: Test, pages: Record<string, string>): Promise<string> {
   const port = await listenFor(t, (request, response) => {
     const body = pages[(request.url ?? '').replace(/\?.*/, '')]
-    response.writeHead(body === undefined ? 404 : 200, { 'content-type': body?.startsWith('{') === true ? 'application/json' : 'text/html; charset=utf-8' }).end(body)
+    response.writeHead(body === undefined ? 404 : 200, {
+      'content-type': body?.startsWith('{') === true ? 'application/json' : 'text/html; charset=utf-8'
+    }).end(body)
   })
   return `http://localhost:${port}`
 }

@@ -50,7 +50,10 @@ browserTest('a window that opened the page has no hold of it', async (t, newCont
   const { url } = await (await sdkClient(service, { redirect_uris: [CLIENT] })).begin()
   const context = await newContext()
   const attacker = await context.newPage()
-  await context.route('https://evil.example/', route => route.fulfill({ contentType: 'text/html', body: '<h1>Double click here</h1>' }))
+  await context.route(
+    'https://evil.example/',
+    route => route.fulfill({ contentType: 'text/html', body: '<h1>Double click here</h1>' })
+  )
   await attacker.goto('https://evil.example/')
   const opening = context.waitForEvent('page')
   await attacker.evaluate(`opened = window.open(${JSON.stringify(url)})`)

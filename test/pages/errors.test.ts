@@ -27,7 +27,10 @@ browserTest('an error page says what to do, and an id that the log has', async (
   // our cookie is of this browser; the upstream's alone goes on
   await page.context().clearCookies({ name: 'mcp-browser' })
   await logInUpstream(page)
-  t.match(await page.getByRole('alert').innerText(), 'This login was begun in another browser, or this browser blocks cookies.')
+  t.match(
+    await page.getByRole('alert').innerText(),
+    'This login was begun in another browser, or this browser blocks cookies.'
+  )
   t.match(await logged(), '"detail":"the browser cookie is not that of the attempt"')
 
   stores.authorizations.add = async () => { throw new Error('the store is on fire') }
@@ -44,7 +47,10 @@ browserTest('a refusal is told to a client that nobody vouches for if the person
   const page = await (await newContext()).newPage()
   await page.goto((await client.begin({ scope: 'all' })).url)
   t.equal(new URL(page.url()).origin, service.url, 'the browser stays with us')
-  t.equal(await page.getByRole('alert').innerText(), 'None of the requested scopes exists here. Scopes: mcp files:read.')
+  t.equal(
+    await page.getByRole('alert').innerText(),
+    'None of the requested scopes exists here. Scopes: mcp files:read.'
+  )
   const target = new URL(await page.getByRole('link', { name: 'Go back to client.example' }).getAttribute('href') ?? '')
   t.match(Object.fromEntries(target.searchParams), { error: 'invalid_scope', state: STATE, iss: service.url })
   const [, id = 'no id'] = ID.exec(await page.getByText(/^Error /).innerText()) ?? []

@@ -44,40 +44,45 @@ browserTest('the whole login by keyboard', async (t, newContext) => {
   t.type((await answerAt(page, redirectUri)).get('code'), 'string')
 })
 
-browserTest('a web client logs in by a popup, whose pages talk by a channel of their own: our pages have no opener', async (t, newContext) => {
-  const service = await startPages(t)
-  const client = await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })
-  const context = await newContext()
-  const opener = await context.newPage()
-  const pages = { '/': '', '/callback': '<script>new BroadcastChannel("login").postMessage(String(window.opener) + location.search)</script>' }
-  await host(opener, WEB_CLIENT, pages)
-  const logIn = async (url: string) => {
-    pages['/'] = `<button onclick="window.open('${url.replaceAll('&', '&amp;')}')">Log in</button>
+browserTest(
+  'a web client logs in by a popup, whose pages talk by a channel of their own: our pages have no opener',
+  async (t, newContext) => {
+    const service = await startPages(t)
+    const client = await sdkClient(service, { redirect_uris: [`${WEB_CLIENT}/callback`] })
+    const context = await newContext()
+    const opener = await context.newPage()
+    const pages = {
+      '/': '',
+      '/callback': '<script>new BroadcastChannel("login").postMessage(String(window.opener) + location.search)</script>'
+    }
+    await host(opener, WEB_CLIENT, pages)
+    const logIn = async (url: string) => {
+      pages['/'] = `<button onclick="window.open('${url.replaceAll('&', '&amp;')}')">Log in</button>
       <script>new BroadcastChannel('login').onmessage = ({ data }) => { document.body.append('The popup says ' + data) }</script>`
-    await opener.goto(`${WEB_CLIENT}/`)
-    const opened = context.waitForEvent('page')
-    await opener.getByRole('button', { name: 'Log in' }).click()
-    const popup = await opened
-    await host(popup, WEB_CLIENT, pages)
-    return popup
-  }
-  const told = opener.getByText('The popup says null')
+      await opener.goto(`${WEB_CLIENT}/`)
+      const opened = context.waitForEvent('page')
+      await opener.getByRole('button', { name: 'Log in' }).click()
+      const popup = await opened
+      await host(popup, WEB_CLIENT, pages)
+      return popup
+    }
+    const told = opener.getByText('The popup says null')
 
-  const allowing = await logIn((await client.begin()).url)
-  await allowing.getByRole('button', { name: 'Allow access' }).click()
-  await logInUpstream(allowing)
-  t.match(await told.textContent(), /code=.*&state=the-state&iss=/)
+    const allowing = await logIn((await client.begin()).url)
+    await allowing.getByRole('button', { name: 'Allow access' }).click()
+    await logInUpstream(allowing)
+    t.match(await told.textContent(), /code=.*&state=the-state&iss=/)
 
-  const denying = await logIn((await client.begin()).url)
-  await denying.getByRole('button', { name: 'Deny' }).click()
-  t.match(await told.textContent(), /error=access_denied/)
+    const denying = await logIn((await client.begin()).url)
+    await denying.getByRole('button', { name: 'Deny' }).click()
+    t.match(await told.textContent(), /error=access_denied/)
 
-  const refused = new URL((await client.begin()).url)
-  refused.searchParams.delete('code_challenge')
-  const refusing = await logIn(refused.href)
-  await refusing.getByRole('link', { name: 'Go back to client.example' }).click()
-  t.match(await told.textContent(), /error=invalid_request.*&state=the-state&iss=/)
-})
+    const refused = new URL((await client.begin()).url)
+    refused.searchParams.delete('code_challenge')
+    const refusing = await logIn(refused.href)
+    await refusing.getByRole('link', { name: 'Go back to client.example' }).click()
+    t.match(await told.textContent(), /error=invalid_request.*&state=the-state&iss=/)
+  })
 
 browserTest('who denies is sent back with access_denied, and may go back and think again', async (t, newContext) => {
   const service = await startPages(t)

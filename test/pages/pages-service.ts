@@ -25,7 +25,18 @@ export async function startPages (t: Test, options: Partial<OAuthBrokerOptions> 
   const url = `http://127.0.0.1:${port}`
   const log: string[] = []
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-  const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(line) } } }, genReqId: () => crypto.randomUUID(), forceCloseConnections: true })
+  const app = Fastify({
+    logger: {
+      level: 'info',
+      stream: {
+        write: line => {
+          log.push(line)
+        }
+      }
+    },
+    genReqId: () => crypto.randomUUID(),
+    forceCloseConnections: true
+  })
   app.addHook('onClose', () => stores.close())
   t.teardown(() => app.close())
   await app.register(homeRoute, { publicUrl: url, connections: true })

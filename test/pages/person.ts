@@ -17,7 +17,9 @@ export async function answerAt (page: Page, redirectUri: string): Promise<URLSea
 /** What Chromium says of content security policies, in every tab; it goes on to grow. */
 export function cspReports (context: BrowserContext): readonly string[] {
   const reports: string[] = []
-  context.on('console', message => { if (/content security policy/i.test(message.text())) reports.push(message.text()) })
+  context.on('console', message => {
+    if (/content security policy/i.test(message.text())) reports.push(message.text())
+  })
   return reports
 }
 

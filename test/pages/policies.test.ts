@@ -17,7 +17,11 @@ browserTest('the content security policy applies, and lets the pages be as they 
     t.notMatch(policy, 'form-action', 'Chromium would apply it to the redirects that follow the form')
     t.notMatch(policy, 'unsafe')
     t.equal(response?.headers()['cross-origin-opener-policy'], 'same-origin')
-    t.equal(await page.evaluate('getComputedStyle(document.querySelector("main")).borderTopStyle'), 'solid', 'the style has the hash')
+    t.equal(
+      await page.evaluate('getComputedStyle(document.querySelector("main")).borderTopStyle'),
+      'solid',
+      'the style has the hash'
+    )
   }
   t.strictSame(reports, [], 'nothing of our own is refused')
 
@@ -42,7 +46,13 @@ browserTest('no page is framed', async (t, newContext) => {
   const { url } = await (await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })).begin()
   const embedded = url.replaceAll('&', '&amp;')
   const page = await (await newContext()).newPage()
-  const frames = [`<iframe src="${embedded}">`, `<iframe sandbox="allow-forms" src="${embedded}">`, `<embed src="${embedded}">`, `<iframe src="${service.url}/">`, `<iframe src="${service.url}/authorize">`]
+  const frames = [
+    `<iframe src="${embedded}">`,
+    `<iframe sandbox="allow-forms" src="${embedded}">`,
+    `<embed src="${embedded}">`,
+    `<iframe src="${service.url}/">`,
+    `<iframe src="${service.url}/authorize">`
+  ]
   for (const frame of frames) {
     const refusal = page.waitForEvent('console', { predicate: message => message.text().includes('frame-ancestors') })
     await page.goto(`${await serve(t, { '/': frame })}/`)
@@ -53,30 +63,32 @@ browserTest('no page is framed', async (t, newContext) => {
   }
 })
 
-browserTest('the upstream and the client do not learn where the browser comes from; our form says it', async (t, newContext) => {
-  const service = await startPages(t)
-  const client = await sdkClient(service, { redirect_uris: ['https://client.example/callback'] })
-  const page = await (await newContext()).newPage()
-  await host(page, 'https://client.example', { '/callback': 'Back at the client.' })
-  const asked = page.waitForRequest(`${service.url}/authorize/consent`)
-  const sent = page.waitForRequest(request => request.url().startsWith(service.upstreamUrl))
-  const answered = page.waitForRequest(request => request.url().startsWith('https://client.example/'))
+browserTest(
+  'the upstream and the client do not learn where the browser comes from; our form says it',
+  async (t, newContext) => {
+    const service = await startPages(t)
+    const client = await sdkClient(service, { redirect_uris: ['https://client.example/callback'] })
+    const page = await (await newContext()).newPage()
+    await host(page, 'https://client.example', { '/callback': 'Back at the client.' })
+    const asked = page.waitForRequest(`${service.url}/authorize/consent`)
+    const sent = page.waitForRequest(request => request.url().startsWith(service.upstreamUrl))
+    const answered = page.waitForRequest(request => request.url().startsWith('https://client.example/'))
 
-  await page.goto((await client.begin()).url)
-  await page.getByRole('button', { name: 'Allow access' }).click()
-  t.equal((await (await asked).allHeaders()).origin, service.url, 'the form is posted with our origin, not with null')
-  const toUpstream = await (await sent).allHeaders()
-  t.equal(toUpstream.referer, undefined)
-  t.equal(toUpstream.origin, undefined)
-  await logInUpstream(page)
-  t.notMatch((await (await answered).allHeaders()).referer ?? '', service.url)
+    await page.goto((await client.begin()).url)
+    await page.getByRole('button', { name: 'Allow access' }).click()
+    t.equal((await (await asked).allHeaders()).origin, service.url, 'the form is posted with our origin, not with null')
+    const toUpstream = await (await sent).allHeaders()
+    t.equal(toUpstream.referer, undefined)
+    t.equal(toUpstream.origin, undefined)
+    await logInUpstream(page)
+    t.notMatch((await (await answered).allHeaders()).referer ?? '', service.url)
 
-  const refused = new URL((await client.begin()).url)
-  refused.searchParams.delete('code_challenge')
-  for (const [url, way] of [[(await client.begin()).url, page.getByRole('button', { name: 'Deny' })], [refused.href, page.getByRole('link', { name: 'Go back' })]] as const) {
-    await page.goto(url)
-    const told = page.waitForRequest(request => request.url().startsWith('https://client.example/'))
-    await way.click()
-    t.equal((await (await told).allHeaders()).referer, undefined)
-  }
-})
+    const refused = new URL((await client.begin()).url)
+    refused.searchParams.delete('code_challenge')
+    for (const [url, way] of [[(await client.begin()).url, page.getByRole('button', { name: 'Deny' })], [refused.href, page.getByRole('link', { name: 'Go back' })]] as const) {
+      await page.goto(url)
+      const told = page.waitForRequest(request => request.url().startsWith('https://client.example/'))
+      await way.click()
+      t.equal((await (await told).allHeaders()).referer, undefined)
+    }
+  })

@@ -25,8 +25,13 @@ export interface Cluster {
   url: string
   replicas: ReplicaProcess[]
   /** Starts a replica in the place of one that has ended. */
-  restart (index: number): Promise<void>
-  redis: { stop (): Promise<void>, start (): Promise<void>, port: number, /** While it is stopped: it starts again without what it kept. */ forget (): void }
+  restart(index: number): Promise<void>
+  redis: {
+    stop(): Promise<void>
+    start(): Promise<void>
+    port: number /** While it is stopped: it starts again without what it kept. */
+    forget(): void
+  }
   /** Where counting replicas leave their marks. */
   runsFile: string
   /** What the load balancer had to complain of. */
@@ -47,7 +52,10 @@ export interface ClusterOptions {
 }
 
 /** Starts a cluster on free ports of loopback. */
-export async function startCluster ({ replicas: count = 2, environment = {}, entry = 'src/server', upstream: configuration = {}, logs = 'inherit' }: ClusterOptions = {}): Promise<Cluster> {
+export async function startCluster (
+  { replicas: count = 2, environment = {}, entry = 'src/server', upstream: configuration = {}, logs = 'inherit' }:
+  ClusterOptions = {}
+): Promise<Cluster> {
   const dir = mkdtempSync(join(tmpdir(), 'cluster-'))
   const upstream = await startDemoUpstream({ port: 0, configuration })
   const redisPort = await freePort()
@@ -65,7 +73,9 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
     RUNS_FILE: runsFile,
     ...environment
   }
-  const replicas = await Promise.all(Array.from({ length: count }, async () => await startReplica(entry, await freePort(), env, logs)))
+  const replicas = await Promise.all(
+    Array.from({ length: count }, async () => await startReplica(entry, await freePort(), env, logs))
+  )
   const balancer = await startLoadBalancer(dir, Number(new URL(url).port), replicas.map(({ port }) => port))
 
   return {
@@ -94,8 +104,17 @@ export async function startCluster ({ replicas: count = 2, environment = {}, ent
 }
 
 /** Starts a process of the service, and waits until it answers. */
-export async function startReplica (entry: string, port: number, env: NodeJS.ProcessEnv, logs: 'inherit' | 'ignore' = 'inherit'): Promise<ReplicaProcess> {
-  const child = start(process.execPath, runnable(entry), { cwd: root, env: { ...env, PORT: String(port) }, stdio: ['ignore', logs, logs] })
+export async function startReplica (
+  entry: string,
+  port: number,
+  env: NodeJS.ProcessEnv,
+  logs: 'inherit' | 'ignore' = 'inherit'
+): Promise<ReplicaProcess> {
+  const child = start(process.execPath, runnable(entry), {
+    cwd: root,
+    env: { ...env, PORT: String(port) },
+    stdio: ['ignore', logs, logs]
+  })
   const url = `http://127.0.0.1:${port}`
   await answers(`${url}/healthz`, child)
   return { port, url, child, stop: signal => end(child, signal) }
@@ -103,7 +122,20 @@ export async function startReplica (entry: string, port: number, env: NodeJS.Pro
 
 /** Starts a Redis that keeps its data in `dir`. */
 export async function startRedis (dir: string, port: number): Promise<ChildProcess> {
-  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '']
+  const settings = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    dir,
+    '--appendonly',
+    'yes',
+    '--appendfsync',
+    'everysec',
+    '--save',
+    ''
+  ]
   const child = start('redis-server', settings, { stdio: ['ignore', 'pipe', 'inherit'] })
   for await (const chunk of child.stdout ?? []) if (String(chunk).includes('Ready to accept connections')) break
   child.stdout?.resume()

@@ -13,7 +13,8 @@ import { startCluster } from './cluster.js'
  */
 const [sdk, suiteArguments] = sdkOf(process.argv.slice(2))
 const cluster = await startCluster({
-  entry: 'test/replicas/fixture-replica', environment: { FIXTURE_SDK: sdk, FIXTURE_STATE_KEY: randomBytes(32).toString('hex') }
+  entry: 'test/replicas/fixture-replica',
+  environment: { FIXTURE_SDK: sdk, FIXTURE_STATE_KEY: randomBytes(32).toString('hex') }
 })
 const person = new Person('conformance')
 const transport = new StreamableHTTPClientTransport(new URL(`${cluster.url}/mcp`), { authProvider: person })

@@ -17,21 +17,35 @@ const nothing = z.object({})
  */
 export function countingServer (file: string): CreateServer {
   return ({ getUpstreamAccessToken }) => {
-    const server = new McpServer({ name: 'counting', version: '1.0.0' }, { jsonSchemaValidator, capabilities: { logging: {} } })
-    server.registerTool('work', { inputSchema: workInput }, async ({ call, ms, steps }, { sendNotification, _meta, signal }) => {
-      appendFileSync(file, `${call}\n`)
-      for (let step = 1; step <= steps; step++) {
-        await delay(ms / (steps + 1), undefined, { signal })
-        await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta?.progressToken ?? '', progress: step, total: steps } })
-      }
-      if (ms > 0) await delay(ms / (steps + 1), undefined, { signal })
-      return { content: [{ type: 'text', text: call }] }
+    const server = new McpServer({ name: 'counting', version: '1.0.0' }, {
+      jsonSchemaValidator,
+      capabilities: { logging: {} }
     })
+    server.registerTool(
+      'work',
+      { inputSchema: workInput },
+      async ({ call, ms, steps }, { sendNotification, _meta, signal }) => {
+        appendFileSync(file, `${call}\n`)
+        for (let step = 1; step <= steps; step++) {
+          await delay(ms / (steps + 1), undefined, { signal })
+          await sendNotification({
+            method: 'notifications/progress',
+            params: { progressToken: _meta?.progressToken ?? '', progress: step, total: steps }
+          })
+        }
+        if (ms > 0) await delay(ms / (steps + 1), undefined, { signal })
+        return { content: [{ type: 'text', text: call }] }
+      }
+    )
     server.registerTool('say', { inputSchema: sayInput }, async ({ data }) => {
       await server.sendLoggingMessage({ level: 'info', data })
       return { content: [] }
     })
-    server.registerTool('upstream_token', { inputSchema: nothing }, async () => ({ content: [{ type: 'text', text: await getUpstreamAccessToken() ?? 'none' }] }))
+    server.registerTool(
+      'upstream_token',
+      { inputSchema: nothing },
+      async () => ({ content: [{ type: 'text', text: await getUpstreamAccessToken() ?? 'none' }] })
+    )
     return server
   }
 }

@@ -13,7 +13,10 @@ const times = number('times')
 const ENDINGS = ['a token is revoked', 'a grant ends (its code is replayed)', 'a session is deleted'] as const
 const WITHIN_MS = 1000
 
-const cluster = await startCluster({ entry: 'test/replicas/counting-replica', environment: { OAUTH_REQUESTS_PER_MINUTE: '10000' } })
+const cluster = await startCluster({
+  entry: 'test/replicas/counting-replica',
+  environment: { OAUTH_REQUESTS_PER_MINUTE: '10000' }
+})
 const redis = new Redis(cluster.redis.port, '127.0.0.1')
 const [one, other] = cluster.replicas
 if (one === undefined || other === undefined) throw new Error('There are no two replicas.')
@@ -21,7 +24,11 @@ const urls = [one.url, other.url] as const
 
 try {
   for (const deaf of [false, true]) {
-    const report = new Report(`What ends on one of two replicas ends on both, ${times} times each${deaf ? '; the connections that they hear each other by are cut at that moment' : ''}`)
+    const report = new Report(
+      `What ends on one of two replicas ends on both, ${times} times each${
+        deaf ? '; the connections that they hear each other by are cut at that moment' : ''
+      }`
+    )
     for (const ending of ENDINGS) {
       const took: number[] = []
       let [running, answered] = [0, 0]
@@ -44,24 +51,37 @@ try {
 }
 
 /** Ends something while streams are open at both replicas: standalone ones, and one of a call that runs at the first. */
-async function end (ending: typeof ENDINGS[number], name: string, deaf: boolean): Promise<{ streamsMs: number, stillRuns: number, stillAnswered: number }> {
+async function end (
+  ending: typeof ENDINGS[number],
+  name: string,
+  deaf: boolean
+): Promise<{ streamsMs: number, stillRuns: number, stillAnswered: number }> {
   const login = await logInAt(cluster.url)
   const session = await RawSession.open(urls[0], login)
   const call = session.toolCall('work', { call: name, ms: 60_000, steps: 100 })
   const answer = await session.post(urls[0], call)
   const { value: first } = await eventsOf(answer).next()
   const streams = await Promise.all([session.get(urls[0]), session.get(urls[1]), session.get(urls[1], first?.id)])
-  if (streams.some(({ status }) => status !== 200)) throw new Error(`streams: ${streams.map(({ status }) => status).join(' ')}`)
+  if (streams.some(({ status }) => status !== 200)) {
+    throw new Error(`streams: ${streams.map(({ status }) => status).join(' ')}`)
+  }
 
   if (deaf) await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
   const begun = performance.now()
-  if (ending === ENDINGS[0]) await postForm(`${urls[1]}/revoke`, { token: login.accessToken, client_id: login.clientId })
-  else if (ending === ENDINGS[1]) await postForm(`${urls[1]}/token`, login.codeExchange)
+  if (ending === ENDINGS[0]) {
+    await postForm(`${urls[1]}/revoke`, { token: login.accessToken, client_id: login.clientId })
+  } else if (ending === ENDINGS[1]) await postForm(`${urls[1]}/token`, login.codeExchange)
   else await session.delete(urls[1])
   await Promise.all(streams.map(async stream => await stream.text()))
   const streamsMs = performance.now() - begun
-  const refusals = await Promise.all(urls.map(url => session.call(url, 'work', { call: `after ${name}`, ms: 0, steps: 0 })))
+  const refusals = await Promise.all(
+    urls.map(url => session.call(url, 'work', { call: `after ${name}`, ms: 0, steps: 0 }))
+  )
   // it is over where its stream is
   const rest = await session.get(urls[0], first?.id)
-  return { streamsMs, stillRuns: rest.status === 200 ? 1 : 0, stillAnswered: refusals.filter(({ end }) => end !== 'http').length }
+  return {
+    streamsMs,
+    stillRuns: rest.status === 200 ? 1 : 0,
+    stillAnswered: refusals.filter(({ end }) => end !== 'http').length
+  }
 }

@@ -18,10 +18,17 @@ const CROSSED = 20
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
-  environment: { SESSIONS_PER_OWNER: String(count), SESSIONS_PER_PERSON: String(count), MAX_LIVE_INSTANCES: String(2 * count), OAUTH_REQUESTS_PER_MINUTE: '10000' }
+  environment: {
+    SESSIONS_PER_OWNER: String(count),
+    SESSIONS_PER_PERSON: String(count),
+    MAX_LIVE_INSTANCES: String(2 * count),
+    OAUTH_REQUESTS_PER_MINUTE: '10000'
+  }
 })
 try {
-  const report = new Report(`kill -9 of one of two replicas behind ${loadBalancer}, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed`)
+  const report = new Report(
+    `kill -9 of one of two replicas behind ${loadBalancer}, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed`
+  )
   const [survivor, victim] = cluster.replicas
   if (survivor === undefined || victim === undefined) throw new Error('There are no two replicas.')
   const logins = await Promise.all(['alice', 'bob', 'carol', 'dave'].map(name => logInAt(cluster.url, name)))
@@ -31,7 +38,11 @@ try {
   await delay(5000)
 
   // calls of the victim whose streams clients read through the survivor
-  const crossed = await Promise.all(sessions.slice(0, CROSSED).map((session, index) => readThrough(session, survivor.url, victim.url, { call: `crossed-${index}`, ms: 60_000, steps: 600 })))
+  const crossed = await Promise.all(
+    sessions.slice(0, CROSSED).map((session, index) =>
+      readThrough(session, survivor.url, victim.url, { call: `crossed-${index}`, ms: 60_000, steps: 600 })
+    )
+  )
 
   const killedAt = Date.now()
   await victim.stop('SIGKILL')
@@ -42,7 +53,9 @@ try {
   const lost = await load.probe()
 
   const { calls } = load
-  const interrupted = calls.filter(({ startedAt, endedAt, outcome }) => startedAt <= killedAt && endedAt > killedAt && !(outcome?.end === 'result' && !outcome.resumed))
+  const interrupted = calls.filter(({ startedAt, endedAt, outcome }) =>
+    startedAt <= killedAt && endedAt > killedAt && !(outcome?.end === 'result' && !outcome.resumed)
+  )
   const after = calls.filter(({ startedAt }) => startedAt > killedAt)
   const failedAfter = after.filter(({ outcome }) => outcome?.end !== 'result')
   const unanswered = calls.filter(({ outcome }) => outcome === undefined || outcome.end === 'unanswered')
@@ -53,17 +66,43 @@ try {
   report.outcomes('ended before the kill', before)
   report.outcomes('interrupted by it', interrupted)
   report.outcomes('begun after it', after)
-  report.check(`every call before the kill gave its result (${before.filter(({ outcome }) => outcome?.end !== 'result').length} did not)`, before.every(({ outcome }) => outcome?.end === 'result'))
+  report.check(
+    `every call before the kill gave its result (${
+      before.filter(({ outcome }) => outcome?.end !== 'result').length
+    } did not)`,
+    before.every(({ outcome }) => outcome?.end === 'result')
+  )
   report.check(`0 of ${count} sessions lost (${lost.length})`, lost.length === 0)
   report.runs(countRuns(cluster.runsFile), calls)
   report.check(`every call has an answer or an explicit error (${unanswered.length} have not)`, unanswered.length === 0)
-  report.check(`calls begun after the kill that failed: only on connections to the dead process (${failedAfter.length})`, failedAfter.every(call => sinceKill(call) < 1000))
+  report.check(
+    `calls begun after the kill that failed: only on connections to the dead process (${failedAfter.length})`,
+    failedAfter.every(call => sinceKill(call) < 1000)
+  )
   report.figure('from the kill to the answer of an interrupted call', percentiles(interrupted.map(sinceKill)))
-  report.figure('the same, of those that were resumed', percentiles(interrupted.filter(({ outcome }) => outcome !== undefined && 'resumed' in outcome && outcome.resumed).map(sinceKill)))
-  const firstAfter = sessions.map(session => after.find(call => call.session === session && call.outcome?.end === 'result')).filter(call => call !== undefined)
-  report.figure('first call of a session after the kill takes', percentiles(firstAfter.filter(({ streamed }) => !streamed).map(({ startedAt, endedAt }) => endedAt - startedAt)))
-  report.figure(`open streams of the dead replica's calls get their error (${CROSSED}, read through the other)`, percentiles(errors.map(({ at }) => at - killedAt)))
-  report.check(`it is the error that says so (${errors.filter(({ error }) => error.includes('has ended')).length} of ${CROSSED})`, errors.every(({ error }) => error.includes('has ended')))
+  report.figure(
+    'the same, of those that were resumed',
+    percentiles(
+      interrupted.filter(({ outcome }) => outcome !== undefined && 'resumed' in outcome && outcome.resumed).map(
+        sinceKill
+      )
+    )
+  )
+  const firstAfter = sessions.map(session =>
+    after.find(call => call.session === session && call.outcome?.end === 'result')
+  ).filter(call => call !== undefined)
+  report.figure(
+    'first call of a session after the kill takes',
+    percentiles(firstAfter.filter(({ streamed }) => !streamed).map(({ startedAt, endedAt }) => endedAt - startedAt))
+  )
+  report.figure(
+    `open streams of the dead replica's calls get their error (${CROSSED}, read through the other)`,
+    percentiles(errors.map(({ at }) => at - killedAt))
+  )
+  report.check(
+    `it is the error that says so (${errors.filter(({ error }) => error.includes('has ended')).length} of ${CROSSED})`,
+    errors.every(({ error }) => error.includes('has ended'))
+  )
   report.check('within 6 s', errors.every(({ at }) => at - killedAt < 6000))
   report.end()
 } finally {

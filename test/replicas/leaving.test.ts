@@ -33,12 +33,18 @@ async function ended (t: Test, [one, other]: [LocalReplica, LocalReplica]): Prom
     const resumed = await session.get(other.url, first?.id)
     t.same([...streams, resumed].map(({ status }) => status), [200, 200, 200])
 
-    if (end === 'revocation') await postForm(`${other.url}/revoke`, { token: login.refreshToken, client_id: login.clientId })
-    else if (end === 'DELETE') await session.delete(other.url)
+    if (end === 'revocation') {
+      await postForm(`${other.url}/revoke`, { token: login.refreshToken, client_id: login.clientId })
+    } else if (end === 'DELETE') await session.delete(other.url)
     else t.equal((await postForm(`${other.url}/token`, login.codeExchange)).status, 400)
     for (const stream of [...streams, resumed]) await stream.text()
     t.pass(`${end}: the streams of both replicas have ended`)
-    for (const { url } of [one, other]) t.match(await session.call(url, 'work', { call: `after ${end}`, ms: 0, steps: 0 }), { end: 'http', status: end === 'DELETE' ? 404 : 401 }, `${end}, at each`)
+    for (const { url } of [one, other]) {
+      t.match(await session.call(url, 'work', { call: `after ${end}`, ms: 0, steps: 0 }), {
+        end: 'http',
+        status: end === 'DELETE' ? 404 : 401
+      }, `${end}, at each`)
+    }
   }
 }
 
@@ -46,7 +52,8 @@ async function rolling (t: Test, set: ReplicaSet, replicas: [LocalReplica, Local
   // a load balancer of one line: strict round robin; where nobody listens, the next one is asked
   let turn = 0
   const target = () => replicas[turn++ % 2 === 0 ? 0 : 1].url
-  const refused = ({ end, ...outcome }: Outcome) => end === 'connection' && 'message' in outcome && outcome.message.includes('ECONNREFUSED')
+  const refused = ({ end, ...outcome }: Outcome) =>
+    end === 'connection' && 'message' in outcome && outcome.message.includes('ECONNREFUSED')
   const login = await logInAt(replicas[0].url, 'rolling')
   const sessions = await Promise.all(Array.from({ length: 12 }, () => RawSession.open(replicas[0].url, login)))
 
@@ -77,13 +84,18 @@ async function rolling (t: Test, set: ReplicaSet, replicas: [LocalReplica, Local
   enough.abort()
   await load
   t.same(outcomes.filter(({ end }) => end !== 'result'), [], `${outcomes.length} calls, and each has its result`)
-  for (let call = 0; call < counter; call++) if (set.runs.get(`call-${call}`) !== 1) t.fail(`call-${call} ran ${set.runs.get(`call-${call}`)} times`)
+  for (let call = 0; call < counter; call++) {
+    if (set.runs.get(`call-${call}`) !== 1) t.fail(`call-${call} ran ${set.runs.get(`call-${call}`)} times`)
+  }
 }
 
 async function terminated (t: Test, server: RedisServer): Promise<void> {
   const port = await freePort()
   const set = await ReplicaSet.start(t, server.url, port)
-  const [survivor, leaving] = await Promise.all([set.local(port), set.process({ SHUTDOWN_DELAY_SECONDS: '1', SHUTDOWN_SECONDS: '2', STREAM_AFTER_MS: '60000' })])
+  const [survivor, leaving] = await Promise.all([
+    set.local(port),
+    set.process({ SHUTDOWN_DELAY_SECONDS: '1', SHUTDOWN_SECONDS: '2', STREAM_AFTER_MS: '60000' })
+  ])
   const login = await logInAt(survivor.url)
   const open = () => RawSession.open(leaving.url, login)
   const [listening, quick, endless, silent] = [await open(), await open(), await open(), await open()]
@@ -95,7 +107,9 @@ async function terminated (t: Test, server: RedisServer): Promise<void> {
   const events = eventsOf(answer)
   const { value: first } = await events.next()
   const given = silent.call(leaving.url, 'work', { call: 'silent', ms: 60_000, steps: 0 })
-  while (set.runs.get('finishing') === undefined || set.runs.get('silent') === undefined) await silent.call(leaving.url, 'work', { call: 'meanwhile', ms: 0, steps: 0 })
+  while (set.runs.get('finishing') === undefined || set.runs.get('silent') === undefined) {
+    await silent.call(leaving.url, 'work', { call: 'meanwhile', ms: 0, steps: 0 })
+  }
 
   const exit = once(leaving.child, 'exit')
   leaving.child.kill('SIGTERM')
@@ -110,6 +124,12 @@ async function terminated (t: Test, server: RedisServer): Promise<void> {
   const rest = eventsOf(await endless.get(survivor.url, first?.id))
   let last = ''
   for await (const { data } of rest) last = data
-  t.match(JSON.parse(last), { id: message.id, error: { code: -32000, message: /shutting down/ } }, 'and who comes back for it elsewhere is told')
-  for (const session of [listening, quick, endless, silent]) t.match(await session.call(survivor.url, 'work', { call: 'on', ms: 0, steps: 0 }), { end: 'result' })
+  t.match(
+    JSON.parse(last),
+    { id: message.id, error: { code: -32000, message: /shutting down/ } },
+    'and who comes back for it elsewhere is told'
+  )
+  for (const session of [listening, quick, endless, silent]) {
+    t.match(await session.call(survivor.url, 'work', { call: 'on', ms: 0, steps: 0 }), { end: 'result' })
+  }
 }

@@ -34,11 +34,18 @@ if (!isKind(loadBalancer)) throw new Error(`LOAD_BALANCER is one of ${Object.key
 export const { turnsAwaySeconds, comesBackSeconds, command } = kinds[loadBalancer]
 
 /** Starts it before replicas that answer `/healthz`. */
-export async function startLoadBalancer (dir: string, port: number, replicas: readonly number[]): Promise<LoadBalancer> {
+export async function startLoadBalancer (
+  dir: string,
+  port: number,
+  replicas: readonly number[]
+): Promise<LoadBalancer> {
   const [program, ...parameters] = command(dir, port, replicas)
   const errorFile = join(dir, `${loadBalancer}-errors`)
   const output = openSync(errorFile, 'a')
-  const child: ChildProcess = start(program, parameters, { stdio: ['ignore', output, output], env: { PATH: process.env.PATH, HOME: dir } })
+  const child: ChildProcess = start(program, parameters, {
+    stdio: ['ignore', output, output],
+    env: { PATH: process.env.PATH, HOME: dir }
+  })
   closeSync(output)
   await answers(`http://localhost:${port}/healthz`, child)
   return {
@@ -61,7 +68,9 @@ function nginx (dir: string, port: number, replicas: readonly number[]): [string
       keepalive_requests 1000000;
       client_body_temp_path ${dir}/nginx/body; proxy_temp_path ${dir}/nginx/proxy;
       fastcgi_temp_path ${dir}/nginx/f; uwsgi_temp_path ${dir}/nginx/u; scgi_temp_path ${dir}/nginx/s;
-      upstream replicas { ${replicas.map(replica => `server 127.0.0.1:${replica} max_fails=1 fail_timeout=1s;`).join(' ')} keepalive 256; }
+      upstream replicas { ${
+      replicas.map(replica => `server 127.0.0.1:${replica} max_fails=1 fail_timeout=1s;`).join(' ')
+    } keepalive 256; }
       server {
         listen 127.0.0.1:${port}; listen [::1]:${port};
         location / { proxy_pass http://replicas; include ${root}/deploy/nginx/proxy.conf; }

@@ -62,7 +62,14 @@ export class Load {
   }
 
   async call (session: RawSession, ms: number, steps: number): Promise<Call> {
-    const call: Call = { call: `call-${this.#counter++}`, session, streamed: steps > 0, startedAt: Date.now(), endedAt: NaN, outcome: undefined }
+    const call: Call = {
+      call: `call-${this.#counter++}`,
+      session,
+      streamed: steps > 0,
+      startedAt: Date.now(),
+      endedAt: NaN,
+      outcome: undefined
+    }
     this.calls.push(call)
     call.outcome = await session.call(this.#url, 'work', { call: call.call, ms, steps })
     call.endedAt = Date.now()
@@ -96,11 +103,17 @@ export async function openSessions (url: string, logins: readonly Login[], count
 /** What an outcome is, in a few words: to count them by. */
 export function kindOf (outcome: Outcome | undefined): string {
   switch (outcome?.end) {
-    case undefined: return 'pending'
-    case 'result': return outcome.resumed ? 'result after resumption' : 'result'
-    case 'error': return `error ${outcome.code} ${outcome.message}${outcome.resumed ? ' after resumption' : ''}`
-    case 'http': return `HTTP ${outcome.status}${outcome.retryAfter === null ? '' : ` Retry-After ${outcome.retryAfter}`}`
-    case 'connection': return `connection: ${outcome.message}`
-    case 'unanswered': return `UNANSWERED: ${outcome.message}`
+    case undefined:
+      return 'pending'
+    case 'result':
+      return outcome.resumed ? 'result after resumption' : 'result'
+    case 'error':
+      return `error ${outcome.code} ${outcome.message}${outcome.resumed ? ' after resumption' : ''}`
+    case 'http':
+      return `HTTP ${outcome.status}${outcome.retryAfter === null ? '' : ` Retry-After ${outcome.retryAfter}`}`
+    case 'connection':
+      return `connection: ${outcome.message}`
+    case 'unanswered':
+      return `UNANSWERED: ${outcome.message}`
   }
 }

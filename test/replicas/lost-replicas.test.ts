@@ -26,25 +26,35 @@ async function killed (t: Test, server: RedisServer): Promise<void> {
   const login = await logInAt(survivor.url)
 
   // its client reads through the other replica; its client loses the connection; it has said nothing yet
-  const [reading, cut, quiet] = await Promise.all(['reading', 'cut', 'quiet'].map(() => RawSession.open(survivor.url, login)))
+  const [reading, cut, quiet] = await Promise.all(
+    ['reading', 'cut', 'quiet'].map(() => RawSession.open(survivor.url, login))
+  )
   if (reading === undefined || cut === undefined || quiet === undefined) throw new Error('There are no sessions.')
   const begun = await begin(reading, victim.url, 'reading')
   const open = messagesOf(await reading.get(survivor.url, begun.eventId))
   const broken = await begin(cut, victim.url, 'cut')
   const silent = quiet.call(victim.url, 'work', { call: 'quiet', ms: 60_000, steps: 0 })
-  while (replicas.runs.get('quiet') === undefined) await quiet.call(victim.url, 'work', { call: 'meanwhile', ms: 0, steps: 0 })
+  while (replicas.runs.get('quiet') === undefined) {
+    await quiet.call(victim.url, 'work', { call: 'meanwhile', ms: 0, steps: 0 })
+  }
 
   await victim.stop('SIGKILL')
   const ended = { error: { code: -32000, message: /has ended\. The request was not run again/ } }
   const last = (await open).at(-1)
   t.match(last, { id: begun.id, ...ended }, 'an open stream ends with an error that says so')
-  t.match((await messagesOf(await cut.get(survivor.url, broken.eventId))).at(-1), { id: broken.id, ...ended }, 'and so does one that is resumed')
+  t.match(
+    (await messagesOf(await cut.get(survivor.url, broken.eventId))).at(-1),
+    { id: broken.id, ...ended },
+    'and so does one that is resumed'
+  )
   t.match(await silent, { end: 'connection' }, 'who has got nothing yet has lost the connection')
   const again = await messagesOf(await reading.get(survivor.url, begun.eventId))
   t.equal(again.filter(({ id }) => id === begun.id).length, 1, 'there is one answer, for good')
 
   for (const session of [reading, cut, quiet]) {
-    t.match(await session.call(survivor.url, 'work', { call: `after-${session.sessionId}`, ms: 0, steps: 0 }), { end: 'result' }, 'the session goes on')
+    t.match(await session.call(survivor.url, 'work', { call: `after-${session.sessionId}`, ms: 0, steps: 0 }), {
+      end: 'result'
+    }, 'the session goes on')
   }
   for (const call of ['reading', 'cut', 'quiet']) t.equal(replicas.runs.get(call), 1, `${call} ran once`)
 }
@@ -94,7 +104,12 @@ async function slow (t: Test, server: RedisServer): Promise<void> {
 
   const single = await new RawClient(writer).connect()
   const batch = await new RawClient(writer, 'bob').connect('2025-03-26')
-  const wait = (id: number, name: string) => ({ jsonrpc: '2.0', id, method: 'tools/call', params: { name: 'wait', arguments: { name } } })
+  const wait = (id: number, name: string) => ({
+    jsonrpc: '2.0',
+    id,
+    method: 'tools/call',
+    params: { name: 'wait', arguments: { name } }
+  })
   const [answer, answers] = [single.post(wait(11, 'single')), batch.post([wait(21, 'first'), wait(22, 'second')])]
   await say(await plug.call('single'), 'hello')
   await say(await plug.call('first'), 'hello')
@@ -104,7 +119,11 @@ async function slow (t: Test, server: RedisServer): Promise<void> {
   // both clients lost their connection, and go on elsewhere
   const from1 = { 'last-event-id': from }
   const from2 = { 'last-event-id': batchFrom }
-  const readAt = (client: RawClient, service: { url: string }) => Object.assign(new RawClient(service, client.token), { sessionId: client.sessionId, protocolVersion: client.protocolVersion })
+  const readAt = (client: RawClient, service: { url: string }) =>
+    Object.assign(new RawClient(service, client.token), {
+      sessionId: client.sessionId,
+      protocolVersion: client.protocolVersion
+    })
   const resumed = readAt(single, elsewhere).get(from1)
   const resumedBatch = readAt(batch, elsewhere).get(from2)
   await Promise.all([resumed, resumedBatch])
@@ -113,7 +132,10 @@ async function slow (t: Test, server: RedisServer): Promise<void> {
   const seen = await dataIn(await resumed)
   t.match(seen.filter(({ id }) => id !== undefined), [{ id: 11, ...ended }], 'it is taken for dead')
   const seenOfBatch = await dataIn(await resumedBatch)
-  t.match(seenOfBatch.filter(({ id }) => id !== undefined), [{ id: 21, result: { content: [{ text: 'in time' }] } }, { id: 22, ...ended }], 'what it had answered stays answered')
+  t.match(seenOfBatch.filter(({ id }) => id !== undefined), [{ id: 21, result: { content: [{ text: 'in time' }] } }, {
+    id: 22,
+    ...ended
+  }], 'what it had answered stays answered')
 
   leases.slow = false
   const late = await plug.call('single')
@@ -126,7 +148,11 @@ async function slow (t: Test, server: RedisServer): Promise<void> {
   ;(await plug.call('proof')).finish('done')
   t.match((await dataIn(await proof)).at(-1), { id: 12, result: { content: [{ text: 'done' }] } }, 'it serves again')
   for (const service of [writer, elsewhere]) {
-    t.strictSame(await dataIn(await readAt(single, service).get(from1)), seen, 'but changes nothing of a stream that was settled')
+    t.strictSame(
+      await dataIn(await readAt(single, service).get(from1)),
+      seen,
+      'but changes nothing of a stream that was settled'
+    )
     t.strictSame(await dataIn(await readAt(batch, service).get(from2)), seenOfBatch)
   }
 }

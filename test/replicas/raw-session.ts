@@ -25,24 +25,55 @@ export async function logInAt (url: string, as = 'alice'): Promise<Login> {
   const registered = await fetch(`${url}/register`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ client_name: 'Replicas', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'refresh_token'] })
+    body: JSON.stringify({
+      client_name: 'Replicas',
+      redirect_uris: [REDIRECT_URI],
+      token_endpoint_auth_method: 'none',
+      grant_types: ['authorization_code', 'refresh_token']
+    })
   })
   const { client_id: clientId } = parseObject(await registered.text())
-  const parameters = { response_type: 'code', client_id: String(clientId), redirect_uri: REDIRECT_URI, state: 'state', code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'), code_challenge_method: 'S256' }
-  const end = await logIn(new Browser(target => target.href.startsWith(REDIRECT_URI)), `${url}/authorize?${new URLSearchParams(parameters).toString()}`, as)
+  const parameters = {
+    response_type: 'code',
+    client_id: String(clientId),
+    redirect_uri: REDIRECT_URI,
+    state: 'state',
+    code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'),
+    code_challenge_method: 'S256'
+  }
+  const end = await logIn(
+    new Browser(target => target.href.startsWith(REDIRECT_URI)),
+    `${url}/authorize?${new URLSearchParams(parameters).toString()}`,
+    as
+  )
   const code = end.url.searchParams.get('code')
   if (code === null) throw new Error(`The login ended at ${end.url.href} (${end.status}): ${end.html.slice(0, 500)}`)
-  const codeExchange = { grant_type: 'authorization_code', code, code_verifier: VERIFIER, client_id: String(clientId), redirect_uri: REDIRECT_URI }
+  const codeExchange = {
+    grant_type: 'authorization_code',
+    code,
+    code_verifier: VERIFIER,
+    client_id: String(clientId),
+    redirect_uri: REDIRECT_URI
+  }
   const { status, body } = await postForm(`${url}/token`, codeExchange)
   if (status !== 200) throw new Error(`No token: ${status} ${JSON.stringify(body)}`)
-  return { clientId: String(clientId), accessToken: String(body.access_token), refreshToken: String(body.refresh_token), codeExchange }
+  return {
+    clientId: String(clientId),
+    accessToken: String(body.access_token),
+    refreshToken: String(body.refresh_token),
+    codeExchange
+  }
 }
 
 /** Posts a form to an OAuth endpoint. */
 export async function postForm (url: string, fields: Record<string, string>): Promise<OAuthAnswer> {
   const response = await fetch(url, { method: 'POST', body: new URLSearchParams(fields) })
   const text = await response.text()
-  return { status: response.status, retryAfter: response.headers.get('retry-after'), body: text.startsWith('{') ? parseObject(text) : {} }
+  return {
+    status: response.status,
+    retryAfter: response.headers.get('retry-after'),
+    body: text.startsWith('{') ? parseObject(text) : {}
+  }
 }
 
 /** How a call ended, as its client sees it. */
@@ -89,7 +120,16 @@ export class RawSession {
     const response = await fetch(`${url}/mcp`, {
       method: 'POST',
       headers: headersOf(login),
-      body: JSON.stringify({ jsonrpc: '2.0', id: 0, method: 'initialize', params: { protocolVersion: PROTOCOL_VERSION, capabilities: {}, clientInfo: { name: 'replicas', version: '1.0.0' } } })
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 0,
+        method: 'initialize',
+        params: {
+          protocolVersion: PROTOCOL_VERSION,
+          capabilities: {},
+          clientInfo: { name: 'replicas', version: '1.0.0' }
+        }
+      })
     })
     const text = await response.text()
     const sessionId = response.headers.get('mcp-session-id')
@@ -100,12 +140,24 @@ export class RawSession {
   }
 
   async post (url: Target, message: Record<string, unknown>, signal?: AbortSignal): Promise<Response> {
-    return await fetch(endpointOf(url), { method: 'POST', headers: headersOf(this.login, this.sessionId), body: JSON.stringify(message), ...signal && { signal } })
+    return await fetch(endpointOf(url), {
+      method: 'POST',
+      headers: headersOf(this.login, this.sessionId),
+      body: JSON.stringify(message),
+      ...signal && { signal }
+    })
   }
 
   async get (url: Target, lastEventId?: string, signal?: AbortSignal): Promise<Response> {
     const { 'content-type': _, ...headers } = headersOf(this.login, this.sessionId)
-    return await fetch(endpointOf(url), { headers: { ...headers, accept: 'text/event-stream', ...lastEventId !== undefined && { 'last-event-id': lastEventId } }, ...signal && { signal } })
+    return await fetch(endpointOf(url), {
+      headers: {
+        ...headers,
+        accept: 'text/event-stream',
+        ...lastEventId !== undefined && { 'last-event-id': lastEventId }
+      },
+      ...signal && { signal }
+    })
   }
 
   async delete (url: Target): Promise<Response> {
@@ -115,7 +167,12 @@ export class RawSession {
   /** The message that calls a tool. */
   toolCall (name: string, input: Record<string, unknown> = {}): Record<string, unknown> & { id: number } {
     const id = ++this.#id
-    return { jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: input, _meta: { progressToken: id } } }
+    return {
+      jsonrpc: '2.0',
+      id,
+      method: 'tools/call',
+      params: { name, arguments: input, _meta: { progressToken: id } }
+    }
   }
 
   /** Calls a tool, and follows the answer to its end wherever it goes on. Never rejects. */
@@ -128,10 +185,19 @@ export class RawSession {
     } catch (error) {
       return { end: 'connection', message: causeOf(error) }
     }
-    if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) return await this.#follow(url, response, message.id, signal)
+    if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) {
+      return await this.#follow(url, response, message.id, signal)
+    }
     try {
       const text = await response.text()
-      if (response.status !== 200) return { end: 'http', status: response.status, retryAfter: response.headers.get('retry-after'), body: text.slice(0, 200) }
+      if (response.status !== 200) {
+        return {
+          end: 'http',
+          status: response.status,
+          retryAfter: response.headers.get('retry-after'),
+          body: text.slice(0, 200)
+        }
+      }
       return outcomeOf(parseJson(text, MESSAGE), false)
     } catch (error) {
       return { end: 'connection', message: causeOf(error) }
@@ -170,7 +236,9 @@ export class RawSession {
         const response = await this.get(url, lastEventId, signal)
         if (response.status === 200) return response
         last = `${response.status} ${await response.text()}`
-        if (response.status === 204 || (response.status >= 400 && response.status < 500)) return { end: 'unanswered', message: `resumption: ${last}` }
+        if (response.status === 204 || (response.status >= 400 && response.status < 500)) {
+          return { end: 'unanswered', message: `resumption: ${last}` }
+        }
       } catch (error) {
         last = causeOf(error)
       }

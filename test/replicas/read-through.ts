@@ -17,7 +17,12 @@ export interface CrossedCall {
 }
 
 /** Begins a call on one replica, and reads its stream from another. Resolves once that is open. */
-export async function readThrough (session: RawSession, reader: string, writer: string, input: { call: string, ms: number, steps: number }): Promise<CrossedCall> {
+export async function readThrough (
+  session: RawSession,
+  reader: string,
+  writer: string,
+  input: { call: string, ms: number, steps: number }
+): Promise<CrossedCall> {
   const abort = new AbortController()
   const message = session.toolCall('work', input)
   const begun = await session.post(writer, message, abort.signal)

@@ -24,13 +24,25 @@ const cluster = await startCluster({
       upstreamRefreshes++
       return true
     },
-    ttl: { AccessToken: UPSTREAM_TOKEN_SECONDS, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 86_400, Grant: 86_400, RefreshToken: 86_400 }
+    ttl: {
+      AccessToken: UPSTREAM_TOKEN_SECONDS,
+      AuthorizationCode: 60,
+      IdToken: 600,
+      Interaction: 600,
+      Session: 86_400,
+      Grant: 86_400,
+      RefreshToken: 86_400
+    }
   }
 })
 const redis = new Redis(cluster.redis.port)
 
 const refresh = async ({ clientId, refreshToken }: Login): Promise<OAuthAnswer> =>
-  await postForm(`${cluster.url}/token`, { grant_type: 'refresh_token', refresh_token: refreshToken, client_id: clientId })
+  await postForm(`${cluster.url}/token`, {
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+    client_id: clientId
+  })
 
 /** The upstream's access token, as a tool gets it. */
 async function upstreamToken (session: RawSession): Promise<string> {
@@ -55,12 +67,16 @@ async function storm<T> (work: () => Promise<T>): Promise<{ results: T[], tookMs
 /** Grants, and refresh tokens that are good for a refresh. */
 async function family (): Promise<{ grants: number, refreshTokens: number }> {
   const keys = await redis.keys('mcp:grant:*')
-  const rotated = await Promise.all(keys.filter(key => key.includes(':refresh:')).map(key => redis.hexists(key, 'rotatedAt')))
+  const rotated = await Promise.all(
+    keys.filter(key => key.includes(':refresh:')).map(key => redis.hexists(key, 'rotatedAt'))
+  )
   return { grants: keys.filter(key => key.endsWith('}')).length, refreshTokens: rotated.filter(is => is === 0).length }
 }
 
 try {
-  const report = new Report(`${requests} requests at once need one login refreshed, over two replicas behind nginx; ${rounds} rounds each`)
+  const report = new Report(
+    `${requests} requests at once need one login refreshed, over two replicas behind nginx; ${rounds} rounds each`
+  )
   let login = await logInAt(cluster.url)
   for (let round = 1; round <= rounds; round++) {
     const { results, tookMs, refreshes } = await storm(() => refresh(login))
@@ -72,8 +88,15 @@ try {
     report.check(`all with the same successor (${successors.size})`, successors.size === 1)
     report.check(`one refresh upstream (${refreshes})`, refreshes === 1)
     const { grants, refreshTokens } = await family()
-    report.check(`one token family (${grants}) with one refresh token that is good (${refreshTokens})`, grants === 1 && refreshTokens === 1)
-    login = { ...login, accessToken: String(good[0]?.body.access_token), refreshToken: String(good[0]?.body.refresh_token) }
+    report.check(
+      `one token family (${grants}) with one refresh token that is good (${refreshTokens})`,
+      grants === 1 && refreshTokens === 1
+    )
+    login = {
+      ...login,
+      accessToken: String(good[0]?.body.access_token),
+      refreshToken: String(good[0]?.body.refresh_token)
+    }
     const { status, body } = await refresh(login)
     report.check(`a further refresh works (${status})`, status === 200 && body.refresh_token !== login.refreshToken)
     login = { ...login, accessToken: String(body.access_token), refreshToken: String(body.refresh_token) }
@@ -88,7 +111,10 @@ try {
     })
     report.say(`  round ${round}: ${requests} x a tool that needs the upstream's access token, each in a session`)
     report.figure('took', percentiles(tookMs))
-    report.check(`all get the same token (${new Set(results).size})`, new Set(results).size === 1 && !/^none$|: /.test(results[0] ?? 'none'))
+    report.check(
+      `all get the same token (${new Set(results).size})`,
+      new Set(results).size === 1 && !/^none$|: /.test(results[0] ?? 'none')
+    )
     report.check(`one refresh upstream (${refreshes})`, refreshes === 1)
     const { status, body } = await refresh(login)
     report.check(`a further refresh works (${status})`, status === 200)

@@ -62,7 +62,9 @@ export class ReplicaSet {
 
   /** A replica in this process; it ends with the test. */
   async local (port: number): Promise<LocalReplica> {
-    const app = await buildApp(loadConfig({ ...this.#environment, PORT: String(port) }, { dotenv: false }), { createServer: countingServer(this.#runsFile) })
+    const app = await buildApp(loadConfig({ ...this.#environment, PORT: String(port) }, { dotenv: false }), {
+      createServer: countingServer(this.#runsFile)
+    })
     this.#t.teardown(() => app.close())
     await app.listen({ port, host: '127.0.0.1' })
     return { app, port, url: `http://localhost:${port}` }
@@ -70,7 +72,11 @@ export class ReplicaSet {
 
   /** A replica in a process of its own; it ends with the test. */
   async process (environment: NodeJS.ProcessEnv = {}): Promise<ReplicaProcess> {
-    const replica = await startReplica('test/replicas/counting-replica', await freePort(), { PATH: process.env.PATH, ...this.#environment, ...environment }, 'ignore')
+    const replica = await startReplica('test/replicas/counting-replica', await freePort(), {
+      PATH: process.env.PATH,
+      ...this.#environment,
+      ...environment
+    }, 'ignore')
     this.#t.teardown(() => replica.stop('SIGKILL'))
     return replica
   }

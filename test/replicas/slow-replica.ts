@@ -15,9 +15,16 @@ const seconds = number('seconds')
 const count = number('sessions')
 const STEADY_MS = 5000
 
-const cluster = await startCluster({ entry: 'test/replicas/counting-replica', environment: { SESSIONS_PER_OWNER: String(2 * count), SESSIONS_PER_PERSON: String(2 * count) } })
+const cluster = await startCluster({
+  entry: 'test/replicas/counting-replica',
+  environment: { SESSIONS_PER_OWNER: String(2 * count), SESSIONS_PER_PERSON: String(2 * count) }
+})
 try {
-  const report = new Report(`One of two replicas stands still for ${seconds} s in the middle of ${2 * count} calls; the clients of a half went on to read at the other`)
+  const report = new Report(
+    `One of two replicas stands still for ${seconds} s in the middle of ${
+      2 * count
+    } calls; the clients of a half went on to read at the other`
+  )
   const [survivor, slow] = cluster.replicas
   if (survivor === undefined || slow === undefined) throw new Error('There are no two replicas.')
   const sessions = await openSessions(cluster.url, [await logInAt(cluster.url)], 2 * count)
@@ -26,7 +33,12 @@ try {
   await delay(STEADY_MS)
   const input = (call: string) => ({ call, ms: 4000, steps: 10 })
   const staying = stayed.map((session, index) => session.call(slow.url, 'work', input(`stayed-${index}`)))
-  const crossed = await Promise.all(moved.map(async (session, index) => ({ session, ...await readThrough(session, survivor.url, slow.url, input(`moved-${index}`)) })))
+  const crossed = await Promise.all(
+    moved.map(async (session, index) => ({
+      session,
+      ...await readThrough(session, survivor.url, slow.url, input(`moved-${index}`))
+    }))
+  )
 
   const stoppedAt = Date.now()
   slow.child.kill('SIGSTOP')
@@ -39,21 +51,54 @@ try {
   const errors = await ends
 
   // what the slow replica wrote of the others came before
-  const answers = await Promise.all(crossed.flatMap(({ session, id, eventId }) => [survivor, slow].map(async ({ url }) => {
-    const found = []
-    for await (const { data } of eventsOf(await session.get(url, eventId))) if (data.includes(`"id":${id}`)) found.push(data)
-    return found
-  })))
-  const later = await Promise.all(sessions.flatMap(session => [survivor, slow].map(({ url }) => session.call(url, 'work', { call: `later-${session.sessionId}-${url}`, ms: 0, steps: 0 }))))
+  const answers = await Promise.all(
+    crossed.flatMap(({ session, id, eventId }) =>
+      [survivor, slow].map(async ({ url }) => {
+        const found = []
+        for await (const { data } of eventsOf(await session.get(url, eventId))) {
+          if (data.includes(`"id":${id}`)) found.push(data)
+        }
+        return found
+      })
+    )
+  )
+  const later = await Promise.all(
+    sessions.flatMap(session =>
+      [survivor, slow].map(({ url }) =>
+        session.call(url, 'work', { call: `later-${session.sessionId}-${url}`, ms: 0, steps: 0 })
+      )
+    )
+  )
   const runs = countRuns(cluster.runsFile)
 
-  report.check(`who went on to the other replica got the error that says so (${errors.filter(({ error }) => error.includes('has ended')).length} of ${count})`, errors.every(({ error }) => error.includes('has ended')))
+  report.check(
+    `who went on to the other replica got the error that says so (${
+      errors.filter(({ error }) => error.includes('has ended')).length
+    } of ${count})`,
+    errors.every(({ error }) => error.includes('has ended'))
+  )
   report.figure('after', percentiles(errors.map(({ at }) => at - stoppedAt)))
-  report.check(`and it is the one answer that their streams have, at both replicas (${answers.filter(found => found.length === 1 && found[0]?.includes('has ended') === true).length} of ${2 * count})`, answers.every(found => found.length === 1 && found[0]?.includes('has ended') === true))
-  report.check(`who stayed got the result (${outcomes.filter(({ end }) => end === 'result').length} of ${count}; ${[...new Set(outcomes.map(kindOf))].join(', ')})`, outcomes.every(({ end }) => end === 'result'))
+  report.check(
+    `and it is the one answer that their streams have, at both replicas (${
+      answers.filter(found => found.length === 1 && found[0]?.includes('has ended') === true).length
+    } of ${2 * count})`,
+    answers.every(found => found.length === 1 && found[0]?.includes('has ended') === true)
+  )
+  report.check(
+    `who stayed got the result (${outcomes.filter(({ end }) => end === 'result').length} of ${count}; ${
+      [...new Set(outcomes.map(kindOf))].join(', ')
+    })`,
+    outcomes.every(({ end }) => end === 'result')
+  )
   report.figure('the last of them, after it went on', `${resultsAt - wokenAt} ms`)
-  report.check(`0 calls ran twice (${[...runs.values()].filter(times => times > 1).length})`, [...runs.values()].every(times => times === 1))
-  report.check(`0 of ${2 * count} sessions lost, at either replica (${later.filter(({ end }) => end !== 'result').length})`, later.every(({ end }) => end === 'result'))
+  report.check(
+    `0 calls ran twice (${[...runs.values()].filter(times => times > 1).length})`,
+    [...runs.values()].every(times => times === 1)
+  )
+  report.check(
+    `0 of ${2 * count} sessions lost, at either replica (${later.filter(({ end }) => end !== 'result').length})`,
+    later.every(({ end }) => end === 'result')
+  )
   report.end()
 } finally {
   await cluster.close()

@@ -1,6 +1,11 @@
 import type { Test } from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
-import { ATTEMPT_OVERHEAD_BYTES, type AuthorizationBounds, type AuthorizationTransaction, type AuthorizationTransactionStore } from '../../src/stores/authorizations.js'
+import {
+  ATTEMPT_OVERHEAD_BYTES,
+  type AuthorizationBounds,
+  type AuthorizationTransaction,
+  type AuthorizationTransactionStore
+} from '../../src/stores/authorizations.js'
 import { atOnce, countsOf, type Make } from './backend.js'
 
 const transaction: AuthorizationTransaction = {
@@ -20,18 +25,29 @@ const keptFor = { address: '198.51.100.1', ttlSeconds: 60 }
 const wide: AuthorizationBounds = { max: 1000, maxBytes: 1e6, maxOfAddress: 1000, maxBytesOfAddress: 1e6 }
 
 /** What every `AuthorizationTransactionStore` keeps to. */
-export async function authorizationStoreContract (t: Test, makeStore: Make<AuthorizationTransactionStore, { bounds?: AuthorizationBounds }>): Promise<void> {
+export async function authorizationStoreContract (
+  t: Test,
+  makeStore: Make<AuthorizationTransactionStore, { bounds?: AuthorizationBounds }>
+): Promise<void> {
   t.test('a transaction comes back as it was first given', async t => {
     const { replicas } = await makeStore(t, {})
     const [store] = replicas
     t.strictSame(await store.add('id', transaction, keptFor), transaction)
     for (const replica of replicas) t.strictSame(await replica.get('id'), transaction)
-    t.strictSame(await store.add('id', { ...transaction, clientId: 'another' }, keptFor), transaction, 'the first one stands')
+    t.strictSame(
+      await store.add('id', { ...transaction, clientId: 'another' }, keptFor),
+      transaction,
+      'the first one stands'
+    )
     const got = await store.get('id')
     got?.scopes.push('admin')
     t.same((await store.get('id'))?.scopes, [], 'who changes what they got changes nothing')
     for (const id of ['unknown', '__proto__', '', '*']) t.equal(await store.get(id), undefined, id)
-    const standing = await atOnce(replicas, 50, (replica, index) => replica.add('at once', { ...transaction, clientId: `client-${index}` }, keptFor))
+    const standing = await atOnce(
+      replicas,
+      50,
+      (replica, index) => replica.add('at once', { ...transaction, clientId: `client-${index}` }, keptFor)
+    )
     t.equal(new Set(standing.map(one => one?.clientId)).size, 1, 'all are told the one that stands')
   })
 
@@ -91,14 +107,22 @@ export async function authorizationStoreContract (t: Test, makeStore: Make<Autho
             if (!(error instanceof TemporarilyUnavailableError)) throw error
           }))
         t.equal(added.filter(one => one !== undefined).length, kept[index], address)
-        const standing = await Promise.all(added.map(async (_, number) => await replicas[0].get(`${address} ${number}`)))
-        t.same(standing.map(one => one !== undefined), added.map(one => one !== undefined), 'those that were taken stand')
+        const standing = await Promise.all(
+          added.map(async (_, number) => await replicas[0].get(`${address} ${number}`))
+        )
+        t.same(
+          standing.map(one => one !== undefined),
+          added.map(one => one !== undefined),
+          'those that were taken stand'
+        )
       }
     })
   }
 
   t.test('one that is over gives its bytes back, not its place', async t => {
-    const { replicas: [store] } = await makeStore(t, { bounds: { ...wide, maxOfAddress: 3, maxBytesOfAddress: 1.5 * SIZE } })
+    const { replicas: [store] } = await makeStore(t, {
+      bounds: { ...wide, maxOfAddress: 3, maxBytesOfAddress: 1.5 * SIZE }
+    })
     await store.add('first', transaction, keptFor)
     await t.rejects(store.add('second', transaction, keptFor), TemporarilyUnavailableError)
     await store.take('first')

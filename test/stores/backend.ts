@@ -38,7 +38,11 @@ export function epoch (clock: Clock, later = 0): number {
 }
 
 /** Makes `count` calls at once, each at another replica. */
-export async function atOnce<S, T> (replicas: readonly S[], count: number, call: (replica: S, index: number) => Promise<T>): Promise<T[]> {
+export async function atOnce<S, T> (
+  replicas: readonly S[],
+  count: number,
+  call: (replica: S, index: number) => Promise<T>
+): Promise<T[]> {
   const turns = Array.from({ length: Math.ceil(count / replicas.length) }, () => replicas).flat().slice(0, count)
   return await Promise.all(turns.map(call))
 }

@@ -32,7 +32,9 @@ export async function busContract (t: Test, makeBus: Make<Bus>): Promise<void> {
     }
     await replicas[0].publish('grantEnded', { grantId: 'end' })
     while (!all('end')) await once(news, 'heard')
-    for (const [index, received] of heard.entries()) t.same(received.filter(id => id !== 'begin'), [...ids, 'end'], `replica ${index}`)
+    for (const [index, received] of heard.entries()) {
+      t.same(received.filter(id => id !== 'begin'), [...ids, 'end'], `replica ${index}`)
+    }
   })
 
   await t.test('a message comes as it was given', async t => {

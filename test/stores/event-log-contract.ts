@@ -1,6 +1,13 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
-import { STANDALONE_STREAM, firstPosition, parseStreamId, type EventLog, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
+import {
+  STANDALONE_STREAM,
+  firstPosition,
+  parseStreamId,
+  type EventLog,
+  type EventReader,
+  type StreamEvent
+} from '../../src/stores/event-log.js'
 import { atOnce, countsOf, type Make } from './backend.js'
 
 /** Bounds that every `EventLog` takes. */
@@ -102,7 +109,12 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await first.has(3)
     following?.stop()
     await log.append('s', 'a', '4')
-    for (const [from, rest] of [[firstPosition('a'), ['1', '2', '3', '4']], [first.idOf(0), ['2', '3', '4']], [first.idOf(2), ['4']]] as const) {
+    for (
+      const [from, rest] of [[firstPosition('a'), ['1', '2', '3', '4']], [first.idOf(0), ['2', '3', '4']], [
+        first.idOf(2),
+        ['4']
+      ]] as const
+    ) {
       for (const replica of replicas) {
         const reader = new Reader()
         const following = await replica.follow('s', 'a', from, reader)
@@ -190,8 +202,14 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.end('s', 'never opened')
     await log.open('s', 'a', {})
     for (const replica of replicas) {
-      for (const [sessionId, streamId] of [['s', 'never'], ['other', 'a'], ['__proto__', 'a'], ['s', '__proto__']] as const) {
-        t.equal(await replica.follow(sessionId, streamId, firstPosition(streamId), new Reader()), undefined, `${streamId} of ${sessionId}`)
+      for (
+        const [sessionId, streamId] of [['s', 'never'], ['other', 'a'], ['__proto__', 'a'], ['s', '__proto__']] as const
+      ) {
+        t.equal(
+          await replica.follow(sessionId, streamId, firstPosition(streamId), new Reader()),
+          undefined,
+          `${streamId} of ${sessionId}`
+        )
         t.equal(await replica.pendingRequests(sessionId, streamId), undefined)
       }
     }
@@ -227,7 +245,11 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.equal(await other.settle('s', 'a', missing), true)
     await writer.append('s', 'a', 'too late', false, 1)
     await writer.append('s', 'a', 'too late', true, 2)
-    t.same((await reader.ended()).data, ['progress', 'answer of "1"', 'error of 1', 'error of 2'], 'each is answered once')
+    t.same(
+      (await reader.ended()).data,
+      ['progress', 'answer of "1"', 'error of 1', 'error of 2'],
+      'each is answered once'
+    )
     t.equal(reader.ends, 1)
     t.equal(await writer.pendingRequests('s', 'a'), undefined)
     t.equal(await writer.settle('s', 'a', missing), false, 'a complete one is settled already')
@@ -294,7 +316,9 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
       await log.append('s', streamId, streamId, true)
     }
     t.equal(await log.follow('s', 'a', firstPosition('a'), new Reader()), undefined)
-    for (const streamId of ['b', 'c', 'running']) t.ok(await log.follow('s', streamId, firstPosition(streamId), new Reader()), streamId)
+    for (const streamId of ['b', 'c', 'running']) {
+      t.ok(await log.follow('s', streamId, firstPosition(streamId), new Reader()), streamId)
+    }
   })
 
   t.test('bounds: complete streams are kept for a while', { buffered: true }, async t => {

@@ -12,7 +12,9 @@ export async function leaseStoreContract (t: Test, makeStore: Make<LeaseStore>):
     const holder = `holder-${acquired.indexOf(true)}`
     t.equal(await store.acquire('work', holder, 60_000), true, 'who has it may renew it')
     t.equal(await store.acquire('other work', 'somebody', 60_000), true, 'other work is another lease')
-    for (const replica of replicas) t.same([await replica.isHeld('work'), await replica.isHeld('no work')], [true, false])
+    for (const replica of replicas) {
+      t.same([await replica.isHeld('work'), await replica.isHeld('no work')], [true, false])
+    }
 
     await store.release('work', 'somebody')
     t.equal(await store.acquire('work', 'somebody', 60_000), false, 'nobody else gives it back')

@@ -36,15 +36,31 @@ function one<S> (t: Test, make: (clock: { now: () => number }) => S & { close?: 
   return { replicas: [store], clock }
 }
 
-t.test('sessions', t => sessionStoreContract(t, async (t, options) => one(t, clock => new MemorySessionStore({ ...options, ...clock }))))
-t.test('event log', t => eventLogContract(t, async (t, options) => one(t, clock => new MemoryEventLog({ ...options, ...clock }))))
-t.test('registrations', t => registrationStoreContract(t, async (t, options) => one(t, clock => new MemoryRegistrationStore<ClientRecord>({ ...options, ...clock }))))
-t.test('deletions upstream', t => upstreamDeletionQueueContract(t, async t => one(t, clock => new MemoryUpstreamDeletionQueue(clock))))
-t.test('authorizations', t => authorizationStoreContract(t, async (t, options) => one(t, clock => new MemoryAuthorizationTransactionStore({ ...options, ...clock }))))
+t.test('sessions', t =>
+  sessionStoreContract(t, async (t, options) => one(t, clock => new MemorySessionStore({ ...options, ...clock }))))
+t.test('event log', t =>
+  eventLogContract(t, async (t, options) => one(t, clock => new MemoryEventLog({ ...options, ...clock }))))
+t.test('registrations', t =>
+  registrationStoreContract(
+    t,
+    async (t, options) => one(t, clock => new MemoryRegistrationStore<ClientRecord>({ ...options, ...clock }))
+  ))
+t.test('deletions upstream', t =>
+  upstreamDeletionQueueContract(t, async t => one(t, clock => new MemoryUpstreamDeletionQueue(clock))))
+t.test('authorizations', t =>
+  authorizationStoreContract(
+    t,
+    async (t, options) => one(t, clock => new MemoryAuthorizationTransactionStore({ ...options, ...clock }))
+  ))
 t.test('consents', t => consentStoreContract(t, async t => one(t, clock => new MemoryConsentStore(clock))))
 t.test('grants', t => grantStoreContract(t, async t => one(t, clock => new MemoryGrantStore(clock))))
-t.test('recent logs', t => recentLogContract(t, async (t, options) => one(t, clock => new MemoryRecentLog({ ...options, ...clock }))))
-t.test('metadata documents', t => metadataDocumentStoreContract(t, async (t, options) => one(t, clock => new MemoryMetadataDocumentStore({ ...options, ...clock }))))
+t.test('recent logs', t =>
+  recentLogContract(t, async (t, options) => one(t, clock => new MemoryRecentLog({ ...options, ...clock }))))
+t.test('metadata documents', t =>
+  metadataDocumentStoreContract(
+    t,
+    async (t, options) => one(t, clock => new MemoryMetadataDocumentStore({ ...options, ...clock }))
+  ))
 t.test('rates', t => rateCountersContract(t, async t => one(t, clock => new MemoryRateCounters(clock))))
 t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
@@ -54,11 +70,21 @@ t.test('a full session store refuses who has as many as all others', async t => 
   t.teardown(() => store.close())
   const now = Math.floor(Date.now() / 1000)
   const record = (subject: string) => ({
-    id: `of-${subject}`, kind: 'sse' as const, owner: { issuer: 'i', subject, clientId: 'c' }, initialized: false, subscriptions: [], lastSeenAt: now, expiresAt: now + 60
+    id: `of-${subject}`,
+    kind: 'sse' as const,
+    owner: { issuer: 'i', subject, clientId: 'c' },
+    initialized: false,
+    subscriptions: [],
+    lastSeenAt: now,
+    expiresAt: now + 60
   })
   for (const subject of ['alice', 'bob']) await store.create(record(subject), { perOwner: 1, perPerson: 1 })
   await t.rejects(store.create(record('carol'), { perOwner: 1, perPerson: 1 }), SessionsFullError)
-  t.same(await store.create({ ...record('alice'), id: 'another' }, { perOwner: 1, perPerson: 1 }), ['of-alice'], 'an owner may replace their own')
+  t.same(
+    await store.create({ ...record('alice'), id: 'another' }, { perOwner: 1, perPerson: 1 }),
+    ['of-alice'],
+    'an owner may replace their own'
+  )
   t.equal(store.size, 2)
 })
 
@@ -67,9 +93,16 @@ t.test('in a full session store the person with the most makes room for who has 
   t.teardown(() => store.close())
   const now = Math.floor(Date.now() / 1000)
   let count = 0
-  const begin = async (subject: string) => await store.create({
-    id: `${subject}-${++count}`, kind: 'sse', owner: { issuer: 'i', subject, clientId: `c${count}` }, initialized: false, subscriptions: [], lastSeenAt: now, expiresAt: now + 60
-  }, { perOwner: 10, perPerson: 10 })
+  const begin = async (subject: string) =>
+    await store.create({
+      id: `${subject}-${++count}`,
+      kind: 'sse',
+      owner: { issuer: 'i', subject, clientId: `c${count}` },
+      initialized: false,
+      subscriptions: [],
+      lastSeenAt: now,
+      expiresAt: now + 60
+    }, { perOwner: 10, perPerson: 10 })
   for (let index = 0; index < 4; index++) t.same(await begin('greedy'), [])
   await store.touch('greedy-1', now)
   await t.rejects(begin('greedy'), SessionsFullError)
@@ -86,7 +119,12 @@ t.test('the event log of all sessions is bounded', async t => {
   t.teardown(() => log.close())
   const read = async (sessionId: string, streamId: string) => {
     let bytes = 0
-    const following = await log.follow(sessionId, streamId, firstPosition(streamId), { onEvent: ({ data }) => { bytes += data.length }, onEnd () {} })
+    const following = await log.follow(sessionId, streamId, firstPosition(streamId), {
+      onEvent: ({ data }) => {
+        bytes += data.length
+      },
+      onEnd () {}
+    })
     following?.stop()
     return following === undefined ? undefined : bytes
   }

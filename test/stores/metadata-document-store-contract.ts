@@ -3,12 +3,18 @@ import type { MetadataDocumentRecord, MetadataDocumentStore } from '../../src/st
 import { epoch, type Make, type Replicas } from './backend.js'
 
 /** What every `MetadataDocumentStore` keeps. */
-export async function metadataDocumentStoreContract (t: Test, make: Make<MetadataDocumentStore, { maxEntries: number }>): Promise<void> {
+export async function metadataDocumentStoreContract (
+  t: Test,
+  make: Make<MetadataDocumentStore, { maxEntries: number }>
+): Promise<void> {
   let made: Replicas<MetadataDocumentStore> = await make(t, { maxEntries: 3 })
   t.beforeEach(async t => { made = await make(t, { maxEntries: 3 }) })
 
   const record = (name: string, seconds: number): MetadataDocumentRecord => ({
-    clientId: `https://${name}.example/client.json`, metadata: { redirect_uris: [`https://${name}.example/`] }, freshUntil: epoch(made.clock), staleUntil: epoch(made.clock, seconds)
+    clientId: `https://${name}.example/client.json`,
+    metadata: { redirect_uris: [`https://${name}.example/`] },
+    freshUntil: epoch(made.clock),
+    staleUntil: epoch(made.clock, seconds)
   })
   const found = async (name: string) => await made.replicas.at(-1)?.find(`https://${name}.example/client.json`)
 
@@ -35,7 +41,11 @@ export async function metadataDocumentStoreContract (t: Test, make: Make<Metadat
   await t.test('so many and no more', async t => {
     const [replica] = made.replicas
     for (const [index, name] of ['a', 'b', 'c', 'd'].entries()) await replica.put(record(name, 60 + index))
-    t.strictSame([await found('a'), (await found('b'))?.staleUntil], [undefined, epoch(made.clock, 61)], 'the one that ends first has gone')
+    t.strictSame(
+      [await found('a'), (await found('b'))?.staleUntil],
+      [undefined, epoch(made.clock, 61)],
+      'the one that ends first has gone'
+    )
     await replica.put(record('b', 120))
     await replica.put(record('e', 90))
     t.equal(await found('c'), undefined)

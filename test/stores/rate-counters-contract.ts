@@ -9,7 +9,10 @@ export async function rateCountersContract (t: Test, make: Make<RateCounters>): 
 
   await t.test('every request counts once, whatever replica it comes to', async t => {
     const counted = await atOnce(made.replicas, 20, replica => replica.add(7, 1))
-    t.strictSame(counted.map(({ count }) => count).sort((a, b) => a - b), Array.from({ length: 20 }, (_, index) => index + 1))
+    t.strictSame(
+      counted.map(({ count }) => count).sort((a, b) => a - b),
+      Array.from({ length: 20 }, (_, index) => index + 1)
+    )
     for (const { resetMs } of counted) t.ok(resetMs > 0 && resetMs <= RATE_WINDOW_MS, `${resetMs} ms to go`)
   })
 
@@ -40,6 +43,10 @@ export async function rateCountersContract (t: Test, make: Make<RateCounters>): 
     await clock.pass(1)
     t.strictSame(await replica.add(5, 1), { count: 1, resetMs: RATE_WINDOW_MS })
     await clock.pass(-3600)
-    t.strictSame(await replica.add(5, 1), { count: 1, resetMs: RATE_WINDOW_MS }, 'a clock that is set back holds nobody up')
+    t.strictSame(
+      await replica.add(5, 1),
+      { count: 1, resetMs: RATE_WINDOW_MS },
+      'a clock that is set back holds nobody up'
+    )
   })
 }

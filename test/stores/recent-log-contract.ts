@@ -2,11 +2,19 @@ import type { Test } from 'tap'
 import type { LoginStepRecord, RecentLog, RecentLogBounds } from '../../src/stores/attempts.js'
 import { atOnce, type Make } from './backend.js'
 
-const step = (at: number): LoginStepRecord => ({ step: 'token', at, links: ['a'], failure: { code: 'invalid_grant', message: 'stäte "quoted"' } })
+const step = (at: number): LoginStepRecord => ({
+  step: 'token',
+  at,
+  links: ['a'],
+  failure: { code: 'invalid_grant', message: 'stäte "quoted"' }
+})
 const times = (entries: LoginStepRecord[]) => entries.map(({ at }) => at)
 
 /** What every `RecentLog` keeps to. */
-export async function recentLogContract (t: Test, makeLog: Make<RecentLog<LoginStepRecord>, RecentLogBounds>): Promise<void> {
+export async function recentLogContract (
+  t: Test,
+  makeLog: Make<RecentLog<LoginStepRecord>, RecentLogBounds>
+): Promise<void> {
   await t.test('what one replica appends, every one reads, the oldest first', async t => {
     const { replicas } = await makeLog(t, { maxEntries: 100, maxAgeSeconds: 60 })
     for (const replica of replicas) t.strictSame(await replica.read(), [], 'it begins empty')

@@ -22,7 +22,11 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
       t.teardown(() => app.close())
       while (valueAt((await app.inject('/readyz')).json(), 'checks', 'store') !== 'ok') continue
       // registrations stand on one node: two of the three lead to another
-      const { statusCode } = await app.inject({ method: 'POST', url: '/register', payload: { redirect_uris: ['https://client.example/callback'] } })
+      const { statusCode } = await app.inject({
+        method: 'POST',
+        url: '/register',
+        payload: { redirect_uris: ['https://client.example/callback'] }
+      })
       t.equal(statusCode, 201)
     }
   })
@@ -34,7 +38,12 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
     for (const stores of [first, second]) if (stores !== undefined) await reachable(stores)
     await first?.eventLog.open('session', 'stream', {})
     const read = new Promise<string>(resolve => {
-      void first?.eventLog.follow('session', 'stream', firstPosition('stream'), { onEvent: ({ data }) => { resolve(data) }, onEnd () {} })
+      void first?.eventLog.follow('session', 'stream', firstPosition('stream'), {
+        onEvent: ({ data }) => {
+          resolve(data)
+        },
+        onEnd () {}
+      })
     })
     await second?.eventLog.append('session', 'stream', 'x')
     t.equal(await read, 'x')

@@ -19,21 +19,86 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
   const all = { cluster }
   t.jobs = 8
   await Promise.all([
-    t.test('sessions', { buffered: true }, t => sessionStoreContract(t, async (t, { idleSeconds }) => {
-      const replicas = await replicasOf(t, server, ({ sessions }) => sessions, { ...all, sessionIdleSeconds: idleSeconds })
-      await nextSecond()
-      return replicas
-    })),
-    t.test('event log', { buffered: true }, t => eventLogContract(t, (t, eventLog) => replicasOf(t, server, ({ eventLog }) => eventLog, { ...all, eventLog }))),
-    t.test('registrations', { buffered: true }, t => registrationStoreContract(t, (t, { bounds, ...options }) => replicasOf(t, server, ({ clients }) => clients, { ...all, ...options, ...bounds && { registrationBounds: bounds } }))),
-    t.test('deletions upstream', { buffered: true }, t => upstreamDeletionQueueContract(t, t => replicasOf(t, server, ({ upstreamDeletions }) => upstreamDeletions, all))),
-    t.test('authorizations', { buffered: true }, t => authorizationStoreContract(t, (t, { bounds }) => replicasOf(t, server, ({ authorizations }) => authorizations, { ...all, ...bounds && { authorizationBounds: bounds } }))),
-    t.test('consents', { buffered: true }, t => consentStoreContract(t, t => replicasOf(t, server, ({ consents }) => consents, all))),
-    t.test('grants', { buffered: true }, t => grantStoreContract(t, t => replicasOf(t, server, ({ grants }) => grants, all))),
-    t.test('recent logs', { buffered: true }, t => recentLogContract(t, (t, loginSteps) => replicasOf(t, server, ({ loginSteps }) => loginSteps, { ...all, loginSteps }))),
-    t.test('metadata documents', { buffered: true }, t => metadataDocumentStoreContract(t, (t, { maxEntries }) => replicasOf(t, server, ({ metadataDocuments }) => metadataDocuments, { ...all, maxMetadataDocuments: maxEntries }))),
-    t.test('rates', { buffered: true }, t => rateCountersContract(t, t => replicasOf(t, server, ({ rates }) => rates, all))),
-    t.test('leases', { buffered: true }, t => leaseStoreContract(t, t => replicasOf(t, server, ({ leases }) => leases, all))),
+    t.test('sessions', { buffered: true }, t =>
+      sessionStoreContract(t, async (t, { idleSeconds }) => {
+        const replicas = await replicasOf(t, server, ({ sessions }) => sessions, {
+          ...all,
+          sessionIdleSeconds: idleSeconds
+        })
+        await nextSecond()
+        return replicas
+      })),
+    t.test(
+      'event log',
+      { buffered: true },
+      t => eventLogContract(t, (t, eventLog) => replicasOf(t, server, ({ eventLog }) => eventLog, { ...all, eventLog }))
+    ),
+    t.test(
+      'registrations',
+      { buffered: true },
+      t =>
+        registrationStoreContract(t, (t, { bounds, ...options }) =>
+          replicasOf(t, server, ({ clients }) => clients, {
+            ...all,
+            ...options,
+            ...bounds && { registrationBounds: bounds }
+          }))
+    ),
+    t.test(
+      'deletions upstream',
+      { buffered: true },
+      t =>
+        upstreamDeletionQueueContract(t, t => replicasOf(t, server, ({ upstreamDeletions }) => upstreamDeletions, all))
+    ),
+    t.test(
+      'authorizations',
+      { buffered: true },
+      t =>
+        authorizationStoreContract(t, (t, { bounds }) =>
+          replicasOf(t, server, ({ authorizations }) => authorizations, {
+            ...all,
+            ...bounds && { authorizationBounds: bounds }
+          }))
+    ),
+    t.test(
+      'consents',
+      { buffered: true },
+      t => consentStoreContract(t, t => replicasOf(t, server, ({ consents }) => consents, all))
+    ),
+    t.test(
+      'grants',
+      { buffered: true },
+      t => grantStoreContract(t, t => replicasOf(t, server, ({ grants }) => grants, all))
+    ),
+    t.test(
+      'recent logs',
+      { buffered: true },
+      t =>
+        recentLogContract(
+          t,
+          (t, loginSteps) => replicasOf(t, server, ({ loginSteps }) => loginSteps, { ...all, loginSteps })
+        )
+    ),
+    t.test(
+      'metadata documents',
+      { buffered: true },
+      t =>
+        metadataDocumentStoreContract(t, (t, { maxEntries }) =>
+          replicasOf(t, server, ({ metadataDocuments }) => metadataDocuments, {
+            ...all,
+            maxMetadataDocuments: maxEntries
+          }))
+    ),
+    t.test(
+      'rates',
+      { buffered: true },
+      t => rateCountersContract(t, t => replicasOf(t, server, ({ rates }) => rates, all))
+    ),
+    t.test(
+      'leases',
+      { buffered: true },
+      t => leaseStoreContract(t, t => replicasOf(t, server, ({ leases }) => leases, all))
+    ),
     t.test('bus', { buffered: true }, t => busContract(t, t => replicasOf(t, server, ({ bus }) => bus, all)))
   ])
 }

@@ -8,27 +8,86 @@ const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
 const silent: EventReader = { onEvent () {}, onEnd () {} }
 
 const grant: Grant = {
-  grantId: 'grant', clientId: 'c', issuer: 'i', subject: 's', claims: {}, scopes: [], resource: 'r', expiresAt: later(600), sealedUpstreamTokens: 'sealed', upstreamVersion: 0
+  grantId: 'grant',
+  clientId: 'c',
+  issuer: 'i',
+  subject: 's',
+  claims: {},
+  scopes: [],
+  resource: 'r',
+  expiresAt: later(600),
+  sealedUpstreamTokens: 'sealed',
+  upstreamVersion: 0
 }
 
 function tokensOf (name: string): IssuedTokens {
   const record = { grantId: grant.grantId, scopes: [], expiresAt: later(300) }
-  return { access: { hash: `access-${name}`, record }, refresh: { hash: `refresh-${name}`, record }, sealedResponse: `response-${name}` }
+  return {
+    access: { hash: `access-${name}`, record },
+    refresh: { hash: `refresh-${name}`, record },
+    sealedResponse: `response-${name}`
+  }
 }
 
 function sessionOf (id: string): SessionRecord {
-  return { id, kind: 'streamable-http', owner: { issuer: 'i', subject: 's', clientId: 'c' }, initialized: true, subscriptions: [], lastSeenAt: later(0), expiresAt: later(600) }
+  return {
+    id,
+    kind: 'streamable-http',
+    owner: { issuer: 'i', subject: 's', clientId: 'c' },
+    initialized: true,
+    subscriptions: [],
+    lastSeenAt: later(0),
+    expiresAt: later(600)
+  }
 }
 
 /** Writes everything there is to write. */
-async function writeAll ({ clients, upstreamDeletions, metadataDocuments, authorizations, consents, grants, loginSteps, visits, rates, leases, bus, sessions, eventLog }: Stores): Promise<void> {
+async function writeAll (
+  {
+    clients,
+    upstreamDeletions,
+    metadataDocuments,
+    authorizations,
+    consents,
+    grants,
+    loginSteps,
+    visits,
+    rates,
+    leases,
+    bus,
+    sessions,
+    eventLog
+  }: Stores
+): Promise<void> {
   for (const [clientId, kept] of [['kept', true], ['unused', false]] as const) {
-    await clients.add({ clientId, metadata: { redirect_uris: [] }, issuedAt: later(0), expiresAt: later(60) }, '198.51.100.1')
+    await clients.add(
+      { clientId, metadata: { redirect_uris: [] }, issuedAt: later(0), expiresAt: later(60) },
+      '198.51.100.1'
+    )
     if (kept) await clients.keep(clientId, later(60))
   }
-  await metadataDocuments.put({ clientId: 'https://c.example/x', metadata: {}, freshUntil: later(10), staleUntil: later(20) })
-  await authorizations.add('transaction', { browserHash: 'h', clientId: 'c', redirectUri: 'u', codeChallenge: 'x', resource: 'r', scopes: [], consent: 'given' }, { address: 'a', ttlSeconds: 60 })
-  await consents.remember('someone', { clientId: 'c', redirectUri: 'u', resource: 'r', scopes: [], expiresAt: later(60) })
+  await metadataDocuments.put({
+    clientId: 'https://c.example/x',
+    metadata: {},
+    freshUntil: later(10),
+    staleUntil: later(20)
+  })
+  await authorizations.add('transaction', {
+    browserHash: 'h',
+    clientId: 'c',
+    redirectUri: 'u',
+    codeChallenge: 'x',
+    resource: 'r',
+    scopes: [],
+    consent: 'given'
+  }, { address: 'a', ttlSeconds: 60 })
+  await consents.remember('someone', {
+    clientId: 'c',
+    redirectUri: 'u',
+    resource: 'r',
+    scopes: [],
+    expiresAt: later(60)
+  })
   await grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
   await grants.redeemCode('code', tokensOf('1'))
   await Promise.all(Array.from({ length: 10 }, (_, index) => grants.rotate('refresh-1', tokensOf(`2.${index}`), 60)))
@@ -54,17 +113,45 @@ async function writeAll ({ clients, upstreamDeletions, metadataDocuments, author
 }
 
 const KEYS = [
-  '{bus}', '{bus}:state',
-  '{client}:of:198.51.100.1', '{client}:record:kept', '{client}:record:unused', '{client}:sizes', '{client}:sums', '{client}:unused', '{client}:used',
-  '{upstream-deletion}:due', '{upstream-deletion}:records',
-  '{document}', '{document}:https://c.example/x',
-  '{authorization}:attempt:transaction', '{authorization}:ends', '{authorization}:sizes', '{authorization}:sums',
-  'access:access-1', 'access:access-2.0', 'code:code', 'consents:someone', 'grant:{grant}',
-  'grant:{grant}:access:access-1', 'grant:{grant}:access:access-2.0', 'grant:{grant}:code:code', 'grant:{grant}:issued',
-  'grant:{grant}:refresh:refresh-1', 'grant:{grant}:refresh:refresh-1:response', 'grant:{grant}:rotated', 'grant:{grant}:refresh:refresh-2.0',
+  '{bus}',
+  '{bus}:state',
+  '{client}:of:198.51.100.1',
+  '{client}:record:kept',
+  '{client}:record:unused',
+  '{client}:sizes',
+  '{client}:sums',
+  '{client}:unused',
+  '{client}:used',
+  '{upstream-deletion}:due',
+  '{upstream-deletion}:records',
+  '{document}',
+  '{document}:https://c.example/x',
+  '{authorization}:attempt:transaction',
+  '{authorization}:ends',
+  '{authorization}:sizes',
+  '{authorization}:sums',
+  'access:access-1',
+  'access:access-2.0',
+  'code:code',
+  'consents:someone',
+  'grant:{grant}',
+  'grant:{grant}:access:access-1',
+  'grant:{grant}:access:access-2.0',
+  'grant:{grant}:code:code',
+  'grant:{grant}:issued',
+  'grant:{grant}:refresh:refresh-1',
+  'grant:{grant}:refresh:refresh-1:response',
+  'grant:{grant}:rotated',
+  'grant:{grant}:refresh:refresh-2.0',
   'lease:work',
-  'log:{two}', 'log:{two}:bytes', ...['complete', 'get', 'open', 'read once'].flatMap(stream => [`log:{two}:events:${stream}`, `log:{two}:stream:${stream}`]),
-  'sessions:{…}', 'sessions:{…}:session:three', 'sessions:{…}:session:two',
+  'log:{two}',
+  'log:{two}:bytes',
+  ...['complete', 'get', 'open', 'read once'].flatMap(
+    stream => [`log:{two}:events:${stream}`, `log:{two}:stream:${stream}`]
+  ),
+  'sessions:{…}',
+  'sessions:{…}:session:three',
+  'sessions:{…}:session:two',
   'person:…',
   'refresh:refresh-1', 'refresh:refresh-2.0',
   'login-steps',
@@ -79,7 +166,12 @@ redisTest('every key is a known one, and everything expires', async (t, server) 
   if (stores === undefined) throw new Error('There is no replica.')
   await writeAll(stores)
   const keys = (await admin.keys('*')).sort()
-  t.same(keys.map(key => key.replace(/^test-\d+:/, '').replace(/\{[\w-]{22}\}/, '{…}').replace(/person:[\w-]{43}/, 'person:…')).sort(), [...KEYS].sort())
+  t.same(
+    keys.map(key =>
+      key.replace(/^test-\d+:/, '').replace(/\{[\w-]{22}\}/, '{…}').replace(/person:[\w-]{43}/, 'person:…')
+    ).sort(),
+    [...KEYS].sort()
+  )
   const expiry = await Promise.all(keys.map(async key => [key, await admin.ttl(key)] as const))
   t.same(expiry.filter(([, ttl]) => ttl < 0).map(([key]) => key.replace(/^test-\d+:/, '')), [])
   for (const [key, ttl] of expiry) t.ok(ttl <= 7 * 86_400 + 60, `${key} in ${ttl} s`)
@@ -107,7 +199,12 @@ redisTest('a session\'s events are bounded, and its oldest answers go first', as
     await eventLog.open('s', streamId, {})
     for (let index = 0; index < 5; index++) await eventLog.append('s', streamId, 'x'.repeat(500), index === 4)
   }
-  t.same(await Promise.all(['a', 'b', 'c', 'd'].map(streamId => bytesOf(stores, 's', streamId))), [undefined, undefined, 2000, 2000])
+  t.same(await Promise.all(['a', 'b', 'c', 'd'].map(streamId => bytesOf(stores, 's', streamId))), [
+    undefined,
+    undefined,
+    2000,
+    2000
+  ])
   await eventLog.open('s', 'open', {})
   for (let index = 0; index < 20; index++) await eventLog.append('s', 'open', 'y'.repeat(500))
   t.same(await Promise.all(['c', 'd', 'open'].map(streamId => bytesOf(stores, 's', streamId))), [undefined, 2000, 2000])
@@ -143,7 +240,12 @@ redisTest('event ids that Redis cannot have given out', async (t, server) => {
 
 async function bytesOf ({ eventLog }: Stores, sessionId: string, streamId: string): Promise<number | undefined> {
   let bytes = 0
-  const following = await eventLog.follow(sessionId, streamId, firstPosition(streamId), { onEvent: ({ data }) => { bytes += data.length }, onEnd () {} })
+  const following = await eventLog.follow(sessionId, streamId, firstPosition(streamId), {
+    onEvent: ({ data }) => {
+      bytes += data.length
+    },
+    onEnd () {}
+  })
   following?.stop()
   return following === undefined ? undefined : bytes
 }

@@ -35,20 +35,43 @@ class Reader extends EventEmitter implements EventReader {
 const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
 
 function sessionOf (id: string): SessionRecord {
-  return { id, kind: 'streamable-http', owner: { issuer: 'i', subject: 's', clientId: 'c' }, initialized: true, subscriptions: [], lastSeenAt: later(0), expiresAt: later(600) }
+  return {
+    id,
+    kind: 'streamable-http',
+    owner: { issuer: 'i', subject: 's', clientId: 'c' },
+    initialized: true,
+    subscriptions: [],
+    lastSeenAt: later(0),
+    expiresAt: later(600)
+  }
 }
 
 const grant: Grant = {
-  grantId: 'grant-1', clientId: 'c', issuer: 'i', subject: 's', claims: {}, scopes: [], resource: 'r', expiresAt: later(600), sealedUpstreamTokens: 'sealed', upstreamVersion: 0
+  grantId: 'grant-1',
+  clientId: 'c',
+  issuer: 'i',
+  subject: 's',
+  claims: {},
+  scopes: [],
+  resource: 'r',
+  expiresAt: later(600),
+  sealedUpstreamTokens: 'sealed',
+  upstreamVersion: 0
 }
 
 function tokensOf (name: string): IssuedTokens {
   const record = { grantId: grant.grantId, scopes: [], expiresAt: later(300) }
-  return { access: { hash: `access-${name}`, record }, refresh: { hash: `refresh-${name}`, record }, sealedResponse: `response-${name}` }
+  return {
+    access: { hash: `access-${name}`, record },
+    refresh: { hash: `refresh-${name}`, record },
+    sealedResponse: `response-${name}`
+  }
 }
 
 /** Every kind of call that reaches Redis. */
-function callsOf ({ clients, authorizations, grants, leases, bus, sessions, eventLog, ...stores }: Stores): Record<string, Promise<unknown>> {
+function callsOf (
+  { clients, authorizations, grants, leases, bus, sessions, eventLog, ...stores }: Stores
+): Record<string, Promise<unknown>> {
   return {
     check: stores.check(),
     'clients.find': clients.find('c'),
@@ -142,7 +165,10 @@ redisTest('a connection that breaks runs nothing twice', async (t, server) => {
   await stores.eventLog.open('s', 'a', {})
   const outcomes: boolean[] = []
   for (let round = 0; round < 5; round++) {
-    const appends = Array.from({ length: 100 }, (_, index) => stores.eventLog.append('s', 'a', `${round}.${index}`).then(() => true, () => false))
+    const appends = Array.from(
+      { length: 100 },
+      (_, index) => stores.eventLog.append('s', 'a', `${round}.${index}`).then(() => true, () => false)
+    )
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     outcomes.push(...await Promise.all(appends))
   }
@@ -151,7 +177,11 @@ redisTest('a connection that breaks runs nothing twice', async (t, server) => {
   await stores.eventLog.append('s', 'a', 'last', true)
   await stores.eventLog.follow('s', 'a', firstPosition('a'), reader)
   await reader.ended()
-  t.equal(new Set(reader.data).size, reader.data.length, `of ${outcomes.length} events, ${outcomes.filter(done => !done).length} with an unknown end, none is there twice`)
+  t.equal(
+    new Set(reader.data).size,
+    reader.data.length,
+    `of ${outcomes.length} events, ${outcomes.filter(done => !done).length} with an unknown end, none is there twice`
+  )
   const order = reader.data.slice(0, -1).map(data => Number(data.split('.')[0]) * 1000 + Number(data.split('.')[1]))
   t.same(order, [...order].sort((a, b) => a - b), 'and they stand in the order they were made')
 })
@@ -229,7 +259,12 @@ redisTest('who may not listen at all reads now and then', async (t, server) => {
   const errors = new EventEmitter()
   const told = once(errors, 'told')
   const [stores] = await redisReplicas(t, server, {
-    url: server.url.replace('//', '//deaf:secret@'), keyPrefix: 'deaf', eventLog: { rereadSeconds: 0.05 }, onError: error => { errors.emit('told', error) }
+    url: server.url.replace('//', '//deaf:secret@'),
+    keyPrefix: 'deaf',
+    eventLog: { rereadSeconds: 0.05 },
+    onError: error => {
+      errors.emit('told', error)
+    }
   }, 1)
   if (stores === undefined) throw new Error('There is no replica.')
   const reader = new Reader()

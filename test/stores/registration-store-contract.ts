@@ -39,21 +39,31 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
     for (const id of ['unknown', 'constructor', '', '*']) t.equal(await store.find(id), undefined)
     const found = await store.find('unused')
     found?.metadata.redirect_uris.push('https://evil.example')
-    t.same((await store.find('unused'))?.metadata.redirect_uris, ['http://localhost/callback'], 'who changes what they got changes nothing')
+    t.same(
+      (await store.find('unused'))?.metadata.redirect_uris,
+      ['http://localhost/callback'],
+      'who changes what they got changes nothing'
+    )
     await store.replace({ ...clientOf(clock, 'unused', 5000), secretHash: 'another' })
     t.match(await store.find('unused'), { secretHash: 'another', expiresAt: found?.expiresAt }, 'its end stays')
   })
 
   t.test('the first registration of an id stands', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
-    const added = await atOnce(replicas, 50, (replica, index) => replica.add({ ...clientOf(clock, 'c', 100), secretHash: `hash-${index}` }, HERE))
+    const added = await atOnce(
+      replicas,
+      50,
+      (replica, index) => replica.add({ ...clientOf(clock, 'c', 100), secretHash: `hash-${index}` }, HERE)
+    )
     t.equal(new Set(added.map(({ standing }) => standing.secretHash)).size, 1, 'all are told the one that stands')
     t.same(await replicas[0].find('c'), added[0]?.standing)
   })
 
   t.test('it expires, later where it is kept', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
-    for (const id of ['unused', 'used', 'kept twice', 'not shortened']) await store.add(clientOf(clock, id, id === 'not shortened' ? 100 : 2), HERE)
+    for (const id of ['unused', 'used', 'kept twice', 'not shortened']) {
+      await store.add(clientOf(clock, id, id === 'not shortened' ? 100 : 2), HERE)
+    }
     for (const id of ['used', 'kept twice', 'unknown']) await store.keep(id, epoch(clock, 5))
     await store.keep('kept twice', epoch(clock, 100))
     await store.keep('not shortened', epoch(clock, 1))
@@ -89,11 +99,17 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
     const { replicas: [store], clock } = await makeStore(t, { maxRegistrations: 3 })
     for (const [index, id] of ['a', 'b', 'c'].entries()) await store.add(clientOf(clock, id, 100 + index), HERE)
     await store.keep('a', epoch(clock, 100))
-    t.match((await store.add(clientOf(clock, 'd', 200), THERE)).evicted, [{ clientId: 'b' }], 'who is told of what went can tidy up')
+    t.match(
+      (await store.add(clientOf(clock, 'd', 200), THERE)).evicted,
+      [{ clientId: 'b' }],
+      'who is told of what went can tidy up'
+    )
     t.same(await standing(store, ['a', 'b', 'c', 'd']), ['a', 'c', 'd'])
     for (const id of ['c', 'd']) await store.keep(id, epoch(clock, 100))
     await t.rejects(store.add(clientOf(clock, 'e', 100), HERE), TemporarilyUnavailableError)
-    t.match(countsOf(await Promise.all(['a', 'c', 'd'].map(async id => (await store.find(id)) !== undefined))), { true: 3 })
+    t.match(countsOf(await Promise.all(['a', 'c', 'd'].map(async id => (await store.find(id)) !== undefined))), {
+      true: 3
+    })
   })
 
   for (const [what, bounds] of [
@@ -110,8 +126,18 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
       await store.add(clientOf(clock, 'used', 90), HERE)
       await store.keep('used', epoch(clock, 1000))
       for (let index = 0; index < 5; index++) await store.add(clientOf(clock, `own-${index}`, 100 + index), HERE)
-      t.same(await standing(store, ['other', 'used', 'own-0', 'own-1', 'own-2', 'own-3', 'own-4']), ['other', 'used', 'own-2', 'own-3', 'own-4'])
-      const added = await atOnce(replicas, 20, async (replica, index) => await replica.add(clientOf(clock, `more-${index}`, 200 + index), HERE))
+      t.same(await standing(store, ['other', 'used', 'own-0', 'own-1', 'own-2', 'own-3', 'own-4']), [
+        'other',
+        'used',
+        'own-2',
+        'own-3',
+        'own-4'
+      ])
+      const added = await atOnce(
+        replicas,
+        20,
+        async (replica, index) => await replica.add(clientOf(clock, `more-${index}`, 200 + index), HERE)
+      )
       t.equal(added.flatMap(({ evicted }) => evicted).length, 20)
       t.ok(await store.find('other'))
     })

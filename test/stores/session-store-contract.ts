@@ -24,13 +24,19 @@ function recordFor (clock: Clock, changes: Partial<SessionRecord> = {}): Session
 }
 
 /** What every `SessionStore` keeps to. */
-export async function sessionStoreContract (t: Test, makeStore: Make<SessionStore, { idleSeconds: number }>): Promise<void> {
+export async function sessionStoreContract (
+  t: Test,
+  makeStore: Make<SessionStore, { idleSeconds: number }>
+): Promise<void> {
   // by a real clock they wait for most of their time
   t.jobs = 6
   t.test('a record comes back as it was given', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const record = recordFor(clock, {
-      initializeParams: { protocolVersion: '2025-11-25', capabilities: { roots: {}, x: { 'y.z': [1, null, 'ü', { __proto__: null, constructor: 'x' }] } } },
+      initializeParams: {
+        protocolVersion: '2025-11-25',
+        capabilities: { roots: {}, x: { 'y.z': [1, null, 'ü', { __proto__: null, constructor: 'x' }] } }
+      },
       protocolVersion: '2025-11-25',
       logLevel: 'warning',
       subscriptions: ['file:///b', 'file:///a']
@@ -67,7 +73,12 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     await store.change(id, { unsubscribe: 'file:///never' })
     for (const replica of replicas) {
       t.same(await replica.get(id), {
-        ...record, initializeParams: { a: 1 }, protocolVersion: '2025-06-18', initialized: true, logLevel: 'debug', subscriptions: ['file:///a', 'file:///b']
+        ...record,
+        initializeParams: { a: 1 },
+        protocolVersion: '2025-06-18',
+        initialized: true,
+        logLevel: 'debug',
+        subscriptions: ['file:///a', 'file:///b']
       })
     }
     t.equal(await store.change('unknown', { initialized: true }), false)
@@ -78,7 +89,12 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     const record = recordFor(clock)
     await replicas[0].create(record, each(10))
     const uris = Array.from({ length: 50 }, (_, index) => `file:///${index}`)
-    t.same(countsOf(await atOnce(replicas, 50, (replica, index) => replica.change(record.id, { subscribe: uris[index] ?? '' }))), { true: 50 })
+    t.same(
+      countsOf(
+        await atOnce(replicas, 50, (replica, index) => replica.change(record.id, { subscribe: uris[index] ?? '' }))
+      ),
+      { true: 50 }
+    )
     t.same((await replicas[0].get(record.id))?.subscriptions.sort(), uris.sort())
   })
 
@@ -93,9 +109,13 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     await clock.pass(3)
     t.equal(await store.get(idle.id), undefined)
     t.equal((await store.get(touched.id))?.id, touched.id)
-    for (const [what, outcome] of [
-      ['touch', await store.touch(idle.id, epoch(clock))], ['change', await store.change(idle.id, { initialized: true })], ['delete', await store.delete(idle.id)]
-    ] as const) t.equal(outcome, false, `${what} finds nothing`)
+    for (
+      const [what, outcome] of [
+        ['touch', await store.touch(idle.id, epoch(clock))],
+        ['change', await store.change(idle.id, { initialized: true })],
+        ['delete', await store.delete(idle.id)]
+      ] as const
+    ) t.equal(outcome, false, `${what} finds nothing`)
     t.equal(await store.get(idle.id), undefined, 'and brings nothing back')
   })
 
@@ -129,7 +149,11 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
   t.test('one more than an owner may have ends the least recently seen', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const [first, second, third, fourth] = [recordFor(clock), recordFor(clock), recordFor(clock), recordFor(clock)]
-    const others = [recordFor(clock, { owner: bob }), recordFor(clock, { owner: { ...alice, clientId: 'client-2' } }), recordFor(clock, { owner: { ...alice, issuer: 'https://other.example' } })]
+    const others = [
+      recordFor(clock, { owner: bob }),
+      recordFor(clock, { owner: { ...alice, clientId: 'client-2' } }),
+      recordFor(clock, { owner: { ...alice, issuer: 'https://other.example' } })
+    ]
     for (const record of [...others, first, second]) t.same(await store.create(record, each(2)), [])
     await clock.pass(1)
     await store.touch(first.id, epoch(clock))
@@ -137,7 +161,11 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
     t.same(await store.create(fourth, each(2)), [first.id])
     for (const { id } of [first, second]) t.equal(await store.get(id), undefined)
     for (const { id } of [third, fourth, ...others]) t.equal((await store.get(id))?.id, id)
-    t.same((await store.create(recordFor(clock), each(1))).sort(), [third.id, fourth.id].sort(), 'several, where the limit went down')
+    t.same(
+      (await store.create(recordFor(clock), each(1))).sort(),
+      [third.id, fourth.id].sort(),
+      'several, where the limit went down'
+    )
   })
 
   t.test('one more than a person may have ends their least recently seen, of any client', { buffered: true }, async t => {
@@ -159,10 +187,18 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
 
   t.test('sessions of a person begun at once, by one client each, keep to the limit', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
-    const records = Array.from({ length: 50 }, (_, index) => recordFor(clock, { owner: { ...alice, clientId: `c${index}` } }))
-    const ended = (await atOnce(replicas, 50, (replica, index) => replica.create(records[index] ?? recordFor(clock), { perOwner: 5, perPerson: 7 }))).flat()
+    const records = Array.from(
+      { length: 50 },
+      (_, index) => recordFor(clock, { owner: { ...alice, clientId: `c${index}` } })
+    )
+    const ended = (await atOnce(replicas, 50, (replica, index) =>
+      replica.create(records[index] ?? recordFor(clock), { perOwner: 5, perPerson: 7 }))).flat()
     t.equal(new Set(ended).size, 43, 'each is ended once')
-    const alive = (await Promise.all(records.map(({ id }) => replicas[0].get(id)))).filter(record => record !== undefined)
+    const alive = (await Promise.all(records.map(({ id }) =>
+      replicas[0].get(id)
+    ))).filter(record =>
+      record !== undefined
+    )
     t.equal(alive.length, 7)
   })
 
@@ -179,10 +215,16 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
   t.test('sessions begun at once keep to the limit', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
     const records = Array.from({ length: 50 }, () => recordFor(clock))
-    const ended = (await Promise.all(records.map(async (record, index) => await (replicas[index % replicas.length] ?? replicas[0]).create(record, each(5))))).flat()
+    const ended = (await Promise.all(records.map(async (record, index) =>
+      await (replicas[index % replicas.length] ?? replicas[0]).create(record, each(5))
+    ))).flat()
     t.equal(ended.length, 45)
     t.equal(new Set(ended).size, 45, 'each is ended once')
-    const alive = (await Promise.all(records.map(({ id }) => replicas[0].get(id)))).filter(record => record !== undefined)
+    const alive = (await Promise.all(records.map(({ id }) =>
+      replicas[0].get(id)
+    ))).filter(record =>
+      record !== undefined
+    )
     t.equal(alive.length, 5)
     t.notOk(alive.some(({ id }) => ended.includes(id)))
   })
@@ -190,8 +232,12 @@ export async function sessionStoreContract (t: Test, makeStore: Make<SessionStor
   t.test('no name is another\'s', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60 })
     const owners = [
-      { issuer: 'a', subject: 'b', clientId: 'c' }, { issuer: 'a', subject: 'b:c', clientId: '' }, { issuer: 'a:b', subject: 'c', clientId: '' },
-      { issuer: 'a","b', subject: '', clientId: 'c' }, { issuer: '{a}', subject: '__proto__', clientId: 'c' }, { issuer: 'A', subject: 'b', clientId: 'c' }
+      { issuer: 'a', subject: 'b', clientId: 'c' },
+      { issuer: 'a', subject: 'b:c', clientId: '' },
+      { issuer: 'a:b', subject: 'c', clientId: '' },
+      { issuer: 'a","b', subject: '', clientId: 'c' },
+      { issuer: '{a}', subject: '__proto__', clientId: 'c' },
+      { issuer: 'A', subject: 'b', clientId: 'c' }
     ]
     const records = owners.map(owner => recordFor(clock, { owner }))
     for (const record of records) t.same(await store.create(record, each(1)), [])

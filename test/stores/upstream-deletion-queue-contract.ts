@@ -23,7 +23,9 @@ export async function upstreamDeletionQueueContract (t: Test, makeQueue: Make<Up
     t.match(await queue.claim(10, 3), [deletionOf('failing')])
     t.same(await queue.claim(10, 3), [])
     await clock.pass(3.1)
-    for (let attempt = 1; attempt < MAX_DELETION_ATTEMPTS; attempt++) t.match(await queue.claim(10, 0), [deletionOf('failing')], `attempt ${attempt + 1}`)
+    for (let attempt = 1; attempt < MAX_DELETION_ATTEMPTS; attempt++) {
+      t.match(await queue.claim(10, 0), [deletionOf('failing')], `attempt ${attempt + 1}`)
+    }
     t.same(await queue.claim(10, 0), [], 'it is given up')
   })
 }

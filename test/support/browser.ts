@@ -24,7 +24,10 @@ export class Browser {
     this.#fetch = fetch
   }
 
-  async open (url: string | URL, init: { method?: string, body?: URLSearchParams, headers?: Record<string, string> } = {}): Promise<Page> {
+  async open (
+    url: string | URL,
+    init: { method?: string, body?: URLSearchParams, headers?: Record<string, string> } = {}
+  ): Promise<Page> {
     let target = new URL(url)
     let { method = 'GET', body } = init
     for (let redirects = 0; redirects < 20; redirects++) {
@@ -35,14 +38,18 @@ export class Browser {
         headers: { ...init.headers, accept: 'text/html', cookie: await this.#jar.getCookieString(secureView(target)) },
         ...body && { body }
       })
-      for (const cookie of response.headers.getSetCookie()) await this.#jar.setCookie(cookie, secureView(target), { ignoreError: false })
+      for (const cookie of response.headers.getSetCookie()) {
+        await this.#jar.setCookie(cookie, secureView(target), { ignoreError: false })
+      }
       const html = await response.text()
       const location = response.headers.get('location')
       const next = location === null ? undefined : new URL(location, target)
       if (response.status < 300 || response.status >= 400 || next === undefined) {
         return { url: target, status: response.status, headers: response.headers, html, document: parse(html) }
       }
-      if (this.#stopAt(next)) return { url: next, status: response.status, headers: response.headers, html: '', document: parse('') }
+      if (this.#stopAt(next)) {
+        return { url: next, status: response.status, headers: response.headers, html: '', document: parse('') }
+      }
       if (response.status !== 307 && response.status !== 308) [method, body] = ['GET', undefined]
       target = next
     }
@@ -61,7 +68,9 @@ export class Browser {
     }
     for (const [name, value] of Object.entries(fields)) body.set(name, value)
     if (button !== undefined) {
-      const pressed = form.querySelectorAll('button').find(element => element.text.trim() === button || element.getAttribute('value') === button)
+      const pressed = form.querySelectorAll('button').find(element =>
+        element.text.trim() === button || element.getAttribute('value') === button
+      )
       if (pressed === undefined) throw new Error(`No button "${button}" on ${page.url.href}`)
       const name = pressed.getAttribute('name')
       if (name !== undefined) body.set(name, pressed.getAttribute('value') ?? '')
@@ -85,9 +94,11 @@ function secureView (url: URL): string {
 export async function logIn (browser: Browser, authorizationUrl: string | URL, as = 'alice'): Promise<Page> {
   let page = await browser.open(authorizationUrl)
   for (let steps = 0; steps < 6 && page.status === 200 && page.document.querySelector('form') !== null; steps++) {
-    if (page.document.querySelector('input[name=login]') !== null) page = await browser.submit(page, { login: as, password: 'any' })
-    else if (page.document.querySelectorAll('button').some(button => button.text.trim() === 'Allow access')) page = await browser.submit(page, {}, 'Allow access')
-    else page = await browser.submit(page)
+    if (page.document.querySelector('input[name=login]') !== null) {
+      page = await browser.submit(page, { login: as, password: 'any' })
+    } else if (page.document.querySelectorAll('button').some(button => button.text.trim() === 'Allow access')) {
+      page = await browser.submit(page, {}, 'Allow access')
+    } else page = await browser.submit(page)
   }
   return page
 }

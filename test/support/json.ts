@@ -34,6 +34,8 @@ export function valueAt (value: unknown, ...path: ReadonlyArray<string | number>
  */
 export function textAt (value: unknown, ...path: ReadonlyArray<string | number>): string {
   const found = valueAt(value, ...path)
-  if (typeof found !== 'string') throw new TypeError(`There is no text at ${path.join('.')} of ${JSON.stringify(value)}`)
+  if (typeof found !== 'string') {
+    throw new TypeError(`There is no text at ${path.join('.')} of ${JSON.stringify(value)}`)
+  }
   return found
 }

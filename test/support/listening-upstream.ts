@@ -8,7 +8,10 @@ import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/te
 import { freePort } from './service.js'
 
 /** The scriptable upstream on a free port of loopback, for what is about the network; ends with the test. */
-export async function listeningUpstream (t: Test, options: ScriptableUpstreamOptions = {}): Promise<ScriptableUpstream> {
+export async function listeningUpstream (
+  t: Test,
+  options: ScriptableUpstreamOptions = {}
+): Promise<ScriptableUpstream> {
   const port = await freePort()
   const origin = `http://localhost:${port}`
   const upstream = new ScriptableUpstream({ origin, ...options })
@@ -16,8 +19,15 @@ export async function listeningUpstream (t: Test, options: ScriptableUpstreamOpt
     const serve = async () => {
       const { method = 'GET', url = '/' } = incoming
       const body = await buffer(incoming)
-      const headers = new Headers(Object.entries(incoming.headers).map(([name, value]): [string, string] => [name, String(value)]))
-      const response = await upstream.fetch(origin + url, { method, headers, redirect: 'manual', ...body.length > 0 && { body } })
+      const headers = new Headers(
+        Object.entries(incoming.headers).map(([name, value]): [string, string] => [name, String(value)])
+      )
+      const response = await upstream.fetch(origin + url, {
+        method,
+        headers,
+        redirect: 'manual',
+        ...body.length > 0 && { body }
+      })
       outgoing.writeHead(response.status, Object.fromEntries(response.headers))
       if (response.body === null) outgoing.end()
       else await pipeline(Readable.fromWeb(response.body), outgoing)

@@ -39,7 +39,10 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
   const bus = new MemoryBus()
   const sessions = new MemorySessionStore({ idleSeconds: overrides.limits?.idleSeconds ?? 3600 })
   const eventLog = new MemoryEventLog()
-  const app = Fastify({ forceCloseConnections: true, logger: process.env.MCP_TEST_LOG === undefined ? false : { level: 'debug' } })
+  const app = Fastify({
+    forceCloseConnections: true,
+    logger: process.env.MCP_TEST_LOG === undefined ? false : { level: 'debug' }
+  })
   await app.register(bearerAuth, {
     verifyAccessToken: async token => {
       const found = callers.get(token)
@@ -49,7 +52,15 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
     resourceMetadataUrl: () => `${url}/.well-known/oauth-protected-resource/mcp`,
     scopes: ['mcp']
   })
-  await app.register(mcpTransports, { publicUrl: url, createServer: hostedServer, bus, leases: new MemoryLeaseStore(), sessions, eventLog, ...overrides })
+  await app.register(mcpTransports, {
+    publicUrl: url,
+    createServer: hostedServer,
+    bus,
+    leases: new MemoryLeaseStore(),
+    sessions,
+    eventLog,
+    ...overrides
+  })
   t.teardown(async () => {
     await app.close()
     sessions.close()
@@ -83,7 +94,11 @@ export class RawClient {
   async post (body: unknown, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Response> {
     return await fetch(`${this.service.url}/mcp`, {
       method: 'POST',
-      headers: this.headers({ 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...headers }),
+      headers: this.headers({
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        ...headers
+      }),
       body: typeof body === 'string' ? body : JSON.stringify(body),
       ...signal && { signal }
     })
@@ -91,10 +106,18 @@ export class RawClient {
 
   /** GETs /mcp. */
   async get (headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Response> {
-    return await fetch(`${this.service.url}/mcp`, { headers: this.headers({ accept: 'text/event-stream', ...headers }), ...signal && { signal } })
+    return await fetch(`${this.service.url}/mcp`, {
+      headers: this.headers({ accept: 'text/event-stream', ...headers }),
+      ...signal && { signal }
+    })
   }
 
-  async request (method: string, params?: Record<string, unknown>, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Response> {
+  async request (
+    method: string,
+    params?: Record<string, unknown>,
+    headers: Record<string, string> = {},
+    signal?: AbortSignal
+  ): Promise<Response> {
     return await this.post({ jsonrpc: '2.0', id: ++this.#id, method, ...params && { params } }, headers, signal)
   }
 
@@ -131,7 +154,11 @@ export async function * eventsOf (response: Response): AsyncGenerator<SseEvent, 
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
       const lines = text.slice(0, end).split('\n').filter(line => !line.startsWith(':'))
       text = text.slice(end + 2)
-      if (lines.length > 0) yield Object.fromEntries(lines.map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trimStart()]))
+      if (lines.length > 0) {
+        yield Object.fromEntries(
+          lines.map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trimStart()])
+        )
+      }
     }
   }
 }

@@ -17,7 +17,13 @@ const processes = folders
     const own = files.filter(file => dirname(file) === folder)
     const count = ALONE.includes(folder) ? own.length : Math.ceil(own.length / MOST_FILES)
     // every count-th file: neighbours in the alphabet are alike, and so is what they take
-    return Array.from({ length: count }, (_, part) => ({ name: count === 1 ? folder : `${folder}-${part + 1}`, files: own.filter((_, index) => index % count === part) }))
+    return Array.from(
+      { length: count },
+      (_, part) => ({
+        name: count === 1 ? folder : `${folder}-${part + 1}`,
+        files: own.filter((_, index) => index % count === part)
+      })
+    )
   })
   .sort((a, b) => b.files.length - a.files.length)
 
@@ -25,5 +31,8 @@ const target = join(tests, '../run')
 mkdirSync(target)
 for (const [index, { name, files }] of processes.entries()) {
   const entry = `${String(index + 1).padStart(2, '0')}-${name === '.' ? 'test' : name.replaceAll('/', '-')}.js`
-  writeFileSync(join(target, entry), `import { runFiles } from '../test/support/run-files.js'\n\nrunFiles(${JSON.stringify(files, null, 2)})\n`)
+  writeFileSync(
+    join(target, entry),
+    `import { runFiles } from '../test/support/run-files.js'\n\nrunFiles(${JSON.stringify(files, null, 2)})\n`
+  )
 }

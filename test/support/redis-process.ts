@@ -33,7 +33,19 @@ export class RedisServer {
   /** Starts it (again), with what it kept, and waits until it answers. */
   async start (): Promise<void> {
     const child = spawn(this.#command, [
-      '--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#directory, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', ...this.#settings
+      '--port',
+      String(this.port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      this.#directory,
+      '--save',
+      '',
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      'always',
+      ...this.#settings
     ], { stdio: ['ignore', 'pipe', 'ignore'] })
     this.#process = child
     const kill = () => { child.kill('SIGKILL') }

@@ -13,7 +13,12 @@ import { RedisServer } from './redis-process.js'
 export { RedisServer }
 
 /** A test with a Redis of its own. Skipped where there is none to start, or something else is `missing`; in CI, that fails. */
-export function redisTest (name: string, check: (t: Test, server: RedisServer) => Promise<void>, settings: readonly string[] = [], missing?: string): void {
+export function redisTest (
+  name: string,
+  check: (t: Test, server: RedisServer) => Promise<void>,
+  settings: readonly string[] = [],
+  missing?: string
+): void {
   testWithRedis(name, async (t, command) => {
     const server = new RedisServer(command, await freePort(), settings)
     t.teardown(() => server.end())
@@ -45,7 +50,9 @@ async function joinNodes (servers: readonly RedisServer[]): Promise<void> {
     const { port, busPort } = servers[0] ?? { port: 0, busPort: 0 }
     if (index > 0) await node.call('CLUSTER', 'MEET', '127.0.0.1', port, busPort)
   }
-  for (const node of nodes) while (!String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) await delay(50)
+  for (const node of nodes) {
+    while (!String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) await delay(50)
+  }
   for (const node of nodes) node.disconnect()
 }
 
@@ -64,16 +71,36 @@ let prefixes = 0
 const PATIENCE_MS = 20_000
 
 /** The stores of some replicas, which share a key prefix of their own. */
-export async function redisReplicas (t: Test, server: RedisServer, options: Partial<RedisStoresOptions> = {}, count = 2): Promise<Stores[]> {
+export async function redisReplicas (
+  t: Test,
+  server: RedisServer,
+  options: Partial<RedisStoresOptions> = {},
+  count = 2
+): Promise<Stores[]> {
   const keyPrefix = `test-${++prefixes}`
-  const replicas = Array.from({ length: count }, () => createRedisStores({ url: server.url, keyPrefix, sessionIdleSeconds: 60, commandTimeoutMs: PATIENCE_MS, ...options }))
+  const replicas = Array.from(
+    { length: count },
+    () =>
+      createRedisStores({
+        url: server.url,
+        keyPrefix,
+        sessionIdleSeconds: 60,
+        commandTimeoutMs: PATIENCE_MS,
+        ...options
+      })
+  )
   t.teardown(() => Promise.all(replicas.map(stores => stores.close())))
   await Promise.all(replicas.map(reachable))
   return replicas
 }
 
 /** One store of some replicas, for its contract. */
-export async function replicasOf<S> (t: Test, server: RedisServer, pick: (stores: Stores) => S, options: Partial<RedisStoresOptions> = {}): Promise<Replicas<S>> {
+export async function replicasOf<S> (
+  t: Test,
+  server: RedisServer,
+  pick: (stores: Stores) => S,
+  options: Partial<RedisStoresOptions> = {}
+): Promise<Replicas<S>> {
   const [first, ...rest] = (await redisReplicas(t, server, options)).map(pick)
   if (first === undefined) throw new Error('There is no replica.')
   return { replicas: [first, ...rest], clock: realClock }

@@ -26,7 +26,10 @@ export class Report {
 
   /** Whether something can be done; what stops it is printed. */
   async attempt (what: string, step: () => Promise<void>): Promise<void> {
-    const failure = await within(step).then(() => undefined, (error: unknown) => error instanceof Error ? error.message : String(error))
+    const failure = await within(step).then(
+      () => undefined,
+      (error: unknown) => error instanceof Error ? error.message : String(error)
+    )
     this.check(failure === undefined ? what : `${what}: ${failure}`, failure === undefined)
   }
 
@@ -57,14 +60,17 @@ export class Report {
 /** p50, p99 and maximum, in milliseconds. */
 export function percentiles (values: readonly number[]): string {
   const sorted = [...values].sort((a, b) => a - b)
-  const at = (share: number) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN)
+  const at = (share: number) =>
+    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN)
   return sorted.length === 0 ? 'none' : `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms (of ${sorted.length})`
 }
 
 /** What a step comes to. It fails where it takes longer than five minutes. */
 export async function within<T> (step: () => Promise<T>): Promise<T> {
   const patience = new AbortController()
-  const late = delay(PATIENCE_MS, undefined, { signal: patience.signal }).then(() => { throw new Error(`not within ${PATIENCE_MS / 1000} s`) })
+  const late = delay(PATIENCE_MS, undefined, { signal: patience.signal }).then(() => {
+    throw new Error(`not within ${PATIENCE_MS / 1000} s`)
+  })
   return await Promise.race([step(), late]).finally(() => {
     late.catch(() => {})
     patience.abort()

@@ -14,7 +14,9 @@ export function runFiles (files: string[]): void {
     for (const file of files) {
       const before = tests
       t.comment(file)
-      await import(pathToFileURL(join(import.meta.dirname, '..', file)).href).catch((cause: unknown) => { throw new Error(`${file} cannot be loaded`, { cause }) })
+      await import(pathToFileURL(join(import.meta.dirname, '..', file)).href).catch((cause: unknown) => {
+        throw new Error(`${file} cannot be loaded`, { cause })
+      })
       if (tests === before) throw new Error(`${file} has no test`)
     }
   })

@@ -23,16 +23,22 @@ export function parseByUsage (usage: string, args: string[]): ScriptArguments {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: Object.fromEntries([...defaults].map(([option, fallback]) => [option, { type: fallback === undefined ? 'boolean' : 'string' }]))
+    options: Object.fromEntries(
+      [...defaults].map(([option, fallback]) => [option, { type: fallback === undefined ? 'boolean' : 'string' }])
+    )
   })
   const number = (option: string) => Number(values[option] ?? defaults.get(option))
-  for (const [option, fallback] of defaults) if (fallback !== undefined && !(number(option) > 0)) throw new Error(`--${option} takes a number.`)
+  for (const [option, fallback] of defaults) {
+    if (fallback !== undefined && !(number(option) > 0)) throw new Error(`--${option} takes a number.`)
+  }
 
   const words = parts.find(part => !part.startsWith('--')) ?? ''
   const known = words.split(/ (?:\| )?/)
   const strange = positionals.find(word => !known.includes(word) && !known.some(name => /^[A-Z]+$/.test(name)))
   if (strange !== undefined) throw new Error(`${strange} is not one of: ${words}`)
-  if (positionals.length > 1 && (words.includes('|') || known.length === 1)) throw new Error(`There is more than one of: ${words}`)
+  if (positionals.length > 1 && (words.includes('|') || known.length === 1)) {
+    throw new Error(`There is more than one of: ${words}`)
+  }
   return { positionals, number, flag: option => values[option] === true }
 }
 

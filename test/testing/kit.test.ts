@@ -4,7 +4,13 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import * as z from 'zod'
 import { createMemoryStores, mcpService, type BrokerModeOptions, type CreateServer } from '../../src/index.js'
-import { injectFetch, ScriptableUpstream, testClient, type ScriptableUpstreamOptions, type TestClientOptions } from '../../src/testing/index.js'
+import {
+  injectFetch,
+  ScriptableUpstream,
+  testClient,
+  type ScriptableUpstreamOptions,
+  type TestClientOptions
+} from '../../src/testing/index.js'
 import './example.js'
 
 const NOTHING = z.object({})
@@ -12,15 +18,28 @@ const text = (value: string) => ({ content: [{ type: 'text' as const, text: valu
 
 const createServer: CreateServer = ({ getUpstreamAccessToken }) => {
   const server = new McpServer({ name: 'kit', version: '1.0.0' }, { capabilities: { logging: {} } })
-  server.registerTool('whoami', { inputSchema: NOTHING }, (_input, { authInfo }) => text(String(authInfo?.extra?.subject)))
-  server.registerTool('upstream_token', { inputSchema: NOTHING }, async () => text(String(await getUpstreamAccessToken())))
+  server.registerTool(
+    'whoami',
+    { inputSchema: NOTHING },
+    (_input, { authInfo }) => text(String(authInfo?.extra?.subject))
+  )
+  server.registerTool(
+    'upstream_token',
+    { inputSchema: NOTHING },
+    async () => text(String(await getUpstreamAccessToken()))
+  )
   server.registerTool('steps', { inputSchema: NOTHING }, async (_input, { sendNotification, _meta }) => {
     const { progressToken = 'none' } = _meta ?? {}
-    for (const progress of [1, 2]) await sendNotification({ method: 'notifications/progress', params: { progressToken, progress } })
+    for (const progress of [1, 2]) {
+      await sendNotification({ method: 'notifications/progress', params: { progressToken, progress } })
+    }
     return text('done')
   })
   server.registerTool('ask', { inputSchema: NOTHING }, async () => {
-    const { action, content } = await server.server.elicitInput({ message: 'Colour?', requestedSchema: { type: 'object', properties: { colour: { type: 'string' } } } })
+    const { action, content } = await server.server.elicitInput({
+      message: 'Colour?',
+      requestedSchema: { type: 'object', properties: { colour: { type: 'string' } } }
+    })
     return text(`${action} ${content?.colour}`)
   })
   return server
@@ -37,7 +56,14 @@ async function setUp (t: Test, { upstream: kind = {}, service = {}, client = {} 
   const upstream = new ScriptableUpstream(kind)
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const app = Fastify()
-  await app.register(mcpService, { publicUrl: 'https://mcp.example.com', createServer, upstream: upstream.options, stores, scopes: ['mcp', 'files'], ...service })
+  await app.register(mcpService, {
+    publicUrl: 'https://mcp.example.com',
+    createServer,
+    upstream: upstream.options,
+    stores,
+    scopes: ['mcp', 'files'],
+    ...service
+  })
   t.teardown(async () => {
     await app.close()
     await stores.close()
@@ -50,7 +76,12 @@ const told = ({ content: [first] }: { content: Array<{ type: string, text?: stri
 for (const protocolVersion of ['2025-11-25', '2026-07-28'] as const) {
   t.test(`from nothing to a tool's result, ${protocolVersion}`, async t => {
     const { client, upstream } = await setUp(t)
-    const alice = await client.login({ as: 'alice', scopes: ['mcp'], protocolVersion, answers: { 'elicitation/create': () => ({ action: 'accept', content: { colour: 'blue' } }) } })
+    const alice = await client.login({
+      as: 'alice',
+      scopes: ['mcp'],
+      protocolVersion,
+      answers: { 'elicitation/create': () => ({ action: 'accept', content: { colour: 'blue' } }) }
+    })
     t.strictSame(alice.scopes, ['mcp'])
     t.equal(told(await alice.callTool('whoami')), 'alice')
     t.match(told(await alice.callTool('upstream_token')), /^upstream-/)
@@ -79,7 +110,12 @@ t.test('refresh, and the raw answer of the app', async t => {
   await alice.refresh()
   t.not(alice.accessToken, before)
   t.equal(told(await alice.callTool('whoami')), 'alice')
-  const answer = await alice.inject({ method: 'POST', url: '/mcp', payload: { jsonrpc: '2.0', id: 1, method: 'ping' }, headers: { accept: 'application/json, text/event-stream' } })
+  const answer = await alice.inject({
+    method: 'POST',
+    url: '/mcp',
+    payload: { jsonrpc: '2.0', id: 1, method: 'ping' },
+    headers: { accept: 'application/json, text/event-stream' }
+  })
   t.equal(answer.statusCode, 400, 'a session id is missing')
   await alice.close()
 })
@@ -111,7 +147,13 @@ t.test('a refresh token of the upstream that is used twice ends the login there'
   const alice = await client.login()
   await alice.refresh()
   const [used] = upstream.tokenRequests('refresh_token')
-  const replay = await upstream.fetch(`${upstream.origin}/token`, { method: 'POST', headers: { ...used?.headers }, body: new URLSearchParams(Object.entries(used?.parameters ?? {}).map(([name, value]): [string, string] => [name, String(value)])) })
+  const replay = await upstream.fetch(`${upstream.origin}/token`, {
+    method: 'POST',
+    headers: { ...used?.headers },
+    body: new URLSearchParams(
+      Object.entries(used?.parameters ?? {}).map(([name, value]): [string, string] => [name, String(value)])
+    )
+  })
   t.match(await replay.json(), { error: 'invalid_grant' })
   await t.rejects(alice.refresh(), InvalidGrantError)
 })
@@ -138,7 +180,10 @@ t.test('static mode: this service and the client are registered by hand', async 
   const upstream = new ScriptableUpstream()
   upstream.clients.addByHand('https://mcp.example.com')
   const { client } = await setUp(t, {
-    service: { upstream: { ...upstream.options, clientId: 'us', clientSecret: 'shh' }, clients: [{ clientId: 'app', clientSecret: 'secret', redirectUris: [redirectUri] }] },
+    service: {
+      upstream: { ...upstream.options, clientId: 'us', clientSecret: 'shh' },
+      clients: [{ clientId: 'app', clientSecret: 'secret', redirectUris: [redirectUri] }]
+    },
     client: { upstream, redirectUri, registered: { clientId: 'app', clientSecret: 'secret' } }
   })
   upstream.clients.addByHand('https://mcp.example.com', { authMethod: 'client_secret_basic' })
@@ -154,7 +199,12 @@ t.test('mode resource-server: the client logs in at the upstream itself', async 
   const upstream = new ScriptableUpstream({ metadata: { scopes_supported: ['mcp'] } })
   const app = Fastify()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-  await app.register(mcpService, { publicUrl: 'https://mcp.example.com', createServer, stores, auth: { mode: 'resource-server', issuer: upstream.issuer, fetch: upstream.fetch } })
+  await app.register(mcpService, {
+    publicUrl: 'https://mcp.example.com',
+    createServer,
+    stores,
+    auth: { mode: 'resource-server', issuer: upstream.issuer, fetch: upstream.fetch }
+  })
   t.teardown(async () => {
     await app.close()
     await stores.close()
@@ -197,7 +247,11 @@ t.test('fetch over inject: streams, cancellation, signals, redirects, cookies', 
   const redirect = await fetch('https://some.example/redirect', { redirect: 'manual' })
   t.strictSame([redirect.status, redirect.headers.getSetCookie()], [302, ['a=1', 'b=2']])
   await t.rejects(fetch('https://some.example/redirect'), TypeError)
-  const echo = await fetch('https://some.example/echo', { method: 'POST', body: '{"x":1}', headers: { 'content-type': 'application/json' } })
+  const echo = await fetch('https://some.example/echo', {
+    method: 'POST',
+    body: '{"x":1}',
+    headers: { 'content-type': 'application/json' }
+  })
   t.strictSame(await echo.json(), { body: { x: 1 }, host: 'some.example' })
 })
 

@@ -40,10 +40,15 @@ t.test('first requests at once register once, on one replica or two', async t =>
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const keys = { stores, encryptionKeys: `a:${Buffer.alloc(32, 1).toString('base64url')}`, consentInDynamicMode: false }
   const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, keys)
-  const replica = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { ...keys, publicUrl: service.url })
+  const replica = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {
+    ...keys,
+    publicUrl: service.url
+  })
   const client = await TestClient.register(service)
   const { pathname, search } = new URL(client.authorizationUrl())
-  const answers = await Promise.all([service, replica, service, replica, service].map(({ app }) => app.inject(pathname + search)))
+  const answers = await Promise.all(
+    [service, replica, service, replica, service].map(({ app }) => app.inject(pathname + search))
+  )
   const ids = answers.map(({ headers }) => new URL(String(headers.location)).searchParams.get('client_id'))
   t.equal(new Set(ids).size, 1)
   t.equal(ids[0], [...upstream.clients.keys()][0])
@@ -51,8 +56,14 @@ t.test('first requests at once register once, on one replica or two', async t =>
 })
 
 t.test('a registration that fails for one does not fail for the next', async t => {
-  const upstream = new ScriptableUpstream({ overrides: { register: () => ({ status: 400, body: { error: 'invalid_client_metadata', error_description: 'no' } }) } })
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { consentInDynamicMode: false })
+  const upstream = new ScriptableUpstream({
+    overrides: {
+      register: () => ({ status: 400, body: { error: 'invalid_client_metadata', error_description: 'no' } })
+    }
+  })
+  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {
+    consentInDynamicMode: false
+  })
   const client = await TestClient.register(service)
   t.match(await client.answer(), { error: 'server_error' })
   t.ok(service.log.some(({ detail }) => detail === 'invalid_client_metadata: no'))
@@ -63,7 +74,12 @@ t.test('a registration that fails for one does not fail for the next', async t =
 
 t.test('static mode registers nobody', async t => {
   const upstream = new ScriptableUpstream()
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, clientId: 'us', clientSecret: 'shh' })
+  const service = await startService(t, {
+    issuerUrl: new URL(upstream.issuer),
+    fetch: upstream.fetch,
+    clientId: 'us',
+    clientSecret: 'shh'
+  })
   upstream.clients.addByHand(service.url, { authMethod: 'client_secret_basic' })
   t.match((await journey(service)).whoami, { subject: 'alice' })
   t.equal(upstream.asked('register').length, 0)
@@ -86,7 +102,9 @@ for (const kind of ['a misbehaving', 'a real'] as const) {
     const issuerUrl = new URL(kind === 'a real' ? real.issuer : odd.issuer)
     const upstreamClients = new MemoryRegistrationStore<UpstreamClientRecord>()
     const service = await startService(t, { issuerUrl, fetch: kind === 'a real' ? fetch : odd.fetch }, {
-      stores: { ...createMemoryStores({ sessionIdleSeconds: 3600 }), upstreamClients }, lifetimes: { unusedClientSeconds: 600 }, consentInDynamicMode: false
+      stores: { ...createMemoryStores({ sessionIdleSeconds: 3600 }), upstreamClients },
+      lifetimes: { unusedClientSeconds: 600 },
+      consentInDynamicMode: false
     })
     const used = await TestClient.register(service)
     await used.logIn()
@@ -139,9 +157,30 @@ t.test('a registration that cannot be deleted is in the log, and stops nothing',
   t.teardown(() => stores.close())
   const store = new MemoryRegistrationStore<UpstreamClientRecord>({ now: () => now })
   const warnings: object[] = []
-  const log = { error () {}, info () {}, warn (details: object) { warnings.push(details) } }
-  const upstream = new Upstream({ issuerUrl: new URL(odd.issuer), fetch: odd.fetch, scopes: [] }, 'http://localhost:5050/oauth/callback', () => now)
-  const upstreamClients = new UpstreamClients({ upstream, store, leases: stores.leases, keyring: new Keyring(), limits: new RateLimits({ secret: new Uint8Array(32) }), unusedClientSeconds: 60, clientSeconds: 600, deletions: stores.upstreamDeletions, log, now: () => now })
+  const log = {
+    error () {},
+    info () {},
+    warn (details: object) {
+      warnings.push(details)
+    }
+  }
+  const upstream = new Upstream(
+    { issuerUrl: new URL(odd.issuer), fetch: odd.fetch, scopes: [] },
+    'http://localhost:5050/oauth/callback',
+    () => now
+  )
+  const upstreamClients = new UpstreamClients({
+    upstream,
+    store,
+    leases: stores.leases,
+    keyring: new Keyring(),
+    limits: new RateLimits({ secret: new Uint8Array(32) }),
+    unusedClientSeconds: 60,
+    clientSeconds: 600,
+    deletions: stores.upstreamDeletions,
+    log,
+    now: () => now
+  })
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: [],

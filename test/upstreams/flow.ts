@@ -35,25 +35,57 @@ export interface Service {
 const createServer: CreateServer = ({ getUpstreamAccessToken }) => {
   const server = new McpServer({ name: 'upstreams', version: '1.0.0' })
   const text = (value: unknown) => ({ content: [{ type: 'text' as const, text: JSON.stringify(value) }] })
-  server.registerTool('whoami', { inputSchema: NOTHING }, (_input, { authInfo }) => text({ ...authInfo?.extra, grantId: undefined, scopes: authInfo?.scopes }))
-  server.registerTool('upstream_token', { inputSchema: NOTHING }, async () => text({ token: await getUpstreamAccessToken() ?? null }))
+  server.registerTool(
+    'whoami',
+    { inputSchema: NOTHING },
+    (_input, { authInfo }) => text({ ...authInfo?.extra, grantId: undefined, scopes: authInfo?.scopes })
+  )
+  server.registerTool(
+    'upstream_token',
+    { inputSchema: NOTHING },
+    async () => text({ token: await getUpstreamAccessToken() ?? null })
+  )
   return server
 }
 const NOTHING = z.object({})
 
 /** Makes the service, with options that the environment cannot set; ends it with the test. It listens nowhere. */
-export async function startService (t: Test, upstream: Partial<UpstreamOptions>, options: Partial<BrokerModeOptions> = {}): Promise<Service> {
+export async function startService (
+  t: Test,
+  upstream: Partial<UpstreamOptions>,
+  options: Partial<BrokerModeOptions> = {}
+): Promise<Service> {
   const url = options.publicUrl ?? 'http://localhost:5050'
   const log: Json[] = []
   const stores = options.stores ?? createMemoryStores({ sessionIdleSeconds: 3600 })
-  const app = Fastify({ logger: { level: 'info', stream: { write: line => { log.push(parseObject(line)) } } } })
-  await app.register(mcpService, { publicUrl: url, createServer, ...options, stores, upstream: { scopes: SCOPES, ...upstream } })
+  const app = Fastify({
+    logger: {
+      level: 'info',
+      stream: {
+        write: line => {
+          log.push(parseObject(line))
+        }
+      }
+    }
+  })
+  await app.register(mcpService, {
+    publicUrl: url,
+    createServer,
+    ...options,
+    stores,
+    upstream: { scopes: SCOPES, ...upstream }
+  })
   t.teardown(async () => {
     await app.close()
     await stores.close()
   })
   const [toService, toUpstream] = [injectFetch(app), upstream.fetch ?? fetch]
-  return { app, url, log, fetch: (input, init) => (String(input).startsWith(`${url}/`) ? toService : toUpstream)(input, init) }
+  return {
+    app,
+    url,
+    log,
+    fetch: (input, init) => (String(input).startsWith(`${url}/`) ? toService : toUpstream)(input, init)
+  }
 }
 
 /** A clock for the service and the upstream that a test can put forward. */
@@ -64,7 +96,11 @@ export function clock (t: Test): { forward (seconds: number): void } {
   return { forward: seconds => { ms += seconds * 1000 } }
 }
 
-export async function post ({ url, fetch }: Service, path: string, body: Record<string, string>): Promise<{ status: number, headers: Headers, body: Json }> {
+export async function post (
+  { url, fetch }: Service,
+  path: string,
+  body: Record<string, string>
+): Promise<{ status: number, headers: Headers, body: Json }> {
   const response = await fetch(url + path, { method: 'POST', body: new URLSearchParams(body) })
   const text = await response.text()
   return { status: response.status, headers: response.headers, body: text === '' ? {} : parseObject(text) }
@@ -86,7 +122,11 @@ export class TestClient {
     const response = await service.fetch(`${service.url}/register`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ client_name: 'Test client', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none' })
+      body: JSON.stringify({
+        client_name: 'Test client',
+        redirect_uris: [REDIRECT_URI],
+        token_endpoint_auth_method: 'none'
+      })
     })
     return new TestClient(service, textAt(parseObject(await response.text()), 'client_id'))
   }
@@ -101,13 +141,23 @@ export class TestClient {
 
   authorizationUrl (scope = 'mcp'): string {
     return `${this.service.url}/authorize?` + new URLSearchParams({
-      response_type: 'code', client_id: this.clientId, redirect_uri: REDIRECT_URI, state: 'state of the client', code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'), code_challenge_method: 'S256', scope
+      response_type: 'code',
+      client_id: this.clientId,
+      redirect_uri: REDIRECT_URI,
+      state: 'state of the client',
+      code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'),
+      code_challenge_method: 'S256',
+      scope
     }).toString()
   }
 
   /** Authorizes, consents, logs in. @returns where that ended */
   async authorize (as = 'alice', scope = 'mcp'): Promise<Page> {
-    return await logIn(new Browser(url => url.href.startsWith(REDIRECT_URI), this.service.fetch), this.authorizationUrl(scope), as)
+    return await logIn(
+      new Browser(url => url.href.startsWith(REDIRECT_URI), this.service.fetch),
+      this.authorizationUrl(scope),
+      as
+    )
   }
 
   /** The same, to the parameters of the redirect back to the client. */
@@ -120,15 +170,26 @@ export class TestClient {
   /** The whole way to tokens. @returns the token response */
   async logIn (as = 'alice', scope = 'mcp'): Promise<Json> {
     const { code, ...rest } = await this.answer(as, scope)
-    if (code === undefined) throw new Error(`No code: ${JSON.stringify(rest)} ${JSON.stringify(this.service.log.slice(-3))}`)
-    const { status, body } = await post(this.service, '/token', { grant_type: 'authorization_code', code, code_verifier: VERIFIER, client_id: this.clientId })
+    if (code === undefined) {
+      throw new Error(`No code: ${JSON.stringify(rest)} ${JSON.stringify(this.service.log.slice(-3))}`)
+    }
+    const { status, body } = await post(this.service, '/token', {
+      grant_type: 'authorization_code',
+      code,
+      code_verifier: VERIFIER,
+      client_id: this.clientId
+    })
     if (status !== 200) throw new Error(`No tokens: ${JSON.stringify(body)}`)
     return this.#keep(body)
   }
 
   /** Asks for a refresh; keeps what it gives. */
   async refresh (): Promise<{ status: number, headers: Headers, body: Json }> {
-    const answer = await post(this.service, '/token', { grant_type: 'refresh_token', refresh_token: this.refreshToken, client_id: this.clientId })
+    const answer = await post(this.service, '/token', {
+      grant_type: 'refresh_token',
+      refresh_token: this.refreshToken,
+      client_id: this.clientId
+    })
     if (answer.status === 200) this.#keep(answer.body)
     return answer
   }
@@ -141,8 +202,17 @@ export class TestClient {
   async status (): Promise<number> {
     const response = await this.service.fetch(`${this.service.url}/mcp`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${this.accessToken}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'status', version: '1' } } })
+      headers: {
+        authorization: `Bearer ${this.accessToken}`,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream'
+      },
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'initialize',
+        params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'status', version: '1' } }
+      })
     })
     await response.text()
     return response.status
@@ -152,7 +222,10 @@ export class TestClient {
   async connect (): Promise<Connection> {
     const client = new Client({ name: 'upstreams', version: '1.0.0' })
     const requestInit = { headers: { authorization: `Bearer ${this.accessToken}` } }
-    const transport = new StreamableHTTPClientTransport(new URL(`${this.service.url}/mcp`), { requestInit, fetch: this.service.fetch })
+    const transport = new StreamableHTTPClientTransport(new URL(`${this.service.url}/mcp`), {
+      requestInit,
+      fetch: this.service.fetch
+    })
     await client.connect(transport)
     return {
       call: async name => {

@@ -6,11 +6,22 @@ import { parseObject } from '../support/json.js'
 import { clock, journey, startService, TestClient, type Json } from './flow.js'
 
 /** Logs in as alice. @returns who the tools see, and who `authorizeGrant` was asked about */
-async function whoIs (t: Test, options: ScriptableUpstreamOptions, ours: (origin: string) => Partial<UpstreamOptions> = () => ({})) {
+async function whoIs (
+  t: Test,
+  options: ScriptableUpstreamOptions,
+  ours: (origin: string) => Partial<UpstreamOptions> = () => ({})
+) {
   const upstream = new ScriptableUpstream(options)
   const asked: Json[] = []
-  const authorizeGrant: AuthorizeGrant = ({ claims }) => { asked.push({ ...claims }); return { allow: true } }
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, ...ours(upstream.origin) }, { authorizeGrant })
+  const authorizeGrant: AuthorizeGrant = ({ claims }) => {
+    asked.push({ ...claims })
+    return { allow: true }
+  }
+  const service = await startService(t, {
+    issuerUrl: new URL(upstream.issuer),
+    fetch: upstream.fetch,
+    ...ours(upstream.origin)
+  }, { authorizeGrant })
   const { client, whoami } = await journey(service)
   return { upstream, service, client, whoami, asked }
 }
@@ -24,13 +35,32 @@ t.test('from the ID token', async t => {
 })
 
 t.test('every claim that tells of the person is there to decide by, those of the token are not', async t => {
-  const { asked } = await whoIs(t, { idTokenClaims: () => ({ name: 'A', hd: 'example.com', tid: 'tenant', 'https://example.com/roles': ['admin'], at_hash: 'x', sid: 's', auth_time: 1 }) })
-  t.strictSame(asked, [{ sub: 'alice', name: 'A', hd: 'example.com', tid: 'tenant', 'https://example.com/roles': ['admin'] }])
+  const { asked } = await whoIs(t, {
+    idTokenClaims: () => ({
+      name: 'A',
+      hd: 'example.com',
+      tid: 'tenant',
+      'https://example.com/roles': ['admin'],
+      at_hash: 'x',
+      sid: 's',
+      auth_time: 1
+    })
+  })
+  t.strictSame(asked, [{
+    sub: 'alice',
+    name: 'A',
+    hd: 'example.com',
+    tid: 'tenant',
+    'https://example.com/roles': ['admin']
+  }])
 })
 
 t.test('from userinfo, where the ID token tells no more than the subject', async t => {
   const { whoami } = await whoIs(t, { idTokenClaims: () => ({}) })
-  t.match(whoami, { subject: 'alice', claims: { sub: 'alice', name: 'alice of userinfo', email: 'alice@userinfo.example' } })
+  t.match(whoami, {
+    subject: 'alice',
+    claims: { sub: 'alice', name: 'alice of userinfo', email: 'alice@userinfo.example' }
+  })
 })
 
 t.test('from userinfo, where there is no ID token', async t => {
@@ -40,7 +70,10 @@ t.test('from userinfo, where there is no ID token', async t => {
 
 t.test('userinfo of somebody else is not believed; the ID token is', async t => {
   for (const userinfo of [{ sub: 'mallory', name: 'Mallory' }, { name: 'Mallory' }, 'no JSON']) {
-    const { whoami } = await whoIs(t, { idTokenClaims: () => ({}), overrides: { userinfo: () => ({ status: 200, body: userinfo }) } })
+    const { whoami } = await whoIs(t, {
+      idTokenClaims: () => ({}),
+      overrides: { userinfo: () => ({ status: 200, body: userinfo }) }
+    })
     t.strictSame([whoami.subject, whoami.claims], ['alice', { sub: 'alice' }])
   }
 })
@@ -62,10 +95,18 @@ t.test('without an ID token, a login does not get another subject because userin
 })
 
 t.test('from userinfoUrl, with another claim for the subject', async t => {
-  const { whoami, upstream } = await whoIs(t, { idTokens: false }, origin => ({ userinfoUrl: new URL(`${origin}/user`), subjectClaim: 'id', scopes: ['read:user'] }))
+  const { whoami, upstream } = await whoIs(
+    t,
+    { idTokens: false },
+    origin => ({ userinfoUrl: new URL(`${origin}/user`), subjectClaim: 'id', scopes: ['read:user'] })
+  )
   t.match(whoami, { subject: '1005', claims: { sub: '1005', id: 1005, login: 'alice', name: 'alice of user' } })
   t.equal(upstream.asked('userinfo').length, 0)
-  t.match(upstream.asked('user')[0]?.headers, { accept: 'application/json', authorization: /^Bearer upstream-/, 'user-agent': /./ })
+  t.match(upstream.asked('user')[0]?.headers, {
+    accept: 'application/json',
+    authorization: /^Bearer upstream-/,
+    'user-agent': /./
+  })
 })
 
 t.test('userinfoUrl adds to an ID token, and takes the place of nothing in it', async t => {
@@ -74,7 +115,11 @@ t.test('userinfoUrl adds to an ID token, and takes the place of nothing in it', 
 })
 
 t.test('the subject by a claim of the ID token', async t => {
-  const { whoami } = await whoIs(t, { idTokenClaims: () => ({ oid: 'object-1', name: 'A' }) }, () => ({ subjectClaim: 'oid' }))
+  const { whoami } = await whoIs(
+    t,
+    { idTokenClaims: () => ({ oid: 'object-1', name: 'A' }) },
+    () => ({ subjectClaim: 'oid' })
+  )
   t.match(whoami, { subject: 'object-1', claims: { sub: 'object-1', oid: 'object-1' } })
 })
 
@@ -84,33 +129,70 @@ t.test('a subject that is not told, or that cannot be asked for, is no login', a
     [{ overrides: { user: () => ({ status: 200, body: { id: { nested: true } } }) } }, 'access_denied'],
     [{ overrides: { user: () => ({ status: 200, body: '[1' }) } }, 'server_error'],
     [{ overrides: { user: () => ({ status: 200, body: 'null' }) } }, 'server_error'],
-    [{ overrides: { user: () => ({ status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } }) } }, 'server_error'],
+    [
+      { overrides: { user: () => ({ status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } }) } },
+      'server_error'
+    ],
     [{ overrides: { user: () => ({ status: 403 }) } }, 'server_error'],
     [{ overrides: { user: () => ({ status: 502, body: '<h1>Bad Gateway</h1>' }) } }, 'temporarily_unavailable']
   ]
   for (const [options, code] of cases) {
     const upstream = new ScriptableUpstream({ idTokens: false, ...options })
-    const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, userinfoUrl: new URL(`${upstream.origin}/user`), subjectClaim: 'id' })
+    const service = await startService(t, {
+      issuerUrl: new URL(upstream.issuer),
+      fetch: upstream.fetch,
+      userinfoUrl: new URL(`${upstream.origin}/user`),
+      subjectClaim: 'id'
+    })
     t.match(await (await TestClient.register(service)).answer(), { error: code })
   }
 })
 
-const NOBODY: unknown[] = ['', ' ', '\t\n', 'alice\u0000', 'alice\nroot', 'x'.repeat(1025), 'grant:mcpg_x', null, true, false, {}, ['alice'], 1.5, 2 ** 53, 1e300]
+const NOBODY: unknown[] = [
+  '',
+  ' ',
+  '\t\n',
+  'alice\u0000',
+  'alice\nroot',
+  'x'.repeat(1025),
+  'grant:mcpg_x',
+  null,
+  true,
+  false,
+  {},
+  ['alice'],
+  1.5,
+  2 ** 53,
+  1e300
+]
 
 t.test('a subject that cannot name anybody is no login, wherever it is told', async t => {
   for (const [index, sub] of NOBODY.entries()) {
     const places = [
       ['ID token', { idTokenClaims: () => ({ name: 'A', sub }) }, {}],
       ['userinfo', { idTokens: false, overrides: { userinfo: () => ({ status: 200, body: { sub, name: 'A' } }) } }, {}],
-      ['configured userinfo', { idTokens: false, overrides: { user: () => ({ status: 200, body: { sub, name: 'A' } }) } }, { userinfo: true }],
-      ['configured claim', { idTokens: false, overrides: { user: () => ({ status: 200, body: { id: sub, name: 'A' } }) } }, { userinfo: true, subjectClaim: 'id' }]
+      ['configured userinfo', {
+        idTokens: false,
+        overrides: { user: () => ({ status: 200, body: { sub, name: 'A' } }) }
+      }, { userinfo: true }],
+      ['configured claim', {
+        idTokens: false,
+        overrides: { user: () => ({ status: 200, body: { id: sub, name: 'A' } }) }
+      }, { userinfo: true, subjectClaim: 'id' }]
     ] as const
     // an empty one everywhere, the others in turn
-    for (const [where, options, ours] of index === 0 ? places : places.filter((_, place) => place === index % places.length)) {
+    for (
+      const [where, options, ours] of index === 0
+        ? places
+        : places.filter((_, place) => place === index % places.length)
+    ) {
       const upstream = new ScriptableUpstream(options)
       const { userinfo, subjectClaim }: { userinfo?: boolean, subjectClaim?: string } = ours
       const service = await startService(t, {
-        issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, ...userinfo === true && { userinfoUrl: new URL(`${upstream.origin}/user`) }, ...subjectClaim !== undefined && { subjectClaim }
+        issuerUrl: new URL(upstream.issuer),
+        fetch: upstream.fetch,
+        ...userinfo === true && { userinfoUrl: new URL(`${upstream.origin}/user`) },
+        ...subjectClaim !== undefined && { subjectClaim }
       })
       const answer = await (await TestClient.register(service)).answer()
       t.match(answer, { error: /^(access_denied|server_error)$/ }, `${where}: ${JSON.stringify(sub)?.slice(0, 40)}`)
@@ -122,7 +204,10 @@ t.test('a subject that cannot name anybody is no login, wherever it is told', as
 t.test('subjects that differ only a little are different people', async t => {
   const subjects = []
   for (const sub of ['alice', 'Alice', ' alice', 'alice ', 'al\u0131ce', 12, 9007199254740991]) {
-    const { whoami } = await whoIs(t, { idTokens: false, overrides: { user: () => ({ status: 200, body: { id: sub } }) } }, origin => ({ userinfoUrl: new URL(`${origin}/user`), subjectClaim: 'id' }))
+    const { whoami } = await whoIs(t, {
+      idTokens: false,
+      overrides: { user: () => ({ status: 200, body: { id: sub } }) }
+    }, origin => ({ userinfoUrl: new URL(`${origin}/user`), subjectClaim: 'id' }))
     subjects.push(whoami.subject)
   }
   t.strictSame(subjects, ['alice', 'Alice', ' alice', 'alice ', 'al\u0131ce', '12', '9007199254740991'])
@@ -135,18 +220,36 @@ t.test('an ID token of another client is not taken, nor userinfo of somebody els
     ['azp that is no text', { idTokenClaims: () => ({ name: 'A', azp: [clientId] }) }, false],
     ['an empty azp', { idTokenClaims: () => ({ name: 'A', azp: '' }) }, false],
     ['our azp', { idTokenClaims: () => ({ name: 'A', azp: clientId }) }, true],
-    ['several audiences, and our azp', { idTokenClaims: () => ({ name: 'A', azp: clientId, aud: [clientId, 'another'] }) }, true],
+    ['several audiences, and our azp', {
+      idTokenClaims: () => ({ name: 'A', azp: clientId, aud: [clientId, 'another'] })
+    }, true],
     ['several audiences without azp', { idTokenClaims: () => ({ name: 'A', aud: [clientId, 'another'] }) }, false],
-    ['several audiences and the azp of another', { idTokenClaims: () => ({ name: 'A', azp: 'another', aud: [clientId, 'another'] }) }, false],
+    ['several audiences and the azp of another', {
+      idTokenClaims: () => ({ name: 'A', azp: 'another', aud: [clientId, 'another'] })
+    }, false],
     ['another audience', { idTokenClaims: () => ({ name: 'A', aud: 'another' }) }, false],
-    ['configured userinfo of another sub', { overrides: { user: () => ({ status: 200, body: { sub: 'bob' } }) } }, false, true],
-    ['configured userinfo of the same sub', { overrides: { user: () => ({ status: 200, body: { sub: 'alice' } }) } }, true, true]
+    [
+      'configured userinfo of another sub',
+      { overrides: { user: () => ({ status: 200, body: { sub: 'bob' } }) } },
+      false,
+      true
+    ],
+    [
+      'configured userinfo of the same sub',
+      { overrides: { user: () => ({ status: 200, body: { sub: 'alice' } }) } },
+      true,
+      true
+    ]
   ]
   for (const [what, options, taken, userinfo] of rows) {
     const upstream = new ScriptableUpstream(options)
     upstream.clients.addByHand('http://localhost:5050', { authMethod: 'client_secret_basic' })
     const service = await startService(t, {
-      issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, clientId, clientSecret: 'shh', ...userinfo === true && { userinfoUrl: new URL(`${upstream.origin}/user`) }
+      issuerUrl: new URL(upstream.issuer),
+      fetch: upstream.fetch,
+      clientId,
+      clientSecret: 'shh',
+      ...userinfo === true && { userinfoUrl: new URL(`${upstream.origin}/user`) }
     })
     const answer = await (await TestClient.register(service)).answer()
     t.equal('code' in answer, taken, `${what}: ${answer.error ?? 'taken'}`)
@@ -155,7 +258,19 @@ t.test('an ID token of another client is not taken, nor userinfo of somebody els
 
 t.test('a token of another type than bearer is not used as one, at login and at a refresh', async t => {
   const time = clock(t)
-  for (const [type, taken] of [['Bearer', true], ['bearer', true], ['BEARER', true], ['DPoP', false], ['dpop', false], ['mac', false], ['N_A', false], ['Bearer ', false], ['pop', false]] as const) {
+  for (
+    const [type, taken] of [
+      ['Bearer', true],
+      ['bearer', true],
+      ['BEARER', true],
+      ['DPoP', false],
+      ['dpop', false],
+      ['mac', false],
+      ['N_A', false],
+      ['Bearer ', false],
+      ['pop', false]
+    ] as const
+  ) {
     const upstream = new ScriptableUpstream({ expiresIn: 60 })
     let current: string = 'Bearer'
     const retyped: typeof fetch = async (input, init) => {
@@ -177,19 +292,31 @@ t.test('a token of another type than bearer is not used as one, at login and at 
 
 t.test('an ID token at a refresh is of the person who logged in, and ours', async t => {
   const time = clock(t)
-  for (const [what, later, taken] of [
-    ['the same', { name: 'A' }, true], ['of somebody else', { name: 'A', sub: 'bob' }, false], ['of another client', { name: 'A', azp: 'another' }, false]
-  ] as const) {
+  for (
+    const [what, later, taken] of [
+      ['the same', { name: 'A' }, true],
+      ['of somebody else', { name: 'A', sub: 'bob' }, false],
+      ['of another client', { name: 'A', azp: 'another' }, false]
+    ] as const
+  ) {
     const upstream = new ScriptableUpstream({ expiresIn: 60 })
     upstream.clients.addByHand('http://localhost:5050', { authMethod: 'client_secret_basic' })
     const withIdToken: typeof fetch = async (input, init) => {
-      const isRefresh = new URL(String(input)).pathname === '/token' && String(init?.body).includes('grant_type=refresh_token')
+      const isRefresh = new URL(String(input)).pathname === '/token' &&
+        String(init?.body).includes('grant_type=refresh_token')
       const response = await upstream.fetch(input, init)
       if (!isRefresh) return response
       const body = parseObject(await response.text())
-      return Response.json({ ...body, id_token: await upstream.sign({ aud: 'us', sub: 'alice', ...later }) }, { status: response.status })
+      return Response.json({ ...body, id_token: await upstream.sign({ aud: 'us', sub: 'alice', ...later }) }, {
+        status: response.status
+      })
     }
-    const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: withIdToken, clientId: 'us', clientSecret: 'shh' })
+    const service = await startService(t, {
+      issuerUrl: new URL(upstream.issuer),
+      fetch: withIdToken,
+      clientId: 'us',
+      clientSecret: 'shh'
+    })
     const client = await TestClient.register(service)
     await client.logIn()
     time.forward(120)
@@ -208,7 +335,11 @@ t.test('no identity at all: each login is somebody else', async t => {
 })
 
 t.test('an upstream that has userinfo, but not for a token without openid', async t => {
-  const { whoami } = await whoIs(t, { overrides: { userinfo: () => ({ status: 403, headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' } }) } }, () => ({ scopes: ['api'] }))
+  const { whoami } = await whoIs(t, {
+    overrides: {
+      userinfo: () => ({ status: 403, headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' } })
+    }
+  }, () => ({ scopes: ['api'] }))
   t.match(whoami, { subject: /^grant:/ })
 })
 
@@ -220,20 +351,34 @@ t.test('authorizeGrant refuses: access_denied at the client, with its reason', a
     scopes: ['mcp', 'files:read'],
     authorizeGrant: async attempt => {
       attempts.push(attempt)
-      return attempt.claims.email === 'alice@example.com' ? { allow: true } : { allow: false, ...attempt.claims.sub === 'bob' && { reason: 'Bob has left.' } }
+      return attempt.claims.email === 'alice@example.com'
+        ? { allow: true }
+        : { allow: false, ...attempt.claims.sub === 'bob' && { reason: 'Bob has left.' } }
     }
   })
   const client = await TestClient.register(service)
-  t.match(await client.answer('bob', 'mcp files:read'), { error: 'access_denied', error_description: 'Bob has left.', state: 'state of the client', iss: service.url })
+  t.match(await client.answer('bob', 'mcp files:read'), {
+    error: 'access_denied',
+    error_description: 'Bob has left.',
+    state: 'state of the client',
+    iss: service.url
+  })
   t.match(await client.answer('carol'), { error: 'access_denied', error_description: 'You may not use this server.' })
   t.match(await client.logIn('alice', 'mcp files:read'), { scope: 'mcp files:read' })
-  t.match(attempts[0], { claims: { sub: 'bob', email: 'bob@example.com', name: 'bob' }, client: { clientId: client.clientId, clientName: 'Test client' }, requestedScopes: ['mcp', 'files:read'] })
+  t.match(attempts[0], {
+    claims: { sub: 'bob', email: 'bob@example.com', name: 'bob' },
+    client: { clientId: client.clientId, clientName: 'Test client' },
+    requestedScopes: ['mcp', 'files:read']
+  })
   t.equal(attempts.length, 3)
 })
 
 t.test('authorizeGrant narrows the scopes: the tokens have only those, after a refresh, too', async t => {
   const upstream = new ScriptableUpstream()
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { scopes: ['mcp', 'files:read', 'files:write'], authorizeGrant: () => ({ allow: true, scopes: ['mcp', 'files:read'] }) })
+  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {
+    scopes: ['mcp', 'files:read', 'files:write'],
+    authorizeGrant: () => ({ allow: true, scopes: ['mcp', 'files:read'] })
+  })
   const client = await TestClient.register(service)
   t.match(await client.logIn('alice', 'mcp files:read files:write'), { scope: 'mcp files:read' })
   t.strictSame((await client.call('whoami')).scopes, ['mcp', 'files:read'])

@@ -8,8 +8,18 @@ const key = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toStri
 const [OLD, NEW, OTHER] = [key('old', 1), key('new', 2), key('other', 3)]
 
 /** The service again, as the same origin and with the same stores. */
-async function deploy (t: Test, upstream: ScriptableUpstream, publicUrl: string, stores: Stores, encryptionKeys: string): Promise<Service> {
-  return await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { publicUrl, stores, encryptionKeys })
+async function deploy (
+  t: Test,
+  upstream: ScriptableUpstream,
+  publicUrl: string,
+  stores: Stores,
+  encryptionKeys: string
+): Promise<Service> {
+  return await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {
+    publicUrl,
+    stores,
+    encryptionKeys
+  })
 }
 
 /** What a store keeps of the only grant. */
@@ -29,7 +39,10 @@ for (const expiresIn of [600, 0]) {
     const upstream = new ScriptableUpstream({ expiresIn })
     const stores = createMemoryStores({ sessionIdleSeconds: 60 })
     const { sealed } = watch(stores)
-    const before = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { stores, encryptionKeys: OLD })
+    const before = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {
+      stores,
+      encryptionKeys: OLD
+    })
     const { client } = await journey(before)
     t.equal((await client.refresh()).status, 200)
     t.equal(await sealed(), 'old')
@@ -47,7 +60,10 @@ t.test('a replica that has the new key behind reads what the others seal: keys a
   const upstream = new ScriptableUpstream()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const { sealed } = watch(stores)
-  const first = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { stores, encryptionKeys: `${OLD},${NEW}` })
+  const first = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {
+    stores,
+    encryptionKeys: `${OLD},${NEW}`
+  })
   const { client } = await journey(first)
   const second = client.at(await deploy(t, upstream, first.url, stores, `${NEW},${OLD}`))
   t.equal((await second.refresh()).status, 200)
@@ -60,7 +76,10 @@ t.test('a replica that has the new key behind reads what the others seal: keys a
 t.test('a key that is gone: our tokens go on, without an upstream token, and without an error', async t => {
   const upstream = new ScriptableUpstream()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-  const before = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { stores, encryptionKeys: OLD })
+  const before = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {
+    stores,
+    encryptionKeys: OLD
+  })
   const { client } = await journey(before)
   const after = client.at(await deploy(t, upstream, before.url, stores, OTHER))
   t.match(await after.call('whoami'), { subject: 'alice' })

@@ -9,7 +9,10 @@ import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { clock, journey, startService, type Service, type TestClient } from './flow.js'
 
 /** Somebody is logged in, and their upstream token is over. `expiresIn` below the leeway: each use refreshes. */
-async function loggedIn (t: Test, options: ScriptableUpstreamOptions = {}): Promise<{ upstream: ScriptableUpstream, service: Service, client: TestClient }> {
+async function loggedIn (
+  t: Test,
+  options: ScriptableUpstreamOptions = {}
+): Promise<{ upstream: ScriptableUpstream, service: Service, client: TestClient }> {
   const upstream = new ScriptableUpstream({ expiresIn: 0, ...options })
   const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch })
   return { upstream, service, client: (await journey(service)).client }
@@ -31,7 +34,8 @@ async function checkStorm (t: Test, [stores, storesOfOther]: [Stores, Stores]): 
   const replica = await startService(t, options, { encryptionKeys, stores: storesOfOther, publicUrl: service.url })
   const { client } = await journey(service)
   const elsewhere = () => client.at(replica)
-  const atOnce = async <T>(work: (turn: number) => Promise<T>) => await Promise.all(Array.from({ length: 50 }, (_, turn) => work(turn)))
+  const atOnce = async <T>(work: (turn: number) => Promise<T>) =>
+    await Promise.all(Array.from({ length: 50 }, (_, turn) => work(turn)))
 
   const connections = await Promise.all([client.connect(), elsewhere().connect()])
   t.teardown(() => Promise.all(connections.map(connection => connection.close())))
@@ -45,7 +49,11 @@ async function checkStorm (t: Test, [stores, storesOfOther]: [Stores, Stores]): 
   forward(61)
   const answers = await atOnce(async turn => await (turn % 2 === 0 ? client.at(service) : elsewhere()).refresh())
   t.same(new Set(answers.map(({ status }) => status)), new Set([200]))
-  t.equal(new Set(answers.map(({ body }) => `${String(body.access_token)} ${String(body.refresh_token)}`)).size, 1, 'one successor')
+  t.equal(
+    new Set(answers.map(({ body }) => `${String(body.access_token)} ${String(body.refresh_token)}`)).size,
+    1,
+    'one successor'
+  )
   t.equal(upstream.tokenRequests('refresh_token').length, 2)
   client.accessToken = String(answers[0]?.body.access_token)
   client.refreshToken = String(answers[0]?.body.refresh_token)
@@ -71,8 +79,19 @@ t.test('a real upstream that rotates refresh tokens and revokes on reuse: 50 cal
   const upstream = await startDemoUpstream({
     port: 0,
     configuration: {
-      rotateRefreshToken: () => { refreshes++; return true },
-      ttl: { AccessToken: 60, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 600, Grant: 600, RefreshToken: 600 }
+      rotateRefreshToken: () => {
+        refreshes++
+        return true
+      },
+      ttl: {
+        AccessToken: 60,
+        AuthorizationCode: 60,
+        IdToken: 600,
+        Interaction: 600,
+        Session: 600,
+        Grant: 600,
+        RefreshToken: 600
+      }
     }
   })
   t.teardown(() => upstream.close())
@@ -82,7 +101,9 @@ t.test('a real upstream that rotates refresh tokens and revokes on reuse: 50 cal
   t.teardown(() => connection.close())
   for (const round of [1, 2, 3]) {
     forward(61)
-    const tokens = await Promise.all(Array.from({ length: 50 }, async () => (await connection.call('upstream_token')).token))
+    const tokens = await Promise.all(
+      Array.from({ length: 50 }, async () => (await connection.call('upstream_token')).token)
+    )
     t.equal(new Set(tokens).size, 1)
     t.equal(typeof tokens[0], 'string')
     t.equal(refreshes, round)
@@ -122,7 +143,10 @@ t.test('a login that has ended upstream ends ours when a tool asks for its token
   const { upstream, client } = await loggedIn(t)
   const connection = await client.connect()
   upstream.endLogins()
-  await connection.call('upstream_token').then(({ error }) => t.match(error, /login/), () => t.pass('the session has ended'))
+  await connection.call('upstream_token').then(
+    ({ error }) => t.match(error, /login/),
+    () => t.pass('the session has ended')
+  )
   await connection.close()
   t.equal(await client.status(), 401)
   t.match(await client.refresh(), { status: 400, body: { error: 'invalid_grant' } })
@@ -131,7 +155,11 @@ t.test('a login that has ended upstream ends ours when a tool asks for its token
 t.test('invalid_grant is understood however it is put', async t => {
   const answers: Array<NonNullable<ScriptableUpstream['overrides']['token']>> = [
     () => ({ status: 400, headers: { 'content-type': 'text/plain' }, body: '{"error":"invalid_grant"}' }),
-    () => ({ status: 401, headers: { 'www-authenticate': 'Bearer' }, body: { error: 'invalid_grant', error_description: null } }),
+    () => ({
+      status: 401,
+      headers: { 'www-authenticate': 'Bearer' },
+      body: { error: 'invalid_grant', error_description: null }
+    }),
     () => ({ status: 403, body: { error: 'invalid_grant' } }),
     () => ({ status: 200, body: { error: 'bad_refresh_token' } })
   ]
@@ -170,7 +198,13 @@ t.test('an outage upstream: 503 with Retry-After, our access token works, and th
 
 t.test('an answer that cannot be used is no outage, and does not end the login either', async t => {
   const { upstream, client } = await loggedIn(t)
-  for (const token of [() => ({ status: 400 }), () => ({ status: 401, body: { error: 'invalid_client' } }), () => ({ status: 200, body: '<h1>?</h1>' })]) {
+  for (
+    const token of [
+      () => ({ status: 400 }),
+      () => ({ status: 401, body: { error: 'invalid_client' } }),
+      () => ({ status: 200, body: '<h1>?</h1>' })
+    ]
+  ) {
     upstream.overrides.token = token
     t.match(await client.refresh(), { status: 502, body: { error: 'server_error' } })
     t.equal(await client.status(), 200)
@@ -212,7 +246,11 @@ t.test('revocation reaches the upstream, by the refresh token or the access toke
     t.ok(upstream.isAlive(String(token)))
     const revoked = new EventEmitter()
     const told = once(revoked, 'told')
-    upstream.overrides.revoke = async (_request, usual) => { const answer = await usual(); revoked.emit('told'); return answer }
+    upstream.overrides.revoke = async (_request, usual) => {
+      const answer = await usual()
+      revoked.emit('told')
+      return answer
+    }
     t.equal(await client.revoke(client[kind]), 200)
     t.equal(await client.status(), 401)
     await told
@@ -226,7 +264,11 @@ t.test('where there is no refresh token, the access token is revoked upstream', 
   const { upstream, client } = await loggedIn(t, { expiresIn: 600, refreshTokens: false })
   const revoked = new EventEmitter()
   const told = once(revoked, 'told')
-  upstream.overrides.revoke = async (_request, usual) => { const answer = await usual(); revoked.emit('told'); return answer }
+  upstream.overrides.revoke = async (_request, usual) => {
+    const answer = await usual()
+    revoked.emit('told')
+    return answer
+  }
   const { token } = await client.call('upstream_token')
   await client.revoke()
   await told
@@ -287,7 +329,9 @@ t.test('tokens that were sealed anew while they were refreshed: the refreshed on
   upstream.overrides.token = async (request, usual) => {
     // another replica puts its newest key on what it has read before
     const grant = await findGrant(grantIds[0] ?? '')
-    if (grant !== undefined) await grants.replaceUpstreamTokens(grant.grantId, grant.upstreamVersion, grant.sealedUpstreamTokens)
+    if (grant !== undefined) {
+      await grants.replaceUpstreamTokens(grant.grantId, grant.upstreamVersion, grant.sealedUpstreamTokens)
+    }
     return await lasting(request, usual)
   }
   const { token } = await client.call('upstream_token')

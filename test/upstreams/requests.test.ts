@@ -10,7 +10,11 @@ import { journey, startService, TestClient, type Service } from './flow.js'
 import { listeningUpstream } from '../support/listening-upstream.js'
 
 /** The service, in dynamic mode, in front of an upstream of some kind. */
-async function start (t: Test, options: ScriptableUpstreamOptions, ours: Partial<UpstreamOptions> = {}): Promise<{ upstream: ScriptableUpstream, service: Service }> {
+async function start (
+  t: Test,
+  options: ScriptableUpstreamOptions,
+  ours: Partial<UpstreamOptions> = {}
+): Promise<{ upstream: ScriptableUpstream, service: Service }> {
   const upstream = await listeningUpstream(t, options)
   return { upstream, service: await startService(t, { issuerUrl: new URL(upstream.issuer), ...ours }) }
 }
@@ -25,9 +29,11 @@ const logged = ({ log }: Service, text: string) => log.some(line => JSON.stringi
 
 t.test('extra parameters reach the upstream, and take the place of none of ours', async t => {
   const upstream = await listeningUpstream(t)
-  const hostile = 'client_id=mallory&response_type=token&response_mode=fragment&redirect_uri=https://evil.example&state=s&nonce=n&code_challenge=c&code_challenge_method=plain&scope=admin&request=r&request_uri=u'
+  const hostile =
+    'client_id=mallory&response_type=token&response_mode=fragment&redirect_uri=https://evil.example&state=s&nonce=n&code_challenge=c&code_challenge_method=plain&scope=admin&request=r&request_uri=u'
   const { app, url } = await startConfigured(t, {
-    OAUTH_ISSUER_URL: upstream.issuer, OAUTH_EXTRA_AUTHORIZE_PARAMS: `audience=https://api.example.com/&prompt=consent&login_hint=a%20b&${hostile}`
+    OAUTH_ISSUER_URL: upstream.issuer,
+    OAUTH_EXTRA_AUTHORIZE_PARAMS: `audience=https://api.example.com/&prompt=consent&login_hint=a%20b&${hostile}`
   })
   const { whoami } = await journey({ app, url, log: [], fetch })
   t.match(whoami, { subject: 'alice' })
@@ -56,13 +62,18 @@ t.test('extra parameters cannot put a nonce where there is none of ours', async 
 
 t.test('an authorization endpoint with a query keeps it', async t => {
   const upstream = await listeningUpstream(t)
-  const service = await startService(t, { issuerUrl: new URL(upstream.issuer), authorizationUrl: new URL(`${upstream.origin}/authorize?policy=login`) })
+  const service = await startService(t, {
+    issuerUrl: new URL(upstream.issuer),
+    authorizationUrl: new URL(`${upstream.origin}/authorize?policy=login`)
+  })
   await journey(service)
   t.match(upstream.asked('authorize')[0]?.parameters, { policy: 'login', response_type: 'code' })
 })
 
 t.test('scopes: the usual ones only where the upstream has them, those of the operator always', async t => {
-  const { upstream, service } = await start(t, { metadata: { scopes_supported: ['openid', 'email'] } }, { scopes: ['openid', 'profile', 'email', 'offline_access', 'api://ours/access_as_user'] })
+  const { upstream, service } = await start(t, { metadata: { scopes_supported: ['openid', 'email'] } }, {
+    scopes: ['openid', 'profile', 'email', 'offline_access', 'api://ours/access_as_user']
+  })
   await journey(service)
   t.equal(upstream.asked('authorize')[0]?.parameters.scope, 'openid email api://ours/access_as_user')
   t.equal(upstream.asked('register')[0]?.parameters.scope, 'openid email api://ours/access_as_user')
@@ -70,9 +81,13 @@ t.test('scopes: the usual ones only where the upstream has them, those of the op
 
 t.test('an upstream that demands scope gets one; a scope that it does not take is an error with a reason in the log', async t => {
   const { upstream, service } = await start(t, { metadata: { scopes_supported: undefined } })
-  upstream.overrides.authorize = async (request, usual) => request.parameters.scope === 'openid profile email offline_access' ? await usual() : upstream.redirect(request, { error: 'invalid_scope' })
+  upstream.overrides.authorize = async (request, usual) =>
+    request.parameters.scope === 'openid profile email offline_access'
+      ? await usual()
+      : upstream.redirect(request, { error: 'invalid_scope' })
   t.match((await journey(service)).whoami, { subject: 'alice' })
-  upstream.overrides.authorize = request => upstream.redirect(request, { error: 'invalid_scope', error_description: 'no such scope: profile' })
+  upstream.overrides.authorize = request =>
+    upstream.redirect(request, { error: 'invalid_scope', error_description: 'no such scope: profile' })
   t.match(await (await TestClient.register(service)).answer(), { error: 'server_error' })
   t.ok(logged(service, 'invalid_scope: no such scope: profile'))
 })
@@ -86,7 +101,10 @@ t.test('no scope at all is asked for where none is configured', async t => {
 
 t.test('an upstream that demands nonce gets a new one each time, and one that gives another is refused', async t => {
   const { upstream, service } = await start(t, {})
-  upstream.overrides.authorize = async (request, usual) => String(request.parameters.nonce ?? '').length > 20 ? await usual() : upstream.redirect(request, { error: 'invalid_request' })
+  upstream.overrides.authorize = async (request, usual) =>
+    String(request.parameters.nonce ?? '').length > 20
+      ? await usual()
+      : upstream.redirect(request, { error: 'invalid_request' })
   const { client } = await journey(service)
   await client.logIn()
   const [first, second] = upstream.asked('authorize')
@@ -104,7 +122,13 @@ t.test('an OAuth 2 server that takes openid for a scope like any other, and give
   const { upstream, service } = await start(t, {
     discovery: ['oauth-authorization-server'],
     idTokens: false,
-    metadata: { scopes_supported: undefined, userinfo_endpoint: undefined, jwks_uri: undefined, id_token_signing_alg_values_supported: undefined, subject_types_supported: undefined }
+    metadata: {
+      scopes_supported: undefined,
+      userinfo_endpoint: undefined,
+      jwks_uri: undefined,
+      id_token_signing_alg_values_supported: undefined,
+      subject_types_supported: undefined
+    }
   })
   t.match((await journey(service)).whoami, { subject: /^grant:mcpg_/ })
   t.equal(upstream.tokenRequests('authorization_code').length, 1, 'the code is redeemed once')
@@ -118,7 +142,14 @@ t.test('registration that is answered 200, without client_secret_expires_at, or 
     ['null', body => ({ ...body, client_secret_expires_at: null, client_uri: null, logo_uri: '' }), 201]
   ]
   for (const [name, change, status] of changes) {
-    const { service } = await start(t, { overrides: { register: async (_request, usual) => { const { body } = await usual(); return { status, body: change(objectOf(body)) } } } })
+    const { service } = await start(t, {
+      overrides: {
+        register: async (_request, usual) => {
+          const { body } = await usual()
+          return { status, body: change(objectOf(body)) }
+        }
+      }
+    })
     t.match((await journey(service)).whoami, { subject: 'alice' }, name)
   }
 })
@@ -126,31 +157,71 @@ t.test('registration that is answered 200, without client_secret_expires_at, or 
 t.test('a public registration whose client_secret says nothing', async t => {
   const { service } = await start(t, {
     metadata: { token_endpoint_auth_methods_supported: ['none'] },
-    overrides: { register: async (_request, usual) => { const answer = await usual(); return { ...answer, body: { ...Object(answer.body), client_secret: '' } } } }
+    overrides: {
+      register: async (_request, usual) => {
+        const answer = await usual()
+        return { ...answer, body: { ...Object(answer.body), client_secret: '' } }
+      }
+    }
   })
   t.match((await journey(service)).whoami, { subject: 'alice' })
 })
 
 t.test('registration is refused: the client is told, and the log names the fix', async t => {
   for (const status of [401, 403]) {
-    const { upstream, service } = await start(t, { overrides: { register: () => ({ status, headers: { 'www-authenticate': 'Bearer' }, body: { error: 'invalid_token' } }) } })
-    t.match(await (await TestClient.register(service)).answer(), { error: 'server_error', error_description: 'The login server does not let this service register.', state: 'state of the client' })
-    t.ok(service.log.some(({ level, msg }) => level === 50 && String(msg).endsWith(`its registration endpoint answers ${status}: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET`)), `${status}`)
+    const { upstream, service } = await start(t, {
+      overrides: {
+        register: () => ({ status, headers: { 'www-authenticate': 'Bearer' }, body: { error: 'invalid_token' } })
+      }
+    })
+    t.match(await (await TestClient.register(service)).answer(), {
+      error: 'server_error',
+      error_description: 'The login server does not let this service register.',
+      state: 'state of the client'
+    })
+    t.ok(
+      service.log.some(({ level, msg }) =>
+        level === 50 &&
+        String(msg).endsWith(
+          `its registration endpoint answers ${status}: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET`
+        )
+      ),
+      `${status}`
+    )
     t.equal(upstream.asked('authorize').length, 0)
   }
 })
 
 t.test('a real upstream whose registration is closed', async t => {
-  const service = await startReal(t, { features: { devInteractions: { enabled: true }, registration: { enabled: true, initialAccessToken: 'secret' } } })
-  t.match(await (await TestClient.register(service)).answer(), { error: 'server_error', error_description: 'The login server does not let this service register.' })
+  const service = await startReal(t, {
+    features: { devInteractions: { enabled: true }, registration: { enabled: true, initialAccessToken: 'secret' } }
+  })
+  t.match(await (await TestClient.register(service)).answer(), {
+    error: 'server_error',
+    error_description: 'The login server does not let this service register.'
+  })
   t.ok(logged(service, 'set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'))
 })
 
 t.test('no registration endpoint, and no client id', async t => {
   const { service } = await start(t, { metadata: { registration_endpoint: undefined } })
-  t.match(await (await TestClient.register(service)).answer(), { error: 'server_error', error_description: 'The login server does not let this service register.' })
-  t.ok(logged(service, 'it has no registration endpoint: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'))
-  t.throws(() => loadConfig({ OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' }, { dotenv: false }), { message: /^OAUTH_CLIENT_ID is not set/ })
+  t.match(await (await TestClient.register(service)).answer(), {
+    error: 'server_error',
+    error_description: 'The login server does not let this service register.'
+  })
+  t.ok(
+    logged(
+      service,
+      'it has no registration endpoint: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'
+    )
+  )
+  t.throws(
+    () =>
+      loadConfig({ OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' }, {
+        dotenv: false
+      }),
+    { message: /^OAUTH_CLIENT_ID is not set/ }
+  )
 })
 
 t.test('an outage of the registration endpoint is an outage, and over when it is over', async t => {
@@ -205,15 +276,27 @@ t.test('client authentication: the best that the upstream has', async t => {
 
 t.test('an upstream that registers us for another method than the one we asked for', async t => {
   for (const method of ['client_secret_post', 'none']) {
-    const { service } = await start(t, { overrides: { register: async (request, usual) => { Object.assign(request.parameters, { token_endpoint_auth_method: method }); return await usual() } } })
+    const { service } = await start(t, {
+      overrides: {
+        register: async (request, usual) => {
+          Object.assign(request.parameters, { token_endpoint_auth_method: method })
+          return await usual()
+        }
+      }
+    })
     t.match((await journey(service)).whoami, { subject: 'alice' }, method)
   }
 })
 
 t.test('a registered client, by each method', async t => {
-  const cases: Array<[string[] | undefined, string]> = [[undefined, 'client_secret_basic'], [['client_secret_basic', 'client_secret_post'], 'client_secret_basic'], [['client_secret_post'], 'client_secret_post']]
+  const cases: Array<[string[] | undefined, string]> = [[undefined, 'client_secret_basic'], [[
+    'client_secret_basic',
+    'client_secret_post'
+  ], 'client_secret_basic'], [['client_secret_post'], 'client_secret_post']]
   for (const [supported, authMethod] of cases) {
-    const { upstream, service } = await start(t, { metadata: { token_endpoint_auth_methods_supported: supported, registration_endpoint: undefined } }, { clientId: 'us', clientSecret: 'shh' })
+    const { upstream, service } = await start(t, {
+      metadata: { token_endpoint_auth_methods_supported: supported, registration_endpoint: undefined }
+    }, { clientId: 'us', clientSecret: 'shh' })
     upstream.clients.addByHand(service.url, { authMethod })
     t.match((await journey(service)).whoami, { subject: 'alice' }, `${supported}`)
   }
@@ -224,9 +307,16 @@ t.test('a registered client, by each method', async t => {
 
 t.test('client_secret_basic: an id as many servers give, and a secret of any characters', async t => {
   const [clientId, clientSecret] = ['a1b2-c3d4_e5.apps', 'a+b/c=d:e%f g~h']
-  const { upstream, service } = await start(t, { metadata: { token_endpoint_auth_methods_supported: ['client_secret_basic'] } }, { clientId, clientSecret })
+  const { upstream, service } = await start(t, {
+    metadata: { token_endpoint_auth_methods_supported: ['client_secret_basic'] }
+  }, { clientId, clientSecret })
   upstream.clients.addByHand(service.url)
-  upstream.clients.set(clientId, { clientId, clientSecret, authMethod: 'client_secret_basic', redirectUris: [`${service.url}/oauth/callback`] })
+  upstream.clients.set(clientId, {
+    clientId,
+    clientSecret,
+    authMethod: 'client_secret_basic',
+    redirectUris: [`${service.url}/oauth/callback`]
+  })
   let sent = ''
   upstream.overrides.token = async (request, usual) => {
     sent = Buffer.from(request.headers.authorization?.replace('Basic ', '') ?? '', 'base64').toString()
@@ -245,17 +335,27 @@ t.test('an upstream that refuses public clients at its token endpoint', async t 
   t.match(await client.answer(), { error: 'server_error', error_description: 'The login server refused this service.' })
   t.ok(logged(service, 'invalid_client'), 'the reason is in the log')
   // where it may, the service is no public client
-  const dynamic = await start(t, { metadata: { token_endpoint_auth_methods_supported: ['none', 'client_secret_post'] } })
-  dynamic.upstream.overrides.token = async (request, usual) => request.parameters.client_secret === undefined ? { status: 401, body: { error: 'invalid_client' } } : await usual()
+  const dynamic = await start(t, {
+    metadata: { token_endpoint_auth_methods_supported: ['none', 'client_secret_post'] }
+  })
+  dynamic.upstream.overrides.token = async (request, usual) =>
+    request.parameters.client_secret === undefined ? { status: 401, body: { error: 'invalid_client' } } : await usual()
   t.match((await journey(dynamic.service)).whoami, { subject: 'alice' })
 })
 
 t.test('a real upstream that takes only client_secret_post', async t => {
-  t.match((await journey(await startReal(t, { clientAuthMethods: ['client_secret_post'] }))).whoami, { subject: 'alice' })
+  t.match((await journey(await startReal(t, { clientAuthMethods: ['client_secret_post'] }))).whoami, {
+    subject: 'alice'
+  })
 })
 
 t.test('no refresh token, no expires_in: the login lasts as long as ours', async t => {
-  for (const options of [{ refreshTokens: false, expiresIn: null }, { refreshTokens: true, expiresIn: null }, { refreshTokens: false, expiresIn: 600 }]) {
+  for (
+    const options of [{ refreshTokens: false, expiresIn: null }, { refreshTokens: true, expiresIn: null }, {
+      refreshTokens: false,
+      expiresIn: 600
+    }]
+  ) {
     const { upstream, service } = await start(t, options)
     const { client } = await journey(service)
     t.match(await client.call('upstream_token'), { token: /^upstream-/ })
@@ -277,7 +377,10 @@ t.test('members of the token response that say nothing, and numbers as text', as
     overrides: {
       token: async (_request, usual) => {
         const answer = await usual()
-        return { ...answer, body: { ...Object(answer.body), refresh_token: null, expires_in: '600', scope: null, token_type: undefined } }
+        return {
+          ...answer,
+          body: { ...Object(answer.body), refresh_token: null, expires_in: '600', scope: null, token_type: undefined }
+        }
       }
     }
   })
@@ -290,8 +393,14 @@ t.test('access tokens of any kind are kept as they are', async t => {
   const { SignJWT, CompactEncrypt } = await import('jose')
   const kinds: Record<string, () => string | Promise<string>> = {
     opaque: () => 'gho_16C7e42F292c6912E7710c838347Ae178B4a',
-    JWT: () => new SignJWT({ scp: 'api' }).setProtectedHeader({ alg: 'RS256', typ: 'at+jwt' }).setExpirationTime('5m').sign(privateKey),
-    JWE: () => new CompactEncrypt(Buffer.from('{"sub":"alice"}')).setProtectedHeader({ alg: 'dir', enc: 'A256GCM' }).encrypt(new Uint8Array(32)),
+    JWT: () =>
+      new SignJWT({ scp: 'api' }).setProtectedHeader({ alg: 'RS256', typ: 'at+jwt' }).setExpirationTime('5m').sign(
+        privateKey
+      ),
+    JWE: () =>
+      new CompactEncrypt(Buffer.from('{"sub":"alice"}')).setProtectedHeader({ alg: 'dir', enc: 'A256GCM' }).encrypt(
+        new Uint8Array(32)
+      ),
     long: () => 'x'.repeat(8000)
   }
   for (const [kind, make] of Object.entries(kinds)) {
@@ -306,12 +415,20 @@ t.test('access tokens of any kind are kept as they are', async t => {
 t.test('a real upstream that signs its ID tokens with ES256', async t => {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true })
   const jwks = { keys: [{ ...await exportJWK(privateKey), use: 'sig', alg: 'ES256', kid: 'es' }] }
-  const service = await startReal(t, { jwks, enabledJWA: { idTokenSigningAlgValues: ['ES256'] }, clientDefaults: { id_token_signed_response_alg: 'ES256' } })
+  const service = await startReal(t, {
+    jwks,
+    enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+    clientDefaults: { id_token_signed_response_alg: 'ES256' }
+  })
   t.match((await journey(service)).whoami, { subject: 'alice' })
 })
 
 t.test('an ID token with ES256, where the metadata do not say so', async t => {
-  const { service } = await start(t, { algorithm: 'ES256', discovery: ['oauth-authorization-server'], metadata: { id_token_signing_alg_values_supported: undefined } })
+  const { service } = await start(t, {
+    algorithm: 'ES256',
+    discovery: ['oauth-authorization-server'],
+    metadata: { id_token_signing_alg_values_supported: undefined }
+  })
   t.match((await journey(service)).whoami, { subject: 'alice', claims: { name: 'alice of the ID token' } })
 })
 
@@ -320,9 +437,17 @@ t.test('errors of the token endpoint at the callback, and what they mean', async
   const cases: Array<[string, NonNullable<ScriptableUpstream['overrides']['token']>, string]> = [
     ['400 without a body', () => ({ status: 400 }), 'server_error'],
     ['500 without a body', () => ({ status: 500 }), 'temporarily_unavailable'],
-    ['502 with a page', () => ({ status: 502, headers: html, body: '<h1>Bad Gateway</h1>' }), 'temporarily_unavailable'],
+    [
+      '502 with a page',
+      () => ({ status: 502, headers: html, body: '<h1>Bad Gateway</h1>' }),
+      'temporarily_unavailable'
+    ],
     ['429', () => ({ status: 429, body: { error: 'slow_down' } }), 'temporarily_unavailable'],
-    ['503 with an error', () => ({ status: 503, body: { error: 'temporarily_unavailable' } }), 'temporarily_unavailable'],
+    [
+      '503 with an error',
+      () => ({ status: 503, body: { error: 'temporarily_unavailable' } }),
+      'temporarily_unavailable'
+    ],
     ['200 with a page', () => ({ status: 200, headers: html, body: '<h1>Log in</h1>' }), 'server_error'],
     ['200 without a body', () => ({ status: 200 }), 'server_error'],
     ['204', () => ({ status: 204 }), 'server_error'],
@@ -330,7 +455,11 @@ t.test('errors of the token endpoint at the callback, and what they mean', async
     ['no access token', () => ({ status: 200, body: { token_type: 'bearer' } }), 'server_error'],
     ['an array', () => ({ status: 200, body: [] }), 'server_error'],
     ['invalid_grant', () => ({ status: 400, body: { error: 'invalid_grant' } }), 'server_error'],
-    ['an error as text/plain', () => ({ status: 400, headers: { 'content-type': 'text/plain' }, body: '{"error":"invalid_grant"}' }), 'server_error']
+    [
+      'an error as text/plain',
+      () => ({ status: 400, headers: { 'content-type': 'text/plain' }, body: '{"error":"invalid_grant"}' }),
+      'server_error'
+    ]
   ]
   const { upstream, service } = await start(t, {})
   const client = await TestClient.register(service)
@@ -346,7 +475,15 @@ t.test('errors of the token endpoint at the callback, and what they mean', async
 t.test('the upstream says no: access_denied stays access_denied', async t => {
   const { upstream, service } = await start(t, {})
   const client = await TestClient.register(service)
-  for (const [theirs, ours] of [['access_denied', 'access_denied'], ['login_required', 'access_denied'], ['temporarily_unavailable', 'temporarily_unavailable'], ['server_error', 'server_error'], ['unauthorized_client', 'server_error']] as const) {
+  for (
+    const [theirs, ours] of [
+      ['access_denied', 'access_denied'],
+      ['login_required', 'access_denied'],
+      ['temporarily_unavailable', 'temporarily_unavailable'],
+      ['server_error', 'server_error'],
+      ['unauthorized_client', 'server_error']
+    ] as const
+  ) {
     upstream.overrides.authorize = request => upstream.redirect(request, { error: theirs })
     t.match(await client.answer(), { error: ours, state: 'state of the client' }, theirs)
   }
@@ -355,9 +492,14 @@ t.test('the upstream says no: access_denied stays access_denied', async t => {
 t.test('an upstream that hangs is given up after the time that is set', async t => {
   const never = new Promise<never>(() => {})
   for (const endpoint of ['token', 'register', 'openid-configuration', 'userinfo'] as const) {
-    const { service } = await start(t, { idTokens: false, overrides: { [endpoint]: () => never } }, { timeoutSeconds: 0.2 })
+    const { service } = await start(t, { idTokens: false, overrides: { [endpoint]: () => never } }, {
+      timeoutSeconds: 0.2
+    })
     const before = performance.now()
-    t.match(await (await TestClient.register(service)).answer(), { error: 'temporarily_unavailable', state: 'state of the client' }, endpoint)
+    t.match(await (await TestClient.register(service)).answer(), {
+      error: 'temporarily_unavailable',
+      state: 'state of the client'
+    }, endpoint)
     t.ok(performance.now() - before < 3000, 'soon')
   }
 })
@@ -367,9 +509,15 @@ t.test('a connection that breaks off or stalls in the middle of an answer is an 
     for (const then of ['cut', 'stall'] as const) {
       const { upstream, service } = await start(t, { idTokens: false }, { timeoutSeconds: 0.2 })
       const explicit = endpoint === 'user' ? { userinfoUrl: new URL(`${upstream.origin}/user`) } : {}
-      const ours = endpoint === 'user' ? await startService(t, { issuerUrl: new URL(upstream.issuer), timeoutSeconds: 0.2, ...explicit }) : service
+      const ours = endpoint === 'user'
+        ? await startService(t, { issuerUrl: new URL(upstream.issuer), timeoutSeconds: 0.2, ...explicit })
+        : service
       upstream.overrides[endpoint] = async (_request, usual) => ({ ...await usual(), then })
-      t.match(await (await TestClient.register(ours)).answer(), { error: 'temporarily_unavailable' }, `${endpoint}: ${then}`)
+      t.match(
+        await (await TestClient.register(ours)).answer(),
+        { error: 'temporarily_unavailable' },
+        `${endpoint}: ${then}`
+      )
     }
   }
 })

@@ -14,7 +14,14 @@ export interface AdmissionOptions {
 }
 
 export type AdmittedThing =
-  | 'requests' | 'instances' | 'streams' | 'subscriptions' | 'subscriptionBytes' | 'responses' | 'requestBytes' | 'persons'
+  | 'requests'
+  | 'instances'
+  | 'streams'
+  | 'subscriptions'
+  | 'subscriptionBytes'
+  | 'responses'
+  | 'requestBytes'
+  | 'persons'
 
 /**
  * Who may still have something of this process: one for all eras, modes, clients and sessions. Each thing is bounded for
@@ -35,16 +42,49 @@ export class Admission {
   constructor (limits: SessionLimits, { onRefused = () => {}, now }: AdmissionOptions = {}) {
     this.#limits = limits
     this.#onRefused = onRefused
-    this.#requests = new Quota({ limit: 'requests_in_flight', things: 'requests in flight', perPerson: limits.maxRequestsInFlightPerPerson, inAll: limits.maxRequestsInFlight })
-    this.#instances = new Places({ limit: 'instances', things: 'server instances', perPerson: limits.maxInstancesPerPerson, inAll: limits.maxLiveInstances })
-    this.#streams = new Places({ limit: 'streams', things: 'open streams', perPerson: limits.maxStreamsPerPerson, inAll: limits.maxStreams })
-    this.#subscriptions = new Quota({ limit: 'subscriptions', things: 'subscriptions', perPerson: limits.maxSubscriptionsPerPerson, inAll: limits.maxSubscriptions })
-    this.#subscriptionBytes = new Quota({
-      limit: 'subscription_bytes', things: 'bytes of subscribed URIs', perPerson: limits.maxSubscriptionBytesPerPerson, inAll: limits.maxSubscriptionBytes, isWeight: true
+    this.#requests = new Quota({
+      limit: 'requests_in_flight',
+      things: 'requests in flight',
+      perPerson: limits.maxRequestsInFlightPerPerson,
+      inAll: limits.maxRequestsInFlight
     })
-    this.#responses = new Quota({ limit: 'open_responses', things: 'open requests', perPerson: limits.maxOpenResponsesPerPerson, inAll: limits.maxOpenResponses })
+    this.#instances = new Places({
+      limit: 'instances',
+      things: 'server instances',
+      perPerson: limits.maxInstancesPerPerson,
+      inAll: limits.maxLiveInstances
+    })
+    this.#streams = new Places({
+      limit: 'streams',
+      things: 'open streams',
+      perPerson: limits.maxStreamsPerPerson,
+      inAll: limits.maxStreams
+    })
+    this.#subscriptions = new Quota({
+      limit: 'subscriptions',
+      things: 'subscriptions',
+      perPerson: limits.maxSubscriptionsPerPerson,
+      inAll: limits.maxSubscriptions
+    })
+    this.#subscriptionBytes = new Quota({
+      limit: 'subscription_bytes',
+      things: 'bytes of subscribed URIs',
+      perPerson: limits.maxSubscriptionBytesPerPerson,
+      inAll: limits.maxSubscriptionBytes,
+      isWeight: true
+    })
+    this.#responses = new Quota({
+      limit: 'open_responses',
+      things: 'open requests',
+      perPerson: limits.maxOpenResponsesPerPerson,
+      inAll: limits.maxOpenResponses
+    })
     this.#requestBytes = new Quota({
-      limit: 'request_bytes', things: 'bytes of requests', perPerson: limits.maxRequestBytesPerPerson, inAll: limits.maxRequestBytes, isWeight: true
+      limit: 'request_bytes',
+      things: 'bytes of requests',
+      perPerson: limits.maxRequestBytesPerPerson,
+      inAll: limits.maxRequestBytes,
+      isWeight: true
     })
     this.#tools = new ToolRates(limits.toolCallsPerMinute, now)
   }
@@ -59,7 +99,8 @@ export class Admission {
       subscriptionBytes: this.#subscriptionBytes.total,
       responses: this.#responses.total,
       requestBytes: this.#requestBytes.total,
-      persons: this.#requests.persons + this.#instances.persons + this.#streams.persons + this.#subscriptions.persons + this.#responses.persons
+      persons: this.#requests.persons + this.#instances.persons + this.#streams.persons + this.#subscriptions.persons +
+        this.#responses.persons
     }
   }
 
@@ -71,7 +112,12 @@ export class Admission {
   takeRequests (person: string, requests: readonly JSONRPCRequest[]): Lease {
     return this.#counted(() => {
       this.#requests.check(person, requests.length)
-      this.#tools.take(person, requests.flatMap(({ method, params }) => method === 'tools/call' && typeof params?.name === 'string' ? [params.name] : []))
+      this.#tools.take(
+        person,
+        requests.flatMap(({ method, params }) =>
+          method === 'tools/call' && typeof params?.name === 'string' ? [params.name] : []
+        )
+      )
       return new Lease(this.#requests, person).set(requests.length)
     })
   }
@@ -118,7 +164,13 @@ export class Admission {
 
   /** What a session, a stream or a request of a person subscribes to: nothing yet. */
   subscriptionsOf (person: string): SubscriptionLease {
-    return new SubscriptionLease(new Lease(this.#subscriptions, person), new Lease(this.#subscriptionBytes, person), uris => { this.#checkUris(uris) })
+    return new SubscriptionLease(
+      new Lease(this.#subscriptions, person),
+      new Lease(this.#subscriptionBytes, person),
+      uris => {
+        this.#checkUris(uris)
+      }
+    )
   }
 
   /** Subscribes to more. @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing */
@@ -129,7 +181,9 @@ export class Admission {
   #checkUris (uris: readonly string[]): void {
     const { maxUriBytes } = this.#limits
     for (const uri of uris) {
-      if (Buffer.byteLength(uri) > maxUriBytes) throw new TooManyRequestsError(`The URI is longer than ${maxUriBytes} bytes.`, { limit: 'uri_bytes' })
+      if (Buffer.byteLength(uri) > maxUriBytes) {
+        throw new TooManyRequestsError(`The URI is longer than ${maxUriBytes} bytes.`, { limit: 'uri_bytes' })
+      }
     }
   }
 

@@ -51,7 +51,9 @@ export class OpenResponses {
 
   /** Cuts responses until what nobody reads is within its bounds: first those that do not move, then the heaviest. */
   weigh (): void {
-    const heavy = [...this.#open].filter(open => open.weigh() > 0).sort((a, b) => Number(a.moves) - Number(b.moves) || b.unread - a.unread)
+    const heavy = [...this.#open].filter(open => open.weigh() > 0).sort((a, b) =>
+      Number(a.moves) - Number(b.moves) || b.unread - a.unread
+    )
     if (heavy.length === 0) return
     const { maxUnreadBytes, maxUnreadBytesPerPerson } = this.#options
     const byPerson = new Map<string, { unread: number, responses: OpenResponse[] }>()
@@ -61,7 +63,9 @@ export class OpenResponses {
     }
     for (const { unread, responses } of byPerson.values()) this.#cutTo(maxUnreadBytesPerPerson, unread, responses)
     const left = heavy.filter(open => this.#open.has(open))
-    const heaviestPersonFirst = left.sort((a, b) => (byPerson.get(b.person)?.unread ?? 0) - (byPerson.get(a.person)?.unread ?? 0))
+    const heaviestPersonFirst = left.sort((a, b) =>
+      (byPerson.get(b.person)?.unread ?? 0) - (byPerson.get(a.person)?.unread ?? 0)
+    )
     this.#cutTo(maxUnreadBytes, left.reduce((sum, { unread }) => sum + unread, 0), heaviestPersonFirst)
   }
 

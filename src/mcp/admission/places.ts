@@ -74,7 +74,10 @@ export class Places {
     const { limit, things, perPerson, inAll } = this.#options
     const own = this.#holders.get(person)
     if (own !== undefined && own.size >= perPerson && !this.#giveWay(own, 'idle')) {
-      throw new TooManyRequestsError(`Too many ${things}: one person may have ${perPerson}, and has them.`, { limit, retryAfterMs: RETRY_MS })
+      throw new TooManyRequestsError(`Too many ${things}: one person may have ${perPerson}, and has them.`, {
+        limit,
+        retryAfterMs: RETRY_MS
+      })
     }
     if (isBusy) this.#checkShare(own)
     if (this.#size < inAll || this.#anyGivesWay('idle', 0) || this.#anyGivesWay('lasting', (own?.size ?? 0) + 1)) return
@@ -92,14 +95,22 @@ export class Places {
     for (const holders of this.#holders.values()) all += countBusy(holders)
     if (mine + 1 > inAll - all - 1) {
       throw all < inAll
-        ? new TooManyRequestsError(`Too many ${things} for one person while others have theirs: you have ${mine} at work.`, { limit, retryAfterMs: RETRY_MS })
-        : new ServerFullError(`This server has as many ${things} as it can now, and all are at work.`, { limit, retryAfterMs: RETRY_MS })
+        ? new TooManyRequestsError(
+          `Too many ${things} for one person while others have theirs: you have ${mine} at work.`,
+          { limit, retryAfterMs: RETRY_MS }
+        )
+        : new ServerFullError(`This server has as many ${things} as it can now, and all are at work.`, {
+          limit,
+          retryAfterMs: RETRY_MS
+        })
     }
   }
 
   /** Lets one go of the person who has the most, more than `atLeast`, of those who have one that can. */
   #anyGivesWay (state: Holder['state'], atLeast: number): boolean {
-    const heaviestFirst = [...this.#holders.values()].filter(({ size }) => size > atLeast).sort((a, b) => b.size - a.size)
+    const heaviestFirst = [...this.#holders.values()].filter(({ size }) => size > atLeast).sort((a, b) =>
+      b.size - a.size
+    )
     return heaviestFirst.some(holders => this.#giveWay(holders, state))
   }
 

@@ -54,12 +54,20 @@ export class Quota {
     if (held + amount > perPerson) {
       // what would be too much even for somebody who holds nothing is so for ever
       const retryAfterMs = amount > perPerson ? {} : { retryAfterMs: RETRY_MS }
-      throw new TooManyRequestsError(`Too many ${things}: one person may have ${perPerson}, has ${held}, and asks for ${amount} more.`, { limit, ...retryAfterMs })
+      throw new TooManyRequestsError(
+        `Too many ${things}: one person may have ${perPerson}, has ${held}, and asks for ${amount} more.`,
+        { limit, ...retryAfterMs }
+      )
     }
-    if (this.#total + amount > inAll) throw new ServerFullError(`This server has as many ${things} as it can now.`, { limit, retryAfterMs: RETRY_MS })
+    if (this.#total + amount > inAll) {
+      throw new ServerFullError(`This server has as many ${things} as it can now.`, { limit, retryAfterMs: RETRY_MS })
+    }
     const isFirst = held === 0 && (amount === 1 || isWeight)
     if (!isFirst && held + amount > inAll - this.#total - amount) {
-      throw new TooManyRequestsError(`Too many ${things} for one person while others have theirs: you have ${held}.`, { limit, retryAfterMs: RETRY_MS })
+      throw new TooManyRequestsError(`Too many ${things} for one person while others have theirs: you have ${held}.`, {
+        limit,
+        retryAfterMs: RETRY_MS
+      })
     }
   }
 

@@ -46,7 +46,9 @@ export class ToolRates {
       taken.set(name, (taken.get(name) ?? 0) + 1)
     }
     for (const [name, count] of taken) this.#check(name, count, (buckets.get(name) ?? now) - now)
-    for (const [name, count] of taken) buckets.set(name, Math.max(buckets.get(name) ?? now, now) + count * this.#intervalMs)
+    for (const [name, count] of taken) {
+      buckets.set(name, Math.max(buckets.get(name) ?? now, now) + count * this.#intervalMs)
+    }
   }
 
   /** @param untilFullMs how long it takes until the bucket is full again */
@@ -54,8 +56,16 @@ export class ToolRates {
     const waitMs = Math.ceil(Math.max(0, untilFullMs) + count * this.#intervalMs - MINUTE_MS - ROUNDING_MS)
     if (waitMs <= 0) return
     const tool = name === OTHER_TOOLS ? 'This tool' : `The tool ${name}`
-    if (count > this.#perMinute) throw new TooManyRequestsError(`${tool} may be called ${this.#perMinute} times a minute by one person: a batch of ${count} calls is too large.`, { limit: 'tool_calls' })
-    throw new TooManyRequestsError(`${tool} may be called ${this.#perMinute} times a minute by one person.`, { limit: 'tool_calls', retryAfterMs: waitMs })
+    if (count > this.#perMinute) {
+      throw new TooManyRequestsError(
+        `${tool} may be called ${this.#perMinute} times a minute by one person: a batch of ${count} calls is too large.`,
+        { limit: 'tool_calls' }
+      )
+    }
+    throw new TooManyRequestsError(`${tool} may be called ${this.#perMinute} times a minute by one person.`, {
+      limit: 'tool_calls',
+      retryAfterMs: waitMs
+    })
   }
 
   get #intervalMs (): number {

@@ -10,7 +10,8 @@ import { isOfSessions } from '../wire/protocol-versions.js'
 export function isModernRequest ({ headers, body }: InboundMessage): boolean {
   if (isPlainMessage(body) && isOfSessions(headers['mcp-protocol-version'])) return false
   if (isClaim(body)) return true
-  const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name'].map(name => headers[name]?.toString())
+  const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name']
+    .map(name => headers[name]?.toString())
   return classifyInboundRequest({
     httpMethod: 'POST',
     body,
@@ -25,9 +26,15 @@ export function isModernRequest ({ headers, body }: InboundMessage): boolean {
  * `initialize`, which it looks into), so that its entry may be the one to classify it: once is enough.
  */
 function isClaim (body: unknown): boolean {
-  if (typeof body !== 'object' || body === null || !('method' in body) || !('params' in body) || 'result' in body || 'error' in body) return false
+  if (
+    typeof body !== 'object' || body === null || !('method' in body) || !('params' in body) || 'result' in body ||
+    'error' in body
+  ) return false
   const { method, params } = body
-  if (typeof method !== 'string' || method === 'initialize' || typeof params !== 'object' || params === null || !('_meta' in params)) return false
+  if (
+    typeof method !== 'string' || method === 'initialize' || typeof params !== 'object' || params === null ||
+    !('_meta' in params)
+  ) return false
   const { _meta: meta } = params
   return typeof meta === 'object' && meta !== null && !Array.isArray(meta) && PROTOCOL_VERSION_META_KEY in meta
 }

@@ -1,4 +1,9 @@
-import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, LOG_LEVEL_META_KEY, type ClientCapabilities } from '@modelcontextprotocol/server'
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  CLIENT_INFO_META_KEY,
+  LOG_LEVEL_META_KEY,
+  type ClientCapabilities
+} from '@modelcontextprotocol/server'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { isObject } from '../wire/values.js'
 
@@ -14,7 +19,8 @@ export interface ClientIdentity {
 
 export function readClient (request: JSONRPCRequest | undefined): ClientIdentity {
   const meta: Params = request?.params?._meta ?? {}
-  const { [CLIENT_INFO_META_KEY]: info, [CLIENT_CAPABILITIES_META_KEY]: capabilities, [LOG_LEVEL_META_KEY]: logLevel } = meta
+  const { [CLIENT_INFO_META_KEY]: info, [CLIENT_CAPABILITIES_META_KEY]: capabilities, [LOG_LEVEL_META_KEY]: logLevel } =
+    meta
   return {
     info: isObject(info) ? info : { name: 'unknown', version: '0' },
     capabilities: isObject(capabilities) ? capabilities : {},

@@ -14,14 +14,22 @@ const blankHeaders = Object.freeze(new Headers())
  */
 export function inboundRequest (headers: InboundHeaders, signal: CallSignal): Request {
   let shown: Headers | undefined
-  return lazy(blankRequest, () => new Request(URL, { method: 'POST', headers: webHeaders(headers), signal: signal.real }), {
-    method: 'POST',
-    get headers () {
-      shown ??= lazy(blankHeaders, () => webHeaders(headers), { get: (name: string) => headers[name.toLowerCase()]?.toString() ?? null })
-      return shown
-    },
-    get signal () { return signal.real }
-  })
+  return lazy(
+    blankRequest,
+    () => new Request(URL, { method: 'POST', headers: webHeaders(headers), signal: signal.real }),
+    {
+      method: 'POST',
+      get headers () {
+        shown ??= lazy(blankHeaders, () => webHeaders(headers), {
+          get: (name: string) => headers[name.toLowerCase()]?.toString() ?? null
+        })
+        return shown
+      },
+      get signal () {
+        return signal.real
+      }
+    }
+  )
 }
 
 /** An object of the kind of `blank`, made when a member is read that is not `known`. */

@@ -47,7 +47,11 @@ export class ModernCall {
   #isOver = false
 
   /** @param options with `maxBufferedBytes`: what may wait for a client that does not read; beyond, the call ends */
-  constructor ({ headers, body, log }: InboundMessage & { log: Log }, caller: CallerInfo, { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }) {
+  constructor (
+    { headers, body, log }: InboundMessage & { log: Log },
+    caller: CallerInfo,
+    { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }
+  ) {
     this.caller = caller
     this.person = personKey(caller.extra)
     this.ownerId = ownerId

@@ -1,4 +1,10 @@
-import { createMcpHandler, McpServer as McpServer2, Server as Server2, type McpHttpHandler, type McpRequestContext } from '@modelcontextprotocol/server'
+import {
+  createMcpHandler,
+  McpServer as McpServer2,
+  Server as Server2,
+  type McpHttpHandler,
+  type McpRequestContext
+} from '@modelcontextprotocol/server'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCNotification, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../../caller.js'
@@ -76,7 +82,10 @@ export class ModernHandler {
     this.#events = new PersonalEvents(log)
     this.#carrier = { announce: notification => { this.#announce(notification, undefined) }, heartbeatMs, mcpObserver }
     this.#bridge = new Bridge({
-      callResumption: this.#callResumption, requestStates: createRequestStates(options.requestStateKeys, options.suspendedCalls.suspendedCallSeconds), carrier: this.#carrier, log
+      callResumption: this.#callResumption,
+      requestStates: createRequestStates(options.requestStateKeys, options.suspendedCalls.suspendedCallSeconds),
+      carrier: this.#carrier,
+      log
     })
     // what servers of either era announce, for the streams of `subscriptions/listen`
     this.#unsubscribe = [
@@ -101,7 +110,10 @@ export class ModernHandler {
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   serve (message: InboundMessage & { log: Log }, caller: CallerInfo): ModernCall {
-    const call = new ModernCall(message, caller, { maxBufferedBytes: this.#options.maxBufferedBytes, ownerId: this.#options.ownerIds(caller) })
+    const call = new ModernCall(message, caller, {
+      maxBufferedBytes: this.#options.maxBufferedBytes,
+      ownerId: this.#options.ownerIds(caller)
+    })
     this.#calls.set(call, admitModernCall(this.#options.admission, call))
     const { message: request } = call
     if (request === undefined || !isPlainCall(request, call.headers)) {
@@ -200,14 +212,25 @@ export class ModernHandler {
   }
 
   /** @returns undefined where it is the SDK's entry that has to connect it */
-  async #connect (server: PluggedServer, call: ModernCall, request: JSONRPCRequest): Promise<ReusableServer | undefined> {
+  async #connect (
+    server: PluggedServer,
+    call: ModernCall,
+    request: JSONRPCRequest
+  ): Promise<ReusableServer | undefined> {
     const isReused = this.#options.reuseInstances === true
     if (server instanceof McpServer2 || server instanceof Server2) {
-      return needsEntry(server, request) ? undefined : await NativeServer.connect(server, isReused, { ...this.#carrier, announce: this.#announceFor(call, isReused) })
+      return needsEntry(server, request)
+        ? undefined
+        : await NativeServer.connect(server, isReused, {
+          ...this.#carrier,
+          announce: this.#announceFor(call, isReused)
+        })
     }
     this.#bridges = true
     const instance = this.#instanceOf(server, call, isReused)
-    return instance.handles(request.method) ? await this.#bridge.serving(instance, await instance.begin(readClient(request), { authInfo: call.caller })) : undefined
+    return instance.handles(request.method)
+      ? await this.#bridge.serving(instance, await instance.begin(readClient(request), { authInfo: call.caller }))
+      : undefined
   }
 
   /** Serves a request through the SDK's entry, with a server of its own. */
@@ -247,10 +270,18 @@ export class ModernHandler {
       return plugged
     }
     const instance = this.#instanceOf(plugged, call, false)
-    return await this.#bridge.serverFor(instance, await instance.begin(readClient(call.message), { authInfo: call.caller }), call)
+    return await this.#bridge.serverFor(
+      instance,
+      await instance.begin(readClient(call.message), { authInfo: call.caller }),
+      call
+    )
   }
 
-  #instanceOf (server: ConstructorParameters<typeof BridgedServer>[0]['server'], call: ModernCall, isReused: boolean): BridgedServer {
+  #instanceOf (
+    server: ConstructorParameters<typeof BridgedServer>[0]['server'],
+    call: ModernCall,
+    isReused: boolean
+  ): BridgedServer {
     const { ownerIds, log } = this.#options
     return new BridgedServer({ server, isReused, ownerIds, announce: this.#announceFor(call, isReused), log })
   }
@@ -276,8 +307,11 @@ export class ModernHandler {
 
   /** No server could be made for a call. */
   #refuse (call: ModernCall, error: unknown): void {
-    if (error instanceof InvalidParamsError) call.fail(call.message === undefined ? error : new InvalidParamsError(error.message, { requestId: call.message.id }))
-    else if (error instanceof InsufficientScopeError) call.fail(error)
+    if (error instanceof InvalidParamsError) {
+      call.fail(
+        call.message === undefined ? error : new InvalidParamsError(error.message, { requestId: call.message.id })
+      )
+    } else if (error instanceof InsufficientScopeError) call.fail(error)
     else if (call.refusal === undefined) call.log.error({ err: error }, 'a server instance could not be made')
     call.refusal = error
   }

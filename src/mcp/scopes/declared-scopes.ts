@@ -30,7 +30,13 @@ export class DeclaredScopes {
       else if (name === 'tools') addAll(this.#tools, needed)
       else if (name === 'prompts') addAll(this.#prompts, needed)
       else if (name === 'resources') this.#addResources(needed)
-      else throw new TypeError(`requireScopes takes lists of scopes by tool, or tools, resources and prompts; ${JSON.stringify(name)} is neither.`)
+      else {
+        throw new TypeError(
+          `requireScopes takes lists of scopes by tool, or tools, resources and prompts; ${
+            JSON.stringify(name)
+          } is neither.`
+        )
+      }
     }
   }
 
@@ -58,7 +64,9 @@ export class DeclaredScopes {
   #neededForResource (uri: string): readonly string[] {
     const known = this.#resources.get(uri) ?? this.#resources.get(normal(uri))
     if (known !== undefined) return known
-    return [...this.#templates].flatMap(([template, needed]) => template.match(normal(uri)) !== null || template.match(uri) !== null ? needed : NONE)
+    return [...this.#templates].flatMap(([template, needed]) =>
+      template.match(normal(uri)) !== null || template.match(uri) !== null ? needed : NONE
+    )
   }
 }
 

@@ -18,14 +18,23 @@ export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
 }
 
 function toReads ({ jsonrpc, id }: JSONRPCRequest, uris: ReadonlyArray<string | undefined>): JSONRPCRequest[] {
-  return uris.filter(uri => typeof uri === 'string').map(uri => ({ jsonrpc, id, method: 'resources/read', params: { uri } }))
+  return uris.filter(uri => typeof uri === 'string').map(uri => ({
+    jsonrpc,
+    id,
+    method: 'resources/read',
+    params: { uri }
+  }))
 }
 
 function completedBy (request: JSONRPCRequest, ref: unknown): JSONRPCRequest[] {
   if (!isObject(ref)) return []
   const { jsonrpc, id } = request
-  if (ref.type === 'ref/prompt' && typeof ref.name === 'string') return [{ jsonrpc, id, method: 'prompts/get', params: { name: ref.name } }]
-  if (ref.type === 'ref/resource' && typeof ref.uri === 'string') return toReads(request, [ref.uri, makeExample(ref.uri)])
+  if (ref.type === 'ref/prompt' && typeof ref.name === 'string') {
+    return [{ jsonrpc, id, method: 'prompts/get', params: { name: ref.name } }]
+  }
+  if (ref.type === 'ref/resource' && typeof ref.uri === 'string') {
+    return toReads(request, [ref.uri, makeExample(ref.uri)])
+  }
   return []
 }
 

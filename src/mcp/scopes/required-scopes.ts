@@ -59,7 +59,11 @@ export interface TaskOrigins {
  * @throws {InsufficientScopeError}
  */
 export function checkScopesOrPromise (
-  server: PluggedServer | undefined, requests: readonly JSONRPCRequest[], caller: CallerInfo, tasks?: TaskOrigins, resolve = findResolver(server)
+  server: PluggedServer | undefined,
+  requests: readonly JSONRPCRequest[],
+  caller: CallerInfo,
+  tasks?: TaskOrigins,
+  resolve = findResolver(server)
 ): Promise<void> | undefined {
   const ours = server && declared.get(server)
   if (ours === undefined && resolve === undefined) return undefined
@@ -69,7 +73,11 @@ export function checkScopesOrPromise (
   if (makers.includes(undefined)) needed.push(...scopesOfTool(server, undefined))
   const challenges = resolve === undefined ? [] : reached.map(request => challengeOrPromise(resolve, request, caller))
   const settled = challenges.filter(isSettled)
-  if (settled.length < challenges.length) return Promise.all(challenges.map(challenge => Promise.resolve(challenge))).then(all => { refuse(needed, all, caller) })
+  if (settled.length < challenges.length) {
+    return Promise.all(challenges.map(challenge => Promise.resolve(challenge))).then(all => {
+      refuse(needed, all, caller)
+    })
+  }
   refuse(needed, settled, caller)
   return undefined
 }
@@ -85,7 +93,11 @@ function isSettled (challenge: ReturnType<ScopeChallengeHandler>): challenge is 
 }
 
 // a handler that throws must not leave those of other requests without anybody who waits for them
-function challengeOrPromise (resolve: ScopeChallengeHandler, request: JSONRPCRequest, authInfo: CallerInfo): ReturnType<ScopeChallengeHandler> {
+function challengeOrPromise (
+  resolve: ScopeChallengeHandler,
+  request: JSONRPCRequest,
+  authInfo: CallerInfo
+): ReturnType<ScopeChallengeHandler> {
   try {
     return resolve({ request, authInfo })
   } catch (error) {
@@ -93,13 +105,25 @@ function challengeOrPromise (resolve: ScopeChallengeHandler, request: JSONRPCReq
   }
 }
 
-function refuse (needed: readonly string[], challenges: ReadonlyArray<ScopeChallenge | undefined>, { scopes }: CallerInfo): void {
+function refuse (
+  needed: readonly string[],
+  challenges: ReadonlyArray<ScopeChallenge | undefined>,
+  { scopes }: CallerInfo
+): void {
   const made = challenges.filter(challenge => challenge !== undefined)
   if (made.length === 0 && needed.every(scope => scopes.includes(scope))) return
   const challenged = made.flatMap(challenge => challenge.scopes)
-  if (made.some(challenge => !Array.isArray(challenge.scopes) || challenge.scopes.length === 0) || !challenged.every(scope => SCOPE.test(scope))) {
+  if (
+    made.some(challenge => !Array.isArray(challenge.scopes) || challenge.scopes.length === 0) ||
+    !challenged.every(scope => SCOPE.test(scope))
+  ) {
     throw new TypeError('A scope challenge of the server names no scopes, or what no scope can be.')
   }
-  const description = made.find(({ errorDescription }) => errorDescription !== undefined && DESCRIPTION.test(errorDescription))?.errorDescription
-  throw new InsufficientScopeError([...new Set([...needed, ...challenged])], description === undefined ? {} : { description })
+  const description = made.find(({ errorDescription }) =>
+    errorDescription !== undefined && DESCRIPTION.test(errorDescription)
+  )?.errorDescription
+  throw new InsufficientScopeError(
+    [...new Set([...needed, ...challenged])],
+    description === undefined ? {} : { description }
+  )
 }

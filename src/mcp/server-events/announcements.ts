@@ -11,12 +11,18 @@ const NOTIFICATIONS = {
 } as const satisfies Record<ServerEvent['kind'], string>
 
 /** The event that a notification tells of; undefined where it is of no interest beyond its own client. */
-export function toServerEvent ({ method, params }: Pick<JSONRPCNotification, 'method' | 'params'>): ServerEvent | undefined {
+export function toServerEvent (
+  { method, params }: Pick<JSONRPCNotification, 'method' | 'params'>
+): ServerEvent | undefined {
   switch (method) {
-    case NOTIFICATIONS.tools_list_changed: return { kind: 'tools_list_changed' }
-    case NOTIFICATIONS.prompts_list_changed: return { kind: 'prompts_list_changed' }
-    case NOTIFICATIONS.resources_list_changed: return { kind: 'resources_list_changed' }
-    case NOTIFICATIONS.resource_updated: return typeof params?.uri === 'string' ? { kind: 'resource_updated', uri: params.uri } : undefined
+    case NOTIFICATIONS.tools_list_changed:
+      return { kind: 'tools_list_changed' }
+    case NOTIFICATIONS.prompts_list_changed:
+      return { kind: 'prompts_list_changed' }
+    case NOTIFICATIONS.resources_list_changed:
+      return { kind: 'resources_list_changed' }
+    case NOTIFICATIONS.resource_updated:
+      return typeof params?.uri === 'string' ? { kind: 'resource_updated', uri: params.uri } : undefined
   }
   return undefined
 }
@@ -45,7 +51,12 @@ function toAnnouncement (
 }
 
 /** Tells those for whom a notification is, of either era and on every replica. */
-export function announce (bus: Bus, log: Log, notification: Pick<JSONRPCNotification, 'method' | 'params'>, announcer: Announcer): void {
+export function announce (
+  bus: Bus,
+  log: Log,
+  notification: Pick<JSONRPCNotification, 'method' | 'params'>,
+  announcer: Announcer
+): void {
   const announcement = toAnnouncement(notification, announcer)
   if (announcement !== undefined) publish(bus, log, announcement)
 }
@@ -56,10 +67,16 @@ export function announceToAll (bus: Bus, log: Log, event: ServerEvent): void {
 }
 
 function publish (bus: Bus, log: Log, announcement: BusMessages['announced']): void {
-  bus.publish('announced', announcement).catch((err: unknown) => { log.error({ err }, 'an announcement could not be passed on') })
+  bus.publish('announced', announcement).catch((err: unknown) => {
+    log.error({ err }, 'an announcement could not be passed on')
+  })
 }
 
 /** The notification that tells of an event. */
 export function toNotification (event: ServerEvent): JSONRPCNotification {
-  return { jsonrpc: '2.0', method: NOTIFICATIONS[event.kind], ...event.kind === 'resource_updated' && { params: { uri: event.uri } } }
+  return {
+    jsonrpc: '2.0',
+    method: NOTIFICATIONS[event.kind],
+    ...event.kind === 'resource_updated' && { params: { uri: event.uri } }
+  }
 }

@@ -9,22 +9,34 @@ export type MaySubscribe = (caller: CallerInfo, uri: string) => boolean | Promis
 /** The resources that a request subscribes to: `resources/subscribe`, and `subscriptions/listen` of 2026-07-28. */
 export function subscribedBy ({ method, params }: JSONRPCRequest): string[] {
   if (method === 'resources/subscribe') return typeof params?.uri === 'string' ? [params.uri] : []
-  const uris = method === 'subscriptions/listen' && isObject(params?.notifications) ? params.notifications.resourceSubscriptions : undefined
+  const uris = method === 'subscriptions/listen' && isObject(params?.notifications)
+    ? params.notifications.resourceSubscriptions
+    : undefined
   return Array.isArray(uris) ? uris.filter(uri => typeof uri === 'string') : []
 }
 
 /** Those resources, of what a client has subscribed to, that the caller may not subscribe to now. */
-export async function refusedOf (uris: readonly string[], caller: CallerInfo, maySubscribe: MaySubscribe): Promise<string[]> {
+export async function refusedOf (
+  uris: readonly string[],
+  caller: CallerInfo,
+  maySubscribe: MaySubscribe
+): Promise<string[]> {
   const refused: string[] = []
   for (const uri of [...uris]) if (!await maySubscribe(caller, uri)) refused.push(uri)
   return refused
 }
 
 /** @throws {InvalidParamsError} that names the first resource that the caller may not subscribe to */
-export async function checkSubscriptions (requests: readonly JSONRPCRequest[], caller: CallerInfo, maySubscribe: MaySubscribe): Promise<void> {
+export async function checkSubscriptions (
+  requests: readonly JSONRPCRequest[],
+  caller: CallerInfo,
+  maySubscribe: MaySubscribe
+): Promise<void> {
   for (const request of requests) {
     for (const uri of subscribedBy(request)) {
-      if (!await maySubscribe(caller, uri)) throw new InvalidParamsError(`Invalid params: you may not subscribe to ${uri}`, { requestId: request.id })
+      if (!await maySubscribe(caller, uri)) {
+        throw new InvalidParamsError(`Invalid params: you may not subscribe to ${uri}`, { requestId: request.id })
+      }
     }
   }
 }

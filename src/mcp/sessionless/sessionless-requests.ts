@@ -1,5 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type {
+  JSONRPCMessage,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  MessageExtraInfo,
+  RequestId
+} from '@modelcontextprotocol/sdk/types.js'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidMessageError, ShuttingDownError } from '../../errors.js'
 import type { Admission } from '../admission/admission.js'
@@ -25,9 +31,11 @@ import { serverContext } from '../server-context.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 
-export interface SessionlessRequestsOptions extends Pick<
-  McpTransportsOptions, 'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'
-> {
+export interface SessionlessRequestsOptions extends
+  Pick<
+    McpTransportsOptions,
+    'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'
+  > {
   log: Log
   admission: Admission
   ownerIds: OwnerIds
@@ -90,7 +98,9 @@ export class SessionlessRequests {
     const request = new StatelessRequest(this, post, this.#tag)
     this.#running.add(request)
     try {
-      await request.connect(await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller)))
+      await request.connect(
+        await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller))
+      )
       await request.receive(post, answer)
     } catch (error) {
       request.end('The request was refused.')
@@ -221,7 +231,9 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
     this.#exchange = new PostExchange(this, answer, requests, Array.isArray(body), this.grantId)
     for (const message of messages) {
       // what refers to another POST finds nothing here
-      if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) this.#transport.receive(message, extra)
+      if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) {
+        this.#transport.receive(message, extra)
+      }
     }
   }
 
@@ -236,7 +248,13 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
     if (!isRequest(message)) {
       this.#exchange?.push(JSON.stringify(message))
       if (relatedRequestId === undefined) this.#host.announce(message, this.person)
-    } else this.#transport.receive({ jsonrpc: '2.0', id: message.id, error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' } }, {})
+    } else {
+      this.#transport.receive({
+        jsonrpc: '2.0',
+        id: message.id,
+        error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' }
+      }, {})
+    }
   }
 
   /** The server has closed its side. */
@@ -282,7 +300,9 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
 function check ({ body, protocolVersion }: StatelessPost): void {
   if (!Array.isArray(body)) return
   // MCP 2025-06-18 Transports, Protocol Version Header: without the header, the client speaks 2025-03-26
-  if (!takesBatches(protocolVersion ?? '2025-03-26')) throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
+  if (!takesBatches(protocolVersion ?? '2025-03-26')) {
+    throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
+  }
   if (body.some(message => 'method' in message && message.method === 'initialize')) {
     throw new InvalidMessageError('Invalid Request: initialize comes alone.')
   }

@@ -157,7 +157,11 @@ export class LiveSession implements InstanceSession {
     const seenAt = Math.floor(this.seenAt / 1000)
     if (seenAt <= this.#toldAt) return
     this.#toldAt = seenAt
-    this.#background(this.host.sessions.touch(this.record.id, seenAt).then(alive => { if (!alive) this.host.end(this.record.id) }))
+    this.#background(
+      this.host.sessions.touch(this.record.id, seenAt).then(alive => {
+        if (!alive) this.host.end(this.record.id)
+      })
+    )
   }
 
   /** Takes a change of the record that another replica has made. */
@@ -170,7 +174,9 @@ export class LiveSession implements InstanceSession {
   hear (event: ServerEvent, person: string | undefined): void {
     if (person !== undefined && person !== this.person) return
     if (event.kind === 'resource_updated' && !this.record.subscriptions.includes(event.uri)) return
-    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) this.say(JSON.stringify(toNotification(event)))
+    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) {
+      this.say(JSON.stringify(toNotification(event)))
+    }
   }
 
   /** What the client has subscribed to was allowed then; who may not now is unsubscribed, everywhere. */
@@ -205,17 +211,20 @@ export class LiveSession implements InstanceSession {
     this.caller = caller
     this.seen(Date.now())
     const stream = this.createStream(streamId, caller.extra.grantId, place)
-    const following = await this.host.eventLog.follow(this.record.id, streamId, lastEventId, stream).catch((error: unknown) => {
-      stream.destroy()
-      throw error
-    })
+    const following = await this.host.eventLog.follow(this.record.id, streamId, lastEventId, stream).catch(
+      (error: unknown) => {
+        stream.destroy()
+        throw error
+      }
+    )
     if (following !== undefined) stream.reads(following)
     if (following === undefined || (stream.over && stream.readableLength === 0)) {
       stream.destroy()
       return undefined
     }
-    if (takesPrimingEvents(this.record.protocolVersion)) stream.prime(following.position, this.host.streamOptions.retryMs)
-    else stream.comment()
+    if (takesPrimingEvents(this.record.protocolVersion)) {
+      stream.prime(following.position, this.host.streamOptions.retryMs)
+    } else stream.comment()
     return stream
   }
 
@@ -240,7 +249,10 @@ export class LiveSession implements InstanceSession {
       place?.free()
       this.#closed(closed)
     }
-    const stream = new SseStream({ streamId, grantId }, onClosed, { maxBufferedBytes, withIds: this.record.kind === 'streamable-http' })
+    const stream = new SseStream({ streamId, grantId }, onClosed, {
+      maxBufferedBytes,
+      withIds: this.record.kind === 'streamable-http'
+    })
     place?.holds(stream)
     this.streams.add(stream)
     this.host.openStreams.add(stream)
@@ -261,7 +273,9 @@ export class LiveSession implements InstanceSession {
       streamId,
       requestIds,
       body,
-      primingRetryMs: primed && takesPrimingEvents(this.record.protocolVersion) ? this.host.streamOptions.retryMs : undefined,
+      primingRetryMs: primed && takesPrimingEvents(this.record.protocolVersion)
+        ? this.host.streamOptions.retryMs
+        : undefined,
       log: this.host.log,
       release: () => { this.releaseStreams(streamId) }
     })
@@ -270,7 +284,12 @@ export class LiveSession implements InstanceSession {
   /** Sends what belongs to no request. */
   say (text: string): void {
     if (this.ended) return
-    this.#standalone ??= new EventLogWriter({ eventLog: this.host.eventLog, sessionId: this.record.id, streamId: STANDALONE_STREAM, log: this.host.log })
+    this.#standalone ??= new EventLogWriter({
+      eventLog: this.host.eventLog,
+      sessionId: this.record.id,
+      streamId: STANDALONE_STREAM,
+      log: this.host.log
+    })
     this.#standalone.append(text)
   }
 
@@ -315,6 +334,8 @@ export class LiveSession implements InstanceSession {
   }
 
   #background (work: Promise<unknown>): void {
-    work.catch((err: unknown) => { this.host.log.error({ err, sessionId: this.record.id }, 'a session could not be written') })
+    work.catch((err: unknown) => {
+      this.host.log.error({ err, sessionId: this.record.id }, 'a session could not be written')
+    })
   }
 }

@@ -26,6 +26,10 @@ export class AbandonedStreams {
     const requestIds = await this.#eventLog.pendingRequests(sessionId, streamId)
     if (requestIds === undefined) return
     // one step: should the replica only have been slow, either its answer stands or ours
-    await this.#eventLog.settle(sessionId, streamId, requestIds.map(id => ({ requestId: id, data: errorText(ABANDONED_CODE, ABANDONED, id) })))
+    await this.#eventLog.settle(
+      sessionId,
+      streamId,
+      requestIds.map(id => ({ requestId: id, data: errorText(ABANDONED_CODE, ABANDONED, id) }))
+    )
   }
 }

@@ -39,8 +39,17 @@ export class ResumableResponse implements ResponseStream {
     const { eventLog, sessionId, streamId, requestIds, body } = options
     this.#options = options
     this.body = body
-    this.#writer = new EventLogWriter({ ...options, onFailed: (data, final) => { this.#unwritten(data, final) } })
-    this.#opening = eventLog.open(sessionId, streamId, { requestIds }).then(() => { this.#opened() }, (error: unknown) => { this.#failed(error) })
+    this.#writer = new EventLogWriter({
+      ...options,
+      onFailed: (data, final) => {
+        this.#unwritten(data, final)
+      }
+    })
+    this.#opening = eventLog.open(sessionId, streamId, { requestIds }).then(() => {
+      this.#opened()
+    }, (error: unknown) => {
+      this.#failed(error)
+    })
   }
 
   append (data: string, final: boolean, answers?: RequestId): void {

@@ -59,7 +59,9 @@ export class RunningRequests {
     const subscriptions = new Map<RequestId, SubscriptionLease>()
     try {
       for (const { id, method, params } of requests) {
-        if (method !== 'resources/subscribe' || typeof params?.uri !== 'string' || subscribed.includes(params.uri)) continue
+        if (method !== 'resources/subscribe' || typeof params?.uri !== 'string' || subscribed.includes(params.uri)) {
+          continue
+        }
         subscriptions.set(id, this.#admission.subscribe(this.#person, [params.uri]))
       }
       return { requests, subscriptions, lease: this.#admission.takeRequests(this.#person, requests) }
@@ -78,7 +80,12 @@ export class RunningRequests {
   /** They run from now on. */
   add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: PostExchange | undefined): void {
     for (const request of requests) {
-      this.#running.set(request.id, { exchange, change: findChange(request), lease, subscription: subscriptions.get(request.id) })
+      this.#running.set(request.id, {
+        exchange,
+        change: findChange(request),
+        lease,
+        subscription: subscriptions.get(request.id)
+      })
     }
   }
 

@@ -1,4 +1,10 @@
-import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type {
+  JSONRPCMessage,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  MessageExtraInfo,
+  RequestId
+} from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
@@ -32,7 +38,11 @@ export class ServerInstance implements Outlet {
     this.#running = new RunningRequests(session.host.admission, session.person)
     const { host, person, record: { id: sessionId } } = session
     this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId })
-    this.#transport = new ServerTransport(this, host.newInstanceTag(), { sessionId, tasks: this.#ownTasks, observer: host.observer })
+    this.#transport = new ServerTransport(this, host.newInstanceTag(), {
+      sessionId,
+      tasks: this.#ownTasks,
+      observer: host.observer
+    })
   }
 
   /** Whether requests run. */
@@ -64,7 +74,9 @@ export class ServerInstance implements Outlet {
     if (record.initializeParams === undefined) return
     await this.#transport.request('initialize', record.initializeParams, extra)
     if (record.initialized) this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)
-    if (record.logLevel !== undefined) await this.#transport.request('logging/setLevel', { level: record.logLevel }, extra)
+    if (record.logLevel !== undefined) {
+      await this.#transport.request('logging/setLevel', { level: record.logLevel }, extra)
+    }
     for (const uri of record.subscriptions) await this.#transport.request('resources/subscribe', { uri }, extra)
   }
 
@@ -74,7 +86,12 @@ export class ServerInstance implements Outlet {
    * rejects with what this throws
    * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError} @throws {ServerFullError} before any of them is handed on
    */
-  receiveOrPromise (body: JSONRPCMessage | JSONRPCMessage[], extra: MessageExtraInfo, caller: CallerInfo, answer: PostResponse): Promise<void> | undefined {
+  receiveOrPromise (
+    body: JSONRPCMessage | JSONRPCMessage[],
+    extra: MessageExtraInfo,
+    caller: CallerInfo,
+    answer: PostResponse
+  ): Promise<void> | undefined {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
     if (Array.isArray(body) && !takesBatches(this.#session.record.protocolVersion)) {
@@ -98,7 +115,13 @@ export class ServerInstance implements Outlet {
 
   /** @returns what is to be waited for before anything is handed on */
   #checksOrNone (requests: readonly JSONRPCRequest[], caller: CallerInfo): Promise<void> | undefined {
-    const scopes = checkScopesOrPromise(this.#server, requests, caller, this.#ownTasks, this.#transport.resolveScopeChallenge)
+    const scopes = checkScopesOrPromise(
+      this.#server,
+      requests,
+      caller,
+      this.#ownTasks,
+      this.#transport.resolveScopeChallenge
+    )
     const { maySubscribe } = this.#session.host
     if (maySubscribe === undefined || !requests.some(request => subscribedBy(request).length > 0)) return scopes
     return Promise.all([scopes, checkSubscriptions(requests, caller, maySubscribe)]).then(() => {})
@@ -108,7 +131,9 @@ export class ServerInstance implements Outlet {
     this.#pending++
     try {
       await pending
-      if (!this.#session.isServedBy(this)) throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
+      if (!this.#session.isServedBy(this)) {
+        throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
+      }
       for (const request of admitted.requests) this.#check(request)
     } catch (error) {
       this.#running.release(admitted)
@@ -119,16 +144,27 @@ export class ServerInstance implements Outlet {
     take()
   }
 
-  #take (body: JSONRPCMessage | JSONRPCMessage[], admitted: AdmittedRequests, extra: MessageExtraInfo, caller: CallerInfo, answer: PostResponse): void {
+  #take (
+    body: JSONRPCMessage | JSONRPCMessage[],
+    admitted: AdmittedRequests,
+    extra: MessageExtraInfo,
+    caller: CallerInfo,
+    answer: PostResponse
+  ): void {
     const { requests } = admitted
     if (requests.length === 0 || this.#session.record.kind === 'sse') {
       this.#running.add(admitted, undefined)
       answer.accepted()
     } else {
-      this.#running.add(admitted, new PostExchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId))
+      this.#running.add(
+        admitted,
+        new PostExchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId)
+      )
     }
     for (const message of Array.isArray(body) ? body : [body]) {
-      if (!isRequest(message) && isForAnyReplica(message, this.#concerns(message))) this.#session.host.forward(this.#session.record.id, message)
+      if (!isRequest(message) && isForAnyReplica(message, this.#concerns(message))) {
+        this.#session.host.forward(this.#session.record.id, message)
+      }
       this.#dispatch(message, extra)
     }
   }
@@ -167,7 +203,9 @@ export class ServerInstance implements Outlet {
       const exchange = this.#running.end(id)?.exchange
       if (exchange !== undefined) exchanges.add(exchange)
       // HTTP+SSE answers on the session's one stream, which ends before the log could bring it there
-      else if (this.#session.record.kind === 'sse') for (const stream of this.#session.streams) stream.message(errorText(code, message, id))
+      else if (this.#session.record.kind === 'sse') {
+        for (const stream of this.#session.streams) stream.message(errorText(code, message, id))
+      }
     }
     for (const exchange of exchanges) exchange.fail(code, message)
   }
@@ -176,7 +214,11 @@ export class ServerInstance implements Outlet {
   cancelGrant (grantId: string): void {
     for (const [id, { exchange }] of this.#running.entries()) {
       if (exchange?.grantId !== grantId) continue
-      this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: id, reason: 'The grant has ended.' } }, {})
+      this.#transport.receive({
+        jsonrpc: '2.0',
+        method: 'notifications/cancelled',
+        params: { requestId: id, reason: 'The grant has ended.' }
+      }, {})
       this.#running.end(id)
       exchange.fail(-32000, 'The login that this request was made with has ended.')
     }
@@ -188,10 +230,15 @@ export class ServerInstance implements Outlet {
   }
 
   #check (request: JSONRPCRequest): void {
-    if (request.method === 'initialize' && (this.#session.record.initializeParams !== undefined || this.#session.record.kind !== 'sse')) {
+    if (
+      request.method === 'initialize' &&
+      (this.#session.record.initializeParams !== undefined || this.#session.record.kind !== 'sse')
+    ) {
       throw new InvalidMessageError('Invalid Request: the session is initialized already.')
     }
-    if (this.#running.has(request.id)) throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
+    if (this.#running.has(request.id)) {
+      throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
+    }
   }
 
   /** Takes a message that another replica got, if it is for this instance. */
@@ -203,16 +250,23 @@ export class ServerInstance implements Outlet {
   async follow (change: SessionChange, extra: MessageExtraInfo): Promise<void> {
     if ('logLevel' in change) await this.#transport.request('logging/setLevel', { level: change.logLevel }, extra)
     // whoever took the client's request has just asked whether they may, with the token that it came with
-    else if ('subscribe' in change) await this.#transport.request('resources/subscribe', { uri: change.subscribe }, extra)
-    else if ('unsubscribe' in change) await this.#transport.request('resources/unsubscribe', { uri: change.unsubscribe }, extra)
-    else if ('initialized' in change) this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)
+    else if ('subscribe' in change) {
+      await this.#transport.request('resources/subscribe', { uri: change.subscribe }, extra)
+    } else if ('unsubscribe' in change) {
+      await this.#transport.request('resources/unsubscribe', { uri: change.unsubscribe }, extra)
+    } else if ('initialized' in change) {
+      this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)
+    }
   }
 
   /** Whether a message is for this instance, as far as can be told: the others may be for one on another replica. */
   #concerns (message: Exclude<JSONRPCMessage, JSONRPCRequest>): boolean {
     if (!('method' in message)) return this.#transport.expects(message.id)
     const { method, params } = message
-    if (method === 'notifications/cancelled') return (typeof params?.requestId === 'string' || typeof params?.requestId === 'number') && this.#running.has(params.requestId)
+    if (method === 'notifications/cancelled') {
+      return (typeof params?.requestId === 'string' || typeof params?.requestId === 'number') &&
+        this.#running.has(params.requestId)
+    }
     if (method === 'notifications/progress') return this.#transport.isOwnToken(params?.progressToken)
     // all instances of the session are to know
     return method === 'notifications/roots/list_changed'
@@ -235,7 +289,9 @@ export class ServerInstance implements Outlet {
     } else {
       this.#transport.receive(message, extra)
       if (message.method === 'notifications/cancelled') this.#cancelled(message.params?.requestId)
-      else if (message.method === 'notifications/initialized' && !this.#session.record.initialized) this.#session.change({ initialized: true })
+      else if (message.method === 'notifications/initialized' && !this.#session.record.initialized) {
+        this.#session.change({ initialized: true })
+      }
     }
   }
 

@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { InitializeRequestSchema, type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
+import {
+  InitializeRequestSchema,
+  type JSONRPCMessage,
+  type JSONRPCNotification,
+  type JSONRPCRequest,
+  type MessageExtraInfo
+} from '@modelcontextprotocol/sdk/types.js'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../../errors.js'
 import type { Bus } from '../../stores/bus.js'
@@ -94,8 +100,12 @@ export class SessionRegistry implements SessionHost {
       })
     ]
     this.#abandoned = new AbandonedStreams(options.eventLog, options.replica)
-    this.#abandonedCheck = setInterval(() => { this.#settleAbandoned() }, ABANDONED_CHECK_MS).unref()
-    this.#housekeeping = setInterval(() => { this.tidy(Date.now()) }, Math.min(HOUSEKEEPING_MS, this.limits.instanceIdleSeconds * 500)).unref()
+    this.#abandonedCheck = setInterval(() => {
+      this.#settleAbandoned()
+    }, ABANDONED_CHECK_MS).unref()
+    this.#housekeeping = setInterval(() => {
+      this.tidy(Date.now())
+    }, Math.min(HOUSEKEEPING_MS, this.limits.instanceIdleSeconds * 500)).unref()
   }
 
   /** Sessions that this process has to do with, and instances it holds. */
@@ -109,12 +119,20 @@ export class SessionRegistry implements SessionHost {
    * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError} @throws {SessionsFullError}
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
-  async initialize (request: JSONRPCRequest, caller: CallerInfo, extra: MessageExtraInfo): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
+  async initialize (
+    request: JSONRPCRequest,
+    caller: CallerInfo,
+    extra: MessageExtraInfo
+  ): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
     const { error: invalid } = InitializeRequestSchema.safeParse(request)
-    if (invalid !== undefined) throw new InvalidInitializeError(invalidParamsMessage(invalid.issues), { requestId: request.id })
+    if (invalid !== undefined) {
+      throw new InvalidInitializeError(invalidParamsMessage(invalid.issues), { requestId: request.id })
+    }
     const params = request.params ?? {}
     if (JSON.stringify(params).length > this.limits.maxInitializeBytes) {
-      throw new BodyTooLargeError(`The parameters of initialize are larger than ${this.limits.maxInitializeBytes} bytes.`)
+      throw new BodyTooLargeError(
+        `The parameters of initialize are larger than ${this.limits.maxInitializeBytes} bytes.`
+      )
     }
     const session = this.#begin('streamable-http', caller)
     try {
@@ -126,7 +144,9 @@ export class SessionRegistry implements SessionHost {
     } catch (error) {
       this.release(session)
       await session.dispose()
-      throw error instanceof InvalidInitializeError ? new InvalidInitializeError(error.message, { requestId: request.id }) : error
+      throw error instanceof InvalidInitializeError
+        ? new InvalidInitializeError(error.message, { requestId: request.id })
+        : error
     }
   }
 
@@ -183,7 +203,9 @@ export class SessionRegistry implements SessionHost {
   /** Begins to end a session, here and on every replica. */
   end (sessionId: string): void {
     this.#forget(sessionId)
-    this.delete(sessionId).catch((err: unknown) => { this.log.error({ err, sessionId }, 'a session could not be ended everywhere') })
+    this.delete(sessionId).catch((err: unknown) => {
+      this.log.error({ err, sessionId }, 'a session could not be ended everywhere')
+    })
   }
 
   /**
@@ -241,7 +263,10 @@ export class SessionRegistry implements SessionHost {
     for (const [id, session] of this.#live) {
       if (session.streams.size > 0) session.seen(now)
       if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) this.end(id)
-      else if (session.instance === undefined && session.streams.size === 0 && !session.busy && session.seenAt <= now - instanceIdleSeconds * 1000) {
+      else if (
+        session.instance === undefined && session.streams.size === 0 && !session.busy &&
+        session.seenAt <= now - instanceIdleSeconds * 1000
+      ) {
         session.tellSeen()
         session.leave()
         this.#live.delete(id)
@@ -302,7 +327,9 @@ export class SessionRegistry implements SessionHost {
   #settleAbandoned (): void {
     for (const session of this.#live.values()) {
       for (const { holder } of session.streams) {
-        if (this.#abandoned.isForeign(holder.streamId)) this.#background(this.#abandoned.settle(session.record.id, holder.streamId))
+        if (this.#abandoned.isForeign(holder.streamId)) {
+          this.#background(this.#abandoned.settle(session.record.id, holder.streamId))
+        }
       }
     }
   }
@@ -335,7 +362,8 @@ function check (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['
 }
 
 function isOwner (owner: SessionOwner, caller: CallerInfo): boolean {
-  return owner.subject === caller.extra.subject && owner.clientId === caller.clientId && owner.issuer === caller.extra.issuer
+  return owner.subject === caller.extra.subject && owner.clientId === caller.clientId &&
+    owner.issuer === caller.extra.issuer
 }
 
 function shuttingDown (): ShuttingDownError {

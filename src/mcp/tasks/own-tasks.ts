@@ -56,16 +56,24 @@ export class OwnTasks {
     if (!('result' in response)) return response
     if ('scopes' in running) return { ...response, result: this.#visible(response.result, running.scopes) }
     const { task } = response.result
-    if (isObject(task) && typeof task.taskId === 'string') this.#tools.begun({ ...this.#whose, taskId: task.taskId, tool: running.tool })
+    if (isObject(task) && typeof task.taskId === 'string') {
+      this.#tools.begun({ ...this.#whose, taskId: task.taskId, tool: running.tool })
+    }
     return response
   }
 
   #visible (result: Result, scopes: readonly string[]): Result {
     if (!Array.isArray(result.tasks)) return result
-    return { ...result, tasks: result.tasks.filter((task: unknown) => this.#needed(task).every(scope => scopes.includes(scope))) }
+    return {
+      ...result,
+      tasks: result.tasks.filter((task: unknown) => this.#needed(task).every(scope => scopes.includes(scope)))
+    }
   }
 
   #needed (task: unknown): readonly string[] {
-    return scopesOfTool(this.#server, isObject(task) && typeof task.taskId === 'string' ? this.toolOf(task.taskId) : undefined)
+    return scopesOfTool(
+      this.#server,
+      isObject(task) && typeof task.taskId === 'string' ? this.toolOf(task.taskId) : undefined
+    )
   }
 }

@@ -33,7 +33,9 @@ export class TaskTools {
   /** Remembers a task, here and on every replica. */
   begun (task: Task): void {
     if (task.taskId.length > MAX_NAME_LENGTH || task.tool.length > MAX_NAME_LENGTH) return
-    this.#bus.publish('taskBegun', task).catch((err: unknown) => { this.#log.error({ err }, 'the other replicas could not be told which tool made a task') })
+    this.#bus.publish('taskBegun', task).catch((err: unknown) => {
+      this.#log.error({ err }, 'the other replicas could not be told which tool made a task')
+    })
   }
 
   /** The tool that made a task; undefined where that is not known. */

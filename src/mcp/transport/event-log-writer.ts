@@ -70,8 +70,12 @@ export class EventLogWriter {
   }
 
   #retryLater (): void {
-    const failed = (err: unknown) => { this.#options.log.error({ err, sessionId: this.#options.sessionId }, 'a session could not be written') }
-    this.#retry = setTimeout(() => { this.#writeWaiting().catch(failed) }, RETRY_MS).unref()
+    const failed = (err: unknown) => {
+      this.#options.log.error({ err, sessionId: this.#options.sessionId }, 'a session could not be written')
+    }
+    this.#retry = setTimeout(() => {
+      this.#writeWaiting().catch(failed)
+    }, RETRY_MS).unref()
   }
 
   async #writeWaiting (): Promise<void> {

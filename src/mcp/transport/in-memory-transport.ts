@@ -1,5 +1,13 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
-import type { JSONRPCErrorResponse, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type {
+  JSONRPCErrorResponse,
+  JSONRPCMessage,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  JSONRPCResultResponse,
+  MessageExtraInfo,
+  RequestId
+} from '@modelcontextprotocol/sdk/types.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 
 type Response = JSONRPCResultResponse | JSONRPCErrorResponse
@@ -53,7 +61,11 @@ export class LinkTransport implements Transport {
   }
 
   /** Makes a request of the server. The promise settles with its response, also where that is an error. */
-  async request (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo): Promise<Response> {
+  async request (
+    method: string,
+    params: Record<string, unknown> | undefined,
+    extra: MessageExtraInfo
+  ): Promise<Response> {
     const id = this.#nextId++
     if (this.#closed) return closedResponse(id)
     return await new Promise<Response>(resolve => {

@@ -13,7 +13,9 @@ export class OpenStreams {
     this.#admission = options.admission
     this.#retryMs = options.retryMs
     // one timer for all: a stream of its own would cost more than the stream itself
-    this.#heartbeat = setInterval(() => { for (const stream of this.#streams) stream.comment() }, options.heartbeatMs).unref()
+    this.#heartbeat = setInterval(() => {
+      for (const stream of this.#streams) stream.comment()
+    }, options.heartbeatMs).unref()
   }
 
   get size (): number {

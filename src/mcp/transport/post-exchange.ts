@@ -38,7 +38,13 @@ export class PostExchange {
   readonly #silence: NodeJS.Timeout
   #stream: ResponseStream | undefined
 
-  constructor (streams: ResponseStreams, answer: PostResponse, requests: readonly JSONRPCRequest[], isBatch: boolean, grantId: string | undefined) {
+  constructor (
+    streams: ResponseStreams,
+    answer: PostResponse,
+    requests: readonly JSONRPCRequest[],
+    isBatch: boolean,
+    grantId: string | undefined
+  ) {
     this.#streams = streams
     this.#answer = answer
     this.#isBatch = isBatch

@@ -1,5 +1,12 @@
 import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
-import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, MessageExtraInfo, RequestId, Result } from '@modelcontextprotocol/sdk/types.js'
+import type {
+  JSONRPCMessage,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  MessageExtraInfo,
+  RequestId,
+  Result
+} from '@modelcontextprotocol/sdk/types.js'
 import type { ScopeChallengeHandler } from '@modelcontextprotocol/server'
 import { InvalidInitializeError } from '../../errors.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
@@ -60,7 +67,9 @@ export class ServerTransport implements Transport {
     this.#tasks = tasks
     const id = sessionId ?? ownerId
     if (id !== undefined) this.sessionId = id
-    if (observer !== undefined) this.#observed = new ObservedRequests(observer, { ...sessionId !== undefined && { sessionId } })
+    if (observer !== undefined) {
+      this.#observed = new ObservedRequests(observer, { ...sessionId !== undefined && { sessionId } })
+    }
   }
 
   /** Number of the server's requests that wait for the client. */
@@ -89,7 +98,10 @@ export class ServerTransport implements Transport {
   async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
     if (this.#closed) throw new Error('The session transport is closed')
     if ('method' in message) {
-      this.#outlet.push(isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message), options?.relatedRequestId)
+      this.#outlet.push(
+        isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message),
+        options?.relatedRequestId
+      )
       return
     }
     const own = message.id === undefined ? undefined : this.#own.get(message.id)
@@ -98,7 +110,9 @@ export class ServerTransport implements Transport {
       return
     }
     this.#observed?.end(message.id, message)
-    this.#outlet.answer('error' in message ? withInvalidParams(this.#tasks.answered(message)) : this.#tasks.answered(message))
+    this.#outlet.answer(
+      'error' in message ? withInvalidParams(this.#tasks.answered(message)) : this.#tasks.answered(message)
+    )
   }
 
   /** Hands a message of the client to the server. */
@@ -123,7 +137,9 @@ export class ServerTransport implements Transport {
       })
       if ('result' in response) return response.result
       const { code, message } = withInvalidParams(response).error
-      throw code === INVALID_PARAMS && method === 'initialize' ? new InvalidInitializeError(message) : new Error(`${method} failed: ${message}`)
+      throw code === INVALID_PARAMS && method === 'initialize'
+        ? new InvalidInitializeError(message)
+        : new Error(`${method} failed: ${message}`)
     } finally {
       this.#own.delete(id)
     }
@@ -132,7 +148,9 @@ export class ServerTransport implements Transport {
   async close (): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    for (const resolve of this.#own.values()) resolve({ jsonrpc: '2.0', error: { code: -32000, message: 'Connection closed' } })
+    for (const resolve of this.#own.values()) {
+      resolve({ jsonrpc: '2.0', error: { code: -32000, message: 'Connection closed' } })
+    }
     this.onclose?.()
     this.#observed?.close()
     this.#waiting.clear()
@@ -149,7 +167,10 @@ export class ServerTransport implements Transport {
     this.onmessage?.(this.#incomingNotification(notification), extra)
     const { method, params } = notification
     // the server never answers what was cancelled
-    if (method !== 'notifications/cancelled' || (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')) return
+    if (
+      method !== 'notifications/cancelled' ||
+      (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')
+    ) return
     this.#tasks.cancelled(params.requestId)
     this.#observed?.end(params.requestId, 'cancelled')
   }
@@ -165,7 +186,9 @@ export class ServerTransport implements Transport {
   #outgoingNotification (notification: JSONRPCNotification): JSONRPCNotification {
     if (notification.method !== 'notifications/cancelled') return notification
     const id = `${this.#tag}${notification.params?.requestId}`
-    return this.#waiting.delete(id) ? { ...notification, params: { ...notification.params, requestId: id } } : notification
+    return this.#waiting.delete(id)
+      ? { ...notification, params: { ...notification.params, requestId: id } }
+      : notification
   }
 
   #incomingNotification (notification: JSONRPCNotification): JSONRPCNotification {

@@ -36,7 +36,11 @@ export class SseStream extends Readable implements EventReader {
    * @param onClosed called once when the stream is over, for whatever reason
    * @param options.withIds whether events carry their ids (a client that gets one may resume)
    */
-  constructor (holder: StreamHolder, onClosed: (stream: SseStream) => void, options: { maxBufferedBytes: number, withIds: boolean }) {
+  constructor (
+    holder: StreamHolder,
+    onClosed: (stream: SseStream) => void,
+    options: { maxBufferedBytes: number, withIds: boolean }
+  ) {
     super()
     this.holder = holder
     this.#onClosed = onClosed

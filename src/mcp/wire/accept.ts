@@ -16,7 +16,9 @@ export function checkPostAccept (accept: string | undefined): void {
  * @throws {NotAcceptableError}
  */
 export function checkStreamAccept (accept: string | undefined): void {
-  if (!accepts(accept, 'text/event-stream')) throw new NotAcceptableError('Not Acceptable: the client must accept text/event-stream.')
+  if (!accepts(accept, 'text/event-stream')) {
+    throw new NotAcceptableError('Not Acceptable: the client must accept text/event-stream.')
+  }
 }
 
 function accepts (accept: string | undefined, mediaType: string): boolean {
@@ -24,6 +26,7 @@ function accepts (accept: string | undefined, mediaType: string): boolean {
   const group = `${mediaType.split('/')[0]}/*`
   return accept.split(',').some(range => {
     const [type, ...parameters] = range.split(';').map(part => part.trim().toLowerCase())
-    return (type === mediaType || type === group || type === '*/*') && !parameters.some(parameter => /^q=0(\.0*)?$/.test(parameter))
+    return (type === mediaType || type === group || type === '*/*') &&
+      !parameters.some(parameter => /^q=0(\.0*)?$/.test(parameter))
   })
 }

@@ -55,7 +55,8 @@ export function textWithInvalidParams (text: string): string {
 }
 
 function isErrorResponse (value: unknown): value is ErrorResponse {
-  return isObject(value) && isObject(value.error) && typeof value.error.code === 'number' && typeof value.error.message === 'string'
+  return isObject(value) && isObject(value.error) && typeof value.error.code === 'number' &&
+    typeof value.error.message === 'string'
 }
 
 function rephrase (message: string): string | undefined {
@@ -68,7 +69,9 @@ function rephrase (message: string): string | undefined {
   } catch {
     return undefined
   }
-  return Array.isArray(parsed) && parsed.length > 0 && parsed.every(isOfParams) ? invalidParamsMessage(parsed) : undefined
+  return Array.isArray(parsed) && parsed.length > 0 && parsed.every(isOfParams)
+    ? invalidParamsMessage(parsed)
+    : undefined
 }
 
 // what a tool's own code has failed to parse is not the client's fault

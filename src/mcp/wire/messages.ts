@@ -1,6 +1,14 @@
 import {
-  isJSONRPCErrorResponse, isJSONRPCNotification, isJSONRPCRequest, isJSONRPCResultResponse, JSONRPCRequestSchema, RELATED_TASK_META_KEY,
-  type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type RequestId
+  isJSONRPCErrorResponse,
+  isJSONRPCNotification,
+  isJSONRPCRequest,
+  isJSONRPCResultResponse,
+  JSONRPCRequestSchema,
+  RELATED_TASK_META_KEY,
+  type JSONRPCMessage,
+  type JSONRPCNotification,
+  type JSONRPCRequest,
+  type RequestId
 } from '@modelcontextprotocol/sdk/types.js'
 import { InvalidMessageError, InvalidParamsError, ParseError } from '../../errors.js'
 import { invalidParamsMessage } from './invalid-params.js'
@@ -18,14 +26,22 @@ export const MAX_BATCH_SIZE = 100
 export function parseMessages (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
   if (body === undefined) throw new ParseError('Parse error: the body is empty.')
   if (!Array.isArray(body)) {
-    if (!isMessage(body)) throw findInvalidParams(body) ?? new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
+    if (!isMessage(body)) {
+      throw findInvalidParams(body) ?? new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
+    }
     return body
   }
   if (body.length === 0) throw new InvalidMessageError('Invalid Request: the batch is empty.')
-  if (body.length > MAX_BATCH_SIZE) throw new InvalidMessageError(`Invalid Request: a batch has at most ${MAX_BATCH_SIZE} messages.`)
-  if (!body.every(isMessage)) throw new InvalidMessageError('Invalid Request: the batch holds what is no JSON-RPC 2.0 message.')
+  if (body.length > MAX_BATCH_SIZE) {
+    throw new InvalidMessageError(`Invalid Request: a batch has at most ${MAX_BATCH_SIZE} messages.`)
+  }
+  if (!body.every(isMessage)) {
+    throw new InvalidMessageError('Invalid Request: the batch holds what is no JSON-RPC 2.0 message.')
+  }
   const ids = body.filter(isRequest).map(({ id }) => id)
-  if (new Set(ids).size < ids.length) throw new InvalidMessageError('Invalid Request: two requests of the batch have one id.')
+  if (new Set(ids).size < ids.length) {
+    throw new InvalidMessageError('Invalid Request: two requests of the batch have one id.')
+  }
   return body
 }
 
@@ -34,7 +50,9 @@ export function findInvalidParams (body: unknown): InvalidParamsError | undefine
   if (!isObject(body) || !('params' in body) || isMessage(body)) return undefined
   const { params, ...request } = body
   const { error } = JSONRPCRequestSchema.safeParse(body)
-  return isRequestWithId(request) && error !== undefined ? new InvalidParamsError(invalidParamsMessage(error.issues), { requestId: request.id }) : undefined
+  return isRequestWithId(request) && error !== undefined
+    ? new InvalidParamsError(invalidParamsMessage(error.issues), { requestId: request.id })
+    : undefined
 }
 
 function isRequestWithId (value: unknown): value is JSONRPCRequest {
@@ -44,7 +62,8 @@ function isRequestWithId (value: unknown): value is JSONRPCRequest {
 /** Whether the SDK will take this as a message: exactly what its own schemas accept, as others would never be answered. */
 export function isMessage (value: unknown): value is JSONRPCMessage {
   return hasPlainMembers(value, isPlainMeta) ||
-    isJSONRPCRequest(value) || isJSONRPCNotification(value) || isJSONRPCResultResponse(value) || isJSONRPCErrorResponse(value)
+    isJSONRPCRequest(value) || isJSONRPCNotification(value) || isJSONRPCResultResponse(value) ||
+    isJSONRPCErrorResponse(value)
 }
 
 /**
@@ -56,7 +75,10 @@ export function isPlainMessage (value: unknown): value is JSONRPCRequest | JSONR
 }
 
 /** @param takesMeta whether it may have this `_meta` */
-function hasPlainMembers (value: unknown, takesMeta: (meta: unknown) => boolean): value is JSONRPCRequest | JSONRPCNotification {
+function hasPlainMembers (
+  value: unknown,
+  takesMeta: (meta: unknown) => boolean
+): value is JSONRPCRequest | JSONRPCNotification {
   if (typeof value !== 'object' || value === null || !('jsonrpc' in value) || value.jsonrpc !== '2.0') return false
   if (!('method' in value) || typeof value.method !== 'string') return false
   let members = 2
@@ -66,7 +88,10 @@ function hasPlainMembers (value: unknown, takesMeta: (meta: unknown) => boolean)
   }
   if ('params' in value) {
     const { params } = value
-    if (typeof params !== 'object' || params === null || Array.isArray(params) || ('_meta' in params && !takesMeta(params._meta))) return false
+    if (
+      typeof params !== 'object' || params === null || Array.isArray(params) ||
+      ('_meta' in params && !takesMeta(params._meta))
+    ) return false
     members++
   }
   return Object.keys(value).length === members
@@ -75,7 +100,8 @@ function hasPlainMembers (value: unknown, takesMeta: (meta: unknown) => boolean)
 /** Whether nothing in a `_meta` is of a kind that the SDK has a schema for, but a progress token. */
 function isPlainMeta (meta: unknown): boolean {
   if (typeof meta !== 'object' || meta === null || Array.isArray(meta) || RELATED_TASK_META_KEY in meta) return false
-  return !('progressToken' in meta) || typeof meta.progressToken === 'string' || Number.isSafeInteger(meta.progressToken)
+  return !('progressToken' in meta) || typeof meta.progressToken === 'string' ||
+    Number.isSafeInteger(meta.progressToken)
 }
 
 /** Whether a message asks for an answer. */
@@ -89,7 +115,12 @@ export function isNotification (message: JSONRPCMessage): message is JSONRPCNoti
 }
 
 /** Text of a JSON-RPC error response; without an `id`, for a message that could not be told. */
-export function errorText (code: number, message: string, id: RequestId | null = null, data?: Record<string, unknown>): string {
+export function errorText (
+  code: number,
+  message: string,
+  id: RequestId | null = null,
+  data?: Record<string, unknown>
+): string {
   return JSON.stringify({ jsonrpc: '2.0', id, error: { code, message, ...data && { data } } })
 }
 

@@ -5,5 +5,7 @@ export function isObject (value: unknown): value is Record<string, unknown> {
 
 /** A member that a value of whatever shape has itself; else undefined. */
 export function getMember (value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? Reflect.get(value, name)
+    : undefined
 }

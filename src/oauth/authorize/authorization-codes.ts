@@ -28,7 +28,12 @@ export class AuthorizationCodes {
    * Lets a code stand for what the person who logged in has granted.
    * @throws {AccessDeniedError} where they may not use this server
    */
-  async put (code: string, transaction: AuthorizationTransaction, client: Client, { tokens, identity }: Login): Promise<void> {
+  async put (
+    code: string,
+    transaction: AuthorizationTransaction,
+    client: Client,
+    { tokens, identity }: Login
+  ): Promise<void> {
     const { store, grants, lifetimes, now } = this.#options
     const scopes = await this.#authorize(transaction, client, identity.claims).catch((error: unknown) => {
       grants.discard(client.clientId, tokens)
@@ -50,16 +55,31 @@ export class AuthorizationCodes {
       sealedUpstreamTokens: grants.seal(grantId, tokens),
       upstreamVersion: 0
     }
-    await store.putCode(hashSecret(code), { grant, redirectUri, codeChallenge, expiresAt: issuedAt + lifetimes.authorizationCodeSeconds, used: false })
+    await store.putCode(hashSecret(code), {
+      grant,
+      redirectUri,
+      codeChallenge,
+      expiresAt: issuedAt + lifetimes.authorizationCodeSeconds,
+      used: false
+    })
   }
 
-  async #authorize ({ scopes: requested }: AuthorizationTransaction, client: Client, claims: Readonly<Record<string, unknown>>): Promise<readonly string[]> {
+  async #authorize (
+    { scopes: requested }: AuthorizationTransaction,
+    client: Client,
+    claims: Readonly<Record<string, unknown>>
+  ): Promise<readonly string[]> {
     const { client_name: clientName } = client.metadata
     const decision = await this.#options.authorizeGrant({
-      claims, client: { clientId: client.clientId, ...clientName !== undefined && { clientName } }, requestedScopes: requested
+      claims,
+      client: { clientId: client.clientId, ...clientName !== undefined && { clientName } },
+      requestedScopes: requested
     })
     if (!decision.allow) {
-      throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', { detail: 'refused by authorizeGrant', reason: 'denied_by_service' })
+      throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', {
+        detail: 'refused by authorizeGrant',
+        reason: 'denied_by_service'
+      })
     }
     return decision.scopes === undefined ? requested : requested.filter(scope => decision.scopes?.includes(scope))
   }

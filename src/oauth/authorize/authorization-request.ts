@@ -19,9 +19,13 @@ export const MAX_REQUEST_CHARACTERS = 12_288
 export function checkRequestSize (parameters: AuthorizationParameters): void {
   const query = new URLSearchParams()
   for (const [name, value = ''] of Object.entries(parameters)) query.set(name, value)
-  if (Buffer.byteLength(parameters.state ?? '') > MAX_STATE_BYTES) throw new PayloadTooLargeError(`The state must be at most ${MAX_STATE_BYTES} bytes long.`)
+  if (Buffer.byteLength(parameters.state ?? '') > MAX_STATE_BYTES) {
+    throw new PayloadTooLargeError(`The state must be at most ${MAX_STATE_BYTES} bytes long.`)
+  }
   if (query.toString().length > MAX_REQUEST_CHARACTERS) {
-    throw new PayloadTooLargeError(`The authorization request must be at most ${MAX_REQUEST_CHARACTERS} characters long.`)
+    throw new PayloadTooLargeError(
+      `The authorization request must be at most ${MAX_REQUEST_CHARACTERS} characters long.`
+    )
   }
 }
 
@@ -32,12 +36,18 @@ export type AuthorizationRequest = Pick<AuthorizationTransaction, 'state' | 'cod
  * Checks a request of a client that is known, for a redirect URI that is its own.
  * @throws {OAuthError}
  */
-export function checkRequest (parameters: AuthorizationParameters, resources: Resources, scopes: readonly [string, ...string[]]): AuthorizationRequest {
+export function checkRequest (
+  parameters: AuthorizationParameters,
+  resources: Resources,
+  scopes: readonly [string, ...string[]]
+): AuthorizationRequest {
   const { state, response_type: responseType, response_mode: responseMode } = parameters
   if (responseType === undefined) throw new InvalidRequestError('The response_type is missing.')
   if (responseType !== 'code') throw new UnsupportedResponseTypeError('The response_type must be code.')
   if (![undefined, 'query'].includes(responseMode)) throw new InvalidRequestError('The response_mode must be query.')
-  if (parameters.request !== undefined || parameters.request_uri !== undefined) throw new InvalidRequestError('Request objects are not supported.')
+  if (parameters.request !== undefined || parameters.request_uri !== undefined) {
+    throw new InvalidRequestError('Request objects are not supported.')
+  }
   return {
     ...state !== undefined && { state },
     codeChallenge: checkCodeChallenge(parameters.code_challenge, parameters.code_challenge_method),

@@ -1,6 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AccessDeniedError, InvalidRequestError, OAuthError } from '../../errors.js'
-import type { AuthorizationTransaction, AuthorizationTransactionStore, ConsentState } from '../../stores/authorizations.js'
+import type {
+  AuthorizationTransaction,
+  AuthorizationTransactionStore,
+  ConsentState
+} from '../../stores/authorizations.js'
 import type { AuthorizationCodes } from './authorization-codes.js'
 import { checkRequest, checkRequestSize, type AuthorizationParameters } from './authorization-request.js'
 import type { BrowserState } from './browser-state.js'
@@ -9,7 +13,13 @@ import type { Client } from '../client.js'
 import { checkBrowser, loginOver, type ConsentForm, type ConsentForms } from './consent-forms.js'
 import { isMemorable, type Consents } from './consents.js'
 import { personHash, hashSecret, newId } from '../secrets.js'
-import { observed, type AuthorizationEvent, type BrokerObserver, type CallbackEvent, type ConsentEvent } from '../login-events.js'
+import {
+  observed,
+  type AuthorizationEvent,
+  type BrokerObserver,
+  type CallbackEvent,
+  type ConsentEvent
+} from '../login-events.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Identity } from '../upstream/identity.js'
 import type { Keyring } from '../keyring.js'
@@ -76,7 +86,12 @@ export class Authorization {
    * @throws {OAuthError}
    */
   async verify (parameters: AuthorizationParameters): Promise<void> {
-    const event: AuthorizationEvent = { type: 'authorization', clientId: parameters.client_id, redirectUri: parameters.redirect_uri, links: [] }
+    const event: AuthorizationEvent = {
+      type: 'authorization',
+      clientId: parameters.client_id,
+      redirectUri: parameters.redirect_uri,
+      links: []
+    }
     try {
       checkRequestSize(parameters)
       const client = event.client = await this.#clientOf(parameters)
@@ -93,7 +108,12 @@ export class Authorization {
    */
   async begin (parameters: AuthorizationParameters, { browser, address }: Visitor): Promise<NextStep> {
     const id = newId()
-    const event: AuthorizationEvent = { type: 'authorization', clientId: parameters.client_id, redirectUri: parameters.redirect_uri, links: [hashSecret(id)] }
+    const event: AuthorizationEvent = {
+      type: 'authorization',
+      clientId: parameters.client_id,
+      redirectUri: parameters.redirect_uri,
+      links: [hashSecret(id)]
+    }
     const verified: { redirectUri?: string } = {}
     try {
       const { client, request } = await observed(this.#options.observe, event, async () => {
@@ -101,17 +121,29 @@ export class Authorization {
         const client = event.client = await this.#clientOf(parameters)
         const redirectUri = verified.redirectUri = resolveRedirectUri(client, parameters.redirect_uri)
         const { resources, scopes } = this.#options
-        return { client, request: { clientId: client.clientId, redirectUri, ...checkRequest(parameters, resources, scopes) } }
+        return {
+          client,
+          request: { clientId: client.clientId, redirectUri, ...checkRequest(parameters, resources, scopes) }
+        }
       })
       const consent = await this.#consentTo(request, client, browser)
-      const transaction: AuthorizationTransaction = { browserHash: hashSecret(browser.id), ...request, consent: consent ?? 'given' }
-      if (consent === undefined) return { kind: 'consent', request: await this.#ask({ id, transaction, loggedIn: false }, client) }
+      const transaction: AuthorizationTransaction = {
+        browserHash: hashSecret(browser.id),
+        ...request,
+        consent: consent ?? 'given'
+      }
+      if (consent === undefined) {
+        return { kind: 'consent', request: await this.#ask({ id, transaction, loggedIn: false }, client) }
+      }
       return { kind: 'redirect', url: await this.#options.login.send(id, transaction, client, address) }
     } catch (error) {
       const { client } = event
       const { redirectUri } = verified
       if (client === undefined || redirectUri === undefined) throw error
-      const failure = this.#failure(error, { redirectUri, ...parameters.state !== undefined && { state: parameters.state } })
+      const failure = this.#failure(error, {
+        redirectUri,
+        ...parameters.state !== undefined && { state: parameters.state }
+      })
       // a link that anybody can make must not send people to a site that anybody can register (RFC 9700 4.11.2)
       const vouched = client.kind === 'preregistered' || classifyRedirectUri(redirectUri) !== 'web'
       return vouched ? { kind: 'redirect', url: failure.url } : { kind: 'refusal', ...failure }
@@ -130,9 +162,13 @@ export class Authorization {
     if (decision.allow && tooSoonMs > 0) {
       // who answers again when the page is there once more has had the time to read it
       await delay(Math.min(tooSoonMs, consentDelayMs))
-      return { kind: 'consent', request: { ...await this.#ask(form, await clients.find(form.transaction.clientId)), tooSoon: true } }
+      return {
+        kind: 'consent',
+        request: { ...await this.#ask(form, await clients.find(form.transaction.clientId)), tooSoon: true }
+      }
     }
-    const url = await (form.loggedIn ? this.#decideLoggedIn(form, decision) : this.#decideFirst(form, decision, visitor))
+    const url =
+      await (form.loggedIn ? this.#decideLoggedIn(form, decision) : this.#decideFirst(form, decision, visitor))
     return { kind: 'redirect', url }
   }
 
@@ -153,8 +189,12 @@ export class Authorization {
         const { client, ...login } = await this.#options.login.redeem(state, transaction, query)
         const person = findPersonHash(login.identity)
         const next = withPerson(browser, person)
-        if (!await this.#isAgreed(transaction, person)) return { next: await this.#askLoggedIn(transaction, client, login, address), browser: next }
-        if (transaction.consent === 'remembered' && person !== undefined) await this.#options.consents.remember(person, transaction)
+        if (!await this.#isAgreed(transaction, person)) {
+          return { next: await this.#askLoggedIn(transaction, client, login, address), browser: next }
+        }
+        if (transaction.consent === 'remembered' && person !== undefined) {
+          await this.#options.consents.remember(person, transaction)
+        }
         await this.#options.codes.put(code, transaction, client, login)
         return { next: { kind: 'redirect', url: this.#answer(transaction, { code }) }, browser: next }
       })
@@ -170,10 +210,17 @@ export class Authorization {
   }
 
   /** Why nobody has to be asked now; undefined where the person has to be. */
-  async #consentTo (request: Pick<AuthorizationTransaction, 'clientId' | 'redirectUri' | 'resource' | 'scopes'>, client: Client, { person }: BrowserState): Promise<ConsentState | undefined> {
+  async #consentTo (
+    request: Pick<AuthorizationTransaction, 'clientId' | 'redirectUri' | 'resource' | 'scopes'>,
+    client: Client,
+    { person }: BrowserState
+  ): Promise<ConsentState | undefined> {
     const { upstreamClients, consentInDynamicMode, consents } = this.#options
-    if (client.trusted === true || (!consentInDynamicMode && upstreamClients.dynamic && client.kind !== 'document')) return 'waived'
-    const assumed = person !== undefined && isMemorable(client, request.redirectUri) && await consents.cover(person, request)
+    if (client.trusted === true || (!consentInDynamicMode && upstreamClients.dynamic && client.kind !== 'document')) {
+      return 'waived'
+    }
+    const assumed = person !== undefined && isMemorable(client, request.redirectUri) &&
+      await consents.cover(person, request)
     return assumed ? 'assumed' : undefined
   }
 
@@ -199,20 +246,34 @@ export class Authorization {
   }
 
   /** Keeps a login while the person who came back is asked: it was assumed that they had agreed. */
-  async #askLoggedIn (transaction: AuthorizationTransaction, client: Client, login: Login, address: string): Promise<NextStep> {
+  async #askLoggedIn (
+    transaction: AuthorizationTransaction,
+    client: Client,
+    login: Login,
+    address: string
+  ): Promise<NextStep> {
     const { transactions, keyring, grants, lifetimes: { authorizationSeconds: ttlSeconds } } = this.#options
     const { upstream, ...asked } = transaction
     const id = newId()
-    await transactions.add(id, { ...asked, sealedLogin: keyring.seal(sealingPurpose(id), login) }, { address, ttlSeconds }).catch((error: unknown) => {
+    await transactions.add(id, { ...asked, sealedLogin: keyring.seal(sealingPurpose(id), login) }, {
+      address,
+      ttlSeconds
+    }).catch((error: unknown) => {
       grants.discard(client.clientId, login.tokens)
       throw error
     })
-    const name = [login.identity.claims.name, login.identity.claims.email, login.identity.subject].find(claim => typeof claim === 'string')
+    const name = [login.identity.claims.name, login.identity.claims.email, login.identity.subject].find(claim =>
+      typeof claim === 'string'
+    )
     const request = await this.#ask({ id, transaction: asked, loggedIn: true }, client)
     return { kind: 'consent', request: { ...request, ...typeof name === 'string' && { loggedInAs: name } } }
   }
 
-  async #decideFirst ({ id, transaction }: ConsentForm, { allow, remember }: ConsentDecision, { address }: Visitor): Promise<string> {
+  async #decideFirst (
+    { id, transaction }: ConsentForm,
+    { allow, remember }: ConsentDecision,
+    { address }: Visitor
+  ): Promise<string> {
     const { clients, login, observe, transactions, lifetimes } = this.#options
     const event: ConsentEvent = { type: 'consent', links: [hashSecret(id)] }
     const client = await clients.find(transaction.clientId)
@@ -245,7 +306,9 @@ export class Authorization {
         }
         const client = await clients.find(transaction.clientId)
         const person = findPersonHash(login.identity)
-        if (remember && person !== undefined && isMemorable(client, transaction.redirectUri)) await consents.remember(person, transaction)
+        if (remember && person !== undefined && isMemorable(client, transaction.redirectUri)) {
+          await consents.remember(person, transaction)
+        }
         await codes.put(code, transaction, client, login)
         return this.#answer(transaction, { code })
       })
@@ -265,7 +328,10 @@ export class Authorization {
     return taken
   }
 
-  #failure (error: unknown, to: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>): { error: OAuthError, url: string } {
+  #failure (
+    error: unknown,
+    to: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>
+  ): { error: OAuthError, url: string } {
     if (!(error instanceof OAuthError)) throw error
     const { code, message, detail } = error
     this.#options.log.info({ code, detail }, `authorization failed: ${message}`)
@@ -275,7 +341,10 @@ export class Authorization {
   }
 
   /** The redirect back to the client, with its `state` and our `iss` (RFC 9207). */
-  #answer ({ redirectUri, state }: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>, parameters: Record<string, string>): string {
+  #answer (
+    { redirectUri, state }: Pick<AuthorizationTransaction, 'redirectUri' | 'state'>,
+    parameters: Record<string, string>
+  ): string {
     return withParameters(redirectUri, { ...parameters, state, iss: this.#options.issuer })
   }
 }

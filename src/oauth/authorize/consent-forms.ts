@@ -59,12 +59,18 @@ function isForm (value: unknown): value is ConsentForm {
 /** @throws {AccessDeniedError} where the attempt was begun in another browser */
 export function checkBrowser ({ browserHash }: AuthorizationTransaction, browser: BrowserState): void {
   if (browserHash === hashSecret(browser.id)) return
-  throw new AccessDeniedError('This login was begun in another browser, or this browser blocks cookies. Start again in your app.', {
-    detail: 'the browser cookie is not that of the attempt', reason: 'other_browser'
-  })
+  throw new AccessDeniedError(
+    'This login was begun in another browser, or this browser blocks cookies. Start again in your app.',
+    {
+      detail: 'the browser cookie is not that of the attempt',
+      reason: 'other_browser'
+    }
+  )
 }
 
 /** The attempt is unknown, done, or too old. */
 export function loginOver (): InvalidRequestError {
-  return new InvalidRequestError('This login is over, or took too long. Start again in your app.', { reason: 'login_over' })
+  return new InvalidRequestError('This login is over, or took too long. Start again in your app.', {
+    reason: 'login_over'
+  })
 }

@@ -30,7 +30,13 @@ export class Consents {
   /** Remembers what a person has approved. */
   async remember (person: string, { clientId, redirectUri, resource, scopes }: ConsentScope): Promise<void> {
     const { store, seconds, now } = this.#options
-    await store.remember(person, { clientId, redirectUri, resource, scopes: [...scopes], expiresAt: Math.floor(now() / 1000) + seconds })
+    await store.remember(person, {
+      clientId,
+      redirectUri,
+      resource,
+      scopes: [...scopes],
+      expiresAt: Math.floor(now() / 1000) + seconds
+    })
   }
 
   /** Forgets what a person has approved: of one client, or all. */

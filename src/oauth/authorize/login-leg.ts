@@ -44,7 +44,11 @@ export class LoginLeg {
     const { transactions, upstream, upstreamClients, keyring, seconds, observe } = this.#options
     return await observed(observe, { type: 'upstream', links: [hashSecret(id)] }, async () => {
       const { url, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client, address), id)
-      const leg = { url, sealedCodeVerifier: keyring.seal(sealingPurpose(id), codeVerifier), ...nonce !== undefined && { nonce } }
+      const leg = {
+        url,
+        sealedCodeVerifier: keyring.seal(sealingPurpose(id), codeVerifier),
+        ...nonce !== undefined && { nonce }
+      }
       const standing = await transactions.add(id, { ...transaction, upstream: leg }, { address, ttlSeconds: seconds })
       if (standing?.upstream === undefined) throw loginOver()
       return standing.upstream.url
@@ -56,14 +60,25 @@ export class LoginLeg {
    * @param query as it came
    * @throws {OAuthError}
    */
-  async redeem (id: string, { clientId, upstream: leg }: AuthorizationTransaction, query: string): Promise<Login & { client: Client }> {
+  async redeem (
+    id: string,
+    { clientId, upstream: leg }: AuthorizationTransaction,
+    query: string
+  ): Promise<Login & { client: Client }> {
     const { clients, keyring, upstream, upstreamClients } = this.#options
     const client = await clients.find(clientId)
     const codeVerifier = keyring.open(sealingPurpose(id), leg?.sealedCodeVerifier ?? '')
     if (typeof codeVerifier !== 'string') throw loginOver()
     const upstreamClient = await upstreamClients.find(clientId)
     if (upstreamClient === undefined) throw loginOver()
-    return { client, ...await upstream.redeem(upstreamClient, query, { state: id, codeVerifier, ...leg?.nonce !== undefined && { nonce: leg.nonce } }) }
+    return {
+      client,
+      ...await upstream.redeem(upstreamClient, query, {
+        state: id,
+        codeVerifier,
+        ...leg?.nonce !== undefined && { nonce: leg.nonce }
+      })
+    }
   }
 }
 

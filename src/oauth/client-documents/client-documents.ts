@@ -137,12 +137,18 @@ export class MetadataDocuments {
   }
 
   #check (document: Record<string, unknown>): ClientMetadata {
-    if (document.client_secret !== undefined) throw withdrawn('A client ID metadata document must not hold a client_secret.')
+    if (document.client_secret !== undefined) {
+      throw withdrawn('A client ID metadata document must not hold a client_secret.')
+    }
     // MCP, Client ID Metadata Documents: the page that asks people has to call it something
-    if (typeof document.client_name !== 'string' || document.client_name.trim() === '') throw withdrawn('A client ID metadata document must have a client_name.')
+    if (typeof document.client_name !== 'string' || document.client_name.trim() === '') {
+      throw withdrawn('A client ID metadata document must have a client_name.')
+    }
     const method = document.token_endpoint_auth_method ?? 'none'
     // private_key_jwt proves more than we ask for; a client that can do without may come as a public one
-    if (method !== 'none') throw withdrawn('Clients with a metadata document are public here: token_endpoint_auth_method must be none.')
+    if (method !== 'none') {
+      throw withdrawn('Clients with a metadata document are public here: token_endpoint_auth_method must be none.')
+    }
     return checkClientMetadata({ ...document, token_endpoint_auth_method: 'none' }, this.#options.redirectSchemes)
   }
 }

@@ -41,9 +41,15 @@ const gone = (detail: string) =>
 
 /** The host may say something else in a moment. */
 const outage = (detail: string, cause?: unknown, retryAfterSeconds = UNREACHABLE_MS / 1000) =>
-  new TemporarilyUnavailableError('The metadata document of the client cannot be read just now. Try again in a moment.', {
-    detail, cause, retryAfterSeconds, reason: 'document_unreachable'
-  })
+  new TemporarilyUnavailableError(
+    'The metadata document of the client cannot be read just now. Try again in a moment.',
+    {
+      detail,
+      cause,
+      retryAfterSeconds,
+      reason: 'document_unreachable'
+    }
+  )
 
 /**
  * Whether a client_id is the URL of a metadata document: https (http, and either on a loopback host, only if allowLoopback),
@@ -83,7 +89,12 @@ function get (url: URL, addresses: Address[], signal: AbortSignal, progress: Pro
     else callback(new Error(`${hostname} has no address`), '')
   }
   // An agent of its own: no pooled connection that was opened elsewhere, and no proxy that would resolve the name itself.
-  const options = { agent: false, lookup, signal, headers: { accept: 'application/json', 'user-agent': 'fastify-mcp-oauth' } }
+  const options = {
+    agent: false,
+    lookup,
+    signal,
+    headers: { accept: 'application/json', 'user-agent': 'fastify-mcp-oauth' }
+  }
   const host = bareHost(url)
   const secure = url.protocol === 'https:'
   return new Promise((resolve, reject) => {
@@ -91,7 +102,10 @@ function get (url: URL, addresses: Address[], signal: AbortSignal, progress: Pro
       // TLS takes no IP address as a server name; the certificate is then checked against the address (RFC 6066 3).
       ? https.request(url, { ...options, servername: isIP(host) === 0 ? host : '' })
       : http.request(url, options)
-    request.on('socket', socket => socket.once(secure ? 'secureConnect' : 'connect', () => { progress.connected = true }))
+    request.on('socket', socket =>
+      socket.once(secure ? 'secureConnect' : 'connect', () => {
+        progress.connected = true
+      }))
     request.on('response', resolve)
     request.on('error', reject)
     request.on('close', () => reject(new Error('the connection was closed without a response')))
@@ -151,12 +165,18 @@ export class MetadataDocumentFetcher {
    */
   async fetch (clientId: string): Promise<FetchedDocument> {
     const { allowLoopback } = this.#options
-    if (!isMetadataDocumentUrl(clientId, allowLoopback)) throw refusal('the client_id is not the URL of a metadata document')
+    if (!isMetadataDocumentUrl(clientId, allowLoopback)) {
+      throw refusal('the client_id is not the URL of a metadata document')
+    }
     const url = new URL(clientId)
     this.#checkReachable(url)
     const ofHost = this.#fetchesOf.get(url.hostname) ?? 0
     if (this.#fetches >= MAX_FETCHES || ofHost >= MAX_FETCHES_OF_HOST) {
-      throw outage(`${this.#fetches} documents are being read, ${ofHost} of them from ${url.hostname}`, undefined, BUSY_SECONDS)
+      throw outage(
+        `${this.#fetches} documents are being read, ${ofHost} of them from ${url.hostname}`,
+        undefined,
+        BUSY_SECONDS
+      )
     }
     this.#fetches++
     this.#fetchesOf.set(url.hostname, ofHost + 1)
@@ -239,7 +259,9 @@ function checkStatus (clientId: string, { statusCode = 0, headers }: http.Incomi
   // redirects included: where they lead has not been checked, and the draft forbids following them
   if (statusCode !== 200) throw refusal(says)
   const type = headers['content-type'] ?? ''
-  if (!/^application\/(?:[\w!#$&^.+-]+\+)?json\s*(?:;|$)/i.test(type)) throw refusal(`${clientId} has the content type "${type}"`)
+  if (!/^application\/(?:[\w!#$&^.+-]+\+)?json\s*(?:;|$)/i.test(type)) {
+    throw refusal(`${clientId} has the content type "${type}"`)
+  }
 }
 
 function parseDocument (clientId: string, text: string): Record<string, unknown> {

@@ -22,7 +22,9 @@ export async function resolveName (host: string, local: boolean): Promise<Addres
   ]
   if (addresses.length > 0) return addresses
   if (local) return await bySystem(host)
-  for (const answer of [ipv4, ipv6]) if (answer.status === 'rejected' && !isNoSuchName(answer.reason)) throw answer.reason
+  for (const answer of [ipv4, ipv6]) {
+    if (answer.status === 'rejected' && !isNoSuchName(answer.reason)) throw answer.reason
+  }
   return []
 }
 

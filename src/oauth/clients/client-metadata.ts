@@ -1,7 +1,13 @@
 import { Value } from '@sinclair/typebox/value'
 import { InvalidClientMetadataError, InvalidRedirectUriError } from '../../errors.js'
 import { checkRedirectUri, hasPlainHost } from './redirect-uris.js'
-import { ClientMetadataSchema, GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS, type ClientMetadata, type TokenEndpointAuthMethod } from '../client.js'
+import {
+  ClientMetadataSchema,
+  GRANT_TYPES,
+  TOKEN_ENDPOINT_AUTH_METHODS,
+  type ClientMetadata,
+  type TokenEndpointAuthMethod
+} from '../client.js'
 
 /**
  * Checks the metadata of a client.
@@ -9,9 +15,15 @@ import { ClientMetadataSchema, GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS, type Cl
  * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError} (RFC 7591 3.2.2)
  */
 export function checkClientMetadata (input: unknown, schemes: readonly string[]): ClientMetadata {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) throw new InvalidClientMetadataError('The client metadata is no JSON object.')
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    throw new InvalidClientMetadataError('The client metadata is no JSON object.')
+  }
   // some clients send null, or an empty text, for what they do not have
-  const given = Object.fromEntries(Object.entries(input).filter(([name, value]) => Object.hasOwn(ClientMetadataSchema.properties, name) && value !== null && value !== ''))
+  const given = Object.fromEntries(
+    Object.entries(input).filter(([name, value]) =>
+      Object.hasOwn(ClientMetadataSchema.properties, name) && value !== null && value !== ''
+    )
+  )
   if (!Value.Check(ClientMetadataSchema, given)) {
     const fault = Value.Errors(ClientMetadataSchema, given).First()
     const member = fault?.path.split('/')[1] ?? ''
@@ -22,7 +34,9 @@ export function checkClientMetadata (input: unknown, schemes: readonly string[])
   for (const member of ['client_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const) checkWebUri(member, given[member])
 
   const { grant_types: grantTypes = [...GRANT_TYPES], response_types: responseTypes = ['code'] } = given
-  if (!grantTypes.includes('authorization_code')) throw new InvalidClientMetadataError('grant_types must include authorization_code.')
+  if (!grantTypes.includes('authorization_code')) {
+    throw new InvalidClientMetadataError('grant_types must include authorization_code.')
+  }
   if (!responseTypes.includes('code')) throw new InvalidClientMetadataError('response_types must include code.')
   const method = parseAuthMethod(given.token_endpoint_auth_method)
   return {
@@ -55,14 +69,19 @@ export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
 // RFC 7591 2: client_secret_basic where none is named
 function parseAuthMethod (method = 'client_secret_basic'): TokenEndpointAuthMethod {
   const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)
-  if (known === undefined) throw new InvalidClientMetadataError(`token_endpoint_auth_method takes ${TOKEN_ENDPOINT_AUTH_METHODS.join(', ')}.`)
+  if (known === undefined) {
+    throw new InvalidClientMetadataError(`token_endpoint_auth_method takes ${TOKEN_ENDPOINT_AUTH_METHODS.join(', ')}.`)
+  }
   return known
 }
 
 function checkWebUri (member: string, value: string | undefined): void {
   if (value === undefined) return
   const url = URL.canParse(value) ? new URL(value) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' || !hasPlainHost(url)) {
+  if (
+    url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' ||
+    !hasPlainHost(url)
+  ) {
     throw new InvalidClientMetadataError(`${member} is no http or https URL.`)
   }
 }

@@ -63,7 +63,13 @@ export class Clients {
     const issuedAt = Math.floor(now() / 1000)
     const clientId = newSecret('client')
     const clientSecret = metadata.token_endpoint_auth_method === 'none' ? undefined : newSecret('clientSecret')
-    const record = { clientId, metadata, issuedAt, expiresAt: issuedAt + unusedClientSeconds, ...clientSecret !== undefined && { secretHash: hashSecret(clientSecret) } }
+    const record = {
+      clientId,
+      metadata,
+      issuedAt,
+      expiresAt: issuedAt + unusedClientSeconds,
+      ...clientSecret !== undefined && { secretHash: hashSecret(clientSecret) }
+    }
     await store.add(record, address)
     return {
       client: this.#registered(record),
@@ -107,14 +113,21 @@ export class Clients {
    * @param isTheirs whether the request shows something that we gave to this client: nothing is fetched for others
    * @throws {InvalidClientError} @throws {TemporarilyUnavailableError}
    */
-  async authenticate ({ clientId, clientSecret, method }: ClientCredentials, isTheirs: () => Promise<boolean>): Promise<Client> {
+  async authenticate (
+    { clientId, clientSecret, method }: ClientCredentials,
+    isTheirs: () => Promise<boolean>
+  ): Promise<Client> {
     const client = await (this.#isDocument(clientId) ? this.#presented(clientId, isTheirs) : this.find(clientId))
     if (client.secretHash === undefined) {
       // a public client has nothing to prove; what it sends as a secret proves nothing
-      if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
+      if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) {
+        throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
+      }
       return client
     }
-    if (clientSecret === undefined || !equalSecrets(hashSecret(clientSecret), client.secretHash)) throw new InvalidClientError('The client secret is missing or wrong.', { reason: 'wrong_client_secret' })
+    if (clientSecret === undefined || !equalSecrets(hashSecret(clientSecret), client.secretHash)) {
+      throw new InvalidClientError('The client secret is missing or wrong.', { reason: 'wrong_client_secret' })
+    }
     return client
   }
 
@@ -162,9 +175,17 @@ export class Clients {
 
   #preregister ({ clientId, clientSecret, clientName, redirectUris, trusted = false }: PreregisteredClient): Client {
     const metadata = checkClientMetadata({
-      redirect_uris: [...redirectUris], client_name: clientName, token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
+      redirect_uris: [...redirectUris],
+      client_name: clientName,
+      token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
     }, this.#options.redirectSchemes)
-    return { clientId, kind: 'preregistered', metadata, ...trusted && { trusted }, ...clientSecret !== undefined && { secretHash: hashSecret(clientSecret) } }
+    return {
+      clientId,
+      kind: 'preregistered',
+      metadata,
+      ...trusted && { trusted },
+      ...clientSecret !== undefined && { secretHash: hashSecret(clientSecret) }
+    }
   }
 }
 
@@ -186,7 +207,8 @@ export function resolveRedirectUri (client: Client, requested: string | undefine
   }
   if (!registered.some(uri => matchesRedirectUri(requested, uri))) {
     throw new InvalidRequestError('The redirect_uri is not one that the client registered.', {
-      reason: 'redirect_uri_mismatch', detail: `it is ${withoutQuery(requested)}; registered: ${registered.map(withoutQuery).join(', ')}`
+      reason: 'redirect_uri_mismatch',
+      detail: `it is ${withoutQuery(requested)}; registered: ${registered.map(withoutQuery).join(', ')}`
     })
   }
   return requested

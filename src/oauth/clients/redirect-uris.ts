@@ -28,10 +28,14 @@ export function checkRedirectUri (uri: string, schemes: readonly string[]): Redi
   const shown = uri.slice(0, 200).replace(/[^\x20-\x7e]|["\\]/g, '?')
   const refuse = (why: string) => new InvalidRedirectUriError(`The redirect URI ${shown} ${why}.`)
   // what the URL parser would mend silently is refused: browsers, servers and people must read the same thing
-  if (uri.length > MAX_LENGTH || !/^[\x21-\x7E]+$/.test(uri) || /[\\"<>^`{|}]/.test(uri) || !URL.canParse(uri)) throw refuse('is no valid URI')
+  if (uri.length > MAX_LENGTH || !/^[\x21-\x7E]+$/.test(uri) || /[\\"<>^`{|}]/.test(uri) || !URL.canParse(uri)) {
+    throw refuse('is no valid URI')
+  }
   const url = new URL(uri)
   if (uri.includes('#')) throw refuse('has a fragment')
-  if (url.username !== '' || url.password !== '' || /^[a-z0-9+.-]+:\/\/[^/?]*@/i.test(uri)) throw refuse('has user information')
+  if (url.username !== '' || url.password !== '' || /^[a-z0-9+.-]+:\/\/[^/?]*@/i.test(uri)) {
+    throw refuse('has user information')
+  }
   if (/%2e|\/\.\.?(\/|$|\?)/i.test(uri.split('?')[0] ?? '')) throw refuse('has dot segments')
   const scheme = url.protocol.slice(0, -1)
   if (/^https?$/.test(scheme) && !isWrittenOut(uri, url)) throw refuse('does not name its host plainly')
@@ -40,7 +44,9 @@ export function checkRedirectUri (uri: string, schemes: readonly string[]): Redi
     if (!isLoopbackHost(url.hostname)) throw refuse('is http, which is for loopback only')
     return 'loopback'
   }
-  if (!isRedirectScheme(scheme) || !schemes.includes(scheme)) throw refuse(`has the scheme ${scheme}:, which is not allowed here`)
+  if (!isRedirectScheme(scheme) || !schemes.includes(scheme)) {
+    throw refuse(`has the scheme ${scheme}:, which is not allowed here`)
+  }
   return 'private-use'
 }
 
@@ -57,7 +63,8 @@ export function matchesRedirectUri (requested: string, registered: string): bool
   const port = /^(http:\/\/(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]))(?::(\d{1,5}))?((?:[/?].*)?)$/
   const [, origin, requestedPort, rest] = port.exec(requested) ?? []
   const [, registeredOrigin, , registeredRest] = port.exec(registered) ?? []
-  return origin !== undefined && origin === registeredOrigin && (rest || '/') === (registeredRest || '/') && Number(requestedPort ?? 80) <= 65_535
+  return origin !== undefined && origin === registeredOrigin && (rest || '/') === (registeredRest || '/') &&
+    Number(requestedPort ?? 80) <= 65_535
 }
 
 /** A redirect URI with further query parameters; what it has already stays as it is. */

@@ -33,7 +33,9 @@ export class Connections {
   async of ({ issuer, subject }: Person): Promise<Connection[]> {
     const { store, clients } = this.#options
     const grants = await store.findGrantsOf(issuer, subject)
-    return await Promise.all(grants.map(async grant => ({ grant, client: await clients.findKnown(grant.clientId).catch(() => undefined) })))
+    return await Promise.all(
+      grants.map(async grant => ({ grant, client: await clients.findKnown(grant.clientId).catch(() => undefined) }))
+    )
   }
 
   /**
@@ -43,7 +45,9 @@ export class Connections {
   async end ({ issuer, subject }: Person, grantId: string): Promise<void> {
     const { store, grants, consents } = this.#options
     const grant = await store.findGrant(grantId)
-    if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) throw new InvalidRequestError('This application is not connected any more.')
+    if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) {
+      throw new InvalidRequestError('This application is not connected any more.')
+    }
     // first: whatever fails then, nobody is connected again without being asked
     await consents.forget(personHash(grant), grant.clientId)
     await grants.end(grantId)

@@ -26,7 +26,12 @@ export const SIGNED_IN_SECONDS = 3600
 
 /** Our own page for people, as a client of our own authorization server. */
 export function ownClient (issuer: string): PreregisteredClient {
-  return { clientId: OWN_CLIENT_ID, clientName: 'Connected apps', redirectUris: [signInRedirectUri(issuer)], trusted: true }
+  return {
+    clientId: OWN_CLIENT_ID,
+    clientName: 'Connected apps',
+    redirectUris: [signInRedirectUri(issuer)],
+    trusted: true
+  }
 }
 
 function signInRedirectUri (issuer: string): string {
@@ -53,7 +58,10 @@ export class SignIns {
       code_challenge: createHash('sha256').update(verifier).digest('base64url'),
       code_challenge_method: 'S256'
     })
-    return { url: `${issuer}/authorize?${parameters.toString()}`, pending: keyring.sign(PENDING, `${state}~${verifier}`) }
+    return {
+      url: `${issuer}/authorize?${parameters.toString()}`,
+      pending: keyring.sign(PENDING, `${state}~${verifier}`)
+    }
   }
 
   /**
@@ -66,23 +74,34 @@ export class SignIns {
     if (state === undefined || verifier === undefined || !equalSecrets(answer.state ?? '', state)) {
       throw new InvalidRequestError('This sign-in was not begun in this browser, or too long ago. Sign in again.')
     }
-    if (answer.code === undefined) throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', { detail: answer.error ?? 'no code' })
+    if (answer.code === undefined) {
+      throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', {
+        detail: answer.error ?? 'no code'
+      })
+    }
     const { access_token: accessToken } = await tokens.request(
-      { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier }, { clientId: OWN_CLIENT_ID, clientSecret: undefined, method: 'none' })
+      { grant_type: 'authorization_code', code: answer.code, code_verifier: verifier },
+      { clientId: OWN_CLIENT_ID, clientSecret: undefined, method: 'none' }
+    )
     const found = await store.findAccessToken(hashSecret(accessToken))
     if (found === undefined) throw new InvalidGrantError('The sign-in has ended. Sign in again.')
     const { grantId, issuer, subject, claims } = found.grant
     // the upstream is not told: some end every login of a person with one token
     await store.end(grantId)
     // it goes into a cookie: one that is too large is no cookie
-    const name = [claims.name, claims.email].map(claim => typeof claim === 'string' ? visible(claim) : '').find(claim => claim !== '')
+    const name = [claims.name, claims.email].map(claim => typeof claim === 'string' ? visible(claim) : '').find(claim =>
+      claim !== ''
+    )
     return { issuer, subject, ...name !== undefined && { name } }
   }
 
   /** A person as the value of a cookie. */
   write (person: Person): string {
     const until = Math.floor(this.#options.now() / 1000) + SIGNED_IN_SECONDS
-    return this.#options.keyring.sign(SIGNED_IN, Buffer.from(JSON.stringify({ ...person, until })).toString('base64url'))
+    return this.#options.keyring.sign(
+      SIGNED_IN,
+      Buffer.from(JSON.stringify({ ...person, until })).toString('base64url')
+    )
   }
 
   /** The person in a cookie; undefined where there is none, or the time is over. */

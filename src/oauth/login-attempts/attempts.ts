@@ -29,7 +29,9 @@ export function groupSteps (steps: readonly LoginStepRecord[]): Attempt[] {
     if (linked !== undefined) return linked
     const { step, clientId, failure } = record
     if (step === 'registration') return undefined
-    const key = step === 'authorization' ? joinKey('registration', clientId) : joinKey(step, clientId, failure?.code, failure?.reason)
+    const key = step === 'authorization'
+      ? joinKey('registration', clientId)
+      : joinKey(step, clientId, failure?.code, failure?.reason)
     const found = waiting.get(key)
     if (step === 'authorization') waiting.delete(key)
     return found
@@ -46,7 +48,9 @@ export function groupSteps (steps: readonly LoginStepRecord[]): Attempt[] {
       else if (step !== 'authorization') waiting.set(joinKey(step, clientId, failure?.code, failure?.reason), attempt)
     }
     attempt.steps.push(record)
-    for (const name of ['clientId', 'clientName', 'clientKind', 'redirectHost'] as const) Object.assign(attempt, record[name] !== undefined && { [name]: record[name] })
+    for (const name of ['clientId', 'clientName', 'clientKind', 'redirectHost'] as const) {
+      Object.assign(attempt, record[name] !== undefined && { [name]: record[name] })
+    }
     for (const link of links) byLink.set(link, attempt)
     // moved to the end: the last to change
     attempts.delete(attempt)
@@ -67,7 +71,9 @@ export function groupVisits (requests: readonly LoginVisitRecord[]): Visit[] {
     const { address, userAgent, at } = request
     const key = joinKey(address, userAgent)
     let visit = last.get(key)
-    if (visit === undefined || at - (visit.requests.at(-1)?.at ?? 0) > VISIT_PAUSE_MS) visit = { address, userAgent, requests: [] }
+    if (visit === undefined || at - (visit.requests.at(-1)?.at ?? 0) > VISIT_PAUSE_MS) {
+      visit = { address, userAgent, requests: [] }
+    }
     visit.requests.push(request)
     last.set(key, visit)
     visits.delete(visit)

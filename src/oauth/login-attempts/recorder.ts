@@ -92,19 +92,31 @@ export class AttemptRecorder {
 }
 
 /** Whose step it is. */
-function describeClient (event: BrokerEvent): Pick<LoginStepRecord, 'clientId' | 'clientName' | 'clientKind' | 'redirectHost'> {
+function describeClient (
+  event: BrokerEvent
+): Pick<LoginStepRecord, 'clientId' | 'clientName' | 'clientKind' | 'redirectHost'> {
   switch (event.type) {
     case 'registration': {
       if (event.client !== undefined) return describeKnownClient(event.client, event.client.metadata.redirect_uris[0])
       const { client_name: name, redirect_uris: uris } = toMembers(event.metadata)
       const uri: unknown = Array.isArray(uris) ? uris[0] : undefined
-      return { ...typeof name === 'string' && { clientName: visible(name) }, ...typeof uri === 'string' && describeRedirectHost(uri) }
+      return {
+        ...typeof name === 'string' && { clientName: visible(name) },
+        ...typeof uri === 'string' && describeRedirectHost(uri)
+      }
     }
     case 'authorization':
-      if (event.client !== undefined) return describeKnownClient(event.client, event.redirectUri ?? event.client.metadata.redirect_uris[0])
-      return { ...event.clientId !== undefined && { clientId: shownId(event.clientId) }, ...event.redirectUri !== undefined && describeRedirectHost(event.redirectUri) }
-    case 'token': return event.client === undefined ? { clientId: shownId(event.clientId) } : describeKnownClient(event.client)
-    default: return {}
+      if (event.client !== undefined) {
+        return describeKnownClient(event.client, event.redirectUri ?? event.client.metadata.redirect_uris[0])
+      }
+      return {
+        ...event.clientId !== undefined && { clientId: shownId(event.clientId) },
+        ...event.redirectUri !== undefined && describeRedirectHost(event.redirectUri)
+      }
+    case 'token':
+      return event.client === undefined ? { clientId: shownId(event.clientId) } : describeKnownClient(event.client)
+    default:
+      return {}
   }
 }
 
@@ -131,9 +143,16 @@ function describeRedirectHost (uri: string): { redirectHost: string } {
 }
 
 function toFailure (error: unknown): StepFailure {
-  if (!(error instanceof ServiceError)) return { code: 'server_error', message: 'Something went wrong on our side; the log tells what.' }
+  if (!(error instanceof ServiceError)) {
+    return { code: 'server_error', message: 'Something went wrong on our side; the log tells what.' }
+  }
   const { code, reason, message, detail } = error
-  return { code, ...reason !== undefined && { reason }, message: withoutSecrets(message), ...detail !== undefined && { detail: withoutSecrets(detail) } }
+  return {
+    code,
+    ...reason !== undefined && { reason },
+    message: withoutSecrets(message),
+    ...detail !== undefined && { detail: withoutSecrets(detail) }
+  }
 }
 
 /**

@@ -1,4 +1,10 @@
-import type { LoginStepName, LoginStepRecord, StepFailure, LoginVisitRecord, LoginVisitRequest } from '../../stores/attempts.js'
+import type {
+  LoginStepName,
+  LoginStepRecord,
+  StepFailure,
+  LoginVisitRecord,
+  LoginVisitRequest
+} from '../../stores/attempts.js'
 import { groupSteps, groupVisits } from './attempts.js'
 import { judgeAttempt, visitVerdict, type Verdict, type VerdictContext } from './verdicts.js'
 
@@ -34,9 +40,19 @@ export interface AttemptsReport {
 const MAX_SHOWN = 100
 
 const STEPS: Record<LoginStepName, string> = {
-  registration: 'registration', authorization: 'authorize', consent: 'consent', upstream: 'sent to the login server', callback: 'callback', token: 'token', call: 'first call'
+  registration: 'registration',
+  authorization: 'authorize',
+  consent: 'consent',
+  upstream: 'sent to the login server',
+  callback: 'callback',
+  token: 'token',
+  call: 'first call'
 }
-const KINDS = { registered: 'registered dynamically', preregistered: 'preregistered', document: 'client ID metadata document' }
+const KINDS = {
+  registered: 'registered dynamically',
+  preregistered: 'preregistered',
+  document: 'client ID metadata document'
+}
 const REQUESTS: Record<LoginVisitRequest, string> = {
   challenge: 'call without a token',
   'token-refused': 'call with a token',
@@ -47,7 +63,10 @@ const REQUESTS: Record<LoginVisitRequest, string> = {
 }
 
 /** What operators are shown of what was written down. */
-export function makeReport ({ steps, visits }: { steps: LoginStepRecord[], visits: LoginVisitRecord[] }, context: VerdictContext): AttemptsReport {
+export function makeReport (
+  { steps, visits }: { steps: LoginStepRecord[], visits: LoginVisitRecord[] },
+  context: VerdictContext
+): AttemptsReport {
   return {
     at: formatTime(context.now),
     publicUrl: context.publicUrl,
@@ -56,10 +75,17 @@ export function makeReport ({ steps, visits }: { steps: LoginStepRecord[], visit
     attempts: groupSteps(steps).slice(0, MAX_SHOWN).map(attempt => {
       const { clientId: id, clientName: name, clientKind: kind, redirectHost } = attempt
       return {
-        client: { ...id !== undefined && { id }, ...name !== undefined && { name }, ...kind !== undefined && { kind: KINDS[kind] } },
+        client: {
+          ...id !== undefined && { id },
+          ...name !== undefined && { name },
+          ...kind !== undefined && { kind: KINDS[kind] }
+        },
         ...redirectHost !== undefined && { redirectHost },
         steps: attempt.steps.map(({ step, at, failure }) => ({
-          name: STEPS[step], at: formatTime(at), ok: failure === undefined, ...failure !== undefined && { text: formatFailure(failure) }
+          name: STEPS[step],
+          at: formatTime(at),
+          ok: failure === undefined,
+          ...failure !== undefined && { text: formatFailure(failure) }
         })),
         verdict: judgeAttempt(attempt, context)
       }
@@ -67,7 +93,12 @@ export function makeReport ({ steps, visits }: { steps: LoginStepRecord[], visit
     visits: groupVisits(visits)
       .map(({ requests, ...program }) => ({
         ...program,
-        steps: requests.map(({ request, at, status }) => ({ name: REQUESTS[request], at: formatTime(at), ok: status < 400, ...status >= 400 && { text: `HTTP ${status}` } })),
+        steps: requests.map(({ request, at, status }) => ({
+          name: REQUESTS[request],
+          at: formatTime(at),
+          ok: status < 400,
+          ...status >= 400 && { text: `HTTP ${status}` }
+        })),
         verdict: visitVerdict({ ...program, requests }, context)
       }))
       .filter(({ verdict }) => verdict.outcome !== 'good')

@@ -62,7 +62,12 @@ export class Introspection {
     return await asked
   }
 
-  async #askFor (token: string, hash: string, known: boolean, request: { readonly ip: string } | undefined): Promise<CallerInfo> {
+  async #askFor (
+    token: string,
+    hash: string,
+    known: boolean,
+    request: { readonly ip: string } | undefined
+  ): Promise<CallerInfo> {
     const { limits, unknownPerMinute } = this.#options
     if (request === undefined) return await this.#ask(token, hash, known)
     const key: RateKey = ['introspection', known ? 'recognised' : 'address', callerAddress(request)]
@@ -75,7 +80,9 @@ export class Introspection {
   async #ask (token: string, hash: string, known: boolean): Promise<CallerInfo> {
     const { ask, now } = this.#options
     if (known ? this.#askingKnown >= MAX_KNOWN_AT_ONCE : this.#askingUnknown >= MAX_UNKNOWN_AT_ONCE) {
-      throw new TemporarilyUnavailableError('Too many access tokens are being verified. Try again in a moment.', { retryAfterSeconds: 1 })
+      throw new TemporarilyUnavailableError('Too many access tokens are being verified. Try again in a moment.', {
+        retryAfterSeconds: 1
+      })
     }
     if (known) this.#askingKnown++
     else this.#askingUnknown++
@@ -97,9 +104,15 @@ export class Introspection {
 }
 
 /** Whether an introspection response is one of a token that is good now (RFC 7662 2.2). */
-export function isActive ({ active, exp, nbf, iss }: openid.IntrospectionResponse, issuer: string, nowSeconds: number, toleranceSeconds: number): boolean {
+export function isActive (
+  { active, exp, nbf, iss }: openid.IntrospectionResponse,
+  issuer: string,
+  nowSeconds: number,
+  toleranceSeconds: number
+): boolean {
   return active && (iss === undefined || iss === issuer) &&
-    (exp === undefined || nowSeconds < exp + toleranceSeconds) && (nbf === undefined || nbf <= nowSeconds + toleranceSeconds)
+    (exp === undefined || nowSeconds < exp + toleranceSeconds) &&
+    (nbf === undefined || nbf <= nowSeconds + toleranceSeconds)
 }
 
 function put<T> (map: Map<string, T>, key: string, value: T): void {

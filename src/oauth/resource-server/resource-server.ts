@@ -36,7 +36,19 @@ export interface ResourceServerOptions {
   upstreamObserver?: UpstreamObserver
 }
 
-export const SIGNATURE_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const
+export const SIGNATURE_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519'
+] as const
 const MAX_TOKEN_LENGTH = 16_384
 // an issuer whose discovery failed is not asked again at once, whatever tokens come
 const REDISCOVERY_SECONDS = 2
@@ -46,7 +58,10 @@ const CLOCK_TOLERANCE_SECONDS = 30
 type VerifyTokenOfIssuer = (token: string, request?: { readonly ip: string }) => Promise<CallerInfo>
 
 /** Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
-export function createTokenVerifier (options: ResourceServerOptions, now: () => number = Date.now): VerifyTokenOfIssuer {
+export function createTokenVerifier (
+  options: ResourceServerOptions,
+  now: () => number = Date.now
+): VerifyTokenOfIssuer {
   const verifier = new TokenVerifier(options, now)
   return async (token, request) => await verifier.verify(token, request)
 }
@@ -70,22 +85,31 @@ class TokenVerifier {
     this.#audiences = new Set(options.audiences.map(canonicalResource))
     this.#toleranceSeconds = options.clockToleranceSeconds ?? CLOCK_TOLERANCE_SECONDS
     const limits = new RateLimits({ secret: randomBytes(32), now })
-    this.#introspection = client && new Introspection({ ask: token => this.#introspect(token, client), limits, unknownPerMinute, now })
+    this.#introspection = client &&
+      new Introspection({ ask: token => this.#introspect(token, client), limits, unknownPerMinute, now })
   }
 
   async verify (token: string, request: { readonly ip: string } | undefined): Promise<CallerInfo> {
-    if (token.length > MAX_TOKEN_LENGTH) throw new InvalidTokenError('The access token is not one that this server takes.')
+    if (token.length > MAX_TOKEN_LENGTH) {
+      throw new InvalidTokenError('The access token is not one that this server takes.')
+    }
     if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return await this.#verifyJwt(token)
-    if (this.#introspection === undefined) throw new InvalidTokenError('The access token is not one that this server takes.')
+    if (this.#introspection === undefined) {
+      throw new InvalidTokenError('The access token is not one that this server takes.')
+    }
     return await this.#introspection.verify(token, request)
   }
 
   async #verifyJwt (token: string): Promise<CallerInfo> {
     const { issuer, algorithms, strictTokenType: strict = false } = this.#options
     const { jwks_uri: jwksUri, token_endpoint: tokenEndpoint } = await this.#metadata()
-    if (jwksUri === undefined) throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
+    if (jwksUri === undefined) {
+      throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
+    }
     // fetches again where a token names a key that is new (rotation), but not at every such token
-    this.#keys ??= createRemoteJWKSet(new URL(jwksUri), { [customFetch]: async (url, init) => await this.#fetchKeys(url, init) })
+    this.#keys ??= createRemoteJWKSet(new URL(jwksUri), {
+      [customFetch]: async (url, init) => await this.#fetchKeys(url, init)
+    })
     const { payload, protectedHeader } = await jwtVerify(token, this.#keys, {
       issuer,
       algorithms: [...algorithms ?? SIGNATURE_ALGORITHMS],
@@ -94,7 +118,9 @@ class TokenVerifier {
       requiredClaims: ['exp', 'sub', 'aud']
     }).catch((error: unknown) => { throw tokenError(error) })
     if (!this.#isForUs(payload.aud)) {
-      throw new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', { detail: 'unexpected "aud" claim value' })
+      throw new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', {
+        detail: 'unexpected "aud" claim value'
+      })
     }
     const objection = objectionToType(protectedHeader.typ, strict) ?? objectionToClaims(payload, tokenEndpoint)
     if (objection !== undefined) throw new InvalidTokenError('The token is not an access token.', { detail: objection })
@@ -104,10 +130,17 @@ class TokenVerifier {
   async #introspect (token: string, client: { clientId: string, clientSecret: string }): Promise<CallerInfo> {
     const { issuer } = this.#options
     const server = await this.#metadata()
-    const configuration = new openid.Configuration(server, client.clientId, undefined, clientSecretBasic(client.clientSecret))
+    const configuration = new openid.Configuration(
+      server,
+      client.clientId,
+      undefined,
+      clientSecretBasic(client.clientSecret)
+    )
     configuration[openid.customFetch] = (url, init) => send(this.#fetch('introspection'), url, init)
     if (isInsecure(this.#issuerUrl)) openid.allowInsecureRequests(configuration)
-    const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => { throw tokenError(error) })
+    const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => {
+      throw tokenError(error)
+    })
     const now = this.#now() / 1000
     if (!isActive(answer, issuer, now, this.#toleranceSeconds) || !this.#isForUs(answer.aud)) {
       throw new InvalidTokenError('The access token is unknown, has expired, or is for another resource.')
@@ -126,7 +159,9 @@ class TokenVerifier {
   #metadata (): Promise<openid.ServerMetadata> {
     const now = this.#now() / 1000
     const known = this.#server
-    if (known !== undefined && (known.failedAt === undefined || now < known.failedAt + REDISCOVERY_SECONDS)) return known.value
+    if (known !== undefined && (known.failedAt === undefined || now < known.failedAt + REDISCOVERY_SECONDS)) {
+      return known.value
+    }
     const asked: { value: Promise<openid.ServerMetadata>, failedAt?: number } = {
       value: discover(this.#issuerUrl, this.#fetch('discovery')).catch((error: unknown) => {
         asked.failedAt = this.#now() / 1000
@@ -139,12 +174,17 @@ class TokenVerifier {
 
   /** Keys that cannot be had say nothing of a token; and they are not asked for again at once. */
   async #fetchKeys (url: string, init: RequestInit): Promise<Response> {
-    if (this.#now() / 1000 < this.#keysFailedAt + REDISCOVERY_SECONDS) throw new TemporarilyUnavailableError(UNVERIFIED, { retryAfterSeconds: 5 })
+    if (this.#now() / 1000 < this.#keysFailedAt + REDISCOVERY_SECONDS) {
+      throw new TemporarilyUnavailableError(UNVERIFIED, { retryAfterSeconds: 5 })
+    }
     try {
       const response = await this.#fetch('jwks')(url, init)
       if (response.ok) return response
       await response.body?.cancel()
-      throw new TemporarilyUnavailableError(UNVERIFIED, { detail: `${url} responds with status ${response.status}`, retryAfterSeconds: 5 })
+      throw new TemporarilyUnavailableError(UNVERIFIED, {
+        detail: `${url} responds with status ${response.status}`,
+        retryAfterSeconds: 5
+      })
     } catch (error) {
       this.#keysFailedAt = this.#now() / 1000
       throw error
@@ -159,13 +199,19 @@ class TokenVerifier {
 function toCaller (token: string, claims: TokenClaims & { exp?: number }, issuer: string): CallerInfo {
   const { sub, exp, client_id: clientId, azp, scope, scp } = claims
   const subject = toSubject(sub)
-  if (subject === undefined) throw new InvalidTokenError('The access token does not say whose it is.', { detail: `its sub is ${JSON.stringify(sub)?.slice(0, 100)}` })
+  if (subject === undefined) {
+    throw new InvalidTokenError('The access token does not say whose it is.', {
+      detail: `its sub is ${JSON.stringify(sub)?.slice(0, 100)}`
+    })
+  }
   const client = [clientId, azp].find(value => typeof value === 'string')
   return {
     token,
     clientId: typeof client === 'string' ? client : '',
     // Entra and Okta name them scp
-    scopes: Array.isArray(scp) ? scp.filter(name => typeof name === 'string') : splitScopes(typeof scope === 'string' ? scope : typeof scp === 'string' ? scp : undefined),
+    scopes: Array.isArray(scp)
+      ? scp.filter(name => typeof name === 'string')
+      : splitScopes(typeof scope === 'string' ? scope : typeof scp === 'string' ? scp : undefined),
     ...exp !== undefined && { expiresAt: exp },
     extra: { issuer, subject, claims: { ...claims } }
   }
@@ -178,7 +224,10 @@ const FAULTS_OF_THE_ISSUER = ['ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID', 'ERR_JWKS_
 function tokenError (error: unknown): Error {
   if (error instanceof OAuthError) return error
   if (error instanceof jose.JOSEError && !FAULTS_OF_THE_ISSUER.includes(error.code)) {
-    return new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', { detail: error.message, cause: error })
+    return new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', {
+      detail: error.message,
+      cause: error
+    })
   }
   const detail = error instanceof Error ? error.message : String(error)
   return new TemporarilyUnavailableError(UNVERIFIED, { detail, cause: error, retryAfterSeconds: 5 })

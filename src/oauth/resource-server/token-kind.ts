@@ -6,7 +6,15 @@ export type TokenClaims = Pick<JWTPayload, 'iss' | 'aud'> & Readonly<Record<stri
 /** `typ` headers of access tokens: RFC 9068, RFC 7519, Okta's. */
 const ACCESS_TOKEN_TYPES = ['at+jwt', 'jwt', 'okta-internal-at+jwt']
 /** What members that tell the kind (Keycloak's `typ`, `token_use` of Cognito and Hydra, `token_type`) say of access tokens. */
-const ACCESS_TOKEN_KINDS = ['bearer', 'access', 'access_token', 'at', 'at+jwt', 'jwt', 'urn:ietf:params:oauth:token-type:access_token']
+const ACCESS_TOKEN_KINDS = [
+  'bearer',
+  'access',
+  'access_token',
+  'at',
+  'at+jwt',
+  'jwt',
+  'urn:ietf:params:oauth:token-type:access_token'
+]
 const KIND_CLAIMS = ['typ', 'token_use', 'token_type']
 
 /**
@@ -40,7 +48,9 @@ export function objectionToClaims (claims: TokenClaims, tokenEndpoint: string | 
   if (foreign !== undefined) return `it has ${foreign}, as no access token has`
   // RFC 7523 3: a client that vouches for itself
   if (claims.iss !== undefined && claims.iss === claims.sub) return 'its iss is its sub, as of a client assertion'
-  if (tokenEndpoint !== undefined && [claims.aud].flat().includes(tokenEndpoint)) return 'it is for the token endpoint, as of a client assertion'
+  if (tokenEndpoint !== undefined && [claims.aud].flat().includes(tokenEndpoint)) {
+    return 'it is for the token endpoint, as of a client assertion'
+  }
   // RFC 9449 6.1, RFC 8705 3.1: whoever bears it would have to prove that they hold the key
   return claims.cnf === undefined ? undefined : 'it is bound to a key (cnf), and no proof of that is taken here'
 }

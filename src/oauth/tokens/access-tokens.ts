@@ -63,10 +63,17 @@ export class AccessTokens {
     if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token is not one of ours.')
     const hash = hashSecret(token)
     const known = this.#known.get(hash)
-    return known !== undefined && this.#options.now() < known.until ? known.caller : this.#lookUpFor(request, token, hash, known)
+    return known !== undefined && this.#options.now() < known.until
+      ? known.caller
+      : this.#lookUpFor(request, token, hash, known)
   }
 
-  async #lookUpFor (request: { readonly ip: string } | undefined, token: string, hash: string, known: Known | undefined): Promise<CallerInfo> {
+  async #lookUpFor (
+    request: { readonly ip: string } | undefined,
+    token: string,
+    hash: string,
+    known: Known | undefined
+  ): Promise<CallerInfo> {
     if (request === undefined) return await this.#lookUp(token, hash, known)
     const { limits, recognised, unknownPerMinute } = this.#options
     // a token that we have made is looked up even where others at its address made up so many
@@ -91,12 +98,17 @@ export class AccessTokens {
     try {
       found = await this.#options.store.findAccessToken(hash)
     } catch (error) {
-      if (error instanceof TemporarilyUnavailableError && known !== undefined && known === this.#known.get(hash) && this.#isGood(known)) return known.caller
+      if (
+        error instanceof TemporarilyUnavailableError && known !== undefined && known === this.#known.get(hash) &&
+        this.#isGood(known)
+      ) return known.caller
       throw error
     }
     this.#known.delete(hash)
     const caller = await this.#callerOf(token, hash, found)
-    if (ended === this.#ended) this.#remember(hash, { caller, until: Math.min(now + KNOWN_MS, (caller.expiresAt ?? Infinity) * 1000) })
+    if (ended === this.#ended) {
+      this.#remember(hash, { caller, until: Math.min(now + KNOWN_MS, (caller.expiresAt ?? Infinity) * 1000) })
+    }
     return caller
   }
 
@@ -104,7 +116,11 @@ export class AccessTokens {
    * Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC 7009 2.2).
    * @param onGrant hears of it before it ends; what it throws is the response
    */
-  async revoke (token: string, client: Client, onGrant: (grant: Grant) => Promise<void> = async () => {}): Promise<void> {
+  async revoke (
+    token: string,
+    client: Client,
+    onGrant: (grant: Grant) => Promise<void> = async () => {}
+  ): Promise<void> {
     const grant = await this.#grantOf(token)
     if (grant?.clientId !== client.clientId) return
     await onGrant(grant)
@@ -146,12 +162,22 @@ export class AccessTokens {
     this.#unsubscribe()
   }
 
-  async #callerOf (token: string, hash: string, found: Awaited<ReturnType<GrantStore['findAccessToken']>>): Promise<CallerInfo> {
+  async #callerOf (
+    token: string,
+    hash: string,
+    found: Awaited<ReturnType<GrantStore['findAccessToken']>>
+  ): Promise<CallerInfo> {
     const { grantSeconds, observe, resources } = this.#options
-    const event: CallEvent = { type: 'call', links: [hash], ...found !== undefined && { loggedInAt: found.grant.expiresAt - grantSeconds } }
+    const event: CallEvent = {
+      type: 'call',
+      links: [hash],
+      ...found !== undefined && { loggedInAt: found.grant.expiresAt - grantSeconds }
+    }
     return await observed(observe, event, () => {
       if (found === undefined) throw new InvalidTokenError('The access token is unknown, has expired, or was revoked.')
-      if (!resources.includes(found.grant.resource)) throw new InvalidTokenError('The access token is for another resource.', { reason: 'other_resource' })
+      if (!resources.includes(found.grant.resource)) {
+        throw new InvalidTokenError('The access token is for another resource.', { reason: 'other_resource' })
+      }
       return toCaller(token, found)
     })
   }
@@ -181,7 +207,17 @@ export class AccessTokens {
   }
 }
 
-function toCaller (token: string, { token: { scopes, expiresAt }, grant }: { token: TokenRecord, grant: Grant }): CallerInfo {
+function toCaller (
+  token: string,
+  { token: { scopes, expiresAt }, grant }: { token: TokenRecord, grant: Grant }
+): CallerInfo {
   const { clientId, issuer, subject, claims, grantId, resource } = grant
-  return { token, clientId, scopes, expiresAt, resource: new URL(resource), extra: { issuer, subject, grantId, claims } }
+  return {
+    token,
+    clientId,
+    scopes,
+    expiresAt,
+    resource: new URL(resource),
+    extra: { issuer, subject, grantId, claims }
+  }
 }

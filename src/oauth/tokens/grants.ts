@@ -86,7 +86,9 @@ export class Grants {
       const client = await upstreamClients.find(clientId)
       if (client !== undefined) await upstream.revoke(client, tokens)
     }
-    tell().catch((err: unknown) => { log.warn({ err, clientId }, 'the upstream could not be told that its tokens are not needed') })
+    tell().catch((err: unknown) => {
+      log.warn({ err, clientId }, 'the upstream could not be told that its tokens are not needed')
+    })
   }
 
   /** One refresh at a time across replicas: upstreams revoke everything where a refresh token is used twice. */
@@ -110,7 +112,9 @@ export class Grants {
       // a newer version may only have been sealed anew
       if (tokens !== undefined && !this.#isOver(tokens)) return tokens
     }
-    throw new TemporarilyUnavailableError('The login server is slow to answer. Try again in a moment.', { retryAfterSeconds: 5 })
+    throw new TemporarilyUnavailableError('The login server is slow to answer. Try again in a moment.', {
+      retryAfterSeconds: 5
+    })
   }
 
   async #refreshOnce (grantId: string): Promise<UpstreamTokens> {

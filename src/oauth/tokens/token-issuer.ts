@@ -1,4 +1,10 @@
-import { InvalidGrantError, InvalidRequestError, InvalidTargetError, UnauthorizedClientError, UnsupportedGrantTypeError } from '../../errors.js'
+import {
+  InvalidGrantError,
+  InvalidRequestError,
+  InvalidTargetError,
+  UnauthorizedClientError,
+  UnsupportedGrantTypeError
+} from '../../errors.js'
 import type { Grant, GrantStore, IssuedTokens } from '../../stores/grants.js'
 import { takesRefreshTokens, type ClientCredentials, type Clients } from '../clients/clients.js'
 import type { Client } from '../client.js'
@@ -58,12 +64,19 @@ export class TokenIssuer {
    * Answers a token request.
    * @throws {OAuthError}
    */
-  async request (parameters: FormParameters, credentials: ClientCredentials, witness: TokenRequestWitness = {}): Promise<TokenResponse> {
+  async request (
+    parameters: FormParameters,
+    credentials: ClientCredentials,
+    witness: TokenRequestWitness = {}
+  ): Promise<TokenResponse> {
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashSecret(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
     return await observed(this.#options.observe, event, async () => {
-      event.client = await this.#options.clients.authenticate(credentials, async () => await this.#isOf(parameters, credentials))
+      event.client = await this.#options.clients.authenticate(
+        credentials,
+        async () => await this.#isOf(parameters, credentials)
+      )
       await witness.client?.(event.client)
       const response = await this.#answer(parameters, event.client, event, witness)
       links.push(hashSecret(response.access_token))
@@ -78,7 +91,10 @@ export class TokenIssuer {
   }
 
   /** Whether the code or refresh token of a request was given to the client that makes it. */
-  async #isOf ({ code = '', refresh_token: refreshToken = '' }: FormParameters, { clientId }: ClientCredentials): Promise<boolean> {
+  async #isOf (
+    { code = '', refresh_token: refreshToken = '' }: FormParameters,
+    { clientId }: ClientCredentials
+  ): Promise<boolean> {
     const { store } = this.#options
     const found = isSecret('authorizationCode', code)
       ? await store.findCode(hashSecret(code))
@@ -86,12 +102,21 @@ export class TokenIssuer {
     return found?.grant.clientId === clientId
   }
 
-  async #answer (parameters: FormParameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
+  async #answer (
+    parameters: FormParameters,
+    client: Client,
+    event: TokenEvent,
+    witness: TokenRequestWitness
+  ): Promise<TokenResponse> {
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
-    if (grantType !== 'authorization_code' && grantType !== 'refresh_token') throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
+    if (grantType !== 'authorization_code' && grantType !== 'refresh_token') {
+      throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
+    }
     if (grantType === 'authorization_code') return await this.#redeem(parameters, client, witness)
-    if (!takesRefreshTokens(client)) throw new UnauthorizedClientError('This client did not register for refresh_token.')
+    if (!takesRefreshTokens(client)) {
+      throw new UnauthorizedClientError('This client did not register for refresh_token.')
+    }
     return await this.#refresh(parameters, client, event, witness)
   }
 
@@ -102,20 +127,28 @@ export class TokenIssuer {
     const hash = hashSecret(code)
     const found = isSecret('authorizationCode', code) ? await store.findCode(hash) : undefined
     if (found === undefined || found.grant.clientId !== client.clientId) {
-      throw new InvalidGrantError('The authorization code is unknown or has expired.', { reason: found === undefined ? 'unknown_code' : 'code_of_another_client' })
+      throw new InvalidGrantError('The authorization code is unknown or has expired.', {
+        reason: found === undefined ? 'unknown_code' : 'code_of_another_client'
+      })
     }
     const { grant, redirectUri, codeChallenge, used } = found
     await witness.grant?.(grant)
     if (used) return await this.#replayed(grant)
     // OAuth 2.1 does not send it any more; who does must send the same
-    if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) throw new InvalidGrantError('The redirect_uri is not that of the authorization request.', { reason: 'redirect_uri_mismatch' })
+    if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) {
+      throw new InvalidGrantError('The redirect_uri is not that of the authorization request.', {
+        reason: 'redirect_uri_mismatch'
+      })
+    }
     checkCodeVerifier(parameters.code_verifier, codeChallenge)
     this.#checkResource(parameters.resource, grant)
 
     const { issued, response } = this.#issue(grant, grant.scopes, client)
     const outcome = await store.redeemCode(hash, issued)
     if (outcome === 'replayed') return await this.#replayed(grant)
-    if (outcome === 'unknown') throw new InvalidGrantError('The authorization code has expired.', { reason: 'unknown_code' })
+    if (outcome === 'unknown') {
+      throw new InvalidGrantError('The authorization code has expired.', { reason: 'unknown_code' })
+    }
     await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
     for (const surplus of await store.endSurplus(grant.issuer, grant.subject)) await grants.hasEnded(surplus)
     return response
@@ -124,10 +157,18 @@ export class TokenIssuer {
   // RFC 6749 4.1.2: what the first use gave may be in the wrong hands
   async #replayed (grant: Grant): Promise<never> {
     await this.#options.grants.end(grant.grantId)
-    throw new InvalidGrantError('The authorization code was used before. Log in again.', { detail: `code replay ended ${grant.grantId}`, reason: 'code_used_twice' })
+    throw new InvalidGrantError('The authorization code was used before. Log in again.', {
+      detail: `code replay ended ${grant.grantId}`,
+      reason: 'code_used_twice'
+    })
   }
 
-  async #refresh (parameters: FormParameters, client: Client, event: TokenEvent, witness: TokenRequestWitness): Promise<TokenResponse> {
+  async #refresh (
+    parameters: FormParameters,
+    client: Client,
+    event: TokenEvent,
+    witness: TokenRequestWitness
+  ): Promise<TokenResponse> {
     const { store, grants, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
@@ -175,13 +216,20 @@ export class TokenIssuer {
     throw refreshTokenReplayed(grant)
   }
 
-  #issue (grant: Grant, scopes: readonly string[], client: Client, replaced = ''): { issued: IssuedTokens, response: TokenResponse } {
+  #issue (
+    grant: Grant,
+    scopes: readonly string[],
+    client: Client,
+    replaced = ''
+  ): { issued: IssuedTokens, response: TokenResponse } {
     const { lifetimes, keyring, recognised, now } = this.#options
     const issuedAt = Math.floor(now() / 1000)
     const { grantId } = grant
     const refreshExpiresAt = Math.min(issuedAt + lifetimes.refreshTokenSeconds, grant.expiresAt)
     const accessToken = recognised.make('accessToken')
-    const refreshToken = takesRefreshTokens(client) ? recognised.makeRefreshToken({ grantId, expiresAt: refreshExpiresAt }) : undefined
+    const refreshToken = takesRefreshTokens(client)
+      ? recognised.makeRefreshToken({ grantId, expiresAt: refreshExpiresAt })
+      : undefined
     const expiresAt = Math.min(issuedAt + lifetimes.accessTokenSeconds, grant.expiresAt)
     const response: TokenResponse = {
       access_token: accessToken,
@@ -195,7 +243,10 @@ export class TokenIssuer {
       issued: {
         access: { hash: hashSecret(accessToken), record: { grantId, scopes: [...scopes], expiresAt } },
         ...refreshToken !== undefined && {
-          refresh: { hash: hashSecret(refreshToken), record: { grantId, scopes: grant.scopes, expiresAt: refreshExpiresAt } }
+          refresh: {
+            hash: hashSecret(refreshToken),
+            record: { grantId, scopes: grant.scopes, expiresAt: refreshExpiresAt }
+          }
         },
         sealedResponse: keyring.seal(sealingPurpose(replaced), response)
       }
@@ -219,7 +270,10 @@ function unknownRefreshToken (): InvalidGrantError {
 
 function refreshTokenReplayed ({ grantId }: Grant): InvalidGrantError {
   const detail = `refresh token replay ended ${grantId}`
-  return new InvalidGrantError('The refresh token was used before. Log in again.', { detail, reason: 'refresh_token_used_twice' })
+  return new InvalidGrantError('The refresh token was used before. Log in again.', {
+    detail,
+    reason: 'refresh_token_used_twice'
+  })
 }
 
 function isTokenResponse (value: unknown): value is TokenResponse {

@@ -5,6 +5,9 @@ export function clientSecretBasic (clientSecret: string): openid.ClientAuth {
   // the form encoding of the standard (RFC 6749 2.3.1, appendix B) leaves -, _ and . alone, and many servers do not decode
   const encoded = (value: string) => new URLSearchParams([['', value]]).toString().slice(1)
   return (_server, { client_id: clientId }, _body, headers) => {
-    headers.set('authorization', `Basic ${Buffer.from(`${encoded(clientId)}:${encoded(clientSecret)}`).toString('base64')}`)
+    headers.set(
+      'authorization',
+      `Basic ${Buffer.from(`${encoded(clientId)}:${encoded(clientSecret)}`).toString('base64')}`
+    )
   }
 }

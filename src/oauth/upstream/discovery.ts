@@ -16,7 +16,11 @@ export function isInsecure (url: URL | undefined): boolean {
  * Discovers an authorization server by OpenID Connect Discovery, or else by RFC 8414.
  * @throws {TemporarilyUnavailableError} where it cannot be reached @throws {UpstreamError} where it has no usable metadata
  */
-export async function discover (issuerUrl: URL, fetch: Fetch, timeoutSeconds = TIMEOUT_SECONDS): Promise<openid.ServerMetadata> {
+export async function discover (
+  issuerUrl: URL,
+  fetch: Fetch,
+  timeoutSeconds = TIMEOUT_SECONDS
+): Promise<openid.ServerMetadata> {
   const failures: OAuthError[] = []
   for (const algorithm of ['oidc', 'oauth2'] as const) {
     try {
@@ -25,15 +29,27 @@ export async function discover (issuerUrl: URL, fetch: Fetch, timeoutSeconds = T
       failures.push(upstreamError(error))
     }
   }
-  throw failures.find(error => error instanceof TemporarilyUnavailableError) ?? new UpstreamError('The login server cannot be used: it does not describe itself as it should.', {
-    detail: `discovery of the issuer ${issuerUrl.href} failed: ${failures.map(error => error.detail ?? error.message).join('; ')}`
-  })
+  throw failures.find(error => error instanceof TemporarilyUnavailableError) ??
+    new UpstreamError('The login server cannot be used: it does not describe itself as it should.', {
+      detail: `discovery of the issuer ${issuerUrl.href} failed: ${
+        failures.map(error => error.detail ?? error.message).join('; ')
+      }`
+    })
 }
 
-async function fetchMetadata (issuerUrl: URL, fetch: Fetch, algorithm: 'oidc' | 'oauth2', timeout: number): Promise<openid.ServerMetadata> {
-  const fetchFor = async (url: URL) => await openid.discovery(url, 'discovery', undefined, undefined, {
-    algorithm, timeout, [openid.customFetch]: (url, init) => send(fetch, url, init), ...isInsecure(url) && { execute: [openid.allowInsecureRequests] }
-  })
+async function fetchMetadata (
+  issuerUrl: URL,
+  fetch: Fetch,
+  algorithm: 'oidc' | 'oauth2',
+  timeout: number
+): Promise<openid.ServerMetadata> {
+  const fetchFor = async (url: URL) =>
+    await openid.discovery(url, 'discovery', undefined, undefined, {
+      algorithm,
+      timeout,
+      [openid.customFetch]: (url, init) => send(fetch, url, init),
+      ...isInsecure(url) && { execute: [openid.allowInsecureRequests] }
+    })
   const configuration = await fetchFor(issuerUrl).catch(async (error: unknown) => {
     // with and without a trailing slash, an issuer has its metadata at the same place
     if (!(error instanceof openid.ClientError) || error.code !== 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED') throw error

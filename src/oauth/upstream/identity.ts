@@ -20,7 +20,21 @@ interface Told {
 }
 
 // of an ID token: they tell of the token, not of the person
-const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti', 'nonce', 'at_hash', 'c_hash', 's_hash', 'sid', 'auth_time'])
+const PROTOCOL_CLAIMS = new Set([
+  'iss',
+  'aud',
+  'azp',
+  'exp',
+  'iat',
+  'nbf',
+  'jti',
+  'nonce',
+  'at_hash',
+  'c_hash',
+  's_hash',
+  'sid',
+  'auth_time'
+])
 
 /**
  * Who logged in, of what the upstream says.
@@ -28,14 +42,18 @@ const PROTOCOL_CLAIMS = new Set(['iss', 'aud', 'azp', 'exp', 'iat', 'nbf', 'jti'
  */
 export function readIdentity ({ issuer, told, idToken, subjectClaim }: Told): Identity {
   // OpenID Connect Core 5.3.2: what is told of somebody else is not used
-  if (idToken?.sub !== undefined && told.sub !== undefined && told.sub !== idToken.sub) throw unusable('the userinfo is of another sub than the ID token')
+  if (idToken?.sub !== undefined && told.sub !== undefined && told.sub !== idToken.sub) {
+    throw unusable('the userinfo is of another sub than the ID token')
+  }
   const claims = { ...told, ...idToken }
   const subject = claims[subjectClaim]
   const known = toSubject(subject)
   // where nobody tells, each login is somebody else; where what is told can name nobody, it is nobody
   if (known === undefined && (subjectClaim !== 'sub' || subject !== undefined)) {
     const why = subject === undefined ? 'is missing' : `cannot be a subject: ${JSON.stringify(subject).slice(0, 100)}`
-    throw new AccessDeniedError('The login server did not tell who you are.', { detail: `the claim ${subjectClaim} ${why}` })
+    throw new AccessDeniedError('The login server did not tell who you are.', {
+      detail: `the claim ${subjectClaim} ${why}`
+    })
   }
   return {
     issuer,
@@ -52,10 +70,15 @@ export function readIdentity ({ issuer, told, idToken, subjectClaim }: Told): Id
  * @throws {UpstreamError}
  */
 export function checkAuthorizedParty (idToken: Readonly<Record<string, unknown>> | undefined, clientId: string): void {
-  if (idToken?.azp !== undefined && idToken.azp !== clientId) throw unusable(`the azp of the ID token is ${JSON.stringify(idToken.azp).slice(0, 100)}`)
+  if (idToken?.azp !== undefined && idToken.azp !== clientId) {
+    throw unusable(`the azp of the ID token is ${JSON.stringify(idToken.azp).slice(0, 100)}`)
+  }
 }
 
 /** An answer of the upstream that must not be used. */
 export function unusable (detail: string): UpstreamError {
-  return new UpstreamError('The login server gave an answer that cannot be used.', { detail, reason: 'upstream_answer_unusable' })
+  return new UpstreamError('The login server gave an answer that cannot be used.', {
+    detail,
+    reason: 'upstream_answer_unusable'
+  })
 }

@@ -6,15 +6,24 @@ import type { Fetch } from '../upstream-observer.js'
 export const REGISTER_BY_HAND = 'register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'
 
 /** Fetches a token response, and mends what upstreams put in words of their own. */
-export async function tokenFetch (fetch: Fetch, url: string, init: CustomFetchOptions, keepIdToken: boolean): Promise<Response> {
+export async function tokenFetch (
+  fetch: Fetch,
+  url: string,
+  init: CustomFetchOptions,
+  keepIdToken: boolean
+): Promise<Response> {
   const response = await send(fetch, url, init)
   const text = await response.text()
   const members = findMembers(text)
-  if (members === undefined) return new Response(text === '' ? null : text, { status: response.status, headers: response.headers })
+  if (members === undefined) {
+    return new Response(text === '' ? null : text, { status: response.status, headers: response.headers })
+  }
   if (!keepIdToken) members.delete('id_token')
   // GitHub answers 200 to what failed
   const failed = members.has('error') && !members.has('access_token')
-  return Response.json({ token_type: 'bearer', ...Object.fromEntries(members) }, { status: failed && response.ok ? 400 : response.status })
+  return Response.json({ token_type: 'bearer', ...Object.fromEntries(members) }, {
+    status: failed && response.ok ? 400 : response.status
+  })
 }
 
 /** Registers: an upstream that answers 200 instead of 201, or leaves out when the secret expires, has registered us all the same. */
@@ -23,7 +32,8 @@ export async function registrationFetch (fetch: Fetch, url: string, init: Custom
   if (response.status === 401 || response.status === 403) {
     await response.body?.cancel()
     throw new UpstreamError('The login server does not let this service register.', {
-      detail: `its registration endpoint answers ${response.status}: ${REGISTER_BY_HAND}`, reason: 'upstream_refused_client'
+      detail: `its registration endpoint answers ${response.status}: ${REGISTER_BY_HAND}`,
+      reason: 'upstream_refused_client'
     })
   }
   if (response.status !== 200 && response.status !== 201) return response

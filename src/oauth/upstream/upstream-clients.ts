@@ -70,7 +70,9 @@ export class UpstreamClients {
       const registered = await this.find(client.clientId)
       if (registered !== undefined) return registered
     }
-    throw new TemporarilyUnavailableError('The login server is slow to register this client. Try again in a moment.', { retryAfterSeconds: 5 })
+    throw new TemporarilyUnavailableError('The login server is slow to register this client. Try again in a moment.', {
+      retryAfterSeconds: 5
+    })
   }
 
   /** Our client upstream for a client of ours, if it has one. */
@@ -79,7 +81,9 @@ export class UpstreamClients {
     if (upstream.staticClient !== undefined) return upstream.staticClient
     const record = await store.find(clientId)
     const client = record && this.#open(record)
-    if (record !== undefined && client !== undefined && keyring.isOutdated(record.sealed)) await store.replace({ ...record, sealed: this.#seal(client, clientId) })
+    if (record !== undefined && client !== undefined && keyring.isOutdated(record.sealed)) {
+      await store.replace({ ...record, sealed: this.#seal(client, clientId) })
+    }
     return client
   }
 
@@ -106,14 +110,19 @@ export class UpstreamClients {
         if (client !== undefined) await upstream.deregister(client)
         await deletions.done(deletion)
       } catch (err) {
-        log.warn({ err, clientId: deletion.clientId }, 'an upstream registration could not be deleted; it is tried again later')
+        log.warn(
+          { err, clientId: deletion.clientId },
+          'an upstream registration could not be deleted; it is tried again later'
+        )
       }
     }
   }
 
   async #discard (records: readonly UpstreamClientRecord[]): Promise<void> {
     const refused = await this.#options.deletions.add(records)
-    if (refused > 0) this.#options.log.warn({ refused }, 'upstream registrations are left behind: too many wait to be deleted')
+    if (refused > 0) {
+      this.#options.log.warn({ refused }, 'upstream registrations are left behind: too many wait to be deleted')
+    }
   }
 
   async #register (client: Client, address: string): Promise<UpstreamClient> {
@@ -121,10 +130,19 @@ export class UpstreamClients {
     const { upstream, store, unusedClientSeconds, log, now } = this.#options
     const name = visible(client.metadata.client_name ?? '') || visible(client.clientId)
     const registered = await upstream.register(name).catch((error: unknown) => {
-      if (error instanceof UpstreamError) log.error({ clientId: client.clientId, detail: error.detail }, `a client was not registered at the login server: ${error.detail}`)
+      if (error instanceof UpstreamError) {
+        log.error(
+          { clientId: client.clientId, detail: error.detail },
+          `a client was not registered at the login server: ${error.detail}`
+        )
+      }
       throw error
     })
-    const record = { clientId: client.clientId, sealed: this.#seal(registered, client.clientId), expiresAt: Math.floor(now() / 1000) + unusedClientSeconds }
+    const record = {
+      clientId: client.clientId,
+      sealed: this.#seal(registered, client.clientId),
+      expiresAt: Math.floor(now() / 1000) + unusedClientSeconds
+    }
     const { standing, evicted } = await store.add(record, address)
     await this.#discard(evicted)
     // one that was sealed with a key that is gone
@@ -134,10 +152,17 @@ export class UpstreamClients {
 
   async #count (address: string): Promise<void> {
     const { limits } = this.#options
-    for (const [key, max] of [[['upstream registration', 'address', address], PER_ADDRESS], [['upstream registration', 'everybody'], PER_EVERYBODY]] as const) {
+    for (
+      const [key, max] of [[['upstream registration', 'address', address], PER_ADDRESS], [[
+        'upstream registration',
+        'everybody'
+      ], PER_EVERYBODY]] as const
+    ) {
       const { count, resetMs } = await limits.add(key, max)
       if (count > max) {
-        throw new TemporarilyUnavailableError('Too many new applications log in just now. Try again in a minute.', { retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000)) })
+        throw new TemporarilyUnavailableError('Too many new applications log in just now. Try again in a minute.', {
+          retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000))
+        })
       }
     }
   }

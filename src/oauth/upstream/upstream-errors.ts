@@ -1,6 +1,15 @@
-import { AuthorizationResponseError, ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
 import {
-  AccessDeniedError, InvalidGrantError, OAuthError, TemporarilyUnavailableError, UpstreamError
+  AuthorizationResponseError,
+  ClientError,
+  ResponseBodyError,
+  WWWAuthenticateChallengeError
+} from 'openid-client'
+import {
+  AccessDeniedError,
+  InvalidGrantError,
+  OAuthError,
+  TemporarilyUnavailableError,
+  UpstreamError
 } from '../../errors.js'
 
 const UNREACHABLE = 'The login server cannot be reached just now. Try again in a moment.'
@@ -15,22 +24,61 @@ export function upstreamError (error: unknown): OAuthError {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
     return toOAuthError(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
   }
-  if (isOutage(error)) return new TemporarilyUnavailableError(UNREACHABLE, { detail, cause: error, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
-  return new UpstreamError('The login server gave an answer that cannot be used.', { detail, cause: error, reason: 'upstream_answer_unusable' })
+  if (isOutage(error)) {
+    return new TemporarilyUnavailableError(UNREACHABLE, {
+      detail,
+      cause: error,
+      retryAfterSeconds: RETRY_SECONDS,
+      reason: 'upstream_unreachable'
+    })
+  }
+  return new UpstreamError('The login server gave an answer that cannot be used.', {
+    detail,
+    cause: error,
+    reason: 'upstream_answer_unusable'
+  })
 }
 
 /** What an OAuth error code of the upstream means for our client. */
 export function toOAuthError (code: string, status: number, detail: string): OAuthError {
   switch (code) {
-    case 'access_denied': case 'login_required': case 'consent_required': case 'interaction_required': case 'account_selection_required':
-      return new AccessDeniedError('The login server refused, or the login was cancelled.', { detail, reason: 'denied_upstream' })
+    case 'access_denied':
+    case 'login_required':
+    case 'consent_required':
+    case 'interaction_required':
+    case 'account_selection_required':
+      return new AccessDeniedError('The login server refused, or the login was cancelled.', {
+        detail,
+        reason: 'denied_upstream'
+      })
     // the last two are GitHub's
-    case 'invalid_grant': case 'bad_verification_code': case 'bad_refresh_token': return new InvalidGrantError('The login at the login server has ended.', { detail, reason: 'upstream_refused_code' })
+    case 'invalid_grant':
+    case 'bad_verification_code':
+    case 'bad_refresh_token':
+      return new InvalidGrantError('The login at the login server has ended.', {
+        detail,
+        reason: 'upstream_refused_code'
+      })
     // our client did not choose them, and cannot mend it
-    case 'invalid_scope': return new UpstreamError('The login server refused the scopes that this service asks for.', { detail, reason: 'upstream_refused_scopes' })
-    case 'temporarily_unavailable': return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
+    case 'invalid_scope':
+      return new UpstreamError('The login server refused the scopes that this service asks for.', {
+        detail,
+        reason: 'upstream_refused_scopes'
+      })
+    case 'temporarily_unavailable':
+      return new TemporarilyUnavailableError(UNREACHABLE, {
+        detail,
+        retryAfterSeconds: RETRY_SECONDS,
+        reason: 'upstream_unreachable'
+      })
   }
-  if (status === 429 || status >= 500) return new TemporarilyUnavailableError(UNREACHABLE, { detail, retryAfterSeconds: RETRY_SECONDS, reason: 'upstream_unreachable' })
+  if (status === 429 || status >= 500) {
+    return new TemporarilyUnavailableError(UNREACHABLE, {
+      detail,
+      retryAfterSeconds: RETRY_SECONDS,
+      reason: 'upstream_unreachable'
+    })
+  }
   return new UpstreamError('The login server refused this service.', { detail, reason: 'upstream_refused_client' })
 }
 
@@ -47,11 +95,17 @@ function isOutage (error: unknown): boolean {
 
 function findStatus (error: unknown): number | undefined {
   if (error instanceof Response) return error.status
-  return error instanceof WWWAuthenticateChallengeError ? error.status : error instanceof ClientError && error.cause instanceof Response ? error.cause.status : undefined
+  return error instanceof WWWAuthenticateChallengeError
+    ? error.status
+    : error instanceof ClientError && error.cause instanceof Response
+      ? error.cause.status
+      : undefined
 }
 
 function describe (error: unknown): string {
-  if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) return `${error.error}: ${error.error_description ?? 'no description'}`
+  if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
+    return `${error.error}: ${error.error_description ?? 'no description'}`
+  }
   if (error instanceof Response) return `${error.url} answered ${error.status}`
   if (!(error instanceof Error)) return String(error)
   const status = findStatus(error)

@@ -10,7 +10,19 @@ const REDISCOVERY_SECONDS = 60
 // and when nothing was known, for whoever asks meanwhile: /readyz is anybody's to ask
 const FAILED_SECONDS = 1
 // signed by a key of the issuer; the ID token comes straight from its token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
-const SIGNING_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
+const SIGNING_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519'
+]
 
 /** What the upstream says of itself, kept for an hour, and the endpoints that were named instead. */
 export class UpstreamMetadata {
@@ -33,7 +45,9 @@ export class UpstreamMetadata {
     const now = this.#now() / 1000
     const known = this.#known
     if (known !== undefined && now < known.expiresAt) return known.value
-    if (known === undefined && this.#failed !== undefined && now < this.#failed.until) return Promise.reject(this.#failed.error)
+    if (known === undefined && this.#failed !== undefined && now < this.#failed.until) {
+      return Promise.reject(this.#failed.error)
+    }
     const value = this.#discover().catch((error: unknown) => {
       // an upstream whose discovery is down may still answer: what was known goes on
       this.#known = known && { value: known.value, expiresAt: this.#now() / 1000 + REDISCOVERY_SECONDS }
@@ -61,7 +75,9 @@ export class UpstreamMetadata {
     if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
     const discovered = await discover(issuerUrl, this.#fetch, this.#timeoutSeconds).catch((error: unknown) => {
       // endpoints that were named need no discovery
-      if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) throw error
+      if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) {
+        throw error
+      }
       return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }
     })
     return { ...defaults, ...discovered, ...explicit }

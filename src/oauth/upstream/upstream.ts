@@ -44,7 +44,18 @@ const CACHED_METADATA = new URL('https://cached.invalid/.well-known/oauth-author
 // RFC 8414 2: a server need not name all of its scopes; these are left out where it names others only
 const STANDARD_SCOPES = ['openid', 'profile', 'email', 'offline_access']
 // of an authorization request (RFC 6749 4.1.1, 7636 4.3, 9101 5, OpenID Connect Core 3.1.2.1): ours to set
-const OUR_PARAMETERS = ['client_id', 'response_type', 'response_mode', 'redirect_uri', 'state', 'nonce', 'code_challenge', 'code_challenge_method', 'request', 'request_uri']
+const OUR_PARAMETERS = [
+  'client_id',
+  'response_type',
+  'response_mode',
+  'redirect_uri',
+  'state',
+  'nonce',
+  'code_challenge',
+  'code_challenge_method',
+  'request',
+  'request_uri'
+]
 
 /** The upstream authorization server: every request that we make of it. Errors are `OAuthError`s. */
 export class Upstream {
@@ -93,22 +104,32 @@ export class Upstream {
   async register (clientName: string): Promise<UpstreamClient> {
     const server = await this.#metadata.get()
     if (server.registration_endpoint === undefined) {
-      throw new UpstreamError('The login server does not let this service register.', { detail: `it has no registration endpoint: ${REGISTER_BY_HAND}`, reason: 'upstream_refused_client' })
+      throw new UpstreamError('The login server does not let this service register.', {
+        detail: `it has no registration endpoint: ${REGISTER_BY_HAND}`,
+        reason: 'upstream_refused_client'
+      })
     }
     const scopes = this.#scopes(server)
-    const registered = await openid.dynamicClientRegistration(CACHED_METADATA, {
-      client_name: clientName,
-      redirect_uris: [this.#callbackUrl],
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      application_type: isLoopbackHost(new URL(this.#callbackUrl).hostname) ? 'native' : 'web',
-      token_endpoint_auth_method: preferredAuthMethod(server.token_endpoint_auth_methods_supported),
-      ...scopes.length > 0 && { scope: scopes.join(' ') }
-    }, undefined, {
-      timeout: this.timeoutSeconds,
-      [openid.customFetch]: async (url, init) => url === CACHED_METADATA.href ? Response.json(server) : await registrationFetch(this.#fetch('registration'), url, init),
-      ...this.#insecure && { execute: [openid.allowInsecureRequests] }
-    }).catch(fail)
+    const registered = await openid.dynamicClientRegistration(
+      CACHED_METADATA,
+      {
+        client_name: clientName,
+        redirect_uris: [this.#callbackUrl],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        application_type: isLoopbackHost(new URL(this.#callbackUrl).hostname) ? 'native' : 'web',
+        token_endpoint_auth_method: preferredAuthMethod(server.token_endpoint_auth_methods_supported),
+        ...scopes.length > 0 && { scope: scopes.join(' ') }
+      },
+      undefined,
+      {
+        timeout: this.timeoutSeconds,
+        [openid.customFetch]: async (url, init) => url === CACHED_METADATA.href
+          ? Response.json(server)
+          : await registrationFetch(this.#fetch('registration'), url, init),
+        ...this.#insecure && { execute: [openid.allowInsecureRequests] }
+      }
+    ).catch(fail)
     const client = registered.clientMetadata()
     const { registration_client_uri: registrationUri, registration_access_token: registrationAccessToken } = client
     return {
@@ -142,7 +163,9 @@ export class Upstream {
     const scopes = this.#scopes(configuration.serverMetadata())
     const codeVerifier = openid.randomPKCECodeVerifier()
     const nonce = scopes.includes('openid') ? openid.randomNonce() : undefined
-    const extra = Object.entries(this.#options.extraAuthorizeParams ?? {}).filter(([name]) => !OUR_PARAMETERS.includes(name))
+    const extra = Object.entries(this.#options.extraAuthorizeParams ?? {}).filter(([name]) =>
+      !OUR_PARAMETERS.includes(name)
+    )
     const parameters = {
       ...Object.fromEntries(extra),
       response_type: 'code',
@@ -162,7 +185,11 @@ export class Upstream {
   }
 
   /** Ends the second leg: takes the answer that the browser brought, and redeems its code. */
-  async redeem (client: UpstreamClient, query: string, { state, codeVerifier, nonce }: UpstreamRequest): Promise<{ tokens: UpstreamTokens, identity: Identity }> {
+  async redeem (
+    client: UpstreamClient,
+    query: string,
+    { state, codeVerifier, nonce }: UpstreamRequest
+  ): Promise<{ tokens: UpstreamTokens, identity: Identity }> {
     const configuration = await this.#configuration(client)
     const answer = new URL(this.#callbackUrl)
     answer.search = query
@@ -174,7 +201,11 @@ export class Upstream {
       return response.clone()
     }
     const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
-      openid.authorizationCodeGrant(configuration, answer, { expectedState: state, pkceCodeVerifier: codeVerifier, ...checks })
+      openid.authorizationCodeGrant(configuration, answer, {
+        expectedState: state,
+        pkceCodeVerifier: codeVerifier,
+        ...checks
+      })
     const tokens = await (nonce === undefined
       ? grant({})
       : grant({ expectedNonce: nonce }).catch(async (error: unknown) => {
@@ -183,7 +214,10 @@ export class Upstream {
         return await grant({})
       })).catch(fail)
     checkAuthorizedParty(tokens.claims(), client.clientId)
-    return { tokens: this.#tokensOf(tokens), identity: await this.#identity(await this.#configuration(client, 'userinfo'), tokens) }
+    return {
+      tokens: this.#tokensOf(tokens),
+      identity: await this.#identity(await this.#configuration(client, 'userinfo'), tokens)
+    }
   }
 
   /**
@@ -198,7 +232,10 @@ export class Upstream {
     const idToken = tokens.claims()
     checkAuthorizedParty(idToken, client.clientId)
     // OpenID Connect Core 12.2
-    if (idToken !== undefined && isNamed(subject) && (this.#options.subjectClaim ?? 'sub') === 'sub' && idToken.sub !== subject) {
+    if (
+      idToken !== undefined && isNamed(subject) && (this.#options.subjectClaim ?? 'sub') === 'sub' &&
+      idToken.sub !== subject
+    ) {
       throw unusable('the ID token of a refresh is of another sub than that of the login')
     }
     return { refreshToken, ...this.#tokensOf(tokens) }
@@ -208,7 +245,9 @@ export class Upstream {
   async revoke (client: UpstreamClient, { accessToken, refreshToken }: UpstreamTokens): Promise<void> {
     const configuration = await this.#configuration(client, 'revocation')
     if (configuration.serverMetadata().revocation_endpoint === undefined) return
-    await openid.tokenRevocation(configuration, refreshToken ?? accessToken, { token_type_hint: refreshToken === undefined ? 'access_token' : 'refresh_token' }).catch(fail)
+    await openid.tokenRevocation(configuration, refreshToken ?? accessToken, {
+      token_type_hint: refreshToken === undefined ? 'access_token' : 'refresh_token'
+    }).catch(fail)
   }
 
   #fetch (endpoint: UpstreamEndpoint) {
@@ -218,7 +257,12 @@ export class Upstream {
   /** @param endpoint what it is for */
   async #configuration (client: UpstreamClient, endpoint: UpstreamEndpoint = 'token'): Promise<openid.Configuration> {
     const server = await this.#metadata.get()
-    const configuration = new openid.Configuration(server, client.clientId, undefined, this.#authentication(client, server))
+    const configuration = new openid.Configuration(
+      server,
+      client.clientId,
+      undefined,
+      this.#authentication(client, server)
+    )
     configuration.timeout = this.timeoutSeconds
     configuration[openid.customFetch] = (url, init) => send(this.#fetch(endpoint), url, init)
     if (this.#insecure) openid.allowInsecureRequests(configuration)
@@ -229,12 +273,15 @@ export class Upstream {
     if (clientSecret === undefined || authMethod === 'none') return openid.None()
     // RFC 8414 2: basic where the metadata does not say
     const { token_endpoint_auth_methods_supported: supported = ['client_secret_basic'] } = server
-    const method = authMethod ?? (supported.includes('client_secret_basic') ? 'client_secret_basic' : 'client_secret_post')
+    const method = authMethod ??
+      (supported.includes('client_secret_basic') ? 'client_secret_basic' : 'client_secret_post')
     return method === 'client_secret_basic' ? clientSecretBasic(clientSecret) : openid.ClientSecretPost(clientSecret)
   }
 
   #scopes ({ scopes_supported: supported }: openid.ServerMetadata): string[] {
-    return this.#options.scopes.filter(scope => supported === undefined || supported.includes(scope) || !STANDARD_SCOPES.includes(scope))
+    return this.#options.scopes.filter(scope =>
+      supported === undefined || supported.includes(scope) || !STANDARD_SCOPES.includes(scope)
+    )
   }
 
   /** Where the endpoints were named one by one, an ID token and `iss` cannot be checked. */
@@ -242,46 +289,73 @@ export class Upstream {
     return this.#options.issuerUrl !== undefined
   }
 
-  #tokensOf ({ access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime, token_type: type }: openid.TokenEndpointResponse): UpstreamTokens {
+  #tokensOf (
+    { access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime, token_type: type }:
+    openid.TokenEndpointResponse
+  ): UpstreamTokens {
     // RFC 6749 7.1: a token of a kind that we cannot use is not used; one of DPoP takes a proof that we do not give
-    if (type.toLowerCase() !== 'bearer') throw unusable(`the token_type is ${JSON.stringify(type.slice(0, 100))}, not Bearer`)
+    if (type.toLowerCase() !== 'bearer') {
+      throw unusable(`the token_type is ${JSON.stringify(type.slice(0, 100))}, not Bearer`)
+    }
     const now = Math.floor(this.#now() / 1000)
     return {
       accessToken,
       ...refreshToken !== undefined && { refreshToken },
-      ...lifetime !== undefined && { expiresAt: now + lifetime, refreshAt: now + lifetime - Math.min(LEEWAY_SECONDS, lifetime / 4) }
+      ...lifetime !== undefined &&
+        { expiresAt: now + lifetime, refreshAt: now + lifetime - Math.min(LEEWAY_SECONDS, lifetime / 4) }
     }
   }
 
-  async #identity (configuration: openid.Configuration, tokens: openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers): Promise<Identity> {
+  async #identity (
+    configuration: openid.Configuration,
+    tokens: openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers
+  ): Promise<Identity> {
     const server = configuration.serverMetadata()
     const { userinfoUrl, subjectClaim = 'sub' } = this.#options
     const idToken: Record<string, unknown> | undefined = tokens.claims()
     let told: Record<string, unknown> = {}
     if (userinfoUrl !== undefined) {
       told = await this.#fetchUser(configuration, tokens.access_token, userinfoUrl)
-    } else if (server.userinfo_endpoint !== undefined && (idToken === undefined || (idToken.name === undefined && idToken.email === undefined))) {
+    } else if (
+      server.userinfo_endpoint !== undefined &&
+      (idToken === undefined || (idToken.name === undefined && idToken.email === undefined))
+    ) {
       const expected = typeof idToken?.sub === 'string' ? idToken.sub : openid.skipSubjectCheck
       told = await openid.fetchUserInfo(configuration, tokens.access_token, expected).catch((error: unknown) => {
         // with an ID token we know who it is; without `openid` nobody promised to tell
-        const optional = idToken !== undefined || (!this.#scopes(server).includes('openid') && !(upstreamError(error) instanceof TemporarilyUnavailableError))
+        const optional = idToken !== undefined ||
+          (!this.#scopes(server).includes('openid') && !(upstreamError(error) instanceof TemporarilyUnavailableError))
         return optional ? {} : fail(error)
       })
     }
     return readIdentity({ issuer: server.issuer, told, idToken, subjectClaim })
   }
 
-  async #fetchUser (configuration: openid.Configuration, accessToken: string, url: URL): Promise<Record<string, unknown>> {
-    const response = await openid.fetchProtectedResource(configuration, accessToken, url, 'GET', undefined, new Headers({ accept: 'application/json' })).catch(fail)
+  async #fetchUser (
+    configuration: openid.Configuration,
+    accessToken: string,
+    url: URL
+  ): Promise<Record<string, unknown>> {
+    const response = await openid.fetchProtectedResource(
+      configuration,
+      accessToken,
+      url,
+      'GET',
+      undefined,
+      new Headers({ accept: 'application/json' })
+    ).catch(fail)
     if (!response.ok) fail(response)
     const told: unknown = await response.json().catch(fail)
-    if (typeof told !== 'object' || told === null) throw new UpstreamError('The login server did not tell who you are.', { detail: `no JSON object at ${url.href}` })
+    if (typeof told !== 'object' || told === null) {
+      throw new UpstreamError('The login server did not tell who you are.', { detail: `no JSON object at ${url.href}` })
+    }
     return { ...told }
   }
 }
 
 function preferredAuthMethod (supported = ['client_secret_basic']): string {
-  return ['client_secret_basic', 'client_secret_post', 'none'].find(method => supported.includes(method)) ?? 'client_secret_basic'
+  return ['client_secret_basic', 'client_secret_post', 'none'].find(method => supported.includes(method)) ??
+    'client_secret_basic'
 }
 
 async function hasIdToken (response: Response): Promise<boolean> {

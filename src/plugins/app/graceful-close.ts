@@ -104,7 +104,11 @@ export const finishResponses = fp(async app => {
 async function stopListening (server: Server): Promise<void> {
   // connections that wait to be accepted are reset with the socket: after a short turn of the event loop there are hardly any
   const latest = performance.now() + WAIT_FOR_SHORT_TURN_MS
-  for (let [begun, now] = [-Infinity, performance.now()]; now - begun > SHORT_TURN_MS && now < latest; now = performance.now()) {
+  for (
+    let [begun, now] = [-Infinity, performance.now()];
+    now - begun > SHORT_TURN_MS && now < latest;
+    now = performance.now()
+  ) {
     begun = now
     await setImmediate()
   }

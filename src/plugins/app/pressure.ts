@@ -20,20 +20,27 @@ export const underAnyPressure = { pressureHandler: () => undefined }
  * Refuses requests (503) while this process cannot keep up, so that load balancers and clients turn to others, and what
  * runs is finished. Each part of the service puts the refusal in its own words.
  */
-export const pressure = fp<PressureOptions>(async (app, { maxEventLoopDelayMs, maxHeapBytes = getHeapStatistics().heap_size_limit * 0.9 }) => {
-  let settlesAt = 0
-  // the delays of the start itself are in the first sample, which counts until the second
-  app.addHook('onListen', async () => { settlesAt = performance.now() + 2 * SAMPLE_MS })
+export const pressure = fp<PressureOptions>(
+  async (app, { maxEventLoopDelayMs, maxHeapBytes = getHeapStatistics().heap_size_limit * 0.9 }) => {
+    let settlesAt = 0
+    // the delays of the start itself are in the first sample, which counts until the second
+    app.addHook('onListen', async () => {
+      settlesAt = performance.now() + 2 * SAMPLE_MS
+    })
 
-  await app.register(underPressure, {
-    maxEventLoopDelay: maxEventLoopDelayMs,
-    maxHeapUsedBytes: maxHeapBytes,
-    sampleInterval: SAMPLE_MS,
-    pressureHandler: async (_request, reply, type) => {
-      if (type === underPressure.TYPE_EVENT_LOOP_DELAY && performance.now() < settlesAt) return
-      // for routes of an app that words its errors itself
-      reply.header('retry-after', String(RETRY_AFTER_SECONDS))
-      throw new OverloadedError('This server is overloaded. Try again in a moment.', { retryAfterSeconds: RETRY_AFTER_SECONDS })
-    }
-  })
-}, { name: 'pressure', fastify: '5.x' })
+    await app.register(underPressure, {
+      maxEventLoopDelay: maxEventLoopDelayMs,
+      maxHeapUsedBytes: maxHeapBytes,
+      sampleInterval: SAMPLE_MS,
+      pressureHandler: async (_request, reply, type) => {
+        if (type === underPressure.TYPE_EVENT_LOOP_DELAY && performance.now() < settlesAt) return
+        // for routes of an app that words its errors itself
+        reply.header('retry-after', String(RETRY_AFTER_SECONDS))
+        throw new OverloadedError('This server is overloaded. Try again in a moment.', {
+          retryAfterSeconds: RETRY_AFTER_SECONDS
+        })
+      }
+    })
+  },
+  { name: 'pressure', fastify: '5.x' }
+)

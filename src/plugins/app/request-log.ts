@@ -31,13 +31,20 @@ export const requestLog = fp<RequestLogOptions>(async (app, { onEnd }) => {
       // what was never answered has no status; the number is nginx's
       const statusCode = reply.raw.headersSent ? reply.statusCode : 499
       reply.log.info(makeLine(request, reply, route, statusCode), 'request')
-      if (onEnd !== undefined && !(method === 'GET' && isEventStream(reply))) onEnd({ method, route, statusCode, seconds: reply.elapsedTime / 1000 })
+      if (onEnd !== undefined && !(method === 'GET' && isEventStream(reply))) {
+        onEnd({ method, route, statusCode, seconds: reply.elapsedTime / 1000 })
+      }
     })
     done()
   })
 }, { name: 'request-log', fastify: '5.x' })
 
-function makeLine (request: FastifyRequest, reply: FastifyReply, route: string | undefined, statusCode: number): object {
+function makeLine (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  route: string | undefined,
+  statusCode: number
+): object {
   const { method, ip, authInfo, oauthClientId } = request
   const clientId = authInfo?.clientId ?? oauthClientId
   return {

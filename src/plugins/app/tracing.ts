@@ -19,5 +19,7 @@ export const tracing = fp(async app => {
   })
   await app.register(instrumentation.plugin())
   // reading a body loses the context
-  app.addHook('preHandler', (request, _reply, done) => { context.with(request.opentelemetry().context ?? context.active(), done) })
+  app.addHook('preHandler', (request, _reply, done) => {
+    context.with(request.opentelemetry().context ?? context.active(), done)
+  })
 }, { name: 'tracing', fastify: '5.x' })

@@ -73,13 +73,23 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   if (!taken) app.decorateRequest('authInfo', null)
   const setCaller = (request: FastifyRequest, caller: CallerInfo | null): void => {
     // an app around us may have a decorator of this name, even a getter: here it is ours
-    if (taken) Object.defineProperty(request, 'authInfo', { value: caller, writable: true, enumerable: true, configurable: true })
-    else request.authInfo = caller
+    if (taken) {
+      Object.defineProperty(request, 'authInfo', {
+        value: caller,
+        writable: true,
+        enumerable: true,
+        configurable: true
+      })
+    } else request.authInfo = caller
   }
 
   app.decorateReply('sendInsufficientScope', function (requiredScopes, description) {
     const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
-    return refuse(this, new InsufficientScopeError(requiredScopes, description === undefined ? {} : { description }), scopes)
+    return refuse(
+      this,
+      new InsufficientScopeError(requiredScopes, description === undefined ? {} : { description }),
+      scopes
+    )
   })
 
   app.decorate('bearerAuth', (request, reply, done) => {
@@ -87,8 +97,9 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     const authorization = request.headers.authorization ?? ''
     const token = BEARER.exec(authorization)?.[1]
     if (token === undefined) {
-      if (BEARER_SCHEME.test(authorization)) refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
-      else refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, false)
+      if (BEARER_SCHEME.test(authorization)) {
+        refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
+      } else refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, false)
       return
     }
     const admit = (caller: CallerInfo) => {

@@ -29,8 +29,10 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
   const local = LOOPBACK_HOST.test(host)
   const origins = new Set([origin, ...options.allowedOrigins])
   const hosts = new Set([host, ...options.allowedHosts].map(name => name.toLowerCase()))
-  const allowsOrigin = (value: string) => origins.has('*') || origins.has(value) || (local && LOOPBACK_ORIGIN.test(value))
-  const allowsHost = (value: string) => hosts.has('*') || hosts.has(value.toLowerCase()) || (local && LOOPBACK_HOST.test(value))
+  const allowsOrigin = (value: string) =>
+    origins.has('*') || origins.has(value) || (local && LOOPBACK_ORIGIN.test(value))
+  const allowsHost = (value: string) =>
+    hosts.has('*') || hosts.has(value.toLowerCase()) || (local && LOOPBACK_HOST.test(value))
 
   await app.register(scopedCors, {
     paths: options.paths,
@@ -47,7 +49,11 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
     // streams have a value of their own
     reply.header('cache-control', 'no-store')
     if (origin === undefined || allowsOrigin(origin)) done()
-    else done(new ForbiddenOriginError('Forbidden: this origin may not call this server.', { detail: `Origin ${origin}` }))
+    else {
+      done(
+        new ForbiddenOriginError('Forbidden: this origin may not call this server.', { detail: `Origin ${origin}` })
+      )
+    }
   })
   app.addHook('onRequest', function (request, reply, done) {
     // it is refused, whoever asks
@@ -57,7 +63,11 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
   app.addHook('onRequest', (request, _reply, done) => {
     const host = readHost(request)
     if (allowsHost(host)) done()
-    else done(new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${host}` }))
+    else {
+      done(
+        new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${host}` })
+      )
+    }
   })
 }, { name: 'mcp-guard', fastify: '5.x', dependencies: ['bearer-auth'] })
 

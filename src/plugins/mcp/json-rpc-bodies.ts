@@ -1,6 +1,15 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { BodyTooLargeError, InsufficientScopeError, InvalidMessageError, LimitError, McpRequestError, ParseError, ServiceError, UnsupportedMediaTypeError } from '../../errors.js'
+import {
+  BodyTooLargeError,
+  InsufficientScopeError,
+  InvalidMessageError,
+  LimitError,
+  McpRequestError,
+  ParseError,
+  ServiceError,
+  UnsupportedMediaTypeError
+} from '../../errors.js'
 import { errorText, refusalText } from '../../mcp/wire/messages.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
@@ -26,14 +35,18 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
   app.decorateRequest('bodyBytes', 0)
   const parseJson = app.getDefaultJsonParser('remove', 'ignore')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: maxBodyBytes }, (request, body, done) => {
-    request.bodyBytes = body.length
-    const text = body.toString()
-    if (text.length > 0 && !isTooDeep(text)) return parseJson(request, text, done)
-    if (text.length === 0) done(null, undefined)
-    else done(new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
-    return undefined
-  })
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string', bodyLimit: maxBodyBytes },
+    (request, body, done) => {
+      request.bodyBytes = body.length
+      const text = body.toString()
+      if (text.length > 0 && !isTooDeep(text)) return parseJson(request, text, done)
+      if (text.length === 0) done(null, undefined)
+      else done(new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
+      return undefined
+    }
+  )
 
   await app.register(plainJson)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
@@ -45,12 +58,17 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   const known = known4xx(error)
   if (known === undefined) {
     request.log.error({ err: error }, 'an MCP request failed')
-    return reply.code(500).header('content-type', 'application/json; charset=utf-8').send(errorText(-32603, `Internal error (request id ${request.id})`))
+    return reply.code(500).header('content-type', 'application/json; charset=utf-8').send(
+      errorText(-32603, `Internal error (request id ${request.id})`)
+    )
   }
   request.log.info({ code: known.code, detail: known.detail }, known.message)
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   const text = known instanceof LimitError
-    ? refusalText(request.body, known.jsonRpcCode, known.message, { limit: known.limit, ...known.retryAfterMs !== undefined && { retryAfterMs: known.retryAfterMs } })
+    ? refusalText(request.body, known.jsonRpcCode, known.message, {
+      limit: known.limit,
+      ...known.retryAfterMs !== undefined && { retryAfterMs: known.retryAfterMs }
+    })
     : errorText(toJsonRpcCode(known), known.message, known instanceof McpRequestError ? known.requestId : null)
   return reply.code(known.statusCode).header('content-type', 'application/json; charset=utf-8').send(text)
 }
@@ -63,10 +81,15 @@ function toJsonRpcCode (error: ServiceError): number {
 function known4xx (error: FastifyError): ServiceError | undefined {
   if (error instanceof ServiceError) return error
   switch (error.code) {
-    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE': return new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
-    case 'FST_ERR_CTP_BODY_TOO_LARGE': return new BodyTooLargeError('Payload Too Large: the body is larger than this server takes.')
-    case 'FST_ERR_CTP_INVALID_JSON_BODY': return new ParseError('Parse error: the body is no JSON.')
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new BodyTooLargeError('Payload Too Large: the body is larger than this server takes.')
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+      return new ParseError('Parse error: the body is no JSON.')
   }
   const status = error.statusCode ?? 500
-  return status >= 400 && status < 500 ? new InvalidMessageError('Invalid Request: the request could not be read.', { detail: error.message }) : undefined
+  return status >= 400 && status < 500
+    ? new InvalidMessageError('Invalid Request: the request could not be read.', { detail: error.message })
+    : undefined
 }

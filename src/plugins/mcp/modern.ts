@@ -29,11 +29,18 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
     // Fastify makes the route's options anew whenever they are read: they come last
     const invalid = request.method === 'POST' ? findInvalidParams(body) : undefined
     if (invalid !== undefined) done(invalid)
-    else if (request.method !== 'POST' || caller === null || body === undefined || !isModernRequest({ headers, body }) || request.routeOptions.url?.endsWith('/mcp') !== true) done()
+    else if (
+      request.method !== 'POST' || caller === null || body === undefined || !isModernRequest({ headers, body }) ||
+      request.routeOptions.url?.endsWith('/mcp') !== true
+    ) done()
     else serve(request, reply, caller).catch(done)
   })
 
-  async function serve ({ headers, body, log }: FastifyRequest, reply: FastifyReply, caller: CallerInfo): Promise<FastifyReply> {
+  async function serve (
+    { headers, body, log }: FastifyRequest,
+    reply: FastifyReply,
+    caller: CallerInfo
+  ): Promise<FastifyReply> {
     const call = entry.serve({ headers, body, log }, caller)
     // it may have gone while its body was read
     if (reply.raw.closed) entry.end(call)

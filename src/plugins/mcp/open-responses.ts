@@ -21,9 +21,13 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admiss
   const responses = new OpenResponses({
     admission,
     ...limits,
-    onCut: bytes => { app.log.warn({ bytes }, 'a response was cut: its client does not read, and others need the room') }
+    onCut: bytes => {
+      app.log.warn({ bytes }, 'a response was cut: its client does not read, and others need the room')
+    }
   })
-  app.addHook('onClose', () => { responses.stop() })
+  app.addHook('onClose', () => {
+    responses.stop()
+  })
   const opened = new WeakMap<FastifyRequest, OpenResponse>()
   const bodies = new WeakMap<FastifyRequest, Readable>()
 

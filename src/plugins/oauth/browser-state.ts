@@ -31,6 +31,9 @@ export const browserState = fp<BrowserStateOptions>(async (app, { issuer }) => {
     return browserStates.read(parse(this.headers.cookie ?? '')[name])
   })
   app.decorateReply('setBrowserState', function (state) {
-    return this.header('set-cookie', serialize(name, browserStates.write(state), { ...attributes, maxAge: MAX_AGE_SECONDS }))
+    return this.header(
+      'set-cookie',
+      serialize(name, browserStates.write(state), { ...attributes, maxAge: MAX_AGE_SECONDS })
+    )
   })
 }, { name: 'browser-state', fastify: '5.x', dependencies: ['broker'] })

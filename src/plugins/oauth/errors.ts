@@ -25,6 +25,12 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   const { code, message } = known ?? new UpstreamError('Something went wrong on our side.')
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   // RFC 6749 5.2: who tried to authenticate with a header is challenged by it
-  if (known?.statusCode === 401 && request.headers.authorization !== undefined) reply.header('www-authenticate', 'Basic realm="OAuth"')
-  return reply.code(known?.statusCode ?? 500).header('cache-control', 'no-store').send({ error: code, error_description: message, request_id: request.id })
+  if (known?.statusCode === 401 && request.headers.authorization !== undefined) {
+    reply.header('www-authenticate', 'Basic realm="OAuth"')
+  }
+  return reply.code(known?.statusCode ?? 500).header('cache-control', 'no-store').send({
+    error: code,
+    error_description: message,
+    request_id: request.id
+  })
 }

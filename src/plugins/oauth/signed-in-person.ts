@@ -44,6 +44,9 @@ export const signedInPerson = fp<SignedInPersonOptions>(async (app, { issuer }) 
       : serialize(signedIn.name, signIns.write(person), { ...signedIn.attributes, maxAge: SIGNED_IN_SECONDS }))
   })
   app.decorateReply('setPendingSignIn', function (pending) {
-    return this.header('set-cookie', serialize(pendingSignIn.name, pending, { ...pendingSignIn.attributes, maxAge: PENDING_SECONDS }))
+    return this.header(
+      'set-cookie',
+      serialize(pendingSignIn.name, pending, { ...pendingSignIn.attributes, maxAge: PENDING_SECONDS })
+    )
   })
 }, { name: 'signed-in-person', fastify: '5.x', dependencies: ['broker'] })

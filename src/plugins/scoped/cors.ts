@@ -35,12 +35,15 @@ export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: optio
   const methods = new Map<string, string[]>()
   app.addHook('onRoute', route => {
     route.config = Object.assign({}, route.config, { cors: { ...DEFAULTS, ...options } })
-    if (route.method !== 'OPTIONS' && route.config.refused !== true) methods.set(route.routePath, [...methods.get(route.routePath) ?? [], ...[route.method].flat()])
+    if (route.method !== 'OPTIONS' && route.config.refused !== true) {
+      methods.set(route.routePath, [...methods.get(route.routePath) ?? [], ...[route.method].flat()])
+    }
   })
   const answerPreflights: FastifyInstance['options'] = (_url: string, route: object) => {
     for (const path of paths) {
       // a preflight is answered by the hook
-      const handler = async (request: FastifyRequest, reply: FastifyReply) => refuse(request, reply.header('allow', methods.get(path)?.join(', ') ?? ''))
+      const handler = async (request: FastifyRequest, reply: FastifyReply) =>
+        refuse(request, reply.header('allow', methods.get(path)?.join(', ') ?? ''))
       app.options(path, { ...route, onRequest: handler }, handler)
     }
     return app
@@ -49,21 +52,29 @@ export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: optio
     if (!app.hasRequestDecorator(name)) Reflect.apply(app.decorateRequest, app, [name, ...value])
     return app
   }
-  const addHook = (name: 'onRequest', hook: onRequestHookHandler) => app.addHook(name, (request, reply, done) => {
-    // OPTIONS that is no preflight is a method like others
-    if (request.method === 'OPTIONS' && !isPreflight(request)) {
-      done()
-      return
-    }
-    // most calls come from no browser, and caches are all that is to be told: it would come to that at ten times the cost
-    if (typeof options.origin === 'function' && request.headers.origin === undefined && request.method !== 'OPTIONS' && !reply.hasHeader('vary')) {
-      reply.header('vary', 'Origin')
-      done()
-    } else {
-      hook.call(app, request, reply, done)
-    }
+  const addHook = (name: 'onRequest', hook: onRequestHookHandler) =>
+    app.addHook(name, (request, reply, done) => {
+      // OPTIONS that is no preflight is a method like others
+      if (request.method === 'OPTIONS' && !isPreflight(request)) {
+        done()
+        return
+      }
+      // most calls come from no browser, and caches are all that is to be told: it would come to that at ten times the cost
+      if (
+        typeof options.origin === 'function' && request.headers.origin === undefined && request.method !== 'OPTIONS' &&
+        !reply.hasHeader('vary')
+      ) {
+        reply.header('vary', 'Origin')
+        done()
+      } else {
+        hook.call(app, request, reply, done)
+      }
+    })
+  const scope: FastifyInstance = derive(app, {
+    addHook: { value: addHook },
+    options: { value: answerPreflights },
+    decorateRequest: { value: decorateRequest }
   })
-  const scope: FastifyInstance = derive(app, { addHook: { value: addHook }, options: { value: answerPreflights }, decorateRequest: { value: decorateRequest } })
   await new Promise<void>((resolve, reject) => {
     cors(scope, options, error => { if (error === undefined) resolve(); else reject(error) })
   })

@@ -6,6 +6,8 @@ import { ServiceError } from '../../errors.js'
  * knows what to say. Left are errors of ours, those of reading a body, and bugs.
  */
 export function rethrowForeign (error: FastifyError): void {
-  if (error instanceof ServiceError || error.statusCode === undefined || error.code?.startsWith('FST_ERR_CTP_') === true) return
+  if (
+    error instanceof ServiceError || error.statusCode === undefined || error.code?.startsWith('FST_ERR_CTP_') === true
+  ) return
   throw error
 }

@@ -6,5 +6,7 @@ export function toOAuthError (error: FastifyError): OAuthError | undefined {
   if (error instanceof OAuthError) return error
   const status = error.statusCode ?? 500
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new PayloadTooLargeError('The body is too large.')
-  return status >= 400 && status < 500 ? new InvalidRequestError('The request could not be read.', { detail: error.message }) : undefined
+  return status >= 400 && status < 500
+    ? new InvalidRequestError('The request could not be read.', { detail: error.message })
+    : undefined
 }

@@ -24,7 +24,11 @@ export const refuseOAuthMethod: RefuseMethod = request => { throw new WrongMetho
 /** For contexts without an error handler of their own. */
 export const sendRefusal: RefuseMethod = (request, reply) => {
   const { code, message, statusCode } = new WrongMethodError(messageFor(request))
-  return reply.code(statusCode).header('cache-control', 'no-store').send({ error: code, error_description: message, request_id: request.id })
+  return reply.code(statusCode).header('cache-control', 'no-store').send({
+    error: code,
+    error_description: message,
+    request_id: request.id
+  })
 }
 
 /**
@@ -36,7 +40,9 @@ export function refuseOtherMethods (
   app: FastifyInstance, path: string, allowed: readonly string[], refuse: RefuseMethod, url = path
 ): void {
   const isTaken = (method: string) => [path, url].some(taken => app.hasRoute({ url: app.prefix + taken, method }))
-  const method = app.supportedMethods.filter(method => method !== 'OPTIONS' && !allowed.includes(method) && !isTaken(method))
+  const method = app.supportedMethods.filter(method =>
+    method !== 'OPTIONS' && !allowed.includes(method) && !isTaken(method)
+  )
   if (method.length === 0) return
   const allow = allowed.join(', ')
   const handler = async (request: FastifyRequest, reply: FastifyReply) => refuse(request, reply.header('allow', allow))

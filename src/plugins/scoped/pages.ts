@@ -24,8 +24,12 @@ export const pages = fp(async app => {
       'cache-control': 'no-store',
       // no form-action: Chromium applies it to the redirects that follow the form, too
       'content-security-policy': [
-        "default-src 'none'", `style-src ${STYLE_SOURCE}`, "img-src 'none'",
-        ...page.script === undefined ? [] : [`script-src ${hashSource(page.script)}`], "base-uri 'none'", "frame-ancestors 'none'"
+        "default-src 'none'",
+        `style-src ${STYLE_SOURCE}`,
+        "img-src 'none'",
+        ...page.script === undefined ? [] : [`script-src ${hashSource(page.script)}`],
+        "base-uri 'none'",
+        "frame-ancestors 'none'"
       ].join('; '),
       'x-frame-options': 'DENY',
       // whoever opened it in a window can neither see where that goes nor move it
@@ -46,5 +50,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   // a page for people is no challenge: 401 belongs to clients
   const status = known === undefined ? 500 : known.statusCode === 401 ? 400 : known.statusCode
-  return reply.code(status).sendPage(errorPage(known ?? { code: 'server_error', message: 'Something went wrong on our side.' }, request.id))
+  return reply.code(status).sendPage(
+    errorPage(known ?? { code: 'server_error', message: 'Something went wrong on our side.' }, request.id)
+  )
 }

@@ -11,7 +11,8 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f
  */
 export const traceId = fp(async app => {
   app.addHook('preHandler', (request, reply, done) => {
-    const found = findTraceId(readTraceContext(request.body).traceparent) ?? findTraceId(request.headers.traceparent) ?? trace.getActiveSpan()?.spanContext().traceId
+    const found = findTraceId(readTraceContext(request.body).traceparent) ?? findTraceId(request.headers.traceparent) ??
+      trace.getActiveSpan()?.spanContext().traceId
     if (found !== undefined) request.log = reply.log = request.log.child({ traceId: found })
     done()
   })

@@ -5,8 +5,12 @@ import { parseParameters } from '../oauth/parameters.js'
 
 /** `GET /oauth/connections/callback`: a person comes back from signing in. */
 export const connectionsCallbackRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
-  app.get('/oauth/connections/callback', { exposeHeadRoute: false, logSerializers: withoutQuery }, async (request, reply) => {
-    const person = await app.oauthBroker.signIns.complete(parseParameters(request.query), request.getPendingSignIn())
-    return reply.setPerson(person).header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections`, 302)
-  })
+  app.get(
+    '/oauth/connections/callback',
+    { exposeHeadRoute: false, logSerializers: withoutQuery },
+    async (request, reply) => {
+      const person = await app.oauthBroker.signIns.complete(parseParameters(request.query), request.getPendingSignIn())
+      return reply.setPerson(person).header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections`, 302)
+    }
+  )
 }

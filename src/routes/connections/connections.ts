@@ -13,6 +13,13 @@ export const connectionsRoute: FastifyPluginAsync<ConnectionsOptions> = async (a
     const person = request.getPerson()
     if (person === undefined) return reply.sendPage(signInPage(issuer))
     await request.countFor({ person })
-    return reply.sendPage(connectionsPage({ issuer, person, connections: await app.oauthBroker.connections.of(person), ended: ended !== undefined }))
+    return reply.sendPage(
+      connectionsPage({
+        issuer,
+        person,
+        connections: await app.oauthBroker.connections.of(person),
+        ended: ended !== undefined
+      })
+    )
   })
 }

@@ -14,6 +14,9 @@ export const connectionsLogoutRoute: FastifyPluginAsync<ConnectionsOptions> = as
     const person = request.getPerson()
     const forgotten = new Set([person && personHash(person), lastHere])
     for (const key of forgotten) if (key !== undefined) await app.oauthBroker.consents.forget(key)
-    return reply.setPerson(undefined).setBrowserState({ id }).header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections`, 303)
+    return reply.setPerson(undefined).setBrowserState({ id }).header('cache-control', 'no-store').redirect(
+      `${issuer}/oauth/connections`,
+      303
+    )
   })
 }

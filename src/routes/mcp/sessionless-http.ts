@@ -12,7 +12,9 @@ export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
 
   app.post('/mcp', async (request, reply) => {
     checkPostAccept(request.headers.accept)
-    if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    if (request.headers['content-type'] === undefined) {
+      throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    }
     const body = parseMessages(request.body)
     const protocolVersion = request.headers['mcp-protocol-version']
     checkProtocolVersion(protocolVersion)
@@ -20,7 +22,10 @@ export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
     if (!(Array.isArray(body) ? body : [body]).some(isRequest)) return reply.code(202).send()
     const caller = requestCaller(request)
     const end = await requests.serve({
-      body, caller, extra: { authInfo: caller, requestInfo: { headers: request.headers } }, protocolVersion: protocolVersion?.toString()
+      body,
+      caller,
+      extra: { authInfo: caller, requestInfo: { headers: request.headers } },
+      protocolVersion: protocolVersion?.toString()
     }, new FastifyPostResponse(reply))
     if (reply.raw.closed) end()
     else reply.raw.once('close', end)

@@ -24,20 +24,32 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
     return session.openOnlyStream(`${messagesUrl}?sessionId=${session.record.id}`, place)
   })
 
-  app.post<{ Querystring: Record<string, unknown> }>('/messages', { logSerializers: withoutQuery }, async (request, reply) => {
-    if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
-    const { sessionId } = request.query
-    if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')
-    const caller = requestCaller(request)
-    const session = await registry.find(sessionId, caller, 'sse')
-    const body = parseMessages(request.body)
-    const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
-    const instance = session.instance ?? await session.rebuild(extra, caller)
-    session.caller = caller
-    registry.used(session)
-    await instance.receiveOrPromise(body, extra, caller, new FastifyPostResponse(reply))
-    return reply
-  })
+  app.post<{ Querystring: Record<string, unknown> }>(
+    '/messages',
+    { logSerializers: withoutQuery },
+    async (request, reply) => {
+      if (request.headers['content-type'] === undefined) {
+        throw new UnsupportedMediaTypeError(
+          'Unsupported Media Type: Content-Type must be application/json.'
+        )
+      }
+      const { sessionId } = request.query
+      if (typeof sessionId !== 'string' || sessionId === '') {
+        throw new SessionIdRequiredError(
+          'Bad Request: the sessionId parameter is required.'
+        )
+      }
+      const caller = requestCaller(request)
+      const session = await registry.find(sessionId, caller, 'sse')
+      const body = parseMessages(request.body)
+      const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
+      const instance = session.instance ?? await session.rebuild(extra, caller)
+      session.caller = caller
+      registry.used(session)
+      await instance.receiveOrPromise(body, extra, caller, new FastifyPostResponse(reply))
+      return reply
+    }
+  )
 
   refuseOtherMethods(app, '/sse', ['GET'], refuseMcpMethod)
   refuseOtherMethods(app, '/messages', ['POST'], refuseMcpMethod)

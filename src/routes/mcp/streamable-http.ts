@@ -16,7 +16,9 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
 
   app.post('/mcp', (request, reply) => {
     checkPostAccept(request.headers.accept)
-    if (request.headers['content-type'] === undefined) throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    if (request.headers['content-type'] === undefined) {
+      throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
+    }
     const body = parseMessages(request.body)
     if (!Array.isArray(body) && isRequest(body) && body.method === 'initialize') return initialize(request, reply, body)
     return call(request, reply, body)
@@ -26,7 +28,10 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     checkStreamAccept(request.headers.accept)
     const session = await registry.find(readSessionId(request), requestCaller(request), 'streamable-http')
     const lastEventId = request.headers['last-event-id']
-    const stream = await session.listen(typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined, requestCaller(request))
+    const stream = await session.listen(
+      typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined,
+      requestCaller(request)
+    )
     // 204 tells an event source to stop reconnecting (HTML, server-sent events)
     if (stream === undefined) return reply.code(204).send()
     reply.headers(EVENT_STREAM_HEADERS)
@@ -43,10 +48,17 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   refuseOtherMethods(app, '/mcp', ['GET', 'POST', 'DELETE'], refuseMcpMethod)
 
   /** Step 1 of a session: answers `initialize` with the new session's id. */
-  async function initialize (request: FastifyRequest, reply: FastifyReply, message: JSONRPCMessage): Promise<FastifyReply> {
+  async function initialize (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    message: JSONRPCMessage
+  ): Promise<FastifyReply> {
     if (!isRequest(message)) throw new InvalidMessageError('Invalid Request: initialize is a request.')
     const caller = requestCaller(request)
-    const { session, result } = await registry.initialize(message, caller, { authInfo: caller, requestInfo: { headers: request.headers } })
+    const { session, result } = await registry.initialize(message, caller, {
+      authInfo: caller,
+      requestInfo: { headers: request.headers }
+    })
     return reply.header('mcp-session-id', session.record.id).header('content-type', 'application/json; charset=utf-8')
       .send(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }))
   }
@@ -55,7 +67,11 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
    * Every other POST: at once where the session's instance is live. Then it returns nothing, as a reply that is returned
    * is waited for by Fastify, with listeners of its own.
    */
-  function call (request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]): Promise<FastifyReply> | undefined {
+  function call (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    body: JSONRPCMessage | JSONRPCMessage[]
+  ): Promise<FastifyReply> | undefined {
     const sessionId = readSessionId(request)
     const session = registry.findLive(sessionId, requestCaller(request), 'streamable-http')
     if (session?.instance === undefined) return rebuildAndReceive(sessionId, request, reply, body)
@@ -67,18 +83,28 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   ): Promise<FastifyReply> {
     const caller = requestCaller(request)
     const session = await registry.find(sessionId, caller, 'streamable-http')
-    const instance = session.instance ?? await session.rebuild({ authInfo: caller, requestInfo: { headers: request.headers } }, caller)
+    const instance = session.instance ??
+      await session.rebuild({ authInfo: caller, requestInfo: { headers: request.headers } }, caller)
     await receiveOrPromise(session, instance, request, reply, body)
     return reply
   }
 
   function receiveOrPromise (
-    session: LiveSession, instance: ServerInstance, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
+    session: LiveSession,
+    instance: ServerInstance,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    body: JSONRPCMessage | JSONRPCMessage[]
   ): Promise<void> | undefined {
     const caller = requestCaller(request)
     session.caller = caller
     registry.used(session)
-    return instance.receiveOrPromise(body, { authInfo: caller, requestInfo: { headers: request.headers } }, caller, new FastifyPostResponse(reply))
+    return instance.receiveOrPromise(
+      body,
+      { authInfo: caller, requestInfo: { headers: request.headers } },
+      caller,
+      new FastifyPostResponse(reply)
+    )
   }
 }
 
@@ -88,7 +114,9 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
  */
 function readSessionId ({ headers }: FastifyRequest): string {
   const sessionId = headers['mcp-session-id']
-  if (typeof sessionId !== 'string' || sessionId === '') throw new SessionIdRequiredError('Bad Request: the Mcp-Session-Id header is required.')
+  if (typeof sessionId !== 'string' || sessionId === '') {
+    throw new SessionIdRequiredError('Bad Request: the Mcp-Session-Id header is required.')
+  }
   checkProtocolVersion(headers['mcp-protocol-version'])
   return sessionId
 }

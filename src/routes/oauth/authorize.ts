@@ -19,8 +19,13 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
   const { authorization, clients, limits } = app.oauthBroker
 
   /** A document that has to be fetched is a request of ours to wherever somebody says. */
-  async function countFetch (request: FastifyRequest, { client_id: clientId = '' }: ReturnType<typeof parseParameters>): Promise<void> {
-    if (await clients.hasToFetch(clientId)) await limits.count(['metadata documents', 'address', callerAddress(request)], FETCHES_PER_MINUTE)
+  async function countFetch (
+    request: FastifyRequest,
+    { client_id: clientId = '' }: ReturnType<typeof parseParameters>
+  ): Promise<void> {
+    if (await clients.hasToFetch(clientId)) {
+      await limits.count(['metadata documents', 'address', callerAddress(request)], FETCHES_PER_MINUTE)
+    }
   }
 
   app.get('/authorize', { exposeHeadRoute: false, logSerializers: withoutQuery }, async (request, reply) => {
@@ -44,14 +49,32 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
 }
 
 /** What follows in the browser, as a redirect or a page. */
-export function goOn (request: FastifyRequest, reply: FastifyReply, next: NextStep, issuer: string, texts: ConsentPageOptions['texts']): FastifyReply {
+export function goOn (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  next: NextStep,
+  issuer: string,
+  texts: ConsentPageOptions['texts']
+): FastifyReply {
   switch (next.kind) {
     case 'redirect':
       return reply.header('cache-control', 'no-store').redirect(next.url, request.method === 'POST' ? 303 : 302)
     case 'consent':
-      return reply.sendPage(consentPage({ request: next.request, action: `${issuer}/authorize/consent`, connections: `${issuer}/oauth/connections`, texts }))
+      return reply.sendPage(
+        consentPage({
+          request: next.request,
+          action: `${issuer}/authorize/consent`,
+          connections: `${issuer}/oauth/connections`,
+          texts
+        })
+      )
     case 'refusal':
-      request.log.info({ code: next.error.code, detail: next.error.detail }, `authorization refused: ${next.error.message}`)
-      return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(refusalPage(next.error, next.url, request.id))
+      request.log.info(
+        { code: next.error.code, detail: next.error.detail },
+        `authorization refused: ${next.error.message}`
+      )
+      return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(
+        refusalPage(next.error, next.url, request.id)
+      )
   }
 }

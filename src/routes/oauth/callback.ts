@@ -9,7 +9,10 @@ export const callbackRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, {
   app.get('/oauth/callback', { exposeHeadRoute: false, logSerializers: withoutQuery }, async (request, reply) => {
     parseParameters(request.query)
     const visitor = { browser: request.getBrowserState(), address: callerAddress(request) }
-    const { next, browser } = await app.oauthBroker.authorization.complete(new URL(request.url, 'http://callback').search, visitor)
+    const { next, browser } = await app.oauthBroker.authorization.complete(
+      new URL(request.url, 'http://callback').search,
+      visitor
+    )
     return goOn(request, reply.setBrowserState(browser), next, issuer, texts)
   })
 }

@@ -16,7 +16,9 @@ export function clientCredentials (request: FastifyRequest, parameters: FormPara
     return { clientId, clientSecret, method: clientSecret === undefined ? 'none' : 'client_secret_post' }
   }
   if (clientSecret !== undefined) throw new InvalidRequestError('The client authenticates in two ways at once.')
-  if (clientId !== undefined && clientId !== basic.clientId) throw new InvalidRequestError('The client_id is not that of the Authorization header.')
+  if (clientId !== undefined && clientId !== basic.clientId) {
+    throw new InvalidRequestError('The client_id is not that of the Authorization header.')
+  }
   return basic
 }
 
@@ -24,7 +26,9 @@ function basicCredentials (authorization: string | undefined): ClientCredentials
   if (authorization === undefined) return undefined
   const [, encoded] = /^basic +([A-Za-z0-9+/]+=*) *$/i.exec(authorization) ?? []
   const [, id, secret] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded ?? '', 'base64').toString('utf8')) ?? []
-  if (id === undefined || secret === undefined) throw new InvalidClientError('The Authorization header holds no client credentials.')
+  if (id === undefined || secret === undefined) {
+    throw new InvalidClientError('The Authorization header holds no client credentials.')
+  }
   return { clientId: formDecoded(id), clientSecret: formDecoded(secret), method: 'client_secret_basic' }
 }
 

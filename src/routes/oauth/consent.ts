@@ -10,9 +10,14 @@ export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { 
   app.post('/authorize/consent', async (request, reply) => {
     checkSameOriginForm(request, issuer)
     const { transaction, decision, remember } = parseParameters(request.body)
-    if (transaction === undefined || (decision !== 'allow' && decision !== 'deny')) throw new InvalidRequestError('The form is incomplete. Start again in your app.')
+    if (transaction === undefined || (decision !== 'allow' && decision !== 'deny')) {
+      throw new InvalidRequestError('The form is incomplete. Start again in your app.')
+    }
     const visitor = { browser: request.getBrowserState(), address: callerAddress(request) }
-    const next = await app.oauthBroker.authorization.decide(transaction, { allow: decision === 'allow', remember: remember === 'yes' }, visitor)
+    const next = await app.oauthBroker.authorization.decide(transaction, {
+      allow: decision === 'allow',
+      remember: remember === 'yes'
+    }, visitor)
     return goOn(request, reply, next, issuer, texts)
   })
 }

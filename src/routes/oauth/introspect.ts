@@ -19,12 +19,22 @@ export const introspectRoute: FastifyPluginAsync<IntrospectOptions> = async (app
     return secret !== undefined && equalSecrets(clientSecret, secret) ? clientId : undefined
   }
 
-  app.post('/introspect', { config: { isRecognised: orFalse(request => serviceOf(request) !== undefined) } }, async (request, reply) => {
-    const parameters = parseParameters(request.body)
-    const service = serviceOf(request)
-    if (service === undefined) throw new InvalidClientError('This endpoint is for services that the operator has configured.')
-    await request.countFor({ client: service })
-    if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')
-    return reply.header('cache-control', 'no-store').send(await app.oauthBroker.accessTokens.introspect(parameters.token))
-  })
+  app.post(
+    '/introspect',
+    { config: { isRecognised: orFalse(request => serviceOf(request) !== undefined) } },
+    async (request, reply) => {
+      const parameters = parseParameters(request.body)
+      const service = serviceOf(request)
+      if (service === undefined) {
+        throw new InvalidClientError(
+          'This endpoint is for services that the operator has configured.'
+        )
+      }
+      await request.countFor({ client: service })
+      if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')
+      return reply.header('cache-control', 'no-store').send(
+        await app.oauthBroker.accessTokens.introspect(parameters.token)
+      )
+    }
+  )
 }

@@ -5,7 +5,9 @@ import { InvalidRequestError } from '../../errors.js'
  * @throws {InvalidRequestError}
  */
 export function parseParameters (source: unknown): Readonly<Record<string, string | undefined>> {
-  if (typeof source !== 'object' || source === null || Array.isArray(source)) throw new InvalidRequestError('The parameters are missing.')
+  if (typeof source !== 'object' || source === null || Array.isArray(source)) {
+    throw new InvalidRequestError('The parameters are missing.')
+  }
   const parameters = new Map<string, string>()
   for (const [name, value] of Object.entries(source)) {
     if (typeof value !== 'string') throw new InvalidRequestError('A parameter comes more than once.')

@@ -12,7 +12,10 @@ export const revokeRoute: FastifyPluginAsync = async app => {
   app.post('/revoke', { config: { isRecognised } }, async (request, reply) => {
     const parameters = parseParameters(request.body)
     const credentials = clientCredentials(request, parameters)
-    const client = await clients.authenticate(credentials, async () => await accessTokens.isOf(parameters.token ?? '', credentials.clientId))
+    const client = await clients.authenticate(
+      credentials,
+      async () => await accessTokens.isOf(parameters.token ?? '', credentials.clientId)
+    )
     request.oauthClientId = client.clientId
     if (client.secretHash !== undefined) await request.countFor({ client: client.clientId })
     if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')

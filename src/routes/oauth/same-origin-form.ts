@@ -6,5 +6,7 @@ import { AccessDeniedError } from '../../errors.js'
  * @throws {AccessDeniedError}
  */
 export function checkSameOriginForm ({ headers: { origin } }: FastifyRequest, issuer: string): void {
-  if (origin !== undefined && origin !== new URL(issuer).origin) throw new AccessDeniedError('This form was not sent by our page.', { detail: `Origin ${origin}` })
+  if (origin !== undefined && origin !== new URL(issuer).origin) {
+    throw new AccessDeniedError('This form was not sent by our page.', { detail: `Origin ${origin}` })
+  }
 }

@@ -26,6 +26,9 @@ export const healthRoutes: FastifyPluginAsync<HealthOptions> = async (app, { che
     const results = await checking
     const closing = closed || app.isLeaving()
     const ready = !closing && results.every(([, result]) => result === 'ok')
-    return reply.code(ready ? 200 : 503).send({ status: closing ? 'closing' : ready ? 'ok' : 'failing', checks: Object.fromEntries(results) })
+    return reply.code(ready ? 200 : 503).send({
+      status: closing ? 'closing' : ready ? 'ok' : 'failing',
+      checks: Object.fromEntries(results)
+    })
   })
 }

@@ -21,9 +21,16 @@ export const adminAttemptsRoute: FastifyPluginAsync<AdminAttemptsOptions> = asyn
     const asJson = /^application\/json\b/.test(request.headers.accept ?? '')
     const token = findToken(request)
     if (!isOperator(token)) {
-      const message = token === undefined ? 'This page needs the admin token (ADMIN_TOKEN).' : 'The admin token is wrong.'
-      reply.code(401).header('www-authenticate', 'Basic realm="Operators of this MCP server", charset="UTF-8"').header('cache-control', 'no-store')
-      return asJson ? reply.send({ error: 'unauthorized', error_description: message }) : reply.sendPage(errorPage({ code: 'unauthorized', message }, request.id))
+      const message = token === undefined
+        ? 'This page needs the admin token (ADMIN_TOKEN).'
+        : 'The admin token is wrong.'
+      reply.code(401).header('www-authenticate', 'Basic realm="Operators of this MCP server", charset="UTF-8"').header(
+        'cache-control',
+        'no-store'
+      )
+      return asJson
+        ? reply.send({ error: 'unauthorized', error_description: message })
+        : reply.sendPage(errorPage({ code: 'unauthorized', message }, request.id))
     }
     const report = await attempts.report()
     return asJson ? reply.header('cache-control', 'no-store').send(report) : reply.sendPage(attemptsPage(report))

@@ -4,5 +4,8 @@ import { openApiDocument, type OpenApiOptions } from '../../observability/openap
 /** `GET /openapi.json`: the HTTP surface, for tools. */
 export const openApiRoute: FastifyPluginAsync<OpenApiOptions> = async (app, options) => {
   const document = openApiDocument(options)
-  app.get('/openapi.json', async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
+  app.get(
+    '/openapi.json',
+    async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document)
+  )
 }

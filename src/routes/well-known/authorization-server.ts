@@ -20,15 +20,24 @@ export interface AuthorizationServerMetadataOptions {
  * Connect Discovery. With the path of an MCP endpoint, too: clients of revision 2025-03-26, and some since, take it for
  * the issuer's.
  */
-export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationServerMetadataOptions> = async (app, options) => {
+export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationServerMetadataOptions> = async (
+  app,
+  options
+) => {
   const { issuer, scopes, resourcePaths, paths = ownPaths } = options
   const documents = [
     { name: 'oauth-authorization-server', document: authorizationServerMetadata(issuer, scopes) },
     { name: 'openid-configuration', document: openidConfiguration(issuer, scopes) }
   ]
-  const places = documents.flatMap(({ name, document }) => ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, document }))))
+  const places = documents.flatMap(({ name, document }) =>
+    ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, document })))
+  )
   await app.register(plainJson)
-  await app.register(scopedCors, { paths: places.map(({ url }) => url), cors: { origin: '*', methods: ['GET'], maxAge: 86_400 }, refuse: sendRefusal })
+  await app.register(scopedCors, {
+    paths: places.map(({ url }) => url),
+    cors: { origin: '*', methods: ['GET'], maxAge: 86_400 },
+    refuse: sendRefusal
+  })
   const refuseOthers = watchMethods(app, sendRefusal)
   for (const { url, document } of places) {
     app.get(url, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))

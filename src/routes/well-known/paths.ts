@@ -14,5 +14,8 @@ export const ownPaths: WellKnownPaths = (name, path) =>
  * @param forOrigin whether the documents without any path are this service's, too: clients fall back to them
  */
 export function rootPaths (servicePath: string, forOrigin: boolean): WellKnownPaths {
-  return (name, path) => [`/.well-known/${name}${servicePath}${path}`, ...forOrigin && path === '' ? [`/.well-known/${name}`] : []]
+  return (
+    name,
+    path
+  ) => [`/.well-known/${name}${servicePath}${path}`, ...forOrigin && path === '' ? [`/.well-known/${name}`] : []]
 }

@@ -21,11 +21,20 @@ export interface ProtectedResourceMetadataOptions {
  * `GET /.well-known/oauth-protected-resource` (RFC 9728 3): where a client gets a token for an MCP endpoint. Without the
  * path of one, too, for the whole service.
  */
-export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourceMetadataOptions> = async (app, options) => {
+export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourceMetadataOptions> = async (
+  app,
+  options
+) => {
   const { baseUrl, scopes, resourcePaths, authorizationServers, paths = ownPaths } = options
-  const places = ['', ...resourcePaths].flatMap(path => paths('oauth-protected-resource', path).map(url => ({ url, resource: baseUrl + path })))
+  const places = ['', ...resourcePaths].flatMap(path =>
+    paths('oauth-protected-resource', path).map(url => ({ url, resource: baseUrl + path }))
+  )
   await app.register(plainJson)
-  await app.register(scopedCors, { paths: places.map(({ url }) => url), cors: { origin: '*', methods: ['GET'], maxAge: 86_400 }, refuse: sendRefusal })
+  await app.register(scopedCors, {
+    paths: places.map(({ url }) => url),
+    cors: { origin: '*', methods: ['GET'], maxAge: 86_400 },
+    refuse: sendRefusal
+  })
   const refuseOthers = watchMethods(app, sendRefusal)
   for (const { url, resource } of places) {
     const document = protectedResourceMetadata(resource, scopes, authorizationServers)

@@ -7,8 +7,26 @@ import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { Type } from '@sinclair/typebox'
 import { isRedirectScheme } from '../../oauth/clients/redirect-schemes.js'
 import {
-  anyText, checked, clientId, clientSecret, count, flag, functionSchema, instanceSchema, lifetime, listSchema, objectSchema, optional, optionSchemas, recordSchema, scope, scopes, secureUrl,
-  someText, textThat, timerSeconds
+  anyText,
+  checked,
+  clientId,
+  clientSecret,
+  count,
+  flag,
+  functionSchema,
+  instanceSchema,
+  lifetime,
+  listSchema,
+  objectSchema,
+  optional,
+  optionSchemas,
+  recordSchema,
+  scope,
+  scopes,
+  secureUrl,
+  someText,
+  textThat,
+  timerSeconds
 } from '../../validation/schemas.js'
 import { ADMIN_TOKEN, isAdminToken, isServiceSecret, SERVICE_SECRET } from '../../validation/values.js'
 import { brokerStoresOption } from './stores.js'
@@ -60,22 +78,55 @@ export const brokerOptions = {
   upstream: objectSchema(upstream, 'an object that names the upstream authorization server'),
   scopeDescriptions: optional(recordSchema(anyText, 'an object of texts: scope -> meaning')),
   consentInDynamicMode: optional(flag),
-  consentDelayMs: optional(Type.Integer({ minimum: 0, maximum: MAX_CONSENT_DELAY_MS, takes: `a whole number of milliseconds from 0 to ${MAX_CONSENT_DELAY_MS}` })),
-  redirectSchemes: optional(listSchema(textThat({ takes: 'a private-use URI scheme such as cursor, in lower case and without the colon' }, isRedirectScheme), 'a list of URI schemes, each once')),
-  clients: optional(Type.Unsafe<readonly PreregisteredClient[]>(Type.Array(objectSchema(client, 'a client: an object with clientId and redirectUris'), { takes: 'a list of clients' }))),
+  consentDelayMs: optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: MAX_CONSENT_DELAY_MS,
+      takes: `a whole number of milliseconds from 0 to ${MAX_CONSENT_DELAY_MS}`
+    })
+  ),
+  redirectSchemes: optional(
+    listSchema(
+      textThat(
+        { takes: 'a private-use URI scheme such as cursor, in lower case and without the colon' },
+        isRedirectScheme
+      ),
+      'a list of URI schemes, each once'
+    )
+  ),
+  clients: optional(
+    Type.Unsafe<readonly PreregisteredClient[]>(
+      Type.Array(objectSchema(client, 'a client: an object with clientId and redirectUris'), {
+        takes: 'a list of clients'
+      })
+    )
+  ),
   allowLoopbackClients: optional(flag),
   authorizeGrant: optional(functionSchema<AuthorizeGrant>('a function: attempt => decision')),
   upstreamObserver: optional(upstreamObserver),
-  observers: optional(listSchema(functionSchema<BrokerObserver>('a function that hears of events'), 'a list of functions that hear of events', { uniqueItems: false })),
+  observers: optional(
+    listSchema(
+      functionSchema<BrokerObserver>('a function that hears of events'),
+      'a list of functions that hear of events',
+      { uniqueItems: false }
+    )
+  ),
   lifetimes: optional(objectSchema(lifetimes, 'an object of lifetimes')),
-  introspectionServices: optional(recordSchema(textThat({ takes: SERVICE_SECRET, secret: true }, isServiceSecret), 'an object of secrets: name of a service -> its secret')),
+  introspectionServices: optional(
+    recordSchema(
+      textThat({ takes: SERVICE_SECRET, secret: true }, isServiceSecret),
+      'an object of secrets: name of a service -> its secret'
+    )
+  ),
   requestsPerMinute: optional(count),
   adminToken: optional(textThat({ takes: ADMIN_TOKEN, secret: true }, isAdminToken))
 }
 
 const PATH = /^(\/[\w.~-]+)+$/
-const resourcePaths = checked<readonly [string, ...string[]]>({ takes: 'a list of one or more paths such as /mcp' }, value =>
-  Array.isArray(value) && value.length > 0 && value.every(path => typeof path === 'string' && PATH.test(path)))
+const resourcePaths = checked<readonly [string, ...string[]]>(
+  { takes: 'a list of one or more paths such as /mcp' },
+  value => Array.isArray(value) && value.length > 0 && value.every(path => typeof path === 'string' && PATH.test(path))
+)
 
 /** The options of `oauthBroker`. */
 export const oauthBrokerOptions = optionSchemas<OAuthBrokerOptions>()({

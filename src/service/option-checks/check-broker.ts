@@ -6,18 +6,26 @@ import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { defaultRedirectSchemes } from '../../oauth/clients/redirect-schemes.js'
 import { findUpstreamFault } from '../../validation/upstream.js'
 
-type Checked = Pick<OAuthBrokerOptions, 'upstream' | 'clients' | 'redirectSchemes' | 'allowLoopbackClients' | 'publicUrl'>
+type Checked = Pick<
+  OAuthBrokerOptions,
+  'upstream' | 'clients' | 'redirectSchemes' | 'allowLoopbackClients' | 'publicUrl'
+>
 
 /**
  * What several options of the broker say together; each by itself has been checked.
  * @throws {ConfigError} with one line that names the option
  */
-export function checkBrokerTogether (subject: string, { upstream, clients = [], redirectSchemes, allowLoopbackClients, publicUrl }: Checked): void {
+export function checkBrokerTogether (
+  subject: string,
+  { upstream, clients = [], redirectSchemes, allowLoopbackClients, publicUrl }: Checked
+): void {
   const fault = findUpstreamFault(upstream, option => `upstream.${option}`)
   if (fault !== undefined) throw new ConfigError(`${subject}: ${fault}`)
   checkClients(`${subject}: clients`, clients, redirectSchemes)
   if (allowLoopbackClients === true && !isLoopbackUrl(publicUrl)) {
-    throw new ConfigError(`${subject}: allowLoopbackClients is true; it takes true only if publicUrl is on loopback: strangers would reach this machine's own ports.`)
+    throw new ConfigError(
+      `${subject}: allowLoopbackClients is true; it takes true only if publicUrl is on loopback: strangers would reach this machine's own ports.`
+    )
   }
 }
 
@@ -26,10 +34,16 @@ export function checkBrokerTogether (subject: string, { upstream, clients = [], 
  * @param name what the list is called where it is configured
  * @throws {ConfigError} with one line that names the client
  */
-export function checkClients (name: string, clients: readonly PreregisteredClient[], schemes: readonly string[] = defaultRedirectSchemes): void {
+export function checkClients (
+  name: string,
+  clients: readonly PreregisteredClient[],
+  schemes: readonly string[] = defaultRedirectSchemes
+): void {
   const ids = new Set<string>()
   for (const [index, { clientId, clientName, redirectUris }] of clients.entries()) {
-    if (ids.has(clientId)) throw new ConfigError(`${name}[${index}].clientId is ${JSON.stringify(clientId)}; another client has it already.`)
+    if (ids.has(clientId)) {
+      throw new ConfigError(`${name}[${index}].clientId is ${JSON.stringify(clientId)}; another client has it already.`)
+    }
     ids.add(clientId)
     try {
       checkClientMetadata({ redirect_uris: redirectUris, client_name: clientName }, schemes)

@@ -1,4 +1,9 @@
-import type { BrokerModeOptions, McpDiscoveryOptions, McpServiceOptions, OAuthBrokerOptions } from '../plugin-options.js'
+import type {
+  BrokerModeOptions,
+  McpDiscoveryOptions,
+  McpServiceOptions,
+  OAuthBrokerOptions
+} from '../plugin-options.js'
 import type { McpTransportsOptions } from '../../mcp/options.js'
 import { checkOptions } from '../../validation/check.js'
 import { oauthBrokerOptions } from './broker.js'

@@ -1,10 +1,29 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { VerifyAccessToken } from '../../caller.js'
-import type { BrokerModeOptions, HostAuthModeOptions, McpDiscoveryOptions, ResourceServerModeOptions } from '../plugin-options.js'
+import type {
+  BrokerModeOptions,
+  HostAuthModeOptions,
+  McpDiscoveryOptions,
+  ResourceServerModeOptions
+} from '../plugin-options.js'
 import { Keyring } from '../../oauth/keyring.js'
 import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../../oauth/resource-server/resource-server.js'
 import {
-  clientId, clientSecret, count, flag, functionSchema, listSchema, objectSchema, choiceSchema, optional, optionSchemas, pluginObject, scopes, secureUrlText, someText, textThat
+  clientId,
+  clientSecret,
+  count,
+  flag,
+  functionSchema,
+  listSchema,
+  objectSchema,
+  choiceSchema,
+  optional,
+  optionSchemas,
+  pluginObject,
+  scopes,
+  secureUrlText,
+  someText,
+  textThat
 } from '../../validation/schemas.js'
 import { brokerOptions, fetchFunction, upstreamObserver } from './broker.js'
 import { brokerStores, sessionStores, sessionStoresOption, storesOption } from './stores.js'
@@ -22,11 +41,21 @@ const resourceServerAuth = optionSchemas<Auth<ResourceServerModeOptions>>()({
   mode: choiceSchema('resource-server'),
   issuer: secureUrlText,
   audiences: optional(listSchema(someText, 'a list of texts, each once')),
-  algorithms: optional(listSchema(choiceSchema(...SIGNATURE_ALGORITHMS), 'a list of one or more algorithms, each once', { minItems: 1 })),
-  clockToleranceSeconds: optional(Type.Number({ minimum: 0, maximum: MAX_CLOCK_TOLERANCE_SECONDS, takes: `a number of seconds from 0 to ${MAX_CLOCK_TOLERANCE_SECONDS}` })),
+  algorithms: optional(
+    listSchema(choiceSchema(...SIGNATURE_ALGORITHMS), 'a list of one or more algorithms, each once', { minItems: 1 })
+  ),
+  clockToleranceSeconds: optional(
+    Type.Number({
+      minimum: 0,
+      maximum: MAX_CLOCK_TOLERANCE_SECONDS,
+      takes: `a number of seconds from 0 to ${MAX_CLOCK_TOLERANCE_SECONDS}`
+    })
+  ),
   strictTokenType: optional(flag),
   requestsPerMinute: optional(count),
-  introspection: optional(objectSchema(optionSchemas<Introspection>()({ clientId, clientSecret }), 'an object with clientId and clientSecret')),
+  introspection: optional(
+    objectSchema(optionSchemas<Introspection>()({ clientId, clientSecret }), 'an object with clientId and clientSecret')
+  ),
   fetch: optional(fetchFunction),
   upstreamObserver: optional(upstreamObserver)
 })
@@ -37,25 +66,42 @@ const hostAuth = optionSchemas<Auth<HostAuthModeOptions>>()({
 })
 
 const authOption = <P extends Record<string, TSchema>>(properties: P) => objectSchema(properties, 'an object with mode')
-const encryptionKeys = textThat({ takes: 'id:base64url of 32 bytes, comma-separated, each id once', secret: true }, value => Keyring.canParse(value))
+const encryptionKeys = textThat(
+  { takes: 'id:base64url of 32 bytes, comma-separated, each id once', secret: true },
+  value => Keyring.canParse(value)
+)
 
 const common = { ...transports, scopes: optional(scopes), encryptionKeys: optional(encryptionKeys) }
 
 /** The options of `mcpService`, by the mode of `auth`. */
 export const mcpServiceOptions = {
   broker: optionSchemas<BrokerModeOptions>()({
-    ...common, ...brokerOptions, auth: optional(authOption(brokerAuth)), stores: storesOption
+    ...common,
+    ...brokerOptions,
+    auth: optional(authOption(brokerAuth)),
+    stores: storesOption
   }),
-  'resource-server': optionSchemas<ResourceServerModeOptions>()({ ...common, auth: authOption(resourceServerAuth), stores: sessionStoresOption }),
+  'resource-server': optionSchemas<ResourceServerModeOptions>()({
+    ...common,
+    auth: authOption(resourceServerAuth),
+    stores: sessionStoresOption
+  }),
   host: optionSchemas<HostAuthModeOptions>()({ ...common, auth: authOption(hostAuth), stores: sessionStoresOption })
 }
 
 /** What `auth` is, before its mode is known. */
-export const authMode = Type.Object({ auth: optional(Type.Object({ mode: choiceSchema('broker', 'resource-server', 'host') }, { takes: 'an object with mode' })) })
+export const authMode = Type.Object({
+  auth: optional(
+    Type.Object({ mode: choiceSchema('broker', 'resource-server', 'host') }, { takes: 'an object with mode' })
+  )
+})
 
 /** The options of `mcpDiscovery`, but for `auth`. */
 export const mcpDiscoveryOptions = optionSchemas<Omit<McpDiscoveryOptions, 'auth'>>()({
-  servicePrefix: textThat({ takes: 'the prefix of the service, such as /ai' }, value => /^(\/[^/:*?#\s]+)+\/?$/.test(value)),
+  servicePrefix: textThat(
+    { takes: 'the prefix of the service, such as /ai' },
+    value => /^(\/[^/:*?#\s]+)+\/?$/.test(value)
+  ),
   forOrigin: optional(flag),
   publicUrl: common.publicUrl,
   scopes: common.scopes,

@@ -25,8 +25,22 @@ const shared = {
 /** What the transports keep. */
 export const sessionStores = optionSchemas<SessionStores>()({
   ...shared,
-  sessions: instanceSchema<SessionStore>('a session store', { create: true, get: true, change: true, touch: true, delete: true }),
-  eventLog: instanceSchema<EventLog>('an event log', { open: true, append: true, end: true, follow: true, pendingRequests: true, settle: true, deleteSession: true })
+  sessions: instanceSchema<SessionStore>('a session store', {
+    create: true,
+    get: true,
+    change: true,
+    touch: true,
+    delete: true
+  }),
+  eventLog: instanceSchema<EventLog>('an event log', {
+    open: true,
+    append: true,
+    end: true,
+    follow: true,
+    pendingRequests: true,
+    settle: true,
+    deleteSession: true
+  })
 })
 
 /** What the broker keeps. */
@@ -34,10 +48,23 @@ export const brokerStores = optionSchemas<BrokerStores>()({
   ...shared,
   clients: instanceSchema<ClientStore>('a store of clients', registrations),
   upstreamClients: instanceSchema<UpstreamClientStore>('a store of upstream clients', registrations),
-  upstreamDeletions: instanceSchema<UpstreamDeletionQueue>('a queue of deletions at the upstream', { add: true, claim: true, done: true }),
-  metadataDocuments: instanceSchema<MetadataDocumentStore>('a store of metadata documents', { find: true, put: true, remove: true }),
+  upstreamDeletions: instanceSchema<UpstreamDeletionQueue>('a queue of deletions at the upstream', {
+    add: true,
+    claim: true,
+    done: true
+  }),
+  metadataDocuments: instanceSchema<MetadataDocumentStore>('a store of metadata documents', {
+    find: true,
+    put: true,
+    remove: true
+  }),
   rates: instanceSchema<RateCounters>('a store of rate counters', { add: true }),
-  authorizations: instanceSchema<AuthorizationTransactionStore>('a store of authorizations', { add: true, get: true, take: true, end: true }),
+  authorizations: instanceSchema<AuthorizationTransactionStore>('a store of authorizations', {
+    add: true,
+    get: true,
+    take: true,
+    end: true
+  }),
   consents: instanceSchema<ConsentStore>('a store of consents', { remember: true, find: true, forget: true }),
   grants: instanceSchema<GrantStore>('a grant store', {
     putCode: true,
@@ -66,4 +93,6 @@ const takes = 'the stores that createMemoryStores or createRedisStores makes, or
 // whoever brings stores of their own may give them further members
 export const sessionStoresOption = Type.Unsafe<SessionStores>(Type.Object(sessionStores, { takes }))
 export const brokerStoresOption = Type.Unsafe<BrokerStores>(Type.Object(brokerStores, { takes }))
-export const storesOption = Type.Unsafe<Stores>(Type.Object({ ...brokerStores, ...sessionStores, ...backend }, { takes }))
+export const storesOption = Type.Unsafe<Stores>(
+  Type.Object({ ...brokerStores, ...sessionStores, ...backend }, { takes })
+)

@@ -4,7 +4,23 @@ import type { MaySubscribe } from '../../mcp/server-events/may-subscribe.js'
 import type { McpObserver } from '../../mcp/observer.js'
 import type { McpTransportsOptions, StreamOptions } from '../../mcp/options.js'
 import {
-  checked, count, countOrNone, flag, functionSchema, hosts, instanceSchema, lifetime, listSchema, objectSchema, choiceSchema, optional, optionSchemas, origins, textThat, timerMs, timerSeconds
+  checked,
+  count,
+  countOrNone,
+  flag,
+  functionSchema,
+  hosts,
+  instanceSchema,
+  lifetime,
+  listSchema,
+  objectSchema,
+  choiceSchema,
+  optional,
+  optionSchemas,
+  origins,
+  textThat,
+  timerMs,
+  timerSeconds
 } from '../../validation/schemas.js'
 import { isBaseUrl, MAX_TIMER_SECONDS } from '../../validation/values.js'
 import { sessionStores } from './stores.js'
@@ -48,7 +64,10 @@ const streams = optionSchemas<Partial<StreamOptions>>()({
   retryMs: optional(timerMs)
 })
 
-const requestStateKey = checked<Uint8Array>({ takes: 'a Uint8Array of at least 32 bytes', secret: true }, value => value instanceof Uint8Array && value.length >= 32)
+const requestStateKey = checked<Uint8Array>(
+  { takes: 'a Uint8Array of at least 32 bytes', secret: true },
+  value => value instanceof Uint8Array && value.length >= 32
+)
 
 /** The options of `mcpTransports`. */
 export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
@@ -57,14 +76,24 @@ export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
   createServer: functionSchema<CreateServer>('a function that makes the MCP server: context => McpServer'),
   reuseInstances: optional(flag),
   maySubscribe: optional(functionSchema<MaySubscribe>('a function: (caller, uri) => whether')),
-  getUpstreamAccessToken: optional(functionSchema<NonNullable<McpTransportsOptions['getUpstreamAccessToken']>>('a function: caller => token')),
+  getUpstreamAccessToken: optional(
+    functionSchema<NonNullable<McpTransportsOptions['getUpstreamAccessToken']>>('a function: caller => token')
+  ),
   sessionMode: optional(choiceSchema('stateful', 'stateless')),
-  requestStateKeys: optional(listSchema(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', { minItems: 1, uniqueItems: false })),
+  requestStateKeys: optional(
+    listSchema(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', {
+      minItems: 1,
+      uniqueItems: false
+    })
+  ),
   allowedOrigins: optional(origins),
   allowedHosts: optional(hosts),
   maxBodyBytes: optional(count),
   limits: optional(objectSchema(limits, 'an object of limits')),
   streams: optional(objectSchema(streams, 'an object of stream options')),
   mcpObserver: optional(instanceSchema<McpObserver>('an observer', { request: true })),
-  drainSeconds: optional(checked<number>({ takes: `a number of seconds from 0 to ${MAX_TIMER_SECONDS}` }, value => typeof value === 'number' && value >= 0 && value <= MAX_TIMER_SECONDS))
+  drainSeconds: optional(
+    checked<number>({ takes: `a number of seconds from 0 to ${MAX_TIMER_SECONDS}` }, value =>
+      typeof value === 'number' && value >= 0 && value <= MAX_TIMER_SECONDS)
+  )
 })

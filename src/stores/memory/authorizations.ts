@@ -1,7 +1,12 @@
 import { parseRecord } from '../../parse-record.js'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import {
-  ATTEMPT_OVERHEAD_BYTES, AUTHORIZATION_BOUNDS, type AuthorizationBounds, type AuthorizationTransaction, type AuthorizationTransactionStore, type KeptFor
+  ATTEMPT_OVERHEAD_BYTES,
+  AUTHORIZATION_BOUNDS,
+  type AuthorizationBounds,
+  type AuthorizationTransaction,
+  type AuthorizationTransactionStore,
+  type KeptFor
 } from '../authorizations.js'
 import { Budget } from './budget.js'
 
@@ -34,7 +39,11 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
     this.#sweep = setInterval(() => { this.#dropEnded() }, 30_000).unref()
   }
 
-  async add (id: string, transaction: AuthorizationTransaction, keptFor: KeptFor): Promise<AuthorizationTransaction | undefined> {
+  async add (
+    id: string,
+    transaction: AuthorizationTransaction,
+    keptFor: KeptFor
+  ): Promise<AuthorizationTransaction | undefined> {
     const standing = this.#find(id)
     if (standing !== undefined) return parse(standing)
     const json = JSON.stringify(transaction)
@@ -79,7 +88,12 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
     const bytes = ATTEMPT_OVERHEAD_BYTES + (transaction === undefined ? 0 : Buffer.byteLength(transaction))
     if (this.#budget.exceeded(address, bytes) !== undefined) throw tooManyAttempts()
     this.#budget.count(address, 1, bytes)
-    this.#attempts.set(id, { address, bytes, endsAt: this.#now() / 1000 + ttlSeconds, ...transaction !== undefined && { transaction } })
+    this.#attempts.set(id, {
+      address,
+      bytes,
+      endsAt: this.#now() / 1000 + ttlSeconds,
+      ...transaction !== undefined && { transaction }
+    })
   }
 
   #empty (attempt: Attempt): void {
@@ -100,7 +114,9 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
 
 /** Refuses one more attempt: what is kept already is nobody's to push out. */
 export function tooManyAttempts (): TemporarilyUnavailableError {
-  return new TemporarilyUnavailableError('Too many logins are under way. Try again in some minutes.', { retryAfterSeconds: 120 })
+  return new TemporarilyUnavailableError('Too many logins are under way. Try again in some minutes.', {
+    retryAfterSeconds: 120
+  })
 }
 
 function parse (attempt: Pick<Attempt, 'transaction'> | undefined): AuthorizationTransaction | undefined {

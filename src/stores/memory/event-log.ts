@@ -1,4 +1,12 @@
-import { STANDALONE_STREAM, type EventLog, type EventReader, type Following, type MissingAnswer, type StreamEvent, type StreamOptions } from '../event-log.js'
+import {
+  STANDALONE_STREAM,
+  type EventLog,
+  type EventReader,
+  type Following,
+  type MissingAnswer,
+  type StreamEvent,
+  type StreamOptions
+} from '../event-log.js'
 
 export interface MemoryEventLogOptions {
   /** Events kept of one stream. Default: 256. */
@@ -92,7 +100,13 @@ export class MemoryEventLog implements EventLog {
     return stream === undefined || stream.completeAt !== undefined ? undefined : [...stream.pending]
   }
 
-  async append (sessionId: string, streamId: string, data: string, final = false, answers?: string | number): Promise<void> {
+  async append (
+    sessionId: string,
+    streamId: string,
+    data: string,
+    final = false,
+    answers?: string | number
+  ): Promise<void> {
     const stream = this.#stream(sessionId, streamId)
     if (stream === undefined || stream.completeAt !== undefined) return
     if (answers !== undefined) stream.pending.delete(answers)
@@ -113,7 +127,12 @@ export class MemoryEventLog implements EventLog {
     if (stream !== undefined && stream.completeAt === undefined) this.#finish(stream)
   }
 
-  async follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined> {
+  async follow (
+    sessionId: string,
+    streamId: string,
+    after: string | undefined,
+    reader: EventReader
+  ): Promise<Following | undefined> {
     const stream = this.#stream(sessionId, streamId)
     if (stream === undefined) return undefined
     this.#trimOld(stream)
@@ -160,7 +179,10 @@ export class MemoryEventLog implements EventLog {
   #create (sessionId: string, streamId: string): Stream {
     const session = this.#sessions.get(sessionId) ?? new Session(sessionId)
     const { streams } = session
-    if (streams.size >= this.#limits.maxStreamsPerSession) this.#dropWhile(streams.values(), () => streams.size >= this.#limits.maxStreamsPerSession)
+    if (streams.size >= this.#limits.maxStreamsPerSession) {
+      this.#dropWhile(streams.values(), () =>
+        streams.size >= this.#limits.maxStreamsPerSession)
+    }
     const stream = new Stream(session, streamId)
     streams.set(streamId, stream)
     this.#sessions.set(sessionId, session)
@@ -188,7 +210,9 @@ export class MemoryEventLog implements EventLog {
     if (tooMuch()) this.#dropWhile(session.streams.values(), tooMuch)
     if (this.#bytes > maxBytes) this.#dropWhile(this.#complete, () => this.#bytes > maxBytes)
     // what is complete is gone by now: the stream that grows pays for the rest
-    while (events.length > 1 && (stream.bytes > maxBytesPerStream || tooMuch() || this.#bytes > maxBytes)) this.#trim(stream, events.length - 1)
+    while (events.length > 1 && (stream.bytes > maxBytesPerStream || tooMuch() || this.#bytes > maxBytes)) {
+      this.#trim(stream, events.length - 1)
+    }
   }
 
   /** Forgets all but the newest `count` events. */

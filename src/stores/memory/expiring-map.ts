@@ -16,7 +16,10 @@ export class ExpiringMap<V> {
   readonly #sweep: NodeJS.Timeout
 
   /** @param onRemoved hears of every value that is no longer there, but for those that another took the place of */
-  constructor ({ maxEntries = 100_000, now = Date.now }: ExpiringMapOptions = {}, onRemoved: (value: V) => void = () => {}) {
+  constructor (
+    { maxEntries = 100_000, now = Date.now }: ExpiringMapOptions = {},
+    onRemoved: (value: V) => void = () => {}
+  ) {
     this.#maxEntries = maxEntries
     this.#now = now
     this.#onRemoved = onRemoved

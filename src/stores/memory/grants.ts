@@ -1,6 +1,15 @@
 import { personKey } from '../../caller.js'
 import {
-  MAX_ACCESS_TOKENS_OF_GRANT, MAX_GRANTS_OF_ONE, MAX_ROTATED_TOKENS_OF_GRANT, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord
+  MAX_ACCESS_TOKENS_OF_GRANT,
+  MAX_GRANTS_OF_ONE,
+  MAX_ROTATED_TOKENS_OF_GRANT,
+  type CodeRecord,
+  type Grant,
+  type GrantStore,
+  type IssuedTokens,
+  type Redemption,
+  type Rotation,
+  type TokenRecord
 } from '../grants.js'
 import { ExpiringMap, type ExpiringMapOptions } from './expiring-map.js'
 
@@ -87,7 +96,8 @@ export class MemoryGrantStore implements GrantStore {
   async findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined> {
     const found = this.#refreshTokens.get(hash)
     const family = found && this.#families.get(found.token.grantId)
-    return family && structuredClone({ token: found.token, grant: family.grant, rotated: found.successor !== undefined })
+    return family &&
+      structuredClone({ token: found.token, grant: family.grant, rotated: found.successor !== undefined })
   }
 
   async rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget = false): Promise<Rotation> {
@@ -137,7 +147,9 @@ export class MemoryGrantStore implements GrantStore {
   #issue (family: Family, { access, refresh }: IssuedTokens): void {
     this.#accessTokens.set(access.hash, access.record, access.record.expiresAt)
     family.accessTokens.push(access.hash)
-    for (const oldest of family.accessTokens.splice(0, family.accessTokens.length - MAX_ACCESS_TOKENS_OF_GRANT)) this.#accessTokens.take(oldest)
+    for (const oldest of family.accessTokens.splice(0, family.accessTokens.length - MAX_ACCESS_TOKENS_OF_GRANT)) {
+      this.#accessTokens.take(oldest)
+    }
     if (refresh === undefined) return
     this.#refreshTokens.set(refresh.hash, { token: refresh.record }, refresh.record.expiresAt)
     family.refreshTokens.add(refresh.hash)
@@ -153,7 +165,9 @@ export class MemoryGrantStore implements GrantStore {
     for (const hash of refreshTokens) {
       const found = this.#refreshTokens.get(hash)
       if (found === undefined) refreshTokens.delete(hash)
-      else if (found.successor !== undefined && now >= found.successor.at + repeatSeconds) delete found.successor.sealedResponse
+      else if (found.successor !== undefined && now >= found.successor.at + repeatSeconds) {
+        delete found.successor.sealedResponse
+      }
     }
   }
 

@@ -1,4 +1,8 @@
-import { MAX_METADATA_DOCUMENTS, type MetadataDocumentRecord, type MetadataDocumentStore } from '../metadata-documents.js'
+import {
+  MAX_METADATA_DOCUMENTS,
+  type MetadataDocumentRecord,
+  type MetadataDocumentStore
+} from '../metadata-documents.js'
 import { ExpiringMap, type ExpiringMapOptions } from './expiring-map.js'
 
 /** Metadata documents of a single process. */

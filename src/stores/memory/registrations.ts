@@ -1,5 +1,11 @@
 import { TemporarilyUnavailableError } from '../../errors.js'
-import { REGISTRATION_BOUNDS, type AddedRegistration, type Registration, type RegistrationBounds, type RegistrationStore } from '../registrations.js'
+import {
+  REGISTRATION_BOUNDS,
+  type AddedRegistration,
+  type Registration,
+  type RegistrationBounds,
+  type RegistrationStore
+} from '../registrations.js'
 import { Budget } from './budget.js'
 
 export interface MemoryRegistrationStoreOptions {
@@ -28,7 +34,9 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
   readonly #max: number
   readonly #now: () => number
 
-  constructor ({ maxRegistrations = 100_000, bounds = REGISTRATION_BOUNDS, now = Date.now }: MemoryRegistrationStoreOptions = {}) {
+  constructor (
+    { maxRegistrations = 100_000, bounds = REGISTRATION_BOUNDS, now = Date.now }: MemoryRegistrationStoreOptions = {}
+  ) {
     this.#max = maxRegistrations
     this.#budget = new Budget(bounds)
     this.#now = now
@@ -71,7 +79,9 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
 
   async takeExpired (limit: number): Promise<T[]> {
     const expired: T[] = []
-    for (const { record } of this.#unused.values()) if (expired.length < limit && this.#expired(record)) expired.push(record)
+    for (const { record } of this.#unused.values()) {
+      if (expired.length < limit && this.#expired(record)) expired.push(record)
+    }
     for (const record of this.#used.values()) if (expired.length < limit && this.#expired(record)) expired.push(record)
     for (const { clientId } of expired) {
       this.#drop(clientId)
@@ -83,7 +93,8 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
   #makeRoom (address: string, bytes: number): T[] {
     const evicted: T[] = []
     for (;;) {
-      const exceeded = this.#budget.exceeded(address, bytes) ?? (this.#used.size + this.#unused.size >= this.#max ? 'all' : undefined)
+      const exceeded = this.#budget.exceeded(address, bytes) ??
+        (this.#used.size + this.#unused.size >= this.#max ? 'all' : undefined)
       if (exceeded === undefined) return evicted
       const [oldest] = exceeded === 'address' ? this.#addresses.get(address) ?? [] : this.#unused.keys()
       const dropped = oldest === undefined ? undefined : this.#drop(oldest)

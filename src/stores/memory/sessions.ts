@@ -1,6 +1,13 @@
 import { personKey } from '../../caller.js'
 import { SessionsFullError } from '../../errors.js'
-import { applyChange, type SessionBounds, type SessionChange, type SessionOwner, type SessionRecord, type SessionStore } from '../sessions.js'
+import {
+  applyChange,
+  type SessionBounds,
+  type SessionChange,
+  type SessionOwner,
+  type SessionRecord,
+  type SessionStore
+} from '../sessions.js'
 
 export interface MemorySessionStoreOptions {
   /** Life of a session that nobody touches. */

@@ -22,7 +22,8 @@ import { MemoryUpstreamDeletionQueue } from './upstream-deletions.js'
  */
 export function createMemoryStores (options: MemoryStoresOptions): Stores {
   checkOptions('createMemoryStores', memoryStoresOptions, options)
-  const { sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS } = options
+  const { sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS } =
+    options
   const authorizations = new MemoryAuthorizationTransactionStore()
   const metadataDocuments = new MemoryMetadataDocumentStore()
   const consents = new MemoryConsentStore()

@@ -1,4 +1,10 @@
-import { MAX_DELETION_ATTEMPTS, MAX_DELETION_PAUSE_SECONDS, MAX_UPSTREAM_DELETIONS, type UpstreamDeletion, type UpstreamDeletionQueue } from '../upstream-deletions.js'
+import {
+  MAX_DELETION_ATTEMPTS,
+  MAX_DELETION_PAUSE_SECONDS,
+  MAX_UPSTREAM_DELETIONS,
+  type UpstreamDeletion,
+  type UpstreamDeletionQueue
+} from '../upstream-deletions.js'
 
 /** Deletions at the upstream of a single process. */
 export class MemoryUpstreamDeletionQueue implements UpstreamDeletionQueue {

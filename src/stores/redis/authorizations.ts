@@ -1,7 +1,12 @@
 import { parseRecord } from '../../parse-record.js'
 import type { Result } from 'ioredis'
 import {
-  ATTEMPT_OVERHEAD_BYTES, AUTHORIZATION_BOUNDS, type AuthorizationBounds, type AuthorizationTransaction, type AuthorizationTransactionStore, type KeptFor
+  ATTEMPT_OVERHEAD_BYTES,
+  AUTHORIZATION_BOUNDS,
+  type AuthorizationBounds,
+  type AuthorizationTransaction,
+  type AuthorizationTransactionStore,
+  type KeptFor
 } from '../authorizations.js'
 import { tooManyAttempts } from '../memory/authorizations.js'
 import { BUDGET } from './scripts/budget.js'
@@ -12,9 +17,13 @@ type Bounds = [maxOfAddress: number, maxBytesOfAddress: number, max: number, max
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpAddAttempt (...args: [...Keys, id: string, json: string, bytes: number, address: string, ttlSeconds: number, ...Bounds]): Result<string | 'over' | 'full' | null, Context>
-    mcpTakeAttempt (...args: [...Keys, id: string, overhead: number]): Result<string | null, Context>
-    mcpEndAttempt (...args: [...Keys, id: string, overhead: number, address: string, ttlSeconds: number, ...Bounds]): Result<'ended' | 'over' | 'full', Context>
+    mcpAddAttempt(
+      ...args: [...Keys, id: string, json: string, bytes: number, address: string, ttlSeconds: number, ...Bounds]
+    ): Result<string | 'over' | 'full' | null, Context>
+    mcpTakeAttempt(...args: [...Keys, id: string, overhead: number]): Result<string | null, Context>
+    mcpEndAttempt(
+      ...args: [...Keys, id: string, overhead: number, address: string, ttlSeconds: number, ...Bounds]
+    ): Result<'ended' | 'over' | 'full', Context>
   }
 }
 
@@ -72,10 +81,16 @@ export class RedisAuthorizationTransactionStore implements AuthorizationTransact
     connection.define(scripts)
   }
 
-  async add (id: string, transaction: AuthorizationTransaction, { address, ttlSeconds }: KeptFor): Promise<AuthorizationTransaction | undefined> {
+  async add (
+    id: string,
+    transaction: AuthorizationTransaction,
+    { address, ttlSeconds }: KeptFor
+  ): Promise<AuthorizationTransaction | undefined> {
     const json = JSON.stringify(transaction)
     const bytes = ATTEMPT_OVERHEAD_BYTES + Buffer.byteLength(json)
-    const standing = await this.#connection.run(redis => redis.mcpAddAttempt(...this.#keys(id), id, json, bytes, address, ttlSeconds, ...this.#bounds))
+    const standing = await this.#connection.run(redis =>
+      redis.mcpAddAttempt(...this.#keys(id), id, json, bytes, address, ttlSeconds, ...this.#bounds)
+    )
     if (standing === 'full') throw tooManyAttempts()
     return standing === 'over' ? undefined : parseRecord(standing ?? json)
   }
@@ -85,7 +100,9 @@ export class RedisAuthorizationTransactionStore implements AuthorizationTransact
   }
 
   async take (id: string): Promise<AuthorizationTransaction | undefined> {
-    return toTransaction(await this.#connection.run(redis => redis.mcpTakeAttempt(...this.#keys(id), id, ATTEMPT_OVERHEAD_BYTES)))
+    return toTransaction(
+      await this.#connection.run(redis => redis.mcpTakeAttempt(...this.#keys(id), id, ATTEMPT_OVERHEAD_BYTES))
+    )
   }
 
   async end (id: string, { address, ttlSeconds }: KeptFor): Promise<boolean> {

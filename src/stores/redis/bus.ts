@@ -7,7 +7,15 @@ import type { RedisSubscriber } from './subscriber.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpPublish (messages: string, state: string, maxBytes: number, retentionMs: number, origin: string, topic: string, message: string): Result<string, Context>
+    mcpPublish(
+      messages: string,
+      state: string,
+      maxBytes: number,
+      retentionMs: number,
+      origin: string,
+      topic: string,
+      message: string
+    ): Result<string, Context>
   }
 }
 
@@ -66,7 +74,12 @@ export class RedisBus implements Bus {
   #reading = false
   #again = false
 
-  constructor (connection: RedisConnection, subscriber: RedisSubscriber, keyPrefix: string, { maxBytes = 16_777_216, retentionSeconds = 300 }: RedisBusOptions = {}) {
+  constructor (
+    connection: RedisConnection,
+    subscriber: RedisSubscriber,
+    keyPrefix: string,
+    { maxBytes = 16_777_216, retentionSeconds = 300 }: RedisBusOptions = {}
+  ) {
     this.#connection = connection
     this.#subscriber = subscriber
     this.#keys = [`${keyPrefix}:{bus}`, `${keyPrefix}:{bus}:state`]
@@ -77,7 +90,9 @@ export class RedisBus implements Bus {
 
   async publish<T extends BusTopic> (topic: T, message: BusMessages[T]): Promise<void> {
     this.#emitter.emit(topic, message)
-    await this.#connection.run(redis => redis.mcpPublish(...this.#keys, this.#maxBytes, this.#retentionMs, this.#origin, topic, JSON.stringify(message)))
+    await this.#connection.run(redis =>
+      redis.mcpPublish(...this.#keys, this.#maxBytes, this.#retentionMs, this.#origin, topic, JSON.stringify(message))
+    )
   }
 
   subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void {
@@ -107,7 +122,9 @@ export class RedisBus implements Bus {
 
   #deliver (id: string, origin: string | undefined, topic: string | undefined, json: string | undefined): void {
     this.#position = id
-    if (origin !== this.#origin && topic !== undefined && json !== undefined) this.#emitter.emit(topic, JSON.parse(json))
+    if (origin !== this.#origin && topic !== undefined && json !== undefined) {
+      this.#emitter.emit(topic, JSON.parse(json))
+    }
   }
 
   #readSoon (): void {

@@ -43,7 +43,8 @@ const RETRY_AFTER_SECONDS = 2
 const SLOTS_REFRESH_MS = 5000
 
 // Redis answers, but cannot do it now
-const UNAVAILABLE = /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|NOAUTH|WRONGPASS)\b/
+const UNAVAILABLE =
+  /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|NOAUTH|WRONGPASS)\b/
 
 /**
  * The connection that commands take. Commands of one process take effect in the order they were made. None is sent
@@ -63,7 +64,9 @@ export class RedisConnection {
   #lastError = 'there is no connection yet'
 
   /** @throws {ConfigError} where the URL is none of Redis */
-  constructor ({ graceMs = 1000, onError = () => {}, onDown = () => {}, onCommand, ...options }: RedisConnectionOptions) {
+  constructor (
+    { graceMs = 1000, onError = () => {}, onDown = () => {}, onCommand, ...options }: RedisConnectionOptions
+  ) {
     this.#graceMs = graceMs
     this.#url = options.url
     this.#onError = onError
@@ -124,7 +127,9 @@ export class RedisConnection {
   #run<T> (command: (redis: RedisClient) => Promise<T>): Promise<T> {
     if (this.#state === 'open' && this.#redis.status !== 'ready') this.#lost()
     if (this.#state === 'open') return command(this.#redis).catch(rethrow)
-    if (this.#state !== 'opening') return Promise.reject(unavailable(this.#state === 'closed' ? 'the stores are closed' : this.#lastError))
+    if (this.#state !== 'opening') {
+      return Promise.reject(unavailable(this.#state === 'closed' ? 'the stores are closed' : this.#lastError))
+    }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ start: () => { command(this.#redis).catch(rethrow).then(resolve, reject) }, reject })
     })
@@ -183,7 +188,9 @@ export class RedisConnection {
 
 /** A connection of ioredis that comes back by itself, keeps no command for later, and sends none twice. */
 function connect ({ url, cluster = false, commandTimeoutMs = 2000 }: RedisConnectionOptions): RedisClient {
-  if (!/^rediss?:\/\/./.test(url) || !URL.canParse(url)) throw new ConfigError('The URL of Redis must be redis://… or, for TLS, rediss://…')
+  if (!/^rediss?:\/\/./.test(url) || !URL.canParse(url)) {
+    throw new ConfigError('The URL of Redis must be redis://… or, for TLS, rediss://…')
+  }
   const retry = (attempts: number) => Math.min(2 ** attempts * 25, MAX_RETRY_MS) * (0.75 + Math.random() / 4)
   const common = {
     commandTimeout: commandTimeoutMs,
@@ -222,9 +229,14 @@ function withoutArguments (error: Error): Error {
 }
 
 function rethrow (error: Error): never {
-  throw error.name === 'ReplyError' && !UNAVAILABLE.test(error.message) ? withoutArguments(error) : unavailable(error.message)
+  throw error.name === 'ReplyError' && !UNAVAILABLE.test(error.message)
+    ? withoutArguments(error)
+    : unavailable(error.message)
 }
 
 function unavailable (detail: string): TemporarilyUnavailableError {
-  return new TemporarilyUnavailableError('This server cannot reach its store. Try again in a moment.', { detail: `Redis: ${detail}`, retryAfterSeconds: RETRY_AFTER_SECONDS })
+  return new TemporarilyUnavailableError('This server cannot reach its store. Try again in a moment.', {
+    detail: `Redis: ${detail}`,
+    retryAfterSeconds: RETRY_AFTER_SECONDS
+  })
 }

@@ -6,8 +6,14 @@ import type { RedisConnection } from './connection.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpRememberConsent (consents: string, field: string, expiresAt: number, json: string, max: number): Result<number, Context>
-    mcpForgetConsents (consents: string, client: string): Result<number, Context>
+    mcpRememberConsent(
+      consents: string,
+      field: string,
+      expiresAt: number,
+      json: string,
+      max: number
+    ): Result<number, Context>
+    mcpForgetConsents(consents: string, client: string): Result<number, Context>
   }
 }
 
@@ -62,7 +68,9 @@ export class RedisConsentStore implements ConsentStore {
   }
 
   async forget (person: string, clientId?: string): Promise<void> {
-    await this.#connection.run(redis => redis.mcpForgetConsents(this.#prefix + person, clientId === undefined ? '' : toTag(clientId)))
+    await this.#connection.run(redis =>
+      redis.mcpForgetConsents(this.#prefix + person, clientId === undefined ? '' : toTag(clientId))
+    )
   }
 }
 

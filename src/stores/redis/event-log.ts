@@ -43,7 +43,12 @@ export class RedisEventLog implements EventLog {
   readonly #sessions = new Map<string, SessionReaders>()
   readonly #reread: NodeJS.Timeout
 
-  constructor (connection: RedisConnection, subscriber: RedisSubscriber, keyPrefix: string, options: RedisEventLogOptions = {}) {
+  constructor (
+    connection: RedisConnection,
+    subscriber: RedisSubscriber,
+    keyPrefix: string,
+    options: RedisEventLogOptions = {}
+  ) {
     this.#connection = connection
     this.#subscriber = subscriber
     this.#prefix = keyPrefix
@@ -70,26 +75,58 @@ export class RedisEventLog implements EventLog {
     for (const { readers } of this.#sessions.values()) for (const reader of readers) reader.stop()
   }
 
-  async open (sessionId: string, streamId: string, { requestIds = [], resumable = true }: StreamOptions): Promise<void> {
-    await this.#connection.run(redis => redis.mcpOpenStream(
-      ...this.#stream(sessionId, streamId), resumable ? 1 : 0, JSON.stringify(requestIds)))
+  async open (
+    sessionId: string,
+    streamId: string,
+    { requestIds = [], resumable = true }: StreamOptions
+  ): Promise<void> {
+    await this.#connection.run(redis =>
+      redis.mcpOpenStream(
+        ...this.#stream(sessionId, streamId),
+        resumable ? 1 : 0,
+        JSON.stringify(requestIds)
+      )
+    )
   }
 
-  async append (sessionId: string, streamId: string, data: string, final = false, answers?: string | number): Promise<void> {
-    await this.#connection.run(redis => redis.mcpAppendEvent(
-      ...this.#stream(sessionId, streamId), ...this.#bounds(), data, final ? 1 : 0, answers === undefined ? '' : JSON.stringify(answers)))
+  async append (
+    sessionId: string,
+    streamId: string,
+    data: string,
+    final = false,
+    answers?: string | number
+  ): Promise<void> {
+    await this.#connection.run(redis =>
+      redis.mcpAppendEvent(
+        ...this.#stream(sessionId, streamId),
+        ...this.#bounds(),
+        data,
+        final ? 1 : 0,
+        answers === undefined ? '' : JSON.stringify(answers)
+      )
+    )
   }
 
   async settle (sessionId: string, streamId: string, answers: readonly MissingAnswer[]): Promise<boolean> {
-    return await this.#connection.run(redis => redis.mcpSettleStream(
-      ...this.#stream(sessionId, streamId), ...this.#bounds(), ...answers.flatMap(({ requestId, data }) => [JSON.stringify(requestId), data]))) === 1
+    return await this.#connection.run(redis =>
+      redis.mcpSettleStream(
+        ...this.#stream(sessionId, streamId),
+        ...this.#bounds(),
+        ...answers.flatMap(({ requestId, data }) => [JSON.stringify(requestId), data])
+      )
+    ) === 1
   }
 
   async end (sessionId: string, streamId: string): Promise<void> {
     await this.#connection.run(redis => redis.mcpEndStream(...this.#stream(sessionId, streamId)))
   }
 
-  async follow (sessionId: string, streamId: string, after: string | undefined, reader: EventReader): Promise<Following | undefined> {
+  async follow (
+    sessionId: string,
+    streamId: string,
+    after: string | undefined,
+    reader: EventReader
+  ): Promise<Following | undefined> {
     const from = after?.slice(streamId.length + 1)
     if (from !== undefined && !isPosition(from)) return undefined
     const token = randomUUID()

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto'
-import { MAX_GRANTS_OF_ONE, type CodeRecord, type Grant, type GrantStore, type IssuedTokens, type Redemption, type Rotation, type TokenRecord } from '../grants.js'
+import {
+  MAX_GRANTS_OF_ONE,
+  type CodeRecord,
+  type Grant,
+  type GrantStore,
+  type IssuedTokens,
+  type Redemption,
+  type Rotation,
+  type TokenRecord
+} from '../grants.js'
 import type { RedisConnection } from './connection.js'
 import { grantScripts, type StoredGrant, type TokenArguments } from './scripts/grants.js'
 import { parseRecord } from '../../parse-record.js'
@@ -26,8 +35,17 @@ export class RedisGrantStore implements GrantStore {
     const { sealedUpstreamTokens, upstreamVersion, ...fixed } = grant
     const key = this.#keyOf(grant.grantId, 'code', hash)
     await this.#point('code', hash, grant.grantId, code.expiresAt)
-    await this.#connection.run(redis => redis.mcpPutCode(
-      key, JSON.stringify(rest), JSON.stringify(fixed), sealedUpstreamTokens, upstreamVersion, toMs(grant.expiresAt), toMs(code.expiresAt)))
+    await this.#connection.run(redis =>
+      redis.mcpPutCode(
+        key,
+        JSON.stringify(rest),
+        JSON.stringify(fixed),
+        sealedUpstreamTokens,
+        upstreamVersion,
+        toMs(grant.expiresAt),
+        toMs(code.expiresAt)
+      )
+    )
   }
 
   async findCode (hash: string): Promise<CodeRecord | undefined> {
@@ -50,8 +68,14 @@ export class RedisGrantStore implements GrantStore {
       ...this.#pointAt(tokens, grantId),
       ...begun.used ? [] : [this.#list(begun.grant)]
     ])
-    const [outcome, issued, dropped] = await this.#connection.run(redis => redis.mcpRedeemCode(
-      this.#keyOf(grantId, 'code', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...toArguments(tokens)))
+    const [outcome, issued, dropped] = await this.#connection.run(redis =>
+      redis.mcpRedeemCode(
+        this.#keyOf(grantId, 'code', hash),
+        this.#grant(grantId),
+        ...this.#keysOf(grantId, tokens),
+        ...toArguments(tokens)
+      )
+    )
     if (issued === 0) await this.#unpoint(tokens)
     await this.#unpointDropped(dropped ?? [])
     return outcome
@@ -63,13 +87,17 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async findGrantsOf (issuer: string, subject: string): Promise<Grant[]> {
-    const ids = await this.#connection.run(redis => redis.zrevrange(this.#person({ issuer, subject }), 0, MAX_GRANTS_OF_ONE - 1))
+    const ids = await this.#connection.run(redis =>
+      redis.zrevrange(this.#person({ issuer, subject }), 0, MAX_GRANTS_OF_ONE - 1)
+    )
     const grants = await Promise.all(ids.map(async grantId => await this.findGrant(grantId)))
     return grants.filter(grant => grant !== undefined)
   }
 
   async endSurplus (issuer: string, subject: string): Promise<Grant[]> {
-    const ids = await this.#connection.run(redis => redis.zrange(this.#person({ issuer, subject }), '0', String(-MAX_GRANTS_OF_ONE - 1)))
+    const ids = await this.#connection.run(redis =>
+      redis.zrange(this.#person({ issuer, subject }), '0', String(-MAX_GRANTS_OF_ONE - 1))
+    )
     const ended = await Promise.all(ids.map(async grantId => await this.end(grantId)))
     // what had ended before, and is listed still, would stand in the way of what has not
     if (ids.length > 0) await this.#connection.run(redis => redis.zrem(this.#person({ issuer, subject }), ...ids))
@@ -79,7 +107,9 @@ export class RedisGrantStore implements GrantStore {
   async findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined> {
     const grantId = await this.#grantIdOf('access', hash)
     if (grantId === null) return undefined
-    const found = await this.#connection.run(redis => redis.mcpFindAccessToken(this.#grant(grantId), this.#keyOf(grantId, 'access', hash)))
+    const found = await this.#connection.run(redis =>
+      redis.mcpFindAccessToken(this.#grant(grantId), this.#keyOf(grantId, 'access', hash))
+    )
     if (found === null) return undefined
     const [token, ...grant] = found
     return { token: parseRecord(token), grant: toGrant(grant) }
@@ -88,7 +118,9 @@ export class RedisGrantStore implements GrantStore {
   async findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined> {
     const grantId = await this.#grantIdOf('refresh', hash)
     if (grantId === null) return undefined
-    const found = await this.#connection.run(redis => redis.mcpFindRefreshToken(this.#grant(grantId), this.#keyOf(grantId, 'refresh', hash)))
+    const found = await this.#connection.run(redis =>
+      redis.mcpFindRefreshToken(this.#grant(grantId), this.#keyOf(grantId, 'refresh', hash))
+    )
     if (found === null) return undefined
     const [token, rotated, ...grant] = found
     return { token: parseRecord(token), grant: toGrant(grant), rotated: rotated === 1 }
@@ -99,23 +131,40 @@ export class RedisGrantStore implements GrantStore {
     if (grantId === null) return { outcome: 'unknown' }
     await Promise.all(this.#pointAt(tokens, grantId))
     const repeatMs = Math.max(1, Math.ceil(repeatSeconds * 1000))
-    const rotation = await this.#connection.run(redis => redis.mcpRotate(
-      this.#keyOf(grantId, 'refresh', hash), this.#grant(grantId), ...this.#keysOf(grantId, tokens), ...toArguments(tokens), tokens.sealedResponse, repeatMs, forget ? 1 : 0, hash))
+    const rotation = await this.#connection.run(redis =>
+      redis.mcpRotate(
+        this.#keyOf(grantId, 'refresh', hash),
+        this.#grant(grantId),
+        ...this.#keysOf(grantId, tokens),
+        ...toArguments(tokens),
+        tokens.sealedResponse,
+        repeatMs,
+        forget ? 1 : 0,
+        hash
+      )
+    )
     if (rotation[1] === 0) await this.#unpoint(tokens)
     switch (rotation[0]) {
       case 'rotated':
         await this.#unpointDropped(rotation[2])
         // without what it leads to, a pointer is worth nothing; it goes by its own end at the latest
-        if (forget) await this.#connection.run(redis => redis.pexpire(this.#pointer('refresh', hash), repeatMs)).catch(() => {})
+        if (forget) {
+          await this.#connection.run(redis => redis.pexpire(this.#pointer('refresh', hash), repeatMs)).catch(() => {})
+        }
         return { outcome: 'rotated' }
-      case 'repeated': return { outcome: 'repeated', sealedResponse: rotation[2] }
-      case 'replayed': return { outcome: 'replayed', grant: this.#unlisted(toGrant([rotation[2], rotation[3], rotation[4]])) }
-      default: return { outcome: rotation[0] }
+      case 'repeated':
+        return { outcome: 'repeated', sealedResponse: rotation[2] }
+      case 'replayed':
+        return { outcome: 'replayed', grant: this.#unlisted(toGrant([rotation[2], rotation[3], rotation[4]])) }
+      default:
+        return { outcome: rotation[0] }
     }
   }
 
   async replaceUpstreamTokens (grantId: string, version: number, sealed: string): Promise<boolean> {
-    return await this.#connection.run(redis => redis.mcpReplaceUpstreamTokens(this.#grant(grantId), version, sealed)) === 1
+    return await this.#connection.run(redis =>
+      redis.mcpReplaceUpstreamTokens(this.#grant(grantId), version, sealed)
+    ) === 1
   }
 
   async end (grantId: string): Promise<Grant | undefined> {
@@ -129,7 +178,9 @@ export class RedisGrantStore implements GrantStore {
 
   /** Of the list of a person's grants. */
   #person ({ issuer, subject }: Pick<Grant, 'issuer' | 'subject'>): string {
-    return `${this.#prefix}:person:${createHash('sha256').update(JSON.stringify([issuer, subject])).digest('base64url')}`
+    return `${this.#prefix}:person:${
+      createHash('sha256').update(JSON.stringify([issuer, subject])).digest('base64url')
+    }`
   }
 
   async #list (grant: Grant): Promise<void> {
@@ -174,7 +225,9 @@ export class RedisGrantStore implements GrantStore {
 
   /** Takes back pointers to access tokens that gave way to newer ones. */
   async #unpointDropped (hashes: readonly string[]): Promise<void> {
-    await Promise.all(hashes.map(async hash => await this.#connection.run(redis => redis.del(this.#pointer('access', hash))))).catch(() => {}) // they expire
+    await Promise.all(
+      hashes.map(async hash => await this.#connection.run(redis => redis.del(this.#pointer('access', hash))))
+    ).catch(() => {}) // they expire
   }
 
   /** Takes back pointers to tokens that were not issued. */
@@ -192,11 +245,18 @@ function toMs (epochSeconds: number): number {
 
 function toArguments ({ access, refresh }: IssuedTokens): TokenArguments {
   return [
-    JSON.stringify(access.record), toMs(access.record.expiresAt), access.hash,
-    refresh === undefined ? '' : JSON.stringify(refresh.record), refresh === undefined ? 0 : toMs(refresh.record.expiresAt)
+    JSON.stringify(access.record),
+    toMs(access.record.expiresAt),
+    access.hash,
+    refresh === undefined ? '' : JSON.stringify(refresh.record),
+    refresh === undefined ? 0 : toMs(refresh.record.expiresAt)
   ]
 }
 
 function toGrant ([json, sealedUpstreamTokens, upstreamVersion]: StoredGrant): Grant {
-  return { ...parseRecord<Omit<Grant, 'sealedUpstreamTokens' | 'upstreamVersion'>>(json), sealedUpstreamTokens, upstreamVersion: Number(upstreamVersion) }
+  return {
+    ...parseRecord<Omit<Grant, 'sealedUpstreamTokens' | 'upstreamVersion'>>(json),
+    sealedUpstreamTokens,
+    upstreamVersion: Number(upstreamVersion)
+  }
 }

@@ -38,7 +38,9 @@ export class RedisLeaseStore implements LeaseStore {
   }
 
   async acquire (name: string, holder: string, ttlMs: number): Promise<boolean> {
-    return await this.#connection.run(redis => redis.mcpAcquireLease(this.#prefix + name, holder, Math.max(1, Math.ceil(ttlMs)))) === 1
+    return await this.#connection.run(redis =>
+      redis.mcpAcquireLease(this.#prefix + name, holder, Math.max(1, Math.ceil(ttlMs)))
+    ) === 1
   }
 
   async isHeld (name: string): Promise<boolean> {

@@ -1,11 +1,23 @@
 import type { Result } from 'ioredis'
-import { MAX_METADATA_DOCUMENTS, type MetadataDocumentRecord, type MetadataDocumentStore } from '../metadata-documents.js'
+import {
+  MAX_METADATA_DOCUMENTS,
+  type MetadataDocumentRecord,
+  type MetadataDocumentStore
+} from '../metadata-documents.js'
 import type { RedisConnection } from './connection.js'
 import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpPutDocument (all: string, document: string, documents: string, clientId: string, json: string, endMs: number, max: number): Result<number, Context>
+    mcpPutDocument(
+      all: string,
+      document: string,
+      documents: string,
+      clientId: string,
+      json: string,
+      endMs: number,
+      max: number
+    ): Result<number, Context>
   }
 }
 

@@ -4,7 +4,12 @@ import type { RedisConnection } from './connection.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpCount (key: string, index: number, amount: 1 | -1, windowMs: number): Result<[count: number, resetMs: number], Context>
+    mcpCount(
+      key: string,
+      index: number,
+      amount: 1 | -1,
+      windowMs: number
+    ): Result<[count: number, resetMs: number], Context>
   }
 }
 
@@ -39,7 +44,9 @@ export class RedisRateCounters implements RateCounters {
   }
 
   async add (index: number, amount: 1 | -1): Promise<Counted> {
-    const [count, resetMs] = await this.#connection.run(redis => redis.mcpCount(this.#key, index, amount, RATE_WINDOW_MS))
+    const [count, resetMs] = await this.#connection.run(redis =>
+      redis.mcpCount(this.#key, index, amount, RATE_WINDOW_MS)
+    )
     return { count, resetMs }
   }
 }

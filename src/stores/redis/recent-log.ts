@@ -5,8 +5,11 @@ import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpAppendRecent (log: string, json: string, maxEntries: number, maxAgeMs: number): Result<string, Context>
-    mcpReadRecent (log: string, maxAgeMs: number): Result<Array<[id: string, fields: [name: string, json: string]]>, Context>
+    mcpAppendRecent(log: string, json: string, maxEntries: number, maxAgeMs: number): Result<string, Context>
+    mcpReadRecent(
+      log: string,
+      maxAgeMs: number
+    ): Result<Array<[id: string, fields: [name: string, json: string]]>, Context>
   }
 }
 
@@ -39,7 +42,12 @@ export class RedisRecentLog<T> implements RecentLog<T> {
   readonly #maxAgeMs: number
 
   /** @param name part of the key */
-  constructor (connection: RedisConnection, keyPrefix: string, name: 'login-steps' | 'visits', { maxEntries, maxAgeSeconds }: RecentLogBounds) {
+  constructor (
+    connection: RedisConnection,
+    keyPrefix: string,
+    name: 'login-steps' | 'visits',
+    { maxEntries, maxAgeSeconds }: RecentLogBounds
+  ) {
     this.#connection = connection
     this.#key = `${keyPrefix}:${name}`
     this.#maxEntries = maxEntries
@@ -48,7 +56,9 @@ export class RedisRecentLog<T> implements RecentLog<T> {
   }
 
   async append (entry: T): Promise<void> {
-    await this.#connection.run(redis => redis.mcpAppendRecent(this.#key, JSON.stringify(entry), this.#maxEntries, this.#maxAgeMs))
+    await this.#connection.run(redis =>
+      redis.mcpAppendRecent(this.#key, JSON.stringify(entry), this.#maxEntries, this.#maxAgeMs)
+    )
   }
 
   async read (): Promise<T[]> {

@@ -1,6 +1,12 @@
 import { parseRecord } from '../../parse-record.js'
 import { noRoom } from '../memory/registrations.js'
-import { REGISTRATION_BOUNDS, type AddedRegistration, type Registration, type RegistrationBounds, type RegistrationStore } from '../registrations.js'
+import {
+  REGISTRATION_BOUNDS,
+  type AddedRegistration,
+  type Registration,
+  type RegistrationBounds,
+  type RegistrationStore
+} from '../registrations.js'
 import type { RedisConnection } from './connection.js'
 import { registrationScripts, type StoredRegistration } from './scripts/registrations.js'
 
@@ -36,8 +42,20 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
     const { clientId, expiresAt } = record
     const json = JSON.stringify(record)
     const { maxOfAddress, maxBytesOfAddress, max, maxBytes } = this.#bounds
-    const added = await this.#connection.run(redis => redis.mcpAddRegistration(
-      ...this.#keys(clientId), json, Buffer.byteLength(json), address, expiresAt, maxOfAddress, maxBytesOfAddress, max, maxBytes, this.#max))
+    const added = await this.#connection.run(redis =>
+      redis.mcpAddRegistration(
+        ...this.#keys(clientId),
+        json,
+        Buffer.byteLength(json),
+        address,
+        expiresAt,
+        maxOfAddress,
+        maxBytesOfAddress,
+        max,
+        maxBytes,
+        this.#max
+      )
+    )
     if (added === 'full') throw noRoom()
     const [evicted, standing, standsUntil] = added
     return {
@@ -52,7 +70,9 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
   }
 
   async replace (record: T): Promise<void> {
-    await this.#connection.run(redis => redis.mcpReplaceRegistration(this.#record(record.clientId), JSON.stringify(record)))
+    await this.#connection.run(redis =>
+      redis.mcpReplaceRegistration(this.#record(record.clientId), JSON.stringify(record))
+    )
   }
 
   async keep (clientId: string, expiresAt: number): Promise<void> {

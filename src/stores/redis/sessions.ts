@@ -7,13 +7,29 @@ import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpCreateSession (
-      sessions: string, record: string, member: string, perOwner: number, perPerson: number, idleSeconds: number, ...fields: string[]
+    mcpCreateSession(
+      sessions: string,
+      record: string,
+      member: string,
+      perOwner: number,
+      perPerson: number,
+      idleSeconds: number,
+      ...fields: string[]
     ): Result<string[], Context>
-    mcpChangeSession (record: string, operation: 'set' | 'subscribe' | 'unsubscribe', ...rest: string[]): Result<number, Context>
-    mcpTouchSession (sessions: string, record: string, member: string, idleSeconds: number, seenAt: number): Result<number, Context>
-    mcpDeleteSession (sessions: string, record: string, member: string): Result<number, Context>
-    mcpExtendSessionPointer (pointer: string, untilMs: number): Result<string | null, Context>
+    mcpChangeSession(
+      record: string,
+      operation: 'set' | 'subscribe' | 'unsubscribe',
+      ...rest: string[]
+    ): Result<number, Context>
+    mcpTouchSession(
+      sessions: string,
+      record: string,
+      member: string,
+      idleSeconds: number,
+      seenAt: number
+    ): Result<number, Context>
+    mcpDeleteSession(sessions: string, record: string, member: string): Result<number, Context>
+    mcpExtendSessionPointer(pointer: string, untilMs: number): Result<string | null, Context>
   }
 }
 
@@ -146,15 +162,21 @@ export class RedisSessionStore implements SessionStore {
   async change (id: string, change: SessionChange): Promise<boolean> {
     const place = await this.#find(id)
     if (place === undefined) return false
-    return await this.#connection.run(redis => redis.mcpChangeSession(this.#keysOf(place, id)[1], ...toOperation(change))) === 1
+    return await this.#connection.run(redis =>
+      redis.mcpChangeSession(this.#keysOf(place, id)[1], ...toOperation(change))
+    ) === 1
   }
 
   async touch (id: string, seenAt: number): Promise<boolean> {
     const untilMs = Math.ceil((seenAt + this.#idleSeconds) * 1000)
-    const place = toPlace(await this.#connection.run(redis => redis.mcpExtendSessionPointer(this.#pointer(id), untilMs)))
+    const place = toPlace(
+      await this.#connection.run(redis => redis.mcpExtendSessionPointer(this.#pointer(id), untilMs))
+    )
     if (place === undefined) return false
     const [sessions, record] = this.#keysOf(place, id)
-    return await this.#connection.run(redis => redis.mcpTouchSession(sessions, record, place.client + id, this.#idleSeconds, seenAt)) === 1
+    return await this.#connection.run(redis =>
+      redis.mcpTouchSession(sessions, record, place.client + id, this.#idleSeconds, seenAt)
+    ) === 1
   }
 
   async delete (id: string): Promise<boolean> {
@@ -188,7 +210,9 @@ interface Place {
 }
 
 function toPlace (pointer: string | null): Place | undefined {
-  return pointer === null ? undefined : { person: pointer.slice(0, -CLIENT_LENGTH), client: pointer.slice(-CLIENT_LENGTH) }
+  return pointer === null
+    ? undefined
+    : { person: pointer.slice(0, -CLIENT_LENGTH), client: pointer.slice(-CLIENT_LENGTH) }
 }
 
 function shortHash (text: string): string {
@@ -220,7 +244,9 @@ function toRecord (fields: Record<string, string>): SessionRecord | undefined {
     ...parseRecord<Pick<SessionRecord, 'initializeParams' | 'protocolVersion'>>(initialize),
     ...initialized !== undefined && { initialized: true },
     ...logLevel !== undefined && { logLevel },
-    subscriptions: Object.entries(fields).filter(([field]) => field.startsWith('uri:')).sort(([, a], [, b]) => Number(a) - Number(b)).map(([field]) => field.slice(4)),
+    subscriptions: Object.entries(fields).filter(([field]) => field.startsWith('uri:')).sort(([, a], [, b]) =>
+      Number(a) - Number(b)
+    ).map(([field]) => field.slice(4)),
     lastSeenAt: Number(fields.lastSeenAt)
   }
 }

@@ -26,17 +26,31 @@ import { RedisUpstreamDeletionQueue } from './upstream-deletions.js'
 export function createRedisStores (given: RedisStoresOptions): Stores {
   checkOptions('createRedisStores', redisStoresOptions, given)
   const {
-    keyPrefix = 'mcp', sessionIdleSeconds, eventLog: eventLogOptions, bus: busOptions, loginSteps = STEP_BOUNDS, maxRegistrations = 1_000_000,
+    keyPrefix = 'mcp',
+    sessionIdleSeconds,
+    eventLog: eventLogOptions,
+    bus: busOptions,
+    loginSteps = STEP_BOUNDS,
+    maxRegistrations = 1_000_000,
     registrationBounds = REGISTRATION_BOUNDS,
     maxMetadataDocuments, authorizationBounds = AUTHORIZATION_BOUNDS, ...options
   } = given
   const connection = new RedisConnection(options)
   const subscriber = new RedisSubscriber(options, () => connection.nodeUrls)
-  const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, { openSeconds: sessionIdleSeconds, ...eventLogOptions })
+  const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, {
+    openSeconds: sessionIdleSeconds,
+    ...eventLogOptions
+  })
   const bus = new RedisBus(connection, subscriber, keyPrefix, busOptions)
   return {
-    clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', { maxRegistrations, registrationBounds }),
-    upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', { maxRegistrations, registrationBounds }),
+    clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', {
+      maxRegistrations,
+      registrationBounds
+    }),
+    upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', {
+      maxRegistrations,
+      registrationBounds
+    }),
     upstreamDeletions: new RedisUpstreamDeletionQueue(connection, keyPrefix),
     metadataDocuments: new RedisMetadataDocumentStore(connection, keyPrefix, maxMetadataDocuments),
     authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix, authorizationBounds),

@@ -53,9 +53,20 @@ export class RedisSubscriber {
   }
 
   #connect (url: string): RedisConnection {
-    const connection = new RedisConnection({ ...this.#options, url, cluster: false, onDown: () => { this.#leave(url) } })
-    connection.onReady(() => { this.#subscribeAll() })
-    connection.onMessage((channel, message) => { this.#tell(channel, message) })
+    const connection = new RedisConnection({
+      ...this.#options,
+      url,
+      cluster: false,
+      onDown: () => {
+        this.#leave(url)
+      }
+    })
+    connection.onReady(() => {
+      this.#subscribeAll()
+    })
+    connection.onMessage((channel, message) => {
+      this.#tell(channel, message)
+    })
     return connection
   }
 

@@ -1,16 +1,24 @@
 import { createHash } from 'node:crypto'
 import type { Result } from 'ioredis'
 import { parseRecord } from '../../parse-record.js'
-import { MAX_DELETION_ATTEMPTS, MAX_DELETION_PAUSE_SECONDS, MAX_UPSTREAM_DELETIONS, type UpstreamDeletion, type UpstreamDeletionQueue } from '../upstream-deletions.js'
+import {
+  MAX_DELETION_ATTEMPTS,
+  MAX_DELETION_PAUSE_SECONDS,
+  MAX_UPSTREAM_DELETIONS,
+  type UpstreamDeletion,
+  type UpstreamDeletionQueue
+} from '../upstream-deletions.js'
 import type { RedisConnection } from './connection.js'
 
 type Keys = [due: string, records: string, attempts: string]
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpAddDeletion (...args: [...Keys, id: string, json: string, max: number]): Result<number, Context>
-    mcpClaimDeletions (...args: [...Keys, limit: number, leaseSeconds: number, maxPause: number, maxAttempts: number]): Result<string[], Context>
-    mcpEndDeletion (...args: [...Keys, id: string]): Result<number, Context>
+    mcpAddDeletion(...args: [...Keys, id: string, json: string, max: number]): Result<number, Context>
+    mcpClaimDeletions(
+      ...args: [...Keys, limit: number, leaseSeconds: number, maxPause: number, maxAttempts: number]
+    ): Result<string[], Context>
+    mcpEndDeletion(...args: [...Keys, id: string]): Result<number, Context>
   }
 }
 
@@ -69,7 +77,9 @@ export class RedisUpstreamDeletionQueue implements UpstreamDeletionQueue {
     let refused = 0
     for (const { clientId, sealed } of deletions) {
       const json = JSON.stringify({ clientId, sealed })
-      refused += await this.#connection.run(redis => redis.mcpAddDeletion(...this.#keys, toId(sealed), json, MAX_UPSTREAM_DELETIONS))
+      refused += await this.#connection.run(redis =>
+        redis.mcpAddDeletion(...this.#keys, toId(sealed), json, MAX_UPSTREAM_DELETIONS)
+      )
     }
     return refused
   }

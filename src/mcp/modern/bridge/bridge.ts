@@ -1,7 +1,12 @@
 import type { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server as Server1 } from '@modelcontextprotocol/sdk/server/index.js'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import { Server, type Implementation, type ServerCapabilities, type StandardSchemaV1 } from '@modelcontextprotocol/server'
+import {
+  Server,
+  type Implementation,
+  type ServerCapabilities,
+  type StandardSchemaV1
+} from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import { isObject } from '../../wire/values.js'
 import type { ReusableServer } from '../fast-path/reusable-server.js'
@@ -16,7 +21,9 @@ const MAX_SHARED = 16
 // of no use here, and costly to make for every server
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 /** The server of SDK 1.x is the one to check parameters. */
-const anyParams: StandardSchemaV1<Params> = { '~standard': { version: 1, vendor: 'fastify-mcp-oauth', validate: value => ({ value: isObject(value) ? value : {} }) } }
+const anyParams: StandardSchemaV1<Params> = {
+  '~standard': { version: 1, vendor: 'fastify-mcp-oauth', validate: value => ({ value: isObject(value) ? value : {} }) }
+}
 
 /**
  * Serves requests of revision 2026-07-28 by servers of SDK 1.x: a server of SDK 2.x that advertises what such a server does
@@ -40,7 +47,11 @@ export class Bridge {
   }
 
   /** Makes a server for the SDK's entry, which serves one request, or none where it sent a notification. */
-  async serverFor (instance: BridgedServer, description: Record<string, unknown>, { message, caller }: ModernCall): Promise<Server> {
+  async serverFor (
+    instance: BridgedServer,
+    description: Record<string, unknown>,
+    { message, caller }: ModernCall
+  ): Promise<Server> {
     if (message === undefined || !instance.handles(message.method)) {
       // what it advertises is known, and it is not asked for more
       instance.close()

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
+import type {
+  JSONRPCErrorResponse,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  JSONRPCResultResponse
+} from '@modelcontextprotocol/sdk/types.js'
 import type { BridgedServer, OwnedExtra } from './bridged-server.js'
 import type { LinkEnd } from '../../transport/in-memory-transport.js'
 
@@ -61,7 +66,12 @@ export class BridgedCall implements LinkEnd {
   }
 
   /** Makes the call. */
-  async call (method: string, params: Record<string, unknown> | undefined, extra: OwnedExtra, open: OpenRequest): Promise<BridgedOutcome> {
+  async call (
+    method: string,
+    params: Record<string, unknown> | undefined,
+    extra: OwnedExtra,
+    open: OpenRequest
+  ): Promise<BridgedOutcome> {
     this.callee = describeCallee(method, params)
     this.#response = this.#instance.call(method, params, extra, this)
     return await this.#outcome(open)
@@ -116,13 +126,20 @@ export class BridgedCall implements LinkEnd {
       // what is asked for in one go is asked of the client in one go
       await new Promise(resolve => setImmediate(resolve))
       // nobody would come back to it
-      if (signal.aborted) return { kind: 'response', response: { jsonrpc: '2.0', id: this.id, error: { code: -32000, message: 'The client has gone.' } } }
+      if (signal.aborted) {
+        return {
+          kind: 'response',
+          response: { jsonrpc: '2.0', id: this.id, error: { code: -32000, message: 'The client has gone.' } }
+        }
+      }
       this.#round++
       return {
         kind: 'input-required',
         callId: this.id,
         round: this.#round,
-        inputRequests: Object.fromEntries([...this.#asked].map(([key, { method, params }]) => [key, { method, ...params !== undefined && { params } }]))
+        inputRequests: Object.fromEntries(
+          [...this.#asked].map(([key, { method, params }]) => [key, { method, ...params !== undefined && { params } }])
+        )
       }
     } finally {
       // the request that is open for it ends now, which must not end the call

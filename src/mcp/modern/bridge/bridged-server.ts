@@ -1,6 +1,13 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
-import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, JSONRPCResultResponse, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type {
+  JSONRPCErrorResponse,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  JSONRPCResultResponse,
+  MessageExtraInfo,
+  RequestId
+} from '@modelcontextprotocol/sdk/types.js'
 import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../../caller.js'
 import { InvalidParamsError } from '../../../errors.js'
@@ -69,18 +76,31 @@ export class BridgedServer {
    * @throws {InvalidParamsError} for an identity that the server cannot read
    * @throws {Error} where the server refuses
    */
-  async begin ({ info, capabilities: clientCapabilities, logLevel }: ClientIdentity, extra: OwnedExtra): Promise<Record<string, unknown>> {
+  async begin (
+    { info, capabilities: clientCapabilities, logLevel }: ClientIdentity,
+    extra: OwnedExtra
+  ): Promise<Record<string, unknown>> {
     this.#link.sessionId = this.#ownerIds(extra.authInfo)
     await this.server.connect(this.#link)
-    const initialized = await this.#link.request('initialize', { protocolVersion: PROTOCOL_VERSION, capabilities: clientCapabilities, clientInfo: info }, extra)
+    const initialized = await this.#link.request('initialize', {
+      protocolVersion: PROTOCOL_VERSION,
+      capabilities: clientCapabilities,
+      clientInfo: info
+    }, extra)
     if ('error' in initialized) {
       this.close()
       const { code, message } = initialized.error
-      throw code === INVALID_PARAMS ? new InvalidParamsError(message.replaceAll('params.clientInfo', CLIENT_INFO).replaceAll('params.capabilities', CLIENT_CAPABILITIES)) : new Error(`initialize failed: ${message}`)
+      throw code === INVALID_PARAMS
+        ? new InvalidParamsError(
+          message.replaceAll('params.clientInfo', CLIENT_INFO).replaceAll('params.capabilities', CLIENT_CAPABILITIES)
+        )
+        : new Error(`initialize failed: ${message}`)
     }
     this.#link.notify('notifications/initialized', undefined, extra)
     const { capabilities } = initialized.result
-    if (logLevel !== undefined && typeof capabilities === 'object' && capabilities !== null && 'logging' in capabilities) {
+    if (
+      logLevel !== undefined && typeof capabilities === 'object' && capabilities !== null && 'logging' in capabilities
+    ) {
       await this.#link.request('logging/setLevel', { level: logLevel }, extra)
     }
     return initialized.result
@@ -96,7 +116,12 @@ export class BridgedServer {
   }
 
   /** Makes a call; `end` takes what the server asks and tells while it runs. */
-  async call (method: string, params: Record<string, unknown> | undefined, extra: OwnedExtra, end: LinkEnd): Promise<Response> {
+  async call (
+    method: string,
+    params: Record<string, unknown> | undefined,
+    extra: OwnedExtra,
+    end: LinkEnd
+  ): Promise<Response> {
     this.#call = end
     this.#link.sessionId = this.#ownerIds(extra.authInfo)
     const response = this.#link.request(method, params, extra)
@@ -132,7 +157,17 @@ export class BridgedServer {
 
   #asked (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void {
     if (this.#isOfCall(relatedRequestId)) this.#call?.onRequest(request, relatedRequestId)
-    else this.respond({ jsonrpc: '2.0', id: request.id, error: { code: INVALID_REQUEST, message: `${request.method} names no request that is served: with reuseInstances, ask by extra.sendRequest, or pass relatedRequestId.` } })
+    else {
+      this.respond({
+        jsonrpc: '2.0',
+        id: request.id,
+        error: {
+          code: INVALID_REQUEST,
+          message:
+            `${request.method} names no request that is served: with reuseInstances, ask by extra.sendRequest, or pass relatedRequestId.`
+        }
+      })
+    }
   }
 
   #heard (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void {

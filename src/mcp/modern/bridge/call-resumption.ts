@@ -43,9 +43,15 @@ export class CallResumption {
     this.#options = options
     this.#suspended = new SuspendedCalls(options.suspendedCalls, options.admission)
     this.#subscriptions = [
-      bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
-      bus.subscribe('callResumed', message => { if (message.replicaId === replica.id) this.#takeUp(message) }),
-      bus.subscribe('callAbandoned', ({ replicaId, callId, exchangeId }) => { if (replicaId === replica.id) this.#abandon(callId, exchangeId) })
+      bus.subscribe('grantEnded', ({ grantId }) => {
+        this.#endGrant(grantId)
+      }),
+      bus.subscribe('callResumed', message => {
+        if (message.replicaId === replica.id) this.#takeUp(message)
+      }),
+      bus.subscribe('callAbandoned', ({ replicaId, callId, exchangeId }) => {
+        if (replicaId === replica.id) this.#abandon(callId, exchangeId)
+      })
     ]
   }
 
@@ -55,7 +61,11 @@ export class CallResumption {
   }
 
   /** Makes a call of this process. Where it asks for something, it waits. */
-  async make (call: BridgedCall, request: Parameters<BridgedCall['call']>, holder: CallHolder): Promise<BridgedOutcome> {
+  async make (
+    call: BridgedCall,
+    request: Parameters<BridgedCall['call']>,
+    holder: CallHolder
+  ): Promise<BridgedOutcome> {
     return await this.#suspended.make(call, request, holder)
   }
 
@@ -63,7 +73,12 @@ export class CallResumption {
    * Goes on with a call that waits, where it waits. Where it asks for something again, it waits again.
    * @throws {ProtocolError} (rejects with it) where it does not wait any more, or cannot be reached
    */
-  async resume (replicaId: string, claim: CallClaim, inputResponses: Readonly<Record<string, unknown>>, open: OpenRequest): Promise<BridgedOutcome> {
+  async resume (
+    replicaId: string,
+    claim: CallClaim,
+    inputResponses: Readonly<Record<string, unknown>>,
+    open: OpenRequest
+  ): Promise<BridgedOutcome> {
     const { replica } = this.#options
     let outcome: BridgedOutcome | undefined
     if (replicaId === replica.id) {
@@ -72,12 +87,17 @@ export class CallResumption {
     } else {
       outcome = await handOver(this.#options, replicaId, claim, inputResponses, open)
     }
-    if (outcome === undefined) throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
+    if (outcome === undefined) {
+      throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
+    }
     return outcome
   }
 
   /** Seals what names a call that waits: `state` of a call made here, or that of the client that has come back to it. */
-  stateOf ({ callId, round }: Pick<RequestState, 'callId' | 'round'>, replicaId = this.#options.replica.id): RequestState {
+  stateOf (
+    { callId, round }: Pick<RequestState, 'callId' | 'round'>,
+    replicaId = this.#options.replica.id
+  ): RequestState {
     return { replicaId, callId, round }
   }
 
@@ -85,7 +105,11 @@ export class CallResumption {
   giveUp ({ replicaId, callId }: RequestState): void {
     const { bus, log, replica } = this.#options
     if (replicaId === replica.id) this.#suspended.giveUp(callId)
-    else bus.publish('callAbandoned', { replicaId, callId }).catch((err: unknown) => { log.warn({ err }, 'a call of another replica could not be given up') })
+    else {
+      bus.publish('callAbandoned', { replicaId, callId }).catch((err: unknown) => {
+        log.warn({ err }, 'a call of another replica could not be given up')
+      })
+    }
   }
 
   /** Gives up every call of this process; those who wait for one elsewhere are told. */
@@ -110,9 +134,19 @@ export class CallResumption {
     }
     write({ kind: 'taken' })
     const ended = new AbortController()
-    const unwatch = replica.watch(origin, () => { ended.abort() })
-    const open: OpenRequest = { signal: ended.signal, progressToken, notify: notification => { write({ kind: 'notification', notification }) } }
-    const over = this.#suspended.resume(call, inputResponses, open, claim).then(outcome => { write(outcome, true) }).finally(() => {
+    const unwatch = replica.watch(origin, () => {
+      ended.abort()
+    })
+    const open: OpenRequest = {
+      signal: ended.signal,
+      progressToken,
+      notify: notification => {
+        write({ kind: 'notification', notification })
+      }
+    }
+    const over = this.#suspended.resume(call, inputResponses, open, claim).then(outcome => {
+      write(outcome, true)
+    }).finally(() => {
       unwatch()
       this.#exchanges.delete(exchangeId)
     })

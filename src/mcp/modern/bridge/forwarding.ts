@@ -32,7 +32,13 @@ export class Forwarding {
   #isMade = false
   #isOver = false
 
-  constructor (options: BridgeOptions, instance: BridgedServer, request: JSONRPCRequest, caller: CallerInfo, onFree = () => {}) {
+  constructor (
+    options: BridgeOptions,
+    instance: BridgedServer,
+    request: JSONRPCRequest,
+    caller: CallerInfo,
+    onFree = () => {}
+  ) {
     this.#options = options
     this.#request = request
     this.#caller = caller
@@ -51,12 +57,21 @@ export class Forwarding {
       notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
     }
     const { clientId, extra: { issuer, subject, grantId } } = this.#caller
-    const holder = { owner: JSON.stringify([issuer, subject, clientId]), person: personKey({ issuer, subject }), ...grantId !== undefined && { grantId } }
+    const holder = {
+      owner: JSON.stringify([issuer, subject, clientId]),
+      person: personKey({ issuer, subject }),
+      ...grantId !== undefined && { grantId }
+    }
     const brought = requestState<RequestState>()
     this.#isMade = brought === undefined
     const outcome = brought === undefined
       ? await callResumption.make(this.#call, [method, withoutTask(params), { authInfo: this.#caller }, open], holder)
-      : await callResumption.resume(brought.replicaId, { ...holder, callId: brought.callId, round: brought.round, callee: describeCallee(method, params) }, inputResponses, open)
+      : await callResumption.resume(
+        brought.replicaId,
+        { ...holder, callId: brought.callId, round: brought.round, callee: describeCallee(method, params) },
+        inputResponses,
+        open
+      )
     if (outcome.kind === 'response') return mapResponse(outcome.response, method, params)
     const state = callResumption.stateOf(outcome, brought?.replicaId)
     try {
@@ -78,5 +93,6 @@ export class Forwarding {
 }
 
 function isWanted ({ method, params }: JSONRPCNotification, logLevel: string | undefined): boolean {
-  return method !== 'notifications/message' || (logLevel !== undefined && LEVELS.indexOf(params?.level) >= LEVELS.indexOf(logLevel))
+  return method !== 'notifications/message' ||
+    (logLevel !== undefined && LEVELS.indexOf(params?.level) >= LEVELS.indexOf(logLevel))
 }

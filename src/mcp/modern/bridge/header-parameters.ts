@@ -9,7 +9,14 @@ const X_MCP_HEADER = 'x-mcp-header'
  */
 export function withoutHeaderParameters (result: Result): Result {
   const { tools } = result
-  return Array.isArray(tools) ? { ...result, tools: tools.map((tool: unknown) => isObject(tool) ? { ...tool, inputSchema: withoutAnnotation(tool.inputSchema) } : tool) } : result
+  return Array.isArray(tools)
+    ? {
+        ...result,
+        tools: tools.map((tool: unknown) =>
+          isObject(tool) ? { ...tool, inputSchema: withoutAnnotation(tool.inputSchema) } : tool
+        )
+      }
+    : result
 }
 
 // annotations count only where a chain of `properties` leads
@@ -17,5 +24,10 @@ function withoutAnnotation (schema: unknown): unknown {
   if (!isObject(schema)) return schema
   const { [X_MCP_HEADER]: _, ...rest } = schema
   if (!isObject(rest.properties)) return rest
-  return { ...rest, properties: Object.fromEntries(Object.entries(rest.properties).map(([name, property]) => [name, withoutAnnotation(property)])) }
+  return {
+    ...rest,
+    properties: Object.fromEntries(
+      Object.entries(rest.properties).map(([name, property]) => [name, withoutAnnotation(property)])
+    )
+  }
 }

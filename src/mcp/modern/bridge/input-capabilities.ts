@@ -1,4 +1,9 @@
-import { MissingRequiredClientCapabilityError, type ClientCapabilities, type InputRequest, type InputRequests } from '@modelcontextprotocol/server'
+import {
+  MissingRequiredClientCapabilityError,
+  type ClientCapabilities,
+  type InputRequest,
+  type InputRequests
+} from '@modelcontextprotocol/server'
 
 /**
  * Checks that the client can do what it is asked for (MCP 2026-07-28, Multi Round-Trip Requests). The SDK checks it too,
@@ -8,18 +13,36 @@ import { MissingRequiredClientCapabilityError, type ClientCapabilities, type Inp
 export function checkInputCapabilities (asked: InputRequests, declared: ClientCapabilities): void {
   for (const [key, request] of Object.entries(asked)) {
     const missing = missingFor(request, declared)
-    if (missing !== undefined) throw new MissingRequiredClientCapabilityError({ requiredCapabilities: missing }, `The client cannot do what '${key}' (${request.method}) asks for.`)
+    if (missing !== undefined) {
+      throw new MissingRequiredClientCapabilityError(
+        { requiredCapabilities: missing },
+        `The client cannot do what '${key}' (${request.method}) asks for.`
+      )
+    }
   }
 }
 
-function missingFor (request: InputRequest, { elicitation, sampling, roots }: ClientCapabilities): ClientCapabilities | undefined {
+function missingFor (
+  request: InputRequest,
+  { elicitation, sampling, roots }: ClientCapabilities
+): ClientCapabilities | undefined {
   switch (request.method) {
     case 'elicitation/create':
-      if (request.params.mode === 'url') return elicitation?.url === undefined ? { elicitation: { url: {} } } : undefined
+      if (request.params.mode === 'url') {
+        return elicitation?.url === undefined
+          ? { elicitation: { url: {} } }
+          : undefined
+      }
       // without a mode, forms are meant
-      return elicitation === undefined || (elicitation.form === undefined && elicitation.url !== undefined) ? { elicitation: { form: {} } } : undefined
+      return elicitation === undefined || (elicitation.form === undefined && elicitation.url !== undefined)
+        ? { elicitation: { form: {} } }
+        : undefined
     case 'sampling/createMessage':
-      if ('tools' in request.params || 'toolChoice' in request.params) return sampling?.tools === undefined ? { sampling: { tools: {} } } : undefined
+      if ('tools' in request.params || 'toolChoice' in request.params) {
+        return sampling?.tools === undefined
+          ? { sampling: { tools: {} } }
+          : undefined
+      }
       return sampling === undefined ? { sampling: {} } : undefined
     case 'roots/list':
       return roots === undefined ? { roots: {} } : undefined

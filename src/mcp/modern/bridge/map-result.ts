@@ -1,5 +1,13 @@
 import type { JSONRPCErrorResponse, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
-import { inputRequired, isSpecType, ProtocolError, ResourceNotFoundError, type InputRequest, type InputRequests, type Result } from '@modelcontextprotocol/server'
+import {
+  inputRequired,
+  isSpecType,
+  ProtocolError,
+  ResourceNotFoundError,
+  type InputRequest,
+  type InputRequests,
+  type Result
+} from '@modelcontextprotocol/server'
 import { withoutHeaderParameters } from './header-parameters.js'
 import { isObject } from '../../wire/values.js'
 
@@ -18,7 +26,11 @@ export function withoutTask (params: Params | undefined): Params | undefined {
 }
 
 /** The result that a 1.x server's response comes to. @throws {ProtocolError} */
-export function mapResponse (response: JSONRPCResultResponse | JSONRPCErrorResponse, method: string, params: Params | undefined): Result {
+export function mapResponse (
+  response: JSONRPCResultResponse | JSONRPCErrorResponse,
+  method: string,
+  params: Params | undefined
+): Result {
   if ('error' in response) return askedByError(response.error, method) ?? failure(response.error, method, params)
   return method === 'tools/list' ? withoutHeaderParameters(response.result) : response.result
 }
@@ -29,20 +41,36 @@ export function mapResponse (response: JSONRPCResultResponse | JSONRPCErrorRespo
  */
 function askedByError ({ code, data }: { code: number, data?: unknown }, method: string): Result | undefined {
   if (code !== URL_ELICITATION_REQUIRED || !isObject(data) || !Array.isArray(data.elicitations)) return undefined
-  const asked = data.elicitations.filter(isObject).map((params, index) => [`url-${index}`, { method: 'elicitation/create', params }] as const)
+  const asked = data.elicitations.filter(isObject).map((params, index) =>
+    [`url-${index}`, { method: 'elicitation/create', params }] as const
+  )
   return inputRequired({ inputRequests: mapInputRequests(Object.fromEntries(asked), method) })
 }
 
-function failure ({ code, message, data }: { code: number, message: string, data?: unknown }, method: string, params: Params | undefined): never {
+function failure (
+  { code, message, data }: { code: number, message: string, data?: unknown },
+  method: string,
+  params: Params | undefined
+): never {
   const uri = String(params?.uri)
   // what McpServer says of a resource that it does not have carries no code of its own
-  if (method === 'resources/read' && (code === RESOURCE_NOT_FOUND || message.endsWith(`Resource ${uri} not found`))) throw new ResourceNotFoundError(uri, message)
+  if (method === 'resources/read' && (code === RESOURCE_NOT_FOUND || message.endsWith(`Resource ${uri} not found`))) {
+    throw new ResourceNotFoundError(uri, message)
+  }
   throw new ProtocolError(code, message, data)
 }
 
 /** What a 1.x server asks for, as this revision asks for it. @throws {ProtocolError} where it does not */
-export function mapInputRequests (asked: Readonly<Record<string, { method: string, params?: Params }>>, method: string): InputRequests {
-  if (!ASKING_METHODS.has(method)) throw new ProtocolError(INTERNAL_ERROR, `The server asked the client for something while it served ${method}, which this revision does not allow.`)
+export function mapInputRequests (
+  asked: Readonly<Record<string, { method: string, params?: Params }>>,
+  method: string
+): InputRequests {
+  if (!ASKING_METHODS.has(method)) {
+    throw new ProtocolError(
+      INTERNAL_ERROR,
+      `The server asked the client for something while it served ${method}, which this revision does not allow.`
+    )
+  }
   return Object.fromEntries(Object.entries(asked).map(([key, request]) => [key, mapInputRequest(request)]))
 }
 
@@ -50,7 +78,9 @@ export function mapInputRequests (asked: Readonly<Record<string, { method: strin
 function mapInputRequest (asked: { method: string, params?: Params }): InputRequest {
   if (isSpecType.ElicitRequest(asked)) {
     const { _meta, task, ...params } = asked.params
-    return params.mode === 'url' ? inputRequired.elicitUrl({ message: params.message, url: params.url }) : { method: asked.method, params }
+    return params.mode === 'url'
+      ? inputRequired.elicitUrl({ message: params.message, url: params.url })
+      : { method: asked.method, params }
   }
   if (isSpecType.CreateMessageRequest(asked)) {
     const { _meta, task, ...params } = asked.params

@@ -3,7 +3,13 @@ import { ProtocolError } from '@modelcontextprotocol/server'
 import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import { TemporarilyUnavailableError } from '../../../errors.js'
 import type { Bus } from '../../../stores/bus.js'
-import { firstPosition, type EventLog, type EventReader, type Following, type StreamEvent } from '../../../stores/event-log.js'
+import {
+  firstPosition,
+  type EventLog,
+  type EventReader,
+  type Following,
+  type StreamEvent
+} from '../../../stores/event-log.js'
 import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
 import type { CallClaim } from './suspended-calls.js'
@@ -39,10 +45,18 @@ const INVALID_PARAMS = -32602
  * @throws {ProtocolError} (rejects with it) where that replica has died, or cannot be reached now
  */
 export async function handOver (
-  { replica, eventLog, bus, log }: HandOverOptions, replicaId: string, claim: CallClaim, inputResponses: Readonly<Record<string, unknown>>, open: OpenRequest
+  { replica, eventLog, bus, log }: HandOverOptions,
+  replicaId: string,
+  claim: CallClaim,
+  inputResponses: Readonly<Record<string, unknown>>,
+  open: OpenRequest
 ): Promise<BridgedOutcome | undefined> {
   const exchangeId = randomUUID()
-  const background = (work: Promise<void>) => { work.catch((err: unknown) => { log.warn({ err }, 'what is left of a call that was handed over') }) }
+  const background = (work: Promise<void>) => {
+    work.catch((err: unknown) => {
+      log.warn({ err }, 'what is left of a call that was handed over')
+    })
+  }
   let handed = false
   let answer: RemoteResumption | undefined
   let following: Following | undefined
@@ -53,7 +67,14 @@ export async function handOver (
     following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstPosition(HANDOVER_STREAM), answer)
     handed = true
     const { progressToken } = open
-    await bus.publish('callResumed', { ...claim, replicaId, origin: replica.id, exchangeId, inputResponses, ...progressToken !== undefined && { progressToken } })
+    await bus.publish('callResumed', {
+      ...claim,
+      replicaId,
+      origin: replica.id,
+      exchangeId,
+      inputResponses,
+      ...progressToken !== undefined && { progressToken }
+    })
     return await answer.outcome
   } catch (error) {
     if (handed) background(bus.publish('callAbandoned', { replicaId, callId: claim.callId, exchangeId }))
@@ -112,7 +133,10 @@ class RemoteResumption implements EventReader {
 }
 
 function hasDied (): ProtocolError {
-  return new ProtocolError(INVALID_PARAMS, 'The process that this call waited in has ended, and the call with it. It was not run again: make it anew.')
+  return new ProtocolError(
+    INVALID_PARAMS,
+    'The process that this call waited in has ended, and the call with it. It was not run again: make it anew.'
+  )
 }
 
 function isSilent (): ProtocolError {

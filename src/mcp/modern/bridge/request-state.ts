@@ -15,7 +15,10 @@ export interface RequestState {
  * @param keys the first seals, all open; the same on every replica. Default: a random one
  * @param ttlSeconds how long a state is good for
  */
-export function createRequestStates (keys: readonly Uint8Array[] = [randomBytes(32)], ttlSeconds: number): RequestStateCodec<RequestState> {
+export function createRequestStates (
+  keys: readonly Uint8Array[] = [randomBytes(32)],
+  ttlSeconds: number
+): RequestStateCodec<RequestState> {
   const codecs = keys.map(key => createRequestStateCodec<RequestState>({ key, ttlSeconds, bind: findOwner }))
   const [first] = codecs
   if (first === undefined) throw new Error('There is no key to seal request states with.')

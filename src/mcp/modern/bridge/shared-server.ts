@@ -17,7 +17,10 @@ export class SharedServer {
     this.transport = new ReusableTransport(carrier)
   }
 
-  static async make (makeServer: (forward: Forward) => Server, carrier: ReusableTransportOptions): Promise<SharedServer> {
+  static async make (
+    makeServer: (forward: Forward) => Server,
+    carrier: ReusableTransportOptions
+  ): Promise<SharedServer> {
     const shared = new SharedServer(carrier)
     const server = makeServer(async (params, context) => {
       const forwarding = context.http?.req && shared.#forwards.get(context.http.req)
@@ -30,6 +33,13 @@ export class SharedServer {
 
   carry (call: ModernCall, request: JSONRPCRequest, forwarding: Forwarding): boolean {
     this.#forwards.set(call.request, forwarding)
-    return this.transport.carry({ call, request, id: `exchange-${++this.#requests}`, onOver: () => { forwarding.over() } })
+    return this.transport.carry({
+      call,
+      request,
+      id: `exchange-${++this.#requests}`,
+      onOver: () => {
+        forwarding.over()
+      }
+    })
   }
 }

@@ -3,7 +3,10 @@ import type { Admission } from '../../admission/admission.js'
 import type { Holder } from '../../admission/places.js'
 import type { SessionLimits } from '../../limits.js'
 
-export type SuspendedCallsOptions = Pick<SessionLimits, 'maxSuspendedCalls' | 'maxSuspendedCallsPerPerson' | 'suspendedCallSeconds'>
+export type SuspendedCallsOptions = Pick<
+  SessionLimits,
+  'maxSuspendedCalls' | 'maxSuspendedCallsPerPerson' | 'suspendedCallSeconds'
+>
 
 /** Whom a call waits for. */
 export interface CallHolder {
@@ -43,20 +46,32 @@ export class SuspendedCalls {
   }
 
   /** Makes a call. It is over with its answer, or waits when it asks for something. */
-  async make (call: BridgedCall, request: Parameters<BridgedCall['call']>, holder: CallHolder): Promise<BridgedOutcome> {
+  async make (
+    call: BridgedCall,
+    request: Parameters<BridgedCall['call']>,
+    holder: CallHolder
+  ): Promise<BridgedOutcome> {
     return await this.#settle(call, call.call(...request), holder)
   }
 
   /** Takes up a call. @returns undefined where there is none of this owner's that would be called so */
   take ({ callId, round, owner, callee }: CallClaim): BridgedCall | undefined {
     const suspended = this.#suspended.get(callId)
-    if (suspended === undefined || suspended.owner !== owner || suspended.call.round !== round || suspended.call.callee !== callee) return undefined
+    if (
+      suspended === undefined || suspended.owner !== owner || suspended.call.round !== round ||
+      suspended.call.callee !== callee
+    ) return undefined
     this.#forget(callId, suspended)
     return suspended.call
   }
 
   /** Goes on with a call that was taken up: like `make`. */
-  async resume (call: BridgedCall, responses: Readonly<Record<string, unknown>>, open: OpenRequest, holder: CallHolder): Promise<BridgedOutcome> {
+  async resume (
+    call: BridgedCall,
+    responses: Readonly<Record<string, unknown>>,
+    open: OpenRequest,
+    holder: CallHolder
+  ): Promise<BridgedOutcome> {
     return await this.#settle(call, call.resume(responses, open), holder)
   }
 
@@ -100,10 +115,14 @@ export class SuspendedCalls {
     const { maxSuspendedCalls, maxSuspendedCallsPerPerson } = this.#options
     if (this.#suspended.size < Math.min(maxSuspendedCalls, maxSuspendedCallsPerPerson)) return
     const byPerson = new Map<string, string[]>()
-    for (const [id, suspended] of this.#suspended) byPerson.set(suspended.person, [...byPerson.get(suspended.person) ?? [], id])
+    for (const [id, suspended] of this.#suspended) {
+      byPerson.set(suspended.person, [...byPerson.get(suspended.person) ?? [], id])
+    }
     const own = byPerson.get(person) ?? []
     if (own.length >= maxSuspendedCallsPerPerson) this.giveUp(own[0])
-    else if (this.#suspended.size >= maxSuspendedCalls) this.giveUp([...byPerson.values()].reduce((most, ids) => ids.length > most.length ? ids : most, [])[0])
+    else if (this.#suspended.size >= maxSuspendedCalls) {
+      this.giveUp([...byPerson.values()].reduce((most, ids) => ids.length > most.length ? ids : most, [])[0])
+    }
   }
 
   #forget (callId: string, { timer, place }: Suspended): void {

@@ -6,7 +6,10 @@ const heard = new WeakSet<Server>()
  * Hears what a server of SDK 2.x announces to everybody while it serves one request. The SDK drops it: the transport of
  * one request has nobody else to tell. (In a session, the session's transport hears it.)
  */
-export function announceFrom (plugged: McpServer | Server, announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void): void {
+export function announceFrom (
+  plugged: McpServer | Server,
+  announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
+): void {
   const server = plugged instanceof McpServer ? plugged.server : plugged
   if (heard.has(server)) return
   heard.add(server)

@@ -1,10 +1,20 @@
-import { CLIENT_CAPABILITIES_META_KEY, McpServer, PROTOCOL_VERSION_META_KEY, type JSONRPCRequest, type Server, type Transport } from '@modelcontextprotocol/server'
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  McpServer,
+  PROTOCOL_VERSION_META_KEY,
+  type JSONRPCRequest,
+  type Server,
+  type Transport
+} from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
 import { REVISION } from './eligible.js'
 import { derive } from '../../../derive.js'
 
 const OPENING: JSONRPCRequest = {
-  jsonrpc: '2.0', id: 0, method: 'server/discover', params: { _meta: { [PROTOCOL_VERSION_META_KEY]: REVISION, [CLIENT_CAPABILITIES_META_KEY]: {} } }
+  jsonrpc: '2.0',
+  id: 0,
+  method: 'server/discover',
+  params: { _meta: { [PROTOCOL_VERSION_META_KEY]: REVISION, [CLIENT_CAPABILITIES_META_KEY]: {} } }
 }
 
 /**

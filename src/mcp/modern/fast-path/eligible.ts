@@ -7,8 +7,12 @@ export const REVISION = '2026-07-28'
 
 /** Methods that the SDK's entry does nothing about by itself, and the parameter that `Mcp-Name` has to repeat. */
 const NAMED_BY: ReadonlyMap<string, string | undefined> = new Map([
-  ['tools/call', 'name'], ['prompts/get', 'name'], ['resources/read', 'uri'],
-  ...['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list', 'completion/complete'].map(method => [method, undefined] as const)
+  ['tools/call', 'name'],
+  ['prompts/get', 'name'],
+  ['resources/read', 'uri'],
+  ...['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list', 'completion/complete'].map(method =>
+    [method, undefined] as const
+  )
 ])
 /** What a name may begin with that `Mcp-Name` cannot carry as it is. */
 const ENCODED = '=?'
@@ -19,7 +23,10 @@ const ENCODED = '=?'
  */
 export function isPlainCall ({ method, params }: JSONRPCRequest, headers: InboundHeaders): boolean {
   if (!NAMED_BY.has(method) || params?._meta?.[PROTOCOL_VERSION_META_KEY] !== REVISION) return false
-  if (headers['mcp-protocol-version'] !== REVISION || headers['mcp-method'] !== method || !isJsonContentType(headers['content-type']?.toString())) return false
+  if (
+    headers['mcp-protocol-version'] !== REVISION || headers['mcp-method'] !== method ||
+    !isJsonContentType(headers['content-type']?.toString())
+  ) return false
   const parameter = NAMED_BY.get(method)
   if (parameter === undefined) return true
   const name = params[parameter]

@@ -1,4 +1,12 @@
-import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, isSpecType, McpServer, specTypeSchemas, type JSONRPCRequest, type Server } from '@modelcontextprotocol/server'
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  CLIENT_INFO_META_KEY,
+  isSpecType,
+  McpServer,
+  specTypeSchemas,
+  type JSONRPCRequest,
+  type Server
+} from '@modelcontextprotocol/server'
 import { ReusableTransport, type ReusableTransportOptions } from './reusable-transport.js'
 import type { ModernCall } from '../modern-call.js'
 import { connectModern } from './bind-revision.js'
@@ -32,7 +40,11 @@ export class NativeServer implements ReusableServer {
     }
   }
 
-  static async connect (plugged: McpServer | Server, isReused: boolean, options: ReusableTransportOptions): Promise<NativeServer> {
+  static async connect (
+    plugged: McpServer | Server,
+    isReused: boolean,
+    options: ReusableTransportOptions
+  ): Promise<NativeServer> {
     const instance = new NativeServer(plugged, isReused, options)
     await connectModern(plugged, instance.#transport)
     return instance
@@ -73,7 +85,9 @@ export class NativeServer implements ReusableServer {
   }
 
   close (): void {
-    this.#server.close().catch((error: unknown) => { this.#transport.onerror?.(error instanceof Error ? error : new Error(String(error))) })
+    this.#server.close().catch((error: unknown) => {
+      this.#transport.onerror?.(error instanceof Error ? error : new Error(String(error)))
+    })
   }
 }
 

@@ -1,6 +1,14 @@
 import {
-  PerRequestHTTPServerTransport, type JSONRPCErrorResponse, type JSONRPCMessage, type JSONRPCNotification, type JSONRPCRequest, type JSONRPCResultResponse,
-  type MessageClassification, type RequestId, type Transport, type TransportSendOptions
+  PerRequestHTTPServerTransport,
+  type JSONRPCErrorResponse,
+  type JSONRPCMessage,
+  type JSONRPCNotification,
+  type JSONRPCRequest,
+  type JSONRPCResultResponse,
+  type MessageClassification,
+  type RequestId,
+  type Transport,
+  type TransportSendOptions
 } from '@modelcontextprotocol/server'
 import { withInvalidParams } from '../../wire/invalid-params.js'
 import type { ModernCall } from '../modern-call.js'
@@ -82,8 +90,11 @@ export class ReusableTransport implements Transport {
   send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
     if (!('method' in message)) this.#answer(message)
     // the revision has no requests of servers
-    else if ('id' in message) return Promise.reject(new Error(`Nobody can answer ${message.method}: servers do not ask clients in revision ${REVISION}.`))
-    else if (options?.relatedRequestId === undefined) this.#options.announce(message)
+    else if ('id' in message) {
+      return Promise.reject(
+        new Error(`Nobody can answer ${message.method}: servers do not ask clients in revision ${REVISION}.`)
+      )
+    } else if (options?.relatedRequestId === undefined) this.#options.announce(message)
     else return this.#exchanges.get(options.relatedRequestId)?.push(message) ?? sent
     return sent
   }
@@ -171,7 +182,9 @@ class PooledCall {
     onOver(false)
   }
 
-  readonly #unsent = (err: unknown): void => { this.#carried.call.log.debug({ err }, 'a message could not be sent: its client has gone') }
+  readonly #unsent = (err: unknown): void => {
+    this.#carried.call.log.debug({ err }, 'a message could not be sent: its client has gone')
+  }
 
   /** The SDK's response: an error, or a stream. */
   #respond (): PerRequestHTTPServerTransport {

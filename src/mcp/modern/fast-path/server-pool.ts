@@ -60,7 +60,19 @@ export class ServerPool {
 /** What a factory learns whose instances serve many callers: nothing of any of them. */
 export function contextForAll (log: Log, bus: Bus): ServerContext {
   const refuse = (): never => {
-    throw new Error('createServer looks at the caller, but with reuseInstances an instance serves many: take the caller from the request, or leave the option off.')
+    throw new Error(
+      'createServer looks at the caller, but with reuseInstances an instance serves many: take the caller from the request, or leave the option off.'
+    )
   }
-  return { era: 'stateless', log, get authInfo () { return refuse() }, getUpstreamAccessToken: async () => refuse(), announce: event => { announceToAll(bus, log, event) } }
+  return {
+    era: 'stateless',
+    log,
+    get authInfo () {
+      return refuse()
+    },
+    getUpstreamAccessToken: async () => refuse(),
+    announce: event => {
+      announceToAll(bus, log, event)
+    }
+  }
 }

@@ -3,19 +3,35 @@ import { STANDALONE_STREAM } from '../../event-log.js'
 import type { StoredEvents } from '../stream-reader.js'
 
 export type StreamKeys = [index: string, bytes: string, stream: string, events: string]
-export type StreamArguments = [streamId: string, channel: string, openMs: number, retentionMs: number, maxStreams: number]
+export type StreamArguments = [
+  streamId: string,
+  channel: string,
+  openMs: number,
+  retentionMs: number,
+  maxStreams: number
+]
 type Bounds = [maxEvents: number, maxBytes: number, maxSessionBytes: number]
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpOpenStream (...args: [...StreamKeys, ...StreamArguments, resumable: number, requestIds: string]): Result<number, Context>
-    mcpAppendEvent (...args: [...StreamKeys, ...StreamArguments, ...Bounds, data: string, final: number, answers: string]): Result<number, Context>
-    mcpSettleStream (...args: [...StreamKeys, ...StreamArguments, ...Bounds, ...answers: string[]]): Result<number, Context>
-    mcpEndStream (...args: [...StreamKeys, ...StreamArguments]): Result<number, Context>
-    mcpFollowStream (...args: [...StreamKeys, ...StreamArguments, token: string, after: string, count: number]): Result<StoredEvents, Context>
-    mcpReadStream (...args: [...StreamKeys, ...StreamArguments, token: string, after: string, count: number]): Result<StoredEvents, Context>
-    mcpLeaveStream (stream: string, token: string): Result<number, Context>
-    mcpDeleteStreams (index: string, bytes: string, channel: string): Result<number, Context>
+    mcpOpenStream(
+      ...args: [...StreamKeys, ...StreamArguments, resumable: number, requestIds: string]
+    ): Result<number, Context>
+    mcpAppendEvent(
+      ...args: [...StreamKeys, ...StreamArguments, ...Bounds, data: string, final: number, answers: string]
+    ): Result<number, Context>
+    mcpSettleStream(
+      ...args: [...StreamKeys, ...StreamArguments, ...Bounds, ...answers: string[]]
+    ): Result<number, Context>
+    mcpEndStream(...args: [...StreamKeys, ...StreamArguments]): Result<number, Context>
+    mcpFollowStream(
+      ...args: [...StreamKeys, ...StreamArguments, token: string, after: string, count: number]
+    ): Result<StoredEvents, Context>
+    mcpReadStream(
+      ...args: [...StreamKeys, ...StreamArguments, token: string, after: string, count: number]
+    ): Result<StoredEvents, Context>
+    mcpLeaveStream(stream: string, token: string): Result<number, Context>
+    mcpDeleteStreams(index: string, bytes: string, channel: string): Result<number, Context>
   }
 }
 

@@ -3,23 +3,52 @@ import { MAX_ACCESS_TOKENS_OF_GRANT, MAX_ROTATED_TOKENS_OF_GRANT, type Redemptio
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpPutCode (code: string, json: string, grant: string, sealedUpstreamTokens: string, upstreamVersion: number, grantExpiresAtMs: number, expiresAtMs: number): Result<number, Context>
-    mcpFindCode (code: string): Result<[json: string, used: string | null, ...grant: StoredGrant] | null, Context>
-    mcpRedeemCode (code: string, grant: string, access: string, refresh: string, ...tokens: TokenArguments): Result<[outcome: Redemption, issued: number, dropped: string[] | null], Context>
-    mcpFindGrant (grant: string): Result<StoredGrant | null, Context>
-    mcpFindAccessToken (grant: string, access: string): Result<[token: string, ...grant: StoredGrant] | null, Context>
-    mcpFindRefreshToken (grant: string, refresh: string): Result<[token: string, rotated: number, ...grant: StoredGrant] | null, Context>
-    mcpRotate (old: string, grant: string, access: string, refresh: string, ...tokens: [...TokenArguments, sealedResponse: string, repeatMs: number, forget: 0 | 1, hash: string]): Result<StoredRotation, Context>
-    mcpReplaceUpstreamTokens (grant: string, version: number, sealed: string): Result<number, Context>
-    mcpListGrant (person: string, grantId: string, expiresAtMs: number): Result<number, Context>
-    mcpEndGrant (grant: string): Result<StoredGrant | null, Context>
+    mcpPutCode(
+      code: string,
+      json: string,
+      grant: string,
+      sealedUpstreamTokens: string,
+      upstreamVersion: number,
+      grantExpiresAtMs: number,
+      expiresAtMs: number
+    ): Result<number, Context>
+    mcpFindCode(code: string): Result<[json: string, used: string | null, ...grant: StoredGrant] | null, Context>
+    mcpRedeemCode(
+      code: string,
+      grant: string,
+      access: string,
+      refresh: string,
+      ...tokens: TokenArguments
+    ): Result<[outcome: Redemption, issued: number, dropped: string[] | null], Context>
+    mcpFindGrant(grant: string): Result<StoredGrant | null, Context>
+    mcpFindAccessToken(grant: string, access: string): Result<[token: string, ...grant: StoredGrant] | null, Context>
+    mcpFindRefreshToken(
+      grant: string,
+      refresh: string
+    ): Result<[token: string, rotated: number, ...grant: StoredGrant] | null, Context>
+    mcpRotate(
+      old: string,
+      grant: string,
+      access: string,
+      refresh: string,
+      ...tokens: [...TokenArguments, sealedResponse: string, repeatMs: number, forget: 0 | 1, hash: string]
+    ): Result<StoredRotation, Context>
+    mcpReplaceUpstreamTokens(grant: string, version: number, sealed: string): Result<number, Context>
+    mcpListGrant(person: string, grantId: string, expiresAtMs: number): Result<number, Context>
+    mcpEndGrant(grant: string): Result<StoredGrant | null, Context>
   }
 }
 
 /** The grant as JSON, but for what changes. */
 export type StoredGrant = [grant: string, sealedUpstreamTokens: string, upstreamVersion: string]
 
-export type TokenArguments = [access: string, accessExpiresAtMs: number, accessHash: string, refresh: string, refreshExpiresAtMs: number]
+export type TokenArguments = [
+  access: string,
+  accessExpiresAtMs: number,
+  accessHash: string,
+  refresh: string,
+  refreshExpiresAtMs: number
+]
 
 /** `issued`: whether the tokens stand by now, of this or of an earlier call. */
 export type StoredRotation =

@@ -6,11 +6,21 @@ type Bounds = [maxOfAddress: number, maxBytesOfAddress: number, max: number, max
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    mcpAddRegistration (...args: [...Keys, json: string, bytes: number, address: string, expiresAt: number, ...Bounds, maxRegistrations: number]): Result<AddedRegistration | 'full', Context>
-    mcpFindRegistration (record: string): Result<StoredRegistration | null, Context>
-    mcpReplaceRegistration (record: string, json: string): Result<number, Context>
-    mcpKeepRegistration (...args: [...Keys, expiresAt: number]): Result<number, Context>
-    mcpTakeExpiredRegistrations (...args: [...Keys, limit: number]): Result<string[], Context>
+    mcpAddRegistration(
+      ...args: [
+        ...Keys,
+        json: string,
+        bytes: number,
+        address: string,
+        expiresAt: number,
+        ...Bounds,
+        maxRegistrations: number
+      ]
+    ): Result<AddedRegistration | 'full', Context>
+    mcpFindRegistration(record: string): Result<StoredRegistration | null, Context>
+    mcpReplaceRegistration(record: string, json: string): Result<number, Context>
+    mcpKeepRegistration(...args: [...Keys, expiresAt: number]): Result<number, Context>
+    mcpTakeExpiredRegistrations(...args: [...Keys, limit: number]): Result<string[], Context>
   }
 }
 
