@@ -1,5 +1,6 @@
 import neostandard from 'neostandard'
 import tseslint from 'typescript-eslint'
+import words from './eslint.words.js'
 
 export default [
   ...neostandard({ ts: true, ignores: ['dist/**', '.build/**', '.tap/**', 'node_modules/**'] }),
@@ -33,6 +34,21 @@ export default [
     files: ['src/**/*.ts'],
     rules: {
       '@typescript-eslint/no-floating-promises': ['error', { ignoreVoid: false }]
+    }
+  },
+  {
+    files: ['src/**/*.ts', 'test/**/*.ts', 'examples/**/*.ts', 'bench/**/*.ts'],
+    plugins: { words },
+    rules: { 'words/plain-words': 'warn' }
+  },
+  {
+    files: ['**/*.md', '.env.example'],
+    plugins: { words },
+    languageOptions: { parser: words.prose },
+    rules: {
+      'words/plain-words': 'warn',
+      // the width of prose; tables, and lines that are one link, may be longer
+      'max-len': ['warn', { code: 120, ignoreUrls: true, ignorePattern: '^\\|' }]
     }
   }
 ]
