@@ -16,7 +16,7 @@ export function subscribedBy ({ method, params }: JSONRPCRequest): string[] {
 }
 
 /** Those resources, of what a client has subscribed to, that the caller may not subscribe to now. */
-export async function refusedOf (
+export async function findRefused (
   uris: readonly string[],
   caller: CallerInfo,
   maySubscribe: MaySubscribe

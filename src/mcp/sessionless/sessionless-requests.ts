@@ -17,7 +17,7 @@ import type { PluggedServer } from '../create-server.js'
 import type { Log } from '../../log.js'
 import { SseStream } from '../transport/sse-stream.js'
 import { PostExchange, type ResponseStream, type ResponseStreams } from '../transport/post-exchange.js'
-import { isRequest } from '../wire/messages.js'
+import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { McpCounts, McpObserver } from '../observer.js'
@@ -237,7 +237,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
     }
   }
 
-  answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
+  respond (response: JsonRpcResponse): void {
     if (response.id === undefined || !this.#pending.delete(response.id)) return
     this.#lease.release(1)
     this.#exchange?.respond(response.id, JSON.stringify(response))
@@ -273,7 +273,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
     this.#close()
   }
 
-  openAnswer (_requestIds: readonly RequestId[], grantId: string | undefined): ResponseStream {
+  openResponse (_requestIds: readonly RequestId[], grantId: string | undefined): ResponseStream {
     const body = this.#host.openStream(grantId)
     return {
       body,

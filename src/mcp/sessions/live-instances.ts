@@ -1,81 +1,94 @@
+import type { CallerInfo } from '../../caller.js'
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
-import type { LiveSession } from './live-session.js'
+import type { ServerInstance } from './server-instance.js'
+
+/** A session, as far as it decides whether its instance may stay. */
+export interface InstanceOwner {
+  readonly person: string
+  /** Who called last. */
+  readonly caller: CallerInfo
+  readonly instance: ServerInstance | undefined
+  readonly busy: boolean
+  /** Milliseconds since the epoch of the last request. */
+  readonly usedAt: number
+  /** Closes the instance; the session continues without one. */
+  dropInstance (): void
+}
 
 /** The sessions of this process that have a server instance, least recently used first. */
 export class LiveInstances {
   readonly #admission: Admission
-  readonly #drop: (session: LiveSession) => void
-  readonly #sessions = new Map<LiveSession, Holder>()
+  readonly #owners = new Map<InstanceOwner, Holder>()
 
-  /** @param drop closes the instance of a session, which goes on without one */
-  constructor (admission: Admission, drop: (session: LiveSession) => void) {
+  constructor (admission: Admission) {
     this.#admission = admission
-    this.#drop = drop
   }
 
   get size (): number {
-    return this.#sessions.size
+    return this.#owners.size
   }
 
-  /** Whether one of them runs a request. */
+  /** Whether any of them runs a request. */
   get running (): boolean {
-    for (const session of this.#sessions.keys()) if (session.instance?.running === true) return true
+    for (const owner of this.#owners.keys()) if (owner.instance?.running === true) return true
     return false
   }
 
   /**
    * Makes room for the instance of a session, if need be by dropping one that is not busy.
-   * @throws {TooManyRequestsError} where the person has too many @throws {ServerFullError} where all are busy
+   * @throws {TooManyRequestsError} if the person has too many @throws {ServerFullError} if all are busy
    */
-  reserve (session: LiveSession): void {
-    if (this.#sessions.has(session)) return
+  reserve (owner: InstanceOwner): void {
+    if (this.#owners.has(owner)) return
     const holder: Holder = {
-      person: session.person,
-      get state () { return session.busy || session.instance === undefined ? 'busy' : 'idle' },
-      giveWay: () => { this.#dropOne(session) }
+      person: owner.person,
+      get state () { return owner.busy || owner.instance === undefined ? 'busy' : 'idle' },
+      giveWay: () => { this.#drop(owner) }
     }
     this.#admission.takeInstance(holder)
-    this.#sessions.set(session, holder)
+    this.#owners.set(owner, holder)
   }
 
-  used (session: LiveSession): void {
-    const holder = this.#sessions.get(session)
+  /** Notes that the instance of a session is used now. */
+  used (owner: InstanceOwner): void {
+    const holder = this.#owners.get(owner)
     if (holder === undefined) return
-    this.#sessions.delete(session)
-    this.#sessions.set(session, holder)
+    this.#owners.delete(owner)
+    this.#owners.set(owner, holder)
     this.#admission.usedInstance(holder)
   }
 
-  release (session: LiveSession): void {
-    const holder = this.#sessions.get(session)
+  /** Takes back the room of a session's instance. */
+  release (owner: InstanceOwner): void {
+    const holder = this.#owners.get(owner)
     if (holder === undefined) return
-    this.#sessions.delete(session)
+    this.#owners.delete(owner)
     this.#admission.freeInstance(holder)
   }
 
   /** Drops those that have not been used since `since` (milliseconds since the epoch), unless they are busy. */
   dropIdle (since: number): void {
-    for (const session of this.#sessions.keys()) {
-      if (session.usedAt > since) break
-      if (!session.busy) this.#dropOne(session)
+    for (const owner of this.#owners.keys()) {
+      if (owner.usedAt > since) break
+      if (!owner.busy) this.#drop(owner)
     }
   }
 
   /** Cancels what runs under a grant that has ended, and drops the instances that were made for it. */
   endGrant (grantId: string): void {
-    for (const session of this.#sessions.keys()) {
-      session.instance?.cancelGrant(grantId)
-      if (session.caller.extra.grantId === grantId && !session.busy) this.#dropOne(session)
+    for (const owner of this.#owners.keys()) {
+      owner.instance?.cancelGrant(grantId)
+      if (owner.caller.extra.grantId === grantId && !owner.busy) this.#drop(owner)
     }
   }
 
   clear (): void {
-    for (const session of this.#sessions.keys()) this.release(session)
+    for (const owner of this.#owners.keys()) this.release(owner)
   }
 
-  #dropOne (session: LiveSession): void {
-    this.release(session)
-    this.#drop(session)
+  #drop (owner: InstanceOwner): void {
+    this.release(owner)
+    owner.dropInstance()
   }
 }

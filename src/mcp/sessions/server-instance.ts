@@ -12,17 +12,19 @@ import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { PostResponse } from '../transport/post-response.js'
 import type { PluggedServer } from '../create-server.js'
 import { PostExchange } from '../transport/post-exchange.js'
-import { errorText, isRequest } from '../wire/messages.js'
+import { errorText, isRequest, type JsonRpcResponse } from '../wire/messages.js'
+import { followChange, replaySession } from './catch-up.js'
 import type { InstanceSession } from './instance-session.js'
 import { checkSubscriptions, subscribedBy } from '../server-events/may-subscribe.js'
 import { takesBatches, takesPrimingEvents } from '../wire/protocol-versions.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
+import { concerns, isForOtherReplicas } from './message-routing.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 
-/** A server of the SDK connected to a session: hands it the client's messages, and its messages to whom they are for. */
+/** An SDK server that serves a session: takes the client's messages to it, and its messages to their receivers. */
 export class ServerInstance implements Outlet {
   readonly #session: InstanceSession
   readonly #transport: ServerTransport
@@ -30,7 +32,7 @@ export class ServerInstance implements Outlet {
   readonly #tasks = new RunningTasks()
   readonly #ownTasks: OwnTasks
   #server: PluggedServer | undefined
-  /** POSTs that wait to be told the scopes they need. */
+  /** POSTs that wait until the server says which scopes they need. */
   #pending = 0
 
   constructor (session: InstanceSession) {
@@ -38,7 +40,7 @@ export class ServerInstance implements Outlet {
     this.#running = new RunningRequests(session.host.admission, session.person)
     const { host, person, record: { id: sessionId } } = session
     this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId })
-    this.#transport = new ServerTransport(this, host.newInstanceTag(), {
+    this.#transport = new ServerTransport(this, `${host.replica.newId()}.`, {
       sessionId,
       tasks: this.#ownTasks,
       observer: host.observer
@@ -64,33 +66,33 @@ export class ServerInstance implements Outlet {
     })
   }
 
-  /** Runs the client's `initialize`. @returns the server's answer */
+  /** Runs the client's `initialize`. @returns the server's result */
   async initialize (params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Record<string, unknown>> {
     return this.#transport.request('initialize', params, extra)
   }
 
-  /** Brings a new instance to where the session stands. */
-  async replay (record: SessionRecord, extra: MessageExtraInfo): Promise<void> {
-    if (record.initializeParams === undefined) return
-    await this.#transport.request('initialize', record.initializeParams, extra)
-    if (record.initialized) this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)
-    if (record.logLevel !== undefined) {
-      await this.#transport.request('logging/setLevel', { level: record.logLevel }, extra)
-    }
-    for (const uri of record.subscriptions) await this.#transport.request('resources/subscribe', { uri }, extra)
+  /** Brings a new instance to the state of the session. */
+  replay (record: SessionRecord, extra: MessageExtraInfo): Promise<void> {
+    return replaySession(this.#transport, record, extra)
+  }
+
+  /** Brings the instance to where another replica has brought the session. */
+  follow (change: SessionChange, extra: MessageExtraInfo): Promise<void> {
+    return followChange(this.#transport, change, extra)
   }
 
   /**
    * Takes the messages of one POST.
-   * @returns undefined where they are handed on; where the server takes time to tell the scopes they need, a promise that
+   * @returns undefined if the server has them; if the server takes time to say which scopes they need, a promise, which
    * rejects with what this throws
-   * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError} @throws {ServerFullError} before any of them is handed on
+   * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError}
+   * @throws {ServerFullError} before the server gets any of them
    */
   receiveOrPromise (
     body: JSONRPCMessage | JSONRPCMessage[],
     extra: MessageExtraInfo,
     caller: CallerInfo,
-    answer: PostResponse
+    response: PostResponse
   ): Promise<void> | undefined {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
@@ -103,17 +105,17 @@ export class ServerInstance implements Outlet {
     try {
       admitted = this.#running.admit(requests, this.#session.record.subscriptions)
     } catch (error) {
-      // nobody waits for it
+      // refused: nothing awaits it
       pending?.catch(() => {})
       throw error
     }
-    const take = () => { this.#take(body, admitted, extra, caller, answer) }
+    const take = () => { this.#take(body, admitted, extra, caller, response) }
     if (pending !== undefined) return this.#takeAfter(pending, admitted, take)
     take()
     return undefined
   }
 
-  /** @returns what is to be waited for before anything is handed on */
+  /** @returns what must be awaited before the server gets the requests */
   #checksOrNone (requests: readonly JSONRPCRequest[], caller: CallerInfo): Promise<void> | undefined {
     const scopes = checkScopesOrPromise(
       this.#server,
@@ -149,27 +151,27 @@ export class ServerInstance implements Outlet {
     admitted: AdmittedRequests,
     extra: MessageExtraInfo,
     caller: CallerInfo,
-    answer: PostResponse
+    response: PostResponse
   ): void {
     const { requests } = admitted
     if (requests.length === 0 || this.#session.record.kind === 'sse') {
       this.#running.add(admitted, undefined)
-      answer.accepted()
+      response.accepted()
     } else {
       this.#running.add(
         admitted,
-        new PostExchange(this.#session, answer, requests, Array.isArray(body), caller.extra.grantId)
+        new PostExchange(this.#session.streams, response, requests, Array.isArray(body), caller.extra.grantId)
       )
     }
     for (const message of Array.isArray(body) ? body : [body]) {
-      if (!isRequest(message) && isForAnyReplica(message, this.#concerns(message))) {
-        this.#session.host.forward(this.#session.record.id, message)
+      if (!isRequest(message) && isForOtherReplicas(message, this.#concerns(message))) {
+        this.#session.host.messenger.forward(this.#session.record.id, message)
       }
       this.#dispatch(message, extra)
     }
   }
 
-  answer (response: Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>): void {
+  respond (response: JsonRpcResponse): void {
     const { id } = response
     const request = id === undefined ? undefined : this.#running.end(id)
     if (id === undefined || request === undefined) return
@@ -178,7 +180,7 @@ export class ServerInstance implements Outlet {
     if ('result' in response) this.#tasks.noteResult(response.result)
     const text = JSON.stringify(response)
     if (exchange !== undefined) exchange.respond(id, text)
-    else this.#session.say(text)
+    else this.#session.streams.say(text)
   }
 
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
@@ -186,23 +188,25 @@ export class ServerInstance implements Outlet {
     if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
     const text = JSON.stringify(message)
     if (exchange !== undefined) exchange.push(text)
-    else this.#session.say(text)
-    if (exchange === undefined && !('id' in message)) this.#session.host.announce(message, this.#session.person)
+    else this.#session.streams.say(text)
+    if (exchange === undefined && !('id' in message)) {
+      this.#session.host.messenger.announce(message, this.#session.person)
+    }
   }
 
-  /** The server has closed its side: whatever runs is not going to be answered by it. */
+  /** The server has closed its side: it will not respond to what runs. */
   closed (): void {
     this.#session.instanceClosed(this)
-    this.failAll(-32000, 'The server closed the connection before it answered.')
+    this.failAll(-32000, 'The server closed the connection before it responded.')
   }
 
-  /** Answers every running request with an error. */
+  /** Responds to every running request with an error. */
   failAll (code: number, message: string): void {
     const exchanges = new Set<PostExchange>()
     for (const [id] of this.#running.entries()) {
       const exchange = this.#running.end(id)?.exchange
       if (exchange !== undefined) exchanges.add(exchange)
-      // HTTP+SSE answers on the session's one stream, which ends before the log could bring it there
+      // HTTP+SSE has one stream for all responses, which ends before the log could deliver them
       else if (this.#session.record.kind === 'sse') {
         for (const stream of this.#session.streams) stream.message(errorText(code, message, id))
       }
@@ -234,42 +238,20 @@ export class ServerInstance implements Outlet {
       request.method === 'initialize' &&
       (this.#session.record.initializeParams !== undefined || this.#session.record.kind !== 'sse')
     ) {
-      throw new InvalidMessageError('Invalid Request: the session is initialized already.')
+      throw new InvalidMessageError('Invalid Request: the session is already initialized.')
     }
     if (this.#running.has(request.id)) {
       throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
     }
   }
 
-  /** Takes a message that another replica got, if it is for this instance. */
+  /** Takes a message that another replica received, if it concerns this instance. */
   receiveForwarded (message: JSONRPCMessage, extra: MessageExtraInfo): void {
     if (!isRequest(message) && this.#concerns(message)) this.#dispatch(message, extra)
   }
 
-  /** Brings the instance to where another replica has brought the session. */
-  async follow (change: SessionChange, extra: MessageExtraInfo): Promise<void> {
-    if ('logLevel' in change) await this.#transport.request('logging/setLevel', { level: change.logLevel }, extra)
-    // whoever took the client's request has just asked whether they may, with the token that it came with
-    else if ('subscribe' in change) {
-      await this.#transport.request('resources/subscribe', { uri: change.subscribe }, extra)
-    } else if ('unsubscribe' in change) {
-      await this.#transport.request('resources/unsubscribe', { uri: change.unsubscribe }, extra)
-    } else if ('initialized' in change) {
-      this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/initialized' }, extra)
-    }
-  }
-
-  /** Whether a message is for this instance, as far as can be told: the others may be for one on another replica. */
   #concerns (message: Exclude<JSONRPCMessage, JSONRPCRequest>): boolean {
-    if (!('method' in message)) return this.#transport.expects(message.id)
-    const { method, params } = message
-    if (method === 'notifications/cancelled') {
-      return (typeof params?.requestId === 'string' || typeof params?.requestId === 'number') &&
-        this.#running.has(params.requestId)
-    }
-    if (method === 'notifications/progress') return this.#transport.isOwnToken(params?.progressToken)
-    // all instances of the session are to know
-    return method === 'notifications/roots/list_changed'
+    return concerns(message, this.#transport, this.#running)
   }
 
   #dispatch (message: JSONRPCMessage, extra: MessageExtraInfo): void {
@@ -282,7 +264,7 @@ export class ServerInstance implements Outlet {
       this.#transport.receive(message, closers
         ? {
             closeSSEStream: () => { exchange.releaseConnection() },
-            closeStandaloneSSEStream: () => { this.#session.releaseStreams(STANDALONE_STREAM) },
+            closeStandaloneSSEStream: () => { this.#session.streams.release(STANDALONE_STREAM) },
             ...extra
           }
         : extra)
@@ -295,7 +277,7 @@ export class ServerInstance implements Outlet {
     }
   }
 
-  // the server never answers what was cancelled
+  // servers do not respond to cancelled requests
   #cancelled (id: unknown): void {
     if (typeof id === 'string' || typeof id === 'number') this.#running.end(id)?.exchange?.cancel(id)
   }
@@ -304,12 +286,6 @@ export class ServerInstance implements Outlet {
     if ('initializeParams' in change) change.protocolVersion = String(result.protocolVersion)
     this.#session.change(change)
   }
-}
-
-function isForAnyReplica (message: Exclude<JSONRPCMessage, JSONRPCRequest>, concernsUs: boolean): boolean {
-  if (!('method' in message)) return !concernsUs
-  if (message.method === 'notifications/roots/list_changed') return true
-  return !concernsUs && (message.method === 'notifications/cancelled' || message.method === 'notifications/progress')
 }
 
 function chain (first: ((error: Error) => void) | undefined, second: (error: Error) => void): (error: Error) => void {

@@ -1,27 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
-import {
-  InitializeRequestSchema,
-  type JSONRPCMessage,
-  type JSONRPCNotification,
-  type JSONRPCRequest,
-  type MessageExtraInfo
-} from '@modelcontextprotocol/sdk/types.js'
+import { InitializeRequestSchema, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../../errors.js'
-import type { Bus } from '../../stores/bus.js'
-import { STANDALONE_STREAM, type EventLog } from '../../stores/event-log.js'
-import type { SessionChange, SessionOwner, SessionRecord, SessionStore } from '../../stores/sessions.js'
+import type { EventLog } from '../../stores/event-log.js'
+import type { SessionOwner, SessionRecord, SessionStore } from '../../stores/sessions.js'
 import type { Admission } from '../admission/admission.js'
 import type { PluggedServer } from '../create-server.js'
 import type { Log } from '../../log.js'
-import { AbandonedStreams } from './orphaned-streams.js'
-import { announce } from '../server-events/announcements.js'
 import { invalidParamsMessage } from '../wire/invalid-params.js'
-import { isMessage } from '../wire/messages.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
-import { LiveInstances } from './live-instances.js'
-import { LiveSession, type SessionHost } from './live-session.js'
 import type { MaySubscribe } from '../server-events/may-subscribe.js'
 import type { McpCounts, McpObserver } from '../observer.js'
 import { OpenStreams, type StreamPlace } from '../transport/open-streams.js'
@@ -29,88 +16,91 @@ import type { Replica } from '../replica.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from '../options.js'
 import { serverContext } from '../server-context.js'
 import type { TaskTools } from '../tasks/task-tools.js'
+import { runInBackground } from './background.js'
+import { Housekeeping } from './housekeeping.js'
+import { LiveInstances } from './live-instances.js'
+import { LiveSession } from './live-session.js'
+import { OrphanedStreams } from './orphaned-streams.js'
+import type { SessionHost } from './session-host.js'
+import { SessionMessenger } from './session-messenger.js'
 
-export type SessionRegistryOptions =
-  Pick<McpTransportsOptions, 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'> &
-  {
-    log: Log
-    replica: Replica
-    admission: Admission
-    taskTools: TaskTools
-  }
+export interface SessionRegistryOptions extends
+  Pick<
+    McpTransportsOptions,
+    | 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'
+    | 'maySubscribe'
+  > {
+  log: Log
+  replica: Replica
+  admission: Admission
+  taskTools: TaskTools
+}
 
-const HOUSEKEEPING_MS = 5000
-const DRAIN_POLL_MS = 20
-const ABANDONED_CHECK_MS = 1000
-
-/** All sessions of this process, of either transport. Records live in the store; instances come and go with use. */
+/**
+ * The sessions that this process serves, of either transport: begins them, finds them, ends them. Records live in the
+ * store; instances come and go with use.
+ */
 export class SessionRegistry implements SessionHost {
   readonly sessions: SessionStore
   readonly eventLog: EventLog
   readonly limits: SessionLimits
   readonly admission: Admission
+  readonly replica: Replica
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
+  readonly instances: LiveInstances
+  readonly messenger: SessionMessenger
   readonly taskTools: TaskTools
   readonly log: Log
   readonly observer: McpObserver | undefined
   readonly maySubscribe: MaySubscribe | undefined
-  readonly #bus: Bus
   readonly #options: SessionRegistryOptions
   readonly #live = new Map<string, LiveSession>()
-  readonly #opening = new Map<string, Promise<SessionRecord | undefined>>()
-  readonly #instances: LiveInstances
-  readonly #subscriptions: Array<() => void>
-  readonly #housekeeping: NodeJS.Timeout
-  readonly #replica: Replica
-  readonly #abandoned: AbandonedStreams
-  readonly #abandonedCheck: NodeJS.Timeout
+  readonly #loading = new Map<string, Promise<SessionRecord | undefined>>()
+  readonly #housekeeping: Housekeeping
   #closing = false
 
   constructor (options: SessionRegistryOptions) {
+    const { sessions, eventLog, bus, replica, log, admission, taskTools, mcpObserver, maySubscribe } = options
     this.#options = options
-    this.sessions = options.sessions
-    this.eventLog = options.eventLog
-    this.#bus = options.bus
-    this.#replica = options.replica
-    this.log = options.log
-    this.observer = options.mcpObserver
-    this.maySubscribe = options.maySubscribe
+    this.sessions = sessions
+    this.eventLog = eventLog
+    this.replica = replica
+    this.log = log
+    this.observer = mcpObserver
+    this.maySubscribe = maySubscribe
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
-    this.admission = options.admission
-    this.taskTools = options.taskTools
-    this.#instances = new LiveInstances(this.admission, session => {
-      session.tellSeen()
-      this.#background(session.dropInstance())
+    this.admission = admission
+    this.taskTools = taskTools
+    this.instances = new LiveInstances(admission)
+    this.openStreams = new OpenStreams({ admission, ...this.streamOptions })
+    this.messenger = new SessionMessenger({
+      bus,
+      replica,
+      log,
+      isGuarded: maySubscribe !== undefined,
+      sessions: this.#live,
+      onSessionEnded: sessionId => { this.#forget(sessionId) },
+      onGrantEnded: grantId => {
+        this.openStreams.endOfGrant(grantId)
+        this.instances.endGrant(grantId)
+      }
     })
-    this.openStreams = new OpenStreams({ admission: this.admission, ...this.streamOptions })
-    this.#subscriptions = [
-      this.#bus.subscribe('sessionEnded', ({ sessionId }) => { this.#forget(sessionId) }),
-      this.#bus.subscribe('grantEnded', ({ grantId }) => { this.#endGrant(grantId) }),
-      this.#bus.subscribe('sessionMessage', ({ sessionId, origin, message }) => {
-        if (origin !== this.#replica.id && isMessage(message)) this.#receiveForwarded(sessionId, message)
-      }),
-      this.#bus.subscribe('sessionChanged', ({ sessionId, origin, change }) => {
-        if (origin !== this.#replica.id) this.#live.get(sessionId)?.changedElsewhere(change)
-      }),
-      // what a session's own server announces goes to its own client: the other sessions have servers of their own
-      this.#bus.subscribe('announced', ({ event, era, person }) => {
-        if (era !== 'session') for (const session of this.#live.values()) session.hear(event, person)
-      })
-    ]
-    this.#abandoned = new AbandonedStreams(options.eventLog, options.replica)
-    this.#abandonedCheck = setInterval(() => {
-      this.#settleAbandoned()
-    }, ABANDONED_CHECK_MS).unref()
-    this.#housekeeping = setInterval(() => {
-      this.tidy(Date.now())
-    }, Math.min(HOUSEKEEPING_MS, this.limits.instanceIdleSeconds * 500)).unref()
+    this.#housekeeping = new Housekeeping({
+      sessions: this.#live,
+      instances: this.instances,
+      orphans: new OrphanedStreams(eventLog, replica),
+      limits: this.limits,
+      log,
+      end: sessionId => { this.end(sessionId) },
+      leave: session => { this.#leave(session) }
+    })
   }
 
-  /** Sessions that this process has to do with, and instances it holds. */
+  /** How many sessions, server instances and streams this process has. */
   get counts (): McpCounts {
-    return { sessions: this.#live.size, instances: this.#instances.size, streams: this.openStreams.size }
+    return { sessions: this.#live.size, instances: this.instances.size, streams: this.openStreams.size }
   }
 
   /**
@@ -124,16 +114,7 @@ export class SessionRegistry implements SessionHost {
     caller: CallerInfo,
     extra: MessageExtraInfo
   ): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
-    const { error: invalid } = InitializeRequestSchema.safeParse(request)
-    if (invalid !== undefined) {
-      throw new InvalidInitializeError(invalidParamsMessage(invalid.issues), { requestId: request.id })
-    }
-    const params = request.params ?? {}
-    if (JSON.stringify(params).length > this.limits.maxInitializeBytes) {
-      throw new BodyTooLargeError(
-        `The parameters of initialize are larger than ${this.limits.maxInitializeBytes} bytes.`
-      )
-    }
+    const params = parseInitializeParams(request, this.limits.maxInitializeBytes)
     const session = this.#begin('streamable-http', caller)
     try {
       const result = await session.initialize(params, extra)
@@ -142,7 +123,7 @@ export class SessionRegistry implements SessionHost {
       await this.#add(session)
       return { session, result }
     } catch (error) {
-      this.release(session)
+      this.instances.release(session)
       await session.dispose()
       throw error instanceof InvalidInitializeError
         ? new InvalidInitializeError(error.message, { requestId: request.id })
@@ -168,18 +149,18 @@ export class SessionRegistry implements SessionHost {
   }
 
   /**
-   * The session of an id, if this process knows it: so a call in a session that is in use asks no store.
+   * The session with an id, if it is live in this process: then a request never waits for the store.
    * @throws {SessionNotFoundError} if it is somebody else's @throws {ShuttingDownError}
    */
   findLive (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): LiveSession | undefined {
     if (this.#closing) throw shuttingDown()
     const session = this.#live.get(sessionId)
-    if (session !== undefined) check(session.record, caller, kind)
+    if (session !== undefined) assertAccess(session.record, caller, kind)
     return session
   }
 
   /**
-   * The session of an id, if it is this caller's.
+   * The session with an id, if it is this caller's.
    * @throws {SessionNotFoundError} if it is unknown, has ended, or is somebody else's @throws {ShuttingDownError}
    */
   async find (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): Promise<LiveSession> {
@@ -187,119 +168,60 @@ export class SessionRegistry implements SessionHost {
   }
 
   async #load (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): Promise<LiveSession> {
-    let opening = this.#opening.get(sessionId)
-    if (opening === undefined) {
-      opening = this.sessions.get(sessionId).finally(() => { this.#opening.delete(sessionId) })
-      this.#opening.set(sessionId, opening)
+    let loading = this.#loading.get(sessionId)
+    if (loading === undefined) {
+      loading = this.sessions.get(sessionId).finally(() => { this.#loading.delete(sessionId) })
+      this.#loading.set(sessionId, loading)
     }
-    const record = await opening
+    const record = await loading
     if (record === undefined) throw notFound()
-    check(record, caller, kind)
+    assertAccess(record, caller, kind)
     let session = this.#live.get(sessionId)
     if (session === undefined) this.#live.set(sessionId, session = new LiveSession(this, record, caller))
     return session
   }
 
-  /** Begins to end a session, here and on every replica. */
   end (sessionId: string): void {
     this.#forget(sessionId)
-    this.delete(sessionId).catch((err: unknown) => {
-      this.log.error({ err, sessionId }, 'a session could not be ended everywhere')
-    })
+    runInBackground(this.delete(sessionId), this.log, 'a session could not be ended everywhere', { sessionId })
   }
 
   /**
    * Ends a session for its client.
-   * @throws {TemporarilyUnavailableError} (rejects with it) where the store cannot be told: the session goes on
+   * @throws {TemporarilyUnavailableError} (rejects) if the store cannot be reached: the session continues
    */
   async delete (sessionId: string): Promise<void> {
     await this.sessions.delete(sessionId)
     await this.eventLog.deleteSession(sessionId)
-    await this.#bus.publish('sessionEnded', { sessionId })
+    await this.messenger.ended(sessionId)
   }
 
-  createServer (session: LiveSession): PluggedServer | Promise<PluggedServer> {
-    return this.#options.createServer(serverContext(this.#options, this.log, () => session.caller))
+  createServer (caller: () => CallerInfo): PluggedServer | Promise<PluggedServer> {
+    return this.#options.createServer(serverContext(this.#options, this.log, caller))
   }
 
-  newStreamId (): string {
-    return this.#replica.newId()
-  }
-
-  newInstanceTag (): string {
-    return `${this.#replica.newId()}.`
-  }
-
-  forward (sessionId: string, message: JSONRPCMessage): void {
-    this.#background(this.#bus.publish('sessionMessage', { sessionId, origin: this.#replica.id, message }))
-  }
-
-  changed (sessionId: string, change: SessionChange): void {
-    this.#background(this.#bus.publish('sessionChanged', { sessionId, origin: this.#replica.id, change }))
-  }
-
-  announce (notification: JSONRPCNotification, person: string): void {
-    announce(this.#bus, this.log, notification, { era: 'session', person, isGuarded: this.maySubscribe !== undefined })
-  }
-
-  /** Notes a request, for which the session's instance is used. */
-  used (session: LiveSession): void {
-    session.used(Date.now())
-    this.#instances.used(session)
-  }
-
-  reserve (session: LiveSession): void {
-    this.#instances.reserve(session)
-  }
-
-  release (session: LiveSession): void {
-    this.#instances.release(session)
-  }
-
-  /** Drops what is idle, ends what is over. `now` is milliseconds since the epoch. */
+  /** Drops what is idle, ends what has expired. @param now milliseconds since the epoch */
   tidy (now: number): void {
-    const { instanceIdleSeconds, idleSeconds } = this.limits
-    this.#instances.dropIdle(now - instanceIdleSeconds * 1000)
-    for (const [id, session] of this.#live) {
-      if (session.streams.size > 0) session.seen(now)
-      if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) this.end(id)
-      else if (
-        session.instance === undefined && session.streams.size === 0 && !session.busy &&
-        session.seenAt <= now - instanceIdleSeconds * 1000
-      ) {
-        session.tellSeen()
-        session.leave()
-        this.#live.delete(id)
-      }
-    }
+    this.#housekeeping.tidy(now)
   }
 
-  /** Lets go of streams, which go on elsewhere, and waits until nothing runs, or `ms` have passed. What comes meanwhile is served. */
-  async drain (ms: number): Promise<void> {
-    const deadline = Date.now() + ms
-    for (;;) {
-      for (const session of this.#live.values()) {
-        if (session.instance?.running !== true) session.releaseStreams()
-        else if (session.record.kind === 'streamable-http') session.releaseStreams(STANDALONE_STREAM)
-      }
-      if (!this.#instances.running || Date.now() >= deadline) return
-      await delay(DRAIN_POLL_MS)
-    }
+  /** Releases streams and waits until no request runs, or `ms` have passed. */
+  drain (ms: number): Promise<void> {
+    return this.#housekeeping.drain(ms)
   }
 
-  /** Ends streams and instances of this process, and takes no more requests; sessions in a shared store go on elsewhere. */
+  /** Ends the streams and instances of this process, and refuses requests; sessions in a shared store continue elsewhere. */
   async close (): Promise<void> {
     this.#closing = true
-    clearInterval(this.#housekeeping)
-    clearInterval(this.#abandonedCheck)
-    for (const unsubscribe of this.#subscriptions) unsubscribe()
+    this.#housekeeping.stop()
+    this.messenger.close()
     const sessions = [...this.#live.values()]
     for (const session of sessions) session.instance?.failAll(-32000, 'The server is shutting down.')
     this.openStreams.endAll(this.streamOptions.retryMs)
     this.openStreams.close()
     await Promise.all(sessions.map(session => session.dispose()))
     this.#live.clear()
-    this.#instances.clear()
+    this.instances.clear()
   }
 
   #begin (kind: SessionRecord['kind'], caller: CallerInfo): LiveSession {
@@ -323,41 +245,36 @@ export class SessionRegistry implements SessionHost {
     for (const id of ended) this.end(id)
   }
 
-  /** Streams that clients read here, and that a replica wrote which has died. */
-  #settleAbandoned (): void {
-    for (const session of this.#live.values()) {
-      for (const { holder } of session.streams) {
-        if (this.#abandoned.isForeign(holder.streamId)) {
-          this.#background(this.#abandoned.settle(session.record.id, holder.streamId))
-        }
-      }
-    }
-  }
-
-  #receiveForwarded (sessionId: string, message: JSONRPCMessage): void {
-    const session = this.#live.get(sessionId)
-    session?.instance?.receiveForwarded(message, { authInfo: session.caller })
-  }
-
   #forget (sessionId: string): void {
     const session = this.#live.get(sessionId)
     if (session === undefined) return
     this.#live.delete(sessionId)
-    this.#instances.release(session)
-    this.#background(session.dispose())
+    this.instances.release(session)
+    runInBackground(session.dispose(), this.log, 'a session could not be closed', { sessionId })
   }
 
-  #endGrant (grantId: string): void {
-    this.openStreams.endOfGrant(grantId)
-    this.#instances.endGrant(grantId)
-  }
-
-  #background (work: Promise<unknown>): void {
-    work.catch((err: unknown) => { this.log.error({ err }, 'what a session left to be done in the background failed') })
+  #leave (session: LiveSession): void {
+    session.tellSeen()
+    session.leave()
+    this.#live.delete(session.record.id)
   }
 }
 
-function check (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
+/** @throws {InvalidInitializeError} @throws {BodyTooLargeError} */
+function parseInitializeParams (request: JSONRPCRequest, maxBytes: number): Record<string, unknown> {
+  const { error: invalid } = InitializeRequestSchema.safeParse(request)
+  if (invalid !== undefined) {
+    throw new InvalidInitializeError(invalidParamsMessage(invalid.issues), { requestId: request.id })
+  }
+  const params = request.params ?? {}
+  if (JSON.stringify(params).length > maxBytes) {
+    throw new BodyTooLargeError(`The parameters of initialize are larger than ${maxBytes} bytes.`)
+  }
+  return params
+}
+
+/** @throws {SessionNotFoundError} if the session is somebody else's, or of the other transport */
+function assertAccess (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
   if (!isOwner(record.owner, caller) || record.kind !== kind) throw notFound()
 }
 

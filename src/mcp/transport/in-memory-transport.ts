@@ -4,13 +4,11 @@ import type {
   JSONRPCMessage,
   JSONRPCNotification,
   JSONRPCRequest,
-  JSONRPCResultResponse,
   MessageExtraInfo,
   RequestId
 } from '@modelcontextprotocol/sdk/types.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
-
-type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+import type { JsonRpcResponse } from '../wire/messages.js'
 
 /** What the other end of a link makes of a server's messages. */
 export interface LinkEnd {
@@ -28,7 +26,7 @@ export class LinkTransport implements Transport {
   /** Of the call that is served: a server reads it as it gets a request. */
   sessionId?: string
   readonly #end: LinkEnd
-  readonly #waiting = new Map<RequestId, (response: Response) => void>()
+  readonly #waiting = new Map<RequestId, (response: JsonRpcResponse) => void>()
   #nextId = 0
   #closed = false
 
@@ -65,10 +63,10 @@ export class LinkTransport implements Transport {
     method: string,
     params: Record<string, unknown> | undefined,
     extra: MessageExtraInfo
-  ): Promise<Response> {
+  ): Promise<JsonRpcResponse> {
     const id = this.#nextId++
     if (this.#closed) return closedResponse(id)
-    return await new Promise<Response>(resolve => {
+    return await new Promise<JsonRpcResponse>(resolve => {
       this.#waiting.set(id, resolve)
       this.onmessage?.({ jsonrpc: '2.0', id, method, ...params !== undefined && { params } }, extra)
     })
@@ -79,7 +77,7 @@ export class LinkTransport implements Transport {
   }
 
   /** Answers a request of the server. */
-  respond (response: Response): void {
+  respond (response: JsonRpcResponse): void {
     if (!this.#closed) this.onmessage?.(response)
   }
 

@@ -20,7 +20,7 @@ export interface ResponseStreams {
   /** Silence after which a pending answer becomes a stream. */
   readonly silenceMs: number
   /** @param primed whether the stream may begin with an event that has no message */
-  openAnswer (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream
+  openResponse (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream
 }
 
 /**
@@ -102,7 +102,7 @@ export class PostExchange {
     // a client that left before it got an event id has nothing to come back with
     if (this.#stream !== undefined || this.#answer.gone) return
     clearTimeout(this.#silence)
-    this.#stream = this.#streams.openAnswer(this.#pending, this.grantId, primed)
+    this.#stream = this.#streams.openResponse(this.#pending, this.grantId, primed)
     for (const result of this.#results.splice(0)) this.#stream.append(result, false)
     this.#answer.stream(this.#stream.body)
   }

@@ -10,18 +10,16 @@ import type {
 import type { ScopeChallengeHandler } from '@modelcontextprotocol/server'
 import { InvalidInitializeError } from '../../errors.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
-import { isRequest } from '../wire/messages.js'
+import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
 import { ObservedRequests, findProtocolVersion, type McpObserver } from '../observer.js'
 
 const INVALID_PARAMS = -32602
 
-type Response = Exclude<JSONRPCMessage, JSONRPCRequest | JSONRPCNotification>
-
 /** Where a server's messages go. */
 export interface Outlet {
   /** A response to one of the client's requests. */
-  answer (response: Response): void
+  respond (response: JsonRpcResponse): void
   /** A request or notification of the server; `relatedRequestId`: the client's request that it belongs to. */
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void
   /** The connection to the server instance is closed. */
@@ -53,7 +51,7 @@ export class ServerTransport implements Transport {
   /** Requests of the server that wait for the client: id on the wire -> the server's own. */
   readonly #waiting = new Map<string, RequestId>()
   /** Requests of ours, made to replay a handshake. */
-  readonly #own = new Map<RequestId, (response: Response) => void>()
+  readonly #own = new Map<RequestId, (response: JsonRpcResponse) => void>()
   readonly #observed: ObservedRequests | undefined
   readonly #tasks: OwnTasks
   #closed = false
@@ -110,7 +108,7 @@ export class ServerTransport implements Transport {
       return
     }
     this.#observed?.end(message.id, message)
-    this.#outlet.answer(
+    this.#outlet.respond(
       'error' in message ? withInvalidParams(this.#tasks.answered(message)) : this.#tasks.answered(message)
     )
   }
@@ -130,7 +128,7 @@ export class ServerTransport implements Transport {
   async request (method: string, params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Result> {
     const id = `${this.#tag}${method}`
     try {
-      const response = await new Promise<Response>((resolve, reject) => {
+      const response = await new Promise<JsonRpcResponse>((resolve, reject) => {
         if (this.#closed) reject(new Error('The session transport is closed'))
         this.#own.set(id, resolve)
         this.onmessage?.({ jsonrpc: '2.0', id, method, params }, extra)
@@ -199,7 +197,7 @@ export class ServerTransport implements Transport {
     return { ...notification, params: { ...notification.params, progressToken: token.slice(this.#tag.length) } }
   }
 
-  #receiveResponse (response: Response, extra: MessageExtraInfo): void {
+  #receiveResponse (response: JsonRpcResponse, extra: MessageExtraInfo): void {
     const wireId = response.id
     const id = typeof wireId === 'string' ? this.#waiting.get(wireId) : undefined
     if (typeof wireId !== 'string' || id === undefined) {

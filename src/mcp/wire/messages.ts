@@ -5,14 +5,19 @@ import {
   isJSONRPCResultResponse,
   JSONRPCRequestSchema,
   RELATED_TASK_META_KEY,
+  type JSONRPCErrorResponse,
   type JSONRPCMessage,
   type JSONRPCNotification,
   type JSONRPCRequest,
+  type JSONRPCResultResponse,
   type RequestId
 } from '@modelcontextprotocol/sdk/types.js'
 import { InvalidMessageError, InvalidParamsError, ParseError } from '../../errors.js'
 import { invalidParamsMessage } from './invalid-params.js'
 import { isObject } from './values.js'
+
+/** A response: a result or an error. */
+export type JsonRpcResponse = JSONRPCResultResponse | JSONRPCErrorResponse
 
 /** Messages of one batch (JSON-RPC 2.0, revision 2025-03-26 only). */
 export const MAX_BATCH_SIZE = 100

@@ -45,7 +45,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
       const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
       const instance = session.instance ?? await session.rebuild(extra, caller)
       session.caller = caller
-      registry.used(session)
+      session.used()
       await instance.receiveOrPromise(body, extra, caller, new FastifyPostResponse(reply))
       return reply
     }

@@ -98,7 +98,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   ): Promise<void> | undefined {
     const caller = requestCaller(request)
     session.caller = caller
-    registry.used(session)
+    session.used()
     return instance.receiveOrPromise(
       body,
       { authInfo: caller, requestInfo: { headers: request.headers } },

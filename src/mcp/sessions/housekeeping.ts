@@ -1,0 +1,88 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { STANDALONE_STREAM } from '../../stores/event-log.js'
+import type { Log } from '../../log.js'
+import type { SessionLimits } from '../limits.js'
+import { runInBackground } from './background.js'
+import type { LiveInstances } from './live-instances.js'
+import type { LiveSession } from './live-session.js'
+import type { OrphanedStreams } from './orphaned-streams.js'
+
+export interface HousekeepingOptions {
+  /** The sessions of this process, by id. */
+  sessions: ReadonlyMap<string, LiveSession>
+  instances: LiveInstances
+  orphans: OrphanedStreams
+  limits: SessionLimits
+  log: Log
+  /** Ends a session whose time is over, on every replica. */
+  end: (sessionId: string) => void
+  /** Lets go of a session that nobody uses here; it stays in the store. */
+  leave: (session: LiveSession) => void
+}
+
+const TIDY_MS = 5000
+const DRAIN_POLL_MS = 20
+const ORPHAN_CHECK_MS = 1000
+
+/** Drops what is idle, ends what has expired, and completes the streams of replicas that have died. */
+export class Housekeeping {
+  readonly #options: HousekeepingOptions
+  readonly #timers: readonly NodeJS.Timeout[]
+
+  constructor (options: HousekeepingOptions) {
+    this.#options = options
+    this.#timers = [
+      setInterval(() => { this.tidy(Date.now()) }, Math.min(TIDY_MS, options.limits.instanceIdleSeconds * 500)),
+      setInterval(() => { this.#settleOrphans() }, ORPHAN_CHECK_MS)
+    ]
+    for (const timer of this.#timers) timer.unref()
+  }
+
+  /** Drops what is idle, ends what has expired. @param now milliseconds since the epoch */
+  tidy (now: number): void {
+    const { sessions, instances, limits: { instanceIdleSeconds, idleSeconds }, end, leave } = this.#options
+    instances.dropIdle(now - instanceIdleSeconds * 1000)
+    for (const [id, session] of sessions) {
+      if (session.streams.size > 0) session.seen(now)
+      if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) end(id)
+      else if (isUnused(session) && session.seenAt <= now - instanceIdleSeconds * 1000) leave(session)
+    }
+  }
+
+  /**
+   * Releases streams, which clients resume on other replicas, and waits until no request runs, or `ms` have passed.
+   * Requests that arrive meanwhile are served.
+   */
+  async drain (ms: number): Promise<void> {
+    const deadline = Date.now() + ms
+    for (;;) {
+      for (const session of this.#options.sessions.values()) {
+        if (session.instance?.running !== true) session.streams.release()
+        else if (session.record.kind === 'streamable-http') session.streams.release(STANDALONE_STREAM)
+      }
+      if (!this.#options.instances.running || Date.now() >= deadline) return
+      await delay(DRAIN_POLL_MS)
+    }
+  }
+
+  stop (): void {
+    for (const timer of this.#timers) clearInterval(timer)
+  }
+
+  /** Completes the streams that clients read here if the replica that writes them has died. */
+  #settleOrphans (): void {
+    const { sessions, orphans, log } = this.#options
+    for (const [sessionId, { streams }] of sessions) {
+      for (const { holder: { streamId } } of streams) {
+        if (!orphans.isForeign(streamId)) continue
+        runInBackground(orphans.settle(sessionId, streamId), log, 'a stream of a replica that died was not completed', {
+          sessionId
+        })
+      }
+    }
+  }
+}
+
+function isUnused (session: LiveSession): boolean {
+  return session.instance === undefined && session.streams.size === 0 && !session.busy
+}

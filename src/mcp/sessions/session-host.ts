@@ -1,0 +1,23 @@
+import type { CallerInfo } from '../../caller.js'
+import type { EventLog } from '../../stores/event-log.js'
+import type { SessionStore } from '../../stores/sessions.js'
+import type { PluggedServer } from '../create-server.js'
+import type { SessionLimits } from '../limits.js'
+import type { StreamOptions } from '../options.js'
+import type { OpenStreams } from '../transport/open-streams.js'
+import type { InstanceHost } from './instance-session.js'
+import type { LiveInstances } from './live-instances.js'
+
+/** What the sessions of a process share. */
+export interface SessionHost extends InstanceHost {
+  readonly sessions: SessionStore
+  readonly eventLog: EventLog
+  readonly limits: SessionLimits
+  readonly streamOptions: StreamOptions
+  readonly openStreams: OpenStreams
+  readonly instances: LiveInstances
+  /** @param caller returns who called last */
+  createServer (caller: () => CallerInfo): PluggedServer | Promise<PluggedServer>
+  /** Ends a session on every replica. */
+  end (sessionId: string): void
+}
