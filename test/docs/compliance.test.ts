@@ -14,9 +14,10 @@ function rows (): string[][] {
     )
 }
 
-/** The lines of a file of tests that name one. */
+/** What a file calls its tests. */
 function titles (file: string): string {
-  return readFileSync(join(root, file), 'utf8').replaceAll('\\\'', '\'').split('\n').filter(line => /est\(/.test(line)).join('\n')
+  return [...readFileSync(join(root, file), 'utf8').matchAll(/est\(\s*(?:t,\s*)?(.*)/g)]
+    .map(([, title = '']) => title.replaceAll('\\\'', '\'')).join('\n')
 }
 
 // what has no test says why

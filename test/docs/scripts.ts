@@ -21,7 +21,7 @@ export async function takenByScript (t: Test, { where, text }: Command): Promise
   )
   const [, variables = '', file = '', rest = ''] = /^((?:[A-Z_]+=\S+ )*)npx tsx (\S+) ?(.*)$/.exec(command) ?? []
   if (file === '') throw new Error(`${where}: package.json has no such script`)
-  const [, usage] = /scriptArguments\('([^']+)'\)/.exec(read(file)) ?? []
+  const [, usage] = /scriptArguments\(\s*'([^']+)'/.exec(read(file)) ?? []
   if (variables !== '') {
     t.equal(
       await exitCode(file, ['--help'], parseEnv(variables.replaceAll(' ', '\n'))),
