@@ -49,7 +49,7 @@ t.test('every redirect to a client says that it is ours', async t => {
   t.match(await metadata.json(), { issuer: target.url, authorization_response_iss_parameter_supported: true })
 })
 
-t.test('an answer of another authorization server is no answer', async t => {
+t.test('a response of another authorization server is refused', async t => {
   const target = await startTarget(t)
   const evil = { issuer: 'https://evil.example' }
   const client = await register(target)

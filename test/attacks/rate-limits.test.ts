@@ -153,7 +153,7 @@ t.test('what a caller claims is no key of a limit, at any endpoint', async t => 
   }
 })
 
-t.test('an address is an IPv4 address or the /64 of an IPv6 address, as the proxy tells it', async t => {
+t.test('an address is an IPv4 address or the /64 of an IPv6 address, as the proxy reports it', async t => {
   const target = await embed(t, { requestsPerMinute: MAX })
   const ask = async (remoteAddress: string) =>
     (await target.app.inject({ url: '/authorize', remoteAddress })).statusCode

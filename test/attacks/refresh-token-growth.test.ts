@@ -75,7 +75,7 @@ t.test('in memory, a replay is noticed of however old a token', async t => {
   await replayIsNoticed(t, target, async () => { time.forward(90) })
 })
 
-t.test('a token whose time is over is no replay', async t => {
+t.test('an expired token is not a replay', async t => {
   const time = clock(t)
   const target = await embed(t, {
     ...ROOM,

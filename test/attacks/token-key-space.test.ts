@@ -35,7 +35,7 @@ const INHERITED = [
   'NaN'
 ]
 
-t.test('nothing but an access token of ours is one, and nothing is taken for something else', async t => {
+t.test('only our access tokens are accepted, and nothing is mistaken for one', async t => {
   const target = await startTarget(t)
   const { oauthBroker: broker } = target.app
   const client = await register(target, WEB_URI, { token_endpoint_auth_method: 'client_secret_post' })

@@ -4,7 +4,7 @@ import t from 'tap'
 import { root } from '../support/root.js'
 import { read } from './pages.js'
 
-/** Rows of the tables of compliance: all their cells. */
+/** The rows of the compliance tables, as cells. */
 function rows (): string[][] {
   const [, section = ''] = /^## Compliance\n(.*?)(?=^## |(?![\s\S]))/ms.exec(read('SECURITY.md')) ?? []
   return section.split('\n').filter(line => /^\| (?!---)/.test(line)).map(line => line.slice(2, -2).split(' | '))
@@ -14,16 +14,16 @@ function rows (): string[][] {
     )
 }
 
-/** What a file calls its tests. */
+/** The titles of a file's tests. */
 function titles (file: string): string {
   return [...readFileSync(join(root, file), 'utf8').matchAll(/est\(\s*(?:t,\s*)?(.*)/g)]
     .map(([, title = '']) => title.replaceAll('\\\'', '\'')).join('\n')
 }
 
-// what has no test says why
+// a requirement without a test says why
 const REASON = /^(Not met|Not applicable|In part|Yours|The client's|The authorization server's|See \[)/
 
-t.test('what is said to be shown by a test is, and the rest says why it is not', async t => {
+t.test('each requirement names a test that exists, or the reason why there is none', async t => {
   const all = rows()
   t.ok(all.length > 100, `${all.length} requirements`)
   for (const cells of all) {

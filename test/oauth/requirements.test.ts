@@ -236,7 +236,7 @@ t.test('a session id is random, and opens nothing without a token of its owner',
   }
 })
 
-t.test('a token of ours is worth nothing upstream, and a refresh token is no access token', async t => {
+t.test('our tokens are worth nothing upstream, and a refresh token is not an access token', async t => {
   const target = await startTarget(t)
   const tokens = await newTokens(target, await register(target, WEB_URI))
   t.ok(await isGood(target, tokens.accessToken))

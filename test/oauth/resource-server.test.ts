@@ -137,7 +137,7 @@ t.test('JWTs by the keys of their issuer', async t => {
   t.match(await verify(await issuer.sign({}, 'first', now - 10)), { clientId: 'app' }, 'clocks differ by some seconds')
 })
 
-t.test('a new key is taken at once, another algorithm only where it is allowed', async t => {
+t.test('a new key is accepted at once, another algorithm only if it is allowed', async t => {
   const issuer = await startIssuer(t)
   const verify = issuer.verifier()
   await verify(await issuer.sign())

@@ -233,7 +233,7 @@ t.test('an outage of the registration endpoint is an outage, and over when it is
   t.match(await client.call('whoami'), { subject: 'alice' })
 })
 
-t.test('iss: sent and right, not sent, wrong, missing where it was announced', async t => {
+t.test('iss: sent and right, not sent, wrong, announced but missing', async t => {
   const right = await start(t, { metadata: { authorization_response_iss_parameter_supported: true } })
   t.match((await journey(right.service)).whoami, { subject: 'alice' })
   const silent = await start(t, {})
