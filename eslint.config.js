@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint'
 import words from './eslint.words.js'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist/**', '.build/**', '.tap/**', 'node_modules/**'] }),
+  ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'node_modules/**'] }),
   {
     rules: {
       'no-console': 'error',

@@ -6,13 +6,13 @@ import ts from 'typescript'
 export const root = resolve(import.meta.dirname, '..')
 
 /**
- * Compiles `src` and `bench` file by file, as `npm run build` would, into a temporary folder of the same layout: what
+ * Compiles `src`, `bench` and `test/support` file by file, as `npm run build` would, into a temporary folder of the same layout: what
  * is measured is plain JavaScript without a loader.
  * @returns the folder
  */
 export function build (): string {
   const out = mkdtempSync(join(tmpdir(), 'mcp-bench-'))
-  for (const folder of ['src', 'bench']) {
+  for (const folder of ['src', 'bench', 'test/support']) {
     for (const file of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
       if (file.includes('node_modules')) continue
       const from = join(root, folder, file)
