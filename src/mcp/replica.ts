@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { LeaseStore } from '../stores/leases.js'
+import { leaseNames, type LeaseStore } from '../stores/leases.js'
 import type { Log } from '../log.js'
 
 /** Length of a replica's id, with which the ids of the streams that it writes begin. */
@@ -36,7 +36,7 @@ export class Replica {
   async isAlive (replicaId: string): Promise<boolean> {
     const now = Date.now()
     if (replicaId === this.id || now - this.#renewedAt > TTL_MS || now - this.#steadySince < TTL_MS) return true
-    return await this.#leases.isHeld(leaseName(replicaId))
+    return await this.#leases.isHeld(leaseNames.replica(replicaId))
   }
 
   /** Calls `onDead` once it is known that a replica has died. @returns a function that ends the watch */
@@ -51,13 +51,13 @@ export class Replica {
   /** Gives up the lease. Never rejects. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
-    await this.#leases.release(leaseName(this.id), this.id).catch((err: unknown) => {
+    await this.#leases.release(leaseNames.replica(this.id), this.id).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be given up')
     })
   }
 
   #renew (): void {
-    this.#leases.acquire(leaseName(this.id), this.id, TTL_MS).then(() => {
+    this.#leases.acquire(leaseNames.replica(this.id), this.id, TTL_MS).then(() => {
       this.#renewed(Date.now())
     }).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be renewed')
@@ -68,8 +68,4 @@ export class Replica {
     if (now - this.#renewedAt > TTL_MS) this.#steadySince = now
     this.#renewedAt = now
   }
-}
-
-function leaseName (replicaId: string): string {
-  return `replica:${replicaId}`
 }

@@ -1,9 +1,19 @@
-/** Short-lived exclusive rights across replicas: who holds one may do the work, the others wait for its result. */
+/** Name of the lease that each kind of exclusive work takes. */
+export const leaseNames = {
+  /** Held by a replica as long as it runs. */
+  replica: (replicaId: string) => `replica:${replicaId}`,
+  /** Held while the upstream's tokens of a grant are refreshed. */
+  upstreamRefresh: (grantId: string) => `upstream-refresh:${grantId}`,
+  /** Held while a client is registered at the upstream. */
+  upstreamRegistration: (clientId: string) => `upstream-client:${clientId}`
+}
+
+/** Short-lived exclusive rights across replicas: the holder does the work, the others wait for its result. */
 export interface LeaseStore {
-  /** @returns whether `holder` has it now; it ends by itself after `ttlMs` */
+  /** @returns whether `holder` has the lease now; it ends by itself after `ttlMs` */
   acquire (name: string, holder: string, ttlMs: number): Promise<boolean>
-  /** Whether anybody has it now. */
+  /** Whether anybody holds it now. */
   isHeld (name: string): Promise<boolean>
-  /** Gives it back; does nothing where it is somebody else's by now. */
+  /** Gives it back; does nothing if it is no longer the holder's. */
   release (name: string, holder: string): Promise<void>
 }

@@ -1,7 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
 import { STANDALONE_STREAM, firstPosition, type EventReader } from '../../src/stores/event-log.js'
 import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
+import { redisKeys, type KeyName } from '../../src/stores/redis/keys.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
 
 const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
@@ -96,6 +99,7 @@ async function writeAll (
   await visits.append({ request: 'challenge', at: 1, status: 401, address: 'a', userAgent: 'u' })
   await rates.add(1, 1)
   await upstreamDeletions.add([{ clientId: 'c', sealed: 's' }])
+  await upstreamDeletions.claim(1, 60)
   await leases.acquire('work', 'holder', 60_000)
   await bus.publish('grantEnded', { grantId: 'another' })
   for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), { perOwner: 2, perPerson: 10 })
@@ -112,69 +116,84 @@ async function writeAll (
   await eventLog.follow('two', STANDALONE_STREAM, undefined, silent)
 }
 
-const KEYS = [
-  '{bus}',
-  '{bus}:state',
-  '{client}:of:198.51.100.1',
-  '{client}:record:kept',
-  '{client}:record:unused',
-  '{client}:sizes',
-  '{client}:sums',
-  '{client}:unused',
-  '{client}:used',
-  '{upstream-deletion}:due',
-  '{upstream-deletion}:records',
-  '{document}',
-  '{document}:https://c.example/x',
-  '{authorization}:attempt:transaction',
-  '{authorization}:ends',
-  '{authorization}:sizes',
-  '{authorization}:sums',
-  'access:access-1',
-  'access:access-2.0',
-  'code:code',
-  'consents:someone',
-  'grant:{grant}',
-  'grant:{grant}:access:access-1',
-  'grant:{grant}:access:access-2.0',
-  'grant:{grant}:code:code',
-  'grant:{grant}:issued',
-  'grant:{grant}:refresh:refresh-1',
-  'grant:{grant}:refresh:refresh-1:response',
-  'grant:{grant}:rotated',
-  'grant:{grant}:refresh:refresh-2.0',
-  'lease:work',
-  'log:{two}',
-  'log:{two}:bytes',
-  ...['complete', 'get', 'open', 'read once'].flatMap(
-    stream => [`log:{two}:events:${stream}`, `log:{two}:stream:${stream}`]
-  ),
-  'sessions:{…}',
-  'sessions:{…}:session:three',
-  'sessions:{…}:session:two',
-  'person:…',
-  'refresh:refresh-1', 'refresh:refresh-2.0',
-  'login-steps',
-  'rates',
-  'session:one', 'session:three', 'session:two',
-  'visits'
-]
+/** What stands in the place of each `<…>` of a pattern, for each key that `writeAll` leaves. */
+const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
+  registration: [['client', 'kept'], ['client', 'unused']],
+  unusedRegistrations: [['client']],
+  usedRegistrations: [['client']],
+  registrationsOfAddress: [['client', '198.51.100.1']],
+  registrationSizes: [['client']],
+  registrationSums: [['client']],
+  dueDeletions: [[]],
+  deletions: [[]],
+  deletionAttempts: [[]],
+  document: [['https://c.example/x']],
+  documents: [[]],
+  authorization: [['transaction']],
+  authorizationEnds: [[]],
+  authorizationSizes: [[]],
+  authorizationSums: [[]],
+  consents: [['someone']],
+  codePointer: [['code']],
+  accessPointer: [['access-1'], ['access-2.0']],
+  refreshPointer: [['refresh-1'], ['refresh-2.0']],
+  grant: [['grant']],
+  grantCode: [['grant', 'code']],
+  grantAccess: [['grant', 'access-1'], ['grant', 'access-2.0']],
+  grantRefresh: [['grant', 'refresh-1'], ['grant', 'refresh-2.0']],
+  grantResponse: [['grant', 'refresh-1']],
+  grantIssued: [['grant']],
+  grantRotated: [['grant']],
+  grantsOfPerson: [['…']],
+  loginSteps: [[]],
+  visits: [[]],
+  rates: [[]],
+  lease: [['work']],
+  sessionPointer: [['one'], ['two'], ['three']],
+  sessions: [['…']],
+  session: [['…', 'two'], ['…', 'three']],
+  log: [['two']],
+  logBytes: [['two']],
+  logStream: ['complete', 'get', 'open', 'read once'].map(stream => ['two', stream]),
+  logEvents: ['complete', 'get', 'open', 'read once'].map(stream => ['two', stream]),
+  bus: [[]],
+  busState: [[]]
+}
+
+/** Every key that `writeAll` leaves, with its type. */
+function writtenKeys (): Array<readonly [key: string, type: string]> {
+  return Object.entries(WRITTEN).flatMap(([name, examples]) => {
+    const { pattern, type } = Object.entries(redisKeys).find(([known]) => known === name)?.[1] ?? { pattern: '', type: '' }
+    return examples.map(fields => {
+      const left = [...fields]
+      return [pattern.replace(/<[^>]+>/g, () => left.shift() ?? ''), type] as const
+    })
+  })
+}
 
 redisTest('every key is a known one, and everything expires', async (t, server) => {
   const [stores] = await redisReplicas(t, server, {}, 1)
   const admin = server.admin(t)
   if (stores === undefined) throw new Error('There is no replica.')
   await writeAll(stores)
-  const keys = (await admin.keys('*')).sort()
+  const found = await Promise.all((await admin.keys('*')).map(async key => {
+    const name = key.replace(/^test-\d+:/, '').replace(/\{[\w-]{22}\}/, '{…}').replace(/person:[\w-]{43}/, 'person:…')
+    return { name, type: await admin.type(key), ttl: await admin.ttl(key) }
+  }))
   t.same(
-    keys.map(key =>
-      key.replace(/^test-\d+:/, '').replace(/\{[\w-]{22}\}/, '{…}').replace(/person:[\w-]{43}/, 'person:…')
-    ).sort(),
-    [...KEYS].sort()
+    found.map(({ name, type }) => `${name} ${type}`).sort(),
+    writtenKeys().map(([key, type]) => `${key} ${type}`).sort()
   )
-  const expiry = await Promise.all(keys.map(async key => [key, await admin.ttl(key)] as const))
-  t.same(expiry.filter(([, ttl]) => ttl < 0).map(([key]) => key.replace(/^test-\d+:/, '')), [])
-  for (const [key, ttl] of expiry) t.ok(ttl <= 7 * 86_400 + 60, `${key} in ${ttl} s`)
+  t.same(found.filter(({ ttl }) => ttl < 0).map(({ name }) => name), [])
+  for (const { name, ttl } of found) t.ok(ttl <= 7 * 86_400 + 60, `${name} in ${ttl} s`)
+})
+
+t.test('docs/storage.md has the table of keys', async t => {
+  const rows = (await readFile('docs/storage.md', 'utf8')).matchAll(/^\| `:([^`]+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$/gm)
+  t.same(
+    Array.from(rows, ([, pattern, type, expires]) => ({ pattern, type, expires })),
+    Object.values(redisKeys).map(({ type, ...key }) => ({ ...key, type: type === 'zset' ? 'sorted set' : type }))
+  )
 })
 
 redisTest('what is ended is gone', async (t, server) => {

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidGrantError, TemporarilyUnavailableError } from '../../errors.js'
 import type { Bus } from '../../stores/bus.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
-import type { LeaseStore } from '../../stores/leases.js'
+import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { Keyring } from '../keyring.js'
 import type { BrokerLog } from '../../log.js'
 import { newId } from '../secrets.js'
@@ -96,7 +96,7 @@ export class Grants {
     const { leases, store, upstream } = this.#options
     // discovery in two ways, then the refresh
     const refreshMs = (3 * upstream.timeoutSeconds + 5) * 1000
-    const [lease, holder] = [`upstream-refresh:${stale.grantId}`, newId()]
+    const [lease, holder] = [leaseNames.upstreamRefresh(stale.grantId), newId()]
     for (let waited = 0; waited < refreshMs; waited += POLL_MS) {
       if (await leases.acquire(lease, holder, refreshMs)) {
         try {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
-import type { LeaseStore } from '../../stores/leases.js'
+import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { UpstreamClientRecord, UpstreamClientStore } from '../../stores/registrations.js'
 import type { UpstreamDeletion, UpstreamDeletionQueue } from '../../stores/upstream-deletions.js'
 import { isDue } from '../clients/clients.js'
@@ -57,7 +57,7 @@ export class UpstreamClients {
     const { leases, upstream } = this.#options
     // discovery in two ways, then the registration
     const registrationMs = (3 * upstream.timeoutSeconds + 5) * 1000
-    const [lease, holder] = [`upstream-client:${client.clientId}`, newId()]
+    const [lease, holder] = [leaseNames.upstreamRegistration(client.clientId), newId()]
     for (let waited = 0; waited < registrationMs; waited += POLL_MS) {
       if (await leases.acquire(lease, holder, registrationMs)) {
         try {

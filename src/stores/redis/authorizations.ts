@@ -11,6 +11,7 @@ import {
 import { tooManyAttempts } from '../memory/authorizations.js'
 import { BUDGET } from './scripts/budget.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 
 type Keys = [ends: string, sizes: string, sums: string, attempt: string]
 type Bounds = [maxOfAddress: number, maxBytesOfAddress: number, max: number, maxBytes: number]
@@ -35,7 +36,8 @@ const ATTEMPT = `${BUDGET}
     resize(ARGV[1], overhead)
   end
   local function keep (json, bytes, address, ttl, ...)
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, 1000)) do refund(id) end
+    local nowText = string.format('%.6f', now)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', nowText, 'LIMIT', 0, 1000)) do refund(id) end
     if exceeded(address, bytes, ...) then return false end
     redis.call('SET', KEYS[4], json, 'PX', math.ceil(ttl * 1000))
     charge(ARGV[1], address, bytes, now + ttl)
@@ -48,7 +50,8 @@ const scripts = {
     lua: `${ATTEMPT}
       local standing = find()
       if standing then return standing == '' and 'over' or standing end
-      return not keep(ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]) and 'full'`
+      local bytes, ttl = tonumber(ARGV[3]), tonumber(ARGV[5])
+      return not keep(ARGV[2], bytes, ARGV[4], ttl, ARGV[6], ARGV[7], ARGV[8], ARGV[9]) and 'full'`
   },
   mcpTakeAttempt: {
     numberOfKeys: 4,
@@ -64,19 +67,20 @@ const scripts = {
       local standing = find()
       if standing == '' then return 'over' end
       if standing then empty(tonumber(ARGV[2])) return 'ended' end
-      return keep('', tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8]) and 'ended' or 'full'`
+      local bytes, ttl = tonumber(ARGV[2]), tonumber(ARGV[4])
+      return keep('', bytes, ARGV[3], ttl, ARGV[5], ARGV[6], ARGV[7], ARGV[8]) and 'ended' or 'full'`
   }
 }
 
 /** Authorization transactions of all replicas. They stand under one hash tag: their sums cover them all. */
 export class RedisAuthorizationTransactionStore implements AuthorizationTransactionStore {
   readonly #connection: RedisConnection
-  readonly #root: string
+  readonly #keys: KeyMaker
   readonly #bounds: Bounds
 
-  constructor (connection: RedisConnection, keyPrefix: string, bounds: AuthorizationBounds = AUTHORIZATION_BOUNDS) {
+  constructor (connection: RedisConnection, keys: KeyMaker, bounds: AuthorizationBounds = AUTHORIZATION_BOUNDS) {
     this.#connection = connection
-    this.#root = `${keyPrefix}:{authorization}:`
+    this.#keys = keys
     this.#bounds = [bounds.maxOfAddress, bounds.maxBytesOfAddress, bounds.max, bounds.maxBytes]
     connection.define(scripts)
   }
@@ -89,7 +93,7 @@ export class RedisAuthorizationTransactionStore implements AuthorizationTransact
     const json = JSON.stringify(transaction)
     const bytes = ATTEMPT_OVERHEAD_BYTES + Buffer.byteLength(json)
     const standing = await this.#connection.run(redis =>
-      redis.mcpAddAttempt(...this.#keys(id), id, json, bytes, address, ttlSeconds, ...this.#bounds)
+      redis.mcpAddAttempt(...this.#attemptKeys(id), id, json, bytes, address, ttlSeconds, ...this.#bounds)
     )
     if (standing === 'full') throw tooManyAttempts()
     return standing === 'over' ? undefined : parseRecord(standing ?? json)
@@ -101,23 +105,29 @@ export class RedisAuthorizationTransactionStore implements AuthorizationTransact
 
   async take (id: string): Promise<AuthorizationTransaction | undefined> {
     return toTransaction(
-      await this.#connection.run(redis => redis.mcpTakeAttempt(...this.#keys(id), id, ATTEMPT_OVERHEAD_BYTES))
+      await this.#connection.run(redis => redis.mcpTakeAttempt(...this.#attemptKeys(id), id, ATTEMPT_OVERHEAD_BYTES))
     )
   }
 
   async end (id: string, { address, ttlSeconds }: KeptFor): Promise<boolean> {
     const outcome = await this.#connection.run(redis =>
-      redis.mcpEndAttempt(...this.#keys(id), id, ATTEMPT_OVERHEAD_BYTES, address, ttlSeconds, ...this.#bounds))
+      redis.mcpEndAttempt(...this.#attemptKeys(id), id, ATTEMPT_OVERHEAD_BYTES, address, ttlSeconds, ...this.#bounds))
     if (outcome === 'full') throw tooManyAttempts()
     return outcome === 'ended'
   }
 
   #attempt (id: string): string {
-    return `${this.#root}attempt:${id}`
+    return this.#keys.make('authorization', id)
   }
 
-  #keys (id: string): Keys {
-    return [`${this.#root}ends`, `${this.#root}sizes`, `${this.#root}sums`, this.#attempt(id)]
+  #attemptKeys (id: string): Keys {
+    const keys = this.#keys
+    return [
+      keys.make('authorizationEnds'),
+      keys.make('authorizationSizes'),
+      keys.make('authorizationSums'),
+      this.#attempt(id)
+    ]
   }
 }
 

@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { Result } from 'ioredis'
 import type { Bus, BusMessages, BusTopic } from '../bus.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 import type { RedisSubscriber } from './subscriber.js'
 
 declare module 'ioredis' {
@@ -43,7 +44,8 @@ const scripts = {
       redis.call('HSET', state, 'last', id)
       local bytes = redis.call('HINCRBY', state, 'bytes', #ARGV[5])
       if redis.call('XLEN', messages) == 1 then redis.call('HSET', state, 'bytes', #ARGV[5]) end
-      while redis.call('XLEN', messages) > 1 and (bytes > maxBytes or #redis.call('XRANGE', messages, '-', oldEnough, 'COUNT', 1) > 0) do
+      local function tooOld () return #redis.call('XRANGE', messages, '-', oldEnough, 'COUNT', 1) > 0 end
+      while redis.call('XLEN', messages) > 1 and (bytes > maxBytes or tooOld()) do
         local oldest = redis.call('XRANGE', messages, '-', '+', 'COUNT', 1)[1]
         redis.call('XDEL', messages, oldest[1])
         bytes = redis.call('HINCRBY', state, 'bytes', 0 - #oldest[2][6])
@@ -77,12 +79,12 @@ export class RedisBus implements Bus {
   constructor (
     connection: RedisConnection,
     subscriber: RedisSubscriber,
-    keyPrefix: string,
+    keys: KeyMaker,
     { maxBytes = 16_777_216, retentionSeconds = 300 }: RedisBusOptions = {}
   ) {
     this.#connection = connection
     this.#subscriber = subscriber
-    this.#keys = [`${keyPrefix}:{bus}`, `${keyPrefix}:{bus}:state`]
+    this.#keys = [keys.make('bus'), keys.make('busState')]
     this.#maxBytes = maxBytes
     this.#retentionMs = Math.ceil(retentionSeconds * 1000)
     connection.define(scripts)

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Result } from 'ioredis'
 import { MAX_CONSENTS_OF_ONE, type ConsentKey, type ConsentRecord, type ConsentStore } from '../consents.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -28,7 +29,9 @@ const scripts = {
         if ends <= now then redis.call('HDEL', KEYS[1], all[index])
         else standing[#standing + 1] = { ends, all[index] } end
       end
-      table.sort(standing, function (a, b) return a[1] < b[1] or a[1] == b[1] and b[2] == ARGV[1] and a[2] ~= ARGV[1] end)
+      table.sort(standing, function (a, b)
+        return a[1] < b[1] or a[1] == b[1] and b[2] == ARGV[1] and a[2] ~= ARGV[1]
+      end)
       for index = 1, #standing - tonumber(ARGV[4]) do redis.call('HDEL', KEYS[1], standing[index][2]) end
       if #standing == 0 then return 0 end
       return redis.call('EXPIREAT', KEYS[1], standing[#standing][1])`
@@ -46,22 +49,22 @@ const scripts = {
 /** Standing consents of all replicas: one hash a person. */
 export class RedisConsentStore implements ConsentStore {
   readonly #connection: RedisConnection
-  readonly #prefix: string
+  readonly #keys: KeyMaker
 
-  constructor (connection: RedisConnection, keyPrefix: string) {
+  constructor (connection: RedisConnection, keys: KeyMaker) {
     this.#connection = connection
-    this.#prefix = `${keyPrefix}:consents:`
+    this.#keys = keys
     connection.define(scripts)
   }
 
   async remember (person: string, consent: ConsentRecord): Promise<void> {
     const { expiresAt } = consent
     await this.#connection.run(redis => redis.mcpRememberConsent(
-      this.#prefix + person, toField(consent), Math.floor(expiresAt), JSON.stringify(consent), MAX_CONSENTS_OF_ONE))
+      this.#keys.make('consents', person), toField(consent), Math.floor(expiresAt), JSON.stringify(consent), MAX_CONSENTS_OF_ONE))
   }
 
   async find (person: string, key: ConsentKey): Promise<ConsentRecord | undefined> {
-    const found = await this.#connection.run(redis => redis.hget(this.#prefix + person, toField(key)))
+    const found = await this.#connection.run(redis => redis.hget(this.#keys.make('consents', person), toField(key)))
     if (found === null) return undefined
     const record: ConsentRecord = parseRecord(found.slice(found.indexOf(' ') + 1))
     return record.expiresAt > Date.now() / 1000 ? record : undefined
@@ -69,7 +72,7 @@ export class RedisConsentStore implements ConsentStore {
 
   async forget (person: string, clientId?: string): Promise<void> {
     await this.#connection.run(redis =>
-      redis.mcpForgetConsents(this.#prefix + person, clientId === undefined ? '' : toTag(clientId))
+      redis.mcpForgetConsents(this.#keys.make('consents', person), clientId === undefined ? '' : toTag(clientId))
     )
   }
 }

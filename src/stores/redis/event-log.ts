@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { EventLog, EventReader, Following, MissingAnswer, StreamOptions } from '../event-log.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 import { eventLogScripts, type StreamArguments, type StreamKeys } from './scripts/event-log.js'
 import { isPosition, StreamReader } from './stream-reader.js'
 import type { RedisSubscriber } from './subscriber.js'
@@ -38,7 +39,7 @@ interface SessionReaders {
 export class RedisEventLog implements EventLog {
   readonly #connection: RedisConnection
   readonly #subscriber: RedisSubscriber
-  readonly #prefix: string
+  readonly #keys: KeyMaker
   readonly #limits: Required<RedisEventLogOptions>
   readonly #sessions = new Map<string, SessionReaders>()
   readonly #reread: NodeJS.Timeout
@@ -46,12 +47,12 @@ export class RedisEventLog implements EventLog {
   constructor (
     connection: RedisConnection,
     subscriber: RedisSubscriber,
-    keyPrefix: string,
+    keys: KeyMaker,
     options: RedisEventLogOptions = {}
   ) {
     this.#connection = connection
     this.#subscriber = subscriber
-    this.#prefix = keyPrefix
+    this.#keys = keys
     const limits = {
       maxEventsPerStream: 256,
       maxBytesPerStream: 1_048_576,
@@ -155,7 +156,7 @@ export class RedisEventLog implements EventLog {
 
   async deleteSession (sessionId: string): Promise<void> {
     const index = this.#index(sessionId)
-    await this.#connection.run(redis => redis.mcpDeleteStreams(index, `${index}:bytes`, index))
+    await this.#connection.run(redis => redis.mcpDeleteStreams(index, this.#keys.make('logBytes', sessionId), index))
   }
 
   #add (sessionId: string, reader: StreamReader): void {
@@ -182,7 +183,7 @@ export class RedisEventLog implements EventLog {
 
   /** Key of the session's list of streams, and name of its channel. */
   #index (sessionId: string): string {
-    return `${this.#prefix}:log:{${sessionId}}`
+    return this.#keys.make('log', sessionId)
   }
 
   #bounds (): [maxEvents: number, maxBytes: number, maxSessionBytes: number] {
@@ -195,8 +196,15 @@ export class RedisEventLog implements EventLog {
     const index = this.#index(sessionId)
     const { openSeconds, retentionSeconds, maxStreamsPerSession } = this.#limits
     return [
-      index, `${index}:bytes`, `${index}:stream:${streamId}`, `${index}:events:${streamId}`,
-      streamId, index, Math.ceil(openSeconds * 1000), Math.ceil(retentionSeconds * 1000), maxStreamsPerSession
+      index,
+      this.#keys.make('logBytes', sessionId),
+      this.#keys.make('logStream', sessionId, streamId),
+      this.#keys.make('logEvents', sessionId, streamId),
+      streamId,
+      index,
+      Math.ceil(openSeconds * 1000),
+      Math.ceil(retentionSeconds * 1000),
+      maxStreamsPerSession
     ]
   }
 }

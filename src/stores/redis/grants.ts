@@ -10,10 +10,14 @@ import {
   type TokenRecord
 } from '../grants.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 import { grantScripts, type StoredGrant, type TokenArguments } from './scripts/grants.js'
 import { parseRecord } from '../../parse-record.js'
 
 type Kind = 'code' | 'access' | 'refresh'
+
+const KEY_OF = { code: 'grantCode', access: 'grantAccess', refresh: 'grantRefresh' } as const
+const POINTER_OF = { code: 'codePointer', access: 'accessPointer', refresh: 'refreshPointer' } as const
 
 /**
  * Codes, grants and tokens of all replicas. Everything that belongs to a grant stands under its id as hash tag, so that
@@ -22,18 +26,18 @@ type Kind = 'code' | 'access' | 'refresh'
  */
 export class RedisGrantStore implements GrantStore {
   readonly #connection: RedisConnection
-  readonly #prefix: string
+  readonly #keys: KeyMaker
 
-  constructor (connection: RedisConnection, keyPrefix: string) {
+  constructor (connection: RedisConnection, keys: KeyMaker) {
     this.#connection = connection
-    this.#prefix = keyPrefix
+    this.#keys = keys
     connection.define(grantScripts)
   }
 
   async putCode (hash: string, code: CodeRecord): Promise<void> {
     const { grant, used, ...rest } = code
     const { sealedUpstreamTokens, upstreamVersion, ...fixed } = grant
-    const key = this.#keyOf(grant.grantId, 'code', hash)
+    const key = this.#tokenKey(grant.grantId, 'code', hash)
     await this.#point('code', hash, grant.grantId, code.expiresAt)
     await this.#connection.run(redis =>
       redis.mcpPutCode(
@@ -49,16 +53,16 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async findCode (hash: string): Promise<CodeRecord | undefined> {
-    const grantId = await this.#grantIdOf('code', hash)
+    const grantId = await this.#findGrantId('code', hash)
     if (grantId === null) return undefined
-    const found = await this.#connection.run(redis => redis.mcpFindCode(this.#keyOf(grantId, 'code', hash)))
+    const found = await this.#connection.run(redis => redis.mcpFindCode(this.#tokenKey(grantId, 'code', hash)))
     if (found === null) return undefined
     const [code, used, ...grant] = found
     return { ...parseRecord<Omit<CodeRecord, 'grant' | 'used'>>(code), grant: toGrant(grant), used: used !== null }
   }
 
   async redeemCode (hash: string, tokens: IssuedTokens): Promise<Redemption> {
-    const grantId = await this.#grantIdOf('code', hash)
+    const grantId = await this.#findGrantId('code', hash)
     if (grantId === null) return 'unknown'
     const begun = await this.findCode(hash)
     if (begun === undefined) return 'unknown'
@@ -70,9 +74,9 @@ export class RedisGrantStore implements GrantStore {
     ])
     const [outcome, issued, dropped] = await this.#connection.run(redis =>
       redis.mcpRedeemCode(
-        this.#keyOf(grantId, 'code', hash),
+        this.#tokenKey(grantId, 'code', hash),
         this.#grant(grantId),
-        ...this.#keysOf(grantId, tokens),
+        ...this.#issuedKeys(grantId, tokens),
         ...toArguments(tokens)
       )
     )
@@ -105,10 +109,10 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async findAccessToken (hash: string): Promise<{ token: TokenRecord, grant: Grant } | undefined> {
-    const grantId = await this.#grantIdOf('access', hash)
+    const grantId = await this.#findGrantId('access', hash)
     if (grantId === null) return undefined
     const found = await this.#connection.run(redis =>
-      redis.mcpFindAccessToken(this.#grant(grantId), this.#keyOf(grantId, 'access', hash))
+      redis.mcpFindAccessToken(this.#grant(grantId), this.#tokenKey(grantId, 'access', hash))
     )
     if (found === null) return undefined
     const [token, ...grant] = found
@@ -116,10 +120,10 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined> {
-    const grantId = await this.#grantIdOf('refresh', hash)
+    const grantId = await this.#findGrantId('refresh', hash)
     if (grantId === null) return undefined
     const found = await this.#connection.run(redis =>
-      redis.mcpFindRefreshToken(this.#grant(grantId), this.#keyOf(grantId, 'refresh', hash))
+      redis.mcpFindRefreshToken(this.#grant(grantId), this.#tokenKey(grantId, 'refresh', hash))
     )
     if (found === null) return undefined
     const [token, rotated, ...grant] = found
@@ -127,15 +131,15 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget = false): Promise<Rotation> {
-    const grantId = await this.#grantIdOf('refresh', hash)
+    const grantId = await this.#findGrantId('refresh', hash)
     if (grantId === null) return { outcome: 'unknown' }
     await Promise.all(this.#pointAt(tokens, grantId))
     const repeatMs = Math.max(1, Math.ceil(repeatSeconds * 1000))
     const rotation = await this.#connection.run(redis =>
       redis.mcpRotate(
-        this.#keyOf(grantId, 'refresh', hash),
+        this.#tokenKey(grantId, 'refresh', hash),
         this.#grant(grantId),
-        ...this.#keysOf(grantId, tokens),
+        ...this.#issuedKeys(grantId, tokens),
         ...toArguments(tokens),
         tokens.sealedResponse,
         repeatMs,
@@ -173,14 +177,13 @@ export class RedisGrantStore implements GrantStore {
   }
 
   #grant (grantId: string): string {
-    return `${this.#prefix}:grant:{${grantId}}`
+    return this.#keys.make('grant', grantId)
   }
 
-  /** Of the list of a person's grants. */
+  /** The list of a person's grants. */
   #person ({ issuer, subject }: Pick<Grant, 'issuer' | 'subject'>): string {
-    return `${this.#prefix}:person:${
-      createHash('sha256').update(JSON.stringify([issuer, subject])).digest('base64url')
-    }`
+    const tag = createHash('sha256').update(JSON.stringify([issuer, subject])).digest('base64url')
+    return this.#keys.make('grantsOfPerson', tag)
   }
 
   async #list (grant: Grant): Promise<void> {
@@ -194,20 +197,20 @@ export class RedisGrantStore implements GrantStore {
     return grant
   }
 
-  #keyOf (grantId: string, kind: Kind, hash: string): string {
-    return `${this.#grant(grantId)}:${kind}:${hash}`
+  #tokenKey (grantId: string, kind: Kind, hash: string): string {
+    return this.#keys.make(KEY_OF[kind], grantId, hash)
   }
 
   // where there is no refresh token, nothing is written to its key
-  #keysOf (grantId: string, { access, refresh = access }: IssuedTokens): [string, string] {
-    return [this.#keyOf(grantId, 'access', access.hash), this.#keyOf(grantId, 'refresh', refresh.hash)]
+  #issuedKeys (grantId: string, { access, refresh = access }: IssuedTokens): [string, string] {
+    return [this.#tokenKey(grantId, 'access', access.hash), this.#tokenKey(grantId, 'refresh', refresh.hash)]
   }
 
   #pointer (kind: Kind, hash: string): string {
-    return `${this.#prefix}:${kind}:${hash}`
+    return this.#keys.make(POINTER_OF[kind], hash)
   }
 
-  async #grantIdOf (kind: Kind, hash: string): Promise<string | null> {
+  async #findGrantId (kind: Kind, hash: string): Promise<string | null> {
     return await this.#connection.run(redis => redis.get(this.#pointer(kind, hash)))
   }
 

@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis'
 import type { LeaseStore } from '../leases.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -29,25 +30,25 @@ const scripts = {
 /** Leases across replicas. */
 export class RedisLeaseStore implements LeaseStore {
   readonly #connection: RedisConnection
-  readonly #prefix: string
+  readonly #keys: KeyMaker
 
-  constructor (connection: RedisConnection, keyPrefix: string) {
+  constructor (connection: RedisConnection, keys: KeyMaker) {
     this.#connection = connection
-    this.#prefix = `${keyPrefix}:lease:`
+    this.#keys = keys
     connection.define(scripts)
   }
 
   async acquire (name: string, holder: string, ttlMs: number): Promise<boolean> {
     return await this.#connection.run(redis =>
-      redis.mcpAcquireLease(this.#prefix + name, holder, Math.max(1, Math.ceil(ttlMs)))
+      redis.mcpAcquireLease(this.#keys.make('lease', name), holder, Math.max(1, Math.ceil(ttlMs)))
     ) === 1
   }
 
   async isHeld (name: string): Promise<boolean> {
-    return await this.#connection.run(redis => redis.exists(this.#prefix + name)) === 1
+    return await this.#connection.run(redis => redis.exists(this.#keys.make('lease', name))) === 1
   }
 
   async release (name: string, holder: string): Promise<void> {
-    await this.#connection.run(redis => redis.mcpReleaseLease(this.#prefix + name, holder))
+    await this.#connection.run(redis => redis.mcpReleaseLease(this.#keys.make('lease', name), holder))
   }
 }

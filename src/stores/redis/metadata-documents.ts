@@ -5,6 +5,7 @@ import {
   type MetadataDocumentStore
 } from '../metadata-documents.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
@@ -42,31 +43,39 @@ const scripts = {
 /** Metadata documents of all replicas, under one hash tag: the set of their ends covers them all. */
 export class RedisMetadataDocumentStore implements MetadataDocumentStore {
   readonly #connection: RedisConnection
-  readonly #all: string
-  readonly #documents: string
+  readonly #keys: KeyMaker
   readonly #max: number
 
-  constructor (connection: RedisConnection, keyPrefix: string, maxEntries = MAX_METADATA_DOCUMENTS) {
+  constructor (connection: RedisConnection, keys: KeyMaker, maxEntries = MAX_METADATA_DOCUMENTS) {
     this.#connection = connection
-    this.#all = `${keyPrefix}:{document}`
-    this.#documents = `${keyPrefix}:{document}:`
+    this.#keys = keys
     this.#max = maxEntries
     connection.define(scripts)
   }
 
   async find (clientId: string): Promise<MetadataDocumentRecord | undefined> {
-    const json = await this.#connection.run(redis => redis.get(this.#documents + clientId))
+    const json = await this.#connection.run(redis => redis.get(this.#keys.make('document', clientId)))
     return json === null ? undefined : parseRecord(json)
   }
 
   async put (record: MetadataDocumentRecord): Promise<void> {
     const { clientId, staleUntil } = record
     const endMs = Math.max(1, Math.ceil(staleUntil * 1000))
-    await this.#connection.run(redis => redis.mcpPutDocument(
-      this.#all, this.#documents + clientId, this.#documents, clientId, JSON.stringify(record), endMs, this.#max))
+    const keys = this.#keys
+    await this.#connection.run(redis =>
+      redis.mcpPutDocument(
+        keys.make('documents'),
+        keys.make('document', clientId),
+        keys.make('document', ''),
+        clientId,
+        JSON.stringify(record),
+        endMs,
+        this.#max
+      )
+    )
   }
 
   async remove (clientId: string): Promise<void> {
-    await this.#connection.run(redis => redis.del(this.#documents + clientId))
+    await this.#connection.run(redis => redis.del(this.#keys.make('document', clientId)))
   }
 }

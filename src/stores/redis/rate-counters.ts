@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis'
 import { RATE_WINDOW_MS, type Counted, type RateCounters } from '../rate-counters.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -37,9 +38,9 @@ export class RedisRateCounters implements RateCounters {
   readonly #connection: RedisConnection
   readonly #key: string
 
-  constructor (connection: RedisConnection, keyPrefix: string) {
+  constructor (connection: RedisConnection, keys: KeyMaker) {
     this.#connection = connection
-    this.#key = `${keyPrefix}:rates`
+    this.#key = keys.make('rates')
     connection.define(scripts)
   }
 

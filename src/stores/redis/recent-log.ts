@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis'
 import type { RecentLog, RecentLogBounds } from '../attempts.js'
 import type { RedisConnection } from './connection.js'
+import type { KeyMaker } from './keys.js'
 import { parseRecord } from '../../parse-record.js'
 
 declare module 'ioredis' {
@@ -41,15 +42,14 @@ export class RedisRecentLog<T> implements RecentLog<T> {
   readonly #maxEntries: number
   readonly #maxAgeMs: number
 
-  /** @param name part of the key */
   constructor (
     connection: RedisConnection,
-    keyPrefix: string,
-    name: 'login-steps' | 'visits',
+    keys: KeyMaker,
+    name: 'loginSteps' | 'visits',
     { maxEntries, maxAgeSeconds }: RecentLogBounds
   ) {
     this.#connection = connection
-    this.#key = `${keyPrefix}:${name}`
+    this.#key = keys.make(name)
     this.#maxEntries = maxEntries
     this.#maxAgeMs = maxAgeSeconds * 1000
     connection.define(scripts)

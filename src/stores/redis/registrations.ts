@@ -8,7 +8,11 @@ import {
   type RegistrationStore
 } from '../registrations.js'
 import type { RedisConnection } from './connection.js'
-import { registrationScripts, type StoredRegistration } from './scripts/registrations.js'
+import type { KeyMaker } from './keys.js'
+import { registrationScripts, type RegistrationArguments, type StoredRegistration } from './scripts/registrations.js'
+
+/** What is registered. */
+export type RegistrationKind = 'client' | 'upstream-client'
 
 export interface RedisRegistrationStoreOptions {
   /** Registrations kept at all, used ones included. Default: 1,000,000. */
@@ -17,24 +21,25 @@ export interface RedisRegistrationStoreOptions {
   registrationBounds?: RegistrationBounds
 }
 
-type Keys = [unused: string, sizes: string, sums: string, used: string, record: string, root: string, clientId: string]
-
 /** Registrations of all replicas. They stand under one hash tag: the sets of those that expire cover them all. */
 export class RedisRegistrationStore<T extends Registration> implements RegistrationStore<T> {
   readonly #connection: RedisConnection
   readonly #max: number
   readonly #bounds: RegistrationBounds
-  readonly #root: string
+  readonly #keys: KeyMaker
+  readonly #kind: RegistrationKind
 
-  /** @param type what is registered: part of the keys */
   constructor (
-    connection: RedisConnection, keyPrefix: string, type: 'client' | 'upstream-client',
+    connection: RedisConnection,
+    keys: KeyMaker,
+    kind: RegistrationKind,
     { maxRegistrations = 1_000_000, registrationBounds = REGISTRATION_BOUNDS }: RedisRegistrationStoreOptions = {}
   ) {
     this.#connection = connection
     this.#max = maxRegistrations
     this.#bounds = registrationBounds
-    this.#root = `${keyPrefix}:{${type}}:`
+    this.#keys = keys
+    this.#kind = kind
     connection.define(registrationScripts)
   }
 
@@ -44,7 +49,7 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
     const { maxOfAddress, maxBytesOfAddress, max, maxBytes } = this.#bounds
     const added = await this.#connection.run(redis =>
       redis.mcpAddRegistration(
-        ...this.#keys(clientId),
+        ...this.#arguments(clientId),
         json,
         Buffer.byteLength(json),
         address,
@@ -76,21 +81,31 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
   }
 
   async keep (clientId: string, expiresAt: number): Promise<void> {
-    await this.#connection.run(redis => redis.mcpKeepRegistration(...this.#keys(clientId), expiresAt))
+    await this.#connection.run(redis => redis.mcpKeepRegistration(...this.#arguments(clientId), expiresAt))
   }
 
   async takeExpired (limit: number): Promise<T[]> {
-    const taken = await this.#connection.run(redis => redis.mcpTakeExpiredRegistrations(...this.#keys(''), limit))
+    const taken = await this.#connection.run(redis => redis.mcpTakeExpiredRegistrations(...this.#arguments(''), limit))
     return taken.map(json => parseRecord<T>(json))
   }
 
   #record (clientId: string): string {
-    return `${this.#root}record:${clientId}`
+    return this.#keys.make('registration', this.#kind, clientId)
   }
 
-  #keys (clientId: string): Keys {
-    const root = this.#root
-    return [`${root}unused`, `${root}sizes`, `${root}sums`, `${root}used`, this.#record(clientId), root, clientId]
+  /** Keys and first arguments of a script. */
+  #arguments (clientId: string): RegistrationArguments {
+    const [keys, kind] = [this.#keys, this.#kind]
+    return [
+      keys.make('unusedRegistrations', kind),
+      keys.make('registrationSizes', kind),
+      keys.make('registrationSums', kind),
+      keys.make('usedRegistrations', kind),
+      this.#record(clientId),
+      this.#record(''),
+      keys.make('registrationsOfAddress', kind, ''),
+      clientId
+    ]
   }
 }
 

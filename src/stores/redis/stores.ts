@@ -10,6 +10,7 @@ import { RedisConnection } from './connection.js'
 import { RedisConsentStore } from './consents.js'
 import { RedisEventLog } from './event-log.js'
 import { RedisGrantStore } from './grants.js'
+import { KeyMaker } from './keys.js'
 import { RedisLeaseStore } from './leases.js'
 import { RedisMetadataDocumentStore } from './metadata-documents.js'
 import { RedisRateCounters } from './rate-counters.js'
@@ -35,33 +36,34 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     registrationBounds = REGISTRATION_BOUNDS,
     maxMetadataDocuments, authorizationBounds = AUTHORIZATION_BOUNDS, ...options
   } = given
+  const keys = new KeyMaker(keyPrefix)
   const connection = new RedisConnection(options)
   const subscriber = new RedisSubscriber(options, () => connection.nodeUrls)
-  const eventLog = new RedisEventLog(connection, subscriber, keyPrefix, {
+  const eventLog = new RedisEventLog(connection, subscriber, keys, {
     openSeconds: sessionIdleSeconds,
     ...eventLogOptions
   })
-  const bus = new RedisBus(connection, subscriber, keyPrefix, busOptions)
+  const bus = new RedisBus(connection, subscriber, keys, busOptions)
   return {
-    clients: new RedisRegistrationStore<ClientRecord>(connection, keyPrefix, 'client', {
+    clients: new RedisRegistrationStore<ClientRecord>(connection, keys, 'client', {
       maxRegistrations,
       registrationBounds
     }),
-    upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keyPrefix, 'upstream-client', {
+    upstreamClients: new RedisRegistrationStore<UpstreamClientRecord>(connection, keys, 'upstream-client', {
       maxRegistrations,
       registrationBounds
     }),
-    upstreamDeletions: new RedisUpstreamDeletionQueue(connection, keyPrefix),
-    metadataDocuments: new RedisMetadataDocumentStore(connection, keyPrefix, maxMetadataDocuments),
-    authorizations: new RedisAuthorizationTransactionStore(connection, keyPrefix, authorizationBounds),
-    consents: new RedisConsentStore(connection, keyPrefix),
-    grants: new RedisGrantStore(connection, keyPrefix),
-    loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keyPrefix, 'login-steps', loginSteps),
-    visits: new RedisRecentLog<LoginVisitRecord>(connection, keyPrefix, 'visits', VISIT_BOUNDS),
-    rates: new RedisRateCounters(connection, keyPrefix),
-    leases: new RedisLeaseStore(connection, keyPrefix),
+    upstreamDeletions: new RedisUpstreamDeletionQueue(connection, keys),
+    metadataDocuments: new RedisMetadataDocumentStore(connection, keys, maxMetadataDocuments),
+    authorizations: new RedisAuthorizationTransactionStore(connection, keys, authorizationBounds),
+    consents: new RedisConsentStore(connection, keys),
+    grants: new RedisGrantStore(connection, keys),
+    loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keys, 'loginSteps', loginSteps),
+    visits: new RedisRecentLog<LoginVisitRecord>(connection, keys, 'visits', VISIT_BOUNDS),
+    rates: new RedisRateCounters(connection, keys),
+    leases: new RedisLeaseStore(connection, keys),
     bus,
-    sessions: new RedisSessionStore(connection, keyPrefix, { idleSeconds: sessionIdleSeconds }),
+    sessions: new RedisSessionStore(connection, keys, { idleSeconds: sessionIdleSeconds }),
     eventLog,
     async check () {
       await Promise.all([connection.run(redis => redis.ping()), subscriber.check()])

@@ -9,6 +9,7 @@ import {
   type UpstreamDeletionQueue
 } from '../upstream-deletions.js'
 import type { RedisConnection } from './connection.js'
+import { SPARE_SECONDS, type KeyMaker } from './keys.js'
 
 type Keys = [due: string, records: string, attempts: string]
 
@@ -22,8 +23,6 @@ declare module 'ioredis' {
   }
 }
 
-const KEPT_SECONDS = 7 * 86_400
-
 const scripts = {
   mcpAddDeletion: {
     numberOfKeys: 3,
@@ -31,7 +30,7 @@ const scripts = {
       if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 1 end
       redis.call('ZADD', KEYS[1], 'NX', 0, ARGV[1])
       redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-      for key = 1, 3 do redis.call('EXPIRE', KEYS[key], ${KEPT_SECONDS}) end
+      for key = 1, 3 do redis.call('EXPIRE', KEYS[key], ${SPARE_SECONDS}) end
       return 0`
   },
   mcpClaimDeletions: {
@@ -49,7 +48,7 @@ const scripts = {
           redis.call('ZADD', KEYS[1], now + math.min(ARGV[2] * 2 ^ (attempts - 1), ARGV[3]), id)
         end
       end
-      for key = 1, 3 do redis.call('EXPIRE', KEYS[key], ${KEPT_SECONDS}) end
+      for key = 1, 3 do redis.call('EXPIRE', KEYS[key], ${SPARE_SECONDS}) end
       return claimed`
   },
   mcpEndDeletion: {
@@ -66,10 +65,9 @@ export class RedisUpstreamDeletionQueue implements UpstreamDeletionQueue {
   readonly #connection: RedisConnection
   readonly #keys: Keys
 
-  constructor (connection: RedisConnection, keyPrefix: string) {
+  constructor (connection: RedisConnection, keys: KeyMaker) {
     this.#connection = connection
-    const root = `${keyPrefix}:{upstream-deletion}:`
-    this.#keys = [`${root}due`, `${root}records`, `${root}attempts`]
+    this.#keys = [keys.make('dueDeletions'), keys.make('deletions'), keys.make('deletionAttempts')]
     connection.define(scripts)
   }
 

@@ -1,9 +1,8 @@
-/** What has ended stays that much longer than it counts. */
-export const SPARE_SECONDS = 7 * 86_400 - 60
+import { SPARE_SECONDS } from '../keys.js'
 
 /**
- * Counts what is kept for strangers: entries and bytes, by address and in all. For scripts whose KEYS[1] to KEYS[3] are a
- * sorted set of ids by their end, a hash of each one's size and address, and a hash of the sums.
+ * Counts what is kept for unknown clients: entries and bytes, by address and in all. For scripts whose KEYS[1] to KEYS[3]
+ * are a sorted set of ids by their end, a hash of each one's size and address, and a hash of the sums.
  */
 export const BUDGET = `
   local time = redis.call('TIME')
@@ -24,7 +23,9 @@ export const BUDGET = `
     redis.call('HSET', KEYS[2], id, bytes .. ' ' .. address)
     count(address, 1, bytes)
     for key = 1, 3 do
-      if redis.call('TTL', KEYS[key]) < ends - now then redis.call('EXPIREAT', KEYS[key], math.ceil(ends) + ${SPARE_SECONDS}) end
+      if redis.call('TTL', KEYS[key]) < ends - now then
+        redis.call('EXPIREAT', KEYS[key], math.ceil(ends) + ${SPARE_SECONDS})
+      end
     end
   end
   local function resize (id, bytes)
@@ -41,6 +42,7 @@ export const BUDGET = `
   end
   local function exceeded (address, bytes, maxOfAddress, maxBytesOfAddress, max, maxBytes)
     local sums = redis.call('HMGET', KEYS[3], 'count:' .. address, 'bytes:' .. address, 'bytes')
-    if (sums[1] or 0) + 1 > tonumber(maxOfAddress) or (sums[2] or 0) + bytes > tonumber(maxBytesOfAddress) then return 'address' end
-    if redis.call('ZCARD', KEYS[1]) + 1 > tonumber(max) or (sums[3] or 0) + bytes > tonumber(maxBytes) then return 'all' end
+    local count, ofAddress, all = (sums[1] or 0) + 1, (sums[2] or 0) + bytes, (sums[3] or 0) + bytes
+    if count > tonumber(maxOfAddress) or ofAddress > tonumber(maxBytesOfAddress) then return 'address' end
+    if redis.call('ZCARD', KEYS[1]) + 1 > tonumber(max) or all > tonumber(maxBytes) then return 'all' end
   end`

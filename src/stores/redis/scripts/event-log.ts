@@ -1,5 +1,6 @@
 import type { Result } from 'ioredis'
 import { STANDALONE_STREAM } from '../../event-log.js'
+import { keyTail } from '../keys.js'
 import type { StoredEvents } from '../stream-reader.js'
 
 export type StreamKeys = [index: string, bytes: string, stream: string, events: string]
@@ -35,6 +36,9 @@ declare module 'ioredis' {
   }
 }
 
+const STREAM_TAIL = keyTail('log', 'logStream')
+const EVENTS_TAIL = keyTail('log', 'logEvents')
+
 // KEYS: the session's streams, its bytes, the stream, its events. ARGV: stream id, channel, openMs, retentionMs, maxStreams, …
 const STREAM = `
   local index, bytes, stream, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -51,9 +55,9 @@ const STREAM = `
   end
 
   local function drop (id)
-    local key = index .. ':stream:' .. id
+    local key = index .. '${STREAM_TAIL}' .. id
     countAll(0 - (redis.call('HGET', key, 'bytes') or 0))
-    redis.call('DEL', key, index .. ':events:' .. id)
+    redis.call('DEL', key, index .. '${EVENTS_TAIL}' .. id)
     redis.call('ZREM', index, id)
   end
 
@@ -61,7 +65,7 @@ const STREAM = `
   local function dropWhile (needed)
     for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
       if not needed() then return end
-      local key = index .. ':stream:' .. id
+      local key = index .. '${STREAM_TAIL}' .. id
       if redis.call('EXISTS', key) == 0 then redis.call('ZREM', index, id)
       elseif id ~= streamId and redis.call('HEXISTS', key, 'complete') == 1 then drop(id) end
     end
@@ -71,7 +75,7 @@ const STREAM = `
   local function recount ()
     local sum = 0
     for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-      sum = sum + (redis.call('HGET', index .. ':stream:' .. id, 'bytes') or 0)
+      sum = sum + (redis.call('HGET', index .. '${STREAM_TAIL}' .. id, 'bytes') or 0)
     end
     redis.call('SET', bytes, sum, 'PX', openMs)
   end
@@ -247,7 +251,7 @@ export const eventLogScripts = {
     numberOfKeys: 2,
     lua: `
       for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-        redis.call('DEL', KEYS[1] .. ':stream:' .. id, KEYS[1] .. ':events:' .. id)
+        redis.call('DEL', KEYS[1] .. '${STREAM_TAIL}' .. id, KEYS[1] .. '${EVENTS_TAIL}' .. id)
       end
       redis.call('PUBLISH', ARGV[1], '* !')
       return redis.call('DEL', KEYS[1], KEYS[2])`

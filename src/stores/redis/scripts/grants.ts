@@ -1,5 +1,6 @@
 import type { Result } from 'ioredis'
 import { MAX_ACCESS_TOKENS_OF_GRANT, MAX_ROTATED_TOKENS_OF_GRANT, type Redemption } from '../../grants.js'
+import { keyTail } from '../keys.js'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -57,6 +58,7 @@ export type StoredRotation =
   | [outcome: 'repeated', issued: number, sealedResponse: string]
   | [outcome: 'replayed', issued: number, ...grant: StoredGrant]
 
+const RESPONSE = keyTail('grantRefresh', 'grantResponse')
 // ids kept for one person, those of ended grants included
 const MAX_LISTED = 1000
 
@@ -66,17 +68,18 @@ const GRANT = `
     if grant[1] then return grant end
   end`
 
-// KEYS: …, grant, access, refresh. ARGV: access, its end, its hash, refresh or '', its end. Returns hashes of access tokens that gave way.
+// KEYS: …, grant, access, refresh. ARGV: access, its end, its hash, refresh or '', its end.
+// Returns hashes of access tokens that gave way.
 const ISSUE = `
   local function issue ()
-    local dropped, issued = {}, KEYS[2] .. ':issued'
+    local dropped, issued = {}, KEYS[2] .. '${keyTail('grant', 'grantIssued')}'
     redis.call('SET', KEYS[3], ARGV[1])
     redis.call('PEXPIREAT', KEYS[3], ARGV[2])
     redis.call('RPUSH', issued, ARGV[3])
     redis.call('PEXPIREAT', issued, ARGV[2])
     while redis.call('LLEN', issued) > ${MAX_ACCESS_TOKENS_OF_GRANT} do
       local hash = redis.call('LPOP', issued)
-      redis.call('DEL', KEYS[2] .. ':access:' .. hash)
+      redis.call('DEL', KEYS[2] .. '${keyTail('grant', 'grantAccess')}' .. hash)
       dropped[#dropped + 1] = hash
     end
     if ARGV[4] ~= '' then
@@ -92,7 +95,8 @@ export const grantScripts = {
     numberOfKeys: 1,
     lua: `
       redis.call('DEL', KEYS[1])
-      redis.call('HSET', KEYS[1], 'code', ARGV[1], 'json', ARGV[2], 'sealedUpstreamTokens', ARGV[3], 'upstreamVersion', ARGV[4], 'grantExpiresAtMs', ARGV[5])
+      redis.call('HSET', KEYS[1], 'code', ARGV[1], 'json', ARGV[2], 'sealedUpstreamTokens', ARGV[3],
+        'upstreamVersion', ARGV[4], 'grantExpiresAtMs', ARGV[5])
       return redis.call('PEXPIREAT', KEYS[1], ARGV[6])`
   },
   mcpFindCode: {
@@ -104,7 +108,8 @@ export const grantScripts = {
   mcpRedeemCode: {
     numberOfKeys: 4,
     lua: `${ISSUE}
-      local code = redis.call('HMGET', KEYS[1], 'used', 'grantExpiresAtMs', 'json', 'sealedUpstreamTokens', 'upstreamVersion')
+      local code = redis.call('HMGET', KEYS[1],
+        'used', 'grantExpiresAtMs', 'json', 'sealedUpstreamTokens', 'upstreamVersion')
       if not code[3] then return { 'unknown', 0 } end
       if code[1] then return { 'replayed', redis.call('EXISTS', KEYS[3]) } end
       -- what is remembered of a used code needs no upstream tokens
@@ -136,17 +141,19 @@ export const grantScripts = {
     lua: `${GRANT}${ISSUE}
       local grant, old = grantOf(KEYS[2]), redis.call('HMGET', KEYS[1], 'json', 'rotated')
       if not grant or not old[1] then return { 'unknown', 0 } end
-      local response = KEYS[1] .. ':response'
+      local response = KEYS[1] .. '${RESPONSE}'
       if not old[2] then
         redis.call('HSET', KEYS[1], 'rotated', '1')
         redis.call('SET', response, ARGV[6], 'PX', ARGV[7])
-        if ARGV[8] == '1' and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[7]) then redis.call('PEXPIRE', KEYS[1], ARGV[7]) end
-        local rotated = KEYS[2] .. ':rotated'
+        if ARGV[8] == '1' and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[7]) then
+          redis.call('PEXPIRE', KEYS[1], ARGV[7])
+        end
+        local rotated = KEYS[2] .. '${keyTail('grant', 'grantRotated')}'
         redis.call('RPUSH', rotated, ARGV[9])
         redis.call('PEXPIRE', rotated, math.max(redis.call('PTTL', KEYS[1]), redis.call('PTTL', rotated), 1))
         while redis.call('LLEN', rotated) > ${MAX_ROTATED_TOKENS_OF_GRANT} do
-          local oldest = KEYS[2] .. ':refresh:' .. redis.call('LPOP', rotated)
-          redis.call('DEL', oldest, oldest .. ':response')
+          local oldest = KEYS[2] .. '${keyTail('grant', 'grantRefresh')}' .. redis.call('LPOP', rotated)
+          redis.call('DEL', oldest, oldest .. '${RESPONSE}')
         end
         return { 'rotated', 1, issue() }
       end

@@ -1,14 +1,25 @@
 import type { Result } from 'ioredis'
-import { BUDGET, SPARE_SECONDS } from './budget.js'
+import { SPARE_SECONDS } from '../keys.js'
+import { BUDGET } from './budget.js'
 
-type Keys = [unused: string, sizes: string, sums: string, used: string, record: string, root: string, clientId: string]
+/** Keys, what other keys begin with, and the client id. */
+export type RegistrationArguments = [
+  unused: string,
+  sizes: string,
+  sums: string,
+  used: string,
+  record: string,
+  records: string,
+  ofAddresses: string,
+  clientId: string
+]
 type Bounds = [maxOfAddress: number, maxBytesOfAddress: number, max: number, maxBytes: number]
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     mcpAddRegistration(
       ...args: [
-        ...Keys,
+        ...RegistrationArguments,
         json: string,
         bytes: number,
         address: string,
@@ -19,8 +30,8 @@ declare module 'ioredis' {
     ): Result<AddedRegistration | 'full', Context>
     mcpFindRegistration(record: string): Result<StoredRegistration | null, Context>
     mcpReplaceRegistration(record: string, json: string): Result<number, Context>
-    mcpKeepRegistration(...args: [...Keys, expiresAt: number]): Result<number, Context>
-    mcpTakeExpiredRegistrations(...args: [...Keys, limit: number]): Result<string[], Context>
+    mcpKeepRegistration(...args: [...RegistrationArguments, expiresAt: number]): Result<number, Context>
+    mcpTakeExpiredRegistrations(...args: [...RegistrationArguments, limit: number]): Result<string[], Context>
   }
 }
 
@@ -37,16 +48,16 @@ const FIND = `
     if record[1] and record[2] and tonumber(record[2]) > now then return record end
   end`
 
-// ARGV[1] begins the keys that are derived: all are under the tag of KEYS
+// ARGV: what keys of records, and of addresses' sets, begin with (all under the tag of KEYS); client id, …
 const REGISTRATIONS = `${BUDGET}${FIND}
-  local function addressKey (address) return ARGV[1] .. 'of:' .. address end
+  local function addressKey (address) return ARGV[2] .. address end
   local function drop (id)
     local _, address = sizeOf(id)
     if address then redis.call('ZREM', addressKey(address), id) end
     refund(id)
     redis.call('ZREM', KEYS[4], id)
-    local json = redis.call('HGET', ARGV[1] .. 'record:' .. id, 'json')
-    redis.call('DEL', ARGV[1] .. 'record:' .. id)
+    local json = redis.call('HGET', ARGV[1] .. id, 'json')
+    redis.call('DEL', ARGV[1] .. id)
     return json
   end
   local function lasts (key, ends)
@@ -61,21 +72,22 @@ export const registrationScripts = {
     lua: `${REGISTRATIONS}
       local standing = find(KEYS[5])
       if standing then return { {}, standing[1], standing[2] } end
-      drop(ARGV[2])
-      local bytes, address, ends, evicted = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), {}
+      drop(ARGV[3])
+      local bytes, address, ends, evicted = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), {}
       while true do
-        local bound = exceeded(address, bytes, ARGV[7], ARGV[8], ARGV[9], ARGV[10])
-        if not bound and redis.call('ZCARD', KEYS[1]) + redis.call('ZCARD', KEYS[4]) >= tonumber(ARGV[11]) then bound = 'all' end
+        local bound = exceeded(address, bytes, ARGV[8], ARGV[9], ARGV[10], ARGV[11])
+        local number = redis.call('ZCARD', KEYS[1]) + redis.call('ZCARD', KEYS[4])
+        if not bound and number >= tonumber(ARGV[12]) then bound = 'all' end
         if not bound then break end
         local oldest = redis.call('ZRANGE', bound == 'address' and addressKey(address) or KEYS[1], 0, 0)[1]
         if not oldest then return 'full' end
         evicted[#evicted + 1] = drop(oldest) or nil
       end
-      redis.call('HSET', KEYS[5], 'json', ARGV[3], 'expiresAt', ARGV[6])
+      redis.call('HSET', KEYS[5], 'json', ARGV[4], 'expiresAt', ARGV[7])
       lasts(KEYS[5], ends)
-      redis.call('ZADD', addressKey(address), ends, ARGV[2])
+      redis.call('ZADD', addressKey(address), ends, ARGV[3])
       lasts(addressKey(address), ends)
-      charge(ARGV[2], address, bytes, ends)
+      charge(ARGV[3], address, bytes, ends)
       return { evicted }`
   },
   mcpFindRegistration: {
@@ -94,22 +106,23 @@ export const registrationScripts = {
     lua: `${REGISTRATIONS}
       local record = find(KEYS[5])
       if not record then return 0 end
-      local _, address = sizeOf(ARGV[2])
-      if address then redis.call('ZREM', addressKey(address), ARGV[2]) end
-      refund(ARGV[2])
-      local ends = math.max(tonumber(ARGV[3]), tonumber(record[2]))
+      local _, address = sizeOf(ARGV[3])
+      if address then redis.call('ZREM', addressKey(address), ARGV[3]) end
+      refund(ARGV[3])
+      local ends = math.max(tonumber(ARGV[4]), tonumber(record[2]))
       redis.call('HSET', KEYS[5], 'expiresAt', ends)
       lasts(KEYS[5], ends)
-      redis.call('ZADD', KEYS[4], ends, ARGV[2])
+      redis.call('ZADD', KEYS[4], ends, ARGV[3])
       lasts(KEYS[4], ends)
       return 1`
   },
   mcpTakeExpiredRegistrations: {
     numberOfKeys: 5,
     lua: `${REGISTRATIONS}
-      local taken, limit = {}, tonumber(ARGV[3])
+      local taken, limit, nowText = {}, tonumber(ARGV[4]), string.format('%.6f', now)
       for _, key in ipairs({ KEYS[1], KEYS[4] }) do
-        for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', string.format('%.6f', now), 'LIMIT', 0, math.max(0, limit - #taken))) do
+        local left = math.max(0, limit - #taken)
+        for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', nowText, 'LIMIT', 0, left)) do
           taken[#taken + 1] = drop(id) or nil
         end
       end
