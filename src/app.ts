@@ -87,6 +87,15 @@ export async function buildApp (config: Config, {
 
   await app.register(requestLog, { onEnd: metrics.onRequestEnd })
   await app.register(methodNotAllowed, { mcpPaths: ['/mcp', '/sse', '/messages'] })
+  // what a load balancer forwards is open to the world
+  const openMetrics = config.metricsToken !== undefined || config.local
+  await app.register(openApiRoute, {
+    publicUrl: config.publicUrl,
+    scopes: config.mcpScopes,
+    broker: config.authMode === 'broker',
+    admin: config.authMode === 'broker' && config.adminToken !== undefined,
+    metrics: openMetrics
+  })
   if (config.tracing) await app.register(tracing)
   await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
@@ -96,16 +105,7 @@ export async function buildApp (config: Config, {
       ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() }
     }
   })
-  // what a load balancer lets through is open to the world
-  const openMetrics = config.metricsToken !== undefined || config.local
   if (openMetrics) await app.register(metricsRoute, { metrics, token: config.metricsToken })
-  await app.register(openApiRoute, {
-    publicUrl: config.publicUrl,
-    scopes: config.mcpScopes,
-    broker: config.authMode === 'broker',
-    sessions: config.sessionMode === 'stateful',
-    metrics: openMetrics
-  })
   await app.register(homeRoute, {
     publicUrl: config.publicUrl,
     connections: config.authMode === 'broker',

@@ -13,6 +13,7 @@ import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
 import { mcpReplica } from '../plugins/mcp/replica.js'
 import { mcpSessions } from '../plugins/mcp/sessions.js'
 import { mcpSessionless } from '../plugins/mcp/sessionless.js'
+import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
 import { joinBaseUrl } from './base-url.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
@@ -44,6 +45,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   else await app.register(mcpSessions, { ...options, admission, taskTools })
 
   await app.register(async endpoints => {
+    await endpoints.register(routeSchemas)
     // a stream stays open, and a call takes what it takes
     if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) {
       endpoints.addHook('onRoute', route => {

@@ -10,6 +10,7 @@ import { oauthRateLimits } from '../plugins/oauth/rate-limits.js'
 import { refuseOAuthMethod, watchMethods } from '../plugins/scoped/other-methods.js'
 import { pages } from '../plugins/scoped/pages.js'
 import { plainJson } from '../plugins/scoped/plain-json.js'
+import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { scopedCors } from '../plugins/scoped/cors.js'
 import { signedInPerson } from '../plugins/oauth/signed-in-person.js'
 import { loginVisits } from '../plugins/oauth/login-visits.js'
@@ -67,6 +68,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   })
 
   await app.register(async endpoints => {
+    await endpoints.register(routeSchemas)
     const refuseOthers = watchMethods(endpoints, refuseOAuthMethod)
     await endpoints.register(oauthBodies)
     await endpoints.register(oauthErrors)
@@ -92,6 +94,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   })
 
   await app.register(async browsers => {
+    await browsers.register(routeSchemas)
     const refuseOthers = watchMethods(browsers, refuseOAuthMethod)
     await browsers.register(oauthBodies)
     await browsers.register(pages)
@@ -112,6 +115,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
 
   if (attempts !== undefined && adminToken !== undefined) {
     await app.register(async operators => {
+      await operators.register(routeSchemas)
       const refuseOthers = watchMethods(operators, refuseOAuthMethod)
       await operators.register(pages)
       await operators.register(oauthRateLimits, { limits, requestsPerMinute: OPERATORS_PER_MINUTE })

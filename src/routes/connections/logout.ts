@@ -1,14 +1,23 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { personHash } from '../../oauth/secrets.js'
+import { connectionsResponses } from '../schemas/connections.js'
+import { formBody } from '../schemas/requests.js'
 import type { ConnectionsOptions } from './connections.js'
 import { checkSameOriginForm } from '../oauth/same-origin-form.js'
 
+const schema = {
+  tags: ['oauth'],
+  summary: 'Signs out of that page',
+  body: formBody({}),
+  response: connectionsResponses
+}
+
 /**
- * `POST /oauth/connections/logout`: a person signs out of our own pages. Their applications stay connected; each has to ask
- * again before it is connected once more.
+ * `POST /oauth/connections/logout`: a person signs out of our pages. Their applications stay connected, but each has to ask
+ * for consent the next time it connects.
  */
 export const connectionsLogoutRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
-  app.post('/oauth/connections/logout', async (request, reply) => {
+  app.post('/oauth/connections/logout', { schema }, async (request, reply) => {
     checkSameOriginForm(request, issuer)
     const { id, person: lastHere } = request.getBrowserState()
     const person = request.getPerson()

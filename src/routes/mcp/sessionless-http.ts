@@ -4,13 +4,14 @@ import { isRequest, parseMessages } from '../../mcp/wire/messages.js'
 import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
 import { checkPostAccept } from '../../mcp/wire/accept.js'
 import { refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
+import { postSchema } from '../schemas/mcp.js'
 import { requestCaller, FastifyPostResponse } from './post-reply.js'
 
 /** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with an instance of its own. */
 export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
   const requests = app.mcpSessionless
 
-  app.post('/mcp', async (request, reply) => {
+  app.post('/mcp', { schema: postSchema }, async (request, reply) => {
     checkPostAccept(request.headers.accept)
     if (request.headers['content-type'] === undefined) {
       throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')

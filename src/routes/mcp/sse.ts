@@ -5,6 +5,7 @@ import { parseMessages } from '../../mcp/wire/messages.js'
 import { checkStreamAccept } from '../../mcp/wire/accept.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
+import { messagesSchema, sseSchema } from '../schemas/mcp.js'
 import { requestCaller, FastifyPostResponse } from './post-reply.js'
 
 export interface SseRoutesOptions {
@@ -16,7 +17,7 @@ export interface SseRoutesOptions {
 export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { messagesUrl }) => {
   const registry = app.mcpSessions
 
-  app.get('/sse', { exposeHeadRoute: false }, async (request, reply) => {
+  app.get('/sse', { schema: sseSchema, exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
     const { session, place } = await registry.open(requestCaller(request))
     reply.headers(EVENT_STREAM_HEADERS)
@@ -26,7 +27,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
 
   app.post<{ Querystring: Record<string, unknown> }>(
     '/messages',
-    { logSerializers: withoutQuery },
+    { schema: messagesSchema, logSerializers: withoutQuery },
     async (request, reply) => {
       if (request.headers['content-type'] === undefined) {
         throw new UnsupportedMediaTypeError(

@@ -8,13 +8,14 @@ import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
 import { checkStreamAccept, checkPostAccept } from '../../mcp/wire/accept.js'
 import type { ServerInstance } from '../../mcp/sessions/server-instance.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
+import { endSchema, listenSchema, postSchema } from '../schemas/mcp.js'
 import { requestCaller, FastifyPostResponse } from './post-reply.js'
 
 /** Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25): `POST`, `GET`, `DELETE /mcp`. */
 export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   const registry = app.mcpSessions
 
-  app.post('/mcp', (request, reply) => {
+  app.post('/mcp', { schema: postSchema }, (request, reply) => {
     checkPostAccept(request.headers.accept)
     if (request.headers['content-type'] === undefined) {
       throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
@@ -24,7 +25,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     return call(request, reply, body)
   })
 
-  app.get('/mcp', { exposeHeadRoute: false }, async (request, reply) => {
+  app.get('/mcp', { schema: listenSchema, exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
     const session = await registry.find(readSessionId(request), requestCaller(request), 'streamable-http')
     const lastEventId = request.headers['last-event-id']
@@ -39,7 +40,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     return stream
   })
 
-  app.delete('/mcp', async (request, reply) => {
+  app.delete('/mcp', { schema: endSchema }, async (request, reply) => {
     const session = await registry.find(readSessionId(request), requestCaller(request), 'streamable-http')
     await registry.delete(session.record.id)
     return reply.code(200).send()

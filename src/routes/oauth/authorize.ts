@@ -1,24 +1,46 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { callerAddress } from '../../caller-address.js'
-import { consentPage, refusalPage, type ConsentPageOptions } from '../../pages/consent.js'
-import type { NextStep } from '../../oauth/authorize/next-step.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
+import { pageErrors } from '../schemas/errors.js'
+import { formBody, parameters as querySchema } from '../schemas/requests.js'
+import { emptyResponse, pageResponse } from '../schemas/responses.js'
+import { sendNextStep, type AuthorizeOptions } from './next-step.js'
 import { parseParameters } from './parameters.js'
 
-export interface AuthorizeOptions {
-  /** Our issuer. */
-  issuer: string
-  texts: ConsentPageOptions['texts']
-}
-
-/** Metadata documents that one address may have us fetch: at its login, a client has one. */
+/** Metadata documents that one address may have us fetch: a client has one per login. */
 const FETCHES_PER_MINUTE = 60
 
-/** `GET`, `POST /authorize`: a client asks, by way of a person's browser (RFC 6749 4.1.1). */
-export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, texts }) => {
+const texts = {
+  response_type: 'code',
+  client_id: 'The client',
+  redirect_uri: 'Where the response goes',
+  state: 'Is returned with the response',
+  scope: 'Scopes, separated by spaces',
+  code_challenge: 'PKCE (RFC 7636)',
+  code_challenge_method: 'S256',
+  resource: 'The MCP endpoint (RFC 8707)'
+}
+const required = ['response_type', 'client_id', 'code_challenge', 'code_challenge_method']
+const tags = ['oauth']
+const response = {
+  200: pageResponse('The consent page, or a refusal that the person can return to the client.'),
+  302: emptyResponse('To the upstream, or back to the client with an error.'),
+  ...pageErrors,
+  503: pageResponse('Try again.')
+}
+const getSchema = {
+  tags,
+  summary: 'Asks the person for access',
+  querystring: querySchema(texts, required),
+  response
+}
+const postSchema = { tags, summary: 'The same, as a form', body: formBody(texts, required), response }
+
+/** `GET`, `POST /authorize`: a client asks for access, by way of a person's browser (RFC 6749 4.1.1). */
+export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, options) => {
   const { authorization, clients, limits } = app.oauthBroker
 
-  /** A document that has to be fetched is a request of ours to wherever somebody says. */
+  /** Bounds the documents that strangers have us fetch from hosts that they name. */
   async function countFetch (
     request: FastifyRequest,
     { client_id: clientId = '' }: ReturnType<typeof parseParameters>
@@ -28,53 +50,25 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
     }
   }
 
-  app.get('/authorize', { exposeHeadRoute: false, logSerializers: withoutQuery }, async (request, reply) => {
+  app.get('/authorize', {
+    schema: getSchema,
+    exposeHeadRoute: false,
+    logSerializers: withoutQuery
+  }, async (request, reply) => {
     const parameters = parseParameters(request.query)
     await countFetch(request, parameters)
     const browser = request.getBrowserState()
     const next = await authorization.begin(parameters, { browser, address: callerAddress(request) })
-    if (next.kind === 'refusal') return goOn(request, reply, next, issuer, texts)
-    return goOn(request, reply.setBrowserState(browser), next, issuer, texts)
+    return sendNextStep(request, next.kind === 'refusal' ? reply : reply.setBrowserState(browser), next, options)
   })
 
-  // from another site it comes without the browser's cookie, which must not be replaced for it; a link brings the cookie along
-  app.post('/authorize', async (request, reply) => {
+  // a form from another site comes without the browser's cookie, which must not be replaced; a redirect brings it along
+  app.post('/authorize', { schema: postSchema }, async (request, reply) => {
     const parameters = parseParameters(request.body)
     await countFetch(request, parameters)
     await authorization.verify(parameters)
     const query = new URLSearchParams()
     for (const [name, value = ''] of Object.entries(parameters)) query.set(name, value)
-    return reply.header('cache-control', 'no-store').redirect(`${issuer}/authorize?${query}`, 303)
+    return reply.header('cache-control', 'no-store').redirect(`${options.issuer}/authorize?${query}`, 303)
   })
-}
-
-/** What follows in the browser, as a redirect or a page. */
-export function goOn (
-  request: FastifyRequest,
-  reply: FastifyReply,
-  next: NextStep,
-  issuer: string,
-  texts: ConsentPageOptions['texts']
-): FastifyReply {
-  switch (next.kind) {
-    case 'redirect':
-      return reply.header('cache-control', 'no-store').redirect(next.url, request.method === 'POST' ? 303 : 302)
-    case 'consent':
-      return reply.sendPage(
-        consentPage({
-          request: next.request,
-          action: `${issuer}/authorize/consent`,
-          connections: `${issuer}/oauth/connections`,
-          texts
-        })
-      )
-    case 'refusal':
-      request.log.info(
-        { code: next.error.code, detail: next.error.detail },
-        `authorization refused: ${next.error.message}`
-      )
-      return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(
-        refusalPage(next.error, next.url, request.id)
-      )
-  }
 }

@@ -1,14 +1,28 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { callerAddress } from '../../caller-address.js'
 import { InvalidRequestError } from '../../errors.js'
-import { goOn, type AuthorizeOptions } from './authorize.js'
+import { pageErrors } from '../schemas/errors.js'
+import { formBody } from '../schemas/requests.js'
+import { emptyResponse } from '../schemas/responses.js'
+import { sendNextStep, type AuthorizeOptions } from './next-step.js'
 import { checkSameOriginForm } from './same-origin-form.js'
 import { parseParameters } from './parameters.js'
 
-/** `POST /authorize/consent`: the person's answer to the consent page. */
-export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { issuer, texts }) => {
-  app.post('/authorize/consent', async (request, reply) => {
-    checkSameOriginForm(request, issuer)
+const schema = {
+  tags: ['oauth'],
+  summary: 'What the person chose on the consent page',
+  body: formBody({
+    transaction: 'From the page',
+    decision: 'allow or deny',
+    remember: 'yes: do not ask again'
+  }, ['transaction', 'decision']),
+  response: { 303: emptyResponse('To the upstream, or back to the client.'), ...pageErrors }
+}
+
+/** `POST /authorize/consent`: what the person chose on the consent page. */
+export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, options) => {
+  app.post('/authorize/consent', { schema }, async (request, reply) => {
+    checkSameOriginForm(request, options.issuer)
     const { transaction, decision, remember } = parseParameters(request.body)
     if (transaction === undefined || (decision !== 'allow' && decision !== 'deny')) {
       throw new InvalidRequestError('The form is incomplete. Start again in your app.')
@@ -18,6 +32,6 @@ export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, { 
       allow: decision === 'allow',
       remember: remember === 'yes'
     }, visitor)
-    return goOn(request, reply, next, issuer, texts)
+    return sendNextStep(request, reply, next, options)
   })
 }

@@ -1,6 +1,10 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { InvalidClientError, InvalidRequestError } from '../../errors.js'
 import { equalSecrets } from '../../oauth/secrets.js'
+import { oauthErrors } from '../schemas/errors.js'
+import { formBody, security } from '../schemas/requests.js'
+import { jsonResponse } from '../schemas/responses.js'
 import { clientCredentials } from './client-credentials.js'
 import { orFalse } from './or-false.js'
 import { parseParameters } from './parameters.js'
@@ -10,10 +14,27 @@ export interface IntrospectOptions {
   services: Readonly<Record<string, string>>
 }
 
-/** `POST /introspect`: what a token is worth (RFC 7662 2), for the operator's own services only. */
+const Introspection = Type.Object({
+  active: Type.Boolean(),
+  client_id: Type.Optional(Type.String()),
+  scope: Type.Optional(Type.String()),
+  exp: Type.Optional(Type.Integer()),
+  sub: Type.Optional(Type.String()),
+  aud: Type.Optional(Type.String()),
+  token_type: Type.Optional(Type.Literal('Bearer'))
+})
+const schema = {
+  tags: ['oauth'],
+  summary: 'Says whether a token is active, and what it grants (RFC 7662)',
+  security: security.service,
+  body: formBody({ token: 'An access token or a refresh token' }, ['token']),
+  response: { 200: jsonResponse('What the token grants.', Introspection), ...oauthErrors }
+}
+
+/** `POST /introspect`: whether a token is active, and what it grants (RFC 7662 2), for the operator's own services only. */
 export const introspectRoute: FastifyPluginAsync<IntrospectOptions> = async (app, { services }) => {
   const secrets = new Map(Object.entries(services))
-  const serviceOf = (request: FastifyRequest): string | undefined => {
+  const findService = (request: FastifyRequest): string | undefined => {
     const { clientId, clientSecret = '' } = clientCredentials(request, parseParameters(request.body))
     const secret = secrets.get(clientId)
     return secret !== undefined && equalSecrets(clientSecret, secret) ? clientId : undefined
@@ -21,10 +42,10 @@ export const introspectRoute: FastifyPluginAsync<IntrospectOptions> = async (app
 
   app.post(
     '/introspect',
-    { config: { isRecognised: orFalse(request => serviceOf(request) !== undefined) } },
+    { schema, config: { isRecognised: orFalse(request => findService(request) !== undefined) } },
     async (request, reply) => {
       const parameters = parseParameters(request.body)
-      const service = serviceOf(request)
+      const service = findService(request)
       if (service === undefined) {
         throw new InvalidClientError(
           'This endpoint is for services that the operator has configured.'

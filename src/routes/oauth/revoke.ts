@@ -1,15 +1,26 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { InvalidRequestError } from '../../errors.js'
+import { oauthErrors } from '../schemas/errors.js'
+import { CREDENTIALS, formBody, security } from '../schemas/requests.js'
+import { emptyResponse } from '../schemas/responses.js'
 import { clientCredentials } from './client-credentials.js'
 import { orFalse } from './or-false.js'
 import { parseParameters } from './parameters.js'
+
+const schema = {
+  tags: ['oauth'],
+  summary: 'Ends the login that a token belongs to (RFC 7009)',
+  security: security.client,
+  body: formBody({ token: 'An access token or a refresh token', ...CREDENTIALS }, ['token']),
+  response: { 200: emptyResponse('The login has ended, or the token was unknown.'), ...oauthErrors }
+}
 
 /** `POST /revoke`: ends the grant of a token (RFC 7009 2). */
 export const revokeRoute: FastifyPluginAsync = async app => {
   const { accessTokens, clients } = app.oauthBroker
   const isRecognised = orFalse(request => accessTokens.recognises(parseParameters(request.body).token ?? ''))
 
-  app.post('/revoke', { config: { isRecognised } }, async (request, reply) => {
+  app.post('/revoke', { schema, config: { isRecognised } }, async (request, reply) => {
     const parameters = parseParameters(request.body)
     const credentials = clientCredentials(request, parameters)
     const client = await clients.authenticate(

@@ -1,23 +1,50 @@
+import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { attemptsPage } from '../../pages/login-attempts.js'
 import type { Attempts } from '../../oauth/broker.js'
 import { errorPage } from '../../pages/consent.js'
 import { equalSecrets } from '../../oauth/secrets.js'
+import { oauthErrorRef } from '../schemas/errors.js'
+import { oneOfTexts, security } from '../schemas/requests.js'
 
 export interface AdminAttemptsOptions {
   attempts: Attempts
   adminToken: string
 }
 
+const list = Type.Array(Type.Object({}))
+const Report = Type.Object({
+  at: Type.String({ format: 'date-time' }),
+  publicUrl: Type.String(),
+  loginHost: Type.String(),
+  upstreamMode: oneOfTexts(['dynamic', 'static']),
+  attempts: list,
+  visits: list
+})
+
+const pageOrJson = (description: string, schema: TSchema) => ({
+  description,
+  content: { 'text/html': { schema: Type.String() }, 'application/json': { schema } }
+})
+const schema = {
+  tags: ['operations'],
+  summary: 'How the last logins went, for operators',
+  security: security.operator,
+  response: {
+    200: pageOrJson('The report.', Report),
+    401: pageOrJson('The admin token is missing or wrong.', oauthErrorRef)
+  }
+}
+
 /**
- * `GET /admin/attempts`: how the last logins went, for operators: a page, or JSON for who accepts that rather. The admin
+ * `GET /admin/attempts`: how the last logins went, for operators: a page, or JSON if the request prefers it. The admin
  * token is the password of HTTP Basic (browsers ask for it; any user name will do), or a bearer token.
  */
 export const adminAttemptsRoute: FastifyPluginAsync<AdminAttemptsOptions> = async (app, { attempts, adminToken }) => {
   const isOperator = (token: string | undefined): boolean => token !== undefined && equalSecrets(token, adminToken)
   const config = { isRecognised: (request: FastifyRequest) => isOperator(findToken(request)) }
 
-  app.get('/admin/attempts', { exposeHeadRoute: false, config }, async (request, reply) => {
+  app.get('/admin/attempts', { schema, exposeHeadRoute: false, config }, async (request, reply) => {
     const asJson = /^application\/json\b/.test(request.headers.accept ?? '')
     const token = findToken(request)
     if (!isOperator(token)) {

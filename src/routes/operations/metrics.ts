@@ -1,18 +1,31 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { equalSecrets } from '../../oauth/secrets.js'
 import type { Metrics } from '../../observability/metrics.js'
 import { underAnyPressure } from '../../plugins/app/pressure.js'
+import { security } from '../schemas/requests.js'
+import { emptyResponse } from '../schemas/responses.js'
 
 export interface MetricsRouteOptions {
   metrics: Metrics
-  /** What the reader has to bring as its bearer token. Absent: anybody may read. */
+  /** The bearer token that is required. Absent: none is. */
   token: string | undefined
 }
 
-/** `GET /metrics`: the figures of this process, for Prometheus. */
+const schema = {
+  tags: ['operations'],
+  summary: 'Metrics for Prometheus',
+  security: security.metrics,
+  response: {
+    200: { description: 'The metrics.', content: { 'text/plain': { schema: Type.String() } } },
+    401: emptyResponse('The token is missing or wrong.')
+  }
+}
+
+/** `GET /metrics`: the metrics of this process, for Prometheus. */
 export const metricsRoute: FastifyPluginAsync<MetricsRouteOptions> = async (app, { metrics: { registry }, token }) => {
-  app.get('/metrics', { logLevel: 'warn', config: underAnyPressure }, async (request, reply) => {
-    // the router takes more spellings for this path than the rule of a proxy that keeps it inside
+  app.get('/metrics', { schema, logLevel: 'warn', config: underAnyPressure }, async (request, reply) => {
+    // the router accepts more spellings of this path than a proxy's rule that keeps it private
     if (request.raw.url?.split('?', 1)[0] !== '/metrics') return reply.callNotFound()
     reply.header('cache-control', 'no-store')
     if (token !== undefined && !equalSecrets(request.headers.authorization ?? '', `Bearer ${token}`)) {

@@ -1,8 +1,11 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { authorizationServerMetadata, openidConfiguration } from '../../oauth/metadata.js'
 import { sendRefusal, watchMethods } from '../../plugins/scoped/other-methods.js'
 import { plainJson } from '../../plugins/scoped/plain-json.js'
 import { scopedCors } from '../../plugins/scoped/cors.js'
+import { routeSchemas } from '../../plugins/scoped/route-schemas.js'
+import { documentResponse } from '../schemas/responses.js'
 import { ownPaths, type WellKnownPaths } from './paths.js'
 
 export interface AuthorizationServerMetadataOptions {
@@ -15,10 +18,24 @@ export interface AuthorizationServerMetadataOptions {
   paths?: WellKnownPaths
 }
 
+const response = documentResponse(Type.Object({
+  issuer: Type.String(),
+  authorization_endpoint: Type.String(),
+  token_endpoint: Type.String(),
+  registration_endpoint: Type.String(),
+  revocation_endpoint: Type.String(),
+  introspection_endpoint: Type.String(),
+  scopes_supported: Type.Array(Type.String())
+}))
+const tags = ['discovery']
+const oauthSchema = { tags, summary: 'The endpoints of the authorization server (RFC 8414)', response }
+const openidSchema = { tags, summary: 'The same, for parsers of OpenID Connect Discovery', response }
+const config = { loginVisit: 'server-metadata' as const }
+
 /**
  * `GET /.well-known/oauth-authorization-server` (RFC 8414 3), and the same at `openid-configuration` for parsers of OpenID
- * Connect Discovery. With the path of an MCP endpoint, too: clients of revision 2025-03-26, and some since, take it for
- * the issuer's.
+ * Connect Discovery. Also with the path of an MCP endpoint: clients of revision 2025-03-26, and some since, take
+ * that path for the issuer's.
  */
 export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationServerMetadataOptions> = async (
   app,
@@ -26,12 +43,17 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
 ) => {
   const { issuer, scopes, resourcePaths, paths = ownPaths } = options
   const documents = [
-    { name: 'oauth-authorization-server', document: authorizationServerMetadata(issuer, scopes) },
-    { name: 'openid-configuration', document: openidConfiguration(issuer, scopes) }
+    {
+      name: 'oauth-authorization-server',
+      schema: oauthSchema,
+      document: authorizationServerMetadata(issuer, scopes)
+    },
+    { name: 'openid-configuration', schema: openidSchema, document: openidConfiguration(issuer, scopes) }
   ]
-  const places = documents.flatMap(({ name, document }) =>
-    ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, document })))
+  const places = documents.flatMap(({ name, schema, document }) =>
+    ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, schema, document })))
   )
+  await app.register(routeSchemas)
   await app.register(plainJson)
   await app.register(scopedCors, {
     paths: places.map(({ url }) => url),
@@ -39,8 +61,8 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
     refuse: sendRefusal
   })
   const refuseOthers = watchMethods(app, sendRefusal)
-  for (const { url, document } of places) {
-    app.get(url, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
+  for (const { url, schema, document } of places) {
+    app.get(url, { schema, config }, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
   }
   refuseOthers()
 }

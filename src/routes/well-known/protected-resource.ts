@@ -1,8 +1,11 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { protectedResourceMetadata } from '../../oauth/metadata.js'
 import { sendRefusal, watchMethods } from '../../plugins/scoped/other-methods.js'
 import { plainJson } from '../../plugins/scoped/plain-json.js'
 import { scopedCors } from '../../plugins/scoped/cors.js'
+import { routeSchemas } from '../../plugins/scoped/route-schemas.js'
+import { documentResponse } from '../schemas/responses.js'
 import { ownPaths, type WellKnownPaths } from './paths.js'
 
 export interface ProtectedResourceMetadataOptions {
@@ -11,15 +14,28 @@ export interface ProtectedResourceMetadataOptions {
   scopes: readonly string[]
   /** Paths of the MCP endpoints, from there. */
   resourcePaths: readonly string[]
-  /** Issuers of the tokens that are taken. */
+  /** Issuers of the tokens that are accepted. */
   authorizationServers: readonly string[]
   /** Default: in this context. */
   paths?: WellKnownPaths
 }
 
+const schema = {
+  tags: ['discovery'],
+  summary: 'Where a client gets a token for an MCP endpoint (RFC 9728)',
+  response: documentResponse(Type.Object({
+    resource: Type.String(),
+    authorization_servers: Type.Array(Type.String()),
+    scopes_supported: Type.Array(Type.String()),
+    bearer_methods_supported: Type.Array(Type.String()),
+    resource_name: Type.String()
+  }))
+}
+const config = { loginVisit: 'resource-metadata' as const }
+
 /**
- * `GET /.well-known/oauth-protected-resource` (RFC 9728 3): where a client gets a token for an MCP endpoint. Without the
- * path of one, too, for the whole service.
+ * `GET /.well-known/oauth-protected-resource` (RFC 9728 3): where a client gets a token for an MCP endpoint. Without an
+ * endpoint's path it describes the whole service.
  */
 export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourceMetadataOptions> = async (
   app,
@@ -29,6 +45,7 @@ export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourc
   const places = ['', ...resourcePaths].flatMap(path =>
     paths('oauth-protected-resource', path).map(url => ({ url, resource: baseUrl + path }))
   )
+  await app.register(routeSchemas)
   await app.register(plainJson)
   await app.register(scopedCors, {
     paths: places.map(({ url }) => url),
@@ -38,7 +55,7 @@ export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourc
   const refuseOthers = watchMethods(app, sendRefusal)
   for (const { url, resource } of places) {
     const document = protectedResourceMetadata(resource, scopes, authorizationServers)
-    app.get(url, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
+    app.get(url, { schema, config }, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
   }
   refuseOthers()
 }

@@ -1,0 +1,39 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { NextStep } from '../../oauth/authorize/next-step.js'
+import { consentPage, refusalPage, type ConsentPageOptions } from '../../pages/consent.js'
+
+export interface AuthorizeOptions {
+  /** Our issuer. */
+  issuer: string
+  texts: ConsentPageOptions['texts']
+}
+
+/** Sends the browser to the next step of an authorization: a redirect or a page. */
+export function sendNextStep (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  next: NextStep,
+  { issuer, texts }: AuthorizeOptions
+): FastifyReply {
+  switch (next.kind) {
+    case 'redirect':
+      return reply.header('cache-control', 'no-store').redirect(next.url, request.method === 'POST' ? 303 : 302)
+    case 'consent':
+      return reply.sendPage(
+        consentPage({
+          request: next.request,
+          action: `${issuer}/authorize/consent`,
+          connections: `${issuer}/oauth/connections`,
+          texts
+        })
+      )
+    case 'refusal':
+      request.log.info(
+        { code: next.error.code, detail: next.error.detail },
+        `authorization refused: ${next.error.message}`
+      )
+      return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(
+        refusalPage(next.error, next.url, request.id)
+      )
+  }
+}
