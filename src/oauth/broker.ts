@@ -7,7 +7,9 @@ import { AuthorizationCodes } from './authorize/authorization-codes.js'
 import { BrowserStates } from './authorize/browser-state.js'
 import { Clients } from './clients/clients.js'
 import { Connections } from './connections/connections.js'
+import { ClientRedirects } from './authorize/client-redirects.js'
 import { ConsentForms } from './authorize/consent-forms.js'
+import { ConsentPages } from './authorize/consent-pages.js'
 import { Consents } from './authorize/consents.js'
 import { combineObservers } from './login-events.js'
 import { Grants } from './tokens/grants.js'
@@ -26,6 +28,7 @@ import { UpstreamClients } from './upstream/upstream-clients.js'
 export interface Broker {
   readonly clients: Clients
   readonly authorization: Authorization
+  readonly consentPages: ConsentPages
   readonly tokens: TokenIssuer
   readonly connections: Connections
   readonly consents: Consents
@@ -54,142 +57,38 @@ const REAP_MS = 60_000
 
 /** Puts the broker together. */
 export function createBroker (options: BrokerOptions): Broker {
-  const {
-    issuer,
-    stores,
-    keyring,
-    log,
-    scopes,
-    requestsPerMinute: unknownPerMinute = 300,
-    consentInDynamicMode = true,
-    consentDelayMs = 0,
-    authorizeGrant = () => ({ allow: true }),
-    upstreamObserver
-  } = options
-  const lifetimes = { ...defaultLifetimes, ...options.lifetimes }
-  const { unusedClientSeconds } = lifetimes
-  // a client must be known as long as its refresh token is good
-  const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
-  const now = Date.now
-  const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
-  const observe = combineObservers(
-    [...options.observers ?? [], ...recorder === undefined ? [] : [recorder.observe]],
-    log
-  )
-  const { leases, bus } = stores
-  const recognised = new RecognisedSecrets(keyring)
-  const limits = new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now })
-
-  const resources = new Resources(issuer, options.resourcePaths)
-  const browserStates = new BrowserStates(keyring)
-  const upstream = new Upstream(parseUpstreamUrls(options.upstream), `${issuer}/oauth/callback`, now, upstreamObserver)
-  const clients = new Clients({
-    store: stores.clients,
-    redirectSchemes: options.redirectSchemes ?? defaultRedirectSchemes,
-    preregistered: [...options.clients ?? [], ownClient(issuer)],
-    unusedClientSeconds,
-    clientSeconds,
-    documents: { allowLoopback: options.allowLoopbackClients ?? false, store: stores.metadataDocuments },
-    observe,
-    now
-  })
-  const upstreamClients = new UpstreamClients({
-    upstream,
-    store: stores.upstreamClients,
-    deletions: stores.upstreamDeletions,
-    leases,
-    keyring,
-    limits,
-    unusedClientSeconds,
-    clientSeconds,
-    log,
-    now
-  })
-  const grants = new Grants({ store: stores.grants, leases, bus, keyring, upstream, upstreamClients, log, now })
-  const accessTokens = new AccessTokens({
-    store: stores.grants,
-    grants,
-    resources,
-    bus,
-    recognised,
-    limits,
-    unknownPerMinute,
-    grantSeconds: lifetimes.grantSeconds,
-    observe,
-    now
-  })
-  const consents = new Consents({ store: stores.consents, seconds: lifetimes.consentSeconds, now })
-  const authorization = new Authorization({
-    issuer,
-    clients,
-    transactions: stores.authorizations,
-    forms: new ConsentForms({ keyring, seconds: lifetimes.authorizationSeconds, now }),
-    consents,
-    login: new LoginLeg({
-      clients,
-      transactions: stores.authorizations,
-      upstream,
-      upstreamClients,
-      keyring,
-      seconds: lifetimes.authorizationSeconds,
-      observe
-    }),
-    codes: new AuthorizationCodes({ store: stores.grants, grants, authorizeGrant, lifetimes, now }),
-    grants,
-    upstream,
-    upstreamClients,
-    resources,
-    keyring,
-    recognised,
-    scopes,
-    consentInDynamicMode,
-    consentDelayMs,
-    lifetimes,
-    log,
-    observe,
-    now
-  })
-  const tokens = new TokenIssuer({
-    clients,
-    upstreamClients,
-    store: stores.grants,
-    grants,
-    resources,
-    keyring,
-    recognised,
-    lifetimes,
-    observe,
-    now
-  })
+  const { issuer, stores, keyring, log } = options
+  const foundation = createFoundation(options)
+  const { now, recorder, resources, limits, upstream } = foundation
+  const known = createClients(options, foundation)
+  const { clients, upstreamClients } = known
+  const issued = createTokens(options, foundation, known)
+  const { grants, accessTokens, tokens } = issued
+  const consents = new Consents({ store: stores.consents, seconds: foundation.lifetimes.consentSeconds, now })
 
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => {
-      log.error({ err }, 'unused registrations could not be reaped')
+      log.error({ err }, 'expired registrations could not be removed')
     })
   }, REAP_MS).unref()
 
   return {
     clients,
-    authorization,
+    ...createAuthorization(options, { ...foundation, ...known, ...issued, consents }),
     tokens,
     connections: new Connections({ store: stores.grants, grants, clients, consents }),
     consents,
     signIns: new SignIns({ issuer, tokens, store: stores.grants, keyring, now }),
     accessTokens,
-    browserStates,
+    browserStates: new BrowserStates(keyring),
     resources,
     limits,
     attempts: recorder && {
-      visit: visit => {
-        recorder.visit(visit)
-      },
-      report: async () =>
-        makeReport(await recorder.read(), {
-          now: now(),
-          publicUrl: issuer,
-          loginHost: upstream.host,
-          dynamic: upstreamClients.dynamic
-        })
+      visit: visit => { recorder.visit(visit) },
+      report: async () => {
+        const context = { now: now(), publicUrl: issuer, loginHost: upstream.host, dynamic: upstreamClients.dynamic }
+        return makeReport(await recorder.read(), context)
+      }
     },
     getUpstreamAccessToken: async ({ extra: { grantId } }) =>
       grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
@@ -198,5 +97,109 @@ export function createBroker (options: BrokerOptions): Broker {
       clearInterval(reaper)
       accessTokens.close()
     }
+  }
+}
+
+type Foundation = ReturnType<typeof createFoundation>
+
+/** What everything else stands on. */
+function createFoundation (options: BrokerOptions) {
+  const { issuer, stores, keyring, log, observers = [], upstreamObserver } = options
+  const now = Date.now
+  const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
+  return {
+    now,
+    recorder,
+    lifetimes: { ...defaultLifetimes, ...options.lifetimes },
+    observe: combineObservers([...observers, ...recorder === undefined ? [] : [recorder.observe]], log),
+    recognised: new RecognisedSecrets(keyring),
+    limits: new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now }),
+    resources: new Resources(issuer, options.resourcePaths),
+    upstream: new Upstream(parseUpstreamUrls(options.upstream), `${issuer}/oauth/callback`, now, upstreamObserver)
+  }
+}
+
+/** The clients here, and what each of them is at the upstream. */
+function createClients (options: BrokerOptions, { lifetimes, limits, upstream, observe, now }: Foundation) {
+  const { issuer, stores, keyring, log, redirectSchemes = defaultRedirectSchemes } = options
+  const { unusedClientSeconds } = lifetimes
+  // a client must be known as long as its refresh token is good
+  const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
+  return {
+    clients: new Clients({
+      store: stores.clients,
+      redirectSchemes,
+      preregistered: [...options.clients ?? [], ownClient(issuer)],
+      unusedClientSeconds,
+      clientSeconds,
+      documents: { allowLoopback: options.allowLoopbackClients ?? false, store: stores.metadataDocuments },
+      observe,
+      now
+    }),
+    upstreamClients: new UpstreamClients({
+      upstream,
+      store: stores.upstreamClients,
+      deletions: stores.upstreamDeletions,
+      leases: stores.leases,
+      keyring,
+      limits,
+      unusedClientSeconds,
+      clientSeconds,
+      log,
+      now
+    })
+  }
+}
+
+/** Grants and their tokens. */
+function createTokens (options: BrokerOptions, foundation: Foundation, known: ReturnType<typeof createClients>) {
+  const { stores: { grants: store, leases, bus }, keyring, log, requestsPerMinute: unknownPerMinute = 300 } = options
+  const { resources, recognised, limits, lifetimes, upstream, observe, now } = foundation
+  const grants = new Grants({ store, leases, bus, keyring, upstream, upstreamClients: known.upstreamClients, log, now })
+  return {
+    grants,
+    accessTokens: new AccessTokens({
+      store,
+      grants,
+      resources,
+      bus,
+      recognised,
+      limits,
+      unknownPerMinute,
+      grantSeconds: lifetimes.grantSeconds,
+      observe,
+      now
+    }),
+    tokens: new TokenIssuer({ ...known, store, grants, resources, keyring, recognised, lifetimes, observe, now })
+  }
+}
+
+interface AuthorizationParts
+  extends Foundation, ReturnType<typeof createClients>, ReturnType<typeof createTokens> {
+  consents: Consents
+}
+
+/** The way from `/authorize` back to the client. */
+function createAuthorization (
+  options: BrokerOptions,
+  parts: AuthorizationParts
+): Pick<Broker, 'authorization' | 'consentPages'> {
+  const { issuer, stores, keyring, log, authorizeGrant = () => ({ allow: true }) } = options
+  const { scopes, consentInDynamicMode = true, consentDelayMs: delayMs = 0 } = options
+  const { lifetimes, grants, now } = parts
+  const { authorizationSeconds: seconds } = lifetimes
+  const common = {
+    ...parts,
+    keyring,
+    transactions: stores.authorizations,
+    codes: new AuthorizationCodes({ store: stores.grants, grants, authorizeGrant, lifetimes, now }),
+    redirects: new ClientRedirects(issuer, log)
+  }
+  const login = new LoginLeg({ ...common, seconds })
+  const forms = new ConsentForms({ keyring, seconds, now })
+  const consentPages = new ConsentPages({ ...common, login, forms, delayMs, seconds })
+  return {
+    consentPages,
+    authorization: new Authorization({ ...common, login, consentPages, scopes, consentInDynamicMode })
   }
 }

@@ -83,16 +83,25 @@ export function combineObservers (observers: readonly BrokerObserver[], log: Bro
   }
 }
 
-/** Does a step and tells how it ended. What becomes known on the way is put into the event. */
+/** Does a step, and reports how it ended. */
 export async function observed<T> (
   observe: BrokerObserver,
   event: BrokerEvent,
   step: () => T | Promise<T>
 ): Promise<T> {
+  const result = await observedFailure(observe, event, step)
+  observe(event)
+  return result
+}
+
+/** Does a part of a step, and reports it only if it fails: the caller reports success, with what is known by then. */
+export async function observedFailure<T> (
+  observe: BrokerObserver,
+  event: BrokerEvent,
+  step: () => T | Promise<T>
+): Promise<T> {
   try {
-    const result = await step()
-    observe(event)
-    return result
+    return await step()
   } catch (error) {
     observe({ ...event, error })
     throw error

@@ -1,12 +1,18 @@
 import type { Keyring } from '../keyring.js'
 import { newId } from '../secrets.js'
 
-/** What we keep in a person's browser, signed. */
+/** Kept in a person's browser, signed. */
 export interface BrowserState {
-  /** Random; what is under way is bound to it. */
+  /** Random; attempts are bound to it. */
   id: string
-  /** `personHash` of who logged in last here: a hint at whose consents to assume. It proves nothing about who is there now. */
+  /** `personHash` of the last login here: a hint at whose consents to assume, no proof of who is there now. */
   person?: string
+}
+
+/** A browser, and the address to which what is stored for it is charged. */
+export interface Visitor {
+  browser: BrowserState
+  address: string
 }
 
 const PURPOSE = 'browser state'
@@ -20,7 +26,7 @@ export class BrowserStates {
     this.#keyring = keyring
   }
 
-  /** The state in a cookie; a new one where there is no cookie of ours. */
+  /** The state in a cookie; a new one if there is none, or we did not sign it. */
   read (cookie: string | undefined): BrowserState {
     const [id = '', person = ''] = (cookie === undefined ? '' : this.#keyring.verify(PURPOSE, cookie) ?? '').split('~')
     if (!ID.test(id)) return { id: newId() }

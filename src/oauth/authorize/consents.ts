@@ -2,6 +2,8 @@ import type { AuthorizationTransaction } from '../../stores/authorizations.js'
 import type { ConsentStore } from '../../stores/consents.js'
 import type { Client } from '../client.js'
 import { classifyRedirectUri } from '../clients/redirect-uris.js'
+import { personHash } from '../secrets.js'
+import type { Identity } from '../upstream/identity.js'
 
 export interface ConsentsOptions {
   store: ConsentStore
@@ -10,10 +12,10 @@ export interface ConsentsOptions {
   now: () => number
 }
 
-/** What a consent covers. Another redirect URI or resource, or one scope more, is asked for again. */
+/** What a consent covers. For another redirect URI or resource, or a further scope, the person is asked again. */
 export type ConsentScope = Pick<AuthorizationTransaction, 'clientId' | 'redirectUri' | 'resource' | 'scopes'>
 
-/** The clients that each person has approved, and does not want to be asked about again. */
+/** The clients that each person has approved and does not want to be asked about again. */
 export class Consents {
   readonly #options: ConsentsOptions
 
@@ -45,7 +47,12 @@ export class Consents {
   }
 }
 
-/** Whether a consent may stand: what any program on the machine, or any client, can pretend to be is asked for each time. */
+/** The person as consents name them; undefined if the upstream does not say who logged in. */
+export function findPersonHash ({ issuer, subject }: Identity): string | undefined {
+  return subject === undefined ? undefined : personHash({ issuer, subject })
+}
+
+/** Whether a consent may be remembered: not if any program on the machine, or any client, could pose as this one. */
 export function isMemorable ({ kind }: Client, redirectUri: string): boolean {
   return kind !== 'document' && classifyRedirectUri(redirectUri) === 'web'
 }

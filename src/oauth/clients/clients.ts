@@ -2,7 +2,7 @@ import { InvalidClientError, InvalidRequestError } from '../../errors.js'
 import type { MetadataDocumentStore } from '../../stores/metadata-documents.js'
 import type { ClientRecord, ClientStore } from '../../stores/registrations.js'
 import { checkClientMetadata, checkRegistration } from './client-metadata.js'
-import { observed, type BrokerObserver, type RegistrationEvent } from '../login-events.js'
+import { observedFailure, type BrokerObserver, type RegistrationEvent } from '../login-events.js'
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
 import { MetadataDocuments } from '../client-documents/client-documents.js'
 import type { Client, PreregisteredClient } from '../client.js'
@@ -50,11 +50,10 @@ export class Clients {
    */
   async register (input: unknown, address: string): Promise<Record<string, unknown>> {
     const event: RegistrationEvent = { type: 'registration', metadata: input }
-    return await observed(this.#options.observe ?? (() => {}), event, async () => {
-      const { client, response } = await this.#register(input, address)
-      event.client = client
-      return response
-    })
+    const { observe = () => {} } = this.#options
+    const { client, response } = await observedFailure(observe, event, async () => await this.#register(input, address))
+    observe({ ...event, client })
+    return response
   }
 
   async #register (input: unknown, address: string): Promise<{ client: Client, response: Record<string, unknown> }> {

@@ -8,7 +8,7 @@ import {
 import type { Grant, GrantStore, IssuedTokens } from '../../stores/grants.js'
 import { takesRefreshTokens, type ClientCredentials, type Clients } from '../clients/clients.js'
 import type { Client } from '../client.js'
-import { observed, type BrokerObserver, type TokenEvent } from '../login-events.js'
+import { observedFailure, type BrokerObserver, type TokenEvent } from '../login-events.js'
 import type { Grants } from './grants.js'
 import type { Keyring } from '../keyring.js'
 import type { BrokerLifetimes } from '../options.js'
@@ -42,6 +42,12 @@ export interface TokensOptions {
   now: () => number
 }
 
+interface Issued {
+  response: TokenResponse
+  /** Whether it was given before: the refresh token was rotated a moment ago. */
+  repeated: boolean
+}
+
 type FormParameters = Readonly<Record<string, string | undefined>>
 
 /** Hears who makes a token request, before anything comes of it. What it throws is the response. */
@@ -69,19 +75,19 @@ export class TokenIssuer {
     credentials: ClientCredentials,
     witness: TokenRequestWitness = {}
   ): Promise<TokenResponse> {
+    const { observe, clients } = this.#options
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashSecret(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
-    return await observed(this.#options.observe, event, async () => {
-      event.client = await this.#options.clients.authenticate(
-        credentials,
-        async () => await this.#isOf(parameters, credentials)
-      )
-      await witness.client?.(event.client)
-      const response = await this.#answer(parameters, event.client, event, witness)
-      links.push(hashSecret(response.access_token))
-      return response
+    const client = await observedFailure(observe, event, async () =>
+      await clients.authenticate(credentials, async () => await this.#isOf(parameters, credentials))
+    )
+    const { response, repeated } = await observedFailure(observe, { ...event, client }, async () => {
+      await witness.client?.(client)
+      return await this.#issueFor(parameters, client, witness)
     })
+    observe({ ...event, client, repeated, links: [...links, hashSecret(response.access_token)] })
+    return response
   }
 
   /** Whether the code or refresh token of a request is of our making. */
@@ -102,22 +108,19 @@ export class TokenIssuer {
     return found?.grant.clientId === clientId
   }
 
-  async #answer (
-    parameters: FormParameters,
-    client: Client,
-    event: TokenEvent,
-    witness: TokenRequestWitness
-  ): Promise<TokenResponse> {
+  async #issueFor (parameters: FormParameters, client: Client, witness: TokenRequestWitness): Promise<Issued> {
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new InvalidRequestError('The grant_type is missing.')
     if (grantType !== 'authorization_code' && grantType !== 'refresh_token') {
       throw new UnsupportedGrantTypeError('The grant_type must be authorization_code or refresh_token.')
     }
-    if (grantType === 'authorization_code') return await this.#redeem(parameters, client, witness)
+    if (grantType === 'authorization_code') {
+      return { response: await this.#redeem(parameters, client, witness), repeated: false }
+    }
     if (!takesRefreshTokens(client)) {
       throw new UnauthorizedClientError('This client did not register for refresh_token.')
     }
-    return await this.#refresh(parameters, client, event, witness)
+    return await this.#refresh(parameters, client, witness)
   }
 
   async #redeem (parameters: FormParameters, client: Client, witness: TokenRequestWitness): Promise<TokenResponse> {
@@ -163,12 +166,7 @@ export class TokenIssuer {
     })
   }
 
-  async #refresh (
-    parameters: FormParameters,
-    client: Client,
-    event: TokenEvent,
-    witness: TokenRequestWitness
-  ): Promise<TokenResponse> {
+  async #refresh (parameters: FormParameters, client: Client, witness: TokenRequestWitness): Promise<Issued> {
     const { store, grants, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
@@ -188,7 +186,7 @@ export class TokenIssuer {
     switch (rotation.outcome) {
       case 'rotated':
         await Promise.all([clients.renew(client), upstreamClients.renew(client.clientId)])
-        return response
+        return { response, repeated: false }
       case 'unknown': return await this.#forgotten(refreshToken, client)
       case 'replayed':
         await grants.hasEnded(rotation.grant)
@@ -196,8 +194,7 @@ export class TokenIssuer {
       case 'repeated': {
         const repeated = keyring.open(sealingPurpose(hash), rotation.sealedResponse)
         if (!isTokenResponse(repeated)) throw unknownRefreshToken()
-        event.repeated = true
-        return repeated
+        return { response: repeated, repeated: true }
       }
     }
   }

@@ -28,7 +28,7 @@ export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, op
       throw new InvalidRequestError('The form is incomplete. Start again in your app.')
     }
     const visitor = { browser: request.getBrowserState(), address: callerAddress(request) }
-    const next = await app.oauthBroker.authorization.decide(transaction, {
+    const next = await app.oauthBroker.consentPages.decide(transaction, {
       allow: decision === 'allow',
       remember: remember === 'yes'
     }, visitor)

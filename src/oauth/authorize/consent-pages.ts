@@ -1,0 +1,177 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { AccessDeniedError, OAuthError } from '../../errors.js'
+import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../../stores/authorizations.js'
+import type { AuthorizationCodes } from './authorization-codes.js'
+import type { Visitor } from './browser-state.js'
+import type { Clients } from '../clients/clients.js'
+import type { Client } from '../client.js'
+import type { ClientRedirects } from './client-redirects.js'
+import { loginOver, type ConsentForm, type ConsentForms } from './consent-forms.js'
+import { findPersonHash, isMemorable, type Consents } from './consents.js'
+import { hashSecret, newId } from '../secrets.js'
+import { observed, type BrokerObserver, type ConsentEvent } from '../login-events.js'
+import type { Grants } from '../tokens/grants.js'
+import type { Keyring } from '../keyring.js'
+import type { Login, LoginLeg } from './login-leg.js'
+import type { ConsentRequest, NextStep } from './next-step.js'
+import type { RecognisedSecrets } from '../tokens/recognised-secrets.js'
+import { classifyRedirectUri } from '../clients/redirect-uris.js'
+import type { Upstream } from '../upstream/upstream.js'
+
+export interface ConsentPagesOptions {
+  clients: Clients
+  transactions: AuthorizationTransactionStore
+  forms: ConsentForms
+  consents: Consents
+  login: LoginLeg
+  codes: AuthorizationCodes
+  grants: Grants
+  redirects: ClientRedirects
+  upstream: Upstream
+  keyring: Keyring
+  recognised: RecognisedSecrets
+  /** A page that was answered sooner than this was not read. */
+  delayMs: number
+  /** How long an attempt may take. */
+  seconds: number
+  observe: BrokerObserver
+  now: () => number
+}
+
+/** The person's decision on a consent page. */
+export interface ConsentDecision {
+  allow: boolean
+  /** Whether the consent also counts for later attempts. */
+  remember: boolean
+}
+
+/** Asks people for their consent, and acts on their decisions. */
+export class ConsentPages {
+  readonly #options: ConsentPagesOptions
+
+  constructor (options: ConsentPagesOptions) {
+    this.#options = options
+  }
+
+  /** What a page asks. */
+  async ask (form: Omit<ConsentForm, 'askedAt'> & { askedAt?: number }, client: Client): Promise<ConsentRequest> {
+    const { forms, upstream } = this.#options
+    const { redirectUri, scopes, resource } = form.transaction
+    return {
+      transaction: forms.seal(form),
+      client,
+      redirectUri,
+      redirectKind: classifyRedirectUri(redirectUri),
+      scopes,
+      resource,
+      loginHost: upstream.host,
+      upstreamScopes: await upstream.askedScopes(),
+      memorable: isMemorable(client, redirectUri)
+    }
+  }
+
+  /** Keeps a completed login while the person is asked: their consent was assumed, but they have not given it. */
+  async askLoggedIn (
+    transaction: AuthorizationTransaction,
+    client: Client,
+    login: Login,
+    address: string
+  ): Promise<ConsentRequest> {
+    const { transactions, keyring, grants, seconds: ttlSeconds } = this.#options
+    const { upstream, ...asked } = transaction
+    const id = newId()
+    const kept = { ...asked, sealedLogin: keyring.seal(sealingPurpose(id), login) }
+    await transactions.add(id, kept, { address, ttlSeconds }).catch((error: unknown) => {
+      grants.discard(client.clientId, login.tokens)
+      throw error
+    })
+    const { claims, subject } = login.identity
+    const name = [claims.name, claims.email, subject].find(claim => typeof claim === 'string')
+    const request = await this.ask({ id, transaction: asked, loggedIn: true }, client)
+    return { ...request, ...typeof name === 'string' && { loggedInAs: name } }
+  }
+
+  /**
+   * Acts on the person's decision. An attempt goes upstream once, however often it is allowed; denying ends it.
+   * @param sealed the transaction of the page
+   * @throws {OAuthError} if the attempt is unknown, over, or belongs to another browser
+   */
+  async decide (sealed: string, decision: ConsentDecision, visitor: Visitor): Promise<NextStep> {
+    const { forms, now, delayMs, clients } = this.#options
+    const form = forms.open(sealed, visitor.browser)
+    const tooSoonMs = form.askedAt + delayMs - now()
+    if (decision.allow && tooSoonMs > 0) {
+      // by the time the page is shown again, the person has had the time to read it
+      await delay(Math.min(tooSoonMs, delayMs))
+      const request = await this.ask(form, await clients.find(form.transaction.clientId))
+      return { kind: 'consent', request: { ...request, tooSoon: true } }
+    }
+    const url = form.loggedIn
+      ? await this.#decideLoggedIn(form, decision)
+      : await this.#decideFirst(form, decision, visitor)
+    return { kind: 'redirect', url }
+  }
+
+  /** Before the login: sends the person upstream. */
+  async #decideFirst (
+    { id, transaction }: ConsentForm,
+    { allow, remember }: ConsentDecision,
+    { address }: Visitor
+  ): Promise<string> {
+    const { clients, login, observe, transactions, redirects, seconds: ttlSeconds } = this.#options
+    const event: ConsentEvent = { type: 'consent', links: [hashSecret(id)] }
+    const client = await clients.find(transaction.clientId)
+    try {
+      await observed(observe, event, async () => {
+        if (allow) return
+        if (!await transactions.end(id, { address, ttlSeconds })) throw loginOver()
+        throw denied()
+      })
+      const consent = remember && isMemorable(client, transaction.redirectUri) ? 'remembered' : 'given'
+      return await login.send(id, { ...transaction, consent }, client, address)
+    } catch (error) {
+      // too late: the client has its response already, so the person gets a page
+      if (error instanceof OAuthError && error.reason === 'login_over') throw error
+      return redirects.failure(error, transaction).url
+    }
+  }
+
+  /** After the login: sends the person back to the client. */
+  async #decideLoggedIn ({ id }: ConsentForm, { allow, remember }: ConsentDecision): Promise<string> {
+    const { clients, keyring, grants, observe, recognised, consents, codes, redirects, transactions } = this.#options
+    const transaction = await transactions.take(id)
+    const login = keyring.open(sealingPurpose(id), transaction?.sealedLogin ?? '')
+    if (transaction === undefined || !isLogin(login)) throw loginOver()
+    const code = recognised.make('authorizationCode')
+    try {
+      return await observed(observe, { type: 'consent', links: [hashSecret(id), hashSecret(code)] }, async () => {
+        if (!allow) {
+          grants.discard(transaction.clientId, login.tokens)
+          throw denied()
+        }
+        const client = await clients.find(transaction.clientId)
+        const person = findPersonHash(login.identity)
+        if (remember && person !== undefined && isMemorable(client, transaction.redirectUri)) {
+          await consents.remember(person, transaction)
+        }
+        await codes.put(code, transaction, client, login)
+        return redirects.success(transaction, code)
+      })
+    } catch (error) {
+      return redirects.failure(error, transaction).url
+    }
+  }
+}
+
+function denied (): AccessDeniedError {
+  return new AccessDeniedError('The person denied access.', { reason: 'denied_by_person' })
+}
+
+function sealingPurpose (id: string): string {
+  return `login of ${id}`
+}
+
+// nobody else can seal one
+function isLogin (value: unknown): value is Login {
+  return typeof value === 'object' && value !== null && 'tokens' in value && 'identity' in value
+}
