@@ -154,7 +154,7 @@ without any MCP: it checks the bearer token (SHA-256, then a map), parses the bo
 W2: compares the headers with the body), and answers from constants. No server can do less work and still check its callers.
 
 Every server runs as a process of its own, as compiled JavaScript, without logging, all with the same lookup of tokens
-and the same hosted server (\`src/mcp/server.ts\`, for SDK 2.x the same in its words; its JSON Schema validator is shared by
+and the same hosted server (\`test/support/sample-server.ts\`, for SDK 2.x the same in its words; its JSON Schema validator is shared by
 all sessions). The servers take turns: each of the ${rounds} rounds starts, warms up (${
     WARM_UP_MS / 1000
   } s) and measures (${MEASURED_MS / 1000} s) each of them once. The

@@ -7,6 +7,7 @@ import { EnvironmentSchema } from '../src/config/environment.js'
 import { ConfigError } from '../src/errors.js'
 import { emitted } from './support/emitted.js'
 import { root, runnable } from './support/root.js'
+import { createServer } from './support/sample-server.js'
 import { QUIET } from './support/service.js'
 
 const OAUTH_ISSUER_URL = 'https://login.example.com'
@@ -16,7 +17,10 @@ const names = Object.keys(EnvironmentSchema.properties)
 /** What stops a start with these variables; it does not listen. */
 async function failure (environment: NodeJS.ProcessEnv): Promise<unknown> {
   try {
-    const app = await buildApp(loadConfig({ ...QUIET, OAUTH_ISSUER_URL, ...environment }, { dotenv: false }))
+    const app = await buildApp(
+      loadConfig({ ...QUIET, OAUTH_ISSUER_URL, ...environment }, { dotenv: false }),
+      { createServer }
+    )
     await app.close()
     return undefined
   } catch (error) {

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { createServer as hostedServer } from '../../src/mcp/server.js'
+import { createServer as hostedServer } from '../../test/support/sample-server.js'
 import { ScriptableUpstream, testClient, type TestSession } from '../../src/testing/index.js'
 import { statelessRequest } from '../../src/testing/stateless-request.js'
 

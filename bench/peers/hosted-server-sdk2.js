@@ -2,7 +2,7 @@ import { McpServer } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import * as z from 'zod'
 
-/* src/mcp/server.ts once more, in the words of SDK 2.x. */
+/* test/support/sample-server.ts once more, in the words of SDK 2.x. */
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 
 const operands = z.object({ l: z.number(), r: z.number() })

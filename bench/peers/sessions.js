@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../../test/support/sample-server.js'
 
 /*
  * What an author of such a server would write around the SDK's transport: a map of sessions, each of which belongs to

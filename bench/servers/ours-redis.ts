@@ -1,5 +1,5 @@
 import Fastify from 'fastify'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../../test/support/sample-server.js'
 import { mcpTransports } from '../../src/service/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/mcp/bearer-auth.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../../test/support/sample-server.js'
 import { mcpTransports } from '../../src/service/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/mcp/bearer-auth.js'
 import { MemoryBus } from '../../src/stores/memory/bus.js'

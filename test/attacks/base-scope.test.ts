@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import type { HostAuthModeOptions, ResourceServerModeOptions } from '../../src/service/plugin-options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'

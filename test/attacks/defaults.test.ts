@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { find, lacking } from '../support/programs.js'
+import { createServer } from '../support/sample-server.js'
 import { freePort, listenFor, QUIET, runService } from '../support/service.js'
 import { newTokens, register } from './flow.js'
 import { shippedProxies, startShippedProxy } from './shipped-proxies.js'
@@ -20,7 +21,8 @@ async function opened (t: Test, environment: NodeJS.ProcessEnv): Promise<{ metri
   const address = documents.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
   const app = await buildApp(
-    loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', ...environment }, { dotenv: false })
+    loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', ...environment }, { dotenv: false }),
+    { createServer }
   )
   t.teardown(async () => {
     await app.close()

@@ -3,7 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
@@ -340,7 +340,7 @@ export async function startTarget (t: Test, environment: NodeJS.ProcessEnv = {})
   const upstream = newUpstream()
   const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: upstream.issuer, ...environment }, { dotenv: false })
   if (config.upstream === undefined) throw new Error('no upstream')
-  const app = await buildApp(config, { upstream: { ...config.upstream, fetch: upstream.fetch } })
+  const app = await buildApp(config, { createServer, upstream: { ...config.upstream, fetch: upstream.fetch } })
   t.teardown(() => app.close())
   return { app, upstream, url: config.publicUrl, fetch: fetchBetween(app, config.publicUrl, upstream) }
 }

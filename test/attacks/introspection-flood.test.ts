@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import { createTokenVerifier } from '../../src/oauth/resource-server/resource-server.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'

@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
@@ -235,7 +235,7 @@ t.test('a service for a resource server refuses the methods of its paths, too', 
     { dotenv: false }
   )
   if (config.upstream === undefined) throw new Error('no upstream')
-  const app = await buildApp(config, { upstream: { ...config.upstream, fetch: upstream.fetch } })
+  const app = await buildApp(config, { createServer, upstream: { ...config.upstream, fetch: upstream.fetch } })
   t.teardown(() => app.close())
   t.match(await app.inject({ ...withMethod('PROPFIND'), url: '/.well-known/oauth-protected-resource/mcp' }), {
     statusCode: 405,

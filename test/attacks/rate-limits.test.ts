@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { RATE_COUNTERS } from '../../src/stores/rate-counters.js'

@@ -16,7 +16,7 @@ import {
   type BrokerModeOptions,
   type HostAuthModeOptions
 } from '../../src/index.js'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { Person } from '../e2e/person.js'
 import { emitted } from '../support/emitted.js'
 import { freePort } from '../support/service.js'

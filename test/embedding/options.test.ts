@@ -13,7 +13,7 @@ import {
   mcpTransports,
   oauthBroker
 } from '../../src/index.js'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { read } from '../docs/pages.js'
 import { isObject } from '../../src/mcp/wire/values.js'
 

@@ -15,7 +15,7 @@ import {
   type BrokerModeOptions,
   type McpServiceOptions
 } from '../../src/index.js'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { assertPluggable } from '../../src/testing/index.js'
 import { createHost, HOST_KEY } from './host.js'
 

@@ -9,7 +9,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import type { Configuration } from 'oidc-provider'
 import t, { type Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { createServer as hostedServer } from '../../src/mcp/server.js'
+import { createServer as hostedServer } from '../support/sample-server.js'
 import { Person } from '../e2e/person.js'
 import { freePort, startService, type Service } from '../support/service.js'
 

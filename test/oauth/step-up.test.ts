@@ -6,7 +6,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
 import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
-import { createServer } from '../../src/mcp/server.js'
+import { createServer } from '../support/sample-server.js'
 import { Person } from '../e2e/person.js'
 import { startService, type Service } from '../support/service.js'
 

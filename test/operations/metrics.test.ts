@@ -6,6 +6,7 @@ import { newCode, newTokens, redeem, refresh, register } from '../attacks/flow.j
 import { request } from '../eras/raw.js'
 import { valueAt } from '../support/json.js'
 import { RawClient } from '../support/mcp-harness.js'
+import { createServer } from '../support/sample-server.js'
 import { QUIET, runService } from '../support/service.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
 
@@ -45,7 +46,7 @@ t.test('the figures are for who has the token', async t => {
 t.test('without a token, they are open on loopback outside production, and not there elsewhere', async t => {
   const environment = { ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', PUBLIC_URL: 'http://localhost:5050' }
   for (const [NODE_ENV, status] of [['development', 200], ['production', 404]] as const) {
-    const app = await buildApp(loadConfig({ ...environment, NODE_ENV }, { dotenv: false }))
+    const app = await buildApp(loadConfig({ ...environment, NODE_ENV }, { dotenv: false }), { createServer })
     t.teardown(() => app.close())
     t.equal((await app.inject({ url: '/metrics' })).statusCode, status, NODE_ENV)
   }
@@ -177,7 +178,7 @@ t.test('who comes while the process cannot keep up is told to try again, each in
   const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', MAX_HEAP_BYTES: '1' }, {
     dotenv: false
   })
-  const app = await buildApp(config)
+  const app = await buildApp(config, { createServer })
   t.teardown(() => app.close())
   await app.ready()
   while (!app.isUnderPressure()) await new Promise(resolve => { setTimeout(resolve, 20) })
@@ -213,7 +214,8 @@ t.test('who comes first is served, though the start kept the process busy', asyn
   const app = await buildApp(
     loadConfig({ OAUTH_ISSUER_URL: 'https://login.example', LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '1' }, {
       dotenv: false
-    })
+    }),
+    { createServer }
   )
   t.teardown(() => app.close())
   await app.listen({ port: 0 })

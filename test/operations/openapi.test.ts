@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
+import { createServer } from '../support/sample-server.js'
 import { QUIET } from '../support/service.js'
 
 type Document = {
@@ -40,7 +41,8 @@ for (const [name, environment] of Object.entries(cases)) {
         OAUTH_ISSUER_URL: 'https://login.example',
         PUBLIC_URL: 'https://mcp.example',
         ...environment
-      }, { dotenv: false })
+      }, { dotenv: false }),
+      { createServer }
     )
     t.teardown(() => app.close())
     const answer = await app.inject({ url: '/openapi.json' })

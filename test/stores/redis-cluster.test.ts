@@ -3,6 +3,7 @@ import { loadConfig } from '../../src/config/config.js'
 import { firstPosition } from '../../src/stores/event-log.js'
 import { valueAt } from '../support/json.js'
 import { redisContracts } from './redis-contracts.js'
+import { createServer } from '../support/sample-server.js'
 import { QUIET } from '../support/service.js'
 import { reachable, redisClusterTest, redisReplicas } from '../support/redis-server.js'
 
@@ -18,7 +19,7 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
         REDIS_KEY_PREFIX: 'service',
         ENCRYPTION_KEYS: `a:${Buffer.alloc(32, 1).toString('base64url')}`,
         OAUTH_ISSUER_URL: 'https://login.example'
-      }, { dotenv: false }))
+      }, { dotenv: false }), { createServer })
       t.teardown(() => app.close())
       while (valueAt((await app.inject('/readyz')).json(), 'checks', 'store') !== 'ok') continue
       // registrations stand on one node: two of the three lead to another

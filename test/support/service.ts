@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
-import { createServer } from 'node:net'
+import { createServer as createNetServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp, type BuildAppOptions } from '../../src/app.js'
 import { loadConfig, type Config } from '../../src/config/config.js'
 import { startDemoUpstream, type DemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
+import { createServer } from './sample-server.js'
 
 /** The real service on a free port of loopback, with a demo upstream of its own. */
 export interface Service {
@@ -23,7 +24,7 @@ export const QUIET = { LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '0' } as co
 
 /** A port that nobody listens on now. */
 export async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
+  const server = createNetServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
@@ -45,7 +46,7 @@ export async function listenFor (t: Test, listener: RequestListener): Promise<nu
   return address.port
 }
 
-/** Runs the service as `npm start` does, with `environment` laid over quiet defaults. */
+/** Runs the service as `npm start` does, with a server of the tests, and `environment` laid over quiet defaults. */
 export async function runService (
   environment: NodeJS.ProcessEnv = {},
   upstreamConfiguration: DemoUpstreamOptions['configuration'] = {},
@@ -58,7 +59,7 @@ export async function runService (
     OAUTH_ISSUER_URL: upstream.issuer,
     ...environment
   }, { dotenv: false })
-  const app = await buildApp(config, options)
+  const app = await buildApp(config, { createServer, ...options })
   await app.listen({ port: config.port, host: '127.0.0.1' })
   const close = async () => {
     await app.close()

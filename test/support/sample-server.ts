@@ -1,0 +1,82 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
+import * as z from 'zod'
+import type { CreateServer } from '../../src/mcp/create-server.js'
+
+/*
+ * The server that tests host, so that they pass whatever stands in src/mcp/server.ts.
+ */
+const jsonSchemaValidator = new AjvJsonSchemaValidator()
+
+const operands = z.object({ l: z.number(), r: z.number() })
+const nothing = z.object({})
+const countdownInput = z.object({
+  from: z.number().int().min(0).max(1000).describe('Number to count down from'),
+  intervalMs: z.number().int().min(0).max(60_000).default(1000).describe('Milliseconds between two steps')
+})
+const greetArguments = { name: z.string().describe('Whom to greet') }
+
+const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
+
+export const createServer: CreateServer = ({ log }) => {
+  const server = new McpServer({ name: 'sample', version: '1.0.0' }, {
+    jsonSchemaValidator,
+    capabilities: { logging: {} }
+  })
+
+  server.registerTool('add', { title: 'Add', description: 'Adds two numbers.', inputSchema: operands },
+    ({ l, r }) => text(String(l + r)))
+
+  server.registerTool('divide', { title: 'Divide', description: 'Divides l by r.', inputSchema: operands },
+    ({ l, r }) => r === 0 ? { ...text('Division by zero.'), isError: true } : text(String(l / r)))
+
+  server.registerTool('whoami', {
+    title: 'Who am I',
+    description: 'Tells who the caller is, as the access token says.',
+    inputSchema: nothing
+  }, (_input, { authInfo }) =>
+    text(JSON.stringify({
+      subject: authInfo?.extra?.subject,
+      issuer: authInfo?.extra?.issuer,
+      client: authInfo?.clientId,
+      scopes: authInfo?.scopes
+    })))
+
+  server.registerTool('countdown', {
+    title: 'Count down',
+    description: 'Counts down to zero, reporting progress; can be cancelled.',
+    inputSchema: countdownInput
+  }, async ({ from, intervalMs }, { signal, sendNotification, _meta }) => {
+    for (let left = from; left > 0; left--) {
+      if (_meta?.progressToken !== undefined) {
+        await sendNotification({
+          method: 'notifications/progress',
+          params: { progressToken: _meta.progressToken, progress: from - left, total: from, message: `${left} to go` }
+        })
+      }
+      await delay(intervalMs, undefined, { signal })
+    }
+    log.debug({ from }, 'counted down')
+    return text('Lift-off!')
+  })
+
+  server.registerResource(
+    'about',
+    'about://server',
+    { title: 'About', description: 'What this server is.', mimeType: 'text/plain' },
+    uri => ({
+      contents: [{ uri: uri.href, mimeType: 'text/plain', text: 'A sample MCP server.' }]
+    })
+  )
+
+  server.registerPrompt(
+    'greet',
+    { title: 'Greet', description: 'Asks for a greeting.', argsSchema: greetArguments },
+    ({ name }) => ({
+      messages: [{ role: 'user', content: { type: 'text', text: `Greet ${name} in one friendly sentence.` } }]
+    })
+  )
+
+  return server
+}
