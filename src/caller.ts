@@ -23,6 +23,27 @@ export function personKey ({ issuer, subject }: Pick<CallerInfo['extra'], 'issue
   return JSON.stringify([issuer, subject])
 }
 
+/** Whose a session or a call is: a person's, by one client. */
+export interface Owner {
+  issuer: string
+  subject: string
+  clientId: string
+}
+
+export function toOwner ({ clientId, extra: { issuer, subject } }: CallerInfo): Owner {
+  return { issuer, subject, clientId }
+}
+
+/** Names an owner; the same on every replica. */
+export function ownerKey ({ issuer, subject, clientId }: Owner): string {
+  return JSON.stringify([issuer, subject, clientId])
+}
+
+/** Whether a caller is this owner. Compares without making keys: it runs at every request of a session. */
+export function isOwner (caller: CallerInfo, { issuer, subject, clientId }: Owner): boolean {
+  return caller.extra.subject === subject && caller.clientId === clientId && caller.extra.issuer === issuer
+}
+
 /**
  * Establishes the caller of a request from its bearer token; at once where it can, as every request waits for it.
  * @param request that it came with; `ip` is where from, as `TRUST_PROXY` has it

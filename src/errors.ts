@@ -1,4 +1,5 @@
 import { oneLine } from './displayed-text.js'
+import { jsonRpcCodes } from './json-rpc-codes.js'
 
 /**
  * Every error class and code of this service; docs/errors.md lists them all (a test holds the two together).
@@ -150,7 +151,7 @@ interface McpErrorOptions extends ErrorOptionsWithDetail {
 /** An error of the MCP endpoints: an HTTP status and a JSON-RPC error. */
 export abstract class McpRequestError extends ServiceError {
   /** The JSON-RPC 2.0 error code in the body. */
-  readonly jsonRpcCode: number = -32000
+  readonly jsonRpcCode: number = jsonRpcCodes.serverError
   /** Of the request that it answers; null if that cannot be told. */
   readonly requestId: string | number | null
 
@@ -163,25 +164,25 @@ export abstract class McpRequestError extends ServiceError {
 export class ParseError extends McpRequestError {
   readonly code = 'parse_error'
   readonly statusCode = 400
-  override readonly jsonRpcCode = -32700
+  override readonly jsonRpcCode = jsonRpcCodes.parseError
 }
 /** JSON-RPC 2.0: the body is JSON, but no message that may come here. */
 export class InvalidMessageError extends McpRequestError {
   readonly code = 'invalid_message'
   readonly statusCode = 400
-  override readonly jsonRpcCode = -32600
+  override readonly jsonRpcCode = jsonRpcCodes.invalidRequest
 }
 /** JSON-RPC 2.0: the parameters are not what the method takes; the message names the members. */
 export class InvalidParamsError extends McpRequestError {
   readonly code = 'invalid_params'
   readonly statusCode = 400
-  override readonly jsonRpcCode = -32602
+  override readonly jsonRpcCode = jsonRpcCodes.invalidParams
 }
 /** JSON-RPC 2.0: the parameters of `initialize` are not what MCP asks for. */
 export class InvalidInitializeError extends McpRequestError {
   readonly code = 'invalid_initialize'
   readonly statusCode = 400
-  override readonly jsonRpcCode = -32602
+  override readonly jsonRpcCode = jsonRpcCodes.invalidParams
 }
 /** A request that needs a session came without a session id (MCP 2025-11-25 Transports, Session Management). */
 export class SessionIdRequiredError extends McpRequestError {
@@ -192,7 +193,7 @@ export class SessionIdRequiredError extends McpRequestError {
 export class SessionNotFoundError extends McpRequestError {
   readonly code = 'session_not_found'
   readonly statusCode = 404
-  override readonly jsonRpcCode = -32001
+  override readonly jsonRpcCode = jsonRpcCodes.sessionNotFound
 }
 /** `MCP-Protocol-Version` names a revision that is not served here. */
 export class UnsupportedProtocolVersionError extends McpRequestError {

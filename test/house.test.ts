@@ -14,9 +14,11 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
     'derive.ts',
     'displayed-text.ts',
     'errors.ts',
+    'json-rpc-codes.ts',
     'listen-error.ts',
     'log.ts',
     'loopback.ts',
+    'members.ts',
     'parse-record.ts',
     'validation',
     'version.ts'

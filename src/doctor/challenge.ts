@@ -2,13 +2,14 @@ import { toMessage, send } from './http-probe.js'
 import { examineClock } from './clock.js'
 import type { Findings } from './findings.js'
 import { isLoopbackHost } from '../loopback.js'
+import { REVISION_2025_11_25 } from '../mcp/wire/protocol-versions.js'
 
 /** `initialize`, as a client of revision 2025-11-25 sends it. */
 export const INITIALIZE = {
   jsonrpc: '2.0',
   id: 1,
   method: 'initialize',
-  params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'doctor', version: '1.0.0' } }
+  params: { protocolVersion: REVISION_2025_11_25, capabilities: {}, clientInfo: { name: 'doctor', version: '1.0.0' } }
 } as const
 
 export const ACCEPT_BOTH = { accept: 'application/json, text/event-stream' } as const

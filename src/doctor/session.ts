@@ -2,6 +2,7 @@ import { ACCEPT_BOTH, INITIALIZE } from './challenge.js'
 import { toMessage, send, watch, type Reply } from './http-probe.js'
 import type { Findings } from './findings.js'
 import { saidBy } from './registration.js'
+import { REVISION_2025_11_25 } from '../mcp/wire/protocol-versions.js'
 
 export interface SessionOptions {
   accessToken: string
@@ -46,7 +47,7 @@ export async function examineSession (
       findings.ok('session', 'the service runs without sessions (SESSION_MODE=stateless)')
       return
     }
-    const session = { 'mcp-session-id': sessionId, 'mcp-protocol-version': '2025-11-25' }
+    const session = { 'mcp-session-id': sessionId, 'mcp-protocol-version': REVISION_2025_11_25 }
     await call({ jsonrpc: '2.0', method: 'notifications/initialized' }, session)
     if (await goesOn(call, session, findings)) {
       await examineStream(mcpUrl, { ...session, authorization }, streamSeconds, findings)

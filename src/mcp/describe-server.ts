@@ -2,7 +2,8 @@ import type { CallerInfo } from '../caller.js'
 import type { CreateServer } from './create-server.js'
 import type { Log } from '../log.js'
 import { LinkTransport } from './transport/in-memory-transport.js'
-import { getMember } from './wire/values.js'
+import { getMember } from '../members.js'
+import { REVISION_2025_11_25 } from './wire/protocol-versions.js'
 
 /** What a server says of itself. */
 export interface ServerDescription {
@@ -12,7 +13,6 @@ export interface ServerDescription {
 }
 
 const MAX_PAGES = 20
-const PROTOCOL_VERSION = '2025-11-25'
 
 /** Asks a server, made for `caller`, who it is and what tools it has. */
 export async function describeServer (
@@ -37,7 +37,7 @@ export async function describeServer (
       return response.result
     }
     const { serverInfo, capabilities } = await ask('initialize', {
-      protocolVersion: PROTOCOL_VERSION,
+      protocolVersion: REVISION_2025_11_25,
       capabilities: {},
       clientInfo: { name: 'home page', version: '1.0.0' }
     })

@@ -1,14 +1,12 @@
 import type { Server } from '@modelcontextprotocol/server'
 import type {
-  JSONRPCErrorResponse,
   JSONRPCMessage,
   JSONRPCRequest,
-  JSONRPCResultResponse,
   MessageExtraInfo,
   RequestId
 } from '@modelcontextprotocol/sdk/types.js'
 import type { LimitName } from '../errors.js'
-import { isRequest } from './wire/messages.js'
+import { isRequest, type JsonRpcResponse } from './wire/messages.js'
 
 /** A request of a client that a server is asked to answer. */
 export interface ObservedRequest {
@@ -19,7 +17,7 @@ export interface ObservedRequest {
 }
 
 /** How a request ended: with the answer, or without one. `closed`: the server, or the connection it was made for, has gone. */
-export type RequestEnd = JSONRPCResultResponse | JSONRPCErrorResponse | 'cancelled' | 'closed'
+export type RequestEnd = JsonRpcResponse | 'cancelled' | 'closed'
 
 /** What this process has to do with now. */
 export interface McpCounts {

@@ -1,5 +1,5 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import type { CallerInfo } from '../caller.js'
+import { ownerKey, toOwner, type CallerInfo } from '../caller.js'
 
 /** Tells what a server sees as `sessionId` of a call without a session. */
 export type OwnerIds = (caller: CallerInfo) => string
@@ -20,6 +20,6 @@ export function createOwnerIds (key: Uint8Array = randomBytes(32)): OwnerIds {
   }
 }
 
-function deriveId (secret: Buffer, { clientId, extra: { issuer, subject } }: CallerInfo): string {
-  return createHmac('sha256', secret).update(JSON.stringify([issuer, subject, clientId])).digest('base64url')
+function deriveId (secret: Buffer, caller: CallerInfo): string {
+  return createHmac('sha256', secret).update(ownerKey(toOwner(caller))).digest('base64url')
 }

@@ -1,4 +1,4 @@
-import { getMember } from './wire/values.js'
+import { getMember } from '../members.js'
 
 /** W3C Trace Context and Baggage, as a message carries them. */
 export interface TraceContext {

@@ -8,7 +8,7 @@ import type { EndedRequest } from './ended-request.js'
 import type { EventLog } from '../stores/event-log.js'
 import type { ObservedCommand } from '../stores/redis/connection.js'
 import { packageVersion } from '../version.js'
-import { isObject } from '../mcp/wire/values.js'
+import { isObject } from '../members.js'
 
 // of every revision; what else a client names is `other`
 const METHODS = new Set([

@@ -76,14 +76,20 @@ export interface EventLog {
 }
 
 // <stream id>:<position>, both opaque to clients; no part can break an SSE line
-const EVENT_ID = /^([A-Za-z0-9_-]{1,64}):[0-9-]{1,40}$/
+const EVENT_ID = /^([A-Za-z0-9_-]{1,64}):([0-9-]{1,40})$/
 
-/** The event id that stands before a stream's first event. */
-export function firstPosition (streamId: string): string {
-  return `${streamId}:0`
+/** The id of the event at a position of a stream. */
+export function formatEventId (streamId: string, position: string | number): string {
+  return `${streamId}:${position}`
 }
 
-/** @returns the stream of an event id, or undefined where it is none of ours */
-export function parseStreamId (eventId: string): string | undefined {
-  return EVENT_ID.exec(eventId)?.[1]
+/** The event id before a stream's first event. */
+export function firstEventId (streamId: string): string {
+  return formatEventId(streamId, 0)
+}
+
+/** @returns undefined if no event log makes such ids */
+export function findEventPlace (eventId: string): { streamId: string, position: string } | undefined {
+  const [, streamId, position] = EVENT_ID.exec(eventId) ?? []
+  return streamId === undefined || position === undefined ? undefined : { streamId, position }
 }

@@ -1,15 +1,11 @@
-/** Whose session it is: requests of anybody else are answered as if it did not exist. */
-export interface SessionOwner {
-  issuer: string
-  subject: string
-  clientId: string
-}
+import type { Owner } from '../caller.js'
 
 /** What must be known to take up a session on any replica. Plain JSON. */
 export interface SessionRecord {
   id: string
   kind: 'streamable-http' | 'sse'
-  owner: SessionOwner
+  /** To requests of anybody else, the session does not exist. */
+  owner: Owner
   /** Parameters of the client's `initialize`, verbatim; absent until it came (HTTP+SSE opens its stream first). */
   initializeParams?: Record<string, unknown>
   /** What was negotiated; absent like `initializeParams`. */

@@ -1,4 +1,5 @@
 import { PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
+import { REVISION_2026_07_28 } from '../mcp/wire/protocol-versions.js'
 
 /**
  * A request of revision 2026-07-28, for `fetch`: it says in its headers and in `_meta` what it is.
@@ -16,7 +17,7 @@ export function statelessRequest (
     headers: {
       'content-type': 'application/json',
       accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': '2026-07-28',
+      'mcp-protocol-version': REVISION_2026_07_28,
       'mcp-method': method,
       ...typeof name === 'string' && { 'mcp-name': name }
     },
@@ -24,7 +25,7 @@ export function statelessRequest (
       jsonrpc: '2.0',
       id,
       method,
-      params: { ...params, _meta: { [PROTOCOL_VERSION_META_KEY]: '2026-07-28', ...meta } }
+      params: { ...params, _meta: { [PROTOCOL_VERSION_META_KEY]: REVISION_2026_07_28, ...meta } }
     })
   }
 }

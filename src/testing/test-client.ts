@@ -14,6 +14,7 @@ import { Person } from './person.js'
 import { TestSession } from './test-session.js'
 import type { ScriptableUpstream } from './upstream.js'
 import type { DiscoveredServer } from './discovered-server.js'
+import { REVISION_2025_11_25 } from '../mcp/wire/protocol-versions.js'
 
 export interface TestClientOptions {
   /** Where people log in. Default: whatever the app redirects to, over the network. */
@@ -135,7 +136,7 @@ export class TestClient {
     }
     const server = await this.discover()
     const clientInformation = await this.register()
-    const { protocolVersion = '2025-11-25', answers = {} } = options
+    const { protocolVersion = REVISION_2025_11_25, answers = {} } = options
     const tokens = await exchangeAuthorization(server.issuer, {
       metadata: server.metadata,
       clientInformation,

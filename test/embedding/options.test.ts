@@ -15,7 +15,7 @@ import {
 } from '../../src/index.js'
 import { createServer } from '../support/sample-server.js'
 import { read } from '../docs/pages.js'
-import { isObject } from '../../src/mcp/wire/values.js'
+import { isObject } from '../../src/members.js'
 
 const stores = createMemoryStores({ sessionIdleSeconds: 60 })
 t.teardown(() => stores.close())

@@ -7,7 +7,7 @@ import { isMessage as takenForMessage } from '../../src/mcp/wire/messages.js'
 import { isModernRequest } from '../../src/mcp/modern/classify.js'
 import {
   STANDALONE_STREAM,
-  firstPosition,
+  firstEventId,
   type EventReader,
   type Following,
   type StreamEvent
@@ -29,7 +29,7 @@ class LogClient implements EventReader {
   following: Following | undefined
 
   constructor (readonly log: MemoryEventLog, readonly streamId: string) {
-    this.lastId = firstPosition(streamId)
+    this.lastId = firstEventId(streamId)
   }
 
   onEvent ({ eventId, data }: StreamEvent): void {

@@ -2,8 +2,8 @@ import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
 import {
   STANDALONE_STREAM,
-  firstPosition,
-  parseStreamId,
+  findEventPlace,
+  firstEventId,
   type EventLog,
   type EventReader,
   type StreamEvent
@@ -65,14 +65,14 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
       await writer.open('s', streamId, { requestIds: [1, 'two'] })
       await writer.append('s', streamId, 'logged')
       const reader = new Reader()
-      t.ok(await log.follow('s', streamId, firstPosition(streamId), reader))
+      t.ok(await log.follow('s', streamId, firstEventId(streamId), reader))
       await reader.has(1)
       await writer.append('s', streamId, '{"live":"ü\\n"}')
       await writer.append('s', streamId, 'last', true)
       t.same((await reader.ended()).data, ['logged', '{"live":"ü\\n"}', 'last'])
       t.equal(reader.ends, 1)
       for (const { eventId } of reader.events) {
-        t.equal(parseStreamId(eventId), streamId)
+        t.equal(findEventPlace(eventId)?.streamId, streamId)
         t.match(eventId, /^[\x21-\x7e]{1,128}$/, 'an id fits into an SSE line and a header')
       }
       t.equal(new Set(reader.events.map(({ eventId }) => eventId)).size, 3)
@@ -86,14 +86,14 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     const written = Array.from({ length: 200 }, (_, index) => String(index))
     void log.open('s', 'a', {})
     void log.append('s', 'a', written[0] ?? '')
-    const following = log.follow('s', 'a', firstPosition('a'), reader)
+    const following = log.follow('s', 'a', firstEventId('a'), reader)
     for (const data of written.slice(1, -1)) void log.append('s', 'a', data)
     void log.append('s', 'a', written.at(-1) ?? '', true)
     void log.append('s', 'a', 'too late')
     await following
     t.same((await reader.ended()).data, written)
     const elsewhere = new Reader()
-    await (replicas.at(-1) ?? log).follow('s', 'a', firstPosition('a'), elsewhere)
+    await (replicas.at(-1) ?? log).follow('s', 'a', firstEventId('a'), elsewhere)
     t.same((await elsewhere.ended()).events, reader.events, 'and its ids, everywhere')
   })
 
@@ -103,14 +103,14 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.open('s', 'a', {})
     await log.open('s', 'b', {})
     const first = new Reader()
-    const following = await log.follow('s', 'a', firstPosition('a'), first)
+    const following = await log.follow('s', 'a', firstEventId('a'), first)
     for (const data of ['1', '2', '3']) await log.append('s', 'a', data)
     await log.append('s', 'b', 'another stream')
     await first.has(3)
     following?.stop()
     await log.append('s', 'a', '4')
     for (
-      const [from, rest] of [[firstPosition('a'), ['1', '2', '3', '4']], [first.idOf(0), ['2', '3', '4']], [
+      const [from, rest] of [[firstEventId('a'), ['1', '2', '3', '4']], [first.idOf(0), ['2', '3', '4']], [
         first.idOf(2),
         ['4']
       ]] as const
@@ -139,7 +139,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.open('s', 'a', {})
     const older = new Reader()
     const newer = new Reader()
-    const following = await log.follow('s', 'a', firstPosition('a'), older)
+    const following = await log.follow('s', 'a', firstEventId('a'), older)
     await log.append('s', 'a', '1')
     await older.has(1)
     await log.follow('s', 'a', older.idOf(0), newer)
@@ -169,7 +169,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
 
     const third = new Reader()
     const { position } = await log.follow('s', STANDALONE_STREAM, undefined, third) ?? { position: '' }
-    t.equal(parseStreamId(position), STANDALONE_STREAM, 'where it stands can be told to the client')
+    t.equal(findEventPlace(position)?.streamId, STANDALONE_STREAM, 'where it stands can be told to the client')
     await log.append('s', STANDALONE_STREAM, '5')
     await third.has(1)
     const resumed = new Reader()
@@ -206,7 +206,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
         const [sessionId, streamId] of [['s', 'never'], ['other', 'a'], ['__proto__', 'a'], ['s', '__proto__']] as const
       ) {
         t.equal(
-          await replica.follow(sessionId, streamId, firstPosition(streamId), new Reader()),
+          await replica.follow(sessionId, streamId, firstEventId(streamId), new Reader()),
           undefined,
           `${streamId} of ${sessionId}`
         )
@@ -221,7 +221,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.open('s', 'a', { requestIds: [7, '7'] })
     for (const replica of replicas) t.strictSame(await replica.pendingRequests('s', 'a'), [7, '7'])
     const reader = new Reader()
-    await log.follow('s', 'a', firstPosition('a'), reader)
+    await log.follow('s', 'a', firstEventId('a'), reader)
     await log.append('s', 'a', '1')
     await log.end('s', 'a')
     await log.end('s', 'a')
@@ -238,7 +238,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     const missing = [1, '1', 2].map(requestId => ({ requestId, data: `error of ${JSON.stringify(requestId)}` }))
     await writer.open('s', 'a', { requestIds: [1, '1', 2] })
     const reader = new Reader()
-    await other.follow('s', 'a', firstPosition('a'), reader)
+    await other.follow('s', 'a', firstEventId('a'), reader)
     await writer.append('s', 'a', 'progress')
     await writer.append('s', 'a', 'answer of "1"', false, '1')
     t.strictSame(await other.pendingRequests('s', 'a'), [1, 2], 'what is answered is not pending')
@@ -268,7 +268,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
         return false
       })
       const outcome = new Reader()
-      await other.follow('s', streamId, firstPosition(streamId), outcome)
+      await other.follow('s', streamId, firstEventId(streamId), outcome)
       await outcome.ended()
       t.equal(outcome.data.length, 1, 'one answer, whoever is first')
       t.equal(countsOf(settled).true ?? 0, outcome.data[0] === 'answer' ? 0 : 1)
@@ -280,16 +280,16 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     const [log] = replicas
     const other = new Reader()
     await log.open('other', 'a', {})
-    await log.follow('other', 'a', firstPosition('a'), other)
+    await log.follow('other', 'a', firstEventId('a'), other)
     await log.open('s', 'a', {})
     const [answer, standalone] = [new Reader(), new Reader()]
     await log.append('s', 'a', '1')
-    await log.follow('s', 'a', firstPosition('a'), answer)
+    await log.follow('s', 'a', firstEventId('a'), answer)
     await log.follow('s', STANDALONE_STREAM, undefined, standalone)
     await (replicas.at(-1) ?? log).deleteSession('s')
     await Promise.all([answer.ended(), standalone.ended()])
     t.same([answer.ends, standalone.ends], [1, 1], 'readers are told the end')
-    t.equal(await log.follow('s', 'a', firstPosition('a'), new Reader()), undefined)
+    t.equal(await log.follow('s', 'a', firstEventId('a'), new Reader()), undefined)
     await log.append('other', 'a', '2', true)
     t.same((await other.ended()).data, ['2'])
   })
@@ -303,7 +303,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.append('s', 'bytes', 'd'.repeat(2000))
     for (const [streamId, rest] of [['events', ['3', '4', '5']], ['bytes', ['d'.repeat(2000)]]] as const) {
       const reader = new Reader()
-      await log.follow('s', streamId, firstPosition(streamId), reader)
+      await log.follow('s', streamId, firstEventId(streamId), reader)
       t.same((await reader.has(rest.length)).data, rest, streamId)
     }
   })
@@ -315,9 +315,9 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
       await log.open('s', streamId, {})
       await log.append('s', streamId, streamId, true)
     }
-    t.equal(await log.follow('s', 'a', firstPosition('a'), new Reader()), undefined)
+    t.equal(await log.follow('s', 'a', firstEventId('a'), new Reader()), undefined)
     for (const streamId of ['b', 'c', 'running']) {
-      t.ok(await log.follow('s', streamId, firstPosition(streamId), new Reader()), streamId)
+      t.ok(await log.follow('s', streamId, firstEventId(streamId), new Reader()), streamId)
     }
   })
 
@@ -329,10 +329,10 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await clock.pass(1)
     await log.append('s', STANDALONE_STREAM, 'new')
     const reader = new Reader()
-    await log.follow('s', 'a', firstPosition('a'), reader)
+    await log.follow('s', 'a', firstEventId('a'), reader)
     t.same((await reader.ended()).data, ['1'])
     await clock.pass(1.5)
-    t.equal(await log.follow('s', 'a', firstPosition('a'), new Reader()), undefined)
+    t.equal(await log.follow('s', 'a', firstEventId('a'), new Reader()), undefined)
     const standalone = new Reader()
     await log.follow('s', STANDALONE_STREAM, undefined, standalone)
     t.same((await standalone.has(1)).data, ['new'], 'and so are events of the standalone stream')

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { SessionsFullError } from '../../src/errors.js'
-import { firstPosition } from '../../src/stores/event-log.js'
+import { firstEventId } from '../../src/stores/event-log.js'
 import { MemoryAuthorizationTransactionStore } from '../../src/stores/memory/authorizations.js'
 import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryConsentStore } from '../../src/stores/memory/consents.js'
@@ -119,7 +119,7 @@ t.test('the event log of all sessions is bounded', async t => {
   t.teardown(() => log.close())
   const read = async (sessionId: string, streamId: string) => {
     let bytes = 0
-    const following = await log.follow(sessionId, streamId, firstPosition(streamId), {
+    const following = await log.follow(sessionId, streamId, firstEventId(streamId), {
       onEvent: ({ data }) => {
         bytes += data.length
       },

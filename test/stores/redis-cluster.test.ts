@@ -1,6 +1,6 @@
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
-import { firstPosition } from '../../src/stores/event-log.js'
+import { firstEventId } from '../../src/stores/event-log.js'
 import { valueAt } from '../support/json.js'
 import { redisContracts } from './redis-contracts.js'
 import { createServer } from '../support/sample-server.js'
@@ -39,7 +39,7 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
     for (const stores of [first, second]) if (stores !== undefined) await reachable(stores)
     await first?.eventLog.open('session', 'stream', {})
     const read = new Promise<string>(resolve => {
-      void first?.eventLog.follow('session', 'stream', firstPosition('stream'), {
+      void first?.eventLog.follow('session', 'stream', firstEventId('stream'), {
         onEvent: ({ data }) => {
           resolve(data)
         },

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { STANDALONE_STREAM, firstPosition, type EventReader } from '../../src/stores/event-log.js'
+import { STANDALONE_STREAM, firstEventId, type EventReader } from '../../src/stores/event-log.js'
 import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
@@ -111,7 +111,7 @@ async function writeAll (
   await eventLog.append('two', 'open', 'x')
   await eventLog.open('two', 'read once', { resumable: false })
   await eventLog.append('two', 'read once', 'x')
-  await eventLog.follow('two', 'read once', firstPosition('read once'), silent)
+  await eventLog.follow('two', 'read once', firstEventId('read once'), silent)
   await eventLog.append('two', STANDALONE_STREAM, 'x')
   await eventLog.follow('two', STANDALONE_STREAM, undefined, silent)
 }
@@ -237,7 +237,7 @@ redisTest('what was read of a stream that cannot be resumed is not kept', async 
   await eventLog.open('s', 'a', { resumable: false })
   let read = 0
   const ended = new Promise<void>(resolve => {
-    void eventLog.follow('s', 'a', firstPosition('a'), { onEvent () { read++ }, onEnd: resolve })
+    void eventLog.follow('s', 'a', firstEventId('a'), { onEvent () { read++ }, onEnd: resolve })
   })
   for (let index = 0; index < 50; index++) void eventLog.append('s', 'a', 'x')
   await eventLog.end('s', 'a')
@@ -259,7 +259,7 @@ redisTest('event ids that Redis cannot have given out', async (t, server) => {
 
 async function bytesOf ({ eventLog }: Stores, sessionId: string, streamId: string): Promise<number | undefined> {
   let bytes = 0
-  const following = await eventLog.follow(sessionId, streamId, firstPosition(streamId), {
+  const following = await eventLog.follow(sessionId, streamId, firstEventId(streamId), {
     onEvent: ({ data }) => {
       bytes += data.length
     },

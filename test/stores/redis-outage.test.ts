@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
-import { STANDALONE_STREAM, firstPosition, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
+import { STANDALONE_STREAM, firstEventId, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
 import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
@@ -84,7 +84,7 @@ function callsOf (
     'sessions.create': sessions.create(sessionOf('late'), { perOwner: 10, perPerson: 10 }),
     'sessions.get': sessions.get('session-1'),
     'eventLog.append': eventLog.append('session-1', 'a', 'late'),
-    'eventLog.follow': eventLog.follow('session-1', 'a', firstPosition('a'), new Reader())
+    'eventLog.follow': eventLog.follow('session-1', 'a', firstEventId('a'), new Reader())
   }
 }
 
@@ -108,7 +108,7 @@ redisTest('Redis stops, and starts again with what it kept', async (t, server) =
   await one.grants.redeemCode('code', tokensOf('1'))
   await one.eventLog.open('session-1', 'a', { requestIds: [1] })
   const reader = new Reader()
-  await two.eventLog.follow('session-1', 'a', firstPosition('a'), reader)
+  await two.eventLog.follow('session-1', 'a', firstEventId('a'), reader)
   await one.eventLog.append('session-1', 'a', 'before')
   await reader.has(1)
   const heard: string[] = []
@@ -136,7 +136,7 @@ redisTest('Redis stops, and starts again with nothing', async (t, server) => {
   await one.sessions.create(sessionOf('session-1'), { perOwner: 10, perPerson: 10 })
   await one.eventLog.open('session-1', 'a', {})
   const readers = [new Reader(), new Reader()] as const
-  await one.eventLog.follow('session-1', 'a', firstPosition('a'), readers[0])
+  await one.eventLog.follow('session-1', 'a', firstEventId('a'), readers[0])
   await two.eventLog.follow('session-1', STANDALONE_STREAM, undefined, readers[1])
   await server.stop()
   server.forget()
@@ -175,7 +175,7 @@ redisTest('a connection that breaks runs nothing twice', async (t, server) => {
   await reachable(stores)
   const reader = new Reader()
   await stores.eventLog.append('s', 'a', 'last', true)
-  await stores.eventLog.follow('s', 'a', firstPosition('a'), reader)
+  await stores.eventLog.follow('s', 'a', firstEventId('a'), reader)
   await reader.ended()
   t.equal(
     new Set(reader.data).size,
@@ -194,7 +194,7 @@ redisTest('calls before the connection is there wait for it, in their order', as
   const written = Array.from({ length: 100 }, (_, index) => String(index))
   void stores.eventLog.open('s', 'a', {})
   const appended = written.map((data, index) => stores.eventLog.append('s', 'a', data, index === 99))
-  const following = stores.eventLog.follow('s', 'a', firstPosition('a'), reader)
+  const following = stores.eventLog.follow('s', 'a', firstEventId('a'), reader)
   await server.start()
   await Promise.all([...appended, following])
   t.same(reader.data, written)

@@ -1,9 +1,10 @@
 import type { Test } from 'tap'
-import type { SessionOwner, SessionRecord, SessionStore } from '../../src/stores/sessions.js'
+import type { Owner } from '../../src/caller.js'
+import type { SessionRecord, SessionStore } from '../../src/stores/sessions.js'
 import { atOnce, countsOf, epoch, type Clock, type Make } from './backend.js'
 
-const alice: SessionOwner = { issuer: 'https://login.example', subject: 'alice', clientId: 'client-1' }
-const bob: SessionOwner = { ...alice, subject: 'bob' }
+const alice: Owner = { issuer: 'https://login.example', subject: 'alice', clientId: 'client-1' }
+const bob: Owner = { ...alice, subject: 'bob' }
 
 let sequence = 0
 

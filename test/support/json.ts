@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { isObject, getMember } from '../../src/mcp/wire/values.js'
+import { isObject, getMember } from '../../src/members.js'
 
 /**
  * Reads JSON that must be of a shape.

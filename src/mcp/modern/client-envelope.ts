@@ -5,7 +5,7 @@ import {
   type ClientCapabilities
 } from '@modelcontextprotocol/server'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import { isObject } from '../wire/values.js'
+import { isObject } from '../../members.js'
 
 type Params = Record<string, unknown>
 

@@ -7,6 +7,7 @@ import type { Log } from '../../log.js'
 import { inboundRequest, type InboundHeaders } from './lazy-request.js'
 import { errorText, isMessage, isRequest } from '../wire/messages.js'
 import { Outgoing } from '../admission/outgoing.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /** One POST as it came. */
 export interface InboundMessage {
@@ -105,7 +106,7 @@ export class ModernCall {
   /** Cancels what still runs. @param reason what the client is told, where it waits */
   end (reason?: string): void {
     if (reason !== undefined) {
-      const error = errorText(-32000, reason, this.message?.id)
+      const error = errorText(jsonRpcCodes.serverError, reason, this.message?.id)
       this.#resolve(error)
       // its answer may have become a stream, and what a listener gets is no answer
       if (!this.#isOver && !this.listens) this.outgoing.endWith(error)

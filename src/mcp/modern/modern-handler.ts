@@ -26,11 +26,12 @@ import { slowToReader } from '../admission/outgoing.js'
 import { NativeServer, needsEntry } from './fast-path/native-server.js'
 import { observeServer, type McpCounts, type McpObserver } from '../observer.js'
 import type { OwnerIds } from '../owner-ids.js'
-import { isPlainCall, REVISION } from './fast-path/eligible.js'
+import { isPlainCall } from './fast-path/eligible.js'
 import { createRequestStates } from './bridge/request-state.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import type { ReusableServer } from './fast-path/reusable-server.js'
 import { CallResumption, type WaitingCallsOptions } from './bridge/call-resumption.js'
+import { REVISION_2026_07_28 } from '../wire/protocol-versions.js'
 
 export interface ModernHandlerOptions extends WaitingCallsOptions {
   createServer: CreateServer
@@ -256,7 +257,7 @@ export class ModernHandler {
       const bare = server instanceof McpServer2 ? server.server : server
       slowToReader(bare, call.outgoing)
       connectAs(bare, call.ownerId)
-      if (mcpObserver !== undefined && !call.isObserved) observeServer(bare, mcpObserver, REVISION)
+      if (mcpObserver !== undefined && !call.isObserved) observeServer(bare, mcpObserver, REVISION_2026_07_28)
       return server
     } catch (error) {
       this.#refuse(call, error)

@@ -1,7 +1,7 @@
 import { UriTemplate } from '@modelcontextprotocol/sdk/shared/uriTemplate.js'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { subscribedBy } from '../server-events/may-subscribe.js'
-import { isObject } from '../wire/values.js'
+import { isObject } from '../../members.js'
 
 /**
  * What a request reaches, as the requests that would reach it directly, and whose scopes it needs: to subscribe to a

@@ -1,7 +1,7 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidParamsError } from '../../errors.js'
-import { isObject } from '../wire/values.js'
+import { isObject } from '../../members.js'
 
 /** Whether a caller may hear of the updates of a resource, whoever's server announces them. */
 export type MaySubscribe = (caller: CallerInfo, uri: string) => boolean | Promise<boolean>

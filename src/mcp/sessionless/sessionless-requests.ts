@@ -25,11 +25,12 @@ import { OpenStreams } from '../transport/open-streams.js'
 import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } from '../options.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
-import { takesBatches } from '../wire/protocol-versions.js'
+import { REVISION_2025_03_26, takesBatches } from '../wire/protocol-versions.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import { serverContext } from '../server-context.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import type { TaskTools } from '../tasks/task-tools.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 export interface SessionlessRequestsOptions extends
   Pick<
@@ -252,7 +253,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
       this.#transport.receive({
         jsonrpc: '2.0',
         id: message.id,
-        error: { code: -32000, message: 'This server runs without sessions: it cannot ask the client.' }
+        error: { code: jsonRpcCodes.serverError, message: 'This server runs without sessions: it cannot ask the client.' }
       }, {})
     }
   }
@@ -269,7 +270,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
   end (reason: string): void {
     if (this.#over) return
     this.#pending.clear()
-    this.#exchange?.fail(-32000, reason)
+    this.#exchange?.fail(jsonRpcCodes.serverError, reason)
     this.#close()
   }
 
@@ -300,7 +301,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
 function check ({ body, protocolVersion }: StatelessPost): void {
   if (!Array.isArray(body)) return
   // MCP 2025-06-18 Transports, Protocol Version Header: without the header, the client speaks 2025-03-26
-  if (!takesBatches(protocolVersion ?? '2025-03-26')) {
+  if (!takesBatches(protocolVersion ?? REVISION_2025_03_26)) {
     throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
   }
   if (body.some(message => 'method' in message && message.method === 'initialize')) {

@@ -2,7 +2,7 @@ import type { JSONRPCMessage, MessageExtraInfo } from '@modelcontextprotocol/sdk
 import type { ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
-import { STANDALONE_STREAM, parseStreamId } from '../../stores/event-log.js'
+import { STANDALONE_STREAM, findEventPlace } from '../../stores/event-log.js'
 import { applyChange, type SessionChange, type SessionRecord } from '../../stores/sessions.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import { toNotification } from '../server-events/announcements.js'
@@ -181,7 +181,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
    * @throws {InvalidEventIdError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<SseStream | undefined> {
-    const streamId = lastEventId === undefined ? STANDALONE_STREAM : parseStreamId(lastEventId)
+    const streamId = lastEventId === undefined ? STANDALONE_STREAM : findEventPlace(lastEventId)?.streamId
     if (streamId === undefined) {
       throw new InvalidEventIdError('Bad Request: Last-Event-ID is not an event id of this session.')
     }

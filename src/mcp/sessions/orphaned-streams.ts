@@ -1,8 +1,8 @@
 import type { EventLog } from '../../stores/event-log.js'
 import { errorText } from '../wire/messages.js'
 import { REPLICA_ID_LENGTH, type Replica } from '../replica.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
-const ORPHANED_CODE = -32000
 const ORPHANED = 'The process that ran this request has ended. The request was not run again.'
 
 /** Completes the streams of replicas that have died: their readers get an error, and nothing is run twice. */
@@ -29,7 +29,7 @@ export class OrphanedStreams {
     await this.#eventLog.settle(
       sessionId,
       streamId,
-      requestIds.map(id => ({ requestId: id, data: errorText(ORPHANED_CODE, ORPHANED, id) }))
+      requestIds.map(id => ({ requestId: id, data: errorText(jsonRpcCodes.serverError, ORPHANED, id) }))
     )
   }
 }

@@ -1,5 +1,5 @@
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
-import { firstPosition, type EventLog } from '../../stores/event-log.js'
+import { firstEventId, type EventLog } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
 import type { SseStream } from '../transport/sse-stream.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
@@ -76,7 +76,7 @@ export class ResumableResponse implements ResponseStream {
   #opened (): void {
     const { streamId, primingRetryMs } = this.#options
     if (primingRetryMs === undefined) this.body.comment()
-    else this.body.prime(firstPosition(streamId), primingRetryMs)
+    else this.body.prime(firstEventId(streamId), primingRetryMs)
     this.#follow()
   }
 
@@ -93,7 +93,7 @@ export class ResumableResponse implements ResponseStream {
   #follow (): void {
     const { eventLog, sessionId, streamId } = this.#options
     if (this.#direct || this.body.over) return
-    eventLog.follow(sessionId, streamId, firstPosition(streamId), this.body).then(
+    eventLog.follow(sessionId, streamId, firstEventId(streamId), this.body).then(
       following => { if (following !== undefined) this.body.reads(following) },
       () => { setTimeout(() => { this.#follow() }, RETRY_MS).unref() }
     )

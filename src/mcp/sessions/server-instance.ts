@@ -23,6 +23,7 @@ import { concerns, isForOtherReplicas } from './message-routing.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /** An SDK server that serves a session: takes the client's messages to it, and its messages to their receivers. */
 export class ServerInstance implements Outlet {
@@ -197,7 +198,7 @@ export class ServerInstance implements Outlet {
   /** The server has closed its side: it will not respond to what runs. */
   closed (): void {
     this.#session.instanceClosed(this)
-    this.failAll(-32000, 'The server closed the connection before it responded.')
+    this.failAll(jsonRpcCodes.serverError, 'The server closed the connection before it responded.')
   }
 
   /** Responds to every running request with an error. */
@@ -224,7 +225,7 @@ export class ServerInstance implements Outlet {
         params: { requestId: id, reason: 'The grant has ended.' }
       }, {})
       this.#running.end(id)
-      exchange.fail(-32000, 'The login that this request was made with has ended.')
+      exchange.fail(jsonRpcCodes.serverError, 'The login that this request was made with has ended.')
     }
   }
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { InitializeRequestSchema, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
-import { personKey, type CallerInfo } from '../../caller.js'
+import { isOwner, personKey, toOwner, type CallerInfo } from '../../caller.js'
 import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
-import type { SessionOwner, SessionRecord, SessionStore } from '../../stores/sessions.js'
+import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import type { Admission } from '../admission/admission.js'
 import type { PluggedServer } from '../create-server.js'
 import type { Log } from '../../log.js'
@@ -23,6 +23,7 @@ import { LiveSession } from './live-session.js'
 import { OrphanedStreams } from './orphaned-streams.js'
 import type { SessionHost } from './session-host.js'
 import { SessionMessenger } from './session-messenger.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 export interface SessionRegistryOptions extends
   Pick<
@@ -216,7 +217,9 @@ export class SessionRegistry implements SessionHost {
     this.#housekeeping.stop()
     this.messenger.close()
     const sessions = [...this.#live.values()]
-    for (const session of sessions) session.instance?.failAll(-32000, 'The server is shutting down.')
+    for (const session of sessions) {
+      session.instance?.failAll(jsonRpcCodes.serverError, 'The server is shutting down.')
+    }
     this.openStreams.endAll(this.streamOptions.retryMs)
     this.openStreams.close()
     await Promise.all(sessions.map(session => session.dispose()))
@@ -230,7 +233,7 @@ export class SessionRegistry implements SessionHost {
     return new LiveSession(this, {
       id: randomBytes(24).toString('base64url'),
       kind,
-      owner: { issuer: caller.extra.issuer, subject: caller.extra.subject, clientId: caller.clientId },
+      owner: toOwner(caller),
       initialized: false,
       subscriptions: [],
       lastSeenAt: now,
@@ -275,12 +278,7 @@ function parseInitializeParams (request: JSONRPCRequest, maxBytes: number): Reco
 
 /** @throws {SessionNotFoundError} if the session is somebody else's, or of the other transport */
 function assertAccess (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
-  if (!isOwner(record.owner, caller) || record.kind !== kind) throw notFound()
-}
-
-function isOwner (owner: SessionOwner, caller: CallerInfo): boolean {
-  return owner.subject === caller.extra.subject && owner.clientId === caller.clientId &&
-    owner.issuer === caller.extra.issuer
+  if (!isOwner(caller, record.owner) || record.kind !== kind) throw notFound()
 }
 
 function shuttingDown (): ShuttingDownError {

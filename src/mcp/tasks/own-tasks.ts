@@ -2,7 +2,7 @@ import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from
 import type { PluggedServer } from '../create-server.js'
 import { demandsScopes, scopesOfTool } from '../scopes/required-scopes.js'
 import type { TaskTools } from './task-tools.js'
-import { isObject } from '../wire/values.js'
+import { isObject } from '../../members.js'
 
 type Result = Record<string, unknown>
 

@@ -1,5 +1,5 @@
 import { RELATED_TASK_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import { isObject } from '../wire/values.js'
+import { isObject } from '../../members.js'
 
 /** The tasks that a request asks for, or says that it belongs to. */
 export function tasksOf ({ method, params }: JSONRPCRequest): string[] {

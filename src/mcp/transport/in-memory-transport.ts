@@ -9,6 +9,7 @@ import type {
 } from '@modelcontextprotocol/sdk/types.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /** What the other end of a link makes of a server's messages. */
 export interface LinkEnd {
@@ -91,5 +92,5 @@ export class LinkTransport implements Transport {
 }
 
 function closedResponse (id: RequestId): JSONRPCErrorResponse {
-  return { jsonrpc: '2.0', id, error: { code: -32000, message: 'Connection closed' } }
+  return { jsonrpc: '2.0', id, error: { code: jsonRpcCodes.serverError, message: 'Connection closed' } }
 }

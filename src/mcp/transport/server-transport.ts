@@ -13,8 +13,7 @@ import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
 import { ObservedRequests, findProtocolVersion, type McpObserver } from '../observer.js'
-
-const INVALID_PARAMS = -32602
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /** Where a server's messages go. */
 export interface Outlet {
@@ -135,7 +134,7 @@ export class ServerTransport implements Transport {
       })
       if ('result' in response) return response.result
       const { code, message } = withInvalidParams(response).error
-      throw code === INVALID_PARAMS && method === 'initialize'
+      throw code === jsonRpcCodes.invalidParams && method === 'initialize'
         ? new InvalidInitializeError(message)
         : new Error(`${method} failed: ${message}`)
     } finally {
@@ -147,7 +146,7 @@ export class ServerTransport implements Transport {
     if (this.#closed) return
     this.#closed = true
     for (const resolve of this.#own.values()) {
-      resolve({ jsonrpc: '2.0', error: { code: -32000, message: 'Connection closed' } })
+      resolve({ jsonrpc: '2.0', error: { code: jsonRpcCodes.serverError, message: 'Connection closed' } })
     }
     this.onclose?.()
     this.#observed?.close()

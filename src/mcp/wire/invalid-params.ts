@@ -1,4 +1,5 @@
-import { isObject } from './values.js'
+import { isObject } from '../../members.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /*
  * Both SDKs parse a request in its handler, and say `-32603` with zod's issues as JSON if the parameters are not what the
@@ -6,8 +7,6 @@ import { isObject } from './values.js'
  * itself. If the SDKs put the issues another way, their words reach the client. Delete `withInvalidParams` once they say so.
  */
 
-const INTERNAL_ERROR = -32603
-const INVALID_PARAMS = -32602
 /** Alone, or after the words of SDK 2.x, which has the right code. */
 const ISSUES = /^(?:Invalid \S+ request: )?(\[.*\])$/s
 const NO_TASKS = /^Server does not support task creation/
@@ -42,14 +41,14 @@ function formatPath (path: readonly PropertyKey[]): string {
 /** The error response of a server of either SDK; `-32602` if it says no more than that the parameters are wrong. */
 export function withInvalidParams<R extends ErrorResponse> (response: R): R {
   const { code, message } = response.error
-  if (code !== INTERNAL_ERROR && code !== INVALID_PARAMS) return response
+  if (code !== jsonRpcCodes.internalError && code !== jsonRpcCodes.invalidParams) return response
   const said = NO_TASKS.test(message) ? 'Invalid params: params.task: this server runs no tasks.' : rephrase(message)
-  return said === undefined ? response : { ...response, error: { code: INVALID_PARAMS, message: said } }
+  return said === undefined ? response : { ...response, error: { code: jsonRpcCodes.invalidParams, message: said } }
 }
 
 /** The same for the text of a response. */
 export function textWithInvalidParams (text: string): string {
-  if (!text.startsWith('{') || !text.includes(String(INTERNAL_ERROR))) return text
+  if (!text.startsWith('{') || !text.includes(String(jsonRpcCodes.internalError))) return text
   const response: unknown = JSON.parse(text)
   return isErrorResponse(response) ? JSON.stringify(withInvalidParams(response)) : text
 }

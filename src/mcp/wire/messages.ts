@@ -14,7 +14,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { InvalidMessageError, InvalidParamsError, ParseError } from '../../errors.js'
 import { invalidParamsMessage } from './invalid-params.js'
-import { isObject } from './values.js'
+import { isObject } from '../../members.js'
 
 /** A response: a result or an error. */
 export type JsonRpcResponse = JSONRPCResultResponse | JSONRPCErrorResponse

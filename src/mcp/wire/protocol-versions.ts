@@ -1,6 +1,12 @@
 import { SUPPORTED_PROTOCOL_VERSIONS } from '@modelcontextprotocol/sdk/types.js'
 import { UnsupportedProtocolVersionError } from '../../errors.js'
 
+export const REVISION_2025_03_26 = '2025-03-26'
+/** The last revision with sessions, and what this service speaks when it is a client of its own server. */
+export const REVISION_2025_11_25 = '2025-11-25'
+/** The revision without sessions. */
+export const REVISION_2026_07_28 = '2026-07-28'
+
 const supported = new Set(SUPPORTED_PROTOCOL_VERSIONS)
 
 /**
@@ -21,10 +27,10 @@ export function isOfSessions (header: string | string[] | undefined): boolean {
 
 /** Batches exist in one revision only. */
 export function takesBatches (protocolVersion: string | undefined): boolean {
-  return protocolVersion === '2025-03-26'
+  return protocolVersion === REVISION_2025_03_26
 }
 
 /** Events without data (which prime a client to resume) break clients of older revisions. */
 export function takesPrimingEvents (protocolVersion: string | undefined): boolean {
-  return protocolVersion !== undefined && protocolVersion >= '2025-11-25'
+  return protocolVersion !== undefined && protocolVersion >= REVISION_2025_11_25
 }

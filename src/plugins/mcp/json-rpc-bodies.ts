@@ -14,6 +14,7 @@ import { errorText, refusalText } from '../../mcp/wire/messages.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
 import { plainJson } from '../scoped/plain-json.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -59,7 +60,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   if (known === undefined) {
     request.log.error({ err: error }, 'an MCP request failed')
     return reply.code(500).header('content-type', 'application/json; charset=utf-8').send(
-      errorText(-32603, `Internal error (request id ${request.id})`)
+      errorText(jsonRpcCodes.internalError, `Internal error (request id ${request.id})`)
     )
   }
   request.log.info({ code: known.code, detail: known.detail }, known.message)
@@ -74,7 +75,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
 }
 
 function toJsonRpcCode (error: ServiceError): number {
-  return error instanceof McpRequestError ? error.jsonRpcCode : -32000
+  return error instanceof McpRequestError ? error.jsonRpcCode : jsonRpcCodes.serverError
 }
 
 /** What an error tells the client; undefined where it is our own fault. */

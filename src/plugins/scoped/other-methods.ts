@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { MethodNotAllowedError, WrongMethodError } from '../../errors.js'
 import { errorText } from '../../mcp/wire/messages.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -101,7 +102,7 @@ export const methodNotAllowed = fp<{ mcpPaths: readonly string[] }>(async (app, 
     reply.header('allow', [...allowed].join(', '))
     if (mcpPaths.includes(path)) {
       reply.code(405).header('cache-control', 'no-store').type('application/json; charset=utf-8')
-      reply.send(errorText(-32000, messageFor(request)))
+      reply.send(errorText(jsonRpcCodes.serverError, messageFor(request)))
     } else {
       sendRefusal(request, reply)
     }

@@ -1,5 +1,7 @@
 import {
   STANDALONE_STREAM,
+  findEventPlace,
+  formatEventId,
   type EventLog,
   type EventReader,
   type Following,
@@ -136,7 +138,7 @@ export class MemoryEventLog implements EventLog {
     const stream = this.#stream(sessionId, streamId)
     if (stream === undefined) return undefined
     this.#trimOld(stream)
-    const from = after === undefined ? stream.delivered : Number(after.slice(streamId.length + 1))
+    const from = after === undefined ? stream.delivered : Number(findEventPlace(after)?.position)
     for (const event of stream.events.filter(event => event.position > from)) {
       stream.delivered = Math.max(stream.delivered, event.position)
       reader.onEvent(event)
@@ -145,7 +147,7 @@ export class MemoryEventLog implements EventLog {
     if (stream.completeAt === undefined) stream.reader = reader
     else reader.onEnd()
     return {
-      position: after ?? `${streamId}:${stream.delivered}`,
+      position: after ?? formatEventId(streamId, stream.delivered),
       stop () { if (stream.reader === reader) stream.reader = undefined }
     }
   }
@@ -192,7 +194,7 @@ export class MemoryEventLog implements EventLog {
   #append (stream: Stream, data: string): void {
     const { streamId } = stream
     const position = ++this.#position
-    const event: LoggedEvent = { eventId: `${streamId}:${position}`, data, position, at: this.#now() }
+    const event: LoggedEvent = { eventId: formatEventId(streamId, position), data, position, at: this.#now() }
     if (stream.resumable || stream.reader === undefined) this.#keep(stream, event)
     if (stream.reader !== undefined) {
       stream.delivered = position

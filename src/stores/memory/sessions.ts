@@ -1,10 +1,9 @@
-import { personKey } from '../../caller.js'
+import { personKey, type Owner } from '../../caller.js'
 import { SessionsFullError } from '../../errors.js'
 import {
   applyChange,
   type SessionBounds,
   type SessionChange,
-  type SessionOwner,
   type SessionRecord,
   type SessionStore
 } from '../sessions.js'
@@ -129,7 +128,7 @@ export class MemorySessionStore implements SessionStore {
     for (const id of this.#records.keys()) this.#live(id)
   }
 
-  #idsOf (owner: SessionOwner): Set<string> {
+  #idsOf (owner: Owner): Set<string> {
     const key = personKey(owner)
     let ids = this.#byPerson.get(key)
     if (ids === undefined) this.#byPerson.set(key, ids = new Set())

@@ -1,5 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import type { EventLog, EventReader, Following, MissingAnswer, StreamOptions } from '../event-log.js'
+import {
+  findEventPlace,
+  formatEventId,
+  type EventLog,
+  type EventReader,
+  type Following,
+  type MissingAnswer,
+  type StreamOptions
+} from '../event-log.js'
 import type { RedisConnection } from './connection.js'
 import type { KeyMaker } from './keys.js'
 import { eventLogScripts, type StreamArguments, type StreamKeys } from './scripts/event-log.js'
@@ -128,12 +136,12 @@ export class RedisEventLog implements EventLog {
     after: string | undefined,
     reader: EventReader
   ): Promise<Following | undefined> {
-    const from = after?.slice(streamId.length + 1)
-    if (from !== undefined && !isPosition(from)) return undefined
+    const from = after === undefined ? '' : findEventPlace(after)?.position
+    if (from === undefined || (from !== '' && !isPosition(from))) return undefined
     const token = randomUUID()
     const stream = this.#stream(sessionId, streamId)
     const following = new StreamReader(streamId, reader, {
-      first: () => this.#connection.run(redis => redis.mcpFollowStream(...stream, token, from ?? '', BATCH)),
+      first: () => this.#connection.run(redis => redis.mcpFollowStream(...stream, token, from, BATCH)),
       next: position => this.#connection.run(redis => redis.mcpReadStream(...stream, token, position, BATCH)),
       failed: error => { this.#connection.report(error) },
       stopped: taken => {
@@ -143,7 +151,7 @@ export class RedisEventLog implements EventLog {
     })
     this.#add(sessionId, following)
     if (!await following.begin()) return undefined
-    return { position: after ?? `${streamId}:${following.position}`, stop () { following.stop() } }
+    return { position: after ?? formatEventId(streamId, following.position), stop () { following.stop() } }
   }
 
   async pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined> {

@@ -1,4 +1,4 @@
-import type { EventReader } from '../event-log.js'
+import { formatEventId, type EventReader } from '../event-log.js'
 
 /**
  * What a reading finds: the position it began after, then id and data of each event. `more`: the next reading finds
@@ -98,7 +98,7 @@ export class StreamReader {
         const [position, data] = [events[index], events[index + 1]]
         if (position === undefined || data === undefined) break
         this.#position = position
-        this.#reader.onEvent({ eventId: `${this.streamId}:${position}`, data })
+        this.#reader.onEvent({ eventId: formatEventId(this.streamId, position), data })
       }
       if (state === 'more') this.#wanted = true
       if (state !== 'complete') return

@@ -8,7 +8,7 @@ import {
   type StandardSchemaV1
 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
-import { isObject } from '../../wire/values.js'
+import { isObject } from '../../../members.js'
 import type { ReusableServer } from '../fast-path/reusable-server.js'
 import type { ModernCall } from '../modern-call.js'
 import type { BridgedServer } from './bridged-server.js'

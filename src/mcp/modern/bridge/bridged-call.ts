@@ -1,18 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import type {
-  JSONRPCErrorResponse,
   JSONRPCNotification,
-  JSONRPCRequest,
-  JSONRPCResultResponse
+  JSONRPCRequest
 } from '@modelcontextprotocol/sdk/types.js'
 import type { BridgedServer, OwnedExtra } from './bridged-server.js'
 import type { LinkEnd } from '../../transport/in-memory-transport.js'
-
-type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+import { jsonRpcCodes } from '../../../json-rpc-codes.js'
+import type { JsonRpcResponse } from '../../wire/messages.js'
 
 /** What a call of a 1.x server comes to: its answer, or things it asks the client for before it can go on. */
 export type BridgedOutcome =
-  | { kind: 'response', response: Response }
+  | { kind: 'response', response: JsonRpcResponse }
   | { kind: 'input-required', callId: string, round: number, inputRequests: Record<string, InputRequest> }
 
 /** What a 1.x server asks the client for. */
@@ -44,7 +42,7 @@ export class BridgedCall implements LinkEnd {
   /** What is called: a client that comes back must name the same. */
   callee = ''
   #round = 0
-  #response: Promise<Response> | undefined
+  #response: Promise<JsonRpcResponse> | undefined
   #open: OpenRequest | undefined
   #onAsked: (() => void) | undefined
 
@@ -129,7 +127,11 @@ export class BridgedCall implements LinkEnd {
       if (signal.aborted) {
         return {
           kind: 'response',
-          response: { jsonrpc: '2.0', id: this.id, error: { code: -32000, message: 'The client has gone.' } }
+          response: {
+            jsonrpc: '2.0',
+            id: this.id,
+            error: { code: jsonRpcCodes.serverError, message: 'The client has gone.' }
+          }
         }
       }
       this.#round++

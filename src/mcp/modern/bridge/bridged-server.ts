@@ -1,10 +1,8 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import type {
-  JSONRPCErrorResponse,
   JSONRPCNotification,
   JSONRPCRequest,
-  JSONRPCResultResponse,
   MessageExtraInfo,
   RequestId
 } from '@modelcontextprotocol/sdk/types.js'
@@ -15,8 +13,9 @@ import type { ClientIdentity } from '../client-envelope.js'
 import type { Log } from '../../../log.js'
 import { LinkTransport, type LinkEnd } from '../../transport/in-memory-transport.js'
 import type { OwnerIds } from '../../owner-ids.js'
-
-type Response = JSONRPCResultResponse | JSONRPCErrorResponse
+import { jsonRpcCodes } from '../../../json-rpc-codes.js'
+import type { JsonRpcResponse } from '../../wire/messages.js'
+import { REVISION_2025_11_25 } from '../../wire/protocol-versions.js'
 
 /** What comes with a request, and who makes it. */
 export interface OwnedExtra extends MessageExtraInfo {
@@ -35,9 +34,6 @@ export interface BridgedInstanceOptions {
 }
 
 // the newest revision that servers of SDK 1.x speak
-const PROTOCOL_VERSION = '2025-11-25'
-const INVALID_REQUEST = -32600
-const INVALID_PARAMS = -32602
 /** Where a client of 2026-07-28 has what goes into `initialize`. */
 const CLIENT_INFO = `params._meta["${CLIENT_INFO_META_KEY}"]`
 const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
@@ -83,14 +79,14 @@ export class BridgedServer {
     this.#link.sessionId = this.#ownerIds(extra.authInfo)
     await this.server.connect(this.#link)
     const initialized = await this.#link.request('initialize', {
-      protocolVersion: PROTOCOL_VERSION,
+      protocolVersion: REVISION_2025_11_25,
       capabilities: clientCapabilities,
       clientInfo: info
     }, extra)
     if ('error' in initialized) {
       this.close()
       const { code, message } = initialized.error
-      throw code === INVALID_PARAMS
+      throw code === jsonRpcCodes.invalidParams
         ? new InvalidParamsError(
           message.replaceAll('params.clientInfo', CLIENT_INFO).replaceAll('params.capabilities', CLIENT_CAPABILITIES)
         )
@@ -121,7 +117,7 @@ export class BridgedServer {
     params: Record<string, unknown> | undefined,
     extra: OwnedExtra,
     end: LinkEnd
-  ): Promise<Response> {
+  ): Promise<JsonRpcResponse> {
     this.#call = end
     this.#link.sessionId = this.#ownerIds(extra.authInfo)
     const response = this.#link.request(method, params, extra)
@@ -130,7 +126,7 @@ export class BridgedServer {
   }
 
   /** Answers a request of the server. */
-  respond (response: Response): void {
+  respond (response: JsonRpcResponse): void {
     this.#link.respond(response)
   }
 
@@ -162,7 +158,7 @@ export class BridgedServer {
         jsonrpc: '2.0',
         id: request.id,
         error: {
-          code: INVALID_REQUEST,
+          code: jsonRpcCodes.invalidRequest,
           message:
             `${request.method} names no request that is served: with reuseInstances, ask by extra.sendRequest, or pass relatedRequestId.`
         }

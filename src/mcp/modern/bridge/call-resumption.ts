@@ -9,6 +9,7 @@ import { EventLogWriter } from '../../transport/event-log-writer.js'
 import { SuspendedCalls, type CallClaim, type CallHolder, type SuspendedCallsOptions } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
+import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 
 export interface WaitingCallsOptions {
   admission: Admission
@@ -25,8 +26,6 @@ interface Resumption {
   ended: AbortController
   over: Promise<void>
 }
-
-const INVALID_PARAMS = -32602
 
 /**
  * Calls that wait for their client to bring what they asked for, on whatever replica. A call lives in the process that
@@ -88,7 +87,7 @@ export class CallResumption {
       outcome = await handOver(this.#options, replicaId, claim, inputResponses, open)
     }
     if (outcome === undefined) {
-      throw new ProtocolError(INVALID_PARAMS, 'This call does not wait any more. Make it anew.')
+      throw new ProtocolError(jsonRpcCodes.invalidParams, 'This call does not wait any more. Make it anew.')
     }
     return outcome
   }

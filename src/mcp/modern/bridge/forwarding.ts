@@ -1,6 +1,6 @@
 import { LoggingLevelSchema, type JSONRPCNotification, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { inputRequired, type RequestStateCodec, type Result, type ServerContext } from '@modelcontextprotocol/server'
-import { personKey, type CallerInfo } from '../../../caller.js'
+import { ownerKey, personKey, toOwner, type CallerInfo } from '../../../caller.js'
 import type { Log } from '../../../log.js'
 import { readClient } from '../client-envelope.js'
 import type { ReusableTransportOptions } from '../fast-path/reusable-transport.js'
@@ -56,10 +56,11 @@ export class Forwarding {
       progressToken: _meta?.progressToken,
       notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
     }
-    const { clientId, extra: { issuer, subject, grantId } } = this.#caller
+    const { extra: { grantId } } = this.#caller
+    const owner = toOwner(this.#caller)
     const holder = {
-      owner: JSON.stringify([issuer, subject, clientId]),
-      person: personKey({ issuer, subject }),
+      owner: ownerKey(owner),
+      person: personKey(owner),
       ...grantId !== undefined && { grantId }
     }
     const brought = requestState<RequestState>()

@@ -1,5 +1,5 @@
 import type { Result } from '@modelcontextprotocol/server'
-import { isObject } from '../../wire/values.js'
+import { isObject } from '../../../members.js'
 
 const X_MCP_HEADER = 'x-mcp-header'
 

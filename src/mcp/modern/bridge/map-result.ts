@@ -9,13 +9,11 @@ import {
   type Result
 } from '@modelcontextprotocol/server'
 import { withoutHeaderParameters } from './header-parameters.js'
-import { isObject } from '../../wire/values.js'
+import { isObject } from '../../../members.js'
+import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 
 type Params = Record<string, unknown>
 
-const RESOURCE_NOT_FOUND = -32002
-const INTERNAL_ERROR = -32603
-const URL_ELICITATION_REQUIRED = -32042
 const ASKING_METHODS = new Set(['tools/call', 'prompts/get', 'resources/read'])
 
 /** Tasks of this revision are not those of the earlier ones. */
@@ -40,7 +38,8 @@ export function mapResponse (
  * the client for that; it has ended, so the client makes it anew.
  */
 function askedByError ({ code, data }: { code: number, data?: unknown }, method: string): Result | undefined {
-  if (code !== URL_ELICITATION_REQUIRED || !isObject(data) || !Array.isArray(data.elicitations)) return undefined
+  if (code !== jsonRpcCodes.urlElicitationRequired) return undefined
+  if (!isObject(data) || !Array.isArray(data.elicitations)) return undefined
   const asked = data.elicitations.filter(isObject).map((params, index) =>
     [`url-${index}`, { method: 'elicitation/create', params }] as const
   )
@@ -54,7 +53,8 @@ function failure (
 ): never {
   const uri = String(params?.uri)
   // what McpServer says of a resource that it does not have carries no code of its own
-  if (method === 'resources/read' && (code === RESOURCE_NOT_FOUND || message.endsWith(`Resource ${uri} not found`))) {
+  const isNotFound = code === jsonRpcCodes.resourceNotFound || message.endsWith(`Resource ${uri} not found`)
+  if (method === 'resources/read' && isNotFound) {
     throw new ResourceNotFoundError(uri, message)
   }
   throw new ProtocolError(code, message, data)
@@ -67,7 +67,7 @@ export function mapInputRequests (
 ): InputRequests {
   if (!ASKING_METHODS.has(method)) {
     throw new ProtocolError(
-      INTERNAL_ERROR,
+      jsonRpcCodes.internalError,
       `The server asked the client for something while it served ${method}, which this revision does not allow.`
     )
   }
@@ -87,5 +87,8 @@ function mapInputRequest (asked: { method: string, params?: Params }): InputRequ
     return { method: asked.method, params }
   }
   if (isSpecType.ListRootsRequest(asked)) return inputRequired.listRoots()
-  throw new ProtocolError(INTERNAL_ERROR, `The server asked for ${asked.method}, which this revision does not have.`)
+  throw new ProtocolError(
+    jsonRpcCodes.internalError,
+    `The server asked for ${asked.method}, which this revision does not have.`
+  )
 }

@@ -4,7 +4,7 @@ import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import { TemporarilyUnavailableError } from '../../../errors.js'
 import type { Bus } from '../../../stores/bus.js'
 import {
-  firstPosition,
+  firstEventId,
   type EventLog,
   type EventReader,
   type Following,
@@ -15,6 +15,7 @@ import type { Log } from '../../../log.js'
 import type { CallClaim } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
 import { parseRecord } from '../../../parse-record.js'
+import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 
 /** What the replica that has a call writes into the event log for the one that the client has come back to. */
 export type HandedEvent =
@@ -36,8 +37,6 @@ export const HANDOVER_STREAM = 'answer'
 
 // who lives takes a call up at once, unless it cannot hear
 const TAKEN_MS = 5000
-const FAILED = -32000
-const INVALID_PARAMS = -32602
 
 /**
  * Hands what a client brings for a call to the replica that the call waits in, and passes on what becomes of it there.
@@ -64,7 +63,7 @@ export async function handOver (
     if (!await replica.isAlive(replicaId)) throw hasDied()
     answer = new RemoteResumption(replica, replicaId, open)
     await eventLog.open(exchangeId, HANDOVER_STREAM, { resumable: false })
-    following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstPosition(HANDOVER_STREAM), answer)
+    following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstEventId(HANDOVER_STREAM), answer)
     handed = true
     const { progressToken } = open
     await bus.publish('callResumed', {
@@ -134,11 +133,14 @@ class RemoteResumption implements EventReader {
 
 function hasDied (): ProtocolError {
   return new ProtocolError(
-    INVALID_PARAMS,
+    jsonRpcCodes.invalidParams,
     'The process that this call waited in has ended, and the call with it. It was not run again: make it anew.'
   )
 }
 
 function isSilent (): ProtocolError {
-  return new ProtocolError(FAILED, 'The process that this call waits in cannot be reached now. Try again in a moment.')
+  return new ProtocolError(
+    jsonRpcCodes.serverError,
+    'The process that this call waits in cannot be reached now. Try again in a moment.'
+  )
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createRequestStateCodec, type RequestStateCodec, type ServerContext } from '@modelcontextprotocol/server'
+import { ownerKey } from '../../../caller.js'
 
 /** What a `requestState` of ours names. */
 export interface RequestState {
@@ -36,5 +37,6 @@ export function createRequestStates (
 }
 
 function findOwner ({ http }: ServerContext): string {
-  return JSON.stringify([http?.authInfo?.clientId, http?.authInfo?.extra?.issuer, http?.authInfo?.extra?.subject])
+  const { clientId, extra } = http?.authInfo ?? {}
+  return ownerKey({ issuer: String(extra?.issuer), subject: String(extra?.subject), clientId: String(clientId) })
 }

@@ -7,14 +7,14 @@ import {
   type Transport
 } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
-import { REVISION } from './eligible.js'
 import { derive } from '../../../derive.js'
+import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
 
 const OPENING: JSONRPCRequest = {
   jsonrpc: '2.0',
   id: 0,
   method: 'server/discover',
-  params: { _meta: { [PROTOCOL_VERSION_META_KEY]: REVISION, [CLIENT_CAPABILITIES_META_KEY]: {} } }
+  params: { _meta: { [PROTOCOL_VERSION_META_KEY]: REVISION_2026_07_28, [CLIENT_CAPABILITIES_META_KEY]: {} } }
 }
 
 /**

@@ -1,9 +1,7 @@
 import { isJsonContentType, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { InboundHeaders } from '../lazy-request.js'
-
-/** The revision that is served without sessions. */
-export const REVISION = '2026-07-28'
+import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
 
 /** Methods that the SDK's entry does nothing about by itself, and the parameter that `Mcp-Name` has to repeat. */
 const NAMED_BY: ReadonlyMap<string, string | undefined> = new Map([
@@ -22,9 +20,9 @@ const ENCODED = '=?'
  * says. A look at them tells; where it does not, the entry is asked, and says what is wrong.
  */
 export function isPlainCall ({ method, params }: JSONRPCRequest, headers: InboundHeaders): boolean {
-  if (!NAMED_BY.has(method) || params?._meta?.[PROTOCOL_VERSION_META_KEY] !== REVISION) return false
+  if (!NAMED_BY.has(method) || params?._meta?.[PROTOCOL_VERSION_META_KEY] !== REVISION_2026_07_28) return false
   if (
-    headers['mcp-protocol-version'] !== REVISION || headers['mcp-method'] !== method ||
+    headers['mcp-protocol-version'] !== REVISION_2026_07_28 || headers['mcp-method'] !== method ||
     !isJsonContentType(headers['content-type']?.toString())
   ) return false
   const parameter = NAMED_BY.get(method)

@@ -13,7 +13,7 @@ import {
 import { withInvalidParams } from '../../wire/invalid-params.js'
 import type { ModernCall } from '../modern-call.js'
 import { ObservedRequests, type McpObserver } from '../../observer.js'
-import { REVISION } from './eligible.js'
+import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
 
 export interface ReusableTransportOptions {
   /** Takes what the server sends that belongs to no request. */
@@ -35,7 +35,7 @@ export interface Carried {
   onOver: (answered: boolean) => void
 }
 
-const classification: MessageClassification = { era: 'modern', revision: REVISION }
+const classification: MessageClassification = { era: 'modern', revision: REVISION_2026_07_28 }
 const sent = Promise.resolve()
 // what the SDK's entry says, and nginx
 const CLIENT_LEFT = 499
@@ -92,7 +92,7 @@ export class ReusableTransport implements Transport {
     // the revision has no requests of servers
     else if ('id' in message) {
       return Promise.reject(
-        new Error(`Nobody can answer ${message.method}: servers do not ask clients in revision ${REVISION}.`)
+        new Error(`Nobody can answer ${message.method}: servers do not ask clients in revision ${REVISION_2026_07_28}.`)
       )
     } else if (options?.relatedRequestId === undefined) this.#options.announce(message)
     else return this.#exchanges.get(options.relatedRequestId)?.push(message) ?? sent
@@ -137,7 +137,7 @@ class PooledCall {
   constructor (carried: Carried, { heartbeatMs, mcpObserver }: ReusableTransportOptions) {
     this.#carried = carried
     this.#heartbeatMs = heartbeatMs
-    if (mcpObserver !== undefined) this.#observed = new ObservedRequests(mcpObserver, { protocolVersion: REVISION })
+    if (mcpObserver !== undefined) this.#observed = new ObservedRequests(mcpObserver, { protocolVersion: REVISION_2026_07_28 })
   }
 
   run (deliver: () => void): void {

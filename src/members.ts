@@ -1,9 +1,9 @@
-/** Whether a value of whatever shape has members by name. */
+/** Whether a value of unknown shape is an object with named members: neither null nor an array. */
 export function isObject (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** A member that a value of whatever shape has itself; else undefined. */
+/** The own member of a value of unknown shape; undefined if it has none of that name. */
 export function getMember (value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
     ? Reflect.get(value, name)
