@@ -5,7 +5,7 @@ import * as z from 'zod'
 
 /*
  * A server of notes: each person sees their own.
- * An instance serves one session and may be dropped when it is idle: what must stay is kept outside of it, and what does not
+ * An instance serves one session, and may be dropped when it is idle. So state is kept outside of it, and what does not
  * depend on the session is built once.
  */
 const notes = new Map<string, string[]>()

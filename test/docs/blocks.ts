@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { loadConfig } from '../../src/config/config.js'
 import { commands } from './commands.js'
 import { known } from './deployment.js'
+import { importsAlone } from './imports.js'
 import { fences, sources, type Fence } from './pages.js'
 
 const typeChecked = sources('test', 'examples')
@@ -13,23 +14,23 @@ const PROMETHEUS = z.object({
   scrape_configs: z.array(z.object({ static_configs: z.array(z.object({ targets: z.array(z.string()) })) }))
 })
 
-/** What shows that a block of code is right, by its language. */
+/** How a block of code is checked, by its language. */
 export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> = {
-  // each command is accounted for by itself
+  // test/docs/accounts.ts checks each command
   sh: () => {},
   console: () => {},
   // pictures
   text: () => {},
-  // nginx takes it: a test by itself, since it needs nginx
+  // checked in a test that needs nginx
   nginx: () => {},
 
   ts: (t, { page, line, text }) => {
     const indented = [0, 2, 4, 6].map(spaces => text.replaceAll(/^(?=.)/gm, ' '.repeat(spaces)))
-    t.ok(typeChecked.some(file => indented.some(excerpt => file.includes(excerpt))),
+    t.ok(importsAlone(text) || typeChecked.some(file => indented.some(excerpt => file.includes(excerpt))),
       `${page}:${line} is an excerpt of a file that is type-checked (put it into test/embedding/snippets.ts)`)
   },
 
-  // a file that a command on the page loads is run with that
+  // a command on the page loads the file, and runs it
   js: (t, { page, line, text }) => {
     const [, name = ''] = /^\/\/ (\S+\.mjs)\b/.exec(text) ?? []
     t.ok(
@@ -38,7 +39,7 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
     )
   },
 
-  // what a page sets altogether, the service starts with
+  // the service starts with all that a page sets
   dotenv: (t, { page, line }) => {
     const settings = parseEnv(
       fences().filter(fence => fence.page === page && fence.language === 'dotenv').map(({ text }) => text).join('')
@@ -47,7 +48,7 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
     t.doesNotThrow(() => loadConfig({ NODE_ENV: 'production', ...settings }, { dotenv: false }), `${page}:${line}`)
   },
 
-  // for Prometheus: it asks where we listen
+  // for Prometheus: its targets have our port
   yaml: (t, { page, line, text }) => {
     const { scrape_configs: jobs } = PROMETHEUS.parse(parse(text))
     const { port } = loadConfig({}, { dotenv: false })

@@ -6,28 +6,28 @@ import { inlineCode } from './pages.js'
 import { missing } from './running.js'
 import { exitCode } from './scripts.js'
 
-t.test('every command of the docs does what they say', async t => {
+t.test('every command of the docs is run, or what it names is checked', async t => {
   const service = await startService(t, {
     ADMIN_TOKEN: 'the-admin-token-of-the-docs',
     METRICS_TOKEN: 'the-metrics-token-of-the-docs'
   })
-  // the same command on two pages is run once; what is shown of its output is held against it each time
+  // a command that is on two pages with the same output is run once
   const distinct = new Map(commands().map(command => [JSON.stringify([command.text, command.shown]), command]))
-  t.ok(distinct.size > 20, 'the commands are found')
+  t.ok(distinct.size > 20, 'finds the commands')
   for (const command of distinct.values()) {
     const [, account] = accounts.find(([begins]) => begins.test(command.text)) ?? []
     await t.test(`${command.where}: ${command.text}`, { skip: needs(command) }, async t => {
       if (account === undefined) {
-        throw new Error(`Nothing shows that ${command.text} works. Add it to test/docs/accounts.ts, with what runs it.`)
+        throw new Error(`Nothing checks ${command.text}. Add it to test/docs/accounts.ts.`)
       }
       await account(t, command, service)
     })
   }
 })
 
-t.test('the doctor takes the options that its page names', async t => {
+t.test('the doctor accepts the options that its page names', async t => {
   const named = inlineCode().filter(({ page, text }) => page === 'docs/doctor.md' && text.startsWith('--'))
-  t.ok(named.length > 1, 'they are found')
+  t.ok(named.length > 1, 'finds them')
   t.equal(
     await exitCode('src/cli.ts', ['doctor', ...named.flatMap(({ text }) => text.split(' ')), '--help']),
     0,
@@ -35,7 +35,7 @@ t.test('the doctor takes the options that its page names', async t => {
   )
 })
 
-t.test('a script says what it takes, and takes nothing else', async t => {
+t.test('a script explains its arguments, and refuses others', async t => {
   t.equal(await exitCode('bench/soak.ts', ['--minutes', '1', '--help']), 0)
   t.equal(await exitCode('bench/soak.ts', ['--hours', '1', '--help']), 2)
 })

@@ -1,6 +1,6 @@
 import { fences, inlineCode } from './pages.js'
 
-/** A command that a page tells people to type. */
+/** A command that a page shows people to type. */
 export interface Command {
   /** Page and line. */
   where: string

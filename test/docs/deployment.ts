@@ -198,7 +198,7 @@ export async function kubernetesFile (t: Test, { where, text }: Command, { app }
     t.throws(
       () => new Keyring(config.encryptionKeys),
       /ENCRYPTION_KEYS/,
-      `${where}: whoever forgets to change the key is told so`
+      `${where}: an unchanged example key is reported`
     )
     t.equal(String(ports[0]?.containerPort), image().port, where)
     t.ok(
@@ -248,7 +248,7 @@ export async function nginxTakes (t: Test, upstream?: string): Promise<void> {
   t.match(stderr, /test is successful/)
 }
 
-/** Every variable is one of ours. */
+/** Every variable is known. */
 export function known (t: Test, where: string, environment: object): void {
   t.ok(Object.keys(environment).length > 0, `${where}: there are variables`)
   for (const name of Object.keys(environment)) {

@@ -5,15 +5,16 @@ import { root } from '../support/root.js'
 import { blocks } from './blocks.js'
 import { nginxTakes } from './deployment.js'
 import { generated } from './generated.js'
+import { notShown } from './imports.js'
 import { strangeNames } from './names.js'
 import { fences, pages, read } from './pages.js'
 import { missing } from './running.js'
 
-t.test('what is made from the code is as the code is', async t => {
-  for (const [file, text] of generated()) t.equal(read(file), text, `${file} (npm run docs makes it anew)`)
+t.test('generated files are up to date', async t => {
+  for (const [file, text] of generated()) t.equal(read(file), text, `${file} (run npm run docs)`)
 })
 
-t.test('every link between the pages leads somewhere', async t => {
+t.test('every link between the pages has a target', async t => {
   t.ok(pages.length > 15, 'the pages are found')
   for (const page of pages) {
     for (const [, link = ''] of read(page).matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
@@ -25,7 +26,7 @@ t.test('every link between the pages leads somewhere', async t => {
   }
 })
 
-t.test('every file that a page names is there', async t => {
+t.test('every file that a page names exists', async t => {
   for (const page of pages.filter(page => page !== 'CHANGELOG.md')) {
     for (const [, path = ''] of read(page).matchAll(/`((?:src|test|docs|bench|examples|deploy)\/[\w./-]+)`/g)) {
       t.ok(existsSync(resolve(root, path)), `${page} names ${path}`)
@@ -33,7 +34,7 @@ t.test('every file that a page names is there', async t => {
   }
 })
 
-t.test('every block of code is right', async t => {
+t.test('every block of code is checked', async t => {
   for (const fence of fences()) {
     const check = blocks[fence.language]
     if (check === undefined) {
@@ -44,12 +45,16 @@ t.test('every block of code is right', async t => {
   }
 })
 
-t.test('nginx takes its configuration', { skip: missing('nginx') }, async t => {
+t.test('a page that shows code shows what to install and to import', async t => {
+  t.same(notShown(), [])
+})
+
+t.test('nginx accepts its configuration', { skip: missing('nginx') }, async t => {
   await nginxTakes(t)
   for (const { language, text } of fences()) if (language === 'nginx') await nginxTakes(t, text)
 })
 
-t.test('the names in code are those of the service', async t => {
+t.test('names in code exist', async t => {
   t.same(
     strangeNames(),
     [],
@@ -57,7 +62,7 @@ t.test('the names in code are those of the service', async t => {
   )
 })
 
-/** The anchors that a reader of Markdown makes of headings. */
+/** The anchors that Markdown makes from headings. */
 function anchorsOf (text: string): string[] {
   return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-')

@@ -49,7 +49,7 @@ export function fences (): Fence[] {
 
 /** All code in the sentences of the pages, and in the remarks of what people copy. */
 export function inlineCode (): InlineCode[] {
-  // lines stay where they are
+  // keeps the line numbers
   const blank = (text: string) => text.replaceAll(/[^\n]/g, '')
   const prose = pages.filter(page => page !== 'CHANGELOG.md').map(page => ({
     page,

@@ -12,7 +12,7 @@ const run = promisify(execFile)
 /** What `npm run` runs. */
 export const { scripts } = parseJson(read('package.json'), z.object({ scripts: z.record(z.string(), z.string()) }))
 
-/** A script of ours takes what the page passes it: by its usage, or where it has a parser of its own, by that. */
+/** One of our scripts accepts the arguments on the page: by its usage or, if it has its own parser, by that. */
 export async function takenByScript (t: Test, { where, text }: Command): Promise<void> {
   // with another Node.js it takes the same
   const command = text.replace(/^npx -p node@24 /, '').replace(
@@ -36,7 +36,7 @@ export async function takenByScript (t: Test, { where, text }: Command): Promise
   } else t.equal(await exitCode(file, [...rest.split(' '), '--help']), 0, `${where}: ${file} takes ${rest}`)
 }
 
-/** How a script of ours ends. */
+/** The exit code of one of our scripts. */
 export async function exitCode (file: string, args: string[], environment: NodeJS.Dict<string> = {}): Promise<number> {
   return await run(process.execPath, [...runnable(file.replace(/\.ts$/, '')), ...args], {
     cwd: root,
