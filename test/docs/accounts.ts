@@ -55,7 +55,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^kubectl apply -f /, kubernetesFile],
 
   // take minutes, or the network: it is checked that what they name exists
-  [/^npm (test|start|run (dev|docs))$/, async (t, { where, text }) => {
+  [/^npm (test|start|run (dev|docs|lint))$/, async (t, { where, text }) => {
     const script = scripts[text.replace(/^npm (run )?/, '')] ?? ''
     t.not(script, '', `${where}: package.json has the script`)
     for (const [file] of script.matchAll(/\b(src|dist|test)\/\S+/g)) {
