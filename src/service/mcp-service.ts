@@ -22,12 +22,13 @@ import type {
   McpServiceOptions,
   ResourceServerModeOptions
 } from './plugin-options.js'
+import { kBroker } from '../plugins/oauth/broker.js'
 
 const DEFAULT_SCOPES = ['mcp'] as const
 
 /**
  * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`, `request.authInfo`,
- * `app.mcpSessions` and, with the broker, `app.oauthBroker`.
+ * `app.mcpSessions` and, with the broker, `app[kBroker]`.
  */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
@@ -52,7 +53,7 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     bus,
     ...auth.transports
   })
-}, { name: 'mcp-service', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/mcp-service', fastify: '5.x' })
 
 /**
  * Everything: an MCP server for every client, behind OAuth. In a context of its own: nothing of it reaches the routes of
@@ -103,7 +104,7 @@ async function registerAuth (
   const resourcePaths = protectedPaths(options)
   if (isBrokered(options)) {
     await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
-    const { oauthBroker: broker } = app
+    const broker = app[kBroker]
     return {
       verifyAccessToken: (token, request) => broker.accessTokens.verify(token, request),
       bearer: {

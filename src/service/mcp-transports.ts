@@ -11,7 +11,7 @@ import { mcpGuard } from '../plugins/mcp/guard.js'
 import { mcpModern } from '../plugins/mcp/modern.js'
 import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
 import { mcpReplica } from '../plugins/mcp/replica.js'
-import { mcpSessions } from '../plugins/mcp/sessions.js'
+import { kSessions, mcpSessions } from '../plugins/mcp/sessions.js'
 import { mcpSessionless } from '../plugins/mcp/sessionless.js'
 import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
@@ -70,7 +70,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       await endpoints.register(streamableHttpRoutes)
       await endpoints.register(sseRoutes, { messagesUrl: `${joinBaseUrl(publicUrl, app.prefix)}/messages` })
     }
-    const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpSessionless : app.mcpSessions]
+    const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpSessionless : app[kSessions]]
     for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
     if (app.hasPlugin('mcp-graceful-close')) {
       app.addDrain(async ms => {
@@ -84,7 +84,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       await Promise.all(served.map(async part => { await part.close() }))
     })
   })
-}, { name: 'mcp-transports', fastify: '5.x', dependencies: ['bearer-auth'] })
+}, { name: 'fastify-mcp-oauth/mcp-transports', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
 
 /** What runs calls and holds streams. */
 interface Served {

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import { defaultLifetimes } from '../oauth/options.js'
 import { isLoopbackHost } from '../loopback.js'
 import { checkOAuthBrokerOptions } from './option-checks/check-service.js'
-import { broker } from '../plugins/oauth/broker.js'
+import { kBroker, broker } from '../plugins/oauth/broker.js'
 import { browserState } from '../plugins/oauth/browser-state.js'
 import { oauthBodies } from '../plugins/oauth/bodies.js'
 import { oauthErrors } from '../plugins/oauth/errors.js'
@@ -53,7 +53,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   }
   const consentDelayMs = options.consentDelayMs ?? (isLoopbackHost(new URL(issuer).hostname) ? 0 : CONSENT_DELAY_MS)
   await app.register(broker, { ...options, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
-  const { attempts, limits } = app.oauthBroker
+  const { attempts, limits } = app[kBroker]
 
   await app.register(async documents => {
     await documents.register(loginVisits, { attempts })
@@ -123,4 +123,4 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
       refuseOthers()
     })
   }
-}, { name: 'oauth-broker', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/oauth-broker', fastify: '5.x' })

@@ -39,7 +39,7 @@ export const canaries = fp<CanariesOptions>(async (app, { decorators }) => {
   for (const prefix of PLACES) await app.register(add, { prefix: prefix.slice(app.prefix.length) })
   // of the app itself: its own hooks, which a context has by inheritance
   app.get(`${ROOT}/own`, async () => ({ canary: 'sings' }))
-}, { name: 'assert-pluggable-canaries', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/assert-pluggable-canaries', fastify: '5.x' })
 
 const PREFLIGHT = {
   origin: ORIGIN,

@@ -7,6 +7,7 @@ import type { Admission } from '../../src/mcp/admission/admission.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { MCP_URL, ways, type GreedyClient, type Way } from './greedy-clients.js'
 import { GreedyPlug } from './greedy-plug.js'
+import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 /*
  * Whatever clients do, and in whatever order: once nothing runs and nobody is there, nobody holds anything.
@@ -62,7 +63,7 @@ class World {
   }
 
   get admission (): Admission {
-    return this.#way.sessionMode === 'stateless' ? this.#app.mcpSessionless.admission : this.#app.mcpSessions.admission
+    return this.#way.sessionMode === 'stateless' ? this.#app.mcpSessionless.admission : this.#app[kSessions].admission
   }
 
   async start (): Promise<void> {
@@ -174,7 +175,7 @@ class World {
   }
 
   #tidy (now: number): void {
-    if (this.#way.sessionMode === 'stateful') this.#app.mcpSessions.tidy(now)
+    if (this.#way.sessionMode === 'stateful') this.#app[kSessions].tidy(now)
   }
 }
 

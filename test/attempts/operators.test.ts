@@ -6,6 +6,7 @@ import { authorizationUrl, bearer, newTokens, openBrowser, register, callMcp } f
 import { valueAt } from '../support/json.js'
 import { runnable } from '../support/root.js'
 import { startService } from '../support/service.js'
+import { kBroker } from '../../src/plugins/oauth/broker.js'
 
 const ADMIN_TOKEN = 'the-token-of-the-operators'
 const basic = (password: string, user = 'me') => ({
@@ -17,7 +18,7 @@ t.test('without ADMIN_TOKEN there is no page, and nothing is written down', asyn
   await callMcp(service, {})
   await newTokens(service, await register(service))
   t.equal((await service.app.inject({ url: '/admin/attempts', headers: basic('') })).statusCode, 404)
-  t.equal(service.app.oauthBroker.attempts, undefined)
+  t.equal(service.app[kBroker].attempts, undefined)
 })
 
 t.test('with it, operators see how logins went', async t => {

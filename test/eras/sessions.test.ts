@@ -5,6 +5,7 @@ import t from 'tap'
 import { startMcp } from '../support/mcp-harness.js'
 import { connect2, heardBy, textOf } from './era-clients.js'
 import { EraPlug, eraServer2, eraServers } from './era-servers.js'
+import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 /*
  * What is said of sessions elsewhere, with a server of SDK 2.x in them.
@@ -29,7 +30,7 @@ t.test('an instance of SDK 2.x that was dropped is rebuilt where the session sta
   await client.call('log', {}, { level: 'error' })
   await client.listen('file:///a')
   // with a resource that a client listens to, an instance stays
-  const { mcpSessions } = service.app
+  const { [kSessions]: mcpSessions } = service.app
   mcpSessions.tidy(Date.now() + 31_000)
   t.equal(mcpSessions.counts.instances, 1)
 

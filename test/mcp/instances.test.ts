@@ -6,6 +6,7 @@ import { ControlledServer } from '../support/controlled-server.js'
 import { featureClients } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
 import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
+import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 const tool = (name: string, args: Record<string, unknown> = {}) => ({ name, arguments: args })
 /** What a tool has answered, which is JSON. */
@@ -15,7 +16,7 @@ const resultOf = async (response: Response) => parseObject(await response.text()
 
 /** Half a minute later: instances without work have been dropped. */
 function later (service: McpService): void {
-  service.app.mcpSessions.tidy(Date.now() + 31_000)
+  service.app[kSessions].tidy(Date.now() + 31_000)
 }
 
 t.test('an instance without work is dropped, and rebuilt where the session stands', async t => {

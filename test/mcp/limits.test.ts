@@ -23,6 +23,7 @@ import {
   startMcp,
   type McpService
 } from '../support/mcp-harness.js'
+import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
 const HOUR_MS = 3_600_000
@@ -60,7 +61,7 @@ t.test('idle time: a session without requests and streams ends', async t => {
   const bob = await new RawClient(service, 'bob').connect()
   const stream = eventsOf(await bob.get())
   await next(stream)
-  service.app.mcpSessions.tidy(Date.now() + HOUR_MS)
+  service.app[kSessions].tidy(Date.now() + HOUR_MS)
   await isRefused(t, await alice.request('ping'), 404, -32001, null, 'the idle one')
   await isAlive(t, bob, 'an open stream is a sign of life')
   await isAlive(t, await alice.connect(), 'a client that gets 404 begins anew')
@@ -72,9 +73,9 @@ t.test('lifetime: a session ends however much it is used', async t => {
   const alice = await new RawClient(service).connect()
   const stream = eventsOf(await alice.get())
   await next(stream)
-  service.app.mcpSessions.tidy(begun + 59_000)
+  service.app[kSessions].tidy(begun + 59_000)
   await isAlive(t, alice, 'before its end')
-  service.app.mcpSessions.tidy(Date.now() + 60_000)
+  service.app[kSessions].tidy(Date.now() + 60_000)
   t.ok((await stream.next()).done, 'its stream ends')
   await isRefused(t, await alice.request('ping'), 404, -32001, null, 'after its end')
 })
@@ -95,7 +96,7 @@ t.test('sessions per owner: one more ends the owner\'s least recently used', asy
   for (let i = 0; i < 50; i++) await new RawClient(service).connect()
   t.same(service.sessions.size, 4, 'a client that never deletes its sessions costs a bounded number of them')
   t.match(service.app.mcpSessions.counts, { sessions: 4, instances: 4 })
-  service.app.mcpSessions.tidy(Date.now() + 31_000)
+  service.app[kSessions].tidy(Date.now() + 31_000)
   t.match(service.app.mcpSessions.counts, { sessions: 0, instances: 0 }, 'and idle ones only their records')
   await isAlive(t, bob, 'from which they are taken up again')
 })

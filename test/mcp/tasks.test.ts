@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { client1, requestInit } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
 import { startMcp, type McpService } from '../support/mcp-harness.js'
+import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 const think = (about: string, ask = false) => ({ name: 'think', arguments: { about, ask } })
 const task = { ttl: 60_000 }
@@ -91,14 +92,14 @@ t.test('an instance that works on a task stays; its result outlives the instance
     break
   }
   const first = plug.instance
-  service.app.mcpSessions.tidy(Date.now() + 31_000)
+  service.app[kSessions].tidy(Date.now() + 31_000)
   t.match(await tasks.getTask(taskId), { status: 'working' })
   t.equal(plug.instance, first, 'while the task runs')
 
   const done = once(heard, 'notifications/tasks/status')
   finish()
   await done
-  service.app.mcpSessions.tidy(Date.now() + 31_000)
+  service.app[kSessions].tidy(Date.now() + 31_000)
   await plug.closed(first)
   t.match(await tasks.getTaskResult(taskId, CallToolResultSchema), { content: [{ text: 'whales' }] })
   t.not(plug.instance, first)

@@ -16,6 +16,7 @@ import {
   type Client
 } from '../attacks/flow.js'
 import { runService } from '../support/service.js'
+import { kBroker } from '../../src/plugins/oauth/broker.js'
 
 const lines: Array<Record<string, unknown>> = []
 /** Tells of each request's line by the request's id. */
@@ -112,7 +113,7 @@ t.test('errors tell the id that the log has', async t => {
 
 t.test('what fails on our side tells the id, and the log the reason', async t => {
   const { accessToken } = await loggedIn()
-  t.intercept(app.oauthBroker.accessTokens, 'verify', { value: async () => { throw new Error('on fire') } })
+  t.intercept(app[kBroker].accessTokens, 'verify', { value: async () => { throw new Error('on fire') } })
   const failed = await callMcp(service, bearer(accessToken))
   const id = failed.headers.get('x-request-id')
   t.equal(failed.status, 500)

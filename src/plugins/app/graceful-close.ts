@@ -88,7 +88,7 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
     })
     clearTimeout(timer)
   })
-}, { name: 'mcp-graceful-close', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/mcp-graceful-close', fastify: '5.x' })
 
 /**
  * Lets responses finish before the app closes, whether it has left before or not. With it the app takes
@@ -98,7 +98,11 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
 export const finishResponses = fp(async app => {
   // hooks of the app itself come first: in a context of its own, this one comes after those that end the streams
   await app.register(async last => { last.addHook('preClose', () => app.finishResponses()) })
-}, { name: 'finish-responses', fastify: '5.x', dependencies: ['mcp-graceful-close'] })
+}, {
+  name: 'fastify-mcp-oauth/finish-responses',
+  fastify: '5.x',
+  dependencies: ['fastify-mcp-oauth/mcp-graceful-close']
+})
 
 /** Closes the listening socket, and no connection. */
 async function stopListening (server: Server): Promise<void> {

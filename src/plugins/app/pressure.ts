@@ -42,5 +42,5 @@ export const pressure = fp<PressureOptions>(
       }
     })
   },
-  { name: 'pressure', fastify: '5.x' }
+  { name: 'fastify-mcp-oauth/pressure', fastify: '5.x' }
 )

@@ -37,7 +37,7 @@ export const requestLog = fp<RequestLogOptions>(async (app, { onEnd }) => {
     })
     done()
   })
-}, { name: 'request-log', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/request-log', fastify: '5.x' })
 
 function makeLine (
   request: FastifyRequest,

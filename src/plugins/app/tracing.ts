@@ -22,4 +22,4 @@ export const tracing = fp(async app => {
   app.addHook('preHandler', (request, _reply, done) => {
     context.with(request.opentelemetry().context ?? context.active(), done)
   })
-}, { name: 'tracing', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/tracing', fastify: '5.x' })

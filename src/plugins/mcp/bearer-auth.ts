@@ -131,7 +131,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       return Promise.reject(error)
     }
   }
-}, { name: 'bearer-auth', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/bearer-auth', fastify: '5.x' })
 
 // any thenable: what is not waited for is believed
 function isPending (verified: CallerInfo | Promise<CallerInfo>): verified is Promise<CallerInfo> {

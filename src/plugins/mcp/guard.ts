@@ -69,7 +69,7 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
       )
     }
   })
-}, { name: 'mcp-guard', fastify: '5.x', dependencies: ['bearer-auth'] })
+}, { name: 'fastify-mcp-oauth/mcp-guard', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
 
 // not `request.host`: with `trustProxy` that is X-Forwarded-Host, which callers may send too
 function readHost ({ headers: { host, ':authority': authority } }: FastifyRequest): string {

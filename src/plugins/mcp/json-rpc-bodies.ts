@@ -51,7 +51,7 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
 
   await app.register(plainJson)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
-}, { name: 'mcp-errors', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/mcp-errors', fastify: '5.x' })
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   rethrowForeign(error)

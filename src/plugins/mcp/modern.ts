@@ -47,7 +47,11 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
     else reply.raw.once('close', () => { entry.end(call) })
     return await answer(call, reply)
   }
-}, { name: 'mcp-modern', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-replica'] })
+}, {
+  name: 'fastify-mcp-oauth/mcp-modern',
+  fastify: '5.x',
+  dependencies: ['fastify-mcp-oauth/mcp-guard', 'fastify-mcp-oauth/mcp-replica']
+})
 
 /** What a web response is: the platform's types do not say that a body is bytes. */
 interface ResponseOfBytes extends Omit<Response, 'body'> {

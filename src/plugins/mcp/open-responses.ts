@@ -54,7 +54,11 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admiss
     if (payload instanceof Readable) bodies.set(request, payload)
     done()
   })
-}, { name: 'mcp-open-responses', fastify: '5.x', dependencies: ['mcp-guard', 'mcp-errors'] })
+}, {
+  name: 'fastify-mcp-oauth/mcp-open-responses',
+  fastify: '5.x',
+  dependencies: ['fastify-mcp-oauth/mcp-guard', 'fastify-mcp-oauth/mcp-errors']
+})
 
 /** What the body of a request weighs, as far as it says so, at most what is read of it. */
 function countBodyBytes (request: FastifyRequest, maxBodyBytes: number): number {

@@ -18,4 +18,4 @@ export const mcpReplica = fp<McpReplicaOptions>(async (app, { leases }) => {
   const replica = new Replica(leases, app.log)
   app.decorate('mcpReplica', replica)
   app.addHook('onClose', () => replica.close())
-}, { name: 'mcp-replica', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/mcp-replica', fastify: '5.x' })

@@ -11,4 +11,4 @@ declare module 'fastify' {
 /** Requests without sessions. */
 export const mcpSessionless = fp<Omit<SessionlessRequestsOptions, 'log'>>(async (app, options) => {
   app.decorate('mcpSessionless', new SessionlessRequests({ ...options, log: app.log }))
-}, { name: 'mcp-stateless', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/mcp-sessionless', fastify: '5.x' })

@@ -1,16 +1,27 @@
 import fp from 'fastify-plugin'
-import { SessionRegistry, type SessionRegistryOptions } from '../../mcp/sessions/session-registry.js'
+import type { McpCounts } from '../../mcp/observer.js'
+import { SessionRegistry as Registry, type SessionRegistryOptions } from '../../mcp/sessions/session-registry.js'
 
-export type { SessionRegistry }
+/** The sessions of both MCP transports, as far as an app around them needs them. */
+export interface SessionRegistry {
+  /** What this process holds now. */
+  readonly counts: McpCounts
+}
+
+/** The decorator that holds the registry itself, for the MCP endpoints. */
+export const kSessions: unique symbol = Symbol('fastify-mcp-oauth/sessions')
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The sessions of both MCP transports. */
     mcpSessions: SessionRegistry
+    [kSessions]: Registry
   }
 }
 
 /** One session registry for both transports. */
 export const mcpSessions = fp<Omit<SessionRegistryOptions, 'log' | 'replica'>>(async (app, options) => {
-  app.decorate('mcpSessions', new SessionRegistry({ ...options, replica: app.mcpReplica, log: app.log }))
-}, { name: 'mcp-sessions', fastify: '5.x', dependencies: ['mcp-replica'] })
+  const registry = new Registry({ ...options, replica: app.mcpReplica, log: app.log })
+  app.decorate(kSessions, registry)
+  app.decorate('mcpSessions', { get counts () { return registry.counts } })
+}, { name: 'fastify-mcp-oauth/mcp-sessions', fastify: '5.x', dependencies: ['fastify-mcp-oauth/mcp-replica'] })

@@ -17,4 +17,4 @@ export const oauthBodies = fp(async app => {
     done(new InvalidRequestError(`The body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
     return undefined
   })
-}, { name: 'oauth-bodies', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/oauth-bodies', fastify: '5.x' })

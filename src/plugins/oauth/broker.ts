@@ -1,19 +1,40 @@
 import fp from 'fastify-plugin'
-import { createBroker, type Broker } from '../../oauth/broker.js'
+import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
+import { createBroker, type Broker as BrokerParts } from '../../oauth/broker.js'
 import type { BrokerOptions } from '../../oauth/options.js'
 
-export type { Broker }
+/** The authorization server that brokers to the upstream, as far as an app around it needs it. */
+export interface Broker {
+  readonly accessTokens: {
+    /** Establishes who calls with an access token of this broker. */
+    readonly verify: VerifyAccessToken
+  }
+  /** The caller's access token at the upstream; undefined if there is none that works. */
+  getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
+  /** Rejects if the upstream cannot be reached. */
+  check (): Promise<void>
+}
+
+/** The decorator that holds all of the broker, for its own endpoints. */
+export const kBroker: unique symbol = Symbol('fastify-mcp-oauth/broker')
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The authorization server that brokers to the upstream. */
     oauthBroker: Broker
+    [kBroker]: BrokerParts
   }
 }
 
-/** Makes the broker of this context, and lets go of it when the app closes. */
+/** Makes the broker of this context, and closes it with the app. */
 export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
-  const broker = createBroker({ ...options, log: app.log })
-  app.decorate('oauthBroker', broker)
-  app.addHook('onClose', async () => { broker.close() })
-}, { name: 'broker', fastify: '5.x' })
+  const parts = createBroker({ ...options, log: app.log })
+  const { accessTokens } = parts
+  app.decorate(kBroker, parts)
+  app.decorate('oauthBroker', {
+    accessTokens: { verify: (token, request) => accessTokens.verify(token, request) },
+    getUpstreamAccessToken: caller => parts.getUpstreamAccessToken(caller),
+    check: () => parts.check()
+  })
+  app.addHook('onClose', async () => { parts.close() })
+}, { name: 'fastify-mcp-oauth/broker', fastify: '5.x' })

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { BrowserState } from '../../oauth/authorize/browser-state.js'
 import { issuerCookie } from './cookie.js'
+import { kBroker } from './broker.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -25,7 +26,7 @@ const MAX_AGE_SECONDS = 30 * 86_400
 /** The signed cookie that binds an authorization to the browser it began in. */
 export const browserState = fp<BrowserStateOptions>(async (app, { issuer }) => {
   const { name, attributes } = issuerCookie(issuer, 'browser')
-  const { browserStates } = app.oauthBroker
+  const { browserStates } = app[kBroker]
 
   app.decorateRequest('getBrowserState', function (this: FastifyRequest) {
     return browserStates.read(parse(this.headers.cookie ?? '')[name])
@@ -36,4 +37,4 @@ export const browserState = fp<BrowserStateOptions>(async (app, { issuer }) => {
       serialize(name, browserStates.write(state), { ...attributes, maxAge: MAX_AGE_SECONDS })
     )
   })
-}, { name: 'browser-state', fastify: '5.x', dependencies: ['broker'] })
+}, { name: 'fastify-mcp-oauth/browser-state', fastify: '5.x', dependencies: ['fastify-mcp-oauth/broker'] })

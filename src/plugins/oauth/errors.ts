@@ -15,7 +15,7 @@ declare module 'fastify' {
 export const oauthErrors = fp(async app => {
   app.decorateRequest('oauthClientId', null)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
-}, { name: 'oauth-errors', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/oauth-errors', fastify: '5.x' })
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   rethrowForeign(error)

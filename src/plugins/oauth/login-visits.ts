@@ -23,7 +23,7 @@ export const loginVisits = fp<LoginVisitsOptions>(async (app, { attempts }) => {
     if (loginVisit === undefined || request.method === 'HEAD') return
     attempts.visit({ request: loginVisit, status: reply.statusCode, ...describeProgram(request) })
   })
-}, { name: 'login-visits', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/login-visits', fastify: '5.x' })
 
 /** Which program a request comes from, as far as HTTP shows it. */
 export function describeProgram (request: FastifyRequest): { address: string, userAgent: string } {

@@ -66,7 +66,7 @@ export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, r
   app.addHook('preHandler', async request => {
     if (request.routeOptions.config.isRecognised !== undefined) await countAddress(request)
   })
-}, { name: 'oauth-rate-limits', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/oauth-rate-limits', fastify: '5.x' })
 
 function findEndpoint ({ routeOptions: { url = '' } }: FastifyRequest): string {
   return url

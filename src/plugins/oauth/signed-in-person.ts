@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import type { Person } from '../../caller.js'
 import { SIGNED_IN_SECONDS } from '../../oauth/connections/sign-ins.js'
 import { issuerCookie } from './cookie.js'
+import { kBroker } from './broker.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -29,7 +30,7 @@ const PENDING_SECONDS = 600
 /** Two signed cookies for our own pages: who is signed in, and a sign-in that is under way. They come with links, and with no form of another site. */
 export const signedInPerson = fp<SignedInPersonOptions>(async (app, { issuer }) => {
   const [signedIn, pendingSignIn] = [issuerCookie(issuer, 'person'), issuerCookie(issuer, 'sign-in')]
-  const { signIns } = app.oauthBroker
+  const { signIns } = app[kBroker]
 
   app.decorateRequest('getPerson', function (this: FastifyRequest) {
     return signIns.read(parse(this.headers.cookie ?? '')[signedIn.name])
@@ -49,4 +50,4 @@ export const signedInPerson = fp<SignedInPersonOptions>(async (app, { issuer }) 
       serialize(pendingSignIn.name, pending, { ...pendingSignIn.attributes, maxAge: PENDING_SECONDS })
     )
   })
-}, { name: 'signed-in-person', fastify: '5.x', dependencies: ['broker'] })
+}, { name: 'fastify-mcp-oauth/signed-in-person', fastify: '5.x', dependencies: ['fastify-mcp-oauth/broker'] })

@@ -78,7 +78,7 @@ export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: optio
   await new Promise<void>((resolve, reject) => {
     cors(scope, options, error => { if (error === undefined) resolve(); else reject(error) })
   })
-}, { name: 'scoped-cors', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/scoped-cors', fastify: '5.x' })
 
 // Fetch, CORS-preflight request
 function isPreflight ({ headers }: FastifyRequest): boolean {

@@ -107,7 +107,7 @@ export const methodNotAllowed = fp<{ mcpPaths: readonly string[] }>(async (app, 
       sendRefusal(request, reply)
     }
   })
-}, { name: 'method-not-allowed', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/method-not-allowed', fastify: '5.x' })
 
 /** The path of a request as the router sees it; undefined if it cannot be read. */
 function findPath (url: string): string | undefined {

@@ -40,7 +40,7 @@ export const pages = fp(async app => {
     }).send(page.html)
   })
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
-}, { name: 'pages', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/pages', fastify: '5.x' })
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   rethrowForeign(error)

@@ -16,7 +16,7 @@ export const traceId = fp(async app => {
     if (found !== undefined) request.log = reply.log = request.log.child({ traceId: found })
     done()
   })
-}, { name: 'trace-id', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/trace-id', fastify: '5.x' })
 
 function findTraceId (traceparent: unknown): string | undefined {
   return typeof traceparent === 'string' ? TRACEPARENT.exec(traceparent)?.[1] : undefined

@@ -4,6 +4,7 @@ import type { ConnectionsOptions } from './connections.js'
 import { parseParameters } from '../oauth/parameters.js'
 import { connectionsResponses } from '../schemas/connections.js'
 import { parameters } from '../schemas/requests.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 const schema = {
   tags: ['oauth'],
@@ -18,7 +19,7 @@ export const connectionsCallbackRoute: FastifyPluginAsync<ConnectionsOptions> = 
     '/oauth/connections/callback',
     { schema, exposeHeadRoute: false, logSerializers: withoutQuery },
     async (request, reply) => {
-      const person = await app.oauthBroker.signIns.complete(parseParameters(request.query), request.getPendingSignIn())
+      const person = await app[kBroker].signIns.complete(parseParameters(request.query), request.getPendingSignIn())
       return reply.setPerson(person).header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections`, 302)
     }
   )

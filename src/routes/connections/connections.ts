@@ -3,6 +3,7 @@ import { connectionsPage, signInPage } from '../../pages/connections.js'
 import { parseParameters } from '../oauth/parameters.js'
 import { connectionsResponses } from '../schemas/connections.js'
 import { pageResponse } from '../schemas/responses.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 export interface ConnectionsOptions {
   issuer: string
@@ -25,7 +26,7 @@ export const connectionsRoute: FastifyPluginAsync<ConnectionsOptions> = async (a
       connectionsPage({
         issuer,
         person,
-        connections: await app.oauthBroker.connections.of(person),
+        connections: await app[kBroker].connections.of(person),
         ended: ended !== undefined
       })
     )

@@ -5,6 +5,7 @@ import { formBody } from '../schemas/requests.js'
 import type { ConnectionsOptions } from './connections.js'
 import { checkSameOriginForm } from '../oauth/same-origin-form.js'
 import { parseParameters } from '../oauth/parameters.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 const schema = {
   tags: ['oauth'],
@@ -22,7 +23,7 @@ export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async
     await request.countFor({ person })
     const { grant } = parseParameters(request.body)
     if (grant === undefined) throw new InvalidRequestError('The form is incomplete.')
-    await app.oauthBroker.connections.end(person, grant)
+    await app[kBroker].connections.end(person, grant)
     return reply.header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections?ended=1`, 303)
   })
 }

@@ -4,6 +4,7 @@ import { connectionsResponses } from '../schemas/connections.js'
 import { formBody } from '../schemas/requests.js'
 import type { ConnectionsOptions } from './connections.js'
 import { checkSameOriginForm } from '../oauth/same-origin-form.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 const schema = {
   tags: ['oauth'],
@@ -22,7 +23,7 @@ export const connectionsLogoutRoute: FastifyPluginAsync<ConnectionsOptions> = as
     const { id, person: lastHere } = request.getBrowserState()
     const person = request.getPerson()
     const forgotten = new Set([person && personHash(person), lastHere])
-    for (const key of forgotten) if (key !== undefined) await app.oauthBroker.consents.forget(key)
+    for (const key of forgotten) if (key !== undefined) await app[kBroker].consents.forget(key)
     return reply.setPerson(undefined).setBrowserState({ id }).header('cache-control', 'no-store').redirect(
       `${issuer}/oauth/connections`,
       303

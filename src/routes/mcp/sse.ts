@@ -7,6 +7,7 @@ import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { messagesSchema, sseSchema } from '../schemas/mcp.js'
 import { requestCaller, FastifyPostResponse } from './post-reply.js'
+import { kSessions } from '../../plugins/mcp/sessions.js'
 
 export interface SseRoutesOptions {
   /** Where clients send their messages. */
@@ -15,7 +16,7 @@ export interface SseRoutesOptions {
 
 /** The deprecated HTTP+SSE transport (MCP 2024-11-05): `GET /sse`, `POST /messages?sessionId=…`. */
 export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { messagesUrl }) => {
-  const registry = app.mcpSessions
+  const registry = app[kSessions]
 
   app.get('/sse', { schema: sseSchema, exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)

@@ -10,10 +10,11 @@ import type { ServerInstance } from '../../mcp/sessions/server-instance.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { endSchema, listenSchema, postSchema } from '../schemas/mcp.js'
 import { requestCaller, FastifyPostResponse } from './post-reply.js'
+import { kSessions } from '../../plugins/mcp/sessions.js'
 
 /** Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25): `POST`, `GET`, `DELETE /mcp`. */
 export const streamableHttpRoutes: FastifyPluginAsync = async app => {
-  const registry = app.mcpSessions
+  const registry = app[kSessions]
 
   app.post('/mcp', { schema: postSchema }, (request, reply) => {
     checkPostAccept(request.headers.accept)

@@ -6,6 +6,7 @@ import { formBody, parameters as querySchema } from '../schemas/requests.js'
 import { emptyResponse, pageResponse } from '../schemas/responses.js'
 import { sendNextStep, type AuthorizeOptions } from './next-step.js'
 import { parseParameters } from './parameters.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 /** Metadata documents that one address may have us fetch: a client has one per login. */
 const FETCHES_PER_MINUTE = 60
@@ -38,7 +39,7 @@ const postSchema = { tags, summary: 'The same, as a form', body: formBody(texts,
 
 /** `GET`, `POST /authorize`: a client asks for access, by way of a person's browser (RFC 6749 4.1.1). */
 export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, options) => {
-  const { authorization, clients, limits } = app.oauthBroker
+  const { authorization, clients, limits } = app[kBroker]
 
   /** Bounds the documents that strangers have us fetch from hosts that they name. */
   async function countFetch (

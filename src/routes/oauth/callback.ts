@@ -6,6 +6,7 @@ import { parameters } from '../schemas/requests.js'
 import { emptyResponse } from '../schemas/responses.js'
 import { sendNextStep, type AuthorizeOptions } from './next-step.js'
 import { parseParameters } from './parameters.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 const schema = {
   tags: ['oauth'],
@@ -31,7 +32,7 @@ export const callbackRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, o
   }, async (request, reply) => {
     parseParameters(request.query)
     const visitor = { browser: request.getBrowserState(), address: callerAddress(request) }
-    const { next, browser } = await app.oauthBroker.authorization.complete(
+    const { next, browser } = await app[kBroker].authorization.complete(
       new URL(request.url, 'http://callback').search,
       visitor
     )

@@ -7,6 +7,7 @@ import { emptyResponse } from '../schemas/responses.js'
 import { sendNextStep, type AuthorizeOptions } from './next-step.js'
 import { checkSameOriginForm } from './same-origin-form.js'
 import { parseParameters } from './parameters.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 const schema = {
   tags: ['oauth'],
@@ -28,7 +29,7 @@ export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, op
       throw new InvalidRequestError('The form is incomplete. Start again in your app.')
     }
     const visitor = { browser: request.getBrowserState(), address: callerAddress(request) }
-    const next = await app.oauthBroker.consentPages.decide(transaction, {
+    const next = await app[kBroker].consentPages.decide(transaction, {
       allow: decision === 'allow',
       remember: remember === 'yes'
     }, visitor)

@@ -8,6 +8,7 @@ import { jsonResponse } from '../schemas/responses.js'
 import { clientCredentials } from './client-credentials.js'
 import { orFalse } from './or-false.js'
 import { parseParameters } from './parameters.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 export interface IntrospectOptions {
   /** The operator's own services: name -> secret. */
@@ -54,7 +55,7 @@ export const introspectRoute: FastifyPluginAsync<IntrospectOptions> = async (app
       await request.countFor({ client: service })
       if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')
       return reply.header('cache-control', 'no-store').send(
-        await app.oauthBroker.accessTokens.introspect(parameters.token)
+        await app[kBroker].accessTokens.introspect(parameters.token)
       )
     }
   )

@@ -5,6 +5,7 @@ import { ClientMetadataSchema, TOKEN_ENDPOINT_AUTH_METHODS } from '../../oauth/c
 import { oauthErrors } from '../schemas/errors.js'
 import { jsonBody, oneOfTexts } from '../schemas/requests.js'
 import { jsonResponse } from '../schemas/responses.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 // what does not conform is refused by the registry of clients, with the errors of RFC 7591
 const schema = {
@@ -21,7 +22,7 @@ const config = { loginVisit: 'registration' as const }
 /** `POST /register`: dynamic client registration (RFC 7591 3). */
 export const registerRoute: FastifyPluginAsync = async app => {
   app.post('/register', { schema, config }, async (request, reply) => {
-    const registered = await app.oauthBroker.clients.register(request.body, callerAddress(request))
+    const registered = await app[kBroker].clients.register(request.body, callerAddress(request))
     return reply.code(201).header('cache-control', 'no-store').send(registered)
   })
 }

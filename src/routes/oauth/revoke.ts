@@ -6,6 +6,7 @@ import { emptyResponse } from '../schemas/responses.js'
 import { clientCredentials } from './client-credentials.js'
 import { orFalse } from './or-false.js'
 import { parseParameters } from './parameters.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 const schema = {
   tags: ['oauth'],
@@ -17,7 +18,7 @@ const schema = {
 
 /** `POST /revoke`: ends the grant of a token (RFC 7009 2). */
 export const revokeRoute: FastifyPluginAsync = async app => {
-  const { accessTokens, clients } = app.oauthBroker
+  const { accessTokens, clients } = app[kBroker]
   const isRecognised = orFalse(request => accessTokens.recognises(parseParameters(request.body).token ?? ''))
 
   app.post('/revoke', { schema, config: { isRecognised } }, async (request, reply) => {

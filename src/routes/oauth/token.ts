@@ -6,6 +6,7 @@ import { jsonResponse } from '../schemas/responses.js'
 import { clientCredentials } from './client-credentials.js'
 import { orFalse } from './or-false.js'
 import { parseParameters } from './parameters.js'
+import { kBroker } from '../../plugins/oauth/broker.js'
 
 const Tokens = Type.Object({
   access_token: Type.String(),
@@ -33,7 +34,7 @@ const schema = {
 
 /** `POST /token`: `authorization_code` and `refresh_token` (RFC 6749 4.1.3, 6). */
 export const tokenRoute: FastifyPluginAsync = async app => {
-  const { tokens: issuer } = app.oauthBroker
+  const { tokens: issuer } = app[kBroker]
   const isRecognised = orFalse(request => issuer.recognises(parseParameters(request.body)))
 
   app.post('/token', { schema, config: { isRecognised, loginVisit: 'token' } }, async (request, reply) => {
