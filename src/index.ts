@@ -1,4 +1,5 @@
-/** What a larger Fastify app imports. */
+/** What a larger Fastify app imports. The default export is the plugin itself. */
+export { mcpService as default } from './service/mcp-service.js'
 export { mcpDiscovery, mcpService, mcpServiceParts } from './service/mcp-service.js'
 export { oauthBroker } from './service/oauth-broker.js'
 export { mcpTransports } from './service/mcp-transports.js'
@@ -34,4 +35,18 @@ export { createMemoryStores } from './stores/memory/stores.js'
 export { createRedisStores } from './stores/redis/stores.js'
 export type { MemoryStoresOptions, RedisStoresOptions } from './stores/options.js'
 export type { BrokerStores, SessionStores, Stores } from './stores/stores.js'
-export * from './errors.js'
+// those that an app around the service can meet: thrown at it, thrown by it, or seen in its onError hooks
+export {
+  ConfigError,
+  InsufficientScopeError,
+  InvalidGrantError,
+  InvalidTokenError,
+  McpRequestError,
+  OAuthError,
+  RateLimitedError,
+  ServiceError,
+  SessionsFullError,
+  TemporarilyUnavailableError,
+  UpstreamError
+} from './errors.js'
+export type { FailureReason, LimitName } from './errors.js'

@@ -28,7 +28,7 @@ const DEFAULT_SCOPES = ['mcp'] as const
 
 /**
  * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`, `request.authInfo`,
- * `app.mcpSessions` and, with the broker, `app[kBroker]`.
+ * `app.mcpSessions` and, with the broker, `app.oauthBroker`.
  */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
