@@ -4,7 +4,11 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY src ./src
-RUN npm run build && npm prune --omit=dev --ignore-scripts
+# the package leaves the SDK of 1.x servers to its users (a peer dependency); here src/mcp/server.ts needs it
+RUN npm run build \
+  && npm pkg set --json dependencies.@modelcontextprotocol/sdk="$(npm pkg get devDependencies.@modelcontextprotocol/sdk)" \
+  && npm pkg delete devDependencies.@modelcontextprotocol/sdk \
+  && npm prune --omit=dev --ignore-scripts
 
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=5050
