@@ -19,4 +19,4 @@ export const routeSchemas = fp(async app => {
     if (route.schema !== undefined) route.config = { ...route.config, documentation: route.schema }
     route.schema = { hide: true }
   })
-}, { name: 'route-schemas', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/route-schemas', fastify: '5.x' })

@@ -46,7 +46,7 @@ export const openApiRoute = fp<OpenApiOptions>(async (app, options) => {
   })
   app.get('/openapi.json', { schema }, async (_request, reply) =>
     reply.header('cache-control', 'public, max-age=300').send(app.swagger()))
-}, { name: 'openapi', fastify: '5.x' })
+}, { name: 'fastify-mcp-oauth/openapi', fastify: '5.x' })
 
 function securitySchemes ({ publicUrl, scopes, broker, admin, metrics }: OpenApiOptions) {
   const bearer = { type: 'http' as const, scheme: 'bearer' }
