@@ -7,7 +7,7 @@ import { isOfSessions } from '../wire/protocol-versions.js'
  * Whether a POST is of revision 2026-07-28, or is refused by its rules: the SDK's own classification, so that we never
  * disagree with it. It is not asked about what neither body nor header claims to be of a revision without sessions.
  */
-export function isModernRequest ({ headers, body }: InboundMessage): boolean {
+export function isModernRequest ({ headers, body }: Pick<InboundMessage, 'headers' | 'body'>): boolean {
   if (isPlainMessage(body) && isOfSessions(headers['mcp-protocol-version'])) return false
   if (isClaim(body)) return true
   const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name']

@@ -2,7 +2,7 @@ import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import type { JSONRPCResultResponse } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { CallSignal } from './lazy-abort-signal.js'
-import type { PluggedServer } from '../create-server.js'
+import { readClient, type ClientIdentity } from './client-envelope.js'
 import type { Log } from '../../log.js'
 import { inboundRequest, type InboundHeaders } from './lazy-request.js'
 import { errorText, isMessage, isRequest } from '../wire/messages.js'
@@ -14,6 +14,7 @@ export interface InboundMessage {
   headers: InboundHeaders
   /** Parsed. */
   body: unknown
+  log: Log
 }
 
 /** What answers a POST: JSON with status 200, or what the SDK has made of it. */
@@ -36,20 +37,15 @@ export class ModernCall {
   readonly answer: Promise<ModernAnswer>
   /** What its client has not taken yet. */
   readonly outgoing: Outgoing
-  /** The server that was made for it, where it was not connected yet. */
-  server: PluggedServer | undefined
-  /** Why no server was made for it. */
-  refusal: unknown
-  /** Whether the observer has heard of it. */
-  isObserved = false
   readonly #signal = new CallSignal()
   #resolve: (answer: ModernAnswer) => void = () => {}
   #reject: (error: unknown) => void = () => {}
   #isOver = false
+  #client: ClientIdentity | undefined
 
   /** @param options with `maxBufferedBytes`: what may wait for a client that does not read; beyond, the call ends */
   constructor (
-    { headers, body, log }: InboundMessage & { log: Log },
+    { headers, body, log }: InboundMessage,
     caller: CallerInfo,
     { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }
   ) {
@@ -69,6 +65,12 @@ export class ModernCall {
       this.#resolve = resolve
       this.#reject = reject
     })
+  }
+
+  /** What its client says about itself. */
+  get client (): ClientIdentity {
+    this.#client ??= readClient(this.message)
+    return this.#client
   }
 
   /** Whether it holds a stream open, and nothing runs. */

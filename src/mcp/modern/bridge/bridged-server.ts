@@ -22,7 +22,7 @@ export interface OwnedExtra extends MessageExtraInfo {
   authInfo: CallerInfo
 }
 
-export interface BridgedInstanceOptions {
+export interface BridgedServerOptions {
   server: McpServer | Server
   /** Whether it serves one call after the other, of clients that say the same of themselves. */
   isReused: boolean
@@ -44,14 +44,14 @@ export class BridgedServer {
   readonly isReused: boolean
   readonly #link: LinkTransport
   readonly #ownerIds: OwnerIds
-  readonly #announce: BridgedInstanceOptions['announce']
+  readonly #announce: BridgedServerOptions['announce']
   readonly #log: Log
   readonly #handled = new Map<string, boolean>()
   #call: LinkEnd | undefined
   /** The call's id on the link. */
   #callId: RequestId | undefined
 
-  constructor ({ server, isReused, ownerIds, announce, log }: BridgedInstanceOptions) {
+  constructor ({ server, isReused, ownerIds, announce, log }: BridgedServerOptions) {
     this.server = server
     this.isReused = isReused
     this.#ownerIds = ownerIds

@@ -11,7 +11,7 @@ import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 
-export interface WaitingCallsOptions {
+export interface CallResumptionOptions {
   admission: Admission
   suspendedCalls: SuspendedCallsOptions
   replica: Replica
@@ -32,12 +32,12 @@ interface Resumption {
  * began it; a client that comes back elsewhere is handed over to it by the bus, and the answer comes back by the event log.
  */
 export class CallResumption {
-  readonly #options: WaitingCallsOptions
+  readonly #options: CallResumptionOptions
   readonly #suspended: SuspendedCalls
   readonly #exchanges = new Map<string, Resumption>()
   readonly #subscriptions: Array<() => void>
 
-  constructor (options: WaitingCallsOptions) {
+  constructor (options: CallResumptionOptions) {
     const { bus, replica } = options
     this.#options = options
     this.#suspended = new SuspendedCalls(options.suspendedCalls, options.admission)

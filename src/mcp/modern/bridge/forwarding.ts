@@ -1,9 +1,8 @@
-import { LoggingLevelSchema, type JSONRPCNotification, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { LoggingLevelSchema, type JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
 import { inputRequired, type RequestStateCodec, type Result, type ServerContext } from '@modelcontextprotocol/server'
-import { ownerKey, personKey, toOwner, type CallerInfo } from '../../../caller.js'
+import { ownerKey, toOwner } from '../../../caller.js'
 import type { Log } from '../../../log.js'
-import { readClient } from '../client-envelope.js'
-import type { ReusableTransportOptions } from '../fast-path/reusable-transport.js'
+import type { ModernCall } from '../modern-call.js'
 import { BridgedCall, describeCallee, type OpenRequest } from './bridged-call.js'
 import type { BridgedServer } from './bridged-server.js'
 import type { CallResumption } from './call-resumption.js'
@@ -14,7 +13,6 @@ import type { RequestState } from './request-state.js'
 export interface BridgeOptions {
   callResumption: CallResumption
   requestStates: RequestStateCodec<RequestState>
-  carrier: ReusableTransportOptions
   log: Log
 }
 
@@ -25,23 +23,15 @@ const LEVELS: readonly unknown[] = LoggingLevelSchema.options
 /** One request on its way to a call: a new one, or the one that waits for what it brings. */
 export class Forwarding {
   readonly #options: BridgeOptions
-  readonly #request: JSONRPCRequest
-  readonly #caller: CallerInfo
+  readonly #inbound: ModernCall
   readonly #call: BridgedCall
   /** From then on, the call ends or waits by itself. */
   #isMade = false
   #isOver = false
 
-  constructor (
-    options: BridgeOptions,
-    instance: BridgedServer,
-    request: JSONRPCRequest,
-    caller: CallerInfo,
-    onFree = () => {}
-  ) {
+  constructor (options: BridgeOptions, instance: BridgedServer, inbound: ModernCall, onFree = () => {}) {
     this.#options = options
-    this.#request = request
-    this.#caller = caller
+    this.#inbound = inbound
     this.#call = new BridgedCall(instance, onFree)
   }
 
@@ -50,23 +40,22 @@ export class Forwarding {
     if (this.#isOver) throw new Error('Nobody waits for this call.')
     const { callResumption, requestStates } = this.#options
     const { mcpReq: { method, notify, requestState, inputResponses = {}, signal, _meta } } = context
-    const { capabilities, logLevel } = readClient(this.#request)
+    const { caller, person, client: { capabilities, logLevel } } = this.#inbound
     const open: OpenRequest = {
       signal,
       progressToken: _meta?.progressToken,
       notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
     }
-    const { extra: { grantId } } = this.#caller
-    const owner = toOwner(this.#caller)
+    const { grantId } = caller.extra
     const holder = {
-      owner: ownerKey(owner),
-      person: personKey(owner),
+      owner: ownerKey(toOwner(caller)),
+      person,
       ...grantId !== undefined && { grantId }
     }
     const brought = requestState<RequestState>()
     this.#isMade = brought === undefined
     const outcome = brought === undefined
-      ? await callResumption.make(this.#call, [method, withoutTask(params), { authInfo: this.#caller }, open], holder)
+      ? await callResumption.make(this.#call, [method, withoutTask(params), { authInfo: caller }, open], holder)
       : await callResumption.resume(
         brought.replicaId,
         { ...holder, callId: brought.callId, round: brought.round, callee: describeCallee(method, params) },

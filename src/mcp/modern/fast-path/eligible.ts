@@ -1,9 +1,17 @@
 import { isJsonContentType, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import type { InboundHeaders } from '../lazy-request.js'
 import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
+import type { InboundHeaders } from '../lazy-request.js'
 
-/** Methods that the SDK's entry does nothing about by itself, and the parameter that `Mcp-Name` has to repeat. */
+/*
+ * What this is: the conditions under which the SDK's HTTP handler passes a request to the server unchanged.
+ * What it is not: a check. It never says what is wrong with a request; the SDK's handler does.
+ * What breaks: if the SDK's handler checks more headers, requests without them would be served here
+ * (test/eras/fast-path.test.ts). A method that the handler begins to act on itself must leave `NAMED_BY`.
+ * Delete it with the fast path.
+ */
+
+/** Methods that the SDK's handler leaves to the server, and the parameter that `Mcp-Name` has to repeat. */
 const NAMED_BY: ReadonlyMap<string, string | undefined> = new Map([
   ['tools/call', 'name'],
   ['prompts/get', 'name'],
@@ -12,13 +20,10 @@ const NAMED_BY: ReadonlyMap<string, string | undefined> = new Map([
     [method, undefined] as const
   )
 ])
-/** What a name may begin with that `Mcp-Name` cannot carry as it is. */
+/** Names that begin so are encoded in `Mcp-Name`. */
 const ENCODED = '=?'
 
-/**
- * Whether a request is one that the SDK's entry hands to the server as it is: its headers are there, and say what the body
- * says. A look at them tells; where it does not, the entry is asked, and says what is wrong.
- */
+/** Whether the SDK's handler would pass a request to the server unchanged: its headers are complete, and match the body. */
 export function isPlainCall ({ method, params }: JSONRPCRequest, headers: InboundHeaders): boolean {
   if (!NAMED_BY.has(method) || params?._meta?.[PROTOCOL_VERSION_META_KEY] !== REVISION_2026_07_28) return false
   if (

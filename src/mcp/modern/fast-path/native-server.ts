@@ -10,11 +10,12 @@ import {
 import { ReusableTransport, type ReusableTransportOptions } from './reusable-transport.js'
 import type { ModernCall } from '../modern-call.js'
 import { connectModern } from './bind-revision.js'
-import type { ReusableServer } from './reusable-server.js'
+import type { ReusableServer, Served } from './reusable-server.js'
 
 /** An instance of a server of SDK 2.x that stays connected, and serves one request at a time. */
 export class NativeServer implements ReusableServer {
   readonly plugged: McpServer | Server
+  readonly isForOneClient = false
   readonly #server: Server
   readonly #transport: ReusableTransport
   readonly #isReused: boolean
@@ -54,14 +55,14 @@ export class NativeServer implements ReusableServer {
     return this.#transport.isOpen
   }
 
-  serve (call: ModernCall, request: JSONRPCRequest, onFree: () => void): boolean {
+  serve (call: ModernCall, request: JSONRPCRequest, onFree: () => void): Served {
     // of an instance that was made for the call it is known
     if (this.#isReused && needsEntry(this.plugged, request, this.#plain)) {
       onFree()
-      return false
+      return 'left'
     }
     this.#meta = request.params?._meta ?? {}
-    const taken = this.#transport.carry({
+    const served = this.#transport.carry({
       call,
       request,
       id: this.#isReused ? `exchange-${++this.#requests}` : request.id,
@@ -77,11 +78,11 @@ export class NativeServer implements ReusableServer {
         else this.close()
       }
     })
-    if (!taken) {
+    if (served !== 'taken') {
       if (this.#isReused) onFree()
       else this.close()
     }
-    return taken
+    return served
   }
 
   close (): void {

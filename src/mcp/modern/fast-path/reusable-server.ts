@@ -2,16 +2,17 @@ import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { PluggedServer } from '../../create-server.js'
 import type { ModernCall } from '../modern-call.js'
 
+/** What became of a request. Unless it is `taken`, nothing has run; `refused`: the observer has been told. */
+export type Served = 'taken' | 'left' | 'refused'
+
 /** A server that is connected and serves one request of revision 2026-07-28 at a time. */
 export interface ReusableServer {
   readonly plugged: PluggedServer
-  /** Whether it still serves: it may have closed itself. */
+  /** Whether it can still serve: it may have closed itself. */
   readonly isOpen: boolean
-  /**
-   * Serves a request.
-   * @param onFree it may serve the next one
-   * @returns whether it does. Where it does not, nothing has run: it is for the SDK's entry.
-   */
-  serve (call: ModernCall, request: JSONRPCRequest, onFree: () => void): boolean
+  /** Whether it serves only clients with the same name, capabilities and log level. */
+  readonly isForOneClient: boolean
+  /** Serves a request. @param onFree called when it may serve the next one */
+  serve (call: ModernCall, request: JSONRPCRequest, onFree: () => void): Served
   close (): void
 }

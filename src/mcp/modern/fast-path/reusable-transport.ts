@@ -14,10 +14,12 @@ import { withInvalidParams } from '../../wire/invalid-params.js'
 import type { ModernCall } from '../modern-call.js'
 import { ObservedRequests, type McpObserver } from '../../observer.js'
 import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
+import type { Announce } from '../announce-from.js'
+import type { Served } from './reusable-server.js'
 
 export interface ReusableTransportOptions {
   /** Takes what the server sends that belongs to no request. */
-  announce: (notification: Pick<JSONRPCNotification, 'method' | 'params'>) => void
+  announce: Announce
   heartbeatMs: number
   mcpObserver?: McpObserver | undefined
 }
@@ -67,10 +69,10 @@ export class ReusableTransport implements Transport {
 
   /**
    * Hands a request to the server.
-   * @returns whether it has taken it. Where it has not, nothing has run, and why not is for the SDK's entry to say.
+   * @returns `refused` if the SDK refuses it before anything has run: its handler says why
    */
-  carry (carried: Carried): boolean {
-    if (this.#closed) return false
+  carry (carried: Carried): Served {
+    if (this.#closed) return 'left'
     const { call, request, id } = carried
     const exchange = new PooledCall(carried, this.#options)
     this.#exchanges.set(id, exchange)
@@ -81,10 +83,10 @@ export class ReusableTransport implements Transport {
     this.#delivered = undefined
     if (exchange.isRefused) {
       this.#exchanges.delete(id)
-      return false
+      return 'refused'
     }
     if (this.#exchanges.has(id)) call.onEnd(() => { this.#abandon(id, exchange) })
-    return true
+    return 'taken'
   }
 
   send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
@@ -141,13 +143,9 @@ class PooledCall {
   }
 
   run (deliver: () => void): void {
-    const { call, request } = this.#carried
-    if (this.#observed === undefined) {
-      deliver()
-    } else {
-      call.isObserved = true
-      this.#observed.run(request, undefined, deliver)
-    }
+    const { request } = this.#carried
+    if (this.#observed === undefined) deliver()
+    else this.#observed.run(request, undefined, deliver)
   }
 
   refuse (error: JSONRPCErrorResponse): void {

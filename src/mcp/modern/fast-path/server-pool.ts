@@ -1,8 +1,4 @@
-import type { ServerContext } from '../../create-server.js'
-import type { Log } from '../../../log.js'
 import type { ReusableServer } from './reusable-server.js'
-import type { Bus } from '../../../stores/bus.js'
-import { announceToAll } from '../../server-events/announcements.js'
 
 // what is needed at once is made; what is kept of it is bounded
 const MAX_IDLE = 64
@@ -54,25 +50,5 @@ export class ServerPool {
     instances.shift()?.close()
     if (instances.length === 0) this.#instances.delete(key)
     this.#size--
-  }
-}
-
-/** What a factory learns whose instances serve many callers: nothing of any of them. */
-export function contextForAll (log: Log, bus: Bus): ServerContext {
-  const refuse = (): never => {
-    throw new Error(
-      'createServer looks at the caller, but with reuseInstances an instance serves many: take the caller from the request, or leave the option off.'
-    )
-  }
-  return {
-    era: 'stateless',
-    log,
-    get authInfo () {
-      return refuse()
-    },
-    getUpstreamAccessToken: async () => refuse(),
-    announce: event => {
-      announceToAll(bus, log, event)
-    }
   }
 }

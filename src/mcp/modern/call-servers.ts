@@ -1,0 +1,119 @@
+import { McpServer as McpServer2, Server as Server2 } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../../caller.js'
+import { InsufficientScopeError, InvalidParamsError } from '../../errors.js'
+import type { Log } from '../../log.js'
+import type { Bus } from '../../stores/bus.js'
+import type { CreateServer, PluggedServer, ServerContext } from '../create-server.js'
+import type { OwnerIds } from '../owner-ids.js'
+import { checkScopesOrPromise } from '../scopes/required-scopes.js'
+import { announce, announceToAll } from '../server-events/announcements.js'
+import type { Announce } from './announce-from.js'
+import { BridgedServer, type BridgedServerOptions } from './bridge/bridged-server.js'
+import type { ModernCall } from './modern-call.js'
+
+export interface CallServersOptions {
+  createServer: CreateServer
+  getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
+  /** Whether a server may serve one request after the other, of any caller. */
+  reuseInstances?: boolean
+  /** What servers see as session ids. */
+  ownerIds: OwnerIds
+  /** Whether the embedder decides who may subscribe to which resource. */
+  isGuarded: boolean
+  bus: Bus
+  log: Log
+}
+
+/** Makes the servers that calls are served by. */
+export class CallServers {
+  readonly #options: CallServersOptions
+
+  constructor (options: CallServersOptions) {
+    this.#options = options
+  }
+
+  /** Whether a server serves one request after the other. */
+  get areReused (): boolean {
+    return this.#options.reuseInstances === true
+  }
+
+  /**
+   * Makes the server for a call.
+   * @throws {InsufficientScopeError} (rejects with it) if the caller lacks scopes that the call needs
+   */
+  async make (call: ModernCall): Promise<PluggedServer> {
+    const server = await this.#options.createServer(this.areReused ? this.#contextForAll() : this.#contextFor(call))
+    await checkScopesOrPromise(server, call.message === undefined ? [] : [call.message], call.caller)
+    return server
+  }
+
+  /** Lets the bridge use an SDK 1.x server. */
+  bridged (options: Pick<BridgedServerOptions, 'server' | 'isReused' | 'announce'>): BridgedServer {
+    const { ownerIds, log } = this.#options
+    return new BridgedServer({ ...options, ownerIds, log })
+  }
+
+  /** Takes the announcements of a server that serves many. */
+  readonly announceForAll: Announce = notification => { this.#announce(notification, undefined) }
+
+  /** Takes the announcements of a server that is made for one call. */
+  announceFor ({ person }: ModernCall): Announce {
+    return notification => { this.#announce(notification, person) }
+  }
+
+  /** Ends a call whose client is to blame for the error. @returns whether it is */
+  refuse (call: ModernCall, error: unknown): boolean {
+    if (error instanceof InvalidParamsError) {
+      call.fail(
+        call.message === undefined ? error : new InvalidParamsError(error.message, { requestId: call.message.id })
+      )
+    } else if (error instanceof InsufficientScopeError) call.fail(error)
+    else {
+      call.log.error({ err: error }, 'a server instance could not be made')
+      return false
+    }
+    return true
+  }
+
+  /** Tells the listeners of both eras, on every replica. @param person whom the server serves; undefined: many */
+  #announce (notification: Parameters<Announce>[0], person: string | undefined): void {
+    const { bus, log, isGuarded } = this.#options
+    announce(bus, log, notification, { era: 'stateless', person, isGuarded })
+  }
+
+  #contextFor ({ caller, log }: ModernCall): ServerContext {
+    const { getUpstreamAccessToken, bus, log: serviceLog } = this.#options
+    return {
+      era: 'stateless',
+      authInfo: caller,
+      log,
+      getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller),
+      announce: event => { announceToAll(bus, serviceLog, event) }
+    }
+  }
+
+  /** What `createServer` gets if its servers serve many callers: nothing about any of them. */
+  #contextForAll (): ServerContext {
+    const { bus, log } = this.#options
+    return {
+      era: 'stateless',
+      log,
+      get authInfo () {
+        return refuseCaller()
+      },
+      getUpstreamAccessToken: async () => refuseCaller(),
+      announce: event => { announceToAll(bus, log, event) }
+    }
+  }
+}
+
+/** Whether a server is of SDK 2.x, which speaks this revision. One of SDK 1.x needs the bridge. */
+export function isOfSdk2 (plugged: PluggedServer): plugged is McpServer2 | Server2 {
+  return plugged instanceof McpServer2 || plugged instanceof Server2
+}
+
+function refuseCaller (): never {
+  throw new Error(
+    'createServer reads the caller, but with reuseInstances a server serves many callers: read it from the request instead, or do not set reuseInstances.'
+  )
+}

@@ -1,0 +1,138 @@
+import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { McpObserver } from '../../observer.js'
+import { checkScopesOrPromise } from '../../scopes/required-scopes.js'
+import type { Bridge } from '../bridge/bridge.js'
+import { isOfSdk2, type CallServers } from '../call-servers.js'
+import { clientKey } from '../client-envelope.js'
+import type { ModernCall } from '../modern-call.js'
+import type { PreparedServer } from '../sdk-entry.js'
+import type { PluggedServer } from '../../create-server.js'
+import { BridgedReusableServer } from './bridged-reusable-server.js'
+import { isPlainCall } from './eligible.js'
+import { NativeServer, needsEntry } from './native-server.js'
+import type { ReusableServer } from './reusable-server.js'
+import type { ReusableTransportOptions } from './reusable-transport.js'
+import { ServerPool } from './server-pool.js'
+import { SharedServers } from './shared-servers.js'
+
+/*
+ * What this is: a way around the SDK's HTTP handler for requests about which it has nothing to say. Such a request goes
+ * straight to a server that is connected and bound to the revision; docs/performance.md says what that saves.
+ * What it is not: it checks and answers nothing by itself. Every request that is not plain, and every error that the SDK
+ * finds before a server runs, is left to the SDK's handler. Nothing depends on this folder but through `FastPath`.
+ * What breaks: if the SDK's handler does more with a plain request than today, the responses differ; test/eras/fast-path
+ * compares them byte for byte.
+ * Delete this folder, and the door in modern-handler.ts, when the SDK's handler is as fast, or reuses servers itself.
+ */
+
+/** Shuts the fast path, as an option of `false`. A symbol, so that it is no option of embedders: tests compare both ways. */
+export const FAST_PATH = Symbol('fast path')
+
+export interface FastPathOptions {
+  servers: CallServers
+  bridge: Bridge
+  heartbeatMs: number
+  mcpObserver?: McpObserver | undefined
+  /** Takes a call that the SDK's handler has to serve after all. Nothing has run for it. */
+  leave: (call: ModernCall, prepared: PreparedServer) => void
+}
+
+/** The pool's key of servers that serve any client. */
+const ANY_CLIENT = ''
+
+/** Serves plain calls by servers that stay connected. */
+export class FastPath {
+  readonly leave: FastPathOptions['leave']
+  readonly #servers: CallServers
+  readonly #bridge: Bridge
+  readonly #transport: Omit<ReusableTransportOptions, 'announce'>
+  readonly #shared: SharedServers
+  readonly #pool = new ServerPool()
+  /** Whether there are servers of SDK 1.x: each serves clients with the same capabilities only. */
+  #bridges = false
+
+  constructor ({ servers, bridge, heartbeatMs, mcpObserver, leave }: FastPathOptions) {
+    this.leave = leave
+    this.#servers = servers
+    this.#bridge = bridge
+    this.#transport = { heartbeatMs, mcpObserver }
+    this.#shared = new SharedServers(bridge, { ...this.#transport, announce: servers.announceForAll })
+  }
+
+  /** @returns whether it takes the call; if it does not, the call is for the SDK's handler */
+  serve (call: ModernCall): boolean {
+    const { message } = call
+    if (message === undefined || !isPlainCall(message, call.headers)) return false
+    const server = this.#servers.areReused ? this.#pool.take(this.#bridges ? clientKey(call.client) : ANY_CLIENT) : undefined
+    if (server === undefined) this.#serveByNew(call, message).catch((error: unknown) => { call.fail(error) })
+    else this.#serveByPooled(server, call, message)
+    return true
+  }
+
+  close (): void {
+    this.#pool.close()
+  }
+
+  /** A server from the pool was made for another call: whether this caller has the scopes is not known. */
+  #serveByPooled (server: ReusableServer, call: ModernCall, request: JSONRPCRequest): void {
+    const serve = () => { this.#serveBy(server, call, request) }
+    const refuse = (error: unknown) => {
+      this.#putBack(server, call)
+      call.fail(error)
+    }
+    try {
+      const pending = checkScopesOrPromise(server.plugged, [request], call.caller)
+      if (pending === undefined) serve()
+      else pending.then(serve).catch(refuse)
+    } catch (error) {
+      refuse(error)
+    }
+  }
+
+  async #serveByNew (call: ModernCall, request: JSONRPCRequest): Promise<void> {
+    let prepared: PreparedServer
+    try {
+      const server = await this.#servers.make(call)
+      const connected = await this.#connect(server, call, request)
+      if (connected !== undefined) {
+        this.#serveBy(connected, call, request)
+        return
+      }
+      prepared = { server }
+    } catch (error) {
+      if (this.#servers.refuse(call, error)) return
+      prepared = { error }
+    }
+    this.leave(call, prepared)
+  }
+
+  /** @returns undefined if the SDK's handler has to connect it */
+  async #connect (
+    server: PluggedServer,
+    call: ModernCall,
+    request: JSONRPCRequest
+  ): Promise<ReusableServer | undefined> {
+    const isReused = this.#servers.areReused
+    const announce = isReused ? this.#servers.announceForAll : this.#servers.announceFor(call)
+    if (isOfSdk2(server)) {
+      return needsEntry(server, request)
+        ? undefined
+        : NativeServer.connect(server, isReused, { ...this.#transport, announce })
+    }
+    this.#bridges = true
+    const bridged = this.#servers.bridged({ server, isReused, announce })
+    if (!bridged.handles(request.method)) return undefined
+    const description = await bridged.begin(call.client, { authInfo: call.caller })
+    return new BridgedReusableServer(this.#bridge, bridged, await this.#shared.find(description))
+  }
+
+  /** Serves a call whose caller has the scopes. */
+  #serveBy (server: ReusableServer, call: ModernCall, request: JSONRPCRequest): void {
+    const served = server.serve(call, request, () => { this.#putBack(server, call) })
+    if (served !== 'taken') this.leave(call, { isObserved: served === 'refused' })
+  }
+
+  #putBack (server: ReusableServer, call: ModernCall): void {
+    this.#pool.put(server.isForOneClient ? clientKey(call.client) : ANY_CLIENT, server)
+  }
+}

@@ -1,0 +1,113 @@
+import {
+  createMcpHandler,
+  McpServer as McpServer2,
+  type McpHttpHandler,
+  type McpRequestContext,
+  type Server as Server2
+} from '@modelcontextprotocol/server'
+import type { Log } from '../../log.js'
+import { slowToReader } from '../admission/outgoing.js'
+import type { PluggedServer } from '../create-server.js'
+import { observeServer, type McpObserver } from '../observer.js'
+import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
+import type { PersonalEvents } from '../server-events/personal-events.js'
+import { REVISION_2026_07_28 } from '../wire/protocol-versions.js'
+import { announceFrom } from './announce-from.js'
+import type { Bridge } from './bridge/bridge.js'
+import { isOfSdk2, type CallServers } from './call-servers.js'
+import type { ModernCall } from './modern-call.js'
+
+export interface SdkEntryOptions {
+  servers: CallServers
+  bridge: Bridge
+  /** What the streams of `subscriptions/listen` say. */
+  events: PersonalEvents
+  maySubscribe?: MaySubscribe | undefined
+  heartbeatMs: number
+  mcpObserver?: McpObserver | undefined
+  log: Log
+}
+
+/** What is known of the server for a call before the SDK asks for it. */
+export interface PreparedServer {
+  /** Made for the call, and not connected. */
+  server?: PluggedServer
+  /** Why there is none. */
+  error?: unknown
+  /** Whether the observer knows of the call. */
+  isObserved?: boolean
+}
+
+/** Serves calls by the SDK's own handler, which checks them, and answers what is wrong; each by a server of its own. */
+export class SdkEntry {
+  readonly #options: SdkEntryOptions
+  readonly #handler: McpHttpHandler
+  readonly #calls = new WeakMap<Request, { call: ModernCall, prepared: PreparedServer }>()
+
+  constructor (options: SdkEntryOptions) {
+    const { events, heartbeatMs, log } = options
+    this.#options = options
+    this.#handler = createMcpHandler(context => this.#findServer(context), {
+      legacy: 'reject',
+      bus: events,
+      keepAliveMs: heartbeatMs,
+      // bounded before it gets here, for each person too
+      maxSubscriptions: Infinity,
+      onerror: error => { log.debug({ err: error }, 'the SDK reports an error') }
+    })
+  }
+
+  serve (call: ModernCall, prepared: PreparedServer = {}): void {
+    this.#calls.set(call.request, { call, prepared })
+    const serve = () => this.#handler.fetch(call.request, { authInfo: call.caller, parsedBody: call.body })
+    // only those who listen are remembered as listeners
+    call.follow(call.listens ? this.#options.events.serveFor(call.person, serve) : serve())
+  }
+
+  async close (): Promise<void> {
+    await this.#handler.close()
+  }
+
+  async #findServer ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
+    const found = requestInfo && this.#calls.get(requestInfo)
+    if (found === undefined) throw new Error('The SDK asks for a server for a request that it did not get from here.')
+    const { call, prepared } = found
+    if ('error' in prepared) throw prepared.error
+    try {
+      return await this.#makeServer(call, prepared)
+    } catch (error) {
+      this.#options.servers.refuse(call, error)
+      throw error
+    }
+  }
+
+  async #makeServer (call: ModernCall, { server, isObserved }: PreparedServer): Promise<McpServer2 | Server2> {
+    const { servers, maySubscribe, mcpObserver } = this.#options
+    const plugged = server ?? await servers.make(call)
+    if (maySubscribe !== undefined && call.message !== undefined) {
+      await checkSubscriptions([call.message], call.caller, maySubscribe)
+    }
+    const unconnected = isOfSdk2(plugged) ? plugged : await this.#bridge(plugged, call)
+    const bare = unconnected instanceof McpServer2 ? unconnected.server : unconnected
+    if (isOfSdk2(plugged)) announceFrom(bare, servers.announceFor(call))
+    slowToReader(bare, call.outgoing)
+    connectAs(bare, call.ownerId)
+    if (mcpObserver !== undefined && isObserved !== true) observeServer(bare, mcpObserver, REVISION_2026_07_28)
+    return unconnected
+  }
+
+  async #bridge (plugged: Parameters<CallServers['bridged']>[0]['server'], call: ModernCall): Promise<Server2> {
+    const { servers, bridge } = this.#options
+    const bridged = servers.bridged({ server: plugged, isReused: false, announce: servers.announceFor(call) })
+    return bridge.serverFor(bridged, await bridged.begin(call.client, { authInfo: call.caller }), call)
+  }
+}
+
+/** Gives the SDK's transport for one request what servers see as the session id. */
+function connectAs (server: Server2, ownerId: string): void {
+  const connect = server.connect.bind(server)
+  server.connect = async transport => {
+    transport.sessionId = ownerId
+    await connect(transport)
+  }
+}
