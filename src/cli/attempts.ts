@@ -1,12 +1,13 @@
 import type { AttemptsReport, ReportedStep } from '../oauth/login-attempts/report.js'
 import type { Verdict } from '../oauth/login-attempts/verdicts.js'
+import { DEFAULT_PORT } from '../config/default-port.js'
 import type { CommandIo } from './command.js'
 import { parseRecord } from '../parse-record.js'
 
 const USAGE = `Usage: fastify-mcp-oauth attempts [url]
 
 How the last logins at a running service went, and what to do about those that failed. Takes ADMIN_TOKEN from the
-environment; the url is PUBLIC_URL where none is given, or http://localhost:5050.
+environment. The default url is PUBLIC_URL, or http://localhost:${DEFAULT_PORT}.
 `
 
 const TIMEOUT_MS = 10_000
@@ -14,13 +15,13 @@ const TIMEOUT_MS = 10_000
 /** Prints how the last logins at a running service went, the last one at the end, where a terminal shows it. */
 export async function run ([url, ...rest]: string[], { write, env }: CommandIo): Promise<number> {
   const { ADMIN_TOKEN: adminToken = '', PUBLIC_URL: publicUrl = '' } = env
-  const service = url ?? (publicUrl === '' ? 'http://localhost:5050' : publicUrl)
+  const service = url ?? (publicUrl === '' ? `http://localhost:${DEFAULT_PORT}` : publicUrl)
   if (rest.length > 0 || !URL.canParse(service) || !/^https?:/.test(service)) {
     write(USAGE)
     return url === '--help' ? 0 : 2
   }
   if (adminToken === '') {
-    write('ADMIN_TOKEN is not set: it is the one that the service was started with.\n')
+    write('ADMIN_TOKEN is not set; set it to the token that the service was started with.\n')
     return 2
   }
   const answer = await ask(new URL('/admin/attempts', service), adminToken)

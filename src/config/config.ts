@@ -90,6 +90,7 @@ export interface Config {
   clientTtlSeconds: number
   accessTokenTtlSeconds: number
   refreshTokenTtlSeconds: number
+  refreshTokenReuseSeconds: number
   grantTtlSeconds: number
   sessionMode: 'stateful' | 'stateless'
   maxSessions: number
@@ -177,6 +178,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     clientTtlSeconds: env.CLIENT_TTL_SECONDS,
     accessTokenTtlSeconds: env.ACCESS_TOKEN_TTL_SECONDS,
     refreshTokenTtlSeconds: env.REFRESH_TOKEN_TTL_SECONDS,
+    refreshTokenReuseSeconds: env.REFRESH_TOKEN_REUSE_SECONDS,
     grantTtlSeconds: env.GRANT_TTL_SECONDS,
     sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
     maxSessions: env.MAX_SESSIONS,

@@ -24,6 +24,7 @@ export function toLimits (env: Environment): SessionLimits {
     maxUriBytes: env.MAX_URI_BYTES,
     maxSuspendedCalls: env.MAX_SUSPENDED_CALLS,
     maxSuspendedCallsPerPerson: env.SUSPENDED_CALLS_PER_PERSON,
+    suspendedCallSeconds: env.SUSPENDED_CALL_SECONDS,
     maxOpenResponses: env.MAX_OPEN_RESPONSES,
     maxOpenResponsesPerPerson: env.OPEN_RESPONSES_PER_PERSON,
     maxRequestBytes: env.MAX_REQUEST_BYTES,

@@ -86,6 +86,7 @@ export function serviceOptions (
     lifetimes: {
       accessTokenSeconds: config.accessTokenTtlSeconds,
       refreshTokenSeconds: config.refreshTokenTtlSeconds,
+      refreshTokenReuseSeconds: config.refreshTokenReuseSeconds,
       grantSeconds: config.grantTtlSeconds,
       unusedClientSeconds: config.unusedClientTtlSeconds,
       clientSeconds: config.clientTtlSeconds

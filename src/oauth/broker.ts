@@ -16,7 +16,7 @@ import { Grants } from './tokens/grants.js'
 import { defaultRedirectSchemes } from './clients/redirect-schemes.js'
 import { LoginLeg } from './authorize/login-leg.js'
 import { defaultLifetimes, parseUpstreamUrls, type BrokerOptions } from './options.js'
-import { RateLimits } from './rate-limits.js'
+import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from './rate-limits.js'
 import { RecognisedSecrets } from './tokens/recognised-secrets.js'
 import { Resources } from './resources.js'
 import { ownClient, SignIns } from './connections/sign-ins.js'
@@ -153,7 +153,12 @@ function createClients (options: BrokerOptions, { lifetimes, limits, upstream, o
 
 /** Grants and their tokens. */
 function createTokens (options: BrokerOptions, foundation: Foundation, known: ReturnType<typeof createClients>) {
-  const { stores: { grants: store, leases, bus }, keyring, log, requestsPerMinute: unknownPerMinute = 300 } = options
+  const {
+    stores: { grants: store, leases, bus },
+    keyring,
+    log,
+    requestsPerMinute: unknownPerMinute = DEFAULT_REQUESTS_PER_MINUTE
+  } = options
   const { resources, recognised, limits, lifetimes, upstream, observe, now } = foundation
   const grants = new Grants({ store, leases, bus, keyring, upstream, upstreamClients: known.upstreamClients, log, now })
   return {

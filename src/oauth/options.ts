@@ -92,6 +92,10 @@ export interface BrokerLifetimes {
   consentSeconds: number
 }
 
+/** Milliseconds before which "Allow" on the consent page does not count, if the issuer is not on loopback. */
+export const CONSENT_DELAY_MS = 500
+export const MAX_CONSENT_DELAY_MS = 10_000
+
 export const defaultLifetimes: BrokerLifetimes = {
   accessTokenSeconds: 3600,
   refreshTokenSeconds: 30 * 86_400,

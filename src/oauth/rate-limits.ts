@@ -3,6 +3,9 @@ import { RateLimitedError, TemporarilyUnavailableError } from '../errors.js'
 import { MemoryRateCounters } from '../stores/memory/rate-counters.js'
 import { RATE_COUNTERS, type Counted, type RateCounters } from '../stores/rate-counters.js'
 
+/** Requests of one endpoint in a minute: of an address that proves nothing, and of a person. */
+export const DEFAULT_REQUESTS_PER_MINUTE = 300
+
 /** What is counted, and for whom: an address (of requests that show something of our making: `recognised`), a client, a person. */
 export type RateKey = readonly [
   what: string,

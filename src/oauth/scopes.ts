@@ -1,7 +1,13 @@
 import { InvalidScopeError } from '../errors.js'
 
-// asked for out of habit, or copied from OpenID metadata; they mean nothing here and harm nobody
-const IGNORED = new Set(['openid', 'profile', 'email', 'offline_access'])
+/** Our own scopes, unless the options name others. */
+export const DEFAULT_SCOPES = ['mcp'] as const
+
+/** Scopes of OpenID Connect: we ask the upstream for them. */
+export const OPENID_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
+
+// clients ask us for them out of habit, or copied from OpenID metadata; they mean nothing here and harm nobody
+const IGNORED: ReadonlySet<string> = new Set(OPENID_SCOPES)
 
 /** The scopes of a `scope` parameter (RFC 6749 3.3). */
 export function splitScopes (scope: string | undefined): string[] {

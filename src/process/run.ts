@@ -9,6 +9,7 @@ import { ConfigError } from '../errors.js'
 import { listenError } from '../listen-error.js'
 import type { CreateServer } from '../mcp/create-server.js'
 import { Metrics } from '../observability/metrics.js'
+import { OPENID_SCOPES } from '../oauth/scopes.js'
 import { surviveUnhandledRejections } from './policy.js'
 
 // rejections that nobody handles end nothing; and when a start fails, nothing of this is to say that all went well
@@ -77,7 +78,7 @@ function demoUpstreamConfig (demo: DemoUpstream | undefined): UpstreamConfig {
   if (demo === undefined) throw new ConfigError('No upstream is configured.')
   return {
     issuerUrl: new URL(demo.issuer),
-    scopes: ['openid', 'profile', 'email', 'offline_access'],
+    scopes: [...OPENID_SCOPES],
     extraAuthorizeParams: {}
   }
 }

@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.js'
 import type { McpTransportsOptions } from '../mcp/options.js'
 import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from '../oauth/keyring.js'
+import { DEFAULT_SCOPES } from '../oauth/scopes.js'
 import { createTokenVerifier } from '../oauth/resource-server/resource-server.js'
 import { oauthBroker } from './oauth-broker.js'
 import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/check-service.js'
@@ -23,8 +24,6 @@ import type {
   ResourceServerModeOptions
 } from './plugin-options.js'
 import { kBroker } from '../plugins/oauth/broker.js'
-
-const DEFAULT_SCOPES = ['mcp'] as const
 
 /**
  * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`, `request.authInfo`,

@@ -14,14 +14,13 @@ import { mcpReplica } from '../plugins/mcp/replica.js'
 import { kSessions, mcpSessions } from '../plugins/mcp/sessions.js'
 import { mcpSessionless } from '../plugins/mcp/sessionless.js'
 import { routeSchemas } from '../plugins/scoped/route-schemas.js'
+import { MCP_BODY_BYTES } from '../plugins/scoped/body-limits.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
+import { MAX_TIMER_MS } from '../validation/values.js'
 import { joinBaseUrl } from './base-url.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
 import { sessionlessHttpRoutes } from '../routes/mcp/sessionless-http.js'
 import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
-
-// the longest that a timer takes
-const NO_TIMEOUT_MS = 2_147_483_647
 
 /**
  * Serves an MCP server: Streamable HTTP (`/mcp`), revision 2026-07-28 and those before, and the deprecated HTTP+SSE
@@ -30,7 +29,7 @@ const NO_TIMEOUT_MS = 2_147_483_647
  */
 export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   checkTransportsOptions(options)
-  const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = 4_194_304, drainSeconds = 1 } = options
+  const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = MCP_BODY_BYTES, drainSeconds = 1 } = options
   const stateless = options.sessionMode === 'stateless'
   const paths = stateless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
@@ -49,7 +48,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     // a stream stays open, and a call takes what it takes
     if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) {
       endpoints.addHook('onRoute', route => {
-        route.handlerTimeout = NO_TIMEOUT_MS
+        route.handlerTimeout = MAX_TIMER_MS
       })
     }
     await endpoints.register(mcpErrors, { maxBodyBytes })

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
-import { defaultLifetimes } from '../oauth/options.js'
+import { CONSENT_DELAY_MS, defaultLifetimes } from '../oauth/options.js'
+import { DEFAULT_REQUESTS_PER_MINUTE } from '../oauth/rate-limits.js'
 import { isLoopbackHost } from '../loopback.js'
 import { checkOAuthBrokerOptions } from './option-checks/check-service.js'
 import { kBroker, broker } from '../plugins/oauth/broker.js'
@@ -34,7 +35,6 @@ import { revokeRoute } from '../routes/oauth/revoke.js'
 import { tokenRoute } from '../routes/oauth/token.js'
 import type { OAuthBrokerOptions } from './plugin-options.js'
 
-const CONSENT_DELAY_MS = 500
 // their password is not to be guessed
 const OPERATORS_PER_MINUTE = 60
 
@@ -44,7 +44,7 @@ const OPERATORS_PER_MINUTE = 60
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   checkOAuthBrokerOptions(options)
-  const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = 300, adminToken } = options
+  const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = DEFAULT_REQUESTS_PER_MINUTE, adminToken } = options
   const issuer = joinBaseUrl(options.publicUrl, app.prefix)
   const texts = {
     scopeDescriptions: { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions },

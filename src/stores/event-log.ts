@@ -75,6 +75,17 @@ export interface EventLog {
   deleteSession (sessionId: string): Promise<void>
 }
 
+/** Bounds of what is kept for clients that resume, unless the options of the stores say otherwise. */
+export const EVENT_LOG_BOUNDS = {
+  maxEventsPerStream: 256,
+  maxBytesPerStream: 1_048_576,
+  maxBytesPerSession: 8_388_608,
+  maxStreamsPerSession: 128,
+  retentionSeconds: 300
+}
+/** Bytes kept of all sessions, in a log in memory. */
+export const EVENT_LOG_BYTES = 268_435_456
+
 // <stream id>:<position>, both opaque to clients; no part can break an SSE line
 const EVENT_ID = /^([A-Za-z0-9_-]{1,64}):([0-9-]{1,40})$/
 

@@ -30,6 +30,9 @@ export type SessionChange =
   | { subscribe: string }
   | { unsubscribe: string }
 
+/** Sessions that a store in memory keeps, unless its options say otherwise. */
+export const MAX_SESSIONS = 100_000
+
 /** How many sessions may be kept at once. */
 export interface SessionBounds {
   /** Of one owner: a person by one client. */

@@ -7,7 +7,7 @@ import { clientSecretBasic } from '../upstream/client-secret-basic.js'
 import { discover, isInsecure } from '../upstream/discovery.js'
 import { Introspection, isActive } from './introspection.js'
 import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from '../upstream-observer.js'
-import { RateLimits } from '../rate-limits.js'
+import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from '../rate-limits.js'
 import { canonicalResource } from '../resources.js'
 import { splitScopes } from '../scopes.js'
 import { toSubject } from '../upstream/subject.js'
@@ -78,7 +78,7 @@ class TokenVerifier {
   #keysFailedAt = -Infinity
 
   constructor (options: ResourceServerOptions, now: () => number) {
-    const { introspection: client, requestsPerMinute: unknownPerMinute = 300 } = options
+    const { introspection: client, requestsPerMinute: unknownPerMinute = DEFAULT_REQUESTS_PER_MINUTE } = options
     this.#options = options
     this.#now = now
     this.#issuerUrl = new URL(options.issuer)

@@ -1,5 +1,8 @@
 const MAX_LENGTH = 1024
 
+/** The claim that names a person, unless the options name another. */
+export const SUBJECT_CLAIM = 'sub'
+
 /** What the subject of somebody begins with of whom the upstream does not tell who they are: ours to give. */
 export const UNNAMED_PREFIX = 'grant:'
 

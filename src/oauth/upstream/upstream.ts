@@ -7,7 +7,8 @@ import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from '../
 import type { UpstreamSettings } from '../options.js'
 import { isLoopbackHost } from '../../loopback.js'
 import { upstreamError } from './upstream-errors.js'
-import { isNamed } from './subject.js'
+import { OPENID_SCOPES } from '../scopes.js'
+import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { REGISTER_BY_HAND, registrationFetch, send, tokenFetch } from './tolerant-fetch.js'
 import { UpstreamMetadata } from './upstream-metadata.js'
 
@@ -42,7 +43,7 @@ export interface UpstreamRequest {
 const LEEWAY_SECONDS = 30
 const CACHED_METADATA = new URL('https://cached.invalid/.well-known/oauth-authorization-server')
 // RFC 8414 2: a server need not name all of its scopes; these are left out where it names others only
-const STANDARD_SCOPES = ['openid', 'profile', 'email', 'offline_access']
+const STANDARD_SCOPES: readonly string[] = OPENID_SCOPES
 // of an authorization request (RFC 6749 4.1.1, 7636 4.3, 9101 5, OpenID Connect Core 3.1.2.1): ours to set
 const OUR_PARAMETERS = [
   'client_id',
@@ -233,7 +234,7 @@ export class Upstream {
     checkAuthorizedParty(idToken, client.clientId)
     // OpenID Connect Core 12.2
     if (
-      idToken !== undefined && isNamed(subject) && (this.#options.subjectClaim ?? 'sub') === 'sub' &&
+      idToken !== undefined && isNamed(subject) && (this.#options.subjectClaim ?? SUBJECT_CLAIM) === SUBJECT_CLAIM &&
       idToken.sub !== subject
     ) {
       throw unusable('the ID token of a refresh is of another sub than that of the login')
@@ -311,7 +312,7 @@ export class Upstream {
     tokens: openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers
   ): Promise<Identity> {
     const server = configuration.serverMetadata()
-    const { userinfoUrl, subjectClaim = 'sub' } = this.#options
+    const { userinfoUrl, subjectClaim = SUBJECT_CLAIM } = this.#options
     const idToken: Record<string, unknown> | undefined = tokens.claims()
     let told: Record<string, unknown> = {}
     if (userinfoUrl !== undefined) {

@@ -1,7 +1,12 @@
 import type { BrokerObserver } from '../../oauth/login-events.js'
 import { Keyring } from '../../oauth/keyring.js'
 import type { UpstreamObserver } from '../../oauth/upstream-observer.js'
-import type { AuthorizeGrant, BrokerLifetimes, UpstreamOptions } from '../../oauth/options.js'
+import {
+  MAX_CONSENT_DELAY_MS,
+  type AuthorizeGrant,
+  type BrokerLifetimes,
+  type UpstreamOptions
+} from '../../oauth/options.js'
 import type { PreregisteredClient } from '../../oauth/client.js'
 import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { Type } from '@sinclair/typebox'
@@ -70,8 +75,6 @@ const lifetimes = optionSchemas<Partial<BrokerLifetimes>>()({
   refreshTokenReuseSeconds: optional(lifetime),
   consentSeconds: optional(lifetime)
 })
-
-const MAX_CONSENT_DELAY_MS = 10_000
 
 /** The options that `oauthBroker` and `mcpService` have in common. */
 export const brokerOptions = {

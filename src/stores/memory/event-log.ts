@@ -1,4 +1,6 @@
 import {
+  EVENT_LOG_BOUNDS,
+  EVENT_LOG_BYTES,
   STANDALONE_STREAM,
   findEventPlace,
   formatEventId,
@@ -69,12 +71,8 @@ export class MemoryEventLog implements EventLog {
 
   constructor ({ now = Date.now, ...limits }: MemoryEventLogOptions = {}) {
     this.#limits = {
-      maxEventsPerStream: 256,
-      maxBytesPerStream: 1_048_576,
-      maxBytesPerSession: 8_388_608,
-      maxStreamsPerSession: 128,
-      maxBytes: 268_435_456,
-      retentionSeconds: 300,
+      ...EVENT_LOG_BOUNDS,
+      maxBytes: EVENT_LOG_BYTES,
       ...limits
     }
     this.#now = now

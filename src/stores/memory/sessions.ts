@@ -2,6 +2,7 @@ import { personKey, type Owner } from '../../caller.js'
 import { SessionsFullError } from '../../errors.js'
 import {
   applyChange,
+  MAX_SESSIONS,
   type SessionBounds,
   type SessionChange,
   type SessionRecord,
@@ -30,7 +31,7 @@ export class MemorySessionStore implements SessionStore {
   readonly #now: () => number
   readonly #sweep: NodeJS.Timeout
 
-  constructor ({ idleSeconds, maxSessions = 100_000, now = Date.now }: MemorySessionStoreOptions) {
+  constructor ({ idleSeconds, maxSessions = MAX_SESSIONS, now = Date.now }: MemorySessionStoreOptions) {
     this.#idleSeconds = idleSeconds
     this.#maxSessions = maxSessions
     this.#now = now

@@ -22,13 +22,12 @@ import { MemoryUpstreamDeletionQueue } from './upstream-deletions.js'
  */
 export function createMemoryStores (options: MemoryStoresOptions): Stores {
   checkOptions('createMemoryStores', memoryStoresOptions, options)
-  const { sessionIdleSeconds, maxSessions = 100_000, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS } =
-    options
+  const { sessionIdleSeconds, maxSessions, eventLog: eventLogOptions = {}, loginSteps = STEP_BOUNDS } = options
   const authorizations = new MemoryAuthorizationTransactionStore()
   const metadataDocuments = new MemoryMetadataDocumentStore()
   const consents = new MemoryConsentStore()
   const grants = new MemoryGrantStore()
-  const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds, maxSessions })
+  const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds, ...maxSessions !== undefined && { maxSessions } })
   const eventLog = new MemoryEventLog(eventLogOptions)
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import {
   findEventPlace,
   formatEventId,
+  EVENT_LOG_BOUNDS,
   type EventLog,
   type EventReader,
   type Following,
@@ -62,11 +63,7 @@ export class RedisEventLog implements EventLog {
     this.#subscriber = subscriber
     this.#keys = keys
     const limits = {
-      maxEventsPerStream: 256,
-      maxBytesPerStream: 1_048_576,
-      maxBytesPerSession: 8_388_608,
-      maxStreamsPerSession: 128,
-      retentionSeconds: 300,
+      ...EVENT_LOG_BOUNDS,
       openSeconds: 3600,
       rereadSeconds: 30,
       ...options

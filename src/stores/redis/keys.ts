@@ -1,3 +1,6 @@
+/** Begins every key and channel, unless the options say otherwise. */
+export const DEFAULT_KEY_PREFIX = 'mcp'
+
 /** A kind of key. The table in docs/storage.md says what each holds; a test compares the two. */
 interface KeyPattern {
   /** After the prefix. Braces enclose the hash tag: in a cluster, keys with the same tag are on one node. */

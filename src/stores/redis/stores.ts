@@ -10,7 +10,7 @@ import { RedisConnection } from './connection.js'
 import { RedisConsentStore } from './consents.js'
 import { RedisEventLog } from './event-log.js'
 import { RedisGrantStore } from './grants.js'
-import { KeyMaker } from './keys.js'
+import { DEFAULT_KEY_PREFIX, KeyMaker } from './keys.js'
 import { RedisLeaseStore } from './leases.js'
 import { RedisMetadataDocumentStore } from './metadata-documents.js'
 import { RedisRateCounters } from './rate-counters.js'
@@ -27,7 +27,7 @@ import { RedisUpstreamDeletionQueue } from './upstream-deletions.js'
 export function createRedisStores (given: RedisStoresOptions): Stores {
   checkOptions('createRedisStores', redisStoresOptions, given)
   const {
-    keyPrefix = 'mcp',
+    keyPrefix = DEFAULT_KEY_PREFIX,
     sessionIdleSeconds,
     eventLog: eventLogOptions,
     bus: busOptions,

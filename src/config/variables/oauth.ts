@@ -1,0 +1,98 @@
+import { Type } from '@sinclair/typebox'
+import { defaultRedirectSchemes } from '../../oauth/clients/redirect-schemes.js'
+import { CONSENT_DELAY_MS, defaultLifetimes, MAX_CONSENT_DELAY_MS } from '../../oauth/options.js'
+import { DEFAULT_REQUESTS_PER_MINUTE } from '../../oauth/rate-limits.js'
+import { DEFAULT_SCOPES, OPENID_SCOPES } from '../../oauth/scopes.js'
+import { SUBJECT_CLAIM } from '../../oauth/upstream/subject.js'
+import { choice, flag, limit, list, seconds, text } from './kinds.js'
+
+/** The upstream authorization server, our own, and its clients. */
+export const oauthVariables = {
+  OAUTH_ISSUER_URL: Type.Optional(
+    text('Issuer of the upstream authorization server, discovered by RFC 8414 or OpenID Connect')
+  ),
+  OAUTH_AUTHORIZATION_URL: Type.Optional(text('Authorization endpoint of an upstream without discovery')),
+  OAUTH_TOKEN_URL: Type.Optional(text('Token endpoint of an upstream without discovery')),
+  OAUTH_REGISTRATION_URL: Type.Optional(text('Registration endpoint (RFC 7591) of an upstream without discovery')),
+  OAUTH_REVOCATION_URL: Type.Optional(text('Revocation endpoint (RFC 7009) of an upstream without discovery')),
+  OAUTH_USERINFO_URL: Type.Optional(text(
+    'Endpoint that returns who a person is, as JSON, for their upstream access token; for an upstream that issues no ' +
+      'ID token and has no OpenID userinfo endpoint'
+  )),
+  OAUTH_SUBJECT_CLAIM: text('Claim of the ID token or userinfo that identifies a person, and never changes', {
+    default: SUBJECT_CLAIM
+  }),
+  OAUTH_CLIENT_ID: Type.Optional(
+    text('Client registered at the upstream (static mode). Default: each client is registered there (dynamic mode)')
+  ),
+  OAUTH_CLIENT_SECRET: Type.Optional(text('Secret of OAUTH_CLIENT_ID')),
+  OAUTH_SCOPES: text(
+    'Scopes requested from the upstream (space-separated), less those of the default that its metadata lacks',
+    { default: OPENID_SCOPES.join(' ') }
+  ),
+  OAUTH_EXTRA_AUTHORIZE_PARAMS: text(
+    'More parameters for the upstream\'s authorization endpoint, as a query string: audience=https://api.example.com',
+    { default: '' }
+  ),
+
+  AUTH_MODE: choice(
+    'broker: clients log in here, people upstream; resource-server: clients bring tokens of OAUTH_ISSUER_URL, which ' +
+      'are only verified',
+    'broker',
+    ['broker', 'resource-server']
+  ),
+  OAUTH_AUDIENCES: list(
+    'What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'
+  ),
+  OAUTH_STRICT_TOKEN_TYPE: flag(
+    'Whether the mode resource-server accepts only JWTs that say they are access tokens of RFC 9068 (typ: at+jwt)',
+    false
+  ),
+
+  MCP_SCOPES: text(
+    'Our own scopes (space-separated); the first is granted if a client names none, and every token must have it',
+    { default: DEFAULT_SCOPES.join(' ') }
+  ),
+  MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', {
+    default: '{}'
+  }),
+  CONSENT_IN_DYNAMIC_MODE: flag('Whether people are also asked for consent in dynamic mode', true),
+  CONSENT_DELAY_MS: Type.Optional(Type.Integer({
+    description: 'Milliseconds before which "Allow access" on the consent page does not count, because nobody reads ' +
+      `that fast. Default: ${CONSENT_DELAY_MS}, and 0 if PUBLIC_URL is loopback`,
+    minimum: 0,
+    maximum: MAX_CONSENT_DELAY_MS
+  })),
+  REDIRECT_SCHEMES: list('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes),
+  PREREGISTERED_CLIENTS: text(
+    'Clients that need no registration, as JSON: ' +
+      '[{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; the secret is for confidential ones',
+    { default: '[]' }
+  ),
+  INTROSPECTION_SERVICES: list('Your services that may call /introspect, as name:secret'),
+  OAUTH_REQUESTS_PER_MINUTE: limit(
+    'Requests to one OAuth endpoint in a minute, for each address that proves nothing and for each person; a client ' +
+      'that has shown its secret may make ten times as many',
+    DEFAULT_REQUESTS_PER_MINUTE
+  ),
+  UNUSED_CLIENT_TTL_SECONDS: seconds(
+    'Life of a registration that leads to no login',
+    defaultLifetimes.unusedClientSeconds
+  ),
+  CLIENT_TTL_SECONDS: seconds(
+    'Life of a registration after its client last received tokens (never shorter than REFRESH_TOKEN_TTL_SECONDS and ' +
+      'a week)',
+    defaultLifetimes.clientSeconds
+  ),
+  ACCESS_TOKEN_TTL_SECONDS: seconds('Lifetime of our access tokens', defaultLifetimes.accessTokenSeconds),
+  REFRESH_TOKEN_TTL_SECONDS: seconds(
+    'Lifetime of a refresh token that is not used',
+    defaultLifetimes.refreshTokenSeconds
+  ),
+  REFRESH_TOKEN_REUSE_SECONDS: seconds(
+    'Time in which a rotated refresh token may be presented again and gets the same tokens, because clients refresh in ' +
+      'parallel; later, it ends the login',
+    defaultLifetimes.refreshTokenReuseSeconds
+  ),
+  GRANT_TTL_SECONDS: seconds('Lifetime of a login, however often it is refreshed', defaultLifetimes.grantSeconds)
+}

@@ -1,0 +1,49 @@
+import { Type } from '@sinclair/typebox'
+import { DEFAULT_KEY_PREFIX } from '../../stores/redis/keys.js'
+import { DEFAULT_PORT } from '../default-port.js'
+import { choice, flag, list, port, text } from './kinds.js'
+
+/** The process: where it listens, who reaches it, where it keeps things. */
+export const processVariables = {
+  NODE_ENV: text('production: no demo upstream, and a missing setting stops the start', { default: 'development' }),
+  PORT: port('Port to listen on', { default: DEFAULT_PORT }),
+  HOST: text('Address to listen on; 0.0.0.0 in a container', { default: '127.0.0.1' }),
+  PUBLIC_URL: Type.Optional(text(
+    'The origin that clients see, such as https://mcp.example.com. Default outside production: http://localhost:PORT'
+  )),
+  PUBLIC_TOOLS: flag('Whether the page at / shows the tools of the server to everybody', false),
+  LOG_LEVEL: choice('Least severe level to log', 'info', [
+    'fatal',
+    'error',
+    'warn',
+    'info',
+    'debug',
+    'trace',
+    'silent'
+  ]),
+  TRUST_PROXY: text('Whose X-Forwarded-* headers to believe: true, false, a number of hops, or addresses', {
+    default: 'false'
+  }),
+  ADMIN_TOKEN: Type.Optional(text(
+    'Shows operators how recent logins went, at /admin/attempts and by the command fastify-mcp-oauth attempts; ' +
+      'at least 16 characters. Default: nothing is recorded, and there is no such page'
+  )),
+  ALLOWED_ORIGINS: list('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
+  ALLOWED_HOSTS: list('Host headers that the MCP endpoints accept, besides that of PUBLIC_URL; * for any'),
+  REDIS_URL: Type.Optional(text(
+    'Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS. ' +
+      'Default: this process keeps everything in memory'
+  )),
+  REDIS_CLUSTER: flag(
+    'Whether REDIS_URL is a Redis Cluster: one of its nodes, or its configuration endpoint',
+    false
+  ),
+  REDIS_KEY_PREFIX: text('Prefix of every key and channel in Redis', { default: DEFAULT_KEY_PREFIX }),
+  ENCRYPTION_KEYS: Type.Optional(text(
+    'Keys that replicas share; they encrypt stored upstream tokens and the requestState that clients send back. As ' +
+      'id:base64url of 32 bytes; the first encrypts, all decrypt (comma-separated). Default: a key of this process'
+  )),
+  DEMO_UPSTREAM_PORT: Type.Optional(port(
+    'Port of the demo upstream, which starts outside production if no upstream is configured. Default: PORT + 1'
+  ))
+}
