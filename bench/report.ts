@@ -186,7 +186,7 @@ things cost more than they look: the parse as a result and as an error fails, an
 object in old space until the next full collection (4 µs each, and most of the 8 µs of garbage collection); and on Node.js 20, where W1
 came to 0.42 to 0.45, an \`AbortController\` with its signal is 5 to 7 µs, which on Node.js 24 is 0.3.
 
-Of a stateless call (W2, SDK 2.x) with \`reuseInstances\`, what is left beside HTTP is nearly all the SDK's own handling of one message:
+Of a 2026-07-28 call (W2, SDK 2.x) with \`reuseInstances\`, what is left beside HTTP is nearly all the SDK's own handling of one message:
 about 50 µs in a process that does nothing else, where the whole of this project and the SDK takes 65. Of it, 15 are zod's
 failed attempts to take the request for a response, 10 are the check of the \`_meta\` envelope (zod 4.6 makes several \`WeakMap\`s for each
 recursive schema it parses, which the garbage collector pays for once more), the rest are the \`AbortController\` and the checks

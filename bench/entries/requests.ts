@@ -6,7 +6,7 @@ import { loadConfig } from '../../src/config/config.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { createServer as hostedServer } from '../../test/support/sample-server.js'
 import { ScriptableUpstream, testClient, type TestSession } from '../../src/testing/index.js'
-import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 
 /*
  * Runs beside the instrumented sources: calls the tool `add` by `app.inject`, with the memory store, and prints as JSON
@@ -36,8 +36,8 @@ const serverOfSdk2: CreateServer = () => {
   return server
 }
 
-function modernRequest (): Inject {
-  const { body, ...request } = statelessRequest(7, 'tools/call', call, {
+function modernCall (): Inject {
+  const { body, ...request } = modernRequest(7, 'tools/call', call, {
     'io.modelcontextprotocol/clientInfo': { name: 'entries', version: '1.0.0' },
     'io.modelcontextprotocol/clientCapabilities': {}
   })
@@ -101,8 +101,8 @@ async function count (session: TestSession, request: Inject): Promise<string[]> 
 const entries: Entries = {
   'tools/call, 2025-11-25, live session': await serve(hostedServer, async session =>
     await count(session, await beginSession(session))),
-  'tools/call, 2026-07-28, SDK 2.x': await serve(serverOfSdk2, async session => await count(session, modernRequest())),
+  'tools/call, 2026-07-28, SDK 2.x': await serve(serverOfSdk2, async session => await count(session, modernCall())),
   'tools/call, 2026-07-28, SDK 1.x bridged': await serve(hostedServer, async session =>
-    await count(session, modernRequest()))
+    await count(session, modernCall()))
 }
 process.stdout.write(JSON.stringify(entries))

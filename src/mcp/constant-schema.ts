@@ -3,9 +3,9 @@ import type { StandardSchemaWithJSON } from '@modelcontextprotocol/server'
 type Convert = StandardSchemaWithJSON['~standard']['jsonSchema']['input']
 
 /**
- * The same schema, whose JSON Schema is made once. SDK 2.x asks for it in every server that is made, so at every stateless
- * request, for the tool that is called (2026-07-28, SEP-2243), and zod makes it anew. Wrap schemas of tools where they are
- * made, outside of `createServer`.
+ * The same schema, with its JSON Schema made once. SDK 2.x asks every new server, so at every request of 2026-07-28, for
+ * the schema of the tool that is called (SEP-2243), and zod makes it again each time. Wrap the schemas of tools where they
+ * are defined, outside of `createServer`.
  * @example const operands = constantSchema(z.object({ l: z.number(), r: z.number() }))
  */
 export function constantSchema<Input, Output> (

@@ -7,10 +7,10 @@ import type { Log } from '../log.js'
 /** What the server's maker learns about the connection that the instance is made for. */
 export interface ServerContext {
   /**
-   * `session`: the instance serves one session of the revisions up to 2025-11-25 (in stateless mode, one request of them).
-   * `stateless`: it serves one request of revision 2026-07-28.
+   * `legacy`: the instance serves one session of the revisions up to 2025-11-25 (one POST with
+   * `SESSION_MODE=stateless`). `modern`: it serves one request of revision 2026-07-28. The words are the SDK's.
    */
-  readonly era: 'session' | 'stateless'
+  readonly era: 'legacy' | 'modern'
   /**
    * Who called last. One session has one owner, but a later call may carry another token (other scopes):
    * a tool takes its caller from `extra.authInfo`.

@@ -21,7 +21,7 @@ export async function describeServer (
   log: Log
 ): Promise<ServerDescription> {
   const server = await createServer({
-    era: 'session',
+    era: 'legacy',
     authInfo: caller,
     log,
     getUpstreamAccessToken: async () => undefined,

@@ -11,7 +11,7 @@ export function serverContext (
   caller: () => CallerInfo
 ): ServerContext {
   return {
-    era: 'session',
+    era: 'legacy',
     get authInfo () { return caller() },
     log,
     getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller()),

@@ -24,14 +24,14 @@ import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
 
 /**
  * Serves an MCP server: Streamable HTTP (`/mcp`), revision 2026-07-28 and those before, and the deprecated HTTP+SSE
- * (`/sse`, `/messages`); in stateless mode `POST /mcp` alone. `app.mcpSessions` is for the context it is registered in; its
+ * (`/sse`, `/messages`); without sessions `POST /mcp` alone. `app.mcpSessions` is for the context it is registered in; its
  * hooks, parsers, CORS headers and error handler stay with its own routes. Needs the plugin `bearer-auth` before it.
  */
 export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   checkTransportsOptions(options)
   const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = MCP_BODY_BYTES, drainSeconds = 1 } = options
-  const stateless = options.sessionMode === 'stateless'
-  const paths = stateless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
+  const isSessionless = options.sessionMode === 'stateless'
+  const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
 
   const { mcpObserver } = options
@@ -40,7 +40,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const taskTools = new TaskTools(options.bus, app.log)
   app.addHook('onClose', () => { taskTools.close() })
   await app.register(mcpReplica, { leases: options.leases })
-  if (stateless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
+  if (isSessionless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
   else await app.register(mcpSessions, { ...options, admission, taskTools })
 
   await app.register(async endpoints => {
@@ -63,13 +63,13 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       suspendedCalls: limits,
       maxBufferedBytes: limits.maxBufferedBytes
     })
-    if (stateless) {
+    if (isSessionless) {
       await endpoints.register(sessionlessHttpRoutes)
     } else {
       await endpoints.register(streamableHttpRoutes)
       await endpoints.register(sseRoutes, { messagesUrl: `${joinBaseUrl(publicUrl, app.prefix)}/messages` })
     }
-    const served: Served[] = [endpoints.mcpModern, stateless ? app.mcpSessionless : app[kSessions]]
+    const served: Served[] = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
     for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
     if (app.hasPlugin('mcp-graceful-close')) {
       app.addDrain(async ms => {

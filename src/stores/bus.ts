@@ -18,10 +18,10 @@ export interface BusMessages {
   /** A session's record was changed by the replica `origin`. */
   sessionChanged: { sessionId: string, origin: string, change: SessionChange }
   /**
-   * A server has announced that a list or a resource has changed; `era` is that of the instance which did, `any` where it was
-   * said to all. `person` (by `personKey`): who alone may hear of it; absent: everybody.
+   * A server has announced that a list or a resource has changed. `era` is that of the instance; `any`: the event is for
+   * every client. `person` (by `personKey`): the only one whose clients may be told; absent: everybody's.
    */
-  announced: { event: ServerEvent, era: 'session' | 'stateless' | 'any', person?: string }
+  announced: { event: ServerEvent, era: 'legacy' | 'modern' | 'any', person?: string }
 }
 
 /** What a client brings for a call (MCP 2026-07-28, multi round-trip requests) that waits at the replica `replicaId`. */

@@ -12,9 +12,9 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
 import { messagesOf } from './response-messages.js'
-import { statelessRequest } from './stateless-request.js'
+import { modernRequest } from './modern-request.js'
 
-/** Revisions that a test can speak: with sessions, or stateless. */
+/** Revisions that a test can speak: with sessions, or without (2026-07-28). */
 export type TestProtocolVersion = '2025-11-25' | '2026-07-28'
 
 /** A result, or parameters. */
@@ -54,14 +54,14 @@ export async function connectSession ({ url, fetch, answers, onNotification }: M
 }
 
 /** Revision 2026-07-28: every request stands for itself, and what the server asks for is answered with the request again. */
-export function statelessCalls ({ url, fetch, answers, onNotification }: McpCallsOptions): McpCalls {
+export function modernCalls ({ url, fetch, answers, onNotification }: McpCallsOptions): McpCalls {
   const closing = new AbortController()
   let lastId = 0
 
   async function post (method: string, params: JsonObject): Promise<JsonObject> {
     const id = ++lastId
     const { _meta: meta, ...rest } = params
-    const request = statelessRequest(id, method, rest, {
+    const request = modernRequest(id, method, rest, {
       [CLIENT_INFO_META_KEY]: clientInfo,
       [CLIENT_CAPABILITIES_META_KEY]: capabilitiesFor(answers),
       ...typeof meta === 'object' && meta

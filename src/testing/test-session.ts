@@ -11,7 +11,7 @@ import {
 import type { InjectableApp } from './inject-fetch.js'
 import {
   connectSession,
-  statelessCalls,
+  modernCalls,
   type JsonObject,
   type McpCalls,
   type ServerRequestAnswers,
@@ -143,6 +143,6 @@ export class TestSession {
         this.notifications.push(notification)
       }
     }
-    return protocolVersion === '2026-07-28' ? statelessCalls(options) : await connectSession(options)
+    return protocolVersion === '2026-07-28' ? modernCalls(options) : await connectSession(options)
   }
 }

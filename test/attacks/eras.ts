@@ -6,7 +6,7 @@ import type { CallerInfo } from '../../src/caller.js'
 import { InvalidTokenError } from '../../src/errors.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import type { HostAuthModeOptions } from '../../src/service/plugin-options.js'
-import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 import { dataOf, eventsOf, initializeParams, next, type SseEvent } from '../support/mcp-harness.js'
 import { freePort } from '../support/service.js'
 
@@ -161,9 +161,9 @@ function sessionless (protocolVersion: string): Way['connect'] {
   })
 }
 
-const stateless: Way['connect'] = async (_t, { url }) => ({
+const modern: Way['connect'] = async (_t, { url }) => ({
   ask: async (token, [first], _batch, at = { url }) => {
-    const { headers, ...request } = statelessRequest(1, first?.method ?? '', first?.params ?? {}, {
+    const { headers, ...request } = modernRequest(1, first?.method ?? '', first?.params ?? {}, {
       'io.modelcontextprotocol/clientCapabilities': {}
     })
     return await told(
@@ -213,12 +213,12 @@ export const WAYS: Readonly<Record<string, Way>> = {
   '2024-11-05 × HTTP+SSE': { sessionMode: 'stateful', takesBatches: true, connect: httpAndSse },
   '2025-11-25 × sessionless': { sessionMode: 'stateless', takesBatches: false, connect: sessionless('2025-11-25') },
   '2025-03-26 × sessionless': { sessionMode: 'stateless', takesBatches: true, connect: sessionless('2025-03-26') },
-  '2026-07-28 × fresh instances': { sessionMode: 'stateful', takesBatches: false, connect: stateless },
+  '2026-07-28 × fresh instances': { sessionMode: 'stateful', takesBatches: false, connect: modern },
   '2026-07-28 × reused instances': {
     sessionMode: 'stateful',
     reuseInstances: true,
     takesBatches: false,
-    connect: stateless
+    connect: modern
   }
 }
 

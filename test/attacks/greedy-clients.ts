@@ -1,5 +1,5 @@
 import { CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY } from '@modelcontextprotocol/server'
-import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 
 export const MCP_URL = 'http://localhost:5050'
 
@@ -82,7 +82,7 @@ function sessionless (fetch: typeof globalThis.fetch, token: string, protocolVer
 function modern (fetch: typeof globalThis.fetch, token: string): GreedyClient {
   let id = 0
   const post = async (method: string, params: Record<string, unknown>) => {
-    const { headers, ...request } = statelessRequest(++id, method, params, {
+    const { headers, ...request } = modernRequest(++id, method, params, {
       [CLIENT_CAPABILITIES_META_KEY]: { elicitation: { form: {} } },
       [LOG_LEVEL_META_KEY]: 'debug'
     })

@@ -7,7 +7,7 @@ import type { CreateServer } from '../../src/mcp/create-server.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
-import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 import { objectOf, parseObject, valueAt } from '../support/json.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { host, newEncryptionKeys, WAYS, type EraCaller, type HostedService, type Told } from './eras.js'
@@ -221,7 +221,7 @@ t.test('what a client brings back, every replica with the same keys can read, wh
   ]
   const stranger = await host(t, { createServer, stores, encryptionKeys: newEncryptionKeys() })
   const call = async ({ url }: { url: string }, more: object = {}) => {
-    const { headers, ...request } = statelessRequest(1, 'tools/call', { name: 'ask', arguments: {}, ...more }, {
+    const { headers, ...request } = modernRequest(1, 'tools/call', { name: 'ask', arguments: {}, ...more }, {
       'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } }
     })
     const response = await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: 'Bearer alice' } })

@@ -63,7 +63,7 @@ for (const [name, createServer] of Object.entries(eraServers)) {
   })
 }
 
-t.test('an announcement of a call in stateless mode is heard by a listener of 2026-07-28', async t => {
+t.test('an announcement of a call without a session reaches a listener of 2026-07-28', async t => {
   for (const createServer of Object.values(eraServers)) {
     const service = await startMcp(t, { createServer: createServer(new EraPlug()), sessionMode: 'stateless' })
     const listener = await connect2(service.url, 'auto')

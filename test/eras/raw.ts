@@ -1,6 +1,6 @@
 import { CLIENT_CAPABILITIES_META_KEY } from '@modelcontextprotocol/client'
 import * as z from 'zod'
-import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 import { parseObject } from '../support/json.js'
 
 export interface RawOptions {
@@ -23,7 +23,7 @@ export async function post (
     meta,
     signal
   } = options
-  const { headers, ...request } = statelessRequest(7, method, params, {
+  const { headers, ...request } = modernRequest(7, method, params, {
     [CLIENT_CAPABILITIES_META_KEY]: capabilities,
     ...meta
   })

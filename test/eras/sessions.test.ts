@@ -55,7 +55,7 @@ t.test('an instance of SDK 2.x that was dropped is rebuilt where the session sta
   t.match(await updated, { uri: 'file:///a' })
 })
 
-t.test('HTTP+SSE, and stateless mode', async t => {
+t.test('HTTP+SSE, and without sessions', async t => {
   for (const [name, createServer] of Object.entries(eraServers)) {
     const { url } = await startMcp(t, { createServer: createServer(new EraPlug()) })
     const requestInit = { headers: { authorization: 'Bearer alice' } }
@@ -77,9 +77,9 @@ t.test('HTTP+SSE, and stateless mode', async t => {
       name
     )
 
-    const stateless = await startMcp(t, { createServer: createServer(new EraPlug()), sessionMode: 'stateless' })
-    const legacy = await connect2(stateless.url, 'legacy')
-    const modern = await connect2(stateless.url, { pin: '2026-07-28' })
+    const sessionless = await startMcp(t, { createServer: createServer(new EraPlug()), sessionMode: 'stateless' })
+    const legacy = await connect2(sessionless.url, 'legacy')
+    const modern = await connect2(sessionless.url, { pin: '2026-07-28' })
     t.teardown(() => Promise.all([legacy.close(), modern.close()]))
     t.equal(textOf(await legacy.call('plain')), 'plain')
     t.match(

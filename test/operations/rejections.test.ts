@@ -1,6 +1,6 @@
 import t from 'tap'
 import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
-import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 import { runService } from './service-process.js'
 
 // "the request that ended everything": an unknown session id with a protocol version that there is none of
@@ -42,7 +42,7 @@ t.test('no request, and no promise that the hosted server lets go of, ends the p
     `${service.url}/mcp`,
     withToken(
       token,
-      statelessRequest(1, 'tools/call', { name: 'lose', arguments: {} }, {
+      modernRequest(1, 'tools/call', { name: 'lose', arguments: {} }, {
         'io.modelcontextprotocol/clientCapabilities': {}
       })
     )
@@ -75,6 +75,6 @@ t.test('an uncaught exception ends the process with grace and exit code 1', asyn
   t.match(await stream.text(), /\nretry: 1000\n$/, 'the stream was ended, not cut')
 })
 
-function withToken (token: string, init: ReturnType<typeof statelessRequest>): RequestInit {
+function withToken (token: string, init: ReturnType<typeof modernRequest>): RequestInit {
   return { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { statelessRequest } from '../../src/testing/stateless-request.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
 import { runService, type ServiceProcess } from './service-process.js'
 
@@ -25,7 +25,7 @@ async function callModern (
   call: typeof OUTLAST,
   meta: Record<string, unknown>
 ): Promise<string> {
-  const { headers, ...init } = statelessRequest(7, 'tools/call', call, meta)
+  const { headers, ...init } = modernRequest(7, 'tools/call', call, meta)
   return await (await fetch(`${service.url}/mcp`, {
     ...init,
     headers: { ...headers, authorization: `Bearer ${token}` }

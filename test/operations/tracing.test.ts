@@ -96,9 +96,9 @@ t.test('a call of a session joins the trace of its HTTP request', async t => {
 })
 
 t.test('a message that names a trace joins that one, and links the HTTP request', async t => {
-  for (const era of ['session', 'stateless']) {
+  for (const era of ['legacy', 'modern']) {
     exporter.reset()
-    if (era === 'stateless') {
+    if (era === 'modern') {
       await request(url, 'tools/call', { name: 'work', arguments: {} }, { token: accessToken, meta: { traceparent } })
     } else {
       await (await (await new RawClient({ url }, accessToken).connect()).request('tools/call', {

@@ -29,7 +29,7 @@ t.test('a server of notes', async t => {
   const alice = await client.login({ as: 'alice', scopes: ['notes', 'notes:write'] })
   t.match(await alice.callTool('write', { note: 'milk' }), { content: [{ text: 'alice wrote: milk' }] })
 
-  // somebody with fewer scopes, who speaks the stateless revision
+  // somebody with fewer scopes, who speaks the revision without sessions
   const bob = await client.login({ as: 'bob', scopes: ['notes'], protocolVersion: '2026-07-28' })
   await t.rejects(bob.callTool('write', { note: 'beer' }), { code: 403 })
 

@@ -78,13 +78,13 @@ export class CallServers {
   /** Tells the listeners of both eras, on every replica. @param person whom the server serves; undefined: many */
   #announce (notification: Parameters<Announce>[0], person: string | undefined): void {
     const { bus, log, isGuarded } = this.#options
-    announce(bus, log, notification, { era: 'stateless', person, isGuarded })
+    announce(bus, log, notification, { era: 'modern', person, isGuarded })
   }
 
   #contextFor ({ caller, log }: ModernCall): ServerContext {
     const { getUpstreamAccessToken, bus, log: serviceLog } = this.#options
     return {
-      era: 'stateless',
+      era: 'modern',
       authInfo: caller,
       log,
       getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller),
@@ -96,7 +96,7 @@ export class CallServers {
   #contextForAll (): ServerContext {
     const { bus, log } = this.#options
     return {
-      era: 'stateless',
+      era: 'modern',
       log,
       get authInfo () {
         return refuseCaller()

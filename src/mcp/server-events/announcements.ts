@@ -29,7 +29,7 @@ export function toServerEvent (
 
 /** Who announces, and to whom it goes. */
 export interface Announcer {
-  era: 'session' | 'stateless'
+  era: 'legacy' | 'modern'
   /** Whose instance it is; undefined: it serves many. */
   person: string | undefined
   /** Whether the embedder decides who may subscribe to what: then updates go to all who have subscribed. */

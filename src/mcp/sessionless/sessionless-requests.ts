@@ -44,7 +44,7 @@ export interface SessionlessRequestsOptions extends
 }
 
 /** One POST as it came. */
-export interface StatelessPost {
+export interface SessionlessPost {
   body: JSONRPCMessage | JSONRPCMessage[]
   /** What `MCP-Protocol-Version` says. */
   protocolVersion: string | undefined
@@ -61,7 +61,7 @@ export class SessionlessRequests {
   readonly #limits: SessionLimits
   readonly #streamOptions: StreamOptions
   readonly #openStreams: OpenStreams
-  readonly #running = new Set<StatelessRequest>()
+  readonly #running = new Set<SessionlessRequest>()
   readonly #unsubscribe: () => void
   readonly #tag = `${randomBytes(6).toString('base64url')}.`
   #idle = () => {}
@@ -93,10 +93,10 @@ export class SessionlessRequests {
    * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InsufficientScopeError}
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
-  async serve (post: StatelessPost, answer: PostResponse): Promise<() => void> {
+  async serve (post: SessionlessPost, answer: PostResponse): Promise<() => void> {
     check(post)
     if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
-    const request = new StatelessRequest(this, post, this.#tag)
+    const request = new SessionlessRequest(this, post, this.#tag)
     this.#running.add(request)
     try {
       await request.connect(
@@ -154,7 +154,7 @@ export class SessionlessRequests {
   /** Tells the listeners of 2026-07-28 what the server of a person announces. */
   announce (notification: JSONRPCNotification, person: string): void {
     const { bus, maySubscribe } = this.#options
-    announce(bus, this.log, notification, { era: 'session', person, isGuarded: maySubscribe !== undefined })
+    announce(bus, this.log, notification, { era: 'legacy', person, isGuarded: maySubscribe !== undefined })
   }
 
   get maySubscribe (): MaySubscribe | undefined {
@@ -173,13 +173,13 @@ export class SessionlessRequests {
     return this.#options.admission
   }
 
-  ended (request: StatelessRequest): void {
+  ended (request: SessionlessRequest): void {
     if (this.#running.delete(request) && this.#running.size === 0) this.#idle()
   }
 }
 
 /** One POST and the server instance made for it. */
-class StatelessRequest implements Outlet, ResponseStreams, Holder {
+class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   readonly grantId: string | undefined
   readonly person: string
   readonly state = 'busy'
@@ -194,7 +194,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
   #over = false
 
   /** @throws {TooManyRequestsError} @throws {ServerFullError} */
-  constructor (host: SessionlessRequests, { caller, body }: StatelessPost, tag: string) {
+  constructor (host: SessionlessRequests, { caller, body }: SessionlessPost, tag: string) {
     this.#host = host
     this.grantId = caller.extra.grantId
     this.person = personKey(caller.extra)
@@ -221,7 +221,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
   }
 
   /** @throws {InsufficientScopeError} @throws {InvalidParamsError} @throws {ShuttingDownError} where it has been ended meanwhile */
-  async receive ({ body, caller, extra }: StatelessPost, answer: PostResponse): Promise<void> {
+  async receive ({ body, caller, extra }: SessionlessPost, answer: PostResponse): Promise<void> {
     const messages = Array.isArray(body) ? body : [body]
     const requests = messages.filter(isRequest)
     const { maySubscribe } = this.#host
@@ -298,7 +298,7 @@ class StatelessRequest implements Outlet, ResponseStreams, Holder {
   }
 }
 
-function check ({ body, protocolVersion }: StatelessPost): void {
+function check ({ body, protocolVersion }: SessionlessPost): void {
   if (!Array.isArray(body)) return
   // MCP 2025-06-18 Transports, Protocol Version Header: without the header, the client speaks 2025-03-26
   if (!takesBatches(protocolVersion ?? REVISION_2025_03_26)) {

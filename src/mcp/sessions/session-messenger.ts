@@ -49,7 +49,7 @@ export class SessionMessenger {
       }),
       // every session has a server of its own, which announces to its own client
       bus.subscribe('announced', ({ event, era, person }) => {
-        if (era !== 'session') for (const session of sessions.values()) session.notify(event, person)
+        if (era !== 'legacy') for (const session of sessions.values()) session.notify(event, person)
       })
     ]
   }
@@ -69,7 +69,7 @@ export class SessionMessenger {
   /** Passes on what the server of a person announces outside of any request. */
   announce (notification: JSONRPCNotification, person: string): void {
     const { bus, log, isGuarded } = this.#options
-    announce(bus, log, notification, { era: 'session', person, isGuarded })
+    announce(bus, log, notification, { era: 'legacy', person, isGuarded })
   }
 
   /** Tells every replica that a session has ended. Rejects if the bus cannot be reached. */

@@ -5,7 +5,7 @@ import { REVISION_2026_07_28 } from '../mcp/wire/protocol-versions.js'
  * A request of revision 2026-07-28, for `fetch`: it says in its headers and in `_meta` what it is.
  * @param meta more of its `_meta`: the client's capabilities, at least
  */
-export function statelessRequest (
+export function modernRequest (
   id: number,
   method: string,
   params: Record<string, unknown>,

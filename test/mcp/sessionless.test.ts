@@ -16,11 +16,11 @@ import { dataOf, eventsOf, initializeParams, next, RawClient, startMcp } from '.
 const clientInfo = { name: 'test', version: '1.0.0' }
 const requestInit = { headers: { authorization: 'Bearer alice' } }
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
-const stateless = { sessionMode: 'stateless' } as const
+const sessionless = { sessionMode: 'stateless' } as const
 
 t.test('no session, and a fresh instance for every request', async t => {
   const plug = new ControlledServer()
-  const service = await startMcp(t, { ...stateless, createServer: plug.createServer })
+  const service = await startMcp(t, { ...sessionless, createServer: plug.createServer })
   const client = new RawClient(service)
   const initialized = await client.request('initialize', initializeParams())
   t.equal(initialized.status, 200)
@@ -42,7 +42,7 @@ t.test('no session, and a fresh instance for every request', async t => {
 })
 
 t.test('verbs and endpoints that need sessions', async t => {
-  const service = await startMcp(t, stateless)
+  const service = await startMcp(t, sessionless)
   const client = new RawClient(service)
   for (const method of ['GET', 'DELETE', 'HEAD', 'PUT']) {
     const response = await fetch(`${service.url}/mcp`, {
@@ -63,7 +63,7 @@ t.test('verbs and endpoints that need sessions', async t => {
 })
 
 t.test('batches, as the revision has them', async t => {
-  const client = new RawClient(await startMcp(t, stateless))
+  const client = new RawClient(await startMcp(t, sessionless))
   const batch = [{ jsonrpc: '2.0', id: 1, method: 'ping' }, { jsonrpc: '2.0', method: 'notifications/x' }, {
     jsonrpc: '2.0',
     id: 2,
@@ -88,7 +88,7 @@ t.test('batches, as the revision has them', async t => {
 
 t.test('messages before the answer are streamed in it, and cannot be resumed', async t => {
   const plug = new ControlledServer()
-  const client = new RawClient(await startMcp(t, { ...stateless, createServer: plug.createServer }))
+  const client = new RawClient(await startMcp(t, { ...sessionless, createServer: plug.createServer }))
   const pending = client.request('tools/call', wait('streamed'))
   const call = await plug.call('streamed')
   await say(call, 'one')
@@ -108,7 +108,7 @@ t.test('messages before the answer are streamed in it, and cannot be resumed', a
 
 t.test('a call ends with its connection, or its grant', async t => {
   const plug = new ControlledServer()
-  const service = await startMcp(t, { ...stateless, createServer: plug.createServer })
+  const service = await startMcp(t, { ...sessionless, createServer: plug.createServer })
   const client = new RawClient(service)
   const abort = new AbortController()
   const cut = client.request('tools/call', wait('cut'), {}, abort.signal)
@@ -139,7 +139,7 @@ t.test('a call ends with its connection, or its grant', async t => {
 t.test('the limits of instances and of the process\'s life', async t => {
   const plug = new ControlledServer()
   const service = await startMcp(t, {
-    ...stateless,
+    ...sessionless,
     createServer: plug.createServer,
     limits: { maxLiveInstances: 1 },
     drainSeconds: 0.05
@@ -158,7 +158,7 @@ t.test('the limits of instances and of the process\'s life', async t => {
 t.test('step-up', async t => {
   const plug = new ControlledServer()
   const service = await startMcp(t, {
-    ...stateless,
+    ...sessionless,
     createServer: async context => {
       const server = await plug.createServer(context)
       requireScopes(server, { wait: ['patience'] })
@@ -175,7 +175,7 @@ t.test('step-up', async t => {
 
 t.test('SDK clients', async t => {
   const features = new FeatureServer()
-  const service = await startMcp(t, { ...stateless, createServer: features.createServer })
+  const service = await startMcp(t, { ...sessionless, createServer: features.createServer })
   const url = new URL(`${service.url}/mcp`)
   const client = new Client(clientInfo, { capabilities: { elicitation: {} } })
   client.setRequestHandler(ElicitRequestSchema, async () => ({ action: 'accept', content: {} }))
