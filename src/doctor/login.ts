@@ -22,7 +22,7 @@ export async function logInAt (server: UpstreamSettings, open: OpenInBrowser): P
     const address = listener.address()
     const callbackUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/callback`
     const upstream = new Upstream(server, callbackUrl, Date.now)
-    const client = await upstream.register(NAME)
+    const client = await upstream.registration.register(NAME)
     try {
       const request = await upstream.begin(client, randomUUID())
       const cameBack = new Promise<string>((resolve, reject) => {
@@ -42,7 +42,7 @@ export async function logInAt (server: UpstreamSettings, open: OpenInBrowser): P
       const { tokens } = await upstream.redeem(client, await cameBack, request)
       return tokens
     } finally {
-      await upstream.deregister(client).catch(() => {})
+      await upstream.registration.deregister(client).catch(() => {})
     }
   } finally {
     listener.close()

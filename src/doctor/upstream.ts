@@ -1,7 +1,8 @@
 import type { ServerMetadata } from 'openid-client'
 import { discover } from '../oauth/upstream/discovery.js'
 import type { UpstreamSettings } from '../oauth/options.js'
-import { Upstream, type UpstreamClient } from '../oauth/upstream/upstream.js'
+import type { UpstreamClient } from '../oauth/upstream/registration.js'
+import { Upstream } from '../oauth/upstream/upstream.js'
 import { readAudience } from './audience.js'
 import { examineClock } from './clock.js'
 import { parseObject, send } from './http-probe.js'
@@ -28,7 +29,7 @@ export async function examineUpstream (
   if (client === undefined) return
   await examineRedirect(upstream, client, callbackUrl, findings)
   if (upstream.staticClient !== undefined) return
-  await upstream.deregister(client).catch(() => {})
+  await upstream.registration.deregister(client).catch(() => {})
   if (open !== undefined) await examineLogin(options, open, findings)
 }
 
@@ -115,7 +116,7 @@ function examineMetadata (
 
 async function register (upstream: Upstream, findings: Findings): Promise<UpstreamClient | undefined> {
   try {
-    const client = await upstream.register('fastify-mcp-oauth doctor')
+    const client = await upstream.registration.register('fastify-mcp-oauth doctor')
     findings.ok('upstream-registration', 'this service can register there')
     return client
   } catch (error) {

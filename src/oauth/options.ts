@@ -5,6 +5,9 @@ import type { UpstreamObserver } from './upstream-observer.js'
 import type { PreregisteredClient } from './client.js'
 import type { BrokerLog } from '../log.js'
 
+/** How long each request to the upstream may take, unless configured. */
+export const DEFAULT_UPSTREAM_TIMEOUT_SECONDS = 10
+
 /** The upstream authorization server. URLs are https, or http on loopback. */
 export interface UpstreamOptions {
   /** Discovered by OpenID Connect discovery or RFC 8414. */

@@ -3,9 +3,8 @@ import { TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../
 import type { Fetch } from '../upstream-observer.js'
 import { isLoopbackHost } from '../../loopback.js'
 import { upstreamError } from './upstream-errors.js'
+import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS } from '../options.js'
 import { send } from './tolerant-fetch.js'
-
-const TIMEOUT_SECONDS = 10
 
 /** Whether plain http is spoken with a server: on loopback only. */
 export function isInsecure (url: URL | undefined): boolean {
@@ -19,7 +18,7 @@ export function isInsecure (url: URL | undefined): boolean {
 export async function discover (
   issuerUrl: URL,
   fetch: Fetch,
-  timeoutSeconds = TIMEOUT_SECONDS
+  timeoutSeconds = DEFAULT_UPSTREAM_TIMEOUT_SECONDS
 ): Promise<openid.ServerMetadata> {
   const failures: OAuthError[] = []
   for (const algorithm of ['oidc', 'oauth2'] as const) {

@@ -13,7 +13,7 @@ export interface Identity {
 interface Told {
   issuer: string
   /** By its userinfo endpoint, or the one that was configured. */
-  told: Record<string, unknown>
+  userinfo: Record<string, unknown>
   idToken: Record<string, unknown> | undefined
   /** The claim that names the person. */
   subjectClaim: string
@@ -40,18 +40,18 @@ const PROTOCOL_CLAIMS = new Set([
  * Who logged in, of what the upstream says.
  * @throws {AccessDeniedError} where it names nobody that can be told from others @throws {UpstreamError} where it contradicts itself
  */
-export function readIdentity ({ issuer, told, idToken, subjectClaim }: Told): Identity {
+export function readIdentity ({ issuer, userinfo, idToken, subjectClaim }: Told): Identity {
   // OpenID Connect Core 5.3.2: what is told of somebody else is not used
-  if (idToken?.sub !== undefined && told.sub !== undefined && told.sub !== idToken.sub) {
+  if (idToken?.sub !== undefined && userinfo.sub !== undefined && userinfo.sub !== idToken.sub) {
     throw unusable('the userinfo is of another sub than the ID token')
   }
-  const claims = { ...told, ...idToken }
+  const claims = { ...userinfo, ...idToken }
   const subject = claims[subjectClaim]
   const known = toSubject(subject)
   // where nobody tells, each login is somebody else; where what is told can name nobody, it is nobody
   if (known === undefined && (subjectClaim !== 'sub' || subject !== undefined)) {
     const why = subject === undefined ? 'is missing' : `cannot be a subject: ${JSON.stringify(subject).slice(0, 100)}`
-    throw new AccessDeniedError('The login server did not tell who you are.', {
+    throw new AccessDeniedError('The login server did not say who you are.', {
       detail: `the claim ${subjectClaim} ${why}`
     })
   }

@@ -10,7 +10,8 @@ import type { BrokerLog } from '../../log.js'
 import type { RateLimits } from '../rate-limits.js'
 import { newId } from '../secrets.js'
 import { visible } from '../../displayed-text.js'
-import type { Upstream, UpstreamClient } from './upstream.js'
+import type { UpstreamClient } from './registration.js'
+import type { Upstream } from './upstream.js'
 
 export interface UpstreamClientsOptions {
   upstream: Upstream
@@ -107,7 +108,7 @@ export class UpstreamClients {
     for (const deletion of await deletions.claim(MAX_REAPED, DELETION_LEASE_SECONDS)) {
       const client = this.#open(deletion)
       try {
-        if (client !== undefined) await upstream.deregister(client)
+        if (client !== undefined) await upstream.registration.deregister(client)
         await deletions.done(deletion)
       } catch (err) {
         log.warn(
@@ -129,7 +130,7 @@ export class UpstreamClients {
     await this.#count(address)
     const { upstream, store, unusedClientSeconds, log, now } = this.#options
     const name = visible(client.metadata.client_name ?? '') || visible(client.clientId)
-    const registered = await upstream.register(name).catch((error: unknown) => {
+    const registered = await upstream.registration.register(name).catch((error: unknown) => {
       if (error instanceof UpstreamError) {
         log.error(
           { clientId: client.clientId, detail: error.detail },

@@ -39,6 +39,11 @@ export function upstreamError (error: unknown): OAuthError {
   })
 }
 
+/** Throws what an error of a call to the upstream means for our client. */
+export function fail (error: unknown): never {
+  throw upstreamError(error)
+}
+
 /** What an OAuth error code of the upstream means for our client. */
 export function toOAuthError (code: string, status: number, detail: string): OAuthError {
   switch (code) {

@@ -1,6 +1,7 @@
 import type { ServerMetadata } from 'openid-client'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import { discover } from './discovery.js'
+import { OPENID_SCOPES } from '../scopes.js'
 import type { Fetch } from '../upstream-observer.js'
 import type { UpstreamSettings } from '../options.js'
 
@@ -23,6 +24,19 @@ const SIGNING_ALGORITHMS = [
   'EdDSA',
   'Ed25519'
 ]
+
+// RFC 8414 2: a server need not list all of its scopes; if its list lacks one of these, it is not asked for
+const STANDARD_SCOPES: readonly string[] = OPENID_SCOPES
+
+/** The scopes to ask for, without standard ones that the server does not know. */
+export function knownScopes (
+  scopes: readonly string[],
+  { scopes_supported: supported }: Readonly<ServerMetadata>
+): string[] {
+  return scopes.filter(scope =>
+    supported === undefined || supported.includes(scope) || !STANDARD_SCOPES.includes(scope)
+  )
+}
 
 /** What the upstream says of itself, kept for an hour, and the endpoints that were named instead. */
 export class UpstreamMetadata {
