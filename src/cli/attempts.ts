@@ -1,5 +1,5 @@
 import type { AttemptsReport, ReportedStep } from '../oauth/login-attempts/report.js'
-import type { Verdict } from '../oauth/login-attempts/verdicts.js'
+import type { Verdict } from '../oauth/login-attempts/verdict.js'
 import { DEFAULT_PORT } from '../config/default-port.js'
 import type { CommandIo } from './command.js'
 import { parseRecord } from '../parse-record.js'

@@ -1,7 +1,7 @@
 import { html } from 'ghtml'
 import { layout, type Page } from './layout.js'
 import type { AttemptsReport, ReportedStep } from '../oauth/login-attempts/report.js'
-import type { Verdict } from '../oauth/login-attempts/verdicts.js'
+import type { Verdict } from '../oauth/login-attempts/verdict.js'
 
 /** The page that shows operators how the last logins went. */
 export function attemptsPage ({ at, publicUrl, loginHost, upstreamMode, attempts, visits }: AttemptsReport): Page {

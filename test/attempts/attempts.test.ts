@@ -88,7 +88,7 @@ t.test('a login that goes well, and one that goes no further at each step', asyn
   t.equal((await redeem(target, client, code)).error, 'invalid_grant')
   t.match(await last(target), {
     steps: [...UP_TO_CODE, '✗ token'],
-    verdict: /^failed: Token request with a code that has expired/,
+    verdict: /^failed: Token request with a code that is unknown or has expired/,
     count: 1
   }, 'a code that is forgotten still leads to its login')
 
@@ -166,7 +166,7 @@ t.test('refusals of the client and of the person', async t => {
   await target.app.inject({ url: `/oauth/callback?state=${state}&code=x` })
   await fails(
     [...UP_TO_UPSTREAM, '✗ callback'].slice(1),
-    /^failed: The answer came from another browser.*cookies/,
+    /^failed: The response came from another browser.*cookies/,
     'another browser'
   )
   await target.app.inject({ url: '/oauth/callback?state=unknown&code=x', headers: { cookie } })
@@ -231,11 +231,11 @@ t.test('refusals of the upstream and of this service', async t => {
     /^failed: The login server refused this service \(invalid_client: no such secret\).*OAUTH_CLIENT_SECRET/
   )
   upstream.overrides.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
-  await comesBack(/^failed: The login server took its own code for invalid/)
+  await comesBack(/^failed: The login server rejected its own code as invalid/)
   upstream.overrides.token = () => ({ status: 503 })
   await comesBack(/^failed: The login server could not be reached/)
   upstream.overrides.token = () => ({ status: 200, body: 'nothing' })
-  await comesBack(/^failed: The login server gave an answer that cannot be used/)
+  await comesBack(/^failed: The login server gave a response that cannot be used/)
 
   upstream.overrides.register = () => ({ status: 403, body: { error: 'access_denied' } })
   await agree(target, await register(target)).catch(() => {})
@@ -282,7 +282,7 @@ t.test('programs that do not get as far as a login', async t => {
   t.match(await verdicts(), {
     told: [1, /^It was told to log in/],
     stale: [1, /^Its token was refused/],
-    half: [2, /did not go on to the authorization server/],
+    half: [2, /did not continue to the authorization server/],
     whole: [3, /^It read where to log in, and neither/]
   })
   const client = await register(target)

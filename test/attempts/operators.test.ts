@@ -88,7 +88,7 @@ t.test('with it, operators see how logins went', async t => {
     )
     t.match(
       out,
-      /nobody.*\n {4}✗ .* authorize: The client is unknown.*\n {2}✗ The client is unknown here\..*\n {4}Its registration has gone/
+      /nobody.*\n {4}✗ .* authorize: The client is unknown.*\n {2}✗ The client is unknown here\..*\n {4}Its registration has expired/
     )
     t.notOk(out.includes(ADMIN_TOKEN))
     t.match(await command([], { ADMIN_TOKEN, PUBLIC_URL: url }), { code: 0, out }, 'the address of the environment')

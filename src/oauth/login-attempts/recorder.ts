@@ -14,21 +14,21 @@ export interface AttemptRecorderOptions {
   now: () => number
 }
 
-// a token that is in use is looked up all the time: only the calls that follow the login are of interest
+// a token in use is looked up all the time: only the calls right after the login matter
 const FIRST_CALLS_SECONDS = 900
 const CALLS = { ms: FIRST_CALLS_SECONDS * 1000, max: 50_000 }
-// the same program that asks the same again; and no flood of programs fills the store
+// the same request by the same program is left out, and a flood of programs must not fill the store
 const VISITS = { ms: 60_000, max: 500 }
-// 72 bits: enough to tell which steps belong together
+// 72 bits: enough to recognise which steps belong together
 const LINK_LENGTH = 12
 
 /**
- * Writes down how logins go, for operators: which step, when, and why it failed; never a secret. Nobody waits for it,
- * and where it fails, only the log tells.
+ * Writes down how logins go, for operators: which step, when, and why it failed; never a secret. No request waits for
+ * it; if it fails, the log says so.
  */
 export class AttemptRecorder {
   readonly #options: AttemptRecorderOptions
-  /** What was written of late, and until when it is not worth repeating; the oldest first. */
+  /** What was written lately, and until when it is not written again; the oldest first. */
   readonly #calls = new Map<string, number>()
   readonly #visits = new Map<string, number>()
 
@@ -49,7 +49,7 @@ export class AttemptRecorder {
     }))
   }
 
-  /** Writes down a request that may be of any login. The same one again within a minute is left out. */
+  /** Writes down a request that may belong to any login. Repetitions within a minute are left out. */
   visit (visit: Omit<LoginVisitRecord, 'at'>): void {
     const { now, visits } = this.#options
     const address = visible(visit.address)
@@ -58,7 +58,7 @@ export class AttemptRecorder {
     this.#write(visits.append({ ...visit, at: now(), address, userAgent }))
   }
 
-  /** What was written, of all replicas, the oldest first. */
+  /** What all replicas wrote, the oldest first. */
   async read (): Promise<{ steps: LoginStepRecord[], visits: LoginVisitRecord[] }> {
     const { loginSteps, visits } = this.#options
     const [steps, visited] = await Promise.all([loginSteps.read(), visits.read()])
@@ -96,27 +96,31 @@ function describeClient (
   event: BrokerEvent
 ): Pick<LoginStepRecord, 'clientId' | 'clientName' | 'clientKind' | 'redirectHost'> {
   switch (event.type) {
-    case 'registration': {
-      if (event.client !== undefined) return describeKnownClient(event.client, event.client.metadata.redirect_uris[0])
-      const { client_name: name, redirect_uris: uris } = toMembers(event.metadata)
-      const uri: unknown = Array.isArray(uris) ? uris[0] : undefined
-      return {
-        ...typeof name === 'string' && { clientName: visible(name) },
-        ...typeof uri === 'string' && describeRedirectHost(uri)
-      }
-    }
+    case 'registration':
+      return event.client === undefined
+        ? describeMetadata(event.metadata)
+        : describeKnownClient(event.client, event.client.metadata.redirect_uris[0])
     case 'authorization':
-      if (event.client !== undefined) {
-        return describeKnownClient(event.client, event.redirectUri ?? event.client.metadata.redirect_uris[0])
-      }
-      return {
-        ...event.clientId !== undefined && { clientId: shownId(event.clientId) },
-        ...event.redirectUri !== undefined && describeRedirectHost(event.redirectUri)
-      }
+      return event.client === undefined
+        ? {
+            ...event.clientId !== undefined && { clientId: shownId(event.clientId) },
+            ...event.redirectUri !== undefined && describeRedirectHost(event.redirectUri)
+          }
+        : describeKnownClient(event.client, event.redirectUri ?? event.client.metadata.redirect_uris[0])
     case 'token':
       return event.client === undefined ? { clientId: shownId(event.clientId) } : describeKnownClient(event.client)
     default:
       return {}
+  }
+}
+
+/** A client that was not registered, by the metadata that it sent. */
+function describeMetadata (metadata: unknown): Pick<LoginStepRecord, 'clientName' | 'redirectHost'> {
+  const { client_name: name, redirect_uris: uris } = toMembers(metadata)
+  const uri: unknown = Array.isArray(uris) ? uris[0] : undefined
+  return {
+    ...typeof name === 'string' && { clientName: visible(name) },
+    ...typeof uri === 'string' && describeRedirectHost(uri)
   }
 }
 
@@ -129,22 +133,22 @@ function describeKnownClient ({ clientId, kind, metadata }: Client, redirectUri?
   }
 }
 
-/** A client id that anybody may have made up. One that looks like a secret of ours was put in the wrong place. */
+/** A client id that anybody may have made up. If it looks like one of our secrets, it was put in the wrong place. */
 function shownId (clientId: string): string {
   const secret = Object.entries(PREFIXES).some(([kind, prefix]) => kind !== 'client' && clientId.startsWith(prefix))
-  return secret ? '(a secret in the place of the client id)' : visible(clientId.split(/[?#]/)[0] ?? '')
+  return secret ? '(a secret instead of a client id)' : visible(clientId.split(/[?#]/)[0] ?? '')
 }
 
 function describeRedirectHost (uri: string): { redirectHost: string } {
   const url = URL.canParse(uri) ? new URL(uri) : undefined
-  if (url === undefined) return { redirectHost: '(no URL)' }
+  if (url === undefined) return { redirectHost: '(not a URL)' }
   if (!/^https?:$/.test(url.protocol)) return { redirectHost: visible(url.protocol) }
   return { redirectHost: isLoopbackHost(url.hostname) ? `${url.protocol}//${url.host}` : visible(url.host) }
 }
 
 function toFailure (error: unknown): StepFailure {
   if (!(error instanceof ServiceError)) {
-    return { code: 'server_error', message: 'Something went wrong on our side; the log tells what.' }
+    return { code: 'server_error', message: 'Internal error: see the log.' }
   }
   const { code, reason, message, detail } = error
   return {
@@ -156,8 +160,8 @@ function toFailure (error: unknown): StepFailure {
 }
 
 /**
- * A text that another side may have written, without what may be a secret or name a person: addresses of mail, queries,
- * and long words that no person writes.
+ * A text that another party may have written, without anything that may be a secret or name a person: e-mail addresses,
+ * queries, and long words that nobody types.
  */
 function withoutSecrets (text: string): string {
   return [...text.slice(0, 1000)

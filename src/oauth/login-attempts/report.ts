@@ -6,7 +6,8 @@ import type {
   LoginVisitRequest
 } from '../../stores/attempts.js'
 import { groupSteps, groupVisits } from './attempts.js'
-import { judgeAttempt, visitVerdict, type Verdict, type VerdictContext } from './verdicts.js'
+import type { Verdict, VerdictContext } from './verdict.js'
+import { judgeAttempt, visitVerdict } from './verdicts.js'
 
 /** A step as it is shown. */
 export interface ReportedStep {

@@ -1,5 +1,6 @@
-import { AccessDeniedError, UpstreamError } from '../../errors.js'
+import { AccessDeniedError } from '../../errors.js'
 import { toSubject } from './subject.js'
+import { unusable } from './upstream-errors.js'
 
 /** Who logged in. */
 export interface Identity {
@@ -73,12 +74,4 @@ export function checkAuthorizedParty (idToken: Readonly<Record<string, unknown>>
   if (idToken?.azp !== undefined && idToken.azp !== clientId) {
     throw unusable(`the azp of the ID token is ${JSON.stringify(idToken.azp).slice(0, 100)}`)
   }
-}
-
-/** An answer of the upstream that must not be used. */
-export function unusable (detail: string): UpstreamError {
-  return new UpstreamError('The login server gave an answer that cannot be used.', {
-    detail,
-    reason: 'upstream_answer_unusable'
-  })
 }

@@ -32,9 +32,14 @@ export function upstreamError (error: unknown): OAuthError {
       reason: 'upstream_unreachable'
     })
   }
-  return new UpstreamError('The login server gave an answer that cannot be used.', {
+  return unusable(detail, error)
+}
+
+/** The upstream sent a response that must not be used. */
+export function unusable (detail: string, cause?: unknown): UpstreamError {
+  return new UpstreamError('The login server gave a response that cannot be used.', {
     detail,
-    cause: error,
+    cause,
     reason: 'upstream_answer_unusable'
   })
 }
