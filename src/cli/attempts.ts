@@ -2,12 +2,14 @@ import type { AttemptsReport, ReportedStep } from '../oauth/login-attempts/repor
 import type { Verdict } from '../oauth/login-attempts/verdict.js'
 import { DEFAULT_PORT } from '../config/default-port.js'
 import type { CommandIo } from './command.js'
+import { localUrl } from '../loopback.js'
 import { parseRecord } from '../parse-record.js'
 
+const DEFAULT_URL = localUrl(DEFAULT_PORT)
 const USAGE = `Usage: fastify-mcp-oauth attempts [url]
 
 How the last logins at a running service went, and what to do about those that failed. Takes ADMIN_TOKEN from the
-environment. The default url is PUBLIC_URL, or http://localhost:${DEFAULT_PORT}.
+environment. The default url is PUBLIC_URL, or ${DEFAULT_URL}.
 `
 
 const TIMEOUT_MS = 10_000
@@ -15,7 +17,7 @@ const TIMEOUT_MS = 10_000
 /** Prints how the last logins at a running service went, the last one at the end, where a terminal shows it. */
 export async function run ([url, ...rest]: string[], { write, env }: CommandIo): Promise<number> {
   const { ADMIN_TOKEN: adminToken = '', PUBLIC_URL: publicUrl = '' } = env
-  const service = url ?? (publicUrl === '' ? `http://localhost:${DEFAULT_PORT}` : publicUrl)
+  const service = url ?? (publicUrl === '' ? DEFAULT_URL : publicUrl)
   if (rest.length > 0 || !URL.canParse(service) || !/^https?:/.test(service)) {
     write(USAGE)
     return url === '--help' ? 0 : 2

@@ -17,7 +17,7 @@ import {
 import { toLimits } from './limits.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from '../errors.js'
-import { isLoopbackUrl } from '../loopback.js'
+import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
 import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
 import { findUpstreamFault } from '../validation/upstream.js'
@@ -129,7 +129,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
   ]
   if (production && missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
 
-  const publicUrl = env.PUBLIC_URL === undefined ? `http://localhost:${env.PORT}` : parsePublicUrl(env.PUBLIC_URL)
+  const publicUrl = env.PUBLIC_URL === undefined ? localUrl(env.PORT) : parsePublicUrl(env.PUBLIC_URL)
   return {
     production,
     local: !production && isLoopbackUrl(publicUrl),

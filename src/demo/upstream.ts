@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Configuration } from 'oidc-provider'
 import { ConfigError } from '../errors.js'
+import { LOOPBACK_ADDRESS, localUrl } from '../loopback.js'
 import { listenError } from '../listen-error.js'
 
 /** A running demo authorization server. */
@@ -35,13 +36,13 @@ export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstr
     )
   })
   const server = createServer()
-  server.listen(port, '127.0.0.1')
+  server.listen(port, LOOPBACK_ADDRESS)
   await once(server, 'listening').catch((cause: unknown) => {
     throw listenError('The demo upstream', `DEMO_UPSTREAM_PORT=${port}`, cause)
   })
   const address: AddressInfo | string | null = server.address()
   if (address === null || typeof address === 'string') throw new Error('The demo upstream did not get a port.')
-  const issuer = `http://localhost:${address.port}`
+  const issuer = localUrl(address.port)
 
   const provider = new Provider(issuer, {
     clients: [],

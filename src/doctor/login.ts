@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { LOOPBACK_ADDRESS } from '../loopback.js'
 import type { UpstreamSettings } from '../oauth/options.js'
 import { Upstream, type UpstreamTokens } from '../oauth/upstream/upstream.js'
 
@@ -16,11 +17,11 @@ export type OpenInBrowser = (url: string) => void
  * @throws {OAuthError} where the server refuses @throws {Error} where nobody comes back in five minutes
  */
 export async function logInAt (server: UpstreamSettings, open: OpenInBrowser): Promise<UpstreamTokens> {
-  const listener = createServer().listen(0, '127.0.0.1')
+  const listener = createServer().listen(0, LOOPBACK_ADDRESS)
   await once(listener, 'listening')
   try {
     const address = listener.address()
-    const callbackUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/callback`
+    const callbackUrl = `http://${LOOPBACK_ADDRESS}:${typeof address === 'object' ? address?.port : ''}/callback`
     const upstream = new Upstream(server, callbackUrl, Date.now)
     const client = await upstream.registration.register(NAME)
     try {

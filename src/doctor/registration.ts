@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { LOOPBACK_ADDRESS } from '../loopback.js'
 import { toMessage, parseObject, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
-const REDIRECT_URI = 'http://127.0.0.1/callback'
+const REDIRECT_URI = `http://${LOOPBACK_ADDRESS}/callback`
 
 /** Registers as clients do (RFC 7591 3), and opens the page where people begin to log in. */
 export async function examineRegistration (

@@ -1,10 +1,10 @@
 import fp from 'fastify-plugin'
 import { CONSENT_DELAY_MS, defaultLifetimes } from '../oauth/options.js'
 import { DEFAULT_REQUESTS_PER_MINUTE } from '../oauth/rate-limits.js'
-import { isLoopbackHost } from '../loopback.js'
+import { isLoopbackUrl } from '../loopback.js'
 import { checkOAuthBrokerOptions } from './option-checks/check-service.js'
 import { kBroker, broker } from '../plugins/oauth/broker.js'
-import { browserState } from '../plugins/oauth/browser-state.js'
+import { consentCookie } from '../plugins/oauth/consent-cookie.js'
 import { oauthBodies } from '../plugins/oauth/bodies.js'
 import { oauthErrors } from '../plugins/oauth/errors.js'
 import { oauthRateLimits } from '../plugins/oauth/rate-limits.js'
@@ -13,6 +13,7 @@ import { pages } from '../plugins/scoped/pages.js'
 import { plainJson } from '../plugins/scoped/plain-json.js'
 import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { scopedCors } from '../plugins/scoped/cors.js'
+import { OAUTH_CORS } from '../plugins/scoped/cors-headers.js'
 import { signedInPerson } from '../plugins/oauth/signed-in-person.js'
 import { loginVisits } from '../plugins/oauth/login-visits.js'
 import { joinBaseUrl } from './base-url.js'
@@ -51,7 +52,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     baseScope: scopes[0],
     grantSeconds: options.lifetimes?.grantSeconds ?? defaultLifetimes.grantSeconds
   }
-  const consentDelayMs = options.consentDelayMs ?? (isLoopbackHost(new URL(issuer).hostname) ? 0 : CONSENT_DELAY_MS)
+  const consentDelayMs = options.consentDelayMs ?? (isLoopbackUrl(issuer) ? 0 : CONSENT_DELAY_MS)
   await app.register(broker, { ...options, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
   const { attempts, limits } = app[kBroker]
 
@@ -77,12 +78,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await endpoints.register(traceId)
     await endpoints.register(scopedCors, {
       paths: ['/token', '/register', '/revoke'],
-      cors: {
-        origin: '*',
-        methods: ['GET', 'POST'],
-        exposedHeaders: ['WWW-Authenticate', 'Retry-After'],
-        maxAge: 86_400
-      },
+      cors: OAUTH_CORS,
       refuse: refuseOAuthMethod
     })
     await endpoints.register(oauthRateLimits, { limits, requestsPerMinute })
@@ -99,7 +95,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     await browsers.register(oauthBodies)
     await browsers.register(pages)
     await browsers.register(traceId)
-    await browsers.register(browserState, { issuer })
+    await browsers.register(consentCookie, { issuer })
     await browsers.register(oauthRateLimits, { limits, requestsPerMinute })
     await browsers.register(authorizeRoute, { issuer, texts })
     await browsers.register(consentRoute, { issuer, texts })

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { LOOPBACK_ADDRESS } from '../../loopback.js'
 import { DEFAULT_KEY_PREFIX } from '../../stores/redis/keys.js'
 import { DEFAULT_PORT } from '../default-port.js'
 import { choice, flag, list, port, text } from './kinds.js'
@@ -7,7 +8,7 @@ import { choice, flag, list, port, text } from './kinds.js'
 export const processVariables = {
   NODE_ENV: text('production: no demo upstream, and a missing setting stops the start', { default: 'development' }),
   PORT: port('Port to listen on', { default: DEFAULT_PORT }),
-  HOST: text('Address to listen on; 0.0.0.0 in a container', { default: '127.0.0.1' }),
+  HOST: text('Address to listen on; 0.0.0.0 in a container', { default: LOOPBACK_ADDRESS }),
   PUBLIC_URL: Type.Optional(text(
     'The origin that clients see, such as https://mcp.example.com. Default outside production: http://localhost:PORT'
   )),

@@ -2,7 +2,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
-import { bareHost, isLoopbackHost, objectionTo, type Address } from './public-addresses.js'
+import { bareHost, isThisMachine, objectionTo, type Address } from './public-addresses.js'
 import { resolveName } from './resolve-name.js'
 
 export interface FetchMetadataDocumentOptions {
@@ -64,7 +64,7 @@ export function isMetadataDocumentUrl (clientId: string, allowLoopback: boolean)
   if (path.split('/').some(segment => /^(?:\.|%2e){1,2}$/i.test(segment))) return false
   const url = new URL(clientId)
   const host = bareHost(url)
-  return isLoopbackHost(host) ? allowLoopback : url.protocol === 'https:'
+  return isThisMachine(host) ? allowLoopback : url.protocol === 'https:'
 }
 
 /** Rejects when the signal does: a DNS query cannot be aborted, only no longer waited for. */

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { isLocalhostName, isLoopbackAddress } from '../../loopback.js'
 
 /** What a name resolves to, as `node:dns` tells it. */
 export interface Address { address: string, family: number }
@@ -47,14 +48,9 @@ for (
 /** The host of a URL, IPv6 without its brackets. */
 export const bareHost = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, '$1')
 
-/** Whether a host is loopback by its name or its address. */
-export function isLoopbackHost (host: string): boolean {
-  return isLocalhost(host) || isLoopback(canonical(host))
-}
-
-/** `localhost`, or a name under it (RFC 6761 6.3). */
-export function isLocalhost (host: string): boolean {
-  return /^(?:.+\.)?localhost\.?$/.test(host)
+/** Whether a host is this machine, by its name or its address. */
+export function isThisMachine (host: string): boolean {
+  return isLocalhostName(host) || isLoopbackAddress(canonical(host))
 }
 
 /**
@@ -65,7 +61,7 @@ export function objectionTo (address: string, url: URL, allowLoopback: boolean):
   // a zone ("fe80::1%eth0") passes isIP, but no BlockList rule matches it
   if (isIP(address) === 0 || address.includes('%')) return `${address}, which is not a usable address`
   const plain = canonical(address)
-  const loopback = isLoopback(plain)
+  const loopback = isLoopbackAddress(plain)
   const isSpecial = special.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6')
   if (isSpecial && !(loopback && allowLoopback)) return `the special address ${address}`
   // "localhost" is only a name: plain http must not leave the machine because of what it resolves to
@@ -79,8 +75,4 @@ function canonical (address: string): string {
   const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(ipv6) ?? []
   if (high === undefined || low === undefined) return ipv6
   return [high, low].flatMap(group => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]).join('.')
-}
-
-function isLoopback (address: string): boolean {
-  return address === '::1' || (isIP(address) === 4 && address.startsWith('127.'))
 }

@@ -1,5 +1,6 @@
 import { lookup as lookUpBySystem, Resolver } from 'node:dns/promises'
-import { isLocalhost, type Address } from './public-addresses.js'
+import { isLocalhostName, LOOPBACK_ADDRESSES } from '../../loopback.js'
+import type { Address } from './public-addresses.js'
 
 // a name server that is silent costs three seconds in all, of nobody else's: no thread of libuv's pool waits for it
 const resolver = new Resolver({ timeout: 1000, tries: 2 })
@@ -12,7 +13,7 @@ const NO_SUCH_NAME = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
  * @returns none where there is no such name @throws where the name servers cannot tell
  */
 export async function resolveName (host: string, local: boolean): Promise<Address[]> {
-  if (isLocalhost(host)) return local ? [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }] : []
+  if (isLocalhostName(host)) return local ? [...LOOPBACK_ADDRESSES] : []
   // a name of one label is of this network, or nobody's
   if (!/[^.]\.[^.]/.test(host)) return local ? await bySystem(host) : []
   const [ipv4, ipv6] = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)])

@@ -1,5 +1,5 @@
 import { InvalidRedirectUriError } from '../../errors.js'
-import { isLoopbackHost } from '../../loopback.js'
+import { isLoopbackHost, isSameButForPort } from '../../loopback.js'
 import { isRedirectScheme } from './redirect-schemes.js'
 
 const MAX_LENGTH = 2048
@@ -59,12 +59,7 @@ export function classifyRedirectUri (uri: string): RedirectKind {
 
 /** Whether a requested redirect URI is a registered one: exactly, but for the port of a loopback one (RFC 8252 7.3). */
 export function matchesRedirectUri (requested: string, registered: string): boolean {
-  if (requested === registered) return true
-  const port = /^(http:\/\/(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]))(?::(\d{1,5}))?((?:[/?].*)?)$/
-  const [, origin, requestedPort, rest] = port.exec(requested) ?? []
-  const [, registeredOrigin, , registeredRest] = port.exec(registered) ?? []
-  return origin !== undefined && origin === registeredOrigin && (rest || '/') === (registeredRest || '/') &&
-    Number(requestedPort ?? 80) <= 65_535
+  return requested === registered || isSameButForPort(requested, registered)
 }
 
 /** A redirect URI with further query parameters; what it has already stays as it is. */

@@ -1,8 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ForbiddenOriginError } from '../../errors.js'
+import { isLoopbackHostHeader, isLoopbackOrigin } from '../../loopback.js'
 import { refuseMcpMethod } from '../scoped/other-methods.js'
 import { scopedCors } from '../scoped/cors.js'
+import { MCP_CORS } from '../scoped/cors-headers.js'
 
 export interface McpGuardOptions {
   /** The URL of the app's root as clients see it. */
@@ -15,10 +17,6 @@ export interface McpGuardOptions {
   paths: readonly string[]
 }
 
-const EXPOSED_HEADERS = ['Mcp-Session-Id', 'Mcp-Protocol-Version', 'WWW-Authenticate']
-const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
-const LOOPBACK_ORIGIN = /^https?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
-
 /**
  * Who may call the routes of this context: CORS for browsers, then `Origin`, the bearer token, and `Host` (DNS rebinding;
  * MCP 2025-11-25 Transports, Security Warning). If the public URL is loopback, so may any loopback origin and host.
@@ -26,22 +24,20 @@ const LOOPBACK_ORIGIN = /^https?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+
  */
 export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
   const { host, origin } = new URL(options.publicUrl)
-  const local = LOOPBACK_HOST.test(host)
+  const local = isLoopbackHostHeader(host)
   const origins = new Set([origin, ...options.allowedOrigins])
   const hosts = new Set([host, ...options.allowedHosts].map(name => name.toLowerCase()))
   const allowsOrigin = (value: string) =>
-    origins.has('*') || origins.has(value) || (local && LOOPBACK_ORIGIN.test(value))
+    origins.has('*') || origins.has(value) || (local && isLoopbackOrigin(value))
   const allowsHost = (value: string) =>
-    hosts.has('*') || hosts.has(value.toLowerCase()) || (local && LOOPBACK_HOST.test(value))
+    hosts.has('*') || hosts.has(value.toLowerCase()) || (local && isLoopbackHostHeader(value))
 
   await app.register(scopedCors, {
     paths: options.paths,
     refuse: refuseMcpMethod,
     cors: {
-      origin: (value, callback) => { callback(null, value !== undefined && allowsOrigin(value)) },
-      methods: ['GET', 'POST', 'DELETE'],
-      exposedHeaders: EXPOSED_HEADERS,
-      maxAge: 86_400
+      ...MCP_CORS,
+      origin: (value, callback) => { callback(null, value !== undefined && allowsOrigin(value)) }
     }
   })
 

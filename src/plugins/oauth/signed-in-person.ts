@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Person } from '../../caller.js'
 import { SIGNED_IN_SECONDS } from '../../oauth/connections/sign-ins.js'
-import { issuerCookie } from './cookie.js'
+import { issuerCookie } from './issuer-cookie.js'
 import { kBroker } from './broker.js'
 
 declare module 'fastify' {

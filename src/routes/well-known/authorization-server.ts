@@ -4,6 +4,7 @@ import { authorizationServerMetadata, openidConfiguration } from '../../oauth/me
 import { sendRefusal, watchMethods } from '../../plugins/scoped/other-methods.js'
 import { plainJson } from '../../plugins/scoped/plain-json.js'
 import { scopedCors } from '../../plugins/scoped/cors.js'
+import { METADATA_CORS } from '../../plugins/scoped/cors-headers.js'
 import { routeSchemas } from '../../plugins/scoped/route-schemas.js'
 import { documentResponse } from '../schemas/responses.js'
 import { ownPaths, type WellKnownPaths } from './paths.js'
@@ -57,7 +58,7 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
   await app.register(plainJson)
   await app.register(scopedCors, {
     paths: places.map(({ url }) => url),
-    cors: { origin: '*', methods: ['GET'], maxAge: 86_400 },
+    cors: METADATA_CORS,
     refuse: sendRefusal
   })
   const refuseOthers = watchMethods(app, sendRefusal)

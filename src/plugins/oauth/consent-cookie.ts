@@ -2,12 +2,12 @@ import { parse, serialize } from 'cookie'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { BrowserState } from '../../oauth/authorize/browser-state.js'
-import { issuerCookie } from './cookie.js'
 import { kBroker } from './broker.js'
+import { issuerCookie } from './issuer-cookie.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What we keep in this person's browser; new where there was nothing. */
+    /** The state kept in this person's browser; a new one if there is none. */
     getBrowserState (): BrowserState
   }
   interface FastifyReply {
@@ -16,15 +16,15 @@ declare module 'fastify' {
   }
 }
 
-export interface BrowserStateOptions {
+export interface ConsentCookieOptions {
   /** Our issuer. */
   issuer: string
 }
 
 const MAX_AGE_SECONDS = 30 * 86_400
 
-/** The signed cookie that binds an authorization to the browser it began in. */
-export const browserState = fp<BrowserStateOptions>(async (app, { issuer }) => {
+/** The signed cookie that binds an authorization, and the person's consent, to the browser it began in. */
+export const consentCookie = fp<ConsentCookieOptions>(async (app, { issuer }) => {
   const { name, attributes } = issuerCookie(issuer, 'browser')
   const { browserStates } = app[kBroker]
 
@@ -37,4 +37,4 @@ export const browserState = fp<BrowserStateOptions>(async (app, { issuer }) => {
       serialize(name, browserStates.write(state), { ...attributes, maxAge: MAX_AGE_SECONDS })
     )
   })
-}, { name: 'fastify-mcp-oauth/browser-state', fastify: '5.x', dependencies: ['fastify-mcp-oauth/broker'] })
+}, { name: 'fastify-mcp-oauth/consent-cookie', fastify: '5.x', dependencies: ['fastify-mcp-oauth/broker'] })
