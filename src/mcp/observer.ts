@@ -1,12 +1,7 @@
-import type { Server } from '@modelcontextprotocol/server'
-import type {
-  JSONRPCMessage,
-  JSONRPCRequest,
-  MessageExtraInfo,
-  RequestId
-} from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, JSONRPCRequest, RequestId, Server } from '@modelcontextprotocol/server'
 import type { LimitName } from '../errors.js'
 import { isRequest, type JsonRpcResponse } from './wire/messages.js'
+import type { MessageExtra } from './transport/message-extra.js'
 
 /** A request of a client that a server is asked to answer. */
 export interface ObservedRequest {
@@ -105,7 +100,7 @@ export class ObservedRequests {
 }
 
 /** What the client says it speaks, where HTTP carried the message. */
-export function findProtocolVersion ({ requestInfo }: MessageExtraInfo): string | undefined {
+export function findProtocolVersion ({ requestInfo }: MessageExtra): string | undefined {
   const version = requestInfo?.headers['mcp-protocol-version']
   return typeof version === 'string' ? version : undefined
 }

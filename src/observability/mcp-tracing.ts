@@ -10,7 +10,7 @@ import {
   type Link,
   type Span
 } from '@opentelemetry/api'
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { classifyEnd, type McpObserver, type ObservedRequest, type RequestEnd } from '../mcp/observer.js'
 import { readTraceContext } from '../mcp/trace-context.js'
 

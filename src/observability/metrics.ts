@@ -1,5 +1,5 @@
 import { OAuthError } from '../errors.js'
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { classifyEnd, type McpCounts, type McpObserver, type RequestEnd } from '../mcp/observer.js'
 import type { BrokerObserver, TokenEvent } from '../oauth/login-events.js'

@@ -1,4 +1,4 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { LimitError, TooManyRequestsError, type LimitName } from '../../errors.js'
 import type { SessionLimits } from '../limits.js'
 import { Places, type Holder } from './places.js'

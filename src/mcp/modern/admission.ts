@@ -1,4 +1,4 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
 import { subscribedBy } from '../server-events/may-subscribe.js'

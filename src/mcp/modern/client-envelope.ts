@@ -2,9 +2,9 @@ import {
   CLIENT_CAPABILITIES_META_KEY,
   CLIENT_INFO_META_KEY,
   LOG_LEVEL_META_KEY,
-  type ClientCapabilities
+  type ClientCapabilities,
+  type JSONRPCRequest
 } from '@modelcontextprotocol/server'
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
 import { isObject } from '../../members.js'
 
 type Params = Record<string, unknown>

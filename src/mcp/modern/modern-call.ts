@@ -1,5 +1,4 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import type { JSONRPCResultResponse } from '@modelcontextprotocol/server'
+import type { JSONRPCRequest, JSONRPCResultResponse } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { CallSignal } from './lazy-abort-signal.js'
 import { readClient, type ClientIdentity } from './client-envelope.js'

@@ -1,5 +1,4 @@
-import { UriTemplate } from '@modelcontextprotocol/sdk/shared/uriTemplate.js'
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { UriTemplate, type JSONRPCRequest } from '@modelcontextprotocol/server'
 
 /** Scopes that are needed, by name. */
 export type ScopesByName = Readonly<Record<string, readonly string[]>>

@@ -1,5 +1,4 @@
-import { UriTemplate } from '@modelcontextprotocol/sdk/shared/uriTemplate.js'
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { UriTemplate, type JSONRPCRequest } from '@modelcontextprotocol/server'
 import { subscribedBy } from '../server-events/may-subscribe.js'
 import { isObject } from '../../members.js'
 

@@ -1,5 +1,9 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
-import { McpServer as McpServer2, type ScopeChallenge, type ScopeChallengeHandler } from '@modelcontextprotocol/server'
+import {
+  McpServer as McpServer2,
+  type JSONRPCRequest,
+  type ScopeChallenge,
+  type ScopeChallengeHandler
+} from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
 import { InsufficientScopeError } from '../../errors.js'
 import type { PluggedServer } from '../create-server.js'

@@ -1,5 +1,4 @@
-import type { ServerEvent } from '@modelcontextprotocol/server'
-import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCNotification, ServerEvent } from '@modelcontextprotocol/server'
 import type { Bus, BusMessages } from '../../stores/bus.js'
 import type { Log } from '../../log.js'
 

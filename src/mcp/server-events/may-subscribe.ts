@@ -1,4 +1,4 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidParamsError } from '../../errors.js'
 import { isObject } from '../../members.js'

@@ -3,9 +3,8 @@ import type {
   JSONRPCMessage,
   JSONRPCNotification,
   JSONRPCRequest,
-  MessageExtraInfo,
   RequestId
-} from '@modelcontextprotocol/sdk/types.js'
+} from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidMessageError, ShuttingDownError } from '../../errors.js'
 import type { Admission } from '../admission/admission.js'
@@ -31,6 +30,7 @@ import { serverContext } from '../server-context.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import type { MessageExtra } from '../transport/message-extra.js'
 
 export interface SessionlessRequestsOptions extends
   Pick<
@@ -49,7 +49,7 @@ export interface SessionlessPost {
   /** What `MCP-Protocol-Version` says. */
   protocolVersion: string | undefined
   caller: CallerInfo
-  extra: MessageExtraInfo
+  extra: MessageExtra
 }
 
 /**

@@ -1,12 +1,13 @@
-import type { MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
+'@modelcontextprotocol/server'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { ServerTransport } from '../transport/server-transport.js'
+import type { MessageExtra } from '../transport/message-extra.js'
 
 /** Brings the server of a new instance to the state that the session's record describes. */
 export async function replaySession (
   server: ServerTransport,
   record: SessionRecord,
-  extra: MessageExtraInfo
+  extra: MessageExtra
 ): Promise<void> {
   if (record.initializeParams === undefined) return
   await server.request('initialize', record.initializeParams, extra)
@@ -19,7 +20,7 @@ export async function replaySession (
 export async function followChange (
   server: ServerTransport,
   change: SessionChange,
-  extra: MessageExtraInfo
+  extra: MessageExtra
 ): Promise<void> {
   if ('logLevel' in change) await server.request('logging/setLevel', { level: change.logLevel }, extra)
   else if ('subscribe' in change) await server.request('resources/subscribe', { uri: change.subscribe }, extra)

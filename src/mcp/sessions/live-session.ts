@@ -1,5 +1,4 @@
-import type { JSONRPCMessage, MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
-import type { ServerEvent } from '@modelcontextprotocol/server'
+import type { JSONRPCMessage, ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM, findEventPlace } from '../../stores/event-log.js'
@@ -16,6 +15,7 @@ import { ServerInstance } from './server-instance.js'
 import type { SessionHost } from './session-host.js'
 import type { ReachableSession } from './session-messenger.js'
 import { SessionStreams } from './session-streams.js'
+import type { MessageExtra } from '../transport/message-extra.js'
 
 // the store ends an owner's least recently seen session: it should know which that is
 const MAX_UNTOLD_SECONDS = 60
@@ -58,14 +58,14 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   }
 
   /** Makes the first server instance and hands it the client's `initialize`. @returns its result */
-  async initialize (params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Record<string, unknown>> {
+  async initialize (params: Record<string, unknown>, extra: MessageExtra): Promise<Record<string, unknown>> {
     let result = {}
     await this.#start(async instance => { result = await instance.initialize(params, extra) })
     return result
   }
 
   /** The server instance; rebuilt from the record, for a request of `caller`, if it was dropped. */
-  rebuild (extra: MessageExtraInfo, caller: CallerInfo): Promise<ServerInstance> {
+  rebuild (extra: MessageExtra, caller: CallerInfo): Promise<ServerInstance> {
     if (this.instance !== undefined) return Promise.resolve(this.instance)
     return this.#starting ?? this.#start(async instance => {
       await this.#dropRefused(caller)

@@ -1,4 +1,4 @@
-import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { ServerTransport } from '../transport/server-transport.js'
 import type { RunningRequests } from './running-requests.js'
 

@@ -1,4 +1,4 @@
-import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { RequestId } from '@modelcontextprotocol/server'
 import { firstEventId, type EventLog } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
 import type { SseStream } from '../transport/sse-stream.js'

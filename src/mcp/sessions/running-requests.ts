@@ -1,4 +1,4 @@
-import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { SessionChange } from '../../stores/sessions.js'
 import type { Admission } from '../admission/admission.js'
 import type { Lease } from '../admission/quota.js'

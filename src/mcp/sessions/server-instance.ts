@@ -2,9 +2,8 @@ import type {
   JSONRPCMessage,
   JSONRPCNotification,
   JSONRPCRequest,
-  MessageExtraInfo,
   RequestId
-} from '@modelcontextprotocol/sdk/types.js'
+} from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
@@ -24,6 +23,7 @@ import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import type { MessageExtra } from '../transport/message-extra.js'
 
 /** An SDK server that serves a session: takes the client's messages to it, and its messages to their receivers. */
 export class ServerInstance implements Outlet {
@@ -68,17 +68,17 @@ export class ServerInstance implements Outlet {
   }
 
   /** Runs the client's `initialize`. @returns the server's result */
-  async initialize (params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Record<string, unknown>> {
+  async initialize (params: Record<string, unknown>, extra: MessageExtra): Promise<Record<string, unknown>> {
     return this.#transport.request('initialize', params, extra)
   }
 
   /** Brings a new instance to the state of the session. */
-  replay (record: SessionRecord, extra: MessageExtraInfo): Promise<void> {
+  replay (record: SessionRecord, extra: MessageExtra): Promise<void> {
     return replaySession(this.#transport, record, extra)
   }
 
   /** Brings the instance to where another replica has brought the session. */
-  follow (change: SessionChange, extra: MessageExtraInfo): Promise<void> {
+  follow (change: SessionChange, extra: MessageExtra): Promise<void> {
     return followChange(this.#transport, change, extra)
   }
 
@@ -91,7 +91,7 @@ export class ServerInstance implements Outlet {
    */
   receiveOrPromise (
     body: JSONRPCMessage | JSONRPCMessage[],
-    extra: MessageExtraInfo,
+    extra: MessageExtra,
     caller: CallerInfo,
     response: PostResponse
   ): Promise<void> | undefined {
@@ -150,7 +150,7 @@ export class ServerInstance implements Outlet {
   #take (
     body: JSONRPCMessage | JSONRPCMessage[],
     admitted: AdmittedRequests,
-    extra: MessageExtraInfo,
+    extra: MessageExtra,
     caller: CallerInfo,
     response: PostResponse
   ): void {
@@ -247,7 +247,7 @@ export class ServerInstance implements Outlet {
   }
 
   /** Takes a message that another replica received, if it concerns this instance. */
-  receiveForwarded (message: JSONRPCMessage, extra: MessageExtraInfo): void {
+  receiveForwarded (message: JSONRPCMessage, extra: MessageExtra): void {
     if (!isRequest(message) && this.#concerns(message)) this.#dispatch(message, extra)
   }
 
@@ -255,7 +255,7 @@ export class ServerInstance implements Outlet {
     return concerns(message, this.#transport, this.#running)
   }
 
-  #dispatch (message: JSONRPCMessage, extra: MessageExtraInfo): void {
+  #dispatch (message: JSONRPCMessage, extra: MessageExtra): void {
     if (!('method' in message)) {
       this.#transport.receive(message, extra)
     } else if ('id' in message) {

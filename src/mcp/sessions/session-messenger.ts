@@ -1,5 +1,4 @@
-import type { JSONRPCMessage, JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
-import type { ServerEvent } from '@modelcontextprotocol/server'
+import type { JSONRPCMessage, JSONRPCNotification, ServerEvent } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
 import type { Bus } from '../../stores/bus.js'
 import type { SessionChange } from '../../stores/sessions.js'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { InitializeRequestSchema, type JSONRPCRequest, type MessageExtraInfo } from '@modelcontextprotocol/sdk/types.js'
+import { specTypeSchemas, type JSONRPCRequest } from '@modelcontextprotocol/server'
 import { isOwner, personKey, toOwner, type CallerInfo } from '../../caller.js'
 import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
@@ -24,6 +24,7 @@ import { OrphanedStreams } from './orphaned-streams.js'
 import type { SessionHost } from './session-host.js'
 import { SessionMessenger } from './session-messenger.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import type { MessageExtra } from '../transport/message-extra.js'
 
 export interface SessionRegistryOptions extends
   Pick<
@@ -113,7 +114,7 @@ export class SessionRegistry implements SessionHost {
   async initialize (
     request: JSONRPCRequest,
     caller: CallerInfo,
-    extra: MessageExtraInfo
+    extra: MessageExtra
   ): Promise<{ session: LiveSession, result: Record<string, unknown> }> {
     const params = parseInitializeParams(request, this.limits.maxInitializeBytes)
     const session = this.#begin('streamable-http', caller)
@@ -265,9 +266,9 @@ export class SessionRegistry implements SessionHost {
 
 /** @throws {InvalidInitializeError} @throws {BodyTooLargeError} */
 function parseInitializeParams (request: JSONRPCRequest, maxBytes: number): Record<string, unknown> {
-  const { error: invalid } = InitializeRequestSchema.safeParse(request)
-  if (invalid !== undefined) {
-    throw new InvalidInitializeError(invalidParamsMessage(invalid.issues), { requestId: request.id })
+  const { issues } = specTypeSchemas.InitializeRequest['~standard'].validate(request)
+  if (issues !== undefined) {
+    throw new InvalidInitializeError(invalidParamsMessage(issues), { requestId: request.id })
   }
   const params = request.params ?? {}
   if (JSON.stringify(params).length > maxBytes) {

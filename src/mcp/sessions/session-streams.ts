@@ -1,4 +1,4 @@
-import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { RequestId } from '@modelcontextprotocol/server'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { SessionRecord } from '../../stores/sessions.js'
 import { EventLogWriter } from '../transport/event-log-writer.js'

@@ -1,8 +1,9 @@
-import type { JSONRPCMessage, JSONRPCRequest, MessageExtraInfo, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { PluggedServer } from '../create-server.js'
 import { demandsScopes, scopesOfTool } from '../scopes/required-scopes.js'
 import type { TaskTools } from './task-tools.js'
 import { isObject } from '../../members.js'
+import type { MessageExtra } from '../transport/message-extra.js'
 
 type Result = Record<string, unknown>
 
@@ -36,7 +37,7 @@ export class OwnTasks {
   }
 
   /** Takes a request that the server is going to answer. */
-  asked ({ id, method, params }: JSONRPCRequest, { authInfo }: MessageExtraInfo): void {
+  asked ({ id, method, params }: JSONRPCRequest, { authInfo }: MessageExtra): void {
     if (method === 'tools/call') {
       if (typeof params?.name === 'string' && demandsScopes(this.#server)) this.#running.set(id, { tool: params.name })
     } else if (method === 'tasks/list') this.#running.set(id, { scopes: authInfo?.scopes ?? [] })

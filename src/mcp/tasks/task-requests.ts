@@ -1,4 +1,4 @@
-import { RELATED_TASK_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { RELATED_TASK_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/server'
 import { isObject } from '../../members.js'
 
 /** The tasks that a request asks for, or says that it belongs to. */

@@ -1,4 +1,4 @@
-import type { RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { RequestId } from '@modelcontextprotocol/server'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'

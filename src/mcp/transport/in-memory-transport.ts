@@ -1,15 +1,16 @@
-import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type {
   JSONRPCErrorResponse,
   JSONRPCMessage,
   JSONRPCNotification,
   JSONRPCRequest,
-  MessageExtraInfo,
-  RequestId
-} from '@modelcontextprotocol/sdk/types.js'
+  RequestId,
+  Transport,
+  TransportSendOptions
+} from '@modelcontextprotocol/server'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import type { MessageExtra } from './message-extra.js'
 
 /** What the other end of a link makes of a server's messages. */
 export interface LinkEnd {
@@ -63,7 +64,7 @@ export class LinkTransport implements Transport {
   async request (
     method: string,
     params: Record<string, unknown> | undefined,
-    extra: MessageExtraInfo
+    extra: MessageExtra
   ): Promise<JsonRpcResponse> {
     const id = this.#nextId++
     if (this.#closed) return closedResponse(id)
@@ -73,7 +74,7 @@ export class LinkTransport implements Transport {
     })
   }
 
-  notify (method: string, params: Record<string, unknown> | undefined, extra: MessageExtraInfo): void {
+  notify (method: string, params: Record<string, unknown> | undefined, extra: MessageExtra): void {
     if (!this.#closed) this.onmessage?.({ jsonrpc: '2.0', method, ...params !== undefined && { params } }, extra)
   }
 

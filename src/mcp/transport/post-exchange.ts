@@ -1,4 +1,4 @@
-import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { PostResponse } from './post-response.js'
 import type { SseStream } from './sse-stream.js'
 import { errorText } from '../wire/messages.js'

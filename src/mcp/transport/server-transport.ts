@@ -1,19 +1,20 @@
-import type { Transport, TransportSendOptions } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type {
   JSONRPCMessage,
   JSONRPCNotification,
   JSONRPCRequest,
-  MessageExtraInfo,
   RequestId,
-  Result
-} from '@modelcontextprotocol/sdk/types.js'
-import type { ScopeChallengeHandler } from '@modelcontextprotocol/server'
+  Result,
+  ScopeChallengeHandler,
+  Transport,
+  TransportSendOptions
+} from '@modelcontextprotocol/server'
 import { InvalidInitializeError } from '../../errors.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
 import { ObservedRequests, findProtocolVersion, type McpObserver } from '../observer.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import type { MessageExtra } from './message-extra.js'
 
 /** Where a server's messages go. */
 export interface Outlet {
@@ -113,7 +114,7 @@ export class ServerTransport implements Transport {
   }
 
   /** Hands a message of the client to the server. */
-  receive (message: JSONRPCMessage, extra: MessageExtraInfo): void {
+  receive (message: JSONRPCMessage, extra: MessageExtra): void {
     if (isRequest(message)) this.#receiveRequest(message, extra)
     else if ('method' in message) this.#receiveNotification(message, extra)
     else this.#receiveResponse(message, extra)
@@ -124,7 +125,7 @@ export class ServerTransport implements Transport {
    * @throws {Error} when the server answers with an error
    * @throws {InvalidInitializeError} for parameters of `initialize` that the server does not take
    */
-  async request (method: string, params: Record<string, unknown>, extra: MessageExtraInfo): Promise<Result> {
+  async request (method: string, params: Record<string, unknown>, extra: MessageExtra): Promise<Result> {
     const id = `${this.#tag}${method}`
     try {
       const response = await new Promise<JsonRpcResponse>((resolve, reject) => {
@@ -154,13 +155,13 @@ export class ServerTransport implements Transport {
     this.#outlet.closed()
   }
 
-  #receiveRequest (request: JSONRPCRequest, extra: MessageExtraInfo): void {
+  #receiveRequest (request: JSONRPCRequest, extra: MessageExtra): void {
     this.#tasks.asked(request, extra)
     if (this.#observed === undefined) this.onmessage?.(request, extra)
     else this.#observed.run(request, findProtocolVersion(extra), () => { this.onmessage?.(request, extra) })
   }
 
-  #receiveNotification (notification: JSONRPCNotification, extra: MessageExtraInfo): void {
+  #receiveNotification (notification: JSONRPCNotification, extra: MessageExtra): void {
     this.onmessage?.(this.#incomingNotification(notification), extra)
     const { method, params } = notification
     // the server never answers what was cancelled
@@ -196,7 +197,7 @@ export class ServerTransport implements Transport {
     return { ...notification, params: { ...notification.params, progressToken: token.slice(this.#tag.length) } }
   }
 
-  #receiveResponse (response: JsonRpcResponse, extra: MessageExtraInfo): void {
+  #receiveResponse (response: JsonRpcResponse, extra: MessageExtra): void {
     const wireId = response.id
     const id = typeof wireId === 'string' ? this.#waiting.get(wireId) : undefined
     if (typeof wireId !== 'string' || id === undefined) {

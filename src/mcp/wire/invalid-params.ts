@@ -16,9 +16,9 @@ const NO_URL = 'Invalid URL'
 const MAX_NAMED = 3
 const MAX_LENGTH = 200
 
-/** What is wrong with a member: as zod has it. */
+/** What is wrong with a member, as the SDKs' schemas say it. */
 export interface ParameterIssue {
-  path: readonly PropertyKey[]
+  path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined
   message: string
 }
 
@@ -30,12 +30,13 @@ interface ErrorResponse {
 /** Says which members of a request are wrong, and how: `Invalid params: params.uri: expected string, received null`. */
 export function invalidParamsMessage (issues: readonly ParameterIssue[]): string {
   const named = issues.slice(0, MAX_NAMED)
-    .map(({ path, message }) => `${formatPath(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
+    .map(({ path = [], message }) => `${formatPath(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
   return `Invalid params: ${named.join('; ')}${issues.length > MAX_NAMED ? '; …' : ''}`
 }
 
-function formatPath (path: readonly PropertyKey[]): string {
-  return path.map(key => typeof key === 'number' ? `[${key}]` : `.${String(key)}`).join('').replace(/^\./, '')
+function formatPath (path: NonNullable<ParameterIssue['path']>): string {
+  const keys = path.map(segment => typeof segment === 'object' ? segment.key : segment)
+  return keys.map(key => typeof key === 'number' ? `[${key}]` : `.${String(key)}`).join('').replace(/^\./, '')
 }
 
 /** The error response of a server of either SDK; `-32602` if it says no more than that the parameters are wrong. */

@@ -3,15 +3,15 @@ import {
   isJSONRPCNotification,
   isJSONRPCRequest,
   isJSONRPCResultResponse,
-  JSONRPCRequestSchema,
   RELATED_TASK_META_KEY,
+  specTypeSchemas,
   type JSONRPCErrorResponse,
   type JSONRPCMessage,
   type JSONRPCNotification,
   type JSONRPCRequest,
   type JSONRPCResultResponse,
   type RequestId
-} from '@modelcontextprotocol/sdk/types.js'
+} from '@modelcontextprotocol/server'
 import { InvalidMessageError, InvalidParamsError, ParseError } from '../../errors.js'
 import { invalidParamsMessage } from './invalid-params.js'
 import { isObject } from '../../members.js'
@@ -54,9 +54,9 @@ export function parseMessages (body: unknown): JSONRPCMessage | JSONRPCMessage[]
 export function findInvalidParams (body: unknown): InvalidParamsError | undefined {
   if (!isObject(body) || !('params' in body) || isMessage(body)) return undefined
   const { params, ...request } = body
-  const { error } = JSONRPCRequestSchema.safeParse(body)
-  return isRequestWithId(request) && error !== undefined
-    ? new InvalidParamsError(invalidParamsMessage(error.issues), { requestId: request.id })
+  const { issues } = specTypeSchemas.JSONRPCRequest['~standard'].validate(body)
+  return isRequestWithId(request) && issues !== undefined
+    ? new InvalidParamsError(invalidParamsMessage(issues), { requestId: request.id })
     : undefined
 }
 

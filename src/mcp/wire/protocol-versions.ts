@@ -1,4 +1,4 @@
-import { SUPPORTED_PROTOCOL_VERSIONS } from '@modelcontextprotocol/sdk/types.js'
+import { SUPPORTED_PROTOCOL_VERSIONS } from '@modelcontextprotocol/server'
 import { UnsupportedProtocolVersionError } from '../../errors.js'
 
 export const REVISION_2025_03_26 = '2025-03-26'

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCMessage } from '@modelcontextprotocol/server'
 import { InvalidMessageError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
 import { isRequest, parseMessages } from '../../mcp/wire/messages.js'

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type {
   JSONRPCNotification,
   JSONRPCRequest
-} from '@modelcontextprotocol/sdk/types.js'
+} from '@modelcontextprotocol/server'
 import type { BridgedServer, OwnedExtra } from './bridged-server.js'
 import type { LinkEnd } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'

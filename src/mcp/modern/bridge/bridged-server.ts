@@ -1,12 +1,12 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
-import type {
-  JSONRPCNotification,
-  JSONRPCRequest,
-  MessageExtraInfo,
-  RequestId
-} from '@modelcontextprotocol/sdk/types.js'
-import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  CLIENT_INFO_META_KEY,
+  type JSONRPCNotification,
+  type JSONRPCRequest,
+  type RequestId
+} from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../../caller.js'
 import { InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
@@ -16,9 +16,10 @@ import type { OwnerIds } from '../../owner-ids.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 import { REVISION_2025_11_25 } from '../../wire/protocol-versions.js'
+import type { MessageExtra } from '../../transport/message-extra.js'
 
 /** What comes with a request, and who makes it. */
-export interface OwnedExtra extends MessageExtraInfo {
+export interface OwnedExtra extends MessageExtra {
   authInfo: CallerInfo
 }
 

@@ -1,5 +1,10 @@
-import { LoggingLevelSchema, type JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
-import { inputRequired, type RequestStateCodec, type Result, type ServerContext } from '@modelcontextprotocol/server'
+import {
+  inputRequired,
+  type JSONRPCNotification,
+  type RequestStateCodec,
+  type Result,
+  type ServerContext
+} from '@modelcontextprotocol/server'
 import { ownerKey, toOwner } from '../../../caller.js'
 import type { Log } from '../../../log.js'
 import type { ModernCall } from '../modern-call.js'
@@ -18,7 +23,8 @@ export interface BridgeOptions {
 
 export type Params = Record<string, unknown>
 
-const LEVELS: readonly unknown[] = LoggingLevelSchema.options
+/** Of `notifications/message`, the least important first (RFC 5424). */
+const LEVELS: readonly unknown[] = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency']
 
 /** One request on its way to a call: a new one, or the one that waits for what it brings. */
 export class Forwarding {

@@ -1,4 +1,3 @@
-import type { JSONRPCErrorResponse, JSONRPCResultResponse } from '@modelcontextprotocol/sdk/types.js'
 import {
   inputRequired,
   isSpecType,
@@ -6,6 +5,8 @@ import {
   ResourceNotFoundError,
   type InputRequest,
   type InputRequests,
+  type JSONRPCErrorResponse,
+  type JSONRPCResultResponse,
   type Result
 } from '@modelcontextprotocol/server'
 import { withoutHeaderParameters } from './header-parameters.js'

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { ProtocolError } from '@modelcontextprotocol/server'
-import type { JSONRPCNotification } from '@modelcontextprotocol/sdk/types.js'
+import { ProtocolError, type JSONRPCNotification } from '@modelcontextprotocol/server'
 import { TemporarilyUnavailableError } from '../../../errors.js'
 import type { Bus } from '../../../stores/bus.js'
 import {

@@ -1,4 +1,4 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { Bridge } from '../bridge/bridge.js'
 import type { BridgedServer } from '../bridge/bridged-server.js'
 import { Forwarding } from '../bridge/forwarding.js'

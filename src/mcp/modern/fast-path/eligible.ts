@@ -1,5 +1,4 @@
-import { isJsonContentType, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import { isJsonContentType, PROTOCOL_VERSION_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/server'
 import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
 import type { InboundHeaders } from '../lazy-request.js'
 

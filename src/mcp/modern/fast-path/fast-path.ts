@@ -1,4 +1,4 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { McpObserver } from '../../observer.js'
 import { checkScopesOrPromise } from '../../scopes/required-scopes.js'
 import type { Bridge } from '../bridge/bridge.js'

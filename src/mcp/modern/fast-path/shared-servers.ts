@@ -1,4 +1,4 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { Bridge, Forward } from '../bridge/bridge.js'
 import type { Forwarding } from '../bridge/forwarding.js'
 import type { ModernCall } from '../modern-call.js'
