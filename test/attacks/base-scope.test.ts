@@ -6,7 +6,8 @@ import { mcpService } from '../../src/service/mcp-service.js'
 import type { HostAuthModeOptions, ResourceServerModeOptions } from '../../src/service/plugin-options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { fetchFrom, injectFetch } from '../../src/testing/inject-fetch.js'
-import { bearer, newCode, redeem, register, startTarget, tokensOf, type Target } from './flow.js'
+import { bearer, newCode, redeem, register, parseTokens } from '../support/oauth-flow.js'
+import { startTarget, type Target } from '../support/target.js'
 
 /*
  * A token opens what it says, and no more: without the base scope, the first of all, it opens nothing here, whoever has
@@ -36,7 +37,7 @@ async function brokered (t: Test, mode: string): Promise<[Target, Tokens]> {
   const client = await register(target)
   return [
     target,
-    async scope => tokensOf(await redeem(target, client, await newCode(target, client, { scope }))).accessToken
+    async scope => parseTokens(await redeem(target, client, await newCode(target, client, { scope }))).accessToken
   ]
 }
 

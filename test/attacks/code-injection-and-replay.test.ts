@@ -2,17 +2,16 @@ import t from 'tap'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import {
-  embed,
   isGood,
   newCode,
   redeem,
   refresh,
   register,
-  startTarget,
-  tokensOf,
+  parseTokens,
   LOOPBACK_URI,
   WEB_URI
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { embed, startTarget } from '../support/target.js'
 
 t.test('a stolen code is worth nothing without all that it was issued for', async t => {
   const target = await startTarget(t)
@@ -57,7 +56,7 @@ t.test('a stolen code is worth nothing without all that it was issued for', asyn
   await refused('part of the code', 'invalid_grant', redeem(target, victim, code.slice(0, -1)))
   await refused('a code with a space', 'invalid_grant', redeem(target, victim, `${code} `))
 
-  const { accessToken } = tokensOf(await redeem(target, victim, code))
+  const { accessToken } = parseTokens(await redeem(target, victim, code))
   t.ok(await isGood(target, accessToken), 'none of that has cost the victim the code')
 
   const secretCode = await newCode(target, confidential)
@@ -70,8 +69,8 @@ t.test('the second use of a code ends all that came of the first', async t => {
   const target = await startTarget(t)
   const client = await register(target)
   const code = await newCode(target, client)
-  const first = tokensOf(await redeem(target, client, code))
-  const second = tokensOf(await refresh(target, client, first.refreshToken))
+  const first = parseTokens(await redeem(target, client, code))
+  const second = parseTokens(await refresh(target, client, first.refreshToken))
   for (const { accessToken } of [first, second]) t.ok(await isGood(target, accessToken))
 
   t.equal((await redeem(target, client, code)).error, 'invalid_grant')
@@ -104,7 +103,7 @@ t.test('fifty redemptions at once give one set of tokens at most', async t => {
   const code = await newCode(target, client)
   const answers = await Promise.all(Array.from({ length: 50 }, () => redeem(target, client, code)))
   t.equal(grants.waiting, 50, 'all of them looked before anyone was answered')
-  const given = answers.filter(({ status }) => status === 200).map(tokensOf)
+  const given = answers.filter(({ status }) => status === 200).map(parseTokens)
   t.ok(given.length <= 1, `${given.length} sets`)
   t.ok(answers.every(answer => answer.status === 200 || answer.error === 'invalid_grant'))
   for (const { accessToken, refreshToken } of given) {

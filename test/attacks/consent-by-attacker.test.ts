@@ -2,8 +2,6 @@ import t from 'tap'
 import { logIn, type Browser } from '../support/browser.js'
 import { textAt } from '../support/json.js'
 import {
-  agree,
-  approve,
   authorizationUrl,
   form,
   isAt,
@@ -11,12 +9,11 @@ import {
   openBrowser,
   redeem,
   register,
-  startTarget,
-  tokensOf,
+  parseTokens,
   WEB_URI,
-  type Client,
-  type Target
-} from './flow.js'
+  type Client
+} from '../support/oauth-flow.js'
+import { agree, approve, startTarget, type Target } from '../support/target.js'
 
 /** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */
 async function consent (target: Target, client: Client, browser: Browser): Promise<URL> {
@@ -72,7 +69,7 @@ t.test('what the victim agreed to, the attacker cannot complete', async t => {
 
   const end = await logIn(victim, stolen, 'victim')
   t.ok(isAt(end, WEB_URI), 'the victim goes on undisturbed')
-  const { accessToken } = tokensOf(await redeem(target, client, end.url.searchParams.get('code') ?? ''))
+  const { accessToken } = parseTokens(await redeem(target, client, end.url.searchParams.get('code') ?? ''))
   t.ok(await isGood(target, accessToken))
 })
 

@@ -1,6 +1,7 @@
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
-import { authorizationUrl, embed, injectForm, register, WEB_URI, type Target } from './flow.js'
+import { authorizationUrl, register, WEB_URI } from '../support/oauth-flow.js'
+import { embed, injectForm, type Target } from '../support/target.js'
 
 /*
  * A press that was meant for what was on the screen before must not allow anything: "Allow" counts after a moment only.

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { isTooDeep, MAX_JSON_DEPTH } from '../../src/plugins/scoped/json-depth.js'
-import { ask, bearer, newTokens, register, startTarget } from './flow.js'
+import { ask, bearer, newTokens, register } from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 const arrays = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
 const objects = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`

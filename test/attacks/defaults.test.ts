@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/config.js'
 import { find, lacking } from '../support/programs.js'
 import { createServer } from '../support/sample-server.js'
 import { freePort, listenFor, QUIET, runService } from '../support/service.js'
-import { newTokens, register } from './flow.js'
+import { newTokens, register } from '../support/oauth-flow.js'
 import { shippedProxies, startShippedProxy } from './shipped-proxies.js'
 
 /** Whether the metrics are open, and clients on loopback are asked for, with these variables. */

@@ -7,7 +7,8 @@ import { InvalidTokenError } from '../../src/errors.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import type { HostAuthModeOptions } from '../../src/service/plugin-options.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
-import { dataOf, eventsOf, initializeParams, next, type SseEvent } from '../support/mcp-harness.js'
+import { parseData, readEvents, next, type SseEvent } from '../support/raw-http.js'
+import { initializeParams } from '../support/mcp-harness.js'
 import { freePort } from '../support/service.js'
 
 /** A service whose tokens say who calls: `person`, or `person:scope,scope`. */
@@ -90,14 +91,14 @@ function arrived (json: unknown): Told['responses'] {
 }
 
 function responsesIn (event: SseEvent): Told['responses'] {
-  return arrived(dataOf(event)).filter(message => 'id' in message && !('method' in message))
+  return arrived(parseData(event)).filter(message => 'id' in message && !('method' in message))
 }
 
 async function told (response: Response, count: number): Promise<Told> {
   const { status, headers } = response
   const responses: Told['responses'] = []
   if (headers.get('content-type')?.startsWith('text/event-stream') === true) {
-    for await (const event of eventsOf(response)) responses.push(...responsesIn(event))
+    for await (const event of readEvents(response)) responses.push(...responsesIn(event))
   } else {
     const text = await response.text()
     if (status === 200 && count > 0) responses.push(...arrived(JSON.parse(text)))
@@ -182,7 +183,7 @@ const httpAndSse: Way['connect'] = async (t, { url }, token) => {
     headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' },
     signal: opened.signal
   })
-  const events: AsyncGenerator<SseEvent, undefined> = eventsOf(stream)
+  const events: AsyncGenerator<SseEvent, undefined> = readEvents(stream)
   const endpoint = (await next(events)).data ?? ''
   let lastId = 100
   const ask: EraCaller['ask'] = async (token, asked, batch = false) => {

@@ -4,12 +4,10 @@ import { logIn } from '../support/browser.js'
 import { textAt } from '../support/json.js'
 import { startService } from '../support/service.js'
 import {
-  agree,
   ask,
   askToRegister,
   authorizationUrl,
   form,
-  injectForm,
   isAt,
   LOOPBACK_URI,
   newCode,
@@ -18,9 +16,9 @@ import {
   register,
   VERIFIER,
   WEB_URI,
-  type Parameters,
-  type Target
-} from './flow.js'
+  type Parameters
+} from '../support/oauth-flow.js'
+import { agree, injectForm, type Target } from '../support/target.js'
 
 /** What could end a header, begin another, or stop the server from writing one. */
 const NOISE = [

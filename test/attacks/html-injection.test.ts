@@ -3,7 +3,8 @@ import { createServer } from 'node:http'
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
 import { textAt } from '../support/json.js'
-import { agree, authorizationUrl, form, injectForm, register, startTarget, WEB_URI, type Target } from './flow.js'
+import { authorizationUrl, form, register, WEB_URI } from '../support/oauth-flow.js'
+import { agree, injectForm, startTarget, type Target } from '../support/target.js'
 
 /** Text that would be markup, or read as something else, wherever it is not escaped. */
 const NOISE = [

@@ -1,16 +1,7 @@
 import t from 'tap'
 import { Browser, logIn } from '../support/browser.js'
-import {
-  authorizationUrl,
-  form,
-  isAt,
-  openBrowser,
-  register,
-  startTarget,
-  WEB_URI,
-  type Client,
-  type Target
-} from './flow.js'
+import { authorizationUrl, form, isAt, openBrowser, register, WEB_URI, type Client } from '../support/oauth-flow.js'
+import { startTarget, type Target } from '../support/target.js'
 
 const HOSTILE_ORIGINS = [
   'https://evil.example',

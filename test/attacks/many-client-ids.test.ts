@@ -1,5 +1,6 @@
 import t from 'tap'
-import { authorize, redeem, register, startTarget, tokensOf, type Target } from './flow.js'
+import { authorize, redeem, register, parseTokens } from '../support/oauth-flow.js'
+import { startTarget, type Target } from '../support/target.js'
 import { ways } from './greedy-clients.js'
 
 /*
@@ -12,7 +13,7 @@ const LIMITS = { RATE_LIMIT_TOOL_CALLS_PER_MINUTE: '3' }
 async function newToken (target: Target, as: string): Promise<string> {
   const client = await register(target)
   const code = (await authorize(target, client, { as })).get('code') ?? ''
-  return tokensOf(await redeem(target, client, code)).accessToken
+  return parseTokens(await redeem(target, client, code)).accessToken
 }
 
 for (const sessionMode of ['stateful', 'stateless'] as const) {

@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import t, { type Test } from 'tap'
 import { valueAt } from '../support/json.js'
 import { freePort, startService } from '../support/service.js'
-import { authorizationUrl, form } from './flow.js'
+import { authorizationUrl, form } from '../support/oauth-flow.js'
 
 /** Listens on every address of this machine, and counts who comes. */
 async function listener (t: Test) {

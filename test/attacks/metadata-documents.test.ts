@@ -5,19 +5,18 @@ import type { Stores } from '../../src/stores/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import { listenFor } from '../support/service.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import { clock } from '../upstreams/flow.js'
+import { clock } from '../support/clock.js'
 import {
   authorizationUrl,
-  embed,
   newTokens,
   post,
   refresh,
   revoke,
-  tokensOf,
+  parseTokens,
   WEB_URI,
-  type Client,
-  type Target
-} from './flow.js'
+  type Client
+} from '../support/oauth-flow.js'
+import { embed, type Target } from '../support/target.js'
 
 const KEYS = `1:${Buffer.alloc(32, 1).toString('base64url')}`
 const DAY = 86_400
@@ -171,7 +170,7 @@ t.test('a host that is down logs nobody out: for a day by the last good document
         for (const target of [first, second]) {
           const refreshed = await refresh(target, client, tokens.refreshToken)
           t.equal(refreshed.status, 200, `after ${hours} hours more`)
-          tokens = tokensOf(refreshed)
+          tokens = parseTokens(refreshed)
         }
       }
       t.equal((await open(first, client)).statusCode, 200, 'people log in, too')

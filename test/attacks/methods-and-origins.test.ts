@@ -9,7 +9,8 @@ import { ScriptableUpstream } from '../../src/testing/index.js'
 import { withMethod } from '../support/any-method.js'
 import { ROUTES } from '../fuzz/routes.js'
 import { QUIET } from '../support/service.js'
-import { bearer, callMcp, newTokens, register, startTarget } from './flow.js'
+import { bearer, callMcp, newTokens, register } from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 const MCP_PATHS = ['/mcp', '/sse', '/messages']
 const METHODS = [

@@ -6,13 +6,12 @@ import {
   isAt,
   openBrowser,
   register,
-  startTarget,
   LOOPBACK_URI,
   STATE,
   type Client,
-  type Parameters,
-  type Target
-} from './flow.js'
+  type Parameters
+} from '../support/oauth-flow.js'
+import { startTarget, type Target } from '../support/target.js'
 
 /** A browser that has agreed and was sent upstream, with the state of that attempt. */
 async function sentUpstream (target: Target, client: Client, parameters: Parameters = {}) {

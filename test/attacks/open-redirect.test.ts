@@ -5,12 +5,12 @@ import {
   isAt,
   openBrowser,
   register,
-  startTarget,
   LOOPBACK_URI,
   WEB_URI,
   type Client,
   type Parameters
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 const EVIL = 'https://evil.example/'
 

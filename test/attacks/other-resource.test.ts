@@ -4,7 +4,6 @@ import {
   authorizationUrl,
   bearer,
   callMcp,
-  embed,
   isAt,
   isGood,
   newCode,
@@ -14,10 +13,10 @@ import {
   refresh,
   register,
   revoke,
-  startTarget,
-  tokensOf,
+  parseTokens,
   LOOPBACK_URI
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { embed, startTarget } from '../support/target.js'
 
 /** Resources that are not this server's. */
 function others (url: string): string[] {
@@ -79,7 +78,7 @@ t.test('no token is issued for another server', async t => {
     'invalid_target',
     'nor for another endpoint than was authorized'
   )
-  const { accessToken } = tokensOf(await redeem(target, client, code, { resource: `${target.url}/mcp/` }))
+  const { accessToken } = parseTokens(await redeem(target, client, code, { resource: `${target.url}/mcp/` }))
   t.ok(await isGood(target, accessToken), 'a slash more is no other resource')
 })
 
@@ -99,7 +98,7 @@ t.test('a token for another server is refused, though its record is in our store
 
   const refreshed = await refresh(here, client, tokens.refreshToken)
   t.notOk(
-    refreshed.status === 200 && await isGood(here, tokensOf(refreshed).accessToken),
+    refreshed.status === 200 && await isGood(here, parseTokens(refreshed).accessToken),
     'a refresh here does not make it one for here'
   )
   await revoke(here, client, tokens.refreshToken)

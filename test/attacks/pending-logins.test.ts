@@ -1,5 +1,6 @@
 import t from 'tap'
-import { agree, authorizationUrl, form, injectForm, register, startTarget, WEB_URI } from './flow.js'
+import { authorizationUrl, form, register, WEB_URI } from '../support/oauth-flow.js'
+import { agree, injectForm, startTarget } from '../support/target.js'
 
 t.test('a consent page that nobody answers keeps nothing, however often it is asked for', async t => {
   const target = await startTarget(t, { OAUTH_REQUESTS_PER_MINUTE: '100000' })

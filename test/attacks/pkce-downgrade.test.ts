@@ -2,17 +2,17 @@ import t from 'tap'
 import { logIn } from '../support/browser.js'
 import {
   authorizationUrl,
-  challengeOf,
+  s256Challenge,
   isAt,
   newCode,
   openBrowser,
   redeem,
   register,
-  startTarget,
   VERIFIER,
   WEB_URI,
   type Parameters
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 t.test('no authorization begins without an S256 challenge', async t => {
   const target = await startTarget(t)
@@ -27,10 +27,10 @@ t.test('no authorization begins without an S256 challenge', async t => {
     'plain, with a challenge that looks like S256': { code_challenge_method: 'plain' },
     's256 in lower case': { code_challenge_method: 's256' },
     'another method': { code_challenge_method: 'S512' },
-    'a challenge that is too short': { code_challenge: challengeOf(VERIFIER).slice(1) },
-    'a challenge that is too long': { code_challenge: `${challengeOf(VERIFIER)}A` },
-    'a challenge of another alphabet': { code_challenge: `${challengeOf(VERIFIER).slice(1)}+` },
-    'a padded challenge': { code_challenge: `${challengeOf(VERIFIER).slice(1)}=` }
+    'a challenge that is too short': { code_challenge: s256Challenge(VERIFIER).slice(1) },
+    'a challenge that is too long': { code_challenge: `${s256Challenge(VERIFIER)}A` },
+    'a challenge of another alphabet': { code_challenge: `${s256Challenge(VERIFIER).slice(1)}+` },
+    'a padded challenge': { code_challenge: `${s256Challenge(VERIFIER).slice(1)}=` }
   }
   for (const [what, parameters] of Object.entries(requests)) {
     for (const asking of [client, confidential]) {
@@ -55,7 +55,7 @@ t.test('no code is redeemed without the verifier of its challenge', async t => {
   const verifiers: Record<string, string | undefined> = {
     missing: undefined,
     empty: '',
-    'the challenge itself': challengeOf(VERIFIER),
+    'the challenge itself': s256Challenge(VERIFIER),
     'that of another challenge': other,
     'too short': VERIFIER.slice(0, 42),
     'one letter more': `${VERIFIER}A`,
@@ -85,7 +85,7 @@ t.test('a verifier of another alphabet or length is refused even where it is tha
       `${'x'.repeat(43)}é`
     ]
   ) {
-    const code = await newCode(target, client, { code_challenge: challengeOf(verifier) })
+    const code = await newCode(target, client, { code_challenge: s256Challenge(verifier) })
     t.equal(
       (await redeem(target, client, code, { code_verifier: verifier })).error,
       'invalid_grant',
@@ -102,5 +102,5 @@ t.test('our own leg has a challenge, too', async t => {
   const sent = browser.visited.find(url => url.href.startsWith(`${target.upstream.issuer}/authorize?`))
   t.equal(sent?.searchParams.get('code_challenge_method'), 'S256')
   t.match(sent?.searchParams.get('code_challenge'), /^[\w-]{43}$/)
-  t.not(sent?.searchParams.get('code_challenge'), challengeOf(VERIFIER), 'of its own')
+  t.not(sent?.searchParams.get('code_challenge'), s256Challenge(VERIFIER), 'of its own')
 })

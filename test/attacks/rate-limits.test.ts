@@ -8,18 +8,8 @@ import { RATE_COUNTERS } from '../../src/stores/rate-counters.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import {
-  embed,
-  form,
-  newCode,
-  newTokens,
-  redeem,
-  refresh,
-  register,
-  WEB_URI,
-  type Parameters,
-  type Target
-} from './flow.js'
+import { form, newCode, newTokens, redeem, refresh, register, WEB_URI, type Parameters } from '../support/oauth-flow.js'
+import { embed, type Target } from '../support/target.js'
 
 const MAX = 6
 const ADDRESS = '203.0.113.7'

@@ -5,10 +5,10 @@ import {
   isAt,
   openBrowser,
   register,
-  startTarget,
   WEB_URI,
   type Client
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 /** None of these may be registered. */
 const UNREGISTRABLE = [

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
-import { embed, isGood, newTokens, refresh, register, startTarget, tokensOf, WEB_URI } from './flow.js'
+import { isGood, newTokens, refresh, register, parseTokens, WEB_URI } from '../support/oauth-flow.js'
+import { embed, startTarget } from '../support/target.js'
 
 /** What an error says, without the id of the request. */
 const withoutId = (text: string) => text.replace(/"request_id":"[^"]+"/, '')
@@ -39,7 +40,7 @@ t.test('a refresh token is its client\'s alone, and another one\'s attempt harms
   )
 
   t.ok(await isGood(target, tokens.accessToken), 'the access token lives')
-  const next = tokensOf(await refresh(target, client, tokens.refreshToken))
+  const next = parseTokens(await refresh(target, client, tokens.refreshToken))
   t.ok(await isGood(target, next.accessToken), 'and so does the family')
   t.equal(
     (await refresh(target, attacker, tokens.refreshToken)).error,
@@ -78,11 +79,11 @@ t.test('a rotated token repeats its answer for a moment, and then ends the famil
   t.equal(new Set(answers.map(({ text }) => text)).size, 1, 'with one answer')
   const [answer] = answers
   if (answer === undefined) throw new Error('No answer')
-  const second = tokensOf(answer)
+  const second = parseTokens(answer)
   clock += 9_999
-  t.same(tokensOf(await refresh(target, client, first.refreshToken)), second, 'the same to the end of the window')
+  t.same(parseTokens(await refresh(target, client, first.refreshToken)), second, 'the same to the end of the window')
   t.equal((await refresh(target, attacker, first.refreshToken)).error, 'invalid_grant', 'but to its client only')
-  const third = tokensOf(await refresh(target, client, second.refreshToken))
+  const third = parseTokens(await refresh(target, client, second.refreshToken))
   t.ok(await isGood(target, third.accessToken))
 
   clock += 1

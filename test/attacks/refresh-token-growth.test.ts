@@ -5,21 +5,20 @@ import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import { clock } from '../upstreams/flow.js'
+import { clock } from '../support/clock.js'
 import {
   authorize,
-  embed,
   isGood,
   newTokens,
   redeem,
   refresh,
   register,
-  tokensOf,
+  parseTokens,
   WEB_URI,
   type Client,
-  type Target,
   type Tokens
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { embed, type Target } from '../support/target.js'
 
 const GENERATIONS = 12
 const ROOM = { requestsPerMinute: 100_000 }
@@ -28,13 +27,13 @@ const ROOM = { requestsPerMinute: 100_000 }
 async function generations (target: Target, client: Client, count = GENERATIONS): Promise<Tokens[]> {
   const all = [await newTokens(target, client)]
   for (let index = 1; index < count; index++) {
-    all.push(tokensOf(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
+    all.push(parseTokens(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
   }
   return all
 }
 
 async function tokensFor (target: Target, client: Client, as: string): Promise<Tokens> {
-  return tokensOf(await redeem(target, client, (await authorize(target, client, { as })).get('code') ?? ''))
+  return parseTokens(await redeem(target, client, (await authorize(target, client, { as })).get('code') ?? ''))
 }
 
 /** However old a token, its replay ends the login, and nobody else's replay does. */
@@ -158,7 +157,7 @@ redisTest('in Redis, a rotation leaves nothing behind but its access token', asy
   }
   const before = await settled()
   for (let index = 0; index < 2 * GENERATIONS; index++) {
-    all.push(tokensOf(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
+    all.push(parseTokens(await refresh(target, client, all.at(-1)?.refreshToken ?? '')))
   }
   const grown = await settled() - before
   t.ok(Math.abs(grown) < 200, `${2 * GENERATIONS} rotations more: ${grown} bytes more`)

@@ -7,16 +7,15 @@ import {
   ask,
   askToRegister,
   authorizationUrl,
-  embed,
   isGood,
   newTokens,
   post,
   refresh,
   register,
   revoke,
-  WEB_URI,
-  type Target
-} from './flow.js'
+  WEB_URI
+} from '../support/oauth-flow.js'
+import { embed, type Target } from '../support/target.js'
 
 const METADATA = { redirect_uris: [WEB_URI], token_endpoint_auth_method: 'none' }
 

@@ -1,18 +1,17 @@
 import t, { type Test } from 'tap'
 import { parseRecord } from '../../src/parse-record.js'
-import { clock } from '../upstreams/flow.js'
+import { clock } from '../support/clock.js'
 import {
   askToRegister,
   authorizationUrl,
-  embed,
   newTokens,
   refresh,
   register,
-  tokensOf,
+  parseTokens,
   WEB_URI,
-  type Client,
-  type Target
-} from './flow.js'
+  type Client
+} from '../support/oauth-flow.js'
+import { embed, type Target } from '../support/target.js'
 
 /*
  * What anybody registers stays an hour; what somebody has logged in to stays for some time after it was used last. One is no
@@ -54,7 +53,7 @@ t.test('one that is used stays for some time after its last use', async t => {
   for (let uses = 0; uses < 4; uses++) {
     forward(12 * DAY)
     t.ok(await isKnown(target, client))
-    refreshToken = tokensOf(await refresh(target, client, refreshToken)).refreshToken
+    refreshToken = parseTokens(await refresh(target, client, refreshToken)).refreshToken
   }
   forward(19 * DAY)
   t.ok(await isKnown(target, client), 'it outlives its last grant')

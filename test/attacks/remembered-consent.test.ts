@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import type { Browser, Page } from '../support/browser.js'
 import {
-  approve,
   authorizationUrl,
   finish,
   isAt,
@@ -10,13 +9,12 @@ import {
   openBrowser,
   redeem,
   register,
-  startTarget,
-  tokensOf,
+  parseTokens,
   WEB_URI,
   type Client,
-  type Parameters,
-  type Target
-} from './flow.js'
+  type Parameters
+} from '../support/oauth-flow.js'
+import { approve, startTarget, type Target } from '../support/target.js'
 
 const OTHER_URI = 'https://other.example/callback'
 
@@ -89,7 +87,7 @@ t.test('another person who logs in at that browser is asked, before the client g
 
   const end = await browser.submit(page, {}, 'Allow access')
   t.ok(isAt(end, WEB_URI))
-  const { accessToken } = tokensOf(await redeem(target, client, end.url.searchParams.get('code') ?? ''))
+  const { accessToken } = parseTokens(await redeem(target, client, end.url.searchParams.get('code') ?? ''))
   t.ok(await isGood(target, accessToken))
   t.equal((await browser.submit(page, {}, 'Allow access')).status, 400, 'once')
   t.equal((await browser.submit(page, {}, 'Deny')).status, 400)
@@ -138,7 +136,7 @@ t.test('an approval is its person\'s, wherever they log in', async t => {
 
 t.test('to disconnect an application is to be asked again', async t => {
   const { target, client, browser, code } = await approved(t)
-  const { accessToken } = tokensOf(await redeem(target, client, code))
+  const { accessToken } = parseTokens(await redeem(target, client, code))
   const other = await register(target, OTHER_URI)
   await approve(target, other, browser)
   t.notOk(await isAsked(target, client, browser))
@@ -150,7 +148,7 @@ t.test('to disconnect an application is to be asked again', async t => {
 
 t.test('disconnected from another browser, too, and while somebody is on their way', async t => {
   const { target, client, browser, code } = await approved(t)
-  tokensOf(await redeem(target, client, code))
+  parseTokens(await redeem(target, client, code))
   const login = await browser.open(authorizationUrl(target, client))
   t.notOk(isConsent(login), 'assumed')
   const elsewhere = openBrowser(target)

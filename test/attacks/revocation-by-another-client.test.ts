@@ -1,5 +1,6 @@
 import t from 'tap'
-import { isGood, newTokens, refresh, register, revoke, startTarget, tokensOf, WEB_URI } from './flow.js'
+import { isGood, newTokens, refresh, register, revoke, parseTokens, WEB_URI } from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 t.test('a token is revoked by its own client only', async t => {
   const target = await startTarget(t)
@@ -38,7 +39,7 @@ t.test('a token is revoked by its own client only', async t => {
   }
   t.ok(await isGood(target, tokens.accessToken), 'the access token lives')
   t.ok(await isGood(target, secret.accessToken))
-  const next = tokensOf(await refresh(target, client, tokens.refreshToken))
+  const next = parseTokens(await refresh(target, client, tokens.refreshToken))
 
   t.equal((await revoke(target, client, next.accessToken)).status, 200)
   t.notOk(await isGood(target, next.accessToken), 'its own client ends it')

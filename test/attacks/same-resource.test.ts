@@ -10,10 +10,10 @@ import {
   redeem,
   refresh,
   register,
-  startTarget,
-  tokensOf,
+  parseTokens,
   WEB_URI
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 /*
  * RFC 3986 6.2.2.1, 6.2.3 and MCP, Resource Parameter: scheme and host in any case and the default port mean the same
@@ -100,7 +100,7 @@ t.test('at the token endpoint, for a code and for a refresh token', async t => {
     )
     const refreshed = await refresh(target, client, refreshToken, { resource })
     t.equal(refreshed.status, 200, `a refresh token for ${resource}`)
-    refreshToken = tokensOf(refreshed).refreshToken
+    refreshToken = parseTokens(refreshed).refreshToken
   }
   const code = await newCode(target, client)
   for (

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
-import { startTarget, newTokens, register } from './flow.js'
+import { readEvents, next } from '../support/raw-http.js'
+import { RawClient } from '../support/mcp-harness.js'
+import { newTokens, register } from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 /** A request that never comes to its end. @returns all that came back, once the socket has closed */
 async function trickle (port: number, head: string): Promise<string> {
@@ -37,7 +39,7 @@ t.test('a request that does not arrive in time is answered 408, and streams go o
   const port = Number(new URL(origin).port)
   const host = new URL(target.url).host
   const client = await new RawClient({ url: origin }, accessToken).connect().catch(() => undefined)
-  const stream = client && eventsOf(await client.get())
+  const stream = client && readEvents(await client.get())
   if (stream !== undefined) await next(stream)
   let isOver = false
   const ended = stream?.next().then(() => { isOver = true })

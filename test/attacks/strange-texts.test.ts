@@ -2,8 +2,9 @@ import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import { Browser, logIn } from '../support/browser.js'
-import { startService } from '../upstreams/flow.js'
-import { agree, authorizationUrl, form, injectForm, register, WEB_URI, type Target } from './flow.js'
+import { startService } from '../upstreams/test-client.js'
+import { authorizationUrl, form, register, WEB_URI } from '../support/oauth-flow.js'
+import { agree, injectForm, type Target } from '../support/target.js'
 
 /*
  * Whatever a stranger, or the login server, calls something: where we show it on a page, in the log or to operators, what is

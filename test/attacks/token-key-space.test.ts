@@ -16,9 +16,9 @@ import {
   refresh,
   register,
   revoke,
-  startTarget,
   WEB_URI
-} from './flow.js'
+} from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 const INHERITED = [
   'constructor',

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { bearer, newTokens, register, startTarget } from './flow.js'
+import { bearer, newTokens, register } from '../support/oauth-flow.js'
+import { startTarget } from '../support/target.js'
 
 /*
  * What is refused before it is awaited leaves no rejection that nobody handles: that ended the process. The runner fails

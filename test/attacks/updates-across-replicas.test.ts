@@ -7,7 +7,8 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { SessionStores } from '../../src/stores/stores.js'
 import { connect1, connect2, type EraClient } from '../eras/era-clients.js'
 import { EraPlug, eraServers } from '../eras/era-servers.js'
-import { dataOf, eventsOf, next, RawClient } from '../support/mcp-harness.js'
+import { parseData, readEvents, next } from '../support/raw-http.js'
+import { RawClient } from '../support/mcp-harness.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { host, newEncryptionKeys, WAYS, type HostedOptions, type HostedService } from './eras.js'
 
@@ -158,12 +159,12 @@ async function checkAskedAgain (t: Test, kept: string, [first, second]: readonly
       await (await goesOn.request('ping')).text()
       t.strictSame(told[1], at === 1 ? [`+ ${END}`] : [], 'a new one hears of what is left alone')
 
-      const events = eventsOf(await goesOn.get())
+      const events = readEvents(await goesOn.get())
       t.teardown(() => events.return(undefined))
       await next(events)
       await (await connect(t, '2026-07-28', one, 'bob')).call('announce')
       t.match(
-        dataOf(await next(events)),
+        parseData(await next(events)),
         { method: UPDATED, params: { uri: END } },
         'what is announced of it is not heard'
       )
@@ -179,7 +180,7 @@ async function until (isTrue: () => Promise<boolean>): Promise<void> {
 
 /** Opens a session's stream, where nobody reads on. */
 async function opened (client: RawClient): Promise<() => Promise<unknown>> {
-  const events = eventsOf(await client.get())
+  const events = readEvents(await client.get())
   await next(events)
   return async () => await events.return(undefined)
 }

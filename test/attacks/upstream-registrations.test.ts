@@ -2,21 +2,18 @@ import t from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import {
-  agree,
   askToRegister,
   authorizationUrl,
   bearer,
   callMcp,
-  embed,
   form,
-  injectForm,
   isGood,
   newTokens,
   register,
   WEB_URI,
-  type Client,
-  type Target
-} from './flow.js'
+  type Client
+} from '../support/oauth-flow.js'
+import { agree, embed, injectForm, type Target } from '../support/target.js'
 
 /*
  * With a login server that registers each client of ours, strangers must not have us register there by script: only a

@@ -15,10 +15,10 @@ import {
   redeem,
   refresh,
   revoke,
-  tokensOf,
+  parseTokens,
   type Answer,
   type Client
-} from './flow.js'
+} from '../support/oauth-flow.js'
 
 const STATIC = { clientId: 'static-client-upstream', clientSecret: 'static-secret-upstream-0123456789abcdef' }
 
@@ -132,10 +132,10 @@ for (const mode of ['dynamic', 'static']) {
     const code = await journey('alice')
 
     keep(await redeem(target, client, code, { code_verifier: 'x'.repeat(43) }))
-    const first = tokensOf(keep(await redeem(target, client, code)))
+    const first = parseTokens(keep(await redeem(target, client, code)))
     // near the end of the upstream's access token a refresh of ours is one there, too
     clock.ahead = 290_000
-    const second = tokensOf(keep(await refresh(target, client, first.refreshToken)))
+    const second = parseTokens(keep(await refresh(target, client, first.refreshToken)))
     keep(await refresh(target, client, 'unknown'))
 
     const initialized = keep(await callMcp(target, bearer(second.accessToken)))

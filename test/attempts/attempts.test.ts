@@ -5,25 +5,23 @@ import { hashSecret } from '../../src/oauth/secrets.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import {
-  agree,
   askToRegister,
   authorizationUrl,
   authorize,
   bearer,
   callMcp,
-  embed,
   newCode,
   openBrowser,
   redeem,
   register,
   STATE,
-  tokensOf,
+  parseTokens,
   VERIFIER,
   WEB_URI,
-  type Client,
-  type Target
-} from '../attacks/flow.js'
-import { clock } from '../upstreams/flow.js'
+  type Client
+} from '../support/oauth-flow.js'
+import { agree, embed, type Target } from '../support/target.js'
+import { clock } from '../support/clock.js'
 
 const ADMIN_TOKEN = 'the-token-of-the-operators'
 
@@ -92,7 +90,7 @@ t.test('a login that goes well, and one that goes no further at each step', asyn
     count: 1
   }, 'a code that is forgotten still leads to its login')
 
-  const tokens = tokensOf(await redeem(target, client, await newCode(target, client)))
+  const tokens = parseTokens(await redeem(target, client, await newCode(target, client)))
   t.match(
     await last(target),
     { steps: UP_TO_TOKENS.slice(1), verdict: /^waiting:/, count: 2 },
@@ -201,7 +199,7 @@ t.test('refusals of the client and of the person', async t => {
 
   const again = await newCode(target, client)
   await redeem(target, client, again, { code_verifier: VERIFIER.toLowerCase() })
-  const { accessToken } = tokensOf(await redeem(target, client, again))
+  const { accessToken } = parseTokens(await redeem(target, client, again))
   await callMcp(target, bearer(accessToken))
   await fails([...UP_TO_CODE, '✗ token', '✓ token', '✓ first call'].slice(1), /^good/, 'what was mended')
 })
@@ -250,7 +248,7 @@ t.test('a token for another address of this service', async t => {
   const { target: before, upstream } = await start(t, { stores })
   const now = await embed(t, { adminToken: ADMIN_TOKEN, stores, publicUrl: 'http://localhost:5060' }, upstream)
   const client = await register(before)
-  const { accessToken } = tokensOf(await redeem(before, client, await newCode(before, client)))
+  const { accessToken } = parseTokens(await redeem(before, client, await newCode(before, client)))
   t.equal((await callMcp(now, bearer(accessToken))).status, 401)
   t.match(await last(now), {
     steps: [...UP_TO_TOKENS, '✗ first call'],
@@ -298,7 +296,7 @@ t.test('nothing secret is written down, whatever the upstream puts into its erro
   const browser = openBrowser(target)
   const answer = await authorize(target, client, { browser })
   const code = answer.get('code') ?? ''
-  const tokens = tokensOf(await redeem(target, client, code))
+  const tokens = parseTokens(await redeem(target, client, code))
   await callMcp(target, bearer(tokens.accessToken))
   await redeem(target, client, code, { client_secret: tokens.refreshToken })
 
@@ -369,6 +367,6 @@ t.test('a store that fails fails no login', async t => {
     }]
   })
   const client = await register(target)
-  const { accessToken } = tokensOf(await redeem(target, client, await newCode(target, client)))
+  const { accessToken } = parseTokens(await redeem(target, client, await newCode(target, client)))
   t.equal((await callMcp(target, bearer(accessToken))).status, 200)
 })

@@ -1,7 +1,7 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { runService } from '../support/service.js'
 
 /** The whole service, OAuth and all, that hosts a fixture server. */

@@ -69,7 +69,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^npm install /, async (t, { where, text }) => {
     for (const name of text.split(' ').slice(2)) t.ok(packages.has(name), `${where}: ${name} is ours, or we use it`)
   }],
-  [/^npx tsx test\/\S+\.test\.ts$/, async (t, { where, text }) => {
+  [/^npx (tap|tsx) test\/\S+\.test\.ts$/, async (t, { where, text }) => {
     t.ok(existsSync(join(root, text.slice('npx tsx '.length))), `${where}: there is such a test`)
   }],
 

@@ -17,6 +17,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'getClientCapabilities',
     'getClientVersion',
     'sendLoggingMessage',
+    'sendNotification',
     'sendRequest',
     'sendResourceUpdated',
     'sendToolListChanged',

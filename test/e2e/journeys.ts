@@ -17,7 +17,7 @@ import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotoc
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { Browser, logIn } from '../support/browser.js'
 import { root } from '../support/root.js'
-import { Person } from './person.js'
+import { Person } from '../support/person.js'
 
 const clientInfo = { name: 'e2e', version: '1.0.0' }
 const MCP_REMOTE = resolve(root, 'node_modules/mcp-remote/dist/proxy.js')

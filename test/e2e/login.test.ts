@@ -8,7 +8,7 @@ import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
 import { startService, type Service } from '../support/service.js'
-import { Person } from './person.js'
+import { Person } from '../support/person.js'
 
 const clientInfo = { name: 'e2e', version: '1.0.0' }
 

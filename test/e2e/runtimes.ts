@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
-import { eventsOf, logInAt, RawSession } from '../replicas/raw-session.js'
+import { readEvents } from '../support/raw-http.js'
+import { logInAt, RawSession } from '../support/raw-session.js'
 import { Report } from '../support/report.js'
 import { root } from '../support/root.js'
 import { scriptArguments } from '../support/script-arguments.js'
@@ -27,14 +28,14 @@ async function resumption (url: string): Promise<void> {
   const session = await RawSession.open(url, await logInAt(url))
   const call = session.toolCall('countdown', { from: 5, intervalMs: 50 })
   let lastEventId: string | undefined
-  for await (const { id, data } of eventsOf(await session.post(url, call))) {
+  for await (const { id, data } of readEvents(await session.post(url, call))) {
     lastEventId = id
     // leaving the loop breaks the stream off
     if (data.includes('notifications/progress')) break
   }
   assert.ok(lastEventId !== undefined, 'the events have ids')
   const rest: string[] = []
-  for await (const { data } of eventsOf(await session.get(url, lastEventId))) {
+  for await (const { data } of readEvents(await session.get(url, lastEventId))) {
     rest.push(data)
     if (data.includes('Lift-off!')) break
   }

@@ -17,7 +17,7 @@ import {
   type HostAuthModeOptions
 } from '../../src/index.js'
 import { createServer } from '../support/sample-server.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { emitted } from '../support/emitted.js'
 import { freePort } from '../support/service.js'
 import { createHost } from './host.js'

@@ -11,8 +11,9 @@ import type { SessionStores } from '../../src/stores/stores.js'
 import { parseJson, parseObject } from '../support/json.js'
 import { startMcp, type McpService } from '../support/mcp-harness.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import { clock } from '../upstreams/flow.js'
-import { answersTo, askedBy, post, request, type Asked } from './raw.js'
+import { clock } from '../support/clock.js'
+import { answerAll, parseAsked, type Asked } from './input-required.js'
+import { post, request } from '../support/raw-http.js'
 
 const NOT_WAITING = { code: -32602, message: 'This call does not wait any more. Make it anew.' }
 const DEAD = { code: -32602, message: /has ended.*not run again/ }
@@ -74,11 +75,11 @@ async function startBoth (t: Test, [storesOfFirst, storesOfSecond]: [SessionStor
 
 /** What a client sends that comes back with answers to what a call has asked. */
 const back = (asked: Asked, name = 'ask') =>
-  ({ name, arguments: {}, requestState: asked.requestState, inputResponses: answersTo(asked) })
+  ({ name, arguments: {}, requestState: asked.requestState, inputResponses: answerAll(asked) })
 
 function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus, eventLog } }: Both): void {
   const ask = async () =>
-    askedBy((await request(first.url, 'tools/call', call, { meta: { progressToken: 'first' } })).result)
+    parseAsked((await request(first.url, 'tools/call', call, { meta: { progressToken: 'first' } })).result)
   const going = () => {
     plug.once('resumed', () => {
       setImmediate(() => plug.emit('go'))
@@ -104,7 +105,7 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
       }
     ])
     t.equal(messages.length, 3, 'of the log, what the client wants')
-    const again = askedBy(messages.at(-1)?.result)
+    const again = parseAsked(messages.at(-1)?.result)
     t.match((await request(second.url, 'tools/call', back(asked))).error, NOT_WAITING, 'a state is good for one answer')
     t.match((await request(second.url, 'tools/call', back(again))).result, {
       resultType: 'complete',
@@ -117,7 +118,7 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
   t.test('it may be answered here and there', async t => {
     const asked = await ask()
     going()
-    const again = askedBy((await request(second.url, 'tools/call', back(asked))).result)
+    const again = parseAsked((await request(second.url, 'tools/call', back(asked))).result)
     t.match((await request(first.url, 'tools/call', back(again))).result, { content: [{ text: 'blue, blue' }] })
   })
 
@@ -216,7 +217,7 @@ redisTest('over Redis', async (t, server) => {
     t.same(await keys(), [])
   })
   await t.test('the replica that has the call leaves', async t => {
-    const asked = askedBy((await request(both.first.url, 'tools/call', call)).result)
+    const asked = parseAsked((await request(both.first.url, 'tools/call', call)).result)
     const resumed = once(both.plug, 'resumed')
     const answered = request(both.second.url, 'tools/call', back(asked))
     await resumed
@@ -243,8 +244,8 @@ t.test('a replica that has died', async t => {
     ...stores,
     leases: leasesOf('second')
   }])
-  const waiting = askedBy((await request(first.url, 'tools/call', call)).result)
-  const asked = askedBy((await request(first.url, 'tools/call', call)).result)
+  const waiting = parseAsked((await request(first.url, 'tools/call', call)).result)
+  const asked = parseAsked((await request(first.url, 'tools/call', call)).result)
   const resumed = once(plug, 'resumed')
   const answered = request(second.url, 'tools/call', back(asked))
   await resumed

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { constantSchema } from '../../src/mcp/constant-schema.js'
 import { valueAt } from '../support/json.js'
 import { startMcp } from '../support/mcp-harness.js'
-import { request } from './raw.js'
+import { request } from '../support/raw-http.js'
 
 const operands = z.object({ l: z.number(), r: z.number().default(1) })
 

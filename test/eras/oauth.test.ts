@@ -5,7 +5,7 @@ import { createServer as createServer2 } from '../../examples/sdk2-server/server
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { createServer as createServer1 } from '../support/sample-server.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { startService } from '../support/service.js'
 import { eraClients, textOf, type ClientAuth, type EraClient } from './era-clients.js'
 

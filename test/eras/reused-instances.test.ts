@@ -8,7 +8,8 @@ import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { emitted } from '../support/emitted.js'
 import { parseObject, textAt } from '../support/json.js'
 import { startMcp } from '../support/mcp-harness.js'
-import { askedBy, post, request, type RawOptions } from './raw.js'
+import { parseAsked } from './input-required.js'
+import { post, request, type RawOptions } from '../support/raw-http.js'
 
 const text = (value: unknown) => ({ content: [{ type: 'text' as const, text: JSON.stringify(value) }] })
 const named = (name: string) => ({ meta: { 'io.modelcontextprotocol/clientInfo': { name, version: '1' } } })
@@ -326,7 +327,7 @@ t.test('a call of SDK 1.x that waits for its client keeps its instance', async t
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const client = named('one client')
   const [first, second] = [{ token: 'alice', ...client }, { token: 'bob', ...client }]
-  const { requestState } = askedBy((await request(url, 'tools/call', call('ask'), first)).result)
+  const { requestState } = parseAsked((await request(url, 'tools/call', call('ask'), first)).result)
   t.match(await said(url, 'who', second), { instance: 2, subject: 'bob' })
   const answered = { ...call('ask'), requestState, inputResponses: { 'request-0': { action: 'accept', content: {} } } }
   t.match(await request(url, 'tools/call', answered, second), { error: { code: -32602 } }, 'which nobody else gets at')
@@ -337,7 +338,7 @@ t.test('a call of SDK 1.x that waits for its client keeps its instance', async t
     result: { isError: true, content: [{ text: /relatedRequestId/ }] }
   }, 'who is asked must be named')
 
-  const asked = askedBy((await request(url, 'tools/call', call('ask-and-answer'), first)).result)
+  const asked = parseAsked((await request(url, 'tools/call', call('ask-and-answer'), first)).result)
   const { result } = await request(url, 'tools/call', {
     ...call('ask-and-answer'),
     requestState: asked.requestState,

@@ -5,7 +5,8 @@ import { valueAt } from '../support/json.js'
 import { startMcp } from '../support/mcp-harness.js'
 import { connect2, textOf } from './era-clients.js'
 import { EraPlug, eraServer1 } from './era-servers.js'
-import { answersTo, askedBy, post, request, type Asked, type RawOptions } from './raw.js'
+import { answerAll, parseAsked, type Asked } from './input-required.js'
+import { post, request, type RawOptions } from '../support/raw-http.js'
 
 const ask = { name: 'ask', arguments: { message: 'Which?' } }
 const INVALID_STATE = {
@@ -23,10 +24,10 @@ async function start (t: Test, options: Partial<McpTransportsOptions> = {}) {
 
 /** Calls a tool, which asks. */
 const calling = async (url: string, params: Record<string, unknown>, options?: RawOptions) =>
-  askedBy((await request(url, 'tools/call', params, options)).result)
+  parseAsked((await request(url, 'tools/call', params, options)).result)
 
 /** What the client sends with the call to answer all that it asks. */
-const answered = (asked: Asked) => ({ requestState: asked.requestState, inputResponses: answersTo(asked) })
+const answered = (asked: Asked) => ({ requestState: asked.requestState, inputResponses: answerAll(asked) })
 
 t.test('the call goes on where it asked: it is not run twice', async t => {
   const { plug, url } = await start(t)
@@ -61,7 +62,7 @@ t.test('what is not answered is asked again, and what was not asked for is ignor
     'sampling/createMessage',
     'roots/list'
   ])
-  const answers = answersTo(asked)
+  const answers = answerAll(asked)
   const some = await calling(url, {
     name: 'ask-all',
     arguments: {},

@@ -12,7 +12,7 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { objectOf, parseObject, valueAt } from '../support/json.js'
 import { RawClient, startMcp } from '../support/mcp-harness.js'
 import { EraPlug, eraServer1, eraServers } from './era-servers.js'
-import { post, request } from './raw.js'
+import { post, request } from '../support/raw-http.js'
 
 const METHOD_NOT_FOUND = { status: 404, error: { code: -32601 }, id: 7 }
 

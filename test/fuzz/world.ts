@@ -7,12 +7,12 @@ import {
   LOOPBACK_URI,
   redeem,
   register,
-  tokensOf,
+  parseTokens,
   WEB_URI,
   type Client,
-  type Target,
   type Tokens
-} from '../attacks/flow.js'
+} from '../support/oauth-flow.js'
+import type { Target } from '../support/target.js'
 import { emitted } from '../support/emitted.js'
 import { QUIET } from '../support/service.js'
 import { hostedServers } from './hosted-servers.js'
@@ -230,7 +230,7 @@ export class World {
     if (answer.get('error') === 'temporarily_unavailable') {
       throw new LoginRefused(String(answer.get('error_description')))
     }
-    return tokensOf(await redeem(this.#target, client, answer.get('code') ?? '', { resource }))
+    return parseTokens(await redeem(this.#target, client, answer.get('code') ?? '', { resource }))
   }
 
   async #sign (): Promise<void> {

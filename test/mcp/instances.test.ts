@@ -5,7 +5,8 @@ import { parseObject, textAt, valueAt } from '../support/json.js'
 import { ControlledServer } from '../support/controlled-server.js'
 import { featureClients } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
-import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
+import { parseData, readEvents, next } from '../support/raw-http.js'
+import { RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
 import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 const tool = (name: string, args: Record<string, unknown> = {}) => ({ name, arguments: args })
@@ -41,12 +42,12 @@ t.test('an instance without work is dropped, and rebuilt where the session stand
   t.ok(second.initialized, 'it is initialized')
   t.same([...second.subscriptions], ['file:///b'], 'with its subscriptions')
 
-  const stream = eventsOf(await client.get())
+  const stream = readEvents(await client.get())
   await client.request('tools/call', tool('log'))
   await client.request('tools/call', tool('touch', { uri: 'file:///b' }))
-  t.match(dataOf(await next(stream)), { params: { level: 'warning' } }, 'and log level')
-  t.match(dataOf(await next(stream)), { params: { level: 'error' } })
-  t.match(dataOf(await next(stream)), { method: 'notifications/resources/updated', params: { uri: 'file:///b' } })
+  t.match(parseData(await next(stream)), { params: { level: 'warning' } }, 'and log level')
+  t.match(parseData(await next(stream)), { params: { level: 'error' } })
+  t.match(parseData(await next(stream)), { method: 'notifications/resources/updated', params: { uri: 'file:///b' } })
 })
 
 for (const [name, connect] of Object.entries(featureClients)) {
@@ -127,16 +128,16 @@ t.test('an instance with work stays', async t => {
       {},
       abort.signal
     )
-    const events = eventsOf(response)
+    const events = readEvents(response)
     const { id = '' } = await next(events)
-    const asked = valueAt(dataOf(await next(events)), 'id')
+    const asked = valueAt(parseData(await next(events)), 'id')
     abort.abort()
     await t.rejects(events.next())
     later(service)
     await client.post({ jsonrpc: '2.0', id: asked, result: { action: 'decline' } })
-    const rest = eventsOf(await client.get({ 'last-event-id': id }))
+    const rest = readEvents(await client.get({ 'last-event-id': id }))
     await next(rest)
-    t.match(dataOf(await next(rest)), { id: 'ask', result: { content: [{ text: '{"action":"decline"}' }] } })
+    t.match(parseData(await next(rest)), { id: 'ask', result: { content: [{ text: '{"action":"decline"}' }] } })
     t.equal(instances.length, 2)
   })
 
@@ -144,11 +145,11 @@ t.test('an instance with work stays', async t => {
     const client = await new RawClient(service).connect()
     await client.request('resources/subscribe', { uri: 'file:///a' })
     const abort = new AbortController()
-    const stream = eventsOf(await client.get({}, abort.signal))
+    const stream = readEvents(await client.get({}, abort.signal))
     await next(stream)
     later(service)
     await plug.instance.server.server.sendResourceUpdated({ uri: 'file:///a' })
-    t.match(dataOf(await next(stream)), { params: { uri: 'file:///a' } })
+    t.match(parseData(await next(stream)), { params: { uri: 'file:///a' } })
     abort.abort()
     await t.rejects(stream.next())
     while (service.app.mcpSessions.counts.streams > 0) await new Promise(resolve => setImmediate(resolve))

@@ -8,21 +8,14 @@ import { serviceOptions } from '../../src/config/service-options.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { emitted } from '../support/emitted.js'
 import { textAt, valueAt } from '../support/json.js'
 import { startService } from '../support/service.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
 import { FeatureServer } from './feature-server.js'
-import {
-  dataOf,
-  eventsOf,
-  initializeParams,
-  next,
-  RawClient,
-  startMcp,
-  type McpService
-} from '../support/mcp-harness.js'
+import { parseData, readEvents, next } from '../support/raw-http.js'
+import { initializeParams, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
 import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
@@ -59,7 +52,7 @@ t.test('idle time: a session without requests and streams ends', async t => {
   const service = await startMcp(t)
   const alice = await new RawClient(service).connect()
   const bob = await new RawClient(service, 'bob').connect()
-  const stream = eventsOf(await bob.get())
+  const stream = readEvents(await bob.get())
   await next(stream)
   service.app[kSessions].tidy(Date.now() + HOUR_MS)
   await isRefused(t, await alice.request('ping'), 404, -32001, null, 'the idle one')
@@ -71,7 +64,7 @@ t.test('lifetime: a session ends however much it is used', async t => {
   const service = await startMcp(t, { limits: { lifetimeSeconds: 60 } })
   const begun = Date.now()
   const alice = await new RawClient(service).connect()
-  const stream = eventsOf(await alice.get())
+  const stream = readEvents(await alice.get())
   await next(stream)
   service.app[kSessions].tidy(begun + 59_000)
   await isAlive(t, alice, 'before its end')
@@ -85,7 +78,7 @@ t.test('sessions per owner: one more ends the owner\'s least recently used', asy
   const bob = await new RawClient(service, 'bob').connect()
   const elsewhere = await new RawClient(service, 'alice-elsewhere').connect()
   const first = await new RawClient(service).connect()
-  const stream = eventsOf(await first.get())
+  const stream = readEvents(await first.get())
   await next(stream)
   const second = await new RawClient(service).connect()
   const third = await new RawClient(service, 'alice-again').connect()
@@ -105,7 +98,7 @@ t.test('sessions per person: one more ends their least recently used, of whateve
   const service = await startMcp(t, { limits: { maxSessionsPerPerson: 2 } })
   const bob = await new RawClient(service, 'bob').connect()
   const first = await new RawClient(service, 'alice-elsewhere').connect()
-  const stream = eventsOf(await first.get())
+  const stream = readEvents(await first.get())
   await next(stream)
   const second = await new RawClient(service).connect()
   const third = await new RawClient(service, 'alice-again').connect()
@@ -195,7 +188,7 @@ t.test('streams: those asked for are refused, answers are not', async t => {
   const alice = await new RawClient(service).connect()
   const bob = await new RawClient(service, 'bob').connect()
   const abort = new AbortController()
-  const stream = eventsOf(await alice.get({}, abort.signal))
+  const stream = readEvents(await alice.get({}, abort.signal))
   await next(stream)
   await isRefused(t, await bob.get(), 503, -32000, '1', 'another GET')
   await isRefused(
@@ -211,9 +204,9 @@ t.test('streams: those asked for are refused, answers are not', async t => {
   const pending = bob.request('tools/call', wait('streamed'))
   const call = await plug.call('streamed')
   await say(call, 'hello')
-  const answer = eventsOf(await pending)
+  const answer = readEvents(await pending)
   await next(answer)
-  t.match(dataOf(await next(answer)), { params: { data: 'hello' } }, 'an answer becomes a stream all the same')
+  t.match(parseData(await next(answer)), { params: { data: 'hello' } }, 'an answer becomes a stream all the same')
   call.finish('done')
   for await (const event of answer) t.ok(event)
 
@@ -227,9 +220,9 @@ t.test('streams: those asked for are refused, answers are not', async t => {
 t.test('a client has few GET streams: the oldest ends', async t => {
   const service = await startMcp(t)
   const alice = await new RawClient(service).connect()
-  const streams: Array<ReturnType<typeof eventsOf>> = []
+  const streams: Array<ReturnType<typeof readEvents>> = []
   for (let i = 0; i < 5; i++) {
-    const stream = eventsOf(await alice.get())
+    const stream = readEvents(await alice.get())
     await next(stream)
     streams.push(stream)
   }
@@ -270,11 +263,11 @@ t.test('a client too slow for its stream is cut off, and resumes', async t => {
   t.ok(count < 1000, `cut after ${count} messages`)
   slow.destroy()
   t.notOk(call.extra.signal.aborted, 'the call goes on')
-  const rest = eventsOf(await alice.get({ 'last-event-id': eventId }))
+  const rest = readEvents(await alice.get({ 'last-event-id': eventId }))
   call.finish('done')
   const seen: string[] = []
   for await (const event of rest) {
-    const message = dataOf(event)
+    const message = parseData(event)
     seen.push(valueAt(message, 'result') === undefined ? textAt(message, 'params', 'data').trim() : 'done')
   }
   t.same(seen, [...Array(count).keys(), 'done'].map(String), 'every message, once and in order')
@@ -389,7 +382,7 @@ t.test('from the environment, on the real service', async t => {
     null,
     'SESSIONS_PER_OWNER'
   )
-  const stream = eventsOf(await alice.get())
+  const stream = readEvents(await alice.get())
   await next(stream)
   await isRefused(t, await bob.get(), 503, -32000, '1', 'MAX_STREAMS')
 
@@ -397,7 +390,7 @@ t.test('from the environment, on the real service', async t => {
     name: 'countdown',
     arguments: { from: 1000, intervalMs: 60_000 }
   })
-  const events = eventsOf(countdown)
+  const events = readEvents(countdown)
   t.match(await next(events), { data: '', retry: '7' }, 'STREAM_AFTER_MS, STREAM_RETRY_MS')
   await isRefused(t, await alice.request('ping'), 429, -32000, '1', 'REQUESTS_IN_FLIGHT_PER_PERSON')
   await events.return(undefined)

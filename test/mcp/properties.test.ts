@@ -15,7 +15,8 @@ import {
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { parseObject, textAt, valueAt } from '../support/json.js'
 import { ControlledServer, say, type WaitingCall } from '../support/controlled-server.js'
-import { dataOf, eventsOf, initializeParams, RawClient, startMcp } from '../support/mcp-harness.js'
+import { parseData, readEvents } from '../support/raw-http.js'
+import { initializeParams, RawClient, startMcp } from '../support/mcp-harness.js'
 
 /** What happens to one of several streams. */
 const step = fc.record({ stream: fc.nat(2), what: fc.constantFrom('send', 'send', 'cut', 'resume', 'resume twice') })
@@ -125,9 +126,9 @@ class StreamClient {
     if (response.status !== 200) throw new Error(`the stream is refused: ${response.status}`)
     await new Promise<void>(resolve => {
       const read = async () => {
-        for await (const event of eventsOf(response)) {
+        for await (const event of readEvents(response)) {
           if (event.id !== undefined) this.#lastId = event.id
-          const message = dataOf(event)
+          const message = parseData(event)
           if (message !== undefined) {
             this.seen.push(
               valueAt(message, 'params') !== undefined

@@ -10,7 +10,8 @@ import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { valueAt } from '../support/json.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
 import { requestInit } from './feature-clients.js'
-import { dataOf, eventsOf, next, RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
+import { parseData, readEvents, next } from '../support/raw-http.js'
+import { RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
@@ -117,14 +118,14 @@ t.test('what does not fit into the log is lost from its beginning, and the answe
   const pending = client.request('tools/call', wait('long'), {}, abort.signal)
   const call = await plug.call('long')
   await say(call, '0')
-  const events = eventsOf(await pending)
+  const events = readEvents(await pending)
   const { id = '' } = await next(events)
   abort.abort()
   await t.rejects((async () => { for await (const event of events) t.ok(event) })())
   for (let i = 1; i <= 5; i++) await say(call, String(i))
   call.finish('done')
-  const rest = eventsOf(await client.get({ 'last-event-id': id }))
-  t.match([dataOf(await next(rest)), dataOf(await next(rest)), dataOf(await next(rest))], [{ params: { data: '4' } }, {
+  const rest = readEvents(await client.get({ 'last-event-id': id }))
+  t.match([parseData(await next(rest)), parseData(await next(rest)), parseData(await next(rest))], [{ params: { data: '4' } }, {
     params: { data: '5' }
   }, { result: {} }])
   t.ok((await rest.next()).done)
@@ -138,15 +139,15 @@ t.test('a large answer is resumed whole', async t => {
   const pending = client.request('tools/call', wait('large'))
   const call = await plug.call('large')
   call.extra.closeSSEStream?.()
-  const events = eventsOf(await pending)
+  const events = readEvents(await pending)
   const { id = '' } = await next(events)
   await say(call, 'a'.repeat(600_000))
   const large = 'b'.repeat(3_000_000)
   call.finish(large)
   for (const what of ['once', 'and again']) {
     let last = ''
-    for await (const event of eventsOf(await client.get({ 'last-event-id': id }))) {
-      last = String(valueAt(dataOf(event), 'result', 'content', 0, 'text') ?? '')
+    for await (const event of readEvents(await client.get({ 'last-event-id': id }))) {
+      last = String(valueAt(parseData(event), 'result', 'content', 0, 'text') ?? '')
     }
     t.equal(last.length, large.length, what)
   }

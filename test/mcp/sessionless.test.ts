@@ -11,7 +11,8 @@ import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { startService } from '../support/service.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
 import { FeatureServer } from './feature-server.js'
-import { dataOf, eventsOf, initializeParams, next, RawClient, startMcp } from '../support/mcp-harness.js'
+import { parseData, readEvents, next } from '../support/raw-http.js'
+import { initializeParams, RawClient, startMcp } from '../support/mcp-harness.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const requestInit = { headers: { authorization: 'Bearer alice' } }
@@ -94,15 +95,15 @@ t.test('messages before the answer are streamed in it, and cannot be resumed', a
   await say(call, 'one')
   const response = await pending
   t.equal(response.headers.get('content-type'), 'text/event-stream')
-  const events = eventsOf(response)
+  const events = readEvents(response)
   const one = await next(events)
-  t.match(dataOf(one), { params: { data: 'one' } })
+  t.match(parseData(one), { params: { data: 'one' } })
   t.equal(one.id, undefined, 'no event id: there is nothing to resume')
   await plug.server.server.sendLoggingMessage({ level: 'info', data: 'two' })
-  t.match(dataOf(await next(events)), { params: { data: 'two' } }, 'what names no request has no other way to go')
+  t.match(parseData(await next(events)), { params: { data: 'two' } }, 'what names no request has no other way to go')
   t.equal(call.extra.closeSSEStream, undefined)
   call.finish('done')
-  t.match(dataOf(await next(events)), { result: { content: [{ text: 'done' }] } })
+  t.match(parseData(await next(events)), { result: { content: [{ text: 'done' }] } })
   t.ok((await events.next()).done)
 })
 

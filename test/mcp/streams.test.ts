@@ -3,7 +3,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import t from 'tap'
 import { valueAt } from '../support/json.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
-import { dataOf, eventsOf, next, RawClient, startMcp, type SseEvent } from '../support/mcp-harness.js'
+import { parseData, readEvents, next, type SseEvent } from '../support/raw-http.js'
+import { RawClient, startMcp } from '../support/mcp-harness.js'
 
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
 
@@ -31,15 +32,15 @@ t.test('the first message before the answer makes it a stream', async t => {
     const response = await pending
     t.equal(response.headers.get('content-type'), 'text/event-stream')
     t.equal(response.headers.get('x-accel-buffering'), 'no')
-    const events = eventsOf(response)
+    const events = readEvents(response)
     if (primed) t.match(await next(events), { id: /./, retry: '77', data: '' }, 'the priming event comes first')
     const first = await next(events)
     t.match(first, { event: 'message', id: /./ }, `${protocolVersion}: ${primed ? 'then' : 'at once'} the message`)
-    t.match(dataOf(first), { method: 'notifications/message', params: { data: 'first' } })
+    t.match(parseData(first), { method: 'notifications/message', params: { data: 'first' } })
     await say(call, 'second')
     call.finish('done')
-    t.match(dataOf(await next(events)), { params: { data: 'second' } })
-    t.match(dataOf(await next(events)), { result: { content: [{ text: 'done' }] } })
+    t.match(parseData(await next(events)), { params: { data: 'second' } })
+    t.match(parseData(await next(events)), { result: { content: [{ text: 'done' }] } })
     t.ok((await events.next()).done, 'the stream ends with the answer')
   }
 })
@@ -52,9 +53,9 @@ t.test('silence makes it a stream', async t => {
   t.equal(response.headers.get('content-type'), 'text/event-stream', 'the headers come before the answer')
   const call = await plug.call('slow')
   call.finish('done')
-  const events = eventsOf(response)
+  const events = readEvents(response)
   t.match(await next(events), { data: '' })
-  t.match(dataOf(await next(events)), { result: { content: [{ text: 'done' }] } })
+  t.match(parseData(await next(events)), { result: { content: [{ text: 'done' }] } })
 })
 
 t.test('a call goes on when its connection drops, and its stream alone is resumed', async t => {
@@ -64,7 +65,7 @@ t.test('a call goes on when its connection drops, and its stream alone is resume
   const pending = client.request('tools/call', wait('cut'), {}, abort.signal)
   const call = await plug.call('cut')
   await say(call, 'one')
-  const events = eventsOf(await pending)
+  const events = readEvents(await pending)
   await next(events)
   const one = await next(events)
   abort.abort()
@@ -79,17 +80,17 @@ t.test('a call goes on when its connection drops, and its stream alone is resume
 
   const resumed = await client.get({ 'last-event-id': one.id ?? '' })
   t.equal(resumed.status, 200)
-  const rest = eventsOf(resumed)
-  t.match(dataOf(await next(rest)), { params: { data: 'two' } })
+  const rest = readEvents(resumed)
+  t.match(parseData(await next(rest)), { params: { data: 'two' } })
   await say(call, 'three')
-  t.match(dataOf(await next(rest)), { params: { data: 'three' } }, 'then live')
+  t.match(parseData(await next(rest)), { params: { data: 'three' } }, 'then live')
   call.finish('done')
   const last = await next(rest)
-  t.match(dataOf(last), { result: { content: [{ text: 'done' }] } })
+  t.match(parseData(last), { result: { content: [{ text: 'done' }] } })
   t.ok((await rest.next()).done)
 
-  const again = eventsOf(await client.get({ 'last-event-id': one.id ?? '' }))
-  t.match([dataOf(await next(again)), dataOf(await next(again)), dataOf(await next(again))], [
+  const again = readEvents(await client.get({ 'last-event-id': one.id ?? '' }))
+  t.match([parseData(await next(again)), parseData(await next(again)), parseData(await next(again))], [
     { params: { data: 'two' } },
     { params: { data: 'three' } },
     { result: {} }
@@ -110,13 +111,13 @@ t.test('the server may let go of the connection (SEP-1699)', async t => {
   const call = await plug.call('polled')
   call.extra.closeSSEStream?.()
   const response = await pending
-  const events = eventsOf(response)
+  const events = readEvents(response)
   const primed = await next(events)
   t.match(primed, { id: /./, retry: '5', data: '' })
   t.ok((await events.next()).done, 'the connection ends')
   call.finish('done')
-  const rest = eventsOf(await client.get({ 'last-event-id': primed.id ?? '' }))
-  t.match(dataOf(await next(rest)), { result: { content: [{ text: 'done' }] } })
+  const rest = readEvents(await client.get({ 'last-event-id': primed.id ?? '' }))
+  t.match(parseData(await next(rest)), { result: { content: [{ text: 'done' }] } })
 })
 
 t.test('what belongs to no request goes to the standalone stream, once', async t => {
@@ -125,22 +126,22 @@ t.test('what belongs to no request goes to the standalone stream, once', async t
   const client = await new RawClient(service).connect()
   await plug.server.server.sendLoggingMessage({ level: 'info', data: 'before any stream' })
   const abort = new AbortController()
-  const first = eventsOf(await client.get({}, abort.signal))
-  t.match(dataOf(await next(first)), { params: { data: 'before any stream' } }, 'what nobody has got yet is delivered')
+  const first = readEvents(await client.get({}, abort.signal))
+  t.match(parseData(await next(first)), { params: { data: 'before any stream' } }, 'what nobody has got yet is delivered')
   await plug.server.server.sendLoggingMessage({ level: 'info', data: 'live' })
   const live = await next(first)
-  t.match(dataOf(live), { params: { data: 'live' } })
+  t.match(parseData(live), { params: { data: 'live' } })
 
-  const second = eventsOf(await client.get())
+  const second = readEvents(await client.get())
   t.match(await next(second), { data: '', id: live.id ?? '' }, 'a second stream begins where the first one is')
   await plug.server.server.sendLoggingMessage({ level: 'info', data: 'to one' })
-  t.match(dataOf(await next(second)), { params: { data: 'to one' } }, 'the newest stream gets it')
+  t.match(parseData(await next(second)), { params: { data: 'to one' } }, 'the newest stream gets it')
   const silent = first.next()
   abort.abort()
   await t.rejects(silent, 'the older one stayed open, and silent')
 
-  const resumed = eventsOf(await client.get({ 'last-event-id': live.id ?? '' }))
-  t.match(dataOf(await next(resumed)), { params: { data: 'to one' } }, 'Last-Event-ID replays what was cut')
+  const resumed = readEvents(await client.get({ 'last-event-id': live.id ?? '' }))
+  t.match(parseData(await next(resumed)), { params: { data: 'to one' } }, 'Last-Event-ID replays what was cut')
 })
 
 t.test('heartbeats keep an idle stream open', async t => {
@@ -163,7 +164,7 @@ t.test('a cancelled call ends without an answer', async t => {
   await aborted
   const response = await pending
   t.equal(response.headers.get('content-type'), 'text/event-stream')
-  t.equal((await eventsOf(response).next()).done, true)
+  t.equal((await readEvents(response).next()).done, true)
 })
 
 t.test('batches are for 2025-03-26', async t => {
@@ -186,8 +187,8 @@ t.test('batches are for 2025-03-26', async t => {
   const call = await plug.call('batched')
   await say(call, 'hello')
   call.finish('done')
-  const events = eventsOf(await pending)
-  const messages = [dataOf(await next(events)), dataOf(await next(events)), dataOf(await next(events))]
+  const events = readEvents(await pending)
+  const messages = [parseData(await next(events)), parseData(await next(events)), parseData(await next(events))]
   t.same(new Set(messages.map(message => valueAt(message, 'id'))), new Set([3, 4, undefined]))
   t.ok((await events.next()).done)
 })
@@ -200,7 +201,7 @@ t.test('HTTP+SSE: one stream, and the session ends with it', async t => {
     headers: { ...headers, accept: 'text/event-stream' },
     signal: abort.signal
   })
-  const events = eventsOf(response)
+  const events = readEvents(response)
   const endpoint = await next(events)
   t.equal(endpoint.event, 'endpoint')
   const url = endpoint.data ?? ''
@@ -231,7 +232,7 @@ t.test('an ended grant ends its streams and calls', async t => {
   const plug = new ControlledServer()
   const service = await startMcp(t, { createServer: plug.createServer })
   const client = await new RawClient(service).connect()
-  const stream = eventsOf(await client.get())
+  const stream = readEvents(await client.get())
   await next(stream)
   const pending = client.request('tools/call', wait('revoked'))
   const call = await plug.call('revoked')
@@ -245,13 +246,13 @@ t.test('closing is quick, whatever is open', async t => {
   const plug = new ControlledServer()
   const service = await startMcp(t, { createServer: plug.createServer, drainSeconds: 0.1 })
   const client = await new RawClient(service).connect()
-  const standalone = eventsOf(await client.get())
+  const standalone = readEvents(await client.get())
   await next(standalone)
   const quiet = client.request('tools/call', wait('quiet'))
   await plug.call('quiet')
   const streamed = client.request('tools/call', wait('streamed'))
   await say(await plug.call('streamed'), 'hello')
-  const events = eventsOf(await streamed)
+  const events = readEvents(await streamed)
   const legacy = httpRequest(`${service.url}/sse`, {
     headers: { authorization: 'Bearer alice', accept: 'text/event-stream' }
   }).end()
@@ -265,5 +266,5 @@ t.test('closing is quick, whatever is open', async t => {
   t.match(await (await quiet).json(), { error: { message: /shutting down/ } })
   const last: SseEvent[] = []
   for await (const event of events) last.push(event)
-  t.match(dataOf(last.at(-1)), { error: { message: /shutting down/ } })
+  t.match(parseData(last.at(-1)), { error: { message: /shutting down/ } })
 })

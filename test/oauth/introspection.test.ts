@@ -1,7 +1,7 @@
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import t from 'tap'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { parseObject } from '../support/json.js'
 import { startService } from '../support/service.js'
 

@@ -10,7 +10,7 @@ import type { Configuration } from 'oidc-provider'
 import t, { type Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { createServer as hostedServer } from '../support/sample-server.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { freePort, startService, type Service } from '../support/service.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }

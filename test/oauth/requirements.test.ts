@@ -2,7 +2,6 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import {
-  agree,
   ask,
   askToRegister,
   authorizationUrl,
@@ -16,9 +15,9 @@ import {
   post,
   redeem,
   register,
-  startTarget,
   WEB_URI
-} from '../attacks/flow.js'
+} from '../support/oauth-flow.js'
+import { agree, startTarget } from '../support/target.js'
 import { logIn } from '../support/browser.js'
 import { valueAt } from '../support/json.js'
 import { RawClient, startMcp } from '../support/mcp-harness.js'

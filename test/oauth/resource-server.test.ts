@@ -5,7 +5,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { exportJWK, generateKeyPair, SignJWT, type JWK } from 'jose'
 import t, { type Test } from 'tap'
 import { createTokenVerifier, type ResourceServerOptions } from '../../src/oauth/resource-server/resource-server.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { startService } from '../support/service.js'
 
 const RESOURCE = 'https://mcp.example.com/mcp'

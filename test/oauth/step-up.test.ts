@@ -7,7 +7,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import t, { type Test } from 'tap'
 import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { createServer } from '../support/sample-server.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { startService, type Service } from '../support/service.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }

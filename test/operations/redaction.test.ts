@@ -16,10 +16,10 @@ import {
   redeem,
   refresh,
   revoke,
-  tokensOf,
+  parseTokens,
   type Client
-} from '../attacks/flow.js'
-import { request } from '../eras/raw.js'
+} from '../support/oauth-flow.js'
+import { request } from '../support/raw-http.js'
 import { Secrets } from './secrets.js'
 
 const secretOf = (name: string) => `${name}-${randomBytes(16).toString('hex')}`
@@ -86,9 +86,9 @@ async function live (t: Test, environment: Record<string, string>, isStatic: boo
   const code = await newCode(service, client)
   await redeem(service, client, code, { code_verifier: 'a-verifier-that-is-wrong-0123456789-0123456789' })
   await redeem(service, client, code, { client_secret: secretOf('wrong') })
-  const first = tokensOf(await redeem(service, client, code))
+  const first = parseTokens(await redeem(service, client, code))
   clock.ahead = 590_000
-  const second = tokensOf(await refresh(service, client, first.refreshToken))
+  const second = parseTokens(await refresh(service, client, first.refreshToken))
   await post(service, '/token', { grant_type: 'refresh_token', refresh_token: 'x' }, {
     authorization: `Basic ${Buffer.from(`known:${known.clientSecret}`).toString('base64')}`
   })
@@ -144,7 +144,7 @@ async function live (t: Test, environment: Record<string, string>, isStatic: boo
     openBrowser(service),
     authorizationUrl(service, client, { state: 'state-of-another-attempt', scope: 'more' })
   )
-  const third = tokensOf(await redeem(service, known, await newCode(service, known)))
+  const third = parseTokens(await redeem(service, known, await newCode(service, known)))
   await service.upstream.close()
   clock.ahead += 590_000
   await refresh(service, known, third.refreshToken)

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
+import { readEvents, next } from '../support/raw-http.js'
+import { RawClient } from '../support/mcp-harness.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
 import { runService } from './service-process.js'
 
@@ -8,7 +9,7 @@ t.test('no request, and no promise that the hosted server lets go of, ends the p
   const service = await runService(t, { METRICS_TOKEN: 'a-token-for-the-metrics' })
   const token = await service.logIn()
   const client = await new RawClient(service, token).connect()
-  const stream = eventsOf(await client.get())
+  const stream = readEvents(await client.get())
   await next(stream)
   const openStream = stream.next()
 

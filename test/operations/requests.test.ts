@@ -12,9 +12,9 @@ import {
   newTokens,
   post,
   redeem,
-  tokensOf,
+  parseTokens,
   type Client
-} from '../attacks/flow.js'
+} from '../support/oauth-flow.js'
 import { runService } from '../support/service.js'
 import { kBroker } from '../../src/plugins/oauth/broker.js'
 
@@ -60,7 +60,7 @@ t.test('a request is one line, with its route, its outcome and who made it', asy
   t.notMatch(JSON.stringify(line), accessToken)
 
   const redeemed = await redeem(service, client, await newCode(service, client))
-  t.ok(tokensOf(redeemed))
+  t.ok(parseTokens(redeemed))
   t.match(linesOf(redeemed.headers.get('x-request-id')), [{
     route: '/token',
     statusCode: 200,

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
-import { newTokens, register } from '../attacks/flow.js'
+import { newTokens, register } from '../support/oauth-flow.js'
 import { root, runnable } from '../support/root.js'
 import { freePort } from '../support/service.js'
 

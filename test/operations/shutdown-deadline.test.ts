@@ -1,6 +1,7 @@
 import t from 'tap'
 import { modernRequest } from '../../src/testing/modern-request.js'
-import { eventsOf, next, RawClient } from '../support/mcp-harness.js'
+import { readEvents, next } from '../support/raw-http.js'
+import { RawClient } from '../support/mcp-harness.js'
 import { runService, type ServiceProcess } from './service-process.js'
 
 const OUTLAST = { name: 'outlast', arguments: {} }
@@ -33,7 +34,7 @@ async function callModern (
 }
 const sse: Call = async (service, token) => {
   const authorization = `Bearer ${token}`
-  const events = eventsOf(
+  const events = readEvents(
     await fetch(`${service.url}/sse`, { headers: { authorization, accept: 'text/event-stream' } })
   )
   const { data = '' } = await next(events)

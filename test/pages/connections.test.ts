@@ -5,7 +5,7 @@ import { Browser, logIn } from '../support/browser.js'
 import { startService, type Service } from '../support/service.js'
 import { browserTest } from './chromium.js'
 import { sdkClient } from './clients.js'
-import { cspReports, logInUpstream } from './person.js'
+import { cspReports, logInUpstream } from '../support/person.js'
 
 const REDIRECT_URI = 'http://localhost:3334/callback'
 
@@ -95,7 +95,7 @@ browserTest(
     await page.goto(service.url)
     t.equal(
       await page.getByRole('heading', { level: 1 }).textContent(),
-      'fastify-mcp-oauth',
+      'sample',
       'the server says what it is'
     )
     t.ok(await page.getByText('Adds two numbers.').isVisible(), 'its tools are named where they are public')

@@ -2,7 +2,7 @@ import type { BrowserContext } from 'playwright-core'
 import { browserTest } from './chromium.js'
 import { host, sdkClient, serve } from './clients.js'
 import { startPages } from './pages-service.js'
-import { answerAt, focused, logInUpstream } from './person.js'
+import { answerAt, focused, logInUpstream } from '../support/person.js'
 
 const WEB_CLIENT = 'https://client.example'
 

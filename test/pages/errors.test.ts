@@ -2,7 +2,7 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { browserTest } from './chromium.js'
 import { sdkClient, STATE } from './clients.js'
 import { startPages } from './pages-service.js'
-import { logInUpstream } from './person.js'
+import { logInUpstream } from '../support/person.js'
 
 const ID = /id ([\da-f-]{36})$/
 

@@ -1,7 +1,7 @@
 import { browserTest } from './chromium.js'
 import { host, sdkClient, serve, STATE } from './clients.js'
 import { startPages } from './pages-service.js'
-import { answerAt, cspReports, focused, logInUpstream } from './person.js'
+import { answerAt, cspReports, focused, logInUpstream } from '../support/person.js'
 
 const WEB_CLIENT = 'https://client.example'
 

@@ -1,7 +1,7 @@
 import { browserTest } from './chromium.js'
 import { host, sdkClient, serve } from './clients.js'
 import { startPages } from './pages-service.js'
-import { cspReports, logInUpstream } from './person.js'
+import { cspReports, logInUpstream } from '../support/person.js'
 
 browserTest('the content security policy applies, and lets the pages be as they are', async (t, newContext) => {
   const service = await startPages(t)

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { Person } from '../e2e/person.js'
+import { Person } from '../support/person.js'
 import { startTokenProxy } from '../conformance/token-proxy.js'
 import { runSuite, sdkOf } from '../conformance/suite.js'
 import { startCluster } from './cluster.js'

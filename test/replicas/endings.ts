@@ -1,7 +1,9 @@
 import { Redis } from 'ioredis'
 import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
-import { eventsOf, logInAt, postForm, RawSession } from './raw-session.js'
+import { readEvents } from '../support/raw-http.js'
+import { logInAt, RawSession } from '../support/raw-session.js'
+import { redeem, revoke } from '../support/oauth-flow.js'
 import { percentiles, Report } from '../support/report.js'
 
 /*
@@ -60,7 +62,7 @@ async function end (
   const session = await RawSession.open(urls[0], login)
   const call = session.toolCall('work', { call: name, ms: 60_000, steps: 100 })
   const answer = await session.post(urls[0], call)
-  const { value: first } = await eventsOf(answer).next()
+  const { value: first } = await readEvents(answer).next()
   const streams = await Promise.all([session.get(urls[0]), session.get(urls[1]), session.get(urls[1], first?.id)])
   if (streams.some(({ status }) => status !== 200)) {
     throw new Error(`streams: ${streams.map(({ status }) => status).join(' ')}`)
@@ -69,8 +71,8 @@ async function end (
   if (deaf) await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
   const begun = performance.now()
   if (ending === ENDINGS[0]) {
-    await postForm(`${urls[1]}/revoke`, { token: login.accessToken, client_id: login.clientId })
-  } else if (ending === ENDINGS[1]) await postForm(`${urls[1]}/token`, login.codeExchange)
+    await revoke({ url: urls[1], fetch }, login.client, login.accessToken)
+  } else if (ending === ENDINGS[1]) await redeem({ url: urls[1], fetch }, login.client, login.code)
   else await session.delete(urls[1])
   await Promise.all(streams.map(async stream => await stream.text()))
   const streamsMs = performance.now() - begun

@@ -4,7 +4,7 @@ import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Load, openSessions } from './load.js'
 import { loadBalancer } from './load-balancer.js'
-import { logInAt } from './raw-session.js'
+import { logInAt } from '../support/raw-session.js'
 import { readThrough } from './read-through.js'
 import { percentiles, Report } from '../support/report.js'
 

@@ -2,7 +2,9 @@ import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
 import { freePort } from '../support/service.js'
 import { redisTest, type RedisServer } from '../support/redis-server.js'
-import { eventsOf, logInAt, postForm, RawSession, type Outcome } from './raw-session.js'
+import { readEvents } from '../support/raw-http.js'
+import { logInAt, RawSession, type Outcome } from '../support/raw-session.js'
+import { redeem, revoke } from '../support/oauth-flow.js'
 import { ReplicaSet, type LocalReplica } from './replica-set.js'
 
 /*
@@ -29,14 +31,14 @@ async function ended (t: Test, [one, other]: [LocalReplica, LocalReplica]): Prom
     const streams = await Promise.all([one, other].map(({ url }) => session.get(url)))
     const call = session.toolCall('work', { call: end, ms: 60_000, steps: 1000 })
     const answer = await session.post(one.url, call)
-    const { value: first } = await eventsOf(answer).next()
+    const { value: first } = await readEvents(answer).next()
     const resumed = await session.get(other.url, first?.id)
     t.same([...streams, resumed].map(({ status }) => status), [200, 200, 200])
 
     if (end === 'revocation') {
-      await postForm(`${other.url}/revoke`, { token: login.refreshToken, client_id: login.clientId })
+      await revoke({ url: other.url, fetch }, login.client, login.refreshToken)
     } else if (end === 'DELETE') await session.delete(other.url)
-    else t.equal((await postForm(`${other.url}/token`, login.codeExchange)).status, 400)
+    else t.equal((await redeem({ url: other.url, fetch }, login.client, login.code)).status, 400)
     for (const stream of [...streams, resumed]) await stream.text()
     t.pass(`${end}: the streams of both replicas have ended`)
     for (const { url } of [one, other]) {
@@ -104,7 +106,7 @@ async function terminated (t: Test, server: RedisServer): Promise<void> {
   // longer than it gets: one with a stream to come back to, one without a word
   const message = endless.toolCall('work', { call: 'endless', ms: 60_000, steps: 1000 })
   const answer = await endless.post(leaving.url, message)
-  const events = eventsOf(answer)
+  const events = readEvents(answer)
   const { value: first } = await events.next()
   const given = silent.call(leaving.url, 'work', { call: 'silent', ms: 60_000, steps: 0 })
   while (set.runs.get('finishing') === undefined || set.runs.get('silent') === undefined) {
@@ -121,7 +123,7 @@ async function terminated (t: Test, server: RedisServer): Promise<void> {
   t.match(await given, { end: 'error', code: -32000, message: /shutting down/ }, 'what takes too long is given up')
   t.same(await exit, [0, null])
 
-  const rest = eventsOf(await endless.get(survivor.url, first?.id))
+  const rest = readEvents(await endless.get(survivor.url, first?.id))
   let last = ''
   for await (const { data } of rest) last = data
   t.match(

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { valueAt } from '../support/json.js'
-import { eventsOf, type RawSession } from './raw-session.js'
+import { readEvents } from '../support/raw-http.js'
+import type { RawSession } from '../support/raw-session.js'
 
 const RETRY_MS = 100
 
@@ -31,7 +32,7 @@ export class Listener {
         this.open = response.status === 200
         if (this.open) this.opened++
         else this.refused++
-        for await (const { id, data } of eventsOf(response)) {
+        for await (const { id, data } of readEvents(response)) {
           lastEventId = id ?? lastEventId
           if (data !== '') this.heard.push(String(valueAt(JSON.parse(data), 'params', 'data')))
         }

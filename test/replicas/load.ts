@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { RawSession, type Login, type Outcome } from './raw-session.js'
+import { RawSession, type Login, type Outcome } from '../support/raw-session.js'
 
 /** A call of the load, from its client's side. */
 export interface Call {

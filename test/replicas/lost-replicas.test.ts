@@ -2,10 +2,12 @@ import type { Test } from 'tap'
 import type { LeaseStore } from '../../src/stores/leases.js'
 import { objectOf, parseObject } from '../support/json.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
-import { dataOf, eventsOf as blocksOf, next, RawClient, startMcp } from '../support/mcp-harness.js'
+import { parseData, readEvents as blocksOf, next } from '../support/raw-http.js'
+import { RawClient, startMcp } from '../support/mcp-harness.js'
 import { freePort } from '../support/service.js'
 import { redisReplicas, redisTest, type RedisServer } from '../support/redis-server.js'
-import { eventsOf, logInAt, RawSession } from './raw-session.js'
+import { readEvents } from '../support/raw-http.js'
+import { logInAt, RawSession } from '../support/raw-session.js'
 import { ReplicaSet } from './replica-set.js'
 
 /*
@@ -62,13 +64,13 @@ async function killed (t: Test, server: RedisServer): Promise<void> {
 /** Begins a call whose answer is a stream. Resolves with the first event of it. */
 async function begin (session: RawSession, url: string, call: string): Promise<{ id: number, eventId: string }> {
   const message = session.toolCall('work', { call, ms: 60_000, steps: 1000 })
-  const { value: first } = await eventsOf(await session.post(url, message)).next()
+  const { value: first } = await readEvents(await session.post(url, message)).next()
   return { id: message.id, eventId: first?.id ?? '' }
 }
 
 async function messagesOf (response: Response): Promise<Array<Record<string, unknown>>> {
   const messages = []
-  for await (const { data } of eventsOf(response)) if (data !== '') messages.push(parseObject(data))
+  for await (const { data } of readEvents(response)) if (data !== '') messages.push(parseObject(data))
   return messages
 }
 
@@ -167,6 +169,6 @@ async function idOfFirst (response: Response): Promise<string> {
 
 async function dataIn (response: Response): Promise<Array<Record<string, unknown>>> {
   const messages = []
-  for await (const event of blocksOf(response)) if (dataOf(event) !== undefined) messages.push(objectOf(dataOf(event)))
+  for await (const event of blocksOf(response)) if (parseData(event) !== undefined) messages.push(objectOf(parseData(event)))
   return messages
 }

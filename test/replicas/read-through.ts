@@ -1,4 +1,5 @@
-import { eventsOf, type RawSession } from './raw-session.js'
+import { readEvents } from '../support/raw-http.js'
+import type { RawSession } from '../support/raw-session.js'
 
 /** How a stream ended, as its reader sees it. */
 export interface End {
@@ -26,7 +27,7 @@ export async function readThrough (
   const abort = new AbortController()
   const message = session.toolCall('work', input)
   const begun = await session.post(writer, message, abort.signal)
-  const { value: first } = await eventsOf(begun).next()
+  const { value: first } = await readEvents(begun).next()
   abort.abort()
   const eventId = first?.id ?? ''
   const stream = await session.get(reader, eventId)
@@ -35,7 +36,7 @@ export async function readThrough (
 }
 
 async function endOf (stream: Response): Promise<End> {
-  for await (const { data } of eventsOf(stream)) {
+  for await (const { data } of readEvents(stream)) {
     if (data.includes('"error"')) return { at: Date.now(), error: data }
   }
   return { at: Date.now(), error: 'the stream ended' }

@@ -4,7 +4,8 @@ import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { Listener } from './listener.js'
 import { kindOf, Load, openSessions, type Call } from './load.js'
-import { logInAt, postForm, RawSession } from './raw-session.js'
+import { logInAt, RawSession } from '../support/raw-session.js'
+import { refresh } from '../support/oauth-flow.js'
 import { percentiles, Report } from '../support/report.js'
 
 /*
@@ -90,9 +91,13 @@ async function outage (): Promise<void> {
       probe('DELETE where it lives', unseen.delete(here?.url ?? '')),
       probe(
         'refresh',
-        form('/token', { grant_type: 'refresh_token', refresh_token: login.refreshToken, client_id: login.clientId })
+        form('/token', {
+          grant_type: 'refresh_token',
+          refresh_token: login.refreshToken,
+          client_id: login.client.clientId
+        })
       ),
-      probe('revoke', form('/revoke', { token: stranger.accessToken, client_id: stranger.clientId })),
+      probe('revoke', form('/revoke', { token: stranger.accessToken, client_id: stranger.client.clientId })),
       probe(
         'register',
         fetch(`${url}/register`, {
@@ -207,25 +212,21 @@ async function emptied (): Promise<void> {
     await delay(100)
   }
   const refusedAt = Date.now()
-  const refresh = await postForm(`${url}/token`, {
-    grant_type: 'refresh_token',
-    refresh_token: login.refreshToken,
-    client_id: login.clientId
-  })
+  const refreshed = await refresh({ url, fetch }, login.client, login.refreshToken)
   const again = await logInAt(url)
   const renewed = await RawSession.open(url, again)
   const result = await renewed.call(url, 'work', { call: 'after', ms: 200, steps: 2 })
   listener.stop()
   report.figure('a call of before', [...answers].join(', then '))
   report.figure('refused after', `${refusedAt - upAt} ms`)
-  report.figure('refresh', `${refresh.status} ${String(refresh.body.error)}`)
+  report.figure('refresh', `${refreshed.status} ${refreshed.error}`)
   report.check(
     'a clean 401, which asks to log in',
     [...answers].every(answer => ['result', 'HTTP 401'].includes(answer)) && answers.has('HTTP 401')
   )
   report.check(
     'refresh is refused so that the client registers and logs in again',
-    refresh.status === 401 || refresh.status === 400
+    refreshed.status === 401 || refreshed.status === 400
   )
   report.check(`a new login works, and a new session (${kindOf(result)})`, result.end === 'result')
   report.check(

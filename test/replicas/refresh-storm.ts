@@ -3,7 +3,8 @@ import { Redis } from 'ioredis'
 import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { openSessions } from './load.js'
-import { logInAt, postForm, type Login, type OAuthAnswer, type RawSession } from './raw-session.js'
+import { logInAt, type Login, type RawSession } from '../support/raw-session.js'
+import { parseTokens, refresh, type Answer } from '../support/oauth-flow.js'
 import { percentiles, Report } from '../support/report.js'
 
 /*
@@ -37,12 +38,8 @@ const cluster = await startCluster({
 })
 const redis = new Redis(cluster.redis.port)
 
-const refresh = async ({ clientId, refreshToken }: Login): Promise<OAuthAnswer> =>
-  await postForm(`${cluster.url}/token`, {
-    grant_type: 'refresh_token',
-    refresh_token: refreshToken,
-    client_id: clientId
-  })
+const refreshLogin = async ({ client, refreshToken }: Login): Promise<Answer> =>
+  await refresh({ url: cluster.url, fetch }, client, refreshToken)
 
 /** The upstream's access token, as a tool gets it. */
 async function upstreamToken (session: RawSession): Promise<string> {
@@ -79,7 +76,7 @@ try {
   )
   let login = await logInAt(cluster.url)
   for (let round = 1; round <= rounds; round++) {
-    const { results, tookMs, refreshes } = await storm(() => refresh(login))
+    const { results, tookMs, refreshes } = await storm(() => refreshLogin(login))
     const good = results.filter(({ status }) => status === 200)
     const successors = new Set(good.map(({ body }) => JSON.stringify([body.access_token, body.refresh_token])))
     report.say(`  round ${round}: ${requests} x POST /token`)
@@ -92,14 +89,13 @@ try {
       `one token family (${grants}) with one refresh token that is good (${refreshTokens})`,
       grants === 1 && refreshTokens === 1
     )
-    login = {
-      ...login,
-      accessToken: String(good[0]?.body.access_token),
-      refreshToken: String(good[0]?.body.refresh_token)
-    }
-    const { status, body } = await refresh(login)
-    report.check(`a further refresh works (${status})`, status === 200 && body.refresh_token !== login.refreshToken)
-    login = { ...login, accessToken: String(body.access_token), refreshToken: String(body.refresh_token) }
+    if (good[0] !== undefined) login = { ...login, ...parseTokens(good[0]) }
+    const next = await refreshLogin(login)
+    report.check(
+      `a further refresh works (${next.status})`,
+      next.status === 200 && next.body.refresh_token !== login.refreshToken
+    )
+    login = { ...login, ...parseTokens(next) }
   }
 
   for (let round = 1; round <= rounds; round++) {
@@ -116,12 +112,12 @@ try {
       new Set(results).size === 1 && !/^none$|: /.test(results[0] ?? 'none')
     )
     report.check(`one refresh upstream (${refreshes})`, refreshes === 1)
-    const { status, body } = await refresh(login)
-    report.check(`a further refresh works (${status})`, status === 200)
-    login = { ...login, accessToken: String(body.access_token), refreshToken: String(body.refresh_token) }
+    const next = await refreshLogin(login)
+    report.check(`a further refresh works (${next.status})`, next.status === 200)
+    login = { ...login, ...parseTokens(next) }
   }
 
-  const { results: [last] } = await storm(() => refresh(login))
+  const { results: [last] } = await storm(() => refreshLogin(login))
   report.check(`nobody is logged out: the upstream refreshes once more (${last?.status})`, last?.status === 200)
   report.end()
 } finally {

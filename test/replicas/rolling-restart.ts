@@ -5,7 +5,7 @@ import { countRuns } from './counting-server.js'
 import { Listener } from './listener.js'
 import { Load, openSessions } from './load.js'
 import { comesBackSeconds, loadBalancer, turnsAwaySeconds } from './load-balancer.js'
-import { logInAt } from './raw-session.js'
+import { logInAt } from '../support/raw-session.js'
 import { percentiles, Report } from '../support/report.js'
 
 /*

@@ -3,7 +3,8 @@ import { scriptArguments } from '../support/script-arguments.js'
 import { startCluster } from './cluster.js'
 import { countRuns } from './counting-server.js'
 import { kindOf, openSessions } from './load.js'
-import { eventsOf, logInAt } from './raw-session.js'
+import { readEvents } from '../support/raw-http.js'
+import { logInAt } from '../support/raw-session.js'
 import { readThrough } from './read-through.js'
 import { percentiles, Report } from '../support/report.js'
 
@@ -55,7 +56,7 @@ try {
     crossed.flatMap(({ session, id, eventId }) =>
       [survivor, slow].map(async ({ url }) => {
         const found = []
-        for await (const { data } of eventsOf(await session.get(url, eventId))) {
+        for await (const { data } of readEvents(await session.get(url, eventId))) {
           if (data.includes(`"id":${id}`)) found.push(data)
         }
         return found

@@ -5,7 +5,7 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { Upstream } from '../../src/oauth/upstream/upstream.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions, type UpstreamOverride } from '../../src/testing/index.js'
 import { startService as startConfigured } from '../support/service.js'
-import { journey, SCOPES, startService, TestClient } from './flow.js'
+import { journey, SCOPES, startService, TestClient } from './test-client.js'
 import { listeningUpstream } from '../support/listening-upstream.js'
 
 t.test('a real upstream, discovered by OpenID Connect', async t => {

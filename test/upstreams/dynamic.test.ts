@@ -5,7 +5,8 @@ import { MemoryMetadataDocumentStore } from '../../src/stores/memory/metadata-do
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
-import { clock, journey, startService, TestClient } from './flow.js'
+import { clock } from '../support/clock.js'
+import { journey, startService, TestClient } from './test-client.js'
 
 t.test('each client is registered upstream once, at its first /authorize, with our callback as its only redirect URI', async t => {
   const upstream = new ScriptableUpstream()

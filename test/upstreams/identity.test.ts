@@ -3,7 +3,8 @@ import type { AuthorizeGrant, UpstreamOptions } from '../../src/oauth/options.js
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
 import { parseObject } from '../support/json.js'
-import { clock, journey, startService, TestClient, type Json } from './flow.js'
+import { clock } from '../support/clock.js'
+import { journey, startService, TestClient, type Json } from './test-client.js'
 
 /** Logs in as alice. @returns who the tools see, and who `authorizeGrant` was asked about */
 async function whoIs (

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
 import type { Stores } from '../../src/stores/stores.js'
-import { journey, startService, type Service, type TestClient } from './flow.js'
+import { journey, startService, type Service, type TestClient } from './test-client.js'
 
 const key = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toString('base64url')}`
 const [OLD, NEW, OTHER] = [key('old', 1), key('new', 2), key('other', 3)]

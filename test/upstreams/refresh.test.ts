@@ -6,7 +6,8 @@ import type { Stores } from '../../src/stores/stores.js'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
 import { objectOf, valueAt } from '../support/json.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import { clock, journey, startService, type Service, type TestClient } from './flow.js'
+import { clock } from '../support/clock.js'
+import { journey, startService, type Service, type TestClient } from './test-client.js'
 
 /** Somebody is logged in, and their upstream token is over. `expiresIn` below the leeway: each use refreshes. */
 async function loggedIn (

@@ -6,7 +6,7 @@ import type { UpstreamOptions } from '../../src/oauth/options.js'
 import type { ScriptableUpstream, ScriptableUpstreamOptions } from '../../src/testing/index.js'
 import { objectOf } from '../support/json.js'
 import { startService as startConfigured } from '../support/service.js'
-import { journey, startService, TestClient, type Service } from './flow.js'
+import { journey, startService, TestClient, type Service } from './test-client.js'
 import { listeningUpstream } from '../support/listening-upstream.js'
 
 /** The service, in dynamic mode, in front of an upstream of some kind. */

@@ -1,30 +1,22 @@
 import { createHash } from 'node:crypto'
-import Fastify, { type FastifyInstance } from 'fastify'
-import type { Test } from 'tap'
-import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config/config.js'
-import { createServer } from '../support/sample-server.js'
-import { mcpService } from '../../src/service/mcp-service.js'
-import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
-import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { injectFetch, ScriptableUpstream } from '../../src/testing/index.js'
-import { Browser, logIn, type Page } from '../support/browser.js'
-import { QUIET } from '../support/service.js'
+import { Browser, logIn, type Page } from './browser.js'
+import { parseObject } from './json.js'
 
-/** What is attacked: the service with its upstream. */
-export interface Target {
-  app: FastifyInstance
-  upstream: { issuer: string }
-  /** The way to both. */
-  fetch: typeof fetch
+/** A service, wherever it runs. */
+export interface Reachable {
   /** Origin of the service. */
   url: string
+  /** The way to it. */
+  fetch: typeof fetch
 }
 
-/** The same, if it runs elsewhere. */
-export type Reachable = Omit<Target, 'app'>
+/** A service that people can log in to. */
+export interface LoginTarget extends Reachable {
+  /** Its upstream; `fetch` is the way to both. */
+  upstream: { issuer: string }
+}
 
-/** A client of the target. */
+/** A client of the service. */
 export interface Client {
   clientId: string
   /** Absent: a public client. */
@@ -57,14 +49,15 @@ export class Answer {
     this.text = text
   }
 
-  /** A member of its JSON; undefined where it has no such text. */
+  /** Its JSON object; empty if it has none. */
+  get body (): Record<string, unknown> {
+    const isJson = /^application\/json\b/.test(this.headers.get('content-type') ?? '')
+    return isJson ? parseObject(this.text) : {}
+  }
+
+  /** A text in its JSON; undefined if there is none of that name. */
   member (name: string): string | undefined {
-    const body: unknown = /^application\/json\b/.test(this.headers.get('content-type') ?? '')
-      ? JSON.parse(this.text)
-      : undefined
-    const value = typeof body === 'object' && body !== null
-      ? new Map<string, unknown>(Object.entries(body)).get(name)
-      : undefined
+    const value = this.body[name]
     return typeof value === 'string' ? value : undefined
   }
 
@@ -79,7 +72,7 @@ export class Answer {
 }
 
 export async function ask (
-  { fetch }: Pick<Target, 'fetch'>,
+  { fetch }: Pick<Reachable, 'fetch'>,
   url: string | URL,
   init: RequestInit = {}
 ): Promise<Answer> {
@@ -128,7 +121,7 @@ export async function register (
   return { clientId, redirectUri, ...clientSecret !== undefined && { clientSecret } }
 }
 
-export function challengeOf (verifier: string): string {
+export function s256Challenge (verifier: string): string {
   return createHash('sha256').update(verifier).digest('base64url')
 }
 
@@ -140,7 +133,7 @@ export function authorizationUrl (target: Reachable, client: Client, parameters:
     client_id: client.clientId,
     redirect_uri: client.redirectUri,
     state: STATE,
-    code_challenge: challengeOf(VERIFIER),
+    code_challenge: s256Challenge(VERIFIER),
     code_challenge_method: 'S256',
     resource: `${target.url}/mcp`,
     scope: 'mcp',
@@ -149,14 +142,14 @@ export function authorizationUrl (target: Reachable, client: Client, parameters:
   return url
 }
 
-/** A browser whose journey ends where it leaves the target and its upstream. */
-export function openBrowser ({ url, upstream, fetch }: Reachable): Browser {
+/** A browser whose journey ends when it leaves the service and its upstream. */
+export function openBrowser ({ url, upstream, fetch }: LoginTarget): Browser {
   return new Browser(next => next.origin !== url && next.origin !== upstream.issuer, fetch)
 }
 
 /** A person logs in for a client. @returns the parameters of the redirect back to the client */
 export async function authorize (
-  target: Reachable,
+  target: LoginTarget,
   client: Client,
   { parameters = {}, browser = openBrowser(target), as = 'alice' }: {
     parameters?: Parameters
@@ -164,26 +157,16 @@ export async function authorize (
     as?: string
   } = {}
 ): Promise<URLSearchParams> {
-  const page = await logIn(browser, authorizationUrl(target, client, parameters), as)
-  if (!isAt(page, client.redirectUri)) {
-    throw new Error(`The login ended at ${page.url.href} (${page.status}): ${page.html}`)
-  }
-  return page.url.searchParams
+  return redirectParameters(await logIn(browser, authorizationUrl(target, client, parameters), as), client)
 }
 
-/** A person allows access for good. @returns the parameters of the redirect back to the client */
-export async function approve (
-  target: Target,
-  client: Client,
-  browser: Browser,
-  { parameters = {}, as = 'alice' }: { parameters?: Parameters, as?: string } = {}
-): Promise<URLSearchParams> {
-  const page = await browser.submit(await browser.open(authorizationUrl(target, client, parameters)), {
-    remember: 'yes'
-  }, 'Allow access')
-  const end = await finish(browser, page, as)
-  if (!isAt(end, client.redirectUri)) throw new Error(`The login ended at ${end.url.href} (${end.status}): ${end.html}`)
-  return end.url.searchParams
+/**
+ * The parameters of the redirect back to the client.
+ * @throws {Error} if the login ended elsewhere
+ */
+export function redirectParameters ({ url, status, html }: Page, { redirectUri }: Client): URLSearchParams {
+  if (!isAt({ url, status }, redirectUri)) throw new Error(`The login ended at ${url.href} (${status}): ${html}`)
+  return url.searchParams
 }
 
 /** Goes on from where a login has got to, as `logIn` does. */
@@ -198,57 +181,19 @@ export async function finish (browser: Browser, page: Page, as = 'alice'): Promi
 }
 
 /** The code of a new login. */
-export async function newCode (target: Reachable, client: Client, parameters: Parameters = {}): Promise<string> {
+export async function newCode (target: LoginTarget, client: Client, parameters: Parameters = {}): Promise<string> {
   const answer = await authorize(target, client, { parameters })
   const code = answer.get('code')
   if (code === null) throw new Error(`No code: ${answer}`)
   return code
 }
 
-/** An attempt that was agreed to and sent upstream, without going there. */
-export interface Attempt {
-  /** The browser's cookie. */
-  cookie: string
-  /** Where the browser was sent. */
-  upstreamUrl: URL
-  state: string
-}
-
-/** Agrees to a client's request in a new browser. */
-export async function agree (target: Target, client: Client, parameters: Parameters = {}): Promise<Attempt> {
-  const { pathname, search } = authorizationUrl(target, client, parameters)
-  const page = await target.app.inject({ url: pathname + search })
-  const cookie = String(page.headers['set-cookie']).split(';')[0] ?? ''
-  const transaction = /name="transaction" value="([^"]+)"/.exec(page.body)?.[1]
-  const sent = await injectForm(target, '/authorize/consent', { transaction, decision: 'allow' }, {
-    cookie,
-    origin: target.url
-  })
-  const upstreamUrl = new URL(sent.headers.location ?? '')
-  return { cookie, upstreamUrl, state: upstreamUrl.searchParams.get('state') ?? '' }
-}
-
-/** Posts a form without a network. */
-export async function injectForm (
-  target: Target,
-  url: string,
-  parameters: Parameters,
-  headers: Record<string, string> = {}
-) {
-  return await target.app.inject({
-    method: 'POST',
-    url,
-    payload: form(parameters).toString(),
-    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers }
-  })
-}
-
 /** Whether a journey ended at a redirect to this URI. */
-export function isAt (page: Page, redirectUri: string): boolean {
+export function isAt (page: Pick<Page, 'url' | 'status'>, redirectUri: string): boolean {
   return page.status >= 300 && page.status < 400 && page.url.href.split('?')[0] === redirectUri.split('?')[0]
 }
 
-function credentialsOf ({ clientId, clientSecret }: Client): Parameters {
+function clientCredentials ({ clientId, clientSecret }: Client): Parameters {
   return { client_id: clientId, client_secret: clientSecret }
 }
 
@@ -263,7 +208,7 @@ export async function redeem (
     code,
     redirect_uri: client.redirectUri,
     code_verifier: VERIFIER,
-    ...credentialsOf(client),
+    ...clientCredentials(client),
     ...parameters
   })
 }
@@ -277,7 +222,7 @@ export async function refresh (
   return await post(target, '/token', {
     grant_type: 'refresh_token',
     refresh_token: refreshToken,
-    ...credentialsOf(client),
+    ...clientCredentials(client),
     ...parameters
   })
 }
@@ -288,10 +233,10 @@ export async function revoke (
   token: string,
   parameters: Parameters = {}
 ): Promise<Answer> {
-  return await post(target, '/revoke', { token, ...credentialsOf(client), ...parameters })
+  return await post(target, '/revoke', { token, ...clientCredentials(client), ...parameters })
 }
 
-export function tokensOf (answer: Answer): Tokens {
+export function parseTokens (answer: Answer): Tokens {
   const [accessToken, refreshToken] = [answer.member('access_token'), answer.member('refresh_token')]
   if (accessToken === undefined || refreshToken === undefined) {
     throw new Error(`No tokens (${answer.status}): ${answer.text}`)
@@ -300,8 +245,8 @@ export function tokensOf (answer: Answer): Tokens {
 }
 
 /** Tokens of a new login. */
-export async function newTokens (target: Reachable, client: Client): Promise<Tokens> {
-  return tokensOf(await redeem(target, client, await newCode(target, client)))
+export async function newTokens (target: LoginTarget, client: Client): Promise<Tokens> {
+  return parseTokens(await redeem(target, client, await newCode(target, client)))
 }
 
 const MCP_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
@@ -333,39 +278,4 @@ export async function isGood (target: Reachable, token: string): Promise<boolean
   if (status === 200) return true
   if (status === 401 && headers.get('www-authenticate')?.includes('error="invalid_token"') === true) return false
   throw new Error(`/mcp answered ${status}: ${text}`)
-}
-
-/** The service, with `environment` laid over quiet defaults, in front of the test kit's upstream. Neither listens; both end with the test. */
-export async function startTarget (t: Test, environment: NodeJS.ProcessEnv = {}): Promise<Target> {
-  const upstream = newUpstream()
-  const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: upstream.issuer, ...environment }, { dotenv: false })
-  if (config.upstream === undefined) throw new Error('no upstream')
-  const app = await buildApp(config, { createServer, upstream: { ...config.upstream, fetch: upstream.fetch } })
-  t.teardown(() => app.close())
-  return { app, upstream, url: config.publicUrl, fetch: fetchBetween(app, config.publicUrl, upstream) }
-}
-
-/** The same as a plugin of the test's own app: for options that the environment cannot set. */
-export async function embed (
-  t: Test,
-  options: Partial<BrokerModeOptions> = {},
-  upstream = newUpstream()
-): Promise<Target & { upstream: ScriptableUpstream }> {
-  const { publicUrl: url = 'http://localhost:5050', stores = createMemoryStores({ sessionIdleSeconds: 60 }) } = options
-  const app = Fastify()
-  await app.register(mcpService, { createServer, upstream: upstream.options, ...options, publicUrl: url, stores })
-  t.teardown(async () => {
-    await app.close()
-    await stores.close()
-  })
-  return { app, upstream, url, fetch: fetchBetween(app, url, upstream) }
-}
-
-// RFC 9207: it says who it is, as the better ones do
-const newUpstream = () => new ScriptableUpstream({ metadata: { authorization_response_iss_parameter_supported: true } })
-
-/** The way to the service and to its upstream. */
-function fetchBetween (app: FastifyInstance, url: string, upstream: ScriptableUpstream): typeof fetch {
-  const toService = injectFetch(app)
-  return async (input, init) => await (String(input).startsWith(`${url}/`) ? toService : upstream.fetch)(input, init)
 }

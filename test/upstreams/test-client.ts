@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
@@ -11,22 +10,33 @@ import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
 import type { UpstreamOptions } from '../../src/oauth/options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { injectFetch } from '../../src/testing/index.js'
-import { Browser, logIn, type Page } from '../support/browser.js'
-import { parseObject, textAt, valueAt } from '../support/json.js'
+import { Browser, logIn } from '../support/browser.js'
+import { parseObject, valueAt } from '../support/json.js'
+import {
+  authorizationUrl,
+  bearer,
+  callMcp,
+  parseTokens,
+  redeem,
+  redirectParameters,
+  refresh,
+  register,
+  revoke,
+  type Answer,
+  type Client as OAuthClient,
+  type Reachable
+} from '../support/oauth-flow.js'
 
 export const SCOPES = ['openid', 'profile', 'email', 'offline_access']
-const REDIRECT_URI = 'http://localhost:3334/callback'
-const VERIFIER = 'the-verifier-of-the-client-of-the-tests.0123456789'
+// with spaces: it must come back as it went
+const STATE = 'state of the client'
 
 /** A member of a JSON answer. */
 export type Json = Record<string, unknown>
 
 /** Our service in front of some upstream. */
-export interface Service {
+export interface Service extends Reachable {
   app: FastifyInstance
-  url: string
-  /** The way to it, and to the upstream. */
-  fetch: typeof fetch
   /** Lines of the log, oldest first. */
   log: Json[]
 }
@@ -88,83 +98,43 @@ export async function startService (
   }
 }
 
-/** A clock for the service and the upstream that a test can put forward. */
-export function clock (t: Test): { forward (seconds: number): void } {
-  const now = Date.now
-  let ms = 0
-  t.intercept(Date, 'now', { value: () => now() + ms })
-  return { forward: seconds => { ms += seconds * 1000 } }
-}
-
-export async function post (
-  { url, fetch }: Service,
-  path: string,
-  body: Record<string, string>
-): Promise<{ status: number, headers: Headers, body: Json }> {
-  const response = await fetch(url + path, { method: 'POST', body: new URLSearchParams(body) })
-  const text = await response.text()
-  return { status: response.status, headers: response.headers, body: text === '' ? {} : parseObject(text) }
-}
-
 /** A client of the service, with a person and a browser. */
 export class TestClient {
   readonly service: Service
-  readonly clientId: string
+  readonly #client: OAuthClient
   accessToken = ''
   refreshToken = ''
 
-  private constructor (service: Service, clientId: string) {
+  private constructor (service: Service, client: OAuthClient) {
     this.service = service
-    this.clientId = clientId
+    this.#client = client
   }
 
   static async register (service: Service): Promise<TestClient> {
-    const response = await service.fetch(`${service.url}/register`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({
-        client_name: 'Test client',
-        redirect_uris: [REDIRECT_URI],
-        token_endpoint_auth_method: 'none'
-      })
-    })
-    return new TestClient(service, textAt(parseObject(await response.text()), 'client_id'))
+    return new TestClient(service, await register(service))
+  }
+
+  get clientId (): string {
+    return this.#client.clientId
   }
 
   /** The same client, with its tokens, at another replica of the service. */
   at (service: Service): TestClient {
-    const client = new TestClient(service, this.clientId)
+    const client = new TestClient(service, this.#client)
     client.accessToken = this.accessToken
     client.refreshToken = this.refreshToken
     return client
   }
 
   authorizationUrl (scope = 'mcp'): string {
-    return `${this.service.url}/authorize?` + new URLSearchParams({
-      response_type: 'code',
-      client_id: this.clientId,
-      redirect_uri: REDIRECT_URI,
-      state: 'state of the client',
-      code_challenge: createHash('sha256').update(VERIFIER).digest('base64url'),
-      code_challenge_method: 'S256',
-      scope
-    }).toString()
+    return authorizationUrl(this.service, this.#client, { scope, state: STATE }).href
   }
 
-  /** Authorizes, consents, logs in. @returns where that ended */
-  async authorize (as = 'alice', scope = 'mcp'): Promise<Page> {
-    return await logIn(
-      new Browser(url => url.href.startsWith(REDIRECT_URI), this.service.fetch),
-      this.authorizationUrl(scope),
-      as
-    )
-  }
-
-  /** The same, to the parameters of the redirect back to the client. */
+  /** Authorizes, consents, logs in. @returns the parameters of the redirect back to the client */
   async answer (as = 'alice', scope = 'mcp'): Promise<Record<string, string>> {
-    const { url, status, html } = await this.authorize(as, scope)
-    if (!url.href.startsWith(REDIRECT_URI)) throw new Error(`The login ended at ${url.href} (${status}): ${html}`)
-    return Object.fromEntries(url.searchParams)
+    const browser = new Browser(url => url.href.startsWith(this.#client.redirectUri), this.service.fetch)
+    const page = await logIn(browser, this.authorizationUrl(scope), as)
+    return Object.fromEntries(redirectParameters(page, this.#client))
   }
 
   /** The whole way to tokens. @returns the token response */
@@ -173,49 +143,23 @@ export class TestClient {
     if (code === undefined) {
       throw new Error(`No code: ${JSON.stringify(rest)} ${JSON.stringify(this.service.log.slice(-3))}`)
     }
-    const { status, body } = await post(this.service, '/token', {
-      grant_type: 'authorization_code',
-      code,
-      code_verifier: VERIFIER,
-      client_id: this.clientId
-    })
-    if (status !== 200) throw new Error(`No tokens: ${JSON.stringify(body)}`)
-    return this.#keep(body)
+    return this.#keep(await redeem(this.service, this.#client, code))
   }
 
   /** Asks for a refresh; keeps what it gives. */
-  async refresh (): Promise<{ status: number, headers: Headers, body: Json }> {
-    const answer = await post(this.service, '/token', {
-      grant_type: 'refresh_token',
-      refresh_token: this.refreshToken,
-      client_id: this.clientId
-    })
-    if (answer.status === 200) this.#keep(answer.body)
+  async refresh (): Promise<Answer> {
+    const answer = await refresh(this.service, this.#client, this.refreshToken)
+    if (answer.status === 200) this.#keep(answer)
     return answer
   }
 
   async revoke (token = this.refreshToken): Promise<number> {
-    return (await post(this.service, '/revoke', { token, client_id: this.clientId })).status
+    return (await revoke(this.service, this.#client, token)).status
   }
 
-  /** Status of the MCP endpoint for the access token: 200, or 401 where it is dead. */
+  /** Status of the MCP endpoint for the access token: 200, or 401 if it is dead. */
   async status (): Promise<number> {
-    const response = await this.service.fetch(`${this.service.url}/mcp`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${this.accessToken}`,
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream'
-      },
-      body: JSON.stringify({
-        jsonrpc: '2.0',
-        id: 1,
-        method: 'initialize',
-        params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'status', version: '1' } }
-      })
-    })
-    await response.text()
-    return response.status
+    return (await callMcp(this.service, bearer(this.accessToken))).status
   }
 
   /** An MCP client, connected. */
@@ -246,10 +190,9 @@ export class TestClient {
     }
   }
 
-  #keep (body: Json): Json {
-    this.accessToken = String(body.access_token)
-    this.refreshToken = String(body.refresh_token)
-    return body
+  #keep (answer: Answer): Json {
+    ({ accessToken: this.accessToken, refreshToken: this.refreshToken } = parseTokens(answer))
+    return answer.body
   }
 }
 

@@ -1,0 +1,34 @@
+import { readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { root } from './root.js'
+
+/** Test files that one process runs, one after another. */
+export interface Group {
+  name: string
+  /** Paths from test/. */
+  files: string[]
+}
+
+// each of these files has a process to itself: together they do not end (they kill Redis in the middle of commands)
+const ALONE = ['stores']
+// a process takes at most this many: a long one that ends last would run on one core
+const MOST_FILES = 12
+
+/** Every test file, from test/. */
+export const testFiles = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+  .filter(file => file.endsWith('.test.ts'))
+  .sort()
+
+/** The files by folder; the largest group is first, so that none of the long ones is started last. */
+export const groups: readonly Group[] = [...new Set(testFiles.map(file => dirname(file)))]
+  .flatMap(folder => split(folder, testFiles.filter(file => dirname(file) === folder)))
+  .sort((a, b) => b.files.length - a.files.length)
+
+function split (folder: string, files: string[]): Group[] {
+  const count = ALONE.includes(folder) ? files.length : Math.ceil(files.length / MOST_FILES)
+  return Array.from({ length: count }, (_, part) => ({
+    name: count === 1 ? join('test', folder) : join('test', `${folder}-${part + 1}`),
+    // every count-th file: neighbours in the alphabet are alike, and so is what they take
+    files: files.filter((_, index) => index % count === part)
+  }))
+}
