@@ -9,6 +9,7 @@ import { root } from './support/root.js'
 const FLOORS: ReadonlyArray<readonly string[]> = [
   // what every floor may import
   [
+    'bounded-map.ts',
     'caller.ts',
     'caller-address.ts',
     'derive.ts',

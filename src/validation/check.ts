@@ -1,6 +1,7 @@
 import { TypeGuard, type TSchema } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { ConfigError } from '../errors.js'
+import { isObject } from '../members.js'
 
 const MAX_SHOWN = 100
 
@@ -50,7 +51,7 @@ function shown ({ value, schema }: ValueError): string {
   if (schema.secret === true && typeof value === 'string') return `a text of ${value.length} characters`
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'number') return String(value)
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+  if (isObject(value)) {
     return value instanceof URL
       ? `the URL ${shortened(value.href)}`
       : 'an object'

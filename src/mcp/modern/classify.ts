@@ -2,6 +2,7 @@ import { classifyInboundRequest, PROTOCOL_VERSION_META_KEY } from '@modelcontext
 import { isPlainMessage } from '../wire/messages.js'
 import type { InboundMessage } from './modern-call.js'
 import { isOfSessions } from '../wire/protocol-versions.js'
+import { isObject } from '../../members.js'
 
 /**
  * Whether a POST is of revision 2026-07-28, or is refused by its rules: the SDK's own classification, so that we never
@@ -36,5 +37,5 @@ function isClaim (body: unknown): boolean {
     !('_meta' in params)
   ) return false
   const { _meta: meta } = params
-  return typeof meta === 'object' && meta !== null && !Array.isArray(meta) && PROTOCOL_VERSION_META_KEY in meta
+  return isObject(meta) && PROTOCOL_VERSION_META_KEY in meta
 }

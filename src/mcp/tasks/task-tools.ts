@@ -1,5 +1,6 @@
 import type { Bus, BusMessages } from '../../stores/bus.js'
 import type { Log } from '../../log.js'
+import { BoundedMap } from '../../bounded-map.js'
 
 const MAX_TASKS_OF_PERSON = 200
 const MAX_TASKS = 10_000
@@ -14,7 +15,7 @@ type Task = BusMessages['taskBegun']
 export class TaskTools {
   readonly #bus: Bus
   readonly #log: Log
-  /** By person, who asked last comes last; then by task, the newest last. */
+  /** By person, the one whose task is newest last; then by task. */
   readonly #tools = new Map<string, Map<string, string>>()
   readonly #unsubscribe: () => void
   #size = 0
@@ -40,7 +41,7 @@ export class TaskTools {
 
   /** The tool that made a task; undefined where that is not known. */
   toolOf ({ person, holder, taskId }: Omit<Task, 'tool'>): string | undefined {
-    return this.#tools.get(person)?.get(keyOf(holder, taskId))
+    return this.#tools.get(person)?.get(taskKey(holder, taskId))
   }
 
   close (): void {
@@ -48,27 +49,21 @@ export class TaskTools {
   }
 
   #remember ({ person, holder, taskId, tool }: Task): void {
-    const tasks = this.#tools.get(person) ?? new Map<string, string>()
+    const tasks = this.#tools.get(person) ?? new BoundedMap<string, string>(MAX_TASKS_OF_PERSON)
     this.#tools.delete(person)
     this.#tools.set(person, tasks)
     const before = tasks.size
-    tasks.set(keyOf(holder, taskId), tool)
-    // a person's own tasks make room for theirs
-    if (tasks.size > MAX_TASKS_OF_PERSON) dropFirst(tasks)
+    tasks.set(taskKey(holder, taskId), tool)
     this.#size += tasks.size - before
     while (this.#size > MAX_TASKS) {
-      const [longestAgo = new Map<string, string>()] = this.#tools.values()
-      this.#size -= longestAgo.size
-      dropFirst(this.#tools)
+      const [longestAgo] = this.#tools
+      if (longestAgo === undefined) return
+      this.#size -= longestAgo[1].size
+      this.#tools.delete(longestAgo[0])
     }
   }
 }
 
-function keyOf (holder: string, taskId: string): string {
+function taskKey (holder: string, taskId: string): string {
   return JSON.stringify([holder, taskId])
-}
-
-function dropFirst (map: Map<string, unknown>): void {
-  const [first] = map.keys()
-  if (first !== undefined) map.delete(first)
 }

@@ -94,7 +94,7 @@ function hasPlainMembers (
   if ('params' in value) {
     const { params } = value
     if (
-      typeof params !== 'object' || params === null || Array.isArray(params) ||
+      !isObject(params) ||
       ('_meta' in params && !takesMeta(params._meta))
     ) return false
     members++
@@ -104,7 +104,7 @@ function hasPlainMembers (
 
 /** Whether nothing in a `_meta` is of a kind that the SDK has a schema for, but a progress token. */
 function isPlainMeta (meta: unknown): boolean {
-  if (typeof meta !== 'object' || meta === null || Array.isArray(meta) || RELATED_TASK_META_KEY in meta) return false
+  if (!isObject(meta) || RELATED_TASK_META_KEY in meta) return false
   return !('progressToken' in meta) || typeof meta.progressToken === 'string' ||
     Number.isSafeInteger(meta.progressToken)
 }

@@ -3,6 +3,7 @@ import type { MetadataDocumentRecord, MetadataDocumentStore } from '../../stores
 import type { ClientMetadata } from '../client.js'
 import { checkClientMetadata } from '../clients/client-metadata.js'
 import { MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from './fetch.js'
+import { BoundedMap } from '../../bounded-map.js'
 
 export interface MetadataDocumentsOptions extends FetchMetadataDocumentOptions {
   /** Documents of clients that somebody has logged in to. */
@@ -35,9 +36,8 @@ const STALE_SECONDS = 86_400
 export class MetadataDocuments {
   readonly #options: MetadataDocumentsOptions
   readonly #fetcher: MetadataDocumentFetcher
-  /** The oldest first. */
-  readonly #known = new Map<string, Known>()
-  readonly #refused = new Map<string, { error: OAuthError, until: number }>()
+  readonly #known = new BoundedMap<string, Known>(MAX_KNOWN)
+  readonly #refused = new BoundedMap<string, { error: OAuthError, until: number }>(MAX_KNOWN)
   readonly #fetching = new Map<string, Promise<ClientMetadata>>()
 
   constructor (options: MetadataDocumentsOptions) {
@@ -109,7 +109,7 @@ export class MetadataDocuments {
       this.#remember(known.record, askAgainAt)
       return known.metadata
     }
-    put(this.#refused, clientId, { error, until: now() / 1000 + (error.retryAfterSeconds ?? ASK_AGAIN_SECONDS) })
+    this.#refused.set(clientId, { error, until: now() / 1000 + (error.retryAfterSeconds ?? ASK_AGAIN_SECONDS) })
     throw error
   }
 
@@ -132,7 +132,7 @@ export class MetadataDocuments {
   #remember (record: MetadataDocumentRecord, askAgainAt = record.freshUntil): Known {
     // checked again: what is allowed may have changed since
     const known = { record, metadata: this.#check(record.metadata), askAgainAt }
-    put(this.#known, record.clientId, known)
+    this.#known.set(record.clientId, known)
     return known
   }
 
@@ -161,11 +161,4 @@ function withdrawn (message: string): InvalidClientError {
 function isWithdrawn (error: OAuthError): boolean {
   if (error instanceof TemporarilyUnavailableError) return false
   return !(error instanceof InvalidClientError) || error.reason === 'document_gone'
-}
-
-function put<T> (map: Map<string, T>, key: string, value: T): void {
-  map.delete(key)
-  map.set(key, value)
-  const [oldest] = map.keys()
-  if (map.size > MAX_KNOWN && oldest !== undefined) map.delete(oldest)
 }

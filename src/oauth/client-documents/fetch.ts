@@ -4,6 +4,8 @@ import { isIP, type LookupFunction } from 'node:net'
 import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
 import { bareHost, isThisMachine, objectionTo, type Address } from './public-addresses.js'
 import { resolveName } from './resolve-name.js'
+import { BoundedMap } from '../../bounded-map.js'
+import { isObject } from '../../members.js'
 
 export interface FetchMetadataDocumentOptions {
   /** Outside production: loopback addresses, and http there, are allowed. */
@@ -128,9 +130,6 @@ async function readBody (response: AsyncIterable<Buffer>, maxBytes: number): Pro
   }
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 /** How long the answer may be kept: five minutes unless it says, never more than a day. */
 function parseMaxAge (cacheControl = ''): number {
   const directives = cacheControl.toLowerCase().split(',').map(directive => directive.trim())
@@ -150,8 +149,8 @@ export class MetadataDocumentFetcher {
   readonly #now: () => number
   #fetches = 0
   readonly #fetchesOf = new Map<string, number>()
-  /** Names that could not be resolved, and hosts with their port that could not be connected to; the oldest first. */
-  readonly #unreachable = new Map<string, { until: number, error: OAuthError }>()
+  /** Names that could not be resolved, and hosts with their port that could not be connected to. */
+  readonly #unreachable = new BoundedMap<string, { until: number, error: OAuthError }>(MAX_UNREACHABLE)
 
   constructor (options: FetchMetadataDocumentOptions) {
     this.#options = options
@@ -244,10 +243,7 @@ export class MetadataDocumentFetcher {
   }
 
   #remember (host: string, error: OAuthError): void {
-    this.#unreachable.delete(host)
     this.#unreachable.set(host, { until: this.#now() + UNREACHABLE_MS, error })
-    const [oldest] = this.#unreachable.keys()
-    if (this.#unreachable.size > MAX_UNREACHABLE && oldest !== undefined) this.#unreachable.delete(oldest)
   }
 }
 

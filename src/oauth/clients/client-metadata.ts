@@ -8,6 +8,7 @@ import {
   type ClientMetadata,
   type TokenEndpointAuthMethod
 } from '../client.js'
+import { isObject } from '../../members.js'
 
 /**
  * Checks the metadata of a client.
@@ -15,7 +16,7 @@ import {
  * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError} (RFC 7591 3.2.2)
  */
 export function checkClientMetadata (input: unknown, schemes: readonly string[]): ClientMetadata {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+  if (!isObject(input)) {
     throw new InvalidClientMetadataError('The client metadata is no JSON object.')
   }
   // some clients send null, or an empty text, for what they do not have

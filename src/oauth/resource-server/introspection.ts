@@ -4,6 +4,7 @@ import type { CallerInfo } from '../../caller.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
 import type { RateKey, RateLimits } from '../rate-limits.js'
 import { hashSecret } from '../secrets.js'
+import { BoundedMap } from '../../bounded-map.js'
 
 export interface IntrospectionOptions {
   /** Asks the authorization server about a token. */
@@ -33,9 +34,9 @@ const SHARED = 10
  */
 export class Introspection {
   readonly #options: IntrospectionOptions
-  /** By the token's hash, the oldest first: good ones, which stay known when they are asked for again, and the others. */
-  readonly #good = new Map<string, Said & { caller: CallerInfo }>()
-  readonly #refused = new Map<string, Said & { error: InvalidTokenError }>()
+  /** By the token's hash: good ones, which stay known when they are asked for again, and the others. */
+  readonly #good = new BoundedMap<string, Said & { caller: CallerInfo }>(MAX_SAID)
+  readonly #refused = new BoundedMap<string, Said & { error: InvalidTokenError }>(MAX_SAID)
   readonly #asking = new Map<string, Promise<CallerInfo>>()
   #askingUnknown = 0
   #askingKnown = 0
@@ -88,12 +89,12 @@ export class Introspection {
     else this.#askingUnknown++
     try {
       const caller = await ask(token)
-      put(this.#good, hash, { caller, until: Math.min(now() / 1000 + GOOD_SECONDS, caller.expiresAt ?? Infinity) })
+      this.#good.set(hash, { caller, until: Math.min(now() / 1000 + GOOD_SECONDS, caller.expiresAt ?? Infinity) })
       return caller
     } catch (error) {
       if (error instanceof InvalidTokenError) {
         this.#good.delete(hash)
-        put(this.#refused, hash, { error, until: now() / 1000 + REFUSED_SECONDS })
+        this.#refused.set(hash, { error, until: now() / 1000 + REFUSED_SECONDS })
       }
       throw error
     } finally {
@@ -113,11 +114,4 @@ export function isActive (
   return active && (iss === undefined || iss === issuer) &&
     (exp === undefined || nowSeconds < exp + toleranceSeconds) &&
     (nbf === undefined || nbf <= nowSeconds + toleranceSeconds)
-}
-
-function put<T> (map: Map<string, T>, key: string, value: T): void {
-  map.delete(key)
-  map.set(key, value)
-  const [oldest] = map.keys()
-  if (map.size > MAX_SAID && oldest !== undefined) map.delete(oldest)
 }

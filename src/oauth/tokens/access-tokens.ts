@@ -10,6 +10,7 @@ import type { RateKey, RateLimits } from '../rate-limits.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
 import type { Resources } from '../resources.js'
 import { hashSecret, isSecret } from '../secrets.js'
+import { BoundedMap } from '../../bounded-map.js'
 
 export interface AccessTokensOptions {
   store: GrantStore
@@ -44,7 +45,7 @@ const SHARED = 10
 /** What access tokens are good for: verification, revocation (RFC 7009), introspection (RFC 7662). */
 export class AccessTokens {
   readonly #options: AccessTokensOptions
-  readonly #known = new Map<string, Known>()
+  readonly #known = new BoundedMap<string, Known>(MAX_KNOWN)
   /** Counts the grants that ended, so that a lookup that began before is not remembered after. */
   #ended = 0
   readonly #unsubscribe: () => void
@@ -107,7 +108,7 @@ export class AccessTokens {
     this.#known.delete(hash)
     const caller = await this.#callerOf(token, hash, found)
     if (ended === this.#ended) {
-      this.#remember(hash, { caller, until: Math.min(now + KNOWN_MS, (caller.expiresAt ?? Infinity) * 1000) })
+      this.#known.set(hash, { caller, until: Math.min(now + KNOWN_MS, (caller.expiresAt ?? Infinity) * 1000) })
     }
     return caller
   }
@@ -193,12 +194,6 @@ export class AccessTokens {
   #isGood ({ caller: { expiresAt = Infinity }, until }: Known): boolean {
     const now = this.#options.now()
     return now < Math.min(until + KNOWN_WITHOUT_STORE_MS, expiresAt * 1000)
-  }
-
-  #remember (hash: string, known: Known): void {
-    this.#known.set(hash, known)
-    const [oldest] = this.#known.keys()
-    if (this.#known.size > MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest)
   }
 
   #forget (grantId: string): void {

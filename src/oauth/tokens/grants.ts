@@ -1,11 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { InvalidGrantError, TemporarilyUnavailableError } from '../../errors.js'
+import { InvalidGrantError } from '../../errors.js'
 import type { Bus } from '../../stores/bus.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { Keyring } from '../keyring.js'
 import type { BrokerLog } from '../../log.js'
-import { newId } from '../secrets.js'
+import { upstreamStepMs, withLease } from '../with-lease.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
 import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
 
@@ -19,8 +18,6 @@ export interface GrantsOptions {
   log: BrokerLog
   now: () => number
 }
-
-const POLL_MS = 50
 
 /** Grants and the upstream tokens behind them. */
 export class Grants {
@@ -91,29 +88,22 @@ export class Grants {
     })
   }
 
-  /** One refresh at a time across replicas: upstreams revoke everything where a refresh token is used twice. */
+  /** One refresh at a time across replicas: upstreams revoke everything if a refresh token is used twice. */
   async #refresh (stale: Grant): Promise<UpstreamTokens> {
     const { leases, store, upstream } = this.#options
-    // discovery in two ways, then the refresh
-    const refreshMs = (3 * upstream.timeoutSeconds + 5) * 1000
-    const [lease, holder] = [leaseNames.upstreamRefresh(stale.grantId), newId()]
-    for (let waited = 0; waited < refreshMs; waited += POLL_MS) {
-      if (await leases.acquire(lease, holder, refreshMs)) {
-        try {
-          return await this.#refreshOnce(stale.grantId)
-        } finally {
-          await leases.release(lease, holder)
-        }
-      }
-      await delay(POLL_MS)
-      const grant = await store.findGrant(stale.grantId)
-      if (grant === undefined) throw hasEnded()
-      const tokens = grant.upstreamVersion > stale.upstreamVersion ? this.#open(grant) : undefined
-      // a newer version may only have been sealed anew
-      if (tokens !== undefined && !this.#isOver(tokens)) return tokens
-    }
-    throw new TemporarilyUnavailableError('The login server is slow to answer. Try again in a moment.', {
-      retryAfterSeconds: 5
+    return await withLease({
+      leases,
+      name: leaseNames.upstreamRefresh(stale.grantId),
+      timeoutMs: upstreamStepMs(upstream),
+      work: () => this.#refreshOnce(stale.grantId),
+      findResult: async () => {
+        const grant = await store.findGrant(stale.grantId)
+        if (grant === undefined) throw hasEnded()
+        const tokens = grant.upstreamVersion > stale.upstreamVersion ? this.#open(grant) : undefined
+        // a newer version may only have been sealed again, with a newer key
+        return tokens === undefined || this.#isOver(tokens) ? undefined : tokens
+      },
+      slowMessage: 'The login server is slow to respond. Try again in a moment.'
     })
   }
 

@@ -1,6 +1,7 @@
 import type { CustomFetchOptions } from 'openid-client'
 import { UpstreamError } from '../../errors.js'
 import type { Fetch } from '../upstream-observer.js'
+import { isObject } from '../../members.js'
 
 /** What an operator does where the upstream does not register clients. */
 export const REGISTER_BY_HAND = 'register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'
@@ -51,7 +52,7 @@ export async function send (fetch: Fetch, url: string, init: CustomFetchOptions)
 function findMembers (text: string): Map<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+    if (!isObject(value)) return undefined
     return new Map(Object.entries(value).filter(([, member]) => member !== null && member !== ''))
   } catch {
     return undefined

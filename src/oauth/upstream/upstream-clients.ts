@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { UpstreamClientRecord, UpstreamClientStore } from '../../stores/registrations.js'
@@ -8,7 +7,7 @@ import type { Client } from '../client.js'
 import type { Keyring } from '../keyring.js'
 import type { BrokerLog } from '../../log.js'
 import type { RateLimits } from '../rate-limits.js'
-import { newId } from '../secrets.js'
+import { upstreamStepMs, withLease } from '../with-lease.js'
 import { visible } from '../../displayed-text.js'
 import type { UpstreamClient } from './registration.js'
 import type { Upstream } from './upstream.js'
@@ -26,7 +25,6 @@ export interface UpstreamClientsOptions {
   now: () => number
 }
 
-const POLL_MS = 100
 // new registrations in a minute: whoever comes on behalf of a client that is known already needs none
 const PER_ADDRESS = 10
 const PER_EVERYBODY = 120
@@ -56,23 +54,14 @@ export class UpstreamClients {
     const known = await this.find(client.clientId)
     if (known !== undefined) return known
     const { leases, upstream } = this.#options
-    // discovery in two ways, then the registration
-    const registrationMs = (3 * upstream.timeoutSeconds + 5) * 1000
-    const [lease, holder] = [leaseNames.upstreamRegistration(client.clientId), newId()]
-    for (let waited = 0; waited < registrationMs; waited += POLL_MS) {
-      if (await leases.acquire(lease, holder, registrationMs)) {
-        try {
-          return await this.find(client.clientId) ?? await this.#register(client, address)
-        } finally {
-          await leases.release(lease, holder)
-        }
-      }
-      await delay(POLL_MS)
-      const registered = await this.find(client.clientId)
-      if (registered !== undefined) return registered
-    }
-    throw new TemporarilyUnavailableError('The login server is slow to register this client. Try again in a moment.', {
-      retryAfterSeconds: 5
+    const { clientId } = client
+    return await withLease({
+      leases,
+      name: leaseNames.upstreamRegistration(clientId),
+      timeoutMs: upstreamStepMs(upstream),
+      work: async () => await this.find(clientId) ?? await this.#register(client, address),
+      findResult: () => this.find(clientId),
+      slowMessage: 'The login server is slow to register this client. Try again in a moment.'
     })
   }
 

@@ -1,11 +1,12 @@
 import { InvalidRequestError } from '../../errors.js'
+import { isObject } from '../../members.js'
 
 /**
  * The parameters of a query or form. One without a value is as good as absent, and none may come twice (RFC 6749 3.1, 3.2).
  * @throws {InvalidRequestError}
  */
 export function parseParameters (source: unknown): Readonly<Record<string, string | undefined>> {
-  if (typeof source !== 'object' || source === null || Array.isArray(source)) {
+  if (!isObject(source)) {
     throw new InvalidRequestError('The parameters are missing.')
   }
   const parameters = new Map<string, string>()

@@ -1,3 +1,5 @@
+import { BoundedMap } from '../../bounded-map.js'
+
 export interface ExpiringMapOptions {
   /** Entries kept; beyond, the oldest go first. Default: 100,000. */
   maxEntries?: number
@@ -9,18 +11,19 @@ const SWEEP_MS = 30_000
 
 /** A bounded map whose entries end at a time of their own. */
 export class ExpiringMap<V> {
-  readonly #entries = new Map<string, { value: V, expiresAt: number }>()
+  readonly #entries: BoundedMap<string, { value: V, expiresAt: number }>
   readonly #maxEntries: number
   readonly #now: () => number
   readonly #onRemoved: (value: V) => void
   readonly #sweep: NodeJS.Timeout
 
-  /** @param onRemoved hears of every value that is no longer there, but for those that another took the place of */
+  /** @param onRemoved called with every value that is removed, but not with one that another replaces */
   constructor (
     { maxEntries = 100_000, now = Date.now }: ExpiringMapOptions = {},
     onRemoved: (value: V) => void = () => {}
   ) {
     this.#maxEntries = maxEntries
+    this.#entries = new BoundedMap(maxEntries, ({ value }) => { onRemoved(value) })
     this.#now = now
     this.#onRemoved = onRemoved
     this.#sweep = setInterval(() => { this.#dropExpired() }, SWEEP_MS).unref()
@@ -33,14 +36,8 @@ export class ExpiringMap<V> {
 
   /** @param expiresAt epoch seconds */
   set (key: string, value: V, expiresAt: number): void {
-    this.#entries.delete(key)
+    if (this.#entries.size >= this.#maxEntries && !this.#entries.has(key)) this.#dropExpired()
     this.#entries.set(key, { value, expiresAt })
-    if (this.#entries.size <= this.#maxEntries) return
-    this.#dropExpired()
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= this.#maxEntries) return
-      this.#remove(oldest)
-    }
   }
 
   get (key: string): V | undefined {

@@ -5,6 +5,7 @@ import type { ModernCall } from '../modern-call.js'
 import { connectModern } from './bind-revision.js'
 import type { Served } from './reusable-server.js'
 import { ReusableTransport, type ReusableTransportOptions } from './reusable-transport.js'
+import { BoundedMap } from '../../../bounded-map.js'
 
 // a server that describes itself differently to every client has one of these for each
 const MAX_SHARED = 16
@@ -13,7 +14,7 @@ const MAX_SHARED = 16
 export class SharedServers {
   readonly #bridge: Bridge
   readonly #transport: ReusableTransportOptions
-  readonly #servers = new Map<string, Promise<SharedServer>>()
+  readonly #servers = new BoundedMap<string, Promise<SharedServer>>(MAX_SHARED)
 
   constructor (bridge: Bridge, transport: ReusableTransportOptions) {
     this.#bridge = bridge
@@ -29,11 +30,9 @@ export class SharedServers {
 
   #make (key: string, description: Record<string, unknown>): Promise<SharedServer> {
     const made = SharedServer.make(this.#bridge, description, this.#transport)
+    // the one that makes room finishes the calls that it carries
     this.#servers.set(key, made)
     made.catch(() => { this.#servers.delete(key) })
-    // the oldest keeps the calls that it carries
-    const [oldest] = this.#servers.keys()
-    if (this.#servers.size > MAX_SHARED && oldest !== undefined) this.#servers.delete(oldest)
     return made
   }
 }
