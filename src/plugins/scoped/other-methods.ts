@@ -57,7 +57,7 @@ export function refuseOtherMethods (
  */
 export function watchMethods (app: FastifyInstance, refuse: RefuseMethod): () => void {
   // the service has one answer for all
-  if (app.hasPlugin('method-not-allowed')) return () => {}
+  if (app.hasPlugin('fastify-mcp-oauth/method-not-allowed')) return () => {}
   const methods = methodsByPath(app, ({ routePath }) => routePath)
   return () => {
     for (const [path, allowed] of methods) {
