@@ -3,11 +3,14 @@ import { accepts, EnvironmentSchema } from '../../src/config/environment.js'
 
 const variables: Array<[name: string, schema: TSchema]> = Object.entries(EnvironmentSchema.properties)
 
+const WIDTH = 120
+
 /** The text of `.env.example`. */
 export function envExample (): string {
   const entries = variables.map(([name, schema]) => {
     const values = schema.anyOf === undefined ? '' : ` (${accepts(name)})`
-    return `# ${schema.description}${values}\n# ${name}=${schema.default ?? ''}\n`
+    const meaning = wrap(`${schema.description}${values}`, WIDTH - 2).map(line => `# ${line}\n`).join('')
+    return `${meaning}# ${name}=${schema.default ?? ''}\n`
   })
   return ['# Every variable with its default. Copy to .env and uncomment what you change.\n', ...entries].join('\n')
 }
@@ -21,9 +24,10 @@ export function configurationPage (): string {
   )
   return `# Configuration
 
-Every environment variable that the service reads, from the process or from \`.env\` (\`.env.example\` has the same list to copy
-from). A bad value stops the start with one line that names the variable, what it got and what it takes; an empty one
-counts as not set. Made from the schema in \`src/config/environment.ts\` by \`npm run docs\`.
+Every environment variable that the service reads, from the process or from \`.env\`. To create one, copy
+\`.env.example\`, which has the same list. An invalid value stops the start with one line that names the variable, its
+value, and what is allowed. An empty value counts as not set. \`npm run docs\` generates this page from
+\`src/config/environment.ts\`.
 
 | variable | meaning | takes | default |
 | --- | --- | --- | --- |
@@ -33,4 +37,14 @@ ${rows.join('\n')}
 
 function escape (text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
+}
+
+function wrap (text: string, width: number): string[] {
+  const lines = ['']
+  for (const word of text.split(' ')) {
+    const line = `${lines.at(-1)} ${word}`.trim()
+    if (line.length > width) lines.push(word)
+    else lines.splice(-1, 1, line)
+  }
+  return lines
 }

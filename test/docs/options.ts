@@ -43,8 +43,8 @@ export function optionsPage (): string {
   })
   return `# Options of the plugins
 
-What the plugins of a larger Fastify app take ([embedding.md](embedding.md)). An option with \`?\` may be left out. Made from the
-types and docstrings in \`src\` by \`npm run docs\`.
+Every option of the plugins for a larger Fastify app ([embedding.md](embedding.md)). Options with \`?\` are optional.
+\`npm run docs\` generates this page from the types and docstrings in \`src\`.
 
 ${sections.join('\n')}`
 }

@@ -15,10 +15,10 @@ export const mcpVariables = {
     'stateful',
     ['stateful', 'stateless']
   ),
-  SESSION_IDLE_SECONDS: seconds('Life of an MCP session without a request', defaultLimits.idleSeconds),
-  SESSION_LIFETIME_SECONDS: seconds('Life of an MCP session, however much it is used', defaultLimits.lifetimeSeconds),
+  SESSION_IDLE_SECONDS: seconds('Lifetime of an MCP session without requests', defaultLimits.idleSeconds),
+  SESSION_LIFETIME_SECONDS: seconds('Lifetime of an MCP session, however much it is used', defaultLimits.lifetimeSeconds),
   SESSIONS_PER_OWNER: limit(
-    'MCP sessions of one person and client; one more ends the least recently used of them',
+    'MCP sessions of one person and client; one more ends the least recently used one',
     defaultLimits.maxSessionsPerOwner
   ),
   SESSIONS_PER_PERSON: limit('The same, of one person, by all clients', defaultLimits.maxSessionsPerPerson),
@@ -28,7 +28,7 @@ export const mcpVariables = {
     MAX_SESSIONS
   ),
   INSTANCE_IDLE_SECONDS: seconds(
-    'Time after which the server instance of an unused session is dropped, to be rebuilt at its next request',
+    'Time after which the server instance of an unused session is dropped, and created again at its next request',
     defaultLimits.instanceIdleSeconds,
     { maximum: MAX_TIMER_SECONDS }
   ),
@@ -38,7 +38,7 @@ export const mcpVariables = {
     defaultLimits.maxLiveInstances
   ),
   INSTANCES_PER_PERSON: limit('The same, of one person', defaultLimits.maxInstancesPerPerson),
-  MAX_REQUESTS_IN_FLIGHT: limit('Requests that run at once', defaultLimits.maxRequestsInFlight),
+  MAX_REQUESTS_IN_FLIGHT: limit('Concurrent requests', defaultLimits.maxRequestsInFlight),
   REQUESTS_IN_FLIGHT_PER_PERSON: limit(
     'The same, of one person: in all sessions, eras and clients',
     defaultLimits.maxRequestsInFlightPerPerson
@@ -48,16 +48,16 @@ export const mcpVariables = {
     defaultLimits.toolCallsPerMinute,
     { minimum: 0 }
   ),
-  MAX_STREAMS: limit('Streams that clients hold open to listen, at once', defaultLimits.maxStreams),
+  MAX_STREAMS: limit('Concurrent streams that clients open to listen', defaultLimits.maxStreams),
   STREAMS_PER_PERSON: limit('The same, of one person', defaultLimits.maxStreamsPerPerson),
   MAX_SUBSCRIPTIONS: limit(
-    'Resource subscriptions of sessions and streams that are in use',
+    'Resource subscriptions of active sessions and streams',
     defaultLimits.maxSubscriptions
   ),
   SUBSCRIPTIONS_PER_PERSON: limit('The same, of one person', defaultLimits.maxSubscriptionsPerPerson),
   MAX_SUBSCRIPTION_BYTES: limit('Bytes of the URIs of these subscriptions', defaultLimits.maxSubscriptionBytes),
   SUBSCRIPTION_BYTES_PER_PERSON: limit('The same, of one person', defaultLimits.maxSubscriptionBytesPerPerson),
-  MAX_URI_BYTES: limit('Bytes of one URI that is subscribed to', defaultLimits.maxUriBytes),
+  MAX_URI_BYTES: limit('Bytes of the URI of one subscription', defaultLimits.maxUriBytes),
   MAX_SUSPENDED_CALLS: limit(
     'Suspended calls at once (servers of SDK 1.x that wait for input from clients of 2026-07-28); one more drops the ' +
       'oldest of the person with the most',
@@ -80,7 +80,7 @@ export const mcpVariables = {
   MAX_REQUEST_BYTES: limit('Bytes of the bodies of these requests', defaultLimits.maxRequestBytes),
   REQUEST_BYTES_PER_PERSON: limit('The same, of one person', defaultLimits.maxRequestBytesPerPerson),
   MAX_UNREAD_BYTES: limit(
-    'Bytes that wait for clients to read them; beyond, the responses with the most are cut',
+    'Bytes of responses that clients have not read yet; beyond, the responses with the most are cut',
     defaultLimits.maxUnreadBytes
   ),
   UNREAD_BYTES_PER_PERSON: limit('The same, of one person', defaultLimits.maxUnreadBytesPerPerson),
@@ -90,24 +90,24 @@ export const mcpVariables = {
     HOUR_SECONDS * 1000
   ),
   STREAM_HEARTBEAT_SECONDS: seconds(
-    'Interval of the comments that keep proxies from cutting idle streams',
+    'Interval of the comments that keep proxies from closing idle streams',
     defaultStreamOptions.heartbeatMs / 1000,
     { maximum: HOUR_SECONDS }
   ),
   STREAM_RETRY_MS: milliseconds(
-    'Time that clients are told to wait before they resume a stream',
+    'Time that clients should wait before they resume a stream',
     defaultStreamOptions.retryMs,
     MAX_TIMER_MS
   ),
-  EVENT_LOG_SECONDS: seconds('Time that events are kept for clients that resume', EVENT_LOG_BOUNDS.retentionSeconds),
-  EVENT_LOG_EVENTS_PER_STREAM: limit('Events kept of one stream', EVENT_LOG_BOUNDS.maxEventsPerStream),
+  EVENT_LOG_SECONDS: seconds('How long events are kept for clients that resume', EVENT_LOG_BOUNDS.retentionSeconds),
+  EVENT_LOG_EVENTS_PER_STREAM: limit('Events kept for one stream', EVENT_LOG_BOUNDS.maxEventsPerStream),
   EVENT_LOG_BYTES_PER_STREAM: limit(
-    'Bytes kept of one stream, besides its newest event',
+    'Bytes kept for one stream, besides its newest event',
     EVENT_LOG_BOUNDS.maxBytesPerStream
   ),
   EVENT_LOG_BYTES_PER_SESSION: limit(
-    'Bytes kept of one session; beyond, its oldest responses are dropped first',
+    'Bytes kept for one session; beyond, its oldest responses are dropped first',
     EVENT_LOG_BOUNDS.maxBytesPerSession
   ),
-  EVENT_LOG_BYTES: limit('Bytes kept of all sessions; beyond, the oldest responses are dropped first', EVENT_LOG_BYTES)
+  EVENT_LOG_BYTES: limit('Bytes kept for all sessions; beyond, the oldest responses are dropped first', EVENT_LOG_BYTES)
 }

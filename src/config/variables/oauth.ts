@@ -42,10 +42,10 @@ export const oauthVariables = {
     ['broker', 'resource-server']
   ),
   OAUTH_AUDIENCES: list(
-    'What the aud of tokens may name in the mode resource-server, besides the URLs of the MCP endpoints'
+    'Values of aud to accept in the mode resource-server, besides the URLs of the MCP endpoints'
   ),
   OAUTH_STRICT_TOKEN_TYPE: flag(
-    'Whether the mode resource-server accepts only JWTs that say they are access tokens of RFC 9068 (typ: at+jwt)',
+    'Whether the mode resource-server accepts only JWTs that are marked as access tokens of RFC 9068 (typ: at+jwt)',
     false
   ),
 
@@ -53,7 +53,7 @@ export const oauthVariables = {
     'Our own scopes (space-separated); the first is granted if a client names none, and every token must have it',
     { default: DEFAULT_SCOPES.join(' ') }
   ),
-  MCP_SCOPE_DESCRIPTIONS: text('What the scopes mean, for the consent page, as JSON: {"mcp":"Use its tools"}', {
+  MCP_SCOPE_DESCRIPTIONS: text('Descriptions of the scopes for the consent page, as JSON: {"mcp":"Use its tools"}', {
     default: '{}'
   }),
   CONSENT_IN_DYNAMIC_MODE: flag('Whether people are also asked for consent in dynamic mode', true),
@@ -66,7 +66,7 @@ export const oauthVariables = {
   REDIRECT_SCHEMES: list('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes),
   PREREGISTERED_CLIENTS: text(
     'Clients that need no registration, as JSON: ' +
-      '[{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; the secret is for confidential ones',
+      '[{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; only confidential clients have a secret',
     { default: '[]' }
   ),
   INTROSPECTION_SERVICES: list('Your services that may call /introspect, as name:secret'),
@@ -76,17 +76,17 @@ export const oauthVariables = {
     DEFAULT_REQUESTS_PER_MINUTE
   ),
   UNUSED_CLIENT_TTL_SECONDS: seconds(
-    'Life of a registration that leads to no login',
+    'Lifetime of a registration that nobody logs in with',
     defaultLifetimes.unusedClientSeconds
   ),
   CLIENT_TTL_SECONDS: seconds(
-    'Life of a registration after its client last received tokens (never shorter than REFRESH_TOKEN_TTL_SECONDS and ' +
+    'Lifetime of a registration after its client last received tokens (never shorter than REFRESH_TOKEN_TTL_SECONDS and ' +
       'a week)',
     defaultLifetimes.clientSeconds
   ),
   ACCESS_TOKEN_TTL_SECONDS: seconds('Lifetime of our access tokens', defaultLifetimes.accessTokenSeconds),
   REFRESH_TOKEN_TTL_SECONDS: seconds(
-    'Lifetime of a refresh token that is not used',
+    'Lifetime of an unused refresh token',
     defaultLifetimes.refreshTokenSeconds
   ),
   REFRESH_TOKEN_REUSE_SECONDS: seconds(

@@ -17,7 +17,7 @@ export const operationVariables = {
     false
   ),
   MAX_EVENT_LOOP_DELAY_MS: limit(
-    'Mean delay of the event loop over a second, in milliseconds, beyond which requests are refused; 0: none is',
+    'Mean delay of the event loop over a second, in milliseconds, beyond which requests are refused; 0: no limit',
     1000,
     { minimum: 0, maximum: MAX_TIMER_MS }
   ),
@@ -25,9 +25,9 @@ export const operationVariables = {
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
     description:
-      'Size of the JavaScript heap beyond which requests are refused. Default: nine tenths of what Node.js may use'
+      'Bytes of the JavaScript heap beyond which requests are refused. Default: nine tenths of what Node.js may use'
   })),
-  MAX_BODY_BYTES: limit('Largest request body', MCP_BODY_BYTES),
+  MAX_BODY_BYTES: limit('Largest request body, in bytes', MCP_BODY_BYTES),
   REQUEST_TIMEOUT_SECONDS: seconds(
     'Time in which the headers and the body of a request must have arrived; beyond, the response is 408 and the ' +
       'connection closes. A response may take as long as it needs',
@@ -40,7 +40,7 @@ export const operationVariables = {
     description: 'Time after SIGTERM in which /readyz fails and everything is served as before, so that load balancers ' +
       'turn to other replicas, in seconds. Default: 5 in production, otherwise 0'
   })),
-  SHUTDOWN_SECONDS: seconds('Time that requests in flight get to finish after that', 10, {
+  SHUTDOWN_SECONDS: seconds('Time that running requests then get to finish', 10, {
     maximum: MAX_SHUTDOWN_SECONDS
   })
 }

@@ -12,8 +12,8 @@ export const processVariables = {
   PUBLIC_URL: Type.Optional(text(
     'The origin that clients see, such as https://mcp.example.com. Default outside production: http://localhost:PORT'
   )),
-  PUBLIC_TOOLS: flag('Whether the page at / shows the tools of the server to everybody', false),
-  LOG_LEVEL: choice('Least severe level to log', 'info', [
+  PUBLIC_TOOLS: flag('Whether the public page at / lists the tools of the server', false),
+  LOG_LEVEL: choice('Minimum level to log', 'info', [
     'fatal',
     'error',
     'warn',
@@ -22,7 +22,7 @@ export const processVariables = {
     'trace',
     'silent'
   ]),
-  TRUST_PROXY: text('Whose X-Forwarded-* headers to believe: true, false, a number of hops, or addresses', {
+  TRUST_PROXY: text('Whose X-Forwarded-* headers to trust: true, false, a number of hops, or addresses', {
     default: 'false'
   }),
   ADMIN_TOKEN: Type.Optional(text(
