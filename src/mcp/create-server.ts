@@ -1,6 +1,4 @@
-import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
-import type { McpServer as McpServer2, Server as Server2, ServerEvent } from '@modelcontextprotocol/server'
+import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../caller.js'
 import type { Log } from '../log.js'
 
@@ -30,8 +28,25 @@ export interface ServerContext {
   announce (event: ServerEvent): void
 }
 
-/** What is plugged in: a server of `@modelcontextprotocol/sdk` 1.x, or of `@modelcontextprotocol/server` 2.x. */
-export type PluggedServer = McpServer | Server | McpServer2 | Server2
+/** A `Server` of `@modelcontextprotocol/sdk` 1.x or `@modelcontextprotocol/server` 2.x, whichever copy of it. */
+interface PluggedBareServer {
+  connect (transport: never): Promise<void>
+  close (): Promise<void>
+  getClientCapabilities (): unknown
+}
+
+/** An `McpServer` of either SDK. */
+interface PluggedMcpServer {
+  readonly server: PluggedBareServer
+  connect (transport: never): Promise<void>
+  close (): Promise<void>
+}
+
+/**
+ * What is plugged in: an `McpServer` or a `Server` of `@modelcontextprotocol/sdk` 1.x or `@modelcontextprotocol/server`
+ * 2.x. The type says what they have in common, so that those of the app's own copy of an SDK fit.
+ */
+export type PluggedServer = PluggedMcpServer | PluggedBareServer
 
 /**
  * Makes one server instance. It is called for every session, again when a session that was idle is taken up again, and

@@ -1,5 +1,6 @@
 import type { CallerInfo } from '../caller.js'
 import type { CreateServer } from './create-server.js'
+import { makeServer } from './sdk-servers.js'
 import type { Log } from '../log.js'
 import { LinkTransport } from './transport/in-memory-transport.js'
 import { getMember } from '../members.js'
@@ -20,7 +21,7 @@ export async function describeServer (
   caller: CallerInfo,
   log: Log
 ): Promise<ServerDescription> {
-  const server = await createServer({
+  const server = await makeServer(createServer, {
     era: 'legacy',
     authInfo: caller,
     log,

@@ -1,4 +1,5 @@
-import { McpServer, type JSONRPCNotification, type Server } from '@modelcontextprotocol/server'
+import type { JSONRPCNotification, Server } from '@modelcontextprotocol/server'
+import { bareServer, type SdkServer2 } from '../sdk-servers.js'
 
 /*
  * What this is: it passes on what an SDK 2.x server announces to everybody (such as `tools/list_changed`) while it serves
@@ -14,8 +15,8 @@ export type Announce = (notification: Pick<JSONRPCNotification, 'method' | 'para
 const wrapped = new WeakSet<Server>()
 
 /** Calls `announce` with every notification of a server that belongs to no request. */
-export function announceFrom (plugged: McpServer | Server, announce: Announce): void {
-  const server = plugged instanceof McpServer ? plugged.server : plugged
+export function announceFrom (plugged: SdkServer2, announce: Announce): void {
+  const server = bareServer(plugged)
   if (wrapped.has(server)) return
   wrapped.add(server)
   const notify = server.notification.bind(server)

@@ -1,11 +1,11 @@
-import { McpServer as McpServer2, Server as Server2 } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
 import { InsufficientScopeError, InvalidParamsError } from '../../errors.js'
 import type { Log } from '../../log.js'
 import type { Bus } from '../../stores/bus.js'
-import type { CreateServer, PluggedServer, ServerContext } from '../create-server.js'
+import type { CreateServer, ServerContext } from '../create-server.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
+import { makeServer, type SdkServer } from '../sdk-servers.js'
 import { announce, announceToAll } from '../server-events/announcements.js'
 import type { Announce } from './announce-from.js'
 import { BridgedServer, type BridgedServerOptions } from './bridge/bridged-server.js'
@@ -41,8 +41,9 @@ export class CallServers {
    * Makes the server for a call.
    * @throws {InsufficientScopeError} (rejects with it) if the caller lacks scopes that the call needs
    */
-  async make (call: ModernCall): Promise<PluggedServer> {
-    const server = await this.#options.createServer(this.areReused ? this.#contextForAll() : this.#contextFor(call))
+  async make (call: ModernCall): Promise<SdkServer> {
+    const context = this.areReused ? this.#contextForAll() : this.#contextFor(call)
+    const server = await makeServer(this.#options.createServer, context)
     await checkScopesOrPromise(server, call.message === undefined ? [] : [call.message], call.caller)
     return server
   }
@@ -105,11 +106,6 @@ export class CallServers {
       announce: event => { announceToAll(bus, log, event) }
     }
   }
-}
-
-/** Whether a server is of SDK 2.x, which speaks this revision. One of SDK 1.x needs the bridge. */
-export function isOfSdk2 (plugged: PluggedServer): plugged is McpServer2 | Server2 {
-  return plugged instanceof McpServer2 || plugged instanceof Server2
 }
 
 function refuseCaller (): never {

@@ -7,15 +7,16 @@ import {
 } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
 import { slowToReader } from '../admission/outgoing.js'
-import type { PluggedServer } from '../create-server.js'
 import { observeServer, type McpObserver } from '../observer.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { PersonalEvents } from '../server-events/personal-events.js'
 import { REVISION_2026_07_28 } from '../wire/protocol-versions.js'
 import { announceFrom } from './announce-from.js'
 import type { Bridge } from './bridge/bridge.js'
-import { isOfSdk2, type CallServers } from './call-servers.js'
+import type { CallServers } from './call-servers.js'
 import type { ModernCall } from './modern-call.js'
+import { bareServer, isOfSdk2, type SdkServer, type SdkServer1, type SdkServer2 } from '../sdk-servers.js'
+import { derive } from '../../derive.js'
 
 export interface SdkEntryOptions {
   servers: CallServers
@@ -31,7 +32,7 @@ export interface SdkEntryOptions {
 /** What is known of the server for a call before the SDK asks for it. */
 export interface PreparedServer {
   /** Made for the call, and not connected. */
-  server?: PluggedServer
+  server?: SdkServer
   /** Why there is none. */
   error?: unknown
   /** Whether the observer knows of the call. */
@@ -68,7 +69,7 @@ export class SdkEntry {
     await this.#handler.close()
   }
 
-  async #findServer ({ requestInfo }: McpRequestContext): Promise<McpServer2 | Server2> {
+  async #findServer ({ requestInfo }: McpRequestContext): Promise<SdkServer2> {
     const found = requestInfo && this.#calls.get(requestInfo)
     if (found === undefined) throw new Error('The SDK asks for a server for a request that it did not get from here.')
     const { call, prepared } = found
@@ -81,26 +82,39 @@ export class SdkEntry {
     }
   }
 
-  async #makeServer (call: ModernCall, { server, isObserved }: PreparedServer): Promise<McpServer2 | Server2> {
+  async #makeServer (call: ModernCall, { server, isObserved }: PreparedServer): Promise<SdkServer2> {
     const { servers, maySubscribe, mcpObserver } = this.#options
     const plugged = server ?? await servers.make(call)
     if (maySubscribe !== undefined && call.message !== undefined) {
       await checkSubscriptions([call.message], call.caller, maySubscribe)
     }
     const unconnected = isOfSdk2(plugged) ? plugged : await this.#bridge(plugged, call)
-    const bare = unconnected instanceof McpServer2 ? unconnected.server : unconnected
+    const bare = bareServer(unconnected)
     if (isOfSdk2(plugged)) announceFrom(bare, servers.announceFor(call))
     slowToReader(bare, call.outgoing)
     connectAs(bare, call.ownerId)
     if (mcpObserver !== undefined && isObserved !== true) observeServer(bare, mcpObserver, REVISION_2026_07_28)
-    return unconnected
+    return 'server' in unconnected ? toOwnCopy(unconnected) : unconnected
   }
 
-  async #bridge (plugged: Parameters<CallServers['bridged']>[0]['server'], call: ModernCall): Promise<Server2> {
+  async #bridge (plugged: SdkServer1, call: ModernCall): Promise<Server2> {
     const { servers, bridge } = this.#options
     const bridged = servers.bridged({ server: plugged, isReused: false, announce: servers.announceFor(call) })
     return bridge.serverFor(bridged, await bridged.begin(call.client, { authInfo: call.caller }), call)
   }
+}
+
+/** The SDK's handler recognizes an McpServer by `instanceof`: to it, one of another copy passes for one of its own. */
+function toOwnCopy (server: McpServer2): McpServer2 {
+  const isOwn: boolean = server instanceof McpServer2
+  if (isOwn) return server
+  return derive(McpServer2.prototype, {
+    server: { value: server.server },
+    connect: { value: server.connect.bind(server) },
+    close: { value: server.close.bind(server) },
+    toolInputSchemaJson: { value: server.toolInputSchemaJson.bind(server) },
+    resolveScopeChallenge: { value: server.resolveScopeChallenge }
+  })
 }
 
 /** Gives the SDK's transport for one request what servers see as the session id. */

@@ -1,5 +1,4 @@
 import {
-  McpServer as McpServer2,
   type JSONRPCRequest,
   type ScopeChallenge,
   type ScopeChallengeHandler
@@ -10,9 +9,10 @@ import type { PluggedServer } from '../create-server.js'
 import { DeclaredScopes, type ScopesByName, type ScopesByPrimitive } from './declared-scopes.js'
 import { reachedBy } from './reached-primitives.js'
 import { tasksOf } from '../tasks/task-requests.js'
+import type { SdkServer } from '../sdk-servers.js'
 
 // beside the servers, not in them: neither SDK has a place for it that both would share
-const declared = new WeakMap<PluggedServer, DeclaredScopes>()
+const declared = new WeakMap<object, DeclaredScopes>()
 
 // RFC 6749 3.3 and RFC 6750 3
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
@@ -34,17 +34,17 @@ export function requireScopes (server: PluggedServer, scopes: ScopesByName | Sco
 }
 
 /** What declares a server's scopes the way of SDK 2.x. */
-export function findResolver (server: PluggedServer | undefined): ScopeChallengeHandler | undefined {
-  return server instanceof McpServer2 ? server.resolveScopeChallenge : undefined
+export function findResolver (server: SdkServer | undefined): ScopeChallengeHandler | undefined {
+  return server !== undefined && 'resolveScopeChallenge' in server ? server.resolveScopeChallenge : undefined
 }
 
 /** Whether a server's tools may need scopes. */
-export function demandsScopes (server: PluggedServer | undefined): boolean {
+export function demandsScopes (server: SdkServer | undefined): boolean {
   return server !== undefined && (declared.has(server) || findResolver(server) !== undefined)
 }
 
 /** The scopes that a tool needs by `requireScopes`. @param tool undefined: it is not known which; then those of all */
-export function scopesOfTool (server: PluggedServer | undefined, tool: string | undefined): readonly string[] {
+export function scopesOfTool (server: SdkServer | undefined, tool: string | undefined): readonly string[] {
   const ours = server && declared.get(server)
   if (ours === undefined) return []
   return tool === undefined ? ours.ofAllTools : ours.neededFor(callOf(tool))
@@ -63,7 +63,7 @@ export interface TaskOrigins {
  * @throws {InsufficientScopeError}
  */
 export function checkScopesOrPromise (
-  server: PluggedServer | undefined,
+  server: SdkServer | undefined,
   requests: readonly JSONRPCRequest[],
   caller: CallerInfo,
   tasks?: TaskOrigins,

@@ -12,7 +12,7 @@ import type { Holder } from '../admission/places.js'
 import type { Lease } from '../admission/quota.js'
 import { announce } from '../server-events/announcements.js'
 import type { PostResponse } from '../transport/post-response.js'
-import type { PluggedServer } from '../create-server.js'
+import { makeServer, type SdkServer } from '../sdk-servers.js'
 import type { Log } from '../../log.js'
 import { SseStream } from '../transport/sse-stream.js'
 import { PostExchange, type ResponseStream, type ResponseStreams } from '../transport/post-exchange.js'
@@ -99,9 +99,8 @@ export class SessionlessRequests {
     const request = new SessionlessRequest(this, post, this.#tag)
     this.#running.add(request)
     try {
-      await request.connect(
-        await this.#options.createServer(serverContext(this.#options, this.#options.log, () => post.caller))
-      )
+      const context = serverContext(this.#options, this.#options.log, () => post.caller)
+      await request.connect(await makeServer(this.#options.createServer, context))
       await request.receive(post, answer)
     } catch (error) {
       request.end('The request was refused.')
@@ -189,7 +188,7 @@ class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   readonly #transport: ServerTransport
   readonly #tasks: OwnTasks
   readonly #pending = new Set<RequestId>()
-  #server: PluggedServer | undefined
+  #server: SdkServer | undefined
   #exchange: PostExchange | undefined
   #over = false
 
@@ -214,7 +213,7 @@ class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     return this.#host.silenceMs
   }
 
-  async connect (server: PluggedServer): Promise<void> {
+  async connect (server: SdkServer): Promise<void> {
     this.#server = server
     this.#tasks.madeBy(server)
     await server.connect(this.#transport)

@@ -9,7 +9,7 @@ import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { PostResponse } from '../transport/post-response.js'
-import type { PluggedServer } from '../create-server.js'
+import type { SdkServer } from '../sdk-servers.js'
 import { PostExchange } from '../transport/post-exchange.js'
 import { errorText, isRequest, type JsonRpcResponse } from '../wire/messages.js'
 import { followChange, replaySession } from './catch-up.js'
@@ -32,7 +32,7 @@ export class ServerInstance implements Outlet {
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
   readonly #ownTasks: OwnTasks
-  #server: PluggedServer | undefined
+  #server: SdkServer | undefined
   /** POSTs that wait until the server says which scopes they need. */
   #pending = 0
 
@@ -58,7 +58,7 @@ export class ServerInstance implements Outlet {
     return this.running || this.#transport.waiting > 0 || this.#tasks.any
   }
 
-  async connect (server: PluggedServer): Promise<void> {
+  async connect (server: SdkServer): Promise<void> {
     this.#server = server
     this.#ownTasks.madeBy(server)
     await server.connect(this.#transport)

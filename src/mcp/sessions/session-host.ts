@@ -1,7 +1,7 @@
 import type { CallerInfo } from '../../caller.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionStore } from '../../stores/sessions.js'
-import type { PluggedServer } from '../create-server.js'
+import type { SdkServer } from '../sdk-servers.js'
 import type { SessionLimits } from '../limits.js'
 import type { StreamOptions } from '../options.js'
 import type { OpenStreams } from '../transport/open-streams.js'
@@ -17,7 +17,7 @@ export interface SessionHost extends InstanceHost {
   readonly openStreams: OpenStreams
   readonly instances: LiveInstances
   /** @param caller returns who called last */
-  createServer (caller: () => CallerInfo): PluggedServer | Promise<PluggedServer>
+  createServer (caller: () => CallerInfo): Promise<SdkServer>
   /** Ends a session on every replica. */
   end (sessionId: string): void
 }

@@ -5,7 +5,7 @@ import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, Shutti
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import type { Admission } from '../admission/admission.js'
-import type { PluggedServer } from '../create-server.js'
+import { makeServer, type SdkServer } from '../sdk-servers.js'
 import type { Log } from '../../log.js'
 import { invalidParamsMessage } from '../wire/invalid-params.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
@@ -198,8 +198,8 @@ export class SessionRegistry implements SessionHost {
     await this.messenger.ended(sessionId)
   }
 
-  createServer (caller: () => CallerInfo): PluggedServer | Promise<PluggedServer> {
-    return this.#options.createServer(serverContext(this.#options, this.log, caller))
+  createServer (caller: () => CallerInfo): Promise<SdkServer> {
+    return makeServer(this.#options.createServer, serverContext(this.#options, this.log, caller))
   }
 
   /** Drops what is idle, ends what has expired. @param now milliseconds since the epoch */

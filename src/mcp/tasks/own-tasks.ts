@@ -1,5 +1,5 @@
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
-import type { PluggedServer } from '../create-server.js'
+import type { SdkServer } from '../sdk-servers.js'
 import { demandsScopes, scopesOfTool } from '../scopes/required-scopes.js'
 import type { TaskTools } from './task-tools.js'
 import { isObject } from '../../members.js'
@@ -19,7 +19,7 @@ export class OwnTasks {
   readonly #whose: TaskHolder
   /** Requests that may make a task, or list them. */
   readonly #running = new Map<RequestId, { tool: string } | { scopes: readonly string[] }>()
-  #server: PluggedServer | undefined
+  #server: SdkServer | undefined
 
   constructor (tools: TaskTools, whose: TaskHolder) {
     this.#tools = tools
@@ -27,7 +27,7 @@ export class OwnTasks {
   }
 
   /** The server that makes them is known. */
-  madeBy (server: PluggedServer): void {
+  madeBy (server: SdkServer): void {
     this.#server = server
   }
 

@@ -1,5 +1,3 @@
-import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import type { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import {
   CLIENT_CAPABILITIES_META_KEY,
   CLIENT_INFO_META_KEY,
@@ -17,6 +15,7 @@ import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 import { REVISION_2025_11_25 } from '../../wire/protocol-versions.js'
 import type { MessageExtra } from '../../transport/message-extra.js'
+import { bareServer, type SdkServer1, type Server1 } from '../../sdk-servers.js'
 
 /** What comes with a request, and who makes it. */
 export interface OwnedExtra extends MessageExtra {
@@ -24,7 +23,7 @@ export interface OwnedExtra extends MessageExtra {
 }
 
 export interface BridgedServerOptions {
-  server: McpServer | Server
+  server: SdkServer1
   /** Whether it serves one call after the other, of clients that say the same of themselves. */
   isReused: boolean
   /** What the server sees as session ids. */
@@ -41,7 +40,7 @@ const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
 
 /** A server of SDK 1.x that is connected and initialized. It serves one call at a time. */
 export class BridgedServer {
-  readonly server: McpServer | Server
+  readonly server: SdkServer1
   readonly isReused: boolean
   readonly #link: LinkTransport
   readonly #ownerIds: OwnerIds
@@ -107,7 +106,7 @@ export class BridgedServer {
   handles (method: string): boolean {
     const known = this.#handled.get(method)
     if (known !== undefined) return known
-    const handled = hasHandler(this.server instanceof McpServer ? this.server.server : this.server, method)
+    const handled = hasHandler(bareServer(this.server), method)
     this.#handled.set(method, handled)
     return handled
   }
@@ -179,7 +178,7 @@ function isOfSomeCall ({ method }: JSONRPCNotification): boolean {
   return method === 'notifications/progress' || method === 'notifications/message'
 }
 
-function hasHandler (server: Server, method: string): boolean {
+function hasHandler (server: Server1, method: string): boolean {
   if (server.fallbackRequestHandler !== undefined) return true
   try {
     server.assertCanSetRequestHandler(method)

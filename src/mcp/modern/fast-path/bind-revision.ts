@@ -3,12 +3,12 @@ import {
   McpServer,
   PROTOCOL_VERSION_META_KEY,
   type JSONRPCRequest,
-  type Server,
   type Transport
 } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
 import { derive } from '../../../derive.js'
 import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
+import { bareServer, type SdkServer2 } from '../../sdk-servers.js'
 
 /*
  * What this is: it binds an SDK 2.x server to revision 2026-07-28 for as long as it is connected. Only the SDK's entry
@@ -28,8 +28,8 @@ const OPENING: JSONRPCRequest = {
 }
 
 /** Connects a server of SDK 2.x, bound to revision 2026-07-28. */
-export async function connectModern (plugged: McpServer | Server, transport: Transport): Promise<void> {
-  const server = plugged instanceof McpServer ? plugged.server : plugged
+export async function connectModern (plugged: SdkServer2, transport: Transport): Promise<void> {
+  const server = bareServer(plugged)
   await new Promise<void>((resolve, reject) => {
     const connect = async () => { await server.connect(transport).then(resolve, reject) }
     const opened: McpServer = derive(McpServer.prototype, { server: { value: server }, connect: { value: connect } })

@@ -2,11 +2,11 @@ import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { McpObserver } from '../../observer.js'
 import { checkScopesOrPromise } from '../../scopes/required-scopes.js'
 import type { Bridge } from '../bridge/bridge.js'
-import { isOfSdk2, type CallServers } from '../call-servers.js'
+import type { CallServers } from '../call-servers.js'
 import { clientKey } from '../client-envelope.js'
 import type { ModernCall } from '../modern-call.js'
 import type { PreparedServer } from '../sdk-entry.js'
-import type { PluggedServer } from '../../create-server.js'
+import { isOfSdk2, type SdkServer } from '../../sdk-servers.js'
 import { BridgedReusableServer } from './bridged-reusable-server.js'
 import { isPlainCall } from './eligible.js'
 import { NativeServer, needsEntry } from './native-server.js'
@@ -108,7 +108,7 @@ export class FastPath {
 
   /** @returns undefined if the SDK's handler has to connect it */
   async #connect (
-    server: PluggedServer,
+    server: SdkServer,
     call: ModernCall,
     request: JSONRPCRequest
   ): Promise<ReusableServer | undefined> {

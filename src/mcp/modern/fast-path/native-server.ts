@@ -2,7 +2,6 @@ import {
   CLIENT_CAPABILITIES_META_KEY,
   CLIENT_INFO_META_KEY,
   isSpecType,
-  McpServer,
   specTypeSchemas,
   type JSONRPCRequest,
   type Server
@@ -11,10 +10,11 @@ import { ReusableTransport, type ReusableTransportOptions } from './reusable-tra
 import type { ModernCall } from '../modern-call.js'
 import { connectModern } from './bind-revision.js'
 import type { ReusableServer, Served } from './reusable-server.js'
+import { bareServer, type SdkServer2 } from '../../sdk-servers.js'
 
 /** An instance of a server of SDK 2.x that stays connected, and serves one request at a time. */
 export class NativeServer implements ReusableServer {
-  readonly plugged: McpServer | Server
+  readonly plugged: SdkServer2
   readonly isForOneClient = false
   readonly #server: Server
   readonly #transport: ReusableTransport
@@ -25,9 +25,9 @@ export class NativeServer implements ReusableServer {
   /** What the client says of itself in the request that is served. */
   #meta: Readonly<Record<string, unknown>> = {}
 
-  private constructor (plugged: McpServer | Server, isReused: boolean, options: ReusableTransportOptions) {
+  private constructor (plugged: SdkServer2, isReused: boolean, options: ReusableTransportOptions) {
     this.plugged = plugged
-    this.#server = plugged instanceof McpServer ? plugged.server : plugged
+    this.#server = bareServer(plugged)
     this.#transport = new ReusableTransport(options)
     this.#isReused = isReused
     // the SDK's entry for one request tells it these; here it is asked anew for each
@@ -42,7 +42,7 @@ export class NativeServer implements ReusableServer {
   }
 
   static async connect (
-    plugged: McpServer | Server,
+    plugged: SdkServer2,
     isReused: boolean,
     options: ReusableTransportOptions
   ): Promise<NativeServer> {
@@ -98,8 +98,8 @@ const X_MCP_HEADER = 'x-mcp-header'
  * Whether a call is one that the SDK's entry has something to check of that only it can: parameters as headers.
  * @param plain schemas that were looked at before, and have no such parameters
  */
-export function needsEntry (plugged: McpServer | Server, request: JSONRPCRequest, plain?: Set<object>): boolean {
-  if (!(plugged instanceof McpServer)) return false
+export function needsEntry (plugged: SdkServer2, request: JSONRPCRequest, plain?: Set<object>): boolean {
+  if (!('toolInputSchemaJson' in plugged)) return false
   const schema = request.method === 'tools/call' ? plugged.toolInputSchemaJson(String(request.params?.name)) : undefined
   if (schema === undefined || plain?.has(schema) === true) return false
   if (JSON.stringify(schema).includes(X_MCP_HEADER)) return true
