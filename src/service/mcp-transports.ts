@@ -7,6 +7,7 @@ import { defaultStreamOptions, type McpTransportsOptions } from '../mcp/options.
 import { TaskTools } from '../mcp/tasks/task-tools.js'
 import { checkTransportsOptions } from './option-checks/check-service.js'
 import { mcpErrors } from '../plugins/mcp/json-rpc-bodies.js'
+import { GRACEFUL_CLOSE } from '../plugins/app/graceful-close.js'
 import { mcpGuard } from '../plugins/mcp/guard.js'
 import { mcpModern } from '../plugins/mcp/modern.js'
 import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
@@ -71,14 +72,14 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     }
     const served: Served[] = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
     for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
-    if (app.hasPlugin('mcp-graceful-close')) {
+    if (app.hasPlugin(GRACEFUL_CLOSE)) {
       app.addDrain(async ms => {
         await Promise.all(served.map(part => part.drain(ms)))
       })
     }
     // in onClose it would be too late: open streams hang the closing
     endpoints.addHook('preClose', async () => {
-      const ms = app.hasPlugin('mcp-graceful-close') ? app.timeToClose() : drainSeconds * 1000
+      const ms = app.hasPlugin(GRACEFUL_CLOSE) ? app.timeToClose() : drainSeconds * 1000
       await Promise.all(served.map(part => part.drain(ms)))
       await Promise.all(served.map(async part => { await part.close() }))
     })

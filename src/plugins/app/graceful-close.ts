@@ -23,6 +23,9 @@ declare module 'fastify' {
   }
 }
 
+/** The name of the plugin: an app has `addDrain` and `timeToClose` of ours only if it has the plugin. */
+export const GRACEFUL_CLOSE = 'fastify-mcp-oauth/graceful-close'
+
 export interface GracefulCloseOptions {
   /** Time in which readiness fails already and all is served as before: load balancers turn to other replicas. */
   delaySeconds: number
@@ -88,7 +91,7 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
     })
     clearTimeout(timer)
   })
-}, { name: 'fastify-mcp-oauth/mcp-graceful-close', fastify: '5.x' })
+}, { name: GRACEFUL_CLOSE, fastify: '5.x' })
 
 /**
  * Lets responses finish before the app closes, whether it has left before or not. With it the app takes
@@ -101,7 +104,7 @@ export const finishResponses = fp(async app => {
 }, {
   name: 'fastify-mcp-oauth/finish-responses',
   fastify: '5.x',
-  dependencies: ['fastify-mcp-oauth/mcp-graceful-close']
+  dependencies: [GRACEFUL_CLOSE]
 })
 
 /** Closes the listening socket, and no connection. */

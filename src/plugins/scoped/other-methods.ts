@@ -11,6 +11,9 @@ declare module 'fastify' {
   }
 }
 
+/** The name of the plugin that responds for all paths of an app. */
+const METHOD_NOT_ALLOWED = 'fastify-mcp-oauth/method-not-allowed'
+
 /** Refuses a request, whose `Allow` is set: throws what the context words in its own way, or sends it. */
 export type RefuseMethod = (request: FastifyRequest, reply: FastifyReply) => FastifyReply
 
@@ -57,7 +60,7 @@ export function refuseOtherMethods (
  */
 export function watchMethods (app: FastifyInstance, refuse: RefuseMethod): () => void {
   // the service has one answer for all
-  if (app.hasPlugin('fastify-mcp-oauth/method-not-allowed')) return () => {}
+  if (app.hasPlugin(METHOD_NOT_ALLOWED)) return () => {}
   const methods = methodsByPath(app, ({ routePath }) => routePath)
   return () => {
     for (const [path, allowed] of methods) {
@@ -107,7 +110,7 @@ export const methodNotAllowed = fp<{ mcpPaths: readonly string[] }>(async (app, 
       sendRefusal(request, reply)
     }
   })
-}, { name: 'fastify-mcp-oauth/method-not-allowed', fastify: '5.x' })
+}, { name: METHOD_NOT_ALLOWED, fastify: '5.x' })
 
 /** The path of a request as the router sees it; undefined if it cannot be read. */
 function findPath (url: string): string | undefined {
