@@ -26,15 +26,13 @@ export interface CallServersOptions {
 
 /** Makes the servers that calls are served by. */
 export class CallServers {
+  /** Whether a server may serve one request after the other. */
+  readonly areReused: boolean
   readonly #options: CallServersOptions
 
   constructor (options: CallServersOptions) {
     this.#options = options
-  }
-
-  /** Whether a server serves one request after the other. */
-  get areReused (): boolean {
-    return this.#options.reuseInstances === true
+    this.areReused = options.reuseInstances === true
   }
 
   /**

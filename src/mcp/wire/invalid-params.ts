@@ -49,7 +49,8 @@ export function withInvalidParams<R extends ErrorResponse> (response: R): R {
 
 /** The same for the text of a response. */
 export function textWithInvalidParams (text: string): string {
-  if (!text.startsWith('{') || !text.includes(String(jsonRpcCodes.internalError))) return text
+  const { internalError, invalidParams } = jsonRpcCodes
+  if (!text.startsWith('{') || ![internalError, invalidParams].some(code => text.includes(String(code)))) return text
   const response: unknown = JSON.parse(text)
   return isErrorResponse(response) ? JSON.stringify(withInvalidParams(response)) : text
 }

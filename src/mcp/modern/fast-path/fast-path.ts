@@ -1,4 +1,5 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
+import { InvalidParamsError } from '../../../errors.js'
 import type { McpObserver } from '../../observer.js'
 import { checkScopesOrPromise } from '../../scopes/required-scopes.js'
 import type { Bridge } from '../bridge/bridge.js'
@@ -16,16 +17,16 @@ import { ServerPool } from './server-pool.js'
 import { SharedServers } from './shared-servers.js'
 
 /*
- * What this is: a way around the SDK's HTTP handler for requests about which it has nothing to say. Such a request goes
- * straight to a server that is connected and bound to the revision; docs/performance.md says what that saves.
- * What it is not: it checks and answers nothing by itself. Every request that is not plain, and every error that the SDK
- * finds before a server runs, is left to the SDK's handler. Nothing depends on this folder but through `FastPath`.
- * What breaks: if the SDK's handler does more with a plain request than today, the responses differ; test/eras/fast-path
+ * What this is: a way around the SDK's HTTP handler for plain requests, which that handler would pass on unchanged. They
+ * go straight to a server that is connected and bound to the revision; docs/performance.md says what that saves.
+ * What it is not: it checks nothing itself. All other requests, and those that the SDK refuses before a server runs, are
+ * left to the SDK's handler. The rest of the code uses nothing in this folder but `FastPath`.
+ * What breaks: if the SDK's handler begins to do more with a plain request, responses differ. test/eras/fast-path.test.ts
  * compares them byte for byte.
  * Delete this folder, and the door in modern-handler.ts, when the SDK's handler is as fast, or reuses servers itself.
  */
 
-/** Shuts the fast path, as an option of `false`. A symbol, so that it is no option of embedders: tests compare both ways. */
+/** An option that shuts the fast path with `false`; a symbol, because only tests need it, to compare both ways. */
 export const FAST_PATH = Symbol('fast path')
 
 export interface FastPathOptions {
@@ -63,7 +64,9 @@ export class FastPath {
   serve (call: ModernCall): boolean {
     const { message } = call
     if (message === undefined || !isPlainCall(message, call.headers)) return false
-    const server = this.#servers.areReused ? this.#pool.take(this.#bridges ? clientKey(call.client) : ANY_CLIENT) : undefined
+    const server = this.#servers.areReused
+      ? this.#pool.take(this.#bridges ? clientKey(call.client) : ANY_CLIENT)
+      : undefined
     if (server === undefined) this.#serveByNew(call, message).catch((error: unknown) => { call.fail(error) })
     else this.#serveByPooled(server, call, message)
     return true
@@ -100,8 +103,10 @@ export class FastPath {
       }
       prepared = { server }
     } catch (error) {
-      if (this.#servers.refuse(call, error)) return
-      prepared = { error }
+      // a 1.x server cannot read what the client says about itself: the SDK's handler looks at that before
+      const isEnvelope = error instanceof InvalidParamsError
+      if (!isEnvelope && this.#servers.refuse(call, error)) return
+      prepared = isEnvelope ? {} : { error }
     }
     this.leave(call, prepared)
   }
