@@ -7,7 +7,7 @@ import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
-import { Metrics } from './observability/metrics.js'
+import { ServiceMetrics } from './observability/service-metrics.js'
 import { mcpServiceParts } from './service/mcp-service.js'
 import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/app/graceful-close.js'
@@ -50,7 +50,7 @@ export interface BuildAppOptions {
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
   /** What is counted. Default: figures of its own. */
-  metrics?: Metrics
+  metrics?: ServiceMetrics
   /** Where the log goes. Default: the standard output. */
   logStream?: { write (line: string): void }
 }
@@ -60,7 +60,7 @@ export interface BuildAppOptions {
  * @throws {ConfigError}
  */
 export async function buildApp (config: Config, {
-  upstream = config.upstream, createServer = hostedServer, metrics = new Metrics(), logStream
+  upstream = config.upstream, createServer = hostedServer, metrics = new ServiceMetrics(), logStream
 }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   checkConfig(config)
@@ -83,7 +83,7 @@ export async function buildApp (config: Config, {
   const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store is in trouble') })
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))
-  metrics.describeService(stores.eventLog)
+  metrics.watchEventLog(stores.eventLog)
 
   await app.register(requestLog, { onEnd: metrics.onRequestEnd })
   await app.register(methodNotAllowed, { mcpPaths: ['/mcp', '/sse', '/messages'] })
@@ -126,7 +126,7 @@ async function reachable (stores: Stores): Promise<void> {
 }
 
 /** Everything that is kept: in Redis for all replicas, or in this process. */
-function createStores (config: Config, { onCommand }: Metrics, onError: (error: Error) => void): Stores {
+function createStores (config: Config, { onCommand }: ServiceMetrics, onError: (error: Error) => void): Stores {
   const eventLog = {
     retentionSeconds: config.eventLogSeconds,
     maxEventsPerStream: config.eventLogEventsPerStream,

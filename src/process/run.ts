@@ -8,7 +8,7 @@ import { startDemoUpstream, type DemoUpstream } from '../demo/upstream.js'
 import { ConfigError } from '../errors.js'
 import { listenError } from '../listen-error.js'
 import type { CreateServer } from '../mcp/create-server.js'
-import { Metrics } from '../observability/metrics.js'
+import { ServiceMetrics } from '../observability/service-metrics.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
 import { surviveUnhandledRejections } from './policy.js'
 
@@ -28,7 +28,7 @@ async function start (createServer?: CreateServer): Promise<void> {
     const config = loadConfig()
     const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
     if (demo !== undefined) opened.unshift(demo)
-    const metrics = new Metrics()
+    const metrics = new ServiceMetrics()
     const app = await buildApp(config, {
       upstream: config.upstream ?? demoUpstreamConfig(demo),
       metrics,

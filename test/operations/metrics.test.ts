@@ -1,7 +1,9 @@
+import { collectDefaultMetrics, Counter, Registry } from 'prom-client'
 import t from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
 import { Metrics } from '../../src/observability/metrics.js'
+import { ServiceMetrics } from '../../src/observability/service-metrics.js'
 import { newCode, newTokens, redeem, refresh, register } from '../support/oauth-flow.js'
 import { request } from '../support/raw-http.js'
 import { valueAt } from '../support/json.js'
@@ -152,10 +154,29 @@ t.test('tokens, and what they are asked of the upstream', async t => {
 })
 
 t.test('two services in one process count for themselves', async t => {
-  const other = new Metrics()
+  const other = new ServiceMetrics()
   other.onRequestEnd({ method: 'GET', route: '/', statusCode: 200, seconds: 1 })
   t.match(await other.registry.metrics(), 'route="/"')
   t.notMatch(await scrape(), /http_request_duration_seconds_sum\{method="GET",route="\/",status_code="200"\} 1$/m)
+})
+
+t.test('the registry of a host app may have its own metrics by these names', async t => {
+  for (const [first, second] of [['app', 'ours'], ['ours', 'app']]) {
+    const registry = new Registry()
+    const make: Record<string, () => void> = {
+      ours: () => { t.ok(new Metrics(registry).registry) },
+      app: () => {
+        for (const name of ['http_request_duration_seconds', 'process_unhandled_rejections_total']) {
+          t.ok(new Counter({ name, help: 'of the app', registers: [registry] }))
+        }
+        collectDefaultMetrics({ register: registry })
+      }
+    }
+    for (const part of [first, second]) make[part ?? '']?.()
+    const text = await registry.metrics()
+    t.match(text, '# HELP http_request_duration_seconds of the app', `${first} first`)
+    t.match(text, '# TYPE mcp_request_duration_seconds histogram', `${first} first`)
+  }
 })
 
 redisTest('what Redis is asked', async (t, server) => {
