@@ -3,9 +3,9 @@ import type { StandardSchemaWithJSON } from '@modelcontextprotocol/server'
 type Convert = StandardSchemaWithJSON['~standard']['jsonSchema']['input']
 
 /**
- * The same schema, with its JSON Schema made once. SDK 2.x asks every new server, so at every request of 2026-07-28, for
- * the schema of the tool that is called (SEP-2243), and zod makes it again each time. Wrap the schemas of tools where they
- * are defined, outside of `createServer`.
+ * The same schema, with its JSON Schema made once. SDK 2.x asks every new server, and so at every request of 2026-07-28,
+ * for the schema of the tool that is called (SEP-2243), and zod makes it again each time. Wrap the schemas of tools at
+ * their definition, outside of `createServer`.
  * @example const operands = constantSchema(z.object({ l: z.number(), r: z.number() }))
  */
 export function constantSchema<Input, Output> (
@@ -26,7 +26,7 @@ export function constantSchema<Input, Output> (
 function once (convert: Convert): Convert {
   const made = new Map<string, ReturnType<Convert>>()
   return options => {
-    // other options of a library have no name to be kept by
+    // options of a library are no key to cache by
     if (options.libraryOptions !== undefined) return convert(options)
     let schema = made.get(options.target)
     if (schema === undefined) made.set(options.target, schema = convert(options))

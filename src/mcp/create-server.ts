@@ -2,7 +2,7 @@ import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../caller.js'
 import type { Log } from '../log.js'
 
-/** What the server's maker learns about the connection that the instance is made for. */
+/** What the factory knows about the connection that the instance is made for. */
 export interface ServerContext {
   /**
    * `legacy`: the instance serves one session of the revisions up to 2025-11-25 (one POST with
@@ -10,20 +10,20 @@ export interface ServerContext {
    */
   readonly era: 'legacy' | 'modern'
   /**
-   * Who called last. One session has one owner, but a later call may carry another token (other scopes):
-   * a tool takes its caller from `extra.authInfo`.
+   * Who called last. One session has one owner, but a later call may carry another token, with other scopes:
+   * a tool should take its caller from `extra.authInfo`.
    */
   readonly authInfo: CallerInfo
   /** Logger of this instance. */
   readonly log: Log
   /**
    * The person's access token at the upstream authorization server, for calls in their name.
-   * @returns undefined where this service holds none
+   * @returns undefined if this service holds none
    */
   getUpstreamAccessToken (): Promise<string | undefined>
   /**
-   * Tells everybody who listens, of any era and on every replica, that a list or a resource has changed: what it names is no
-   * secret then. (What a server announces by its SDK of a resource goes to the person alone that it was made for.)
+   * Notifies every listening client, of either era and on every replica, that a list or a resource has changed; so the
+   * URI must not be a secret. (A resource update that a server sends through its SDK reaches only its own person.)
    */
   announce (event: ServerEvent): void
 }
@@ -49,7 +49,8 @@ interface PluggedMcpServer {
 export type PluggedServer = PluggedMcpServer | PluggedBareServer
 
 /**
- * Makes one server instance. It is called for every session, again when a session that was idle is taken up again, and
- * for every request of revision 2026-07-28: build schemas and validators outside of it, and keep state that must outlive the instance outside of it.
+ * Makes one server instance. It is called for every session, again when an idle session is resumed, and for every
+ * request of revision 2026-07-28. Build schemas and validators outside of it, and keep there what must outlive the
+ * instance.
  */
 export type CreateServer = (context: ServerContext) => PluggedServer | Promise<PluggedServer>

@@ -6,16 +6,16 @@ import { LinkTransport } from './transport/in-memory-transport.js'
 import { getMember } from '../members.js'
 import { REVISION_2025_11_25 } from './wire/protocol-versions.js'
 
-/** What a server says of itself. */
+/** What a server says about itself. */
 export interface ServerDescription {
   name: string
-  /** Names of its tools, and what they are for. */
+  /** Its tools, with their descriptions. */
   tools: Array<{ name: string, description: string | undefined }>
 }
 
 const MAX_PAGES = 20
 
-/** Asks a server, made for `caller`, who it is and what tools it has. */
+/** Asks a server, made for `caller`, for its name and its tools. */
 export async function describeServer (
   createServer: CreateServer,
   caller: CallerInfo,

@@ -1,4 +1,4 @@
-/** Bounds of sessions and streams. Durations end in `Seconds` or `Ms`, sizes in `Bytes`. */
+/** Limits of sessions, streams and requests. Durations end in `Seconds` or `Ms`, sizes in `Bytes`. */
 export interface SessionLimits {
   /** Life of a session without a request and without an open stream. */
   idleSeconds: number
@@ -10,7 +10,7 @@ export interface SessionLimits {
   maxSessionsPerPerson: number
   /** A live instance without work is dropped after this time and rebuilt at the next request. */
   instanceIdleSeconds: number
-  /** Live instances of this process, of every era; one more drops the least recently used that has no work. */
+  /** Live instances of this process, of either era; one more drops the least recently used that has no work. */
   maxLiveInstances: number
   /** The same, of one person. */
   maxInstancesPerPerson: number
@@ -34,7 +34,7 @@ export interface SessionLimits {
   maxSubscriptionBytesPerPerson: number
   /** Bytes of one URI that is subscribed to. */
   maxUriBytes: number
-  /** HTTP requests of this process whose response is not over: calls, streams, and what clients have not read to its end. */
+  /** HTTP requests whose response is not over: calls, streams, and responses that clients have not read to the end. */
   maxOpenResponses: number
   /** The same, of one person. */
   maxOpenResponsesPerPerson: number
@@ -42,15 +42,18 @@ export interface SessionLimits {
   maxRequestBytes: number
   /** The same, of one person. */
   maxRequestBytesPerPerson: number
-  /** Bytes that wait in this process for clients to read them; beyond, the responses with the most are cut. */
+  /** Bytes that wait in this process for clients to read them; beyond that, the responses with the most are cut. */
   maxUnreadBytes: number
   /** The same, of one person. */
   maxUnreadBytesPerPerson: number
   /** Bytes of the `initialize` parameters, which the session's record keeps. */
   maxInitializeBytes: number
-  /** Bytes waiting for one slow client; beyond, its connection is cut, and it resumes from the log. */
+  /** Bytes that wait for one slow client; beyond that, its connection is cut, and it resumes from the log. */
   maxBufferedBytes: number
-  /** Calls of SDK 1.x servers that wait in this process for clients of 2026-07-28 to bring answers; one more gives up the oldest of the person with the most. */
+  /**
+   * Calls of SDK 1.x servers that wait in this process for input of 2026-07-28 clients; one more gives up the oldest of
+   * the person with the most.
+   */
   maxSuspendedCalls: number
   /** The same, of one person. */
   maxSuspendedCallsPerPerson: number

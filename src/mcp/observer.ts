@@ -3,38 +3,38 @@ import type { LimitName } from '../errors.js'
 import { isRequest, type JsonRpcResponse } from './wire/messages.js'
 import type { MessageExtra } from './transport/message-extra.js'
 
-/** A request of a client that a server is asked to answer. */
+/** A client's request to a server. */
 export interface ObservedRequest {
   request: JSONRPCRequest
-  /** Absent where there is no session. */
+  /** Absent without a session. */
   sessionId?: string
   protocolVersion?: string
 }
 
-/** How a request ended: with the answer, or without one. `closed`: the server, or the connection it was made for, has gone. */
+/** How a request ended: the response, or why there is none. `closed`: the server, or its connection, has closed. */
 export type RequestEnd = JsonRpcResponse | 'cancelled' | 'closed'
 
-/** What this process has to do with now. */
+/** What this process has now. */
 export interface McpCounts {
   sessions: number
   instances: number
   streams: number
 }
 
-/** Hears of what servers are asked. What it does, it does for every call: let it be little. */
+/** Observes requests to servers, for metrics and traces. It runs for every call: keep it cheap. */
 export interface McpObserver {
   /**
-   * Hands a request to the server: calls `run` once, before it returns.
-   * @returns hears how the request ended
+   * Called for each request; must call `run` once, before it returns, to pass the request to the server.
+   * @returns a function that is called when the request has ended
    */
   request (observed: ObservedRequest, run: () => void): (end: RequestEnd) => void
-  /** A limit has refused a request. */
+  /** Called when a limit has refused a request. */
   refused? (limit: LimitName): void
-  /** Takes what tells the counts of a process whenever it is asked. */
+  /** Given a function that returns the current counts. */
   counts? (read: () => McpCounts): void
 }
 
-/** How a request ended, in a word. `tool_error`: a tool answered that it failed. */
+/** How a request ended, in a word. `tool_error`: the tool reported a failure. */
 export type RequestOutcome = 'ok' | 'tool_error' | 'error' | 'cancelled' | 'closed'
 
 export function classifyEnd (end: RequestEnd): RequestOutcome {
@@ -51,7 +51,7 @@ export function observeTogether (observers: readonly McpObserver[]): McpObserver
       ends.push(observer.request(observed, inner))
     }, run)
     runAll()
-    return end => { for (const hear of ends) hear(end) }
+    return end => { for (const onEnd of ends) onEnd(end) }
   }
   return {
     request,
@@ -72,34 +72,34 @@ export class ObservedRequests {
   }
 
   run (request: JSONRPCRequest, protocolVersion: string | undefined, run: () => void): void {
-    // the answer may come before the observer has returned
+    // the response may come before the observer has returned
     let early: RequestEnd | undefined
     this.#running.set(request.id, end => {
       early = end
     })
-    const hear = this.#observer.request({
+    const onEnd = this.#observer.request({
       ...this.#about,
       request,
       ...protocolVersion !== undefined && { protocolVersion }
     }, run)
-    if (early !== undefined) hear(early)
-    else this.#running.set(request.id, hear)
+    if (early !== undefined) onEnd(early)
+    else this.#running.set(request.id, onEnd)
   }
 
   end (id: RequestId | undefined, end: RequestEnd): void {
-    const hear = id === undefined ? undefined : this.#running.get(id)
-    if (id === undefined || hear === undefined) return
+    const onEnd = id === undefined ? undefined : this.#running.get(id)
+    if (id === undefined || onEnd === undefined) return
     this.#running.delete(id)
-    hear(end)
+    onEnd(end)
   }
 
-  /** Notes what ends without an answer. */
+  /** Notes that the running requests end without a response. */
   close (): void {
     for (const id of [...this.#running.keys()]) this.end(id, 'closed')
   }
 }
 
-/** What the client says it speaks, where HTTP carried the message. */
+/** The revision that the client's HTTP request names. */
 export function findProtocolVersion ({ requestInfo }: MessageExtra): string | undefined {
   const version = requestInfo?.headers['mcp-protocol-version']
   return typeof version === 'string' ? version : undefined
@@ -107,7 +107,7 @@ export function findProtocolVersion ({ requestInfo }: MessageExtra): string | un
 
 const observed = new WeakSet<Server>()
 
-/** Lets an observer hear of what a server of SDK 2.x is asked, from its next connection on. A connection is for one request. */
+/** Observes the requests to a server of SDK 2.x, from its next connection on. A connection serves one request. */
 export function observeServer (server: Server, observer: McpObserver, protocolVersion: string): void {
   if (observed.has(server)) return
   observed.add(server)

@@ -15,57 +15,57 @@ export interface McpTransportsOptions {
   /** Makes the MCP server that is served. */
   createServer: CreateServer
   /**
-   * Lets a server instance serve one request of revision 2026-07-28 after the other, whoever makes them, instead of one
-   * each. `createServer` must not look at the caller (its context refuses to tell), and nothing may stay on an instance for
-   * the next caller; see `docs/eras.md`. Default: false.
+   * Reuses server instances: one serves many requests of revision 2026-07-28, of any caller, one after the other.
+   * `createServer` must not look at the caller (its context throws), and an instance must keep nothing that the next
+   * caller may not see; see `docs/eras.md`. Default: false.
    */
   reuseInstances?: boolean
   /**
-   * Whether a caller may subscribe to a resource (`resources/subscribe`, `subscriptions/listen`); who may, hears of its
-   * updates whoever's server announces them. A refusal is -32602 and names the resource. Default: anybody may subscribe to
-   * anything, and hears only what servers announce that were made for the same person.
+   * Whether a caller may subscribe to a resource (`resources/subscribe`, `subscriptions/listen`), and so receives its
+   * updates from the servers of all persons. If not, the error is -32602 and names the resource. Default: every caller
+   * may subscribe to anything, and receives only the updates from servers that were made for the same person.
    */
   maySubscribe?: MaySubscribe
   /** Keeps sessions. */
   sessions: SessionStore
   /** Keeps what was sent over streams, for clients that resume. */
   eventLog: EventLog
-  /** Tells which replicas are alive. */
+  /** Exclusive rights across replicas; they also show which replicas are alive. */
   leases: LeaseStore
   /** What replicas tell each other. */
   bus: Bus
   /** The caller's token at the upstream authorization server, if this service holds one. */
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /**
-   * `stateful` (default): sessions. `stateless`: a fresh instance for every request, no session id, no GET, no DELETE,
-   * no HTTP+SSE; for serverless use.
+   * `stateful` (default): sessions. `stateless`: a new instance for every request, no session id, no GET, no DELETE,
+   * no HTTP+SSE; for serverless platforms.
    */
   sessionMode?: 'stateful' | 'stateless'
-  /** Keys that seal the `requestState` of revision 2026-07-28: the first seals, all open. Default: one of this process. */
+  /** Keys for the `requestState` of revision 2026-07-28: the first seals, all open. Default: a random one. */
   requestStateKeys?: readonly Uint8Array[]
   /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
   allowedOrigins?: readonly string[]
-  /** Host headers answered, besides that of `publicUrl`; `*` for any. */
+  /** Values of `Host` that are accepted, besides that of `publicUrl`; `*` for any. */
   allowedHosts?: readonly string[]
   /** Largest request body in bytes. Default: 4 MiB. */
   maxBodyBytes?: number
-  /** Bounds of sessions and streams. */
+  /** Limits of sessions, streams and requests. */
   limits?: Partial<SessionLimits>
-  /** How answers and streams behave on the wire. */
+  /** How responses and streams behave on the wire. */
   streams?: Partial<StreamOptions>
-  /** Hears of every request that a server is asked, for metrics and traces. */
+  /** Observes every request to a server, for metrics and traces. */
   mcpObserver?: McpObserver
   /** Time that calls in flight get to finish when the app closes. Default: 1. */
   drainSeconds?: number
 }
 
-/** How answers and streams behave on the wire. */
+/** How responses and streams behave on the wire. */
 export interface StreamOptions {
-  /** Silence after which a pending answer becomes an SSE stream. */
+  /** Silence after which a pending response becomes an SSE stream. */
   silenceMs: number
   /** Interval of the comments that keep idle streams from being cut by proxies. */
   heartbeatMs: number
-  /** What clients are told to wait before they resume a stream that was cut. */
+  /** Time after which clients should resume a stream that was cut. */
   retryMs: number
 }
 

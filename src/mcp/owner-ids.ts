@@ -1,14 +1,14 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { ownerKey, toOwner, type CallerInfo } from '../caller.js'
 
-/** Tells what a server sees as `sessionId` of a call without a session. */
+/** Returns what a server sees as `sessionId` of a call without a session. */
 export type OwnerIds = (caller: CallerInfo) => string
 
 /**
- * Ids that stand for who makes a call (the issuer, the subject and the client), where no session does: whatever a server
- * keeps by `sessionId`, such as tasks, is that caller's alone. They tell nothing of the caller, nobody can guess them, and no
- * client ever sees one.
- * @param key the same on every replica, so that the ids are; absent: one of this process
+ * Makes ids that identify the owner of a call (issuer, subject and client) without a session: whatever a server keeps
+ * by `sessionId`, such as tasks, belongs to that owner alone. An id reveals nothing about the owner, cannot be guessed,
+ * and is never sent to a client.
+ * @param key must be the same on every replica, so that the ids are; default: a random one
  */
 export function createOwnerIds (key: Uint8Array = randomBytes(32)): OwnerIds {
   const secret = Buffer.from(hkdfSync('sha256', key, '', 'fastify-mcp-oauth owner id', 32))

@@ -8,7 +8,7 @@ export const REPLICA_ID_LENGTH = 8
 const TTL_MS = 4000
 const RENEW_MS = 1000
 
-/** This process among its replicas: each holds a lease, and one that dies cannot renew it. */
+/** This process among its replicas. Each holds a lease, which a dead one cannot renew. */
 export class Replica {
   /** Unique to this process. */
   readonly id = randomBytes(REPLICA_ID_LENGTH * 3 / 4).toString('base64url')
@@ -16,7 +16,7 @@ export class Replica {
   readonly #log: Log
   readonly #timer: NodeJS.Timeout
   #counter = 0
-  /** Milliseconds since the epoch: since when, and when last, the lease was renewed without a gap. */
+  /** Milliseconds since the epoch: when the lease was last renewed, and since when without a gap. */
   #steadySince = Date.now()
   #renewedAt = Date.now()
 
@@ -27,32 +27,32 @@ export class Replica {
     this.#renew()
   }
 
-  /** A new id, unique across replicas; it begins with the replica's. */
+  /** Makes an id, unique across replicas; it begins with the replica's. */
   newId (): string {
     return `${this.id}${(this.#counter++).toString(36)}`
   }
 
-  /** Whether a replica lives, or has within the last seconds. While leases could not be renewed, nobody is known to be dead. */
+  /** Whether a replica is alive, or was seconds ago. True if unknown, as leases could not be renewed for a while. */
   async isAlive (replicaId: string): Promise<boolean> {
     const now = Date.now()
     if (replicaId === this.id || now - this.#renewedAt > TTL_MS || now - this.#steadySince < TTL_MS) return true
     return await this.#leases.isHeld(leaseNames.replica(replicaId))
   }
 
-  /** Calls `onDead` once it is known that a replica has died. @returns a function that ends the watch */
+  /** Calls `onDead` once a replica is known to have died. @returns a function that ends the watch */
   watch (replicaId: string, onDead: () => void): () => void {
     const timer = setInterval(() => {
-      // while nobody can be asked, nobody is known to be dead
+      // if the store cannot be asked, the replica counts as alive
       this.isAlive(replicaId).then(alive => { if (!alive) onDead() }, () => {})
     }, RENEW_MS).unref()
     return () => { clearInterval(timer) }
   }
 
-  /** Gives up the lease. Never rejects. */
+  /** Releases the lease. Never rejects. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
     await this.#leases.release(leaseNames.replica(this.id), this.id).catch((err: unknown) => {
-      this.#log.warn({ err }, 'the lease of this replica could not be given up')
+      this.#log.warn({ err }, 'the lease of this replica could not be released')
     })
   }
 

@@ -4,7 +4,7 @@ import type { ServerContext } from './create-server.js'
 import type { Log } from '../log.js'
 import type { McpTransportsOptions } from './options.js'
 
-/** The context for one server instance. @param caller tells who called last */
+/** The context for one server instance. @param caller returns who called last */
 export function serverContext (
   { getUpstreamAccessToken, bus }: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'bus'>,
   log: Log,

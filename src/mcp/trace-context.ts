@@ -9,7 +9,7 @@ export interface TraceContext {
 
 const NAMES = ['traceparent', 'tracestate', 'baggage'] as const
 
-/** What the `_meta` of a message says of the trace that it belongs to (MCP 2026-07-28, SEP-414). */
+/** The trace that the `_meta` of a message names (MCP 2026-07-28, SEP-414). */
 export function readTraceContext (message: unknown): TraceContext {
   const meta = getMember(getMember(message, 'params'), '_meta')
   const found: TraceContext = {}

@@ -215,17 +215,17 @@ t.test('what is remembered of tasks is bounded, for each person and in all', asy
   }
   begin('quiet', 1)
   begin('busy', 1000)
-  t.equal(tools.toolOf(task('quiet', 'task 0')), 'tool', 'nobody makes room for another person while there is some')
+  t.equal(tools.findTool(task('quiet', 'task 0')), 'tool', 'nobody makes room for another person while there is some')
   t.strictSame([tools.size, other.size], [201, 201])
   t.strictSame(
-    [tools.toolOf(task('busy', 'task 799')), tools.toolOf(task('busy', 'task 800'))],
+    [tools.findTool(task('busy', 'task 799')), tools.findTool(task('busy', 'task 800'))],
     [undefined, 'tool'],
     'the oldest of the person go'
   )
   for (let person = 0; person < 100; person++) begin(`person ${person}`, 200)
   t.ok(tools.size <= 10_000 && tools.size > 9_700, String(tools.size))
   tools.begun({ ...task('long', 'x'.repeat(257)), tool: 'tool' })
-  t.equal(tools.toolOf(task('long', 'x'.repeat(257))), undefined)
+  t.equal(tools.findTool(task('long', 'x'.repeat(257))), undefined)
   tools.close()
   other.close()
 })

@@ -7,9 +7,9 @@ import { SubscriptionLease } from './subscription-lease.js'
 import { ToolRates } from './tool-rates.js'
 
 export interface AdmissionOptions {
-  /** Hears of each refusal. */
+  /** Called for each refusal. */
   onRefused?: ((limit: LimitName) => void) | undefined
-  /** Milliseconds. Default: the process's monotonic clock. */
+  /** The time in milliseconds. Default: the process's monotonic clock. */
   now?: () => number
 }
 
@@ -24,8 +24,8 @@ export type AdmittedThing =
   | 'persons'
 
 /**
- * Who may still have something of this process: one for all eras, modes, clients and sessions. Each thing is bounded for
- * each person and for all together. What is refused has not run.
+ * Bounds what each person, and all of them together, hold of this process: one for all eras, modes, clients and sessions.
+ * A request that it refuses has not run.
  */
 export class Admission {
   readonly #limits: SessionLimits
@@ -89,7 +89,7 @@ export class Admission {
     this.#tools = new ToolRates(limits.toolCallsPerMinute, now)
   }
 
-  /** What is held now, by anybody. All are 0 once nothing runs. */
+  /** How much is held now, by everybody together. All are 0 once nothing runs. */
   get held (): Record<AdmittedThing, number> {
     return {
       requests: this.#requests.total,
@@ -105,8 +105,8 @@ export class Admission {
   }
 
   /**
-   * Takes on the requests of one POST, all or none.
-   * @returns one for each, given back as they end
+   * Admits the requests of one POST, all or none.
+   * @returns a lease of one for each, to be released as they end
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   takeRequests (person: string, requests: readonly JSONRPCRequest[]): Lease {
@@ -127,7 +127,7 @@ export class Admission {
     this.#counted(() => { this.#instances.take(holder) })
   }
 
-  /** The same for one that is there already, and cannot be refused. */
+  /** The same for an instance that exists already, and cannot be refused. */
   addInstance (holder: Holder): void {
     this.#instances.add(holder)
   }
@@ -150,8 +150,8 @@ export class Admission {
   }
 
   /**
-   * Takes on an HTTP request, for as long as its response is not over.
-   * @returns one response, and the bytes of the body
+   * Admits an HTTP request, until its response is over.
+   * @returns leases of one response, and of the bytes of the body
    * @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing
    */
   takeResponse (person: string, bodyBytes: number): [responses: Lease, bytes: Lease] {
@@ -162,8 +162,8 @@ export class Admission {
     })
   }
 
-  /** What a session, a stream or a request of a person subscribes to: nothing yet. */
-  subscriptionsOf (person: string): SubscriptionLease {
+  /** A lease for what a session, a stream or a request of a person subscribes to; empty at first. */
+  makeSubscriptionLease (person: string): SubscriptionLease {
     return new SubscriptionLease(
       new Lease(this.#subscriptions, person),
       new Lease(this.#subscriptionBytes, person),
@@ -175,7 +175,7 @@ export class Admission {
 
   /** Subscribes to more. @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing */
   subscribe (person: string, uris: readonly string[]): SubscriptionLease {
-    return this.#counted(() => this.subscriptionsOf(person).add(uris))
+    return this.#counted(() => this.makeSubscriptionLease(person).add(uris))
   }
 
   #checkUris (uris: readonly string[]): void {

@@ -13,15 +13,15 @@ export interface OpenResponsesOptions {
   admission: Admission
   maxUnreadBytes: number
   maxUnreadBytesPerPerson: number
-  /** Hears of a response that was cut, and what nobody had read of it. */
+  /** Called for each response that was cut. @param bytes those that its client had not read */
   onCut: (bytes: number) => void
 }
 
 const WEIGH_MS = 500
-// who takes less in that time does not read
+// a client that takes less in that time does not read
 const PROGRESS_BYTES = 8192
 
-/** The requests whose response is not over: how many, how large their bodies are, and what of their responses nobody reads. */
+/** The HTTP requests whose response is not over: bounds their number, the bytes of their bodies, and unread bytes. */
 export class OpenResponses {
   readonly #options: OpenResponsesOptions
   readonly #open = new Set<OpenResponse>()
@@ -33,8 +33,8 @@ export class OpenResponses {
   }
 
   /**
-   * Takes on a request.
-   * @param bodyBytes what its body may weigh
+   * Admits a request.
+   * @param bodyBytes the most that its body may weigh
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   open (person: string, bodyBytes: number, response: Weighable): OpenResponse {
@@ -49,7 +49,7 @@ export class OpenResponses {
     open.release()
   }
 
-  /** Cuts responses until what nobody reads is within its bounds: first those that do not move, then the heaviest. */
+  /** Cuts responses until the unread bytes are within their bounds: first those that do not move, then the heaviest. */
   weigh (): void {
     const heavy = [...this.#open].filter(open => open.weigh() > 0).sort((a, b) =>
       Number(a.moves) - Number(b.moves) || b.unread - a.unread
@@ -78,7 +78,7 @@ export class OpenResponses {
     let left = unread
     for (const open of responses) {
       if (left <= maxBytes) return
-      // one large response that moves is for the client to read
+      // one large response that moves may be read to its end
       if (open.moves && left === open.unread) return
       left -= open.unread
       this.#options.onCut(open.unread)
@@ -88,7 +88,7 @@ export class OpenResponses {
   }
 }
 
-/** One of them. */
+/** A request whose response is not over. */
 export class OpenResponse {
   readonly person: string
   readonly #leases: readonly [responses: Lease, bytes: Lease]
@@ -102,12 +102,12 @@ export class OpenResponse {
     this.#response = response
   }
 
-  /** Bytes that nobody had read when it was weighed last. */
+  /** Bytes that its client had not read when it was last weighed. */
   get unread (): number {
     return this.#unread
   }
 
-  /** Whether somebody reads it. */
+  /** Whether its client reads it. */
   get moves (): boolean {
     return this.#moves
   }
@@ -119,7 +119,7 @@ export class OpenResponse {
     return unread
   }
 
-  /** Its body has come, and weighs this much. */
+  /** The body has arrived: it weighs this much. */
   bodyCame (bytes: number): void {
     const [, body] = this.#leases
     if (bytes < body.amount) body.set(bytes)

@@ -3,8 +3,8 @@ import type { ReadableStream, ReadableStreamDefaultReader } from 'node:stream/we
 import type { Server } from '@modelcontextprotocol/server'
 
 /**
- * What one response of revision 2026-07-28 has to say and its client has not taken. The SDK's streams take as much as
- * comes; here a sender that waits is slowed to the pace of its reader, and one that does not is cut off.
+ * What one response of revision 2026-07-28 has sent and its client has not read. The SDK's streams have no bound; here
+ * a server that awaits its sends is slowed to the pace of the client, and one that does not is cut off.
  */
 export class Outgoing {
   readonly #maxBytes: number
@@ -15,7 +15,7 @@ export class Outgoing {
   #waiting: Array<() => void> = []
   #isOver = false
 
-  /** @param onOverflow called where more than `maxBytes` wait and still more comes */
+  /** @param onOverflow called for a message that arrives while more than `maxBytes` wait */
   constructor (maxBytes: number, onOverflow: () => void) {
     this.#maxBytes = maxBytes
     this.#onOverflow = onOverflow
@@ -25,9 +25,9 @@ export class Outgoing {
     return this.#passed + (this.#body?.readableLength ?? 0)
   }
 
-  /** Notes a message that is to be sent. @returns whether it may be */
+  /** Notes a message that is about to be sent. @returns whether it may be sent */
   takes (message: unknown): boolean {
-    // one large message is the server's to send; many are not
+    // a server may send one large message, but not many
     if (this.bytes > this.#maxBytes) {
       this.#onOverflow()
       return false
@@ -36,14 +36,14 @@ export class Outgoing {
     return true
   }
 
-  /** Resolves once there is room for more; undefined where there is. */
+  /** Resolves once there is room for more; undefined if there is room now. */
   get room (): Promise<void> | undefined {
     if (this.#isOver || this.bytes <= this.#maxBytes / 2) return undefined
     return new Promise(resolve => { this.#waiting.push(resolve) })
   }
 
-  /** The body of the response, out of the SDK's. */
-  bodyOf (stream: ReadableStream<Uint8Array>, isMeasured: boolean): Readable {
+  /** Makes the body of the response from the SDK's. */
+  makeBody (stream: ReadableStream<Uint8Array>, isMeasured: boolean): Readable {
     const body = new PumpedBody(stream, isMeasured ? Infinity : this.#maxBytes, {
       onPassed: bytes => { this.#passed = Math.max(0, this.#passed - bytes) },
       onTaken: () => { this.#wake() }
@@ -52,12 +52,12 @@ export class Outgoing {
     return body
   }
 
-  /** Ends the stream, if the response is one, with a message in place of all that the SDK would still send. */
+  /** Ends the response, if it is a stream, with a message instead of whatever the SDK would still send. */
   endWith (message: string): void {
     this.#body?.endWith(`event: message\ndata: ${message}\n\n`)
   }
 
-  /** Nobody reads it any longer: who waits goes on. */
+  /** The client no longer reads: releases the senders that wait. */
   close (): void {
     this.#isOver = true
     this.#wake()
@@ -69,13 +69,13 @@ export class Outgoing {
 }
 
 interface PumpObserver {
-  /** Bytes have come out of the SDK's stream. */
+  /** Called for bytes that came out of the SDK's stream. */
   onPassed: (bytes: number) => void
-  /** The reader has taken what there was, or has gone. */
+  /** Called when the client has read everything, or has gone. */
   onTaken: () => void
 }
 
-/** Takes what is in a stream of the web as it comes, so that its length is known, and ends where too much waits to be read. */
+/** Reads a web stream as fast as it comes, so that the unread bytes are known, and ends if too many wait. */
 class PumpedBody extends Readable {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
   readonly #maxBytes: number
@@ -90,7 +90,7 @@ class PumpedBody extends Readable {
     this.#pump().catch((error: unknown) => { this.destroy(error instanceof Error ? error : new Error(String(error))) })
   }
 
-  /** Says the last word. */
+  /** Ends with this text. */
   endWith (text: string): void {
     if (this.#isOver || this.destroyed) return
     this.#isOver = true
@@ -130,7 +130,7 @@ class PumpedBody extends Readable {
 
 const outgoingByServer = new WeakMap<Server, Outgoing>()
 
-/** Slows what a server of SDK 2.x sends for one request, by the SDK's own transport, to the pace of its reader. */
+/** Slows what a server of SDK 2.x sends for one request over the SDK's own transport to the pace of the client. */
 export function slowToReader (server: Server, outgoing: Outgoing): void {
   const isSlowed = outgoingByServer.has(server)
   outgoingByServer.set(server, outgoing)

@@ -1,22 +1,22 @@
 import { ServerFullError, TooManyRequestsError } from '../../errors.js'
 import { RETRY_MS, type QuotaOptions } from './quota.js'
 
-/** Something that takes up room for as long as it is there, and may have to give way to somebody else's. */
+/** Something that takes up room while it exists, and may have to give way to another person's. */
 export interface Holder {
   readonly person: string
-  /** Whether it gives way: at once as nothing is lost by it (`idle`), only to a person who has less (`lasting`), or not at all. */
+  /** When it gives way: at once, as nothing is lost (`idle`); only to a person who has less (`lasting`); never (`busy`). */
   readonly state: 'idle' | 'lasting' | 'busy'
   /** Ends it. Its place is free by then, or soon. */
   giveWay (): void
 }
 
 /**
- * Room for things that last. A person has so many at most. Where all is taken, those make room that nobody misses; then
- * the person with the most gives way to whoever has less. Least recently used goes first.
+ * Room for things that last; each person may have so many. If all is taken, idle ones make room; then the person with the
+ * most gives way to a person who has less. The least recently used goes first.
  */
 export class Places {
   readonly #options: QuotaOptions
-  /** Of each person, the one that was used last, last. */
+  /** By person; the most recently used last. */
   readonly #holders = new Map<string, Set<Holder>>()
   #size = 0
 
@@ -35,7 +35,7 @@ export class Places {
 
   /**
    * Takes a place.
-   * @throws {TooManyRequestsError} where the person has too many @throws {ServerFullError} where nobody can give way
+   * @throws {TooManyRequestsError} if the person has too many @throws {ServerFullError} if nothing can give way
    */
   take (holder: Holder): void {
     if (this.has(holder)) return
@@ -56,7 +56,7 @@ export class Places {
     return this.#holders.get(holder.person)?.has(holder) === true
   }
 
-  /** Notes that it was used just now. */
+  /** Notes that a place is used now. */
   used (holder: Holder): void {
     const own = this.#holders.get(holder.person)
     if (own?.delete(holder) === true) own.add(holder)
@@ -69,25 +69,28 @@ export class Places {
     if (own.size === 0) this.#holders.delete(holder.person)
   }
 
-  /** Makes room for one more of a person's. @param isBusy whether it will be at work, so that half must stay free of one person's work */
+  /**
+   * Makes room for one more of a person's.
+   * @param isBusy whether it will be at work: one person's work may take half of all places at most
+   */
   makeRoom (person: string, isBusy = false): void {
     const { limit, things, perPerson, inAll } = this.#options
     const own = this.#holders.get(person)
     if (own !== undefined && own.size >= perPerson && !this.#giveWay(own, 'idle')) {
-      throw new TooManyRequestsError(`Too many ${things}: one person may have ${perPerson}, and has them.`, {
+      throw new TooManyRequestsError(`Too many ${things}: one person may have ${perPerson}.`, {
         limit,
         retryAfterMs: RETRY_MS
       })
     }
     if (isBusy) this.#checkShare(own)
     if (this.#size < inAll || this.#anyGivesWay('idle', 0) || this.#anyGivesWay('lasting', (own?.size ?? 0) + 1)) return
-    throw new ServerFullError(`This server has as many ${things} as it can now.`, { limit, retryAfterMs: RETRY_MS })
+    throw new ServerFullError(`This server has no room for more ${things} now.`, { limit, retryAfterMs: RETRY_MS })
   }
 
-  /** As with a `Quota`, of what is at work: as much stays free as the person has. */
+  /** The rule of `Quota`, for places at work: as many must stay free as the person has. */
   #checkShare (own: ReadonlySet<Holder> | undefined): void {
     const { limit, things, inAll } = this.#options
-    // mostly there is so much room that nobody needs to be counted
+    // usually there is so much room that nothing needs to be counted
     if (own === undefined || own.size + 1 <= inAll - this.#size - 1) return
     const mine = countBusy(own)
     if (mine === 0) return
@@ -96,17 +99,17 @@ export class Places {
     if (mine + 1 > inAll - all - 1) {
       throw all < inAll
         ? new TooManyRequestsError(
-          `Too many ${things} for one person while others have theirs: you have ${mine} at work.`,
+          `Too many ${things} for one person while others use theirs: you have ${mine} at work.`,
           { limit, retryAfterMs: RETRY_MS }
         )
-        : new ServerFullError(`This server has as many ${things} as it can now, and all are at work.`, {
+        : new ServerFullError(`This server has no room for more ${things} now: all are at work.`, {
           limit,
           retryAfterMs: RETRY_MS
         })
     }
   }
 
-  /** Lets one go of the person who has the most, more than `atLeast`, of those who have one that can. */
+  /** Makes one place of this state free: that of the person with the most, who must have more than `atLeast`. */
   #anyGivesWay (state: Holder['state'], atLeast: number): boolean {
     const heaviestFirst = [...this.#holders.values()].filter(({ size }) => size > atLeast).sort((a, b) =>
       b.size - a.size

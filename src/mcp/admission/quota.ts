@@ -2,22 +2,23 @@ import { ServerFullError, TooManyRequestsError, type LimitName } from '../../err
 
 export interface QuotaOptions {
   limit: LimitName
-  /** What is counted, in the plural, for refusals: `requests in flight`. */
+  /** What is counted, in the plural, for error messages: `requests in flight`. */
   things: string
   perPerson: number
   /** Of all persons together. */
   inAll: number
-  /** Whether it is bytes: one thing may weigh more than half of what there is. */
+  /** Whether bytes are counted: then one thing may take more than half of all. */
   isWeight?: boolean
 }
 
-/** Milliseconds after which a refused caller tries again: what is held here is mostly given back within seconds. */
+/** Milliseconds after which a refused caller may try again: most of what is held is released within seconds. */
 export const RETRY_MS = 1000
 
 /**
- * How much of one thing each person holds now, and all of them together. Besides what one person may hold at most, always
- * as much is left free as the person holds who asks for more: one person gets half of everything at most, two get a third
- * each, and whoever holds little gets in while others hold much. (Dynamic thresholds, as switches share their buffers.)
+ * How much of one thing each person holds now, and all of them together. One person may hold so much at most. Besides,
+ * as much must stay free as the person holds who asks for more: one person gets half of everything at most, two get a
+ * third each, and a person who holds little is admitted while others hold much. (Network switches share their buffers
+ * by such dynamic thresholds.)
  */
 export class Quota {
   readonly #options: QuotaOptions
@@ -44,34 +45,35 @@ export class Quota {
   }
 
   /**
-   * Refuses what a person may not have.
-   * @throws {TooManyRequestsError} where it is too much for one person @throws {ServerFullError} where there is no room for anybody
+   * Checks whether a person may have more.
+   * @throws {TooManyRequestsError} if it is too much for one person
+   * @throws {ServerFullError} if there is no room for anybody
    */
   check (person: string, amount: number): void {
     const { limit, things, perPerson, inAll, isWeight = false } = this.#options
     if (amount === 0) return
     const held = this.heldBy(person)
     if (held + amount > perPerson) {
-      // what would be too much even for somebody who holds nothing is so for ever
+      // too much even for a person who holds nothing: trying again is useless
       const retryAfterMs = amount > perPerson ? {} : { retryAfterMs: RETRY_MS }
       throw new TooManyRequestsError(
-        `Too many ${things}: one person may have ${perPerson}, has ${held}, and asks for ${amount} more.`,
+        `Too many ${things}: one person may have ${perPerson}; you have ${held} and ask for ${amount} more.`,
         { limit, ...retryAfterMs }
       )
     }
     if (this.#total + amount > inAll) {
-      throw new ServerFullError(`This server has as many ${things} as it can now.`, { limit, retryAfterMs: RETRY_MS })
+      throw new ServerFullError(`This server has no room for more ${things} now.`, { limit, retryAfterMs: RETRY_MS })
     }
     const isFirst = held === 0 && (amount === 1 || isWeight)
     if (!isFirst && held + amount > inAll - this.#total - amount) {
-      throw new TooManyRequestsError(`Too many ${things} for one person while others have theirs: you have ${held}.`, {
+      throw new TooManyRequestsError(`Too many ${things} for one person while others use theirs: you have ${held}.`, {
         limit,
         retryAfterMs: RETRY_MS
       })
     }
   }
 
-  /** Takes what may not be refused, or was checked. */
+  /** Adds what was checked, or cannot be refused. */
   add (person: string, amount: number): void {
     if (amount === 0) return
     this.#held.set(person, this.heldBy(person) + amount)
@@ -86,7 +88,7 @@ export class Quota {
   }
 }
 
-/** What one holder has of a quota; given back bit by bit, and never twice. */
+/** What one holder has of a quota. It can be released in parts, and never twice. */
 export class Lease {
   readonly #quota: Quota
   readonly #person: string
@@ -107,7 +109,7 @@ export class Lease {
     return this.set(this.#amount + amount)
   }
 
-  /** Makes it this much, which may not be refused. */
+  /** Sets the amount, which cannot be refused. */
   set (amount: number): this {
     if (amount > this.#amount) this.#quota.add(this.#person, amount - this.#amount)
     else if (amount < this.#amount) this.#quota.give(this.#person, this.#amount - amount)
@@ -115,7 +117,7 @@ export class Lease {
     return this
   }
 
-  /** Gives back some of it. Default: all. */
+  /** Releases some of it. Default: all. */
   release (amount = this.#amount): void {
     this.set(Math.max(0, this.#amount - amount))
   }

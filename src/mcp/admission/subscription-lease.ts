@@ -1,6 +1,6 @@
 import type { Lease } from './quota.js'
 
-/** What one session, stream or request subscribes to, counted and weighed. */
+/** What one session, stream or request subscribes to: the number of URIs, and their bytes. */
 export class SubscriptionLease {
   readonly #count: Lease
   readonly #bytes: Lease
@@ -26,7 +26,7 @@ export class SubscriptionLease {
     return this
   }
 
-  /** Makes it these, which were taken before, or are kept elsewhere, and cannot be refused. */
+  /** Sets the subscriptions to these, which were admitted earlier or elsewhere and cannot be refused. */
   set (uris: readonly string[]): this {
     this.#count.set(uris.length)
     this.#bytes.set(countBytes(uris))

@@ -2,22 +2,22 @@ import { TooManyRequestsError } from '../../errors.js'
 
 const MINUTE_MS = 60_000
 const ROUNDING_MS = 0.001
-// the rest of a person's tools share one bucket: names are the caller's to make up
+// the rest of a person's tools share one bucket: a caller can make up names
 const MAX_TOOLS_PER_PERSON = 100
 const MAX_NAME = 128
 const OTHER_TOOLS = ''
-// the rest of the persons share their buckets, until others' are full again; nobody's is forgotten before
+// the rest of the persons share buckets, until others' are full again: no bucket is forgotten before that
 const MAX_PERSONS = 50_000
 const OTHER_PERSONS = ''
 
 /**
- * How often each person calls each tool: a token bucket for both, which holds a minute's calls and fills evenly. Of a
- * bucket only the time is kept at which it is full again (GCRA); a full one is as good as none.
+ * Limits how often each person calls each tool: a token bucket for each pair, which holds a minute's calls and fills
+ * evenly. A bucket is stored as the time at which it will be full again (GCRA); a full one is not stored.
  */
 export class ToolRates {
   readonly #perMinute: number
   readonly #now: () => number
-  /** Milliseconds at which a bucket is full again: person -> tool -> time. Who called last stands last. */
+  /** When a bucket is full again, in milliseconds: person -> tool -> time. The latest caller comes last. */
   readonly #fullAt = new Map<string, Map<string, number>>()
 
   /** @param perMinute 0: no limit */
@@ -34,12 +34,12 @@ export class ToolRates {
   /**
    * Takes one token for each call, or none.
    * @param tools names of the tools that are called
-   * @throws {TooManyRequestsError} where one of the buckets has too few
+   * @throws {TooManyRequestsError} if one of the buckets has too few
    */
   take (person: string, tools: readonly string[]): void {
     if (this.#perMinute === 0 || tools.length === 0) return
     const now = this.#now()
-    const buckets = this.#bucketsOf(person, now)
+    const buckets = this.#findBuckets(person, now)
     const taken = new Map<string, number>()
     for (const tool of tools) {
       const name = bucketName(tool, buckets, taken)
@@ -55,14 +55,14 @@ export class ToolRates {
   #check (name: string, count: number, untilFullMs: number): void {
     const waitMs = Math.ceil(Math.max(0, untilFullMs) + count * this.#intervalMs - MINUTE_MS - ROUNDING_MS)
     if (waitMs <= 0) return
-    const tool = name === OTHER_TOOLS ? 'This tool' : `The tool ${name}`
+    const tool = name === OTHER_TOOLS ? 'this tool' : `the tool ${name}`
     if (count > this.#perMinute) {
       throw new TooManyRequestsError(
-        `${tool} may be called ${this.#perMinute} times a minute by one person: a batch of ${count} calls is too large.`,
+        `One person may call ${tool} ${this.#perMinute} times a minute: a batch of ${count} calls is too large.`,
         { limit: 'tool_calls' }
       )
     }
-    throw new TooManyRequestsError(`${tool} may be called ${this.#perMinute} times a minute by one person.`, {
+    throw new TooManyRequestsError(`One person may call ${tool} ${this.#perMinute} times a minute.`, {
       limit: 'tool_calls',
       retryAfterMs: waitMs
     })
@@ -72,7 +72,7 @@ export class ToolRates {
     return MINUTE_MS / this.#perMinute
   }
 
-  #bucketsOf (person: string, now: number): Map<string, number> {
+  #findBuckets (person: string, now: number): Map<string, number> {
     let key = person
     let buckets = this.#fullAt.get(key)
     if (buckets === undefined && this.#fullAt.size >= MAX_PERSONS) {
@@ -86,7 +86,7 @@ export class ToolRates {
     return buckets
   }
 
-  /** Forgets who has not called for a minute: their buckets are full. */
+  /** Forgets the persons who have not called for a minute: their buckets are full. */
   #forgetFull (now: number): void {
     for (const [person, buckets] of this.#fullAt) {
       if ([...buckets.values()].some(fullAt => fullAt > now)) return

@@ -3,7 +3,7 @@ import { UriTemplate, type JSONRPCRequest } from '@modelcontextprotocol/server'
 /** Scopes that are needed, by name. */
 export type ScopesByName = Readonly<Record<string, readonly string[]>>
 
-/** Scopes that are needed, by what they are needed for. */
+/** Scopes that are needed, by tool, resource and prompt. */
 export interface ScopesByPrimitive {
   /** By the tool's name. */
   tools?: ScopesByName
@@ -48,7 +48,7 @@ export class DeclaredScopes {
   }
 
   /** The scopes that all of the tools need. */
-  get ofAllTools (): readonly string[] {
+  get allTools (): readonly string[] {
     return [...new Set([...this.#tools.values()].flat())]
   }
 
@@ -56,15 +56,15 @@ export class DeclaredScopes {
     for (const [uri, needed] of Object.entries(scopes)) {
       if (UriTemplate.isTemplate(uri)) this.#templates.set(new UriTemplate(uri), needed)
       this.#resources.set(uri, needed)
-      this.#resources.set(normal(uri), needed)
+      this.#resources.set(normalize(uri), needed)
     }
   }
 
   #neededForResource (uri: string): readonly string[] {
-    const known = this.#resources.get(uri) ?? this.#resources.get(normal(uri))
+    const known = this.#resources.get(uri) ?? this.#resources.get(normalize(uri))
     if (known !== undefined) return known
     return [...this.#templates].flatMap(([template, needed]) =>
-      template.match(normal(uri)) !== null || template.match(uri) !== null ? needed : NONE
+      template.match(normalize(uri)) !== null || template.match(uri) !== null ? needed : NONE
     )
   }
 }
@@ -81,7 +81,7 @@ function needed (by: ReadonlyMap<string, readonly string[]>, name: unknown): rea
   return typeof name === 'string' ? by.get(name) ?? NONE : NONE
 }
 
-/** A URI as both SDKs look it up: `NOTE://a` is `note://a`. */
-function normal (uri: string): string {
+/** A URI in the form in which both SDKs look it up: `NOTE://a` is `note://a`. */
+function normalize (uri: string): string {
   return URL.parse(uri)?.href ?? uri
 }

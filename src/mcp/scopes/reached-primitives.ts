@@ -3,8 +3,8 @@ import { subscribedBy } from '../server-events/may-subscribe.js'
 import { isObject } from '../../members.js'
 
 /**
- * What a request reaches, as the requests that would reach it directly, and whose scopes it needs: to subscribe to a
- * resource tells as much as to read it, and completions tell what there is.
+ * What a request reaches, as the requests that would reach it directly. It needs their scopes: a subscription reveals as
+ * much as a read, and completions reveal what exists.
  */
 export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
   const { method, params = {} } = request
@@ -37,7 +37,7 @@ function completedBy (request: JSONRPCRequest, ref: unknown): JSONRPCRequest[] {
   return []
 }
 
-/** A URI that a template matches; undefined where it is none. */
+/** A URI that a template matches; undefined if it is not a valid template. */
 function makeExample (template: string): string | undefined {
   try {
     const parsed = new UriTemplate(template)

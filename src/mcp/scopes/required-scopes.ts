@@ -8,10 +8,10 @@ import { InsufficientScopeError } from '../../errors.js'
 import type { PluggedServer } from '../create-server.js'
 import { DeclaredScopes, type ScopesByName, type ScopesByPrimitive } from './declared-scopes.js'
 import { reachedBy } from './reached-primitives.js'
-import { tasksOf } from '../tasks/task-requests.js'
+import { findTaskIds } from '../tasks/task-requests.js'
 import type { SdkServer } from '../sdk-servers.js'
 
-// beside the servers, not in them: neither SDK has a place for it that both would share
+// kept beside the servers: the two SDKs have no common place for it
 const declared = new WeakMap<object, DeclaredScopes>()
 
 // RFC 6749 3.3 and RFC 6750 3
@@ -19,10 +19,10 @@ const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 const DESCRIPTION = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/
 
 /**
- * Declares the scopes that a server's tools, resources and prompts need, whatever the SDK. A request without them is answered
- * 403 `insufficient_scope` before anything runs, and names the scopes to ask for (step-up; MCP 2025-11-25 Authorization,
- * Scope Challenge Handling). The scopes of a resource are those of its URI or, where it has none of its own, of every
- * template that the URI matches; they are needed to subscribe to it, too.
+ * Declares the scopes that a server's tools, resources and prompts need, with either SDK. The response to a request
+ * without them is 403 `insufficient_scope`, before anything runs, and names the scopes to ask for (step-up; MCP
+ * 2025-11-25 Authorization, Scope Challenge Handling). The scopes of a resource are those of its URI or, without any,
+ * those of every template that the URI matches; a subscription needs them, too.
  * @param scopes by the name of the tool; or, with `tools`, `resources` and `prompts`, by the name or URI of each
  * @example requireScopes(server, { divide: ['math:divide'] })
  * @example requireScopes(server, { resources: { 'note://{id}': ['notes:read'] }, prompts: { summarize: ['notes:read'] } })
@@ -33,7 +33,7 @@ export function requireScopes (server: PluggedServer, scopes: ScopesByName | Sco
   declared.set(server, known)
 }
 
-/** What declares a server's scopes the way of SDK 2.x. */
+/** The resolver of the scopes that a server declares in the way of SDK 2.x. */
 export function findResolver (server: SdkServer | undefined): ScopeChallengeHandler | undefined {
   return server !== undefined && 'resolveScopeChallenge' in server ? server.resolveScopeChallenge : undefined
 }
@@ -43,23 +43,24 @@ export function demandsScopes (server: SdkServer | undefined): boolean {
   return server !== undefined && (declared.has(server) || findResolver(server) !== undefined)
 }
 
-/** The scopes that a tool needs by `requireScopes`. @param tool undefined: it is not known which; then those of all */
-export function scopesOfTool (server: SdkServer | undefined, tool: string | undefined): readonly string[] {
+/** The scopes that `requireScopes` declared for a tool. @param tool undefined: unknown; then those of all tools */
+export function findToolScopes (server: SdkServer | undefined, tool: string | undefined): readonly string[] {
   const ours = server && declared.get(server)
   if (ours === undefined) return []
-  return tool === undefined ? ours.ofAllTools : ours.neededFor(callOf(tool))
+  return tool === undefined ? ours.allTools : ours.neededFor(toToolCall(tool))
 }
 
-/** Tells which tool made a task; undefined where that is not known. */
+/** Knows which tool made a task. */
 export interface TaskOrigins {
-  toolOf (taskId: string): string | undefined
+  /** @returns undefined if it is unknown */
+  findTool (taskId: string): string | undefined
 }
 
 /**
  * Checks whether the caller has the scopes that all the requests need, however they are declared.
- * @param tasks absent: there are none
- * @param resolve what tells the scopes that are declared the way of SDK 2.x
- * @returns undefined where that is settled; where a server takes time to tell, a promise that rejects with what this throws
+ * @param tasks absent: the server has no tasks
+ * @param resolve the resolver of the scopes that are declared in the way of SDK 2.x
+ * @returns undefined if the caller has them; if the resolver takes time, a promise, which rejects with what this throws
  * @throws {InsufficientScopeError}
  */
 export function checkScopesOrPromise (
@@ -71,10 +72,10 @@ export function checkScopesOrPromise (
 ): Promise<void> | undefined {
   const ours = server && declared.get(server)
   if (ours === undefined && resolve === undefined) return undefined
-  const makers = tasks === undefined ? [] : requests.flatMap(tasksOf).map(taskId => tasks.toolOf(taskId))
-  const reached = [...requests.flatMap(reachedBy), ...makers.filter(tool => tool !== undefined).map(callOf)]
+  const makers = tasks === undefined ? [] : requests.flatMap(findTaskIds).map(taskId => tasks.findTool(taskId))
+  const reached = [...requests.flatMap(reachedBy), ...makers.filter(tool => tool !== undefined).map(toToolCall)]
   const needed = reached.flatMap(request => ours?.neededFor(request) ?? [])
-  if (makers.includes(undefined)) needed.push(...scopesOfTool(server, undefined))
+  if (makers.includes(undefined)) needed.push(...findToolScopes(server, undefined))
   const challenges = resolve === undefined ? [] : reached.map(request => challengeOrPromise(resolve, request, caller))
   const settled = challenges.filter(isSettled)
   if (settled.length < challenges.length) {
@@ -87,16 +88,16 @@ export function checkScopesOrPromise (
 }
 
 /** A call that asks for nothing but the scopes of its tool. */
-function callOf (tool: string): JSONRPCRequest {
+function toToolCall (tool: string): JSONRPCRequest {
   return { jsonrpc: '2.0', id: 0, method: 'tools/call', params: { name: tool, arguments: {} } }
 }
 
-// any thenable takes time, whoever's promise it is
+// any thenable takes time, also one that is not a `Promise`
 function isSettled (challenge: ReturnType<ScopeChallengeHandler>): challenge is ScopeChallenge | undefined {
   return challenge === undefined || !('then' in challenge)
 }
 
-// a handler that throws must not leave those of other requests without anybody who waits for them
+// if one throws, the promises of the other requests must still be awaited
 function challengeOrPromise (
   resolve: ScopeChallengeHandler,
   request: JSONRPCRequest,
@@ -121,7 +122,7 @@ function refuse (
     made.some(challenge => !Array.isArray(challenge.scopes) || challenge.scopes.length === 0) ||
     !challenged.every(scope => SCOPE.test(scope))
   ) {
-    throw new TypeError('A scope challenge of the server names no scopes, or what no scope can be.')
+    throw new TypeError('A scope challenge of the server names no scopes, or invalid ones.')
   }
   const description = made.find(({ errorDescription }) =>
     errorDescription !== undefined && DESCRIPTION.test(errorDescription)

@@ -9,7 +9,7 @@ const NOTIFICATIONS = {
   resource_updated: 'notifications/resources/updated'
 } as const satisfies Record<ServerEvent['kind'], string>
 
-/** The event that a notification tells of; undefined where it is of no interest beyond its own client. */
+/** The event that a notification announces; undefined if it concerns only its own client. */
 export function toServerEvent (
   { method, params }: Pick<JSONRPCNotification, 'method' | 'params'>
 ): ServerEvent | undefined {
@@ -26,19 +26,19 @@ export function toServerEvent (
   return undefined
 }
 
-/** Who announces, and to whom it goes. */
+/** The instance that announces something, and the rule for its readers. */
 export interface Announcer {
   era: 'legacy' | 'modern'
-  /** Whose instance it is; undefined: it serves many. */
+  /** Whose instance it is; undefined: it serves many persons. */
   person: string | undefined
-  /** Whether the embedder decides who may subscribe to what: then updates go to all who have subscribed. */
+  /** Whether `maySubscribe` decides about subscriptions: then updates go to all subscribers. */
   isGuarded: boolean
 }
 
 /**
- * What replicas are told of a notification. That a list has changed is for everybody; that a resource has, for the person
- * alone whose instance says so: its name may be a secret.
- * @returns undefined if it is for nobody
+ * What replicas are told about a notification. A changed list concerns everybody. A changed resource concerns only the
+ * person whose instance announces it, as its URI may be a secret.
+ * @returns undefined if it concerns nobody
  */
 function toAnnouncement (
   notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded }: Announcer
@@ -49,7 +49,7 @@ function toAnnouncement (
   return person === undefined ? undefined : { event, era, person }
 }
 
-/** Tells those for whom a notification is, of either era and on every replica. */
+/** Notifies the clients that a notification concerns, of either era and on every replica. */
 export function announce (
   bus: Bus,
   log: Log,
@@ -60,7 +60,7 @@ export function announce (
   if (announcement !== undefined) publish(bus, log, announcement)
 }
 
-/** Tells everybody, of either era and on every replica. */
+/** Notifies all clients, of either era and on every replica. */
 export function announceToAll (bus: Bus, log: Log, event: ServerEvent): void {
   publish(bus, log, { event, era: 'any' })
 }
@@ -71,7 +71,7 @@ function publish (bus: Bus, log: Log, announcement: BusMessages['announced']): v
   })
 }
 
-/** The notification that tells of an event. */
+/** The notification of an event. */
 export function toNotification (event: ServerEvent): JSONRPCNotification {
   return {
     jsonrpc: '2.0',

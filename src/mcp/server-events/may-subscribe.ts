@@ -3,7 +3,7 @@ import type { CallerInfo } from '../../caller.js'
 import { InvalidParamsError } from '../../errors.js'
 import { isObject } from '../../members.js'
 
-/** Whether a caller may hear of the updates of a resource, whoever's server announces them. */
+/** Whether a caller may receive the updates of a resource from the servers of all persons. */
 export type MaySubscribe = (caller: CallerInfo, uri: string) => boolean | Promise<boolean>
 
 /** The resources that a request subscribes to: `resources/subscribe`, and `subscriptions/listen` of 2026-07-28. */
@@ -15,7 +15,7 @@ export function subscribedBy ({ method, params }: JSONRPCRequest): string[] {
   return Array.isArray(uris) ? uris.filter(uri => typeof uri === 'string') : []
 }
 
-/** Those resources, of what a client has subscribed to, that the caller may not subscribe to now. */
+/** Finds the subscriptions that the caller may no longer have. */
 export async function findRefused (
   uris: readonly string[],
   caller: CallerInfo,
@@ -26,7 +26,7 @@ export async function findRefused (
   return refused
 }
 
-/** @throws {InvalidParamsError} that names the first resource that the caller may not subscribe to */
+/** @throws {InvalidParamsError} for the first resource that the caller may not subscribe to */
 export async function checkSubscriptions (
   requests: readonly JSONRPCRequest[],
   caller: CallerInfo,

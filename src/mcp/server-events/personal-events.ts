@@ -4,12 +4,12 @@ import type { Log } from '../../log.js'
 
 interface Listener {
   person: string | undefined
-  hear: (event: ServerEvent) => void
+  notify: (event: ServerEvent) => void
 }
 
 /**
- * The SDK's bus of server events, for which all listeners are alike: this one knows whose each is, as it subscribes while
- * the request of its person is served.
+ * The SDK's bus of server events. To the SDK all listeners are alike; this bus knows the person of each, as a listener
+ * subscribes while that person's request is served.
  */
 export class PersonalEvents implements ServerEventBus {
   readonly #listeners = new Set<Listener>()
@@ -20,25 +20,25 @@ export class PersonalEvents implements ServerEventBus {
     this.#log = log
   }
 
-  /** Serves a request: those that listen meanwhile are this person's. */
+  /** Serves a request: listeners that subscribe meanwhile are this person's. */
   serveFor<T> (person: string, serve: () => T): T {
     return this.#serving.run(person, serve)
   }
 
-  /** @param person whose listeners hear of it; undefined: all do */
+  /** @param person the only one whose listeners are notified; undefined: everybody's */
   publish (event: ServerEvent, person?: string): void {
     for (const listener of [...this.#listeners]) {
       if (person !== undefined && listener.person !== person) continue
       try {
-        listener.hear(event)
+        listener.notify(event)
       } catch (err) {
         this.#log.warn({ err }, 'a listener of server events failed')
       }
     }
   }
 
-  subscribe (hear: (event: ServerEvent) => void): () => void {
-    const listener: Listener = { person: this.#serving.getStore(), hear }
+  subscribe (notify: (event: ServerEvent) => void): () => void {
+    const listener: Listener = { person: this.#serving.getStore(), notify }
     this.#listeners.add(listener)
     return () => { this.#listeners.delete(listener) }
   }

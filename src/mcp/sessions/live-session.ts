@@ -48,7 +48,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.#toldAt = record.lastSeenAt
     this.person = personKey(record.owner)
     this.streams = new SessionStreams({ host, record, person: this.person, onClosed: () => { this.#streamClosed() } })
-    this.#subscriptions = host.admission.subscriptionsOf(this.person).set(record.subscriptions)
+    this.#subscriptions = host.admission.makeSubscriptionLease(this.person).set(record.subscriptions)
   }
 
   /** Whether requests or tasks run, the server waits for the client, or a subscribed client listens. */

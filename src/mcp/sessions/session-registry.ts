@@ -85,7 +85,7 @@ export class SessionRegistry implements SessionHost {
       sessions: this.#live,
       onSessionEnded: sessionId => { this.#forget(sessionId) },
       onGrantEnded: grantId => {
-        this.openStreams.endOfGrant(grantId)
+        this.openStreams.endGrant(grantId)
         this.instances.endGrant(grantId)
       }
     })

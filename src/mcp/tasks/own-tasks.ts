@@ -1,6 +1,6 @@
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { SdkServer } from '../sdk-servers.js'
-import { demandsScopes, scopesOfTool } from '../scopes/required-scopes.js'
+import { demandsScopes, findToolScopes } from '../scopes/required-scopes.js'
 import type { TaskTools } from './task-tools.js'
 import { isObject } from '../../members.js'
 import type { MessageExtra } from '../transport/message-extra.js'
@@ -26,29 +26,29 @@ export class OwnTasks {
     this.#whose = whose
   }
 
-  /** The server that makes them is known. */
+  /** Sets the server that makes them. */
   madeBy (server: SdkServer): void {
     this.#server = server
   }
 
-  /** The tool that made a task; undefined where that is not known. */
-  toolOf (taskId: string): string | undefined {
-    return this.#tools.toolOf({ ...this.#whose, taskId })
+  /** The tool that made a task; undefined if that is unknown. */
+  findTool (taskId: string): string | undefined {
+    return this.#tools.findTool({ ...this.#whose, taskId })
   }
 
-  /** Takes a request that the server is going to answer. */
+  /** Notes a request that the server gets. */
   asked ({ id, method, params }: JSONRPCRequest, { authInfo }: MessageExtra): void {
     if (method === 'tools/call') {
       if (typeof params?.name === 'string' && demandsScopes(this.#server)) this.#running.set(id, { tool: params.name })
     } else if (method === 'tasks/list') this.#running.set(id, { scopes: authInfo?.scopes ?? [] })
   }
 
-  /** The server is not going to answer a request. */
+  /** Notes that the server will not respond to a request. */
   cancelled (id: RequestId): void {
     this.#running.delete(id)
   }
 
-  /** Takes a response. @returns it, less the tasks that the caller could not ask for */
+  /** Notes a response. @returns it, without the tasks that the caller may not ask for */
   answered<T extends JSONRPCMessage> (response: T): T {
     if ('method' in response || response.id === undefined) return response
     const running = this.#running.get(response.id)
@@ -72,9 +72,9 @@ export class OwnTasks {
   }
 
   #needed (task: unknown): readonly string[] {
-    return scopesOfTool(
+    return findToolScopes(
       this.#server,
-      isObject(task) && typeof task.taskId === 'string' ? this.toolOf(task.taskId) : undefined
+      isObject(task) && typeof task.taskId === 'string' ? this.findTool(task.taskId) : undefined
     )
   }
 }

@@ -1,11 +1,13 @@
+import { isObject } from '../../members.js'
+
 const MAX_WATCHED = 100
 
 /**
- * The tasks (2025-11-25, experimental) that a server instance works on after it has answered the request that began them.
- * It learns of them from what the server sends.
+ * The tasks (2025-11-25, experimental) that a server instance works on after it responded to the request that began
+ * them, as the server's messages show.
  */
 export class RunningTasks {
-  /** Task id -> milliseconds since the epoch at which it has run out. */
+  /** Task id -> when it expires, in milliseconds since the epoch. */
   readonly #tasks = new Map<string, number>()
 
   /** Whether a task runs. */
@@ -15,21 +17,21 @@ export class RunningTasks {
     return this.#tasks.size > 0
   }
 
-  /** Takes the result of a request: of one that began a task, or asked for one. */
+  /** Notes the result of a request that began a task or asked for one. */
   noteResult (result: Record<string, unknown>): void {
     if ('task' in result) this.#begun(result.task)
     else if (this.#tasks.size > 0) this.noteStatus(result)
   }
 
-  /** Takes the parameters of `notifications/tasks/status`, or the result of `tasks/get` or `tasks/cancel`. */
+  /** Notes the parameters of `notifications/tasks/status`, or the result of `tasks/get` or `tasks/cancel`. */
   noteStatus (task: Record<string, unknown> | undefined): void {
     if (typeof task?.taskId === 'string' && isOver(task.status)) this.#tasks.delete(task.taskId)
   }
 
   #begun (task: unknown): void {
-    if (typeof task !== 'object' || task === null || !('taskId' in task) || typeof task.taskId !== 'string') return
-    if (this.#tasks.size >= MAX_WATCHED || ('status' in task && isOver(task.status))) return
-    this.#tasks.set(task.taskId, 'ttl' in task && typeof task.ttl === 'number' ? Date.now() + task.ttl : Infinity)
+    if (!isObject(task) || typeof task.taskId !== 'string') return
+    if (this.#tasks.size >= MAX_WATCHED || isOver(task.status)) return
+    this.#tasks.set(task.taskId, typeof task.ttl === 'number' ? Date.now() + task.ttl : Infinity)
   }
 }
 

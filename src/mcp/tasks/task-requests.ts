@@ -1,8 +1,8 @@
 import { RELATED_TASK_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/server'
 import { isObject } from '../../members.js'
 
-/** The tasks that a request asks for, or says that it belongs to. */
-export function tasksOf ({ method, params }: JSONRPCRequest): string[] {
+/** The ids of the tasks that a request asks for, or belongs to. */
+export function findTaskIds ({ method, params }: JSONRPCRequest): string[] {
   const related: unknown = params?._meta?.[RELATED_TASK_META_KEY]
   const ids = [method.startsWith('tasks/') ? params?.taskId : undefined, isObject(related) ? related.taskId : undefined]
   return ids.filter(id => typeof id === 'string')

@@ -9,8 +9,8 @@ const MAX_NAME_LENGTH = 256
 type Task = BusMessages['taskBegun']
 
 /**
- * Which tool made which task (2025-11-25, experimental): whoever asks for a task needs the tool's scopes. Every replica is
- * told; what is forgotten, or began before this process did, is not known, and then the scopes of all tools are needed.
+ * Which tool made which task (2025-11-25, experimental): a request for a task needs the scopes of that tool. Every
+ * replica is told. A task that is forgotten, or older than this process, is unknown, and needs the scopes of all tools.
  */
 export class TaskTools {
   readonly #bus: Bus
@@ -39,8 +39,8 @@ export class TaskTools {
     })
   }
 
-  /** The tool that made a task; undefined where that is not known. */
-  toolOf ({ person, holder, taskId }: Omit<Task, 'tool'>): string | undefined {
+  /** The tool that made a task; undefined if that is unknown. */
+  findTool ({ person, holder, taskId }: Omit<Task, 'tool'>): string | undefined {
     return this.#tools.get(person)?.get(taskKey(holder, taskId))
   }
 

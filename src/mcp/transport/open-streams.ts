@@ -39,7 +39,7 @@ export class OpenStreams {
   }
 
   /** Ends the streams that were opened under a grant. */
-  endOfGrant (grantId: string): void {
+  endGrant (grantId: string): void {
     for (const stream of this.#streams) {
       if (stream.holder.grantId === grantId) stream.end()
     }

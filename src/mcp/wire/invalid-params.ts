@@ -2,17 +2,18 @@ import { isObject } from '../../members.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /*
- * Both SDKs parse a request in its handler, and say `-32603` with zod's issues as JSON if the parameters are not what the
- * method takes. Here that becomes `-32602` with the members named (JSON-RPC 2.0, 5.1). This does not check parameters
- * itself. If the SDKs put the issues another way, their words reach the client. Delete `withInvalidParams` once they say so.
+ * Both SDKs parse a request in its handler, and respond with `-32603` and zod's issues as JSON if the parameters are not
+ * what the method takes. This file turns that into `-32602` with the members named (JSON-RPC 2.0, 5.1). It does not check
+ * parameters. If the SDKs change the form of the issues, their words reach the client. Delete `withInvalidParams` once
+ * both SDKs respond with -32602 and plain words.
  */
 
-/** Alone, or after the words of SDK 2.x, which has the right code. */
+/** The issues; SDK 2.x, which has the right code, puts words before them. */
 const ISSUES = /^(?:Invalid \S+ request: )?(\[.*\])$/s
 const NO_TASKS = /^Server does not support task creation/
-// both SDKs make a URL of the one parameter that is one, that of resources/read, without looking first
+// both SDKs parse the parameter of resources/read as a URL without a check
 const NO_URL = 'Invalid URL'
-/** Members that a message names; there may be as many as the client has sent. */
+/** Members that an error message names; the client may have sent any number. */
 const MAX_NAMED = 3
 const MAX_LENGTH = 200
 
@@ -27,7 +28,7 @@ interface ErrorResponse {
   error: { code: number, message: string, data?: unknown }
 }
 
-/** Says which members of a request are wrong, and how: `Invalid params: params.uri: expected string, received null`. */
+/** Names the wrong members of a request: `Invalid params: params.uri: expected string, received null`. */
 export function invalidParamsMessage (issues: readonly ParameterIssue[]): string {
   const named = issues.slice(0, MAX_NAMED)
     .map(({ path = [], message }) => `${formatPath(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
@@ -39,11 +40,11 @@ function formatPath (path: NonNullable<ParameterIssue['path']>): string {
   return keys.map(key => typeof key === 'number' ? `[${key}]` : `.${String(key)}`).join('').replace(/^\./, '')
 }
 
-/** The error response of a server of either SDK; `-32602` if it says no more than that the parameters are wrong. */
+/** Rewrites the error response of a server of either SDK to `-32602`, if it only says that the parameters are wrong. */
 export function withInvalidParams<R extends ErrorResponse> (response: R): R {
   const { code, message } = response.error
   if (code !== jsonRpcCodes.internalError && code !== jsonRpcCodes.invalidParams) return response
-  const said = NO_TASKS.test(message) ? 'Invalid params: params.task: this server runs no tasks.' : rephrase(message)
+  const said = NO_TASKS.test(message) ? 'Invalid params: params.task: this server does not run tasks.' : rephrase(message)
   return said === undefined ? response : { ...response, error: { code: jsonRpcCodes.invalidParams, message: said } }
 }
 
@@ -75,7 +76,7 @@ function rephrase (message: string): string | undefined {
     : undefined
 }
 
-// what a tool's own code has failed to parse is not the client's fault
+// if a tool's own code failed to parse something, it is not the client's fault
 function isOfParams (issue: unknown): issue is ParameterIssue {
   return isObject(issue) && typeof issue.message === 'string' && Array.isArray(issue.path) && issue.path[0] === 'params'
 }

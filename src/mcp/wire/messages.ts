@@ -24,15 +24,15 @@ export const MAX_BATCH_SIZE = 100
 
 /**
  * The messages of a parsed body: one, or those of a batch.
- * @throws {ParseError} where there was no body
- * @throws {InvalidMessageError} for what is no JSON-RPC message of MCP
- * @throws {InvalidParamsError} for a request whose `params` are not of the shape that all have
+ * @throws {ParseError} if there was no body
+ * @throws {InvalidMessageError} for anything but JSON-RPC messages of MCP
+ * @throws {InvalidParamsError} for a request whose `params` do not have the shape that all methods share
  */
 export function parseMessages (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
   if (body === undefined) throw new ParseError('Parse error: the body is empty.')
   if (!Array.isArray(body)) {
     if (!isMessage(body)) {
-      throw findInvalidParams(body) ?? new InvalidMessageError('Invalid Request: the body is no JSON-RPC 2.0 message.')
+      throw findInvalidParams(body) ?? new InvalidMessageError('Invalid Request: the body must be a JSON-RPC 2.0 message.')
     }
     return body
   }
@@ -41,16 +41,16 @@ export function parseMessages (body: unknown): JSONRPCMessage | JSONRPCMessage[]
     throw new InvalidMessageError(`Invalid Request: a batch has at most ${MAX_BATCH_SIZE} messages.`)
   }
   if (!body.every(isMessage)) {
-    throw new InvalidMessageError('Invalid Request: the batch holds what is no JSON-RPC 2.0 message.')
+    throw new InvalidMessageError('Invalid Request: every member of a batch must be a JSON-RPC 2.0 message.')
   }
   const ids = body.filter(isRequest).map(({ id }) => id)
   if (new Set(ids).size < ids.length) {
-    throw new InvalidMessageError('Invalid Request: two requests of the batch have one id.')
+    throw new InvalidMessageError('Invalid Request: two requests of the batch have the same id.')
   }
   return body
 }
 
-/** What is wrong with a request that would be one but for its parameters; undefined of anything else. */
+/** What is wrong with the parameters of a request that is otherwise valid; undefined for any other body. */
 export function findInvalidParams (body: unknown): InvalidParamsError | undefined {
   if (!isObject(body) || !('params' in body) || isMessage(body)) return undefined
   const { params, ...request } = body
@@ -64,7 +64,7 @@ function isRequestWithId (value: unknown): value is JSONRPCRequest {
   return isMessage(value) && isRequest(value)
 }
 
-/** Whether the SDK will take this as a message: exactly what its own schemas accept, as others would never be answered. */
+/** Whether this is a message by the SDK's own schemas: to any other, it would never respond. */
 export function isMessage (value: unknown): value is JSONRPCMessage {
   return hasPlainMembers(value, isPlainMeta) ||
     isJSONRPCRequest(value) || isJSONRPCNotification(value) || isJSONRPCResultResponse(value) ||
@@ -72,44 +72,41 @@ export function isMessage (value: unknown): value is JSONRPCMessage {
 }
 
 /**
- * Whether this is a request or notification with nothing in it but its method and parameters (no `_meta`). Most are, and
- * a look at the members tells; the schemas of either SDK come to the same answer at ten times the cost.
+ * Whether this is a request or notification with nothing but an id, a method and parameters without `_meta`. Most are,
+ * and looking at the members shows it; the schemas of either SDK come to the same result at ten times the cost.
  */
 export function isPlainMessage (value: unknown): value is JSONRPCRequest | JSONRPCNotification {
   return hasPlainMembers(value, () => false)
 }
 
-/** @param takesMeta whether it may have this `_meta` */
+/** @param takesMeta whether a message may have this `_meta` */
 function hasPlainMembers (
   value: unknown,
   takesMeta: (meta: unknown) => boolean
 ): value is JSONRPCRequest | JSONRPCNotification {
-  if (typeof value !== 'object' || value === null || !('jsonrpc' in value) || value.jsonrpc !== '2.0') return false
-  if (!('method' in value) || typeof value.method !== 'string') return false
-  let members = 2
-  if ('id' in value) {
-    if (typeof value.id !== 'string' && !Number.isSafeInteger(value.id)) return false
-    members++
-  }
-  if ('params' in value) {
-    const { params } = value
-    if (
-      !isObject(params) ||
-      ('_meta' in params && !takesMeta(params._meta))
-    ) return false
-    members++
-  }
-  return Object.keys(value).length === members
+  if (!isObject(value) || value.jsonrpc !== '2.0' || typeof value.method !== 'string') return false
+  const hasId = 'id' in value
+  const hasParams = 'params' in value
+  if (hasId && !isId(value.id)) return false
+  if (hasParams && !isPlainParams(value.params, takesMeta)) return false
+  return Object.keys(value).length === 2 + Number(hasId) + Number(hasParams)
 }
 
-/** Whether nothing in a `_meta` is of a kind that the SDK has a schema for, but a progress token. */
+function isId (id: unknown): boolean {
+  return typeof id === 'string' || Number.isSafeInteger(id)
+}
+
+function isPlainParams (params: unknown, takesMeta: (meta: unknown) => boolean): boolean {
+  return isObject(params) && (!('_meta' in params) || takesMeta(params._meta))
+}
+
+/** Whether a `_meta` has nothing that the SDK has a schema for, except a progress token. */
 function isPlainMeta (meta: unknown): boolean {
   if (!isObject(meta) || RELATED_TASK_META_KEY in meta) return false
-  return !('progressToken' in meta) || typeof meta.progressToken === 'string' ||
-    Number.isSafeInteger(meta.progressToken)
+  return !('progressToken' in meta) || isId(meta.progressToken)
 }
 
-/** Whether a message asks for an answer. */
+/** Whether a message is a request. */
 export function isRequest (message: JSONRPCMessage): message is JSONRPCRequest {
   return 'method' in message && 'id' in message
 }
@@ -119,7 +116,7 @@ export function isNotification (message: JSONRPCMessage): message is JSONRPCNoti
   return 'method' in message && !('id' in message)
 }
 
-/** Text of a JSON-RPC error response; without an `id`, for a message that could not be told. */
+/** Text of a JSON-RPC error response; without an `id`, to a message whose id is unknown. */
 export function errorText (
   code: number,
   message: string,
@@ -129,7 +126,7 @@ export function errorText (
   return JSON.stringify({ jsonrpc: '2.0', id, error: { code, message, ...data && { data } } })
 }
 
-/** Text of an error response to each request of a body, which is refused as a whole; with the id null where it has none. */
+/** Text of the error response to a body that is refused as a whole: one for each request in it, else one with id null. */
 export function refusalText (body: unknown, code: number, message: string, data: Record<string, unknown>): string {
   const ids = [body].flat().filter(message => isMessage(message)).filter(isRequest).map(({ id }) => id)
   if (Array.isArray(body) && ids.length > 0) return `[${ids.map(id => errorText(code, message, id, data)).join(',')}]`

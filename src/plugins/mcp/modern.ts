@@ -66,7 +66,7 @@ async function answer (call: ModernCall, reply: FastifyReply): Promise<FastifyRe
   if (response.body === null) return reply.send()
   if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) {
     // what listeners are told is not measured as it is sent
-    return reply.send(call.outgoing.bodyOf(response.body, !call.listens))
+    return reply.send(call.outgoing.makeBody(response.body, !call.listens))
   }
   return reply.send(textWithInvalidParams(await response.text()))
 }
