@@ -149,56 +149,55 @@ ${peers.map(name => `${name} ${versionOf('bench/peers', name)}`).join(', ')}.
 
 ## How to read it
 
-The figures of another machine are others; what carries over are the ratios to the **reference**. That is a Fastify route
-without any MCP: it checks the bearer token (SHA-256, then a map), parses the body, looks the session up in a map (for
-W2: compares the headers with the body), and answers from constants. No server can do less work and still check its callers.
+Another machine has other figures; what you can compare are the ratios to the **reference**. That is a Fastify route
+without MCP: it checks the bearer token (SHA-256, then a map), parses the body, looks the session up in a map (for W2:
+it compares the headers with the body), and sends constants. No server that checks its callers can do less work.
 
-Every server runs as a process of its own, as compiled JavaScript, without logging, all with the same lookup of tokens
-and the same hosted server (\`test/support/sample-server.ts\`, for SDK 2.x the same in its words; its JSON Schema validator is shared by
-all sessions). The servers take turns: each of the ${rounds} rounds starts, warms up (${
-    WARM_UP_MS / 1000
-  } s) and measures (${MEASURED_MS / 1000} s) each of them once. The
-tables have medians of the rounds, and medians of the ratios to the reference in the same round. **CPU per request** is
-the more telling figure: user and system time of the server process, whatever the load does. A server that was less than
-${UNDISTURBED * 100} % busy shared its core, or waited for the load; such a measurement is repeated up to ${
-    ATTEMPTS - 1
-  } times. The load polls instead of
-sleeping, because the server pays for waking it.
+Every server runs as its own process, as compiled JavaScript, without logging. All use the same token lookup and the
+same hosted server (\`test/support/sample-server.ts\`; for SDK 2.x its counterpart; all sessions share its JSON Schema
+validator). The servers take turns: in each of the ${rounds} rounds, each one starts, warms up (${WARM_UP_MS / 1000}
+s) and is measured (${MEASURED_MS / 1000} s) once. The tables show medians of the rounds, and medians of the ratios to
+the reference in the same round. **CPU per request** says more than requests per second: it is the user and system
+time of the server process, independent of the load generator. If a server was less than ${UNDISTURBED * 100} % busy,
+it shared its core or waited for the load generator; then the measurement is repeated, up to ${ATTEMPTS - 1} times.
+The load generator polls instead of sleeping, because waking it would cost the server time.
 
-What the servers do is not the same. The SDK's transports answer with JSON here, their cheaper way; \`fastify-mcp\` has
-only SSE answers. This project also checks \`Origin\` and \`Host\`, answers CORS, bounds what is kept, can resume a stream,
-and drops the server instance of an idle session, to rebuild it at the next request (after 30 s; for W4 after 1 s). The
-peers keep theirs until the session ends, and none of them ends a session that nobody uses.
+The servers do not do the same work. The SDK's transports respond with JSON here, which is their cheaper way;
+\`fastify-mcp\` only supports SSE. This project also checks \`Origin\` and \`Host\`, handles CORS, limits what it stores,
+can resume a stream, and drops the server instance of an idle session, to create it again at the next request (after
+30 s; for W4 after 1 s). The others keep theirs until the session ends, and none of them ends unused sessions.
 
-In W2, a server instance is made for every request, of schemas (\`constantSchema\`) and a validator that are shared by all;
-with \`reuseInstances\`, an instance serves one request after the other ([eras.md](eras.md)).
+In W2, each request gets its own server instance, with shared schemas (\`constantSchema\`) and a shared validator. With
+\`reuseInstances\`, an instance serves one request after the other ([eras.md](eras.md)).
 
-Memory is RSS after garbage collection, less what it was before the sessions were opened, in units of 1,024 bytes. The
-JavaScript heap does not show what Node.js and the allocator hold for sockets.
+Memory is RSS after garbage collection, minus RSS before the sessions were opened, in units of 1,024 bytes. The
+JavaScript heap does not include what Node.js and the allocator hold for sockets.
 
 ${tables(results)}
 ## What the profile shows
 
-Of a call in a session (W1), this project's own code is about 14 µs, of which \`JSON.stringify\` of the answer is 4. The rest beyond the
-reference is SDK 1.x and zod: each message is parsed as a result, an error and a request, then twice more as the request that it
-is, then its input and its result. A bare \`Transport\` under SDK 1.x, which checks no more than the reference, comes to 0.50 of it. Two
-things cost more than they look: the parse as a result and as an error fails, and what zod makes of a failure is kept alive by an
-object in old space until the next full collection (4 µs each, and most of the 8 µs of garbage collection); and on Node.js 20, where W1
-came to 0.42 to 0.45, an \`AbortController\` with its signal is 5 to 7 µs, which on Node.js 24 is 0.3.
+In a session call (W1), this project's own code takes about 14 µs, of which \`JSON.stringify\` of the response takes 4.
+The rest beyond the reference is SDK 1.x and zod: each message is parsed as a result, as an error and as a request,
+then twice more as the specific request, then its input and its result. A bare \`Transport\` under SDK 1.x that checks
+no more than the reference reaches 0.50 of it. Two things cost more than they seem to. Parsing a request as a result
+and as an error fails, and an object in old space keeps zod's failure alive until the next full collection (4 µs each,
+and most of the 8 µs of garbage collection). And on Node.js 20, where W1 reached 0.42 to 0.45, an \`AbortController\`
+with its signal takes 5 to 7 µs; on Node.js 24 it takes 0.3.
 
-Of a 2026-07-28 call (W2, SDK 2.x) with \`reuseInstances\`, what is left beside HTTP is nearly all the SDK's own handling of one message:
-about 50 µs in a process that does nothing else, where the whole of this project and the SDK takes 65. Of it, 15 are zod's
-failed attempts to take the request for a response, 10 are the check of the \`_meta\` envelope (zod 4.6 makes several \`WeakMap\`s for each
-recursive schema it parses, which the garbage collector pays for once more), the rest are the \`AbortController\` and the checks
-of parameters and result. It is the same with 100 tools.
+In a 2026-07-28 call (W2, SDK 2.x) with \`reuseInstances\`, nearly everything beside HTTP is the SDK's own handling of
+one message: about 50 µs in a process that does nothing else, of the 65 of this project and the SDK together. 15 of
+them are zod's failed attempts to parse the request as a response. 10 are the check of the \`_meta\` envelope (zod 4.6
+creates several \`WeakMap\`s for each recursive schema that it parses, which also costs garbage collection). The rest
+are the \`AbortController\` and the checks of parameters and result. It is the same with 100 tools.
 
-With an instance for each call, 60 to 85 µs come on top: 25 for \`McpServer\` and its first tool, 25 for the binding to the revision, and the garbage of
-these; 15 to 30 for the JSON Schema of the called tool, which has to be looked through for \`x-mcp-header\`, are saved here by
-\`constantSchema\` (for the SDK's stock way too). Every further tool is
-4 to 6 µs of \`registerTool\`, so that a server with 100 tools spends 500 µs there: that is the factory's own cost, and
-\`reuseInstances\` is what saves it.
+With an instance for each call, 60 to 85 µs are added: 25 for \`McpServer\` and its first tool, 25 for the binding to
+the revision, and their garbage collection. The JSON Schema of the called tool, which must be searched for
+\`x-mcp-header\`, would take another 15 to 30; \`constantSchema\` saves them here (for the SDK's own handler, too). Every
+further tool takes 4 to 6 µs in \`registerTool\`, so a server with 100 tools spends 500 µs there. That is the factory's
+own cost, which \`reuseInstances\` saves.
 
-Through the bridge, a call takes the handling of a message twice, by SDK 2.x and by SDK 1.x. Without \`reuseInstances\` comes what the
-1.x instance costs: itself, \`initialize\` through zod, and its closing, which makes an error with a stack.
+Through the bridge, a call pays for the handling of a message twice, by SDK 2.x and by SDK 1.x. Without
+\`reuseInstances\`, it also pays for the 1.x instance: creating it, \`initialize\` through zod, and closing it, which
+creates an error with a stack.
 `
 }
