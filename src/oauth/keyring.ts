@@ -32,7 +32,7 @@ export class Keyring {
     if (first === undefined) throw new ConfigError('ENCRYPTION_KEYS is empty; it takes id:base64url of 32 bytes.')
     this.#first = first
     this.#keys = new Map(parsed.map(key => [key.id, key]))
-    if (this.#keys.size < parsed.length) throw new ConfigError('ENCRYPTION_KEYS has two keys of the same id.')
+    if (this.#keys.size < parsed.length) throw new ConfigError('ENCRYPTION_KEYS has two keys with the same id.')
   }
 
   /** Whether the constructor takes `keys`. */

@@ -10,7 +10,7 @@ export function checkCodeChallenge (challenge: string | undefined, method: strin
   if (challenge === undefined) throw new InvalidRequestError('PKCE is required: code_challenge is missing.')
   if (method !== 'S256') throw new InvalidRequestError('PKCE is required with code_challenge_method S256.')
   if (!/^[A-Za-z0-9_-]{43}$/.test(challenge)) {
-    throw new InvalidRequestError('The code_challenge is no base64url SHA-256.')
+    throw new InvalidRequestError('The code_challenge must be a base64url-encoded SHA-256 hash.')
   }
   return challenge
 }

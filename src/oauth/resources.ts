@@ -31,7 +31,7 @@ export class Resources {
     if (name === canonicalResource(this.#issuer)) return this.default
     const own = this.#resources.find(own => canonicalResource(own) === name)
     if (own !== undefined) return own
-    throw new InvalidTargetError(`The resource is not one of this server. Resources: ${this.#resources.join(', ')}.`)
+    throw new InvalidTargetError(`The resource is unknown. Resources of this server: ${this.#resources.join(', ')}.`)
   }
 }
 

@@ -23,7 +23,7 @@ export function requestedScopes (scope: string | undefined, supported: readonly 
   const known = asked.filter(name => supported.includes(name))
   if (known.length > 0) return known
   if (asked.every(name => IGNORED.has(name))) return [supported[0]]
-  throw new InvalidScopeError(`None of the requested scopes exists here. Scopes: ${supported.join(' ')}.`)
+  throw new InvalidScopeError(`None of the requested scopes is known. Known scopes: ${supported.join(' ')}.`)
 }
 
 /**
@@ -34,7 +34,7 @@ export function narrowedScopes (scope: string | undefined, granted: readonly str
   const asked = splitScopes(scope).filter(name => granted.includes(name) || !IGNORED.has(name))
   if (asked.length === 0) return [...granted]
   if (!asked.every(name => granted.includes(name))) {
-    throw new InvalidScopeError('A refresh cannot ask for more than was granted.')
+    throw new InvalidScopeError('A refresh must not ask for more scopes than were granted.')
   }
   return asked
 }

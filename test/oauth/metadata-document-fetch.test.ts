@@ -59,7 +59,7 @@ async function refused (t: Test, promise: Promise<unknown>, detail: RegExp, name
 async function unreadable (t: Test, promise: Promise<unknown>, detail: RegExp, name?: string) {
   await t.rejects(promise, {
     code: 'temporarily_unavailable',
-    message: /^The metadata document of the client cannot be read just now\. Try again in a moment\.$/,
+    message: /^The metadata document of the client cannot be read\. Try again in a moment\.$/,
     retryAfterSeconds: 30,
     reason: 'document_unreachable',
     detail
@@ -344,7 +344,7 @@ t.test('special addresses', async t => {
       await refused(
         t,
         fetchMetadataDocument('http://localhost/a', { allowLoopback: true, lookup: resolvesTo(address) }),
-        /http is for loopback only$/,
+        /http is for loopback addresses only$/,
         address
       )
     }

@@ -29,7 +29,7 @@ browserTest('an error page says what to do, and an id that the log has', async (
   await logInUpstream(page)
   t.match(
     await page.getByRole('alert').innerText(),
-    'This login was begun in another browser, or this browser blocks cookies.'
+    'This login began in another browser, or this browser blocks cookies.'
   )
   t.match(await logged(), '"detail":"the browser cookie is not that of the attempt"')
 
@@ -49,7 +49,7 @@ browserTest('a refusal is told to a client that nobody vouches for if the person
   t.equal(new URL(page.url()).origin, service.url, 'the browser stays with us')
   t.equal(
     await page.getByRole('alert').innerText(),
-    'None of the requested scopes exists here. Scopes: mcp files:read.'
+    'None of the requested scopes is known. Known scopes: mcp files:read.'
   )
   const target = new URL(await page.getByRole('link', { name: 'Go back to client.example' }).getAttribute('href') ?? '')
   t.match(Object.fromEntries(target.searchParams), { error: 'invalid_scope', state: STATE, iss: service.url })

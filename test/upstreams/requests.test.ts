@@ -183,7 +183,7 @@ t.test('registration is refused: the client is told, and the log names the fix',
       service.log.some(({ level, msg }) =>
         level === 50 &&
         String(msg).endsWith(
-          `its registration endpoint answers ${status}: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET`
+          `its registration endpoint responds with ${status}: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET`
         )
       ),
       `${status}`

@@ -60,7 +60,7 @@ function isForm (value: unknown): value is ConsentForm {
 export function checkBrowser ({ browserHash }: AuthorizationTransaction, browser: BrowserState): void {
   if (browserHash === hashSecret(browser.id)) return
   throw new AccessDeniedError(
-    'This login was begun in another browser, or this browser blocks cookies. Start again in your app.',
+    'This login began in another browser, or this browser blocks cookies. Start again in your app.',
     {
       detail: 'the browser cookie is not that of the attempt',
       reason: 'other_browser'

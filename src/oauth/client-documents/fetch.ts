@@ -44,7 +44,7 @@ const gone = (detail: string) =>
 /** The host may say something else in a moment. */
 const outage = (detail: string, cause?: unknown, retryAfterSeconds = UNREACHABLE_MS / 1000) =>
   new TemporarilyUnavailableError(
-    'The metadata document of the client cannot be read just now. Try again in a moment.',
+    'The metadata document of the client cannot be read. Try again in a moment.',
     {
       detail,
       cause,

@@ -17,7 +17,7 @@ import { isObject } from '../../members.js'
  */
 export function checkClientMetadata (input: unknown, schemes: readonly string[]): ClientMetadata {
   if (!isObject(input)) {
-    throw new InvalidClientMetadataError('The client metadata is no JSON object.')
+    throw new InvalidClientMetadataError('The client metadata must be a JSON object.')
   }
   // some clients send null, or an empty text, for what they do not have
   const given = Object.fromEntries(
@@ -28,7 +28,7 @@ export function checkClientMetadata (input: unknown, schemes: readonly string[])
   if (!Value.Check(ClientMetadataSchema, given)) {
     const fault = Value.Errors(ClientMetadataSchema, given).First()
     const member = fault?.path.split('/')[1] ?? ''
-    if (member === 'redirect_uris') throw new InvalidRedirectUriError('redirect_uris takes 1 to 20 redirect URIs.')
+    if (member === 'redirect_uris') throw new InvalidRedirectUriError('redirect_uris must contain 1 to 20 redirect URIs.')
     throw new InvalidClientMetadataError(`${member} is not valid: ${fault?.message ?? ''}.`)
   }
   for (const uri of given.redirect_uris) checkRedirectUri(uri, schemes)
@@ -59,7 +59,7 @@ const MAX_REGISTERED_REDIRECT_URIS = 10
  */
 export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
   if (metadata.redirect_uris.length > MAX_REGISTERED_REDIRECT_URIS) {
-    throw new InvalidRedirectUriError(`redirect_uris takes 1 to ${MAX_REGISTERED_REDIRECT_URIS} redirect URIs.`)
+    throw new InvalidRedirectUriError(`redirect_uris must contain 1 to ${MAX_REGISTERED_REDIRECT_URIS} redirect URIs.`)
   }
   if (Buffer.byteLength(JSON.stringify(metadata)) > MAX_REGISTRATION_BYTES) {
     throw new InvalidClientMetadataError(`The client metadata must be at most ${MAX_REGISTRATION_BYTES} bytes long.`)
@@ -71,7 +71,7 @@ export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
 function parseAuthMethod (method = 'client_secret_basic'): TokenEndpointAuthMethod {
   const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)
   if (known === undefined) {
-    throw new InvalidClientMetadataError(`token_endpoint_auth_method takes ${TOKEN_ENDPOINT_AUTH_METHODS.join(', ')}.`)
+    throw new InvalidClientMetadataError(`token_endpoint_auth_method must be one of: ${TOKEN_ENDPOINT_AUTH_METHODS.join(', ')}.`)
   }
   return known
 }
@@ -83,6 +83,6 @@ function checkWebUri (member: string, value: string | undefined): void {
     url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' ||
     !hasPlainHost(url)
   ) {
-    throw new InvalidClientMetadataError(`${member} is no http or https URL.`)
+    throw new InvalidClientMetadataError(`${member} must be an http or https URL.`)
   }
 }

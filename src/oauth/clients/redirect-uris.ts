@@ -29,19 +29,19 @@ export function checkRedirectUri (uri: string, schemes: readonly string[]): Redi
   const refuse = (why: string) => new InvalidRedirectUriError(`The redirect URI ${shown} ${why}.`)
   // what the URL parser would mend silently is refused: browsers, servers and people must read the same thing
   if (uri.length > MAX_LENGTH || !/^[\x21-\x7E]+$/.test(uri) || /[\\"<>^`{|}]/.test(uri) || !URL.canParse(uri)) {
-    throw refuse('is no valid URI')
+    throw refuse('is not a valid URI')
   }
   const url = new URL(uri)
-  if (uri.includes('#')) throw refuse('has a fragment')
+  if (uri.includes('#')) throw refuse('must not have a fragment')
   if (url.username !== '' || url.password !== '' || /^[a-z0-9+.-]+:\/\/[^/?]*@/i.test(uri)) {
-    throw refuse('has user information')
+    throw refuse('must not contain user information')
   }
-  if (/%2e|\/\.\.?(\/|$|\?)/i.test(uri.split('?')[0] ?? '')) throw refuse('has dot segments')
+  if (/%2e|\/\.\.?(\/|$|\?)/i.test(uri.split('?')[0] ?? '')) throw refuse('must not contain dot segments')
   const scheme = url.protocol.slice(0, -1)
-  if (/^https?$/.test(scheme) && !isWrittenOut(uri, url)) throw refuse('does not name its host plainly')
+  if (/^https?$/.test(scheme) && !isWrittenOut(uri, url)) throw refuse('must name its host in plain form')
   if (scheme === 'https') return isLoopbackHost(url.hostname) ? 'loopback' : 'web'
   if (scheme === 'http') {
-    if (!isLoopbackHost(url.hostname)) throw refuse('is http, which is for loopback only')
+    if (!isLoopbackHost(url.hostname)) throw refuse('must use https: http is for loopback addresses only')
     return 'loopback'
   }
   if (!isRedirectScheme(scheme) || !schemes.includes(scheme)) {

@@ -46,7 +46,7 @@ export class Connections {
     const { store, grants, consents } = this.#options
     const grant = await store.findGrant(grantId)
     if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) {
-      throw new InvalidRequestError('This application is not connected any more.')
+      throw new InvalidRequestError('This application is no longer connected.')
     }
     // first: whatever fails then, nobody is connected again without being asked
     await consents.forget(personHash(grant), grant.clientId)

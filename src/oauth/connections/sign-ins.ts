@@ -72,7 +72,7 @@ export class SignIns {
     const { tokens, store, keyring } = this.#options
     const [state, verifier] = (pending === undefined ? undefined : keyring.verify(PENDING, pending))?.split('~') ?? []
     if (state === undefined || verifier === undefined || !equalSecrets(answer.state ?? '', state)) {
-      throw new InvalidRequestError('This sign-in was not begun in this browser, or too long ago. Sign in again.')
+      throw new InvalidRequestError('This sign-in began in another browser, or too long ago. Sign in again.')
     }
     if (answer.code === undefined) {
       throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', {

@@ -91,11 +91,11 @@ class TokenVerifier {
 
   async verify (token: string, request: { readonly ip: string } | undefined): Promise<CallerInfo> {
     if (token.length > MAX_TOKEN_LENGTH) {
-      throw new InvalidTokenError('The access token is not one that this server takes.')
+      throw new InvalidTokenError('This server does not accept this kind of access token.')
     }
     if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return await this.#verifyJwt(token)
     if (this.#introspection === undefined) {
-      throw new InvalidTokenError('The access token is not one that this server takes.')
+      throw new InvalidTokenError('This server does not accept this kind of access token.')
     }
     return await this.#introspection.verify(token, request)
   }
@@ -200,7 +200,7 @@ function toCaller (token: string, claims: TokenClaims & { exp?: number }, issuer
   const { sub, exp, client_id: clientId, azp, scope, scp } = claims
   const subject = toSubject(sub)
   if (subject === undefined) {
-    throw new InvalidTokenError('The access token does not say whose it is.', {
+    throw new InvalidTokenError('The access token does not name its subject.', {
       detail: `its sub is ${JSON.stringify(sub)?.slice(0, 100)}`
     })
   }

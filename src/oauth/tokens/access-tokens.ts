@@ -61,7 +61,7 @@ export class AccessTokens {
    * @throws {InvalidTokenError} (or rejects with it) @throws {RateLimitedError}
    */
   verify (token: string, request?: { readonly ip: string }): CallerInfo | Promise<CallerInfo> {
-    if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token is not one of ours.')
+    if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token was not issued by this server.')
     const hash = hashSecret(token)
     const known = this.#known.get(hash)
     return known !== undefined && this.#options.now() < known.until

@@ -84,7 +84,7 @@ export class Grants {
       if (client !== undefined) await upstream.revoke(client, tokens)
     }
     tell().catch((err: unknown) => {
-      log.warn({ err, clientId }, 'the upstream could not be told that its tokens are not needed')
+      log.warn({ err, clientId }, 'tokens that are no longer needed could not be revoked at the upstream')
     })
   }
 

@@ -139,7 +139,7 @@ export class TokenIssuer {
     if (used) return await this.#replayed(grant)
     // OAuth 2.1 does not send it any more; who does must send the same
     if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) {
-      throw new InvalidGrantError('The redirect_uri is not that of the authorization request.', {
+      throw new InvalidGrantError('The redirect_uri must be the same as in the authorization request.', {
         reason: 'redirect_uri_mismatch'
       })
     }

@@ -29,7 +29,7 @@ export async function discover (
     }
   }
   throw failures.find(error => error instanceof TemporarilyUnavailableError) ??
-    new UpstreamError('The login server cannot be used: it does not describe itself as it should.', {
+    new UpstreamError('The login server cannot be used: its metadata is missing or invalid.', {
       detail: `discovery of the issuer ${issuerUrl.href} failed: ${
         failures.map(error => error.detail ?? error.message).join('; ')
       }`

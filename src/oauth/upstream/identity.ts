@@ -44,7 +44,7 @@ const PROTOCOL_CLAIMS = new Set([
 export function readIdentity ({ issuer, userinfo, idToken, subjectClaim }: Told): Identity {
   // OpenID Connect Core 5.3.2: what is told of somebody else is not used
   if (idToken?.sub !== undefined && userinfo.sub !== undefined && userinfo.sub !== idToken.sub) {
-    throw unusable('the userinfo is of another sub than the ID token')
+    throw unusable('the userinfo has another sub than the ID token')
   }
   const claims = { ...userinfo, ...idToken }
   const subject = claims[subjectClaim]

@@ -33,7 +33,7 @@ export async function registrationFetch (fetch: Fetch, url: string, init: Custom
   if (response.status === 401 || response.status === 403) {
     await response.body?.cancel()
     throw new UpstreamError('The login server does not let this service register.', {
-      detail: `its registration endpoint answers ${response.status}: ${REGISTER_BY_HAND}`,
+      detail: `its registration endpoint responds with ${response.status}: ${REGISTER_BY_HAND}`,
       reason: 'upstream_refused_client'
     })
   }

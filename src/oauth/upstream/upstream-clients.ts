@@ -102,7 +102,7 @@ export class UpstreamClients {
       } catch (err) {
         log.warn(
           { err, clientId: deletion.clientId },
-          'an upstream registration could not be deleted; it is tried again later'
+          'an upstream registration could not be deleted; it will be tried again'
         )
       }
     }
@@ -111,7 +111,7 @@ export class UpstreamClients {
   async #discard (records: readonly UpstreamClientRecord[]): Promise<void> {
     const refused = await this.#options.deletions.add(records)
     if (refused > 0) {
-      this.#options.log.warn({ refused }, 'upstream registrations are left behind: too many wait to be deleted')
+      this.#options.log.warn({ refused }, 'upstream registrations are left behind: too many are waiting to be deleted')
     }
   }
 
@@ -150,7 +150,7 @@ export class UpstreamClients {
     ) {
       const { count, resetMs } = await limits.add(key, max)
       if (count > max) {
-        throw new TemporarilyUnavailableError('Too many new applications log in just now. Try again in a minute.', {
+        throw new TemporarilyUnavailableError('Too many new applications are logging in. Try again in a minute.', {
           retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000))
         })
       }

@@ -12,7 +12,7 @@ import {
   UpstreamError
 } from '../../errors.js'
 
-const UNREACHABLE = 'The login server cannot be reached just now. Try again in a moment.'
+const UNREACHABLE = 'The login server cannot be reached. Try again in a moment.'
 const RETRY_SECONDS = 5
 
 /** What an error of a call to the upstream means for our client. Only an outage is `temporarily_unavailable`. */
@@ -116,7 +116,7 @@ function describe (error: unknown): string {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
     return `${error.error}: ${error.error_description ?? 'no description'}`
   }
-  if (error instanceof Response) return `${error.url} answered ${error.status}`
+  if (error instanceof Response) return `${error.url} responded with ${error.status}`
   if (!(error instanceof Error)) return String(error)
   const status = findStatus(error)
   const cause = error.cause instanceof Error ? `: ${describe(error.cause)}` : ''

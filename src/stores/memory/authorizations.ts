@@ -114,7 +114,7 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
 
 /** Refuses one more attempt: what is kept already is nobody's to push out. */
 export function tooManyAttempts (): TemporarilyUnavailableError {
-  return new TemporarilyUnavailableError('Too many logins are under way. Try again in some minutes.', {
+  return new TemporarilyUnavailableError('Too many logins are in progress. Try again in a few minutes.', {
     retryAfterSeconds: 120
   })
 }
