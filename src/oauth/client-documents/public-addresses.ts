@@ -65,7 +65,7 @@ export function objectionTo (address: string, url: URL, allowLoopback: boolean):
   const isSpecial = special.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6')
   if (isSpecial && !(loopback && allowLoopback)) return `the special address ${address}`
   // "localhost" is only a name: plain http must not leave the machine because of what it resolves to
-  return url.protocol === 'http:' && !loopback ? `${address}: http is for loopback only` : undefined
+  return url.protocol === 'http:' && !loopback ? `${address}: http is for loopback addresses only` : undefined
 }
 
 /** The one spelling that checks compare: IPv6 as the URL standard writes it, IPv4-mapped IPv6 as IPv4. */

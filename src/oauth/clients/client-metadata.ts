@@ -1,3 +1,4 @@
+import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { InvalidClientMetadataError, InvalidRedirectUriError } from '../../errors.js'
 import { checkRedirectUri, hasPlainHost } from './redirect-uris.js'
@@ -19,18 +20,7 @@ export function checkClientMetadata (input: unknown, schemes: readonly string[])
   if (!isObject(input)) {
     throw new InvalidClientMetadataError('The client metadata must be a JSON object.')
   }
-  // some clients send null, or an empty text, for what they do not have
-  const given = Object.fromEntries(
-    Object.entries(input).filter(([name, value]) =>
-      Object.hasOwn(ClientMetadataSchema.properties, name) && value !== null && value !== ''
-    )
-  )
-  if (!Value.Check(ClientMetadataSchema, given)) {
-    const fault = Value.Errors(ClientMetadataSchema, given).First()
-    const member = fault?.path.split('/')[1] ?? ''
-    if (member === 'redirect_uris') throw new InvalidRedirectUriError('redirect_uris must contain 1 to 20 redirect URIs.')
-    throw new InvalidClientMetadataError(`${member} is not valid: ${fault?.message ?? ''}.`)
-  }
+  const given = parseMembers(input)
   for (const uri of given.redirect_uris) checkRedirectUri(uri, schemes)
   for (const member of ['client_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const) checkWebUri(member, given[member])
 
@@ -42,19 +32,34 @@ export function checkClientMetadata (input: unknown, schemes: readonly string[])
   const method = parseAuthMethod(given.token_endpoint_auth_method)
   return {
     ...given,
-    // what we cannot serve is left out of what is registered (RFC 7591 2), and so told to the client
+    // what we do not support is left out of the registration (RFC 7591 2); the response shows that to the client
     grant_types: grantTypes.filter(type => GRANT_TYPES.some(known => known === type)),
     response_types: ['code'],
     token_endpoint_auth_method: method
   }
 }
 
-/** What is kept of a registration, as JSON. */
+/** The members that we know, each of the right type. */
+function parseMembers (input: Record<string, unknown>): Static<typeof ClientMetadataSchema> {
+  // some clients send null or an empty string for members that they do not have
+  const given = Object.fromEntries(
+    Object.entries(input).filter(([name, value]) =>
+      Object.hasOwn(ClientMetadataSchema.properties, name) && value !== null && value !== ''
+    )
+  )
+  if (Value.Check(ClientMetadataSchema, given)) return given
+  const fault = Value.Errors(ClientMetadataSchema, given).First()
+  const member = fault?.path.split('/')[1] ?? ''
+  if (member === 'redirect_uris') throw new InvalidRedirectUriError('redirect_uris must contain 1 to 20 redirect URIs.')
+  throw new InvalidClientMetadataError(`${member} is not valid: ${fault?.message ?? ''}.`)
+}
+
+/** Bytes of a registration, as JSON. */
 const MAX_REGISTRATION_BYTES = 8192
 const MAX_REGISTERED_REDIRECT_URIS = 10
 
 /**
- * Checks that the metadata of a client that registers is no more than we keep for a stranger.
+ * Checks that a registration is not larger than what we store for an unknown client.
  * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
  */
 export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
@@ -67,7 +72,7 @@ export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
   return metadata
 }
 
-// RFC 7591 2: client_secret_basic where none is named
+// RFC 7591 2: client_secret_basic is the default
 function parseAuthMethod (method = 'client_secret_basic'): TokenEndpointAuthMethod {
   const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)
   if (known === undefined) {

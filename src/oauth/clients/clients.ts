@@ -5,7 +5,8 @@ import { checkClientMetadata, checkRegistration } from './client-metadata.js'
 import { observedFailure, type BrokerObserver, type RegistrationEvent } from '../login-events.js'
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
 import { MetadataDocuments } from '../client-documents/client-documents.js'
-import type { Client, PreregisteredClient } from '../client.js'
+import type { Client, ClientMetadata, PreregisteredClient } from '../client.js'
+import { BoundedMap } from '../../bounded-map.js'
 import { matchesRedirectUri } from './redirect-uris.js'
 import { equalSecrets, hashSecret, isSecret, newSecret } from '../secrets.js'
 
@@ -28,12 +29,15 @@ export interface ClientsOptions {
 }
 
 const MAX_REAPED = 1000
+const MAX_CHECKED = 1000
 
-/** The clients of this authorization server: pre-registered, registered (RFC 7591), and by client ID metadata document. */
+/** The clients of this authorization server: preregistered, registered (RFC 7591), or with a metadata document. */
 export class Clients {
   readonly #options: ClientsOptions
   readonly #preregistered: ReadonlyMap<string, Client>
   readonly #documents: MetadataDocuments
+  /** Checked metadata of registered clients, by client id: it never changes. */
+  readonly #checked = new BoundedMap<string, ClientMetadata>(MAX_CHECKED)
 
   constructor (options: ClientsOptions) {
     this.#options = options
@@ -82,9 +86,9 @@ export class Clients {
   }
 
   /**
-   * Finds a client; one with a metadata document by fetching that, where it was not fetched lately.
-   * @throws {InvalidClientError} where it is unknown, or its metadata document cannot be used
-   * @throws {TemporarilyUnavailableError} where its metadata document cannot be read just now
+   * Finds a client. A metadata document is fetched unless that was done lately.
+   * @throws {InvalidClientError} if the client is unknown, or its metadata document cannot be used
+   * @throws {TemporarilyUnavailableError} if its metadata document cannot be read at the moment
    */
   async find (clientId: string): Promise<Client> {
     const preregistered = this.#preregistered.get(clientId)
@@ -100,16 +104,16 @@ export class Clients {
     return this.#isDocument(clientId) && !await this.#documents.isKnown(clientId)
   }
 
-  /** Finds a client by what is known of it already; undefined where that is nothing. */
+  /** Finds a client without fetching anything; undefined if it is not known. */
   async findKnown (clientId: string): Promise<Client | undefined> {
-    if (!this.#isDocument(clientId)) return await this.find(clientId).catch(undefinedWhereInvalid)
+    if (!this.#isDocument(clientId)) return await this.find(clientId).catch(ignoreInvalid)
     const known = await this.#documents.find(clientId)
     return known && { clientId, kind: 'document', metadata: known.metadata }
   }
 
   /**
    * Finds the client of a token request and checks its secret.
-   * @param isTheirs whether the request shows something that we gave to this client: nothing is fetched for others
+   * @param isTheirs whether the request contains something that we gave to this client; otherwise nothing is fetched
    * @throws {InvalidClientError} @throws {TemporarilyUnavailableError}
    */
   async authenticate (
@@ -118,7 +122,7 @@ export class Clients {
   ): Promise<Client> {
     const client = await (this.#isDocument(clientId) ? this.#presented(clientId, isTheirs) : this.find(clientId))
     if (client.secretHash === undefined) {
-      // a public client has nothing to prove; what it sends as a secret proves nothing
+      // a public client has nothing to prove
       if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) {
         throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
       }
@@ -130,20 +134,20 @@ export class Clients {
     return client
   }
 
-  /** Lets a client's registration stay while it is used, once more: it is not always written down. */
+  /** Extends a client's registration while it is used; the store is written to only now and then. */
   async renew (client: Client): Promise<void> {
     const { clientSeconds, now } = this.#options
     if (client.kind !== 'registered' || isDue(client.expiresAt, clientSeconds, now())) await this.keep(client)
   }
 
-  /** Lets a client's registration stay: it led to a grant. */
+  /** Keeps a client's registration: it led to a grant. */
   async keep (client: Client): Promise<void> {
     const { store, clientSeconds, now } = this.#options
     if (client.kind === 'registered') await store.keep(client.clientId, Math.floor(now() / 1000) + clientSeconds)
     if (client.kind === 'document') await this.#documents.keep(client.clientId)
   }
 
-  /** Forgets registrations that led to nothing, or are used no longer. */
+  /** Removes registrations that led to no login, or are no longer used. */
   async reap (): Promise<void> {
     while ((await this.#options.store.takeExpired(MAX_REAPED)).length === MAX_REAPED);
   }
@@ -152,7 +156,7 @@ export class Clients {
     return !this.#preregistered.has(clientId) && isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)
   }
 
-  /** A client that names the URL of its document outside of a browser, as anybody can. */
+  /** A client that presents the URL of its document in a request without a browser, as anybody can. */
   async #presented (clientId: string, isTheirs: () => Promise<boolean>): Promise<Client> {
     const known = await this.#documents.find(clientId)
     if (known?.fresh === true) return { clientId, kind: 'document', metadata: known.metadata }
@@ -166,10 +170,18 @@ export class Clients {
       clientId: record.clientId,
       kind: 'registered',
       expiresAt: record.expiresAt,
-      // checked again: what is allowed may have changed since
-      metadata: checkClientMetadata(record.metadata, this.#options.redirectSchemes),
+      metadata: this.#checkedMetadata(record),
       ...record.secretHash !== undefined && { secretHash: record.secretHash }
     }
+  }
+
+  /** Checks a registration once in each process: the configuration may have changed since it was stored. */
+  #checkedMetadata ({ clientId, metadata }: ClientRecord): ClientMetadata {
+    const known = this.#checked.get(clientId)
+    if (known !== undefined) return known
+    const checked = checkClientMetadata(metadata, this.#options.redirectSchemes)
+    this.#checked.set(clientId, checked)
+    return checked
   }
 
   #preregister ({ clientId, clientSecret, clientName, redirectUris, trusted = false }: PreregisteredClient): Client {
@@ -188,14 +200,14 @@ export class Clients {
   }
 }
 
-/** Whether the end of a registration that is used is to be put off: after each tenth of its life. */
+/** Whether a registration in use is due to be extended: after each tenth of its life. */
 export function isDue (expiresAt = 0, seconds: number, nowMs: number): boolean {
   return expiresAt - nowMs / 1000 <= 0.9 * seconds
 }
 
 /**
  * The redirect URI of an authorization request.
- * @throws {InvalidRequestError} where it is missing or not one of the client's: never redirect then
+ * @throws {InvalidRequestError} if it is missing or not one of the client's: never redirect then
  */
 export function resolveRedirectUri (client: Client, requested: string | undefined): string {
   const { redirect_uris: registered } = client.metadata
@@ -217,7 +229,7 @@ function unknownClient (): InvalidClientError {
   return new InvalidClientError('The client is unknown. Register it again.', { reason: 'unknown_client' })
 }
 
-function undefinedWhereInvalid (error: unknown): undefined {
+function ignoreInvalid (error: unknown): undefined {
   if (!(error instanceof InvalidClientError)) throw error
   return undefined
 }

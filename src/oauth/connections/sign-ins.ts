@@ -38,7 +38,7 @@ function signInRedirectUri (issuer: string): string {
   return `${issuer}/oauth/connections/callback`
 }
 
-/** People who sign in to this service itself: by the flow that every client goes through, whose tokens are given back at once. */
+/** Signs people in to this service itself, using the ordinary code flow; the tokens are revoked immediately. */
 export class SignIns {
   readonly #options: SignInsOptions
 
@@ -46,7 +46,7 @@ export class SignIns {
     this.#options = options
   }
 
-  /** @returns where the browser goes, and what it is to keep till it comes back */
+  /** @returns where the browser goes, and the value of a cookie that it must bring back */
   begin (): { url: string, pending: string } {
     const { issuer, keyring } = this.#options
     const [state, verifier] = [newId(), newId()]
@@ -65,15 +65,13 @@ export class SignIns {
   }
 
   /**
-   * Takes the answer to a sign-in that this browser has begun.
-   * @throws {InvalidRequestError} where it has not @throws {AccessDeniedError} where the login failed @throws {InvalidGrantError}
+   * Completes a sign-in.
+   * @throws {InvalidRequestError} if it did not begin in this browser @throws {AccessDeniedError} if the login failed
+   * @throws {InvalidGrantError}
    */
   async complete (answer: Readonly<Record<string, string | undefined>>, pending: string | undefined): Promise<Person> {
-    const { tokens, store, keyring } = this.#options
-    const [state, verifier] = (pending === undefined ? undefined : keyring.verify(PENDING, pending))?.split('~') ?? []
-    if (state === undefined || verifier === undefined || !equalSecrets(answer.state ?? '', state)) {
-      throw new InvalidRequestError('This sign-in began in another browser, or too long ago. Sign in again.')
-    }
+    const { tokens, store } = this.#options
+    const verifier = this.#verifyPending(pending, answer.state)
     if (answer.code === undefined) {
       throw new AccessDeniedError(answer.error_description ?? 'The sign-in failed.', {
         detail: answer.error ?? 'no code'
@@ -86,13 +84,20 @@ export class SignIns {
     const found = await store.findAccessToken(hashSecret(accessToken))
     if (found === undefined) throw new InvalidGrantError('The sign-in has ended. Sign in again.')
     const { grantId, issuer, subject, claims } = found.grant
-    // the upstream is not told: some end every login of a person with one token
+    // nothing is revoked at the upstream: some would end all logins of the person
     await store.end(grantId)
-    // it goes into a cookie: one that is too large is no cookie
-    const name = [claims.name, claims.email].map(claim => typeof claim === 'string' ? visible(claim) : '').find(claim =>
-      claim !== ''
-    )
+    const name = findName(claims)
     return { issuer, subject, ...name !== undefined && { name } }
+  }
+
+  /** The code verifier of a sign-in that began in this browser. */
+  #verifyPending (pending: string | undefined, givenState = ''): string {
+    const signed = pending === undefined ? undefined : this.#options.keyring.verify(PENDING, pending)
+    const [state, verifier] = signed?.split('~') ?? []
+    if (state === undefined || verifier === undefined || !equalSecrets(givenState, state)) {
+      throw new InvalidRequestError('This sign-in began in another browser, or too long ago. Sign in again.')
+    }
+    return verifier
   }
 
   /** A person as the value of a cookie. */
@@ -104,11 +109,16 @@ export class SignIns {
     )
   }
 
-  /** The person in a cookie; undefined where there is none, or the time is over. */
+  /** The person in a cookie; undefined if there is none, or it has expired. */
   read (cookie: string | undefined): Person | undefined {
     const signed = cookie === undefined ? undefined : this.#options.keyring.verify(SIGNED_IN, cookie)
     if (signed === undefined) return undefined
     const { until, ...person }: Person & { until: number } = parseRecord(Buffer.from(signed, 'base64url').toString())
     return until > this.#options.now() / 1000 ? person : undefined
   }
+}
+
+/** How the page addresses the person, shortened to what fits into a cookie. */
+function findName ({ name, email }: Readonly<Record<string, unknown>>): string | undefined {
+  return [name, email].map(claim => typeof claim === 'string' ? visible(claim) : '').find(shown => shown !== '')
 }

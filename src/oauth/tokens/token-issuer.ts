@@ -19,7 +19,7 @@ import type { RecognisedSecrets } from './recognised-secrets.js'
 import { hashSecret, isSecret } from '../secrets.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
 
-/** A successful answer of the token endpoint (RFC 6749 5.1). */
+/** A successful response of the token endpoint (RFC 6749 5.1). */
 export interface TokenResponse {
   access_token: string
   token_type: 'Bearer'
@@ -50,11 +50,11 @@ interface Issued {
 
 type FormParameters = Readonly<Record<string, string | undefined>>
 
-/** Hears who makes a token request, before anything comes of it. What it throws is the response. */
+/** Called as soon as it is known who makes a token request, before anything is issued. If it throws, that is the response. */
 export interface TokenRequestWitness {
-  /** The client is known, and has shown its secret where it has one. */
+  /** The client is known, and has proven its secret if it has one. */
   client? (client: Client): Promise<void>
-  /** The code or refresh token is of this grant, and the client's. */
+  /** The code or refresh token belongs to this grant and to the client. */
   grant? (grant: Grant): Promise<void>
 }
 
@@ -67,7 +67,7 @@ export class TokenIssuer {
   }
 
   /**
-   * Answers a token request.
+   * Handles a token request.
    * @throws {OAuthError}
    */
   async request (
@@ -90,7 +90,7 @@ export class TokenIssuer {
     return response
   }
 
-  /** Whether the code or refresh token of a request is of our making. */
+  /** Whether we made the code or refresh token of a request. */
   recognises ({ code = '', refresh_token: refreshToken = '' }: FormParameters): boolean {
     const { recognised } = this.#options
     return recognised.recognises('authorizationCode', code) || recognised.recognises('refreshToken', refreshToken)
@@ -137,12 +137,7 @@ export class TokenIssuer {
     const { grant, redirectUri, codeChallenge, used } = found
     await witness.grant?.(grant)
     if (used) return await this.#replayed(grant)
-    // OAuth 2.1 does not send it any more; who does must send the same
-    if (parameters.redirect_uri !== undefined && parameters.redirect_uri !== redirectUri) {
-      throw new InvalidGrantError('The redirect_uri must be the same as in the authorization request.', {
-        reason: 'redirect_uri_mismatch'
-      })
-    }
+    checkSameRedirectUri(parameters.redirect_uri, redirectUri)
     checkCodeVerifier(parameters.code_verifier, codeChallenge)
     this.#checkResource(parameters.resource, grant)
 
@@ -157,7 +152,7 @@ export class TokenIssuer {
     return response
   }
 
-  // RFC 6749 4.1.2: what the first use gave may be in the wrong hands
+  // RFC 6749 4.1.2: the tokens of the first use may be in the wrong hands
   async #replayed (grant: Grant): Promise<never> {
     await this.#options.grants.end(grant.grantId)
     throw new InvalidGrantError('The authorization code was used before. Log in again.', {
@@ -200,8 +195,8 @@ export class TokenIssuer {
   }
 
   /**
-   * A refresh token of which nothing is kept. Where we made it, its time is not over, and its grant stands, it was rotated:
-   * somebody else has it, or has what came of it.
+   * A refresh token that the store does not know. If we made it, it has not expired and its grant stands, then it was
+   * rotated: somebody else has it, or has its successor.
    */
   async #forgotten (refreshToken: string, client: Client): Promise<never> {
     const { store, grants, recognised, now } = this.#options
@@ -254,6 +249,15 @@ export class TokenIssuer {
     if (resource !== undefined && this.#options.resources.resolve(resource) !== grant.resource) {
       throw new InvalidTargetError('The resource is not the one that was authorized.', { reason: 'other_resource' })
     }
+  }
+}
+
+// clients of OAuth 2.1 no longer send it; if a client does, it must match
+function checkSameRedirectUri (given: string | undefined, authorized: string): void {
+  if (given !== undefined && given !== authorized) {
+    throw new InvalidGrantError('The redirect_uri must be the same as in the authorization request.', {
+      reason: 'redirect_uri_mismatch'
+    })
   }
 }
 

@@ -24,14 +24,7 @@ export function upstreamError (error: unknown): OAuthError {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
     return toOAuthError(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
   }
-  if (isOutage(error)) {
-    return new TemporarilyUnavailableError(UNREACHABLE, {
-      detail,
-      cause: error,
-      retryAfterSeconds: RETRY_SECONDS,
-      reason: 'upstream_unreachable'
-    })
-  }
+  if (isOutage(error)) return unreachable(detail, error)
   return unusable(detail, error)
 }
 
@@ -49,46 +42,44 @@ export function fail (error: unknown): never {
   throw upstreamError(error)
 }
 
+type Translation = (detail: string) => OAuthError
+
+const denied: Translation = detail =>
+  new AccessDeniedError('The login server refused, or the login was cancelled.', { detail, reason: 'denied_upstream' })
+const ended: Translation = detail =>
+  new InvalidGrantError('The login at the login server has ended.', { detail, reason: 'upstream_refused_code' })
+const unreachable = (detail: string, cause?: unknown) =>
+  new TemporarilyUnavailableError(UNREACHABLE, {
+    detail,
+    cause,
+    retryAfterSeconds: RETRY_SECONDS,
+    reason: 'upstream_unreachable'
+  })
+
+const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map([
+  ['access_denied', denied],
+  ['login_required', denied],
+  ['consent_required', denied],
+  ['interaction_required', denied],
+  ['account_selection_required', denied],
+  ['invalid_grant', ended],
+  // GitHub's
+  ['bad_verification_code', ended],
+  ['bad_refresh_token', ended],
+  // the client did not choose the scopes, and cannot change them
+  ['invalid_scope', detail =>
+    new UpstreamError('The login server refused the scopes that this service asks for.', {
+      detail,
+      reason: 'upstream_refused_scopes'
+    })],
+  ['temporarily_unavailable', unreachable]
+])
+
 /** What an OAuth error code of the upstream means for our client. */
 export function toOAuthError (code: string, status: number, detail: string): OAuthError {
-  switch (code) {
-    case 'access_denied':
-    case 'login_required':
-    case 'consent_required':
-    case 'interaction_required':
-    case 'account_selection_required':
-      return new AccessDeniedError('The login server refused, or the login was cancelled.', {
-        detail,
-        reason: 'denied_upstream'
-      })
-    // the last two are GitHub's
-    case 'invalid_grant':
-    case 'bad_verification_code':
-    case 'bad_refresh_token':
-      return new InvalidGrantError('The login at the login server has ended.', {
-        detail,
-        reason: 'upstream_refused_code'
-      })
-    // our client did not choose them, and cannot mend it
-    case 'invalid_scope':
-      return new UpstreamError('The login server refused the scopes that this service asks for.', {
-        detail,
-        reason: 'upstream_refused_scopes'
-      })
-    case 'temporarily_unavailable':
-      return new TemporarilyUnavailableError(UNREACHABLE, {
-        detail,
-        retryAfterSeconds: RETRY_SECONDS,
-        reason: 'upstream_unreachable'
-      })
-  }
-  if (status === 429 || status >= 500) {
-    return new TemporarilyUnavailableError(UNREACHABLE, {
-      detail,
-      retryAfterSeconds: RETRY_SECONDS,
-      reason: 'upstream_unreachable'
-    })
-  }
+  const translate = TRANSLATIONS.get(code)
+  if (translate !== undefined) return translate(detail)
+  if (status === 429 || status >= 500) return unreachable(detail)
   return new UpstreamError('The login server refused this service.', { detail, reason: 'upstream_refused_client' })
 }
 
