@@ -41,7 +41,7 @@ async function ask (url: URL, adminToken: string): Promise<AttemptsReport | stri
     })
     if (response.status === 401) return `${url.origin} says that ADMIN_TOKEN is wrong.`
     if (response.status === 404) {
-      return `${url.origin} shows nobody how logins went: it was started without ADMIN_TOKEN.`
+      return `${url.origin} does not show login attempts: it was started without ADMIN_TOKEN.`
     }
     if (!response.ok) return `${url.href} answered ${response.status}.`
     const report = parseRecord<AttemptsReport>(await response.text())

@@ -5,5 +5,5 @@ export interface CommandIo {
   write: (text: string) => void
 }
 
-/** Runs a command with its arguments. @returns the exit code: 0 where all is well, 1 where it is not, 2 where it was called wrongly */
+/** Runs a command with its arguments. @returns the exit code: 0 all is well, 1 it is not, 2 the arguments are wrong */
 export type Command = (args: string[], io: CommandIo) => Promise<number>

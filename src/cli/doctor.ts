@@ -9,11 +9,11 @@ import type { Command } from './command.js'
 
 const USAGE = `Usage: fastify-mcp-oauth doctor [url] [options]
 
-Looks at a deployment from outside, as MCP clients do, and, where the environment (or .env) is that of the service, at its
-upstream from inside. Prints what it finds and how to mend it; ends with 1 where something is broken.
+Checks a deployment from outside, as MCP clients see it. If the environment (or .env) is that of the service, it also
+checks the upstream from inside. Prints what it finds and how to fix it; exits with 1 if something is broken.
 
   url                 the MCP endpoint; default: PUBLIC_URL/mcp
-  --login             log in by a browser, to look at sessions, streams and tokens, too
+  --login             log in with a browser, to check sessions, streams and tokens too
   --origin ORIGIN     a browser origin that clients call from (may be repeated)
   --stream-seconds N  how long to watch a stream, default 20
   DOCTOR_TOKEN        (environment) an access token to call with, instead of --login
@@ -37,15 +37,18 @@ export const run: Command = async (args, { env, write }) => {
   const findings = new Findings(finding => { write(formatFinding(finding)) })
   const config = findConfig(env, findings)
   const mcpUrl = url === undefined ? config && new URL(`${config.publicUrl}/mcp`) : parseEndpoint(url)
-  const deployment = {
-    origins: values.origin ?? [],
-    streamSeconds: Number(values['stream-seconds']),
-    ...env.DOCTOR_TOKEN !== undefined && { accessToken: env.DOCTOR_TOKEN },
-    ...values.login && { open: (page: string) => { write(`\nOpen this in a browser, and log in:\n${page}\n\n`) } }
+  if (mcpUrl !== undefined) {
+    const deployment = {
+      mcpUrl,
+      origins: values.origin ?? [],
+      streamSeconds: Number(values['stream-seconds']),
+      ...env.DOCTOR_TOKEN !== undefined && { accessToken: env.DOCTOR_TOKEN },
+      ...values.login && { open: (page: string) => { write(`\nOpen this in a browser, and log in:\n${page}\n\n`) } }
+    }
+    await examineDeployment(deployment, findings)
+    const inside = config && toInsideOptions(config)
+    if (inside !== undefined) await examineInside(inside, deployment, findings)
   }
-  if (mcpUrl !== undefined) await examineDeployment({ mcpUrl, ...deployment }, findings)
-  const inside = config && toInsideOptions(config)
-  if (inside !== undefined && mcpUrl !== undefined) await examineInside(inside, { mcpUrl, ...deployment }, findings)
   const count = (level: string) => findings.all.filter(finding => finding.level === level).length
   write(`\n${count('error')} broken, ${count('warning')} doubtful, ${count('ok')} fine\n`)
   return count('error') > 0 ? 1 : 0
@@ -79,7 +82,7 @@ function findConfig (env: NodeJS.ProcessEnv, findings: Findings): Config | undef
   }
 }
 
-/** Undefined where no upstream is configured here: the doctor looks at a service elsewhere, or at one with the demo upstream. */
+/** Undefined if no upstream is configured here: the service is elsewhere, or uses the demo upstream. */
 function toInsideOptions (config: Config): InsideOptions | undefined {
   const { publicUrl, upstream, authMode } = config
   if (upstream === undefined) return undefined

@@ -32,7 +32,7 @@ export async function examineAudience (
   }
 }
 
-/** What a token says that it is for; nothing, where it is no JWT. */
+/** The audience of a token; empty if it is not a JWT. */
 export function readAudience (accessToken: string): string[] {
   try {
     return [decodeJwt(accessToken).aud ?? []].flat()

@@ -18,7 +18,8 @@ export async function examineBrowsers (
     if (!allows(preflight, origin)) {
       findings.fail(
         'cors',
-        `the preflight for a page of ${origin} that calls ${mcpUrl.href} is answered ${preflight.status} without access-control-allow-origin`,
+        `the preflight of ${origin} for ${mcpUrl.href} is answered ${preflight.status} ` +
+          'without access-control-allow-origin',
         fix
       )
     }

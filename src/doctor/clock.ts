@@ -3,7 +3,7 @@ import type { Findings } from './findings.js'
 
 const MAX_SKEW_SECONDS = 30
 
-/** Compares the clock of whoever answered (`Date`, RFC 9110 6.6.1) with ours: tokens begin and end by it. */
+/** Compares a server's clock (`Date`, RFC 9110 6.6.1) with this one: tokens start and expire by it. */
 export function examineClock (findings: Findings, check: string, who: string, { date }: IncomingHttpHeaders): void {
   if (date === undefined) return
   const skew = Math.round((Date.parse(date) - Date.now()) / 1000)

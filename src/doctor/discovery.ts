@@ -1,7 +1,7 @@
 import { toMessage, parseObject, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
-/** What clients learn of where to log in. */
+/** Where clients find out how to log in. */
 export interface Discovered {
   issuer: string
   metadata: Record<string, unknown>
@@ -10,8 +10,8 @@ export interface Discovered {
 }
 
 /**
- * Looks for the metadata at every place where clients look (RFC 9728 3.1, RFC 8414 3.1, OpenID Connect Discovery 4), and
- * compares what it says with where it was found.
+ * Fetches the metadata from every place where clients look (RFC 9728 3.1, RFC 8414 3.1, OpenID Connect Discovery 4),
+ * and compares each document with the place where it was found.
  */
 export async function examineDiscovery (
   mcpUrl: URL,

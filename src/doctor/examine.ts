@@ -20,7 +20,7 @@ export interface DeploymentOptions {
   streamSeconds: number
   /** A token to call with. Without it and without `open`, sessions and streams are not looked at. */
   accessToken?: string
-  /** Has somebody log in. */
+  /** Asks the user to log in. */
   open?: OpenInBrowser
 }
 

@@ -8,13 +8,13 @@ export interface Finding {
   fix?: string
 }
 
-/** Collects what is found, and tells of it at once. */
+/** Collects findings, and reports each at once. */
 export class Findings {
   readonly all: Finding[] = []
-  readonly #tell: (finding: Finding) => void
+  readonly #report: (finding: Finding) => void
 
-  constructor (tell: (finding: Finding) => void = () => {}) {
-    this.#tell = tell
+  constructor (report: (finding: Finding) => void = () => {}) {
+    this.#report = report
   }
 
   ok (check: string, says: string): void {
@@ -29,14 +29,14 @@ export class Findings {
     this.#add({ level: 'error', check, says, fix })
   }
 
-  /** Adds that a check is fine, where nothing has been found wrong with it. */
+  /** Adds that a check is fine, unless it already has a finding. */
   okUnlessFound (check: string, says: string): void {
     if (!this.all.some(finding => finding.check === check)) this.ok(check, says)
   }
 
   #add (finding: Finding): void {
     this.all.push(finding)
-    this.#tell(finding)
+    this.#report(finding)
   }
 }
 

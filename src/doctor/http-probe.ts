@@ -20,9 +20,9 @@ export interface Reply {
 export interface Watched {
   status: number
   headers: IncomingHttpHeaders
-  /** Time to the first byte of the body; undefined where none came. */
+  /** Time to the first byte of the body; undefined if none came. */
   firstByteMs: number | undefined
-  /** When the other side ended it; undefined where it did not. */
+  /** When the other side ended it; undefined if it did not. */
   endedMs: number | undefined
   /** Pieces that came after the first. */
   later: number
@@ -31,7 +31,7 @@ export interface Watched {
 const TIMEOUT_MS = 10_000
 const MAX_BODY_BYTES = 1_048_576
 
-/** Makes one request, on a connection of its own: a load balancer chooses anew for each. Follows no redirect. */
+/** Makes one request on its own connection, so that a load balancer chooses again. Does not follow redirects. */
 export async function send (url: URL, probe: Probe = {}): Promise<Reply> {
   const response = await open(url, probe)
   const chunks: Buffer[] = []

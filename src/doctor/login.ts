@@ -8,13 +8,13 @@ import { Upstream, type UpstreamTokens } from '../oauth/upstream/upstream.js'
 const NAME = 'fastify-mcp-oauth doctor'
 const PATIENCE_MS = 300_000
 
-/** Has somebody open a URL in a browser. */
+/** Asks the user to open a URL in a browser. */
 export type OpenInBrowser = (url: string) => void
 
 /**
- * Logs in as a native application would (RFC 8252 7.3): registers, waits for the browser on loopback, redeems the code, and
- * deletes the registration where that can be done.
- * @throws {OAuthError} where the server refuses @throws {Error} where nobody comes back in five minutes
+ * Logs in as a native application does (RFC 8252 7.3): registers, waits for the browser on loopback, redeems the code,
+ * and deletes the registration if the server lets it.
+ * @throws {OAuthError} if the server refuses @throws {Error} if nobody comes back within five minutes
  */
 export async function logInAt (server: UpstreamSettings, open: OpenInBrowser): Promise<UpstreamTokens> {
   const listener = createServer().listen(0, LOOPBACK_ADDRESS)

@@ -32,7 +32,8 @@ export async function examineRegistration (
       findings.fail(
         'registration',
         `registering a client was answered ${status}: ${saidBy(body)}`,
-        'Open registration at the authorization server, or use the broker mode of this service, which registers clients itself.'
+        'Allow registration at the authorization server, or use the broker mode of this service, which registers ' +
+          'clients itself.'
       )
       return
     }

@@ -14,7 +14,7 @@ const CALLS = 8
 const SILENCE_MS = 5000
 const SHARE = 'Give all replicas the same REDIS_URL and ENCRYPTION_KEYS; without Redis there can be only one.'
 
-/** Opens a session, and does in it what clients do: each request on a connection of its own, so that it may reach any replica. */
+/** Opens a session and uses it as clients do. Each request has its own connection, so that it may reach any replica. */
 export async function examineSession (
   mcpUrl: URL,
   { accessToken, streamSeconds }: SessionOptions,
@@ -49,7 +49,7 @@ export async function examineSession (
     }
     const session = { 'mcp-session-id': sessionId, 'mcp-protocol-version': REVISION_2025_11_25 }
     await call({ jsonrpc: '2.0', method: 'notifications/initialized' }, session)
-    if (await goesOn(call, session, findings)) {
+    if (await staysAlive(call, session, findings)) {
       await examineStream(mcpUrl, { ...session, authorization }, streamSeconds, findings)
     }
     await send(mcpUrl, { method: 'DELETE', headers: { ...session, authorization } })
@@ -62,8 +62,8 @@ export async function examineSession (
   }
 }
 
-/** Whether a session answers to each of several requests. */
-async function goesOn (
+/** Whether every one of several requests in a session is answered. */
+async function staysAlive (
   call: (body: unknown, headers: Record<string, string>) => Promise<Reply>,
   session: Record<string, string>,
   findings: Findings
@@ -112,9 +112,8 @@ async function examineStream (
   } else if (firstByteMs === undefined) {
     findings.fail(
       'stream',
-      `nothing of a stream came within ${
-        SILENCE_MS / 1000
-      } s, and the service sends its first bytes at once: something on the way buffers it`,
+      `no byte of a stream arrived within ${SILENCE_MS / 1000} s, though the service sends the first ones at once: ` +
+        'something on the way buffers it',
       'Switch buffering off for the MCP endpoint (nginx: proxy_buffering off).'
     )
   } else if (endedMs !== undefined) {
@@ -134,7 +133,7 @@ async function examineStream (
   }
 }
 
-/** Whether somebody else's name, or a foreign page, gets an answer (DNS rebinding; MCP 2025-11-25 Transports, Security Warning). */
+/** Whether a foreign Host or Origin is refused (DNS rebinding; MCP 2025-11-25 Transports, Security Warning). */
 async function examineOrigins (
   call: (body: unknown, headers: Record<string, string>) => Promise<Reply>,
   mcpUrl: URL,

@@ -11,7 +11,7 @@ import { logInAt, type OpenInBrowser } from './login.js'
 import { toReason } from './reason.js'
 import { saidBy } from './registration.js'
 
-/** Looks at the upstream from where the service stands, with what the service is configured to. */
+/** Examines the upstream as the service sees it, with the service's configuration. */
 export async function examineUpstream (
   options: UpstreamSettings,
   publicUrl: string,
@@ -56,14 +56,15 @@ async function examineDiscovery (issuerUrl: URL, findings: Findings): Promise<Se
       findings.fail(
         'upstream-discovery',
         toReason(error),
-        'Look at OAUTH_ISSUER_URL, and whether this machine reaches it; an upstream without discovery takes OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.'
+        'Check OAUTH_ISSUER_URL, and that this machine reaches it. For an upstream without discovery, set ' +
+          'OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.'
       )
     }
     return undefined
   }
 }
 
-/** What the metadata where an issuer's should be says that the issuer is. */
+/** The issuer that the metadata at the issuer's URL names. */
 async function issuerNamedAt (issuerUrl: URL): Promise<string | undefined> {
   const path = issuerUrl.pathname.replace(/\/$/, '')
   for (const place of [`${path}/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server${path}`]) {
@@ -85,7 +86,7 @@ function examineMetadata (
     findings.warn(
       'upstream-pkce',
       'the upstream does not say whether it takes PKCE; it is used all the same',
-      'Nothing to do where logins work.'
+      'Nothing to do if logins work.'
     )
   } else if (methods.includes('S256')) findings.ok('upstream-pkce', 'the upstream takes PKCE with S256')
   else {
@@ -100,7 +101,8 @@ function examineMetadata (
   if (grants !== undefined && !grants.includes('refresh_token')) {
     findings.warn(
       'upstream-refresh',
-      'the upstream gives no refresh token: it does not name the grant type refresh_token, so tools lose its token when that ends',
+      'the upstream does not list the grant type refresh_token, so it issues no refresh token: ' +
+        'tools lose access to it when its access token expires',
       'Switch refresh tokens on there, or let people log in again.'
     )
   } else if (!asked && !otherwise) {
@@ -109,7 +111,8 @@ function examineMetadata (
       `the upstream is not asked for a refresh token: ${
         scopes.includes('offline_access') ? 'it has no scope offline_access' : 'OAUTH_SCOPES lacks offline_access'
       }`,
-      'Ask in its way: a scope in OAUTH_SCOPES, or OAUTH_EXTRA_AUTHORIZE_PARAMS such as access_type=offline&prompt=consent for Google.'
+      'Ask the way it wants: a scope in OAUTH_SCOPES, or OAUTH_EXTRA_AUTHORIZE_PARAMS ' +
+        '(for Google: access_type=offline&prompt=consent).'
     )
   } else findings.ok('upstream-refresh', 'a refresh token is asked for')
 }
@@ -123,13 +126,14 @@ async function register (upstream: Upstream, findings: Findings): Promise<Upstre
     findings.fail(
       'upstream-registration',
       `the upstream does not register this service: ${toReason(error)}`,
-      'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
+      'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set ' +
+        'OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
     )
     return undefined
   }
 }
 
-/** Sends the authorization request that a browser would bring, and looks at what a person would see. */
+/** Sends the authorization request that a browser would send, and examines the page that a person would see. */
 async function examineRedirect (
   upstream: Upstream,
   client: UpstreamClient,
@@ -145,9 +149,8 @@ async function examineRedirect (
     if (status >= 400) {
       findings.fail(
         'upstream-redirect',
-        `the upstream refuses the authorization request with ${status}, so it does not know the client or its redirect URI: ${
-          saidBy(body)
-        }`,
+        `the upstream refuses the authorization request with ${status}, so it does not know the client ` +
+          `or its redirect URI: ${saidBy(body)}`,
         fix
       )
     } else if (typeof error === 'string') {
@@ -169,10 +172,25 @@ async function examineLogin (options: UpstreamSettings, open: OpenInBrowser, fin
   try {
     const { accessToken, refreshToken } = await logInAt(options, open)
     const wanted = options.extraAuthorizeParams?.audience
-    if (wanted !== undefined && !readAudience(accessToken).includes(wanted)) findings.fail('upstream-audience', `a login there gave a token that is not for ${wanted}, as OAUTH_EXTRA_AUTHORIZE_PARAMS asks`, 'Let the upstream know that API, and let this client ask for it.')
-    if (refreshToken === undefined) findings.fail('upstream-refresh', 'a login there gave no refresh token, so tools lose the upstream\'s token when it ends', 'Look at OAUTH_SCOPES (offline_access), and whether the upstream gives its clients refresh tokens.')
-    else findings.ok('upstream-login', 'a login there gave a refresh token')
+    if (wanted !== undefined && !readAudience(accessToken).includes(wanted)) {
+      findings.fail(
+        'upstream-audience',
+        `OAUTH_EXTRA_AUTHORIZE_PARAMS asks for a token for ${wanted}, but a login there gave one for something else`,
+        'Register that API at the upstream, and allow this client to ask for it.'
+      )
+    }
+    if (refreshToken === undefined) {
+      findings.fail(
+        'upstream-refresh',
+        'a login there gave no refresh token: tools lose access to the upstream when its access token expires',
+        'Check OAUTH_SCOPES (offline_access), and that the upstream issues refresh tokens to this client.'
+      )
+    } else findings.ok('upstream-login', 'a login there gave a refresh token')
   } catch (error) {
-    findings.fail('upstream-login', `a login at the upstream failed: ${toReason(error)}`, 'The upstream\'s own log may say more.')
+    findings.fail(
+      'upstream-login',
+      `a login at the upstream failed: ${toReason(error)}`,
+      'The upstream\'s own log may say more.'
+    )
   }
 }

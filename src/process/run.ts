@@ -12,7 +12,7 @@ import { ServiceMetrics } from '../observability/service-metrics.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
 import { surviveUnhandledRejections } from './policy.js'
 
-// rejections that nobody handles end nothing; and when a start fails, nothing of this is to say that all went well
+// unhandled rejections must not end the process, and a failed start must not look like a clean exit
 const SKIPPED: closeWithGrace.AllEvents[] = ['unhandledRejection', 'beforeExit']
 // streams and connections, after the requests
 const CLOSING_SECONDS = 5
@@ -60,7 +60,7 @@ function closeOnSignals (
     skip: SKIPPED
   }
   const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
-    if (err !== undefined) app.log.fatal({ err }, 'closing after an error nobody caught')
+    if (err !== undefined) app.log.fatal({ err }, 'closing after an uncaught error')
     else app.log.info({ signal }, 'closing')
     await app.leave()
     await app.close()
@@ -90,7 +90,8 @@ function welcome (config: Config, demo: DemoUpstream | undefined): string {
     `MCP server: ${mcpUrl}`,
     demo === undefined
       ? 'People log in at your authorization server.'
-      : `Login:      any name, any password, at the demo authorization server ${demo.issuer} (set OAUTH_ISSUER_URL to use yours)`,
+      : `Login:      any name, any password, at the demo authorization server ${demo.issuer} ` +
+        '(set OAUTH_ISSUER_URL to use yours)',
     '',
     'Connect:',
     ...clientSetups('demo', mcpUrl).map(({ client, how, text }) => `  ${client}: ${how}\n      ${text}`)

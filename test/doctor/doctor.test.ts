@@ -174,7 +174,7 @@ t.test('6: no refresh token', async t => {
   })
   t.match(says(await inside(upstream), 'upstream-refresh'), {
     level: 'warning',
-    says: /does not name the grant type refresh_token/
+    says: /does not list the grant type refresh_token/
   })
   t.match(says(await inside({ ...upstream, scopes: ['openid'] }), 'upstream-refresh'), { level: 'warning' })
 })

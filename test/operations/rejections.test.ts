@@ -37,7 +37,7 @@ t.test('no request, and no promise that the hosted server lets go of, ends the p
   }
   const lost = await client.request('tools/call', { name: 'lose', arguments: {} })
   t.match(await lost.text(), /lost/)
-  const line = await service.line(/a promise was rejected/)
+  const line = await service.line(/unhandled promise rejection/)
   t.match(JSON.parse(line), { level: 50, err: { message: 'let go of by the hosted server', stack: /fixture-process/ } })
   const lost2 = await fetch(
     `${service.url}/mcp`,

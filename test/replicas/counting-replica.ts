@@ -7,7 +7,7 @@ import { countingServer } from './counting-server.js'
 const config = loadConfig(process.env, { dotenv: false })
 const app = await buildApp(config, { createServer: countingServer(process.env.RUNS_FILE ?? '') })
 closeWithGrace({ delay: (config.shutdownSeconds + 15) * 1000, logger: app.log }, async ({ err }) => {
-  if (err !== undefined) app.log.fatal({ err }, 'closing after an error nobody caught')
+  if (err !== undefined) app.log.fatal({ err }, 'closing after an uncaught error')
   await app.leave()
   await app.close()
 })
