@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import ts from 'typescript'
+import * as z from 'zod'
+import { parseJson } from '../support/json.js'
+import { root } from '../support/root.js'
+
+export const run = promisify(execFile)
+
+export const manifest = parseJson(readFileSync(join(root, 'package.json'), 'utf8'), z.object({
+  dependencies: z.record(z.string(), z.string()),
+  peerDependencies: z.record(z.string(), z.string()),
+  peerDependenciesMeta: z.record(z.string(), z.object({ optional: z.boolean() })),
+  exports: z.record(z.string(), z.unknown()),
+  bin: z.record(z.string(), z.string()),
+  types: z.string(),
+  main: z.string()
+}))
+
+/** A folder away from the checkout, whose node_modules would be found. It is deleted after the test. */
+export function makeFolder (t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mcp-package-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  return folder
+}
+
+let packed: Promise<string> | undefined
+
+/** Builds and packs what is published, once for all tests of this folder. @returns the tarball */
+export function pack (): Promise<string> {
+  return packed ??= buildAndPack()
+}
+
+async function buildAndPack (): Promise<string> {
+  const source = mkdtempSync(join(tmpdir(), 'mcp-packed-'))
+  process.once('exit', () => { rmSync(source, { recursive: true }) })
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs']) {
+    cpSync(join(root, name), join(source, name), { recursive: true })
+  }
+  // types have been checked with the tests
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  await run(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--noCheck', '--outDir', join(source, 'dist')])
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--silent'], { cwd: source })
+  return join(source, stdout.trim())
+}
+
+export interface ProjectOptions {
+  /** Sources of the project, a folder beside this file. */
+  sources: string
+  /** Packages that the project has beside what npm installs with ours. */
+  packages?: readonly string[]
+  /** Packages of which the project has a copy of its own; ours has the other one. */
+  copies?: readonly string[]
+}
+
+/** Makes a project that has installed a tarball, and what npm would install with it. */
+export async function installInto (project: string, tarball: string, options: ProjectOptions): Promise<string> {
+  const { sources, packages = [], copies = [] } = options
+  const modules = join(project, 'node_modules')
+  const installed = join(modules, 'fastify-mcp-oauth')
+  mkdirSync(installed, { recursive: true })
+  await run('tar', ['xzf', tarball, '-C', installed, '--strip-components', '1'])
+  const required = Object.keys(manifest.peerDependencies)
+    .filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
+  for (const name of new Set([...Object.keys(manifest.dependencies), ...required, ...packages, '@types/node'])) {
+    if (!copies.includes(name)) link(name, modules)
+  }
+  for (const name of copies) {
+    link(name, join(installed, 'node_modules'))
+    const copy = join(modules, name)
+    cpSync(realpathSync(join(root, 'node_modules', name)), copy, {
+      recursive: true,
+      filter: path => !path.endsWith('.map') && !path.endsWith(`${name}/node_modules`)
+    })
+    // its dependencies are not copied
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+  }
+  cpSync(join(root, 'test/package', sources), project, { recursive: true })
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ type: 'module' }))
+  return installed
+}
+
+function link (name: string, modules: string): void {
+  const path = join(modules, name)
+  mkdirSync(dirname(path), { recursive: true })
+  symlinkSync(join(root, 'node_modules', name), path)
+}
+
+/**
+ * Compiles a project.
+ * @returns what is wrong with it, and with our declarations (those of other libraries would take half a minute)
+ */
+export function compile (project: string): string {
+  const config = ts.getParsedCommandLineOfConfigFile(join(project, 'tsconfig.json'), {}, {
+    ...ts.sys,
+    onUnRecoverableConfigFileDiagnostic: () => {}
+  })
+  const program = ts.createProgram(config?.fileNames ?? [], config?.options ?? {})
+  const sdks = join(realpathSync(project), 'node_modules/@modelcontextprotocol')
+  const ours = program.getSourceFiles().filter(({ fileName }) =>
+    fileName.startsWith(realpathSync(project)) && !fileName.startsWith(sdks)
+  )
+  const problems = [
+    ...program.getOptionsDiagnostics(),
+    ...program.getGlobalDiagnostics(),
+    ...ours.flatMap(source => [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)])
+  ]
+  for (const source of ours) if (!source.isDeclarationFile) program.emit(source)
+  if (ours.length < 40) return `Only ${ours.length} of our files are reached.`
+  return ts.formatDiagnostics(problems, {
+    getCurrentDirectory: () => project,
+    getCanonicalFileName: name => name,
+    getNewLine: () => '\n'
+  })
+}
