@@ -11,7 +11,7 @@ export interface Discovered {
 
 /**
  * Fetches the metadata from every place where clients look (RFC 9728 3.1, RFC 8414 3.1, OpenID Connect Discovery 4),
- * and compares each document with the place where it was found.
+ * and compares each document with the URL that it came from.
  */
 export async function examineDiscovery (
   mcpUrl: URL,

@@ -26,7 +26,7 @@ export function constantSchema<Input, Output> (
 function once (convert: Convert): Convert {
   const made = new Map<string, ReturnType<Convert>>()
   return options => {
-    // options of a library are no key to cache by
+    // a library's options are not a cache key
     if (options.libraryOptions !== undefined) return convert(options)
     let schema = made.get(options.target)
     if (schema === undefined) made.set(options.target, schema = convert(options))

@@ -2,7 +2,7 @@ import type { McpServer as McpServer2, Server as Server2, Transport } from '@mod
 import type { CreateServer, PluggedServer, ServerContext } from './create-server.js'
 
 /*
- * What this is: it tells the servers of the two SDKs apart by what they have. Not by `instanceof`: an app may have other
+ * What this is: it distinguishes the servers of the two SDKs by their members. Not by `instanceof`: an app may have other
  * copies of the SDKs than this package, and a class of one copy does not recognize the instances of another.
  * What it is not: a check of the SDK's version, which is npm's to make (peerDependencies).
  * What breaks: if SDK 1.x gets `getNegotiatedProtocolVersion`, its servers pass for 2.x ones (test/package/copies.test.ts).

@@ -38,9 +38,9 @@ export interface Broker {
   readonly resources: Resources
   /** What callers may ask of its endpoints, counted with all replicas. */
   readonly limits: RateLimits
-  /** How the last logins went; absent where nobody may ask. */
+  /** How the last logins went; absent if nobody may ask. */
   readonly attempts: Attempts | undefined
-  /** The caller's access token upstream; undefined where there is none that works. */
+  /** The caller's access token upstream; undefined if none works. */
   getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
   /** Rejects where the upstream cannot be reached. */
   check (): Promise<void>

@@ -44,7 +44,7 @@ export class Keyring {
     }
   }
 
-  /** Keys of 32 bytes for a purpose of its own, one of each of ours, in their order. */
+  /** Keys of 32 bytes for a separate purpose, derived from each of our keys, in their order. */
   derive (purpose: string): [Uint8Array, ...Uint8Array[]] {
     const derive = ({ signing }: Key) =>
       new Uint8Array(hkdfSync('sha256', signing, '', `fastify-mcp-oauth ${purpose}`, 32))
@@ -59,7 +59,7 @@ export class Keyring {
     return `${this.#first.id}.${Buffer.concat([iv, text, cipher.getAuthTag()]).toString('base64url')}`
   }
 
-  /** Decrypts what `seal` gave. @returns undefined where it was altered, was sealed for another purpose, or its key is gone */
+  /** Decrypts what `seal` gave. @returns undefined if it was altered, was sealed for another purpose, or its key is gone */
   open (purpose: string, sealed: string): unknown {
     const [id = '', data = ''] = sealed.split('.')
     const key = this.#keys.get(id)
@@ -78,7 +78,7 @@ export class Keyring {
     }
   }
 
-  /** Whether a value was sealed with another key than the first: it should be sealed anew. */
+  /** Whether a value was sealed with another key than the first: it should be sealed again. */
   isOutdated (sealed: string): boolean {
     return !sealed.startsWith(`${this.#first.id}.`)
   }

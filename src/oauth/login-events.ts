@@ -17,7 +17,7 @@ export interface RegistrationEvent extends Step {
   type: 'registration'
   /** What the client sent. */
   metadata: unknown
-  /** Absent where it was refused. */
+  /** Absent if it was refused. */
   client?: Client
 }
 
@@ -27,7 +27,7 @@ export interface AuthorizationEvent extends LoginStep {
   /** What the client sent. */
   clientId: string | undefined
   redirectUri: string | undefined
-  /** Absent where it is unknown. */
+  /** Absent if it is unknown. */
   client?: Client
 }
 
@@ -51,7 +51,7 @@ export interface TokenEvent extends LoginStep {
   type: 'token'
   grantType: string | undefined
   clientId: string
-  /** Absent where it is unknown, or did not prove who it is. */
+  /** Absent if it is unknown, or did not prove who it is. */
   client?: Client
   /** A refresh token that was rotated a moment ago: the same answer was given again. */
   repeated?: boolean
@@ -67,7 +67,7 @@ export interface CallEvent extends LoginStep {
 /** What happens in the broker. An event may hold what must not be kept or shown: observers take what they need. */
 export type BrokerEvent = RegistrationEvent | AuthorizationEvent | ConsentEvent | UpstreamEvent | CallbackEvent | TokenEvent | CallEvent
 
-/** Hears of what happens in the broker, as it happens. Nobody waits for it. */
+/** Called with what happens in the broker, as it happens. Nothing waits for it. */
 export type BrokerObserver = (event: BrokerEvent) => void
 
 /** Many observers as one. No login fails where one of them does. */

@@ -20,11 +20,11 @@ export interface UpstreamOptions {
   registrationUrl?: URL | string
   /** Revocation endpoint (RFC 7009). */
   revocationUrl?: URL | string
-  /** Tells who the person is, where the upstream gives no ID token (or has no `issuerUrl` to check it by) and no OpenID userinfo endpoint. */
+  /** Returns who the person is, if the upstream has no ID tokens (or no `issuerUrl` to verify them) and no OpenID userinfo endpoint. */
   userinfoUrl?: URL | string
   /** Member of the claims that names the person. Default: `sub`. */
   subjectClaim?: string
-  /** Our registered client there: static mode. Absent: each client of ours is registered there (RFC 7591), dynamic mode. */
+  /** Our registered client there: static mode. Absent: each of our clients is registered there (RFC 7591), dynamic mode. */
   clientId?: string
   /** The secret of `clientId`. */
   clientSecret?: string
@@ -139,9 +139,9 @@ export interface BrokerOptions {
   allowLoopbackClients?: boolean
   /** Decides what a person who logged in may do here. Default: all that was asked for. */
   authorizeGrant?: AuthorizeGrant
-  /** Hears of every request to the upstream, for metrics. */
+  /** Called with every request to the upstream, for metrics. */
   upstreamObserver?: UpstreamObserver
-  /** Hear of every step of every login, in this process. */
+  /** Called with every step of every login, in this process. */
   observers?: readonly BrokerObserver[]
   /** Whether to write down, in the stores, how logins go. Default: false. */
   recordAttempts?: boolean

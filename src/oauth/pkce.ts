@@ -17,7 +17,7 @@ export function checkCodeChallenge (challenge: string | undefined, method: strin
 
 /**
  * Checks the verifier of a token request (RFC 7636 4.6).
- * @throws {InvalidRequestError} where it is missing @throws {InvalidGrantError} where it does not match
+ * @throws {InvalidRequestError} if it is missing @throws {InvalidGrantError} if it does not match
  */
 export function checkCodeVerifier (verifier: string | undefined, challenge: string): void {
   if (verifier === undefined) throw new InvalidRequestError('The code_verifier is missing.')

@@ -23,7 +23,7 @@ export interface RateLimitsOptions {
 
 /**
  * Counts what callers do, by whatever key, in a fixed room: keys share counters by a hash that nobody outside can compute.
- * What this process has counted is asked first, so that a flood of requests is no flood of commands to the store.
+ * This process's own counters are asked first, so that a flood of requests does not flood the store with commands.
  */
 export class RateLimits {
   readonly #secret: Uint8Array
@@ -50,7 +50,7 @@ export class RateLimits {
     }
   }
 
-  /** Counts one more. @throws {RateLimitedError} where there were `max` in this window */
+  /** Counts one more. @throws {RateLimitedError} if there were `max` in this window */
   async count (key: RateKey, max: number): Promise<void> {
     const { count, resetMs } = await this.add(key, max)
     if (count > max) throw rateLimited(resetMs)

@@ -16,7 +16,7 @@ export function splitScopes (scope: string | undefined): string[] {
 
 /**
  * The scopes that a client asks for, of those there are. What is unknown is left out while something known remains.
- * @throws {InvalidScopeError} where nothing known is asked for
+ * @throws {InvalidScopeError} if no known scope is requested
  */
 export function requestedScopes (scope: string | undefined, supported: readonly [string, ...string[]]): string[] {
   const asked = splitScopes(scope)

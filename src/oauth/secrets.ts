@@ -11,7 +11,7 @@ export const PREFIXES = {
   grant: 'mcpg_'
 } as const
 
-/** A new random value of 256 bits with a prefix that tells what it is. */
+/** A new random value of 256 bits with a prefix that says what it is. */
 export function newSecret (kind: keyof typeof PREFIXES): string {
   return PREFIXES[kind] + newId()
 }
@@ -26,7 +26,7 @@ export function isSecret (kind: keyof typeof PREFIXES, value: string): boolean {
   return value.startsWith(PREFIXES[kind]) && LENGTHS.has(value.length - PREFIXES[kind].length)
 }
 
-// random alone; with a mark of ours; with a grant's id and an end, too (see `RecognisedSecrets`)
+// random alone; with our mark; with a grant's id and an end, too (see `RecognisedSecrets`)
 const LENGTHS = new Set([43, 43 + 16, 43 + 43 + 7 + 16])
 
 /** SHA-256, base64url: what is stored in the place of a secret. Enough for values of full entropy. */

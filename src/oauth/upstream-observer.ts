@@ -4,12 +4,12 @@ export type UpstreamEndpoint = 'discovery' | 'registration' | 'token' | 'userinf
 /** A request to the upstream that is over. */
 export interface ObservedUpstreamRequest {
   endpoint: UpstreamEndpoint
-  /** undefined where there was no answer. */
+  /** undefined if there was no response. */
   statusCode: number | undefined
   seconds: number
 }
 
-/** Hears of what the upstream (in resource-server mode: the authorization server) is asked. */
+/** Called with each request to the upstream (in resource-server mode: to the authorization server). */
 export interface UpstreamObserver {
   upstreamRequest (observed: ObservedUpstreamRequest): void
 }
@@ -17,7 +17,7 @@ export interface UpstreamObserver {
 /** `fetch`, as far as requests to the upstream use it. */
 export type Fetch = typeof globalThis.fetch
 
-/** `fetch` for one endpoint of the upstream, of which the observer hears. */
+/** `fetch` for one endpoint of the upstream, reported to the observer. */
 export function observedFetch (
   endpoint: UpstreamEndpoint,
   observer: UpstreamObserver | undefined,

@@ -46,7 +46,7 @@ export class AuthorizationCodes {
       grantId,
       clientId,
       issuer: identity.issuer,
-      // where nobody tells who it is, each login is somebody else
+      // if the upstream identifies nobody, each login is a new person
       subject: identity.subject ?? UNNAMED_PREFIX + grantId,
       claims: identity.claims,
       scopes: [...scopes],

@@ -39,7 +39,7 @@ export class ConsentForms {
   }
 
   /**
-   * @throws {InvalidRequestError} where it is not ours, or its time is over
+   * @throws {InvalidRequestError} if it is not ours, or has expired
    * @throws {AccessDeniedError} where the page was another browser's
    */
   open (sealed: string, browser: BrowserState): ConsentForm {

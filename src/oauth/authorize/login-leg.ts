@@ -9,7 +9,7 @@ import { hashSecret } from '../secrets.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
 import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
 
-/** Who has logged in at the upstream, for a client of ours. */
+/** Who has logged in at the upstream, for one of our clients. */
 export interface Login {
   tokens: UpstreamTokens
   identity: Identity

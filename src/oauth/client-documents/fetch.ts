@@ -14,7 +14,7 @@ export interface FetchMetadataDocumentOptions {
   maxBytes?: number
   /** For all of it, from DNS to the last byte. */
   timeoutMs?: number
-  /** For tests: resolves a name to all its addresses; none where there is no such name. */
+  /** For tests: resolves a name to all its addresses; none if the name does not exist. */
   lookup?: (hostname: string) => Promise<Address[]>
   now?: () => number
 }
@@ -33,7 +33,7 @@ const MAX_UNREACHABLE = 1000
 // others are being fetched
 const BUSY_SECONDS = 2
 
-/** One public message for every reason, or the responses would map our network for whoever asks. */
+/** One public message for every reason, or the responses would map our network for any caller. */
 const refusal = (detail: string, cause?: unknown) =>
   new InvalidClientError('The metadata document of the client cannot be used.', { detail, cause })
 

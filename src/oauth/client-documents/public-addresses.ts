@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 import { isLocalhostName, isLoopbackAddress } from '../../loopback.js'
 
-/** What a name resolves to, as `node:dns` tells it. */
+/** What a name resolves to, as `node:dns` returns it. */
 export interface Address { address: string, family: number }
 
 /** Nothing but the public internet may be reached through a URL that comes from a stranger. */

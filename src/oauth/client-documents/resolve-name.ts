@@ -10,7 +10,7 @@ const NO_SUCH_NAME = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
  * The addresses of a host whose name comes from a stranger, from DNS alone: `getaddrinfo` runs in libuv's pool, where
  * four silent name servers would hold up every other lookup, file and cipher of the process.
  * @param local development: `localhost`, and what only the hosts file knows, are names, too
- * @returns none where there is no such name @throws where the name servers cannot tell
+ * @returns none if the name does not exist @throws if the name servers do not know
  */
 export async function resolveName (host: string, local: boolean): Promise<Address[]> {
   if (isLocalhostName(host)) return local ? [...LOOPBACK_ADDRESSES] : []

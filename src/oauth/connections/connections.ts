@@ -7,10 +7,10 @@ import { personHash } from '../secrets.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Person } from '../../caller.js'
 
-/** An application that a person is connected with: one login of theirs. */
+/** An application that a person is connected with: one of their logins. */
 export interface Connection {
   grant: Grant
-  /** Undefined where the client is not known any more; its tokens work on. */
+  /** Undefined if the client is no longer known; its tokens still work. */
   client: Client | undefined
 }
 
@@ -40,7 +40,7 @@ export class Connections {
 
   /**
    * Ends a connection: its tokens, and its live streams on every replica. The application has to ask again.
-   * @throws {InvalidRequestError} where it is not one of this person's
+   * @throws {InvalidRequestError} if it is not one of this person's
    */
   async end ({ issuer, subject }: Person, grantId: string): Promise<void> {
     const { store, grants, consents } = this.#options

@@ -32,7 +32,7 @@ export interface ResourceServerOptions {
   requestsPerMinute?: number
   /** Makes the requests to it, in place of the global `fetch`. */
   fetch?: typeof fetch
-  /** Hears of every request to the authorization server. */
+  /** Called with every request to the authorization server. */
   upstreamObserver?: UpstreamObserver
 }
 
@@ -218,7 +218,7 @@ function toCaller (token: string, claims: TokenClaims & { exp?: number }, issuer
 }
 
 const UNVERIFIED = 'The access token cannot be verified just now. Try again in a moment.'
-// of keys that are no keys, or no JSON: the issuer's fault
+// for invalid keys or invalid JSON: the issuer's fault
 const FAULTS_OF_THE_ISSUER = ['ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID', 'ERR_JWKS_TIMEOUT']
 
 function tokenError (error: unknown): Error {

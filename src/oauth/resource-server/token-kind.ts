@@ -18,7 +18,7 @@ const ACCESS_TOKEN_KINDS = [
 const KIND_CLAIMS = ['typ', 'token_use', 'token_type']
 
 /**
- * Claims of what is no access token: of ID tokens (OpenID Connect Core 2, 3.3.2.11; Financial-grade API `s_hash`), security
+ * Claims of tokens that are not access tokens: of ID tokens (OpenID Connect Core 2, 3.3.2.11; Financial-grade API `s_hash`), security
  * events and logout tokens (RFC 8417, OpenID Connect Back-Channel Logout 2.4), DPoP proofs (RFC 9449 4.2), responses (JARM,
  * RFC 9701).
  */
@@ -34,7 +34,7 @@ export function objectionToType (typ: unknown, strict: boolean): string | undefi
 }
 
 /**
- * Why claims are not those of an access token for whoever bears it; undefined where they may be.
+ * Why claims are not those of a bearer access token; undefined if they may be.
  * @param tokenEndpoint where the authorization server takes client assertions and assertion grants
  */
 export function objectionToClaims (claims: TokenClaims, tokenEndpoint: string | undefined): string | undefined {
@@ -51,6 +51,6 @@ export function objectionToClaims (claims: TokenClaims, tokenEndpoint: string | 
   if (tokenEndpoint !== undefined && [claims.aud].flat().includes(tokenEndpoint)) {
     return 'it is for the token endpoint, as of a client assertion'
   }
-  // RFC 9449 6.1, RFC 8705 3.1: whoever bears it would have to prove that they hold the key
+  // RFC 9449 6.1, RFC 8705 3.1: its bearer would have to prove possession of the key
   return claims.cnf === undefined ? undefined : 'it is bound to a key (cnf), and no proof of that is taken here'
 }

@@ -56,8 +56,8 @@ export class AccessTokens {
   }
 
   /**
-   * Establishes who calls with a token; at once where it was looked up just now.
-   * @param request it came with: its address is counted where it has us look up what is not there
+   * Establishes who calls with a token; at once if it was looked up recently.
+   * @param request it came with: its address is counted if the lookup finds nothing
    * @throws {InvalidTokenError} (or rejects with it) @throws {RateLimitedError}
    */
   verify (token: string, request?: { readonly ip: string }): CallerInfo | Promise<CallerInfo> {
@@ -115,7 +115,7 @@ export class AccessTokens {
 
   /**
    * Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC 7009 2.2).
-   * @param onGrant hears of it before it ends; what it throws is the response
+   * @param onGrant gets it before it ends; what it throws is the response
    */
   async revoke (
     token: string,

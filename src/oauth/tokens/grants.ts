@@ -34,8 +34,8 @@ export class Grants {
   }
 
   /**
-   * The upstream's access token of a grant, refreshed where it has ended.
-   * @returns undefined where there is none that still works
+   * The upstream's access token of a grant, refreshed if it has ended.
+   * @returns undefined if none still works
    * @throws {InvalidGrantError} where the login upstream has ended: the grant has been ended too
    * @throws {TemporarilyUnavailableError} where the upstream cannot be reached
    */
@@ -46,7 +46,7 @@ export class Grants {
     return tokens === undefined || this.#isOver(tokens) ? undefined : tokens.accessToken
   }
 
-  /** Refreshes the upstream's tokens of a grant where they have ended and can be refreshed. Throws like `upstreamAccessToken`. */
+  /** Refreshes the upstream's tokens of a grant if they have ended and can be refreshed. Throws like `upstreamAccessToken`. */
   async freshen (grant: Grant): Promise<UpstreamTokens | undefined> {
     const tokens = this.#open(grant)
     if (tokens === undefined) return undefined
@@ -68,7 +68,7 @@ export class Grants {
     if (grant !== undefined) await this.hasEnded(grant)
   }
 
-  /** Tells everybody of a grant that the store has ended. */
+  /** Informs all replicas of a grant that the store has ended. */
   async hasEnded (grant: Grant): Promise<void> {
     const { bus } = this.#options
     await bus.publish('grantEnded', { grantId: grant.grantId })
@@ -76,7 +76,7 @@ export class Grants {
     if (tokens !== undefined) this.discard(grant.clientId, tokens)
   }
 
-  /** Tells the upstream that its tokens are not needed. Nobody waits for it: our side has ended already. */
+  /** Informs the upstream that its tokens are not needed. Nothing waits for it: our side has ended already. */
   discard (clientId: string, tokens: UpstreamTokens): void {
     const { log, upstream, upstreamClients } = this.#options
     const tell = async () => {

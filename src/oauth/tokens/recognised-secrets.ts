@@ -19,7 +19,7 @@ const MARK_LENGTH = 16
 
 /**
  * Secrets that end with a mark of our own (an HMAC): that we have made one, any replica sees without asking the store. The
- * mark lets nobody in, which takes the store; it tells whose requests are worth looking at when an address sends too many.
+ * mark lets nobody in, which takes the store; it shows which requests to look at if an address sends too many.
  */
 export class RecognisedSecrets {
   readonly #keys: readonly [Uint8Array, ...Uint8Array[]]
@@ -33,20 +33,20 @@ export class RecognisedSecrets {
     return this.#marked(newSecret(kind))
   }
 
-  /** A new refresh token, which tells its grant and its end to us alone when nothing else is known of it. */
+  /** A new refresh token, from which only we can read its grant and its end, when nothing else is known of it. */
   makeRefreshToken ({ grantId, expiresAt }: RefreshTokenOrigin): string {
     const end = Math.ceil(expiresAt).toString(36).padStart(END_LENGTH, '0')
     return this.#marked(newSecret('refreshToken') + grantId.slice(PREFIXES.grant.length) + end)
   }
 
-  /** Whether we have made this; false, too, where it was made before there were marks, or with a key that is gone. */
+  /** Whether we have made this; false, too, if it was made before there were marks, or with a key that is gone. */
   recognises (kind: RecognisedKind, value: string): boolean {
     const [secret, given] = [value.slice(0, -MARK_LENGTH), value.slice(-MARK_LENGTH)]
     return value.startsWith(PREFIXES[kind]) && value.length >= PREFIXES[kind].length + RANDOM_LENGTH + MARK_LENGTH &&
       this.#keys.some(key => equalSecrets(given, mark(key, secret)))
   }
 
-  /** Where a refresh token of ours came from, however long ago it was rotated. */
+  /** Where one of our refresh tokens came from, however long ago it was rotated. */
   originOf (refreshToken: string): RefreshTokenOrigin | undefined {
     const told = refreshToken.slice(PREFIXES.refreshToken.length + RANDOM_LENGTH, -MARK_LENGTH)
     if (told === '' || !this.recognises('refreshToken', refreshToken)) return undefined

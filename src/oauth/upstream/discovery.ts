@@ -13,7 +13,7 @@ export function isInsecure (url: URL | undefined): boolean {
 
 /**
  * Discovers an authorization server by OpenID Connect Discovery, or else by RFC 8414.
- * @throws {TemporarilyUnavailableError} where it cannot be reached @throws {UpstreamError} where it has no usable metadata
+ * @throws {TemporarilyUnavailableError} if it cannot be reached @throws {UpstreamError} if it has no usable metadata
  */
 export async function discover (
   issuerUrl: URL,

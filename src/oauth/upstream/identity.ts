@@ -49,7 +49,7 @@ export function readIdentity ({ issuer, userinfo, idToken, subjectClaim }: Told)
   const claims = { ...userinfo, ...idToken }
   const subject = claims[subjectClaim]
   const known = toSubject(subject)
-  // where nobody tells, each login is somebody else; where what is told can name nobody, it is nobody
+  // without an identity, each login is a new person; an identity that can name nobody is refused
   if (known === undefined && (subjectClaim !== 'sub' || subject !== undefined)) {
     const why = subject === undefined ? 'is missing' : `cannot be a subject: ${JSON.stringify(subject).slice(0, 100)}`
     throw new AccessDeniedError('The login server did not say who you are.', {
@@ -67,7 +67,7 @@ export function readIdentity ({ issuer, userinfo, idToken, subjectClaim }: Told)
 }
 
 /**
- * Refuses an ID token that was issued to another client (OpenID Connect Core 3.1.3.7), whoever else may read it.
+ * Refuses an ID token that was issued to another client (OpenID Connect Core 3.1.3.7), whatever its audiences.
  * @throws {UpstreamError}
  */
 export function checkAuthorizedParty (idToken: Readonly<Record<string, unknown>> | undefined, clientId: string): void {

@@ -13,12 +13,12 @@ export function isNamed (subject: string): boolean {
 
 /**
  * The text that names a person, of what an authorization server says; undefined where it can name nobody. A number
- * is one where it is exact: beyond 2^53 two people would be the same.
+ * is one if it is exact: beyond 2^53 two people would be the same.
  */
 export function toSubject (value: unknown): string | undefined {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? String(value) : undefined
   if (typeof value !== 'string' || value.length > MAX_LENGTH) return undefined
-  // a subject of ours would be another person; control characters would be another line, in a log or a header
+  // our prefix is for persons without a name; control characters could begin a new line in a log or a header
   if (value.trim() === '' || /\p{Cc}/u.test(value) || value.startsWith(UNNAMED_PREFIX)) return undefined
   return value
 }

@@ -25,7 +25,7 @@ export interface UpstreamClientsOptions {
   now: () => number
 }
 
-// new registrations in a minute: whoever comes on behalf of a client that is known already needs none
+// new registrations in a minute; people with a known client need none
 const PER_ADDRESS = 10
 const PER_EVERYBODY = 120
 const MAX_REAPED = 100
@@ -46,7 +46,7 @@ export class UpstreamClients {
   }
 
   /**
-   * Our client upstream for a client of ours; registered once across replicas, when the first person is on their way there.
+   * Our client upstream for one of our clients; registered once across replicas, when the first person is on their way there.
    * @param address of that person
    * @throws {TemporarilyUnavailableError} where too many clients are new
    */
@@ -65,7 +65,7 @@ export class UpstreamClients {
     })
   }
 
-  /** Our client upstream for a client of ours, if it has one. */
+  /** Our client upstream for one of our clients, if it has one. */
   async find (clientId: string): Promise<UpstreamClient | undefined> {
     const { upstream, store, keyring } = this.#options
     if (upstream.staticClient !== undefined) return upstream.staticClient

@@ -6,9 +6,9 @@ import type { Fetch } from '../upstream-observer.js'
 import type { UpstreamSettings } from '../options.js'
 
 const DISCOVERED_SECONDS = 3600
-// when a discovery fails, what was known goes on, and is asked for again after this time
+// if discovery fails, the known metadata stays in use, and is requested again after this time
 const REDISCOVERY_SECONDS = 60
-// and when nothing was known, for whoever asks meanwhile: /readyz is anybody's to ask
+// and when nothing was known, for callers meanwhile: anyone may call /readyz
 const FAILED_SECONDS = 1
 // signed by a key of the issuer; the ID token comes straight from its token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
 const SIGNING_ALGORITHMS = [
@@ -54,7 +54,7 @@ export class UpstreamMetadata {
     this.#now = now
   }
 
-  /** Asks, where nothing is known (any more). Rejects where the upstream cannot be reached and never could be. */
+  /** Requests it if nothing is known. Rejects if the upstream cannot be reached and never could be. */
   get (): Promise<ServerMetadata> {
     const now = this.#now() / 1000
     const known = this.#known
@@ -63,7 +63,7 @@ export class UpstreamMetadata {
       return Promise.reject(this.#failed.error)
     }
     const value = this.#discover().catch((error: unknown) => {
-      // an upstream whose discovery is down may still answer: what was known goes on
+      // an upstream whose discovery is down may still respond: the known metadata stays in use
       this.#known = known && { value: known.value, expiresAt: this.#now() / 1000 + REDISCOVERY_SECONDS }
       if (known === undefined) {
         this.#failed = { error, until: this.#now() / 1000 + FAILED_SECONDS }
