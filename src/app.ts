@@ -117,7 +117,7 @@ export async function buildApp (config: Config, {
 }
 
 /**
- * Waits until the store answers: load balancers send requests to any process that listens. If it does not respond in time, the
+ * Waits until the store answers: load balancers send requests to whoever listens. Where it does not answer in time, the
  * service runs all the same, and is not ready.
  */
 async function reachable (stores: Stores): Promise<void> {

@@ -6,7 +6,7 @@ import { jsonRpcCodes } from './json-rpc-codes.js'
  * The `message` is public and goes on the wire; `detail` is private and goes to the log.
  */
 
-/** Why a step of a login failed, if its `code` does not say. For operators: it never goes on the wire. */
+/** Why a step of a login failed, where its `code` does not tell. For operators: it never goes on the wire. */
 export type FailureReason =
   | 'unknown_client'
   | 'wrong_client_secret'
@@ -49,7 +49,7 @@ export abstract class ServiceError extends Error {
   constructor (message: string, options: ErrorOptionsWithDetail = {}) {
     super(message, options)
     this.name = new.target.name
-    // others can influence it: the login server, a client, any caller
+    // others had a say in it: the login server, a client, whoever asks
     this.detail = options.detail === undefined ? undefined : oneLine(options.detail)
     this.reason = options.reason
     this.retryAfterSeconds = options.retryAfterSeconds
@@ -160,7 +160,7 @@ export abstract class McpRequestError extends ServiceError {
     this.requestId = options.requestId ?? null
   }
 }
-/** JSON-RPC 2.0: the body is not JSON. */
+/** JSON-RPC 2.0: the body is no JSON. */
 export class ParseError extends McpRequestError {
   readonly code = 'parse_error'
   readonly statusCode = 400
@@ -230,7 +230,7 @@ export class ForbiddenOriginError extends McpRequestError {
   readonly code = 'forbidden_origin'
   readonly statusCode = 403
 }
-/** Names of the limits, as refusals give them. */
+/** Names of the limits that a refusal tells of. */
 export type LimitName =
   | 'requests_in_flight' | 'tool_calls' | 'instances' | 'streams' | 'subscriptions' | 'subscription_bytes' | 'uri_bytes'
   | 'open_responses' | 'request_bytes' | 'sessions'
@@ -260,7 +260,7 @@ export class TooManyRequestsError extends LimitError {
   readonly code = 'too_many_requests'
   readonly statusCode = 429
 }
-/** This process has reached a limit for all callers. */
+/** This process is full of what the request needs, whoever asks. */
 export class ServerFullError extends LimitError {
   readonly code = 'server_full'
   readonly statusCode = 503

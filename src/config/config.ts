@@ -31,7 +31,7 @@ const PreregisteredClientSchema = Type.Object({
 }, { additionalProperties: false })
 
 /** A client that needs no registration. Without a secret it is a public one. */
-export type PreregisteredClient = Static<typeof PreregisteredClientSchema>
+type PreregisteredClient = Static<typeof PreregisteredClientSchema>
 
 /** What upstream authorization server to broker to. */
 export interface UpstreamConfig {

@@ -19,7 +19,7 @@ export interface Server1 {
 }
 
 /** What is used of an `McpServer` of SDK 1.x. */
-export interface McpServer1 {
+interface McpServer1 {
   readonly server: Server1
   connect (transport: Transport): Promise<void>
   close (): Promise<void>

@@ -37,7 +37,7 @@ export interface ConsentEvent extends LoginStep {
 }
 
 /** The person was sent on to the upstream, or could not be. */
-export interface UpstreamEvent extends LoginStep {
+interface UpstreamEvent extends LoginStep {
   type: 'upstream'
 }
 

@@ -82,7 +82,7 @@ export class RateLimits {
 }
 
 /** Too many requests in this window, which ends in `resetMs`. */
-export function rateLimited (resetMs: number): RateLimitedError {
+function rateLimited (resetMs: number): RateLimitedError {
   return new RateLimitedError('Too many requests. Try again later.', {
     retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000))
   })

@@ -12,7 +12,7 @@ export function signInPage (issuer: string): Page {
       <h1>Your connected apps</h1>
       <p>Sign in to see which applications use ${
         new URL(issuer).host
-      } for you, and to end what you no longer want.</p>
+      } for you, and to end what you do not want any more.</p>
       <div class="buttons"><a class="button" href="${issuer}/oauth/connections/login">Sign in</a></div>`
     )
   }

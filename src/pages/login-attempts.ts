@@ -19,7 +19,7 @@ export function attemptsPage ({ at, publicUrl, loginHost, upstreamMode, attempts
         verdict
       }))}
       <h2>Before a login</h2>
-      <p class="soft">Requests of programs, by their address and name. Which login they belong to cannot be known; programs that got tokens are left out.</p>
+      <p class="soft">What programs asked, by their address and name. Which login it belongs to cannot be known; whoever got tokens is left out.</p>
       !${visits.length === 0 ? html`<p>Nobody.</p>` : ''}
       !${
         visits.map(({ address, userAgent, steps, verdict }) =>

@@ -21,14 +21,14 @@ export interface AuthorizationTransaction {
 }
 
 /**
- * - `given`: the person at this browser has agreed in this attempt; `remembered`: and does not want to be asked again
+ * - `given`: whoever is at this browser has agreed in this attempt; `remembered`: and does not want to be asked again
  * - `assumed`: the person who logged in last at this browser has agreed before; who comes back may be another
  * - `waived`: nobody is asked for this client
  */
 export type ConsentState = 'given' | 'remembered' | 'assumed' | 'waived'
 
 /** What the second leg has to match. */
-export interface UpstreamLeg {
+interface UpstreamLeg {
   /** Where the person was sent. */
   url: string
   /** Sealed: our PKCE code verifier. */

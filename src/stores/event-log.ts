@@ -55,7 +55,7 @@ export interface EventLog {
   /**
    * Reads a stream: everything after the event `after`, or, without it, everything that no reader has got yet.
    * A stream has one reader; a new one takes its place.
-   * @returns undefined if the stream is unknown or forgotten
+   * @returns undefined where the stream is unknown (any more)
    */
   follow(
     sessionId: string,
@@ -63,7 +63,7 @@ export interface EventLog {
     after: string | undefined,
     reader: EventReader
   ): Promise<Following | undefined>
-  /** @returns the ids of the requests that a stream was opened for and has not answered; undefined if it is unknown or complete */
+  /** @returns the ids of the requests that a stream was opened for and has not answered; undefined where it is unknown or complete */
   pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined>
   /**
    * Completes a stream in the place of its writer, in one step: with those of these answers that are missing. What the

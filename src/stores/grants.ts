@@ -29,7 +29,7 @@ export interface CodeRecord {
   used: boolean
 }
 
-/** One of our tokens, stored under its SHA-256. */
+/** A token of ours, kept under its SHA-256. */
 export interface TokenRecord {
   grantId: string
   scopes: string[]
@@ -82,7 +82,7 @@ export interface GrantStore {
   findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined>
   /**
    * Puts `tokens` in the place of a refresh token. Within `repeatSeconds` of a rotation, the same answer is given again.
-   * @param forget whether nothing is kept of the replaced token after that, which makes it `unknown` then: it shows by
+   * @param forget whether nothing is kept of the replaced token after that, which makes it `unknown` then: it tells by
    * itself what grant it belongs to. Else its hash is kept to its end.
    */
   rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget?: boolean): Promise<Rotation>

@@ -5,7 +5,7 @@ export interface Registration {
   expiresAt: number
 }
 
-/** One of our clients, registered by RFC 7591. Plain JSON. */
+/** A client of ours, registered by RFC 7591. Plain JSON. */
 export interface ClientRecord extends Registration {
   /** SHA-256 of the client secret; absent for public clients. */
   secretHash?: string
@@ -48,11 +48,11 @@ export interface RegistrationStore<T extends Registration> {
   /**
    * Adds a registration that is not used yet, unless there is one.
    * @param address whose registration it is, as limits count it
-   * @throws {TemporarilyUnavailableError} if there is no room, and no unused one to make some
+   * @throws {TemporarilyUnavailableError} where there is no room, and none that is unused to make some
    */
   add (record: T, address: string): Promise<AddedRegistration<T>>
   find (clientId: string): Promise<T | undefined>
-  /** Replaces an existing record, and keeps its expiry. Does nothing if there is none. */
+  /** Puts a record in the place of one that stands; it stays as long as that would have. Does nothing where there is none. */
   replace (record: T): Promise<void>
   /** Lets a registration stay until then at least: it led to a grant. From now on no stranger's goes before it. */
   keep (clientId: string, expiresAt: number): Promise<void>

@@ -65,7 +65,7 @@ function bodies (url: string): InjectOptions[] {
   ]
 }
 
-/** Requests to the canaries, and to unknown paths. */
+/** Requests to the canaries, and to where nothing is. */
 export const canaryProbes: readonly InjectOptions[] = [
   ...PLACES.flatMap((place): InjectOptions[] => [
     { url: `${place}/canary`, headers: { origin: ORIGIN } },

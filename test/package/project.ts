@@ -32,7 +32,8 @@ let packed: Promise<string> | undefined
 
 /** Builds and packs what is published, once for all tests of this folder. @returns the tarball */
 export function pack (): Promise<string> {
-  return packed ??= buildAndPack()
+  packed ??= buildAndPack()
+  return packed
 }
 
 async function buildAndPack (): Promise<string> {

@@ -34,7 +34,7 @@ export function requireScopes (server: PluggedServer, scopes: ScopesByName | Sco
 }
 
 /** The resolver of the scopes that a server declares in the way of SDK 2.x. */
-export function findResolver (server: SdkServer | undefined): ScopeChallengeHandler | undefined {
+function findResolver (server: SdkServer | undefined): ScopeChallengeHandler | undefined {
   return server !== undefined && 'resolveScopeChallenge' in server ? server.resolveScopeChallenge : undefined
 }
 

@@ -10,7 +10,7 @@ const NOTIFICATIONS = {
 } as const satisfies Record<ServerEvent['kind'], string>
 
 /** The event that a notification announces; undefined if it concerns only its own client. */
-export function toServerEvent (
+function toServerEvent (
   { method, params }: Pick<JSONRPCNotification, 'method' | 'params'>
 ): ServerEvent | undefined {
   switch (method) {

@@ -10,20 +10,17 @@ export const REVISION_2026_07_28 = '2026-07-28'
 const supported = new Set(SUPPORTED_PROTOCOL_VERSIONS)
 
 /**
- * Checks what `isOfSessions` says of `MCP-Protocol-Version`.
+ * Checks `MCP-Protocol-Version` (since 2025-06-18; older clients send none, and the session knows what was negotiated).
  * @throws {UnsupportedProtocolVersionError}
  */
-export function checkProtocolVersion (isKnown: boolean): void {
-  if (isKnown) return
+export function checkProtocolVersion (header: string | string[] | undefined): void {
+  if (isOfSessions(header)) return
   throw new UnsupportedProtocolVersionError(
     `Bad Request: unsupported protocol version (supported versions: ${SUPPORTED_PROTOCOL_VERSIONS.join(', ')}).`
   )
 }
 
-/**
- * Whether `MCP-Protocol-Version` names a revision with sessions. It is optional: clients send it since 2025-06-18, and the
- * session knows what was negotiated.
- */
+/** Whether `MCP-Protocol-Version` names a revision that we serve in sessions, or none. */
 export function isOfSessions (header: string | string[] | undefined): boolean {
   return header === undefined || (typeof header === 'string' && supported.has(header))
 }

@@ -8,9 +8,9 @@ import { requestedScopes } from '../scopes.js'
 export type AuthorizationParameters = Readonly<Record<string, string | undefined>>
 
 /** Bytes of `state`: it goes with the login, there and back. */
-export const MAX_STATE_BYTES = 4096
+const MAX_STATE_BYTES = 4096
 /** Characters of all parameters, as a query: what servers and proxies take for a URL. */
-export const MAX_REQUEST_CHARACTERS = 12_288
+const MAX_REQUEST_CHARACTERS = 12_288
 
 /**
  * Checks the size of a request, before anything else.

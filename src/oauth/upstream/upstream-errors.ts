@@ -76,7 +76,7 @@ const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map([
 ])
 
 /** What an OAuth error code of the upstream means for our client. */
-export function toOAuthError (code: string, status: number, detail: string): OAuthError {
+function toOAuthError (code: string, status: number, detail: string): OAuthError {
   const translate = TRANSLATIONS.get(code)
   if (translate !== undefined) return translate(detail)
   if (status === 429 || status >= 500) return unreachable(detail)

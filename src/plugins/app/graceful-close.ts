@@ -3,7 +3,7 @@ import { setImmediate, setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 
 /** Waits until nothing runs, or `ms` have passed; what comes meanwhile is served. */
-export type Drain = (ms: number) => Promise<unknown>
+type Drain = (ms: number) => Promise<unknown>
 
 declare module 'fastify' {
   interface FastifyInstance {

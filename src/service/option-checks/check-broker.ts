@@ -31,7 +31,7 @@ export function checkBrokerTogether (
 
 /**
  * Checks clients that need no registration, as those that register are checked.
- * @param name the name of the list in the configuration
+ * @param name what the list is called where it is configured
  * @throws {ConfigError} with one line that names the client
  */
 export function checkClients (

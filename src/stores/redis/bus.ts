@@ -28,7 +28,7 @@ export interface RedisBusOptions {
 }
 
 const BATCH = 500
-// a replica without a subscription learns of the end of a grant no later than this
+// who cannot hear just now does not wait longer for the end of a grant
 const REREAD_MS = 500
 const START = '0-0'
 
@@ -59,8 +59,8 @@ const scripts = {
 
 /**
  * The bus between replicas: pub/sub, and a stream of what was published lately. A message names the one before it; who
- * does not have that one, or lost the connection for a while, reads the stream, and all do so twice a second. This
- * process receives its own messages at once, even without Redis.
+ * has not heard that one, or lost the connection for a while, reads the stream, and twice a second everybody does. This
+ * process hears its own messages at once, Redis or not.
  */
 export class RedisBus implements Bus {
   readonly #connection: RedisConnection
@@ -71,7 +71,7 @@ export class RedisBus implements Bus {
   readonly #origin = randomUUID()
   readonly #emitter = new EventEmitter().setMaxListeners(0)
   #reread: NodeJS.Timeout | undefined
-  /** Id of the last message received; absent until it is known where to begin. */
+  /** Id of the last message heard; absent until it is known where to begin. */
   #position: string | undefined
   #reading = false
   #again = false
@@ -103,20 +103,20 @@ export class RedisBus implements Bus {
     return () => { this.#emitter.off(topic, listener) }
   }
 
-  /** Receives no more messages of others. */
+  /** Hears nothing more of others. */
   close (): void {
     clearInterval(this.#reread)
   }
 
   #listen (): void {
     this.#reread = setInterval(() => { this.#readSoon() }, REREAD_MS).unref()
-    this.#subscriber.subscribe(this.#keys[0], message => { this.#receive(message) })
+    this.#subscriber.subscribe(this.#keys[0], message => { this.#hear(message) })
     this.#connection.onReady(() => { this.#readSoon() })
     this.#readSoon()
   }
 
-  /** Accepts a message that follows the last one received; otherwise reads. */
-  #receive (message = ''): void {
+  /** Takes a message that follows the last one heard; otherwise reads. */
+  #hear (message = ''): void {
     const [, last, id, origin, topic, json] = /^(\S+) (\S+) (\S+) (\S+) (.*)$/s.exec(message) ?? []
     if (id === undefined || this.#reading || last !== this.#position) this.#readSoon()
     else this.#deliver(id, origin, topic, json)

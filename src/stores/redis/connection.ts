@@ -10,11 +10,11 @@ export interface RedisConnectionOptions {
   commandTimeoutMs?: number
   /** Time that calls wait for a connection that was just lost, or is not there yet; after it they fail at once. Default: 1000. */
   graceMs?: number
-  /** Called with errors that no call reports: a lost connection, a channel that may not be subscribed to. */
+  /** Hears of what goes wrong with nobody waiting for it: a connection that is lost, a channel that may not be heard. */
   onError?: (error: Error) => void
   /** Told when calls fail at once, because the connection has not come (back) in time. */
   onDown?: () => void
-  /** Called when a command has ended. `unavailable`: Redis could not be reached, or did not reply in time. */
+  /** Hears of every command that is over. `unavailable`: Redis could not be reached, or did not answer in time. */
   onCommand?: (command: ObservedCommand) => void
 }
 
@@ -111,7 +111,7 @@ export class RedisConnection {
     return this.#onCommand === undefined ? this.#run(command) : this.#observed(this.#run(command), this.#onCommand)
   }
 
-  async #observed<T> (running: Promise<T>, onCommand: (command: ObservedCommand) => void): Promise<T> {
+  async #observed<T> (running: Promise<T>, hear: (command: ObservedCommand) => void): Promise<T> {
     const begun = performance.now()
     let outcome: ObservedCommand['outcome'] = 'ok'
     try {
@@ -120,7 +120,7 @@ export class RedisConnection {
       outcome = error instanceof TemporarilyUnavailableError ? 'unavailable' : 'error'
       throw error
     } finally {
-      onCommand({ outcome, seconds: (performance.now() - begun) / 1000 })
+      hear({ outcome, seconds: (performance.now() - begun) / 1000 })
     }
   }
 
@@ -135,7 +135,7 @@ export class RedisConnection {
     })
   }
 
-  /** Reports an error that no call reports. That Redis cannot be reached is known. */
+  /** Tells of an error that nobody waits for. That Redis cannot be reached is known. */
   report (error: unknown): void {
     if (error instanceof Error && !(error instanceof TemporarilyUnavailableError)) this.#onError(error)
   }
@@ -223,7 +223,7 @@ function connect ({ url, cluster = false, commandTimeoutMs = 2000 }: RedisConnec
   })
 }
 
-/** The error without the arguments of its command, which must not be logged. */
+/** The error without the arguments of its command, which are no business of a log. */
 function withoutArguments (error: Error): Error {
   return 'command' in error ? new Error(`Redis: ${error.message}`) : error
 }

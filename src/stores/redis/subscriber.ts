@@ -1,6 +1,6 @@
 import { RedisConnection, type RedisConnectionOptions } from './connection.js'
 
-/** Called with each message of a channel; `undefined` if some may have been missed. */
+/** Hears the messages of a channel; `undefined` where some may have been missed. */
 export type ChannelListener = (message: string | undefined) => void
 
 const PING_MS = 10_000
@@ -8,7 +8,7 @@ const BATCH = 500
 
 /**
  * The one connection of a process that listens. A channel is subscribed to as long as it has listeners. In a cluster, where
- * every node forwards what is published at any other, it moves to another node when its own has gone.
+ * every node tells what is published at any other, it moves to another node when its own has gone.
  */
 export class RedisSubscriber {
   readonly #options: RedisConnectionOptions
@@ -17,7 +17,7 @@ export class RedisSubscriber {
   readonly #channels = new Map<string, Set<ChannelListener>>()
   readonly #ping: NodeJS.Timeout
 
-  /** @param nodeUrls returns other places to listen: the known nodes of a cluster */
+  /** @param nodeUrls tells where else one can listen: the nodes of a cluster, as far as they are known */
   constructor (options: RedisConnectionOptions, nodeUrls: () => readonly string[]) {
     this.#options = options
     this.#nodeUrls = nodeUrls
@@ -41,7 +41,7 @@ export class RedisSubscriber {
     return () => { this.#unsubscribe(channel, listener) }
   }
 
-  /** @throws {TemporarilyUnavailableError} (rejects with it) if no subscription is possible */
+  /** @throws {TemporarilyUnavailableError} (rejects with it) where nothing can be heard */
   async check (): Promise<void> {
     await this.#connection.run(redis => redis.ping())
   }

@@ -3,8 +3,7 @@ import type {
   JSONRPCNotification,
   JSONRPCRequest
 } from '@modelcontextprotocol/server'
-import type { OwnedExtra } from '../../transport/message-extra.js'
-import type { BridgedServer } from './bridged-server.js'
+import type { BridgedServer, OwnedExtra } from './bridged-server.js'
 import type { LinkEnd } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
@@ -15,7 +14,7 @@ export type BridgedOutcome =
   | { kind: 'input-required', callId: string, round: number, inputRequests: Record<string, InputRequest> }
 
 /** What a 1.x server asks the client for. */
-export interface InputRequest {
+interface InputRequest {
   method: string
   params?: Record<string, unknown>
 }

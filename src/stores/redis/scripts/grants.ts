@@ -52,7 +52,7 @@ export type TokenArguments = [
 ]
 
 /** `issued`: whether the tokens stand by now, of this or of an earlier call. */
-export type StoredRotation =
+type StoredRotation =
   | [outcome: 'rotated', issued: number, dropped: string[]]
   | [outcome: 'unknown', issued: number]
   | [outcome: 'repeated', issued: number, sealedResponse: string]

@@ -38,7 +38,7 @@ declare module 'ioredis' {
 /** A record as JSON, and when it expires. */
 export type StoredRegistration = [json: string, expiresAt: string]
 
-export type AddedRegistration = [evicted: string[], ...standing: StoredRegistration | []]
+type AddedRegistration = [evicted: string[], ...standing: StoredRegistration | []]
 
 const FIND = `
   local time = redis.call('TIME')
