@@ -12,9 +12,18 @@ export default [
     }
   },
   {
+    files: ['**/*.ts', '**/*.js'],
+    rules: {
+      'max-len': ['error', { code: 120, ignoreUrls: true, ignoreRegExpLiterals: true }]
+    }
+  },
+  {
     files: ['**/*.ts'],
     plugins: { '@typescript-eslint': tseslint.plugin },
-    languageOptions: { parser: tseslint.parser, parserOptions: { project: './tsconfig.test.json', tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parser: tseslint.parser,
+      parserOptions: { project: './tsconfig.test.json', tsconfigRootDir: import.meta.dirname }
+    },
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/no-unsafe-argument': 'error',
@@ -24,7 +33,9 @@ export default [
       '@typescript-eslint/no-unsafe-return': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
       // a promise that nobody holds ends as a rejection that nobody handles
-      '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafePromises: [{ from: 'package', name: 'PromiseWithSubtest', package: '@tapjs/core' }] }],
+      '@typescript-eslint/no-floating-promises': ['error', {
+        allowForKnownSafePromises: [{ from: 'package', name: 'PromiseWithSubtest', package: '@tapjs/core' }]
+      }],
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/return-await': ['error', 'error-handling-correctness-only'],
       '@typescript-eslint/await-thenable': 'error',
@@ -34,6 +45,9 @@ export default [
   {
     files: ['src/**/*.ts'],
     rules: {
+      complexity: ['error', 12],
+      'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
+      'max-lines': ['error', 300],
       '@typescript-eslint/no-floating-promises': ['error', { ignoreVoid: false }]
     }
   },

@@ -3,7 +3,9 @@
  * It reads whole files, code and prose alike, because comments, log lines and test titles are prose, too.
  */
 
-/** [phrase, what to write instead]; a space in a phrase also matches a line break, with the `*`, `//` or `#` after it. */
+/**
+ * [phrase, what to write instead]; a space in a phrase also matches a line break, with the `*`, `//` or `#` after it.
+ */
 const PHRASES = [
   [/(?<!\bthere )\b(?:is|are|was|were) no (?!(?:longer|more|less|fewer|later|earlier|different|one|doubt)\b)/, 'must be, is not a'],
   [/\bhear(?:s|d)?\b/, 'receives, is told, learns'],

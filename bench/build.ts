@@ -6,8 +6,8 @@ import ts from 'typescript'
 export const root = resolve(import.meta.dirname, '..')
 
 /**
- * Compiles `src`, `bench` and `test/support` file by file, as `npm run build` would, into a temporary folder of the same layout: what
- * is measured is plain JavaScript without a loader.
+ * Compiles `src`, `bench` and `test/support` file by file, as `npm run build` would, into a temporary folder of the
+ * same layout: what is measured is plain JavaScript without a loader.
  * @returns the folder
  */
 export function build (): string {

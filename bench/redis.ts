@@ -14,8 +14,8 @@ import type { ServerCalls } from './servers/served.js'
 import { CONNECTIONS, MEASURED_MS, WARM_UP_MS } from './workloads.js'
 
 /*
- * W1, calls of the tool `add` in sessions, with the stores in memory and in Redis, by one replica and by two behind nginx
- * in strict round robin. The replicas share one core, so that what they cost can be compared.
+ * W1, calls of the tool `add` in sessions, with the stores in memory and in Redis, by one replica and by two behind
+ * nginx in strict round robin. The replicas share one core, so that what they cost can be compared.
  */
 interface Speed {
   callsPerSecond: number
@@ -100,8 +100,14 @@ try {
   }
   // against the round's own first setup: what disturbs the machine disturbs both
   const ratio = (speeds: readonly Speed[], value: (speed: Speed) => number) =>
-    median(speeds.flatMap((speed, round) => { const base = measured[0]?.[round]; return base === undefined ? [] : [value(speed) / value(base)] })).toFixed(2)
-  process.stdout.write('| W1 | calls/s | to memory | replicas\' CPU µs per call | to memory | commands of Redis/s |\n| --- | ---: | ---: | ---: | ---: | ---: |\n')
+    median(speeds.flatMap((speed, round) => {
+      const base = measured[0]?.[round]
+      return base === undefined ? [] : [value(speed) / value(base)]
+    })).toFixed(2)
+  process.stdout.write(
+    '| W1 | calls/s | to memory | replicas\' CPU µs per call | to memory | commands of Redis/s |\n' +
+      '| --- | ---: | ---: | ---: | ---: | ---: |\n'
+  )
   for (const [index, { title }] of SETUPS.entries()) {
     const speeds = measured[index] ?? []
     process.stdout.write(`| ${

@@ -80,25 +80,30 @@ export function tables ({ calls, stateless = [], sessions, withStreams, withoutS
   const sections = []
   if (calls !== undefined) {
     sections.push(
-      `## W1: tool calls in a session\n\nThe tool \`add\` over ${CONNECTIONS} keep-alive connections, each with a session of its own and one call at a time.\n\n${
-        speedTable(calls, 'request')
-      }`
+      `## W1: tool calls in a session
+
+The tool \`add\` over ${CONNECTIONS} keep-alive connections, each with a session of its own and one call at a time.
+
+${speedTable(calls, 'request')}`
     )
   }
   for (const { tools, rounds } of stateless) {
     sections.push(
-      `## W2: tool calls without sessions, of a server with ${
-        tools === 1 ? '1 tool' : `${tools} tools`
-      }\n\nThe tool \`add\` by requests of revision 2026-07-28 over ${CONNECTIONS} keep-alive connections, one call at a time on each.\n\n${
-        speedTable(rounds, 'request')
-      }`
+      `## W2: tool calls without sessions, of a server with ${tools === 1 ? '1 tool' : `${tools} tools`}
+
+The tool \`add\` by requests of revision 2026-07-28 over ${CONNECTIONS} keep-alive connections, one call at a time on
+each.
+
+${speedTable(rounds, 'request')}`
     )
   }
   if (sessions !== undefined) {
     sections.push(
-      `## W3: new sessions\n\n\`initialize\` and \`notifications/initialized\`, one after the other, over ${CONNECTIONS} keep-alive connections.\n\n${
-        speedTable(sessions, 'session')
-      }`
+      `## W3: new sessions
+
+\`initialize\` and \`notifications/initialized\`, one after the other, over ${CONNECTIONS} keep-alive connections.
+
+${speedTable(sessions, 'session')}`
     )
   }
   if (withStreams !== undefined) {

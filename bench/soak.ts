@@ -6,9 +6,9 @@ import { Child } from './processes.js'
 import type { Held, SoakedCalls } from './servers/soak.js'
 
 /*
- * Clients that open sessions and abandon them, cut their streams and resume them, cancel calls. Every client counts what
- * it gets. Memory of the server is taken after garbage collection, at intervals; it must be flat at the end, and nothing
- * may be left once the clients are gone.
+ * Clients that open sessions and abandon them, cut their streams and resume them, cancel calls. Every client counts
+ * what it gets. Memory of the server is taken after garbage collection, at intervals; it must be flat at the end, and
+ * nothing may be left once the clients are gone.
  */
 
 const CLIENTS = 100
@@ -82,7 +82,8 @@ const left = Object.entries(closed.resources).filter(([name]) =>
 
 const verdicts: Array<[string, boolean]> = [
   [
-    `no event lost or doubled: ${tally.messages} messages over streams cut ${tally.cuts} times, ${tally.faults.length} faults`,
+    `no event lost or doubled: ${tally.messages} messages over streams cut ${tally.cuts} times, ` +
+      `${tally.faults.length} faults`,
     tally.faults.length === 0
   ],
   [
@@ -90,7 +91,8 @@ const verdicts: Array<[string, boolean]> = [
     heapGrowth < FLAT && rssGrowth < FLAT
   ],
   [
-    `nothing left when the clients are gone: ${after.records} records, ${after.sessions} sessions, ${after.instances} instances, ${after.streams} streams, ${after.logBytes} bytes logged; ` +
+    `nothing left when the clients are gone: ${after.records} records, ${after.sessions} sessions, ` +
+    `${after.instances} instances, ${after.streams} streams, ${after.logBytes} bytes logged; ` +
     `heap ${after.heapMb.toFixed(1)} MB (${before.heapMb.toFixed(1)} before)`,
     after.records + after.sessions + after.instances + after.streams + after.logBytes === 0],
   [`no timer left: ${after.timers} (${before.timers} before)`, after.timers <= before.timers],

@@ -14,8 +14,9 @@ import { scriptArguments } from '../test/support/script-arguments.js'
 import { freePort, QUIET } from '../test/support/service.js'
 
 /*
- * What callers without any token can make the service keep, and send: each endpoint is asked with the largest request that
- * it takes, from one address and from as many addresses as there are requests. Prints the rows of the table in SECURITY.md.
+ * What callers without any token can make the service keep, and send: each endpoint is asked with the largest request
+ * that it takes, from one address and from as many addresses as there are requests. Prints the rows of the table in
+ * SECURITY.md.
  */
 
 const usage = 'npx tsx bench/strangers.ts [--requests 1000]'
@@ -307,7 +308,9 @@ const redisProcess = await startRedis(directory, port)
 const redisUrl = `redis://127.0.0.1:${port}`
 try {
   process.stdout.write(
-    `${requests} requests each\n\n| endpoint, from | answered | kept in Redis | longest life | kept in memory | requests upstream |\n| --- | --- | --- | --- | --- | --- |\n`
+    `${requests} requests each\n\n` +
+      '| endpoint, from | answered | kept in Redis | longest life | kept in memory | requests upstream |\n' +
+      '| --- | --- | --- | --- | --- | --- |\n'
   )
   for (const endpoint of endpoints) {
     process.stdout.write(row(`${endpoint.name}, one address`, await measure(endpoint, () => '198.51.100.1', redisUrl)))

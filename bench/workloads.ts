@@ -4,7 +4,10 @@ import type { LoadCalls } from './load/main.js'
 import { Child } from './processes.js'
 import type { ServerCalls } from './servers/served.js'
 
-/** A server that is measured: by sessions (W1, W3, W4), by stateless requests (W2; the script gets this and the number of tools), or both. */
+/**
+ * A server that is measured: by sessions (W1, W3, W4), by stateless requests (W2; the script gets this and the number
+ * of tools), or both.
+ */
 interface Measured { title: string, script: string, sessions?: boolean, stateless?: string }
 
 /** What is measured, the reference first. */

@@ -4,7 +4,8 @@ import t from 'tap'
 import { root } from './support/root.js'
 
 /*
- * The house (docs/architecture.md): a file may import from its own floor or a lower one, and no two files import each other.
+ * The house (docs/architecture.md): a file may import from its own floor or a lower one, and no two files import each
+ * other.
  */
 const FLOORS: ReadonlyArray<readonly string[]> = [
   // what every floor may import
@@ -81,14 +82,14 @@ t.test('imports go down only', async t => {
     for (const target of imports(file)) {
       if (floor(target) > floor(file)) {
         t.fail(
-          `src/${file} imports src/${target}, which is above it: pass it in as an option, or move what both need to src/${
-            FLOORS[floor(file)]?.join(' or src/')
-          } or below`
+          `src/${file} imports src/${target}, which is above it: pass it in as an option, or move what both need to ` +
+            `src/${FLOORS[floor(file)]?.join(' or src/')} or below`
         )
       }
       if (floor(target) === floor(file) && room(target) !== room(file) && ['mcp', 'oauth'].includes(room(file))) {
         t.fail(
-          `src/${file} imports src/${target}, but mcp and oauth do not know each other: what both need belongs in src/caller.ts or src/stores`
+          `src/${file} imports src/${target}, but mcp and oauth do not know each other: ` +
+            'what both need belongs in src/caller.ts or src/stores'
         )
       }
     }

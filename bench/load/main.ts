@@ -29,12 +29,16 @@ interface Session { id: string, token: string }
 interface Caller { connection: Connection, request: string }
 
 const INITIALIZE =
-  '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},"clientInfo":{"name":"bench","version":"1.0.0"}}}'
+  '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":' +
+  '{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},"clientInfo":{"name":"bench","version":"1.0.0"}}}'
 const INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
 const FIRST_ID = 10_000_000
 const ADD = `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3}}}`
 const ADD_STATELESS =
-  `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{}}}}}`
+  `{"jsonrpc":"2.0","id":${FIRST_ID},"method":"tools/call","params":{"name":"add","arguments":{"l":2,"r":3},` +
+  '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",' +
+  '"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},' +
+  '"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{}}}}}'
 const STATELESS_HEADERS = ['Mcp-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: add']
 const SESSION_ID = /\r\nmcp-session-id: ([^\r]+)/i
 const HELD_CONNECTIONS = 16

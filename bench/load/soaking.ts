@@ -82,7 +82,9 @@ class Session {
     await (await fetch(`${this.url}/mcp`, { method: 'DELETE', headers: this.#headers })).text()
   }
 
-  /** A call that sends `to` messages, over a stream that is cut and resumed at random: each must come once, in order. */
+  /**
+   * A call that sends `to` messages, over a stream that is cut and resumed at random: each must come once, in order.
+   */
   async count (to: number, intervalMs: number): Promise<void> {
     let expected = 0
     let answered = false

@@ -11,8 +11,9 @@ import { bearerAuthOptions, busyPeople, serve } from './served.js'
 import { serverOfSdk1, serverOfSdk2, toolsOf } from './tools.js'
 
 /*
- * This project: the transports with their limits as they are by default, but those of one person. Without parameters they serve the hosted server;
- * `idle`: with another idle time; `sdk1`, `sdk2`, `sdk1-reused`, `reused` (of SDK 2.x) and a number: a server of that SDK with so many tools.
+ * This project: the transports with their limits as they are by default, but those of one person. Without parameters
+ * they serve the hosted server; `idle`: with another idle time; `sdk1`, `sdk2`, `sdk1-reused`, `reused` (of SDK 2.x)
+ * and a number: a server of that SDK with so many tools.
  */
 const app = Fastify()
 const [variant, count] = process.argv.slice(2)

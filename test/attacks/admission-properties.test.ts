@@ -26,7 +26,9 @@ const limits = {
   toolCallsPerMinute: 20
 }
 
-/** One thing that somebody does; what it starts may go on. `pick` chooses a client or a request among those there are. */
+/**
+ * One thing that somebody does; what it starts may go on. `pick` chooses a client or a request among those there are.
+ */
 const action = fc.record({
   kind: fc.constantFrom(
     'connect',

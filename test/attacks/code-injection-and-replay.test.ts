@@ -60,8 +60,16 @@ t.test('a stolen code is worth nothing without all that it was issued for', asyn
   t.ok(await isGood(target, accessToken), 'none of that has cost the victim the code')
 
   const secretCode = await newCode(target, confidential)
-  await refused('without the client\'s secret', 'invalid_client', redeem(target, confidential, secretCode, { client_secret: undefined }))
-  await refused('with another secret', 'invalid_client', redeem(target, confidential, secretCode, { client_secret: 'mcps_guess' }))
+  await refused(
+    'without the client\'s secret',
+    'invalid_client',
+    redeem(target, confidential, secretCode, { client_secret: undefined })
+  )
+  await refused(
+    'with another secret',
+    'invalid_client',
+    redeem(target, confidential, secretCode, { client_secret: 'mcps_guess' })
+  )
   t.equal((await redeem(target, confidential, secretCode)).status, 200)
 })
 

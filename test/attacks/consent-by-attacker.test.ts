@@ -15,7 +15,10 @@ import {
 } from '../support/oauth-flow.js'
 import { agree, approve, startTarget, type Target } from '../support/target.js'
 
-/** Agrees on the consent page. @returns where the service sends the browser then: the upstream, with the state of the attempt */
+/**
+ * Agrees on the consent page.
+ * @returns where the service sends the browser then: the upstream, with the state of the attempt
+ */
 async function consent (target: Target, client: Client, browser: Browser): Promise<URL> {
   const page = await browser.open(authorizationUrl(target, client))
   await browser.submit(page, {}, 'Allow access')

@@ -11,17 +11,20 @@ t.test('what is nested too deep is 400 wherever JSON is taken, and all goes on',
   const target = await startTarget(t)
   const { accessToken } = await newTokens(target, await register(target))
   const meta =
-    '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"x","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}'
+    '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",' +
+    '"io.modelcontextprotocol/clientInfo":{"name":"x","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}'
   const messages: ReadonlyArray<readonly [string, (deep: string) => string, Record<string, string>?]> = [
     [
       'initialize, its capabilities',
       deep =>
-        `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"experimental":{"x":${deep}}},"clientInfo":{"name":"x","version":"1"}}}`
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",' +
+        `"capabilities":{"experimental":{"x":${deep}}},"clientInfo":{"name":"x","version":"1"}}}`
     ],
     [
       'initialize, a member of its own',
       deep =>
-        `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"},"x":${deep}}}`
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",' +
+        `"capabilities":{},"clientInfo":{"name":"x","version":"1"},"x":${deep}}}`
     ],
     [
       '2026-07-28',

@@ -48,7 +48,8 @@ for (const NODE_ENV of [undefined, 'development', 'production', 'prod', 'test'])
   ) {
     if (NODE_ENV === 'production' && PUBLIC_URL === undefined) continue
     const local = NODE_ENV !== 'production' && (PUBLIC_URL === undefined || !PUBLIC_URL.includes('example'))
-    t.test(`NODE_ENV ${NODE_ENV ?? 'unset'}, PUBLIC_URL ${PUBLIC_URL ?? 'unset'}: metrics and loopback clients are ${local ? 'open' : 'closed'}`, async t => {
+    const where = `NODE_ENV ${NODE_ENV ?? 'unset'}, PUBLIC_URL ${PUBLIC_URL ?? 'unset'}`
+    t.test(`${where}: metrics and loopback clients are ${local ? 'open' : 'closed'}`, async t => {
       const environment = { ...NODE_ENV !== undefined && { NODE_ENV }, ...PUBLIC_URL !== undefined && { PUBLIC_URL } }
       t.strictSame(await opened(t, environment), { metrics: local, loopback: local })
     })
@@ -127,7 +128,11 @@ for (const name of Object.keys(shippedProxies)) {
       const { port: replica, seen } = await listening(t)
       const port = await freePort()
       await startShippedProxy(t, name, port, replica)
-      await statusOf(port, '/mcp', { 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example', 'x-forwarded-for': '203.0.113.9' })
+      await statusOf(port, '/mcp', {
+        'x-forwarded-host': 'evil.example',
+        forwarded: 'host=evil.example',
+        'x-forwarded-for': '203.0.113.9'
+      })
       t.match(seen, [{ url: '/mcp', headers: { host: 'localhost' } }])
       t.notMatch(JSON.stringify(seen), /evil/)
       t.match(seen[0]?.headers['x-forwarded-for'], /127\.0\.0\.1$/, 'the caller\'s address comes last')

@@ -8,8 +8,26 @@ import { agree, injectForm, startTarget, type Target } from '../support/target.j
 
 /** Text that would be markup, or read as something else, wherever it is not escaped. */
 const NOISE = [
-  '<script>alert(1)</script>', '</title><script>alert(1)</script>', '"><img src=x onerror=alert(1)>', '\' onmouseover=\'alert(1)', '" autofocus onfocus="alert(1)', '`onload=alert(1)', '</dd></dl><form action=https://evil.example><button>Deny</button>',
-  '<meta http-equiv=refresh content=0;url=https://evil.example>', '<base href=https://evil.example>', '<style>*{display:none}</style>', '<!--', '-->', '<![CDATA[', '&lt;script&gt;', '&#60;script&#62;', '<svg/onload=alert(1)>', '{{constructor}}', 'javascript:alert(1)', '\u3008script\u3009', '\uff1cscript\uff1e'
+  '<script>alert(1)</script>',
+  '</title><script>alert(1)</script>',
+  '"><img src=x onerror=alert(1)>',
+  '\' onmouseover=\'alert(1)',
+  '" autofocus onfocus="alert(1)',
+  '`onload=alert(1)',
+  '</dd></dl><form action=https://evil.example><button>Deny</button>',
+  '<meta http-equiv=refresh content=0;url=https://evil.example>',
+  '<base href=https://evil.example>',
+  '<style>*{display:none}</style>',
+  '<!--',
+  '-->',
+  '<![CDATA[',
+  '&lt;script&gt;',
+  '&#60;script&#62;',
+  '<svg/onload=alert(1)>',
+  '{{constructor}}',
+  'javascript:alert(1)',
+  '\u3008script\u3009',
+  '\uff1cscript\uff1e'
 ]
 /** Direction, format and invisible characters: what is shown must be what is there. */
 const INVISIBLE = [
@@ -274,8 +292,16 @@ t.test('in an error of the upstream\'s', async t => {
   const client = await register(target, WEB_URI)
   for (const noise of NOISE) {
     const { cookie, state } = await agree(target, client)
-    const { headers, body } = await target.app.inject({ url: `/oauth/callback?${form({ error: noise, error_description: noise, error_uri: noise, iss: target.upstream.issuer, state })}`, headers: { cookie } })
-    t.strictSame([...new URL(headers.location ?? '').searchParams].filter(([, value]) => value.includes(noise)), [], 'the client is not told in the upstream\'s words')
+    const refusal = { error: noise, error_description: noise, error_uri: noise, iss: target.upstream.issuer, state }
+    const { headers, body } = await target.app.inject({
+      url: `/oauth/callback?${form(refusal)}`,
+      headers: { cookie }
+    })
+    t.strictSame(
+      [...new URL(headers.location ?? '').searchParams].filter(([, value]) => value.includes(noise)),
+      [],
+      'the client is not told in the upstream\'s words'
+    )
     t.equal(body, '')
   }
 })

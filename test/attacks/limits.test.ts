@@ -15,8 +15,8 @@ import { GreedyPlug } from './greedy-plug.js'
 
 /*
  * One line for each combination of era, mode, store and kind of limit: a person with as many client ids and sessions as
- * they like gets what one person may have, the refusal says which limit it was and when to try again, nothing of what was
- * refused has run, and somebody else is served meanwhile.
+ * they like gets what one person may have, the refusal says which limit it was and when to try again, nothing of what
+ * was refused has run, and somebody else is served meanwhile.
  */
 
 interface Hosted {
@@ -244,7 +244,8 @@ const checks: Record<string, { where?: (way: Way) => boolean, check: Check }> = 
           await hosted.plug.areRunning(index + 1)
         }
       }
-      const refused = way.name.includes('SSE') ? await outcome(await (await hosted.client('alice')).call('quick')) : await outcome(await clients[0]?.call('quick') ?? new Response())
+      const client = way.name.includes('SSE') ? await hosted.client('alice') : clients[0]
+      const refused = await outcome(await client?.call('quick') ?? new Response())
       const bob = await outcome(await (await hosted.client('bob')).call('quick'))
       return `${refused}; bob ${bob}`
     })

@@ -86,7 +86,7 @@ t.test('without sessions /mcp takes POST alone, and /sse is not there', async t 
 for (const order of ['before', 'after'] as const) {
   for (const prefix of ['', '/ai']) {
     t.test(
-      `in a larger app only our own methods are refused, and its own routes stay: made ${order} ours, prefix '${prefix}'`,
+      `in a larger app only our methods are refused, and its routes stay: made ${order} ours, prefix '${prefix}'`,
       async t => {
         const app = Fastify()
         const stores = createMemoryStores({ sessionIdleSeconds: 60 })

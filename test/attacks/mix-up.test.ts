@@ -33,7 +33,9 @@ t.test('every redirect to a client says that it is ours', async t => {
   const page = await logIn(openBrowser(target), authorizationUrl(target, client))
   t.ok(page.url.searchParams.get('code'))
   isOurs(page, 'success')
-  const refused = await openBrowser(target).open(authorizationUrl(target, client, { response_type: 'token', iss: 'https://evil.example' }))
+  const refused = await openBrowser(target).open(
+    authorizationUrl(target, client, { response_type: 'token', iss: 'https://evil.example' })
+  )
   isOurs(refused, 'an error of the client\'s')
   const browser = openBrowser(target)
   isOurs((await browser.submit(await browser.open(authorizationUrl(target, client)), {}, 'Deny')), 'a denial')

@@ -146,8 +146,13 @@ t.test('neither the consent form nor the callback leads where a parameter says',
   t.ok(isAt(deny, WEB_URI), 'a denial goes to the client')
   const asked = await browser.open(authorizationUrl(target, client))
   await browser.submit(asked, {}, 'Allow access')
-  const state = browser.visited.filter(url => url.href.startsWith(target.upstream.issuer)).find(url => url.searchParams.has('state'))?.searchParams.get('state') ?? ''
-  const error = await browser.open(`${target.url}/oauth/callback?${form({ ...lures, iss: target.upstream.issuer, state })}`)
+  const upstreamUrl = browser.visited.find(({ href, searchParams }) =>
+    href.startsWith(target.upstream.issuer) && searchParams.has('state')
+  )
+  const state = upstreamUrl?.searchParams.get('state') ?? ''
+  const error = await browser.open(
+    `${target.url}/oauth/callback?${form({ ...lures, iss: target.upstream.issuer, state })}`
+  )
   t.ok(isAt(error, WEB_URI), 'and so does an error of the upstream\'s')
   t.equal(error.url.searchParams.get('error'), 'access_denied')
 })

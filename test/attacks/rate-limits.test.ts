@@ -213,7 +213,15 @@ t.test('hosted clients at one address do not lock each other out', async t => {
     )
   }
   t.equal((await refresh(target, confidential, own.refreshToken)).status, 200)
-  const introspected = await send(target, { method: 'POST', url: '/introspect', payload: { token: 'x', client_id: 'service', client_secret: 'a-secret-of-a-service' } }, '127.0.0.1')
+  const introspected = await send(
+    target,
+    {
+      method: 'POST',
+      url: '/introspect',
+      payload: { token: 'x', client_id: 'service', client_secret: 'a-secret-of-a-service' }
+    },
+    '127.0.0.1'
+  )
   t.equal(introspected.statusCode, 200, 'the operator\'s service introspects')
 })
 

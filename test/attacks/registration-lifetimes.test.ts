@@ -14,8 +14,8 @@ import {
 import { embed, type Target } from '../support/target.js'
 
 /*
- * What anybody registers stays an hour; what somebody has logged in to stays for some time after it was used last. One is no
- * larger than 8 KB and has 10 redirect URIs, to the byte.
+ * What anybody registers stays an hour; what somebody has logged in to stays for some time after it was used last. One
+ * is no larger than 8 KB and has 10 redirect URIs, to the byte.
  */
 
 const HOUR = 3600

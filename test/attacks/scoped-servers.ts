@@ -16,7 +16,10 @@ const text = (value: string) => ({ content: [{ type: 'text' as const, text: valu
 const capabilities = { resources: { subscribe: true, listChanged: true }, completions: {}, prompts: {}, tools: {} }
 const contents = (uri: string) => ({ contents: [{ uri, text: uri }] })
 
-/** Makes a server that has a tool, a resource, a template and a prompt which need the scope `admin`, and the same open to all. */
+/**
+ * Makes a server that has a tool, a resource, a template and a prompt which need the scope `admin`, and the same open
+ * to all.
+ */
 export type MakeScoped = (ran: (what: string) => void) => PluggedServer
 
 function server1 (ran: (what: string) => void): McpServer1 {

@@ -12,7 +12,9 @@ const START_MS = 10_000
 const POLL_MS = 20
 
 /** The proxies that `deploy/` has files for. Each writes its configuration, and gives the command that runs it. */
-export const shippedProxies: Record<string, (folder: string, port: number, replica: number) => [string, ...string[]]> = {
+type ProxyCommand = (folder: string, port: number, replica: number) => [string, ...string[]]
+
+export const shippedProxies: Record<string, ProxyCommand> = {
   nginx (folder, port, replica) {
     const configuration = deployed('nginx/nginx.conf')
       .replace('listen 8080;', `listen 127.0.0.1:${port};`)

@@ -29,7 +29,8 @@ const requests: Record<string, (host: string, token: string) => string> = {
   'body of POST /token': host =>
     `POST /token HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/x-www-form-urlencoded\r\n${length}\r\na`,
   'body of POST /mcp': (host, token) =>
-    `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\nAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n${length}\r\n{`
+    `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\n` +
+      `Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n${length}\r\n{`
 }
 
 t.test('a request that does not arrive in time is answered 408, and streams go on', async t => {

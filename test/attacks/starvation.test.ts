@@ -152,7 +152,8 @@ const MEGABYTE = 1_000_000
 
 for (const way of ways) {
   for (const awaits of [false, true]) {
-    t.test(`${way.name}: 300 MB for a client that does not read, of a tool that ${awaits ? 'waits' : 'does not wait'}`, async t => {
+    const tool = awaits ? 'a tool that waits' : 'a tool that does not wait'
+    t.test(`${way.name}: 300 MB for a client that does not read, of ${tool}`, async t => {
       const port = await freePort()
       const { plug } = await host(t, way, {}, port)
       const client = await way.connect(overNetwork(port), 'alice.client')

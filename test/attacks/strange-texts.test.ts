@@ -7,8 +7,8 @@ import { authorizationUrl, form, register, WEB_URI } from '../support/oauth-flow
 import { agree, injectForm, type Target } from '../support/target.js'
 
 /*
- * Whatever a stranger, or the login server, calls something: where we show it on a page, in the log or to operators, what is
- * read is what is there, in one line that ends.
+ * Whatever a stranger, or the login server, calls something: where we show it on a page, in the log or to operators,
+ * what is read is what is there, in one line that ends.
  */
 
 const UNSEEN = [

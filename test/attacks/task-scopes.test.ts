@@ -175,7 +175,8 @@ for (const [name, way] of legacy) {
 
 redisTest('Redis', async (t, server) => {
   for (const [name, way] of legacy) {
-    await t.test(`scope bypass: ${name} × tasks × alone${way.takesBatches ? ', batch' : ''} × Redis, two replicas`, async t => {
+    const how = way.takesBatches ? 'alone, batch' : 'alone'
+    await t.test(`scope bypass: ${name} × tasks × ${how} × Redis, two replicas`, async t => {
       await attack(t, way, await redisReplicas(t, server, {}, name.includes('SSE') ? 1 : 2))
     })
   }

@@ -132,7 +132,9 @@ async function checkStranger (
   )
 }
 
-/** One task store for all, as of a service whose tasks outlive its instances; two replicas where `newStores` are shared. */
+/**
+ * One task store for all, as of a service whose tasks outlive its instances; two replicas where `newStores` are shared.
+ */
 async function checkTasks (t: Test, kept: string, newStores: readonly Stores[]): Promise<void> {
   for (const [way, { connect, sessionMode, reuseInstances }] of Object.entries(WAYS)) {
     const line = `tenant: tasks × ${way} × ${kept}`

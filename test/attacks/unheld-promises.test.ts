@@ -4,8 +4,8 @@ import { bearer, newTokens, register } from '../support/oauth-flow.js'
 import { startTarget } from '../support/target.js'
 
 /*
- * What is refused before it is awaited leaves no rejection that nobody handles: that ended the process. The runner fails
- * a test in which there is one.
+ * What is refused before it is awaited leaves no rejection that nobody handles: that ended the process. The runner
+ * fails a test in which there is one.
  */
 const MESSAGES = {
   ping: { jsonrpc: '2.0', id: 1, method: 'ping' },

@@ -13,8 +13,8 @@ import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { host, newEncryptionKeys, WAYS, type HostedOptions, type HostedService } from './eras.js'
 
 /*
- * What one person's server announces at one replica, others do not hear at another; and who may no longer subscribe hears
- * nothing more, wherever the session goes on.
+ * What one person's server announces at one replica, others do not hear at another; and who may no longer subscribe
+ * hears nothing more, wherever the session goes on.
  */
 const SECRET = 'file:///of-alice/secret'
 const END = 'file:///end'
@@ -62,7 +62,8 @@ async function checkAnnounced (t: Test, kept: string, replicas: readonly Session
   for (const [sdk, serverFor] of Object.entries(eraServers)) {
     for (const announcing of Object.keys(eras)) {
       for (const listening of Object.keys(eras)) {
-        await t.test(`updates: ${sdk}, announced in ${announcing} × heard in ${listening} at another replica × ${kept}`, async t => {
+        const how = `${sdk}, announced in ${announcing} × heard in ${listening} at another replica × ${kept}`
+        await t.test(`updates: ${how}`, async t => {
           const [one, other] = await hosts(t, replicas, { createServer: serverFor(new EraPlug()) })
           const alice = await connect(t, announcing, one, 'alice')
           const [herself, bob] = [

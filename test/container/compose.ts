@@ -16,8 +16,8 @@ import { answers, docker, until } from './docker.js'
 
 /*
  * compose.yaml as it stands, in Docker: npx tsx test/container/compose.ts
- * Needs port 8080. The demo upstream is on loopback, and so is `localhost` for what runs in a container: beside each replica
- * stands one more container that leads from there to here, over a socket in a folder that they share.
+ * Needs port 8080. The demo upstream is on loopback, and so is `localhost` for what runs in a container: beside each
+ * replica stands one more container that leads from there to here, over a socket in a folder that they share.
  */
 const SERVICE = 'http://localhost:8080'
 const REPLICAS = ['app-1', 'app-2']
@@ -33,7 +33,10 @@ await once(door, 'listening')
 chmodSync(folder, 0o755)
 chmodSync(join(folder, 'socket'), 0o777)
 const passage =
-  `const net = require('net'); net.createServer(socket => { require('stream').pipeline(socket, net.connect('/upstream/socket'), socket, () => {}) }).listen(${upstreamPort}, '127.0.0.1')`
+  `const net = require('net')
+  net.createServer(socket => {
+    require('stream').pipeline(socket, net.connect('/upstream/socket'), socket, () => {})
+  }).listen(${upstreamPort}, '127.0.0.1')`
 writeFileSync(
   join(folder, 'compose.json'),
   JSON.stringify({

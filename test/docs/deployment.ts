@@ -45,7 +45,10 @@ export async function dockerfile (t: Test, { where }: Command): Promise<void> {
   known(t, where, environment)
 }
 
-/** `docker run`: the image serves with these variables, at the port that is published, as the container that others name. */
+/**
+ * `docker run`: the image serves with these variables, at the port that is published, as the container that others
+ * name.
+ */
 export async function dockerRun (t: Test, { where, text }: Command): Promise<void> {
   const { environment, port } = image()
   const [, published] = / -p \d+:(\d+) /.exec(text) ?? []
@@ -84,7 +87,10 @@ const COMPOSE = z.object({
 })
 type Compose = z.output<typeof COMPOSE>
 
-/** `docker compose up`: the files, services and variables that it names are there, and the replicas take their configuration. */
+/**
+ * `docker compose up`: the files, services and variables that it names are there, and the replicas take their
+ * configuration.
+ */
 export async function composeFile (t: Test, { where }: Command): Promise<void> {
   const { services } = COMPOSE.parse(parse(read('compose.yaml'), { merge: true }))
   bounded(t, where, services)

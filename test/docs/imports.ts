@@ -49,7 +49,9 @@ function missingImports (code: string): string[] {
 }
 
 function missingPackages (page: string, code: string): string[] {
-  const installed = commands().filter(({ where, text }) => where.startsWith(`${page}:`) && text.startsWith('npm install '))
+  const installed = commands().filter(({ where, text }) =>
+    where.startsWith(`${page}:`) && text.startsWith('npm install ')
+  )
     .flatMap(({ text }) => text.split(' ').slice(2))
   const packages = new Set(importsIn(code).map(({ module }) => packageName(module)))
   return [...packages].filter(name => !installed.includes(name)).map(name => `npm install ${name}`)

@@ -96,7 +96,9 @@ export async function traced (t: Test, { where, text }: Command): Promise<void> 
       JSON.stringify(import.meta.resolve('@opentelemetry/sdk-trace-node'))
     }
     export class NodeSDK {
-      start () { new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(new ConsoleSpanExporter())] }).register() }
+      start () {
+        new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(new ConsoleSpanExporter())] }).register()
+      }
     }`)
   symlinkSync(join(root, 'node_modules/tsx'), join(folder, 'node_modules/tsx'))
 

@@ -87,7 +87,8 @@ async function logInAndCall (
 }
 
 for (const discovery of [true, false]) {
-  t.test(`under a prefix of somebody's app, every client logs in and calls: ${discovery ? 'with' : 'without'} mcpDiscovery`, async t => {
+  const how = `${discovery ? 'with' : 'without'} mcpDiscovery`
+  t.test(`under a prefix of somebody's app, every client logs in and calls: ${how}`, async t => {
     const { url } = await listen(t, async (app, url) => {
       const options = optionsFor(t, url)
       await app.register(mcpService, { ...options, prefix: '/ai' })
@@ -296,9 +297,18 @@ t.test('our pages and answers are ours, whatever the host has around them', asyn
     'access-control-allow-methods': 'GET, POST, DELETE',
     'access-control-allow-credentials': undefined
   })
-  t.match(await preflight('/ai/register'), { 'access-control-allow-origin': '*', 'access-control-allow-credentials': undefined })
-  const registered = await host.inject({ method: 'POST', url: '/ai/register', payload: { redirect_uris: ['https://client.example/cb'] } })
-  t.match({ status: registered.statusCode, body: registered.json<unknown>() }, { status: 201, body: { client_id: String } }, 'our JSON in and out, not the host\'s')
+  t.match(
+    await preflight('/ai/register'),
+    { 'access-control-allow-origin': '*', 'access-control-allow-credentials': undefined }
+  )
+  const registered = await host.inject(
+    { method: 'POST', url: '/ai/register', payload: { redirect_uris: ['https://client.example/cb'] } }
+  )
+  t.match(
+    { status: registered.statusCode, body: registered.json<unknown>() },
+    { status: 201, body: { client_id: String } },
+    'our JSON in and out, not the host\'s'
+  )
 })
 
 t.test('tokens of the host, its own routes beside ours, and no network at all', async t => {

@@ -1,8 +1,14 @@
 import swagger from '@fastify/swagger'
 import Fastify from 'fastify'
 import t from 'tap'
-import { createMemoryStores, mcpDiscovery, mcpService, mcpServiceParts, type BrokerModeOptions } from '../../src/index.js'
-import { createServer } from '../../src/mcp/server.js'
+import {
+  createMemoryStores,
+  mcpDiscovery,
+  mcpService,
+  mcpServiceParts,
+  type BrokerModeOptions
+} from '../../src/index.js'
+import { createServer } from '../support/sample-server.js'
 
 const waysIn = {
   'mcpService under a prefix, with mcpDiscovery': { prefix: '/ai', plug: mcpService, discovery: true },
@@ -28,7 +34,11 @@ for (const [name, { prefix, plug, discovery }] of Object.entries(waysIn)) {
     app.get('/before', async () => ({}))
     await app.register(plug, { ...options, prefix })
     if (discovery) await app.register(mcpDiscovery, { ...options, servicePrefix: prefix })
-    app.get('/after', { schema: { querystring: { type: 'object', properties: { n: { type: 'integer' } } } } }, async () => ({}))
+    app.get(
+      '/after',
+      { schema: { querystring: { type: 'object', properties: { n: { type: 'integer' } } } } },
+      async () => ({})
+    )
     await app.ready()
     t.ok(app.hasRoute({ method: 'POST', url: `${prefix}/register` }))
     t.strictSame(Object.keys(app.swagger().paths ?? {}), ['/before', '/after'])

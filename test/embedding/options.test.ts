@@ -246,7 +246,9 @@ const wrong: Array<[Name, string, unknown, RegExp]> = [
 ]
 
 for (const [name, option, value, how] of wrong) {
-  t.test(`${name}: ${option} = ${typeof value === 'object' && value !== null && 'bus' in value ? 'stores' : JSON.stringify(value) ?? String(value)}`, async t => {
+  const isStores = typeof value === 'object' && value !== null && 'bus' in value
+  const shown = isStores ? 'stores' : JSON.stringify(value) ?? String(value)
+  t.test(`${name}: ${option} = ${shown}`, async t => {
     const failure = await start(name, withValue(good[name], option, value))
     t.type(failure, ConfigError)
     if (!(failure instanceof ConfigError)) return
@@ -369,7 +371,9 @@ const sections: Array<[Name, section: string, path: string]> = [
 ]
 
 t.test('whatever JSON stands in place of an option, it is of the option\'s type, or refused with one line', async t => {
-  const options = sections.flatMap(([plugin, section, path]) => documented(section).map(({ name, type }) => ({ plugin, option: path + name, type })))
+  const options = sections.flatMap(
+    ([plugin, section, path]) => documented(section).map(({ name, type }) => ({ plugin, option: path + name, type }))
+  )
   t.ok(options.length > 100, `${options.length} options`)
   const value = fc.oneof(
     fc.jsonValue(),

@@ -61,12 +61,28 @@ const waysIn: Record<string, (app: FastifyInstance, options: BrokerModeOptions) 
     await app.register(mcpService, { ...options, prefix: '/ai' })
     await app.register(mcpService, { ...options, prefix: '/other/ai' })
   },
-  'without sessions, with the host\'s tokens': async (app, options) => await app.register(mcpService, { ...options, sessionMode: 'stateless', auth: hostAuth }),
-  'resource-server mode': async (app, options) => await app.register(mcpService, { ...options, auth: { mode: 'resource-server', issuer: 'https://login.example.com' } }),
-  'mcpServiceParts in a context of the host': async (app, options) => await app.register(async ai => { await ai.register(mcpServiceParts, options) }, { prefix: '/ai' }),
+  'without sessions, with the host\'s tokens': async (app, options) => await app.register(
+    mcpService,
+    { ...options, sessionMode: 'stateless', auth: hostAuth }
+  ),
+  'resource-server mode': async (app, options) => await app.register(
+    mcpService,
+    { ...options, auth: { mode: 'resource-server', issuer: 'https://login.example.com' } }
+  ),
+  'mcpServiceParts in a context of the host': async (app, options) => await app.register(
+    async ai => { await ai.register(mcpServiceParts, options) },
+    { prefix: '/ai' }
+  ),
   'the parts, each by itself': async (app, options) => await app.register(async ai => {
     await ai.register(oauthBroker, { ...options, resourcePaths: ['/mcp'], scopes: ['mcp'], keyring: new Keyring() })
-    await ai.register(bearerAuth, { verifyAccessToken, resourceMetadataUrl: () => `${publicUrl}/ai/.well-known/oauth-protected-resource/mcp`, scopes: ['mcp'] })
+    await ai.register(
+      bearerAuth,
+      {
+        verifyAccessToken,
+        resourceMetadataUrl: () => `${publicUrl}/ai/.well-known/oauth-protected-resource/mcp`,
+        scopes: ['mcp']
+      }
+    )
     await ai.register(mcpTransports, { ...options, ...options.stores })
   }, { prefix: '/ai' })
 }
@@ -80,7 +96,14 @@ for (const [name, plug] of Object.entries(waysIn)) {
 
 t.test('the parts in the app\'s own context, which gets their decorators and nothing else', async t => {
   const plug = async (app: FastifyInstance) => { await app.register(mcpServiceParts, options(t)) }
-  const decorators = ['app.bearerAuth', 'request.authInfo', 'reply.sendInsufficientScope', 'app.oauthBroker', 'app.mcpReplica', 'app.mcpSessions']
+  const decorators = [
+    'app.bearerAuth',
+    'request.authInfo',
+    'reply.sendInsufficientScope',
+    'app.oauthBroker',
+    'app.mcpReplica',
+    'app.mcpSessions'
+  ]
   await assertPluggable({ createHost: () => Fastify(), plug, decorators })
   await t.rejects(
     assertPluggable({ createHost: () => Fastify(), plug, decorators: decorators.slice(1) }),
@@ -89,11 +112,26 @@ t.test('the parts in the app\'s own context, which gets their decorators and not
 })
 
 const leaks: Record<string, [(app: FastifyInstance) => unknown, RegExp]> = {
-  'a hook that does nothing': [app => app.addHook('preHandler', async function leak () {}), /route GET \/, hooks preHandler: \(absent\) -> \["leak\(\)"\]/],
-  'a header': [app => app.addHook('onSend', async (_request, reply) => { reply.header('x-leak', '1') }), /GET \/users\/x, header x-leak: \(absent\) -> 1/],
-  'a header of the host\'s, changed': [app => app.addHook('onSend', async (_request, reply) => { reply.header('x-host', 'no') }), /header x-host: yes -> no/],
-  'a hook of routes that come later': [app => app.addHook('onRoute', route => { route.onResponse = async function leak () {} }), /assert-pluggable\/canary, hooks onResponse/],
-  'a body parser': [app => app.addContentTypeParser('*', (_request, _payload, done) => { done(null, 'leak') }), /with application\/vnd.assert-pluggable, status: 415 -> 200/],
+  'a hook that does nothing': [
+    app => app.addHook('preHandler', async function leak () {}),
+    /route GET \/, hooks preHandler: \(absent\) -> \["leak\(\)"\]/
+  ],
+  'a header': [
+    app => app.addHook('onSend', async (_request, reply) => { reply.header('x-leak', '1') }),
+    /GET \/users\/x, header x-leak: \(absent\) -> 1/
+  ],
+  'a header of the host\'s, changed': [
+    app => app.addHook('onSend', async (_request, reply) => { reply.header('x-host', 'no') }),
+    /header x-host: yes -> no/
+  ],
+  'a hook of routes that come later': [
+    app => app.addHook('onRoute', route => { route.onResponse = async function leak () {} }),
+    /assert-pluggable\/canary, hooks onResponse/
+  ],
+  'a body parser': [
+    app => app.addContentTypeParser('*', (_request, _payload, done) => { done(null, 'leak') }),
+    /with application\/vnd.assert-pluggable, status: 415 -> 200/
+  ],
   'a body parser in place of the host\'s': [app => {
     app.removeContentTypeParser('application/xml')
     app.addContentTypeParser('application/xml', { parseAs: 'string' }, (_request, _body, done) => {
@@ -108,8 +146,14 @@ const leaks: Record<string, [(app: FastifyInstance) => unknown, RegExp]> = {
   'a decorator of the app': [app => app.decorate('leak', 1), /decorators, app.leak/],
   'a decorator of requests': [app => app.decorateRequest('leak', 1), /decorators, request.leak/],
   'a decorator of replies': [app => app.decorateReply('leak', () => 1), /decorators, reply.leak/],
-  'a serializer': [app => app.setReplySerializer(payload => JSON.stringify([payload])), /GET \/assert-pluggable\/canary, body: \{"envelope".* -> \[/],
-  'a validation message': [app => app.setSchemaErrorFormatter(() => new Error('leak')), /schema\?n=none, body: .*the host says.* -> .*leak/],
+  'a serializer': [
+    app => app.setReplySerializer(payload => JSON.stringify([payload])),
+    /GET \/assert-pluggable\/canary, body: \{"envelope".* -> \[/
+  ],
+  'a validation message': [
+    app => app.setSchemaErrorFormatter(() => new Error('leak')),
+    /schema\?n=none, body: .*the host says.* -> .*leak/
+  ],
   'a route in front of the host\'s': [app => app.get('/users/x', async () => 'leak'), /GET \/users\/x, body/]
 }
 

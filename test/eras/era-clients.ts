@@ -38,7 +38,10 @@ interface CallResult {
 
 /** What the tests need of a client, whichever SDK it comes from and whichever era it speaks. */
 export interface EraClient {
-  /** Emits every notification of the server by its method, with its parameters; `asked` with the message of an elicitation. */
+  /**
+   * Emits every notification of the server by its method, with its parameters; `asked` with the message of an
+   * elicitation.
+   */
   heard: EventEmitter
   /** The revision that was agreed on. */
   revision: string | undefined

@@ -26,7 +26,10 @@ import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
  * One server, written with either SDK: what clients of every era must find the same.
  */
 
-/** What a test knows of a server's calls. Emits `hanging` and `aborted` of calls of `hang`; emit `seen` when the client has a call's last notification. */
+/**
+ * What a test knows of a server's calls. Emits `hanging` and `aborted` of calls of `hang`; emit `seen` when the client
+ * has a call's last notification.
+ */
 export class EraPlug extends EventEmitter {
   /** How often a tool has begun to run, by name. */
   readonly runs = new Map<string, number>()

@@ -1,5 +1,7 @@
 import { StreamableHTTPClientTransport as StreamableHTTPClientTransport2 } from '@modelcontextprotocol/client'
-import { StreamableHTTPClientTransport as StreamableHTTPClientTransport1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import {
+  StreamableHTTPClientTransport as StreamableHTTPClientTransport1
+} from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
 import { createServer as createServer2 } from '../../examples/sdk2-server/server.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'

@@ -281,9 +281,19 @@ t.test('an instance of SDK 1.x serves clients that say the same of themselves', 
   const plug = new BridgedPlug()
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const client = named('one client')
-  t.strictSame(await said(url, 'who', { token: 'alice', ...client }), { instance: 1, subject: 'alice', client: 'one client', sampling: true })
-  t.strictSame(await said(url, 'who', { token: 'bob', ...client }), { instance: 1, subject: 'bob', client: 'one client', sampling: true })
-  t.match(await said(url, 'who', { token: 'bob', ...client, capabilities: {} }), { instance: 2, sampling: false }, 'not another one\'s capabilities')
+  t.strictSame(
+    await said(url, 'who', { token: 'alice', ...client }),
+    { instance: 1, subject: 'alice', client: 'one client', sampling: true }
+  )
+  t.strictSame(
+    await said(url, 'who', { token: 'bob', ...client }),
+    { instance: 1, subject: 'bob', client: 'one client', sampling: true }
+  )
+  t.match(
+    await said(url, 'who', { token: 'bob', ...client, capabilities: {} }),
+    { instance: 2, sampling: false },
+    'not another one\'s capabilities'
+  )
   t.match(await said(url, 'who', bob), { instance: 3, client: 'client of bob' }, 'nor its name')
   const logged = { token: 'bob', meta: { ...client.meta, 'io.modelcontextprotocol/logLevel': 'debug' } }
   t.match(

@@ -48,7 +48,11 @@ t.test('an instance of SDK 2.x that was dropped is rebuilt where the session sta
   await other.call('log')
   t.equal(made, before + 1)
   t.same(said, ['error', 'of this call', 'error', 'of this call'], 'the log level is that of the session')
-  t.match(JSON.parse(textOf(await other.call('ask', { message: 'Which?' }))), { action: 'accept' }, 'and the client\'s capabilities are known')
+  t.match(
+    JSON.parse(textOf(await other.call('ask', { message: 'Which?' }))),
+    { action: 'accept' },
+    'and the client\'s capabilities are known'
+  )
 
   const updated = heardBy(client, 'notifications/resources/updated')
   await client.call('announce', { uri: 'file:///a' })

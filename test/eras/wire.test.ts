@@ -48,12 +48,30 @@ t.test('a low-level server of SDK 1.x', async t => {
     return server
   }
   const { url } = await startMcp(t, { createServer })
-  t.match((await request(url, 'server/discover')).result, { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } })
-  t.match((await request(url, 'tools/list')).result, { tools: [], resultType: 'complete', ttlMs: 0, cacheScope: 'private' })
+  t.match(
+    (await request(url, 'server/discover')).result,
+    { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } }
+  )
+  t.match(
+    (await request(url, 'tools/list')).result,
+    { tools: [], resultType: 'complete', ttlMs: 0, cacheScope: 'private' }
+  )
   t.match((await request(url, 'made/up')).result, { method: 'made/up' }, 'methods of one\'s own')
-  t.match(await request(url, 'tools/call', { name: 'any', arguments: {} }), { status: 200, result: { method: 'tools/call', content: [] } }, 'the SDK completes the result of a tool')
-  t.match(await request(url, 'prompts/get', { name: 'any' }), { status: 200, result: { method: 'prompts/get' } }, 'of what it does not advertise, too')
-  t.match((await request(url, 'made/asking')).error, { code: -32603, message: /made\/asking, which this revision does not allow/ }, 'which cannot ask')
+  t.match(
+    await request(url, 'tools/call', { name: 'any', arguments: {} }),
+    { status: 200, result: { method: 'tools/call', content: [] } },
+    'the SDK completes the result of a tool'
+  )
+  t.match(
+    await request(url, 'prompts/get', { name: 'any' }),
+    { status: 200, result: { method: 'prompts/get' } },
+    'of what it does not advertise, too'
+  )
+  t.match(
+    (await request(url, 'made/asking')).error,
+    { code: -32603, message: /made\/asking, which this revision does not allow/ },
+    'which cannot ask'
+  )
 })
 
 t.test('an instance of SDK 1.x is closed with its request, whatever becomes of it', async t => {

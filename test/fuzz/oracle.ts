@@ -10,7 +10,11 @@ const REFUSALS: ReadonlyMap<number, RegExp> = new Map([
 const OUR_FAULT = /Something went wrong on our side|Internal error|Internal Server Error|FST_ERR/
 const STACK = /\bat .*\(?\S+\.(?:js|ts):\d+/
 
-/** Says what is wrong with a response; undefined where nothing is. @param step with its words filled in @param has whether this service has a route */
+/**
+ * Says what is wrong with a response; undefined where nothing is.
+ * @param step with its words filled in
+ * @param has whether this service has a route
+ */
 export function faultOf (
   step: RequestStep,
   response: Received,

@@ -22,9 +22,9 @@ export interface FeatureInstance {
 }
 
 /**
- * A server with every feature of the revisions up to 2025-11-25. Emits `instance` with each one made, `closed` with each
- * one that has ended, `hanging` and `aborted` with the name of a call of `hang`, `asking` with what makes the server give
- * up. Emit `seen` when the client has the last progress of a call of `progress`.
+ * A server with every feature of the revisions up to 2025-11-25. Emits `instance` with each one made, `closed` with
+ * each one that has ended, `hanging` and `aborted` with the name of a call of `hang`, `asking` with what makes the
+ * server give up. Emit `seen` when the client has the last progress of a call of `progress`.
  */
 export class FeatureServer extends EventEmitter {
   readonly instances: FeatureInstance[] = []

@@ -30,7 +30,11 @@ for (const [name, connect] of Object.entries(featureClients)) {
 
 const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureServer) => Promise<void>> = {
   async sampling (t, client) {
-    t.match(JSON.parse(textOf(await client.call('sample', { prompt: 'hello' }))), { content: { text: /You said: .*hello/ }, updates: 1 }, 'with the client\'s progress')
+    t.match(
+      JSON.parse(textOf(await client.call('sample', { prompt: 'hello' }))),
+      { content: { text: /You said: .*hello/ }, updates: 1 },
+      'with the client\'s progress'
+    )
   },
 
   async 'elicitation in form mode' (t, client) {

@@ -84,7 +84,8 @@ t.test('sessions per owner: one more ends the owner\'s least recently used', asy
   const third = await new RawClient(service, 'alice-again').connect()
   t.ok((await stream.next()).done, 'the stream of the first ends')
   await isRefused(t, await first.request('ping'), 404, -32001, null, 'the first')
-  for (const [what, client] of Object.entries({ second, third, 'another person\'s': bob, 'another client\'s': elsewhere })) await isAlive(t, client, what)
+  const others = { second, third, 'another person\'s': bob, 'another client\'s': elsewhere }
+  for (const [what, client] of Object.entries(others)) await isAlive(t, client, what)
 
   for (let i = 0; i < 50; i++) await new RawClient(service).connect()
   t.same(service.sessions.size, 4, 'a client that never deletes its sessions costs a bounded number of them')
@@ -104,7 +105,9 @@ t.test('sessions per person: one more ends their least recently used, of whateve
   const third = await new RawClient(service, 'alice-again').connect()
   t.ok((await stream.next()).done, 'the stream of the first ends')
   await isRefused(t, await first.request('ping'), 404, -32001, null, 'the first')
-  for (const [what, client] of Object.entries({ second, third, 'another person\'s': bob })) await isAlive(t, client, what)
+  for (const [what, client] of Object.entries({ second, third, 'another person\'s': bob })) {
+    await isAlive(t, client, what)
+  }
   t.equal(service.sessions.size, 3)
 })
 

@@ -125,7 +125,9 @@ t.test('what does not fit into the log is lost from its beginning, and the answe
   for (let i = 1; i <= 5; i++) await say(call, String(i))
   call.finish('done')
   const rest = readEvents(await client.get({ 'last-event-id': id }))
-  t.match([parseData(await next(rest)), parseData(await next(rest)), parseData(await next(rest))], [{ params: { data: '4' } }, {
+  t.match([parseData(await next(rest)), parseData(await next(rest)), parseData(await next(rest))], [{
+    params: { data: '4' }
+  }, {
     params: { data: '5' }
   }, { result: {} }])
   t.ok((await rest.next()).done)

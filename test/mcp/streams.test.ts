@@ -127,7 +127,11 @@ t.test('what belongs to no request goes to the standalone stream, once', async t
   await plug.server.server.sendLoggingMessage({ level: 'info', data: 'before any stream' })
   const abort = new AbortController()
   const first = readEvents(await client.get({}, abort.signal))
-  t.match(parseData(await next(first)), { params: { data: 'before any stream' } }, 'what nobody has got yet is delivered')
+  t.match(
+    parseData(await next(first)),
+    { params: { data: 'before any stream' } },
+    'what nobody has got yet is delivered'
+  )
   await plug.server.server.sendLoggingMessage({ level: 'info', data: 'live' })
   const live = await next(first)
   t.match(parseData(live), { params: { data: 'live' } })

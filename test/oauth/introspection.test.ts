@@ -8,7 +8,14 @@ import { startService } from '../support/service.js'
 const basic = (name: string, secret: string) => `Basic ${btoa(`${name}:${secret}`)}`
 
 t.test('the operator\'s own services may ask what a token is worth', async t => {
-  const service = await startService(t, { INTROSPECTION_SERVICES: 'reports:a-secret-of-the-reports', GRANT_TTL_SECONDS: '600', REFRESH_TOKEN_TTL_SECONDS: '86400' })
+  const service = await startService(
+    t,
+    {
+      INTROSPECTION_SERVICES: 'reports:a-secret-of-the-reports',
+      GRANT_TTL_SECONDS: '600',
+      REFRESH_TOKEN_TTL_SECONDS: '86400'
+    }
+  )
   const person = new Person('alice')
   const transport = new StreamableHTTPClientTransport(new URL(`${service.url}/mcp`), { authProvider: person })
   await t.rejects(new Client({ name: 'test', version: '1' }).connect(transport), /Unauthorized/)

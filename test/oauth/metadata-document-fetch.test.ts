@@ -291,7 +291,8 @@ t.test('special addresses', async t => {
   })
 
   t.test('the neighbours of the ranges are public', async t => {
-    // Over http whatever is not loopback is refused without a connection, and for another reason than a special address.
+    // Over http whatever is not loopback is refused without a connection, and for another reason than a special
+    // address.
     for (
       const address of [
         '1.0.0.0',

@@ -45,7 +45,7 @@ t.test('the metadata say what clients must verify before they log in, in each do
   }
 })
 
-t.test('the protected resource metadata name the authorization server, and no scope that is not of the resource', async t => {
+t.test('the protected resource metadata names the authorization server, and only scopes of the resource', async t => {
   const { app, url } = await startTarget(t, { MCP_SCOPES: 'mcp more' })
   for (const path of ['', '/mcp', '/sse']) {
     const document: unknown = (await app.inject({ url: `/.well-known/oauth-protected-resource${path}` })).json()
@@ -119,7 +119,7 @@ t.test('client ids are ours to choose: random, and never a URL or the name of a 
   t.equal(ids.size, 3)
 })
 
-t.test('browsers of other sites may read the token endpoint and the metadata, never the authorization endpoint', async t => {
+t.test('CORS: the token endpoint and the metadata are readable, the authorization endpoint never is', async t => {
   const target = await startTarget(t)
   const client = await register(target, WEB_URI)
   const origin = 'https://app.example'
@@ -277,7 +277,8 @@ for (
     { client_id: 'https://another.example/client.json' }
   ]
 ) {
-  t.test(`a metadata document with ${JSON.stringify(more)} is ${Object.keys(more).length === 0 ? 'taken' : 'refused'}`, async t => {
+  const outcome = Object.keys(more).length === 0 ? 'taken' : 'refused'
+  t.test(`a metadata document with ${JSON.stringify(more)} is ${outcome}`, async t => {
     const target = await startTarget(t)
     const clientId = await documents(t, more)
     const page = await ask(

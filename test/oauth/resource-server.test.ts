@@ -182,7 +182,11 @@ t.test('opaque tokens by asking the issuer, not at every call', async t => {
   await verify('good')
   t.equal(issuer.asked.introspection, 1)
   for (const token of ['foreign', 'nobody', 'unknown']) await t.rejects(verify(token), { code: 'invalid_token' }, token)
-  await t.rejects(issuer.verifier({ introspection: { clientId: 'rs', clientSecret: 'wrong' } })('good'), { code: 'temporarily_unavailable' }, 'our own credentials are wrong: not the caller\'s fault')
+  await t.rejects(
+    issuer.verifier({ introspection: { clientId: 'rs', clientSecret: 'wrong' } })('good'),
+    { code: 'temporarily_unavailable' },
+    'our own credentials are wrong: not the caller\'s fault'
+  )
 })
 
 t.test('the whole service in the mode resource-server: a client logs in at the upstream itself', async t => {

@@ -59,7 +59,8 @@ t.test('the challenge of a call without the scope', async t => {
   t.equal(refused.status, 403)
   t.equal(
     refused.headers.get('www-authenticate'),
-    `Bearer error="insufficient_scope", error_description="The access token lacks scopes that this call needs.", resource_metadata="${service.url}/.well-known/oauth-protected-resource/mcp", scope="mcp math:divide"`
+    'Bearer error="insufficient_scope", error_description="The access token lacks scopes that this call needs.", ' +
+      `resource_metadata="${service.url}/.well-known/oauth-protected-resource/mcp", scope="mcp math:divide"`
   )
   t.equal(
     (await post({ method: 'tools/call', params: { ...divide, name: 'add' } }, sessionId)).status,

@@ -4,7 +4,10 @@ import { McpServer as McpServer2 } from '@modelcontextprotocol/server'
 import { z } from 'zod'
 import { runProcess } from '../../src/process/run.js'
 
-/* The service as a process of its own, as `npm start` runs it, with a server that misbehaves; of the SDK that FIXTURE_SDK names. */
+/*
+ * The service as a process of its own, as `npm start` runs it, with a server that misbehaves; of the SDK that
+ * FIXTURE_SDK names.
+ */
 const text = (said: string) => ({ content: [{ type: 'text' as const, text: said }] })
 
 /** Lets go of a promise that is rejected. */

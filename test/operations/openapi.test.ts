@@ -31,7 +31,10 @@ const cases = {
   'a broker with sessions': {},
   'a broker without sessions, in production': { SESSION_MODE: 'stateless', NODE_ENV: 'production' },
   'a resource server': { AUTH_MODE: 'resource-server' },
-  'with all that operators may see': { ADMIN_TOKEN: 'an-admin-token-of-tests', METRICS_TOKEN: 'a-metrics-token-of-tests' }
+  'with all that operators may see': {
+    ADMIN_TOKEN: 'an-admin-token-of-tests',
+    METRICS_TOKEN: 'a-metrics-token-of-tests'
+  }
 }
 for (const [name, environment] of Object.entries(cases)) {
   t.test(`the document has what is served, and no more: ${name}`, async t => {

@@ -24,7 +24,10 @@ import { Secrets } from './secrets.js'
 
 const secretOf = (name: string) => `${name}-${randomBytes(16).toString('hex')}`
 
-/** A whole life of the service, with all that can go wrong in it, at the most talkative level. @returns its log, and its secrets */
+/**
+ * A whole life of the service, with all that can go wrong in it, at the most talkative level.
+ * @returns its log, and its secrets
+ */
 async function live (t: Test, environment: Record<string, string>, isStatic: boolean, breakStore: () => Promise<void>) {
   const secrets = new Secrets()
   const clock = { ahead: 0, now: Date.now }

@@ -3,7 +3,10 @@ const MIN_LENGTH = 10
 const SECRET =
   /^(?:access_token|refresh_token|id_token|token|code|code_verifier|state|nonce|client_secret|registration_access_token|transaction)$/
 
-/** Every secret that was sent or received by `fetch` in this process: by clients, browsers, the service, and to the upstream. */
+/**
+ * Every secret that was sent or received by `fetch` in this process: by clients, browsers, the service, and to the
+ * upstream.
+ */
 export class Secrets {
   /** kind -> values */
   readonly found = new Map<string, Set<string>>()

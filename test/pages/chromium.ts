@@ -8,7 +8,9 @@ let launched: Promise<Browser> | undefined
 /** A new browser profile; it ends with the test. */
 export type NewContext = (options?: BrowserContextOptions) => Promise<BrowserContext>
 
-/** A test in headless Chromium, which is started once for a test file. Skipped where there is none; in CI, that fails. */
+/**
+ * A test in headless Chromium, which is started once for a test file. Skipped where there is none; in CI, that fails.
+ */
 export function browserTest (
   name: string,
   check: (t: Test, newContext: NewContext) => Promise<void>,

@@ -87,7 +87,8 @@ export async function serve (t: Test, pages: Record<string, string>): Promise<st
 }
 
 /**
- * Answers at a public origin for one tab. By Chromium's own protocol: `page.route` does not see what a redirect leads to.
+ * Answers at a public origin for one tab. By Chromium's own protocol: `page.route` does not see what a redirect leads
+ * to.
  * @param pages path -> HTML
  */
 export async function host (page: Page, origin: string, pages: Record<string, string>): Promise<void> {

@@ -58,7 +58,9 @@ browserTest(
     await host(opener, WEB_CLIENT, pages)
     const logIn = async (url: string) => {
       pages['/'] = `<button onclick="window.open('${url.replaceAll('&', '&amp;')}')">Log in</button>
-      <script>new BroadcastChannel('login').onmessage = ({ data }) => { document.body.append('The popup says ' + data) }</script>`
+      <script>
+        new BroadcastChannel('login').onmessage = ({ data }) => { document.body.append('The popup says ' + data) }
+      </script>`
       await opener.goto(`${WEB_CLIENT}/`)
       const opened = context.waitForEvent('page')
       await opener.getByRole('button', { name: 'Log in' }).click()

@@ -27,7 +27,10 @@ browserTest('the content security policy applies, and lets the pages be as they 
 
   const violated = page.evaluate<string[]>(`new Promise(resolve => {
     const violated = []
-    addEventListener('securitypolicyviolation', ({ effectiveDirective }) => { if (violated.push(effectiveDirective) === 6) resolve(violated.sort()) })
+    addEventListener(
+      'securitypolicyviolation',
+      ({ effectiveDirective }) => { if (violated.push(effectiveDirective) === 6) resolve(violated.sort()) }
+    )
     const add = (name, properties) => document.body.append(Object.assign(document.createElement(name), properties))
     add('script', { textContent: 'document.title = "ran"' })
     add('style', { textContent: 'main { display: none }' })
@@ -85,7 +88,12 @@ browserTest(
 
     const refused = new URL((await client.begin()).url)
     refused.searchParams.delete('code_challenge')
-    for (const [url, way] of [[(await client.begin()).url, page.getByRole('button', { name: 'Deny' })], [refused.href, page.getByRole('link', { name: 'Go back' })]] as const) {
+    for (
+      const [url, way] of [[(await client.begin()).url, page.getByRole('button', { name: 'Deny' })], [
+        refused.href,
+        page.getByRole('link', { name: 'Go back' })
+      ]] as const
+    ) {
       await page.goto(url)
       const told = page.waitForRequest(request => request.url().startsWith('https://client.example/'))
       await way.click()

@@ -12,8 +12,8 @@ const nothing = z.object({})
 
 /**
  * A server whose tool `work` leaves a mark each time it runs: a line with the call's id in `file`, which outlives
- * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each. `say` logs something that
- * belongs to no call.
+ * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each. `say` logs something
+ * that belongs to no call.
  */
 export function countingServer (file: string): CreateServer {
   return ({ getUpstreamAccessToken }) => {

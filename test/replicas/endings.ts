@@ -7,8 +7,8 @@ import { redeem, revoke } from '../support/oauth-flow.js'
 import { percentiles, Report } from '../support/report.js'
 
 /*
- * How soon a revoked token, an ended grant and a deleted session stop on every replica, open streams included; then with
- * the connections cut that replicas hear each other by.
+ * How soon a revoked token, an ended grant and a deleted session stop on every replica, open streams included; then
+ * with the connections cut that replicas hear each other by.
  */
 const { number } = scriptArguments('npx tsx test/replicas/endings.ts [--times 20]')
 const times = number('times')
@@ -52,7 +52,9 @@ try {
   await cluster.close()
 }
 
-/** Ends something while streams are open at both replicas: standalone ones, and one of a call that runs at the first. */
+/**
+ * Ends something while streams are open at both replicas: standalone ones, and one of a call that runs at the first.
+ */
 async function end (
   ending: typeof ENDINGS[number],
   name: string,

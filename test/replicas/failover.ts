@@ -27,7 +27,8 @@ const cluster = await startCluster({
 })
 try {
   const report = new Report(
-    `kill -9 of one of two replicas behind ${loadBalancer}, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed`
+    `kill -9 of one of two replicas behind ${loadBalancer}, ${count} sessions, a call of each every ${thinkMs} ms, ` +
+      'a tenth of them streamed'
   )
   const [survivor, victim] = cluster.replicas
   if (survivor === undefined || victim === undefined) throw new Error('There are no two replicas.')

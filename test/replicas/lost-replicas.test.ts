@@ -169,6 +169,8 @@ async function idOfFirst (response: Response): Promise<string> {
 
 async function dataIn (response: Response): Promise<Array<Record<string, unknown>>> {
   const messages = []
-  for await (const event of blocksOf(response)) if (parseData(event) !== undefined) messages.push(objectOf(parseData(event)))
+  for await (const event of blocksOf(response)) {
+    if (parseData(event) !== undefined) messages.push(objectOf(parseData(event)))
+  }
   return messages
 }

@@ -44,7 +44,8 @@ try {
 /** Redis is away for a while, and comes back with what it kept. */
 async function outage (): Promise<void> {
   const report = new Report(
-    `Redis stopped for ${seconds} s, ${count} sessions over two replicas, a call of each every ${thinkMs} ms, a tenth of them streamed`
+    `Redis stopped for ${seconds} s, ${count} sessions over two replicas, a call of each every ${thinkMs} ms, ` +
+      'a tenth of them streamed'
   )
   const [login, stranger] = await Promise.all([logInAt(url), logInAt(url, 'bob')])
   const sessions = await openSessions(url, [login], count)
@@ -165,7 +166,8 @@ async function outage (): Promise<void> {
   }))
   const unheard = heard.flatMap(({ once, said }) => said.filter(data => !once.includes(data)))
   report.check(
-    `what servers said meanwhile was heard: ${said.flat().length} messages to ${LISTENING} listeners (${unheard.length} were not)`,
+    `what servers said meanwhile was heard: ${said.flat().length} messages to ${LISTENING} listeners ` +
+      `(${unheard.length} were not)`,
     unheard.length === 0
   )
   report.check(

@@ -18,7 +18,9 @@ export interface LocalReplica {
   url: string
 }
 
-/** Replicas of the service with the counting server, in this process and in others, with no load balancer before them. */
+/**
+ * Replicas of the service with the counting server, in this process and in others, with no load balancer before them.
+ */
 export class ReplicaSet {
   readonly #t: Test
   readonly #environment: NodeJS.ProcessEnv

@@ -32,7 +32,8 @@ const cluster = await startCluster({
 })
 try {
   const report = new Report(
-    `Rolling restart of two replicas behind ${loadBalancer}, ${rounds} rounds, ${count} sessions, a call of each every ${thinkMs} ms, a tenth of them streamed; sessions begin and end all the while`
+    `Rolling restart of two replicas behind ${loadBalancer}, ${rounds} rounds, ${count} sessions, ` +
+      `a call of each every ${thinkMs} ms, a tenth of them streamed; sessions begin and end all the while`
   )
   const login = await logInAt(cluster.url)
   const sessions = await openSessions(cluster.url, [login], count)

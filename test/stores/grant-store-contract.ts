@@ -285,8 +285,14 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     )
     t.strictSame(good, [...Array<boolean>(5).fill(false), ...Array<boolean>(MAX_ACCESS_TOKENS_OF_GRANT).fill(true)])
     t.ok(await store.findAccessToken(other.tokens.access.hash), 'nobody else\'s go for it')
-    const known = await Promise.all(issued.map(async ({ refresh }) => await store.findRefreshToken(refresh.hash) !== undefined))
-    t.strictSame(known, [...Array<boolean>(4).fill(false), ...Array<boolean>(MAX_ROTATED_TOKENS_OF_GRANT + 1).fill(true)], 'likewise of rotated refresh tokens')
+    const known = await Promise.all(
+      issued.map(async ({ refresh }) => await store.findRefreshToken(refresh.hash) !== undefined)
+    )
+    t.strictSame(
+      known,
+      [...Array<boolean>(4).fill(false), ...Array<boolean>(MAX_ROTATED_TOKENS_OF_GRANT + 1).fill(true)],
+      'likewise of rotated refresh tokens'
+    )
   })
 
   t.test('a person has so many grants, and those that end first are ended for more', { buffered: true }, async t => {

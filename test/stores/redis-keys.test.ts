@@ -163,7 +163,8 @@ const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
 /** Every key that `writeAll` leaves, with its type. */
 function writtenKeys (): Array<readonly [key: string, type: string]> {
   return Object.entries(WRITTEN).flatMap(([name, examples]) => {
-    const { pattern, type } = Object.entries(redisKeys).find(([known]) => known === name)?.[1] ?? { pattern: '', type: '' }
+    const { pattern, type } = Object.entries(redisKeys).find(([known]) => known === name)?.[1] ??
+      { pattern: '', type: '' }
     return examples.map(fields => {
       const left = [...fields]
       return [pattern.replace(/<[^>]+>/g, () => left.shift() ?? ''), type] as const
@@ -189,7 +190,9 @@ redisTest('every key is a known one, and everything expires', async (t, server) 
 })
 
 t.test('docs/storage.md has the table of keys', async t => {
-  const rows = (await readFile('docs/storage.md', 'utf8')).matchAll(/^\| `:([^`]+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$/gm)
+  const rows = (await readFile('docs/storage.md', 'utf8')).matchAll(
+    /^\| `:([^`]+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \|$/gm
+  )
   t.same(
     Array.from(rows, ([, pattern, type, expires]) => ({ pattern, type, expires })),
     Object.values(redisKeys).map(({ type, ...key }) => ({ ...key, type: type === 'zset' ? 'sorted set' : type }))
@@ -211,7 +214,12 @@ redisTest('what is ended is gone', async (t, server) => {
 })
 
 redisTest('a session\'s events are bounded, and its oldest answers go first', async (t, server) => {
-  const [stores] = await redisReplicas(t, server, { eventLog: { maxBytesPerSession: 5000, maxBytesPerStream: 2000 } }, 1)
+  const [stores] = await redisReplicas(
+    t,
+    server,
+    { eventLog: { maxBytesPerSession: 5000, maxBytesPerStream: 2000 } },
+    1
+  )
   if (stores === undefined) throw new Error('There is no replica.')
   const { eventLog } = stores
   for (const streamId of ['a', 'b', 'c', 'd']) {

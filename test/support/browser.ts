@@ -18,7 +18,10 @@ export class Browser {
   /** Every URL that was visited, in order. */
   readonly visited: URL[] = []
 
-  /** @param stopAt redirects to such a URL are not followed: they are the end of the journey (`location` of the page) @param fetch the way to the pages */
+  /**
+   * @param stopAt redirects to such a URL are not followed: they are the end of the journey (`location` of the page)
+   * @param fetch the way to the pages
+   */
   constructor (stopAt: (url: URL) => boolean = () => false, fetch = globalThis.fetch) {
     this.#stopAt = stopAt
     this.#fetch = fetch
@@ -56,7 +59,9 @@ export class Browser {
     throw new Error(`More than 20 redirects, the last to ${target.href}`)
   }
 
-  /** Submits the page's form, with its hidden fields, `fields`, and the submit button whose text or value is `button`. */
+  /**
+   * Submits the page's form, with its hidden fields, `fields`, and the submit button whose text or value is `button`.
+   */
   async submit (page: Page, fields: Record<string, string> = {}, button?: string): Promise<Page> {
     const form = page.document.querySelector('form')
     if (form === null) throw new Error(`No form on ${page.url.href} (${page.status}): ${page.html.slice(0, 500)}`)

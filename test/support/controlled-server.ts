@@ -19,7 +19,10 @@ export interface WaitingCall {
   finish (text: string): void
 }
 
-/** A server whose calls run as long as the test wants. Emits `call` with a `WaitingCall`, `server` with each instance made, `closed` with each that has ended. */
+/**
+ * A server whose calls run as long as the test wants. Emits `call` with a `WaitingCall`, `server` with each instance
+ * made, `closed` with each that has ended.
+ */
 export class ControlledServer extends EventEmitter {
   readonly servers: McpServer[] = []
   readonly calls: WaitingCall[] = []

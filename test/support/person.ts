@@ -41,7 +41,9 @@ export class Person implements OAuthClientProvider {
   saveCodeVerifier (codeVerifier: string) { this.#codeVerifier = codeVerifier }
   codeVerifier () { return this.#codeVerifier }
 
-  /** Logs in and consents where the client sent the browser; returns the parameters of the redirect back to the client. */
+  /**
+   * Logs in and consents where the client sent the browser; returns the parameters of the redirect back to the client.
+   */
   async logIn (): Promise<URLSearchParams> {
     if (this.authorizationUrl === undefined) throw new Error('The client did not ask to log in.')
     const { url, status, html } = await logIn(this.browser, this.authorizationUrl, this.name)

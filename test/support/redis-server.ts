@@ -12,7 +12,10 @@ import { RedisServer } from './redis-process.js'
 
 export { RedisServer }
 
-/** A test with a Redis of its own. Skipped where there is none to start, or something else is `missing`; in CI, that fails. */
+/**
+ * A test with a Redis of its own. Skipped where there is none to start, or something else is `missing`; in CI, that
+ * fails.
+ */
 export function redisTest (
   name: string,
   check: (t: Test, server: RedisServer) => Promise<void>,

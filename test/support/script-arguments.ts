@@ -10,8 +10,8 @@ export interface ScriptArguments {
 }
 
 /**
- * Reads a command line by its usage: `npx tsx some.ts [start | URL] [--rounds 3] [--logs]`. A number beside an option is its
- * default; words in capitals stand for any; of words between bars there may be one, of others several.
+ * Reads a command line by its usage: `npx tsx some.ts [start | URL] [--rounds 3] [--logs]`. A number beside an option
+ * is its default; words in capitals stand for any; of words between bars there may be one, of others several.
  * @throws {Error} for what the usage does not have
  */
 export function parseByUsage (usage: string, args: string[]): ScriptArguments {
@@ -42,7 +42,10 @@ export function parseByUsage (usage: string, args: string[]): ScriptArguments {
   return { positionals, number, flag: option => values[option] === true }
 }
 
-/** Reads the command line of this process. `--help` ends it with the usage; what the usage does not have does so, too, with 2. */
+/**
+ * Reads the command line of this process. `--help` ends it with the usage; what the usage does not have does so, too,
+ * with 2.
+ */
 export function scriptArguments (usage: string): ScriptArguments {
   const args = process.argv.slice(2)
   try {

@@ -19,7 +19,10 @@ export interface Service {
   fetch: typeof fetch
 }
 
-/** What every service of a test begins with. A machine that runs tests may well be overloaded: nothing is refused for that. */
+/**
+ * What every service of a test begins with. A machine that runs tests may well be overloaded: nothing is refused for
+ * that.
+ */
 export const QUIET = { LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '0' } as const
 
 /** A port that nobody listens on now. */

@@ -24,7 +24,10 @@ export interface Target extends LoginTarget {
   app: FastifyInstance
 }
 
-/** The service, with `environment` laid over quiet defaults, in front of the test kit's upstream. Neither listens; both end with the test. */
+/**
+ * The service, with `environment` laid over quiet defaults, in front of the test kit's upstream. Neither listens; both
+ * end with the test.
+ */
 export async function startTarget (t: Test, environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   const upstream = newUpstream()
   const config = loadConfig({ ...QUIET, OAUTH_ISSUER_URL: upstream.issuer, ...environment }, { dotenv: false })

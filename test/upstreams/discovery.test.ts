@@ -20,7 +20,7 @@ t.test('a real upstream, discovered by OpenID Connect', async t => {
   })
 })
 
-t.test('an issuer is discovered by either document, with and without a path, with and without a trailing slash', async t => {
+t.test('either document discovers an issuer, with and without a path, with and without a trailing slash', async t => {
   for (const discovery of ['openid-configuration', 'oauth-authorization-server'] as const) {
     for (const path of ['', '/', '/tenant', '/tenant/', '/deep/er/tenant']) {
       const upstream = new ScriptableUpstream({ path, discovery: [discovery] })

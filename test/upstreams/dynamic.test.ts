@@ -8,7 +8,7 @@ import { ScriptableUpstream } from '../../src/testing/index.js'
 import { clock } from '../support/clock.js'
 import { journey, startService, TestClient } from './test-client.js'
 
-t.test('each client is registered upstream once, at its first /authorize, with our callback as its only redirect URI', async t => {
+t.test('each client is registered upstream once, at its first /authorize, with our callback alone', async t => {
   const upstream = new ScriptableUpstream()
   const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch })
   const [first, second] = [await TestClient.register(service), await TestClient.register(service)]
@@ -87,7 +87,7 @@ t.test('static mode registers nobody', async t => {
 })
 
 for (const kind of ['a misbehaving', 'a real'] as const) {
-  t.test(`${kind} upstream: a registration that led to nothing is deleted there when it is reaped, one that led to a login stays`, async t => {
+  t.test(`${kind} upstream: a registration is deleted there when it is reaped, unless it led to a login`, async t => {
     const { forward } = clock(t)
     const reapers: Array<() => void> = []
     const every = setInterval

@@ -35,7 +35,7 @@ function watch ({ grants }: Stores): { sealed: () => Promise<string> } {
 }
 
 for (const expiresIn of [600, 0]) {
-  t.test(`a new key in front: nobody is logged out, and what is used is sealed anew (upstream tokens of ${expiresIn} s)`, async t => {
+  t.test(`a new first key logs nobody out and seals again what is used (tokens of ${expiresIn} s)`, async t => {
     const upstream = new ScriptableUpstream({ expiresIn })
     const stores = createMemoryStores({ sessionIdleSeconds: 60 })
     const { sealed } = watch(stores)
@@ -56,7 +56,7 @@ for (const expiresIn of [600, 0]) {
   })
 }
 
-t.test('a replica that has the new key behind reads what the others seal: keys are rolled out without a pause', async t => {
+t.test('a replica that has the new key second reads what others seal: a rollout of keys needs no pause', async t => {
   const upstream = new ScriptableUpstream()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const { sealed } = watch(stores)

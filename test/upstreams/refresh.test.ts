@@ -172,7 +172,7 @@ t.test('invalid_grant is understood however it is put', async t => {
   }
 })
 
-t.test('an outage upstream: 503 with Retry-After, our access token works, and the same refresh token afterwards', async t => {
+t.test('an outage upstream: 503 with Retry-After; our access token works, later the refresh token', async t => {
   const outages: Array<NonNullable<ScriptableUpstream['overrides']['token']>> = [
     () => ({ status: 500 }),
     () => ({ status: 502, headers: { 'content-type': 'text/html' }, body: '<h1>Bad Gateway</h1>' }),
@@ -224,7 +224,7 @@ t.test('an outage while the upstream token still works is not noticed', async t 
   t.equal(upstream.tokenRequests('refresh_token').length, 2, 'it was tried')
 })
 
-t.test('an upstream token is refreshed shortly before it ends, and not at every use where it does not live long', async t => {
+t.test('an upstream token is refreshed shortly before it expires; a short-lived one not at every use', async t => {
   for (const [expiresIn, uses, due] of [[600, 500, 572], [20, 5, 16]] as const) {
     await t.test(`${expiresIn} s`, async t => {
       const { forward } = clock(t)

@@ -30,7 +30,8 @@ const logged = ({ log }: Service, text: string) => log.some(line => JSON.stringi
 t.test('extra parameters reach the upstream, and take the place of none of ours', async t => {
   const upstream = await listeningUpstream(t)
   const hostile =
-    'client_id=mallory&response_type=token&response_mode=fragment&redirect_uri=https://evil.example&state=s&nonce=n&code_challenge=c&code_challenge_method=plain&scope=admin&request=r&request_uri=u'
+    'client_id=mallory&response_type=token&response_mode=fragment&redirect_uri=https://evil.example&state=s&nonce=n' +
+      '&code_challenge=c&code_challenge_method=plain&scope=admin&request=r&request_uri=u'
   const { app, url } = await startConfigured(t, {
     OAUTH_ISSUER_URL: upstream.issuer,
     OAUTH_EXTRA_AUTHORIZE_PARAMS: `audience=https://api.example.com/&prompt=consent&login_hint=a%20b&${hostile}`
@@ -79,7 +80,7 @@ t.test('scopes: the usual ones only where the upstream has them, those of the op
   t.equal(upstream.asked('register')[0]?.parameters.scope, 'openid email api://ours/access_as_user')
 })
 
-t.test('an upstream that demands scope gets one; a scope that it does not take is an error with a reason in the log', async t => {
+t.test('an upstream that demands a scope gets one; for a scope that it refuses the log has the reason', async t => {
   const { upstream, service } = await start(t, { metadata: { scopes_supported: undefined } })
   upstream.overrides.authorize = async (request, usual) =>
     request.parameters.scope === 'openid profile email offline_access'
@@ -134,7 +135,7 @@ t.test('an OAuth 2 server that takes openid for a scope like any other, and give
   t.equal(upstream.tokenRequests('authorization_code').length, 1, 'the code is redeemed once')
 })
 
-t.test('registration that is answered 200, without client_secret_expires_at, or with members that say nothing', async t => {
+t.test('a registration response of 200, without client_secret_expires_at, or with empty members', async t => {
   const changes: Array<[string, (body: object) => unknown, number]> = [
     ['200', body => body, 200],
     ['no client_secret_expires_at', body => ({ ...body, client_secret_expires_at: undefined }), 201],
@@ -183,7 +184,8 @@ t.test('registration is refused: the client is told, and the log names the fix',
       service.log.some(({ level, msg }) =>
         level === 50 &&
         String(msg).endsWith(
-          `its registration endpoint responds with ${status}: register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET`
+          `its registration endpoint responds with ${status}: ` +
+            'register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'
         )
       ),
       `${status}`
@@ -365,7 +367,7 @@ t.test('no refresh token, no expires_in: the login lasts as long as ours', async
   }
 })
 
-t.test('no refresh token, and the access token has ended: there is no upstream token, but the login goes on', async t => {
+t.test('no refresh token, and the access token has expired: no upstream token, but the login continues', async t => {
   const { service } = await start(t, { refreshTokens: false, expiresIn: 0 })
   const { client } = await journey(service)
   t.strictSame(await client.call('upstream_token'), { token: null })

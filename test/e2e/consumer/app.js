@@ -9,11 +9,21 @@ const text = value => ({ content: [{ type: 'text', text: value }] })
 
 function createServer () {
   const server = new McpServer({ name: 'consumer', version: '1.0.0' })
-  server.registerTool('add', { title: 'Add', inputSchema: { l: z.number(), r: z.number() } }, ({ l, r }) => text(String(l + r)))
+  server.registerTool(
+    'add',
+    { title: 'Add', inputSchema: { l: z.number(), r: z.number() } },
+    ({ l, r }) => text(String(l + r))
+  )
   server.registerTool('whoami', { inputSchema: {} }, (_input, { authInfo }) => text(JSON.stringify(authInfo?.extra)))
-  server.registerTool('countdown', { inputSchema: { from: z.number(), intervalMs: z.number() } }, async ({ from, intervalMs }, { sendNotification, _meta }) => {
+  const countdown = { inputSchema: { from: z.number(), intervalMs: z.number() } }
+  server.registerTool('countdown', countdown, async ({ from, intervalMs }, { sendNotification, _meta }) => {
     for (let left = from; left > 0; left--) {
-      await sendNotification({ method: 'notifications/progress', params: { progressToken: _meta?.progressToken, progress: from - left, total: from } })
+      await sendNotification(
+        {
+          method: 'notifications/progress',
+          params: { progressToken: _meta?.progressToken, progress: from - left, total: from }
+        }
+      )
       await delay(intervalMs)
     }
     return text('Lift-off!')
@@ -28,7 +38,10 @@ const options = {
   publicUrl: `http://localhost:${process.env.PORT}`,
   createServer,
   stores,
-  upstream: { issuerUrl: new URL(process.env.OAUTH_ISSUER_URL), scopes: ['openid', 'profile', 'email', 'offline_access'] }
+  upstream: {
+    issuerUrl: new URL(process.env.OAUTH_ISSUER_URL),
+    scopes: ['openid', 'profile', 'email', 'offline_access']
+  }
 }
 await app.register(mcpService, { ...options, prefix: '/ai' })
 await app.register(mcpDiscovery, { ...options, servicePrefix: '/ai' })
