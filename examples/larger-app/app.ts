@@ -29,7 +29,7 @@ export async function buildApp ({ publicUrl, issuer }: AppOptions): Promise<Fast
     createServer: serverFor(orders),
     stores,
     upstream: { issuerUrl: new URL(issuer), scopes: ['openid', 'profile', 'email', 'offline_access'] },
-    // who is no customer does not get in
+    // only customers may log in
     authorizeGrant: ({ claims }) =>
       claims.email_verified === true ? { allow: true } : { allow: false, reason: 'Verify your e-mail address first.' }
   }

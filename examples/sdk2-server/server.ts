@@ -35,7 +35,7 @@ export const createServer: CreateServer = ({ log }) => {
 
   server.registerTool('whoami', {
     title: 'Who am I',
-    description: 'Tells who the caller is, as the access token says.',
+    description: 'Returns who the caller is, according to the access token.',
     inputSchema: nothing
   }, (_input, { http }) => {
     const { extra, clientId, scopes } = http?.authInfo ?? {}

@@ -33,7 +33,7 @@ export const createServer: CreateServer = ({ log }) => {
 
   server.registerTool('whoami', {
     title: 'Who am I',
-    description: 'Tells who the caller is, as the access token says.',
+    description: 'Returns who the caller is, according to the access token.',
     inputSchema: nothing
   }, (_input, { authInfo }) =>
     text(JSON.stringify({
