@@ -1,15 +1,63 @@
-import { classifyInboundRequest, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
-import { isPlainMessage } from '../wire/messages.js'
-import type { InboundMessage } from './modern-call.js'
+import { classifyInboundRequest, PROTOCOL_VERSION_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/server'
+import { isMessage, isRequest, parseMessages, toPostedMessages, type PostedMessages } from '../wire/messages.js'
 import { isOfSessions } from '../wire/protocol-versions.js'
+import { InvalidParamsError } from '../../errors.js'
 import { isObject } from '../../members.js'
+import type { InboundHeaders } from './lazy-request.js'
+
+/** A POST of revision 2026-07-28, or one that its rules refuse. */
+export interface ModernPost {
+  kind: 'modern'
+  /** Undefined if the body is a notification or not a message. */
+  request: JSONRPCRequest | undefined
+}
+
+/** A POST of a revision with sessions. */
+export interface LegacyPost extends PostedMessages {
+  kind: 'legacy'
+  /** Whether `MCP-Protocol-Version` is absent, or names one of these revisions. */
+  hasKnownVersion: boolean
+}
+
+/** A POST without messages. */
+export interface InvalidPost {
+  kind: 'invalid'
+  error: unknown
+}
 
 /**
- * Whether a POST is of revision 2026-07-28, or is refused by its rules: the SDK's own classification, so that we never
- * disagree with it. It is not asked about what neither body nor header claims to be of a revision without sessions.
+ * Finds out what a POST is. For the era this is the SDK's own classification, so that the two never disagree; the SDK is
+ * not asked if neither the body nor a header mentions a revision without sessions.
  */
-export function isModernRequest ({ headers, body }: Pick<InboundMessage, 'headers' | 'body'>): boolean {
-  if (isPlainMessage(body) && isOfSessions(headers['mcp-protocol-version'])) return false
+export function classifyPost (headers: InboundHeaders, body: unknown): ModernPost | LegacyPost | InvalidPost {
+  if (!isMessage(body)) return classifyInvalid(headers, body)
+  const hasKnownVersion = isOfSessions(headers['mcp-protocol-version'])
+  const isPlain = hasKnownVersion && 'method' in body && body.params?._meta === undefined
+  if (!isPlain && isModern(headers, body)) return { kind: 'modern', request: isRequest(body) ? body : undefined }
+  return { kind: 'legacy', ...toPostedMessages(body), hasKnownVersion }
+}
+
+/** A batch is valid in one of the older revisions; the SDK decides which rules refuse everything else. */
+function classifyInvalid (headers: InboundHeaders, body: unknown): ModernPost | LegacyPost | InvalidPost {
+  const post = classifyLegacyPost(headers, body)
+  if (body === undefined || (post.kind === 'invalid' && post.error instanceof InvalidParamsError)) return post
+  return isModern(headers, body) ? { kind: 'modern', request: undefined } : post
+}
+
+/** Reads a POST to an endpoint that serves sessions only. */
+export function classifyLegacyPost (headers: InboundHeaders, body: unknown): LegacyPost | InvalidPost {
+  try {
+    return {
+      kind: 'legacy',
+      ...parseMessages(body),
+      hasKnownVersion: isOfSessions(headers['mcp-protocol-version'])
+    }
+  } catch (error) {
+    return { kind: 'invalid', error }
+  }
+}
+
+function isModern (headers: InboundHeaders, body: unknown): boolean {
   if (isClaim(body)) return true
   const [protocolVersionHeader, mcpMethodHeader, mcpNameHeader] = ['mcp-protocol-version', 'mcp-method', 'mcp-name']
     .map(name => headers[name]?.toString())
@@ -23,8 +71,8 @@ export function isModernRequest ({ headers, body }: Pick<InboundMessage, 'header
 }
 
 /**
- * Whether a body is a message that claims this revision. The SDK takes none of these for one of sessions (but for an
- * `initialize`, which it looks into), so that its entry may be the one to classify it: once is enough.
+ * Whether a body is a message that claims this revision. The SDK never classifies one of these as legacy (except
+ * `initialize`, which it examines), and its handler classifies it again.
  */
 function isClaim (body: unknown): boolean {
   if (

@@ -4,7 +4,7 @@ import { CallSignal } from './lazy-abort-signal.js'
 import { readClient, type ClientIdentity } from './client-envelope.js'
 import type { Log } from '../../log.js'
 import { inboundRequest, type InboundHeaders } from './lazy-request.js'
-import { errorText, isMessage, isRequest } from '../wire/messages.js'
+import { errorText } from '../wire/messages.js'
 import { Outgoing } from '../admission/outgoing.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
@@ -13,11 +13,13 @@ export interface InboundMessage {
   headers: InboundHeaders
   /** Parsed. */
   body: unknown
+  /** The body, if it is a request. */
+  request: JSONRPCRequest | undefined
   log: Log
 }
 
 /** What answers a POST: JSON with status 200, or what the SDK has made of it. */
-export type ModernAnswer = string | Response
+export type ModernResponse = string | Response
 
 /** One POST of revision 2026-07-28, from its arrival to the end of its response. */
 export class ModernCall {
@@ -33,18 +35,18 @@ export class ModernCall {
   readonly request: Request
   /** What was posted; undefined where that is a notification, or no message. */
   readonly message: JSONRPCRequest | undefined
-  readonly answer: Promise<ModernAnswer>
+  readonly response: Promise<ModernResponse>
   /** What its client has not taken yet. */
   readonly outgoing: Outgoing
   readonly #signal = new CallSignal()
-  #resolve: (answer: ModernAnswer) => void = () => {}
+  #resolve: (response: ModernResponse) => void = () => {}
   #reject: (error: unknown) => void = () => {}
   #isOver = false
   #client: ClientIdentity | undefined
 
   /** @param options with `maxBufferedBytes`: what may wait for a client that does not read; beyond, the call ends */
   constructor (
-    { headers, body, log }: InboundMessage,
+    { headers, body, request, log }: InboundMessage,
     caller: CallerInfo,
     { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }
   ) {
@@ -59,8 +61,8 @@ export class ModernCall {
     this.headers = headers
     this.body = body
     this.request = inboundRequest(headers, this.#signal)
-    this.message = isMessage(body) && isRequest(body) ? body : undefined
-    this.answer = new Promise((resolve, reject) => {
+    this.message = request
+    this.response = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import type {
-  JSONRPCMessage,
   JSONRPCNotification,
   JSONRPCRequest,
   RequestId
@@ -16,7 +15,7 @@ import { makeServer, type SdkServer } from '../sdk-servers.js'
 import type { Log } from '../../log.js'
 import { SseStream } from '../transport/sse-stream.js'
 import { PostExchange, type ResponseStream, type ResponseStreams } from '../transport/post-exchange.js'
-import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
+import { isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/messages.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { McpCounts, McpObserver } from '../observer.js'
@@ -45,7 +44,7 @@ export interface SessionlessRequestsOptions extends
 
 /** One POST as it came. */
 export interface SessionlessPost {
-  body: JSONRPCMessage | JSONRPCMessage[]
+  posted: PostedMessages
   /** What `MCP-Protocol-Version` says. */
   protocolVersion: string | undefined
   caller: CallerInfo
@@ -193,13 +192,13 @@ class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   #over = false
 
   /** @throws {TooManyRequestsError} @throws {ServerFullError} */
-  constructor (host: SessionlessRequests, { caller, body }: SessionlessPost, tag: string) {
+  constructor (host: SessionlessRequests, { caller, posted }: SessionlessPost, tag: string) {
     this.#host = host
     this.grantId = caller.extra.grantId
     this.person = personKey(caller.extra)
     host.admission.takeInstance(this)
     try {
-      this.#lease = host.admission.takeRequests(this.person, [body].flat().filter(isRequest))
+      this.#lease = host.admission.takeRequests(this.person, posted.requests)
     } catch (error) {
       host.admission.freeInstance(this)
       throw error
@@ -220,15 +219,14 @@ class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   }
 
   /** @throws {InsufficientScopeError} @throws {InvalidParamsError} @throws {ShuttingDownError} where it has been ended meanwhile */
-  async receive ({ body, caller, extra }: SessionlessPost, answer: PostResponse): Promise<void> {
-    const messages = Array.isArray(body) ? body : [body]
-    const requests = messages.filter(isRequest)
+  async receive ({ posted, caller, extra }: SessionlessPost, answer: PostResponse): Promise<void> {
+    const { messages, requests, isBatch } = posted
     const { maySubscribe } = this.#host
     if (maySubscribe !== undefined) await checkSubscriptions(requests, caller, maySubscribe)
     await checkScopesOrPromise(this.#server, requests, caller, this.#tasks, this.#transport.resolveScopeChallenge)
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
-    this.#exchange = new PostExchange(this, answer, requests, Array.isArray(body), this.grantId)
+    this.#exchange = new PostExchange(this, answer, requests, isBatch, this.grantId)
     for (const message of messages) {
       // what refers to another POST finds nothing here
       if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) {
@@ -297,13 +295,13 @@ class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   }
 }
 
-function check ({ body, protocolVersion }: SessionlessPost): void {
-  if (!Array.isArray(body)) return
+function check ({ posted: { isBatch, messages }, protocolVersion }: SessionlessPost): void {
+  if (!isBatch) return
   // MCP 2025-06-18 Transports, Protocol Version Header: without the header, the client speaks 2025-03-26
   if (!takesBatches(protocolVersion ?? REVISION_2025_03_26)) {
     throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
   }
-  if (body.some(message => 'method' in message && message.method === 'initialize')) {
+  if (messages.some(message => 'method' in message && message.method === 'initialize')) {
     throw new InvalidMessageError('Invalid Request: initialize comes alone.')
   }
 }

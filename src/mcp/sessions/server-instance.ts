@@ -11,7 +11,7 @@ import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { PostResponse } from '../transport/post-response.js'
 import type { SdkServer } from '../sdk-servers.js'
 import { PostExchange } from '../transport/post-exchange.js'
-import { errorText, isRequest, type JsonRpcResponse } from '../wire/messages.js'
+import { errorText, isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/messages.js'
 import { followChange, replaySession } from './catch-up.js'
 import type { InstanceSession } from './instance-session.js'
 import { checkSubscriptions, subscribedBy } from '../server-events/may-subscribe.js'
@@ -90,14 +90,13 @@ export class ServerInstance implements Outlet {
    * @throws {ServerFullError} before the server gets any of them
    */
   receiveOrPromise (
-    body: JSONRPCMessage | JSONRPCMessage[],
+    posted: PostedMessages,
     extra: MessageExtra,
     caller: CallerInfo,
     response: PostResponse
   ): Promise<void> | undefined {
-    const messages = Array.isArray(body) ? body : [body]
-    const requests = messages.filter(isRequest)
-    if (Array.isArray(body) && !takesBatches(this.#session.record.protocolVersion)) {
+    const { requests, isBatch } = posted
+    if (isBatch && !takesBatches(this.#session.record.protocolVersion)) {
       throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
     }
     for (const request of requests) this.#check(request)
@@ -110,7 +109,7 @@ export class ServerInstance implements Outlet {
       pending?.catch(() => {})
       throw error
     }
-    const take = () => { this.#take(body, admitted, extra, caller, response) }
+    const take = () => { this.#take(posted, admitted, extra, caller, response) }
     if (pending !== undefined) return this.#takeAfter(pending, admitted, take)
     take()
     return undefined
@@ -148,7 +147,7 @@ export class ServerInstance implements Outlet {
   }
 
   #take (
-    body: JSONRPCMessage | JSONRPCMessage[],
+    { messages, isBatch }: PostedMessages,
     admitted: AdmittedRequests,
     extra: MessageExtra,
     caller: CallerInfo,
@@ -161,14 +160,18 @@ export class ServerInstance implements Outlet {
     } else {
       this.#running.add(
         admitted,
-        new PostExchange(this.#session.streams, response, requests, Array.isArray(body), caller.extra.grantId)
+        new PostExchange(this.#session.streams, response, requests, isBatch, caller.extra.grantId)
       )
     }
-    for (const message of Array.isArray(body) ? body : [body]) {
-      if (!isRequest(message) && isForOtherReplicas(message, this.#concerns(message))) {
-        this.#session.host.messenger.forward(this.#session.record.id, message)
+    for (const message of messages) {
+      if ('method' in message && 'id' in message) {
+        this.#dispatchRequest(message, extra)
+      } else {
+        if (isForOtherReplicas(message, this.#concerns(message))) {
+          this.#session.host.messenger.forward(this.#session.record.id, message)
+        }
+        this.#dispatch(message, extra)
       }
-      this.#dispatch(message, extra)
     }
   }
 
@@ -255,26 +258,25 @@ export class ServerInstance implements Outlet {
     return concerns(message, this.#transport, this.#running)
   }
 
-  #dispatch (message: JSONRPCMessage, extra: MessageExtra): void {
-    if (!('method' in message)) {
-      this.#transport.receive(message, extra)
-    } else if ('id' in message) {
-      const exchange = this.#running.get(message.id)?.exchange
-      const closers = exchange !== undefined && takesPrimingEvents(this.#session.record.protocolVersion)
-      // functions after a spread would cost ten times as much (V8)
-      this.#transport.receive(message, closers
-        ? {
-            closeSSEStream: () => { exchange.releaseConnection() },
-            closeStandaloneSSEStream: () => { this.#session.streams.release(STANDALONE_STREAM) },
-            ...extra
-          }
-        : extra)
-    } else {
-      this.#transport.receive(message, extra)
-      if (message.method === 'notifications/cancelled') this.#cancelled(message.params?.requestId)
-      else if (message.method === 'notifications/initialized' && !this.#session.record.initialized) {
-        this.#session.change({ initialized: true })
-      }
+  #dispatchRequest (request: JSONRPCRequest, extra: MessageExtra): void {
+    const exchange = this.#running.get(request.id)?.exchange
+    const closers = exchange !== undefined && takesPrimingEvents(this.#session.record.protocolVersion)
+    // functions after a spread would cost ten times as much (V8)
+    this.#transport.receiveRequest(request, closers
+      ? {
+          closeSSEStream: () => { exchange.releaseConnection() },
+          closeStandaloneSSEStream: () => { this.#session.streams.release(STANDALONE_STREAM) },
+          ...extra
+        }
+      : extra)
+  }
+
+  #dispatch (message: Exclude<JSONRPCMessage, JSONRPCRequest>, extra: MessageExtra): void {
+    this.#transport.receive(message, extra)
+    if (!('method' in message)) return
+    if (message.method === 'notifications/cancelled') this.#cancelled(message.params?.requestId)
+    else if (message.method === 'notifications/initialized' && !this.#session.record.initialized) {
+      this.#session.change({ initialized: true })
     }
   }
 

@@ -1,7 +1,13 @@
 import type { MessageExtraInfo } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../../caller.js'
 
 /** What a server is told with a message. */
 export interface MessageExtra extends MessageExtraInfo {
   /** The HTTP request, as SDK 1.x hands it to tools. */
   requestInfo?: { headers: Record<string, string | string[] | undefined> }
+}
+
+/** The same, of a caller who is known. */
+export interface OwnedExtra extends MessageExtra {
+  authInfo: CallerInfo
 }

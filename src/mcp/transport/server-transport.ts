@@ -115,7 +115,7 @@ export class ServerTransport implements Transport {
 
   /** Hands a message of the client to the server. */
   receive (message: JSONRPCMessage, extra: MessageExtra): void {
-    if (isRequest(message)) this.#receiveRequest(message, extra)
+    if (isRequest(message)) this.receiveRequest(message, extra)
     else if ('method' in message) this.#receiveNotification(message, extra)
     else this.#receiveResponse(message, extra)
   }
@@ -155,7 +155,8 @@ export class ServerTransport implements Transport {
     this.#outlet.closed()
   }
 
-  #receiveRequest (request: JSONRPCRequest, extra: MessageExtra): void {
+  /** Passes a request of the client to the server. */
+  receiveRequest (request: JSONRPCRequest, extra: MessageExtra): void {
     this.#tasks.asked(request, extra)
     if (this.#observed === undefined) this.onmessage?.(request, extra)
     else this.#observed.run(request, findProtocolVersion(extra), () => { this.onmessage?.(request, extra) })

@@ -22,19 +22,32 @@ export type JsonRpcResponse = JSONRPCResultResponse | JSONRPCErrorResponse
 /** Messages of one batch (JSON-RPC 2.0, revision 2025-03-26 only). */
 const MAX_BATCH_SIZE = 100
 
+/** The messages of one POST. */
+export interface PostedMessages {
+  messages: readonly JSONRPCMessage[]
+  /** Those that need a response. */
+  requests: readonly JSONRPCRequest[]
+  isBatch: boolean
+}
+
+/** A message that was posted by itself. */
+export function toPostedMessages (message: JSONRPCMessage): PostedMessages {
+  return { messages: [message], requests: isRequest(message) ? [message] : [], isBatch: false }
+}
+
 /**
  * The messages of a parsed body: one, or those of a batch.
  * @throws {ParseError} if there was no body
  * @throws {InvalidMessageError} for anything but JSON-RPC messages of MCP
  * @throws {InvalidParamsError} for a request whose `params` do not have the shape that all methods share
  */
-export function parseMessages (body: unknown): JSONRPCMessage | JSONRPCMessage[] {
+export function parseMessages (body: unknown): PostedMessages {
   if (body === undefined) throw new ParseError('Parse error: the body is empty.')
   if (!Array.isArray(body)) {
     if (!isMessage(body)) {
       throw findInvalidParams(body) ?? new InvalidMessageError('Invalid Request: the body must be a JSON-RPC 2.0 message.')
     }
-    return body
+    return toPostedMessages(body)
   }
   if (body.length === 0) throw new InvalidMessageError('Invalid Request: the batch is empty.')
   if (body.length > MAX_BATCH_SIZE) {
@@ -43,15 +56,15 @@ export function parseMessages (body: unknown): JSONRPCMessage | JSONRPCMessage[]
   if (!body.every(isMessage)) {
     throw new InvalidMessageError('Invalid Request: every member of a batch must be a JSON-RPC 2.0 message.')
   }
-  const ids = body.filter(isRequest).map(({ id }) => id)
-  if (new Set(ids).size < ids.length) {
+  const requests = body.filter(isRequest)
+  if (new Set(requests.map(({ id }) => id)).size < requests.length) {
     throw new InvalidMessageError('Invalid Request: two requests of the batch have the same id.')
   }
-  return body
+  return { messages: body, requests, isBatch: true }
 }
 
 /** What is wrong with the parameters of a request that is otherwise valid; undefined for any other body. */
-export function findInvalidParams (body: unknown): InvalidParamsError | undefined {
+function findInvalidParams (body: unknown): InvalidParamsError | undefined {
   if (!isObject(body) || !('params' in body) || isMessage(body)) return undefined
   const { params, ...request } = body
   const { issues } = specTypeSchemas.JSONRPCRequest['~standard'].validate(body)
@@ -66,29 +79,21 @@ function isRequestWithId (value: unknown): value is JSONRPCRequest {
 
 /** Whether this is a message by the SDK's own schemas: to any other, it would never respond. */
 export function isMessage (value: unknown): value is JSONRPCMessage {
-  return hasPlainMembers(value, isPlainMeta) ||
+  return hasPlainMembers(value) ||
     isJSONRPCRequest(value) || isJSONRPCNotification(value) || isJSONRPCResultResponse(value) ||
     isJSONRPCErrorResponse(value)
 }
 
 /**
- * Whether this is a request or notification with nothing but an id, a method and parameters without `_meta`. Most are,
- * and looking at the members shows it; the schemas of either SDK come to the same result at ten times the cost.
+ * Whether this is a request or notification that needs no schema to be recognized: its `_meta` has nothing that the SDK
+ * has a schema for, except a progress token. Most are; the SDK's schemas come to the same result at ten times the cost.
  */
-export function isPlainMessage (value: unknown): value is JSONRPCRequest | JSONRPCNotification {
-  return hasPlainMembers(value, () => false)
-}
-
-/** @param takesMeta whether a message may have this `_meta` */
-function hasPlainMembers (
-  value: unknown,
-  takesMeta: (meta: unknown) => boolean
-): value is JSONRPCRequest | JSONRPCNotification {
+function hasPlainMembers (value: unknown): value is JSONRPCRequest | JSONRPCNotification {
   if (!isObject(value) || value.jsonrpc !== '2.0' || typeof value.method !== 'string') return false
   const hasId = 'id' in value
   const hasParams = 'params' in value
   if (hasId && !isId(value.id)) return false
-  if (hasParams && !isPlainParams(value.params, takesMeta)) return false
+  if (hasParams && !isPlainParams(value.params)) return false
   return Object.keys(value).length === 2 + Number(hasId) + Number(hasParams)
 }
 
@@ -96,8 +101,8 @@ function isId (id: unknown): boolean {
   return typeof id === 'string' || Number.isSafeInteger(id)
 }
 
-function isPlainParams (params: unknown, takesMeta: (meta: unknown) => boolean): boolean {
-  return isObject(params) && (!('_meta' in params) || takesMeta(params._meta))
+function isPlainParams (params: unknown): boolean {
+  return isObject(params) && (!('_meta' in params) || isPlainMeta(params._meta))
 }
 
 /** Whether a `_meta` has nothing that the SDK has a schema for, except a progress token. */

@@ -10,17 +10,20 @@ export const REVISION_2026_07_28 = '2026-07-28'
 const supported = new Set(SUPPORTED_PROTOCOL_VERSIONS)
 
 /**
- * Checks `MCP-Protocol-Version` (since 2025-06-18; older clients send none, and the session knows what was negotiated).
+ * Checks what `isOfSessions` says of `MCP-Protocol-Version`.
  * @throws {UnsupportedProtocolVersionError}
  */
-export function checkProtocolVersion (header: string | string[] | undefined): void {
-  if (isOfSessions(header)) return
+export function checkProtocolVersion (isKnown: boolean): void {
+  if (isKnown) return
   throw new UnsupportedProtocolVersionError(
     `Bad Request: unsupported protocol version (supported versions: ${SUPPORTED_PROTOCOL_VERSIONS.join(', ')}).`
   )
 }
 
-/** Whether `MCP-Protocol-Version` names a revision that we serve in sessions, or none. */
+/**
+ * Whether `MCP-Protocol-Version` names a revision with sessions. It is optional: clients send it since 2025-06-18, and the
+ * session knows what was negotiated.
+ */
 export function isOfSessions (header: string | string[] | undefined): boolean {
   return header === undefined || (typeof header === 'string' && supported.has(header))
 }

@@ -2,50 +2,69 @@ import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo } from '../../caller.js'
-import { textWithInvalidParams } from '../../mcp/wire/invalid-params.js'
-import { findInvalidParams } from '../../mcp/wire/messages.js'
+import { InvalidParamsError } from '../../errors.js'
+import {
+  classifyLegacyPost,
+  classifyPost,
+  type InvalidPost,
+  type LegacyPost,
+  type ModernPost
+} from '../../mcp/modern/classify.js'
 import type { ModernCall } from '../../mcp/modern/modern-call.js'
 import { ModernHandler, type ModernHandlerOptions } from '../../mcp/modern/modern-handler.js'
-import { isModernRequest } from '../../mcp/modern/classify.js'
+import { textWithInvalidParams } from '../../mcp/wire/invalid-params.js'
+
+/** The decorator that holds what was posted, for the routes that serve sessions. */
+export const kPost: unique symbol = Symbol('fastify-mcp-oauth/post')
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What serves the requests of revision 2026-07-28. */
+    /** Serves the requests of revision 2026-07-28. */
     mcpModern: ModernHandler
+  }
+  interface FastifyRequest {
+    [kPost]: LegacyPost | InvalidPost | null
   }
 }
 
 export type McpModernOptions = Omit<ModernHandlerOptions, 'log' | 'replica'>
 
 /**
- * Answers the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both
- * eras, and each request says which it is of.
+ * Serves the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both eras,
+ * and each request says which it belongs to. Other POSTs go on to the routes, which find the messages on the request.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, options) => {
-  const entry = new ModernHandler({ ...options, replica: app.mcpReplica, log: app.log })
-  app.decorate('mcpModern', entry)
+  const handler = new ModernHandler({ ...options, replica: app.mcpReplica, log: app.log })
+  app.decorate('mcpModern', handler)
+  app.decorateRequest(kPost, null)
   app.addHook('preHandler', (request, reply, done) => {
+    if (request.method !== 'POST') {
+      done()
+      return
+    }
     const { authInfo: caller, headers, body } = request
-    // Fastify makes the route's options anew whenever they are read: they come last
-    const invalid = request.method === 'POST' ? findInvalidParams(body) : undefined
-    if (invalid !== undefined) done(invalid)
-    else if (
-      request.method !== 'POST' || caller === null || body === undefined || !isModernRequest({ headers, body }) ||
-      request.routeOptions.url?.endsWith('/mcp') !== true
-    ) done()
-    else serve(request, reply, caller).catch(done)
+    const post = classifyPost(headers, body)
+    if (post.kind === 'modern' && caller !== null && request.routeOptions.url?.endsWith('/mcp') === true) {
+      serve(post, request, reply, caller).catch(done)
+      return
+    }
+    request[kPost] = post.kind === 'modern' ? classifyLegacyPost(headers, body) : post
+    // before a route looks at headers
+    if (post.kind === 'invalid' && post.error instanceof InvalidParamsError) done(post.error)
+    else done()
   })
 
   async function serve (
+    { request }: ModernPost,
     { headers, body, log }: FastifyRequest,
     reply: FastifyReply,
     caller: CallerInfo
   ): Promise<FastifyReply> {
-    const call = entry.serve({ headers, body, log }, caller)
-    // it may have gone while its body was read
-    if (reply.raw.closed) entry.end(call)
-    else reply.raw.once('close', () => { entry.end(call) })
-    return await answer(call, reply)
+    const call = handler.serve({ headers, body, request, log }, caller)
+    // the client may have gone while its body was read
+    if (reply.raw.closed) handler.end(call)
+    else reply.raw.once('close', () => { handler.end(call) })
+    return await sendResponse(call, reply)
   }
 }, {
   name: 'fastify-mcp-oauth/mcp-modern',
@@ -53,19 +72,19 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   dependencies: ['fastify-mcp-oauth/mcp-guard', 'fastify-mcp-oauth/mcp-replica']
 })
 
-/** What a web response is: the platform's types do not say that a body is bytes. */
-interface ResponseOfBytes extends Omit<Response, 'body'> {
+/** A web response: the platform's types do not say that its body consists of bytes. */
+interface ByteResponse extends Omit<Response, 'body'> {
   readonly body: ReadableStream<Uint8Array> | null
 }
 
-async function answer (call: ModernCall, reply: FastifyReply): Promise<FastifyReply> {
-  const response: string | ResponseOfBytes = await call.answer
+async function sendResponse (call: ModernCall, reply: FastifyReply): Promise<FastifyReply> {
+  const response: string | ByteResponse = await call.response
   if (typeof response === 'string') return reply.header('content-type', 'application/json').send(response)
   reply.code(response.status)
   for (const [name, value] of response.headers) reply.header(name, value)
   if (response.body === null) return reply.send()
   if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) {
-    // what listeners are told is not measured as it is sent
+    // streams to listeners are not measured as they are sent
     return reply.send(call.outgoing.makeBody(response.body, !call.listens))
   }
   return reply.send(textWithInvalidParams(await response.text()))

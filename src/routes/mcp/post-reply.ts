@@ -1,9 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallerInfo } from '../../caller.js'
+import type { LegacyPost } from '../../mcp/modern/classify.js'
 import type { PostResponse } from '../../mcp/transport/post-response.js'
 import { EVENT_STREAM_HEADERS, type SseStream } from '../../mcp/transport/sse-stream.js'
+import { kPost } from '../../plugins/mcp/modern.js'
 
-/** An `Answer` given through Fastify's reply, so that hooks, CORS and `inject` see it. */
+/** A `PostResponse` that goes through Fastify's reply, so that hooks, CORS and `inject` see it. */
 export class FastifyPostResponse implements PostResponse {
   readonly #reply: FastifyReply
 
@@ -32,4 +34,12 @@ export class FastifyPostResponse implements PostResponse {
 export function requestCaller (request: FastifyRequest): CallerInfo {
   if (request.authInfo === null) throw new Error('This route runs without bearerAuth')
   return request.authInfo
+}
+
+/** What was posted, as the hook of `mcpModern` has read it. @throws what is wrong with the body */
+export function requestPost (request: FastifyRequest): LegacyPost {
+  const post = request[kPost]
+  if (post === null) throw new Error('This route runs without mcpModern')
+  if (post.kind === 'invalid') throw post.error
+  return post
 }

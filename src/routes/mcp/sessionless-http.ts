@@ -1,13 +1,12 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { MethodNotAllowedError, UnsupportedMediaTypeError } from '../../errors.js'
-import { isRequest, parseMessages } from '../../mcp/wire/messages.js'
-import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
 import { checkPostAccept } from '../../mcp/wire/accept.js'
+import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
 import { refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { postSchema } from '../schemas/mcp.js'
-import { requestCaller, FastifyPostResponse } from './post-reply.js'
+import { FastifyPostResponse, requestCaller, requestPost } from './post-reply.js'
 
-/** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with an instance of its own. */
+/** Streamable HTTP without sessions (MCP 2025-03-26 to 2025-11-25): `POST /mcp`, each with a server of its own. */
 export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
   const requests = app.mcpSessionless
 
@@ -16,17 +15,16 @@ export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
     if (request.headers['content-type'] === undefined) {
       throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
     }
-    const body = parseMessages(request.body)
-    const protocolVersion = request.headers['mcp-protocol-version']
-    checkProtocolVersion(protocolVersion)
-    // answers and notifications refer to a session, and there is none
-    if (!(Array.isArray(body) ? body : [body]).some(isRequest)) return reply.code(202).send()
+    const posted = requestPost(request)
+    checkProtocolVersion(posted.hasKnownVersion)
+    // responses and notifications refer to a session, and there is none
+    if (posted.requests.length === 0) return reply.code(202).send()
     const caller = requestCaller(request)
     const end = await requests.serve({
-      body,
+      posted,
       caller,
       extra: { authInfo: caller, requestInfo: { headers: request.headers } },
-      protocolVersion: protocolVersion?.toString()
+      protocolVersion: request.headers['mcp-protocol-version']?.toString()
     }, new FastifyPostResponse(reply))
     if (reply.raw.closed) end()
     else reply.raw.once('close', end)

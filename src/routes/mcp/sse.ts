@@ -1,12 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
-import { parseMessages } from '../../mcp/wire/messages.js'
 import { checkStreamAccept } from '../../mcp/wire/accept.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { messagesSchema, sseSchema } from '../schemas/mcp.js'
-import { requestCaller, FastifyPostResponse } from './post-reply.js'
+import { FastifyPostResponse, requestCaller, requestPost } from './post-reply.js'
 import { kSessions } from '../../plugins/mcp/sessions.js'
 
 export interface SseRoutesOptions {
@@ -22,7 +21,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
     checkStreamAccept(request.headers.accept)
     const { session, place } = await registry.open(requestCaller(request))
     reply.headers(EVENT_STREAM_HEADERS)
-    // a reply that is returned would be waited for, with listeners that are kept as long as the stream
+    // Fastify would wait for a returned reply, and keep listeners as long as the stream
     return session.openOnlyStream(`${messagesUrl}?sessionId=${session.record.id}`, place)
   })
 
@@ -31,24 +30,20 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
     { schema: messagesSchema, logSerializers: withoutQuery },
     async (request, reply) => {
       if (request.headers['content-type'] === undefined) {
-        throw new UnsupportedMediaTypeError(
-          'Unsupported Media Type: Content-Type must be application/json.'
-        )
+        throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
       }
       const { sessionId } = request.query
       if (typeof sessionId !== 'string' || sessionId === '') {
-        throw new SessionIdRequiredError(
-          'Bad Request: the sessionId parameter is required.'
-        )
+        throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')
       }
       const caller = requestCaller(request)
       const session = await registry.find(sessionId, caller, 'sse')
-      const body = parseMessages(request.body)
+      const posted = requestPost(request)
       const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
       const instance = session.instance ?? await session.rebuild(extra, caller)
       session.caller = caller
       session.used()
-      await instance.receiveOrPromise(body, extra, caller, new FastifyPostResponse(reply))
+      await instance.receiveOrPromise(posted, extra, caller, new FastifyPostResponse(reply))
       return reply
     }
   )

@@ -1,15 +1,16 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { JSONRPCMessage } from '@modelcontextprotocol/server'
-import { InvalidMessageError, SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
+import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
-import { isRequest, parseMessages } from '../../mcp/wire/messages.js'
+import type { LegacyPost } from '../../mcp/modern/classify.js'
 import type { LiveSession } from '../../mcp/sessions/live-session.js'
-import { checkProtocolVersion } from '../../mcp/wire/protocol-versions.js'
+import { checkProtocolVersion, isOfSessions } from '../../mcp/wire/protocol-versions.js'
 import { checkStreamAccept, checkPostAccept } from '../../mcp/wire/accept.js'
+import type { OwnedExtra } from '../../mcp/transport/message-extra.js'
 import type { ServerInstance } from '../../mcp/sessions/server-instance.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { endSchema, listenSchema, postSchema } from '../schemas/mcp.js'
-import { requestCaller, FastifyPostResponse } from './post-reply.js'
+import { FastifyPostResponse, requestCaller, requestPost } from './post-reply.js'
 import { kSessions } from '../../plugins/mcp/sessions.js'
 
 /** Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25): `POST`, `GET`, `DELETE /mcp`. */
@@ -21,41 +22,46 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     if (request.headers['content-type'] === undefined) {
       throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
     }
-    const body = parseMessages(request.body)
-    if (!Array.isArray(body) && isRequest(body) && body.method === 'initialize') return initialize(request, reply, body)
-    return call(request, reply, body)
+    const posted = requestPost(request)
+    const [first] = posted.requests
+    if (first?.method === 'initialize' && !posted.isBatch) return initialize(first, request, reply)
+    return call(posted, request, reply)
   })
 
   app.get('/mcp', { schema: listenSchema, exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
-    const session = await registry.find(readSessionId(request), requestCaller(request), 'streamable-http')
+    const sessionId = readSessionId(request)
+    checkProtocolVersion(isOfSessions(request.headers['mcp-protocol-version']))
+    const caller = requestCaller(request)
+    const session = await registry.find(sessionId, caller, 'streamable-http')
     const lastEventId = request.headers['last-event-id']
     const stream = await session.listen(
       typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined,
-      requestCaller(request)
+      caller
     )
-    // 204 tells an event source to stop reconnecting (HTML, server-sent events)
+    // 204 makes an event source stop reconnecting (HTML, server-sent events)
     if (stream === undefined) return reply.code(204).send()
     reply.headers(EVENT_STREAM_HEADERS)
-    // a reply that is returned would be waited for, with listeners that are kept as long as the stream
+    // Fastify would wait for a returned reply, and keep listeners as long as the stream
     return stream
   })
 
   app.delete('/mcp', { schema: endSchema }, async (request, reply) => {
-    const session = await registry.find(readSessionId(request), requestCaller(request), 'streamable-http')
+    const sessionId = readSessionId(request)
+    checkProtocolVersion(isOfSessions(request.headers['mcp-protocol-version']))
+    const session = await registry.find(sessionId, requestCaller(request), 'streamable-http')
     await registry.delete(session.record.id)
     return reply.code(200).send()
   })
 
   refuseOtherMethods(app, '/mcp', ['GET', 'POST', 'DELETE'], refuseMcpMethod)
 
-  /** Step 1 of a session: answers `initialize` with the new session's id. */
+  /** Begins a session, and responds with its id. */
   async function initialize (
+    message: JSONRPCRequest,
     request: FastifyRequest,
-    reply: FastifyReply,
-    message: JSONRPCMessage
+    reply: FastifyReply
   ): Promise<FastifyReply> {
-    if (!isRequest(message)) throw new InvalidMessageError('Invalid Request: initialize is a request.')
     const caller = requestCaller(request)
     const { session, result } = await registry.initialize(message, caller, {
       authInfo: caller,
@@ -66,59 +72,51 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   }
 
   /**
-   * Every other POST: at once where the session's instance is live. Then it returns nothing, as a reply that is returned
-   * is waited for by Fastify, with listeners of its own.
+   * Serves every other POST: at once if the session's server is live. Then it returns nothing: Fastify would wait for a
+   * returned reply, with listeners of its own.
    */
-  function call (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    body: JSONRPCMessage | JSONRPCMessage[]
-  ): Promise<FastifyReply> | undefined {
+  function call (posted: LegacyPost, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> | undefined {
     const sessionId = readSessionId(request)
-    const session = registry.findLive(sessionId, requestCaller(request), 'streamable-http')
-    if (session?.instance === undefined) return rebuildAndReceive(sessionId, request, reply, body)
-    return receiveOrPromise(session, session.instance, request, reply, body)?.then(() => reply)
+    checkProtocolVersion(posted.hasKnownVersion)
+    const caller = requestCaller(request)
+    const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
+    const session = registry.findLive(sessionId, caller, 'streamable-http')
+    if (session?.instance === undefined) return rebuildAndReceive(sessionId, posted, extra, reply)
+    return receiveOrPromise(session, session.instance, posted, extra, reply)?.then(() => reply)
   }
 
   async function rebuildAndReceive (
-    sessionId: string, request: FastifyRequest, reply: FastifyReply, body: JSONRPCMessage | JSONRPCMessage[]
+    sessionId: string,
+    posted: LegacyPost,
+    extra: OwnedExtra,
+    reply: FastifyReply
   ): Promise<FastifyReply> {
-    const caller = requestCaller(request)
-    const session = await registry.find(sessionId, caller, 'streamable-http')
-    const instance = session.instance ??
-      await session.rebuild({ authInfo: caller, requestInfo: { headers: request.headers } }, caller)
-    await receiveOrPromise(session, instance, request, reply, body)
+    const session = await registry.find(sessionId, extra.authInfo, 'streamable-http')
+    const instance = session.instance ?? await session.rebuild(extra, extra.authInfo)
+    await receiveOrPromise(session, instance, posted, extra, reply)
     return reply
-  }
-
-  function receiveOrPromise (
-    session: LiveSession,
-    instance: ServerInstance,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    body: JSONRPCMessage | JSONRPCMessage[]
-  ): Promise<void> | undefined {
-    const caller = requestCaller(request)
-    session.caller = caller
-    session.used()
-    return instance.receiveOrPromise(
-      body,
-      { authInfo: caller, requestInfo: { headers: request.headers } },
-      caller,
-      new FastifyPostResponse(reply)
-    )
   }
 }
 
+/** @returns undefined if the server has the messages already */
+function receiveOrPromise (
+  session: LiveSession,
+  instance: ServerInstance,
+  posted: LegacyPost,
+  extra: OwnedExtra,
+  reply: FastifyReply
+): Promise<void> | undefined {
+  session.caller = extra.authInfo
+  session.used()
+  return instance.receiveOrPromise(posted, extra, extra.authInfo, new FastifyPostResponse(reply))
+}
+
 /**
- * What the headers of a request in a session say, checked before anything begins.
- * @throws {SessionIdRequiredError} @throws {UnsupportedProtocolVersionError}
+ * The session that a request belongs to, by its header.
+ * @throws {SessionIdRequiredError}
  */
 function readSessionId ({ headers }: FastifyRequest): string {
   const sessionId = headers['mcp-session-id']
-  if (typeof sessionId !== 'string' || sessionId === '') {
-    throw new SessionIdRequiredError('Bad Request: the Mcp-Session-Id header is required.')
-  }
-  checkProtocolVersion(headers['mcp-protocol-version'])
-  return sessionId
+  if (typeof sessionId === 'string' && sessionId !== '') return sessionId
+  throw new SessionIdRequiredError('Bad Request: the Mcp-Session-Id header is required.')
 }

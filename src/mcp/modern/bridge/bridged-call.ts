@@ -3,7 +3,8 @@ import type {
   JSONRPCNotification,
   JSONRPCRequest
 } from '@modelcontextprotocol/server'
-import type { BridgedServer, OwnedExtra } from './bridged-server.js'
+import type { OwnedExtra } from '../../transport/message-extra.js'
+import type { BridgedServer } from './bridged-server.js'
 import type { LinkEnd } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'

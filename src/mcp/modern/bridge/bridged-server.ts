@@ -5,7 +5,6 @@ import {
   type JSONRPCRequest,
   type RequestId
 } from '@modelcontextprotocol/server'
-import type { CallerInfo } from '../../../caller.js'
 import { InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
 import type { Log } from '../../../log.js'
@@ -14,13 +13,8 @@ import type { OwnerIds } from '../../owner-ids.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 import { REVISION_2025_11_25 } from '../../wire/protocol-versions.js'
-import type { MessageExtra } from '../../transport/message-extra.js'
+import type { OwnedExtra } from '../../transport/message-extra.js'
 import { bareServer, type SdkServer1, type Server1 } from '../../sdk-servers.js'
-
-/** What comes with a request, and who makes it. */
-export interface OwnedExtra extends MessageExtra {
-  authInfo: CallerInfo
-}
 
 export interface BridgedServerOptions {
   server: SdkServer1
