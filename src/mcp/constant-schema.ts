@@ -3,7 +3,7 @@ import type { StandardSchemaWithJSON } from '@modelcontextprotocol/server'
 type Convert = StandardSchemaWithJSON['~standard']['jsonSchema']['input']
 
 /**
- * The same schema, with its JSON Schema made once. SDK 2.x asks every new server, and so at every request of 2026-07-28,
+ * The same schema, with its JSON Schema made once. SDK 2.x asks every new server, so at every request of 2026-07-28,
  * for the schema of the tool that is called (SEP-2243), and zod makes it again each time. Wrap the schemas of tools at
  * their definition, outside of `createServer`.
  * @example const operands = constantSchema(z.object({ l: z.number(), r: z.number() }))

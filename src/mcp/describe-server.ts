@@ -2,7 +2,7 @@ import type { CallerInfo } from '../caller.js'
 import type { CreateServer } from './create-server.js'
 import { makeServer } from './sdk-servers.js'
 import type { Log } from '../log.js'
-import { LinkTransport } from './transport/in-memory-transport.js'
+import { InMemoryTransport } from './transport/in-memory-transport.js'
 import { getMember } from '../members.js'
 import { REVISION_2025_11_25 } from './wire/protocol-versions.js'
 
@@ -28,7 +28,7 @@ export async function describeServer (
     getUpstreamAccessToken: async () => undefined,
     announce () {}
   })
-  const link = new LinkTransport({ onRequest () {}, onNotification () {} })
+  const link = new InMemoryTransport({ onRequest () {}, onNotification () {} })
   const extra = { authInfo: caller }
   try {
     await server.connect(link)

@@ -2,10 +2,11 @@ import type { McpServer as McpServer2, Server as Server2, Transport } from '@mod
 import type { CreateServer, PluggedServer, ServerContext } from './create-server.js'
 
 /*
- * What this is: it distinguishes the servers of the two SDKs by their members. Not by `instanceof`: an app may have other
- * copies of the SDKs than this package, and a class of one copy does not recognize the instances of another.
+ * What this is: it distinguishes the servers of the two SDKs by their members. Not by `instanceof`: an app may have
+ * other copies of the SDKs than this package, and a class of one copy does not recognize the instances of another.
  * What it is not: a check of the SDK's version, which is npm's to make (peerDependencies).
- * What breaks: if SDK 1.x gets `getNegotiatedProtocolVersion`, its servers pass for 2.x ones (test/package/copies.test.ts).
+ * What breaks: if SDK 1.x gets `getNegotiatedProtocolVersion`, its servers pass for 2.x ones
+ * (test/package/copies.test.ts).
  * Delete it when servers of SDK 1.x are no longer taken.
  */
 
@@ -49,7 +50,8 @@ export async function makeServer (createServer: CreateServer, context: ServerCon
   const plugged = await createServer(context)
   if (!isSdkServer(plugged)) {
     throw new TypeError(
-      'createServer must return an McpServer or a Server of @modelcontextprotocol/sdk 1.x or @modelcontextprotocol/server 2.x.'
+      'createServer must return an McpServer or a Server of @modelcontextprotocol/sdk 1.x ' +
+        'or @modelcontextprotocol/server 2.x.'
     )
   }
   return plugged

@@ -24,7 +24,7 @@ export type AdmittedThing =
   | 'persons'
 
 /**
- * Bounds what each person, and all of them together, hold of this process: one for all eras, modes, clients and sessions.
+ * Bounds what each person, and all of them together, hold of this process, in all eras, modes, clients and sessions.
  * A request that it refuses has not run.
  */
 export class Admission {

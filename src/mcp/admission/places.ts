@@ -4,15 +4,15 @@ import { RETRY_MS, type QuotaOptions } from './quota.js'
 /** Something that takes up room while it exists, and may have to give way to another person's. */
 export interface Holder {
   readonly person: string
-  /** When it gives way: at once, as nothing is lost (`idle`); only to a person who has less (`lasting`); never (`busy`). */
+  /** Whether it gives way: at once, as nothing is lost (`idle`); to persons who have less (`lasting`); no (`busy`). */
   readonly state: 'idle' | 'lasting' | 'busy'
   /** Ends it. Its place is free by then, or soon. */
   giveWay (): void
 }
 
 /**
- * Room for things that last; each person may have so many. If all is taken, idle ones make room; then the person with the
- * most gives way to a person who has less. The least recently used goes first.
+ * Room for things that last; each person may have so many. If all is taken, idle ones make room; then the person with
+ * the most gives way to a person who has less. The least recently used goes first.
  */
 export class Places {
   readonly #options: QuotaOptions

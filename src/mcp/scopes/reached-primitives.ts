@@ -3,8 +3,8 @@ import { subscribedBy } from '../server-events/may-subscribe.js'
 import { isObject } from '../../members.js'
 
 /**
- * What a request reaches, as the requests that would reach it directly. It needs their scopes: a subscription reveals as
- * much as a read, and completions reveal what exists.
+ * What a request reaches, as the requests that would reach it directly. It needs their scopes: a subscription reveals
+ * as much as a read, and completions reveal what exists.
  */
 export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
   const { method, params = {} } = request

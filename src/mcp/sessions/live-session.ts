@@ -129,7 +129,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     if (now / 1000 - this.#toldAt > Math.min(this.host.limits.idleSeconds / 10, MAX_UNTOLD_SECONDS)) this.tellSeen()
   }
 
-  /** Tells the store of the last sign of life. */
+  /** Writes the last sign of life to the store. */
   tellSeen (): void {
     const seenAt = Math.floor(this.seenAt / 1000)
     if (seenAt <= this.#toldAt) return

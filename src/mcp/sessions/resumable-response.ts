@@ -12,7 +12,7 @@ export interface ResumableResponseOptions {
   requestIds: readonly RequestId[]
   /** The response body. */
   body: SseStream
-  /** The client is told to come back after this time: in an event without a message, before all others. */
+  /** If set, the first event has no message: it says to resume after this time. */
   primingRetryMs: number | undefined
   log: Log
   /** Ends the responses that carry the stream. */
@@ -22,17 +22,17 @@ export interface ResumableResponseOptions {
 const RETRY_MS = 500
 
 /**
- * The stream of an answer: it stands in the log, and the response reads it there. While the store is away, what the log
- * cannot take is handed to the response as it is.
+ * The stream of a POST's responses. It is written to the log, and the HTTP response reads it there. While the store is
+ * away, the HTTP response gets the messages directly.
  */
 export class ResumableResponse implements ResponseStream {
   readonly body: SseStream
   readonly #options: ResumableResponseOptions
   readonly #writer: EventLogWriter
   readonly #opening: Promise<void>
-  /** Whether the log knows the stream: true until the opposite is known. */
+  /** Whether the log has the stream; false once opening it has failed. */
   #logged = true
-  /** Whether the response carries what it is handed. */
+  /** Whether the HTTP response gets the messages directly. */
   #direct = false
 
   constructor (options: ResumableResponseOptions) {
@@ -66,13 +66,13 @@ export class ResumableResponse implements ResponseStream {
   }
 
   release (): void {
-    // not before the client knows what to come back for
+    // not before the client has an event id to resume from
     this.#opening.then(() => { if (!this.#direct) this.#options.release() }).catch((err: unknown) => {
       this.#options.log.error({ err }, 'a stream could not be released')
     })
   }
 
-  /** Who got an event id finds the stream on any replica: it is in the log. */
+  /** From now on the client can resume on any replica: the stream is in the log. */
   #opened (): void {
     const { streamId, primingRetryMs } = this.#options
     if (primingRetryMs === undefined) this.body.comment()
@@ -82,7 +82,7 @@ export class ResumableResponse implements ResponseStream {
 
   #failed (err: unknown): void {
     const { log, sessionId } = this.#options
-    log.warn({ err, sessionId }, 'a stream cannot be resumed: the log did not take it')
+    log.warn({ err, sessionId }, 'a stream cannot be resumed: the event log could not store it')
     this.#logged = false
     this.#direct = true
     this.#writer.close()
@@ -99,7 +99,7 @@ export class ResumableResponse implements ResponseStream {
     )
   }
 
-  /** The log did not take something; who has read all before need not wait until it does. */
+  /** The log could not store a message: a client that has read all earlier ones gets it directly. */
   #unwritten (data: string, final: boolean): void {
     if (!this.#direct) {
       if (this.body.received < this.#writer.written) return

@@ -14,16 +14,16 @@ export interface AdmittedRequests {
 
 /** A request that runs in a session. */
 export interface RunningRequest {
-  /** What takes its response; undefined where that goes on the session's stream (HTTP+SSE). */
+  /** Takes its response; undefined if that belongs on the session's stream (HTTP+SSE). */
   exchange: PostExchange | undefined
   /** What changes in the session's record once it has succeeded. */
   change: SessionChange | undefined
-  /** That of its POST. */
+  /** The lease of its POST. */
   lease: Lease
   subscription: SubscriptionLease | undefined
 }
 
-/** The requests that run at one server instance of a session. What they hold of their person's is given back as they end. */
+/** The requests that run at one server instance of a session. Each releases its person's quotas as it ends. */
 export class RunningRequests {
   readonly #admission: Admission
   readonly #person: string
@@ -51,8 +51,8 @@ export class RunningRequests {
   }
 
   /**
-   * Takes what the requests of one POST need, for all or for none.
-   * @param subscribed URIs that the session has subscribed to already
+   * Admits the requests of one POST, all or none.
+   * @param subscribed URIs that the session has already subscribed to
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   admit (requests: readonly JSONRPCRequest[], subscribed: readonly string[]): AdmittedRequests {
@@ -71,13 +71,13 @@ export class RunningRequests {
     }
   }
 
-  /** They are not going to run. */
+  /** The requests will not run. */
   release ({ lease, subscriptions }: AdmittedRequests): void {
     lease.release()
     for (const subscription of subscriptions.values()) subscription.release()
   }
 
-  /** They run from now on. */
+  /** The requests run from now on. */
   add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: PostExchange | undefined): void {
     for (const request of requests) {
       this.#running.set(request.id, {
@@ -89,7 +89,7 @@ export class RunningRequests {
     }
   }
 
-  /** A request has ended. @returns what it was; undefined where it does not run */
+  /** A request has ended. @returns the request; undefined if it does not run */
   end (id: RequestId): RunningRequest | undefined {
     const request = this.#running.get(id)
     if (request === undefined) return undefined

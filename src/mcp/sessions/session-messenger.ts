@@ -59,7 +59,7 @@ export class SessionMessenger {
     this.#background(bus.publish('sessionMessage', { sessionId, origin: replica.id, message }))
   }
 
-  /** Tells the other replicas that a session's record has changed. */
+  /** Informs the other replicas that a session's record has changed. */
   changed (sessionId: string, change: SessionChange): void {
     const { bus, replica } = this.#options
     this.#background(bus.publish('sessionChanged', { sessionId, origin: replica.id, change }))
@@ -71,7 +71,7 @@ export class SessionMessenger {
     announce(bus, log, notification, { era: 'legacy', person, isGuarded })
   }
 
-  /** Tells every replica that a session has ended. Rejects if the bus cannot be reached. */
+  /** Informs every replica that a session has ended. Rejects if the bus cannot be reached. */
   async ended (sessionId: string): Promise<void> {
     await this.#options.bus.publish('sessionEnded', { sessionId })
   }

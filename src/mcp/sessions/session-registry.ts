@@ -40,7 +40,7 @@ export interface SessionRegistryOptions extends
 
 /**
  * The sessions that this process serves, of either transport: begins them, finds them, ends them. Records live in the
- * store; instances come and go with use.
+ * store; instances are created and dropped with use.
  */
 export class SessionRegistry implements SessionHost {
   readonly sessions: SessionStore
@@ -108,8 +108,8 @@ export class SessionRegistry implements SessionHost {
   /**
    * Begins a Streamable HTTP session.
    * @returns the session and the result of the client's `initialize`
-   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError} @throws {SessionsFullError}
-   * @throws {TooManyRequestsError} @throws {ServerFullError}
+   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError}
+   * @throws {SessionsFullError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async initialize (
     request: JSONRPCRequest,
@@ -212,7 +212,7 @@ export class SessionRegistry implements SessionHost {
     return this.#housekeeping.drain(ms)
   }
 
-  /** Ends the streams and instances of this process, and refuses requests; sessions in a shared store continue elsewhere. */
+  /** Ends the streams and instances of this process, and refuses requests; stored sessions continue elsewhere. */
   async close (): Promise<void> {
     this.#closing = true
     this.#housekeeping.stop()

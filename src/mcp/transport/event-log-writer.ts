@@ -8,18 +8,19 @@ export interface LogWriterOptions {
   sessionId: string
   streamId: string
   log: Log
-  /** Told of each event that could not be written at once. */
+  /** Called for each event that could not be written at once. */
   onFailed?: (data: string, final: boolean) => void
 }
 
-/** One event: `final` completes the stream, `answers` names the request that it answers. */
+/** One event: `final` completes the stream, `answers` is the id of the request that it responds to. */
 type Event = [data: string, final: boolean, answers: RequestId | undefined]
 
+const NOT_WRITTEN = 'a message of a session could not be written to the event log'
 const RETRY_MS = 500
-// those before are given up: what matters most, the answer, comes last
+// the oldest are dropped: the response, which matters most, comes last
 const MAX_WAITING = 256
 
-/** Writes a stream of the log. What cannot be written because the store is away is written when it is back, in order. */
+/** Writes a stream of the log. If the store is away, events wait, and are written in order when it is back. */
 export class EventLogWriter {
   readonly #options: LogWriterOptions
   readonly #waiting: Event[] = []
@@ -37,7 +38,7 @@ export class EventLogWriter {
     else this.#write(event).catch((error: unknown) => { this.#failed(error, event) })
   }
 
-  /** Gives up what waits. */
+  /** Drops the events that wait. */
   close (): void {
     clearTimeout(this.#retry)
     this.#waiting.length = 0
@@ -52,10 +53,10 @@ export class EventLogWriter {
   #failed (err: unknown, event: Event): void {
     const { log, sessionId, onFailed } = this.#options
     if (!(err instanceof TemporarilyUnavailableError)) {
-      log.error({ err, sessionId }, 'a session could not be written')
+      log.error({ err, sessionId }, NOT_WRITTEN)
     } else {
       if (this.#waiting.length === 0) {
-        log.warn({ err, sessionId }, 'what a session has to say waits for the store')
+        log.warn({ err, sessionId }, 'messages of a session wait for the store')
         this.#retryLater()
       }
       this.#wait(event)
@@ -71,7 +72,7 @@ export class EventLogWriter {
 
   #retryLater (): void {
     const failed = (err: unknown) => {
-      this.#options.log.error({ err, sessionId: this.#options.sessionId }, 'a session could not be written')
+      this.#options.log.error({ err, sessionId: this.#options.sessionId }, NOT_WRITTEN)
     }
     this.#retry = setTimeout(() => {
       this.#writeWaiting().catch(failed)
@@ -84,7 +85,7 @@ export class EventLogWriter {
         await this.#write(first)
       } catch (err) {
         if (err instanceof TemporarilyUnavailableError) return this.#retryLater()
-        this.#options.log.error({ err, sessionId: this.#options.sessionId }, 'a session could not be written')
+        this.#options.log.error({ err, sessionId: this.#options.sessionId }, NOT_WRITTEN)
       }
       if (this.#waiting[0] === first) this.#waiting.shift()
     }

@@ -12,27 +12,27 @@ import type { JsonRpcResponse } from '../wire/messages.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from './message-extra.js'
 
-/** What the other end of a link makes of a server's messages. */
-export interface LinkEnd {
-  /** The server asks the client for something; `relatedRequestId` is the client's request that it belongs to. */
+/** The other end of the connection, which gets the server's messages. */
+export interface InMemoryPeer {
+  /** Called for a request to the client; `relatedRequestId` is the client's request that it belongs to. */
   onRequest (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void
-  /** The server tells something. */
+  /** Called for a notification. */
   onNotification (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void
 }
 
 /** An in-process connection to a server of SDK 1.x: requests go in, responses come back as promises. */
-export class LinkTransport implements Transport {
+export class InMemoryTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void
   onerror?: (error: Error) => void
-  /** Of the call that is served: a server reads it as it gets a request. */
+  /** That of the current call: a server reads it when it gets a request. */
   sessionId?: string
-  readonly #end: LinkEnd
+  readonly #end: InMemoryPeer
   readonly #waiting = new Map<RequestId, (response: JsonRpcResponse) => void>()
   #nextId = 0
   #closed = false
 
-  constructor (end: LinkEnd) {
+  constructor (end: InMemoryPeer) {
     this.#end = end
   }
 
@@ -49,7 +49,7 @@ export class LinkTransport implements Transport {
 
   /** Called by the server for everything it sends. */
   async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    if (this.#closed) throw new Error('The link is closed')
+    if (this.#closed) throw new Error('The in-memory connection is closed')
     if ('method' in message) {
       if ('id' in message) this.#end.onRequest(message, options?.relatedRequestId)
       else this.#end.onNotification(message, options?.relatedRequestId)
@@ -60,7 +60,7 @@ export class LinkTransport implements Transport {
     resolve?.('error' in message ? withInvalidParams(message) : message)
   }
 
-  /** Makes a request of the server. The promise settles with its response, also where that is an error. */
+  /** Sends a request to the server. The promise fulfills with the response, even if that is an error. */
   async request (
     method: string,
     params: Record<string, unknown> | undefined,
@@ -78,7 +78,7 @@ export class LinkTransport implements Transport {
     if (!this.#closed) this.onmessage?.({ jsonrpc: '2.0', method, ...params !== undefined && { params } }, extra)
   }
 
-  /** Answers a request of the server. */
+  /** Responds to a request of the server. */
   respond (response: JsonRpcResponse): void {
     if (!this.#closed) this.onmessage?.(response)
   }

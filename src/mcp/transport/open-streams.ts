@@ -12,7 +12,7 @@ export class OpenStreams {
   constructor (options: { admission: Admission, heartbeatMs: number, retryMs: number }) {
     this.#admission = options.admission
     this.#retryMs = options.retryMs
-    // one timer for all: a stream of its own would cost more than the stream itself
+    // one timer for all: a timer for each would cost more than the stream itself
     this.#heartbeat = setInterval(() => {
       for (const stream of this.#streams) stream.comment()
     }, options.heartbeatMs).unref()
@@ -45,7 +45,7 @@ export class OpenStreams {
     }
   }
 
-  /** Ends every stream, telling clients when to come back. */
+  /** Ends every stream, telling clients when to reconnect. */
   endAll (retryMs: number): void {
     for (const stream of this.#streams) stream.end(retryMs)
   }
@@ -71,12 +71,12 @@ export class StreamPlace implements Holder {
     admission.takeStream(this)
   }
 
-  /** The stream that it was taken for is there. */
+  /** Sets the stream that the place was taken for. */
   holds (stream: SseStream): void {
     this.#stream = stream
   }
 
-  /** Makes room for somebody who has less: the client is told to come back. */
+  /** Makes room for a person who has less: the client is told to reconnect. */
   giveWay (): void {
     this.#stream?.giveWay(this.#retryMs)
   }

@@ -1,13 +1,13 @@
 import type { SseStream } from './sse-stream.js'
 
-/** The HTTP response to one POST, as the session sees it. Exactly one method is called, once. */
+/** Where the response to a POST goes. Exactly one of the methods is called, once. */
 export interface PostResponse {
   /** Whether the client has gone away. */
   readonly gone: boolean
-  /** Answers with JSON; `status` defaults to 200. */
+  /** Responds with JSON; `status` defaults to 200. */
   json (text: string, status?: number): void
-  /** Answers with a stream. */
+  /** Responds with a stream. */
   stream (stream: SseStream): void
-  /** 202, without a body: nothing to answer. */
+  /** Responds with 202, without a body: there were no requests. */
   accepted (): void
 }

@@ -22,35 +22,35 @@ export interface Outlet {
   respond (response: JsonRpcResponse): void
   /** A request or notification of the server; `relatedRequestId`: the client's request that it belongs to. */
   push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void
-  /** The connection to the server instance is closed. */
+  /** The server's side of the connection has closed. */
   closed (): void
 }
 
-export interface SessionTransportOptions {
+export interface ServerTransportOptions {
   sessionId?: string
-  /** What the server sees as its session id where there is no session. */
+  /** What the server sees as its session id if there is no session. */
   ownerId?: string
   tasks: OwnTasks
   observer?: McpObserver | undefined
 }
 
 /**
- * The SDK's `Transport` for one server instance of a session. It knows nothing of HTTP: what the server sends goes to
- * an `Outlet`. Requests of the server get ids (and progress tokens) that are unique across instances and replicas, so
- * that an answer never reaches another request than the one it belongs to.
+ * The SDK's `Transport` for one server instance. It knows nothing about HTTP: what the server sends goes to an
+ * `Outlet`. Requests of the server get ids (and progress tokens) that are unique across instances and replicas, so that
+ * a response reaches only the request that it belongs to.
  */
 export class ServerTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void
   onerror?: (error: Error) => void
   readonly sessionId?: string
-  /** What tells the scopes that a server of SDK 2.x declares; whoever hands on its requests asks. */
+  /** Resolves the scopes that a server of SDK 2.x declares; the scope check calls it. */
   resolveScopeChallenge?: ScopeChallengeHandler
   readonly #outlet: Outlet
   readonly #tag: string
   /** Requests of the server that wait for the client: id on the wire -> the server's own. */
   readonly #waiting = new Map<string, RequestId>()
-  /** Requests of ours, made to replay a handshake. */
+  /** Requests that this service makes, to replay a handshake. */
   readonly #own = new Map<RequestId, (response: JsonRpcResponse) => void>()
   readonly #observed: ObservedRequests | undefined
   readonly #tasks: OwnTasks
@@ -59,7 +59,7 @@ export class ServerTransport implements Transport {
   /**
    * @param tag prefix of request ids, unique to this instance across replicas
    */
-  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, tasks, observer }: SessionTransportOptions) {
+  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, tasks, observer }: ServerTransportOptions) {
     this.#outlet = outlet
     this.#tag = tag
     this.#tasks = tasks
@@ -113,7 +113,7 @@ export class ServerTransport implements Transport {
     )
   }
 
-  /** Hands a message of the client to the server. */
+  /** Passes a message of the client to the server. */
   receive (message: JSONRPCMessage, extra: MessageExtra): void {
     if (isRequest(message)) this.receiveRequest(message, extra)
     else if ('method' in message) this.#receiveNotification(message, extra)
@@ -121,9 +121,9 @@ export class ServerTransport implements Transport {
   }
 
   /**
-   * Makes a request of ours, as if the client had made it.
-   * @throws {Error} when the server answers with an error
-   * @throws {InvalidInitializeError} for parameters of `initialize` that the server does not take
+   * Makes a request as if the client had made it.
+   * @throws {Error} if the server responds with an error
+   * @throws {InvalidInitializeError} if the server does not accept the parameters of `initialize`
    */
   async request (method: string, params: Record<string, unknown>, extra: MessageExtra): Promise<Result> {
     const id = `${this.#tag}${method}`
@@ -165,7 +165,7 @@ export class ServerTransport implements Transport {
   #receiveNotification (notification: JSONRPCNotification, extra: MessageExtra): void {
     this.onmessage?.(this.#incomingNotification(notification), extra)
     const { method, params } = notification
-    // the server never answers what was cancelled
+    // the server does not respond to cancelled requests
     if (
       method !== 'notifications/cancelled' ||
       (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')
@@ -193,7 +193,7 @@ export class ServerTransport implements Transport {
   #incomingNotification (notification: JSONRPCNotification): JSONRPCNotification {
     if (notification.method !== 'notifications/progress') return notification
     const token = notification.params?.progressToken
-    // a task's progress goes on after the answer to the request that began it, so `#waiting` cannot tell
+    // a task reports progress even after the response to the request that began it, so `#waiting` does not know it
     if (typeof token !== 'string' || !this.isOwnToken(token)) return notification
     return { ...notification, params: { ...notification.params, progressToken: token.slice(this.#tag.length) } }
   }
@@ -202,7 +202,7 @@ export class ServerTransport implements Transport {
     const wireId = response.id
     const id = typeof wireId === 'string' ? this.#waiting.get(wireId) : undefined
     if (typeof wireId !== 'string' || id === undefined) {
-      this.onerror?.(new Error('The client answered a request that does not wait (any more)'))
+      this.onerror?.(new Error('The client responded to a request that does not wait, or no longer'))
       return
     }
     this.#waiting.delete(wireId)

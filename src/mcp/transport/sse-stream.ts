@@ -8,7 +8,7 @@ export const EVENT_STREAM_HEADERS = {
   'x-accel-buffering': 'no'
 } as const
 
-/** Who holds a stream open, and for what. */
+/** What a response was opened for. */
 export interface StreamHolder {
   streamId: string
   /** Grant of the request that opened it. */
@@ -22,7 +22,7 @@ export interface StreamHolder {
 export class SseStream extends Readable implements EventReader {
   readonly holder: StreamHolder
   readonly #maxBufferedBytes: number
-  /** What may wait for the client: nothing is refused while the log replays, which is bounded there. */
+  /** Bytes that may wait for the client: any number while the log replays, which has its own limit. */
   #mayWait = Infinity
   readonly #withIds: boolean
   #onClosed: ((stream: SseStream) => void) | undefined
@@ -53,7 +53,7 @@ export class SseStream extends Readable implements EventReader {
     return this.#onClosed === undefined
   }
 
-  /** Gives the stream its reading of the log, which it ends when it is over itself. */
+  /** Sets the reading of the log that feeds the stream; it ends with the stream. */
   reads (following: Following): void {
     if (this.over || this.#detached) {
       following.stop()
@@ -63,7 +63,7 @@ export class SseStream extends Readable implements EventReader {
     }
   }
 
-  /** Ends the reading: from now on the response carries what it is handed. */
+  /** Ends the reading of the log: from now on the response carries what `message` is given. */
   detach (): void {
     this.#detached = true
     this.#following?.stop()
@@ -71,7 +71,7 @@ export class SseStream extends Readable implements EventReader {
     this.#mayWait = this.readableLength + this.#maxBufferedBytes
   }
 
-  /** A message outside of the log: the client cannot resume after it. */
+  /** Sends a message that is not in the log: the client cannot resume after it. */
   message (data: string): void {
     this.write(`event: message\ndata: ${data}\n\n`)
   }
@@ -87,17 +87,17 @@ export class SseStream extends Readable implements EventReader {
     if (!this.#detached) this.end()
   }
 
-  /** An event without a message, which only tells the client from where to resume, and when; not needed after others. */
+  /** Sends an event without a message: from where and when to resume. Not needed after other events. */
   prime (eventId: string, retryMs: number): void {
     if (!this.#begun) this.write(`id: ${eventId}\nretry: ${retryMs}\ndata: \n\n`)
   }
 
-  /** A named event outside of the log. */
+  /** Sends a named event that is not in the log. */
   named (event: string, data: string): void {
     this.write(`event: ${event}\ndata: ${data}\n\n`)
   }
 
-  /** A comment, so that the response begins, or goes on, at once. One line: some parsers take a blank line after it for an event. */
+  /** Sends a comment: the response begins, or stays alive. Some parsers take a blank line after it for an event. */
   comment (): void {
     this.write(':\n')
   }
@@ -116,7 +116,7 @@ export class SseStream extends Readable implements EventReader {
     else this.push(text)
   }
 
-  /** Ends the response in favour of another; with it goes what a slow client has not taken. */
+  /** Ends the response in favour of another; what a slow client has not read is dropped. */
   giveWay (retryMs?: number): void {
     if (this.readableLength > 0) this.destroy()
     else this.end(retryMs)

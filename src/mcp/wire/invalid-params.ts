@@ -2,10 +2,10 @@ import { isObject } from '../../members.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /*
- * Both SDKs parse a request in its handler, and respond with `-32603` and zod's issues as JSON if the parameters are not
- * what the method takes. This file turns that into `-32602` with the members named (JSON-RPC 2.0, 5.1). It does not check
- * parameters. If the SDKs change the form of the issues, their words reach the client. Delete `withInvalidParams` once
- * both SDKs respond with -32602 and plain words.
+ * Both SDKs parse a request in its handler, and respond with `-32603` and zod's issues as JSON if the parameters are
+ * not what the method takes. This file turns that into `-32602` with the members named (JSON-RPC 2.0, 5.1). It does not
+ * check parameters. If the SDKs change the form of the issues, their words reach the client. Delete `withInvalidParams`
+ * once both SDKs respond with -32602 and plain words.
  */
 
 /** The issues; SDK 2.x, which has the right code, puts words before them. */
@@ -40,11 +40,13 @@ function formatPath (path: NonNullable<ParameterIssue['path']>): string {
   return keys.map(key => typeof key === 'number' ? `[${key}]` : `.${String(key)}`).join('').replace(/^\./, '')
 }
 
-/** Rewrites the error response of a server of either SDK to `-32602`, if it only says that the parameters are wrong. */
+/** Rewrites an error response of either SDK to `-32602`, if it only says that the parameters are wrong. */
 export function withInvalidParams<R extends ErrorResponse> (response: R): R {
   const { code, message } = response.error
   if (code !== jsonRpcCodes.internalError && code !== jsonRpcCodes.invalidParams) return response
-  const said = NO_TASKS.test(message) ? 'Invalid params: params.task: this server does not run tasks.' : rephrase(message)
+  const said = NO_TASKS.test(message)
+    ? 'Invalid params: params.task: this server does not run tasks.'
+    : rephrase(message)
   return said === undefined ? response : { ...response, error: { code: jsonRpcCodes.invalidParams, message: said } }
 }
 

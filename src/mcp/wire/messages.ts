@@ -45,7 +45,8 @@ export function parseMessages (body: unknown): PostedMessages {
   if (body === undefined) throw new ParseError('Parse error: the body is empty.')
   if (!Array.isArray(body)) {
     if (!isMessage(body)) {
-      throw findInvalidParams(body) ?? new InvalidMessageError('Invalid Request: the body must be a JSON-RPC 2.0 message.')
+      throw findInvalidParams(body) ??
+        new InvalidMessageError('Invalid Request: the body must be a JSON-RPC 2.0 message.')
     }
     return toPostedMessages(body)
   }
@@ -126,7 +127,7 @@ export function errorText (
   return JSON.stringify({ jsonrpc: '2.0', id, error: { code, message, ...data && { data } } })
 }
 
-/** Text of the error response to a body that is refused as a whole: one for each request in it, else one with id null. */
+/** Text of the error response to a body that is refused as a whole: one for each request, or one with id null. */
 export function refusalText (body: unknown, code: number, message: string, data: Record<string, unknown>): string {
   const ids = [body].flat().filter(message => isMessage(message)).filter(isRequest).map(({ id }) => id)
   if (Array.isArray(body) && ids.length > 0) return `[${ids.map(id => errorText(code, message, id, data)).join(',')}]`

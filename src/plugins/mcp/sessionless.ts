@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
-import { SessionlessRequests, type SessionlessRequestsOptions } from '../../mcp/sessionless/sessionless-requests.js'
+import type { SessionlessRequestsOptions } from '../../mcp/sessionless/sessionless-request.js'
+import { SessionlessRequests } from '../../mcp/sessionless/sessionless-requests.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

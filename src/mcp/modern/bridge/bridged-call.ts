@@ -5,7 +5,7 @@ import type {
 } from '@modelcontextprotocol/server'
 import type { OwnedExtra } from '../../transport/message-extra.js'
 import type { BridgedServer } from './bridged-server.js'
-import type { LinkEnd } from '../../transport/in-memory-transport.js'
+import type { InMemoryPeer } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 
@@ -34,7 +34,7 @@ export interface OpenRequest {
  * One call of revision 2026-07-28 that an instance of SDK 1.x serves. What it asks the client for ends the client's request
  * with an `input_required` result; the call itself waits for the client to come back with the answers.
  */
-export class BridgedCall implements LinkEnd {
+export class BridgedCall implements InMemoryPeer {
   readonly id = randomUUID()
   readonly #instance: BridgedServer
   readonly #onFree: () => void

@@ -8,7 +8,7 @@ import {
 import { InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
 import type { Log } from '../../../log.js'
-import { LinkTransport, type LinkEnd } from '../../transport/in-memory-transport.js'
+import { InMemoryTransport, type InMemoryPeer } from '../../transport/in-memory-transport.js'
 import type { OwnerIds } from '../../owner-ids.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
@@ -36,12 +36,12 @@ const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
 export class BridgedServer {
   readonly server: SdkServer1
   readonly isReused: boolean
-  readonly #link: LinkTransport
+  readonly #link: InMemoryTransport
   readonly #ownerIds: OwnerIds
   readonly #announce: BridgedServerOptions['announce']
   readonly #log: Log
   readonly #handled = new Map<string, boolean>()
-  #call: LinkEnd | undefined
+  #call: InMemoryPeer | undefined
   /** The call's id on the link. */
   #callId: RequestId | undefined
 
@@ -51,7 +51,7 @@ export class BridgedServer {
     this.#ownerIds = ownerIds
     this.#announce = announce
     this.#log = log
-    this.#link = new LinkTransport({
+    this.#link = new InMemoryTransport({
       onRequest: (request, relatedRequestId) => { this.#asked(request, relatedRequestId) },
       onNotification: (notification, relatedRequestId) => { this.#heard(notification, relatedRequestId) }
     })
@@ -110,7 +110,7 @@ export class BridgedServer {
     method: string,
     params: Record<string, unknown> | undefined,
     extra: OwnedExtra,
-    end: LinkEnd
+    end: InMemoryPeer
   ): Promise<JsonRpcResponse> {
     this.#call = end
     this.#link.sessionId = this.#ownerIds(extra.authInfo)
