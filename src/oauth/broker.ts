@@ -36,13 +36,13 @@ export interface Broker {
   readonly accessTokens: AccessTokens
   readonly browserStates: BrowserStates
   readonly resources: Resources
-  /** What callers may ask of its endpoints, counted with all replicas. */
+  /** Rate limits of its endpoints, counted across replicas. */
   readonly limits: RateLimits
   /** How the last logins went; absent if nobody may ask. */
   readonly attempts: Attempts | undefined
   /** The caller's access token upstream; undefined if none works. */
   getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
-  /** Rejects where the upstream cannot be reached. */
+  /** Rejects if the upstream cannot be reached. */
   check (): Promise<void>
   /** Lets go of timers and subscriptions. */
   close (): void
@@ -102,7 +102,7 @@ export function createBroker (options: BrokerOptions): Broker {
 
 type Foundation = ReturnType<typeof createFoundation>
 
-/** What everything else stands on. */
+/** What everything else needs. */
 function createFoundation (options: BrokerOptions) {
   const { issuer, stores, keyring, log, observers = [], upstreamObserver } = options
   const now = Date.now
@@ -119,7 +119,7 @@ function createFoundation (options: BrokerOptions) {
   }
 }
 
-/** The clients here, and what each of them is at the upstream. */
+/** Our clients, and their registrations at the upstream. */
 function createClients (options: BrokerOptions, { lifetimes, limits, upstream, observe, now }: Foundation) {
   const { issuer, stores, keyring, log, redirectSchemes = defaultRedirectSchemes } = options
   const { unusedClientSeconds } = lifetimes

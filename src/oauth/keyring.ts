@@ -13,8 +13,8 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 
 /**
- * Seals what is kept at rest (AES-256-GCM) and signs what browsers keep for us (HMAC-SHA-256).
- * The first key seals and signs; all of them open and verify, so a key is rotated by putting a new one in front.
+ * Seals stored data (AES-256-GCM) and signs cookies (HMAC-SHA-256).
+ * The first key seals and signs; all of them open and verify. To rotate keys, put a new one in front.
  */
 export class Keyring {
   readonly #keys: ReadonlyMap<string, Key>
@@ -29,7 +29,7 @@ export class Keyring {
       ? [deriveKey('process', randomBytes(32))]
       : keys.split(',').map(key => parse(key.trim()))
     const [first] = parsed
-    if (first === undefined) throw new ConfigError('ENCRYPTION_KEYS is empty; it takes id:base64url of 32 bytes.')
+    if (first === undefined) throw new ConfigError('ENCRYPTION_KEYS must not be empty.')
     this.#first = first
     this.#keys = new Map(parsed.map(key => [key.id, key]))
     if (this.#keys.size < parsed.length) throw new ConfigError('ENCRYPTION_KEYS has two keys with the same id.')
@@ -59,7 +59,10 @@ export class Keyring {
     return `${this.#first.id}.${Buffer.concat([iv, text, cipher.getAuthTag()]).toString('base64url')}`
   }
 
-  /** Decrypts what `seal` gave. @returns undefined if it was altered, was sealed for another purpose, or its key is gone */
+  /**
+   * Decrypts what `seal` gave.
+   * @returns undefined if it was altered, was sealed for another purpose, or its key is gone
+   */
   open (purpose: string, sealed: string): unknown {
     const [id = '', data = ''] = sealed.split('.')
     const key = this.#keys.get(id)
@@ -88,7 +91,7 @@ export class Keyring {
     return `${value}.${this.#first.id}.${signature(this.#first, purpose, value)}`
   }
 
-  /** @returns the value that was signed, or undefined where the signature is not ours */
+  /** @returns the signed value, or undefined if the signature is not ours */
   verify (purpose: string, signed: string): string | undefined {
     const [, value, id = '', given = ''] = /^(.*)\.([^.]*)\.([^.]*)$/s.exec(signed) ?? []
     const key = this.#keys.get(id)

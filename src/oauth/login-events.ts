@@ -8,7 +8,7 @@ interface Step {
 
 /** A step of one login. Steps with a link in common belong to the same one. */
 interface LoginStep extends Step {
-  /** SHA-256 of what leads from step to step: the consent form's transaction, our `state`, the code, the access token. */
+  /** SHA-256 of what links one step to the next: consent form's transaction, our `state`, code, access token. */
   links: readonly string[]
 }
 
@@ -21,7 +21,7 @@ export interface RegistrationEvent extends Step {
   client?: Client
 }
 
-/** A client's authorization request was taken, or refused. */
+/** A client's authorization request was accepted, or refused. */
 export interface AuthorizationEvent extends LoginStep {
   type: 'authorization'
   /** What the client sent. */
@@ -31,7 +31,7 @@ export interface AuthorizationEvent extends LoginStep {
   client?: Client
 }
 
-/** The person answered the consent page. To deny is an error, too. */
+/** The person decided on the consent page. Denial is an error, too. */
 export interface ConsentEvent extends LoginStep {
   type: 'consent'
 }
@@ -53,7 +53,7 @@ export interface TokenEvent extends LoginStep {
   clientId: string
   /** Absent if it is unknown, or did not prove who it is. */
   client?: Client
-  /** A refresh token that was rotated a moment ago: the same answer was given again. */
+  /** A refresh token that was rotated a moment ago: the same response was given again. */
   repeated?: boolean
 }
 
@@ -64,13 +64,20 @@ export interface CallEvent extends LoginStep {
   loggedInAt?: number
 }
 
-/** What happens in the broker. An event may hold what must not be kept or shown: observers take what they need. */
-export type BrokerEvent = RegistrationEvent | AuthorizationEvent | ConsentEvent | UpstreamEvent | CallbackEvent | TokenEvent | CallEvent
+/** What happens in the broker. An event may contain secrets: observers must take only what they need. */
+export type BrokerEvent =
+  | RegistrationEvent
+  | AuthorizationEvent
+  | ConsentEvent
+  | UpstreamEvent
+  | CallbackEvent
+  | TokenEvent
+  | CallEvent
 
 /** Called with what happens in the broker, as it happens. Nothing waits for it. */
 export type BrokerObserver = (event: BrokerEvent) => void
 
-/** Many observers as one. No login fails where one of them does. */
+/** Combines observers. If one throws, that is logged, and no login fails. */
 export function combineObservers (observers: readonly BrokerObserver[], log: BrokerLog): BrokerObserver {
   return event => {
     for (const observe of observers) {

@@ -12,7 +12,7 @@ export const DEFAULT_UPSTREAM_TIMEOUT_SECONDS = 10
 export interface UpstreamOptions {
   /** Discovered by OpenID Connect discovery or RFC 8414. */
   issuerUrl?: URL | string
-  /** Without `issuerUrl`, these two say where the upstream is; with it, they go before what is discovered. */
+  /** Without `issuerUrl`, these two locate the upstream; with it, they override what is discovered. */
   authorizationUrl?: URL | string
   /** Token endpoint (RFC 6749 3.2). */
   tokenUrl?: URL | string
@@ -20,21 +20,26 @@ export interface UpstreamOptions {
   registrationUrl?: URL | string
   /** Revocation endpoint (RFC 7009). */
   revocationUrl?: URL | string
-  /** Returns who the person is, if the upstream has no ID tokens (or no `issuerUrl` to verify them) and no OpenID userinfo endpoint. */
+  /**
+   * Returns who the person is, if the upstream has no ID tokens (or no `issuerUrl` to verify them) and no OpenID
+   * userinfo endpoint.
+   */
   userinfoUrl?: URL | string
   /** Member of the claims that names the person. Default: `sub`. */
   subjectClaim?: string
-  /** Our registered client there: static mode. Absent: each of our clients is registered there (RFC 7591), dynamic mode. */
+  /**
+   * Our registered client there: static mode. Absent: each of our clients is registered there (RFC 7591), dynamic mode.
+   */
   clientId?: string
   /** The secret of `clientId`. */
   clientSecret?: string
-  /** Scopes to ask for, less `openid`, `profile`, `email` and `offline_access` where its metadata lacks them. */
+  /** Scopes to ask for, without `openid`, `profile`, `email` and `offline_access` if its metadata lacks them. */
   scopes: readonly string[]
   /** Further parameters of the authorization request. */
   extraAuthorizeParams?: Readonly<Record<string, string>>
   /** How long each request to it may take. Default: 10. */
   timeoutSeconds?: number
-  /** Makes the requests to it, in place of the global `fetch`: through a proxy, with a client certificate, or to an upstream of a test. */
+  /** Used instead of the global `fetch`: for a proxy, a client certificate, or the upstream of a test. */
   fetch?: typeof fetch
 }
 
@@ -62,15 +67,15 @@ export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
   return { ...others, ...urls }
 }
 
-/** What a person who logged in may do here; asked once for every login. */
+/** Decides what a person who logged in may do here; called once for every login. */
 export type AuthorizeGrant = (attempt: {
-  /** Identity claims that the upstream told us. */
+  /** Identity claims from the upstream. */
   claims: Readonly<Record<string, unknown>>
   client: { clientId: string, clientName?: string }
   requestedScopes: readonly string[]
 }) => AuthorizeGrantDecision | Promise<AuthorizeGrantDecision>
 
-/** `scopes`: those granted, of those requested. A `reason` is told to the client, and to the person by it. */
+/** `scopes`: those granted, out of those requested. The `reason` is shown to the client and the person. */
 export type AuthorizeGrantDecision = { allow: true, scopes?: readonly string[] } | { allow: false, reason?: string }
 
 /** Lifetimes, in seconds. */
@@ -89,7 +94,7 @@ export interface BrokerLifetimes {
   unusedClientSeconds: number
   /** Of a registration after its client was given tokens last; never shorter than `refreshTokenSeconds` and a week. */
   clientSeconds: number
-  /** How long a rotated refresh token gives the same answer again (clients refresh in parallel). */
+  /** How long a rotated refresh token gives the same response again (clients refresh in parallel). */
   refreshTokenReuseSeconds: number
   /** Of a consent that the person asked us to remember. */
   consentSeconds: number
@@ -118,7 +123,7 @@ export interface BrokerOptions {
   resourcePaths: readonly [string, ...string[]]
   /** The authorization server where people log in. */
   upstream: UpstreamOptions
-  /** What is kept of clients, logins and tokens. */
+  /** Stores for clients, logins and tokens. */
   stores: BrokerStores
   /** Keys that seal and sign. */
   keyring: Keyring
@@ -129,7 +134,7 @@ export interface BrokerOptions {
   scopeDescriptions?: Readonly<Record<string, string>>
   /** Whether people are asked for consent where each client has a registration of its own upstream. Default: true. */
   consentInDynamicMode?: boolean
-  /** Milliseconds before which "Allow" on the consent page does not count: nobody has read it by then. Default: 500, on loopback 0. */
+  /** Milliseconds before which "Allow" on the consent page is ignored, as unread. Default: 500, on loopback 0. */
   consentDelayMs?: number
   /** Private-use URI schemes (RFC 8252 7.1) that redirect URIs may have. */
   redirectSchemes?: readonly string[]
@@ -143,11 +148,11 @@ export interface BrokerOptions {
   upstreamObserver?: UpstreamObserver
   /** Called with every step of every login, in this process. */
   observers?: readonly BrokerObserver[]
-  /** Whether to write down, in the stores, how logins go. Default: false. */
+  /** Whether to record in the stores how logins go. Default: false. */
   recordAttempts?: boolean
   /**
-   * Requests of one endpoint in a minute: of an address that prove nothing, and of a person. A client that has shown its
-   * secret may make ten times as many. Default: 300.
+   * Requests to one endpoint in a minute, by an unproven address or by a person. A client that has proven its secret
+   * may make ten times as many. Default: 300.
    */
   requestsPerMinute?: number
   /** Lifetimes of tokens, logins and registrations. */

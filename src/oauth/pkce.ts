@@ -3,7 +3,7 @@ import { InvalidGrantError, InvalidRequestError } from '../errors.js'
 import { equalSecrets } from './secrets.js'
 
 /**
- * Checks the challenge of an authorization request (RFC 7636 4.3). Only S256: `plain` protects nobody.
+ * Checks the challenge of an authorization request (RFC 7636 4.3). Only S256: `plain` does not protect.
  * @throws {InvalidRequestError}
  */
 export function checkCodeChallenge (challenge: string | undefined, method: string | undefined): string {

@@ -6,7 +6,7 @@ import { RATE_COUNTERS, type Counted, type RateCounters } from '../stores/rate-c
 /** Requests of one endpoint in a minute: of an address that proves nothing, and of a person. */
 export const DEFAULT_REQUESTS_PER_MINUTE = 300
 
-/** What is counted, and for whom: an address (of requests that show something of our making: `recognised`), a client, a person. */
+/** What is counted, and for whom. `recognised`: an address whose requests contain something that we made. */
 export type RateKey = readonly [
   what: string,
   kind: 'address' | 'recognised' | 'client' | 'person' | 'everybody',
@@ -14,15 +14,16 @@ export type RateKey = readonly [
 ]
 
 export interface RateLimitsOptions {
-  /** 32 bytes, the same in every replica: which keys share a counter cannot be foreseen without it. */
+  /** 32 bytes, the same in every replica: without it, nobody can predict which keys share a counter. */
   secret: Uint8Array
-  /** Counters that replicas share. Absent: those of this process only. */
+  /** Counters that replicas share. Absent: only those of this process. */
   shared?: RateCounters
   now?: () => number
 }
 
 /**
- * Counts what callers do, by whatever key, in a fixed room: keys share counters by a hash that nobody outside can compute.
+ * Counts what callers do, by whatever key, in a fixed room: keys share counters by a hash that nobody outside can
+ * compute.
  * This process's own counters are asked first, so that a flood of requests does not flood the store with commands.
  */
 export class RateLimits {
@@ -56,18 +57,18 @@ export class RateLimits {
     if (count > max) throw rateLimited(resetMs)
   }
 
-  /** `count`, of this process only, and at once. */
+  /** `count`, in this process only, and synchronous. */
   countHere (key: RateKey, max: number): void {
     const { count, resetMs } = this.#own.count(this.#indexOf(key), 1)
     if (count > max) throw rateLimited(resetMs)
   }
 
-  /** Takes one back, of this process only. */
+  /** `takeBack`, in this process only. */
   takeBackHere (key: RateKey): void {
     this.#own.count(this.#indexOf(key), -1)
   }
 
-  /** Takes one back: the request has proven that it is not to be counted by this key. */
+  /** Takes one back: the request has proven that it does not count for this key. */
   async takeBack (key: RateKey): Promise<void> {
     const index = this.#indexOf(key)
     this.#own.count(index, -1)

@@ -16,14 +16,14 @@ export class Resources {
     return this.#resources[0] ?? this.#issuer
   }
 
-  /** Whether a token for this resource is good here: all endpoints are one server. */
+  /** Whether a token for this resource is valid here: all endpoints are one server. */
   includes (resource: string): boolean {
     return this.#resources.includes(resource)
   }
 
   /**
-   * The resource that a client means, however it is written. Our issuer, and a trailing slash, mean what they say to people.
-   * @throws {InvalidTargetError} for anybody else's
+   * The resource that a client means, in any spelling. Our issuer, with or without a trailing slash, means the default.
+   * @throws {InvalidTargetError} if it is not one of our resources
    */
   resolve (resource: string | undefined): string {
     if (resource === undefined) return this.default
@@ -36,8 +36,8 @@ export class Resources {
 }
 
 /**
- * A URI as others write the same one (RFC 3986 6.2.2.1, 6.2.3): scheme and host in any case, with or without the default
- * port, and a trailing slash. Nothing else is mended: a path means what it says.
+ * The canonical spelling of a URI (RFC 3986 6.2.2.1, 6.2.3): scheme and host in lower case, without the default port or
+ * a trailing slash. Paths are not changed.
  */
 export function canonicalResource (uri: string): string {
   const [, scheme = '', host = '', port = '', path = ''] =

@@ -6,7 +6,7 @@ export const DEFAULT_SCOPES = ['mcp'] as const
 /** Scopes of OpenID Connect: we ask the upstream for them. */
 export const OPENID_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
 
-// clients ask us for them out of habit, or copied from OpenID metadata; they mean nothing here and harm nobody
+// clients request them out of habit, or copy them from OpenID metadata; they have no meaning here
 const IGNORED: ReadonlySet<string> = new Set(OPENID_SCOPES)
 
 /** The scopes of a `scope` parameter (RFC 6749 3.3). */
@@ -28,7 +28,7 @@ export function requestedScopes (scope: string | undefined, supported: readonly 
 
 /**
  * The scopes of a refreshed access token: all that were granted, or fewer (RFC 6749 6).
- * @throws {InvalidScopeError} where more is asked for
+ * @throws {InvalidScopeError} if others are requested
  */
 export function narrowedScopes (scope: string | undefined, granted: readonly string[]): string[] {
   const asked = splitScopes(scope).filter(name => granted.includes(name) || !IGNORED.has(name))

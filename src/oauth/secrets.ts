@@ -1,7 +1,7 @@
 import { createHash, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { type Person, personKey } from '../caller.js'
 
-/** What our secrets begin with, so that logs and secret scanners can tell them. */
+/** What our secrets begin with, so that people and secret scanners recognise them. */
 export const PREFIXES = {
   client: 'mcpc_',
   clientSecret: 'mcps_',
@@ -21,7 +21,7 @@ export function newId (): string {
   return randomBytes(32).toString('base64url')
 }
 
-/** Whether a value may be a secret of this kind; anything else is not worth a lookup. */
+/** Whether a value can be a secret of this kind; if not, no lookup is needed. */
 export function isSecret (kind: keyof typeof PREFIXES, value: string): boolean {
   return value.startsWith(PREFIXES[kind]) && LENGTHS.has(value.length - PREFIXES[kind].length)
 }
@@ -29,16 +29,17 @@ export function isSecret (kind: keyof typeof PREFIXES, value: string): boolean {
 // random alone; with our mark; with a grant's id and an end, too (see `RecognisedSecrets`)
 const LENGTHS = new Set([43, 43 + 16, 43 + 43 + 7 + 16])
 
-/** SHA-256, base64url: what is stored in the place of a secret. Enough for values of full entropy. */
+/** SHA-256 in base64url: stored instead of the secret. Enough for values of full entropy. */
 export function hashSecret (secret: string): string {
   return hash('sha256', secret, 'base64url')
 }
 
-/** Compares without telling by time where two texts differ. */
+/** Compares in constant time. */
 export function equalSecrets (a: string, b: string): boolean {
   return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest())
 }
-/** Names a person, whatever the client, and does not tell who it is: in the registry of consents, and in their browser. */
+
+/** Names a person, whatever the client, without revealing who it is: for stored consents, and in the browser. */
 export function personHash (person: Pick<Person, 'issuer' | 'subject'>): string {
   return hashSecret(personKey(person))
 }

@@ -1,7 +1,14 @@
-/** The endpoints of the upstream that are asked for something. */
-export type UpstreamEndpoint = 'discovery' | 'registration' | 'token' | 'userinfo' | 'revocation' | 'introspection' | 'jwks'
+/** The endpoints of the upstream that receive requests. */
+export type UpstreamEndpoint =
+  | 'discovery'
+  | 'registration'
+  | 'token'
+  | 'userinfo'
+  | 'revocation'
+  | 'introspection'
+  | 'jwks'
 
-/** A request to the upstream that is over. */
+/** A completed request to the upstream. */
 export interface ObservedUpstreamRequest {
   endpoint: UpstreamEndpoint
   /** undefined if there was no response. */
@@ -14,7 +21,7 @@ export interface UpstreamObserver {
   upstreamRequest (observed: ObservedUpstreamRequest): void
 }
 
-/** `fetch`, as far as requests to the upstream use it. */
+/** `fetch`, or what replaces it. */
 export type Fetch = typeof globalThis.fetch
 
 /** `fetch` for one endpoint of the upstream, reported to the observer. */

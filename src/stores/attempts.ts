@@ -28,7 +28,13 @@ export interface LoginStepRecord {
 }
 
 /** What programs ask before there is a login that it could belong to. */
-export type LoginVisitRequest = 'challenge' | 'token-refused' | 'resource-metadata' | 'server-metadata' | 'registration' | 'token'
+export type LoginVisitRequest =
+  | 'challenge'
+  | 'token-refused'
+  | 'resource-metadata'
+  | 'server-metadata'
+  | 'registration'
+  | 'token'
 
 /** A request of some program. Plain JSON. */
 export interface LoginVisitRecord {

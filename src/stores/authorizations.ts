@@ -1,6 +1,7 @@
 /**
  * One attempt to authorize a client, from when the person is sent to log in to `/oauth/callback`. Plain JSON.
- * It is bound to the browser it began in: an attacker cannot consent for a victim, nor a victim complete for an attacker.
+ * It is bound to the browser it began in: an attacker cannot consent for a victim, nor a victim complete for an
+ * attacker.
  */
 export interface AuthorizationTransaction {
   /** SHA-256 of the browser's cookie. */
@@ -60,7 +61,10 @@ export const AUTHORIZATION_BOUNDS: AuthorizationBounds = {
 /** Every attempt counts for so many bytes besides its content; one that is over, for these only. */
 export const ATTEMPT_OVERHEAD_BYTES = 200
 
-/** Keeps authorization transactions under a random id, for minutes. An id is good once: what was taken stays known as over. */
+/**
+ * Keeps authorization transactions under a random id, for minutes. An id is good once: what was taken stays known as
+ * over.
+ */
 export interface AuthorizationTransactionStore {
   /**
    * Keeps a transaction, unless there is one of this id.

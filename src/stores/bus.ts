@@ -13,18 +13,24 @@ export interface BusMessages {
   callResumed: CallResumed
   /** To the replica `replicaId`: nobody waits any more for what came of `callResumed`. */
   callAbandoned: { replicaId: string, callId: string, exchangeId?: string }
-  /** A tool has made a task (MCP 2025-11-25) for a person (by `personKey`), under what its server sees as session id (`holder`). */
+  /**
+   * A tool has made a task (MCP 2025-11-25) for a person (by `personKey`), under what its server sees as session id
+   * (`holder`).
+   */
   taskBegun: { person: string, holder: string, taskId: string, tool: string }
   /** A session's record was changed by the replica `origin`. */
   sessionChanged: { sessionId: string, origin: string, change: SessionChange }
   /**
-   * A server has announced that a list or a resource has changed. `era` is that of the instance; `any`: the event is for
+   * A server has announced that a list or a resource has changed. `era` is that of the instance; `any`: the event is
+   * for
    * every client. `person` (by `personKey`): the only one whose clients may be told; absent: everybody's.
    */
   announced: { event: ServerEvent, era: 'legacy' | 'modern' | 'any', person?: string }
 }
 
-/** What a client brings for a call (MCP 2026-07-28, multi round-trip requests) that waits at the replica `replicaId`. */
+/**
+ * What a client brings for a call (MCP 2026-07-28, multi round-trip requests) that waits at the replica `replicaId`.
+ */
 export interface CallResumed {
   replicaId: string
   /** The replica that the client has come back to. */

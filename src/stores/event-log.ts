@@ -63,7 +63,10 @@ export interface EventLog {
     after: string | undefined,
     reader: EventReader
   ): Promise<Following | undefined>
-  /** @returns the ids of the requests that a stream was opened for and has not answered; undefined where it is unknown or complete */
+  /**
+   * @returns the ids of the requests that a stream was opened for and has not answered; undefined where it is unknown
+   * or complete
+   */
   pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined>
   /**
    * Completes a stream in the place of its writer, in one step: with those of these answers that are missing. What the

@@ -67,7 +67,10 @@ export const MAX_ACCESS_TOKENS_OF_GRANT = 20
 /** Rotated refresh tokens of one grant that are known at once: beyond, the oldest are forgotten early. */
 export const MAX_ROTATED_TOKENS_OF_GRANT = 20
 
-/** Keeps codes, grants and tokens. Every method is one atomic step; none sees what has expired or belongs to an ended grant. */
+/**
+ * Keeps codes, grants and tokens. Every method is one atomic step; none sees what has expired or belongs to an ended
+ * grant.
+ */
 export interface GrantStore {
   putCode (hash: string, code: CodeRecord): Promise<void>
   /** @returns the code, used or not; a used one is remembered to the end of its grant's first access token */
@@ -81,7 +84,8 @@ export interface GrantStore {
   /** Finds a refresh token, rotated ones included. */
   findRefreshToken (hash: string): Promise<{ token: TokenRecord, grant: Grant, rotated: boolean } | undefined>
   /**
-   * Puts `tokens` in the place of a refresh token. Within `repeatSeconds` of a rotation, the same answer is given again.
+   * Puts `tokens` in the place of a refresh token. Within `repeatSeconds` of a rotation, the same answer is given
+   * again.
    * @param forget whether nothing is kept of the replaced token after that, which makes it `unknown` then: it tells by
    * itself what grant it belongs to. Else its hash is kept to its end.
    */

@@ -10,7 +10,10 @@ export interface MetadataDocumentRecord {
   staleUntil: number
 }
 
-/** Keeps metadata documents to their `staleUntil`, so many at most: beyond, the one that ends first goes. Each method is one atomic step. */
+/**
+ * Keeps metadata documents to their `staleUntil`, so many at most: beyond, the one that ends first goes. Each method is
+ * one atomic step.
+ */
 export interface MetadataDocumentStore {
   find (clientId: string): Promise<MetadataDocumentRecord | undefined>
   put (record: MetadataDocumentRecord): Promise<void>

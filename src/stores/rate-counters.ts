@@ -9,7 +9,10 @@ export interface Counted {
   resetMs: number
 }
 
-/** Counts what callers do, in `RATE_COUNTERS` counters that all begin again every `RATE_WINDOW_MS`. Each method is one atomic step. */
+/**
+ * Counts what callers do, in `RATE_COUNTERS` counters that all begin again every `RATE_WINDOW_MS`. Each method is one
+ * atomic step.
+ */
 export interface RateCounters {
   /** Adds one to a counter, or takes one back; no counter is less than 0. @param index from 0 to `RATE_COUNTERS` - 1 */
   add (index: number, amount: 1 | -1): Promise<Counted>

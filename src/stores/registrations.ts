@@ -52,7 +52,10 @@ export interface RegistrationStore<T extends Registration> {
    */
   add (record: T, address: string): Promise<AddedRegistration<T>>
   find (clientId: string): Promise<T | undefined>
-  /** Puts a record in the place of one that stands; it stays as long as that would have. Does nothing where there is none. */
+  /**
+   * Puts a record in the place of one that stands; it stays as long as that would have. Does nothing where there is
+   * none.
+   */
   replace (record: T): Promise<void>
   /** Lets a registration stay until then at least: it led to a grant. From now on no stranger's goes before it. */
   keep (clientId: string, expiresAt: number): Promise<void>

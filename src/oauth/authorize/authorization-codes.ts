@@ -16,7 +16,7 @@ export interface AuthorizationCodesOptions {
   now: () => number
 }
 
-/** Authorization codes, and what they stand for. */
+/** Authorization codes, and the grants that they stand for. */
 export class AuthorizationCodes {
   readonly #options: AuthorizationCodesOptions
 
@@ -26,7 +26,7 @@ export class AuthorizationCodes {
 
   /**
    * Lets a code stand for what the person who logged in has granted.
-   * @throws {AccessDeniedError} where they may not use this server
+   * @throws {AccessDeniedError} if they may not use this server
    */
   async put (
     code: string,

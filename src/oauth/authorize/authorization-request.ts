@@ -33,7 +33,7 @@ export function checkRequestSize (parameters: AuthorizationParameters): void {
 export type AuthorizationRequest = Pick<AuthorizationTransaction, 'state' | 'codeChallenge' | 'resource' | 'scopes'>
 
 /**
- * Checks a request of a client that is known, for a redirect URI that is its own.
+ * Checks a request whose client and redirect URI have been verified.
  * @throws {OAuthError}
  */
 export function checkRequest (

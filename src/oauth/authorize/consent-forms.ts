@@ -4,11 +4,11 @@ import type { BrowserState } from './browser-state.js'
 import type { Keyring } from '../keyring.js'
 import { hashSecret } from '../secrets.js'
 
-/** What a consent page holds for us, sealed. Until the person has agreed, this is all that is kept of their attempt. */
+/** Sealed in a hidden field of the consent page. Until the person agrees, their attempt is kept nowhere else. */
 export interface ConsentForm {
   /** Names the attempt; good once. */
   id: string
-  /** Of the request that is asked about. Of one whose person has logged in, what is in the store counts. */
+  /** The request that the page asks about. Once the person has logged in, the one in the store counts. */
   transaction: AuthorizationTransaction
   /** Whether the person has logged in already: the rest of the attempt is in the store. */
   loggedIn: boolean
@@ -33,7 +33,7 @@ export class ConsentForms {
     this.#options = options
   }
 
-  /** Seals a form: one that was asked before is as old as it was. */
+  /** Seals a form. If it was asked before, it keeps its age. */
   seal (form: Omit<ConsentForm, 'askedAt'> & { askedAt?: number }): string {
     return this.#options.keyring.seal(PURPOSE, { askedAt: this.#options.now(), ...form })
   }
@@ -56,7 +56,7 @@ function isForm (value: unknown): value is ConsentForm {
   return typeof value === 'object' && value !== null && 'transaction' in value
 }
 
-/** @throws {AccessDeniedError} where the attempt was begun in another browser */
+/** @throws {AccessDeniedError} if the attempt began in another browser */
 export function checkBrowser ({ browserHash }: AuthorizationTransaction, browser: BrowserState): void {
   if (browserHash === hashSecret(browser.id)) return
   throw new AccessDeniedError(

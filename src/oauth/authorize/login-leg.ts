@@ -35,10 +35,10 @@ export class LoginLeg {
   }
 
   /**
-   * Where a person is sent to log in. For one attempt that is one place, however often it is asked for.
-   * @param address of the person: what is kept counts for it
-   * @throws {InvalidRequestError} where the attempt is over
-   * @throws {TemporarilyUnavailableError} where too many are under way
+   * Returns the URL where the person logs in: the same one however often an attempt asks for it.
+   * @param address of the person, to which what is stored is charged
+   * @throws {InvalidRequestError} if the attempt is over
+   * @throws {TemporarilyUnavailableError} if too many attempts are in progress
    */
   async send (id: string, transaction: AuthorizationTransaction, client: Client, address: string): Promise<string> {
     const { transactions, upstream, upstreamClients, keyring, seconds, observe } = this.#options
@@ -56,7 +56,7 @@ export class LoginLeg {
   }
 
   /**
-   * Takes the upstream's answer to an attempt.
+   * Takes the upstream's response to an attempt.
    * @param query as it came
    * @throws {OAuthError}
    */

@@ -4,7 +4,7 @@ import type { RedirectKind } from '../clients/redirect-uris.js'
 
 /** What the person is asked. */
 export interface ConsentRequest {
-  /** Sealed: names this attempt in the answer. */
+  /** Sealed: names this attempt in the decision. */
   transaction: string
   client: Client
   redirectUri: string
@@ -14,11 +14,11 @@ export interface ConsentRequest {
   /** Where the person logs in, and what we ask for there. */
   loginHost: string
   upstreamScopes: readonly string[]
-  /** Whether the person may let their consent stand. */
+  /** Whether the person may have their consent remembered. */
   memorable: boolean
   /** Who has logged in already, as far as that is known. */
   loggedInAs?: string
-  /** The answer came before anybody can have read the page. */
+  /** The decision came before anybody can have read the page. */
   tooSoon?: boolean
 }
 
@@ -26,5 +26,5 @@ export interface ConsentRequest {
 export type NextStep =
   | { kind: 'redirect', url: string }
   | { kind: 'consent', request: ConsentRequest }
-  /** An error for a client that nobody vouches for: the person decides whether to go there. */
+  /** An error for a client that nobody vouches for: the person decides whether to return to it. */
   | { kind: 'refusal', error: OAuthError, url: string }

@@ -16,22 +16,22 @@ export interface MetadataDocumentsOptions extends FetchMetadataDocumentOptions {
 interface Known {
   record: MetadataDocumentRecord
   metadata: ClientMetadata
-  /** Epoch seconds: it is not asked for before. */
+  /** Epoch seconds: it is not fetched before. */
   askAgainAt: number
 }
 
 const MAX_KNOWN = 1000
-/** What was refused is not fetched again at once; nor what is used though its host cannot be reached. */
+/** How long a refused document, or one whose host cannot be reached, is not fetched again. */
 const ASK_AGAIN_SECONDS = 30
-/** However short its host says: one login asks for it three times. */
+/** Even if its host says less: one login needs it three times. */
 const MIN_FRESH_SECONDS = 60
 /** How long the last good document is used while its host cannot be reached (RFC 5861 4). */
 const STALE_SECONDS = 86_400
 
 /**
- * What client ID metadata documents say, fetched where that is needed: one fetch at a time for each, whatever comes of it
- * remembered. The last good one of a client that is in use stands in the store, for other replicas, for after a restart,
- * and for a day in which its host is down.
+ * Client ID metadata documents, fetched when needed: one fetch at a time for each, and its outcome is remembered. The
+ * last good document of a client in use is in the store: for other replicas, for a restart, and for up to a day while
+ * its host is down.
  */
 export class MetadataDocuments {
   readonly #options: MetadataDocumentsOptions
@@ -46,8 +46,9 @@ export class MetadataDocuments {
   }
 
   /**
-   * What the document says now; what it said, for a day, where its host cannot be reached.
-   * @throws {InvalidClientError} where it cannot be used, or is gone @throws {TemporarilyUnavailableError} where it cannot be read
+   * The document; the last good one, for a day, while its host cannot be reached.
+   * @throws {InvalidClientError} if it cannot be used, or is gone
+   * @throws {TemporarilyUnavailableError} if it cannot be read
    */
   async get (clientId: string): Promise<ClientMetadata> {
     const now = this.#options.now() / 1000
@@ -63,7 +64,7 @@ export class MetadataDocuments {
     return await fetching
   }
 
-  /** What the document said last, without asking its host. `fresh`: whether that need not be asked. */
+  /** The last good document, without a fetch. `fresh`: no fetch is needed yet. */
   async find (clientId: string): Promise<{ metadata: ClientMetadata, fresh: boolean } | undefined> {
     const known = await this.#find(clientId)
     return known && { metadata: known.metadata, fresh: this.#options.now() / 1000 < known.askAgainAt }
@@ -76,7 +77,7 @@ export class MetadataDocuments {
     return (await this.find(clientId))?.fresh === true
   }
 
-  /** Somebody has logged in to the client: its document stands in the store from now on. */
+  /** Stores the document from now on: somebody has logged in to the client. */
   async keep (clientId: string): Promise<void> {
     const known = this.#known.get(clientId)
     if (known !== undefined) await this.#options.store.put(known.record)
@@ -97,11 +98,11 @@ export class MetadataDocuments {
     }
   }
 
-  /** What the last good document is worth when there is no new one. */
+  /** When there is no new document: the last good one, unless it was withdrawn. */
   async #withoutHost (clientId: string, known: Known | undefined, error: OAuthError): Promise<ClientMetadata> {
     const { store, now } = this.#options
     const askAgainAt = now() / 1000 + ASK_AGAIN_SECONDS
-    // its host was asked, and says that there is no such client, or describes it in a way that cannot be
+    // its host says that there is no such client, or that it is not a valid one
     if (isWithdrawn(error)) {
       this.#known.delete(clientId)
       await store.remove(clientId)
@@ -130,7 +131,7 @@ export class MetadataDocuments {
   }
 
   #remember (record: MetadataDocumentRecord, askAgainAt = record.freshUntil): Known {
-    // checked again: what is allowed may have changed since
+    // checked again: the configuration may have changed since
     const known = { record, metadata: this.#check(record.metadata), askAgainAt }
     this.#known.set(record.clientId, known)
     return known
@@ -138,16 +139,16 @@ export class MetadataDocuments {
 
   #check (document: Record<string, unknown>): ClientMetadata {
     if (document.client_secret !== undefined) {
-      throw withdrawn('A client ID metadata document must not hold a client_secret.')
+      throw withdrawn('A client ID metadata document must not contain a client_secret.')
     }
-    // MCP, Client ID Metadata Documents: the page that asks people has to call it something
+    // MCP, Client ID Metadata Documents: the consent page needs a name
     if (typeof document.client_name !== 'string' || document.client_name.trim() === '') {
       throw withdrawn('A client ID metadata document must have a client_name.')
     }
     const method = document.token_endpoint_auth_method ?? 'none'
-    // private_key_jwt proves more than we ask for; a client that can do without may come as a public one
+    // private_key_jwt is not supported; such clients must be public
     if (method !== 'none') {
-      throw withdrawn('Clients with a metadata document are public here: token_endpoint_auth_method must be none.')
+      throw withdrawn('A client with a metadata document must be public: token_endpoint_auth_method must be none.')
     }
     return checkClientMetadata({ ...document, token_endpoint_auth_method: 'none' }, this.#options.redirectSchemes)
   }
@@ -157,7 +158,7 @@ function withdrawn (message: string): InvalidClientError {
   return new InvalidClientError(message, { reason: 'document_gone' })
 }
 
-/** Whether the host was reached and did not describe a client: an outage, and what stands in its way, are something else. */
+/** Whether the host responded without a valid client; not if there was an outage, or we refused to fetch. */
 function isWithdrawn (error: OAuthError): boolean {
   if (error instanceof TemporarilyUnavailableError) return false
   return !(error instanceof InvalidClientError) || error.reason === 'document_gone'

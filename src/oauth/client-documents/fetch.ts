@@ -41,7 +41,7 @@ const refusal = (detail: string, cause?: unknown) =>
 const gone = (detail: string) =>
   new InvalidClientError('The metadata document of the client cannot be used.', { detail, reason: 'document_gone' })
 
-/** The host may say something else in a moment. */
+/** The host may respond differently in a moment. */
 const outage = (detail: string, cause?: unknown, retryAfterSeconds = UNREACHABLE_MS / 1000) =>
   new TemporarilyUnavailableError(
     'The metadata document of the client cannot be read. Try again in a moment.',
@@ -54,11 +54,11 @@ const outage = (detail: string, cause?: unknown, retryAfterSeconds = UNREACHABLE
   )
 
 /**
- * Whether a client_id is the URL of a metadata document: https (http, and either on a loopback host, only if allowLoopback),
- * with a path other than "/", no fragment, no userinfo, no dot segments, at most 2048 characters.
+ * Whether a client_id is the URL of a metadata document: https, with a path other than "/", no fragment, no userinfo,
+ * no dot segments, at most 2048 characters. Loopback hosts, with http or https, only if allowLoopback.
  */
 export function isMetadataDocumentUrl (clientId: string, allowLoopback: boolean): boolean {
-  // The raw string is judged: URL would mend dot segments, backslashes, tabs and missing slashes before we see them.
+  // The raw string is checked: URL would repair dot segments, backslashes, tabs and missing slashes before we see them.
   if (clientId.length > 2048 || !/^[\x21-\x7e]+$/.test(clientId)) return false
   const [, path] = /^https?:\/\/[^/?#@\\]+(\/[^?#\\]*)(?:\?[^#\\]*)?$/i.exec(clientId) ?? []
   if (path === undefined || path === '/' || !URL.canParse(clientId)) return false
@@ -77,7 +77,7 @@ function untilAborted<T> (promise: Promise<T>, signal: AbortSignal): Promise<T> 
   })
 }
 
-/** How far a request has come, so that what failed can be told. */
+/** How far a request has come: shows what failed. */
 interface Progress {
   connected: boolean
 }
@@ -90,7 +90,7 @@ function get (url: URL, addresses: Address[], signal: AbortSignal, progress: Pro
     else if (first !== undefined) callback(null, first.address, first.family)
     else callback(new Error(`${hostname} has no address`), '')
   }
-  // An agent of its own: no pooled connection that was opened elsewhere, and no proxy that would resolve the name itself.
+  // no agent: a pooled connection was opened elsewhere, and a proxy would resolve the name itself
   const options = {
     agent: false,
     lookup,
@@ -130,7 +130,7 @@ async function readBody (response: AsyncIterable<Buffer>, maxBytes: number): Pro
   }
 }
 
-/** How long the answer may be kept: five minutes unless it says, never more than a day. */
+/** How long the response may be kept: five minutes by default, never more than a day. */
 function parseMaxAge (cacheControl = ''): number {
   const directives = cacheControl.toLowerCase().split(',').map(directive => directive.trim())
   if (directives.some(directive => /^no-(?:store|cache)(?:\s*=|$)/.test(directive))) return 0
@@ -141,8 +141,8 @@ function parseMaxAge (cacheControl = ''): number {
 }
 
 /**
- * Fetches the metadata documents behind client ids (draft-ietf-oauth-client-id-metadata-document): from public addresses
- * only, a few at once in all and from each host, and not again at once from a host that could not be reached.
+ * Fetches the metadata documents of client ids (draft-ietf-oauth-client-id-metadata-document): only from public
+ * addresses, a few at a time in all and from each host, and not again at once from a host that could not be reached.
  */
 export class MetadataDocumentFetcher {
   readonly #options: FetchMetadataDocumentOptions
@@ -159,8 +159,8 @@ export class MetadataDocumentFetcher {
 
   /**
    * Fetches the document of a client.
-   * @throws {InvalidClientError} where it cannot be used; its `reason` is `document_gone` where its host says that there is none
-   * @throws {TemporarilyUnavailableError} where it cannot be read just now
+   * @throws {InvalidClientError} if it cannot be used; the `reason` is `document_gone` if its host says that it is gone
+   * @throws {TemporarilyUnavailableError} if it cannot be read at the moment
    */
   async fetch (clientId: string): Promise<FetchedDocument> {
     const { allowLoopback } = this.#options
@@ -193,7 +193,7 @@ export class MetadataDocumentFetcher {
     const { timeoutMs = 5000 } = this.#options
     const signal = AbortSignal.timeout(timeoutMs)
     const inTime = (error: unknown) => signal.aborted
-      ? outage(`${clientId} is not read within ${timeoutMs} ms`, error)
+      ? outage(`${clientId} was not read within ${timeoutMs} ms`, error)
       : outage(`${clientId} cannot be read: ${String(error)}`, error)
     const addresses = await this.#addresses(url, signal, inTime)
     const progress: Progress = { connected: false }
@@ -205,11 +205,11 @@ export class MetadataDocumentFetcher {
         .catch((error: unknown) => { throw error instanceof InvalidClientError ? error : inTime(error) })
       return { document: parseDocument(clientId, text), maxAgeSeconds: parseMaxAge(response.headers['cache-control']) }
     } catch (error) {
-      // what is slow, or broken, behind a connection is this document's fault, and no reason to refuse others of its host
+      // once connected, a failure is this document's own: others of the host are still fetched
       if (error instanceof TemporarilyUnavailableError && !progress.connected) this.#remember(url.host, error)
       throw error
     } finally {
-      // whatever is left of a refused response is not worth its bandwidth
+      // the rest of a refused response need not be read
       response?.destroy()
     }
   }
@@ -247,7 +247,7 @@ export class MetadataDocumentFetcher {
   }
 }
 
-/** What a status says of the client: it is gone; its host cannot tell just now; or there is no document. */
+/** What a status says: the client is gone, its host has an outage, or the response is not a document. */
 function checkStatus (clientId: string, { statusCode = 0, headers }: http.IncomingMessage): void {
   const says = `${clientId} responds with status ${statusCode}`
   if (statusCode === 404 || statusCode === 410) throw gone(says)

@@ -4,7 +4,7 @@ import { isLocalhostName, isLoopbackAddress } from '../../loopback.js'
 /** What a name resolves to, as `node:dns` returns it. */
 export interface Address { address: string, family: number }
 
-/** Nothing but the public internet may be reached through a URL that comes from a stranger. */
+/** URLs of unknown clients must not reach anything but the public internet. */
 const special = new BlockList()
 for (
   const range of [
@@ -23,7 +23,8 @@ for (
     '203.0.113.0/24',
     '224.0.0.0/4',
     '240.0.0.0/4',
-    // ::/96 is ::, ::1 and the IPv4-compatible addresses, ::ffff:0:0:0/96 the IPv4-translated ones: each hides an IPv4 address
+    // ::/96: ::, ::1 and the IPv4-compatible addresses; ::ffff:0:0:0/96: the IPv4-translated ones. Each hides an IPv4
+    // address
     '::/96',
     '::ffff:0:0:0/96',
     '64:ff9b::/96',
@@ -54,7 +55,7 @@ export function isThisMachine (host: string): boolean {
 }
 
 /**
- * Why an address must not be connected to for a URL; undefined where it may be.
+ * Why an address must not be connected to for a URL; undefined if it may be.
  * @param allowLoopback whether this machine itself may be
  */
 export function objectionTo (address: string, url: URL, allowLoopback: boolean): string | undefined {

@@ -2,19 +2,19 @@ import { lookup as lookUpBySystem, Resolver } from 'node:dns/promises'
 import { isLocalhostName, LOOPBACK_ADDRESSES } from '../../loopback.js'
 import type { Address } from './public-addresses.js'
 
-// a name server that is silent costs three seconds in all, of nobody else's: no thread of libuv's pool waits for it
+// a silent name server costs three seconds, and only this request: no thread of libuv's pool waits for it
 const resolver = new Resolver({ timeout: 1000, tries: 2 })
 const NO_SUCH_NAME = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
 
 /**
- * The addresses of a host whose name comes from a stranger, from DNS alone: `getaddrinfo` runs in libuv's pool, where
+ * The addresses of a host whose name an unknown client sent, from DNS alone: `getaddrinfo` runs in libuv's pool, where
  * four silent name servers would hold up every other lookup, file and cipher of the process.
  * @param local development: `localhost`, and what only the hosts file knows, are names, too
  * @returns none if the name does not exist @throws if the name servers do not know
  */
 export async function resolveName (host: string, local: boolean): Promise<Address[]> {
   if (isLocalhostName(host)) return local ? [...LOOPBACK_ADDRESSES] : []
-  // a name of one label is of this network, or nobody's
+  // a single label can only be a name of the local network
   if (!/[^.]\.[^.]/.test(host)) return local ? await bySystem(host) : []
   const [ipv4, ipv6] = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)])
   const addresses = [

@@ -76,7 +76,8 @@ export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
 function parseAuthMethod (method = 'client_secret_basic'): TokenEndpointAuthMethod {
   const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)
   if (known === undefined) {
-    throw new InvalidClientMetadataError(`token_endpoint_auth_method must be one of: ${TOKEN_ENDPOINT_AUTH_METHODS.join(', ')}.`)
+    const methods = TOKEN_ENDPOINT_AUTH_METHODS.join(', ')
+    throw new InvalidClientMetadataError(`token_endpoint_auth_method must be one of: ${methods}.`)
   }
   return known
 }

@@ -1,4 +1,4 @@
-/** Private-use URI schemes (RFC 8252 7.1) of applications that are known to use them in redirect URIs. */
+/** Private-use URI schemes (RFC 8252 7.1) of applications that use them in redirect URIs. */
 export const defaultRedirectSchemes = [
   'cursor',
   'vscode',
@@ -10,7 +10,7 @@ export const defaultRedirectSchemes = [
   'zed'
 ] as const
 
-/** Schemes that run code, read files or lead to no application: no redirect URI has them. */
+/** Schemes that run code, read files or lead to no application: never allowed in redirect URIs. */
 const neverRedirectSchemes: ReadonlySet<string> = new Set([
   'javascript',
   'data',
@@ -26,7 +26,7 @@ const neverRedirectSchemes: ReadonlySet<string> = new Set([
   'tel'
 ])
 
-/** Whether redirect URIs may be allowed to have this scheme (RFC 3986 3.1, in lower case); http and https are not private-use. */
+/** Whether a scheme (RFC 3986 3.1, in lower case) may be allowed for redirect URIs, besides http and https. */
 export function isRedirectScheme (scheme: string): boolean {
   return /^[a-z][a-z0-9+.-]*$/.test(scheme) && !neverRedirectSchemes.has(scheme) && scheme !== 'http' &&
     scheme !== 'https'

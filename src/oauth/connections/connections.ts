@@ -48,7 +48,7 @@ export class Connections {
     if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) {
       throw new InvalidRequestError('This application is no longer connected.')
     }
-    // first: whatever fails then, nobody is connected again without being asked
+    // first: even if the rest fails, the person is asked before the application is connected again
     await consents.forget(personHash(grant), grant.clientId)
     await grants.end(grantId)
   }

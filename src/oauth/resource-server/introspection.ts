@@ -10,27 +10,27 @@ export interface IntrospectionOptions {
   /** Asks the authorization server about a token. */
   ask: (token: string) => Promise<CallerInfo>
   limits: RateLimits
-  /** Tokens that turn out to be none that one address may have us ask about in a minute. */
+  /** Invalid tokens that one address may have us ask about in a minute. */
   unknownPerMinute: number
   now: () => number
 }
 
-/** What was said of a token. */
+/** The last response about a token. */
 type Said = { until: number } & ({ caller: CallerInfo } | { error: InvalidTokenError })
 
 // how long a revocation may stay unseen
 const GOOD_SECONDS = 15
 const REFUSED_SECONDS = 10
 const MAX_SAID = 10_000
-// what has been good is asked about even where made-up tokens wait
+// tokens that were good are asked about even while made-up ones wait
 const MAX_UNKNOWN_AT_ONCE = 32
 const MAX_KNOWN_AT_ONCE = 128
-// hosted clients share an address: of tokens that were good it may have so many more dead
+// hosted clients share an address: it may send this many times more tokens that were good once
 const SHARED = 10
 
 /**
- * Asks about opaque tokens (RFC 7662), once for all who ask at once, not again for some seconds, so many at once, and
- * so many that are none for each address.
+ * Asks about opaque tokens (RFC 7662): once for concurrent requests, not again for some seconds, a limited number at a
+ * time, and a limited number of invalid ones for each address.
  */
 export class Introspection {
   readonly #options: IntrospectionOptions
@@ -104,7 +104,7 @@ export class Introspection {
   }
 }
 
-/** Whether an introspection response is one of a token that is good now (RFC 7662 2.2). */
+/** Whether an introspection response says that the token is valid now (RFC 7662 2.2). */
 export function isActive (
   { active, exp, nbf, iss }: openid.IntrospectionResponse,
   issuer: string,

@@ -14,19 +14,19 @@ import { toSubject } from '../upstream/subject.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
 import { send } from '../upstream/tolerant-fetch.js'
 
-/** How access tokens of an authorization server that is not ours are verified. */
+/** How access tokens of an external authorization server are verified. */
 export interface ResourceServerOptions {
-  /** The authorization server that issues the tokens, exactly as `iss` has it; discovered by OpenID Connect or RFC 8414. */
+  /** The authorization server that issues the tokens, exactly as in `iss`; discovered by OpenID Connect or RFC 8414. */
   issuer: string
-  /** What `aud` must name one of: our resources. A URL may be written in every way that means the same one. */
+  /** Our resources: `aud` must name one of them, in any equivalent spelling. */
   audiences: readonly string[]
-  /** Signature algorithms taken. Default: every asymmetric one that is sound. */
+  /** Accepted signature algorithms. Default: every sound asymmetric one. */
   algorithms?: ReadonlyArray<typeof SIGNATURE_ALGORITHMS[number]>
   /** Default: 30. */
   clockToleranceSeconds?: number
-  /** For opaque tokens: our client at the introspection endpoint (RFC 7662). Absent: only JWTs are taken. */
+  /** For opaque tokens: our client at the introspection endpoint (RFC 7662). Absent: only JWTs are accepted. */
   introspection?: { clientId: string, clientSecret: string }
-  /** Whether only JWTs are taken that say they are access tokens of RFC 9068 (`typ: at+jwt`). Default: false. */
+  /** Whether a JWT must be of the type of RFC 9068 (`typ: at+jwt`). Default: false. */
   strictTokenType?: boolean
   /** Unknown opaque tokens that one address may have us ask about in a minute. Default: 300. */
   requestsPerMinute?: number
@@ -50,11 +50,11 @@ export const SIGNATURE_ALGORITHMS = [
   'Ed25519'
 ] as const
 const MAX_TOKEN_LENGTH = 16_384
-// an issuer whose discovery failed is not asked again at once, whatever tokens come
+// an issuer whose discovery failed is not asked again at once, however many tokens arrive
 const REDISCOVERY_SECONDS = 2
 const CLOCK_TOLERANCE_SECONDS = 30
 
-/** `VerifyAccessToken`, which always has to wait. */
+/** `VerifyAccessToken`, always asynchronous. */
 type VerifyTokenOfIssuer = (token: string, request?: { readonly ip: string }) => Promise<CallerInfo>
 
 /** Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
@@ -106,7 +106,7 @@ class TokenVerifier {
     if (jwksUri === undefined) {
       throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
     }
-    // fetches again where a token names a key that is new (rotation), but not at every such token
+    // fetches again if a token names an unknown key (rotation), but not for every such token
     this.#keys ??= createRemoteJWKSet(new URL(jwksUri), {
       [customFetch]: async (url, init) => await this.#fetchKeys(url, init)
     })
@@ -150,7 +150,7 @@ class TokenVerifier {
     return toCaller(token, answer, issuer)
   }
 
-  /** Whether an `aud` names a resource that is ours: issuers hand on what clients wrote. */
+  /** Whether an `aud` names one of our resources: issuers pass on what clients wrote. */
   #isForUs (audience: unknown): boolean {
     return [audience].flat().some(name => typeof name === 'string' && this.#audiences.has(canonicalResource(name)))
   }
@@ -172,7 +172,7 @@ class TokenVerifier {
     return asked.value
   }
 
-  /** Keys that cannot be had say nothing of a token; and they are not asked for again at once. */
+  /** If the keys cannot be fetched, the token may still be valid; they are not fetched again at once. */
   async #fetchKeys (url: string, init: RequestInit): Promise<Response> {
     if (this.#now() / 1000 < this.#keysFailedAt + REDISCOVERY_SECONDS) {
       throw new TemporarilyUnavailableError(UNVERIFIED, { retryAfterSeconds: 5 })

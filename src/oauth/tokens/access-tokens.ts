@@ -18,7 +18,7 @@ export interface AccessTokensOptions {
   resources: Resources
   bus: Bus
   recognised: RecognisedSecrets
-  /** Of this process: what addresses have us look up in vain. */
+  /** Of this process: failed lookups by address. */
   limits: RateLimits
   /** Unknown tokens that one address may have us look up in a minute. */
   unknownPerMinute: number
@@ -39,10 +39,10 @@ const KNOWN_MS = 5000
 // and while the store is away, nobody can end a grant
 const KNOWN_WITHOUT_STORE_MS = 60_000
 const MAX_KNOWN = 10_000
-// of dead tokens that we have made an address may try so many more: hosted clients share one
+// hosted clients share an address: it may send this many times more expired tokens that we made
 const SHARED = 10
 
-/** What access tokens are good for: verification, revocation (RFC 7009), introspection (RFC 7662). */
+/** Verification, revocation (RFC 7009) and introspection (RFC 7662) of access tokens. */
 export class AccessTokens {
   readonly #options: AccessTokensOptions
   readonly #known = new BoundedMap<string, Known>(MAX_KNOWN)
@@ -77,7 +77,7 @@ export class AccessTokens {
   ): Promise<CallerInfo> {
     if (request === undefined) return await this.#lookUp(token, hash, known)
     const { limits, recognised, unknownPerMinute } = this.#options
-    // a token that we have made is looked up even where others at its address made up so many
+    // a token that we made is looked up even if others at its address sent many made-up ones
     const isOurs = known !== undefined || recognised.recognises('accessToken', token)
     const key: RateKey = ['access token', isOurs ? 'recognised' : 'address', callerAddress(request)]
     limits.countHere(key, isOurs ? unknownPerMinute * SHARED : unknownPerMinute)
@@ -86,7 +86,7 @@ export class AccessTokens {
       limits.takeBackHere(key)
       return caller
     } catch (error) {
-      // an outage is nobody's fault
+      // an outage is not the caller's fault
       if (!(error instanceof InvalidTokenError)) limits.takeBackHere(key)
       throw error
     }
@@ -114,7 +114,8 @@ export class AccessTokens {
   }
 
   /**
-   * Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC 7009 2.2).
+   * Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC
+   * 7009 2.2).
    * @param onGrant gets it before it ends; what it throws is the response
    */
   async revoke (
@@ -128,7 +129,7 @@ export class AccessTokens {
     await this.#options.grants.end(grant.grantId)
   }
 
-  /** Whether a token of either kind is of our making; it may be dead. */
+  /** Whether we made a token of either kind; it may have expired. */
   recognises (token: string): boolean {
     const { recognised } = this.#options
     return recognised.recognises('accessToken', token) || recognised.recognises('refreshToken', token)
@@ -139,7 +140,7 @@ export class AccessTokens {
     return (await this.#grantOf(token))?.clientId === clientId
   }
 
-  /** What a token is worth (RFC 7662 2.2). */
+  /** The introspection response of a token (RFC 7662 2.2). */
   async introspect (token: string): Promise<Record<string, unknown>> {
     const { store } = this.#options
     const found = isSecret('accessToken', token)
@@ -190,7 +191,7 @@ export class AccessTokens {
     return undefined
   }
 
-  /** Whether a token may be believed in that cannot be looked up. */
+  /** Whether a token may be accepted while it cannot be looked up. */
   #isGood ({ caller: { expiresAt = Infinity }, until }: Known): boolean {
     const now = this.#options.now()
     return now < Math.min(until + KNOWN_WITHOUT_STORE_MS, expiresAt * 1000)

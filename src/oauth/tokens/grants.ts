@@ -46,7 +46,10 @@ export class Grants {
     return tokens === undefined || this.#isOver(tokens) ? undefined : tokens.accessToken
   }
 
-  /** Refreshes the upstream's tokens of a grant if they have ended and can be refreshed. Throws like `upstreamAccessToken`. */
+  /**
+   * Refreshes the upstream's tokens of a grant if they have ended and can be refreshed. Throws like
+   * `upstreamAccessToken`.
+   */
   async freshen (grant: Grant): Promise<UpstreamTokens | undefined> {
     const tokens = this.#open(grant)
     if (tokens === undefined) return undefined
@@ -128,7 +131,7 @@ export class Grants {
     return refreshed
   }
 
-  /** Puts refreshed tokens in the place of those they come from, which work no more: whatever its version is by now. */
+  /** Replaces the tokens that were refreshed, which no longer work, whatever the version of the grant is by now. */
   async #replace (refreshed: Grant, tokens: UpstreamTokens): Promise<void> {
     const { store } = this.#options
     const { grantId } = refreshed

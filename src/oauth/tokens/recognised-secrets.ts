@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import type { Keyring } from '../keyring.js'
 import { equalSecrets, newSecret, PREFIXES } from '../secrets.js'
 
-/** What clients get from us, and show us again. */
+/** What we give to clients, and they present to us. */
 export type RecognisedKind = 'authorizationCode' | 'accessToken' | 'refreshToken'
 
 /** What a refresh token was made for. */
@@ -18,7 +18,8 @@ const MARK_BYTES = 12
 const MARK_LENGTH = 16
 
 /**
- * Secrets that end with a mark of our own (an HMAC): that we have made one, any replica sees without asking the store. The
+ * Secrets that end with a mark of our own (an HMAC): that we have made one, any replica sees without asking the store.
+ * The
  * mark lets nobody in, which takes the store; it shows which requests to look at if an address sends too many.
  */
 export class RecognisedSecrets {

@@ -50,7 +50,7 @@ interface Issued {
 
 type FormParameters = Readonly<Record<string, string | undefined>>
 
-/** Called as soon as it is known who makes a token request, before anything is issued. If it throws, that is the response. */
+/** Called once it is known who makes a token request, before anything is issued. What it throws is the response. */
 export interface TokenRequestWitness {
   /** The client is known, and has proven its secret if it has one. */
   client? (client: Client): Promise<void>

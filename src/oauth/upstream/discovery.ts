@@ -6,7 +6,7 @@ import { upstreamError } from './upstream-errors.js'
 import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS } from '../options.js'
 import { send } from './tolerant-fetch.js'
 
-/** Whether plain http is spoken with a server: on loopback only. */
+/** Whether a server is reached by plain http: on loopback only. */
 export function isInsecure (url: URL | undefined): boolean {
   return url?.protocol === 'http:' && isLoopbackHost(url.hostname)
 }

@@ -5,12 +5,12 @@ import { unusable } from './upstream-errors.js'
 /** Who logged in. */
 export interface Identity {
   issuer: string
-  /** Absent where the upstream does not tell. */
+  /** Absent if the upstream does not say. */
   subject?: string
   claims: Record<string, unknown>
 }
 
-/** What the upstream says of who logged in. */
+/** What the upstream says about who logged in. */
 interface Told {
   issuer: string
   /** By its userinfo endpoint, or the one that was configured. */
@@ -20,7 +20,7 @@ interface Told {
   subjectClaim: string
 }
 
-// of an ID token: they tell of the token, not of the person
+// claims about the ID token, not about the person
 const PROTOCOL_CLAIMS = new Set([
   'iss',
   'aud',
@@ -38,11 +38,11 @@ const PROTOCOL_CLAIMS = new Set([
 ])
 
 /**
- * Who logged in, of what the upstream says.
- * @throws {AccessDeniedError} where it names nobody that can be told from others @throws {UpstreamError} where it contradicts itself
+ * Who logged in, according to the upstream.
+ * @throws {AccessDeniedError} if it does not identify the person @throws {UpstreamError} if it contradicts itself
  */
 export function readIdentity ({ issuer, userinfo, idToken, subjectClaim }: Told): Identity {
-  // OpenID Connect Core 5.3.2: what is told of somebody else is not used
+  // OpenID Connect Core 5.3.2: userinfo of another person must not be used
   if (idToken?.sub !== undefined && userinfo.sub !== undefined && userinfo.sub !== idToken.sub) {
     throw unusable('the userinfo has another sub than the ID token')
   }

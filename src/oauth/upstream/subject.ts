@@ -3,10 +3,10 @@ const MAX_LENGTH = 1024
 /** The claim that names a person, unless the options name another. */
 export const SUBJECT_CLAIM = 'sub'
 
-/** What the subject of somebody begins with of whom the upstream does not tell who they are: ours to give. */
+/** Begins the subjects that we make up for people whom the upstream does not identify. */
 export const UNNAMED_PREFIX = 'grant:'
 
-/** Whether a subject is one that the upstream told. */
+/** Whether a subject came from the upstream. */
 export function isNamed (subject: string): boolean {
   return !subject.startsWith(UNNAMED_PREFIX)
 }

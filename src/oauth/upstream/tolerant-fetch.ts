@@ -3,10 +3,10 @@ import { UpstreamError } from '../../errors.js'
 import type { Fetch } from '../upstream-observer.js'
 import { isObject } from '../../members.js'
 
-/** What an operator does where the upstream does not register clients. */
+/** What an operator does if the upstream does not register clients. */
 export const REGISTER_BY_HAND = 'register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET'
 
-/** Fetches a token response, and mends what upstreams put in words of their own. */
+/** Fetches a token response, and repairs what upstreams get wrong. */
 export async function tokenFetch (
   fetch: Fetch,
   url: string,
@@ -20,14 +20,14 @@ export async function tokenFetch (
     return new Response(text === '' ? null : text, { status: response.status, headers: response.headers })
   }
   if (!keepIdToken) members.delete('id_token')
-  // GitHub answers 200 to what failed
+  // GitHub responds with 200 to failed requests
   const failed = members.has('error') && !members.has('access_token')
   return Response.json({ token_type: 'bearer', ...Object.fromEntries(members) }, {
     status: failed && response.ok ? 400 : response.status
   })
 }
 
-/** Registers: an upstream that answers 200 instead of 201, or leaves out when the secret expires, has registered us all the same. */
+/** Sends a registration. Accepts 200 instead of 201, and a missing `client_secret_expires_at`. */
 export async function registrationFetch (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
   const response = await send(fetch, url, init)
   if (response.status === 401 || response.status === 403) {
@@ -42,13 +42,13 @@ export async function registrationFetch (fetch: Fetch, url: string, init: Custom
   return Response.json({ client_secret_expires_at: 0, ...members && Object.fromEntries(members) }, { status: 201 })
 }
 
-/** Sends what openid-client wants sent. */
+/** Sends a request of openid-client. */
 export async function send (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
   const { body = null, signal = null, ...rest } = init
   return await fetch(url, { ...rest, body, signal })
 }
 
-/** The members of a JSON object that say something. */
+/** The members of a JSON object that are neither null nor empty. */
 function findMembers (text: string): Map<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text)

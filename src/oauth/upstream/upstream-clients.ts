@@ -32,7 +32,7 @@ const MAX_REAPED = 100
 // a deletion that has not ended by then has failed
 const DELETION_LEASE_SECONDS = 120
 
-/** Who we are upstream on behalf of each client: one configured client for all, or one registered for each. */
+/** Our clients at the upstream: a configured one for all, or one registered for each of our clients. */
 export class UpstreamClients {
   readonly #options: UpstreamClientsOptions
 
@@ -46,9 +46,10 @@ export class UpstreamClients {
   }
 
   /**
-   * Our client upstream for one of our clients; registered once across replicas, when the first person is on their way there.
+   * Our client upstream for one of our clients; registered once across replicas, when the first person is on their way
+   * there.
    * @param address of that person
-   * @throws {TemporarilyUnavailableError} where too many clients are new
+   * @throws {TemporarilyUnavailableError} if too many clients are new
    */
   async for (client: Client, address: string): Promise<UpstreamClient> {
     const known = await this.find(client.clientId)
@@ -77,20 +78,20 @@ export class UpstreamClients {
     return client
   }
 
-  /** Lets a registration stay: it led to a grant. */
+  /** Keeps a registration: it led to a grant. */
   async keep (clientId: string): Promise<void> {
     const { store, clientSeconds, now } = this.#options
     if (this.dynamic) await store.keep(clientId, Math.floor(now() / 1000) + clientSeconds)
   }
 
-  /** The same while it is used: it is not always written down. */
+  /** Extends a registration while it is used; the store is written to only now and then. */
   async renew (clientId: string): Promise<void> {
     const { store, clientSeconds, now } = this.#options
     const record = this.dynamic ? await store.find(clientId) : undefined
     if (record !== undefined && isDue(record.expiresAt, clientSeconds, now())) await this.keep(clientId)
   }
 
-  /** Deletes upstream what led to nothing here, or is used no longer. What fails is tried again, by any replica. */
+  /** Deletes upstream registrations that led to no login, or are no longer used. Any replica retries failures. */
   async reap (): Promise<void> {
     const { store, deletions, upstream, log } = this.#options
     await this.#discard(await store.takeExpired(MAX_REAPED))

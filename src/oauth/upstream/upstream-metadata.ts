@@ -10,7 +10,7 @@ const DISCOVERED_SECONDS = 3600
 const REDISCOVERY_SECONDS = 60
 // and when nothing was known, for callers meanwhile: anyone may call /readyz
 const FAILED_SECONDS = 1
-// signed by a key of the issuer; the ID token comes straight from its token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
+// asymmetric ones; the ID token comes straight from the token endpoint, over TLS (OpenID Connect Core 3.1.3.7)
 const SIGNING_ALGORITHMS = [
   'RS256',
   'RS384',
@@ -38,7 +38,7 @@ export function knownScopes (
   )
 }
 
-/** What the upstream says of itself, kept for an hour, and the endpoints that were named instead. */
+/** The upstream's metadata, kept for an hour, with the endpoints that were configured instead. */
 export class UpstreamMetadata {
   readonly #options: UpstreamSettings
   readonly #fetch: Fetch

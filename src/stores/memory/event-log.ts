@@ -21,7 +21,10 @@ export interface MemoryEventLogOptions {
   maxBytesPerSession?: number
   /** Streams kept of one session; beyond, the oldest complete ones go first. Default: 128. */
   maxStreamsPerSession?: number
-  /** Characters kept of all sessions, besides the newest event of each stream; beyond, the oldest complete streams go first. Default: 256 Mi. */
+  /**
+   * Characters kept of all sessions, besides the newest event of each stream; beyond, the oldest complete streams go
+   * first. Default: 256 Mi.
+   */
   maxBytes?: number
   /** Time that a complete stream, or an event of the standalone stream, is kept. Default: 300. */
   retentionSeconds?: number

@@ -27,7 +27,10 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
   const metadataDocuments = new MemoryMetadataDocumentStore()
   const consents = new MemoryConsentStore()
   const grants = new MemoryGrantStore()
-  const sessions = new MemorySessionStore({ idleSeconds: sessionIdleSeconds, ...maxSessions !== undefined && { maxSessions } })
+  const sessions = new MemorySessionStore({
+    idleSeconds: sessionIdleSeconds,
+    ...maxSessions !== undefined && { maxSessions }
+  })
   const eventLog = new MemoryEventLog(eventLogOptions)
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),

@@ -4,13 +4,20 @@ import { ConfigError, TemporarilyUnavailableError } from '../../errors.js'
 export interface RedisConnectionOptions {
   /** `redis://` or, for TLS, `rediss://`; `user:password@host:port/db`. */
   url: string
-  /** Whether the URL leads to a Redis Cluster: to one of its nodes, or to its configuration endpoint. Default: false. */
+  /**
+   * Whether the URL leads to a Redis Cluster: to one of its nodes, or to its configuration endpoint. Default: false.
+   */
   cluster?: boolean
   /** Time that one command may take. Default: 2000. */
   commandTimeoutMs?: number
-  /** Time that calls wait for a connection that was just lost, or is not there yet; after it they fail at once. Default: 1000. */
+  /**
+   * Time that calls wait for a connection that was just lost, or is not there yet; after it they fail at once. Default:
+   * 1000.
+   */
   graceMs?: number
-  /** Hears of what goes wrong with nobody waiting for it: a connection that is lost, a channel that may not be heard. */
+  /**
+   * Hears of what goes wrong with nobody waiting for it: a connection that is lost, a channel that may not be heard.
+   */
   onError?: (error: Error) => void
   /** Told when calls fail at once, because the connection has not come (back) in time. */
   onDown?: () => void
@@ -105,7 +112,8 @@ export class RedisConnection {
 
   /**
    * Runs one command.
-   * @throws {TemporarilyUnavailableError} (rejects with it) where Redis cannot be reached, or does not answer in time: it may or may not have run
+   * @throws {TemporarilyUnavailableError} (rejects with it) where Redis cannot be reached, or does not answer in time:
+   * it may or may not have run
    */
   run<T> (command: (redis: RedisClient) => Promise<T>): Promise<T> {
     return this.#onCommand === undefined ? this.#run(command) : this.#observed(this.#run(command), this.#onCommand)

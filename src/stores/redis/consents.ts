@@ -59,8 +59,10 @@ export class RedisConsentStore implements ConsentStore {
 
   async remember (person: string, consent: ConsentRecord): Promise<void> {
     const { expiresAt } = consent
-    await this.#connection.run(redis => redis.mcpRememberConsent(
-      this.#keys.make('consents', person), toField(consent), Math.floor(expiresAt), JSON.stringify(consent), MAX_CONSENTS_OF_ONE))
+    const [key, json] = [this.#keys.make('consents', person), JSON.stringify(consent)]
+    await this.#connection.run(redis =>
+      redis.mcpRememberConsent(key, toField(consent), Math.floor(expiresAt), json, MAX_CONSENTS_OF_ONE)
+    )
   }
 
   async find (person: string, key: ConsentKey): Promise<ConsentRecord | undefined> {

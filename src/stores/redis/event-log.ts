@@ -29,7 +29,10 @@ export interface RedisEventLogOptions {
   retentionSeconds?: number
   /** Time that a stream is kept without an event and without a reader. Default: 3600. */
   openSeconds?: number
-  /** Readers look for themselves this often, woken or not; with it their streams are kept. Default: 30, or a third of `openSeconds` where that is less. */
+  /**
+   * Readers look for themselves this often, woken or not; with it their streams are kept. Default: 30, or a third of
+   * `openSeconds` where that is less.
+   */
   rereadSeconds?: number
 }
 
@@ -214,7 +217,10 @@ export class RedisEventLog implements EventLog {
   }
 }
 
-/** Hands a message of a session's channel to the readers it is for: `<stream id> <event id>`, or `!` where something else has changed. */
+/**
+ * Hands a message of a session's channel to the readers it is for: `<stream id> <event id>`, or `!` where something
+ * else has changed.
+ */
 function tell (readers: ReadonlySet<StreamReader>, message = '* !'): void {
   const split = message.lastIndexOf(' ')
   const [streamId, position] = [message.slice(0, split), message.slice(split + 1)]

@@ -33,7 +33,9 @@ const scripts = {
   }
 }
 
-/** The counters of all replicas: one string of half a megabyte, from the first that is counted to the end of its window. */
+/**
+ * The counters of all replicas: one string of half a megabyte, from the first that is counted to the end of its window.
+ */
 export class RedisRateCounters implements RateCounters {
   readonly #connection: RedisConnection
   readonly #key: string

@@ -2,7 +2,8 @@ import { formatEventId, type EventReader } from '../event-log.js'
 
 /**
  * What a reading finds: the position it began after, then id and data of each event. `more`: the next reading finds
- * others. `complete`: nothing will follow. `gone`: there is no such stream. `taken`: another reader has taken the place.
+ * others. `complete`: nothing will follow. `gone`: there is no such stream. `taken`: another reader has taken the
+ * place.
  */
 export type StoredEvents =
   | [state: 'open' | 'more' | 'complete', after: string, ...events: string[]]
@@ -17,7 +18,10 @@ export interface StreamReadings {
   stopped (taken: boolean): void
 }
 
-/** Reads a stream to one reader: from the beginning once, then whenever it is woken. One reading at a time, and in order. */
+/**
+ * Reads a stream to one reader: from the beginning once, then whenever it is woken. One reading at a time, and in
+ * order.
+ */
 export class StreamReader {
   readonly streamId: string
   readonly #reader: EventReader

@@ -1,7 +1,8 @@
 import { SPARE_SECONDS } from '../keys.js'
 
 /**
- * Counts what is kept for unknown clients: entries and bytes, by address and in all. For scripts whose KEYS[1] to KEYS[3]
+ * Counts what is kept for unknown clients: entries and bytes, by address and in all. For scripts whose KEYS[1] to
+ * KEYS[3]
  * are a sorted set of ids by their end, a hash of each one's size and address, and a hash of the sums.
  */
 export const BUDGET = `

@@ -39,7 +39,8 @@ declare module 'ioredis' {
 const STREAM_TAIL = keyTail('log', 'logStream')
 const EVENTS_TAIL = keyTail('log', 'logEvents')
 
-// KEYS: the session's streams, its bytes, the stream, its events. ARGV: stream id, channel, openMs, retentionMs, maxStreams, …
+// KEYS: the session's streams, its bytes, the stream, its events. ARGV: stream id, channel, openMs, retentionMs,
+// maxStreams, …
 const STREAM = `
   local index, bytes, stream, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
   local streamId, channel, openMs, retentionMs = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -128,7 +129,8 @@ const APPEND = `
     -- the events before may have expired
     if length() == 1 then redis.call('HSET', stream, 'bytes', 0) end
     count(#data)
-    local function tooMany () return length() > maxEvents or tonumber(redis.call('HGET', stream, 'bytes')) > maxBytes end
+    local function size () return tonumber(redis.call('HGET', stream, 'bytes')) end
+    local function tooMany () return length() > maxEvents or size() > maxBytes end
     local function tooMuch () return tonumber(redis.call('GET', bytes)) > maxSessionBytes end
     while length() > 1 and tooMany() do dropOldest() end
     if standalone then dropAged() end
