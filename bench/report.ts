@@ -179,6 +179,22 @@ Memory is RSS after garbage collection, minus RSS before the sessions were opene
 JavaScript heap does not include what Node.js and the allocator hold for sockets.
 
 ${tables(results)}
+## Function entries
+
+How often one request enters a function of this project, from \`app.inject\` with the memory store to the end of its
+response, by \`npx tsx bench/entries/run.ts\` (with \`--list\`: which functions).
+
+| Request | commit 5a23f24 | commit d068369 | now |
+| --- | ---: | ---: | ---: |
+| tools/call, 2025-11-25, live session | 90 | 172 | 162 |
+| tools/call, 2026-07-28, SDK 2.x | 90 | 185 | 192 |
+| tools/call, 2026-07-28, SDK 1.x bridged | 131 | 222 | 222 |
+
+Between the first two commits came the limits for each person. Since then, a POST is classified once, and a bridged call
+passes through fewer hands; also, the tool itself (2 or 3 entries) is no longer counted where SDK 1.x serves it. Two changes
+cost as much again: the SDKs are distinguished without \`instanceof\`, and long checks
+were split into smaller functions.
+
 ## What the profile shows
 
 In a session call (W1), this project's own code takes about 14 µs, of which \`JSON.stringify\` of the response takes 4.

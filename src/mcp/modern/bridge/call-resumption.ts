@@ -2,11 +2,11 @@ import { ProtocolError } from '@modelcontextprotocol/server'
 import type { Bus, CallResumed } from '../../../stores/bus.js'
 import type { EventLog } from '../../../stores/event-log.js'
 import type { Admission } from '../../admission/admission.js'
-import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
+import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
 import { handOver, HANDOVER_STREAM, type HandedEvent } from './remote-resumption.js'
 import { EventLogWriter } from '../../transport/event-log-writer.js'
-import { SuspendedCalls, type CallClaim, type CallHolder, type SuspendedCallsOptions } from './suspended-calls.js'
+import { SuspendedCalls, type CallClaim, type SuspendedCallsOptions } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
@@ -33,14 +33,14 @@ interface Resumption {
  */
 export class CallResumption {
   readonly #options: CallResumptionOptions
-  readonly #suspended: SuspendedCalls
+  readonly suspended: SuspendedCalls
   readonly #exchanges = new Map<string, Resumption>()
   readonly #subscriptions: Array<() => void>
 
   constructor (options: CallResumptionOptions) {
     const { bus, replica } = options
     this.#options = options
-    this.#suspended = new SuspendedCalls(options.suspendedCalls, options.admission)
+    this.suspended = new SuspendedCalls(options.suspendedCalls, options.admission)
     this.#subscriptions = [
       bus.subscribe('grantEnded', ({ grantId }) => {
         this.#endGrant(grantId)
@@ -59,15 +59,6 @@ export class CallResumption {
     return this.#exchanges.size > 0
   }
 
-  /** Makes a call of this process. Where it asks for something, it waits. */
-  async make (
-    call: BridgedCall,
-    request: Parameters<BridgedCall['call']>,
-    holder: CallHolder
-  ): Promise<BridgedOutcome> {
-    return await this.#suspended.make(call, request, holder)
-  }
-
   /**
    * Goes on with a call that waits, where it waits. Where it asks for something again, it waits again.
    * @throws {ProtocolError} (rejects with it) where it does not wait any more, or cannot be reached
@@ -81,8 +72,8 @@ export class CallResumption {
     const { replica } = this.#options
     let outcome: BridgedOutcome | undefined
     if (replicaId === replica.id) {
-      const call = this.#suspended.take(claim)
-      outcome = call && await this.#suspended.resume(call, inputResponses, open, claim)
+      const call = this.suspended.take(claim)
+      outcome = call && await this.suspended.settle(call, call.resume(inputResponses, open), claim)
     } else {
       outcome = await handOver(this.#options, replicaId, claim, inputResponses, open)
     }
@@ -103,7 +94,7 @@ export class CallResumption {
   /** Gives up a call that waits, wherever it does. */
   giveUp ({ replicaId, callId }: RequestState): void {
     const { bus, log, replica } = this.#options
-    if (replicaId === replica.id) this.#suspended.giveUp(callId)
+    if (replicaId === replica.id) this.suspended.giveUp(callId)
     else {
       bus.publish('callAbandoned', { replicaId, callId }).catch((err: unknown) => {
         log.warn({ err }, 'a call of another replica could not be given up')
@@ -114,7 +105,7 @@ export class CallResumption {
   /** Gives up every call of this process; those who wait for one elsewhere are told. */
   async close (): Promise<void> {
     for (const unsubscribe of this.#subscriptions) unsubscribe()
-    this.#suspended.close()
+    this.suspended.close()
     for (const { ended } of this.#exchanges.values()) ended.abort()
     await Promise.all([...this.#exchanges.values()].map(({ over }) => over))
   }
@@ -126,7 +117,7 @@ export class CallResumption {
     const { eventLog, log, replica } = this.#options
     const writer = new EventLogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
     const write = (event: HandedEvent, final = false) => { writer.append(JSON.stringify(event), final) }
-    const call = this.#suspended.take(claim)
+    const call = this.suspended.take(claim)
     if (call === undefined) {
       write({ kind: 'unknown' }, true)
       return
@@ -143,7 +134,7 @@ export class CallResumption {
         write({ kind: 'notification', notification })
       }
     }
-    const over = this.#suspended.resume(call, inputResponses, open, claim).then(outcome => {
+    const over = this.suspended.settle(call, call.resume(inputResponses, open), claim).then(outcome => {
       write(outcome, true)
     }).finally(() => {
       unwatch()
@@ -154,12 +145,12 @@ export class CallResumption {
 
   #abandon (callId: string, exchangeId: string | undefined): void {
     const exchange = exchangeId === undefined ? undefined : this.#exchanges.get(exchangeId)
-    if (exchange === undefined) this.#suspended.giveUp(callId)
+    if (exchange === undefined) this.suspended.giveUp(callId)
     else exchange.ended.abort()
   }
 
   #endGrant (ended: string): void {
-    this.#suspended.endGrant(ended)
+    this.suspended.endGrant(ended)
     for (const exchange of this.#exchanges.values()) if (exchange.grantId === ended) exchange.ended.abort()
   }
 }

@@ -61,7 +61,11 @@ export class Forwarding {
     const brought = requestState<RequestState>()
     this.#isMade = brought === undefined
     const outcome = brought === undefined
-      ? await callResumption.make(this.#call, [method, withoutTask(params), { authInfo: caller }, open], holder)
+      ? await callResumption.suspended.settle(
+        this.#call,
+        this.#call.call(method, withoutTask(params), { authInfo: caller }, open),
+        holder
+      )
       : await callResumption.resume(
         brought.replicaId,
         { ...holder, callId: brought.callId, round: brought.round, callee: describeCallee(method, params) },

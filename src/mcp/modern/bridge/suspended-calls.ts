@@ -1,4 +1,4 @@
-import type { BridgedCall, BridgedOutcome, OpenRequest } from './bridged-call.js'
+import type { BridgedCall, BridgedOutcome } from './bridged-call.js'
 import type { Admission } from '../../admission/admission.js'
 import type { Holder } from '../../admission/places.js'
 import type { SessionLimits } from '../../limits.js'
@@ -45,13 +45,12 @@ export class SuspendedCalls {
     this.#admission = admission
   }
 
-  /** Makes a call. It is over with its answer, or waits when it asks for something. */
-  async make (
-    call: BridgedCall,
-    request: Parameters<BridgedCall['call']>,
-    holder: CallHolder
-  ): Promise<BridgedOutcome> {
-    return await this.#settle(call, call.call(...request), holder)
+  /** Waits for what a call comes to. If it asks for input, it is suspended; otherwise it is over. */
+  async settle (call: BridgedCall, pending: Promise<BridgedOutcome>, holder: CallHolder): Promise<BridgedOutcome> {
+    const outcome = await pending
+    if (outcome.kind === 'response') call.finish()
+    else this.#suspend(call, holder)
+    return outcome
   }
 
   /** Takes up a call. @returns undefined where there is none of this owner's that would be called so */
@@ -63,16 +62,6 @@ export class SuspendedCalls {
     ) return undefined
     this.#forget(callId, suspended)
     return suspended.call
-  }
-
-  /** Goes on with a call that was taken up: like `make`. */
-  async resume (
-    call: BridgedCall,
-    responses: Readonly<Record<string, unknown>>,
-    open: OpenRequest,
-    holder: CallHolder
-  ): Promise<BridgedOutcome> {
-    return await this.#settle(call, call.resume(responses, open), holder)
   }
 
   /** Gives up a call: it is cancelled. */
@@ -93,14 +82,7 @@ export class SuspendedCalls {
     for (const id of [...this.#suspended.keys()]) this.giveUp(id)
   }
 
-  async #settle (call: BridgedCall, outcome: Promise<BridgedOutcome>, holder: CallHolder): Promise<BridgedOutcome> {
-    const settled = await outcome
-    if (settled.kind === 'response') call.finish()
-    else this.#park(call, holder)
-    return settled
-  }
-
-  #park (call: BridgedCall, holder: CallHolder): void {
+  #suspend (call: BridgedCall, holder: CallHolder): void {
     const { suspendedCallSeconds } = this.#options
     this.#makeRoomFor(holder.person)
     const giveUp = () => { this.giveUp(call.id) }
