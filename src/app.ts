@@ -33,7 +33,7 @@ const PLUGIN_SECONDS = 10
 // how often Node.js looks for requests that are late
 const MAX_CHECK_MS = 1000
 
-/** What a request's log must never show. */
+/** What the log must never show of a request. */
 const REDACTED = [
   'req.headers.authorization',
   'req.headers.cookie',
@@ -41,7 +41,7 @@ const REDACTED = [
   'res.headers.location'
 ]
 
-/** For whom the server describes itself on its home page. */
+/** The caller for whom the server is described on its home page. */
 const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issuer: '', subject: '' } }
 
 export interface BuildAppOptions {
@@ -49,9 +49,9 @@ export interface BuildAppOptions {
   upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
-  /** What is counted. Default: figures of its own. */
+  /** What is counted. Default: its own metrics. */
   metrics?: ServiceMetrics
-  /** Where the log goes. Default: the standard output. */
+  /** Where the log goes. Default: standard output. */
   logStream?: { write (line: string): void }
 }
 
@@ -76,11 +76,11 @@ export async function buildApp (config: Config, {
     genReqId: () => randomUUID(),
     forceCloseConnections: true,
     ...slowRequests(config.requestTimeoutSeconds * 1000),
-    // also bounds all that closes together, which may take as long as the calls that run
+    // also bounds closing, which may take as long as the running calls
     pluginTimeout: (config.shutdownSeconds + PLUGIN_SECONDS) * 1000,
     routerOptions: { ignoreTrailingSlash: true }
   })
-  const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store is in trouble') })
+  const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store reported an error') })
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))
   metrics.watchEventLog(stores.eventLog)
@@ -117,8 +117,8 @@ export async function buildApp (config: Config, {
 }
 
 /**
- * Waits until the store answers: load balancers send requests to whoever listens. Where it does not answer in time, the
- * service runs all the same, and is not ready.
+ * Waits until the store responds, because load balancers send requests to any process that listens. If it does not
+ * respond in time, the service starts anyway, and is not ready.
  */
 async function reachable (stores: Stores): Promise<void> {
   const latest = Date.now() + STORE_MS

@@ -2,11 +2,11 @@ import { oneLine } from './displayed-text.js'
 import { jsonRpcCodes } from './json-rpc-codes.js'
 
 /**
- * Every error class and code of this service; docs/errors.md lists them all (a test holds the two together).
- * The `message` is public and goes on the wire; `detail` is private and goes to the log.
+ * Every error class and code of this service; docs/errors.md lists them all (a test compares the two).
+ * The `message` is public: clients get it. The `detail` is private: it is only logged.
  */
 
-/** Why a step of a login failed, where its `code` does not tell. For operators: it never goes on the wire. */
+/** Why a step of a login failed, if its `code` is not enough. For operators: it is never sent. */
 export type FailureReason =
   | 'unknown_client'
   | 'wrong_client_secret'
@@ -49,7 +49,7 @@ export abstract class ServiceError extends Error {
   constructor (message: string, options: ErrorOptionsWithDetail = {}) {
     super(message, options)
     this.name = new.target.name
-    // others had a say in it: the login server, a client, whoever asks
+    // it may contain text of others: the login server, a client, any caller
     this.detail = options.detail === undefined ? undefined : oneLine(options.detail)
     this.reason = options.reason
     this.retryAfterSeconds = options.retryAfterSeconds
@@ -99,17 +99,17 @@ export class AccessDeniedError extends OAuthError {
   readonly code = 'access_denied'
   override readonly statusCode = 403
 }
-/** RFC 6749 4.1.2.1: something failed that neither the client nor the person can mend. */
+/** RFC 6749 4.1.2.1: something failed that neither the client nor the person can fix. */
 export class UpstreamError extends OAuthError {
   readonly code = 'server_error'
   override readonly statusCode = 502
 }
-/** RFC 6749 4.1.2.1: the upstream or the store cannot be reached just now. */
+/** RFC 6749 4.1.2.1: the upstream or the store cannot be reached at the moment. */
 export class TemporarilyUnavailableError extends OAuthError {
   readonly code = 'temporarily_unavailable'
   override readonly statusCode = 503
 }
-/** This process cannot keep up. At MCP endpoints, too, before anything of the request is read. */
+/** This process is overloaded. Also at MCP endpoints, before the request is read. */
 export class OverloadedError extends TemporarilyUnavailableError { override readonly code = 'temporarily_unavailable' }
 /** RFC 8707 2: the resource is not ours. */
 export class InvalidTargetError extends OAuthError { readonly code = 'invalid_target' }
@@ -133,7 +133,7 @@ export class InsufficientScopeError extends OAuthError {
   override readonly statusCode = 403
   readonly requiredScopes: readonly string[]
 
-  /** @param options with `description`: what is said instead of the usual, in the characters of RFC 6750 3 */
+  /** @param options `description` replaces the usual text, in the characters of RFC 6750 3 */
   constructor (
     requiredScopes: readonly string[],
     { description, ...options }: ErrorOptionsWithDetail & { description?: string } = {}
@@ -144,7 +144,7 @@ export class InsufficientScopeError extends OAuthError {
 }
 
 interface McpErrorOptions extends ErrorOptionsWithDetail {
-  /** Id of the request that the error answers. Default: none can be told. */
+  /** Id of the request that the error responds to. Default: unknown. */
   requestId?: string | number
 }
 
@@ -152,7 +152,7 @@ interface McpErrorOptions extends ErrorOptionsWithDetail {
 export abstract class McpRequestError extends ServiceError {
   /** The JSON-RPC 2.0 error code in the body. */
   readonly jsonRpcCode: number = jsonRpcCodes.serverError
-  /** Of the request that it answers; null if that cannot be told. */
+  /** Of the request that it responds to; null if unknown. */
   readonly requestId: string | number | null
 
   constructor (message: string, options: McpErrorOptions = {}) {
@@ -160,13 +160,13 @@ export abstract class McpRequestError extends ServiceError {
     this.requestId = options.requestId ?? null
   }
 }
-/** JSON-RPC 2.0: the body is no JSON. */
+/** JSON-RPC 2.0: the body is not valid JSON. */
 export class ParseError extends McpRequestError {
   readonly code = 'parse_error'
   readonly statusCode = 400
   override readonly jsonRpcCode = jsonRpcCodes.parseError
 }
-/** JSON-RPC 2.0: the body is JSON, but no message that may come here. */
+/** JSON-RPC 2.0: the body is JSON, but not a message that is accepted here. */
 export class InvalidMessageError extends McpRequestError {
   readonly code = 'invalid_message'
   readonly statusCode = 400
@@ -189,7 +189,7 @@ export class SessionIdRequiredError extends McpRequestError {
   readonly code = 'session_id_required'
   readonly statusCode = 400
 }
-/** The session is unknown, has ended, or is somebody else's: the client starts a new one (MCP 2025-11-25, same place). */
+/** The session is unknown, has ended, or is somebody else's: the client starts a new one (MCP 2025-11-25, as above). */
 export class SessionNotFoundError extends McpRequestError {
   readonly code = 'session_not_found'
   readonly statusCode = 404
@@ -200,12 +200,12 @@ export class UnsupportedProtocolVersionError extends McpRequestError {
   readonly code = 'unsupported_protocol_version'
   readonly statusCode = 400
 }
-/** `Last-Event-ID` is none that this service has sent. */
+/** `Last-Event-ID` was not sent by this service. */
 export class InvalidEventIdError extends McpRequestError {
   readonly code = 'invalid_event_id'
   readonly statusCode = 400
 }
-/** `Accept` leaves out what the answer may be. */
+/** `Accept` excludes a type that the response may have. */
 export class NotAcceptableError extends McpRequestError {
   readonly code = 'not_acceptable'
   readonly statusCode = 406
@@ -230,7 +230,7 @@ export class ForbiddenOriginError extends McpRequestError {
   readonly code = 'forbidden_origin'
   readonly statusCode = 403
 }
-/** Names of the limits that a refusal tells of. */
+/** Names of the limits, in refusals. */
 export type LimitName =
   | 'requests_in_flight' | 'tool_calls' | 'instances' | 'streams' | 'subscriptions' | 'subscription_bytes' | 'uri_bytes'
   | 'open_responses' | 'request_bytes' | 'sessions'
@@ -260,7 +260,7 @@ export class TooManyRequestsError extends LimitError {
   readonly code = 'too_many_requests'
   readonly statusCode = 429
 }
-/** This process is full of what the request needs, whoever asks. */
+/** This process has no room for what the request needs, for any caller. */
 export class ServerFullError extends LimitError {
   readonly code = 'server_full'
   readonly statusCode = 503

@@ -10,7 +10,7 @@ const REASONS: Readonly<Record<string, string>> = {
 }
 
 /**
- * Why nobody can listen there, in one line for the operator.
+ * Why the service cannot listen there, in one line for the operator.
  * @param subject what was to listen
  * @param where the variables that say where, with their values
  * @returns the error itself if it says something else

@@ -21,7 +21,7 @@ t.test('a bad value is one line that names the variable, what it got and what it
     [{ ADMIN_TOKEN: 'short' }, /^ADMIN_TOKEN is not valid; it takes at least 16/],
     [{ REDIS_URL: 'redis://localhost' }, /^ENCRYPTION_KEYS is not set/],
     [{ REDIS_CLUSTER: 'yes' }, /^REDIS_CLUSTER is "yes"; it takes true or false\.$/],
-    [{ REDIS_CLUSTER: 'true' }, /^REDIS_URL is not set, but REDIS_CLUSTER is/],
+    [{ REDIS_CLUSTER: 'true' }, /^REDIS_CLUSTER is set, but REDIS_URL is not/],
     [
       { REDIS_URL: 'redis://localhost/2', REDIS_CLUSTER: 'true', ENCRYPTION_KEYS: 'a:b' },
       /^REDIS_URL names a database/

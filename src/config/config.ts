@@ -33,10 +33,10 @@ const PreregisteredClientSchema = Type.Object({
 /** A client that needs no registration. Without a secret it is a public one. */
 type PreregisteredClient = Static<typeof PreregisteredClientSchema>
 
-/** What upstream authorization server to broker to. */
+/** The upstream authorization server. */
 export interface UpstreamConfig {
   issuerUrl?: URL
-  /** The same, exactly as it was configured: tokens name it so. */
+  /** The same, exactly as configured: tokens contain it in this spelling. */
   issuer?: string
   authorizationUrl?: URL
   tokenUrl?: URL
@@ -53,7 +53,7 @@ export interface UpstreamConfig {
 /** The service's configuration. Durations are seconds, sizes bytes. */
 export interface Config {
   production: boolean
-  /** Nobody but this machine is served: `publicUrl` is on loopback, outside production. */
+  /** Only this machine is served: `publicUrl` is on loopback, outside production. */
   local: boolean
   port: number
   host: string
@@ -62,7 +62,7 @@ export interface Config {
   publicTools: boolean
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
-  /** undefined: nobody may see how logins went. */
+  /** undefined: logins are not recorded. */
   adminToken: string | undefined
   allowedOrigins: string[]
   allowedHosts: string[]
@@ -104,7 +104,7 @@ export interface Config {
   eventLogBytesPerSession: number
   eventLogBytes: number
   maxBodyBytes: number
-  /** undefined: `/metrics` asks for none, and is there only where `local`. */
+  /** undefined: `/metrics` requires none, and exists only if `local`. */
   metricsToken: string | undefined
   tracing: boolean
   maxEventLoopDelayMs: number
@@ -225,7 +225,8 @@ function parseUpstream (env: Environment): UpstreamConfig | undefined {
   if (!named) {
     if (clientId !== undefined) {
       throw new ConfigError(
-        'OAUTH_CLIENT_ID is set, but no upstream is; set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.'
+        'OAUTH_CLIENT_ID is set, but no upstream is; ' +
+          'set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.'
       )
     }
     return undefined
@@ -261,11 +262,11 @@ function parseRedisUrl (
   }
   if (url === undefined) {
     if (cluster) {
-      throw new ConfigError('REDIS_URL is not set, but REDIS_CLUSTER is; it takes the URL of one of the nodes.')
+      throw new ConfigError('REDIS_CLUSTER is set, but REDIS_URL is not; it takes the URL of one of the nodes.')
     }
     return undefined
   }
-  // a key of one process opens nothing that another has sealed
+  // a process cannot decrypt what another has encrypted with its own key
   if (keys === undefined) {
     throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
   }
@@ -275,7 +276,7 @@ function parseRedisUrl (
   return url
 }
 
-// short ones are guessed; its value is not shown
+// short ones can be guessed; the value is not shown
 function parseMetricsToken ({ METRICS_TOKEN: token }: Environment): string | undefined {
   if (token !== undefined && !/^[\w.~+/=-]{16,}$/.test(token)) {
     throw new ConfigError('METRICS_TOKEN is not valid; it takes at least 16 letters, digits and - . _ ~ + / =')

@@ -14,7 +14,7 @@ import {
 } from '../validation/values.js'
 
 /*
- * Values of environment variables. Each function throws a ConfigError with one line that names the variable, what it got
+ * Values of environment variables. Each function throws a ConfigError with one line that names the variable, its value
  * (unless that may be a secret) and what it takes.
  */
 

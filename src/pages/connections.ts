@@ -10,9 +10,7 @@ export function signInPage (issuer: string): Page {
   return {
     html: layout('Connected apps', html`
       <h1>Your connected apps</h1>
-      <p>Sign in to see which applications use ${
-        new URL(issuer).host
-      } for you, and to end what you do not want any more.</p>
+      <p>Sign in to see which applications use ${new URL(issuer).host} for you, and to disconnect them.</p>
       <div class="buttons"><a class="button" href="${issuer}/oauth/connections/login">Sign in</a></div>`
     )
   }
@@ -22,7 +20,7 @@ export interface ConnectionsPageOptions {
   issuer: string
   person: Person
   connections: readonly Connection[]
-  /** Whether one was ended a moment ago. */
+  /** Whether one was just disconnected. */
   ended: boolean
 }
 
@@ -32,13 +30,15 @@ export function connectionsPage ({ issuer, person, connections, ended }: Connect
     html: layout('Connected apps', html`
       <h1>Your connected apps</h1>
       <p class="soft">Signed in as <bdi>${visible(person.name ?? '') || visible(person.subject)}</bdi></p>
-      !${ended ? '<p role="status">The connection has ended. What was running has been stopped.</p>' : ''}
+      !${ended ? '<p role="status">The application is disconnected, and everything it was running has been stopped.</p>' : ''}
       !${
         connections.length === 0
           ? '<p>No application is connected.</p>'
           : connections.map(connection => entry(issuer, connection))
       }
-      <form method="post" action="${issuer}/oauth/connections/logout"><div class="buttons"><button type="submit">Sign out</button></div></form>`
+      <form method="post" action="${issuer}/oauth/connections/logout">
+        <div class="buttons"><button type="submit">Sign out</button></div>
+      </form>`
     )
   }
 }
@@ -50,9 +50,9 @@ function entry (issuer: string, { grant, client }: Connection): string {
   return html`
     <section class="entry">
       <h2><bdi>${name}</bdi></h2>
-      <p class="soft">!${target === undefined ? '' : html`Answers go to ${describePlace(target)}. `}May use: ${
+      <p class="soft">!${target === undefined ? '' : html`Access goes to ${describePlace(target)}. `}May use: ${
     grant.scopes.join(', ')
-  }. Ends by itself on <time datetime="${day}">${day}</time>.</p>
+  }. Expires on <time datetime="${day}">${day}</time>.</p>
       <form method="post" action="${issuer}/oauth/connections/end">
         <input type="hidden" name="grant" value="${grant.grantId}">
         <div class="buttons"><button type="submit" aria-label="Disconnect ${name}">Disconnect</button></div>

@@ -7,18 +7,18 @@ export interface ConsentPageOptions {
   request: ConsentRequest
   /** Where the form is posted. */
   action: string
-  /** Where people end what they allow. */
+  /** Where people disconnect applications. */
   connections: string
   texts: {
     scopeDescriptions: Readonly<Record<string, string>>
-    /** The scope that opens all that asks for none of its own. */
+    /** The scope for everything that needs no scope of its own. */
     baseScope: string
     /** How long a login lasts. */
     grantSeconds: number
   }
 }
 
-/** What is asked of the login server, in plain words. */
+/** What we ask the login server for, in plain words. */
 const UPSTREAM_SCOPES: Readonly<Record<string, string>> = {
   openid: 'Who you are',
   profile: 'Your name and profile',
@@ -36,7 +36,7 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
   const days = Math.max(1, Math.round(texts.grantSeconds / 86_400))
   const body = html`
     <h1>Allow <bdi>${name}</bdi> to use this server?</h1>
-    !${tooSoon === true ? '<p class="warning" role="alert">That was too fast. Read this first, then decide.</p>' : ''}
+    !${tooSoon === true ? '<p class="warning" role="alert">That was too fast. Please read this first, then decide.</p>' : ''}
     <dl>
       !${client.kind === 'document' ? html`<dt>Verified site</dt><dd>${new URL(client.clientId).host}</dd>` : ''}
       !${
@@ -45,7 +45,7 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
       : ''
   }
       <dt>Server</dt><dd>${new URL(resource).host}</dd>
-      <dt>Answer goes to</dt><dd>${
+      <dt>Access goes to</dt><dd>${
     redirectKind === 'web'
       ? target.host
       : redirectKind === 'loopback'
@@ -62,7 +62,7 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
     <ul>!${scopes.map(scope => html`<li>${texts.scopeDescriptions[scope] ?? `use “${scope}”`}</li>`)}</ul>
     !${
     scopes.includes(texts.baseScope)
-      ? '<p class="soft">This opens every tool, resource and prompt of this server that asks for no permission of its own.</p>'
+      ? '<p class="soft">This includes every tool, resource and prompt that does not need a permission of its own.</p>'
       : ''
   }
     !${upstreamPart(request)}
@@ -79,23 +79,23 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
         <button type="submit" name="decision" value="deny">Deny</button>
       </div>
     </form>
-    <p class="soft">The application's name is its own claim. Allow only what you started yourself.</p>
+    <p class="soft">The application chose its name itself. Only allow access that you started yourself.</p>
     <p class="soft">It stays connected for up to ${days} ${
     days === 1 ? 'day' : 'days'
-  }, or until you end it at <a href="${connections}">your connected apps</a>.</p>`
+  }, or until you disconnect it at <a href="${connections}">your connected apps</a>.</p>`
   return { html: layout(`Allow ${name}?`, body) }
 }
 
-/** What this server asks of the login server: the person is asked there, too, in other words. */
+/** What this server asks the login server for: the person will also be asked there, in other words. */
 function upstreamPart ({ upstreamScopes, loginHost }: ConsentRequest): string {
   if (upstreamScopes.length === 0) return ''
   return html`
-    <h2>For that, this server asks ${loginHost} for</h2>
+    <h2>For this, the server asks ${loginHost} for</h2>
     <ul>!${upstreamScopes.map(scope => html`<li>${UPSTREAM_SCOPES[scope] ?? `“${scope}”`}</li>`)}</ul>
-    <p class="soft">That stays with this server; the application does not get it.</p>`
+    <p class="soft">Only this server gets that, not the application.</p>`
 }
 
-/** The page of an error that cannot be told to a client. `errorId` is in the log, too. */
+/** The page of an error that cannot be returned to a client. `errorId` is also in the log. */
 export function errorPage (error: { message: string, code: string }, errorId: string): Page {
   return {
     html: layout('This did not work', html`
@@ -105,13 +105,14 @@ export function errorPage (error: { message: string, code: string }, errorId: st
   }
 }
 
-/** The page of an error for a client that nobody vouches for: the person may take it there. */
+/** The page of an error for an unverified client: the person decides whether to return to it. */
 export function refusalPage (error: { message: string, code: string }, url: string, errorId: string): Page {
   return {
     html: layout('The request was refused', html`
       <h1>The request was refused</h1>
       <p role="alert">${error.message}</p>
-      <p>An application asked for access in a way that does not work. You can tell it so, or close this page.</p>
+      <p>An application requested access in a way that does not work. You can return to it with this error, or close
+      this page.</p>
       <div class="buttons"><a class="button" rel="noreferrer" href="${url}">Go back to ${new URL(url).host}</a></div>
       <p class="soft">Error ${error.code}, id ${errorId}</p>`)
   }
@@ -120,8 +121,10 @@ export function refusalPage (error: { message: string, code: string }, url: stri
 function warning ({ redirectKind, client }: ConsentRequest): string {
   if (redirectKind === 'web') return ''
   const text = redirectKind === 'loopback'
-    ? 'The answer goes to a program on this computer. Any program can give itself any name: allow it only if you have just started the login there.'
-    : 'The answer goes to whichever app on this device has claimed this kind of link. Allow it only if you have just started the login there.'
+    ? 'Access goes to a program on this computer. Any program can use any name: ' +
+      'allow it only if you just started the login there.'
+    : 'Access goes to whichever app on this device opens this kind of link. ' +
+      'Allow it only if you just started the login there.'
   return html`<p class="warning" role="note" id="warning"><strong>Check this.</strong> ${text}${
     client.kind === 'document' ? ' The site is verified, the program is not.' : ''
   }</p>`

@@ -3,7 +3,7 @@ import type { ServerDescription } from '../mcp/describe-server.js'
 import { clientSetups } from './client-setups.js'
 import { type Page, layout } from './layout.js'
 
-// the button is of no use without it, and not there
+// without this script the button stays hidden
 const COPY = `
 for (const button of document.querySelectorAll('button[data-copy]')) {
   button.hidden = false
@@ -21,7 +21,8 @@ export function homePage (publicUrl: string, connections: boolean, server: Serve
     script: COPY,
     html: layout(server?.name ?? 'MCP server', html`
       <h1>${server?.name ?? `The MCP server of ${new URL(publicUrl).host}`}</h1>
-      <p>An AI assistant that speaks <a href="https://modelcontextprotocol.io">MCP</a> can use it for you. Give it this address, and log in:</p>
+      <p>AI assistants that support <a href="https://modelcontextprotocol.io">MCP</a> can use this server for you. Give
+      your assistant this address, then log in:</p>
       <pre><code>${mcpUrl}</code></pre>
       <div class="buttons"><button type="button" class="primary" data-copy="${mcpUrl}" hidden>Copy the address</button></div>
       !${server === undefined || server.tools.length === 0
@@ -42,7 +43,8 @@ export function homePage (publicUrl: string, connections: boolean, server: Serve
       }
       !${
         connections
-          ? html`<h2>Your connected apps</h2><p><a href="${publicUrl}/oauth/connections">See and end what uses this server for you</a></p>`
+          ? html`<h2>Your connected apps</h2><p><a href="${publicUrl}/oauth/connections">See
+            which applications use this server for you, and disconnect them</a></p>`
           : ''
       }
       <script>!${COPY}</script>`

@@ -1,9 +1,9 @@
 import { html } from 'ghtml'
 
-/** A page for people. Nothing in it comes from elsewhere. */
+/** A page for people. It loads nothing from elsewhere. */
 export interface Page {
   html: string
-  /** The one script in the page, as it stands there: what it does is a convenience, and the page works without. */
+  /** The page's only script, verbatim: the page also works without it. */
   script?: string
 }
 

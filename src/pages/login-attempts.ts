@@ -13,14 +13,15 @@ export function attemptsPage ({ at, publicUrl, loginHost, upstreamMode, attempts
       }. People log in at ${loginHost} (${upstreamMode} mode). Kept for a day.</p>
       !${attempts.length === 0 ? html`<p>Nobody has tried to log in.</p>` : ''}
       !${attempts.map(({ client, redirectHost, steps, verdict }) => entry({
-        title: client.name ?? client.id ?? 'A client that did not say who it is',
-        facts: [['Client', client.id], ['Known by', client.kind], ['Answer goes to', redirectHost]],
+        title: client.name ?? client.id ?? 'A client without a name',
+        facts: [['Client', client.id], ['Known by', client.kind], ['Redirects to', redirectHost]],
         steps,
         verdict
       }))}
       <h2>Before a login</h2>
-      <p class="soft">What programs asked, by their address and name. Which login it belongs to cannot be known; whoever got tokens is left out.</p>
-      !${visits.length === 0 ? html`<p>Nobody.</p>` : ''}
+      <p class="soft">Requests by address and program. They cannot be matched to a login. Programs that got tokens are left
+      out.</p>
+      !${visits.length === 0 ? html`<p>None.</p>` : ''}
       !${
         visits.map(({ address, userAgent, steps, verdict }) =>
           entry({

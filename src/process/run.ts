@@ -20,7 +20,7 @@ const CLOSING_SECONDS = 5
 /**
  * Starts the service as configured by the environment, and closes it with grace on SIGTERM and SIGINT.
  * If it cannot start, what is open already is closed.
- * @throws {ConfigError} with one line that says what the operator can mend
+ * @throws {ConfigError} with one line that says what the operator can fix
  */
 async function start (createServer?: CreateServer): Promise<void> {
   const opened: Array<{ close (): Promise<unknown> }> = []
@@ -48,7 +48,7 @@ async function start (createServer?: CreateServer): Promise<void> {
   }
 }
 
-/** @returns what undoes it */
+/** @returns what removes the handlers again */
 function closeOnSignals (
   app: FastifyInstance,
   { shutdownDelaySeconds, shutdownSeconds }: Config,
@@ -69,7 +69,7 @@ function closeOnSignals (
   return { close: async () => { uninstall() } }
 }
 
-/** Closes one after the other; the error that led here is the one to be told. */
+/** Closes one after the other. Errors are ignored: the one that led here is reported. */
 async function closeAll (opened: ReadonlyArray<{ close (): Promise<unknown> }>): Promise<void> {
   for (const one of opened) await one.close().catch(() => {})
 }
@@ -101,14 +101,14 @@ function welcome (config: Config, demo: DemoUpstream | undefined): string {
 
 /**
  * Runs the service as this process: configured by the environment, until a signal or an uncaught exception ends it.
- * What keeps it from starting goes to the standard error, and the process ends with exit code 1.
+ * If it cannot start, the reason goes to standard error, and the process ends with exit code 1.
  * @param createServer the server that is hosted. Default: that of `src/mcp/server.ts`
  */
 export function runProcess (createServer?: CreateServer): void {
   start(createServer).catch((error: unknown) => {
-    // a bad value is the operator's to mend: one line, no stack
+    // the operator can fix a bad value: one line, no stack
     const text = error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)
-    // not an exit code alone: what could not be closed in time would keep the process for ever
+    // setting an exit code is not enough: what could not be closed in time would keep the process alive
     process.stderr.write(`${text}\n`, () => { process.exit(1) })
   })
 }

@@ -110,7 +110,7 @@ browserTest(
     }
     await checkAccessibility(t, page, 'home page with tools')
 
-    await page.getByRole('link', { name: 'See and end' }).click()
+    await page.getByRole('link', { name: 'See which applications' }).click()
     await checkAccessibility(t, page, 'sign-in page')
     await page.getByRole('link', { name: 'Sign in' }).click()
     await logInUpstream(page)
@@ -141,7 +141,7 @@ browserTest('the home page and the connected apps need no JavaScript', async (t,
   await page.goto(service.url)
   t.equal(await page.getByRole('button').count(), 0, 'no button that does nothing')
   t.notOk(await page.getByText('Adds two numbers.').isVisible(), 'tools are not named to anybody')
-  await page.getByRole('link', { name: 'See and end' }).click()
+  await page.getByRole('link', { name: 'See which applications' }).click()
   await page.getByRole('link', { name: 'Sign in' }).click()
   await logInUpstream(page)
   await page.getByRole('button', { name: 'Disconnect An app' }).click()

@@ -27,7 +27,7 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, n
   - definition: www.client.example
   - term: Server
   - definition: ${here}
-  - term: Answer goes to
+  - term: Access goes to
   - definition: client.example
   - term: You log in at
   - definition: ${upstream}
@@ -36,20 +36,20 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, n
     - listitem: Use the tools of this server
     - listitem: Read your files
     - listitem: use “files:write”
-  - paragraph: This opens every tool, resource and prompt of this server that asks for no permission of its own.
-  - heading "For that, this server asks ${upstream} for" [level=2]
+  - paragraph: This includes every tool, resource and prompt that does not need a permission of its own.
+  - heading "For this, the server asks ${upstream} for" [level=2]
   - list:
     - listitem: Who you are
     - listitem: Your name and profile
-  - paragraph: That stays with this server; the application does not get it.
+  - paragraph: Only this server gets that, not the application.
   - paragraph:
     - checkbox "Do not ask me again"
     - text: Do not ask me again
   - button "Allow access"
   - button "Deny"
-  - paragraph: The application's name is its own claim. Allow only what you started yourself.
+  - paragraph: The application chose its name itself. Only allow access that you started yourself.
   - paragraph:
-    - text: It stays connected for up to 180 days, or until you end it at
+    - text: It stays connected for up to 180 days, or until you disconnect it at
     - link "your connected apps":
       - /url: ${service.url}/oauth/connections
     - text: .`)
@@ -60,7 +60,7 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, n
       (await (await sdkClient(service, { redirect_uris: ['http://localhost:3334/callback'] })).begin()).url
     )
     t.match(await page.getByRole('definition').allTextContents(), [here, 'this computer (localhost:3334)', upstream])
-    t.match(await page.getByRole('note').textContent(), /Any program can give itself any name/)
+    t.match(await page.getByRole('note').textContent(), /Any program can use any name/)
     t.equal(await page.getByRole('checkbox').count(), 0, 'it is asked each time')
     t.equal(
       await page.getByRole('button', { name: 'Allow access', description: /Check this\..*on this computer/ }).count(),
@@ -74,7 +74,7 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, n
       (await (await sdkClient(service, { redirect_uris: ['cursor://anysphere.cursor-mcp/callback'] })).begin()).url
     )
     t.match(await page.getByRole('definition').allTextContents(), [here, 'an app on this device (cursor:)', upstream])
-    t.match(await page.getByRole('note').textContent(), /whichever app on this device has claimed/)
+    t.match(await page.getByRole('note').textContent(), /whichever app on this device opens/)
     t.equal(await page.getByRole('checkbox').count(), 0, 'it is asked each time')
   })
 

@@ -7,15 +7,15 @@ type Drain = (ms: number) => Promise<unknown>
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Turns everybody away, and lets what runs finish: with `close` after it, no request is lost. */
+    /** Stops listening and waits for running requests: with `close` after it, no request is lost. */
     leave (): Promise<void>
-    /** Whether this process leaves, or has left: it is not ready. */
+    /** Whether this process is leaving, or has left: it is not ready. */
     isLeaving (): boolean
     /** Adds what `leave` waits for. */
     addDrain (drain: Drain): void
     /**
-     * Milliseconds until whatever still runs is given up: one deadline for all that closes. It counts from the first
-     * who asks, in `leave` or when the app closes.
+     * Milliseconds until everything that still runs is ended: one deadline for all that closes. It starts with the first
+     * call, in `leave` or when the app closes.
      */
     timeToClose (): number
     /** Waits until all responses are over, or the time for it has passed. */
@@ -23,7 +23,7 @@ declare module 'fastify' {
   }
 }
 
-/** The name of the plugin: an app has `addDrain` and `timeToClose` of ours only if it has the plugin. */
+/** The name of the plugin: only with it are `addDrain` and `timeToClose` ours. */
 export const GRACEFUL_CLOSE = 'fastify-mcp-oauth/graceful-close'
 
 export interface GracefulCloseOptions {
@@ -33,18 +33,18 @@ export interface GracefulCloseOptions {
   drainSeconds: number
 }
 
-// who has a connection of ours and has not used it for so long is not about to; load balancers that found nobody at the
-// socket try again after a second, on the connections they have left
+// A connection idle this long will not be used again. Load balancers that fail to connect retry on their remaining
+// connections after about a second.
 const QUIET_MS = 1500
 const SHORT_TURN_MS = 1
 const WAIT_FOR_SHORT_TURN_MS = 1000
-// what was given up at the deadline is told so, and that has to reach the client
+// what is ended at the deadline gets an error, which must reach the client
 const LAST_WORDS_MS = 1000
 
 /**
- * Leaving without losing a request. Whoever cuts an idle connection may cut off a request that is under way on it: so the
- * listening socket closes alone, connections end with the answer to their next request (`Connection: close`), and what is
- * cut at last is what nobody uses. Register it before what is drained.
+ * Shuts down without dropping requests. Closing an idle connection races with a request already on its way, so we stop
+ * listening, send `Connection: close` with the next response on each connection, and only destroy connections that stay
+ * unused. Register it before what is drained.
  */
 export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds, drainSeconds }) => {
   const drains: Drain[] = []
@@ -72,15 +72,15 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
     await delay(delaySeconds * 1000)
     await stopListening(app.server)
     listening = false
-    let heard: number
+    let before: number
     do {
-      heard = arrived
+      before = arrived
       await Promise.all(drains.map(drain => drain(app.timeToClose())))
       if (await countConnections(app.server) > 0) await delay(Math.min(QUIET_MS, app.timeToClose()))
-      // what came meanwhile is read before it is looked for
+      // requests that arrived in the meantime are read before they are counted
       await setImmediate()
       await setImmediate()
-    } while (arrived > heard && app.timeToClose() > 0)
+    } while (arrived > before && app.timeToClose() > 0)
   })
   app.decorate('finishResponses', async () => {
     if (inFlight === 0) return

@@ -13,12 +13,12 @@ export interface PressureOptions {
 const RETRY_AFTER_SECONDS = 5
 const SAMPLE_MS = 1000
 
-/** The route goes on where others are refused: for what tells of the process itself. */
+/** The route is served even if others are refused: for routes that report on the process itself. */
 export const underAnyPressure = { pressureHandler: () => undefined }
 
 /**
- * Refuses requests (503) while this process cannot keep up, so that load balancers and clients turn to others, and what
- * runs is finished. Each part of the service puts the refusal in its own words.
+ * Refuses requests (503) while this process is overloaded, so that load balancers and clients turn to others, and running
+ * requests finish. Each part of the service words the refusal itself.
  */
 export const pressure = fp<PressureOptions>(
   async (app, { maxEventLoopDelayMs, maxHeapBytes = getHeapStatistics().heap_size_limit * 0.9 }) => {
@@ -34,7 +34,7 @@ export const pressure = fp<PressureOptions>(
       sampleInterval: SAMPLE_MS,
       pressureHandler: async (_request, reply, type) => {
         if (type === underPressure.TYPE_EVENT_LOOP_DELAY && performance.now() < settlesAt) return
-        // for routes of an app that words its errors itself
+        // for routes with an error handler of their own
         reply.header('retry-after', String(RETRY_AFTER_SECONDS))
         throw new OverloadedError('This server is overloaded. Try again in a moment.', {
           retryAfterSeconds: RETRY_AFTER_SECONDS

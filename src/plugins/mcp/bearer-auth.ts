@@ -99,7 +99,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     if (token === undefined) {
       if (BEARER_SCHEME.test(authorization)) {
         refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
-      } else refuse(reply, new InvalidTokenError('This endpoint needs a bearer access token.'), options.scopes, false)
+      } else refuse(reply, new InvalidTokenError('This endpoint requires a bearer access token.'), options.scopes, false)
       return
     }
     const admit = (caller: CallerInfo) => {

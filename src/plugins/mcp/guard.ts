@@ -61,7 +61,7 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
     if (allowsHost(host)) done()
     else {
       done(
-        new ForbiddenOriginError('Forbidden: this server does not answer to this host.', { detail: `Host ${host}` })
+        new ForbiddenOriginError('Forbidden: this server does not accept this Host header.', { detail: `Host ${host}` })
       )
     }
   })

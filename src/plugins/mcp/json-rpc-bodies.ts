@@ -85,9 +85,9 @@ function known4xx (error: FastifyError): ServiceError | undefined {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new BodyTooLargeError('Payload Too Large: the body is larger than this server takes.')
+      return new BodyTooLargeError('Payload Too Large: the body exceeds the limit of this server.')
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
-      return new ParseError('Parse error: the body is no JSON.')
+      return new ParseError('Parse error: invalid JSON.')
   }
   const status = error.statusCode ?? 500
   return status >= 400 && status < 500

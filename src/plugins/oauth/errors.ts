@@ -24,7 +24,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   else request.log.info({ code: known.code, detail: known.detail }, `OAuth request refused: ${known.message}`)
   const { code, message } = known ?? new UpstreamError('Something went wrong on our side.')
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
-  // RFC 6749 5.2: who tried to authenticate with a header is challenged by it
+  // RFC 6749 5.2: a client that used the header to authenticate gets a challenge
   if (known?.statusCode === 401 && request.headers.authorization !== undefined) {
     reply.header('www-authenticate', 'Basic realm="OAuth"')
   }

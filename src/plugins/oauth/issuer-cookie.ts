@@ -1,15 +1,15 @@
 import type { SerializeOptions } from 'cookie'
 import { hashSecret } from '../../oauth/secrets.js'
 
-/** How a cookie of ours is named and kept. */
+/** The name and attributes of a cookie. */
 export interface OwnCookie {
   name: string
   attributes: SerializeOptions
 }
 
 /**
- * A cookie of our pages. `SameSite=Lax`: it must come with the redirect from the upstream. `__Host-` where there is https: no
- * subdomain can set it, but its path is `/`, so that its name tells two services of one origin apart.
+ * A cookie of our pages. `SameSite=Lax`: it must come with the redirect from the upstream. `__Host-` with https: no
+ * subdomain can set it, but its path is `/`, so its name distinguishes two services of one origin.
  */
 export function issuerCookie (issuer: string, what: string): OwnCookie {
   const { protocol, pathname } = new URL(issuer)

@@ -3,8 +3,8 @@ import fp from 'fastify-plugin'
 import { callerAddress } from '../../caller-address.js'
 import type { RateKey, RateLimits } from '../../oauth/rate-limits.js'
 
-/** Who a caller has proven to be. */
-interface Proven {
+/** What a caller has proven to be. */
+export interface Proven {
   /** Id of a client that has shown its secret. A public client has nothing to show: anybody may say its id. */
   client?: string
   /** The person whose code, token or cookie it is. */
@@ -13,16 +13,16 @@ interface Proven {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Tells, without asking the store, whether a request shows something that only we, or the operator, can have made. */
+    /** Whether a request shows something that only we, or the operator, can have made. Must not ask the store. */
     isRecognised?: (request: FastifyRequest) => boolean
   }
   interface FastifyRequest {
     /**
-     * Counts this request for who has proven to make it, and no longer for the address it came from.
+     * Counts this request for its proven sender, and no longer for the address it came from.
      * @throws {RateLimitedError}
      */
     countFor (proven: Proven): Promise<void>
-    /** The address that this request is counted for; null where it is not, or no longer. */
+    /** The address that this request is counted for; null if it is not, or no longer. */
     countedFor: RateKey | null
   }
 }
@@ -33,13 +33,13 @@ export interface OAuthRateLimitOptions {
   requestsPerMinute: number
 }
 
-/** What many people use at once (a client that serves them all, an address with tokens of ours) may ask so much more. */
+/** How much more a sender that many people share may ask: a client that serves them all, an address with our tokens. */
 const SHARED = 10
 
 /**
- * Bounds what callers may ask of each endpoint of this context: by address, until the request has proven who makes it, and
- * then by client and person. Nothing that a caller merely claims is a key. What shows a secret of our making is looked at
- * even where others have used up what their address may ask: clients behind one address do not lock each other out.
+ * Limits requests to each endpoint of this context: by address until the request has proven its sender, then by client
+ * and person. Unproven claims are never keys. A request with a secret that we issued is served even if others have used
+ * up the limit of its address: clients behind one address do not lock each other out.
  */
 export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, requestsPerMinute }) => {
   app.decorateRequest('countedFor', null)
@@ -59,7 +59,7 @@ export const oauthRateLimits = fp<OAuthRateLimitOptions>(async (app, { limits, r
     request.countedFor = key
   }
 
-  // before a body is read, where nothing in it can matter
+  // if the body does not matter, before it is read
   app.addHook('onRequest', async request => {
     if (request.routeOptions.config.isRecognised === undefined) await countAddress(request)
   })

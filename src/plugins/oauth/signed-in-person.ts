@@ -8,7 +8,7 @@ import { kBroker } from './broker.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who is signed in to our own pages in this browser; not to be taken for a caller of the MCP server. */
+    /** Who is signed in to our pages in this browser; this is not a caller of the MCP server. */
     getPerson (): Person | undefined
     /** The sign-in that this browser has begun, as it was kept. */
     getPendingSignIn (): string | undefined
@@ -27,7 +27,7 @@ export interface SignedInPersonOptions {
 
 const PENDING_SECONDS = 600
 
-/** Two signed cookies for our own pages: who is signed in, and a sign-in that is under way. They come with links, and with no form of another site. */
+/** Two signed cookies for our pages: who is signed in, and a pending sign-in. Forms of other sites do not carry them. */
 export const signedInPerson = fp<SignedInPersonOptions>(async (app, { issuer }) => {
   const [signedIn, pendingSignIn] = [issuerCookie(issuer, 'person'), issuerCookie(issuer, 'sign-in')]
   const { signIns } = app[kBroker]

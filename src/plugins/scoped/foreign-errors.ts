@@ -2,8 +2,8 @@ import type { FastifyError } from 'fastify'
 import { ServiceError } from '../../errors.js'
 
 /**
- * Throws what a hook of the app around has thrown (its rate limit, its own authentication): the error handler of that app
- * knows what to say. Left are errors of ours, those of reading a body, and bugs.
+ * Rethrows an error that a hook of the app around has thrown (its rate limit, its authentication), for that app's error
+ * handler. Our errors, errors of reading a body, and bugs are left.
  */
 export function rethrowForeign (error: FastifyError): void {
   if (

@@ -1,12 +1,12 @@
-/** Arrays and objects in one another. Deeper ones overflow the stack where they are written, checked or copied. */
+/** How deep arrays and objects may be nested. Deeper ones overflow the stack when they are written, checked or copied. */
 export const MAX_JSON_DEPTH = 200
 
 const [QUOTE, BACKSLASH] = [0x22, 0x5c]
 const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d]
 
-/** Whether a JSON text is nested deeper than `MAX_JSON_DEPTH`; of what is not JSON, anything may be said. */
+/** Whether a JSON text is nested deeper than `MAX_JSON_DEPTH`; for a text that is not JSON the result is arbitrary. */
 export function isTooDeep (text: string): boolean {
-  // no short text is; and most are
+  // most texts are too short for that
   if (text.length <= 2 * MAX_JSON_DEPTH) return false
   let depth = 0
   for (let at = 0; at < text.length; at++) {

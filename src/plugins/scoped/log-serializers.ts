@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 
-/** What the log shows of a request where it shows one: never its query, which holds codes, states and session ids. */
+/** What the log shows of a request: never its query, which holds codes, states and session ids. */
 export const withoutQuery = {
   req: ({ method, url, host, ip }: FastifyRequest) => ({
     method,

@@ -1,7 +1,7 @@
 import type { FastifyError } from 'fastify'
 import { OAuthError, PayloadTooLargeError, InvalidRequestError } from '../../errors.js'
 
-/** What an error says in terms of OAuth; undefined where it is our own fault. */
+/** An error in terms of OAuth; undefined if the fault is ours. */
 export function toOAuthError (error: FastifyError): OAuthError | undefined {
   if (error instanceof OAuthError) return error
   const status = error.statusCode ?? 500

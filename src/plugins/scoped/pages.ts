@@ -8,7 +8,7 @@ import { toOAuthError } from './oauth-error.js'
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Answers with a page for people. */
+    /** Sends a page for people. */
     sendPage (page: Page): FastifyReply
   }
 }
@@ -32,7 +32,7 @@ export const pages = fp(async app => {
         "frame-ancestors 'none'"
       ].join('; '),
       'x-frame-options': 'DENY',
-      // whoever opened it in a window can neither see where that goes nor move it
+      // a page that opened this one in a window can neither see where it goes nor navigate it
       'cross-origin-opener-policy': 'same-origin',
       'x-content-type-options': 'nosniff',
       // no-referrer would make the browser post our own form with `Origin: null`
@@ -48,7 +48,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   if (known === undefined) request.log.error({ err: error }, 'a page failed')
   else request.log.info({ code: known.code, detail: known.detail }, `page refused: ${known.message}`)
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
-  // a page for people is no challenge: 401 belongs to clients
+  // a page for people carries no challenge: 401 is for clients
   const status = known === undefined ? 500 : known.statusCode === 401 ? 400 : known.statusCode
   return reply.code(status).sendPage(
     errorPage(known ?? { code: 'server_error', message: 'Something went wrong on our side.' }, request.id)

@@ -15,9 +15,9 @@ export function clientCredentials (request: FastifyRequest, parameters: FormPara
     if (clientId === undefined) throw new InvalidClientError('The client_id is missing.')
     return { clientId, clientSecret, method: clientSecret === undefined ? 'none' : 'client_secret_post' }
   }
-  if (clientSecret !== undefined) throw new InvalidRequestError('The client authenticates in two ways at once.')
+  if (clientSecret !== undefined) throw new InvalidRequestError('The client authenticates both by HTTP Basic and in the body; use one of them.')
   if (clientId !== undefined && clientId !== basic.clientId) {
-    throw new InvalidRequestError('The client_id is not that of the Authorization header.')
+    throw new InvalidRequestError('The client_id differs from the one in the Authorization header.')
   }
   return basic
 }
@@ -27,12 +27,12 @@ function basicCredentials (authorization: string | undefined): ClientCredentials
   const [, encoded] = /^basic +([A-Za-z0-9+/]+=*) *$/i.exec(authorization) ?? []
   const [, id, secret] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded ?? '', 'base64').toString('utf8')) ?? []
   if (id === undefined || secret === undefined) {
-    throw new InvalidClientError('The Authorization header holds no client credentials.')
+    throw new InvalidClientError('The Authorization header has no valid client credentials (HTTP Basic).')
   }
   return { clientId: formDecoded(id), clientSecret: formDecoded(secret), method: 'client_secret_basic' }
 }
 
-// RFC 6749 2.3.1: both are form-encoded first; not every client does so, and ours need no encoding
+// RFC 6749 2.3.1: both are form-encoded first; not every client does so, and the ones we issue need no encoding
 function formDecoded (value: string): string {
   try {
     return decodeURIComponent(value.replaceAll('+', ' '))

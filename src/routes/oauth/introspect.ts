@@ -49,7 +49,7 @@ export const introspectRoute: FastifyPluginAsync<IntrospectOptions> = async (app
       const service = findService(request)
       if (service === undefined) {
         throw new InvalidClientError(
-          'This endpoint is for services that the operator has configured.'
+          'This endpoint is only for services that the operator has configured (INTROSPECTION_SERVICES).'
         )
       }
       await request.countFor({ client: service })

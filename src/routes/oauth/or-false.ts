@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 
-/** A test of a request that is not passed by what cannot be read: the endpoint itself says what is wrong with that. */
+/** Makes a test of a request fail if the request cannot be read: the endpoint says what is wrong with it. */
 export function orFalse (test: (request: FastifyRequest) => boolean): (request: FastifyRequest) => boolean {
   return request => {
     try {

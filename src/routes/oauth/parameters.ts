@@ -2,7 +2,8 @@ import { InvalidRequestError } from '../../errors.js'
 import { isObject } from '../../members.js'
 
 /**
- * The parameters of a query or form. One without a value is as good as absent, and none may come twice (RFC 6749 3.1, 3.2).
+ * The parameters of a query or form. One without a value counts as absent, and none may be repeated (RFC 6749 3.1,
+ * 3.2).
  * @throws {InvalidRequestError}
  */
 export function parseParameters (source: unknown): Readonly<Record<string, string | undefined>> {
@@ -11,7 +12,7 @@ export function parseParameters (source: unknown): Readonly<Record<string, strin
   }
   const parameters = new Map<string, string>()
   for (const [name, value] of Object.entries(source)) {
-    if (typeof value !== 'string') throw new InvalidRequestError('A parameter comes more than once.')
+    if (typeof value !== 'string') throw new InvalidRequestError('A parameter is repeated.')
     if (value !== '') parameters.set(name, value)
   }
   return Object.fromEntries(parameters)

@@ -24,7 +24,8 @@ export function checkBrokerTogether (
   checkClients(`${subject}: clients`, clients, redirectSchemes)
   if (allowLoopbackClients === true && !isLoopbackUrl(publicUrl)) {
     throw new ConfigError(
-      `${subject}: allowLoopbackClients is true; it takes true only if publicUrl is on loopback: strangers would reach this machine's own ports.`
+      `${subject}: allowLoopbackClients is true; it takes true only if publicUrl is on loopback, because otherwise ` +
+        'strangers could reach this machine\'s own ports.'
     )
   }
 }
@@ -42,7 +43,7 @@ export function checkClients (
   const ids = new Set<string>()
   for (const [index, { clientId, clientName, redirectUris }] of clients.entries()) {
     if (ids.has(clientId)) {
-      throw new ConfigError(`${name}[${index}].clientId is ${JSON.stringify(clientId)}; another client has it already.`)
+      throw new ConfigError(`${name}[${index}].clientId is ${JSON.stringify(clientId)}; another client already has it.`)
     }
     ids.add(clientId)
     try {
