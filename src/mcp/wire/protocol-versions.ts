@@ -21,8 +21,8 @@ export function checkProtocolVersion (isKnown: boolean): void {
 }
 
 /**
- * Whether `MCP-Protocol-Version` names a revision with sessions. It is optional: clients send it since 2025-06-18, and the
- * session knows what was negotiated.
+ * Whether `MCP-Protocol-Version` names a revision with sessions. It is optional: clients send it since 2025-06-18, and
+ * the session knows what was negotiated.
  */
 export function isOfSessions (header: string | string[] | undefined): boolean {
   return header === undefined || (typeof header === 'string' && supported.has(header))
