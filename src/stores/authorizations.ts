@@ -22,7 +22,7 @@ export interface AuthorizationTransaction {
 }
 
 /**
- * - `given`: whoever is at this browser has agreed in this attempt; `remembered`: and does not want to be asked again
+ * - `given`: the person at this browser has agreed in this attempt; `remembered`: and does not want to be asked again
  * - `assumed`: the person who logged in last at this browser has agreed before; who comes back may be another
  * - `waived`: nobody is asked for this client
  */

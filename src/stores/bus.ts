@@ -1,7 +1,7 @@
 import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { SessionChange } from './sessions.js'
 
-/** What one replica tells all others. Every message is small, plain JSON and safe to hear twice. */
+/** Messages from one replica to all others. Each is small, plain JSON and safe to receive twice. */
 export interface BusMessages {
   /** A grant has ended (revoked, replayed, expired): its tokens are dead and its live streams must close. */
   grantEnded: { grantId: string }
@@ -11,7 +11,7 @@ export interface BusMessages {
   sessionMessage: { sessionId: string, origin: string, message: Record<string, unknown> }
   /** The client of a call that waits at one replica has come back to another. */
   callResumed: CallResumed
-  /** To the replica `replicaId`: nobody waits any more for what came of `callResumed`. */
+  /** To the replica `replicaId`: nobody waits any longer for the outcome of `callResumed`. */
   callAbandoned: { replicaId: string, callId: string, exchangeId?: string }
   /**
    * A tool has made a task (MCP 2025-11-25) for a person (by `personKey`), under what its server sees as session id
@@ -49,9 +49,12 @@ export interface CallResumed {
 
 export type BusTopic = keyof BusMessages
 
-/** Broadcast between replicas (one process: between its parts). Delivery is at most once, to whoever listens now. */
+/** Broadcast between replicas (one process: between its parts). Delivery is at most once, to current subscribers. */
 export interface Bus {
-  /** Tells every subscriber on every replica, this one included. Resolves when the message has left this process. */
+  /**
+   * Sends a message to every subscriber on every replica, this one included. Resolves when the message has left this
+   * process.
+   */
   publish<T extends BusTopic> (topic: T, message: BusMessages[T]): Promise<void>
   /** @returns a function that ends the subscription */
   subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void

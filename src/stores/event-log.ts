@@ -55,7 +55,7 @@ export interface EventLog {
   /**
    * Reads a stream: everything after the event `after`, or, without it, everything that no reader has got yet.
    * A stream has one reader; a new one takes its place.
-   * @returns undefined where the stream is unknown (any more)
+   * @returns undefined if the stream is unknown, or no longer known
    */
   follow(
     sessionId: string,

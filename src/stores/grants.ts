@@ -29,7 +29,7 @@ export interface CodeRecord {
   used: boolean
 }
 
-/** A token of ours, kept under its SHA-256. */
+/** One of our tokens, kept under its SHA-256. */
 export interface TokenRecord {
   grantId: string
   scopes: string[]

@@ -5,7 +5,7 @@ export interface Registration {
   expiresAt: number
 }
 
-/** A client of ours, registered by RFC 7591. Plain JSON. */
+/** A client, registered by RFC 7591. Plain JSON. */
 export interface ClientRecord extends Registration {
   /** SHA-256 of the client secret; absent for public clients. */
   secretHash?: string
@@ -48,7 +48,7 @@ export interface RegistrationStore<T extends Registration> {
   /**
    * Adds a registration that is not used yet, unless there is one.
    * @param address whose registration it is, as limits count it
-   * @throws {TemporarilyUnavailableError} where there is no room, and none that is unused to make some
+   * @throws {TemporarilyUnavailableError} if it is full and no unused registration can make room
    */
   add (record: T, address: string): Promise<AddedRegistration<T>>
   find (clientId: string): Promise<T | undefined>

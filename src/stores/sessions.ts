@@ -50,7 +50,7 @@ export interface SessionStore {
    * @throws {SessionsFullError} when the store takes no more sessions
    */
   create (record: SessionRecord, bounds: SessionBounds): Promise<string[]>
-  /** @returns the record, or undefined where there is none (any more) */
+  /** @returns the record, or undefined if there is none, or no longer */
   get (id: string): Promise<SessionRecord | undefined>
   /** @returns false where the session is gone */
   change (id: string, change: SessionChange): Promise<boolean>

@@ -20,7 +20,7 @@ export interface BrokerStores {
   authorizations: AuthorizationTransactionStore
   consents: ConsentStore
   grants: GrantStore
-  /** For operators: how the last logins went. Nothing is written where nobody may read it. */
+  /** For operators: how the last logins went. Nothing is written if nobody may read it. */
   loginSteps: RecentLog<LoginStepRecord>
   visits: RecentLog<LoginVisitRecord>
   /** What callers of the endpoints have done lately. */

@@ -69,7 +69,7 @@ export class MemoryEventLog implements EventLog {
   readonly #now: () => number
   readonly #sweep: NodeJS.Timeout
   #bytes = 0
-  // one sequence for all streams, so that a stream forgotten and begun anew never reuses a position
+  // one sequence for all streams, so that a stream forgotten and begun again never reuses a position
   #position = 0
 
   constructor ({ now = Date.now, ...limits }: MemoryEventLogOptions = {}) {

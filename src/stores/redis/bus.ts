@@ -28,7 +28,7 @@ export interface RedisBusOptions {
 }
 
 const BATCH = 500
-// who cannot hear just now does not wait longer for the end of a grant
+// a replica that misses messages learns of the end of a grant after this time at the latest
 const REREAD_MS = 500
 const START = '0-0'
 
@@ -71,7 +71,7 @@ export class RedisBus implements Bus {
   readonly #origin = randomUUID()
   readonly #emitter = new EventEmitter().setMaxListeners(0)
   #reread: NodeJS.Timeout | undefined
-  /** Id of the last message heard; absent until it is known where to begin. */
+  /** Id of the last message received; absent until it is known where to begin. */
   #position: string | undefined
   #reading = false
   #again = false
@@ -103,7 +103,7 @@ export class RedisBus implements Bus {
     return () => { this.#emitter.off(topic, listener) }
   }
 
-  /** Hears nothing more of others. */
+  /** Stops receiving messages of other replicas. */
   close (): void {
     clearInterval(this.#reread)
   }
@@ -115,7 +115,7 @@ export class RedisBus implements Bus {
     this.#readSoon()
   }
 
-  /** Takes a message that follows the last one heard; otherwise reads. */
+  /** Takes a message that follows the last one received; otherwise reads. */
   #hear (message = ''): void {
     const [, last, id, origin, topic, json] = /^(\S+) (\S+) (\S+) (\S+) (.*)$/s.exec(message) ?? []
     if (id === undefined || this.#reading || last !== this.#position) this.#readSoon()

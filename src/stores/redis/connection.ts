@@ -16,12 +16,12 @@ export interface RedisConnectionOptions {
    */
   graceMs?: number
   /**
-   * Hears of what goes wrong with nobody waiting for it: a connection that is lost, a channel that may not be heard.
+   * Called with errors that no caller waits for: a connection that is lost, a channel that may not be subscribed to.
    */
   onError?: (error: Error) => void
   /** Told when calls fail at once, because the connection has not come (back) in time. */
   onDown?: () => void
-  /** Hears of every command that is over. `unavailable`: Redis could not be reached, or did not answer in time. */
+  /** Called after every command. `unavailable`: Redis could not be reached, or did not answer in time. */
   onCommand?: (command: ObservedCommand) => void
 }
 
@@ -143,7 +143,7 @@ export class RedisConnection {
     })
   }
 
-  /** Tells of an error that nobody waits for. That Redis cannot be reached is known. */
+  /** Reports an error that no caller waits for. That Redis cannot be reached is known. */
   report (error: unknown): void {
     if (error instanceof Error && !(error instanceof TemporarilyUnavailableError)) this.#onError(error)
   }
@@ -231,7 +231,7 @@ function connect ({ url, cluster = false, commandTimeoutMs = 2000 }: RedisConnec
   })
 }
 
-/** The error without the arguments of its command, which are no business of a log. */
+/** The error without the arguments of its command, which must not be logged. */
 function withoutArguments (error: Error): Error {
   return 'command' in error ? new Error(`Redis: ${error.message}`) : error
 }

@@ -78,7 +78,7 @@ export class RedisEventLog implements EventLog {
     this.#reread = setInterval(() => { this.#wakeAll() }, this.#limits.rereadSeconds * 1000).unref()
   }
 
-  /** Stops the housekeeping; readers hear no more. */
+  /** Stops the housekeeping; readers are stopped. */
   close (): void {
     clearInterval(this.#reread)
     for (const { readers } of this.#sessions.values()) for (const reader of readers) reader.stop()

@@ -201,7 +201,7 @@ export class RedisGrantStore implements GrantStore {
     return this.#keys.make(KEY_OF[kind], grantId, hash)
   }
 
-  // where there is no refresh token, nothing is written to its key
+  // if there is no refresh token, nothing is written to its key
   #issuedKeys (grantId: string, { access, refresh = access }: IssuedTokens): [string, string] {
     return [this.#tokenKey(grantId, 'access', access.hash), this.#tokenKey(grantId, 'refresh', refresh.hash)]
   }

@@ -11,6 +11,9 @@ import type { RedisConnection } from './connection.js'
 import type { KeyMaker } from './keys.js'
 import { registrationScripts, type RegistrationArguments, type StoredRegistration } from './scripts/registrations.js'
 
+/** Registrations kept, used ones included, unless the options say otherwise. */
+export const MAX_REGISTRATIONS = 1_000_000
+
 /** What is registered. */
 export type RegistrationKind = 'client' | 'upstream-client'
 
@@ -33,7 +36,7 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
     connection: RedisConnection,
     keys: KeyMaker,
     kind: RegistrationKind,
-    { maxRegistrations = 1_000_000, registrationBounds = REGISTRATION_BOUNDS }: RedisRegistrationStoreOptions = {}
+    { maxRegistrations = MAX_REGISTRATIONS, registrationBounds = REGISTRATION_BOUNDS }: RedisRegistrationStoreOptions = {}
   ) {
     this.#connection = connection
     this.#max = maxRegistrations

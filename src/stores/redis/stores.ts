@@ -15,7 +15,7 @@ import { RedisLeaseStore } from './leases.js'
 import { RedisMetadataDocumentStore } from './metadata-documents.js'
 import { RedisRateCounters } from './rate-counters.js'
 import { RedisRecentLog } from './recent-log.js'
-import { RedisRegistrationStore } from './registrations.js'
+import { MAX_REGISTRATIONS, RedisRegistrationStore } from './registrations.js'
 import { RedisSessionStore } from './sessions.js'
 import { RedisSubscriber } from './subscriber.js'
 import { RedisUpstreamDeletionQueue } from './upstream-deletions.js'
@@ -32,7 +32,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     eventLog: eventLogOptions,
     bus: busOptions,
     loginSteps = STEP_BOUNDS,
-    maxRegistrations = 1_000_000,
+    maxRegistrations = MAX_REGISTRATIONS,
     registrationBounds = REGISTRATION_BOUNDS,
     maxMetadataDocuments, authorizationBounds = AUTHORIZATION_BOUNDS, ...options
   } = given

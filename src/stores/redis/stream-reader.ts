@@ -14,7 +14,7 @@ export interface StreamReadings {
   next (position: string): Promise<StoredEvents>
   /** Something could not be read; it is tried again when the reader is woken. */
   failed (error: unknown): void
-  /** The reading is over; `taken`: there is nothing to be left any more. */
+  /** The reading is over; `taken`: another reader has taken over. */
   stopped (taken: boolean): void
 }
 
@@ -43,7 +43,7 @@ export class StreamReader {
     return this.#position ?? '0-0'
   }
 
-  /** Reads all there is. @returns false where there is no such stream */
+  /** Reads all there is. @returns false if there is no such stream */
   async begin (): Promise<boolean> {
     let found: StoredEvents
     try {

@@ -1,6 +1,6 @@
 import { RedisConnection, type RedisConnectionOptions } from './connection.js'
 
-/** Hears the messages of a channel; `undefined` where some may have been missed. */
+/** Receives the messages of a channel; `undefined` if some may have been missed. */
 export type ChannelListener = (message: string | undefined) => void
 
 const PING_MS = 10_000
@@ -18,7 +18,7 @@ export class RedisSubscriber {
   readonly #channels = new Map<string, Set<ChannelListener>>()
   readonly #ping: NodeJS.Timeout
 
-  /** @param nodeUrls tells where else one can listen: the nodes of a cluster, as far as they are known */
+  /** @param nodeUrls says where else one can listen: the nodes of a cluster, as far as they are known */
   constructor (options: RedisConnectionOptions, nodeUrls: () => readonly string[]) {
     this.#options = options
     this.#nodeUrls = nodeUrls
@@ -42,7 +42,7 @@ export class RedisSubscriber {
     return () => { this.#unsubscribe(channel, listener) }
   }
 
-  /** @throws {TemporarilyUnavailableError} (rejects with it) where nothing can be heard */
+  /** @throws {TemporarilyUnavailableError} (rejects with it) if nothing can be received */
   async check (): Promise<void> {
     await this.#connection.run(redis => redis.ping())
   }
