@@ -76,7 +76,7 @@ t.test('after the moment it counts the first time', async t => {
   t.match(await decide(target, 'allow', page), { statusCode: 303, headers: { location: /^https?:/ } })
 })
 
-t.test('the page that was too soon is no way to be asked for ever younger', async t => {
+t.test('a page that was sent too soon does not restart the delay', async t => {
   const { forward } = clock(t)
   const target = await embed(t, { consentDelayMs: DELAY_MS })
   const page = await openPage(target)

@@ -7,7 +7,7 @@ const arrays = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
 const objects = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`
 const DEPTHS = [MAX_JSON_DEPTH + 1, 5000, 100_000, 1_000_000]
 
-t.test('what is nested too deep is 400 wherever JSON is taken, and all goes on', async t => {
+t.test('JSON that is nested too deep is 400 everywhere, and the service continues', async t => {
   const target = await startTarget(t)
   const { accessToken } = await newTokens(target, await register(target))
   const meta =

@@ -71,7 +71,7 @@ t.test('no code is redeemed without the verifier of its challenge', async t => {
   t.equal((await redeem(target, client, code)).status, 200, 'the right one still is')
 })
 
-t.test('a verifier of another alphabet or length is refused even where it is that of the challenge', async t => {
+t.test('a verifier of another alphabet or length is refused even if it matches the challenge', async t => {
   const target = await startTarget(t)
   const client = await register(target)
   for (

@@ -129,7 +129,7 @@ async function send (
 
 const later = () => `198.51.100.${Math.floor(Math.random() * 250)}`
 
-t.test('what a caller claims is no key of a limit, at any endpoint', async t => {
+t.test('what a caller claims is never the key of a limit, at any endpoint', async t => {
   for (const [what, attempt] of Object.entries(ATTEMPTS)) {
     const target = await embed(t, { requestsPerMinute: MAX })
     const answers = []

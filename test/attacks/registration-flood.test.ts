@@ -150,7 +150,7 @@ t.test('whatever comes, the store stays bounded, and who was logged in to stays'
   }
 })
 
-t.test('a registration is no larger than one can be', async t => {
+t.test('the size of a registration is limited', async t => {
   const target = await embed(t)
   for (
     const metadata of [

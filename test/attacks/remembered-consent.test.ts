@@ -71,7 +71,7 @@ async function approved (t: Test): Promise<{ target: Target, client: Client, bro
   return { target, client, browser, code }
 }
 
-t.test('whoever has approved a client is not asked again', async t => {
+t.test('a person who has approved a client is not asked again', async t => {
   const { target, client, browser } = await approved(t)
   t.notOk(await isAsked(target, client, browser))
   t.ok(isAt(await logInUnasked(target, client, browser, 'alice'), WEB_URI), 'straight to the client')

@@ -33,7 +33,7 @@ const requests: Record<string, (host: string, token: string) => string> = {
       `Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n${length}\r\n{`
 }
 
-t.test('a request that does not arrive in time is answered 408, and streams go on', async t => {
+t.test('a request that does not arrive in time gets 408, and streams continue', async t => {
   const target = await startTarget(t, { REQUEST_TIMEOUT_SECONDS: '1' })
   const { accessToken } = await newTokens(target, await register(target))
   const origin = await target.app.listen({ port: 0, host: '127.0.0.1' })

@@ -212,7 +212,7 @@ redisTest('tasks, with what is kept in Redis', async (t, server) => {
   await checkTasks(t, 'Redis, two replicas', await redisReplicas(t, server))
 })
 
-t.test('what a client brings back, every replica with the same keys can read, whoever issues the tokens', async t => {
+t.test('every replica with the same keys can read what a client sends back, in every auth mode', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   t.teardown(() => stores.close())
   const encryptionKeys = newEncryptionKeys()

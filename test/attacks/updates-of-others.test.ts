@@ -47,7 +47,7 @@ async function listenTo (client: EraClient): Promise<void> {
 for (const [sdk, serverFor] of Object.entries(eraServers)) {
   for (const announcing of Object.keys(eras)) {
     for (const listening of Object.keys(eras)) {
-      t.test(`${sdk}: announced in ${announcing}, heard in ${listening}`, async t => {
+      t.test(`${sdk}: announced in ${announcing}, received in ${listening}`, async t => {
         const connect = await start(t, { createServer: serverFor(new EraPlug()) })
         const alice = await connect(announcing, 'alice')
         const [herself, bob] = [await connect(listening, 'alice-elsewhere'), await connect(listening, 'bob')]
@@ -87,7 +87,7 @@ t.test('an instance that serves many announces updates to nobody', async t => {
   }
 })
 
-t.test('what is said to everybody, everybody hears', async t => {
+t.test('what is announced to all reaches all', async t => {
   for (const era of Object.keys(eras)) {
     let announce = (_uri: string): void => {}
     const serverFor = eraServers['SDK 1.x server']?.(new EraPlug())
@@ -108,7 +108,7 @@ t.test('what is said to everybody, everybody hears', async t => {
   }
 })
 
-t.test('the embedder decides who may subscribe, and who may hears of it', async t => {
+t.test('the embedder decides who may subscribe, and those who may get the updates', async t => {
   for (const [sdk, serverFor] of Object.entries(eraServers)) {
     for (const era of Object.keys(eras)) {
       // more than once, where a stream opens late

@@ -239,7 +239,7 @@ t.test('a stream that is cut, and one that is not begun', async t => {
   t.match(says(found, 'stream'), { level: 'error', says: /the stream was cut after 0\.\d s/ })
 })
 
-t.test('what is no MCP service at all', async t => {
+t.test('something other than an MCP service', async t => {
   const nobody = await outside(`http://localhost:${await freePort()}`)
   t.match(nobody, [{ level: 'error', check: 'reachable' }])
   const app = Fastify()

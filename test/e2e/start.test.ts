@@ -36,7 +36,7 @@ function run (t: Test, environment: NodeJS.ProcessEnv) {
   }
 }
 
-t.test('it starts with nothing configured, tells how to connect, and Ctrl-C ends it with a stream open', async t => {
+t.test('it starts without configuration, says how to connect, and Ctrl-C ends it with a stream open', async t => {
   const port = await freePort()
   const url = `http://localhost:${port}`
   const { MAX_EVENT_LOOP_DELAY_MS } = QUIET

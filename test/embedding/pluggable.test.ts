@@ -192,7 +192,7 @@ t.test('what leaks is told', async t => {
   )
 })
 
-t.test('what differs each time anyhow is no leak, but has to be there', async t => {
+t.test('what differs each time is not a leak, but must be there', async t => {
   let n = 0
   const counting = () => {
     const app = Fastify()

@@ -35,15 +35,15 @@ for (const [name, createServer] of Object.entries(eraServers)) {
     t.teardown(() => Promise.all([session, modern, listener].map(client => client.close())))
     await listener.listen(URI)
 
-    await t.test('a modern call is heard by a listener of 2026-07-28', t => checkHeard(t, modern, listener))
-    await t.test('a session is heard by a listener of 2026-07-28', t => checkHeard(t, session, listener))
+    await t.test('a modern call reaches a listener of 2026-07-28', t => checkHeard(t, modern, listener))
+    await t.test('a session reaches a listener of 2026-07-28', t => checkHeard(t, session, listener))
 
     await session.listen(URI)
     // its own announcement shows that the session's stream is open
-    await t.test('a session is heard by its own client', t => checkHeard(t, session, session))
-    await t.test('a modern call is heard by a session', t => checkHeard(t, modern, session))
+    await t.test('a session reaches its own client', t => checkHeard(t, session, session))
+    await t.test('a modern call reaches a session', t => checkHeard(t, modern, session))
 
-    await t.test('of resources, only those are heard that a client asked for', async t => {
+    await t.test('a client gets updates only of resources that it subscribed to', async t => {
       const last = 'file:///last'
       for (const client of [session, listener]) {
         await client.listen(last)

@@ -164,7 +164,7 @@ t.test('a cancelled call takes its instance with it', async t => {
   t.match(await kept, { subject: 'bob', aborted: false }, 'is that of one person')
 })
 
-t.test('what a call says after its answer is heard by nobody', async t => {
+t.test('what a call sends after its response reaches nobody', async t => {
   const plug = new Plug()
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   t.match(
@@ -313,7 +313,7 @@ t.test('an instance of SDK 1.x serves clients that say the same of themselves', 
   t.equal(plug.made, 6)
 })
 
-t.test('what a call of SDK 1.x says after its answer is heard by nobody', async t => {
+t.test('what a call of SDK 1.x sends after its response reaches nobody', async t => {
   const plug = new BridgedPlug()
   const { url } = await startMcp(t, { createServer: plug.createServer, reuseInstances: true })
   const client = {

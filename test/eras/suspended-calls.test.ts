@@ -29,7 +29,7 @@ const calling = async (url: string, params: Record<string, unknown>, options?: R
 /** What the client sends with the call to answer all that it asks. */
 const answered = (asked: Asked) => ({ requestState: asked.requestState, inputResponses: answerAll(asked) })
 
-t.test('the call goes on where it asked: it is not run twice', async t => {
+t.test('the call continues after its question, and is not run twice', async t => {
   const { plug, url } = await start(t)
   const asked = await calling(url, ask)
   t.match(asked, {
@@ -201,7 +201,7 @@ t.test('what the client did not declare, it is not asked for', async t => {
   )
 })
 
-t.test('a tool that sends the user somewhere is called anew afterwards', async t => {
+t.test('a tool that sends the user somewhere is called again afterwards', async t => {
   const { plug, url } = await start(t)
   const { result } = await request(url, 'tools/call', { name: 'pay', arguments: {} })
   t.match(result, {

@@ -177,7 +177,7 @@ t.test('errors of a server of SDK 1.x keep their code and data', async t => {
   t.match(await request(url, 'prompts/get', { name: 'unknown' }), { status: 200, error: { code: -32602 } })
 })
 
-t.test('a factory that fails is an error of ours', async t => {
+t.test('a factory that fails is our error', async t => {
   const { url } = await startMcp(t, {
     createServer: () => {
       throw new Error('no')

@@ -86,7 +86,7 @@ t.test('sessions of others, unknown and ended ones are not found; none at all is
   isError(t, await post(service, ping, { 'mcp-session-id': sessionId }), 404, -32001, 'after DELETE')
 })
 
-t.test('what is no message gets a 4xx with a JSON-RPC error', async t => {
+t.test('an invalid message gets a 4xx with a JSON-RPC error', async t => {
   const service = await startMcp(t, { maxBodyBytes: 10_000, limits: { maxInitializeBytes: 5000 } })
   const alice = await new RawClient(service).connect()
   const session = { 'mcp-session-id': alice.sessionId ?? '' }

@@ -122,7 +122,7 @@ const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureSer
     abort.abort('changed my mind')
     await t.rejects(call)
     t.same(await aborted, ['long', 'changed my mind'])
-    t.equal(textOf(await client.call('progress', { steps: 0 })), 'done', 'the session goes on')
+    t.equal(textOf(await client.call('progress', { steps: 0 })), 'done', 'the session continues')
   },
 
   async 'cancellation by the server' (t, client, plug) {

@@ -90,7 +90,7 @@ async function inSession (t: Test, service: McpService, protocolVersion: string)
       `${protocolVersion} ${method} ${JSON.stringify(params)}`
     )
   }
-  t.equal((await client.request('ping')).status, 200, 'the session goes on')
+  t.equal((await client.request('ping')).status, 200, 'the session continues')
 }
 
 async function modern (t: Test, service: McpService): Promise<void> {

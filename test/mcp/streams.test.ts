@@ -58,7 +58,7 @@ t.test('silence makes it a stream', async t => {
   t.match(parseData(await next(events)), { result: { content: [{ text: 'done' }] } })
 })
 
-t.test('a call goes on when its connection drops, and its stream alone is resumed', async t => {
+t.test('a call continues when its connection drops, and only its stream is resumed', async t => {
   const plug = new ControlledServer()
   const client = await new RawClient(await startMcp(t, { createServer: plug.createServer })).connect()
   const abort = new AbortController()

@@ -270,7 +270,7 @@ t.test('special addresses', async t => {
     }
   })
 
-  t.test('what is no address, and no address at all', async t => {
+  t.test('invalid addresses, and no address at all', async t => {
     for (const address of ['fe80::1%eth0', '2600::1%eth0', 'client.example', '']) {
       await refused(
         t,

@@ -60,7 +60,7 @@ redisTest('and so it is with Redis', async (t, { url }) => {
   await check(t, { 'production, Redis': async () => ({ ...production, REDIS_URL: url }) })
 })
 
-t.test('and where it is the demo upstream that cannot listen', async t => {
+t.test('and if the demo upstream cannot listen', async t => {
   const service = runFile(t, 'src/server', { PORT: String(await freePort()), DEMO_UPSTREAM_PORT: await takenPort(t) })
   t.equal(await service.exited, 1)
   t.match(service.output, [

@@ -8,7 +8,7 @@ import { parseObject, textAt } from '../support/json.js'
 import { root } from '../support/root.js'
 
 // npm runs a script by a shell, and a shell that waits does not pass on what it is sent
-t.test('whoever ends npm start ends the service', async t => {
+t.test('ending npm start ends the service', async t => {
   const start = textAt(parseObject(readFileSync(resolve(root, 'package.json'), 'utf8')), 'scripts', 'start')
   const directory = t.testdir()
   mkdirSync(join(directory, 'dist'))

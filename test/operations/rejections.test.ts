@@ -54,7 +54,7 @@ t.test('no request, and no promise that the hosted server lets go of, ends the p
     headers: { authorization: 'Bearer a-token-for-the-metrics' }
   })
   t.match(await metrics.text(), /^process_unhandled_rejections_total 2$/m, 'those of the hosted server alone')
-  t.equal((await client.request('ping')).status, 200, 'the session goes on')
+  t.equal((await client.request('ping')).status, 200, 'the session continues')
   const first = await Promise.race([
     openStream.then(() => 'over'),
     new Promise(resolve => {

@@ -111,7 +111,7 @@ t.test('errors tell the id that the log has', async t => {
   t.match(page.text, `id ${page.headers.get('x-request-id')}`)
 })
 
-t.test('what fails on our side tells the id, and the log the reason', async t => {
+t.test('a failure on our side shows the id, and the log the reason', async t => {
   const { accessToken } = await loggedIn()
   t.intercept(app[kBroker].accessTokens, 'verify', { value: async () => { throw new Error('on fire') } })
   const failed = await callMcp(service, bearer(accessToken))

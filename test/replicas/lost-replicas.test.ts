@@ -56,7 +56,7 @@ async function killed (t: Test, server: RedisServer): Promise<void> {
   for (const session of [reading, cut, quiet]) {
     t.match(await session.call(survivor.url, 'work', { call: `after-${session.sessionId}`, ms: 0, steps: 0 }), {
       end: 'result'
-    }, 'the session goes on')
+    }, 'the session continues')
   }
   for (const call of ['reading', 'cut', 'quiet']) t.equal(replicas.runs.get(call), 1, `${call} ran once`)
 }

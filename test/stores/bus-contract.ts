@@ -5,7 +5,7 @@ import type { Make } from './backend.js'
 
 /** What every `Bus` keeps to. */
 export async function busContract (t: Test, makeBus: Make<Bus>): Promise<void> {
-  await t.test('everybody hears it, in order, and only its topic', async t => {
+  await t.test('every subscriber gets its messages, in order, and only of its topic', async t => {
     const { replicas } = await makeBus(t, {})
     const heard = replicas.map(() => new Array<string>())
     const news = new EventEmitter()
@@ -45,7 +45,7 @@ export async function busContract (t: Test, makeBus: Make<Bus>): Promise<void> {
     t.strictSame(await heard, { sessionId: 's', origin: 'o', message })
   })
 
-  await t.test('who has left hears nothing more', async t => {
+  await t.test('one that has unsubscribed gets nothing more', async t => {
     const { replicas: [bus] } = await makeBus(t, {})
     const heard: string[] = []
     const leave = bus.subscribe('grantEnded', ({ grantId }) => { heard.push(`left ${grantId}`) })

@@ -225,7 +225,7 @@ redisTest('closed stores', async (t, server) => {
   await stores.close()
 })
 
-redisTest('what is said while nobody can hear is heard', async (t, server) => {
+redisTest('what is sent during an outage arrives', async (t, server) => {
   const [one, two] = await redisReplicas(t, server)
   const admin = server.admin(t)
   if (one === undefined || two === undefined) throw new Error('There are no replicas.')

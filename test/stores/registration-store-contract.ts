@@ -59,7 +59,7 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
     t.same(await replicas[0].find('c'), added[0]?.standing)
   })
 
-  t.test('it expires, later where it is kept', { buffered: true }, async t => {
+  t.test('it expires, later if it is kept', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
     for (const id of ['unused', 'used', 'kept twice', 'not shortened']) {
       await store.add(clientOf(clock, id, id === 'not shortened' ? 100 : 2), HERE)

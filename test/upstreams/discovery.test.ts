@@ -58,7 +58,7 @@ t.test('metadata of another issuer are refused', async t => {
   )
 })
 
-t.test('an upstream that is no OAuth server at all is an error for the client, one that is down an outage', async t => {
+t.test('an upstream that is not an OAuth server is an error for the client, one that is down an outage', async t => {
   const upstream = new ScriptableUpstream({ discovery: [] })
   const service = await startService(t, { issuerUrl: new URL(upstream.origin), fetch: upstream.fetch })
   t.match(await (await TestClient.register(service)).answer(), {

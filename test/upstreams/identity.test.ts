@@ -35,7 +35,7 @@ t.test('from the ID token', async t => {
   t.equal(upstream.asked('userinfo').length, 0, 'nobody else is asked')
 })
 
-t.test('every claim that tells of the person is there to decide by, those of the token are not', async t => {
+t.test('every claim about the person is there to decide by, those of the token are not', async t => {
   const { asked } = await whoIs(t, {
     idTokenClaims: () => ({
       name: 'A',
@@ -56,7 +56,7 @@ t.test('every claim that tells of the person is there to decide by, those of the
   }])
 })
 
-t.test('from userinfo, where the ID token tells no more than the subject', async t => {
+t.test('from userinfo, if the ID token has only the subject', async t => {
   const { whoami } = await whoIs(t, { idTokenClaims: () => ({}) })
   t.match(whoami, {
     subject: 'alice',
@@ -64,7 +64,7 @@ t.test('from userinfo, where the ID token tells no more than the subject', async
   })
 })
 
-t.test('from userinfo, where there is no ID token', async t => {
+t.test('from userinfo, without an ID token', async t => {
   const { whoami } = await whoIs(t, { idTokens: false })
   t.match(whoami, { subject: 'alice', claims: { sub: 'alice', name: 'alice of userinfo' } })
 })
@@ -124,7 +124,7 @@ t.test('the subject by a claim of the ID token', async t => {
   t.match(whoami, { subject: 'object-1', claims: { sub: 'object-1', oid: 'object-1' } })
 })
 
-t.test('a subject that is not told, or that cannot be asked for, is no login', async t => {
+t.test('without a subject, there is no login', async t => {
   const cases: Array<[ScriptableUpstreamOptions, string]> = [
     [{ overrides: { user: () => ({ status: 200, body: { login: 'alice' } }) } }, 'access_denied'],
     [{ overrides: { user: () => ({ status: 200, body: { id: { nested: true } } }) } }, 'access_denied'],
@@ -167,7 +167,7 @@ const NOBODY: unknown[] = [
   1e300
 ]
 
-t.test('a subject that cannot name anybody is no login, wherever it is told', async t => {
+t.test('a subject that cannot identify anybody means no login, wherever it comes from', async t => {
   for (const [index, sub] of NOBODY.entries()) {
     const places = [
       ['ID token', { idTokenClaims: () => ({ name: 'A', sub }) }, {}],

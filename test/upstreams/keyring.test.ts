@@ -73,7 +73,7 @@ t.test('a replica that has the new key second reads what others seal: a rollout 
   t.match(await back.call('upstream_token'), { token: /^upstream-/ })
 })
 
-t.test('a key that is gone: our tokens go on, without an upstream token, and without an error', async t => {
+t.test('a key that is gone: our tokens still work, without an upstream token, and without an error', async t => {
   const upstream = new ScriptableUpstream()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const before = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, {

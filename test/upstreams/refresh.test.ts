@@ -114,7 +114,7 @@ t.test('a real upstream that rotates refresh tokens and revokes on reuse: 50 cal
   t.equal((await client.refresh()).status, 200)
 })
 
-t.test('an upstream that gives no new refresh token: the old one goes on', async t => {
+t.test('an upstream that gives no new refresh token: the old one stays in use', async t => {
   const { forward } = clock(t)
   const { upstream, client } = await loggedIn(t)
   const sent: unknown[] = []
@@ -197,7 +197,7 @@ t.test('an outage upstream: 503 with Retry-After; our access token works, later 
   }
 })
 
-t.test('an answer that cannot be used is no outage, and does not end the login either', async t => {
+t.test('an unusable response is not an outage, and does not end the login either', async t => {
   const { upstream, client } = await loggedIn(t)
   for (
     const token of [
@@ -261,7 +261,7 @@ t.test('revocation reaches the upstream, by the refresh token or the access toke
   }
 })
 
-t.test('where there is no refresh token, the access token is revoked upstream', async t => {
+t.test('without a refresh token, the access token is revoked upstream', async t => {
   const { upstream, client } = await loggedIn(t, { expiresIn: 600, refreshTokens: false })
   const revoked = new EventEmitter()
   const told = once(revoked, 'told')
@@ -318,7 +318,7 @@ t.test('a grant that is revoked while its upstream token is refreshed: the new t
   t.type(refreshToken, 'string')
 })
 
-t.test('tokens that were sealed anew while they were refreshed: the refreshed ones stay', async t => {
+t.test('tokens that were sealed again while they were refreshed: the refreshed ones stay', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   const upstream = new ScriptableUpstream({ expiresIn: 0 })
   const service = await startService(t, { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch }, { stores })

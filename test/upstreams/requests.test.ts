@@ -27,7 +27,7 @@ async function startReal (t: Test, configuration: NonNullable<DemoUpstreamOption
 
 const logged = ({ log }: Service, text: string) => log.some(line => JSON.stringify(line).includes(text))
 
-t.test('extra parameters reach the upstream, and take the place of none of ours', async t => {
+t.test('extra parameters reach the upstream, and replace none of our own', async t => {
   const upstream = await listeningUpstream(t)
   const hostile =
     'client_id=mallory&response_type=token&response_mode=fragment&redirect_uri=https://evil.example&state=s&nonce=n' +
@@ -55,7 +55,7 @@ t.test('extra parameters reach the upstream, and take the place of none of ours'
   t.equal(names.length, new Set(names).size, 'each parameter comes once')
 })
 
-t.test('extra parameters cannot put a nonce where there is none of ours', async t => {
+t.test('extra parameters cannot add a nonce if we send none', async t => {
   const { upstream, service } = await start(t, {}, { scopes: ['profile'], extraAuthorizeParams: { nonce: 'n' } })
   await journey(service)
   t.notOk('nonce' in (upstream.asked('authorize')[0]?.parameters ?? {}))
@@ -93,7 +93,7 @@ t.test('an upstream that demands a scope gets one; for a scope that it refuses t
   t.ok(logged(service, 'invalid_scope: no such scope: profile'))
 })
 
-t.test('no scope at all is asked for where none is configured', async t => {
+t.test('no scope is requested if none is configured', async t => {
   const { upstream, service } = await start(t, {}, { scopes: [] })
   await journey(service)
   t.notOk('scope' in (upstream.asked('authorize')[0]?.parameters ?? {}))
@@ -255,7 +255,7 @@ t.test('iss: sent and right, not sent, wrong, announced but missing', async t =>
   }
 })
 
-t.test('iss is wrong where it was not announced: refused, too', async t => {
+t.test('an unannounced iss that is wrong is refused, too', async t => {
   const { upstream, service } = await start(t, {})
   upstream.overrides.authorize = request => upstream.redirect(request, { code: 'a code', iss: 'https://evil.example' })
   t.match(await (await TestClient.register(service)).answer(), { error: 'server_error' })
