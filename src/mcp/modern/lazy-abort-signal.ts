@@ -1,7 +1,15 @@
-/** Tells that a call is not waited for any more. A real `AbortSignal` costs several times as much, and is made for who asks for it. */
+/*
+ * What this is: the signal that the client of a call has gone. A real `AbortSignal`, which costs several times as much, is
+ * made only if somebody asks for it.
+ * What it is not: an `AbortSignal`; `real` returns that.
+ * What breaks: nothing depends on the SDK here.
+ * Delete it when an `AbortController` is cheap, as it is on Node.js 24.
+ */
+
+/** Says when nobody waits for a call. */
 export class CallSignal {
   aborted = false
-  /** Whom it tells first. */
+  /** Called first. */
   onAbort: (() => void) | undefined
   #controller: AbortController | undefined
 

@@ -12,7 +12,16 @@ import { connectModern } from './bind-revision.js'
 import type { ReusableServer, Served } from './reusable-server.js'
 import { bareServer, type SdkServer2 } from '../../sdk-servers.js'
 
-/** An instance of a server of SDK 2.x that stays connected, and serves one request at a time. */
+/*
+ * What this is: an SDK 2.x server that stays connected and serves one request after the other. The SDK tells a server about
+ * its client once for each connection, so the two methods that return it are replaced: they read the current request.
+ * What it is not: a server for several requests at the same time; the pool has one for each.
+ * What breaks: if the SDK reads the client by anything but these methods, servers see the client of an earlier request
+ * (test/eras/reused-instances.test.ts).
+ * Delete it with the fast path.
+ */
+
+/** An SDK 2.x server that stays connected, and serves one request at a time. */
 export class NativeServer implements ReusableServer {
   readonly plugged: SdkServer2
   readonly isForOneClient = false
@@ -22,7 +31,7 @@ export class NativeServer implements ReusableServer {
   /** Schemas of tools that have no parameters as headers. */
   readonly #plain = new Set<object>()
   #requests = 0
-  /** What the client says of itself in the request that is served. */
+  /** The `_meta` of the current request. */
   #meta: Readonly<Record<string, unknown>> = {}
 
   private constructor (plugged: SdkServer2, isReused: boolean, options: ReusableTransportOptions) {
@@ -30,7 +39,6 @@ export class NativeServer implements ReusableServer {
     this.#server = bareServer(plugged)
     this.#transport = new ReusableTransport(options)
     this.#isReused = isReused
-    // the SDK's entry for one request tells it these; here it is asked anew for each
     this.#server.getClientVersion = () => {
       const info = this.#meta[CLIENT_INFO_META_KEY]
       return isSpecType.Implementation(info) ? info : undefined

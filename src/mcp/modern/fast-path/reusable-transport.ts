@@ -39,13 +39,18 @@ export interface Carried {
 
 const classification: MessageClassification = { era: 'modern', revision: REVISION_2026_07_28 }
 const sent = Promise.resolve()
-// what the SDK's entry says, and nginx
+// as the SDK's handler and nginx respond
 const CLIENT_LEFT = 499
 
-/**
- * The connection of a server of SDK 2.x that is bound to this revision, for as many requests as come. A result that is the
- * whole answer leaves the SDK here; streams and errors are left to the SDK's transport for one request.
+/*
+ * What this is: a transport for any number of requests, one after the other, where the SDK has one transport per request.
+ * A result without notifications before it becomes the response here.
+ * What it is not: it writes no streams and no errors. The SDK's `PerRequestHTTPServerTransport` does, as in its own handler.
+ * What breaks: if that transport formats results in another way, responses differ (test/eras/fast-path.test.ts).
+ * Delete it with the fast path.
  */
+
+/** The connection of an SDK 2.x server that is bound to revision 2026-07-28. */
 export class ReusableTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void

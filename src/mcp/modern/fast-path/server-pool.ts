@@ -2,10 +2,10 @@ import type { ReusableServer } from './reusable-server.js'
 
 // what is needed at once is made; what is kept of it is bounded
 const MAX_IDLE = 64
-// clients choose what they say of themselves
+// clients choose what they say about themselves
 const MAX_KEY = 2000
 
-/** Instances that have answered a request, and wait for the next one, whoever makes it. */
+/** Servers that have responded to a request, and wait for the next one. */
 export class ServerPool {
   /** By whom they may serve; the one that was used last, last. */
   readonly #instances = new Map<string, ReusableServer[]>()
