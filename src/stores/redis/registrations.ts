@@ -36,7 +36,10 @@ export class RedisRegistrationStore<T extends Registration> implements Registrat
     connection: RedisConnection,
     keys: KeyMaker,
     kind: RegistrationKind,
-    { maxRegistrations = MAX_REGISTRATIONS, registrationBounds = REGISTRATION_BOUNDS }: RedisRegistrationStoreOptions = {}
+    {
+      maxRegistrations = MAX_REGISTRATIONS,
+      registrationBounds = REGISTRATION_BOUNDS
+    }: RedisRegistrationStoreOptions = {}
   ) {
     this.#connection = connection
     this.#max = maxRegistrations
