@@ -4,7 +4,7 @@ import { ConfigError } from '../errors.js'
  * The URL under which clients see a context of an app, without a trailing slash.
  * @param publicUrl the same of the app's root
  * @param prefix that of the context
- * @throws {ConfigError} where it is no such URL
+ * @throws {ConfigError} if it is not such a URL
  */
 export function joinBaseUrl (publicUrl: string, prefix: string): string {
   const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined

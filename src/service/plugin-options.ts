@@ -59,7 +59,7 @@ export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | '
   auth?: McpServiceOptions['auth']
   /**
    * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back, are
-   * this service's. `false` where they are your own, or another service's. Default: true.
+   * this service's. `false` if they are your own, or another service's. Default: true.
    */
   forOrigin?: boolean
 }

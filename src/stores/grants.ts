@@ -86,7 +86,7 @@ export interface GrantStore {
   /**
    * Puts `tokens` in the place of a refresh token. Within `repeatSeconds` of a rotation, the same answer is given
    * again.
-   * @param forget whether nothing is kept of the replaced token after that, which makes it `unknown` then: it tells by
+   * @param forget whether nothing is kept of the replaced token after that, which makes it `unknown` then: it shows by
    * itself what grant it belongs to. Else its hash is kept to its end.
    */
   rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget?: boolean): Promise<Rotation>

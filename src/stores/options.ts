@@ -55,7 +55,7 @@ export const memoryStoresOptions: TSchema = objectSchema(
       optionSchemas<MemoryEventLogOptions>()({
         ...eventLog,
         maxBytes: optional(count),
-        now: optional(functionSchema<() => number>('a function that tells milliseconds since the epoch'))
+        now: optional(functionSchema<() => number>('a function that returns milliseconds since the epoch'))
       }),
       'an object of bounds'
     ))
@@ -76,10 +76,10 @@ export const redisStoresOptions: TSchema = objectSchema(
     maxMetadataDocuments: optional(count),
     registrationBounds: optional(objectSchema(registrationBounds, 'an object of bounds')),
     authorizationBounds: optional(objectSchema(authorizationBounds, 'an object of bounds')),
-    onError: optional(functionSchema<NonNullable<RedisStoresOptions['onError']>>('a function that hears of errors')),
+    onError: optional(functionSchema<NonNullable<RedisStoresOptions['onError']>>('a function that takes errors')),
     onDown: optional(functionSchema<NonNullable<RedisStoresOptions['onDown']>>('a function')),
     onCommand: optional(
-      functionSchema<NonNullable<RedisStoresOptions['onCommand']>>('a function that hears of commands')
+      functionSchema<NonNullable<RedisStoresOptions['onCommand']>>('a function that takes commands')
     ),
     eventLog: optional(objectSchema(
       optionSchemas<RedisEventLogOptions>()({

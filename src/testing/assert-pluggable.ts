@@ -28,7 +28,7 @@ const MEDIA_TYPES = [
   'application/octet-stream',
   'application/xml'
 ]
-// what tells the time is not the same twice: it has to be there, that is all
+// times differ between two runs: only their presence is compared
 const TIMES = /^header (date|expires|age|retry-after|.*-reset|.*-time|server-timing)$/
 
 /**

@@ -65,7 +65,7 @@ function bodies (url: string): InjectOptions[] {
   ]
 }
 
-/** Requests to the canaries, and to where nothing is. */
+/** Requests to the canaries, and to unknown paths. */
 export const canaryProbes: readonly InjectOptions[] = [
   ...PLACES.flatMap((place): InjectOptions[] => [
     { url: `${place}/canary`, headers: { origin: ORIGIN } },

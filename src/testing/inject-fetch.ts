@@ -64,11 +64,11 @@ function toBody (response: LightMyRequestResponse): ReadableStream {
   const stream = response.stream()
   // to the app, the connection has closed
   stream.once('close', () => { response.raw.res.destroy() })
-  // whoever reads gets the error; without a reader it is nobody's
+  // a reader gets the error; without one, nobody does
   stream.on('error', () => {})
   const body: AsyncIterable<Uint8Array, unknown> = stream
   const chunks = body[Symbol.asyncIterator]()
-  // not Readable.toWeb: it closes what the reader has cancelled already, and throws where nobody can catch it
+  // not Readable.toWeb: it closes a stream that the reader has cancelled, and throws out of reach of any catch
   return new ReadableStream({
     async pull (controller) {
       const next = await chunks.next()

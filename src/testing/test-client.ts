@@ -19,7 +19,7 @@ import { REVISION_2025_11_25 } from '../mcp/wire/protocol-versions.js'
 export interface TestClientOptions {
   /** Where people log in. Default: whatever the app redirects to, over the network. */
   upstream?: Pick<ScriptableUpstream, 'fetch'>
-  /** Path of the MCP endpoint in the app; with the prefix, where there is one. Default: `/mcp`. */
+  /** Path of the MCP endpoint in the app; with the prefix, if there is one. Default: `/mcp`. */
   path?: string
   /** Laid over the metadata that the client registers with. */
   metadata?: Partial<OAuthClientMetadata>

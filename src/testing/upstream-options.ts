@@ -14,7 +14,7 @@ export interface ScriptableUpstreamOptions {
   idTokens?: boolean
   /** Algorithm of its signatures. Default: ES256. */
   algorithm?: 'RS256' | 'ES256'
-  /** What the ID token tells besides `sub` and `aud`, or in their place. Default: name and email. */
+  /** Claims of the ID token besides `sub` and `aud`, or in their place. Default: name and email. */
   idTokenClaims?: (subject: string) => Record<string, unknown>
   /** Lifetime of access tokens; null: it does not say. Default: 600. */
   expiresIn?: number | null

@@ -37,7 +37,7 @@ export async function readParameters (request: Request): Promise<Record<string, 
   return typeof json === 'object' && json !== null ? { ...json } : {}
 }
 
-/** A parameter that is text; empty where there is none. */
+/** A parameter that is text; empty if there is none. */
 export function param ({ parameters }: ReceivedRequest, name: string): string {
   const value = parameters[name]
   return typeof value === 'string' ? value : ''

@@ -64,12 +64,12 @@ export class ScriptableUpstream {
     return { issuerUrl: new URL(this.issuer), scopes: SCOPES, fetch: this.fetch }
   }
 
-  /** It cannot be reached any more, until `restore`. */
+  /** It cannot be reached, until `restore`. */
   outage (): void {
     this.#script.down = true
   }
 
-  /** People are refused: whoever logs in comes back with `access_denied`, until `restore`. */
+  /** People are refused: every login comes back with `access_denied`, until `restore`. */
   deny (): void {
     this.#script.denying = true
   }
@@ -105,7 +105,7 @@ export class ScriptableUpstream {
     this.#script = this.#asMade()
   }
 
-  /** Logs everybody out: their tokens are worth nothing any more. */
+  /** Logs everybody out: their tokens no longer work. */
   endLogins (): void {
     this.#logins.endAll()
   }

@@ -10,7 +10,7 @@ interface Given {
 
 /**
  * What is missing for an upstream to be of use, in one line.
- * @param nameOf how whoever configures it calls an option
+ * @param nameOf an option's name in the configuration
  */
 export function findUpstreamFault (given: Given, nameOf: (option: keyof Given) => string): string | undefined {
   const has = (option: keyof Given) => given[option] !== undefined

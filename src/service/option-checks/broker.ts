@@ -109,8 +109,8 @@ export const brokerOptions = {
   upstreamObserver: optional(upstreamObserver),
   observers: optional(
     listSchema(
-      functionSchema<BrokerObserver>('a function that hears of events'),
-      'a list of functions that hear of events',
+      functionSchema<BrokerObserver>('a function that takes events'),
+      'a list of functions that take events',
       { uniqueItems: false }
     )
   ),

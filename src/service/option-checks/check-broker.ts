@@ -32,7 +32,7 @@ export function checkBrokerTogether (
 
 /**
  * Checks clients that need no registration, as those that register are checked.
- * @param name what the list is called where it is configured
+ * @param name the name of the list in the configuration
  * @throws {ConfigError} with one line that names the client
  */
 export function checkClients (

@@ -114,7 +114,7 @@ const names = [
 ]
 
 /**
- * The options of one plugin. Those of the others may be there too, for whoever keeps them all in one object; a name that none
+ * The options of one plugin. Those of the others may be there, too, if an app keeps them all in one object; a name that none
  * of them knows may not.
  */
 export function pluginOptions (own: Record<string, TSchema>): TSchema {

@@ -90,7 +90,7 @@ const backend = optionSchemas<Pick<Stores, 'check' | 'close'>>()({
 
 const takes = 'the stores that createMemoryStores or createRedisStores makes, or your own'
 
-// whoever brings stores of their own may give them further members
+// an app's own stores may have further members
 export const sessionStoresOption = Type.Unsafe<SessionStores>(Type.Object(sessionStores, { takes }))
 export const brokerStoresOption = Type.Unsafe<BrokerStores>(Type.Object(brokerStores, { takes }))
 export const storesOption = Type.Unsafe<Stores>(

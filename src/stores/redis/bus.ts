@@ -59,8 +59,8 @@ const scripts = {
 
 /**
  * The bus between replicas: pub/sub, and a stream of what was published lately. A message names the one before it; who
- * has not heard that one, or lost the connection for a while, reads the stream, and twice a second everybody does. This
- * process hears its own messages at once, Redis or not.
+ * does not have that one, or lost the connection for a while, reads the stream, and all do so twice a second. This
+ * process receives its own messages at once, even without Redis.
  */
 export class RedisBus implements Bus {
   readonly #connection: RedisConnection
@@ -110,13 +110,13 @@ export class RedisBus implements Bus {
 
   #listen (): void {
     this.#reread = setInterval(() => { this.#readSoon() }, REREAD_MS).unref()
-    this.#subscriber.subscribe(this.#keys[0], message => { this.#hear(message) })
+    this.#subscriber.subscribe(this.#keys[0], message => { this.#receive(message) })
     this.#connection.onReady(() => { this.#readSoon() })
     this.#readSoon()
   }
 
   /** Takes a message that follows the last one received; otherwise reads. */
-  #hear (message = ''): void {
+  #receive (message = ''): void {
     const [, last, id, origin, topic, json] = /^(\S+) (\S+) (\S+) (\S+) (.*)$/s.exec(message) ?? []
     if (id === undefined || this.#reading || last !== this.#position) this.#readSoon()
     else this.#deliver(id, origin, topic, json)

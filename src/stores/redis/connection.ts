@@ -21,7 +21,7 @@ export interface RedisConnectionOptions {
   onError?: (error: Error) => void
   /** Told when calls fail at once, because the connection has not come (back) in time. */
   onDown?: () => void
-  /** Called after every command. `unavailable`: Redis could not be reached, or did not answer in time. */
+  /** Called after every command. `unavailable`: Redis could not be reached, or did not reply in time. */
   onCommand?: (command: ObservedCommand) => void
 }
 
@@ -119,7 +119,7 @@ export class RedisConnection {
     return this.#onCommand === undefined ? this.#run(command) : this.#observed(this.#run(command), this.#onCommand)
   }
 
-  async #observed<T> (running: Promise<T>, hear: (command: ObservedCommand) => void): Promise<T> {
+  async #observed<T> (running: Promise<T>, onCommand: (command: ObservedCommand) => void): Promise<T> {
     const begun = performance.now()
     let outcome: ObservedCommand['outcome'] = 'ok'
     try {
@@ -128,7 +128,7 @@ export class RedisConnection {
       outcome = error instanceof TemporarilyUnavailableError ? 'unavailable' : 'error'
       throw error
     } finally {
-      hear({ outcome, seconds: (performance.now() - begun) / 1000 })
+      onCommand({ outcome, seconds: (performance.now() - begun) / 1000 })
     }
   }
 

@@ -9,7 +9,7 @@ const BATCH = 500
 /**
  * The one connection of a process that listens. A channel is subscribed to as long as it has listeners. In a cluster,
  * where
- * every node tells what is published at any other, it moves to another node when its own has gone.
+ * every node forwards what is published at any other, it moves to another node when its own has gone.
  */
 export class RedisSubscriber {
   readonly #options: RedisConnectionOptions
