@@ -10,7 +10,7 @@ const PHRASES = [
   [/(?<!\bthere )\b(?:is|are|was|were) no (?!(?:longer|more|less|fewer|later|earlier|different|one|doubt)\b)/, 'must be, is not a'],
   [/\bhear(?:s|d)?\b/, 'receives, is told, learns'],
   [/\bwhoever\b/, 'anyone who, the caller'],
-  [/\b(?:goes|went|gone) on\b/, 'continues'],
+  [/\b(?:goes|went|gone) on\b(?! (?:the|a|each|its)\b)/, 'continues'],
   [/\bgo on\b/, 'continue'],
   [/\bany more\b/, 'no longer'],
   [/\banew\b/, 'again'],
