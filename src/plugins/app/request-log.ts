@@ -50,7 +50,7 @@ function makeLine (
   return {
     method,
     route,
-    // for want of a route; a query holds codes and states
+    // without a route; a query contains codes and states
     ...route === undefined && { path: oneLine(request.url.replace(/\?.*/s, '')).slice(0, MAX_PATH) },
     statusCode,
     ms: Math.round(reply.elapsedTime * 10) / 10,

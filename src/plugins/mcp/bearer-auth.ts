@@ -34,7 +34,7 @@ export interface BearerAuthOptions {
   resourceMetadataUrl: (request: FastifyRequest) => string
   /** Scopes that every token must have, and that a client without any should ask for: the base scope. */
   scopes: readonly string[]
-  /** Hears of every 401: whether a token came with the request. */
+  /** Called with every 401, and whether the request had a token. */
   onRefused?: (request: FastifyRequest, hadToken: boolean) => void
 }
 
@@ -46,7 +46,7 @@ const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
   verifyAccessToken: functionSchema<VerifyAccessToken>('a function: token => caller'),
   resourceMetadataUrl: functionSchema<BearerAuthOptions['resourceMetadataUrl']>('a function: request => URL'),
   scopes: listSchema(scope, 'a list of scopes, each once'),
-  onRefused: optional(functionSchema<NonNullable<BearerAuthOptions['onRefused']>>('a function that hears of refusals'))
+  onRefused: optional(functionSchema<NonNullable<BearerAuthOptions['onRefused']>>('a function that takes refusals'))
 }))
 
 /** Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`. */

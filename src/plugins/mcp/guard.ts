@@ -52,7 +52,7 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
     }
   })
   app.addHook('onRequest', function (request, reply, done) {
-    // it is refused, whoever asks
+    // it is refused for every caller
     if (request.method === 'OPTIONS') done()
     else app.bearerAuth.call(this, request, reply, done)
   })

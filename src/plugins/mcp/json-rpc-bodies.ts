@@ -78,7 +78,7 @@ function toJsonRpcCode (error: ServiceError): number {
   return error instanceof McpRequestError ? error.jsonRpcCode : jsonRpcCodes.serverError
 }
 
-/** What an error tells the client; undefined where it is our own fault. */
+/** What an error says to the client; undefined if it is our own fault. */
 function known4xx (error: FastifyError): ServiceError | undefined {
   if (error instanceof ServiceError) return error
   switch (error.code) {

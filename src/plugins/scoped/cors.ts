@@ -9,7 +9,7 @@ export interface ScopedCorsOptions {
   paths: readonly string[]
   /** An `origin` that is a function is asked of requests with an `Origin` only. */
   cors: FastifyCorsOptions
-  /** Answers OPTIONS that is no preflight. */
+  /** Responds to OPTIONS requests that are not preflights. */
   refuse: RefuseMethod
 }
 
@@ -28,7 +28,7 @@ const DEFAULTS = {
 
 /**
  * `@fastify/cors` for the routes of this context only. By itself it answers OPTIONS on every path of the app, and
- * cannot be registered where an app around it has done so already. Where one has, its hook comes first: the routes' own
+ * cannot be registered if an app around it has done so already. In that case its hook comes first: the routes' own
  * configuration makes it say what we say.
  */
 export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: options, refuse }) => {
@@ -54,7 +54,7 @@ export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: optio
   }
   const addHook = (name: 'onRequest', hook: onRequestHookHandler) =>
     app.addHook(name, (request, reply, done) => {
-      // OPTIONS that is no preflight is a method like others
+      // OPTIONS that is not a preflight is a method like others
       if (request.method === 'OPTIONS' && !isPreflight(request)) {
         done()
         return
