@@ -13,8 +13,8 @@ const TIMEOUT_MS = 900_000
 const ran = new Set<string>()
 
 t.jobs = 3
-check('lint', 'node_modules/eslint/bin/eslint.js', '.')
-check('types', 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json', '--noEmit')
+check('lint', 'npm', ['run', '--silent', 'lint'])
+check('types', 'npx', ['tsc', '-p', 'tsconfig.test.json'])
 await Promise.all(groups.map(async ({ name }) => await run(name)))
 t.same([...ran].sort(), testFiles, 'every test file was run')
 
@@ -33,9 +33,9 @@ async function run (name: string): Promise<void> {
 }
 
 /** Runs a program that checks the code, and fails with what it prints. */
-function check (name: string, ...args: string[]): void {
+function check (name: string, program: string, args: string[]): void {
   t.test(name, { buffered: true, timeout: TIMEOUT_MS }, async t => {
-    const error = await promisify(execFile)(process.execPath, args).then(() => undefined, (error: unknown) => error)
+    const error = await promisify(execFile)(program, args).then(() => undefined, (error: unknown) => error)
     t.notOk(error, name)
   })
 }
