@@ -57,7 +57,8 @@ export function parseServices (value: string): Record<string, string> {
     const [, name, secret] = /^([^:]+):(.+)$/.exec(service) ?? []
     if (name === undefined || secret === undefined || !isServiceSecret(secret) || services.has(name)) {
       throw new ConfigError(
-        'INTROSPECTION_SERVICES is not valid; it takes name:secret, each name once, with secrets of at least 16 characters.'
+        'INTROSPECTION_SERVICES is not valid; it takes name:secret, each name once, ' +
+          'with secrets of at least 16 characters.'
       )
     }
     services.set(name, secret)

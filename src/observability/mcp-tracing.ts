@@ -18,8 +18,8 @@ import { readTraceContext } from '../mcp/trace-context.js'
 const MAX_NAME = 100
 
 /**
- * A span for each request that a server is asked, active while the server runs, by OpenTelemetry's semantic conventions for
- * MCP. Without an SDK of the operator's, nothing is recorded.
+ * A span for each request that a server is asked, active while the server runs, by OpenTelemetry's semantic conventions
+ * for MCP. Without an SDK of the operator's, nothing is recorded.
  */
 export const mcpTracing: McpObserver = {
   request (observed, run) {
@@ -35,7 +35,9 @@ export const mcpTracing: McpObserver = {
   }
 }
 
-/** The client's span, where its message names one: then the HTTP request, which may carry several messages, is linked. */
+/**
+ * The client's span, where its message names one: then the HTTP request, which may carry several messages, is linked.
+ */
 function findParent (request: JSONRPCRequest): [Context, Link[]] {
   const active = context.active()
   const remote = propagation.extract(ROOT_CONTEXT, readTraceContext(request))

@@ -33,9 +33,9 @@ const METHODS = new Set([
 const MAX_TOOLS = 200
 
 /**
- * The figures of one service for Prometheus, by default in a registry of its own, so that two services in one process do
- * not mix. Its members are what the parts of a service take as observers. Labels are bounded: nobody outside can make
- * one up.
+ * The figures of one service for Prometheus, by default in a registry of its own, so that two services in one process
+ * do not mix. Its members are what the parts of a service take as observers. Labels are bounded: nobody outside can
+ * make one up.
  */
 export class Metrics {
   readonly registry: Registry

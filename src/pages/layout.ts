@@ -30,7 +30,10 @@ section.entry { border-top: 1px solid var(--line); margin-top: 1.25rem } section
 .buttons { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.25rem }
 button, .button { flex: 1 1 8rem; padding: .65rem 1rem; font: inherit; font-weight: 600; text-align: center; text-decoration: none; color: var(--text); background: transparent; border: 1px solid var(--soft); border-radius: .5rem; cursor: pointer }
 button { white-space: nowrap }
-/* a press that was meant for what was there before must not count; the server does not take one that came too soon, by key either */
+/*
+ * a press that was meant for what was there before must not count; the server does not take one that came too soon, by
+ * key either
+ */
 @keyframes arm { from { pointer-events: none } }
 button.arm { animation: arm .7s step-end }
 button.primary { background: var(--accent); color: var(--on-accent); border-color: var(--accent) }

@@ -26,8 +26,8 @@ import type {
 import { kBroker } from '../plugins/oauth/broker.js'
 
 /**
- * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`, `request.authInfo`,
- * `app.mcpSessions` and, with the broker, `app.oauthBroker`.
+ * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`,
+ * `request.authInfo`, `app.mcpSessions` and, with the broker, `app.oauthBroker`.
  */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
@@ -55,16 +55,16 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
 }, { name: 'fastify-mcp-oauth/mcp-service', fastify: '5.x' })
 
 /**
- * Everything: an MCP server for every client, behind OAuth. In a context of its own: nothing of it reaches the routes of
- * the app around it. It may have a prefix; see `mcpDiscovery`.
+ * Everything: an MCP server for every client, behind OAuth. In a context of its own: nothing of it reaches the routes
+ * of the app around it. It may have a prefix; see `mcpDiscovery`.
  */
 export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, options) => {
   await app.register(mcpServiceParts, options)
 }
 
 /**
- * The metadata of a service that has a prefix, at the root of the origin, where RFC 8414 and RFC 9728 have clients look for
- * it. Register it at the root of the app, with the options of the service.
+ * The metadata of a service that has a prefix, at the root of the origin, where RFC 8414 and RFC 9728 have clients look
+ * for it. Register it at the root of the app, with the options of the service.
  */
 export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app, options) => {
   checkDiscoveryOptions(options)

@@ -25,8 +25,9 @@ import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
 
 /**
  * Serves an MCP server: Streamable HTTP (`/mcp`), revision 2026-07-28 and those before, and the deprecated HTTP+SSE
- * (`/sse`, `/messages`); without sessions `POST /mcp` alone. `app.mcpSessions` is for the context it is registered in; its
- * hooks, parsers, CORS headers and error handler stay with its own routes. Needs the plugin `bearer-auth` before it.
+ * (`/sse`, `/messages`); without sessions `POST /mcp` alone. `app.mcpSessions` is for the context it is registered in;
+ * its hooks, parsers, CORS headers and error handler stay with its own routes. Needs the plugin `bearer-auth` before
+ * it.
  */
 export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   checkTransportsOptions(options)

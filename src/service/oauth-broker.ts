@@ -45,7 +45,13 @@ const OPERATORS_PER_MINUTE = 60
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   checkOAuthBrokerOptions(options)
-  const { scopes, resourcePaths, introspectionServices = {}, requestsPerMinute = DEFAULT_REQUESTS_PER_MINUTE, adminToken } = options
+  const {
+    scopes,
+    resourcePaths,
+    introspectionServices = {},
+    requestsPerMinute = DEFAULT_REQUESTS_PER_MINUTE,
+    adminToken
+  } = options
   const issuer = joinBaseUrl(options.publicUrl, app.prefix)
   const texts = {
     scopeDescriptions: { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions },

@@ -9,8 +9,8 @@ interface CommonOptions
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
   scopes?: readonly [string, ...string[]]
   /**
-   * Keys that replicas share: `id:base64url of 32 bytes`, comma-separated. They seal what is kept of upstream tokens, and what
-   * clients bring back (`requestState`). Default: a key of this process.
+   * Keys that replicas share: `id:base64url of 32 bytes`, comma-separated. They seal what is kept of upstream tokens,
+   * and what clients bring back (`requestState`). Default: a key of this process.
    */
   encryptionKeys?: string
 }
@@ -58,18 +58,24 @@ export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | '
   /** That of the service. */
   auth?: McpServiceOptions['auth']
   /**
-   * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back, are
-   * this service's. `false` if they are your own, or another service's. Default: true.
+   * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back,
+   * are this service's. `false` if they are your own, or another service's. Default: true.
    */
   forOrigin?: boolean
 }
 
 /** Options of the `oauthBroker` plugin. */
 export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer' | 'recordAttempts'> {
-  /** The URL of the app's root as clients see it, such as `https://mcp.example.com`. With the prefix of this context it is our issuer. */
+  /**
+   * The URL of the app's root as clients see it, such as `https://mcp.example.com`. With the prefix of this context it
+   * is our issuer.
+   */
   publicUrl: string
   /** The operator's own services that may introspect tokens: name -> secret. */
   introspectionServices?: Readonly<Record<string, string>>
-  /** Shows operators how the last logins went, at `/admin/attempts`. Default: nothing is written down, and there is no such page. */
+  /**
+   * Shows operators how the last logins went, at `/admin/attempts`. Default: nothing is written down, and there is no
+   * such page.
+   */
   adminToken?: string
 }

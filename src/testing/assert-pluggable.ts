@@ -5,11 +5,16 @@ import { listRoutes, routeProbes } from './listed-routes.js'
 
 /** What is plugged into which app. */
 export interface PluggableOptions {
-  /** Makes the app around, with everything it has but what is plugged in. It is called three times, and must not listen. */
+  /**
+   * Makes the app around, with everything it has but what is plugged in. It is called three times, and must not listen.
+   */
   createHost: () => FastifyInstance | Promise<FastifyInstance>
   /** Plugs it in, as the app would. */
   plug: (app: FastifyInstance) => unknown
-  /** Requests whose answers must stay as they are, beyond those that are made of the app's routes: logins, uploads, errors. */
+  /**
+   * Requests whose answers must stay as they are, beyond those that are made of the app's routes: logins, uploads,
+   * errors.
+   */
   probes?: ReadonlyArray<string | InjectOptions>
   /** Headers of all requests, such as a login. */
   headers?: Readonly<Record<string, string>>
@@ -32,10 +37,11 @@ const MEDIA_TYPES = [
 const TIMES = /^header (date|expires|age|retry-after|.*-reset|.*-time|server-timing)$/
 
 /**
- * Asserts that a plugin may be plugged into an app: that nothing of it reaches what is not its own. The app is made with it
- * and without it, and compared: its routes and their hooks, what they answer (status, headers, body), CORS preflights,
- * errors, unknown paths and verbs, body parsers, decorators, and routes that are added later. GET routes are asked as they
- * are; to others only bodies are sent that cannot be read. What differs each time without the plugin has to be there with it.
+ * Asserts that a plugin may be plugged into an app: that nothing of it reaches what is not its own. The app is made
+ * with it and without it, and compared: its routes and their hooks, what they answer (status, headers, body), CORS
+ * preflights, errors, unknown paths and verbs, body parsers, decorators, and routes that are added later. GET routes
+ * are asked as they are; to others only bodies are sent that cannot be read. What differs each time without the plugin
+ * has to be there with it.
  * @throws {AssertionError} that names every difference
  */
 export async function assertPluggable (options: PluggableOptions): Promise<void> {

@@ -33,8 +33,8 @@ export function fetchFrom (serve: (request: Request) => Promise<Response>): type
 }
 
 /**
- * `fetch` for a Fastify app that listens nowhere: requests of any origin go through `app.inject`, with the host of their
- * URL. Answers arrive as they are written, so streams work; who cancels one is a client that has gone.
+ * `fetch` for a Fastify app that listens nowhere: requests of any origin go through `app.inject`, with the host of
+ * their URL. Answers arrive as they are written, so streams work; who cancels one is a client that has gone.
  */
 export function injectFetch (app: InjectableApp): typeof fetch {
   return fetchFrom(async request => {

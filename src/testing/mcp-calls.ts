@@ -20,7 +20,10 @@ export type TestProtocolVersion = '2025-11-25' | '2026-07-28'
 /** A result, or parameters. */
 export type JsonObject = Record<string, unknown>
 
-/** What a client answers to a server's request, by its method: `elicitation/create`, `sampling/createMessage`, `roots/list`. */
+/**
+ * What a client answers to a server's request, by its method: `elicitation/create`, `sampling/createMessage`,
+ * `roots/list`.
+ */
 export type ServerRequestAnswers = Readonly<Record<string, (params: JsonObject) => JsonObject | Promise<JsonObject>>>
 
 /** The calls of one client in one revision. */
@@ -53,7 +56,10 @@ export async function connectSession ({ url, fetch, answers, onNotification }: M
   }
 }
 
-/** Revision 2026-07-28: every request stands for itself, and what the server asks for is answered with the request again. */
+/**
+ * Revision 2026-07-28: every request stands for itself, and what the server asks for is answered with the request
+ * again.
+ */
 export function modernCalls ({ url, fetch, answers, onNotification }: McpCallsOptions): McpCalls {
   const closing = new AbortController()
   let lastId = 0

@@ -21,8 +21,8 @@ export class Person {
   }
 
   /**
-   * Opens a page, and follows redirects and forms to the end: allows access on our consent page, and logs in by name, with
-   * any password, at the upstream.
+   * Opens a page, and follows redirects and forms to the end: allows access on our consent page, and logs in by name,
+   * with any password, at the upstream.
    * @param isEnd redirects to such a URL are not followed
    */
   async logIn (url: URL, isEnd: (url: URL) => boolean): Promise<LoginEnd> {

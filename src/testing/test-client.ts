@@ -23,7 +23,10 @@ export interface TestClientOptions {
   path?: string
   /** Laid over the metadata that the client registers with. */
   metadata?: Partial<OAuthClientMetadata>
-  /** A client that is registered already (`clients` of the broker), with its `redirectUri`. Default: one that registers itself (RFC 7591). */
+  /**
+   * A client that is registered already (`clients` of the broker), with its `redirectUri`. Default: one that registers
+   * itself (RFC 7591).
+   */
   registered?: { clientId: string, clientSecret?: string }
   /** Default: `http://localhost:3334/callback`. */
   redirectUri?: string
@@ -40,7 +43,9 @@ export interface LoginOptions {
   answers?: ServerRequestAnswers
 }
 
-/** The login did not lead to a code. `error` is what the client was told; absent where the person was left on a page. */
+/**
+ * The login did not lead to a code. `error` is what the client was told; absent where the person was left on a page.
+ */
 export class LoginError extends Error {
   override readonly name = 'LoginError'
   readonly error: string | undefined
@@ -77,7 +82,10 @@ export class TestClient {
     }
   }
 
-  /** Finds out where to log in: from the challenge of the MCP endpoint (RFC 9728), and the metadata it leads to (RFC 8414). */
+  /**
+   * Finds out where to log in: from the challenge of the MCP endpoint (RFC 9728), and the metadata it leads to (RFC
+   * 8414).
+   */
   async discover (): Promise<DiscoveredServer> {
     this.#server ??= this.#discover()
     return await this.#server
@@ -163,7 +171,8 @@ export class TestClient {
     const { resourceMetadataUrl, scope } = extractWWWAuthenticateParams(challenge)
     if (resourceMetadataUrl === undefined) {
       throw new Error(
-        `POST ${path} answered ${challenge.status} without a challenge that leads to metadata: is the MCP endpoint there?`
+        `POST ${path} answered ${challenge.status} without a challenge that leads to metadata: ` +
+          'is the MCP endpoint there?'
       )
     }
     this.#origin = resourceMetadataUrl.origin
@@ -206,8 +215,9 @@ export class TestClient {
 }
 
 /**
- * A client for tests of an app with `mcpService`: `const alice = await testClient(app, { upstream }).login({ as: 'alice' })`.
- * Everything goes through `app.inject`; nothing needs a port.
+ * A client for tests of an app with `mcpService`:
+ * `const alice = await testClient(app, { upstream }).login({ as: 'alice' })`. Everything goes through `app.inject`;
+ * nothing needs a port.
  */
 export function testClient (app: InjectableApp, options: TestClientOptions = {}): TestClient {
   return new TestClient(app, options)

@@ -92,7 +92,8 @@ export class TestSession {
 
   /**
    * Makes any request; the first one opens the session, where the revision has sessions.
-   * @throws {McpError} for an error of JSON-RPC @throws {StreamableHTTPError} for one of HTTP, with its status as `code`
+   * @throws {McpError} for an error of JSON-RPC
+   * @throws {StreamableHTTPError} for one of HTTP, with its status as `code`
    */
   async request (method: string, params: JsonObject = {}): Promise<JsonObject> {
     const calls = await (this.#calls ??= this.#connect())

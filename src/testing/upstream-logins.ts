@@ -14,7 +14,10 @@ export interface UpstreamLogin {
   ended: boolean
 }
 
-/** The logins, by their codes and tokens. Each code and refresh token counts once; a refresh token that is used again ends its login. */
+/**
+ * The logins, by their codes and tokens. Each code and refresh token counts once; a refresh token that is used again
+ * ends its login.
+ */
 export class UpstreamLogins {
   readonly #codes = new Map<string, UpstreamLogin>()
   readonly #access = new Map<string, UpstreamLogin>()

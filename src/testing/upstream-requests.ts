@@ -1,6 +1,15 @@
 /** What may be asked of the scriptable upstream. */
 export type UpstreamEndpoint =
-  'openid-configuration' | 'oauth-authorization-server' | 'jwks' | 'authorize' | 'token' | 'register' | 'registration' | 'revoke' | 'userinfo' | 'user'
+  | 'openid-configuration'
+  | 'oauth-authorization-server'
+  | 'jwks'
+  | 'authorize'
+  | 'token'
+  | 'register'
+  | 'registration'
+  | 'revoke'
+  | 'userinfo'
+  | 'user'
 
 /** A request as it came. `parameters` are those of the query, the form, or the JSON body. */
 export interface ReceivedRequest {

@@ -29,9 +29,9 @@ const KEY_ID = 'upstream'
 const SCOPES = ['openid', 'profile', 'email', 'offline_access']
 
 /**
- * An authorization server of a test (OAuth 2, OpenID Connect): discovery, keys, login, code with PKCE, refresh tokens that
- * rotate and whose reuse ends the login, registration, revocation, userinfo. It keeps the rules, but for what the test scripts.
- * It listens nowhere: `fetch` is the way to it. Anybody logs in by their name.
+ * An authorization server of a test (OAuth 2, OpenID Connect): discovery, keys, login, code with PKCE, refresh tokens
+ * that rotate and whose reuse ends the login, registration, revocation, userinfo. It keeps the rules, but for what the
+ * test scripts. It listens nowhere: `fetch` is the way to it. Anybody logs in by their name.
  */
 export class ScriptableUpstream {
   /** Every request of its endpoints, oldest first. */
@@ -59,7 +59,10 @@ export class ScriptableUpstream {
     this.fetch = fetchFrom(request => this.#serve(request))
   }
 
-  /** The `upstream` of `mcpService`, in dynamic mode; with a client registered by hand, put `clientId` and `clientSecret` beside it. */
+  /**
+   * The `upstream` of `mcpService`, in dynamic mode; with a client registered by hand, put `clientId` and
+   * `clientSecret` beside it.
+   */
   get options (): UpstreamOptions {
     return { issuerUrl: new URL(this.issuer), scopes: SCOPES, fetch: this.fetch }
   }
@@ -243,7 +246,8 @@ export class ScriptableUpstream {
       status: 200,
       headers: { 'content-type': 'text/html' },
       body:
-        `<form method="post" action="/login"><input type="hidden" name="request" value="${id}"><input name="login"><button>Log in</button></form>`
+        `<form method="post" action="/login"><input type="hidden" name="request" value="${id}">` +
+        '<input name="login"><button>Log in</button></form>'
     }
   }
 

@@ -24,8 +24,8 @@ import {
 } from './values.js'
 
 /*
- * The parts that schemas of options are made of. Types and docstrings of options stand in their interfaces; `optionsOf` has
- * the compiler refuse a schema that lacks an option, has one too many, or takes what the interface does not.
+ * The parts that schemas of options are made of. Types and docstrings of options stand in their interfaces; `optionsOf`
+ * has the compiler refuse a schema that lacks an option, has one too many, or takes what the interface does not.
  */
 
 const KIND = 'fastify-mcp-oauth'
@@ -151,7 +151,11 @@ type SchemaOf<T, K extends keyof T> = object extends Pick<T, K> ? TOptional<TSch
 /** What a schema must have for each option of `T`, and no more. */
 type Faithful<T, P> = {
   [K in keyof T]-?: K extends keyof P
-    ? P[K] extends SchemaOf<T, K> ? SameType<P[K] extends TSchema ? Static<P[K]> : never, NonNullable<T[K]>> extends true ? P[K] : { 'the schema takes another type than the option has': T[K] } : { 'optional here, not there': K }
+    ? P[K] extends SchemaOf<T, K>
+      ? SameType<P[K] extends TSchema ? Static<P[K]> : never, NonNullable<T[K]>> extends true
+        ? P[K]
+        : { 'the schema takes another type than the option has': T[K] }
+      : { 'optional here, not there': K }
     : TSchema
 } & { [K in Exclude<keyof P, keyof T>]: never }
 

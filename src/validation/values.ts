@@ -23,7 +23,10 @@ export const MAX_LIFETIME_SECONDS = 315_360_000
 // what the URL parser would mend is refused: a slash too few, spaces, control characters
 const WRITTEN_OUT = /^https?:\/\/[^\s/\\?#]/i
 
-/** Whether this is an absolute URL that clients and servers may be sent to: https, or http to this machine, without user information and fragment. */
+/**
+ * Whether this is an absolute URL that clients and servers may be sent to: https, or http to this machine, without user
+ * information and fragment.
+ */
 export function isSecureUrl (value: string): boolean {
   if (!WRITTEN_OUT.test(value) || !URL.canParse(value)) return false
   const { protocol, hostname, hash, username, password } = new URL(value)

@@ -10,21 +10,24 @@ const HOUR_SECONDS = 3600
 /** Sessions, streams, and what one person may have. */
 export const mcpVariables = {
   SESSION_MODE: choice(
-    'stateful: sessions; stateless: each request by itself, with no streams to resume, no requests to the client, and ' +
-      'no HTTP+SSE',
+    'stateful: sessions; stateless: each request by itself, with no streams to resume, ' +
+      'no requests to the client, and no HTTP+SSE',
     'stateful',
     ['stateful', 'stateless']
   ),
   SESSION_IDLE_SECONDS: seconds('Lifetime of an MCP session without requests', defaultLimits.idleSeconds),
-  SESSION_LIFETIME_SECONDS: seconds('Lifetime of an MCP session, however much it is used', defaultLimits.lifetimeSeconds),
+  SESSION_LIFETIME_SECONDS: seconds(
+    'Lifetime of an MCP session, however much it is used',
+    defaultLimits.lifetimeSeconds
+  ),
   SESSIONS_PER_OWNER: limit(
     'MCP sessions of one person and client; one more ends the least recently used one',
     defaultLimits.maxSessionsPerOwner
   ),
   SESSIONS_PER_PERSON: limit('The same, of one person, by all clients', defaultLimits.maxSessionsPerPerson),
   MAX_SESSIONS: limit(
-    'MCP sessions kept in all (memory); beyond, the person with the most makes room for one with fewer, otherwise new ' +
-      'ones are refused',
+    'MCP sessions kept in all (memory); beyond, the person with the most makes room for one with fewer, ' +
+      'otherwise new ones are refused',
     MAX_SESSIONS
   ),
   INSTANCE_IDLE_SECONDS: seconds(

@@ -66,7 +66,8 @@ export const oauthVariables = {
   REDIRECT_SCHEMES: list('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes),
   PREREGISTERED_CLIENTS: text(
     'Clients that need no registration, as JSON: ' +
-      '[{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; only confidential clients have a secret',
+      '[{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; ' +
+      'only confidential clients have a secret',
     { default: '[]' }
   ),
   INTROSPECTION_SERVICES: list('Your services that may call /introspect, as name:secret'),
@@ -80,8 +81,8 @@ export const oauthVariables = {
     defaultLifetimes.unusedClientSeconds
   ),
   CLIENT_TTL_SECONDS: seconds(
-    'Lifetime of a registration after its client last received tokens (never shorter than REFRESH_TOKEN_TTL_SECONDS and ' +
-      'a week)',
+    'Lifetime of a registration after its client last received tokens ' +
+      '(never shorter than REFRESH_TOKEN_TTL_SECONDS and a week)',
     defaultLifetimes.clientSeconds
   ),
   ACCESS_TOKEN_TTL_SECONDS: seconds('Lifetime of our access tokens', defaultLifetimes.accessTokenSeconds),
@@ -90,8 +91,8 @@ export const oauthVariables = {
     defaultLifetimes.refreshTokenSeconds
   ),
   REFRESH_TOKEN_REUSE_SECONDS: seconds(
-    'Time in which a rotated refresh token may be presented again and gets the same tokens, because clients refresh in ' +
-      'parallel; later, it ends the login',
+    'Time in which a rotated refresh token may be presented again and gets the same tokens, ' +
+      'because clients refresh in parallel; later, it ends the login',
     defaultLifetimes.refreshTokenReuseSeconds
   ),
   GRANT_TTL_SECONDS: seconds('Lifetime of a login, however often it is refreshed', defaultLifetimes.grantSeconds)

@@ -37,8 +37,8 @@ export const operationVariables = {
   SHUTDOWN_DELAY_SECONDS: Type.Optional(Type.Integer({
     minimum: 0,
     maximum: MAX_SHUTDOWN_SECONDS,
-    description: 'Time after SIGTERM in which /readyz fails and everything is served as before, so that load balancers ' +
-      'turn to other replicas, in seconds. Default: 5 in production, otherwise 0'
+    description: 'Time after SIGTERM in which /readyz fails and everything is served as before, ' +
+      'so that load balancers turn to other replicas, in seconds. Default: 5 in production, otherwise 0'
   })),
   SHUTDOWN_SECONDS: seconds('Time that running requests then get to finish', 10, {
     maximum: MAX_SHUTDOWN_SECONDS

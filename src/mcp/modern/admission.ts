@@ -5,8 +5,8 @@ import { subscribedBy } from '../server-events/may-subscribe.js'
 import type { ModernCall } from './modern-call.js'
 
 /**
- * Takes what a POST of revision 2026-07-28 holds until its response is over: `subscriptions/listen` a stream and what it
- * subscribes to; everything else a server instance, and its share of the requests in flight.
+ * Takes what a POST of revision 2026-07-28 holds until its response is over: `subscriptions/listen` a stream and what
+ * it subscribes to; everything else a server instance, and its share of the requests in flight.
  * @returns what gives it back
  * @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing
  */

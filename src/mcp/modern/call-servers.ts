@@ -108,6 +108,7 @@ export class CallServers {
 
 function refuseCaller (): never {
   throw new Error(
-    'createServer reads the caller, but with reuseInstances a server serves many callers: read it from the request instead, or do not set reuseInstances.'
+    'createServer reads the caller, but with reuseInstances a server serves many callers: ' +
+      'read it from the request instead, or do not set reuseInstances.'
   )
 }

@@ -26,8 +26,8 @@ export interface InvalidPost {
 }
 
 /**
- * Finds out what a POST is. For the era this is the SDK's own classification, so that the two never disagree; the SDK is
- * not asked if neither the body nor a header mentions a revision without sessions.
+ * Finds out what a POST is. For the era this is the SDK's own classification, so that the two never disagree; the SDK
+ * is not asked if neither the body nor a header mentions a revision without sessions.
  */
 export function classifyPost (headers: InboundHeaders, body: unknown): ModernPost | LegacyPost | InvalidPost {
   if (!isMessage(body)) return classifyInvalid(headers, body)

@@ -31,8 +31,8 @@ const LOGIN_ENDED = 'The login that this request was made with has ended.'
 const SHUTTING_DOWN = 'The server is shutting down.'
 
 /**
- * Serves revision 2026-07-28, which has no sessions: a server of SDK 2.x as it is, one of SDK 1.x through the bridge. The
- * fast path takes the calls that it can serve, the SDK's own handler all others.
+ * Serves revision 2026-07-28, which has no sessions: a server of SDK 2.x as it is, one of SDK 1.x through the bridge.
+ * The fast path takes the calls that it can serve, the SDK's own handler all others.
  */
 export class ModernHandler {
   readonly #unsubscribe: Array<() => void>
@@ -68,8 +68,8 @@ export class ModernHandler {
   }
 
   /**
-   * Begins to serve one POST. Its response rejects with an `InsufficientScopeError`, before anything has run, if the caller
-   * lacks scopes that a tool needs.
+   * Begins to serve one POST. Its response rejects with an `InsufficientScopeError`, before anything has run, if the
+   * caller lacks scopes that a tool needs.
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   serve (message: InboundMessage, caller: CallerInfo): ModernCall {

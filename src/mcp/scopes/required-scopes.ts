@@ -25,7 +25,8 @@ const DESCRIPTION = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/
  * those of every template that the URI matches; a subscription needs them, too.
  * @param scopes by the name of the tool; or, with `tools`, `resources` and `prompts`, by the name or URI of each
  * @example requireScopes(server, { divide: ['math:divide'] })
- * @example requireScopes(server, { resources: { 'note://{id}': ['notes:read'] }, prompts: { summarize: ['notes:read'] } })
+ * @example requireScopes(server, { resources: { 'note://{id}': ['notes:read'] }, prompts: { summarize: ['notes:read'] }
+ * })
  */
 export function requireScopes (server: PluggedServer, scopes: ScopesByName | ScopesByPrimitive): void {
   const known = declared.get(server) ?? new DeclaredScopes()

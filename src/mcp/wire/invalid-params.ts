@@ -31,7 +31,9 @@ interface ErrorResponse {
 /** Names the wrong members of a request: `Invalid params: params.uri: expected string, received null`. */
 export function invalidParamsMessage (issues: readonly ParameterIssue[]): string {
   const named = issues.slice(0, MAX_NAMED)
-    .map(({ path = [], message }) => `${formatPath(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH))
+    .map(
+      ({ path = [], message }) => `${formatPath(path)}: ${message.replace(/^Invalid input: /, '')}`.slice(0, MAX_LENGTH)
+    )
   return `Invalid params: ${named.join('; ')}${issues.length > MAX_NAMED ? '; …' : ''}`
 }
 

@@ -14,8 +14,8 @@ declare module 'fastify' {
     /** Adds what `leave` waits for. */
     addDrain (drain: Drain): void
     /**
-     * Milliseconds until everything that still runs is ended: one deadline for all that closes. It starts with the first
-     * call, in `leave` or when the app closes.
+     * Milliseconds until everything that still runs is ended: one deadline for all that closes. It starts with the
+     * first call, in `leave` or when the app closes.
      */
     timeToClose (): number
     /** Waits until all responses are over, or the time for it has passed. */
@@ -95,8 +95,8 @@ export const gracefulClose = fp<GracefulCloseOptions>(async (app, { delaySeconds
 
 /**
  * Lets responses finish before the app closes, whether it has left before or not. With it the app takes
- * `forceCloseConnections: true`: connections that never carried a request would hold the closing up for a minute. Register
- * it last, after what ends its own streams.
+ * `forceCloseConnections: true`: connections that never carried a request would hold the closing up for a minute.
+ * Register it last, after what ends its own streams.
  */
 export const finishResponses = fp(async app => {
   // hooks of the app itself come first: in a context of its own, this one comes after those that end the streams
@@ -109,7 +109,8 @@ export const finishResponses = fp(async app => {
 
 /** Closes the listening socket, and no connection. */
 async function stopListening (server: Server): Promise<void> {
-  // connections that wait to be accepted are reset with the socket: after a short turn of the event loop there are hardly any
+  // connections that wait to be accepted are reset with the socket: after a short turn of the event loop there are
+  // hardly any
   const latest = performance.now() + WAIT_FOR_SHORT_TURN_MS
   for (
     let [begun, now] = [-Infinity, performance.now()];

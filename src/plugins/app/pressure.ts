@@ -17,8 +17,8 @@ const SAMPLE_MS = 1000
 export const underAnyPressure = { pressureHandler: () => undefined }
 
 /**
- * Refuses requests (503) while this process is overloaded, so that load balancers and clients turn to others, and running
- * requests finish. Each part of the service words the refusal itself.
+ * Refuses requests (503) while this process is overloaded, so that load balancers and clients turn to others, and
+ * running requests finish. Each part of the service words the refusal itself.
  */
 export const pressure = fp<PressureOptions>(
   async (app, { maxEventLoopDelayMs, maxHeapBytes = getHeapStatistics().heap_size_limit * 0.9 }) => {

@@ -4,7 +4,9 @@ import { oneLine } from '../../displayed-text.js'
 import type { EndedRequest } from '../../observability/ended-request.js'
 
 export interface RequestLogOptions {
-  /** Is called when a request is over, except for streams that a client opened to listen: they last as long as it does. */
+  /**
+   * Is called when a request is over, except for streams that a client opened to listen: they last as long as it does.
+   */
   onEnd?: (request: EndedRequest) => void
 }
 

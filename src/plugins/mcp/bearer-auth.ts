@@ -49,7 +49,9 @@ const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
   onRefused: optional(functionSchema<NonNullable<BearerAuthOptions['onRefused']>>('a function that takes refusals'))
 }))
 
-/** Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`. */
+/**
+ * Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`.
+ */
 export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   checkOptions('bearerAuth', optionsSchema, options)
   const challenge = (request: FastifyRequest, error: OAuthError | undefined, scopes: readonly string[]): string => {

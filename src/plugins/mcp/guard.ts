@@ -18,9 +18,9 @@ export interface McpGuardOptions {
 }
 
 /**
- * Who may call the routes of this context: CORS for browsers, then `Origin`, the bearer token, and `Host` (DNS rebinding;
- * MCP 2025-11-25 Transports, Security Warning). If the public URL is loopback, so may any loopback origin and host.
- * Nothing of these routes is cached.
+ * Who may call the routes of this context: CORS for browsers, then `Origin`, the bearer token, and `Host` (DNS
+ * rebinding; MCP 2025-11-25 Transports, Security Warning). If the public URL is loopback, so may any loopback origin
+ * and host. Nothing of these routes is cached.
  */
 export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
   const { host, origin } = new URL(options.publicUrl)

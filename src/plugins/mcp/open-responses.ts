@@ -14,8 +14,8 @@ export interface McpOpenResponsesOptions {
 }
 
 /**
- * Bounds what a person's HTTP requests hold, whatever becomes of them: their number, the bytes of their bodies, and what
- * of the responses nobody reads. From the moment that the caller is known, before the body is read.
+ * Bounds what a person's HTTP requests hold, whatever becomes of them: their number, the bytes of their bodies, and
+ * what of the responses nobody reads. From the moment that the caller is known, before the body is read.
  */
 export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admission, limits, maxBodyBytes }) => {
   const responses = new OpenResponses({

@@ -9,7 +9,8 @@ export const oauthBodies = fp(async app => {
   app.removeAllContentTypeParsers()
   await app.register(formbody, { bodyLimit: OAUTH_BODY_BYTES })
   const parseJson = app.getDefaultJsonParser('remove', 'remove')
-  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: OAUTH_BODY_BYTES }, (request, body, done) => {
+  const options = { parseAs: 'string', bodyLimit: OAUTH_BODY_BYTES } as const
+  app.addContentTypeParser('application/json', options, (request, body, done) => {
     const text = body.toString()
     if (!isTooDeep(text)) return parseJson(request, text, done)
     done(new InvalidRequestError(`The body is nested deeper than ${MAX_JSON_DEPTH} levels.`))

@@ -11,7 +11,10 @@ declare module 'fastify' {
   }
 }
 
-/** Errors of this context's endpoints as OAuth JSON (RFC 6749 5.2), never cached, with the id that the request has in the log. */
+/**
+ * Errors of this context's endpoints as OAuth JSON (RFC 6749 5.2), never cached, with the id that the request has in
+ * the log.
+ */
 export const oauthErrors = fp(async app => {
   app.decorateRequest('oauthClientId', null)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))

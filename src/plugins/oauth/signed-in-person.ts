@@ -27,7 +27,9 @@ export interface SignedInPersonOptions {
 
 const PENDING_SECONDS = 600
 
-/** Two signed cookies for our pages: who is signed in, and a pending sign-in. Forms of other sites do not carry them. */
+/**
+ * Two signed cookies for our pages: who is signed in, and a pending sign-in. Forms of other sites do not carry them.
+ */
 export const signedInPerson = fp<SignedInPersonOptions>(async (app, { issuer }) => {
   const [signedIn, pendingSignIn] = [issuerCookie(issuer, 'person'), issuerCookie(issuer, 'sign-in')]
   const { signIns } = app[kBroker]

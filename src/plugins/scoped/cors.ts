@@ -59,7 +59,8 @@ export const scopedCors = fp<ScopedCorsOptions>(async (app, { paths, cors: optio
         done()
         return
       }
-      // most calls come from no browser, and caches are all that is to be told: it would come to that at ten times the cost
+      // most calls come from no browser, and caches are all that is to be told: it would come to that at ten times the
+      // cost
       if (
         typeof options.origin === 'function' && request.headers.origin === undefined && request.method !== 'OPTIONS' &&
         !reply.hasHeader('vary')

@@ -1,4 +1,6 @@
-/** How deep arrays and objects may be nested. Deeper ones overflow the stack when they are written, checked or copied. */
+/**
+ * How deep arrays and objects may be nested. Deeper ones overflow the stack when they are written, checked or copied.
+ */
 export const MAX_JSON_DEPTH = 200
 
 const [QUOTE, BACKSLASH] = [0x22, 0x5c]

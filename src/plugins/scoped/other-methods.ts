@@ -55,8 +55,8 @@ export function refuseOtherMethods (
 
 /**
  * The same for all paths of a context, in an app that is somebody else's: begin before its routes, and call what is
- * returned after them. The refusals have patterns, which any route of that app for the path itself comes before, whenever
- * it is made.
+ * returned after them. The refusals have patterns, which any route of that app for the path itself comes before,
+ * whenever it is made.
  */
 export function watchMethods (app: FastifyInstance, refuse: RefuseMethod): () => void {
   // the service has one answer for all
@@ -90,8 +90,8 @@ function methodsByPath (
 }
 
 /**
- * Answers 405 with `Allow` for every path of the service, and every method, those that Fastify does not know among them.
- * Register it before all routes, in an app that is nobody else's.
+ * Answers 405 with `Allow` for every path of the service, and every method, those that Fastify does not know among
+ * them. Register it before all routes, in an app that is nobody else's.
  */
 export const methodNotAllowed = fp<{ mcpPaths: readonly string[] }>(async (app, { mcpPaths }) => {
   const methods = methodsByPath(app, ({ url }) => url)

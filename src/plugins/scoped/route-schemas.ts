@@ -8,9 +8,9 @@ declare module 'fastify' {
 }
 
 /**
- * Takes the schemas of this context's routes for documentation alone. Fastify neither validates nor serializes with them:
- * errors are those of OAuth and JSON-RPC, and a host app's compilers and error formatter must not change them. The
- * routes are hidden from a host app's own `@fastify/swagger` document.
+ * Takes the schemas of this context's routes for documentation alone. Fastify neither validates nor serializes with
+ * them: errors are those of OAuth and JSON-RPC, and a host app's compilers and error formatter must not change them.
+ * The routes are hidden from a host app's own `@fastify/swagger` document.
  */
 export const routeSchemas = fp(async app => {
   app.addHook('onRoute', route => {

@@ -14,8 +14,8 @@ const schema = {
 }
 
 /**
- * `POST /oauth/connections/logout`: a person signs out of our pages. Their applications stay connected, but each has to ask
- * for consent the next time it connects.
+ * `POST /oauth/connections/logout`: a person signs out of our pages. Their applications stay connected, but each has to
+ * ask for consent the next time it connects.
  */
 export const connectionsLogoutRoute: FastifyPluginAsync<ConnectionsOptions> = async (app, { issuer }) => {
   app.post('/oauth/connections/logout', { schema }, async (request, reply) => {

@@ -21,8 +21,8 @@ const schema = {
 }
 
 /**
- * `GET /oauth/callback`: the person comes back from the upstream (RFC 6749 4.1.2), and continues to the client or to the
- * consent page.
+ * `GET /oauth/callback`: the person comes back from the upstream (RFC 6749 4.1.2), and continues to the client or to
+ * the consent page.
  */
 export const callbackRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, options) => {
   app.get('/oauth/callback', {

@@ -32,7 +32,9 @@ const schema = {
   response: { 200: jsonResponse('What the token grants.', Introspection), ...oauthErrors }
 }
 
-/** `POST /introspect`: whether a token is active, and what it grants (RFC 7662 2), for the operator's own services only. */
+/**
+ * `POST /introspect`: whether a token is active, and what it grants (RFC 7662 2), for the operator's own services only.
+ */
 export const introspectRoute: FastifyPluginAsync<IntrospectOptions> = async (app, { services }) => {
   const secrets = new Map(Object.entries(services))
   const findService = (request: FastifyRequest): string | undefined => {

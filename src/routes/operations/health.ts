@@ -25,10 +25,15 @@ const aliveSchema = {
 const readySchema = {
   tags: ['operations'],
   summary: 'This process can serve',
-  response: { 200: jsonResponse('It can.', HealthSchema), 503: jsonResponse('It cannot, or it is shutting down.', HealthSchema) }
+  response: {
+    200: jsonResponse('It can.', HealthSchema),
+    503: jsonResponse('It cannot, or it is shutting down.', HealthSchema)
+  }
 }
 
-/** `GET /healthz`: this process is alive. `GET /readyz`: it can serve, and is not closing. For probes; nothing secret. */
+/**
+ * `GET /healthz`: this process is alive. `GET /readyz`: it can serve, and is not closing. For probes; nothing secret.
+ */
 export const healthRoutes: FastifyPluginAsync<HealthOptions> = async (app, { checks }) => {
   const options = { logLevel: 'warn' as const, config: underAnyPressure }
   let closed = false

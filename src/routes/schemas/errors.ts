@@ -41,5 +41,8 @@ export const mcpErrors = {
   ),
   403: jsonResponse('The token lacks a scope (RFC 6750), or this origin may not call the server.', oauthErrorRef),
   '4XX': jsonResponse('Refused.', messageRef),
-  503: jsonResponse('A limit is reached, or the server is shutting down. Retry-After says when to try again.', messageRef)
+  503: jsonResponse(
+    'A limit is reached, or the server is shutting down. Retry-After says when to try again.',
+    messageRef
+  )
 }

@@ -34,8 +34,8 @@ const openidSchema = { tags, summary: 'The same, for parsers of OpenID Connect D
 const config = { loginVisit: 'server-metadata' as const }
 
 /**
- * `GET /.well-known/oauth-authorization-server` (RFC 8414 3), and the same at `openid-configuration` for parsers of OpenID
- * Connect Discovery. Also with the path of an MCP endpoint: clients of revision 2025-03-26, and some since, take
+ * `GET /.well-known/oauth-authorization-server` (RFC 8414 3), and the same at `openid-configuration` for parsers of
+ * OpenID Connect Discovery. Also with the path of an MCP endpoint: clients of revision 2025-03-26, and some since, take
  * that path for the issuer's.
  */
 export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationServerMetadataOptions> = async (
@@ -63,7 +63,11 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
   })
   const refuseOthers = watchMethods(app, sendRefusal)
   for (const { url, schema, document } of places) {
-    app.get(url, { schema, config }, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
+    app.get(
+      url,
+      { schema, config },
+      async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document)
+    )
   }
   refuseOthers()
 }

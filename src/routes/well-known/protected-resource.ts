@@ -56,7 +56,11 @@ export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourc
   const refuseOthers = watchMethods(app, sendRefusal)
   for (const { url, resource } of places) {
     const document = protectedResourceMetadata(resource, scopes, authorizationServers)
-    app.get(url, { schema, config }, async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document))
+    app.get(
+      url,
+      { schema, config },
+      async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document)
+    )
   }
   refuseOthers()
 }

@@ -114,8 +114,8 @@ const names = [
 ]
 
 /**
- * The options of one plugin. Those of the others may be there, too, if an app keeps them all in one object; a name that none
- * of them knows may not.
+ * The options of one plugin. Those of the others may be there, too, if an app keeps them all in one object; a name that
+ * none of them knows may not.
  */
 export function pluginOptions (own: Record<string, TSchema>): TSchema {
   return pluginObject(own, names)

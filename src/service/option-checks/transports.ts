@@ -25,7 +25,10 @@ import {
 import { isBaseUrl, MAX_TIMER_SECONDS } from '../../validation/values.js'
 import { sessionStores } from './stores.js'
 
-export const publicUrl = textThat({ takes: 'the URL of the app\'s root as clients see it, such as https://mcp.example.com (http only on loopback)' }, isBaseUrl)
+export const publicUrl = textThat(
+  { takes: 'the URL of the app\'s root as clients see it, such as https://mcp.example.com (http only on loopback)' },
+  isBaseUrl
+)
 
 const limits = optionSchemas<Partial<SessionLimits>>()({
   idleSeconds: optional(lifetime),

@@ -31,8 +31,8 @@ export interface OpenRequest {
 }
 
 /**
- * One call of revision 2026-07-28 that an instance of SDK 1.x serves. What it asks the client for ends the client's request
- * with an `input_required` result; the call itself waits for the client to come back with the answers.
+ * One call of revision 2026-07-28 that an instance of SDK 1.x serves. What it asks the client for ends the client's
+ * request with an `input_required` result; the call itself waits for the client to come back with the answers.
  */
 export class BridgedCall implements InMemoryPeer {
   readonly id = randomUUID()

@@ -140,7 +140,10 @@ export class BridgedServer {
     await this.#link.close()
   }
 
-  /** Whether a message is of the call that is served: of another one that went on, or of none that is named, where others were served before, it may be that one's. */
+  /**
+   * Whether a message is of the call that is served: of another one that went on, or of none that is named, where
+   * others were served before, it may be that one's.
+   */
   #isOfCall (relatedRequestId: RequestId | undefined): boolean {
     return relatedRequestId === undefined ? !this.isReused : relatedRequestId === this.#callId
   }
@@ -154,7 +157,8 @@ export class BridgedServer {
         error: {
           code: jsonRpcCodes.invalidRequest,
           message:
-            `${request.method} names no request that is served: with reuseInstances, ask by extra.sendRequest, or pass relatedRequestId.`
+            `${request.method} names no request that is served: with reuseInstances, ` +
+              'ask by extra.sendRequest, or pass relatedRequestId.'
         }
       })
     }

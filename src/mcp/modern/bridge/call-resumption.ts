@@ -29,7 +29,8 @@ interface Resumption {
 
 /**
  * Calls that wait for their client to bring what they asked for, on whatever replica. A call lives in the process that
- * began it; a client that comes back elsewhere is handed over to it by the bus, and the answer comes back by the event log.
+ * began it; a client that comes back elsewhere is handed over to it by the bus, and the answer comes back by the event
+ * log.
  */
 export class CallResumption {
   readonly #options: CallResumptionOptions
@@ -83,7 +84,9 @@ export class CallResumption {
     return outcome
   }
 
-  /** Seals what names a call that waits: `state` of a call made here, or that of the client that has come back to it. */
+  /**
+   * Seals what names a call that waits: `state` of a call made here, or that of the client that has come back to it.
+   */
   stateOf (
     { callId, round }: Pick<RequestState, 'callId' | 'round'>,
     replicaId = this.#options.replica.id

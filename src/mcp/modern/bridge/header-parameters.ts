@@ -4,8 +4,8 @@ import { isObject } from '../../../members.js'
 const X_MCP_HEADER = 'x-mcp-header'
 
 /**
- * A `tools/list` result without the annotations that make parameters headers (MCP 2026-07-28 Streamable HTTP; SEP-2243).
- * A server that lists them must check the headers, and the SDK does that for servers of its own line only.
+ * A `tools/list` result without the annotations that make parameters headers (MCP 2026-07-28 Streamable HTTP;
+ * SEP-2243). A server that lists them must check the headers, and the SDK does that for servers of its own line only.
  */
 export function withoutHeaderParameters (result: Result): Result {
   const { tools } = result

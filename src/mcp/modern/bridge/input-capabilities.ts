@@ -6,8 +6,8 @@ import {
 } from '@modelcontextprotocol/server'
 
 /**
- * Checks that the client can do what it is asked for (MCP 2026-07-28, Multi Round-Trip Requests). The SDK checks it too,
- * but after the call was left to wait.
+ * Checks that the client can do what it is asked for (MCP 2026-07-28, Multi Round-Trip Requests). The SDK checks it
+ * too, but after the call was left to wait.
  * @throws {MissingRequiredClientCapabilityError}
  */
 export function checkInputCapabilities (asked: InputRequests, declared: ClientCapabilities): void {

@@ -35,8 +35,8 @@ export function mapResponse (
 }
 
 /**
- * A call that could not go on before the user has been somewhere (2025-11-25 Elicitation, URL Elicitation Required) asks
- * the client for that; it has ended, so the client makes it anew.
+ * A call that could not go on before the user has been somewhere (2025-11-25 Elicitation, URL Elicitation Required)
+ * asks the client for that; it has ended, so the client makes it anew.
  */
 function askedByError ({ code, data }: { code: number, data?: unknown }, method: string): Result | undefined {
   if (code !== jsonRpcCodes.urlElicitationRequired) return undefined
@@ -75,7 +75,10 @@ export function mapInputRequests (
   return Object.fromEntries(Object.entries(asked).map(([key, request]) => [key, mapInputRequest(request)]))
 }
 
-/** What a server asks for, without what only the earlier revisions know; and the link's progress tokens mean nothing to the client. */
+/**
+ * What a server asks for, without what only the earlier revisions know; and the link's progress tokens mean nothing to
+ * the client.
+ */
 function mapInputRequest (asked: { method: string, params?: Params }): InputRequest {
   if (isSpecType.ElicitRequest(asked)) {
     const { _meta, task, ...params } = asked.params

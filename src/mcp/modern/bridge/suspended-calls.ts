@@ -33,7 +33,9 @@ interface Suspended extends CallHolder {
   place: Holder
 }
 
-/** Calls of this process that wait for their client to come back with what they asked for. Bounded in number and time. */
+/**
+ * Calls of this process that wait for their client to come back with what they asked for. Bounded in number and time.
+ */
 export class SuspendedCalls {
   /** Oldest first. */
   readonly #suspended = new Map<string, Suspended>()
@@ -92,7 +94,10 @@ export class SuspendedCalls {
     this.#suspended.set(call.id, { call, ...holder, timer, place })
   }
 
-  /** Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many in all. */
+  /**
+   * Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many in
+   * all.
+   */
   #makeRoomFor (person: string): void {
     const { maxSuspendedCalls, maxSuspendedCallsPerPerson } = this.#options
     if (this.#suspended.size < Math.min(maxSuspendedCalls, maxSuspendedCallsPerPerson)) return
