@@ -64,7 +64,7 @@ export interface EventLog {
     reader: EventReader
   ): Promise<Following | undefined>
   /**
-   * @returns the ids of the requests that a stream was opened for and has not answered; undefined where it is unknown
+   * @returns the ids of the requests that a stream was opened for and has not answered; undefined if it is unknown
    * or complete
    */
   pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined>

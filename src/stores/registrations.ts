@@ -53,7 +53,7 @@ export interface RegistrationStore<T extends Registration> {
   add (record: T, address: string): Promise<AddedRegistration<T>>
   find (clientId: string): Promise<T | undefined>
   /**
-   * Puts a record in the place of one that stands; it stays as long as that would have. Does nothing where there is
+   * Replaces an existing record, and keeps its expiry. Does nothing if there is
    * none.
    */
   replace (record: T): Promise<void>
