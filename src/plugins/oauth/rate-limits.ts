@@ -4,7 +4,7 @@ import { callerAddress } from '../../caller-address.js'
 import type { RateKey, RateLimits } from '../../oauth/rate-limits.js'
 
 /** What a caller has proven to be. */
-export interface Proven {
+interface Proven {
   /** Id of a client that has shown its secret. A public client has nothing to show: anybody may say its id. */
   client?: string
   /** The person whose code, token or cookie it is. */

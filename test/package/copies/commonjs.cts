@@ -28,7 +28,6 @@ async function main (): Promise<void> {
     const upstream = new testing.ScriptableUpstream()
     const app = Fastify()
     const stores = mcp.createMemoryStores({ sessionIdleSeconds: 60 })
-    // the module itself is a plugin, too: Fastify takes its default export
     const publicUrl = 'https://mcp.example.com'
     await app.register(mcp.default, { publicUrl, createServer, stores, upstream: upstream.options })
     for (const protocolVersion of ['2025-11-25', '2026-07-28'] as const) {
