@@ -4,8 +4,9 @@ import { bareServer, type SdkServer2 } from '../sdk-servers.js'
 /*
  * What this is: it passes on what an SDK 2.x server announces to everybody (such as `tools/list_changed`) while it
  * serves one request. The SDK drops these notifications, because a transport for one request has no other receiver.
- * What it is not: it leaves notifications that belong to the request to the SDK. What breaks: if the SDK sends by
- * anything but `notification`, these announcements no longer reach any listener (test/eras/announcements.test.ts).
+ * What it is not: it leaves notifications that belong to the request to the SDK.
+ * What breaks: if the SDK sends by anything but `notification`, these announcements no longer reach any listener
+ * (test/eras/announcements.test.ts).
  * Delete it when the SDK's handler passes them to its `bus`.
  */
 

@@ -75,15 +75,8 @@ function isModern (headers: InboundHeaders, body: unknown): boolean {
  * `initialize`, which it examines), and its handler classifies it again.
  */
 function isClaim (body: unknown): boolean {
-  if (
-    typeof body !== 'object' || body === null || !('method' in body) || !('params' in body) || 'result' in body ||
-    'error' in body
-  ) return false
+  if (!isObject(body) || 'result' in body || 'error' in body) return false
   const { method, params } = body
-  if (
-    typeof method !== 'string' || method === 'initialize' || typeof params !== 'object' || params === null ||
-    !('_meta' in params)
-  ) return false
-  const { _meta: meta } = params
-  return isObject(meta) && PROTOCOL_VERSION_META_KEY in meta
+  return typeof method === 'string' && method !== 'initialize' && isObject(params) && isObject(params._meta) &&
+    PROTOCOL_VERSION_META_KEY in params._meta
 }

@@ -1,7 +1,9 @@
 /*
- * What this is: the signal that the client of a call has gone. A real `AbortSignal`, which costs several times as much,
- * is made only if somebody asks for it. What it is not: an `AbortSignal`; `real` returns that. What breaks: nothing
- * depends on the SDK here. Delete it when an `AbortController` is cheap, as it is on Node.js 24.
+ * What this is: the signal that the client of a call has gone. A real `AbortSignal`, which costs several times as
+ * much, is made only if somebody asks for it.
+ * What it is not: an `AbortSignal`; `real` returns that.
+ * What breaks: nothing depends on the SDK here.
+ * Delete it when an `AbortController` is cheap, as it is on Node.js 24.
  */
 
 /** Says when nobody waits for a call. */

@@ -11,8 +11,10 @@ const blankHeaders = Object.freeze(new Headers())
 /*
  * What this is: a POST as a web `Request`, for the SDK and for tools that read `http.req`. The members that the SDK
  * reads come from what Node.js has parsed. A real `Request`, which costs as much as a call, is made only for the
- * others. What it is not: a way to read the body; the SDK gets it parsed. What breaks: nothing, if the SDK reads other
- * members: requests then only become slower. Delete it when `new Request` is cheap; its callers then make one.
+ * others.
+ * What it is not: a way to read the body; the SDK gets it parsed.
+ * What breaks: nothing, if the SDK reads other members: requests then only become slower.
+ * Delete it when `new Request` is cheap; its callers then make one.
  */
 
 /** A POST as a web `Request`. */

@@ -54,21 +54,12 @@ const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
  */
 export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   checkOptions('bearerAuth', optionsSchema, options)
-  const challenge = (request: FastifyRequest, error: OAuthError | undefined, scopes: readonly string[]): string => {
-    const parameters = [`resource_metadata="${options.resourceMetadataUrl(request)}"`, `scope="${scopes.join(' ')}"`]
-    // RFC 6750 3.1: no error code when the request carried no authentication information
-    if (error !== undefined) parameters.unshift(`error="${error.code}"`, `error_description="${error.message}"`)
-    return `Bearer ${parameters.join(', ')}`
-  }
-
   const refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], hadToken = true): FastifyReply => {
-    if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
     if (error.statusCode === 401) options.onRefused?.(reply.request, hadToken)
-    if (error.statusCode === 401 || error.statusCode === 403) {
-      reply.header('www-authenticate', challenge(reply.request, hadToken ? error : undefined, scopes))
-    }
-    return reply.code(error.statusCode).header('cache-control', 'no-store')
-      .send({ error: error.code, error_description: error.message, request_id: reply.request.id })
+    return sendRefusal(reply, error, () => [
+      `resource_metadata="${options.resourceMetadataUrl(reply.request)}"`,
+      `scope="${scopes.join(' ')}"`
+    ], hadToken)
   }
 
   const taken = app.hasRequestDecorator('authInfo')
@@ -87,11 +78,8 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
 
   app.decorateReply('sendInsufficientScope', function (requiredScopes, description) {
     const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
-    return refuse(
-      this,
-      new InsufficientScopeError(requiredScopes, description === undefined ? {} : { description }),
-      scopes
-    )
+    const error = new InsufficientScopeError(requiredScopes, description === undefined ? {} : { description })
+    return refuse(this, error, scopes)
   })
 
   app.decorate('bearerAuth', (request, reply, done) => {
@@ -101,7 +89,9 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     if (token === undefined) {
       if (BEARER_SCHEME.test(authorization)) {
         refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
-      } else refuse(reply, new InvalidTokenError('This endpoint requires a bearer access token.'), options.scopes, false)
+      } else {
+        refuse(reply, new InvalidTokenError('This endpoint requires a bearer access token.'), options.scopes, false)
+      }
       return
     }
     const admit = (caller: CallerInfo) => {
@@ -110,7 +100,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       if (missing.length > 0) reply.sendInsufficientScope(missing)
       else done()
     }
-    const verified = verify(token, request)
+    const verified = verify(options, token, request)
     // without a promise where the token is known already: it would cost as much as the rest of this
     if (!isPending(verified)) {
       admit(verified)
@@ -125,15 +115,35 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       refuse(reply, error, options.scopes)
     })
   })
-
-  function verify (token: string, request: FastifyRequest): CallerInfo | Promise<CallerInfo> {
-    try {
-      return options.verifyAccessToken(token, request)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
 }, { name: 'fastify-mcp-oauth/bearer-auth', fastify: '5.x' })
+
+/** @param hadToken if not, the challenge has no error code (RFC 6750 3.1) */
+function sendRefusal (
+  reply: FastifyReply,
+  error: OAuthError,
+  challenge: () => readonly string[],
+  hadToken: boolean
+): FastifyReply {
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+  if (error.statusCode === 401 || error.statusCode === 403) {
+    const said = hadToken ? [`error="${error.code}"`, `error_description="${error.message}"`] : []
+    reply.header('www-authenticate', `Bearer ${[...said, ...challenge()].join(', ')}`)
+  }
+  return reply.code(error.statusCode).header('cache-control', 'no-store')
+    .send({ error: error.code, error_description: error.message, request_id: reply.request.id })
+}
+
+function verify (
+  options: BearerAuthOptions,
+  token: string,
+  request: FastifyRequest
+): CallerInfo | Promise<CallerInfo> {
+  try {
+    return options.verifyAccessToken(token, request)
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
 
 // any thenable: what is not waited for is believed
 function isPending (verified: CallerInfo | Promise<CallerInfo>): verified is Promise<CallerInfo> {

@@ -7,6 +7,7 @@ import type { LiveSession } from '../../mcp/sessions/live-session.js'
 import { checkProtocolVersion, isOfSessions } from '../../mcp/wire/protocol-versions.js'
 import { checkStreamAccept, checkPostAccept } from '../../mcp/wire/accept.js'
 import type { OwnedExtra } from '../../mcp/transport/message-extra.js'
+import type { SessionRegistry } from '../../mcp/sessions/session-registry.js'
 import type { ServerInstance } from '../../mcp/sessions/server-instance.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { endSchema, listenSchema, postSchema } from '../schemas/mcp.js'
@@ -24,8 +25,8 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     }
     const posted = requestPost(request)
     const [first] = posted.requests
-    if (first?.method === 'initialize' && !posted.isBatch) return initialize(first, request, reply)
-    return call(posted, request, reply)
+    if (first?.method === 'initialize' && !posted.isBatch) return initialize(registry, first, request, reply)
+    return call(registry, posted, request, reply)
   })
 
   app.get('/mcp', { schema: listenSchema, exposeHeadRoute: false }, async (request, reply) => {
@@ -55,47 +56,54 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   })
 
   refuseOtherMethods(app, '/mcp', ['GET', 'POST', 'DELETE'], refuseMcpMethod)
+}
 
-  /** Begins a session, and responds with its id. */
-  async function initialize (
-    message: JSONRPCRequest,
-    request: FastifyRequest,
-    reply: FastifyReply
-  ): Promise<FastifyReply> {
-    const caller = requestCaller(request)
-    const { session, result } = await registry.initialize(message, caller, {
-      authInfo: caller,
-      requestInfo: { headers: request.headers }
-    })
-    return reply.header('mcp-session-id', session.record.id).header('content-type', 'application/json; charset=utf-8')
-      .send(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }))
-  }
+/** Begins a session, and responds with its id. */
+async function initialize (
+  registry: SessionRegistry,
+  message: JSONRPCRequest,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> {
+  const caller = requestCaller(request)
+  const { session, result } = await registry.initialize(message, caller, {
+    authInfo: caller,
+    requestInfo: { headers: request.headers }
+  })
+  return reply.header('mcp-session-id', session.record.id).header('content-type', 'application/json; charset=utf-8')
+    .send(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }))
+}
 
-  /**
-   * Serves every other POST: at once if the session's server is live. Then it returns nothing: Fastify would wait for a
-   * returned reply, with listeners of its own.
-   */
-  function call (posted: LegacyPost, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> | undefined {
-    const sessionId = readSessionId(request)
-    checkProtocolVersion(posted.hasKnownVersion)
-    const caller = requestCaller(request)
-    const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
-    const session = registry.findLive(sessionId, caller, 'streamable-http')
-    if (session?.instance === undefined) return rebuildAndReceive(sessionId, posted, extra, reply)
-    return receiveOrPromise(session, session.instance, posted, extra, reply)?.then(() => reply)
-  }
+/**
+ * Serves every other POST: at once if the session's server is live. Then it returns nothing: Fastify would wait for a
+ * returned reply, with listeners of its own.
+ */
+function call (
+  registry: SessionRegistry,
+  posted: LegacyPost,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<FastifyReply> | undefined {
+  const sessionId = readSessionId(request)
+  checkProtocolVersion(posted.hasKnownVersion)
+  const caller = requestCaller(request)
+  const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
+  const session = registry.findLive(sessionId, caller, 'streamable-http')
+  if (session?.instance === undefined) return rebuildAndReceive(registry, sessionId, posted, extra, reply)
+  return receiveOrPromise(session, session.instance, posted, extra, reply)?.then(() => reply)
+}
 
-  async function rebuildAndReceive (
-    sessionId: string,
-    posted: LegacyPost,
-    extra: OwnedExtra,
-    reply: FastifyReply
-  ): Promise<FastifyReply> {
-    const session = await registry.find(sessionId, extra.authInfo, 'streamable-http')
-    const instance = session.instance ?? await session.rebuild(extra, extra.authInfo)
-    await receiveOrPromise(session, instance, posted, extra, reply)
-    return reply
-  }
+async function rebuildAndReceive (
+  registry: SessionRegistry,
+  sessionId: string,
+  posted: LegacyPost,
+  extra: OwnedExtra,
+  reply: FastifyReply
+): Promise<FastifyReply> {
+  const session = await registry.find(sessionId, extra.authInfo, 'streamable-http')
+  const instance = session.instance ?? await session.rebuild(extra, extra.authInfo)
+  await receiveOrPromise(session, instance, posted, extra, reply)
+  return reply
 }
 
 /** @returns undefined if the server has the messages already */

@@ -23,9 +23,9 @@ const anyParams: StandardSchemaV1<Params> = {
 export type Forward = (params: Params | undefined, context: ServerContext) => Promise<Result>
 
 /**
- * Serves requests of revision 2026-07-28 by servers of SDK 1.x: a server of SDK 2.x that advertises what such a server
- * does forwards to it every method that it handles; see docs/eras.md for what cannot be bridged. As nothing of a call
- * is kept in it, one such server carries all calls at once, of all instances that advertise the same.
+ * Serves requests of revision 2026-07-28 by servers of SDK 1.x: a server of SDK 2.x that advertises what such a
+ * server does forwards to it every method that it handles; see docs/eras.md for what cannot be bridged. As nothing of
+ * a call is kept in it, one such server carries all calls at once, of all instances that advertise the same.
  */
 export class Bridge {
   readonly options: BridgeOptions
@@ -63,8 +63,7 @@ export class Bridge {
     })
     server.onerror = error => { log.debug({ err: error }, 'the SDK reports an error') }
     if (forward === undefined) return server
-    // the answer to these may be `input_required`; the SDK takes a handler for it only from a server that has the
-    // feature
+    // these may respond `input_required`; the SDK takes such a handler only from a server that has the feature
     if (advertised.tools !== undefined) server.setRequestHandler('tools/call', { params: anyParams }, forward)
     if (advertised.prompts !== undefined) server.setRequestHandler('prompts/get', { params: anyParams }, forward)
     if (advertised.resources !== undefined) server.setRequestHandler('resources/read', { params: anyParams }, forward)

@@ -158,7 +158,7 @@ export class BridgedServer {
           code: jsonRpcCodes.invalidRequest,
           message:
             `${request.method} names no request that is served: with reuseInstances, ` +
-              'ask by extra.sendRequest, or pass relatedRequestId.'
+            'ask by extra.sendRequest, or pass relatedRequestId.'
         }
       })
     }

@@ -29,8 +29,8 @@ interface Resumption {
 
 /**
  * Calls that wait for their client to bring what they asked for, on whatever replica. A call lives in the process that
- * began it; a client that comes back elsewhere is handed over to it by the bus, and the answer comes back by the event
- * log.
+ * began it; a client that comes back elsewhere is handed over to it by the bus, and the answer comes back by the
+ * event log.
  */
 export class CallResumption {
   readonly #options: CallResumptionOptions

@@ -22,21 +22,11 @@ export function checkInputCapabilities (asked: InputRequests, declared: ClientCa
   }
 }
 
-function missingFor (
-  request: InputRequest,
-  { elicitation, sampling, roots }: ClientCapabilities
-): ClientCapabilities | undefined {
+function missingFor (request: InputRequest, declared: ClientCapabilities): ClientCapabilities | undefined {
+  const { sampling, roots } = declared
   switch (request.method) {
     case 'elicitation/create':
-      if (request.params.mode === 'url') {
-        return elicitation?.url === undefined
-          ? { elicitation: { url: {} } }
-          : undefined
-      }
-      // without a mode, forms are meant
-      return elicitation === undefined || (elicitation.form === undefined && elicitation.url !== undefined)
-        ? { elicitation: { form: {} } }
-        : undefined
+      return missingForElicitation(request.params.mode, declared)
     case 'sampling/createMessage':
       if ('tools' in request.params || 'toolChoice' in request.params) {
         return sampling?.tools === undefined
@@ -47,4 +37,15 @@ function missingFor (
     case 'roots/list':
       return roots === undefined ? { roots: {} } : undefined
   }
+}
+
+function missingForElicitation (
+  mode: string | undefined,
+  { elicitation }: ClientCapabilities
+): ClientCapabilities | undefined {
+  if (mode === 'url') return elicitation?.url === undefined ? { elicitation: { url: {} } } : undefined
+  // without a mode, it is a form
+  return elicitation === undefined || (elicitation.form === undefined && elicitation.url !== undefined)
+    ? { elicitation: { form: {} } }
+    : undefined
 }

@@ -76,8 +76,8 @@ export function mapInputRequests (
 }
 
 /**
- * What a server asks for, without what only the earlier revisions know; and the link's progress tokens mean nothing to
- * the client.
+ * What a server asks for, without what only the earlier revisions know; and the link's progress tokens mean nothing
+ * to the client.
  */
 function mapInputRequest (asked: { method: string, params?: Params }): InputRequest {
   if (isSpecType.ElicitRequest(asked)) {

@@ -95,8 +95,8 @@ export class SuspendedCalls {
   }
 
   /**
-   * Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many in
-   * all.
+   * Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many
+   * in all.
    */
   #makeRoomFor (person: string): void {
     const { maxSuspendedCalls, maxSuspendedCallsPerPerson } = this.#options

@@ -13,10 +13,11 @@ import { bareServer, type SdkServer2 } from '../../sdk-servers.js'
 /*
  * What this is: it binds an SDK 2.x server to revision 2026-07-28 for as long as it is connected. Only the SDK's entry
  * points do that. `serveStdio`, the one for lasting connections, takes any transport: it gets one that opens the
- * revision, and an object that passes for an McpServer, whose `connect` is the last thing that it calls. What it is
- * not: stdio. Nothing is read from or written to the process's streams. What breaks: if `serveStdio` uses more of the
- * server than `server` and `connect`, or binds later than `connect`, every call of the fast path fails
- * (test/eras/wire.test.ts). Delete it when the SDK exports a way to connect a server for a revision.
+ * revision, and an object that passes for an McpServer, whose `connect` is the last thing that it calls.
+ * What it is not: stdio. Nothing is read from or written to the process's streams.
+ * What breaks: if `serveStdio` uses more of the server than `server` and `connect`, or binds later than `connect`,
+ * every call of the fast path fails (test/eras/wire.test.ts).
+ * Delete it when the SDK exports a way to connect a server for a revision.
  */
 
 const OPENING: JSONRPCRequest = {

@@ -23,7 +23,8 @@ const NAMED_BY: ReadonlyMap<string, string | undefined> = new Map([
 const ENCODED = '=?'
 
 /**
- * Whether the SDK's handler would pass a request to the server unchanged: its headers are complete, and match the body.
+ * Whether the SDK's handler would pass a request to the server unchanged: its headers are complete, and match the
+ * body.
  */
 export function isPlainCall ({ method, params }: JSONRPCRequest, headers: InboundHeaders): boolean {
   if (!NAMED_BY.has(method) || params?._meta?.[PROTOCOL_VERSION_META_KEY] !== REVISION_2026_07_28) return false

@@ -20,10 +20,10 @@ import { SharedServers } from './shared-servers.js'
  * What this is: a way around the SDK's HTTP handler for plain requests, which that handler would pass on unchanged.
  * They go straight to a server that is connected and bound to the revision; docs/performance.md says what that saves.
  * What it is not: it checks nothing itself. All other requests, and those that the SDK refuses before a server runs,
- * are left to the SDK's handler. The rest of the code uses nothing in this folder but `FastPath`. What breaks: if the
- * SDK's handler begins to do more with a plain request, responses differ. test/eras/fast-path.test.ts compares them
- * byte for byte. Delete this folder, and the door in modern-handler.ts, when the SDK's handler is as fast, or reuses
- * servers itself.
+ * are left to the SDK's handler. The rest of the code uses nothing in this folder but `FastPath`.
+ * What breaks: if the SDK's handler begins to do more with a plain request, responses differ.
+ * test/eras/fast-path.test.ts compares them byte for byte.
+ * Delete this folder, and the door in modern-handler.ts, when the SDK's handler is as fast, or reuses servers itself.
  */
 
 /** An option that shuts the fast path with `false`; a symbol, because only tests need it, to compare both ways. */

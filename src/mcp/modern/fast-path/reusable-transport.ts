@@ -44,9 +44,11 @@ const CLIENT_LEFT = 499
 
 /*
  * What this is: a transport for any number of requests, one after the other, where the SDK has one transport per
- * request. A result without notifications before it becomes the response here. What it is not: it writes no streams and
- * no errors. The SDK's `PerRequestHTTPServerTransport` does, as in its own handler. What breaks: if that transport
- * formats results in another way, responses differ (test/eras/fast-path.test.ts). Delete it with the fast path.
+ * request. A result without notifications before it becomes the response here.
+ * What it is not: it writes no streams and no errors. The SDK's `PerRequestHTTPServerTransport` does, as in its own
+ * handler.
+ * What breaks: if that transport formats results in another way, responses differ (test/eras/fast-path.test.ts).
+ * Delete it with the fast path.
  */
 
 /** The connection of an SDK 2.x server that is bound to revision 2026-07-28. */
@@ -143,12 +145,8 @@ class PooledCall {
   constructor (carried: Carried, { heartbeatMs, mcpObserver }: ReusableTransportOptions) {
     this.#carried = carried
     this.#heartbeatMs = heartbeatMs
-    if (mcpObserver !== undefined) {
-      this.#observed = new ObservedRequests(
-        mcpObserver,
-        { protocolVersion: REVISION_2026_07_28 }
-      )
-    }
+    if (mcpObserver === undefined) return
+    this.#observed = new ObservedRequests(mcpObserver, { protocolVersion: REVISION_2026_07_28 })
   }
 
   run (deliver: () => void): void {
