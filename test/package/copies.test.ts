@@ -4,8 +4,8 @@ import { parseObject } from '../support/json.js'
 import { compile, installInto, makeFolder, pack, run } from './project.js'
 
 /*
- * An app whose SDKs are not the copies that this package has: another version in a monorepo, or CommonJS, for which both
- * SDKs have classes of their own.
+ * An app whose SDKs are not the copies that this package has: another version in a monorepo, or CommonJS, for which
+ * both SDKs have classes of their own.
  */
 const project = join(makeFolder(t), 'project')
 await installInto(project, await pack(), {
