@@ -31,7 +31,8 @@ export type McpModernOptions = Omit<ModernHandlerOptions, 'log' | 'replica'>
 
 /**
  * Serves the requests of revision 2026-07-28 before the routes of this context see them: one endpoint serves both eras,
- * and each request says which it belongs to. Other POSTs continue to the routes, which find the messages on the request.
+ * and each request says which it belongs to. Other POSTs continue to the routes, which find the messages on the
+ * request.
  */
 export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   const handler = new ModernHandler({ ...options, replica: app.mcpReplica, log: app.log })
