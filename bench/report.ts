@@ -169,8 +169,8 @@ The load generator polls instead of sleeping, because waking it would cost the s
 
 The servers do not do the same work. The SDK's transports respond with JSON here, which is their cheaper way;
 \`fastify-mcp\` only supports SSE. This project also checks \`Origin\` and \`Host\`, handles CORS, limits what it
-stores, can resume a stream, and drops the server instance of an idle session, to create it again at the next request (after
-30 s; for W4 after 1 s). The others keep theirs until the session ends, and none of them ends unused sessions.
+stores, can resume a stream, and drops the server instance of an idle session, to create it again at the next request
+(after 30 s; for W4 after 1 s). The others keep theirs until the session ends, and none of them ends unused sessions.
 
 In W2, each request gets its own server instance, with shared schemas (\`constantSchema\`) and a shared validator. With
 \`reuseInstances\`, an instance serves one request after the other ([eras.md](eras.md)).
@@ -214,8 +214,8 @@ are the \`AbortController\` and the checks of parameters and result. It is the s
 With an instance for each call, 60 to 85 µs are added: 25 for \`McpServer\` and its first tool, 25 for the binding to
 the revision, and their garbage collection. The JSON Schema of the called tool, which must be searched for
 \`x-mcp-header\`, would take another 15 to 30; \`constantSchema\` saves them here (for the SDK's own handler, too).
-Every further tool takes 4 to 6 µs in \`registerTool\`, so a server with 100 tools spends 500 µs there. That is the factory's
-own cost, which \`reuseInstances\` saves.
+Every further tool takes 4 to 6 µs in \`registerTool\`, so a server with 100 tools spends 500 µs there. That is the
+factory's own cost, which \`reuseInstances\` saves.
 
 Through the bridge, a call pays for the handling of a message twice, by SDK 2.x and by SDK 1.x. Without
 \`reuseInstances\`, it also pays for the 1.x instance: creating it, \`initialize\` through zod, and closing it, which
