@@ -69,7 +69,7 @@ export default [
   {
     files: ['src/**/*.ts', 'examples/**/*.ts'],
     plugins: { words },
-    rules: { 'words/plain-words': 'warn' }
+    rules: { 'words/plain-words': 'error' }
   },
   {
     files: ['**/*.md', '.env.example'],

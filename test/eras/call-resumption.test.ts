@@ -15,7 +15,7 @@ import { clock } from '../support/clock.js'
 import { answerAll, parseAsked, type Asked } from './input-required.js'
 import { post, request } from '../support/raw-http.js'
 
-const NOT_WAITING = { code: -32602, message: 'This call does not wait any more. Make it anew.' }
+const NOT_WAITING = { code: -32602, message: 'This call is no longer waiting for input. Retry it.' }
 const DEAD = { code: -32602, message: /has ended.*not run again/ }
 /** What a `requestState` names: where the call waits. */
 const SEALED = z.object({ p: z.looseObject({ replicaId: z.string(), callId: z.string(), round: z.number() }) })

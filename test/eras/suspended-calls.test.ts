@@ -14,7 +14,7 @@ const INVALID_STATE = {
   message: 'Invalid or expired requestState',
   data: { reason: 'invalid_request_state' }
 }
-const NOT_WAITING = { code: -32602, message: 'This call does not wait any more. Make it anew.' }
+const NOT_WAITING = { code: -32602, message: 'This call is no longer waiting for input. Retry it.' }
 
 async function start (t: Test, options: Partial<McpTransportsOptions> = {}) {
   const plug = new EraPlug()

@@ -74,7 +74,7 @@ export class CallServers {
     return true
   }
 
-  /** Tells the listeners of both eras, on every replica. @param person whom the server serves; undefined: many */
+  /** Notifies the listeners of both eras, on every replica. @param person whom the server serves; undefined: many */
   #announce (notification: Parameters<Announce>[0], person: string | undefined): void {
     const { bus, log, isGuarded } = this.#options
     announce(bus, log, notification, { era: 'modern', person, isGuarded })

@@ -94,7 +94,7 @@ export class ModernCall {
     this.#reject(error)
   }
 
-  /** Nothing runs for it any more. */
+  /** Nothing runs for it now. */
   over (): void {
     this.#isOver = true
     this.#signal.onAbort = undefined
@@ -111,7 +111,7 @@ export class ModernCall {
     if (reason !== undefined) {
       const error = errorText(jsonRpcCodes.serverError, reason, this.message?.id)
       this.#resolve(error)
-      // its answer may have become a stream, and what a listener gets is no answer
+      // its response may have become a stream; what a listener gets is not a response
       if (!this.#isOver && !this.listens) this.outgoing.endWith(error)
     }
     if (!this.#isOver) this.#signal.abort()

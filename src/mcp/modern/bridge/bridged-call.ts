@@ -9,7 +9,7 @@ import type { InMemoryPeer } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 
-/** What a call of a 1.x server comes to: its answer, or things it asks the client for before it can go on. */
+/** The outcome of a call of a 1.x server: its response, or the input that it needs from the client to continue. */
 export type BridgedOutcome =
   | { kind: 'response', response: JsonRpcResponse }
   | { kind: 'input-required', callId: string, round: number, inputRequests: Record<string, InputRequest> }
@@ -81,7 +81,7 @@ export class BridgedCall implements InMemoryPeer {
     return this.#round
   }
 
-  /** Goes on with what the client answered: `responses` are results by the keys of `inputRequests`. */
+  /** Continues with the client's input: `responses` are results by the keys of `inputRequests`. */
   async resume (responses: Readonly<Record<string, unknown>>, open: OpenRequest): Promise<BridgedOutcome> {
     for (const [key, { id }] of this.#asked) {
       const result = responses[key]
@@ -152,7 +152,7 @@ export class BridgedCall implements InMemoryPeer {
     }
   }
 
-  /** Passes on what belongs to the call; nobody hears it while it waits for the client. */
+  /** Passes on notifications of the call; those sent while it waits for the client are dropped. */
   #notify (notification: JSONRPCNotification): void {
     if (this.#open === undefined) return
     const { notify, progressToken } = this.#open

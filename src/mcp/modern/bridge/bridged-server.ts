@@ -53,7 +53,7 @@ export class BridgedServer {
     this.#log = log
     this.#link = new InMemoryTransport({
       onRequest: (request, relatedRequestId) => { this.#asked(request, relatedRequestId) },
-      onNotification: (notification, relatedRequestId) => { this.#heard(notification, relatedRequestId) }
+      onNotification: (notification, relatedRequestId) => { this.#notified(notification, relatedRequestId) }
     })
   }
 
@@ -105,7 +105,7 @@ export class BridgedServer {
     return handled
   }
 
-  /** Makes a call; `end` takes what the server asks and tells while it runs. */
+  /** Makes a call; `end` takes the server's requests and notifications while it runs. */
   async call (
     method: string,
     params: Record<string, unknown> | undefined,
@@ -124,7 +124,7 @@ export class BridgedServer {
     this.#link.respond(response)
   }
 
-  /** The call has ended: what is still said for it is heard by nobody. */
+  /** The call has ended: what the server still sends for it is dropped. */
   free (): void {
     this.#call = undefined
     this.#callId = undefined
@@ -141,8 +141,8 @@ export class BridgedServer {
   }
 
   /**
-   * Whether a message is of the call that is served: of another one that went on, or of none that is named, where
-   * others were served before, it may be that one's.
+   * Whether a message belongs to the current call. On a reused instance, a message without a request id may belong to
+   * an earlier call, so it is not counted.
    */
   #isOfCall (relatedRequestId: RequestId | undefined): boolean {
     return relatedRequestId === undefined ? !this.isReused : relatedRequestId === this.#callId
@@ -164,7 +164,7 @@ export class BridgedServer {
     }
   }
 
-  #heard (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
+  #notified (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
     // the server gives up waiting; ids of its requests are its own
     if (notification.method === 'notifications/cancelled') this.#call?.onNotification(notification, relatedRequestId)
     else if (relatedRequestId === undefined && !isOfSomeCall(notification)) this.#announce(notification)

@@ -20,7 +20,7 @@ export interface CallResumptionOptions {
   log: Log
 }
 
-/** A call of this process that goes on for a client of another replica. */
+/** A call of this process that continues for a client of another replica. */
 interface Resumption {
   grantId: string | undefined
   ended: AbortController
@@ -61,8 +61,8 @@ export class CallResumption {
   }
 
   /**
-   * Goes on with a call that waits, where it waits. Where it asks for something again, it waits again.
-   * @throws {ProtocolError} (rejects with it) where it does not wait any more, or cannot be reached
+   * Continues a suspended call, on the replica where it waits. If it asks for more input, it is suspended again.
+   * @throws {ProtocolError} (rejects with it) if it no longer waits, or cannot be reached
    */
   async resume (
     replicaId: string,
@@ -79,7 +79,7 @@ export class CallResumption {
       outcome = await handOver(this.#options, replicaId, claim, inputResponses, open)
     }
     if (outcome === undefined) {
-      throw new ProtocolError(jsonRpcCodes.invalidParams, 'This call does not wait any more. Make it anew.')
+      throw new ProtocolError(jsonRpcCodes.invalidParams, 'This call is no longer waiting for input. Retry it.')
     }
     return outcome
   }
@@ -113,9 +113,9 @@ export class CallResumption {
     await Promise.all([...this.#exchanges.values()].map(({ over }) => over))
   }
 
-  /** Goes on with a call for a client of another replica, which reads what becomes of it in the event log. */
+  /** Continues a call for a client of another replica, which reads the outcome from the event log. */
   #takeUp ({ origin, exchangeId, inputResponses, progressToken, ...claim }: CallResumed): void {
-    // heard twice
+    // the message arrived twice
     if (this.#exchanges.has(exchangeId)) return
     const { eventLog, log, replica } = this.#options
     const writer = new EventLogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })

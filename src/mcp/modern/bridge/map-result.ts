@@ -35,8 +35,8 @@ export function mapResponse (
 }
 
 /**
- * A call that could not go on before the user has been somewhere (2025-11-25 Elicitation, URL Elicitation Required)
- * asks the client for that; it has ended, so the client makes it anew.
+ * A call that needs the user to visit a URL first (2025-11-25 Elicitation, URL Elicitation Required) asks the client
+ * for that. The call itself has ended, so the client makes it again.
  */
 function askedByError ({ code, data }: { code: number, data?: unknown }, method: string): Result | undefined {
   if (code !== jsonRpcCodes.urlElicitationRequired) return undefined
@@ -61,7 +61,7 @@ function failure (
   throw new ProtocolError(code, message, data)
 }
 
-/** What a 1.x server asks for, as this revision asks for it. @throws {ProtocolError} where it does not */
+/** Input requests of a 1.x server in the form of this revision. @throws {ProtocolError} if it has none for them */
 export function mapInputRequests (
   asked: Readonly<Record<string, { method: string, params?: Params }>>,
   method: string

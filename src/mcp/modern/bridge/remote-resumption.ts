@@ -34,13 +34,13 @@ export interface HandOverOptions {
 /** The one stream of an exchange, whose id stands for that of a session. */
 export const HANDOVER_STREAM = 'answer'
 
-// who lives takes a call up at once, unless it cannot hear
+// a live replica takes a call up at once, unless it is cut off from the others
 const TAKEN_MS = 5000
 
 /**
- * Hands what a client brings for a call to the replica that the call waits in, and passes on what becomes of it there.
- * @returns undefined where no such call waits there
- * @throws {ProtocolError} (rejects with it) where that replica has died, or cannot be reached now
+ * Hands a client's input to the replica where the call waits, and passes on the outcome.
+ * @returns undefined if no such call waits there
+ * @throws {ProtocolError} (rejects with it) if that replica has died, or cannot be reached now
  */
 export async function handOver (
   { replica, eventLog, bus, log }: HandOverOptions,
@@ -86,7 +86,7 @@ export async function handOver (
 
 /** A call that was handed over, as the client's replica sees it. */
 class RemoteResumption implements EventReader {
-  /** What it came to; undefined where there is no such call. */
+  /** The outcome; undefined if there is no such call. */
   readonly outcome: Promise<BridgedOutcome | undefined>
   readonly #open: OpenRequest
   readonly #unwatch: () => void
@@ -116,7 +116,7 @@ class RemoteResumption implements EventReader {
     else if (event.kind !== 'taken') this.#resolve(event)
   }
 
-  /** After what it came to, this changes nothing any more. */
+  /** After the outcome, this changes nothing. */
   onEnd (): void {
     this.#reject(isSilent())
   }
@@ -133,7 +133,7 @@ class RemoteResumption implements EventReader {
 function hasDied (): ProtocolError {
   return new ProtocolError(
     jsonRpcCodes.invalidParams,
-    'The process that this call waited in has ended, and the call with it. It was not run again: make it anew.'
+    'The server process that was handling this call has stopped. The call was not run again: retry it.'
   )
 }
 

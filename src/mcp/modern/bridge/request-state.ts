@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createRequestStateCodec, type RequestStateCodec, type ServerContext } from '@modelcontextprotocol/server'
 import { ownerKey } from '../../../caller.js'
 
-/** What a `requestState` of ours names. */
+/** What our `requestState` names. */
 export interface RequestState {
   /** The replica that the call waits in. */
   replicaId: string

@@ -17,7 +17,7 @@ export interface CallHolder {
   grantId?: string
 }
 
-/** What names a call that waits, by whoever comes back to it. */
+/** Names a suspended call, as the client that comes back to it does. */
 export interface CallClaim extends CallHolder {
   callId: string
   /** How often it had asked. */
@@ -55,7 +55,7 @@ export class SuspendedCalls {
     return outcome
   }
 
-  /** Takes up a call. @returns undefined where there is none of this owner's that would be called so */
+  /** Takes up a call. @returns undefined if this owner has no such call */
   take ({ callId, round, owner, callee }: CallClaim): BridgedCall | undefined {
     const suspended = this.#suspended.get(callId)
     if (
@@ -95,8 +95,8 @@ export class SuspendedCalls {
   }
 
   /**
-   * Gives up the oldest of a person who has as many as one may, or of the one who has most where there are too many
-   * in all.
+   * Gives up the oldest call of a person who has reached the limit, or, if there are too many in all, of the person
+   * with the most.
    */
   #makeRoomFor (person: string): void {
     const { maxSuspendedCalls, maxSuspendedCallsPerPerson } = this.#options

@@ -117,7 +117,7 @@ export class ReusableTransport implements Transport {
   #answer (response: JSONRPCResultResponse | JSONRPCErrorResponse): void {
     const { id } = response
     const exchange = id === undefined ? undefined : this.#exchanges.get(id)
-    // nobody waits for it any more
+    // nobody is waiting for it
     if (id === undefined || exchange === undefined) return
     if ('error' in response && exchange === this.#delivered) {
       exchange.refuse(response)
@@ -160,7 +160,7 @@ class PooledCall {
     this.#observed?.end(this.#carried.request.id, error)
   }
 
-  /** @returns what resolves once the client has read enough; undefined where it has */
+  /** @returns what resolves once the client has read enough; undefined if it already has */
   push (notification: JSONRPCNotification): Promise<void> | undefined {
     const { call, request } = this.#carried
     if (!call.outgoing.takes(notification)) return undefined
