@@ -72,7 +72,7 @@ t.test('an uncaught exception ends the process with grace and exit code 1', asyn
   const stream = await client.get()
   await client.request('tools/call', { name: 'explode', arguments: {} })
   t.equal(await service.exited, 1)
-  t.match(await service.line(/nobody caught/), /thrown by the hosted server/)
+  t.match(await service.line(/uncaught error/), /thrown by the hosted server/)
   t.match(await stream.text(), /\nretry: 1000\n$/, 'the stream was ended, not cut')
 })
 

@@ -13,8 +13,8 @@ import type { ReusableServer, Served } from './reusable-server.js'
 import { bareServer, type SdkServer2 } from '../../sdk-servers.js'
 
 /*
- * What this is: an SDK 2.x server that stays connected and serves one request after the other. The SDK
- * describes the client to a server once for each connection, so the two methods that return it are replaced: they read the current
+ * What this is: an SDK 2.x server that stays connected and serves one request after the other. The SDK describes the
+ * client to a server once for each connection, so the two methods that return it are replaced: they read the current
  * request.
  * What it is not: a server for several requests at the same time; the pool has one for each.
  * What breaks: if the SDK reads the client by anything but these methods, servers see the client of an earlier request
