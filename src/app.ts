@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { CallerInfo } from './caller.js'
-import type { Config, UpstreamConfig } from './config/config.js'
+import type { Config } from './config/config.js'
+import type { UpstreamConfig } from './config/upstream.js'
 import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { describeServer } from './mcp/describe-server.js'
@@ -64,22 +65,7 @@ export async function buildApp (config: Config, {
 }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   checkConfig(config)
-  const app = Fastify({
-    logger: {
-      level: config.logLevel,
-      redact: REDACTED,
-      ...logStream && { stream: logStream },
-      serializers: withoutQuery
-    },
-    logController: new QuietLogController(),
-    trustProxy: toTrustProxy(config.trustProxy),
-    genReqId: () => randomUUID(),
-    forceCloseConnections: true,
-    ...slowRequests(config.requestTimeoutSeconds * 1000),
-    // also bounds closing, which may take as long as the running calls
-    pluginTimeout: (config.shutdownSeconds + PLUGIN_SECONDS) * 1000,
-    routerOptions: { ignoreTrailingSlash: true }
-  })
+  const app = makeInstance(config, logStream)
   const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store reported an error') })
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))
@@ -114,6 +100,25 @@ export async function buildApp (config: Config, {
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))
   await app.register(finishResponses)
   return app
+}
+
+function makeInstance (config: Config, logStream: BuildAppOptions['logStream']): FastifyInstance {
+  return Fastify({
+    logger: {
+      level: config.logLevel,
+      redact: REDACTED,
+      ...logStream && { stream: logStream },
+      serializers: withoutQuery
+    },
+    logController: new QuietLogController(),
+    trustProxy: toTrustProxy(config.trustProxy),
+    genReqId: () => randomUUID(),
+    forceCloseConnections: true,
+    ...slowRequests(config.requestTimeoutSeconds * 1000),
+    // also bounds closing, which may take as long as the running calls
+    pluginTimeout: (config.shutdownSeconds + PLUGIN_SECONDS) * 1000,
+    routerOptions: { ignoreTrailingSlash: true }
+  })
 }
 
 /**

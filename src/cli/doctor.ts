@@ -49,6 +49,11 @@ export const run: Command = async (args, { env, write }) => {
     const inside = config && toInsideOptions(config)
     if (inside !== undefined) await examineInside(inside, deployment, findings)
   }
+  return summarize(findings, write)
+}
+
+/** @returns the exit code */
+function summarize (findings: Findings, write: (text: string) => void): number {
   const count = (level: string) => findings.all.filter(finding => finding.level === level).length
   write(`\n${count('error')} broken, ${count('warning')} doubtful, ${count('ok')} fine\n`)
   return count('error') > 0 ? 1 : 0

@@ -7,21 +7,19 @@ import {
   parseAdminToken,
   parseServices,
   checkList,
-  parseCredential,
   nextPort,
-  parseUrl,
   parsePublicUrl,
   parseAllowedOrigin,
   parseTrustProxy
 } from './values.js'
 import { toLimits } from './limits.js'
+import { parseUpstream, type UpstreamConfig } from './upstream.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from '../errors.js'
 import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
 import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
-import { findUpstreamFault } from '../validation/upstream.js'
-import { HOST, isHost, isKeyPrefix, isRedisUrl, isScopeToken, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
+import { HOST, isHost, isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
 
 const PreregisteredClientSchema = Type.Object({
   clientId: Type.String({ minLength: 1 }),
@@ -32,23 +30,6 @@ const PreregisteredClientSchema = Type.Object({
 
 /** A client that needs no registration. Without a secret it is a public one. */
 type PreregisteredClient = Static<typeof PreregisteredClientSchema>
-
-/** The upstream authorization server. */
-export interface UpstreamConfig {
-  issuerUrl?: URL
-  /** The same, exactly as configured: tokens contain it in this spelling. */
-  issuer?: string
-  authorizationUrl?: URL
-  tokenUrl?: URL
-  registrationUrl?: URL
-  revocationUrl?: URL
-  userinfoUrl?: URL
-  subjectClaim?: string
-  clientId?: string
-  clientSecret?: string
-  scopes: string[]
-  extraAuthorizeParams: Record<string, string>
-}
 
 /** The service's configuration. Durations are seconds, sizes bytes. */
 export interface Config {
@@ -122,13 +103,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
   const env = parseEnvironment(environment, dotenv)
   const production = env.NODE_ENV === 'production'
   const upstream = parseUpstream(env)
-
-  const missing = [
-    ...env.PUBLIC_URL === undefined ? ['PUBLIC_URL'] : [],
-    ...upstream === undefined ? ['OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL)'] : []
-  ]
-  if (production && missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
-
+  if (production) checkProduction(env, upstream)
   const publicUrl = env.PUBLIC_URL === undefined ? localUrl(env.PORT) : parsePublicUrl(env.PUBLIC_URL)
   return {
     production,
@@ -149,6 +124,33 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     upstream,
     demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? nextPort(env.PORT),
     authMode: env.AUTH_MODE,
+    ...toOAuthSettings(env),
+    sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
+    maxSessions: env.MAX_SESSIONS,
+    limits: toLimits(env),
+    ...toStreamSettings(env),
+    maxBodyBytes: env.MAX_BODY_BYTES,
+    metricsToken: parseMetricsToken(env),
+    tracing: env.TRACING,
+    maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
+    maxHeapBytes: env.MAX_HEAP_BYTES,
+    requestTimeoutSeconds: env.REQUEST_TIMEOUT_SECONDS,
+    shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
+    shutdownSeconds: env.SHUTDOWN_SECONDS
+  }
+}
+
+function checkProduction ({ PUBLIC_URL }: Environment, upstream: UpstreamConfig | undefined): void {
+  const missing = [
+    ...PUBLIC_URL === undefined ? ['PUBLIC_URL'] : [],
+    ...upstream === undefined ? ['OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL)'] : []
+  ]
+  if (missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
+}
+
+/** What the authorization server takes and issues. */
+function toOAuthSettings (env: Environment) {
+  return {
     audiences: split(env.OAUTH_AUDIENCES, ','),
     strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
     mcpScopes: parseScopes(env.MCP_SCOPES),
@@ -179,10 +181,13 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     accessTokenTtlSeconds: env.ACCESS_TOKEN_TTL_SECONDS,
     refreshTokenTtlSeconds: env.REFRESH_TOKEN_TTL_SECONDS,
     refreshTokenReuseSeconds: env.REFRESH_TOKEN_REUSE_SECONDS,
-    grantTtlSeconds: env.GRANT_TTL_SECONDS,
-    sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
-    maxSessions: env.MAX_SESSIONS,
-    limits: toLimits(env),
+    grantTtlSeconds: env.GRANT_TTL_SECONDS
+  }
+}
+
+/** How streams are sent, and what is kept of them. */
+function toStreamSettings (env: Environment) {
+  return {
     streamAfterMs: env.STREAM_AFTER_MS,
     streamHeartbeatSeconds: env.STREAM_HEARTBEAT_SECONDS,
     streamRetryMs: env.STREAM_RETRY_MS,
@@ -190,67 +195,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     eventLogEventsPerStream: env.EVENT_LOG_EVENTS_PER_STREAM,
     eventLogBytesPerStream: env.EVENT_LOG_BYTES_PER_STREAM,
     eventLogBytesPerSession: env.EVENT_LOG_BYTES_PER_SESSION,
-    eventLogBytes: env.EVENT_LOG_BYTES,
-    maxBodyBytes: env.MAX_BODY_BYTES,
-    metricsToken: parseMetricsToken(env),
-    tracing: env.TRACING,
-    maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
-    maxHeapBytes: env.MAX_HEAP_BYTES,
-    requestTimeoutSeconds: env.REQUEST_TIMEOUT_SECONDS,
-    shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
-    shutdownSeconds: env.SHUTDOWN_SECONDS
-  }
-}
-
-const UPSTREAM_VARIABLES = {
-  issuerUrl: 'OAUTH_ISSUER_URL',
-  authorizationUrl: 'OAUTH_AUTHORIZATION_URL',
-  tokenUrl: 'OAUTH_TOKEN_URL',
-  registrationUrl: 'OAUTH_REGISTRATION_URL',
-  clientId: 'OAUTH_CLIENT_ID',
-  clientSecret: 'OAUTH_CLIENT_SECRET'
-}
-
-function parseUpstream (env: Environment): UpstreamConfig | undefined {
-  const issuerUrl = parseUrl('OAUTH_ISSUER_URL', env.OAUTH_ISSUER_URL)
-  const authorizationUrl = parseUrl('OAUTH_AUTHORIZATION_URL', env.OAUTH_AUTHORIZATION_URL)
-  const tokenUrl = parseUrl('OAUTH_TOKEN_URL', env.OAUTH_TOKEN_URL)
-  const registrationUrl = parseUrl('OAUTH_REGISTRATION_URL', env.OAUTH_REGISTRATION_URL)
-  const revocationUrl = parseUrl('OAUTH_REVOCATION_URL', env.OAUTH_REVOCATION_URL)
-  const userinfoUrl = parseUrl('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
-
-  const clientId = parseCredential('OAUTH_CLIENT_ID', env.OAUTH_CLIENT_ID)
-  const clientSecret = parseCredential('OAUTH_CLIENT_SECRET', env.OAUTH_CLIENT_SECRET)
-  const named = [issuerUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
-  if (!named) {
-    if (clientId !== undefined) {
-      throw new ConfigError(
-        'OAUTH_CLIENT_ID is set, but no upstream is; ' +
-          'set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.'
-      )
-    }
-    return undefined
-  }
-  const fault = findUpstreamFault(
-    { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret },
-    option => UPSTREAM_VARIABLES[option]
-  )
-  if (fault !== undefined) throw new ConfigError(fault)
-  return {
-    ...issuerUrl && { issuerUrl },
-    ...env.OAUTH_ISSUER_URL !== undefined && { issuer: env.OAUTH_ISSUER_URL },
-    ...authorizationUrl && { authorizationUrl },
-    ...tokenUrl && { tokenUrl },
-    ...registrationUrl && { registrationUrl },
-    ...revocationUrl && { revocationUrl },
-    ...userinfoUrl && { userinfoUrl },
-    subjectClaim: env.OAUTH_SUBJECT_CLAIM,
-    ...clientId !== undefined && { clientId },
-    ...clientSecret !== undefined && { clientSecret },
-    scopes: [
-      ...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))
-    ],
-    extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
+    eventLogBytes: env.EVENT_LOG_BYTES
   }
 }
 

@@ -1,4 +1,5 @@
-import type { Config, UpstreamConfig } from './config.js'
+import type { Config } from './config.js'
+import type { UpstreamConfig } from './upstream.js'
 import { ConfigError } from '../errors.js'
 import { checkClients } from '../service/option-checks/check-broker.js'
 import type { McpServiceOptions } from '../service/plugin-options.js'

@@ -28,30 +28,17 @@ const UPSTREAM_SCOPES: Readonly<Record<string, string>> = {
 
 /** The page that asks a person whether a client may act for them. */
 export function consentPage ({ request, action, connections, texts }: ConsentPageOptions): Page {
-  const { client, redirectUri, redirectKind, scopes, resource, transaction, memorable, loggedInAs, tooSoon } = request
-  const { client_name: givenName, client_uri: website } = client.metadata
-  const name = visible(givenName ?? '') ||
+  const { client, redirectKind, scopes, resource, transaction, memorable, loggedInAs, tooSoon } = request
+  const name = visible(client.metadata.client_name ?? '') ||
     (client.kind === 'document' ? new URL(client.clientId).host : 'an application without a name')
-  const target = new URL(redirectUri)
   const days = Math.max(1, Math.round(texts.grantSeconds / 86_400))
   const body = html`
     <h1>Allow <bdi>${name}</bdi> to use this server?</h1>
     !${tooSoon === true ? '<p class="warning" role="alert">That was too fast. Please read this first, then decide.</p>' : ''}
     <dl>
-      !${client.kind === 'document' ? html`<dt>Verified site</dt><dd>${new URL(client.clientId).host}</dd>` : ''}
-      !${
-    client.kind !== 'document' && website !== undefined
-      ? html`<dt>Says it is from</dt><dd>${new URL(website).host}</dd>`
-      : ''
-  }
+      !${origin(request)}
       <dt>Server</dt><dd>${new URL(resource).host}</dd>
-      <dt>Access goes to</dt><dd>${
-    redirectKind === 'web'
-      ? target.host
-      : redirectKind === 'loopback'
-      ? `this computer (${target.host})`
-      : `an app on this device (${target.protocol})`
-  }</dd>
+      <dt>Access goes to</dt><dd>${destination(request)}</dd>
       !${
     loggedInAs === undefined
       ? html`<dt>You log in at</dt><dd>${request.loginHost}</dd>`
@@ -84,6 +71,20 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
     days === 1 ? 'day' : 'days'
   }, or until you disconnect it at <a href="${connections}">your connected apps</a>.</p>`
   return { html: layout(`Allow ${name}?`, body) }
+}
+
+/** Where the client comes from: the site that vouches for it, or the one that it names. */
+function origin ({ client }: ConsentRequest): string {
+  if (client.kind === 'document') return html`<dt>Verified site</dt><dd>${new URL(client.clientId).host}</dd>`
+  const website = client.metadata.client_uri
+  return website === undefined ? '' : html`<dt>Says it is from</dt><dd>${new URL(website).host}</dd>`
+}
+
+/** Where the browser goes with the code, as a person would say it. */
+function destination ({ redirectUri, redirectKind }: ConsentRequest): string {
+  const target = new URL(redirectUri)
+  if (redirectKind === 'web') return target.host
+  return redirectKind === 'loopback' ? `this computer (${target.host})` : `an app on this device (${target.protocol})`
 }
 
 /** What this server asks the login server for: the person will also be asked there, in other words. */

@@ -1,6 +1,9 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { CONSENT_DELAY_MS, defaultLifetimes } from '../oauth/options.js'
-import { DEFAULT_REQUESTS_PER_MINUTE } from '../oauth/rate-limits.js'
+import type { Attempts } from '../oauth/broker.js'
+import { DEFAULT_REQUESTS_PER_MINUTE, type RateLimits } from '../oauth/rate-limits.js'
+import type { ConsentPageOptions } from '../pages/consent.js'
 import { isLoopbackUrl } from '../loopback.js'
 import { checkOAuthBrokerOptions } from './option-checks/check-service.js'
 import { kBroker, broker } from '../plugins/oauth/broker.js'
@@ -62,67 +65,99 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(broker, { ...options, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
   const { attempts, limits } = app[kBroker]
 
-  await app.register(async documents => {
-    await documents.register(loginVisits, { attempts })
-    await documents.register(protectedResourceMetadataRoute, {
-      baseUrl: issuer,
-      scopes,
-      resourcePaths,
-      authorizationServers: [issuer]
-    })
-    await documents.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
-    await documents.register(jwksRoute)
-  })
-
-  await app.register(async endpoints => {
-    await endpoints.register(routeSchemas)
-    const refuseOthers = watchMethods(endpoints, refuseOAuthMethod)
-    await endpoints.register(oauthBodies)
-    await endpoints.register(oauthErrors)
-    await endpoints.register(loginVisits, { attempts })
-    await endpoints.register(plainJson)
-    await endpoints.register(traceId)
-    await endpoints.register(scopedCors, {
-      paths: ['/token', '/register', '/revoke'],
-      cors: OAUTH_CORS,
-      refuse: refuseOAuthMethod
-    })
-    await endpoints.register(oauthRateLimits, { limits, requestsPerMinute })
-    await endpoints.register(registerRoute)
-    await endpoints.register(tokenRoute)
-    await endpoints.register(revokeRoute)
-    await endpoints.register(introspectRoute, { services: introspectionServices })
-    refuseOthers()
-  })
-
-  await app.register(async browsers => {
-    await browsers.register(routeSchemas)
-    const refuseOthers = watchMethods(browsers, refuseOAuthMethod)
-    await browsers.register(oauthBodies)
-    await browsers.register(pages)
-    await browsers.register(traceId)
-    await browsers.register(consentCookie, { issuer })
-    await browsers.register(oauthRateLimits, { limits, requestsPerMinute })
-    await browsers.register(authorizeRoute, { issuer, texts })
-    await browsers.register(consentRoute, { issuer, texts })
-    await browsers.register(callbackRoute, { issuer, texts })
-    await browsers.register(signedInPerson, { issuer })
-    await browsers.register(connectionsRoute, { issuer })
-    await browsers.register(connectionsLoginRoute)
-    await browsers.register(connectionsCallbackRoute, { issuer })
-    await browsers.register(connectionsEndRoute, { issuer })
-    await browsers.register(connectionsLogoutRoute, { issuer })
-    refuseOthers()
-  })
-
+  await app.register(documents, { issuer, scopes, resourcePaths, attempts })
+  await app.register(clientEndpoints, { limits, requestsPerMinute, attempts, services: introspectionServices })
+  await app.register(browserPages, { limits, requestsPerMinute, issuer, texts })
   if (attempts !== undefined && adminToken !== undefined) {
-    await app.register(async operators => {
-      await operators.register(routeSchemas)
-      const refuseOthers = watchMethods(operators, refuseOAuthMethod)
-      await operators.register(pages)
-      await operators.register(oauthRateLimits, { limits, requestsPerMinute: OPERATORS_PER_MINUTE })
-      await operators.register(adminAttemptsRoute, { attempts, adminToken })
-      refuseOthers()
-    })
+    await app.register(operatorPages, { limits, attempts, adminToken })
   }
 }, { name: 'fastify-mcp-oauth/oauth-broker', fastify: '5.x' })
+
+interface Limited {
+  limits: RateLimits
+  requestsPerMinute: number
+}
+
+/** What clients read before they register. */
+async function documents (
+  app: FastifyInstance,
+  { issuer, scopes, resourcePaths, attempts }: Pick<OAuthBrokerOptions, 'scopes' | 'resourcePaths'> & {
+    issuer: string
+    attempts: Attempts | undefined
+  }
+): Promise<void> {
+  await app.register(loginVisits, { attempts })
+  await app.register(protectedResourceMetadataRoute, {
+    baseUrl: issuer,
+    scopes,
+    resourcePaths,
+    authorizationServers: [issuer]
+  })
+  await app.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
+  await app.register(jwksRoute)
+}
+
+/** What clients and services send requests to. */
+async function clientEndpoints (
+  app: FastifyInstance,
+  { limits, requestsPerMinute, attempts, services }: Limited & {
+    attempts: Attempts | undefined
+    services: NonNullable<OAuthBrokerOptions['introspectionServices']>
+  }
+): Promise<void> {
+  await app.register(routeSchemas)
+  const refuseOthers = watchMethods(app, refuseOAuthMethod)
+  await app.register(oauthBodies)
+  await app.register(oauthErrors)
+  await app.register(loginVisits, { attempts })
+  await app.register(plainJson)
+  await app.register(traceId)
+  await app.register(scopedCors, {
+    paths: ['/token', '/register', '/revoke'],
+    cors: OAUTH_CORS,
+    refuse: refuseOAuthMethod
+  })
+  await app.register(oauthRateLimits, { limits, requestsPerMinute })
+  await app.register(registerRoute)
+  await app.register(tokenRoute)
+  await app.register(revokeRoute)
+  await app.register(introspectRoute, { services })
+  refuseOthers()
+}
+
+/** Where browsers come in a login, and the page of connected apps. */
+async function browserPages (
+  app: FastifyInstance,
+  { limits, requestsPerMinute, issuer, texts }: Limited & { issuer: string, texts: ConsentPageOptions['texts'] }
+): Promise<void> {
+  await app.register(routeSchemas)
+  const refuseOthers = watchMethods(app, refuseOAuthMethod)
+  await app.register(oauthBodies)
+  await app.register(pages)
+  await app.register(traceId)
+  await app.register(consentCookie, { issuer })
+  await app.register(oauthRateLimits, { limits, requestsPerMinute })
+  await app.register(authorizeRoute, { issuer, texts })
+  await app.register(consentRoute, { issuer, texts })
+  await app.register(callbackRoute, { issuer, texts })
+  await app.register(signedInPerson, { issuer })
+  await app.register(connectionsRoute, { issuer })
+  await app.register(connectionsLoginRoute)
+  await app.register(connectionsCallbackRoute, { issuer })
+  await app.register(connectionsEndRoute, { issuer })
+  await app.register(connectionsLogoutRoute, { issuer })
+  refuseOthers()
+}
+
+/** What operators see of logins. */
+async function operatorPages (
+  app: FastifyInstance,
+  { limits, attempts, adminToken }: Pick<Limited, 'limits'> & { attempts: Attempts, adminToken: string }
+): Promise<void> {
+  await app.register(routeSchemas)
+  const refuseOthers = watchMethods(app, refuseOAuthMethod)
+  await app.register(pages)
+  await app.register(oauthRateLimits, { limits, requestsPerMinute: OPERATORS_PER_MINUTE })
+  await app.register(adminAttemptsRoute, { attempts, adminToken })
+  refuseOthers()
+}

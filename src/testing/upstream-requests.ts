@@ -71,3 +71,31 @@ export function toResponse ({ status, headers = {}, body = '', then }: UpstreamA
   }, { highWaterMark: 0 })
   return new Response(stream, init)
 }
+
+/** The endpoint at a path; undefined if there is none. */
+export function findEndpoint (
+  pathname: string,
+  { path = '', discovery = ['openid-configuration'] }: { path?: string, discovery?: readonly UpstreamEndpoint[] }
+): UpstreamEndpoint | undefined {
+  const issuerPath = path.replace(/\/$/, '')
+  if (pathname === `${issuerPath}/.well-known/openid-configuration`) {
+    return discovery.includes('openid-configuration') ? 'openid-configuration' : undefined
+  }
+  if (pathname === `/.well-known/oauth-authorization-server${issuerPath}`) {
+    return discovery.includes('oauth-authorization-server') ? 'oauth-authorization-server' : undefined
+  }
+  const endpoints: UpstreamEndpoint[] = ['authorize', 'token', 'register', 'revoke', 'userinfo', 'user', 'jwks']
+  return endpoints.find(name => pathname === `/${name}`) ??
+    (pathname.startsWith('/registration/') ? 'registration' : undefined)
+}
+
+/** The page where a person logs in, for the request of that id. */
+export function loginPage (id: string): UpstreamAnswer {
+  return {
+    status: 200,
+    headers: { 'content-type': 'text/html' },
+    body:
+      `<form method="post" action="/login"><input type="hidden" name="request" value="${id}">` +
+      '<input name="login"><button>Log in</button></form>'
+  }
+}

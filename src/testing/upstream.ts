@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose'
+import type { JWTPayload } from 'jose'
 import type { UpstreamOptions } from '../oauth/options.js'
 import { fetchFrom } from './inject-fetch.js'
 import { UpstreamClients } from './upstream-clients.js'
 import { UpstreamLogins, type UpstreamLogin } from './upstream-logins.js'
 import type { ScriptableUpstreamOptions } from './upstream-options.js'
+import { UpstreamTokens } from './upstream-tokens.js'
 import {
   errorAnswer,
+  findEndpoint,
+  loginPage,
   param,
   readParameters,
   toResponse,
@@ -25,7 +28,6 @@ interface Script {
   held: { released: Promise<void>, ask: () => void, release: () => void } | undefined
 }
 
-const KEY_ID = 'upstream'
 const SCOPES = ['openid', 'profile', 'email', 'offline_access']
 
 /**
@@ -45,7 +47,7 @@ export class ScriptableUpstream {
   readonly fetch: typeof fetch
   readonly #options: ScriptableUpstreamOptions
   #script: Script
-  #key: ReturnType<typeof generateKeyPair> | undefined
+  readonly #tokens: UpstreamTokens
   readonly #pending = new Map<string, ReceivedRequest>()
   readonly #logins = new UpstreamLogins()
 
@@ -55,6 +57,7 @@ export class ScriptableUpstream {
     this.clients = new UpstreamClients(`${this.origin}/registration/`)
     this.overrides = { ...options.overrides }
     this.#options = options
+    this.#tokens = new UpstreamTokens(this.issuer, options)
     this.#script = this.#asMade()
     this.fetch = fetchFrom(request => this.#serve(request))
   }
@@ -142,7 +145,7 @@ export class ScriptableUpstream {
     const url = new URL(incoming.url)
     const parameters = await readParameters(incoming)
     if (url.pathname === '/login') return this.#login(String(parameters.request), String(parameters.login))
-    const endpoint = this.#endpointOf(url.pathname)
+    const endpoint = findEndpoint(url.pathname, this.#options)
     if (endpoint === undefined) {
       return { status: 404, headers: { 'content-type': 'text/html' }, body: '<h1>Not Found</h1>' }
     }
@@ -158,22 +161,6 @@ export class ScriptableUpstream {
     await this.#script.held?.released
     const usual = async () => await this.#usual(request)
     return await (this.overrides[endpoint]?.(request, usual) ?? usual())
-  }
-
-  #endpointOf (pathname: string): UpstreamEndpoint | undefined {
-    const { path = '', discovery = ['openid-configuration'] } = this.#options
-    const issuerPath = path.replace(/\/$/, '')
-    if (pathname === `${issuerPath}/.well-known/openid-configuration`) {
-      return discovery.includes('openid-configuration')
-        ? 'openid-configuration'
-        : undefined
-    }
-    if (pathname === `/.well-known/oauth-authorization-server${issuerPath}`) {
-      return discovery.includes('oauth-authorization-server') ? 'oauth-authorization-server' : undefined
-    }
-    const endpoints: UpstreamEndpoint[] = ['authorize', 'token', 'register', 'revoke', 'userinfo', 'user', 'jwks']
-    return endpoints.find(name => pathname === `/${name}`) ??
-      (pathname.startsWith('/registration/') ? 'registration' : undefined)
   }
 
   async #usual (request: ReceivedRequest): Promise<UpstreamAnswer> {
@@ -192,20 +179,13 @@ export class ScriptableUpstream {
       case 'revoke':
         return this.#revoke(request)
       case 'userinfo':
-        return this.#userinfo(
-          request,
-          subject => ({ sub: subject, name: `${subject} of userinfo`, email: `${subject}@userinfo.example` })
-        )
+        return this.#userinfo(request, sub =>
+          ({ sub, name: `${sub} of userinfo`, email: `${sub}@userinfo.example` }))
       case 'user':
-        return this.#userinfo(
-          request,
-          subject => ({ id: subject.length + 1000, login: subject, name: `${subject} of user`, email: null })
-        )
+        return this.#userinfo(request, login =>
+          ({ id: login.length + 1000, login, name: `${login} of user`, email: null }))
       case 'jwks':
-        return {
-          status: 200,
-          body: { keys: [{ ...await exportJWK((await this.#keys()).publicKey), use: 'sig', kid: KEY_ID }] }
-        }
+        return { status: 200, body: await this.#tokens.jwks() }
     }
   }
 
@@ -242,13 +222,7 @@ export class ScriptableUpstream {
     if (param(request, 'code_challenge_method') !== 'S256') return this.redirect(request, { error: 'invalid_request' })
     const id = randomUUID()
     this.#pending.set(id, request)
-    return {
-      status: 200,
-      headers: { 'content-type': 'text/html' },
-      body:
-        `<form method="post" action="/login"><input type="hidden" name="request" value="${id}">` +
-        '<input name="login"><button>Log in</button></form>'
-    }
+    return loginPage(id)
   }
 
   #login (id: string, subject: string): UpstreamAnswer {
@@ -289,57 +263,25 @@ export class ScriptableUpstream {
   }
 
   async #issue (login: UpstreamLogin, refreshed: boolean): Promise<Record<string, unknown>> {
-    const { idTokens = true, accessToken = () => this.#accessToken(login) } = this.#options
     const { refreshTokens, expiresIn } = this.#script
+    const { idTokens = true, accessToken = () => this.#tokens.accessToken(login, expiresIn ?? 600) } = this.#options
     const access = await accessToken(login.subject)
     const refresh = refreshTokens ? randomUUID() : undefined
     this.#logins.keep(login, access, refresh)
+    const isLogin = !refreshed && login.scope.split(' ').includes('openid')
     return {
       access_token: access,
       token_type: 'Bearer',
       scope: login.scope,
       ...expiresIn !== null && { expires_in: expiresIn },
       ...refresh !== undefined && { refresh_token: refresh },
-      ...idTokens && !refreshed && login.scope.split(' ').includes('openid') && { id_token: await this.#idToken(login) }
+      ...idTokens && isLogin && { id_token: await this.#tokens.idToken(login) }
     }
-  }
-
-  async #accessToken ({ subject, clientId, scope, resource }: UpstreamLogin): Promise<string> {
-    return resource === undefined
-      ? `upstream-${randomUUID()}`
-      : await this.sign(
-        { aud: resource, sub: subject, client_id: clientId, scope, jti: randomUUID() },
-        this.#script.expiresIn ?? 600
-      )
-  }
-
-  async #idToken ({ subject, clientId, nonce }: UpstreamLogin): Promise<string> {
-    const {
-      idTokenClaims = (subject: string) => ({
-        name: `${subject} of the ID token`,
-        email: `${subject}@id-token.example`
-      })
-    } = this.#options
-    return await this.sign({
-      aud: clientId,
-      sub: subject,
-      ...idTokenClaims(subject),
-      ...nonce !== undefined && { nonce }
-    }, 300)
   }
 
   /** A JWT of this issuer, with whatever claims. */
   async sign (claims: JWTPayload, seconds = 300): Promise<string> {
-    const { algorithm = 'ES256' } = this.#options
-    const now = Math.floor(Date.now() / 1000)
-    return await new SignJWT(claims).setProtectedHeader({ alg: algorithm, kid: KEY_ID }).setIssuer(this.issuer)
-      .setIssuedAt(now).setExpirationTime(now + seconds)
-      .sign((await this.#keys()).privateKey)
-  }
-
-  #keys (): ReturnType<typeof generateKeyPair> {
-    this.#key ??= generateKeyPair(this.#options.algorithm ?? 'ES256')
-    return this.#key
+    return await this.#tokens.sign(claims, seconds)
   }
 
   #revoke (request: ReceivedRequest): UpstreamAnswer {

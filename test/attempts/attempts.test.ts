@@ -135,7 +135,7 @@ t.test('refusals of the client and of the person', async t => {
   await askToRegister(target, { client_name: 'Bad\u202e\u2028', redirect_uris: ['http://app.example/callback'] })
   await fails(
     ['✗ registration'],
-    /^failed: The registration was refused: The redirect URI http:\/\/app.example\/callback is http/,
+    /^failed: The registration was refused: The redirect URI http:\/\/app.example\/callback must use https/,
     'registration'
   )
   t.equal((await last(target)).client.name, 'Bad', 'a name is what it looks like')

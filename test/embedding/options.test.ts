@@ -204,7 +204,7 @@ const wrong: Array<[Name, string, unknown, RegExp]> = [
     'mcpService',
     'clients',
     ['a', 'a'].map(clientId => ({ clientId, redirectUris: ['https://app.example/cb'] })),
-    /\[1\]\.clientId is "a"; another client has it/
+    /\[1\]\.clientId is "a"; another client already has it/
   ],
   ['mcpService', 'redirectSchemes', ['javascript'], /\[0\] is "javascript"; it takes a private-use URI scheme/],
   ['mcpService', 'redirectSchemes', ['cursor:'], /\[0\] is "cursor:"; it takes/],

@@ -389,7 +389,8 @@ const nearHeaders = fc.record({
 
 // what has wrong parameters is refused before its era matters
 const isAsTheSdkSays = (post: ReturnType<typeof classifyPost>, sdk: string): boolean =>
-  (post.kind === 'invalid' && post.error instanceof InvalidParamsError) || (post.kind === 'modern') === (sdk !== 'legacy')
+  (post.kind === 'invalid' && post.error instanceof InvalidParamsError) ||
+  (post.kind === 'modern') === (sdk !== 'legacy')
 
 t.test('a look at a message tells what the SDKs would', async () => {
   fc.assert(

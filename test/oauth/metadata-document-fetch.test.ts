@@ -510,12 +510,12 @@ t.test('the time limit', async t => {
     response.on('close', () => clearInterval(drip))
   })
   await unreadable(t, fetchMetadataDocument(dripping.clientId, { allowLoopback: true, timeoutMs: 100 }),
-    /is not read within 100 ms$/, 'a body that comes slowly, but never pauses')
+    /was not read within 100 ms$/, 'a body that comes slowly, but never pauses')
   const silent = await serve(t, () => {})
   await unreadable(
     t,
     fetchMetadataDocument(silent.clientId, { allowLoopback: true, timeoutMs: 100 }),
-    /is not read within 100 ms$/,
+    /was not read within 100 ms$/,
     'no response'
   )
   await unreadable(
@@ -525,7 +525,7 @@ t.test('the time limit', async t => {
       timeoutMs: 100,
       lookup: () => new Promise(() => {})
     }),
-    /is not read within 100 ms$/,
+    /was not read within 100 ms$/,
     'DNS'
   )
 })

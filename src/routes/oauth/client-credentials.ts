@@ -15,7 +15,9 @@ export function clientCredentials (request: FastifyRequest, parameters: FormPara
     if (clientId === undefined) throw new InvalidClientError('The client_id is missing.')
     return { clientId, clientSecret, method: clientSecret === undefined ? 'none' : 'client_secret_post' }
   }
-  if (clientSecret !== undefined) throw new InvalidRequestError('The client authenticates both by HTTP Basic and in the body; use one of them.')
+  if (clientSecret !== undefined) {
+    throw new InvalidRequestError('The client authenticates both by HTTP Basic and in the body; use one of them.')
+  }
   if (clientId !== undefined && clientId !== basic.clientId) {
     throw new InvalidRequestError('The client_id differs from the one in the Authorization header.')
   }

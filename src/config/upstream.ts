@@ -1,0 +1,83 @@
+import { ConfigError } from '../errors.js'
+import { findUpstreamFault } from '../validation/upstream.js'
+import { isScopeToken } from '../validation/values.js'
+import type { Environment } from './environment.js'
+import { checkList, parseCredential, parseUrl, split } from './values.js'
+
+/** The upstream authorization server. */
+export interface UpstreamConfig {
+  issuerUrl?: URL
+  /** The same, exactly as configured: tokens contain it in this spelling. */
+  issuer?: string
+  authorizationUrl?: URL
+  tokenUrl?: URL
+  registrationUrl?: URL
+  revocationUrl?: URL
+  userinfoUrl?: URL
+  subjectClaim?: string
+  clientId?: string
+  clientSecret?: string
+  scopes: string[]
+  extraAuthorizeParams: Record<string, string>
+}
+
+const UPSTREAM_VARIABLES = {
+  issuerUrl: 'OAUTH_ISSUER_URL',
+  authorizationUrl: 'OAUTH_AUTHORIZATION_URL',
+  tokenUrl: 'OAUTH_TOKEN_URL',
+  registrationUrl: 'OAUTH_REGISTRATION_URL',
+  clientId: 'OAUTH_CLIENT_ID',
+  clientSecret: 'OAUTH_CLIENT_SECRET'
+}
+
+/** The upstream, if one is configured. */
+export function parseUpstream (env: Environment): UpstreamConfig | undefined {
+  const urls = parseUpstreamUrls(env)
+  const clientId = parseCredential('OAUTH_CLIENT_ID', env.OAUTH_CLIENT_ID)
+  const clientSecret = parseCredential('OAUTH_CLIENT_SECRET', env.OAUTH_CLIENT_SECRET)
+  const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl } = urls
+  const named = [issuerUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
+  if (!named) {
+    if (clientId !== undefined) {
+      throw new ConfigError(
+        'OAUTH_CLIENT_ID is set, but no upstream is; ' +
+          'set OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL) too.'
+      )
+    }
+    return undefined
+  }
+  const fault = findUpstreamFault(
+    { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret },
+    option => UPSTREAM_VARIABLES[option]
+  )
+  if (fault !== undefined) throw new ConfigError(fault)
+  return {
+    ...urls,
+    ...env.OAUTH_ISSUER_URL !== undefined && { issuer: env.OAUTH_ISSUER_URL },
+    subjectClaim: env.OAUTH_SUBJECT_CLAIM,
+    ...clientId !== undefined && { clientId },
+    ...clientSecret !== undefined && { clientSecret },
+    scopes: [
+      ...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))
+    ],
+    extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
+  }
+}
+
+/** Those of the upstream's URLs that are set. */
+function parseUpstreamUrls (env: Environment) {
+  const issuerUrl = parseUrl('OAUTH_ISSUER_URL', env.OAUTH_ISSUER_URL)
+  const authorizationUrl = parseUrl('OAUTH_AUTHORIZATION_URL', env.OAUTH_AUTHORIZATION_URL)
+  const tokenUrl = parseUrl('OAUTH_TOKEN_URL', env.OAUTH_TOKEN_URL)
+  const registrationUrl = parseUrl('OAUTH_REGISTRATION_URL', env.OAUTH_REGISTRATION_URL)
+  const revocationUrl = parseUrl('OAUTH_REVOCATION_URL', env.OAUTH_REVOCATION_URL)
+  const userinfoUrl = parseUrl('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
+  return {
+    ...issuerUrl && { issuerUrl },
+    ...authorizationUrl && { authorizationUrl },
+    ...tokenUrl && { tokenUrl },
+    ...registrationUrl && { registrationUrl },
+    ...revocationUrl && { revocationUrl },
+    ...userinfoUrl && { userinfoUrl }
+  }
+}
