@@ -12,7 +12,7 @@ import { injectFetch, type InjectableApp } from './inject-fetch.js'
 import type { ServerRequestAnswers, TestProtocolVersion } from './mcp-calls.js'
 import { Person } from './person.js'
 import { TestSession } from './test-session.js'
-import type { ScriptableUpstream } from './upstream.js'
+import type { ScriptableUpstream } from './upstream/upstream.js'
 import type { DiscoveredServer } from './discovered-server.js'
 import { REVISION_2025_11_25 } from '../mcp/wire/protocol-versions.js'
 

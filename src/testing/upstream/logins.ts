@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { param, type ReceivedRequest } from './upstream-requests.js'
+import { param, type ReceivedRequest } from './requests.js'
 
 /** Somebody who has logged in, for some client. */
 export interface UpstreamLogin {

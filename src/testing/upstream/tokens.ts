@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { exportJWK, generateKeyPair, SignJWT, type JSONWebKeySet, type JWTPayload } from 'jose'
-import type { UpstreamLogin } from './upstream-logins.js'
-import type { ScriptableUpstreamOptions } from './upstream-options.js'
+import type { UpstreamLogin } from './logins.js'
+import type { ScriptableUpstreamOptions } from './options.js'
 
 const KEY_ID = 'upstream'
 

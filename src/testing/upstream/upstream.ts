@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { JWTPayload } from 'jose'
-import type { UpstreamOptions } from '../oauth/options.js'
-import { fetchFrom } from './inject-fetch.js'
-import { UpstreamClients } from './upstream-clients.js'
-import { UpstreamLogins, type UpstreamLogin } from './upstream-logins.js'
-import type { ScriptableUpstreamOptions } from './upstream-options.js'
-import { UpstreamTokens } from './upstream-tokens.js'
+import type { UpstreamOptions } from '../../oauth/options.js'
+import { fetchFrom } from '../inject-fetch.js'
+import { UpstreamClients } from './clients.js'
+import { UpstreamLogins, type UpstreamLogin } from './logins.js'
+import type { ScriptableUpstreamOptions } from './options.js'
+import { UpstreamTokens } from './tokens.js'
 import {
   errorAnswer,
   findEndpoint,
@@ -17,7 +17,7 @@ import {
   type UpstreamAnswer,
   type UpstreamEndpoint,
   type UpstreamOverride
-} from './upstream-requests.js'
+} from './requests.js'
 
 /** What a test has scripted. */
 interface Script {

@@ -1,4 +1,4 @@
-import type { UpstreamEndpoint, UpstreamOverride } from './upstream-requests.js'
+import type { UpstreamEndpoint, UpstreamOverride } from './requests.js'
 
 /** What kind of authorization server the scriptable upstream is. */
 export interface ScriptableUpstreamOptions {

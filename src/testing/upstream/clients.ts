@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { errorAnswer, param, type ReceivedRequest, type UpstreamAnswer } from './upstream-requests.js'
+import { errorAnswer, param, type ReceivedRequest, type UpstreamAnswer } from './requests.js'
 
 /** A client of the upstream: this service, mostly. */
 export interface UpstreamClientRegistration {
