@@ -16,7 +16,7 @@ import { answerAll, parseAsked, type Asked } from './input-required.js'
 import { post, request } from '../support/raw-http.js'
 
 const NOT_WAITING = { code: -32602, message: 'This call is no longer waiting for input. Retry it.' }
-const DEAD = { code: -32602, message: /has ended.*not run again/ }
+const DEAD = { code: -32602, message: /has stopped.*not run again/ }
 /** What a `requestState` names: where the call waits. */
 const SEALED = z.object({ p: z.looseObject({ replicaId: z.string(), callId: z.string(), round: z.number() }) })
 const call = { name: 'ask', arguments: {} }
