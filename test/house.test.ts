@@ -15,6 +15,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
     'caller-address.ts',
     'derive.ts',
     'displayed-text.ts',
+    'errors',
     'errors.ts',
     'json-rpc-codes.ts',
     'listen-error.ts',

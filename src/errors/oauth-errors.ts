@@ -1,0 +1,82 @@
+import { ServiceError, type ErrorOptionsWithDetail } from './service-error.js'
+
+/** An error of the OAuth endpoints: `{"error": code, "error_description": message}` (RFC 6749 5.2). */
+export abstract class OAuthError extends ServiceError {
+  readonly statusCode: number = 400
+}
+
+/** RFC 6749 5.2: a parameter is missing, unknown, repeated or malformed. */
+export class InvalidRequestError extends OAuthError { readonly code = 'invalid_request' }
+/** A request to an OAuth endpoint that is larger than any can be (RFC 9110 15.5.14). */
+export class PayloadTooLargeError extends OAuthError {
+  readonly code = 'invalid_request'
+  override readonly statusCode = 413
+}
+/** The endpoint does not take this method (RFC 9110 15.5.6); `Allow` names those it takes. */
+export class WrongMethodError extends OAuthError {
+  readonly code = 'invalid_request'
+  override readonly statusCode = 405
+}
+/** RFC 6749 5.2: client authentication failed, or the client is unknown. */
+export class InvalidClientError extends OAuthError {
+  readonly code = 'invalid_client'
+  override readonly statusCode = 401
+}
+/** RFC 6749 5.2: the code or refresh token is unknown, expired, used, revoked, or somebody else's. */
+export class InvalidGrantError extends OAuthError { readonly code = 'invalid_grant' }
+/** RFC 6749 5.2: the client may not use this grant type. */
+export class UnauthorizedClientError extends OAuthError { readonly code = 'unauthorized_client' }
+/** RFC 6749 5.2. */
+export class UnsupportedGrantTypeError extends OAuthError { readonly code = 'unsupported_grant_type' }
+/** RFC 6749 4.1.2.1. */
+export class UnsupportedResponseTypeError extends OAuthError { readonly code = 'unsupported_response_type' }
+/** RFC 6749 5.2: the scope is unknown, or more than was granted. */
+export class InvalidScopeError extends OAuthError { readonly code = 'invalid_scope' }
+/** RFC 6749 4.1.2.1: the person, or the upstream, said no. */
+export class AccessDeniedError extends OAuthError {
+  readonly code = 'access_denied'
+  override readonly statusCode = 403
+}
+/** RFC 6749 4.1.2.1: something failed that neither the client nor the person can fix. */
+export class UpstreamError extends OAuthError {
+  readonly code = 'server_error'
+  override readonly statusCode = 502
+}
+/** RFC 6749 4.1.2.1: the upstream or the store cannot be reached at the moment. */
+export class TemporarilyUnavailableError extends OAuthError {
+  readonly code = 'temporarily_unavailable'
+  override readonly statusCode = 503
+}
+/** This process is overloaded. Also at MCP endpoints, before the request is read. */
+export class OverloadedError extends TemporarilyUnavailableError { override readonly code = 'temporarily_unavailable' }
+/** RFC 8707 2: the resource is not ours. */
+export class InvalidTargetError extends OAuthError { readonly code = 'invalid_target' }
+/** RFC 7591 3.2.2. */
+export class InvalidRedirectUriError extends OAuthError { readonly code = 'invalid_redirect_uri' }
+/** RFC 7591 3.2.2. */
+export class InvalidClientMetadataError extends OAuthError { readonly code = 'invalid_client_metadata' }
+/** Too many requests of one address, client or person (RFC 6585 4). */
+export class RateLimitedError extends OAuthError {
+  readonly code = 'rate_limited'
+  override readonly statusCode = 429
+}
+/** RFC 6750 3.1: the bearer token is unknown, expired, revoked or for another resource. */
+export class InvalidTokenError extends OAuthError {
+  readonly code = 'invalid_token'
+  override readonly statusCode = 401
+}
+/** RFC 6750 3.1: the token lacks scopes; `requiredScopes` names those to ask for. */
+export class InsufficientScopeError extends OAuthError {
+  readonly code = 'insufficient_scope'
+  override readonly statusCode = 403
+  readonly requiredScopes: readonly string[]
+
+  /** @param options `description` replaces the usual text, in the characters of RFC 6750 3 */
+  constructor (
+    requiredScopes: readonly string[],
+    { description, ...options }: ErrorOptionsWithDetail & { description?: string } = {}
+  ) {
+    super(description ?? 'The access token lacks scopes that this call needs.', options)
+    this.requiredScopes = requiredScopes
+  }
+}

@@ -1,0 +1,57 @@
+import { oneLine } from '../displayed-text.js'
+
+/** Why a step of a login failed, if its `code` is not enough. For operators: it is never sent. */
+export type FailureReason =
+  | 'unknown_client'
+  | 'wrong_client_secret'
+  | 'redirect_uri_mismatch'
+  | 'login_over'
+  | 'other_browser'
+  | 'denied_by_person'
+  | 'denied_by_service'
+  | 'denied_upstream'
+  | 'upstream_unreachable'
+  | 'upstream_refused_scopes'
+  | 'upstream_refused_client'
+  | 'upstream_refused_code'
+  | 'upstream_answer_unusable'
+  | 'document_gone'
+  | 'document_unreachable'
+  | 'unknown_code'
+  | 'code_of_another_client'
+  | 'code_used_twice'
+  | 'refresh_token_used_twice'
+  | 'wrong_verifier'
+  | 'other_resource'
+
+export interface ErrorOptionsWithDetail extends ErrorOptions {
+  /** The reason in full, for the log only. */
+  detail?: string
+  reason?: FailureReason
+  /** Seconds after which trying again makes sense (`Retry-After`). */
+  retryAfterSeconds?: number
+}
+
+/** An error whose message may be shown to the other side. */
+export abstract class ServiceError extends Error {
+  abstract readonly code: string
+  abstract readonly statusCode: number
+  readonly detail: string | undefined
+  readonly reason: FailureReason | undefined
+  readonly retryAfterSeconds: number | undefined
+
+  constructor (message: string, options: ErrorOptionsWithDetail = {}) {
+    super(message, options)
+    this.name = new.target.name
+    // it may contain text of others: the login server, a client, any caller
+    this.detail = options.detail === undefined ? undefined : oneLine(options.detail)
+    this.reason = options.reason
+    this.retryAfterSeconds = options.retryAfterSeconds
+  }
+}
+
+/** A configuration that cannot be used: stops the start with one line. */
+export class ConfigError extends ServiceError {
+  readonly code = 'config_invalid'
+  readonly statusCode = 500
+}
