@@ -57,6 +57,14 @@ class CountingBus implements Bus {
     return this.#bus.publish(topic, message)
   }
 
+  send<T extends BusTopic> (replicaId: string, topic: T, message: BusMessages[T]): Promise<void> {
+    return this.#bus.send(replicaId, topic, message)
+  }
+
+  listenAs (replicaId: string): () => void {
+    return this.#bus.listenAs(replicaId)
+  }
+
   subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void {
     const leave = this.#bus.subscribe(topic, listener)
     this.subscriptions++

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { BoundedMap } from '../bounded-map.js'
 import { leaseNames, type LeaseStore } from '../stores/leases.js'
+import type { Bus } from '../stores/bus.js'
 import type { Log } from '../log.js'
 
 /** Length of a replica's id, with which the ids of the streams that it writes begin. */
@@ -7,6 +9,19 @@ export const REPLICA_ID_LENGTH = 8
 
 const TTL_MS = 4000
 const RENEW_MS = 1000
+/** Renewals that are further apart than this say that this process, or its way to the store, stood still. */
+const STEADY_MS = 2 * RENEW_MS
+/** How long a lease must be seen to be gone. A store that has lost it gets it again sooner from who lives. */
+const GONE_MS = 2 * RENEW_MS
+const MAX_SUSPECTS = 1000
+
+export interface ReplicaOptions {
+  leases: LeaseStore
+  bus: Bus
+  log: Log
+  /** Milliseconds of a clock that never goes back. Default: that of the process. */
+  now?: () => number
+}
 
 /** This process among its replicas. Each holds a lease, which a dead one cannot renew. */
 export class Replica {
@@ -14,17 +29,31 @@ export class Replica {
   readonly id = randomBytes(REPLICA_ID_LENGTH * 3 / 4).toString('base64url')
   readonly #leases: LeaseStore
   readonly #log: Log
+  readonly #now: () => number
   readonly #timer: NodeJS.Timeout
+  readonly #stopListening: () => void
   #counter = 0
-  /** Milliseconds since the epoch: when the lease was last renewed, and since when without a gap. */
-  #steadySince = Date.now()
-  #renewedAt = Date.now()
+  /** When the last renewal that succeeded was sent; and since when none was late. */
+  #renewedAt = -Infinity
+  #steadySince = Infinity
+  /** Replicas that hold no lease, and since when that is seen. */
+  readonly #suspects = new BoundedMap<string, number>(MAX_SUSPECTS)
 
-  constructor (leases: LeaseStore, log: Log) {
+  constructor ({ leases, bus, log, now = () => performance.now() }: ReplicaOptions) {
     this.#leases = leases
     this.#log = log
+    this.#now = now
+    this.#stopListening = bus.listenAs(this.id)
     this.#timer = setInterval(() => { this.#renew() }, RENEW_MS).unref()
     this.#renew()
+  }
+
+  /**
+   * Whether no other replica can have seen this one's lease expire. If not, what it does may already have been answered
+   * for it.
+   */
+  get isCertainlyAlive (): boolean {
+    return this.#now() - this.#renewedAt < TTL_MS
   }
 
   /** Makes an id, unique across replicas; it begins with the replica's. */
@@ -32,11 +61,22 @@ export class Replica {
     return `${this.id}${(this.#counter++).toString(36)}`
   }
 
-  /** Whether a replica is alive, or was seconds ago. True if unknown, as leases could not be renewed for a while. */
+  /**
+   * Whether a replica is alive, or may be: it is dead once this process, which has seen the store without a gap for as
+   * long as a lease lasts, sees for two seconds that it holds none.
+   */
   async isAlive (replicaId: string): Promise<boolean> {
-    const now = Date.now()
-    if (replicaId === this.id || now - this.#renewedAt > TTL_MS || now - this.#steadySince < TTL_MS) return true
-    return await this.#leases.isHeld(leaseNames.replica(replicaId))
+    if (replicaId === this.id) return true
+    const askedAt = this.#now()
+    const isHeld = await this.#leases.isHeld(leaseNames.replica(replicaId))
+    // a reply that was long under way says nothing of now
+    if (isHeld || !this.#hasSteadyView(askedAt)) {
+      this.#suspects.delete(replicaId)
+      return true
+    }
+    const since = this.#suspects.get(replicaId) ?? askedAt
+    if (!this.#suspects.has(replicaId)) this.#suspects.set(replicaId, since)
+    return askedAt - Math.max(since, this.#steadySince) < GONE_MS
   }
 
   /** Calls `onDead` once a replica is known to have died. @returns a function that ends the watch */
@@ -48,24 +88,33 @@ export class Replica {
     return () => { clearInterval(timer) }
   }
 
-  /** Releases the lease. Never rejects. */
+  /** Receives nothing more, and releases the lease. Never rejects. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
+    this.#stopListening()
     await this.#leases.release(leaseNames.replica(this.id), this.id).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be released')
     })
   }
 
+  /** Whether the store was seen without a gap for as long as a lease lasts: who lives has renewed theirs meanwhile. */
+  #hasSteadyView (askedAt: number): boolean {
+    const now = this.#now()
+    return now - askedAt < STEADY_MS && now - this.#renewedAt < STEADY_MS && now - this.#steadySince >= TTL_MS
+  }
+
   #renew (): void {
+    const sentAt = this.#now()
     this.#leases.acquire(leaseNames.replica(this.id), this.id, TTL_MS).then(() => {
-      this.#renewed(Date.now())
+      this.#renewed(sentAt)
     }).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be renewed')
     })
   }
 
-  #renewed (now: number): void {
-    if (now - this.#renewedAt > TTL_MS) this.#steadySince = now
-    this.#renewedAt = now
+  #renewed (sentAt: number): void {
+    const now = this.#now()
+    if (now - sentAt >= STEADY_MS || now - this.#renewedAt >= STEADY_MS) this.#steadySince = now
+    this.#renewedAt = Math.max(this.#renewedAt, sentAt)
   }
 }

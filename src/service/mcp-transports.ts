@@ -41,7 +41,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
   const taskTools = new TaskTools(options.bus, app.log)
   app.addHook('onClose', () => { taskTools.close() })
-  await app.register(mcpReplica, { leases: options.leases })
+  await app.register(mcpReplica, { leases: options.leases, bus: options.bus })
   if (isSessionless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
   else await app.register(mcpSessions, { ...options, admission, taskTools })
 

@@ -49,13 +49,28 @@ export interface CallResumed {
 
 export type BusTopic = keyof BusMessages
 
-/** Broadcast between replicas (one process: between its parts). Delivery is at most once, to current subscribers. */
+/** Whether messages of a topic end something everywhere: nothing else may delay them or push them out. */
+export function isControlTopic (topic: BusTopic): boolean {
+  return topic === 'grantEnded' || topic === 'sessionEnded'
+}
+
+/** Messages between replicas (one process: between its parts). Delivery is at most once, to current subscribers. */
 export interface Bus {
   /**
    * Sends a message to every subscriber on every replica, this one included. Resolves when the message has left this
    * process.
    */
   publish<T extends BusTopic> (topic: T, message: BusMessages[T]): Promise<void>
-  /** @returns a function that ends the subscription */
+  /**
+   * Sends a message to the subscribers of one replica. If no process listens as that one, nothing happens. Resolves
+   * when the message has left this process.
+   */
+  send<T extends BusTopic> (replicaId: string, topic: T, message: BusMessages[T]): Promise<void>
+  /**
+   * Subscribes to what is published, and to what is sent to a replica that this process listens as.
+   * @returns a function that ends the subscription
+   */
   subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void
+  /** Begins to receive what is sent to a replica: this process. @returns a function that ends it */
+  listenAs (replicaId: string): () => void
 }

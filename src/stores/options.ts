@@ -15,7 +15,7 @@ import { isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/va
 import type { RecentLogBounds } from './attempts.js'
 import type { AuthorizationBounds } from './authorizations.js'
 import type { MemoryEventLogOptions } from './memory/event-log.js'
-import type { RedisBusOptions } from './redis/bus.js'
+import type { RedisBusOptions } from './redis/bus/bus.js'
 import type { RedisEventLogOptions } from './redis/event-log.js'
 import type { RegistrationBounds } from './registrations.js'
 import type { RedisConnectionOptions } from './redis/connection.js'

@@ -60,7 +60,8 @@ async function writeAll (
     bus,
     sessions,
     eventLog
-  }: Stores
+  }: Stores,
+  other: Stores
 ): Promise<void> {
   for (const [clientId, kept] of [['kept', true], ['unused', false]] as const) {
     await clients.add(
@@ -102,6 +103,12 @@ async function writeAll (
   await upstreamDeletions.claim(1, 60)
   await leases.acquire('work', 'holder', 60_000)
   await bus.publish('grantEnded', { grantId: 'another' })
+  await bus.publish('sessionChanged', { sessionId: 'two', origin: 'r', change: { initialized: true } })
+  bus.listenAs('replica')
+  const heard: string[] = []
+  bus.subscribe('callAbandoned', ({ callId }) => { heard.push(callId) })
+  // the first ones come before anybody listens
+  while (heard.length === 0) await other.bus.send('replica', 'callAbandoned', { replicaId: 'replica', callId: 'c' })
   for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), { perOwner: 2, perPerson: 10 })
   await sessions.change('two', { subscribe: 'file:///a' })
   await sessions.touch('two', later(1))
@@ -157,7 +164,11 @@ const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
   logStream: ['complete', 'get', 'open', 'read once'].map(stream => ['two', stream]),
   logEvents: ['complete', 'get', 'open', 'read once'].map(stream => ['two', stream]),
   bus: [[]],
-  busState: [[]]
+  busState: [[]],
+  busControl: [[]],
+  busControlState: [[]],
+  busOfReplica: [['replica']],
+  busOfReplicaState: [['replica']]
 }
 
 /** Every key that `writeAll` leaves, with its type. */
@@ -173,10 +184,10 @@ function writtenKeys (): Array<readonly [key: string, type: string]> {
 }
 
 redisTest('every key is a known one, and everything expires', async (t, server) => {
-  const [stores] = await redisReplicas(t, server, {}, 1)
+  const [stores, other] = await redisReplicas(t, server)
   const admin = server.admin(t)
-  if (stores === undefined) throw new Error('There is no replica.')
-  await writeAll(stores)
+  if (stores === undefined || other === undefined) throw new Error('There are no replicas.')
+  await writeAll(stores, other)
   const found = await Promise.all((await admin.keys('*')).map(async key => {
     const name = key.replace(/^test-\d+:/, '').replace(/\{[\w-]{22}\}/, '{…}').replace(/person:[\w-]{43}/, 'person:…')
     return { name, type: await admin.type(key), ttl: await admin.ttl(key) }
@@ -200,10 +211,10 @@ t.test('docs/storage.md has the table of keys', async t => {
 })
 
 redisTest('what is ended is gone', async (t, server) => {
-  const [stores] = await redisReplicas(t, server, {}, 1)
+  const [stores, other] = await redisReplicas(t, server)
   const admin = server.admin(t)
-  if (stores === undefined) throw new Error('There is no replica.')
-  await writeAll(stores)
+  if (stores === undefined || other === undefined) throw new Error('There are no replicas.')
+  await writeAll(stores, other)
   for (const id of ['one', 'two', 'three']) await stores.sessions.delete(id)
   await stores.eventLog.deleteSession('two')
   await stores.grants.end('grant')

@@ -19,7 +19,7 @@ const recentLog = { append: true, read: true } as const
 
 const shared = {
   leases: instanceSchema<LeaseStore>('a lease store', { acquire: true, isHeld: true, release: true }),
-  bus: instanceSchema<Bus>('a bus', { publish: true, subscribe: true })
+  bus: instanceSchema<Bus>('a bus', { publish: true, send: true, subscribe: true, listenAs: true })
 }
 
 /** What the transports keep. */

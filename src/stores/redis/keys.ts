@@ -77,7 +77,15 @@ const keyPatterns = {
     expires: 'with the log; those of the standalone stream after `EVENT_LOG_SECONDS`'
   },
   bus: { pattern: '{bus}', type: 'stream', expires: '300 s after the last' },
-  busState: { pattern: '{bus}:state', type: 'hash', expires: '300 s after the last' }
+  busState: { pattern: '{bus}:state', type: 'hash', expires: '300 s after the last' },
+  busControl: { pattern: '{bus}:control', type: 'stream', expires: '300 s after the last' },
+  busControlState: { pattern: '{bus}:control:state', type: 'hash', expires: '300 s after the last' },
+  busOfReplica: { pattern: 'bus:{<replica id>}', type: 'stream', expires: '300 s after the last' },
+  busOfReplicaState: {
+    pattern: 'bus:{<replica id>}:state',
+    type: 'hash',
+    expires: '300 s after the last, or after the replica'
+  }
 } as const satisfies Record<string, KeyPattern>
 
 export type KeyName = keyof typeof keyPatterns

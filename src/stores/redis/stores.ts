@@ -5,7 +5,7 @@ import { REGISTRATION_BOUNDS, type ClientRecord, type UpstreamClientRecord } fro
 import type { Stores } from '../stores.js'
 import { AUTHORIZATION_BOUNDS } from '../authorizations.js'
 import { RedisAuthorizationTransactionStore } from './authorizations.js'
-import { RedisBus } from './bus.js'
+import { RedisBus } from './bus/bus.js'
 import { RedisConnection } from './connection.js'
 import { RedisConsentStore } from './consents.js'
 import { RedisEventLog } from './event-log.js'

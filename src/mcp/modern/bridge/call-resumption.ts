@@ -99,7 +99,7 @@ export class CallResumption {
     const { bus, log, replica } = this.#options
     if (replicaId === replica.id) this.suspended.giveUp(callId)
     else {
-      bus.publish('callAbandoned', { replicaId, callId }).catch((err: unknown) => {
+      bus.send(replicaId, 'callAbandoned', { replicaId, callId }).catch((err: unknown) => {
         log.warn({ err }, 'a call of another replica could not be given up')
       })
     }

@@ -65,7 +65,7 @@ export async function handOver (
     following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstEventId(HANDOVER_STREAM), answer)
     handed = true
     const { progressToken } = open
-    await bus.publish('callResumed', {
+    await bus.send(replicaId, 'callResumed', {
       ...claim,
       replicaId,
       origin: replica.id,
@@ -75,7 +75,7 @@ export async function handOver (
     })
     return await answer.outcome
   } catch (error) {
-    if (handed) background(bus.publish('callAbandoned', { replicaId, callId: claim.callId, exchangeId }))
+    if (handed) background(bus.send(replicaId, 'callAbandoned', { replicaId, callId: claim.callId, exchangeId }))
     throw error instanceof TemporarilyUnavailableError ? isSilent() : error
   } finally {
     answer?.close()
