@@ -4,6 +4,18 @@ import type { AuthInfo } from '@modelcontextprotocol/server'
  * Who makes a request, as established from its bearer token.
  * The SDK's `AuthInfo` (what tools receive) with the identity that sessions are bound to.
  * `expiresAt` is epoch seconds; `resource` is the RFC 8707 resource the token was issued for.
+ * @example
+ * ```ts
+ * import type { CallerInfo } from 'fastify-mcp-oauth'
+ *
+ * export const alice: CallerInfo = {
+ *   token: 'the access token',
+ *   clientId: 'notes-app',
+ *   scopes: ['notes:read'],
+ *   expiresAt: 1798761600,
+ *   extra: { issuer: 'https://login.example.com', subject: 'alice', claims: { email: 'alice@example.com' } }
+ * }
+ * ```
  */
 export interface CallerInfo extends AuthInfo {
   extra: {
@@ -45,10 +57,24 @@ export function isOwner (caller: CallerInfo, { issuer, subject, clientId }: Owne
 }
 
 /**
- * Establishes the caller of a request from its bearer token; at once where it can, as every request waits for it.
- * @param request that it came with; `ip` is where from, as `TRUST_PROXY` has it
- * @throws {InvalidTokenError} for a token that is unknown, expired, revoked or meant for another resource.
- * @throws {TemporarilyUnavailableError} when the token cannot be checked right now.
+ * Establishes the caller of a request from its bearer token; at once if it can, because every request waits for it.
+ * @param token as it came: nothing is verified yet
+ * @param request that it came with; `ip` is the address that it came from, according to the app's `trustProxy`
+ * @throws {InvalidTokenError} for a token that is unknown, expired, revoked or meant for another resource
+ * @throws {TemporarilyUnavailableError} if the token cannot be checked right now
+ * @example
+ * ```ts
+ * import { InvalidTokenError, type VerifyAccessToken } from 'fastify-mcp-oauth'
+ *
+ * const users = new Map([['a token of alice', 'alice']])
+ *
+ * export const verifyAccessToken: VerifyAccessToken = token => {
+ *   const subject = users.get(token)
+ *   if (subject === undefined) throw new InvalidTokenError('The access token is unknown.')
+ *   const extra = { issuer: 'https://login.example.com', subject }
+ *   return { token, clientId: 'notes-app', scopes: ['mcp'], extra }
+ * }
+ * ```
  */
 export type VerifyAccessToken = (token: string, request?: { readonly ip: string }) => CallerInfo | Promise<CallerInfo>
 /** A person, as the login server names them. */

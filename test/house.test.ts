@@ -43,7 +43,8 @@ const sources = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter(file => file.endsWith('.ts'))
   // the file that is there to be replaced
   .filter(file => file !== 'mcp/server.ts')
-const textOf = (file: string) => readFileSync(join(src, file), 'utf8')
+// without comments: the examples in docstrings have imports of an app around
+const textOf = (file: string) => readFileSync(join(src, file), 'utf8').replaceAll(/^ *\/\*[^]*?\*\/$/gm, '')
 const room = (file: string) => file.split('/')[0] ?? file
 const floor = (file: string) => FLOORS.findIndex(rooms => rooms.includes(room(file)))
 const specifiers = (file: string) =>

@@ -6,7 +6,19 @@ interface McpErrorOptions extends ErrorOptionsWithDetail {
   requestId?: string | number
 }
 
-/** An error of the MCP endpoints: an HTTP status and a JSON-RPC error. */
+/**
+ * An error of the MCP endpoints: an HTTP status and a JSON-RPC error.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { McpRequestError } from 'fastify-mcp-oauth'
+ *
+ * const app = Fastify({ logger: true })
+ * app.addHook('onError', async (request, _reply, error) => {
+ *   if (error instanceof McpRequestError) request.log.info({ code: error.code, requestId: error.requestId }, 'refused')
+ * })
+ * ```
+ */
 export abstract class McpRequestError extends ServiceError {
   /** The JSON-RPC 2.0 error code in the body. */
   readonly jsonRpcCode: number = jsonRpcCodes.serverError
@@ -88,7 +100,23 @@ export class ForbiddenOriginError extends McpRequestError {
   readonly code = 'forbidden_origin'
   readonly statusCode = 403
 }
-/** Names of the limits, in refusals. */
+/**
+ * Names of the limits, in refusals.
+ * @example
+ * ```ts
+ * import type { LimitName, McpObserver } from 'fastify-mcp-oauth'
+ *
+ * export const refusals = new Map<LimitName, number>()
+ *
+ * export const mcpObserver: McpObserver = {
+ *   request: (_observed, run) => {
+ *     run()
+ *     return () => {}
+ *   },
+ *   refused: limit => { refusals.set(limit, (refusals.get(limit) ?? 0) + 1) }
+ * }
+ * ```
+ */
 export type LimitName =
   | 'requests_in_flight' | 'tool_calls' | 'instances' | 'streams' | 'subscriptions' | 'subscription_bytes' | 'uri_bytes'
   | 'open_responses' | 'request_bytes' | 'sessions'
@@ -123,7 +151,19 @@ export class ServerFullError extends LimitError {
   readonly code = 'server_full'
   readonly statusCode = 503
 }
-/** There is no room for another session. */
+/**
+ * There is no room for another session.
+ * @example
+ * ```ts
+ * import { SessionsFullError } from 'fastify-mcp-oauth'
+ *
+ * // For a store of sessions: the client gets 503, and may try again.
+ * export function assertRoom (sessions: ReadonlyMap<string, unknown>): void {
+ *   if (sessions.size < 10_000) return
+ *   throw new SessionsFullError('This server has no room for another session now.', { retryAfterMs: 60_000 })
+ * }
+ * ```
+ */
 export class SessionsFullError extends LimitError {
   readonly code = 'sessions_full'
   readonly statusCode = 503

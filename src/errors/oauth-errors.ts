@@ -1,6 +1,18 @@
 import { ServiceError, type ErrorOptionsWithDetail } from './service-error.js'
 
-/** An error of the OAuth endpoints: `{"error": code, "error_description": message}` (RFC 6749 5.2). */
+/**
+ * An error of the OAuth endpoints: `{"error": code, "error_description": message}` (RFC 6749 5.2).
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { OAuthError } from 'fastify-mcp-oauth'
+ *
+ * const app = Fastify({ logger: true })
+ * app.addHook('onError', async (request, _reply, error) => {
+ *   if (error instanceof OAuthError) request.log.warn({ error: error.code, reason: error.reason }, 'a login failed')
+ * })
+ * ```
+ */
 export abstract class OAuthError extends ServiceError {
   readonly statusCode: number = 400
 }
@@ -22,7 +34,22 @@ export class InvalidClientError extends OAuthError {
   readonly code = 'invalid_client'
   override readonly statusCode = 401
 }
-/** RFC 6749 5.2: the code or refresh token is unknown, expired, used, revoked, or somebody else's. */
+/**
+ * RFC 6749 5.2: the code or refresh token is unknown, expired, used, revoked, or somebody else's. From
+ * `getUpstreamAccessToken`: the login upstream has ended.
+ * @example
+ * ```ts
+ * import { InvalidGrantError, type Broker, type CallerInfo } from 'fastify-mcp-oauth'
+ *
+ * // The person's access token at the login server; undefined if they have to log in again.
+ * export async function findToken (broker: Broker, caller: CallerInfo): Promise<string | undefined> {
+ *   return await broker.getUpstreamAccessToken(caller).catch((error: unknown) => {
+ *     if (error instanceof InvalidGrantError) return undefined
+ *     throw error
+ *   })
+ * }
+ * ```
+ */
 export class InvalidGrantError extends OAuthError { readonly code = 'invalid_grant' }
 /** RFC 6749 5.2: the client may not use this grant type. */
 export class UnauthorizedClientError extends OAuthError { readonly code = 'unauthorized_client' }
@@ -37,12 +64,37 @@ export class AccessDeniedError extends OAuthError {
   readonly code = 'access_denied'
   override readonly statusCode = 403
 }
-/** RFC 6749 4.1.2.1: something failed that neither the client nor the person can fix. */
+/**
+ * RFC 6749 4.1.2.1: something failed that neither the client nor the person can fix, such as a response of the upstream
+ * that cannot be used.
+ * @example
+ * ```ts
+ * import { UpstreamError, type BrokerObserver } from 'fastify-mcp-oauth'
+ *
+ * export const reportUpstream: BrokerObserver = ({ error }) => {
+ *   if (error instanceof UpstreamError) console.error('The login server:', error.message, error.detail)
+ * }
+ * ```
+ */
 export class UpstreamError extends OAuthError {
   readonly code = 'server_error'
   override readonly statusCode = 502
 }
-/** RFC 6749 4.1.2.1: the upstream or the store cannot be reached at the moment. */
+/**
+ * RFC 6749 4.1.2.1: the upstream or the store cannot be reached at the moment.
+ * @example
+ * ```ts
+ * import { TemporarilyUnavailableError } from 'fastify-mcp-oauth'
+ *
+ * // For verifyAccessToken: the client is asked to try again, and keeps its token.
+ * export async function lookUp (token: string): Promise<Response> {
+ *   return await fetch('https://users.example.com/tokens/' + encodeURIComponent(token)).catch((error: Error) => {
+ *     const options = { detail: error.message, retryAfterSeconds: 5 }
+ *     throw new TemporarilyUnavailableError('Logins cannot be checked at the moment.', options)
+ *   })
+ * }
+ * ```
+ */
 export class TemporarilyUnavailableError extends OAuthError {
   readonly code = 'temporarily_unavailable'
   override readonly statusCode = 503
@@ -55,17 +107,56 @@ export class InvalidTargetError extends OAuthError { readonly code = 'invalid_ta
 export class InvalidRedirectUriError extends OAuthError { readonly code = 'invalid_redirect_uri' }
 /** RFC 7591 3.2.2. */
 export class InvalidClientMetadataError extends OAuthError { readonly code = 'invalid_client_metadata' }
-/** Too many requests of one address, client or person (RFC 6585 4). */
+/**
+ * Too many requests of one address, client or person (RFC 6585 4).
+ * @example
+ * ```ts
+ * import { RateLimitedError } from 'fastify-mcp-oauth'
+ *
+ * const misses = new Map<string, number>()
+ *
+ * // For verifyAccessToken: called if a token is unknown.
+ * export function countMiss (ip: string): void {
+ *   const count = (misses.get(ip) ?? 0) + 1
+ *   misses.set(ip, count)
+ *   if (count > 100) throw new RateLimitedError('Too many unknown tokens. Try again later.', { retryAfterSeconds: 60 })
+ * }
+ * ```
+ */
 export class RateLimitedError extends OAuthError {
   readonly code = 'rate_limited'
   override readonly statusCode = 429
 }
-/** RFC 6750 3.1: the bearer token is unknown, expired, revoked or for another resource. */
+/**
+ * RFC 6750 3.1: the bearer token is unknown, expired, revoked or for another resource.
+ * @example
+ * ```ts
+ * import { InvalidTokenError } from 'fastify-mcp-oauth'
+ *
+ * // For verifyAccessToken. The client gets the message; the detail is only logged.
+ * export function assertCurrent (expiresAt: number): void {
+ *   if (expiresAt * 1000 > Date.now()) return
+ *   throw new InvalidTokenError('The access token has expired.', { detail: 'expired at ' + expiresAt })
+ * }
+ * ```
+ */
 export class InvalidTokenError extends OAuthError {
   readonly code = 'invalid_token'
   override readonly statusCode = 401
 }
-/** RFC 6750 3.1: the token lacks scopes; `requiredScopes` names those to ask for. */
+/**
+ * RFC 6750 3.1: the token lacks scopes; `requiredScopes` names those to ask for.
+ * @example
+ * ```ts
+ * import { InsufficientScopeError, type CallerInfo } from 'fastify-mcp-oauth'
+ *
+ * // For verifyAccessToken: every call needs one of these scopes.
+ * export function assertReader ({ scopes }: CallerInfo): void {
+ *   if (scopes.includes('notes:read') || scopes.includes('notes:write')) return
+ *   throw new InsufficientScopeError(['notes:read'])
+ * }
+ * ```
+ */
 export class InsufficientScopeError extends OAuthError {
   readonly code = 'insufficient_scope'
   override readonly statusCode = 403

@@ -1,6 +1,18 @@
 import { oneLine } from '../displayed-text.js'
 
-/** Why a step of a login failed, if its `code` is not enough. For operators: it is never sent. */
+/**
+ * Why a step of a login failed, if its `code` is not enough. For operators: it is never sent.
+ * @example
+ * ```ts
+ * import { ServiceError, type FailureReason } from 'fastify-mcp-oauth'
+ *
+ * const alarming = new Set<FailureReason | undefined>(['refresh_token_used_twice', 'upstream_refused_client'])
+ *
+ * export function isAlarming (error: unknown): boolean {
+ *   return error instanceof ServiceError && alarming.has(error.reason)
+ * }
+ * ```
+ */
 export type FailureReason =
   | 'unknown_client'
   | 'wrong_client_secret'
@@ -32,7 +44,21 @@ export interface ErrorOptionsWithDetail extends ErrorOptions {
   retryAfterSeconds?: number
 }
 
-/** An error whose message may be shown to the other side. */
+/**
+ * An error whose `message` may be shown to the other side; its `detail` is for the log only. `code` names its kind
+ * (docs/errors.md), `statusCode` is the HTTP status. With `retryAfterSeconds`, trying again later makes sense
+ * (`Retry-After`, RFC 9110 10.2.3).
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { ServiceError } from 'fastify-mcp-oauth'
+ *
+ * const app = Fastify({ logger: true })
+ * app.addHook('onError', async (request, _reply, error) => {
+ *   if (error instanceof ServiceError) request.log.warn({ code: error.code, detail: error.detail }, error.message)
+ * })
+ * ```
+ */
 export abstract class ServiceError extends Error {
   abstract readonly code: string
   abstract readonly statusCode: number
@@ -50,7 +76,24 @@ export abstract class ServiceError extends Error {
   }
 }
 
-/** A configuration that cannot be used: stops the start with one line. */
+/**
+ * A configuration that cannot be used: stops the start. Its message is one line that names the option, its value
+ * (unless it is a secret), and what is allowed.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { ConfigError, mcpService } from 'fastify-mcp-oauth'
+ * import { options } from './options.js'
+ *
+ * try {
+ *   await Fastify().register(mcpService, options)
+ * } catch (error) {
+ *   if (!(error instanceof ConfigError)) throw error
+ *   console.error(error.message)
+ *   process.exitCode = 1
+ * }
+ * ```
+ */
 export class ConfigError extends ServiceError {
   readonly code = 'config_invalid'
   readonly statusCode = 500

@@ -2,7 +2,24 @@ import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../caller.js'
 import type { Log } from '../log.js'
 
-/** What the factory knows about the connection that the instance is made for. */
+/**
+ * What the factory knows about the connection that the instance is made for.
+ * @example
+ * ```ts
+ * import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+ * import type { ServerContext } from 'fastify-mcp-oauth'
+ *
+ * export function createServer ({ getUpstreamAccessToken, log }: ServerContext): McpServer {
+ *   const server = new McpServer({ name: 'calendar', version: '1.0.0' })
+ *   server.registerTool('signed_in', { description: 'Whether the calendar can be read' }, async () => {
+ *     const token = await getUpstreamAccessToken()
+ *     log.info({ signedIn: token !== undefined }, 'looked for the token')
+ *     return { content: [{ type: 'text', text: String(token !== undefined) }] }
+ *   })
+ *   return server
+ * }
+ * ```
+ */
 export interface ServerContext {
   /**
    * `legacy`: the instance serves one session of the revisions up to 2025-11-25 (one POST with
@@ -45,6 +62,15 @@ interface PluggedMcpServer {
 /**
  * What is plugged in: an `McpServer` or a `Server` of `@modelcontextprotocol/sdk` 1.x or `@modelcontextprotocol/server`
  * 2.x. The type says what they have in common, so that those of the app's own copy of an SDK fit.
+ * @example
+ * ```ts
+ * import { McpServer } from '@modelcontextprotocol/server'
+ * import type { PluggedServer } from 'fastify-mcp-oauth'
+ *
+ * export function makeServer (name: string): PluggedServer {
+ *   return new McpServer({ name, version: '1.0.0' })
+ * }
+ * ```
  */
 export type PluggedServer = PluggedMcpServer | PluggedBareServer
 
@@ -52,5 +78,20 @@ export type PluggedServer = PluggedMcpServer | PluggedBareServer
  * Makes one server instance. It is called for every session, again when an idle session is resumed, and for every
  * request of revision 2026-07-28. Build schemas and validators outside of it, and keep there what must outlive the
  * instance.
+ * @example
+ * ```ts
+ * import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+ * import type { CreateServer } from 'fastify-mcp-oauth'
+ * import * as z from 'zod'
+ *
+ * const operands = z.object({ l: z.number(), r: z.number() })
+ *
+ * export const createServer: CreateServer = () => {
+ *   const server = new McpServer({ name: 'calculator', version: '1.0.0' })
+ *   const sum = (l: number, r: number) => ({ content: [{ type: 'text' as const, text: String(l + r) }] })
+ *   server.registerTool('add', { inputSchema: operands }, ({ l, r }) => sum(l, r))
+ *   return server
+ * }
+ * ```
  */
 export type CreateServer = (context: ServerContext) => PluggedServer | Promise<PluggedServer>

@@ -1,4 +1,14 @@
-/** Limits of sessions, streams and requests. Durations end in `Seconds` or `Ms`, sizes in `Bytes`. */
+/**
+ * Limits of sessions, streams and requests. Durations end in `Seconds` or `Ms`, sizes in `Bytes`. Pass some of them as
+ * `limits` of `mcpService`.
+ * @example
+ * ```ts
+ * import type { SessionLimits } from 'fastify-mcp-oauth'
+ *
+ * // a small process, for few people
+ * export const limits: Partial<SessionLimits> = { maxSessionsPerPerson: 20, maxLiveInstances: 100, idleSeconds: 900 }
+ * ```
+ */
 export interface SessionLimits {
   /** Life of a session without a request and without an open stream. */
   idleSeconds: number

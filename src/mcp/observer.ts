@@ -3,7 +3,17 @@ import type { LimitName } from '../errors.js'
 import { isRequest, type JsonRpcResponse } from './wire/messages.js'
 import type { MessageExtra } from './transport/message-extra.js'
 
-/** A client's request to a server. */
+/**
+ * A client's request to a server.
+ * @example
+ * ```ts
+ * import type { ObservedRequest } from 'fastify-mcp-oauth'
+ *
+ * export function describe ({ request, sessionId = 'no session' }: ObservedRequest): string {
+ *   return [request.method, sessionId].join(' in ')
+ * }
+ * ```
+ */
 export interface ObservedRequest {
   request: JSONRPCRequest
   /** Absent without a session. */
@@ -11,7 +21,18 @@ export interface ObservedRequest {
   protocolVersion?: string
 }
 
-/** How a request ended: the response, or why there is none. `closed`: the server, or its connection, has closed. */
+/**
+ * How a request ended: its JSON-RPC response, or why there is none. `cancelled`: the client cancelled it. `closed`: the
+ * server, or its connection, has closed.
+ * @example
+ * ```ts
+ * import type { RequestEnd } from 'fastify-mcp-oauth'
+ *
+ * export function hasFailed (end: RequestEnd): boolean {
+ *   return end === 'closed' || (typeof end === 'object' && 'error' in end)
+ * }
+ * ```
+ */
 export type RequestEnd = JsonRpcResponse | 'cancelled' | 'closed'
 
 /** What this process has now. */
@@ -21,7 +42,25 @@ export interface McpCounts {
   streams: number
 }
 
-/** Observes requests to servers, for metrics and traces. It runs for every call: keep it cheap. */
+/**
+ * Observes requests to servers, for metrics and traces. It runs for every call: keep it cheap. Pass it as `mcpObserver`
+ * of `mcpService`.
+ * @example
+ * ```ts
+ * import type { McpObserver } from 'fastify-mcp-oauth'
+ *
+ * export const slowCalls: McpObserver = {
+ *   request ({ request }, run) {
+ *     const begun = performance.now()
+ *     run()
+ *     return () => {
+ *       const ms = performance.now() - begun
+ *       if (ms > 5000) console.warn(request.method, 'took', Math.round(ms), 'ms')
+ *     }
+ *   }
+ * }
+ * ```
+ */
 export interface McpObserver {
   /**
    * Called for each request; must call `run` once, before it returns, to pass the request to the server.
@@ -43,7 +82,16 @@ export function classifyEnd (end: RequestEnd): RequestOutcome {
   return end.result.isError === true ? 'tool_error' : 'ok'
 }
 
-/** Several observers as one. */
+/**
+ * Several observers as one; the first is the outermost.
+ * @example
+ * ```ts
+ * import { mcpTracing, Metrics, observeTogether } from 'fastify-mcp-oauth'
+ *
+ * const metrics = new Metrics()
+ * export const mcpObserver = observeTogether([metrics.mcpObserver, mcpTracing])
+ * ```
+ */
 export function observeTogether (observers: readonly McpObserver[]): McpObserver {
   const request: McpObserver['request'] = (observed, run) => {
     const ends: Array<(end: RequestEnd) => void> = []

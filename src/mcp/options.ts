@@ -8,7 +8,23 @@ import type { SessionLimits } from './limits.js'
 import type { MaySubscribe } from './server-events/may-subscribe.js'
 import type { McpObserver } from './observer.js'
 
-/** Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it. */
+/**
+ * Options of the `mcpTransports` plugin. `app.bearerAuth` (plugin `bearer-auth`) must be registered before it.
+ * @example
+ * ```ts
+ * import { createMemoryStores, type McpTransportsOptions } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ *
+ * export const options: McpTransportsOptions = {
+ *   publicUrl: 'https://mcp.example.com',
+ *   createServer,
+ *   ...createMemoryStores({ sessionIdleSeconds: 3600 }),
+ *   allowedOrigins: ['https://chat.example.com'],
+ *   limits: { toolCallsPerMinute: 60 },
+ *   drainSeconds: 10
+ * }
+ * ```
+ */
 export interface McpTransportsOptions {
   /** The URL of the app's root as clients see it, such as `https://mcp.example.com`. */
   publicUrl: string
@@ -59,7 +75,16 @@ export interface McpTransportsOptions {
   drainSeconds?: number
 }
 
-/** How responses and streams behave on the wire. */
+/**
+ * How responses and streams behave on the wire. All are milliseconds. Pass some of them as `streams` of `mcpService`.
+ * @example
+ * ```ts
+ * import type { StreamOptions } from 'fastify-mcp-oauth'
+ *
+ * // a proxy in front cuts connections that are silent for ten seconds
+ * export const streams: Partial<StreamOptions> = { heartbeatMs: 5000 }
+ * ```
+ */
 export interface StreamOptions {
   /** Silence after which a pending response becomes an SSE stream. */
   silenceMs: number

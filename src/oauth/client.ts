@@ -46,7 +46,18 @@ export interface Client {
   expiresAt?: number
 }
 
-/** A client that needs no registration. */
+/**
+ * A client that needs no registration (RFC 7591). Pass a list of them as `clients` of `mcpService`.
+ * @example
+ * ```ts
+ * import type { PreregisteredClient } from 'fastify-mcp-oauth'
+ *
+ * export const clients: PreregisteredClient[] = [
+ *   { clientId: 'web', clientName: 'Our website', redirectUris: ['https://example.com/callback'], trusted: true },
+ *   { clientId: 'cli', clientName: 'Our command line', redirectUris: ['http://127.0.0.1/callback'] }
+ * ]
+ * ```
+ */
 export interface PreregisteredClient {
   /** What it calls itself at `/authorize` and `/token`. */
   clientId: string

@@ -15,6 +15,15 @@ const TAG_BYTES = 16
 /**
  * Seals stored data (AES-256-GCM) and signs cookies (HMAC-SHA-256).
  * The first key seals and signs; all of them open and verify. To rotate keys, put a new one in front.
+ * @example
+ * ```ts
+ * import { Keyring } from 'fastify-mcp-oauth'
+ *
+ * // openssl rand -base64 32 | tr '+/' '-_' makes a key
+ * const keyring = new Keyring(process.env.ENCRYPTION_KEYS)
+ * const sealed = keyring.seal('settings of my app', { theme: 'dark' })
+ * console.log(keyring.open('settings of my app', sealed))
+ * ```
  */
 export class Keyring {
   readonly #keys: ReadonlyMap<string, Key>

@@ -64,7 +64,19 @@ export interface CallEvent extends LoginStep {
   loggedInAt?: number
 }
 
-/** What happens in the broker. An event may contain secrets: observers must take only what they need. */
+/**
+ * What happens in the broker, by its `type`. With an `error`, it failed. An event may contain secrets: observers must
+ * take only what they need.
+ * @example
+ * ```ts
+ * import type { BrokerEvent } from 'fastify-mcp-oauth'
+ *
+ * // takes nothing that may be secret
+ * export function describe ({ type, error }: BrokerEvent): string {
+ *   return error === undefined ? type : [type, 'failed'].join(' ')
+ * }
+ * ```
+ */
 export type BrokerEvent =
   | RegistrationEvent
   | AuthorizationEvent
@@ -74,7 +86,19 @@ export type BrokerEvent =
   | TokenEvent
   | CallEvent
 
-/** Called with what happens in the broker, as it happens. Nothing waits for it. */
+/**
+ * Called with what happens in the broker, as it happens. Nothing waits for it, and if it throws, that is logged. Pass
+ * some as `observers` of `mcpService`.
+ * @example
+ * ```ts
+ * import type { BrokerObserver } from 'fastify-mcp-oauth'
+ *
+ * export const countLogins: BrokerObserver = event => {
+ *   if (event.type !== 'token' || event.grantType !== 'authorization_code') return
+ *   console.info(event.clientId, event.error === undefined ? 'logged somebody in' : 'failed')
+ * }
+ * ```
+ */
 export type BrokerObserver = (event: BrokerEvent) => void
 
 /** Combines observers. If one throws, that is logged, and no login fails. */

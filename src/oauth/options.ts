@@ -8,7 +8,21 @@ import type { BrokerLog } from '../log.js'
 /** How long each request to the upstream may take, unless configured. */
 export const DEFAULT_UPSTREAM_TIMEOUT_SECONDS = 10
 
-/** The upstream authorization server. URLs are https, or http on loopback. */
+/**
+ * The upstream authorization server. URLs are https, or http on loopback.
+ * @example
+ * ```ts
+ * import type { UpstreamOptions } from 'fastify-mcp-oauth'
+ *
+ * // static mode: this service was registered there by hand
+ * export const upstream: UpstreamOptions = {
+ *   issuerUrl: 'https://login.example.com',
+ *   clientId: 'mcp',
+ *   clientSecret: 'the secret of this client',
+ *   scopes: ['openid', 'email', 'offline_access']
+ * }
+ * ```
+ */
 export interface UpstreamOptions {
   /** Discovered by OpenID Connect discovery or RFC 8414. */
   issuerUrl?: URL | string
@@ -67,7 +81,23 @@ export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
   return { ...others, ...urls }
 }
 
-/** Decides what a person who logged in may do here; called once for every login. */
+/**
+ * Decides what a person who logged in may do here; called once for every login. Pass it as `authorizeGrant` of
+ * `mcpService`. If it throws, the login fails.
+ * @example
+ * ```ts
+ * import type { AuthorizeGrant } from 'fastify-mcp-oauth'
+ *
+ * const admins = new Set(['alice@example.com'])
+ *
+ * export const authorizeGrant: AuthorizeGrant = ({ claims, requestedScopes }) => {
+ *   const { email } = claims
+ *   if (typeof email !== 'string') return { allow: false, reason: 'Your account has no email address.' }
+ *   if (admins.has(email)) return { allow: true }
+ *   return { allow: true, scopes: requestedScopes.filter(scope => scope !== 'admin') }
+ * }
+ * ```
+ */
 export type AuthorizeGrant = (attempt: {
   /** Identity claims from the upstream. */
   claims: Readonly<Record<string, unknown>>
@@ -75,10 +105,32 @@ export type AuthorizeGrant = (attempt: {
   requestedScopes: readonly string[]
 }) => AuthorizeGrantDecision | Promise<AuthorizeGrantDecision>
 
-/** `scopes`: those granted, out of those requested. The `reason` is shown to the client and the person. */
+/**
+ * `scopes`: those granted, out of those requested; absent: all of them. The `reason` is shown to the client and the
+ * person.
+ * @example
+ * ```ts
+ * import type { AuthorizeGrantDecision } from 'fastify-mcp-oauth'
+ *
+ * export function decide (email: string): AuthorizeGrantDecision {
+ *   return email.endsWith('@example.com')
+ *     ? { allow: true, scopes: ['notes:read'] }
+ *     : { allow: false, reason: 'Only members of Example Ltd. may log in.' }
+ * }
+ * ```
+ */
 export type AuthorizeGrantDecision = { allow: true, scopes?: readonly string[] } | { allow: false, reason?: string }
 
-/** Lifetimes, in seconds. */
+/**
+ * Lifetimes, in seconds. Pass some of them as `lifetimes` of `mcpService`.
+ * @example
+ * ```ts
+ * import type { BrokerLifetimes } from 'fastify-mcp-oauth'
+ *
+ * // log in again every week
+ * export const lifetimes: Partial<BrokerLifetimes> = { accessTokenSeconds: 900, grantSeconds: 7 * 86_400 }
+ * ```
+ */
 export interface BrokerLifetimes {
   /** Of an access token. */
   accessTokenSeconds: number

@@ -8,7 +8,17 @@ export type UpstreamEndpoint =
   | 'introspection'
   | 'jwks'
 
-/** A completed request to the upstream. */
+/**
+ * A completed request to the upstream.
+ * @example
+ * ```ts
+ * import type { ObservedUpstreamRequest } from 'fastify-mcp-oauth'
+ *
+ * export function describe ({ endpoint, statusCode, seconds }: ObservedUpstreamRequest): string {
+ *   return [endpoint, statusCode ?? 'no response', seconds.toFixed(3)].join(' ')
+ * }
+ * ```
+ */
 export interface ObservedUpstreamRequest {
   endpoint: UpstreamEndpoint
   /** undefined if there was no response. */
@@ -16,7 +26,20 @@ export interface ObservedUpstreamRequest {
   seconds: number
 }
 
-/** Called with each request to the upstream (in resource-server mode: to the authorization server). */
+/**
+ * Called with each request to the upstream (in resource-server mode: to the authorization server). Pass it as
+ * `upstreamObserver` of `mcpService`.
+ * @example
+ * ```ts
+ * import type { UpstreamObserver } from 'fastify-mcp-oauth'
+ *
+ * export const upstreamObserver: UpstreamObserver = {
+ *   upstreamRequest ({ endpoint, statusCode }) {
+ *     if (statusCode === undefined) console.warn('The login server did not respond at', endpoint)
+ *   }
+ * }
+ * ```
+ */
 export interface UpstreamObserver {
   upstreamRequest (observed: ObservedUpstreamRequest): void
 }

@@ -20,6 +20,15 @@ const MAX_NAME = 100
 /**
  * A span for each request that a server is asked, active while the server runs, by OpenTelemetry's semantic conventions
  * for MCP. Without an SDK of the operator's, nothing is recorded.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { mcpService, mcpTracing } from 'fastify-mcp-oauth'
+ * import { options } from './options.js'
+ *
+ * const app = Fastify()
+ * await app.register(mcpService, { ...options, mcpObserver: mcpTracing })
+ * ```
  */
 export const mcpTracing: McpObserver = {
   request (observed, run) {

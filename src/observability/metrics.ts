@@ -36,6 +36,17 @@ const MAX_TOOLS = 200
  * The figures of one service for Prometheus, by default in a registry of its own, so that two services in one process
  * do not mix. Its members are what the parts of a service take as observers. Labels are bounded: nobody outside can
  * make one up.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { mcpService, Metrics } from 'fastify-mcp-oauth'
+ * import { options } from './options.js'
+ *
+ * const app = Fastify()
+ * const { registry, mcpObserver, brokerObserver, upstreamObserver } = new Metrics()
+ * await app.register(mcpService, { ...options, mcpObserver, observers: [brokerObserver], upstreamObserver })
+ * app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()))
+ * ```
  */
 export class Metrics {
   readonly registry: Registry

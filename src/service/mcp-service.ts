@@ -28,6 +28,19 @@ import { kBroker } from '../plugins/oauth/broker.js'
 /**
  * All of `mcpService` in the very context it is registered in, whose own routes get `app.bearerAuth`,
  * `request.authInfo`, `app.mcpSessions` and, with the broker, `app.oauthBroker`.
+ * Registering rejects with a `ConfigError` that names the option if one cannot be used.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { mcpServiceParts } from 'fastify-mcp-oauth'
+ * import { options } from './options.js'
+ *
+ * const app = Fastify()
+ * await app.register(async ai => {
+ *   await ai.register(mcpServiceParts, options)
+ *   ai.get('/me', { onRequest: ai.bearerAuth }, async request => ({ subject: request.authInfo?.extra.subject }))
+ * }, { prefix: '/ai' })
+ * ```
  */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
@@ -57,6 +70,22 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
 /**
  * Everything: an MCP server for every client, behind OAuth. In a context of its own: nothing of it reaches the routes
  * of the app around it. It may have a prefix; see `mcpDiscovery`.
+ * Registering rejects with a `ConfigError` that names the option if one cannot be used.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import mcp, { createMemoryStores } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ *
+ * const app = Fastify()
+ * await app.register(mcp, {
+ *   publicUrl: 'https://mcp.example.com',
+ *   createServer,
+ *   stores: createMemoryStores({ sessionIdleSeconds: 3600 }),
+ *   upstream: { issuerUrl: 'https://login.example.com', scopes: ['openid', 'offline_access'] }
+ * })
+ * await app.listen({ port: 3000 })
+ * ```
  */
 export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, options) => {
   await app.register(mcpServiceParts, options)
@@ -65,6 +94,17 @@ export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, opt
 /**
  * The metadata of a service that has a prefix, at the root of the origin, where RFC 8414 and RFC 9728 have clients look
  * for it. Register it at the root of the app, with the options of the service.
+ * Registering rejects with a `ConfigError` if an option cannot be used, or if this context has a prefix.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { mcpDiscovery, mcpService } from 'fastify-mcp-oauth'
+ * import { options } from './options.js'
+ *
+ * const app = Fastify()
+ * await app.register(mcpService, { ...options, prefix: '/ai' })
+ * await app.register(mcpDiscovery, { ...options, servicePrefix: '/ai' })
+ * ```
  */
 export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app, options) => {
   checkDiscoveryOptions(options)

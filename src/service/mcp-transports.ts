@@ -28,6 +28,20 @@ import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
  * (`/sse`, `/messages`); without sessions `POST /mcp` alone. `app.mcpSessions` is for the context it is registered in;
  * its hooks, parsers, CORS headers and error handler stay with its own routes. Needs the plugin `bearer-auth` before
  * it.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { bearerAuth, createMemoryStores, mcpTransports } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ * import { verifyAccessToken } from './tokens.js'
+ *
+ * const app = Fastify()
+ * const publicUrl = 'https://mcp.example.com'
+ * const stores = createMemoryStores({ sessionIdleSeconds: 3600 })
+ * const resourceMetadataUrl = () => publicUrl + '/.well-known/oauth-protected-resource/mcp'
+ * await app.register(bearerAuth, { verifyAccessToken, resourceMetadataUrl, scopes: ['mcp'] })
+ * await app.register(mcpTransports, { publicUrl, createServer, ...stores })
+ * ```
  */
 export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   checkTransportsOptions(options)

@@ -45,6 +45,21 @@ const OPERATORS_PER_MINUTE = 60
 /**
  * The authorization server (RFC 6749, 8414, 7591, 7009, 7662) that brokers to the upstream, with its pages.
  * `app.oauthBroker` is for the context it is registered in; its hooks, parsers and headers stay with its own endpoints.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { createMemoryStores, Keyring, oauthBroker } from 'fastify-mcp-oauth'
+ *
+ * const app = Fastify()
+ * await app.register(oauthBroker, {
+ *   publicUrl: 'https://mcp.example.com',
+ *   stores: createMemoryStores({ sessionIdleSeconds: 3600 }),
+ *   upstream: { issuerUrl: 'https://login.example.com', scopes: ['openid', 'offline_access'] },
+ *   keyring: new Keyring(),
+ *   scopes: ['mcp'],
+ *   resourcePaths: ['/mcp']
+ * })
+ * ```
  */
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   checkOAuthBrokerOptions(options)

@@ -15,7 +15,24 @@ interface CommonOptions
   encryptionKeys?: string
 }
 
-/** Clients log in with us, and people at the upstream. */
+/**
+ * Options of `mcpService` if clients log in at this service, and people at the upstream. This service issues the
+ * tokens.
+ * @example
+ * ```ts
+ * import { createRedisStores, type BrokerModeOptions } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ *
+ * export const options: BrokerModeOptions = {
+ *   publicUrl: 'https://mcp.example.com',
+ *   createServer,
+ *   stores: createRedisStores({ url: 'redis://localhost:6379', sessionIdleSeconds: 3600 }),
+ *   upstream: { issuerUrl: 'https://login.example.com', scopes: ['openid', 'offline_access'] },
+ *   scopes: ['notes:read', 'notes:write'],
+ *   scopeDescriptions: { 'notes:read': 'Read your notes', 'notes:write': 'Change your notes' }
+ * }
+ * ```
+ */
 export interface BrokerModeOptions
   extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
   /** Who issues the tokens: this service. */
@@ -24,7 +41,22 @@ export interface BrokerModeOptions
   stores: Stores
 }
 
-/** Clients log in at an authorization server of their own choice of flow; we only verify its tokens. */
+/**
+ * Options of `mcpService` if clients log in at another authorization server. This service only verifies its tokens:
+ * JWTs (RFC 9068), or opaque tokens by introspection (RFC 7662).
+ * @example
+ * ```ts
+ * import { createMemoryStores, type ResourceServerModeOptions } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ *
+ * export const options: ResourceServerModeOptions = {
+ *   publicUrl: 'https://mcp.example.com',
+ *   createServer,
+ *   stores: createMemoryStores({ sessionIdleSeconds: 3600 }),
+ *   auth: { mode: 'resource-server', issuer: 'https://login.example.com', audiences: ['https://api.example.com'] }
+ * }
+ * ```
+ */
 export interface ResourceServerModeOptions extends CommonOptions {
   /** Who issues the tokens, and how they are verified. */
   auth: { mode: 'resource-server' } & Omit<ResourceServerOptions, 'audiences'> & {
@@ -35,7 +67,22 @@ export interface ResourceServerModeOptions extends CommonOptions {
   stores: SessionStores
 }
 
-/** The app around verifies the tokens. */
+/**
+ * Options of `mcpService` if the app around it verifies the tokens.
+ * @example
+ * ```ts
+ * import { createMemoryStores, type HostAuthModeOptions } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ * import { verifyAccessToken } from './tokens.js'
+ *
+ * export const options: HostAuthModeOptions = {
+ *   publicUrl: 'https://mcp.example.com',
+ *   createServer,
+ *   stores: createMemoryStores({ sessionIdleSeconds: 3600 }),
+ *   auth: { mode: 'host', verifyAccessToken, authorizationServers: ['https://login.example.com'] }
+ * }
+ * ```
+ */
 export interface HostAuthModeOptions extends CommonOptions {
   /** How your own tokens are verified, and who issues them. */
   auth: {
@@ -48,10 +95,36 @@ export interface HostAuthModeOptions extends CommonOptions {
   stores: SessionStores
 }
 
-/** Options of the `mcpService` plugin. */
+/**
+ * Options of the `mcpService` plugin: those of one of its three modes, by `auth.mode`.
+ * @example
+ * ```ts
+ * import Fastify, { type FastifyInstance } from 'fastify'
+ * import { mcpService, type McpServiceOptions } from 'fastify-mcp-oauth'
+ *
+ * export async function buildApp (options: McpServiceOptions): Promise<FastifyInstance> {
+ *   const app = Fastify({ logger: true })
+ *   await app.register(mcpService, options)
+ *   return app
+ * }
+ * ```
+ */
 export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | HostAuthModeOptions
 
-/** Options of the `mcpDiscovery` plugin: some of those that the service has. */
+/**
+ * Options of the `mcpDiscovery` plugin: some of those that the service has.
+ * @example
+ * ```ts
+ * import type { McpDiscoveryOptions } from 'fastify-mcp-oauth'
+ *
+ * export const discovery: McpDiscoveryOptions = {
+ *   publicUrl: 'https://example.com',
+ *   servicePrefix: '/ai',
+ *   scopes: ['notes:read', 'notes:write'],
+ *   forOrigin: false
+ * }
+ * ```
+ */
 export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode'> {
   /** The prefix that the service is registered with. */
   servicePrefix: string
@@ -64,7 +137,23 @@ export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | '
   forOrigin?: boolean
 }
 
-/** Options of the `oauthBroker` plugin. */
+/**
+ * Options of the `oauthBroker` plugin.
+ * @example
+ * ```ts
+ * import { createMemoryStores, Keyring, type OAuthBrokerOptions } from 'fastify-mcp-oauth'
+ *
+ * export const options: OAuthBrokerOptions = {
+ *   publicUrl: 'https://mcp.example.com',
+ *   stores: createMemoryStores({ sessionIdleSeconds: 3600 }),
+ *   upstream: { issuerUrl: 'https://login.example.com', scopes: ['openid', 'offline_access'] },
+ *   keyring: new Keyring(),
+ *   scopes: ['mcp'],
+ *   resourcePaths: ['/mcp', '/sse'],
+ *   introspectionServices: { reports: 'the secret of the service that makes reports' }
+ * }
+ * ```
+ */
 export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer' | 'recordAttempts'> {
   /**
    * The URL of the app's root as clients see it, such as `https://mcp.example.com`. With the prefix of this context it

@@ -98,6 +98,16 @@ export const redisStoresOptions: TSchema = objectSchema(
   }),
   'an object with url and sessionIdleSeconds'
 )
+/**
+ * Options of `createMemoryStores`.
+ * @example
+ * ```ts
+ * import { createMemoryStores, type MemoryStoresOptions } from 'fastify-mcp-oauth'
+ *
+ * const options: MemoryStoresOptions = { sessionIdleSeconds: 3600, maxSessions: 1000 }
+ * export const stores = createMemoryStores(options)
+ * ```
+ */
 export interface MemoryStoresOptions {
   /** Life of a session that nobody touches. */
   sessionIdleSeconds: number
@@ -108,6 +118,22 @@ export interface MemoryStoresOptions {
   /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
   loginSteps?: RecentLogBounds
 }
+/**
+ * Options of `createRedisStores`.
+ * @example
+ * ```ts
+ * import { createRedisStores, Metrics, type RedisStoresOptions } from 'fastify-mcp-oauth'
+ *
+ * const options: RedisStoresOptions = {
+ *   url: 'redis://localhost:6379',
+ *   sessionIdleSeconds: 3600,
+ *   keyPrefix: 'notes',
+ *   onCommand: new Metrics().onCommand,
+ *   onError: error => { console.error('Redis:', error.message) }
+ * }
+ * export const stores = createRedisStores(options)
+ * ```
+ */
 export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistrationStoreOptions {
   /** Begins every key and channel. Default: `mcp`. */
   keyPrefix?: string

@@ -11,7 +11,16 @@ import type { ClientStore, UpstreamClientStore } from './registrations.js'
 import type { SessionStore } from './sessions.js'
 import type { UpstreamDeletionQueue } from './upstream-deletions.js'
 
-/** What the broker keeps. */
+/**
+ * What the broker keeps.
+ * @example
+ * ```ts
+ * import { createMemoryStores, type BrokerStores } from 'fastify-mcp-oauth'
+ *
+ * // for the plugin oauthBroker alone
+ * export const stores: BrokerStores = createMemoryStores({ sessionIdleSeconds: 3600 })
+ * ```
+ */
 export interface BrokerStores {
   clients: ClientStore
   upstreamClients: UpstreamClientStore
@@ -29,7 +38,16 @@ export interface BrokerStores {
   bus: Bus
 }
 
-/** What the transports keep. */
+/**
+ * What the transports keep.
+ * @example
+ * ```ts
+ * import { createMemoryStores, type SessionStores } from 'fastify-mcp-oauth'
+ *
+ * const { sessions, eventLog, leases, bus } = createMemoryStores({ sessionIdleSeconds: 3600 })
+ * export const stores: SessionStores = { sessions, eventLog, leases, bus }
+ * ```
+ */
 export interface SessionStores {
   sessions: SessionStore
   eventLog: EventLog
@@ -37,7 +55,20 @@ export interface SessionStores {
   bus: Bus
 }
 
-/** Everything the service keeps, in one backend. */
+/**
+ * Everything the service keeps, in one backend.
+ * @example
+ * ```ts
+ * import { createMemoryStores, createRedisStores, type Stores } from 'fastify-mcp-oauth'
+ *
+ * export function createStores (redisUrl?: string): Stores {
+ *   const sessionIdleSeconds = 3600
+ *   return redisUrl === undefined
+ *     ? createMemoryStores({ sessionIdleSeconds })
+ *     : createRedisStores({ url: redisUrl, sessionIdleSeconds })
+ * }
+ * ```
+ */
 export interface Stores extends BrokerStores, SessionStores {
   /** Rejects where the backend cannot be reached. */
   check (): Promise<void>

@@ -3,7 +3,23 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { canaries, canaryProbes } from './canaries.js'
 import { listRoutes, routeProbes } from './listed-routes.js'
 
-/** What is plugged into which app. */
+/**
+ * What is plugged into which app, for `assertPluggable`.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { mcpServiceParts } from 'fastify-mcp-oauth'
+ * import type { PluggableOptions } from 'fastify-mcp-oauth/testing'
+ * import { options } from './options.js'
+ *
+ * export const pluggable: PluggableOptions = {
+ *   createHost: () => Fastify({ bodyLimit: 1024 }),
+ *   plug: app => app.register(mcpServiceParts, options),
+ *   headers: { authorization: 'Basic YWxpY2U6c2VjcmV0' },
+ *   decorators: ['app.mcpSessions', 'app.oauthBroker', 'app.bearerAuth', 'request.authInfo']
+ * }
+ * ```
+ */
 export interface PluggableOptions {
   /**
    * Makes the app around, with everything it has but what is plugged in. It is called three times, and must not listen.
@@ -43,6 +59,19 @@ const TIMES = /^header (date|expires|age|retry-after|.*-reset|.*-time|server-tim
  * are asked as they are; to others only bodies are sent that cannot be read. What differs each time without the plugin
  * has to be there with it.
  * @throws {AssertionError} that names every difference
+ * @example
+ * ```ts
+ * import { mcpService } from 'fastify-mcp-oauth'
+ * import { assertPluggable } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ * import { options } from './options.js'
+ *
+ * await assertPluggable({
+ *   createHost: () => buildApp(),
+ *   plug: app => app.register(mcpService, { ...options, prefix: '/ai' }),
+ *   probes: ['/orders', { method: 'POST', url: '/login', payload: { email: 'alice@example.com' } }]
+ * })
+ * ```
  */
 export async function assertPluggable (options: PluggableOptions): Promise<void> {
   const before = await observe(options)

@@ -1,6 +1,17 @@
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 
-/** A Fastify app, as far as requests without a network need it. */
+/**
+ * A Fastify app, as far as requests without a network need it.
+ * @example
+ * ```ts
+ * import { injectFetch, type InjectableApp } from 'fastify-mcp-oauth/testing'
+ *
+ * export async function isHealthy (app: InjectableApp): Promise<boolean> {
+ *   const response = await injectFetch(app)('http://localhost/healthz')
+ *   return response.ok
+ * }
+ * ```
+ */
 export interface InjectableApp {
   inject (options: InjectOptions): Promise<LightMyRequestResponse>
 }
@@ -35,6 +46,18 @@ export function fetchFrom (serve: (request: Request) => Promise<Response>): type
 /**
  * `fetch` for a Fastify app that listens nowhere: requests of any origin go through `app.inject`, with the host of
  * their URL. Answers arrive as they are written, so streams work; who cancels one is a client that has gone.
+ * @example
+ * ```ts
+ * import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+ * import { injectFetch } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const url = new URL('https://mcp.example.com/mcp')
+ * const requestInit = { headers: { authorization: 'Bearer a token of alice' } }
+ * const client = new Client({ name: 'my test', version: '1.0.0' })
+ * await client.connect(new StreamableHTTPClientTransport(url, { fetch: injectFetch(await buildApp()), requestInit }))
+ * console.log(await client.listTools())
+ * ```
  */
 export function injectFetch (app: InjectableApp): typeof fetch {
   return fetchFrom(async request => {

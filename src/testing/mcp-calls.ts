@@ -14,15 +14,47 @@ import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontex
 import { messagesOf } from './response-messages.js'
 import { modernRequest } from './modern-request.js'
 
-/** Revisions that a test can speak: with sessions, or without (2026-07-28). */
+/**
+ * Revisions that a test can speak: with sessions, or without (2026-07-28).
+ * @example
+ * ```ts
+ * import { testClient, type TestProtocolVersion } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const versions: TestProtocolVersion[] = ['2025-11-25', '2026-07-28']
+ * for (const protocolVersion of versions) {
+ *   const alice = await testClient(await buildApp()).login({ protocolVersion })
+ *   console.log(protocolVersion, (await alice.listTools()).length)
+ * }
+ * ```
+ */
 export type TestProtocolVersion = '2025-11-25' | '2026-07-28'
 
-/** A result, or parameters. */
+/**
+ * A JSON object: the result of a request, or its parameters.
+ * @example
+ * ```ts
+ * import type { JsonObject, TestSession } from 'fastify-mcp-oauth/testing'
+ *
+ * export async function readNote (alice: TestSession, id: string): Promise<JsonObject> {
+ *   return await alice.request('resources/read', { uri: 'note://' + id })
+ * }
+ * ```
+ */
 export type JsonObject = Record<string, unknown>
 
 /**
- * What a client answers to a server's request, by its method: `elicitation/create`, `sampling/createMessage`,
- * `roots/list`.
+ * What a client responds to a server's request, by its method: `elicitation/create`, `sampling/createMessage`,
+ * `roots/list`. Each function gets the request's parameters and returns the result.
+ * @example
+ * ```ts
+ * import type { ServerRequestAnswers } from 'fastify-mcp-oauth/testing'
+ *
+ * export const answers: ServerRequestAnswers = {
+ *   'elicitation/create': ({ message }) => ({ action: message === 'Delete it?' ? 'accept' : 'decline' }),
+ *   'roots/list': () => ({ roots: [] })
+ * }
+ * ```
  */
 export type ServerRequestAnswers = Readonly<Record<string, (params: JsonObject) => JsonObject | Promise<JsonObject>>>
 

@@ -16,6 +16,18 @@ import type { ScriptableUpstream } from './upstream/upstream.js'
 import type { DiscoveredServer } from './discovered-server.js'
 import { REVISION_2025_11_25 } from '../mcp/wire/protocol-versions.js'
 
+/**
+ * Which client `testClient` makes.
+ * @example
+ * ```ts
+ * import { ScriptableUpstream, testClient, type TestClientOptions } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const options: TestClientOptions = { upstream, path: '/ai/mcp', metadata: { client_name: 'Notes' } }
+ * export const client = testClient(await buildApp(upstream.options), options)
+ * ```
+ */
 export interface TestClientOptions {
   /** Where people log in. Default: whatever the app redirects to, over the network. */
   upstream?: Pick<ScriptableUpstream, 'fetch'>
@@ -32,6 +44,20 @@ export interface TestClientOptions {
   redirectUri?: string
 }
 
+/**
+ * Who logs in with `login` of a test client, and how the session that follows behaves.
+ * @example
+ * ```ts
+ * import type { LoginOptions } from 'fastify-mcp-oauth/testing'
+ *
+ * export const asAlice: LoginOptions = {
+ *   as: 'alice',
+ *   scopes: ['notes:read'],
+ *   protocolVersion: '2026-07-28',
+ *   answers: { 'elicitation/create': () => ({ action: 'accept', content: { colour: 'blue' } }) }
+ * }
+ * ```
+ */
 export interface LoginOptions {
   /** Name of the person, which is their subject at the scriptable upstream. Default: `alice`. */
   as?: string
@@ -44,7 +70,19 @@ export interface LoginOptions {
 }
 
 /**
- * The login did not lead to a code. `error` is what the client was told; absent where the person was left on a page.
+ * The login did not lead to a code. `error` is what the client was told (RFC 6749 4.1.2.1); absent if the person was
+ * left on a page. `status` is the HTTP status.
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict'
+ * import { LoginError, ScriptableUpstream, testClient } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const client = testClient(await buildApp(upstream.options), { upstream })
+ * upstream.deny()
+ * await assert.rejects(client.login(), error => error instanceof LoginError && error.error === 'access_denied')
+ * ```
  */
 export class LoginError extends Error {
   override readonly name = 'LoginError'
@@ -59,7 +97,20 @@ export class LoginError extends Error {
   }
 }
 
-/** An MCP client in front of an app that listens nowhere: it discovers, registers, logs people in, and calls. */
+/**
+ * An MCP client in front of an app that listens nowhere: it discovers, registers, logs people in, and calls.
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict'
+ * import { ScriptableUpstream, testClient, type TestClient } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const client: TestClient = testClient(await buildApp(upstream.options), { upstream })
+ * const { answer } = await client.authorize({ as: 'alice', scopes: ['notes:read'] })
+ * assert.ok(answer.has('code'))
+ * ```
+ */
 export class TestClient {
   readonly app: InjectableApp
   readonly redirectUri: string
@@ -215,9 +266,20 @@ export class TestClient {
 }
 
 /**
- * A client for tests of an app with `mcpService`:
- * `const alice = await testClient(app, { upstream }).login({ as: 'alice' })`. Everything goes through `app.inject`;
- * nothing needs a port.
+ * Makes a client for tests of an app with `mcpService`. Everything goes through `app.inject`; nothing needs a port.
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict'
+ * import { ScriptableUpstream, testClient } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const app = await buildApp(upstream.options)
+ * const alice = await testClient(app, { upstream }).login({ as: 'alice' })
+ * const { content } = await alice.callTool('add', { l: 1, r: 2 })
+ * assert.deepEqual(content, [{ type: 'text', text: '3' }])
+ * await alice.close()
+ * ```
  */
 export function testClient (app: InjectableApp, options: TestClientOptions = {}): TestClient {
   return new TestClient(app, options)

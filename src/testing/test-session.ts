@@ -29,7 +29,22 @@ export interface TestSessionOptions {
   answers: ServerRequestAnswers
 }
 
-/** Somebody who is logged in at a client: their tokens, and the MCP calls that the client makes for them. */
+/**
+ * Somebody who is logged in at a client: their tokens, and the MCP calls that the client makes for them.
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict'
+ * import { ScriptableUpstream, testClient, type TestSession } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const client = testClient(await buildApp(upstream.options), { upstream })
+ * const alice: TestSession = await client.login({ as: 'alice' })
+ * await alice.refresh()
+ * await alice.revoke()
+ * await assert.rejects(alice.listTools(), { code: 401 })
+ * ```
+ */
 export class TestSession {
   /** Notifications of the server so far, oldest first. */
   readonly notifications: JSONRPCNotification[] = []

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import ts from 'typescript'
 import { root } from '../support/root.js'
+import { findExports, readCompilerOptions } from './exports.js'
 
 /** Interfaces whose members a user of the plugins may set, and what the page says of each. */
 const documented: ReadonlyArray<[name: string, heading: string]> = [
@@ -22,21 +23,14 @@ const documented: ReadonlyArray<[name: string, heading: string]> = [
 
 /** The text of `docs/options.md`: what `src/index.ts` exports, as the type checker and the docstrings have it. */
 export function optionsPage (): string {
-  const config = ts.getParsedCommandLineOfConfigFile(join(root, 'tsconfig.json'), { noEmit: true }, {
-    ...ts.sys,
-    onUnRecoverableConfigFileDiagnostic: () => {}
-  })
-  const program = ts.createProgram([join(root, 'src/index.ts')], config?.options ?? {})
+  const index = join(root, 'src/index.ts')
+  const program = ts.createProgram([index], readCompilerOptions('tsconfig.json'))
   const checker = program.getTypeChecker()
-  const index = program.getSourceFile(join(root, 'src/index.ts'))
-  const module = index && checker.getSymbolAtLocation(index)
-  const exported = new Map(
-    (module === undefined ? [] : checker.getExportsOfModule(module)).map(symbol => [symbol.name, symbol])
-  )
+  const exported = findExports(program, index)
   const sections = documented.map(([name, heading]) => {
     const symbol = exported.get(name)
     if (symbol === undefined) throw new Error(`src/index.ts does not export ${name}.`)
-    const rows = checker.getDeclaredTypeOfSymbol(resolved(symbol, checker)).getProperties().map(property =>
+    const rows = checker.getDeclaredTypeOfSymbol(symbol).getProperties().map(property =>
       row(property, checker)
     )
     return `## ${heading}\n\n| option | type | meaning |\n| --- | --- | --- |\n${rows.join('\n')}\n`
@@ -47,10 +41,6 @@ Every option of the plugins for a larger Fastify app ([embedding.md](embedding.m
 \`npm run docs\` generates this page from the types and docstrings in \`src\`.
 
 ${sections.join('\n')}`
-}
-
-function resolved (symbol: ts.Symbol, checker: ts.TypeChecker): ts.Symbol {
-  return (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
 }
 
 function row (property: ts.Symbol, checker: ts.TypeChecker): string {

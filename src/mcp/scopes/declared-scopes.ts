@@ -1,9 +1,29 @@
 import { UriTemplate, type JSONRPCRequest } from '@modelcontextprotocol/server'
 
-/** Scopes that are needed, by name. */
+/**
+ * The scopes (RFC 6749 3.3) that are needed, all of them, by name.
+ * @example
+ * ```ts
+ * import type { ScopesByName } from 'fastify-mcp-oauth'
+ *
+ * export const toolScopes: ScopesByName = { list_notes: ['notes:read'], delete_note: ['notes:read', 'notes:write'] }
+ * ```
+ */
 export type ScopesByName = Readonly<Record<string, readonly string[]>>
 
-/** Scopes that are needed, by tool, resource and prompt. */
+/**
+ * The scopes that are needed, by tool, resource and prompt.
+ * @example
+ * ```ts
+ * import type { ScopesByPrimitive } from 'fastify-mcp-oauth'
+ *
+ * export const scopes: ScopesByPrimitive = {
+ *   tools: { delete_note: ['notes:write'] },
+ *   resources: { 'note://{id}': ['notes:read'] },
+ *   prompts: { summarize: ['notes:read'] }
+ * }
+ * ```
+ */
 export interface ScopesByPrimitive {
   /** By the tool's name. */
   tools?: ScopesByName

@@ -24,9 +24,15 @@ const DESCRIPTION = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/
  * 2025-11-25 Authorization, Scope Challenge Handling). The scopes of a resource are those of its URI or, without any,
  * those of every template that the URI matches; a subscription needs them, too.
  * @param scopes by the name of the tool; or, with `tools`, `resources` and `prompts`, by the name or URI of each
- * @example requireScopes(server, { divide: ['math:divide'] })
- * @example requireScopes(server, { resources: { 'note://{id}': ['notes:read'] }, prompts: { summarize: ['notes:read'] }
- * })
+ * @example
+ * ```ts
+ * import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+ * import { requireScopes } from 'fastify-mcp-oauth'
+ *
+ * const server = new McpServer({ name: 'notes', version: '1.0.0' })
+ * requireScopes(server, { delete_note: ['notes:write'] })
+ * requireScopes(server, { resources: { 'note://{id}': ['notes:read'] }, prompts: { summarize: ['notes:read'] } })
+ * ```
  */
 export function requireScopes (server: PluggedServer, scopes: ScopesByName | ScopesByPrimitive): void {
   const known = declared.get(server) ?? new DeclaredScopes()

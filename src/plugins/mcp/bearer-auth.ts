@@ -27,6 +27,21 @@ declare module 'fastify' {
   }
 }
 
+/**
+ * Options of the `bearerAuth` plugin.
+ * @example
+ * ```ts
+ * import type { BearerAuthOptions } from 'fastify-mcp-oauth'
+ * import { verifyAccessToken } from './tokens.js'
+ *
+ * export const options: BearerAuthOptions = {
+ *   verifyAccessToken,
+ *   resourceMetadataUrl: () => 'https://mcp.example.com/.well-known/oauth-protected-resource/mcp',
+ *   scopes: ['mcp'],
+ *   onRefused: (request, hadToken) => { request.log.info({ hadToken }, 'a caller was refused') }
+ * }
+ * ```
+ */
 export interface BearerAuthOptions {
   /** Establishes the caller from the token. */
   verifyAccessToken: VerifyAccessToken
@@ -50,7 +65,22 @@ const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
 }))
 
 /**
- * Bearer authentication for the MCP endpoints: `app.bearerAuth`, `request.authInfo`, `reply.sendInsufficientScope()`.
+ * Bearer authentication (RFC 6750) for the MCP endpoints: `app.bearerAuth`, `request.authInfo`,
+ * `reply.sendInsufficientScope()`.
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { bearerAuth } from 'fastify-mcp-oauth'
+ * import { verifyAccessToken } from './tokens.js'
+ *
+ * const app = Fastify()
+ * await app.register(bearerAuth, {
+ *   verifyAccessToken,
+ *   resourceMetadataUrl: () => 'https://mcp.example.com/.well-known/oauth-protected-resource/mcp',
+ *   scopes: ['mcp']
+ * })
+ * app.get('/me', { onRequest: app.bearerAuth }, async request => ({ subject: request.authInfo?.extra.subject }))
+ * ```
  */
 export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   checkOptions('bearerAuth', optionsSchema, options)

@@ -2,7 +2,17 @@ import fp from 'fastify-plugin'
 import type { McpCounts } from '../../mcp/observer.js'
 import { SessionRegistry as Registry, type SessionRegistryOptions } from '../../mcp/sessions/session-registry.js'
 
-/** The sessions of both MCP transports, as far as an app around them needs them. */
+/**
+ * The sessions of both MCP transports, as far as an app around them needs them: `app.mcpSessions`.
+ * @example
+ * ```ts
+ * import type { SessionRegistry } from 'fastify-mcp-oauth'
+ *
+ * export function isIdle ({ counts }: SessionRegistry): boolean {
+ *   return counts.instances === 0 && counts.streams === 0
+ * }
+ * ```
+ */
 export interface SessionRegistry {
   /** What this process holds now. */
   readonly counts: McpCounts

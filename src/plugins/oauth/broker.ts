@@ -3,7 +3,21 @@ import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
 import { createBroker, type Broker as BrokerParts } from '../../oauth/broker.js'
 import type { BrokerOptions } from '../../oauth/options.js'
 
-/** The authorization server that brokers to the upstream, as far as an app around it needs it. */
+/**
+ * The authorization server that brokers to the upstream, as far as an app around it needs it: `app.oauthBroker`.
+ * @example
+ * ```ts
+ * import type { Broker } from 'fastify-mcp-oauth'
+ *
+ * // Lists what the caller has at an API of the login server.
+ * export async function listFiles (broker: Broker, accessToken: string): Promise<unknown> {
+ *   const caller = await broker.accessTokens.verify(accessToken)
+ *   const token = await broker.getUpstreamAccessToken(caller)
+ *   const response = await fetch('https://api.example.com/files', { headers: { authorization: 'Bearer ' + token } })
+ *   return await response.json()
+ * }
+ * ```
+ */
 export interface Broker {
   readonly accessTokens: {
     /** Establishes who calls with an access token of this broker. */

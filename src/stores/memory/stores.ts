@@ -17,8 +17,19 @@ import { MemorySessionStore } from './sessions.js'
 import { MemoryUpstreamDeletionQueue } from './upstream-deletions.js'
 
 /**
- * Stores of a single process: everything is lost when it ends.
+ * Stores of a single process: everything is lost when it ends. Close them after the app.
  * @throws {ConfigError} with one line that names the option
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { createMemoryStores, mcpService } from 'fastify-mcp-oauth'
+ * import { options } from './options.js'
+ *
+ * const app = Fastify()
+ * const stores = createMemoryStores({ sessionIdleSeconds: 3600 })
+ * app.addHook('onClose', () => stores.close())
+ * await app.register(mcpService, { ...options, stores })
+ * ```
  */
 export function createMemoryStores (options: MemoryStoresOptions): Stores {
   checkOptions('createMemoryStores', memoryStoresOptions, options)

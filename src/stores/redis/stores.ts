@@ -21,8 +21,20 @@ import { RedisSubscriber } from './subscriber.js'
 import { RedisUpstreamDeletionQueue } from './upstream-deletions.js'
 
 /**
- * Stores that all replicas share, over two connections: one for commands, one that listens.
+ * Stores that all replicas share, over two connections: one for commands, one that listens. It connects by itself;
+ * `check` rejects as long as Redis cannot be reached. Close them after the app.
  * @throws {ConfigError} with one line that names the option
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { createRedisStores, mcpService } from 'fastify-mcp-oauth'
+ * import { options } from './options.js'
+ *
+ * const app = Fastify()
+ * const stores = createRedisStores({ url: 'rediss://redis.example.com:6379', sessionIdleSeconds: 3600 })
+ * app.addHook('onClose', () => stores.close())
+ * await app.register(mcpService, { ...options, stores })
+ * ```
  */
 export function createRedisStores (given: RedisStoresOptions): Stores {
   checkOptions('createRedisStores', redisStoresOptions, given)

@@ -1,6 +1,21 @@
 import type { UpstreamEndpoint, UpstreamOverride } from './requests.js'
 
-/** What kind of authorization server the scriptable upstream is. */
+/**
+ * What kind of authorization server the scriptable upstream is.
+ * @example
+ * ```ts
+ * import { ScriptableUpstream, type ScriptableUpstreamOptions } from 'fastify-mcp-oauth/testing'
+ *
+ * // OAuth 2 without OpenID Connect, under a path
+ * const options: ScriptableUpstreamOptions = {
+ *   path: '/tenant',
+ *   discovery: ['oauth-authorization-server'],
+ *   idTokens: false,
+ *   expiresIn: 60
+ * }
+ * export const upstream = new ScriptableUpstream(options)
+ * ```
+ */
 export interface ScriptableUpstreamOptions {
   /** Default: `https://login.test`. */
   origin?: string

@@ -1,4 +1,14 @@
-/** What may be asked of the scriptable upstream. */
+/**
+ * What may be asked of the scriptable upstream.
+ * @example
+ * ```ts
+ * import { ScriptableUpstream, type UpstreamEndpoint } from 'fastify-mcp-oauth/testing'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const endpoints: UpstreamEndpoint[] = ['openid-configuration', 'jwks', 'token']
+ * for (const endpoint of endpoints) console.log(endpoint, upstream.asked(endpoint).length)
+ * ```
+ */
 export type UpstreamEndpoint =
   | 'openid-configuration'
   | 'oauth-authorization-server'
@@ -11,7 +21,17 @@ export type UpstreamEndpoint =
   | 'userinfo'
   | 'user'
 
-/** A request as it came. `parameters` are those of the query, the form, or the JSON body. */
+/**
+ * A request as it came. `parameters` are those of the query, the form, or the JSON body.
+ * @example
+ * ```ts
+ * import { ScriptableUpstream, type ReceivedRequest } from 'fastify-mcp-oauth/testing'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const isRefresh = ({ parameters }: ReceivedRequest) => parameters.grant_type === 'refresh_token'
+ * console.log(upstream.requests.filter(isRefresh).length)
+ * ```
+ */
 export interface ReceivedRequest {
   endpoint: UpstreamEndpoint
   method: string
@@ -20,7 +40,16 @@ export interface ReceivedRequest {
   parameters: Readonly<Record<string, unknown>>
 }
 
-/** A body that is text is sent as it is, anything else as JSON. */
+/**
+ * A response of the scriptable upstream. A `body` that is text is sent as it is, anything else as JSON.
+ * @example
+ * ```ts
+ * import { ScriptableUpstream, type UpstreamAnswer } from 'fastify-mcp-oauth/testing'
+ *
+ * const busy: UpstreamAnswer = { status: 503, headers: { 'retry-after': '5' }, body: 'Try again later.' }
+ * export const upstream = new ScriptableUpstream({ overrides: { token: () => busy } })
+ * ```
+ */
 export interface UpstreamAnswer {
   status: number
   headers?: Record<string, string>
@@ -29,7 +58,19 @@ export interface UpstreamAnswer {
   then?: 'cut' | 'stall'
 }
 
-/** Takes the place of an endpoint; `usual` is what it would answer. */
+/**
+ * Takes the place of an endpoint; `usual` is what it would answer.
+ * @example
+ * ```ts
+ * import { ScriptableUpstream, type UpstreamOverride } from 'fastify-mcp-oauth/testing'
+ *
+ * const refuseRefresh: UpstreamOverride = async ({ parameters }, usual) =>
+ *   parameters.grant_type === 'refresh_token' ? { status: 400, body: { error: 'invalid_grant' } } : await usual()
+ *
+ * const upstream = new ScriptableUpstream()
+ * upstream.overrides.token = refuseRefresh
+ * ```
+ */
 export type UpstreamOverride = (
   request: ReceivedRequest,
   usual: () => Promise<UpstreamAnswer>

@@ -4,6 +4,7 @@ import type { UpstreamOptions } from '../../oauth/options.js'
 import { fetchFrom } from '../inject-fetch.js'
 import { UpstreamClients } from './clients.js'
 import { UpstreamLogins, type UpstreamLogin } from './logins.js'
+import { describeUpstream, SCOPES } from './metadata.js'
 import type { ScriptableUpstreamOptions } from './options.js'
 import { UpstreamTokens } from './tokens.js'
 import {
@@ -28,12 +29,24 @@ interface Script {
   held: { released: Promise<void>, ask: () => void, release: () => void } | undefined
 }
 
-const SCOPES = ['openid', 'profile', 'email', 'offline_access']
-
 /**
  * An authorization server of a test (OAuth 2, OpenID Connect): discovery, keys, login, code with PKCE, refresh tokens
  * that rotate and whose reuse ends the login, registration, revocation, userinfo. It keeps the rules, but for what the
  * test scripts. It listens nowhere: `fetch` is the way to it. Anybody logs in by their name.
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict'
+ * import { ScriptableUpstream, testClient } from 'fastify-mcp-oauth/testing'
+ * import { buildApp } from './app.js'
+ *
+ * const upstream = new ScriptableUpstream()
+ * const client = testClient(await buildApp(upstream.options), { upstream })
+ * upstream.outage()
+ * await assert.rejects(client.login({ as: 'alice' }))
+ * upstream.restore()
+ * await client.login({ as: 'alice' })
+ * assert.equal(upstream.tokenRequests('authorization_code').length, 1)
+ * ```
  */
 export class ScriptableUpstream {
   /** Every request of its endpoints, oldest first. */
@@ -189,25 +202,9 @@ export class ScriptableUpstream {
     }
   }
 
+  /** What it says of itself (RFC 8414). */
   metadata (): Record<string, unknown> {
-    const { metadata = {}, algorithm = 'ES256' } = this.#options
-    const all: Record<string, unknown> = {
-      issuer: this.issuer,
-      authorization_endpoint: `${this.origin}/authorize`,
-      token_endpoint: `${this.origin}/token`,
-      registration_endpoint: `${this.origin}/register`,
-      revocation_endpoint: `${this.origin}/revoke`,
-      userinfo_endpoint: `${this.origin}/userinfo`,
-      jwks_uri: `${this.origin}/jwks`,
-      scopes_supported: SCOPES,
-      response_types_supported: ['code'],
-      token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'none'],
-      id_token_signing_alg_values_supported: [algorithm],
-      subject_types_supported: ['public'],
-      code_challenge_methods_supported: ['S256'],
-      ...metadata
-    }
-    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
+    return describeUpstream(this, this.#options)
   }
 
   #authorize (request: ReceivedRequest): UpstreamAnswer {
