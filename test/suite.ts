@@ -9,6 +9,7 @@ import { groups, testFiles } from './support/groups.js'
  */
 // of a process
 const TIMEOUT_MS = 900_000
+const PRELOADED = ['--import=tsx', '--import=./test/support/fast-path-door.ts']
 
 const ran = new Set<string>()
 
@@ -20,7 +21,7 @@ t.same([...ran].sort(), testFiles, 'every test file was run')
 
 /** Runs a group in a process of its own. */
 async function run (name: string): Promise<void> {
-  const group = t.spawn(process.execPath, ['--import', 'tsx', 'test/support/run-group.ts', name], {
+  const group = t.spawn(process.execPath, [...PRELOADED, 'test/support/run-group.ts', name], {
     name,
     buffered: true,
     timeout: TIMEOUT_MS

@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { connect1, connect2, type EraClient } from '../eras/era-clients.js'
 import { EraPlug, eraServers } from '../eras/era-servers.js'
-import { startMcp } from '../support/mcp-harness.js'
+import { throughEachDoor } from '../eras/reuse.js'
+import { startMcp, type McpService } from '../support/mcp-harness.js'
 
 /*
  * That a resource has changed is for the person whose server says so: its name alone may be a secret.
@@ -17,7 +19,10 @@ const eras: Record<string, (url: string, token: string) => Promise<EraClient>> =
 }
 
 async function start (t: Test, options: Pick<McpTransportsOptions, 'createServer'> & Partial<McpTransportsOptions>) {
-  const { url } = await startMcp(t, options)
+  return connector(t, await startMcp(t, options))
+}
+
+function connector (t: Test, { url }: Pick<McpService, 'url'>) {
   return async (era: string, token: string): Promise<EraClient> => {
     const client = await eras[era]?.(url, token)
     if (client === undefined) throw new Error(era)
@@ -67,22 +72,19 @@ for (const [sdk, serverFor] of Object.entries(eraServers)) {
   }
 }
 
-t.test('an instance that serves many announces updates to nobody', async t => {
+throughEachDoor('an instance that serves many announces updates to nobody', async (t, door) => {
   for (const [sdk, serverFor] of Object.entries(eraServers)) {
-    const connect = await start(t, { createServer: serverFor(new EraPlug()), reuseInstances: true })
-    const [alice, bob] = [await connect('2026-07-28', 'alice'), await connect('2026-07-28', 'bob')]
-    await listenTo(bob)
+    const connect = connector(t, await door.start(t, serverFor(new EraPlug())))
+    const alice = await connect('2026-07-28', 'alice')
+    const listeners = [await connect('2026-07-28', 'alice-elsewhere'), await connect('2026-07-28', 'bob')]
     const heard: unknown[] = []
-    bob.heard.on('notifications/resources/updated', ({ uri }) => {
-      heard.push(uri)
+    const listsChanged = listeners.map(async listener => {
+      listener.heard.on('notifications/resources/updated', ({ uri }) => { heard.push(uri) })
+      await once(listener.heard, 'notifications/tools/list_changed')
     })
-    const listChanged = new Promise<void>(resolve => {
-      bob.heard.once('notifications/tools/list_changed', () => {
-        resolve()
-      })
-    })
+    for (const listener of listeners) await listenTo(listener)
     await alice.call('announce', { uri: SECRET })
-    await listChanged
+    await Promise.all(listsChanged)
     t.strictSame(heard, [], sdk)
   }
 })

@@ -6,6 +6,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'the doctor (src/cli/doctor.ts)': ['DOCTOR_TOKEN'],
   'compose.yaml': ['REDIS_PASSWORD'],
   'scripts of test/replicas': ['LOAD_BALANCER'],
+  'test/support/fast-path-door.ts': ['MCP_TEST_FAST_PATH'],
   'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS'],
   'HTTP, Redis': ['GET', 'SPUBLISH'],
   OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],

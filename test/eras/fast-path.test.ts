@@ -18,7 +18,7 @@ import { root } from '../support/root.js'
  * The fast path changes nothing but the time that a request takes: the same requests, with its door open and shut, get
  * the same responses.
  */
-const GENERATED = 1000
+const GENERATED = 500
 const SEED = 20260728
 const AT_ONCE = 25
 const SOURCES = join(root, 'src/mcp/modern')
@@ -159,7 +159,7 @@ const headerChanges = usually({}, fc.record({
 const names = fc.constantFrom('arguments', 'name', 'uri', 'cursor', 'task', 'requestState', 'extra')
 
 /** Calls as clients make them, most of them with something unusual or wrong. */
-function generate (calls: readonly Call[]): InjectOptions[] {
+function generate (calls: readonly Call[], seed: number): InjectOptions[] {
   const request = fc.record({
     call: fc.constantFrom(...calls),
     id: usually(7, fc.constantFrom('id', '', null, 1.5, -1)),
@@ -169,7 +169,7 @@ function generate (calls: readonly Call[]): InjectOptions[] {
     params: usually({}, fc.dictionary(names, anything)),
     message: usually({}, fc.dictionary(fc.constantFrom('id', 'params', 'extra'), anything))
   })
-  return fc.sample(request, { seed: SEED, numRuns: GENERATED }).map(generated => {
+  return fc.sample(request, { seed, numRuns: GENERATED }).map(generated => {
     const { call: [method, usual], id, meta, headers, without, params, message } = generated
     const plain = modernRequest(7, method, { ...usual, ...params }, meta)
     const kept = Object.entries({ ...plain.headers, ...headers }).filter(([name]) => name !== without)
@@ -193,9 +193,11 @@ for (const [name, createServer] of SDKS) {
     }
   })
 
-  t.test(`${GENERATED} generated requests, SDK ${name}`, async t => {
-    const doors = await startBoth(t, createServer, false)
-    await compare(t, doors, generate(await callsOf(doors.open)))
+  t.test(`twice ${GENERATED} generated requests, SDK ${name}`, async t => {
+    for (const reuseInstances of [false, true]) {
+      const doors = await startBoth(t, createServer, reuseInstances)
+      await compare(t, doors, generate(await callsOf(doors.open), SEED + Number(reuseInstances)))
+    }
   })
 }
 

@@ -5,10 +5,10 @@ import type { Bus } from '../../stores/bus.js'
 import type { CreateServer, ServerContext } from '../create-server.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
-import { makeServer, type SdkServer } from '../sdk-servers.js'
+import { makeServer, type SdkServer, type SdkServer1 } from '../sdk-servers.js'
 import { announce, announceToAll } from '../server-events/announcements.js'
 import type { Announce } from './announce-from.js'
-import { BridgedServer, type BridgedServerOptions } from './bridge/bridged-server.js'
+import { BridgedServer } from './bridge/bridged-server.js'
 import type { ModernCall } from './modern-call.js'
 
 export interface CallServersOptions {
@@ -46,18 +46,18 @@ export class CallServers {
     return server
   }
 
-  /** Lets the bridge use an SDK 1.x server. */
-  bridged (options: Pick<BridgedServerOptions, 'server' | 'isReused' | 'announce'>): BridgedServer {
+  /** Lets the bridge use an SDK 1.x server that was made for a call. */
+  bridged (server: SdkServer1, call: ModernCall): BridgedServer {
     const { ownerIds, log } = this.#options
-    return new BridgedServer({ ...options, ownerIds, log })
+    return new BridgedServer({ server, isForMany: this.areReused, announce: this.announceFor(call), ownerIds, log })
   }
 
   /** Takes the announcements of a server that serves many. */
   readonly announceForAll: Announce = notification => { this.#announce(notification, undefined) }
 
-  /** Takes the announcements of a server that is made for one call. */
+  /** Takes the announcements of a server that was made for a call, and may serve others. */
   announceFor ({ person }: ModernCall): Announce {
-    return notification => { this.#announce(notification, person) }
+    return this.areReused ? this.announceForAll : notification => { this.#announce(notification, person) }
   }
 
   /** Ends a call whose client is to blame for the error. @returns whether it is */

@@ -99,7 +99,7 @@ export class SdkEntry {
 
   async #bridge (plugged: SdkServer1, call: ModernCall): Promise<Server2> {
     const { servers, bridge } = this.#options
-    const bridged = servers.bridged({ server: plugged, isReused: false, announce: servers.announceFor(call) })
+    const bridged = servers.bridged(plugged, call)
     return bridge.serverFor(bridged, await bridged.begin(call.client, { authInfo: call.caller }), call)
   }
 }

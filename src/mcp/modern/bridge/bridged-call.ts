@@ -37,7 +37,7 @@ export interface OpenRequest {
 export class BridgedCall implements InMemoryPeer {
   readonly id = randomUUID()
   readonly #instance: BridgedServer
-  readonly #onFree: () => void
+  readonly #onFree: (() => void) | undefined
   /** Requests of the server that wait for the client: key -> request. */
   readonly #asked = new Map<string, JSONRPCRequest>()
   /** What is called: a client that comes back must name the same. */
@@ -47,8 +47,8 @@ export class BridgedCall implements InMemoryPeer {
   #open: OpenRequest | undefined
   #onAsked: (() => void) | undefined
 
-  /** @param onFree the instance may serve the next call */
-  constructor (instance: BridgedServer, onFree: () => void) {
+  /** @param onFree the instance may serve the next call; without it, the instance ends with this one */
+  constructor (instance: BridgedServer, onFree?: () => void) {
     this.#instance = instance
     this.#onFree = onFree
   }
@@ -95,7 +95,7 @@ export class BridgedCall implements InMemoryPeer {
   /** The call has its answer. */
   finish (): void {
     // where it waits for its client nonetheless, it has not ended
-    if (!this.#instance.isReused || !this.#instance.isOpen || this.#asked.size > 0) {
+    if (this.#onFree === undefined || !this.#instance.isOpen || this.#asked.size > 0) {
       this.close()
     } else {
       this.#instance.free()

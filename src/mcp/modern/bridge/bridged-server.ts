@@ -18,8 +18,8 @@ import { bareServer, type SdkServer1, type Server1 } from '../../sdk-servers.js'
 
 export interface BridgedServerOptions {
   server: SdkServer1
-  /** Whether it serves one call after the other, of clients that say the same of themselves. */
-  isReused: boolean
+  /** Whether its factory's servers may serve one call after the other, of clients that say the same of themselves. */
+  isForMany: boolean
   /** What the server sees as session ids. */
   ownerIds: OwnerIds
   /** Takes what the server announces that belongs to no call. */
@@ -27,7 +27,6 @@ export interface BridgedServerOptions {
   log: Log
 }
 
-// the newest revision that servers of SDK 1.x speak
 /** Where a client of 2026-07-28 has what goes into `initialize`. */
 const CLIENT_INFO = `params._meta["${CLIENT_INFO_META_KEY}"]`
 const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
@@ -35,7 +34,7 @@ const CLIENT_CAPABILITIES = `params._meta["${CLIENT_CAPABILITIES_META_KEY}"]`
 /** A server of SDK 1.x that is connected and initialized. It serves one call at a time. */
 export class BridgedServer {
   readonly server: SdkServer1
-  readonly isReused: boolean
+  readonly isForMany: boolean
   readonly #link: InMemoryTransport
   readonly #ownerIds: OwnerIds
   readonly #announce: BridgedServerOptions['announce']
@@ -45,9 +44,9 @@ export class BridgedServer {
   /** The call's id on the link. */
   #callId: RequestId | undefined
 
-  constructor ({ server, isReused, ownerIds, announce, log }: BridgedServerOptions) {
+  constructor ({ server, isForMany, ownerIds, announce, log }: BridgedServerOptions) {
     this.server = server
-    this.isReused = isReused
+    this.isForMany = isForMany
     this.#ownerIds = ownerIds
     this.#announce = announce
     this.#log = log
@@ -141,11 +140,11 @@ export class BridgedServer {
   }
 
   /**
-   * Whether a message belongs to the current call. On a reused instance, a message without a request id may belong to
-   * an earlier call, so it is not counted.
+   * Whether a message belongs to the current call. If the instance may serve many, a message without a request id may
+   * belong to an earlier call, so it is not counted; whether there was an earlier one must not make a difference.
    */
   #isOfCall (relatedRequestId: RequestId | undefined): boolean {
-    return relatedRequestId === undefined ? !this.isReused : relatedRequestId === this.#callId
+    return relatedRequestId === undefined ? !this.isForMany : relatedRequestId === this.#callId
   }
 
   #asked (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void {

@@ -35,7 +35,8 @@ export class Forwarding {
   #isMade = false
   #isOver = false
 
-  constructor (options: BridgeOptions, instance: BridgedServer, inbound: ModernCall, onFree = () => {}) {
+  /** @param onFree the instance may serve the next call; without it, the instance ends with this one */
+  constructor (options: BridgeOptions, instance: BridgedServer, inbound: ModernCall, onFree?: () => void) {
     this.#options = options
     this.#inbound = inbound
     this.#call = new BridgedCall(instance, onFree)

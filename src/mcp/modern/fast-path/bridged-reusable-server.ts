@@ -26,9 +26,11 @@ export class BridgedReusableServer implements ReusableServer {
   }
 
   serve (call: ModernCall, request: JSONRPCRequest, onFree: () => void): Served {
-    const forwarding = new Forwarding(this.#bridge.options, this.#bridged, call, onFree)
+    const forwarding = new Forwarding(
+      this.#bridge.options, this.#bridged, call, this.#bridged.isForMany ? onFree : undefined
+    )
     // if it was made for this call, it handles its method
-    const isHandled = !this.#bridged.isReused || this.#bridged.handles(request.method)
+    const isHandled = !this.#bridged.isForMany || this.#bridged.handles(request.method)
     const served = isHandled ? this.#shared.carry(call, request, forwarding) : 'left'
     if (served !== 'taken') forwarding.over()
     return served

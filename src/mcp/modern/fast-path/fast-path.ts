@@ -117,15 +117,16 @@ export class FastPath {
     call: ModernCall,
     request: JSONRPCRequest
   ): Promise<ReusableServer | undefined> {
-    const isReused = this.#servers.areReused
-    const announce = isReused ? this.#servers.announceForAll : this.#servers.announceFor(call)
     if (isOfSdk2(server)) {
       return needsEntry(server, request)
         ? undefined
-        : NativeServer.connect(server, isReused, { ...this.#transport, announce })
+        : NativeServer.connect(server, this.#servers.areReused, {
+          ...this.#transport,
+          announce: this.#servers.announceFor(call)
+        })
     }
     this.#bridges = true
-    const bridged = this.#servers.bridged({ server, isReused, announce })
+    const bridged = this.#servers.bridged(server, call)
     if (!bridged.handles(request.method)) return undefined
     const description = await bridged.begin(call.client, { authInfo: call.caller })
     return new BridgedReusableServer(this.#bridge, bridged, await this.#shared.find(description))
