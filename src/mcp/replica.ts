@@ -7,6 +7,9 @@ import type { Log } from '../log.js'
 /** Length of a replica's id, with which the ids of the streams that it writes begin. */
 export const REPLICA_ID_LENGTH = 8
 
+// what `newId` makes, and a dot: so the ids begin that `ServerTransport` gives out
+const GIVEN_OUT = new RegExp(`^([\\w-]{${REPLICA_ID_LENGTH}})[0-9a-z]+\\.`)
+
 const TTL_MS = 4000
 const RENEW_MS = 1000
 /** Renewals that are further apart than this say that this process, or its way to the store, stood still. */
@@ -14,6 +17,8 @@ const STEADY_MS = 2 * RENEW_MS
 /** How long a lease must be seen to be gone. A store that has lost it gets it again sooner from who lives. */
 const GONE_MS = 2 * RENEW_MS
 const MAX_SUSPECTS = 1000
+// a replica's id, a counter and a dot
+const MAX_PREFIX = REPLICA_ID_LENGTH + 16
 
 export interface ReplicaOptions {
   leases: LeaseStore
@@ -21,6 +26,11 @@ export interface ReplicaOptions {
   log: Log
   /** Milliseconds of a clock that never goes back. Default: that of the process. */
   now?: () => number
+}
+
+/** The replica that gave out a request id or progress token; undefined if none can have. */
+export function findReplicaOf (id: unknown): string | undefined {
+  return typeof id === 'string' ? GIVEN_OUT.exec(id.slice(0, MAX_PREFIX))?.[1] : undefined
 }
 
 /** This process among its replicas. Each holds a lease, which a dead one cannot renew. */

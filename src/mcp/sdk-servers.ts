@@ -63,3 +63,13 @@ function isSdkServer (plugged: PluggedServer | undefined): plugged is SdkServer 
   const bare = 'server' in plugged ? plugged.server : plugged
   return typeof bare?.getClientCapabilities === 'function' && 'assertCanSetRequestHandler' in bare
 }
+
+type ErrorListener = (error: Error) => void
+
+/** Makes one listener of errors of two. */
+export function chain (first: ErrorListener | undefined, second: ErrorListener): ErrorListener {
+  return error => {
+    first?.(error)
+    second(error)
+  }
+}

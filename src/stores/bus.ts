@@ -7,8 +7,10 @@ export interface BusMessages {
   grantEnded: { grantId: string }
   /** A session has ended on some replica. */
   sessionEnded: { sessionId: string }
-  /** A message of a session's client that the replica which got it (`origin`) does not wait for: some other one may. */
-  sessionMessage: { sessionId: string, origin: string, message: Record<string, unknown> }
+  /** To the replica `replicaId`: a response, or progress, of a session's client to a request that it sent. */
+  sessionMessage: { sessionId: string, replicaId: string, message: Record<string, unknown> }
+  /** What a session's client told the replica `origin`, and concerns, or may concern, others. */
+  sessionNotified: { sessionId: string, origin: string, notification: SessionNotification }
   /** The client of a call that waits at one replica has come back to another. */
   callResumed: CallResumed
   /** To the replica `replicaId`: nobody waits any longer for the outcome of `callResumed`. */
@@ -46,6 +48,12 @@ export interface CallResumed {
   inputResponses: Record<string, unknown>
   progressToken?: string | number
 }
+
+/** A notification of a client, without anything that may be large. */
+export type SessionNotification =
+  | { method: 'notifications/roots/list_changed' }
+  /** `request`: by `requestKey`. */
+  | { method: 'notifications/cancelled', request: string, reason?: string }
 
 export type BusTopic = keyof BusMessages
 

@@ -41,8 +41,8 @@ export async function busContract (t: Test, makeBus: Make<Bus>): Promise<void> {
     const { replicas: [bus] } = await makeBus(t, {})
     const message = { jsonrpc: '2.0', id: 'x', result: { a: [1, null, 'ü'], b: {} } }
     const heard = new Promise(resolve => { bus.subscribe('sessionMessage', resolve) })
-    await bus.publish('sessionMessage', { sessionId: 's', origin: 'o', message })
-    t.strictSame(await heard, { sessionId: 's', origin: 'o', message })
+    await bus.publish('sessionMessage', { sessionId: 's', replicaId: 'r', message })
+    t.strictSame(await heard, { sessionId: 's', replicaId: 'r', message })
   })
 
   await t.test('what is sent to one replica reaches that one alone, in order, however large', async t => {

@@ -2,6 +2,7 @@ import type { JSONRPCMessage, ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM, findEventPlace } from '../../stores/event-log.js'
+import type { SessionNotification } from '../../stores/bus.js'
 import { applyChange, type SessionChange, type SessionRecord } from '../../stores/sessions.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import { toNotification } from '../server-events/announcements.js'
@@ -143,6 +144,10 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
 
   receiveForwarded (message: JSONRPCMessage): void {
     this.instance?.receiveForwarded(message, { authInfo: this.caller })
+  }
+
+  receiveNotified (notification: SessionNotification): void {
+    this.instance?.receiveNotified(notification, { authInfo: this.caller })
   }
 
   changedElsewhere (change: SessionChange): void {

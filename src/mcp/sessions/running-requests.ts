@@ -1,9 +1,18 @@
+import { createHash } from 'node:crypto'
 import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { SessionChange } from '../../stores/sessions.js'
 import type { Admission } from '../admission/admission.js'
 import type { Lease } from '../admission/quota.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import type { PostExchange } from '../transport/post-exchange.js'
+
+const MAX_KEY = 100
+
+/** A short name of a client's request id: the id itself, or of a long one its hash. */
+export function requestKey (id: RequestId): string {
+  const key = JSON.stringify(id)
+  return key.length <= MAX_KEY ? key : createHash('sha256').update(key).digest('base64url')
+}
 
 /** The requests of one POST, which may run. */
 export interface AdmittedRequests {
@@ -44,6 +53,12 @@ export class RunningRequests {
 
   get (id: RequestId): RunningRequest | undefined {
     return this.#running.get(id)
+  }
+
+  /** The id of the running request with a key. */
+  findByKey (key: string): RequestId | undefined {
+    for (const id of this.#running.keys()) if (requestKey(id) === key) return id
+    return undefined
   }
 
   entries (): Array<[RequestId, RunningRequest]> {

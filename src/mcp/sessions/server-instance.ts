@@ -7,9 +7,10 @@ import type {
 import type { CallerInfo } from '../../caller.js'
 import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
+import type { SessionNotification } from '../../stores/bus.js'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { PostResponse } from '../transport/post-response.js'
-import type { SdkServer } from '../sdk-servers.js'
+import { chain, type SdkServer } from '../sdk-servers.js'
 import { PostExchange } from '../transport/post-exchange.js'
 import { errorText, isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/messages.js'
 import { followChange, replaySession } from './catch-up.js'
@@ -18,7 +19,7 @@ import { checkSubscriptions, subscribedBy } from '../server-events/may-subscribe
 import { takesBatches, takesPrimingEvents } from '../wire/protocol-versions.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
-import { concerns, isForOtherReplicas } from './message-routing.js'
+import { concerns, restore } from './message-routing.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
@@ -167,9 +168,7 @@ export class ServerInstance implements Outlet {
       if ('method' in message && 'id' in message) {
         this.#dispatchRequest(message, extra)
       } else {
-        if (isForOtherReplicas(message, this.#concerns(message))) {
-          this.#session.host.messenger.forward(this.#session.record.id, message)
-        }
+        this.#session.host.messenger.forward(this.#session, message, this.#concerns(message))
         this.#dispatch(message, extra)
       }
     }
@@ -254,6 +253,12 @@ export class ServerInstance implements Outlet {
     if (!isRequest(message) && this.#concerns(message)) this.#dispatch(message, extra)
   }
 
+  /** Takes what the client told another replica, if it concerns this instance. */
+  receiveNotified (notification: SessionNotification, extra: MessageExtra): void {
+    const message = restore(notification, this.#running)
+    if (message !== undefined) this.#dispatch(message, extra)
+  }
+
   #concerns (message: Exclude<JSONRPCMessage, JSONRPCRequest>): boolean {
     return concerns(message, this.#transport, this.#running)
   }
@@ -288,12 +293,5 @@ export class ServerInstance implements Outlet {
   #settle (change: SessionChange, result: Record<string, unknown>): void {
     if ('initializeParams' in change) change.protocolVersion = String(result.protocolVersion)
     this.#session.change(change)
-  }
-}
-
-function chain (first: ((error: Error) => void) | undefined, second: (error: Error) => void): (error: Error) => void {
-  return error => {
-    first?.(error)
-    second(error)
   }
 }

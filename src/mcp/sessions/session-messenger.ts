@@ -1,20 +1,29 @@
-import type { JSONRPCMessage, JSONRPCNotification, ServerEvent } from '@modelcontextprotocol/server'
+import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, ServerEvent } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
-import type { Bus } from '../../stores/bus.js'
+import type { Bus, SessionNotification } from '../../stores/bus.js'
 import type { SessionChange } from '../../stores/sessions.js'
 import type { Replica } from '../replica.js'
 import { announce } from '../server-events/announcements.js'
 import { isMessage } from '../wire/messages.js'
+import { findDestination } from './message-routing.js'
 import { runInBackground } from './background.js'
 
 /** A session of this process, as far as other replicas and other servers reach it. */
 export interface ReachableSession {
   /** Takes a message of its client that another replica received. */
   receiveForwarded (message: JSONRPCMessage): void
+  /** Takes what its client told another replica. */
+  receiveNotified (notification: SessionNotification): void
   /** Takes a change of its record that another replica made. */
   changedElsewhere (change: SessionChange): void
   /** Takes an event that another server announced. @param person the only one it is meant for; undefined: everybody */
   notify (event: ServerEvent, person: string | undefined): void
+}
+
+/** A session whose client's messages concern other replicas. */
+export interface ForwardingSession {
+  readonly record: { readonly id: string }
+  readonly person: string
 }
 
 export interface SessionMessengerOptions {
@@ -29,10 +38,15 @@ export interface SessionMessengerOptions {
   onGrantEnded: (grantId: string) => void
 }
 
+/** Notifications of one person's clients that go to all replicas. */
+const MAX_TOLD_PER_SECOND = 100
+
 /** What the sessions of this process and those of other replicas tell each other over the bus. */
 export class SessionMessenger {
   readonly #options: SessionMessengerOptions
   readonly #subscriptions: ReadonlyArray<() => void>
+  /** What went to all replicas in this second. */
+  #told = { second: 0, ofPerson: new Map<string, number>() }
 
   constructor (options: SessionMessengerOptions) {
     const { bus, replica, sessions, onSessionEnded, onGrantEnded } = options
@@ -40,8 +54,11 @@ export class SessionMessenger {
     this.#subscriptions = [
       bus.subscribe('sessionEnded', ({ sessionId }) => { onSessionEnded(sessionId) }),
       bus.subscribe('grantEnded', ({ grantId }) => { onGrantEnded(grantId) }),
-      bus.subscribe('sessionMessage', ({ sessionId, origin, message }) => {
-        if (origin !== replica.id && isMessage(message)) sessions.get(sessionId)?.receiveForwarded(message)
+      bus.subscribe('sessionMessage', ({ sessionId, replicaId, message }) => {
+        if (replicaId === replica.id && isMessage(message)) sessions.get(sessionId)?.receiveForwarded(message)
+      }),
+      bus.subscribe('sessionNotified', ({ sessionId, origin, notification }) => {
+        if (origin !== replica.id) sessions.get(sessionId)?.receiveNotified(notification)
       }),
       bus.subscribe('sessionChanged', ({ sessionId, origin, change }) => {
         if (origin !== replica.id) sessions.get(sessionId)?.changedElsewhere(change)
@@ -53,10 +70,36 @@ export class SessionMessenger {
     ]
   }
 
-  /** Hands a message of a session's client to whichever replica waits for it. */
-  forward (sessionId: string, message: JSONRPCMessage): void {
+  /**
+   * Hands a message of a session's client to the replica that waits for it, or informs all of it, if it may concern any
+   * other. Of one person's clients, all replicas learn so much in a second, and no more.
+   * @param isConcerned whether it concerns the instance here
+   */
+  forward (
+    { record, person }: ForwardingSession,
+    message: Exclude<JSONRPCMessage, JSONRPCRequest>,
+    isConcerned: boolean
+  ): void {
+    const destination = findDestination(message, isConcerned)
+    if (destination === undefined) return
     const { bus, replica } = this.#options
-    this.#background(bus.publish('sessionMessage', { sessionId, origin: replica.id, message }))
+    const { id: sessionId } = record
+    if ('notification' in destination) {
+      if (!this.#mayTellAll(person)) return
+      const { notification } = destination
+      this.#background(bus.publish('sessionNotified', { sessionId, origin: replica.id, notification }))
+    } else if (destination.replicaId !== replica.id) {
+      const { replicaId } = destination
+      this.#background(bus.send(replicaId, 'sessionMessage', { sessionId, replicaId, message }))
+    }
+  }
+
+  #mayTellAll (person: string): boolean {
+    const second = Math.floor(performance.now() / 1000)
+    if (this.#told.second !== second) this.#told = { second, ofPerson: new Map() }
+    const told = this.#told.ofPerson.get(person) ?? 0
+    this.#told.ofPerson.set(person, told + 1)
+    return told < MAX_TOLD_PER_SECOND
   }
 
   /** Informs the other replicas that a session's record has changed. */
