@@ -28,7 +28,7 @@ export async function describeServer (
     getUpstreamAccessToken: async () => undefined,
     announce () {}
   })
-  const link = new InMemoryTransport({ onRequest () {}, onNotification () {} })
+  const link = new InMemoryTransport({ onRequest () {}, onNotification: () => undefined })
   const extra = { authInfo: caller }
   try {
     await server.connect(link)

@@ -60,6 +60,8 @@ export interface SessionLimits {
   maxInitializeBytes: number
   /** Bytes that wait for one slow client; beyond that, its connection is cut, and it resumes from the log. */
   maxBufferedBytes: number
+  /** Bytes that one stream's client has not read, besides the message that crosses it; beyond, its call fails. */
+  maxUnreadBytesPerStream: number
   /**
    * Calls of SDK 1.x servers that wait in this process for input of 2026-07-28 clients; one more gives up the oldest of
    * the person with the most.
@@ -97,6 +99,7 @@ export const defaultLimits: SessionLimits = {
   maxUnreadBytesPerPerson: 16_777_216,
   maxInitializeBytes: 65_536,
   maxBufferedBytes: 1_048_576,
+  maxUnreadBytesPerStream: 16_777_216,
   maxSuspendedCalls: 1000,
   maxSuspendedCallsPerPerson: 50,
   suspendedCallSeconds: 600

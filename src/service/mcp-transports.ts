@@ -49,6 +49,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const isSessionless = options.sessionMode === 'stateless'
   const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
+  const streams = { ...defaultStreamOptions, ...options.streams }
 
   const { mcpObserver } = options
   const admission = new Admission(limits, { onRefused: limit => { mcpObserver?.refused?.(limit) } })
@@ -74,10 +75,12 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     await endpoints.register(mcpModern, {
       ...options,
       ownerIds,
-      heartbeatMs: options.streams?.heartbeatMs ?? defaultStreamOptions.heartbeatMs,
+      silenceMs: streams.silenceMs,
+      heartbeatMs: streams.heartbeatMs,
       admission,
       suspendedCalls: limits,
-      maxBufferedBytes: limits.maxBufferedBytes
+      maxBufferedBytes: limits.maxBufferedBytes,
+      maxUnreadBytesPerStream: limits.maxUnreadBytesPerStream
     })
     if (isSessionless) {
       await endpoints.register(sessionlessHttpRoutes)

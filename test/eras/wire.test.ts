@@ -220,7 +220,17 @@ t.test('a grant that ends takes its calls and its streams with it', async t => {
       error: { code: -32000, message: 'The login that this request was made with has ended.' },
       id: 7
     })
-    t.match(await listening.text().catch(String), /acknowledged|terminated/, 'the stream is over')
+    const result = (await listening.text()).trimEnd().split('\n').at(-1)?.replace(/^data: /, '') ?? ''
+    t.match(parseObject(result), {
+      id: 7,
+      result: {
+        resultType: 'complete',
+        _meta: {
+          'io.modelcontextprotocol/subscriptionId': 7,
+          'io.modelcontextprotocol/serverInfo': { name: 'era', version: /^[12]$/ }
+        }
+      }
+    }, 'the subscription has ended')
   }
 })
 

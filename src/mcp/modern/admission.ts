@@ -4,6 +4,8 @@ import type { Holder } from '../admission/places.js'
 import { subscribedBy } from '../server-events/may-subscribe.js'
 import type { ModernCall } from './modern-call.js'
 
+const GIVES_WAY = 'This stream has ended, so that others have room for theirs.'
+
 /**
  * Takes what a POST of revision 2026-07-28 holds until its response is over: `subscriptions/listen` a stream and what
  * it subscribes to; everything else a server instance, and its share of the requests in flight.
@@ -30,7 +32,7 @@ export function admitModernCall (admission: Admission, call: ModernCall): () => 
 function admitListener (admission: Admission, call: ModernCall, message: JSONRPCRequest): () => void {
   const { person } = call
   const subscription = admission.subscribe(person, subscribedBy(message))
-  const place: Holder = { person, state: 'lasting', giveWay: () => { call.end() } }
+  const place: Holder = { person, state: 'lasting', giveWay: () => { call.end(GIVES_WAY) } }
   try {
     admission.takeStream(place)
   } catch (error) {

@@ -1,11 +1,20 @@
-import type { JSONRPCRequest, JSONRPCResultResponse } from '@modelcontextprotocol/server'
+import {
+  SERVER_INFO_META_KEY,
+  SUBSCRIPTION_ID_META_KEY,
+  type Implementation,
+  type JSONRPCNotification,
+  type JSONRPCRequest
+} from '@modelcontextprotocol/server'
+import type { ReadableStream } from 'node:stream/web'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { CallSignal } from './lazy-abort-signal.js'
 import { readClient, type ClientIdentity } from './client-envelope.js'
 import type { Log } from '../../log.js'
 import { inboundRequest, type InboundHeaders } from './lazy-request.js'
-import { errorText } from '../wire/messages.js'
-import { Outgoing } from '../admission/outgoing.js'
+import { acceptsStream } from '../wire/accept.js'
+import { textWithInvalidParams, withInvalidParams } from '../wire/invalid-params.js'
+import { errorText, type JsonRpcResponse } from '../wire/messages.js'
+import { ResponseStream, type StreamBounds } from './response-stream.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
 /** One POST as it came. */
@@ -18,8 +27,20 @@ export interface InboundMessage {
   log: Log
 }
 
-/** What answers a POST: JSON with status 200, or what the SDK has made of it. */
-export type ModernResponse = string | Response
+/** What answers a POST: JSON with status 200, a stream, or what the SDK has made of it. */
+export type ModernResponse = string | ResponseStream | Response
+
+export interface ModernCallOptions extends StreamBounds {
+  /** What the server sees as the session id. */
+  ownerId: string
+  /** Silence after which the response becomes a stream. */
+  silenceMs: number
+  /** Interval of the comments on that stream. */
+  heartbeatMs: number
+}
+
+const LEFT_UNANSWERED = 'The server has ended this call without a response.'
+const TOO_SLOW = 'The call was cancelled: too much of its response waits for the client to read it.'
 
 /** One POST of revision 2026-07-28, from its arrival to the end of its response. */
 export class ModernCall {
@@ -36,32 +57,30 @@ export class ModernCall {
   /** What was posted; undefined where that is a notification, or no message. */
   readonly message: JSONRPCRequest | undefined
   readonly response: Promise<ModernResponse>
-  /** What its client has not taken yet. */
-  readonly outgoing: Outgoing
+  readonly #options: ModernCallOptions
   readonly #signal = new CallSignal()
   #resolve: (response: ModernResponse) => void = () => {}
   #reject: (error: unknown) => void = () => {}
+  #silence: NodeJS.Timeout | undefined
+  #stream: ResponseStream | undefined
+  /** Whether its response is complete, as far as the server goes. */
+  #isAnswered = false
+  /** Whether nothing runs for it. */
   #isOver = false
+  /** Of a listener: the server that it listens to. */
+  serverInfo: Implementation | undefined
   #client: ClientIdentity | undefined
 
-  /** @param options with `maxBufferedBytes`: what may wait for a client that does not read; beyond, the call ends */
-  constructor (
-    { headers, body, request, log }: InboundMessage,
-    caller: CallerInfo,
-    { maxBufferedBytes, ownerId }: { maxBufferedBytes: number, ownerId: string }
-  ) {
+  constructor ({ headers, body, request, log }: InboundMessage, caller: CallerInfo, options: ModernCallOptions) {
     this.caller = caller
     this.person = personKey(caller.extra)
-    this.ownerId = ownerId
-    this.outgoing = new Outgoing(maxBufferedBytes, () => {
-      this.log.info('a call has ended: its client does not read')
-      this.end()
-    })
+    this.ownerId = options.ownerId
     this.log = log
     this.headers = headers
     this.body = body
     this.request = inboundRequest(headers, this.#signal)
     this.message = request
+    this.#options = options
     this.response = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -79,19 +98,61 @@ export class ModernCall {
     return this.message?.method === 'subscriptions/listen'
   }
 
-  /** Takes the answer that the SDK promises; without effect once there is another. */
+  /** Whether its response has begun, as a stream. */
+  get isStream (): boolean {
+    return this.#stream !== undefined
+  }
+
+  /** A server has the request now: no error needs a status any longer, and the response may become a stream. */
+  runs (): void {
+    if (this.message === undefined || this.#isAnswered || !acceptsStream(this.headers.accept)) return
+    this.#silence ??= setTimeout(becomeStream, this.#options.silenceMs, this).unref()
+  }
+
+  /** Turns the response into a stream, if it is not one. */
+  becomeStream (): ResponseStream {
+    if (this.#stream !== undefined) return this.#stream
+    clearTimeout(this.#silence)
+    const stream = new ResponseStream(this.#options)
+    this.#stream = stream
+    stream.keepAlive(this.#options.heartbeatMs)
+    this.#resolve(stream)
+    return stream
+  }
+
+  /**
+   * Sends a notification that belongs to it.
+   * @returns what resolves when its client has read enough for the next one; undefined if it already has
+   */
+  notify (notification: JSONRPCNotification): Promise<void> | undefined {
+    if (this.#isAnswered) return undefined
+    const stream = this.becomeStream()
+    if (!stream.isFull) return stream.send(JSON.stringify(notification))
+    this.log.info('a call has ended: its client does not read')
+    this.end(TOO_SLOW)
+    return undefined
+  }
+
+  /** Takes the server's response. */
+  answer (response: JsonRpcResponse): void {
+    this.#settle(JSON.stringify('error' in response ? withInvalidParams(response) : response))
+  }
+
+  /** Takes the response that the SDK promises; without effect once there is another. */
   follow (response: Promise<Response>): void {
-    response.then(this.#resolve, this.#reject)
+    response.then(response => this.#take(response)).catch((error: unknown) => { this.fail(error) })
   }
 
-  /** Takes the result, where that is the whole answer. */
-  result (response: JSONRPCResultResponse): void {
-    this.#resolve(JSON.stringify(response))
-  }
-
-  /** There is no answer. */
+  /** There is no response. */
   fail (error: unknown): void {
-    this.#reject(error)
+    if (this.#isAnswered) return
+    if (this.#stream === undefined) {
+      this.#settled()
+      this.#reject(error)
+      return
+    }
+    this.log.error({ err: error }, 'a call failed after its response had begun')
+    this.#settle(errorText(jsonRpcCodes.internalError, 'Internal error', this.message?.id))
   }
 
   /** Nothing runs for it now. */
@@ -106,15 +167,74 @@ export class ModernCall {
     if (this.#signal.aborted) stop()
   }
 
-  /** Cancels what still runs. @param reason what the client is told, where it waits */
+  /**
+   * Ends it: what still runs is cancelled.
+   * @param reason what its client is told; without it, the client has gone
+   */
   end (reason?: string): void {
-    if (reason !== undefined) {
-      const error = errorText(jsonRpcCodes.serverError, reason, this.message?.id)
-      this.#resolve(error)
-      // its response may have become a stream; what a listener gets is not a response
-      if (!this.#isOver && !this.listens) this.outgoing.endWith(error)
-    }
+    if (reason === undefined) this.#stream?.destroy()
+    else if (this.listens && this.#stream !== undefined) this.#stream.endWith(this.#listenResult())
+    else this.#settle(errorText(jsonRpcCodes.serverError, reason, this.message?.id))
+    this.#settled()
     if (!this.#isOver) this.#signal.abort()
-    this.outgoing.close()
   }
+
+  /** The end of a subscription (MCP 2026-07-28, Subscriptions): the client may listen again. */
+  #listenResult (): string {
+    const id = this.message?.id
+    return JSON.stringify({
+      jsonrpc: '2.0',
+      id,
+      result: {
+        resultType: 'complete',
+        _meta: { [SUBSCRIPTION_ID_META_KEY]: id, [SERVER_INFO_META_KEY]: this.serverInfo }
+      }
+    })
+  }
+
+  #settled (): void {
+    this.#isAnswered = true
+    clearTimeout(this.#silence)
+  }
+
+  /** Completes its response, if it is not complete. */
+  #settle (response: string | Response): void {
+    if (this.#isAnswered) return
+    this.#settled()
+    if (this.#stream === undefined) this.#resolve(response)
+    else if (typeof response === 'string') this.#stream.endWith(response)
+  }
+
+  async #take (response: Response | StreamedResponse): Promise<void> {
+    if (this.#isAnswered) return
+    if (isStreamed(response)) {
+      const stream = new ResponseStream(this.#options)
+      this.#stream = stream
+      stream.pump(response.body)
+      this.#resolve(stream)
+    } else if (this.#stream === undefined) {
+      this.#settle(response)
+    } else {
+      // what would have been the body of a response with a status
+      const text = await response.text()
+      this.#settle(
+        text === ''
+          ? errorText(jsonRpcCodes.serverError, LEFT_UNANSWERED, this.message?.id)
+          : textWithInvalidParams(text)
+      )
+    }
+  }
+}
+
+/** A response that is a stream: the platform's types do not say that its body consists of bytes. */
+interface StreamedResponse extends Omit<Response, 'body'> {
+  readonly body: ReadableStream<Uint8Array>
+}
+
+function isStreamed (response: Response | StreamedResponse): response is StreamedResponse {
+  return response.body !== null && response.headers.get('content-type')?.startsWith('text/event-stream') === true
+}
+
+function becomeStream (call: ModernCall): void {
+  call.becomeStream()
 }

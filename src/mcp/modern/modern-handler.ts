@@ -9,19 +9,18 @@ import { CallResumption, type CallResumptionOptions } from './bridge/call-resump
 import { createRequestStates } from './bridge/request-state.js'
 import { CallServers, type CallServersOptions } from './call-servers.js'
 import { FAST_PATH, FastPath } from './fast-path/fast-path.js'
-import { ModernCall, type InboundMessage } from './modern-call.js'
+import { ModernCall, type InboundMessage, type ModernCallOptions } from './modern-call.js'
 import { SdkEntry, type SdkEntryOptions } from './sdk-entry.js'
 
 export interface ModernHandlerOptions extends
   CallResumptionOptions,
   Pick<CallServersOptions, 'createServer' | 'getUpstreamAccessToken' | 'reuseInstances'>,
-  Pick<SdkEntryOptions, 'heartbeatMs' | 'maySubscribe' | 'mcpObserver'> {
+  Pick<SdkEntryOptions, 'maySubscribe' | 'mcpObserver'>,
+  Omit<ModernCallOptions, 'ownerId'> {
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
   requestStateKeys?: readonly Uint8Array[]
   /** What servers see as session ids. */
   ownerIds: OwnerIds
-  /** What may wait for a client that does not read. */
-  maxBufferedBytes: number
   /** Internal: `false` shuts the fast path. */
   [FAST_PATH]?: boolean
 }
@@ -37,6 +36,7 @@ const SHUTTING_DOWN = 'The server is shutting down.'
 export class ModernHandler {
   readonly #unsubscribe: Array<() => void>
   readonly #options: ModernHandlerOptions
+  readonly #callOptions: Omit<ModernCallOptions, 'ownerId'>
   readonly #entry: SdkEntry
   readonly #fastPath: FastPath | undefined
   /** Each with the function that releases what it holds of its person's share. */
@@ -46,6 +46,8 @@ export class ModernHandler {
   constructor (options: ModernHandlerOptions) {
     this.#options = options
     const { log, bus, maySubscribe, heartbeatMs, mcpObserver } = options
+    const { silenceMs, maxBufferedBytes, maxUnreadBytesPerStream } = options
+    this.#callOptions = { silenceMs, heartbeatMs, maxBufferedBytes, maxUnreadBytesPerStream }
     const { suspendedCalls: { suspendedCallSeconds }, requestStateKeys } = options
     const events = new PersonalEvents(log)
     const servers = new CallServers({ ...options, isGuarded: maySubscribe !== undefined })
@@ -63,7 +65,7 @@ export class ModernHandler {
     this.#entry = new SdkEntry({ servers, bridge, events, maySubscribe, heartbeatMs, mcpObserver, log })
     if (options[FAST_PATH] !== false) {
       const leave: FastPath['leave'] = (call, prepared) => { this.#entry.serve(call, prepared) }
-      this.#fastPath = new FastPath({ servers, bridge, heartbeatMs, mcpObserver, leave })
+      this.#fastPath = new FastPath({ servers, bridge, mcpObserver, leave })
     }
   }
 
@@ -73,8 +75,8 @@ export class ModernHandler {
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   serve (message: InboundMessage, caller: CallerInfo): ModernCall {
-    const { maxBufferedBytes, ownerIds, admission } = this.#options
-    const call = new ModernCall(message, caller, { maxBufferedBytes, ownerId: ownerIds(caller) })
+    const { ownerIds, admission } = this.#options
+    const call = new ModernCall(message, caller, { ...this.#callOptions, ownerId: ownerIds(caller) })
     this.#calls.set(call, admitModernCall(admission, call))
     if (this.#fastPath?.serve(call) !== true) this.#entry.serve(call)
     return call

@@ -1,12 +1,14 @@
 import {
   createMcpHandler,
+  isSpecType,
   McpServer as McpServer2,
+  type Implementation,
   type McpHttpHandler,
   type McpRequestContext,
-  type Server as Server2
+  type Server as Server2,
+  type Transport
 } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
-import { slowToReader } from '../admission/outgoing.js'
 import { observeServer, type McpObserver } from '../observer.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { PersonalEvents } from '../server-events/personal-events.js'
@@ -16,6 +18,7 @@ import type { Bridge } from './bridge/bridge.js'
 import type { CallServers } from './call-servers.js'
 import type { ModernCall } from './modern-call.js'
 import { bareServer, isOfSdk2, type SdkServer, type SdkServer1, type SdkServer2 } from '../sdk-servers.js'
+import { getMember } from '../../members.js'
 import { derive } from '../../derive.js'
 
 export interface SdkEntryOptions {
@@ -91,8 +94,8 @@ export class SdkEntry {
     const unconnected = isOfSdk2(plugged) ? plugged : await this.#bridge(plugged, call)
     const bare = bareServer(unconnected)
     if (isOfSdk2(plugged)) announceFrom(bare, servers.announceFor(call))
-    slowToReader(bare, call.outgoing)
-    connectAs(bare, call.ownerId)
+    if (call.listens) call.serverInfo = readServerInfo(bare)
+    connectFor(bare, call)
     if (mcpObserver !== undefined && isObserved !== true) observeServer(bare, mcpObserver, REVISION_2026_07_28)
     return 'server' in unconnected ? toOwnCopy(unconnected) : unconnected
   }
@@ -117,11 +120,42 @@ function toOwnCopy (server: McpServer2): McpServer2 {
   })
 }
 
-/** Gives the SDK's transport for one request what servers see as the session id. */
-function connectAs (server: Server2, ownerId: string): void {
+/** What the SDK puts into the `_meta` of its results; it has no public name. */
+function readServerInfo (server: Server2): Implementation | undefined {
+  const info = getMember(server, '_serverInfo')
+  return isSpecType.Implementation(info) ? info : undefined
+}
+
+const callByServer = new WeakMap<Server2, ModernCall>()
+
+/**
+ * Lets the SDK's transport for one request show the server what it sees as the session id, and leave streams to the
+ * call.
+ */
+function connectFor (server: Server2, made: ModernCall): void {
+  const isWrapped = callByServer.has(server)
+  callByServer.set(server, made)
+  if (isWrapped) return
   const connect = server.connect.bind(server)
   server.connect = async transport => {
-    transport.sessionId = ownerId
+    const call = callByServer.get(server) ?? made
+    transport.sessionId = call.ownerId
+    const send = transport.send.bind(transport)
+    transport.send = async (message, options) => {
+      if (!('method' in message)) {
+        if (!call.isStream) return await send(message, options)
+        call.answer(message)
+        queueMicrotask(() => { close(transport, call) })
+        return undefined
+      }
+      const isOfCall = !('id' in message) && call.message !== undefined && options?.relatedRequestId === call.message.id
+      return await (isOfCall ? call.notify(message) : send(message, options))
+    }
     await connect(transport)
+    call.runs()
   }
+}
+
+function close (transport: Transport, { log }: ModernCall): void {
+  transport.close().catch((err: unknown) => { log.debug({ err }, 'a connection could not be closed') })
 }

@@ -16,8 +16,11 @@ import type { MessageExtra } from './message-extra.js'
 export interface InMemoryPeer {
   /** Called for a request to the client; `relatedRequestId` is the client's request that it belongs to. */
   onRequest (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void
-  /** Called for a notification. */
-  onNotification (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void
+  /** Called for a notification. @returns what resolves when the next one may be sent, if not at once */
+  onNotification (
+    notification: JSONRPCNotification,
+    relatedRequestId: RequestId | undefined
+  ): Promise<void> | undefined
 }
 
 /** An in-process connection to a server of SDK 1.x: requests go in, responses come back as promises. */
@@ -52,7 +55,7 @@ export class InMemoryTransport implements Transport {
     if (this.#closed) throw new Error('The in-memory connection is closed')
     if ('method' in message) {
       if ('id' in message) this.#end.onRequest(message, options?.relatedRequestId)
-      else this.#end.onNotification(message, options?.relatedRequestId)
+      else await this.#end.onNotification(message, options?.relatedRequestId)
       return
     }
     const resolve = message.id === undefined ? undefined : this.#waiting.get(message.id)

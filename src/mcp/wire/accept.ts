@@ -21,6 +21,11 @@ export function checkStreamAccept (accept: string | undefined): void {
   }
 }
 
+/** Whether a client says that it reads streams. */
+export function acceptsStream (accept: string | string[] | undefined): boolean {
+  return accept === 'application/json, text/event-stream' || accepts(accept?.toString(), 'text/event-stream')
+}
+
 function accepts (accept: string | undefined, mediaType: string): boolean {
   if (accept === undefined) return false
   const group = `${mediaType.split('/')[0]}/*`

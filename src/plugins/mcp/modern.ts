@@ -1,4 +1,3 @@
-import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo } from '../../caller.js'
@@ -12,6 +11,7 @@ import {
 } from '../../mcp/modern/classify.js'
 import type { ModernCall } from '../../mcp/modern/modern-call.js'
 import { ModernHandler, type ModernHandlerOptions } from '../../mcp/modern/modern-handler.js'
+import { ResponseStream, STREAM_HEADERS } from '../../mcp/modern/response-stream.js'
 import { textWithInvalidParams } from '../../mcp/wire/invalid-params.js'
 
 /** The decorator that holds what was posted, for the routes that serve sessions. */
@@ -73,20 +73,11 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   dependencies: ['fastify-mcp-oauth/mcp-guard', 'fastify-mcp-oauth/mcp-replica']
 })
 
-/** A web response: the platform's types do not say that its body consists of bytes. */
-interface ByteResponse extends Omit<Response, 'body'> {
-  readonly body: ReadableStream<Uint8Array> | null
-}
-
 async function sendResponse (call: ModernCall, reply: FastifyReply): Promise<FastifyReply> {
-  const response: string | ByteResponse = await call.response
+  const response = await call.response
   if (typeof response === 'string') return reply.header('content-type', 'application/json').send(response)
+  if (response instanceof ResponseStream) return reply.headers(STREAM_HEADERS).send(response)
   reply.code(response.status)
   for (const [name, value] of response.headers) reply.header(name, value)
-  if (response.body === null) return reply.send()
-  if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) {
-    // streams to listeners are not measured as they are sent
-    return reply.send(call.outgoing.makeBody(response.body, !call.listens))
-  }
-  return reply.send(textWithInvalidParams(await response.text()))
+  return reply.send(response.body === null ? undefined : textWithInvalidParams(await response.text()))
 }

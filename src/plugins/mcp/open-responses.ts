@@ -39,7 +39,7 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admiss
       return
     }
     const open = responses.open(personKey(caller.extra), countBodyBytes(request, maxBodyBytes), {
-      get unreadBytes () { return raw.writableLength + (bodies.get(request)?.readableLength ?? 0) },
+      get unreadBytes () { return raw.writableLength + countUnread(bodies.get(request)) },
       cut: () => { raw.destroy() }
     })
     opened.set(request, open)
@@ -59,6 +59,12 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admiss
   fastify: '5.x',
   dependencies: ['fastify-mcp-oauth/mcp-guard', 'fastify-mcp-oauth/mcp-errors']
 })
+
+/** A stream may know of more than Node.js has of it. */
+function countUnread (body: Readable | undefined): number {
+  if (body === undefined) return 0
+  return 'unreadBytes' in body && typeof body.unreadBytes === 'number' ? body.unreadBytes : body.readableLength
+}
 
 /** What the body of a request weighs, as far as it says so, at most what is read of it. */
 function countBodyBytes (request: FastifyRequest, maxBodyBytes: number): number {

@@ -56,6 +56,7 @@ const limits = optionSchemas<Partial<SessionLimits>>()({
   maxUnreadBytesPerPerson: optional(count),
   maxInitializeBytes: optional(count),
   maxBufferedBytes: optional(count),
+  maxUnreadBytesPerStream: optional(count),
   maxSuspendedCalls: optional(count),
   maxSuspendedCallsPerPerson: optional(count),
   suspendedCallSeconds: optional(timerSeconds)

@@ -22,8 +22,8 @@ interface InputRequest {
 
 /** The request of the client that is open for a call: the first one, or one that brings answers. */
 export interface OpenRequest {
-  /** Takes the notifications of the call. */
-  notify: (notification: JSONRPCNotification) => void
+  /** Takes the notifications of the call. @returns what resolves when the next one may come, if not at once */
+  notify: (notification: JSONRPCNotification) => Promise<void> | undefined
   /** Aborts when the client goes away. */
   signal: AbortSignal
   /** What the client wants progress reported under. */
@@ -58,10 +58,11 @@ export class BridgedCall implements InMemoryPeer {
     this.#onAsked?.()
   }
 
-  onNotification (notification: JSONRPCNotification): void {
+  onNotification (notification: JSONRPCNotification): Promise<void> | undefined {
+    if (notification.method !== 'notifications/cancelled') return this.#notify(notification)
     // the server gives up waiting
-    if (notification.method === 'notifications/cancelled') this.#asked.delete(idKey(notification.params?.requestId))
-    else this.#notify(notification)
+    this.#asked.delete(idKey(notification.params?.requestId))
+    return undefined
   }
 
   /** Makes the call. */
@@ -153,12 +154,14 @@ export class BridgedCall implements InMemoryPeer {
   }
 
   /** Passes on notifications of the call; those sent while it waits for the client are dropped. */
-  #notify (notification: JSONRPCNotification): void {
-    if (this.#open === undefined) return
+  #notify (notification: JSONRPCNotification): Promise<void> | undefined {
+    if (this.#open === undefined) return undefined
     const { notify, progressToken } = this.#open
-    if (notification.method !== 'notifications/progress') notify(notification)
+    if (notification.method !== 'notifications/progress') return notify(notification)
     // each request of the client has a token of its own; the server knows that of the first one
-    else if (progressToken !== undefined) notify({ ...notification, params: { ...notification.params, progressToken } })
+    return progressToken === undefined
+      ? undefined
+      : notify({ ...notification, params: { ...notification.params, progressToken } })
   }
 }
 

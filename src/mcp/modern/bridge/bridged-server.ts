@@ -52,7 +52,7 @@ export class BridgedServer {
     this.#log = log
     this.#link = new InMemoryTransport({
       onRequest: (request, relatedRequestId) => { this.#asked(request, relatedRequestId) },
-      onNotification: (notification, relatedRequestId) => { this.#notified(notification, relatedRequestId) }
+      onNotification: (notification, relatedRequestId) => this.#notified(notification, relatedRequestId)
     })
   }
 
@@ -163,16 +163,21 @@ export class BridgedServer {
     }
   }
 
-  #notified (notification: JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
+  #notified (
+    notification: JSONRPCNotification,
+    relatedRequestId: RequestId | undefined
+  ): Promise<void> | undefined {
     // the server gives up waiting; ids of its requests are its own
-    if (notification.method === 'notifications/cancelled') this.#call?.onNotification(notification, relatedRequestId)
-    else if (relatedRequestId === undefined && !isOfSomeCall(notification)) this.#announce(notification)
-    else if (this.#isOfCall(relatedRequestId)) this.#call?.onNotification(notification, relatedRequestId)
+    const isForCall = notification.method === 'notifications/cancelled' || this.#isOfCall(relatedRequestId)
+    if (relatedRequestId === undefined && !isOfSomeCall(notification)) this.#announce(notification)
+    else if (isForCall) return this.#call?.onNotification(notification, relatedRequestId)
+    return undefined
   }
 }
 
 function isOfSomeCall ({ method }: JSONRPCNotification): boolean {
-  return method === 'notifications/progress' || method === 'notifications/message'
+  return method === 'notifications/progress' || method === 'notifications/message' ||
+    method === 'notifications/cancelled'
 }
 
 function hasHandler (server: Server1, method: string): boolean {

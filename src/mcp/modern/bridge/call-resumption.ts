@@ -135,6 +135,7 @@ export class CallResumption {
       progressToken,
       notify: notification => {
         write({ kind: 'notification', notification })
+        return undefined
       }
     }
     const over = this.suspended.settle(call, call.resume(inputResponses, open), claim).then(outcome => {

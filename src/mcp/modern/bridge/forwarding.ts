@@ -51,7 +51,7 @@ export class Forwarding {
     const open: OpenRequest = {
       signal,
       progressToken: _meta?.progressToken,
-      notify: notification => { if (isWanted(notification, logLevel)) notify(notification).catch(() => {}) }
+      notify: notification => isWanted(notification, logLevel) ? notify(notification).catch(() => {}) : undefined
     }
     const { grantId } = caller.extra
     const holder = {

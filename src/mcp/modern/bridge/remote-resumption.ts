@@ -111,7 +111,7 @@ class RemoteResumption implements EventReader {
   onEvent ({ data }: StreamEvent): void {
     clearTimeout(this.#silence)
     const event: HandedEvent = parseRecord(data)
-    if (event.kind === 'notification') this.#open.notify(event.notification)
+    if (event.kind === 'notification') this.#open.notify(event.notification)?.catch(() => {})
     else if (event.kind === 'unknown') this.#resolve(undefined)
     else if (event.kind !== 'taken') this.#resolve(event)
   }

@@ -32,7 +32,6 @@ export const FAST_PATH = Symbol('fast path')
 export interface FastPathOptions {
   servers: CallServers
   bridge: Bridge
-  heartbeatMs: number
   mcpObserver?: McpObserver | undefined
   /** Takes a call that the SDK's handler has to serve after all. Nothing has run for it. */
   leave: (call: ModernCall, prepared: PreparedServer) => void
@@ -52,11 +51,11 @@ export class FastPath {
   /** Whether there are servers of SDK 1.x: each serves clients with the same capabilities only. */
   #bridges = false
 
-  constructor ({ servers, bridge, heartbeatMs, mcpObserver, leave }: FastPathOptions) {
+  constructor ({ servers, bridge, mcpObserver, leave }: FastPathOptions) {
     this.leave = leave
     this.#servers = servers
     this.#bridge = bridge
-    this.#transport = { heartbeatMs, mcpObserver }
+    this.#transport = { mcpObserver }
     this.#shared = new SharedServers(bridge, { ...this.#transport, announce: servers.announceForAll })
   }
 

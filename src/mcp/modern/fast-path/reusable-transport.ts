@@ -4,15 +4,14 @@ import {
   type JSONRPCMessage,
   type JSONRPCNotification,
   type JSONRPCRequest,
-  type JSONRPCResultResponse,
   type MessageClassification,
   type RequestId,
   type Transport,
   type TransportSendOptions
 } from '@modelcontextprotocol/server'
-import { withInvalidParams } from '../../wire/invalid-params.js'
 import type { ModernCall } from '../modern-call.js'
 import { ObservedRequests, type McpObserver } from '../../observer.js'
+import type { JsonRpcResponse } from '../../wire/messages.js'
 import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
 import type { Announce } from '../announce-from.js'
 import type { Served } from './reusable-server.js'
@@ -20,7 +19,6 @@ import type { Served } from './reusable-server.js'
 export interface ReusableTransportOptions {
   /** Takes what the server sends that belongs to no request. */
   announce: Announce
-  heartbeatMs: number
   mcpObserver?: McpObserver | undefined
 }
 
@@ -44,8 +42,8 @@ const CLIENT_LEFT = 499
 
 /*
  * What this is: a transport for any number of requests, one after the other, where the SDK has one transport per
- * request. A result without notifications before it becomes the response here.
- * What it is not: it writes no streams and no errors. The SDK's `PerRequestHTTPServerTransport` does, as in its own
+ * request. Results, and what goes over a stream, are formatted here.
+ * What it is not: it writes no errors with a status. The SDK's `PerRequestHTTPServerTransport` does, as in its own
  * handler.
  * What breaks: if that transport formats results in another way, responses differ (test/eras/fast-path.test.ts).
  * Delete it with the fast path.
@@ -91,7 +89,10 @@ export class ReusableTransport implements Transport {
       this.#exchanges.delete(id)
       return 'refused'
     }
-    if (this.#exchanges.has(id)) call.onEnd(() => { this.#abandon(id, exchange) })
+    if (this.#exchanges.has(id)) {
+      call.onEnd(() => { this.#abandon(id, exchange) })
+      call.runs()
+    }
     return 'taken'
   }
 
@@ -114,7 +115,7 @@ export class ReusableTransport implements Transport {
     for (const [id, exchange] of this.#exchanges) this.#abandon(id, exchange)
   }
 
-  #answer (response: JSONRPCResultResponse | JSONRPCErrorResponse): void {
+  #answer (response: JsonRpcResponse): void {
     const { id } = response
     const exchange = id === undefined ? undefined : this.#exchanges.get(id)
     // nobody is waiting for it
@@ -123,7 +124,7 @@ export class ReusableTransport implements Transport {
       exchange.refuse(response)
     } else {
       this.#exchanges.delete(id)
-      exchange.answer('error' in response ? withInvalidParams(response) : response)
+      exchange.answer(response)
     }
   }
 
@@ -137,14 +138,11 @@ export class ReusableTransport implements Transport {
 /** One request that a server has, and the response to it. */
 class PooledCall {
   readonly #carried: Carried
-  readonly #heartbeatMs: number
   readonly #observed: ObservedRequests | undefined
-  #response: PerRequestHTTPServerTransport | undefined
   isRefused = false
 
-  constructor (carried: Carried, { heartbeatMs, mcpObserver }: ReusableTransportOptions) {
+  constructor (carried: Carried, { mcpObserver }: ReusableTransportOptions) {
     this.#carried = carried
-    this.#heartbeatMs = heartbeatMs
     if (mcpObserver === undefined) return
     this.#observed = new ObservedRequests(mcpObserver, { protocolVersion: REVISION_2026_07_28 })
   }
@@ -162,19 +160,16 @@ class PooledCall {
 
   /** @returns what resolves once the client has read enough; undefined if it already has */
   push (notification: JSONRPCNotification): Promise<void> | undefined {
-    const { call, request } = this.#carried
-    if (!call.outgoing.takes(notification)) return undefined
-    this.#respond().send(notification, { relatedRequestId: request.id }).catch(this.#unsent)
-    return call.outgoing.room
+    return this.#carried.call.notify(notification)
   }
 
-  answer (response: JSONRPCResultResponse | JSONRPCErrorResponse): void {
+  answer (response: JsonRpcResponse): void {
     const { call, request: { id }, onOver } = this.#carried
     this.#observed?.end(id, response)
     call.over()
     const answer = response.id === id ? response : { ...response, id }
-    if ('result' in answer && this.#response === undefined) call.result(answer)
-    else this.#respond().send(answer).catch(this.#unsent)
+    if ('result' in answer || call.isStream) call.answer(answer)
+    else this.#fail(answer)
     onOver(true)
   }
 
@@ -182,25 +177,19 @@ class PooledCall {
     const { call, onOver } = this.#carried
     this.#observed?.end(this.#carried.request.id, 'closed')
     call.over()
-    if (this.#response === undefined) call.follow(Promise.resolve(new Response(null, { status: CLIENT_LEFT })))
-    else this.#response.close().catch(this.#unsent)
+    call.follow(Promise.resolve(new Response(null, { status: CLIENT_LEFT })))
     onOver(false)
   }
 
-  readonly #unsent = (err: unknown): void => {
-    this.#carried.call.log.debug({ err }, 'a message could not be sent: its client has gone')
-  }
-
-  /** The SDK's response: an error, or a stream. */
-  #respond (): PerRequestHTTPServerTransport {
-    if (this.#response !== undefined) return this.#response
+  /** Responds with an error, as the SDK does it. */
+  #fail (error: JSONRPCErrorResponse): void {
     const { call, request } = this.#carried
-    const response = new PerRequestHTTPServerTransport({ classification, keepAliveMs: this.#heartbeatMs })
-    this.#response = response
+    const response = new PerRequestHTTPServerTransport({ classification })
+    const unsent = (err: unknown) => { call.log.debug({ err }, 'an error could not be sent: its client has gone') }
     // the server has the request already
     response.onmessage = () => {}
-    response.start().catch(this.#unsent)
+    response.start().catch(unsent)
     call.follow(response.handleMessage(request))
-    return response
+    response.send(error).catch(unsent)
   }
 }
