@@ -57,7 +57,10 @@ export interface McpTransportsOptions {
    * no HTTP+SSE; for serverless platforms.
    */
   sessionMode?: 'stateful' | 'stateless'
-  /** Keys for the `requestState` of revision 2026-07-28: the first seals, all open. Default: a random one. */
+  /**
+   * Keys for the `requestState` of revision 2026-07-28, and for what replicas hand over: the first seals, all open; the
+   * same on every replica. Default: a random one.
+   */
   requestStateKeys?: readonly Uint8Array[]
   /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
   allowedOrigins?: readonly string[]

@@ -1,7 +1,6 @@
 import fp from 'fastify-plugin'
 import { Admission } from '../mcp/admission/admission.js'
 import { defaultLimits } from '../mcp/limits.js'
-import type { McpCounts } from '../mcp/observer.js'
 import { createOwnerIds } from '../mcp/owner-ids.js'
 import { defaultStreamOptions, type McpTransportsOptions } from '../mcp/options.js'
 import { TaskTools } from '../mcp/tasks/task-tools.js'
@@ -13,6 +12,7 @@ import { mcpModern } from '../plugins/mcp/modern.js'
 import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
 import { mcpReplica } from '../plugins/mcp/replica.js'
 import { kSessions, mcpSessions } from '../plugins/mcp/sessions.js'
+import { kSseMessages, mcpSseMessages } from '../plugins/mcp/sse-messages.js'
 import { mcpSessionless } from '../plugins/mcp/sessionless.js'
 import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { MCP_BODY_BYTES } from '../plugins/scoped/body-limits.js'
@@ -58,7 +58,10 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   app.addHook('onClose', () => { taskTools.close() })
   await app.register(mcpReplica, { leases: options.leases, bus: options.bus })
   if (isSessionless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
-  else await app.register(mcpSessions, { ...options, admission, taskTools })
+  else {
+    await app.register(mcpSessions, { ...options, admission, taskTools })
+    await app.register(mcpSseMessages, { ...options, admission, maxBodyBytes })
+  }
 
   await app.register(async endpoints => {
     await endpoints.register(routeSchemas)
@@ -88,8 +91,9 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       await endpoints.register(streamableHttpRoutes)
       await endpoints.register(sseRoutes, { messagesUrl: `${joinBaseUrl(publicUrl, app.prefix)}/messages` })
     }
-    const served: Served[] = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
-    for (const part of served) options.mcpObserver?.counts?.(() => part.counts)
+    const counted = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
+    for (const part of counted) options.mcpObserver?.counts?.(() => part.counts)
+    const served: Served[] = isSessionless ? counted : [...counted, app[kSseMessages]]
     if (app.hasPlugin(GRACEFUL_CLOSE)) {
       app.addDrain(async ms => {
         await Promise.all(served.map(part => part.drain(ms)))
@@ -106,7 +110,6 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
 
 /** What runs calls and holds streams. */
 interface Served {
-  readonly counts: McpCounts
   /** Waits until nothing runs, or `ms` have passed. What comes meanwhile is served. */
   drain (ms: number): Promise<void>
   /** Ends what is left, and takes no more. */

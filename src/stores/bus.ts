@@ -1,4 +1,5 @@
 import type { ServerEvent } from '@modelcontextprotocol/server'
+import type { LimitName } from '../errors.js'
 import type { SessionChange } from './sessions.js'
 
 /** Messages from one replica to all others. Each is small, plain JSON and safe to receive twice. */
@@ -15,6 +16,10 @@ export interface BusMessages {
   callResumed: CallResumed
   /** To the replica `replicaId`: nobody waits any longer for the outcome of `callResumed`. */
   callAbandoned: { replicaId: string, callId: string, exchangeId?: string }
+  /** To the replica `replicaId`: a message of an HTTP+SSE client whose stream is there (`HandedPost`, sealed). */
+  messagePosted: { replicaId: string, handOverId: string, origin: string, sealed: string }
+  /** To the `origin` of `messagePosted`: what became of it. */
+  postSettled: { handOverId: string, outcome: PostOutcome }
   /**
    * A tool has made a task (MCP 2025-11-25) for a person (by `personKey`), under what its server sees as session id
    * (`holder`).
@@ -54,6 +59,22 @@ export type SessionNotification =
   | { method: 'notifications/roots/list_changed' }
   /** `request`: by `requestKey`. */
   | { method: 'notifications/cancelled', request: string, reason?: string }
+
+/** What became of a message that was handed over; `failed` is our own fault. */
+export type PostOutcome = { kind: 'accepted' } | { kind: 'refused', refusal: PostRefusal } | { kind: 'failed' }
+
+/** What an error response is made from. */
+export interface PostRefusal {
+  code: string
+  statusCode: number
+  message: string
+  jsonRpcCode: number
+  requestId?: string | number | null
+  retryAfterSeconds?: number
+  limit?: LimitName
+  retryAfterMs?: number
+  requiredScopes?: readonly string[]
+}
 
 export type BusTopic = keyof BusMessages
 

@@ -2,6 +2,8 @@
 export const leaseNames = {
   /** Held by a replica as long as it runs. */
   replica: (replicaId: string) => `replica:${replicaId}`,
+  /** Decides whether a message that was handed over is processed or given up: who takes it first, does so. */
+  handOver: (handOverId: string) => `hand-over:${handOverId}`,
   /** Held while the upstream's tokens of a grant are refreshed. */
   upstreamRefresh: (grantId: string) => `upstream-refresh:${grantId}`,
   /** Held while a client is registered at the upstream. */

@@ -6,6 +6,8 @@ export interface SessionRecord {
   kind: 'streamable-http' | 'sse'
   /** To requests of anybody else, the session does not exist. */
   owner: Owner
+  /** Replica that has the stream of an HTTP+SSE session. The session runs there, and ends with the stream. */
+  streamReplicaId?: string
   /** Parameters of the client's `initialize`, verbatim; absent until it came (HTTP+SSE opens its stream first). */
   initializeParams?: Record<string, unknown>
   /** What was negotiated; absent like `initializeParams`. */

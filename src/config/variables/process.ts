@@ -41,8 +41,9 @@ export const processVariables = {
   ),
   REDIS_KEY_PREFIX: text('Prefix of every key and channel in Redis', { default: DEFAULT_KEY_PREFIX }),
   ENCRYPTION_KEYS: Type.Optional(text(
-    'Keys that replicas share; they encrypt stored upstream tokens and the requestState that clients send back. As ' +
-      'id:base64url of 32 bytes; the first encrypts, all decrypt (comma-separated). Default: a key of this process'
+    'Keys that replicas share; they encrypt stored upstream tokens, the requestState that clients send back, and ' +
+      'what replicas hand over to each other. As id:base64url of 32 bytes; the first encrypts, all decrypt ' +
+      '(comma-separated). Default: a key of this process'
   )),
   DEMO_UPSTREAM_PORT: Type.Optional(port(
     'Port of the demo upstream, which starts outside production if no upstream is configured. Default: PORT + 1'

@@ -23,6 +23,8 @@ export interface AdmittedRequests {
 
 /** A request that runs in a session. */
 export interface RunningRequest {
+  /** Of the request; absent for tokens that we did not issue. */
+  grantId: string | undefined
   /** Takes its response; undefined if that belongs on the session's stream (HTTP+SSE). */
   exchange: PostExchange | undefined
   /** What changes in the session's record once it has succeeded. */
@@ -65,6 +67,11 @@ export class RunningRequests {
     return [...this.#running]
   }
 
+  /** Those that were made under a grant. */
+  ofGrant (grantId: string): Array<[RequestId, RunningRequest]> {
+    return this.entries().filter(([, request]) => request.grantId === grantId)
+  }
+
   /**
    * Admits the requests of one POST, all or none.
    * @param subscribed URIs that the session has already subscribed to
@@ -93,9 +100,14 @@ export class RunningRequests {
   }
 
   /** The requests run from now on. */
-  add ({ requests, lease, subscriptions }: AdmittedRequests, exchange: PostExchange | undefined): void {
+  add (
+    { requests, lease, subscriptions }: AdmittedRequests,
+    grantId: string | undefined,
+    exchange: PostExchange | undefined
+  ): void {
     for (const request of requests) {
       this.#running.set(request.id, {
+        grantId,
         exchange,
         change: findChange(request),
         lease,

@@ -26,6 +26,8 @@ import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from '../transport/message-extra.js'
 
+const GRANT_ENDED = 'The login that this request was made with has ended.'
+
 /** An SDK server that serves a session: takes the client's messages to it, and its messages to their receivers. */
 export class ServerInstance implements Outlet {
   readonly #session: InstanceSession
@@ -85,6 +87,7 @@ export class ServerInstance implements Outlet {
 
   /**
    * Takes the messages of one POST.
+   * @param response absent: the responses go to the one stream of the session (HTTP+SSE)
    * @returns undefined if the server has them; if the server takes time to say which scopes they need, a promise, which
    * rejects with what this throws
    * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError}
@@ -94,7 +97,7 @@ export class ServerInstance implements Outlet {
     posted: PostedMessages,
     extra: MessageExtra,
     caller: CallerInfo,
-    response: PostResponse
+    response?: PostResponse
   ): Promise<void> | undefined {
     const { requests, isBatch } = posted
     if (isBatch && !takesBatches(this.#session.record.protocolVersion)) {
@@ -152,23 +155,23 @@ export class ServerInstance implements Outlet {
     admitted: AdmittedRequests,
     extra: MessageExtra,
     caller: CallerInfo,
-    response: PostResponse
+    response: PostResponse | undefined
   ): void {
     const { requests } = admitted
-    if (requests.length === 0 || this.#session.record.kind === 'sse') {
-      this.#running.add(admitted, undefined)
-      response.accepted()
-    } else {
-      this.#running.add(
-        admitted,
-        new PostExchange(this.#session.streams, response, requests, isBatch, caller.extra.grantId)
-      )
-    }
+    const { grantId } = caller.extra
+    const exchange = response !== undefined && requests.length > 0
+      ? new PostExchange(this.#session.streams, response, requests, isBatch, grantId)
+      : undefined
+    this.#running.add(admitted, grantId, exchange)
+    if (exchange === undefined) response?.accepted()
     for (const message of messages) {
       if ('method' in message && 'id' in message) {
         this.#dispatchRequest(message, extra)
       } else {
-        this.#session.host.messenger.forward(this.#session, message, this.#concerns(message))
+        // an HTTP+SSE session runs in this process alone
+        if (response !== undefined) {
+          this.#session.host.messenger.forward(this.#session, message, this.#concerns(message))
+        }
         this.#dispatch(message, extra)
       }
     }
@@ -219,15 +222,15 @@ export class ServerInstance implements Outlet {
 
   /** Cancels what runs under a grant that has ended. */
   cancelGrant (grantId: string): void {
-    for (const [id, { exchange }] of this.#running.entries()) {
-      if (exchange?.grantId !== grantId) continue
+    for (const [id, { exchange }] of this.#running.ofGrant(grantId)) {
       this.#transport.receive({
         jsonrpc: '2.0',
         method: 'notifications/cancelled',
         params: { requestId: id, reason: 'The grant has ended.' }
       }, {})
       this.#running.end(id)
-      exchange.fail(jsonRpcCodes.serverError, 'The login that this request was made with has ended.')
+      if (exchange !== undefined) exchange.fail(jsonRpcCodes.serverError, GRANT_ENDED)
+      else this.#session.streams.say(errorText(jsonRpcCodes.serverError, GRANT_ENDED, id))
     }
   }
 

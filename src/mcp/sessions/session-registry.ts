@@ -176,7 +176,7 @@ export class SessionRegistry implements SessionHost {
       this.#loading.set(sessionId, loading)
     }
     const record = await loading
-    if (record === undefined) throw notFound()
+    if (record === undefined) throw sessionNotFound()
     assertAccess(record, caller, kind)
     let session = this.#live.get(sessionId)
     if (session === undefined) this.#live.set(sessionId, session = new LiveSession(this, record, caller))
@@ -224,6 +224,9 @@ export class SessionRegistry implements SessionHost {
     this.openStreams.endAll(this.streamOptions.retryMs)
     this.openStreams.close()
     await Promise.all(sessions.map(session => session.dispose()))
+    // no other replica can continue them
+    const over = sessions.filter(({ record }) => record.kind === 'sse').map(({ record }) => this.delete(record.id))
+    await Promise.allSettled(over)
     this.#live.clear()
     this.instances.clear()
   }
@@ -235,6 +238,7 @@ export class SessionRegistry implements SessionHost {
       id: randomBytes(24).toString('base64url'),
       kind,
       owner: toOwner(caller),
+      ...kind === 'sse' && { streamReplicaId: this.replica.id },
       initialized: false,
       subscriptions: [],
       lastSeenAt: now,
@@ -279,13 +283,14 @@ function parseInitializeParams (request: JSONRPCRequest, maxBytes: number): Reco
 
 /** @throws {SessionNotFoundError} if the session is somebody else's, or of the other transport */
 function assertAccess (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
-  if (!isOwner(caller, record.owner) || record.kind !== kind) throw notFound()
+  if (!isOwner(caller, record.owner) || record.kind !== kind) throw sessionNotFound()
 }
 
 function shuttingDown (): ShuttingDownError {
   return new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
 }
 
-function notFound (): SessionNotFoundError {
+/** What a client gets if it has no such session. */
+export function sessionNotFound (): SessionNotFoundError {
   return new SessionNotFoundError('Session not found: it is unknown or has ended. Initialize a new one.')
 }

@@ -5,8 +5,9 @@ import { checkStreamAccept } from '../../mcp/wire/accept.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { messagesSchema, sseSchema } from '../schemas/mcp.js'
-import { FastifyPostResponse, requestCaller, requestPost } from './post-reply.js'
+import { requestCaller, requestPost } from './post-reply.js'
 import { kSessions } from '../../plugins/mcp/sessions.js'
+import { kSseMessages } from '../../plugins/mcp/sse-messages.js'
 
 export interface SseRoutesOptions {
   /** Where clients send their messages. */
@@ -16,6 +17,7 @@ export interface SseRoutesOptions {
 /** The deprecated HTTP+SSE transport (MCP 2024-11-05): `GET /sse`, `POST /messages?sessionId=…`. */
 export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { messagesUrl }) => {
   const registry = app[kSessions]
+  const messages = app[kSseMessages]
 
   app.get('/sse', { schema: sseSchema, exposeHeadRoute: false }, async (request, reply) => {
     checkStreamAccept(request.headers.accept)
@@ -37,14 +39,11 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
         throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')
       }
       const caller = requestCaller(request)
-      const session = await registry.find(sessionId, caller, 'sse')
+      const location = await messages.find(sessionId, caller)
       const posted = requestPost(request)
       const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
-      const instance = session.instance ?? await session.rebuild(extra, caller)
-      session.caller = caller
-      session.used()
-      await instance.receiveOrPromise(posted, extra, caller, new FastifyPostResponse(reply))
-      return reply
+      await messages.receive(location, { sessionId, body: request.body, posted, extra })
+      return reply.code(202).send()
     }
   )
 

@@ -1,0 +1,63 @@
+import { createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { CompactEncrypt, compactDecrypt } from 'jose'
+import type { CallerInfo } from '../../caller.js'
+import { parseRecord } from '../../parse-record.js'
+
+/** A `POST /messages` on its way to the replica that holds the session's stream. */
+export interface HandedPost {
+  handOverId: string
+  sessionId: string
+  /** Who makes the request, by its own token. */
+  caller: CallerInfo
+  headers: Record<string, string | string[] | undefined>
+  /** The parsed body. */
+  body: unknown
+}
+
+/** JSON has no URLs. */
+interface StoredPost extends Omit<HandedPost, 'caller'> {
+  caller: Omit<CallerInfo, 'resource'> & { resource?: string }
+}
+
+/**
+ * Seals posts on their way: they contain the access token and the client's data, and the store keeps messages between
+ * replicas for a while (JWE with a shared key: RFC 7516, `dir`, A256GCM).
+ */
+export class HandedPostSeal {
+  readonly #keys: ReadonlyMap<string, Uint8Array>
+  readonly #first: string
+
+  /** @param keys the first seals, all open; the same on every replica. Default: a random one of this process */
+  constructor (keys: readonly Uint8Array[] = [randomBytes(32)]) {
+    const derived = keys.map((key): [string, Uint8Array] => {
+      const sealing = new Uint8Array(hkdfSync('sha256', key, '', 'fastify-mcp-oauth hand-over', 32))
+      return [createHash('sha256').update(sealing).digest('base64url').slice(0, 16), sealing]
+    })
+    this.#keys = new Map(derived)
+    this.#first = derived[0]?.[0] ?? ''
+  }
+
+  async seal (text: string): Promise<string> {
+    return await new CompactEncrypt(new TextEncoder().encode(text))
+      .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', kid: this.#first })
+      .encrypt(this.#find(this.#first))
+  }
+
+  /** @throws {Error} (rejects) if it was altered, or sealed with a key that this replica does not have */
+  async open (sealed: string): Promise<HandedPost> {
+    const { plaintext } = await compactDecrypt(sealed, ({ kid = '' }) => this.#find(kid), {
+      keyManagementAlgorithms: ['dir'],
+      contentEncryptionAlgorithms: ['A256GCM']
+    })
+    const { caller: { resource, ...caller }, ...post } = parseRecord<StoredPost>(new TextDecoder().decode(plaintext))
+    return { ...post, caller: { ...caller, ...resource !== undefined && { resource: new URL(resource) } } }
+  }
+
+  #find (kid: string): Uint8Array {
+    const key = this.#keys.get(kid)
+    if (key === undefined) {
+      throw new Error('It is sealed with a key of another replica: all replicas need the same `requestStateKeys`.')
+    }
+    return key
+  }
+}
