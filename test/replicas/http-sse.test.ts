@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { ElicitResultSchema } from '@modelcontextprotocol/sdk/types.js'
 import t, { type Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
+import { kSessions } from '../../src/plugins/mcp/sessions.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { SessionStores } from '../../src/stores/stores.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
@@ -30,6 +32,7 @@ interface Pair {
 type Overrides = Partial<McpTransportsOptions>
 type MakeStores = (t: Test) => Promise<readonly SessionStores[]>
 
+const HOUR_MS = 3_600_000
 const SECRET = 'a-secret-of-the-client'
 const call = (id: number | string, name: string, input: Record<string, unknown> = {}) => ({
   jsonrpc: '2.0',
@@ -115,6 +118,12 @@ async function requests (t: Test, stores: readonly SessionStores[]): Promise<voi
   t.match(await client.response('second'), { result: {} }, 'a batch')
   t.match(await client.response('first'), { result: {} })
 
+  const large = 'x'.repeat(3_500_000)
+  await client.say(other, wait('large', large))
+  t.equal((await plug.call(large)).name.length, large.length, 'a large message')
+  ;(await plug.call(large)).finish('done')
+  t.match(await client.response('large'), { result: { content: [{ text: 'done' }] } })
+
   const ids = Array.from({ length: 60 }, (_, index) => index)
   await Promise.all(ids.map(index => client.say(index % 2 === 0 ? other : holder, ping(index))))
   await Promise.all(ids.map(index => client.response(index)))
@@ -189,6 +198,31 @@ async function refusals (t: Test, stores: readonly SessionStores[]): Promise<voi
   }
   t.equal(client.received.length, before, 'nothing has run')
   t.notOk(plug.calls.some(({ name }) => name === 'too much'))
+}
+
+async function full (t: Test, stores: readonly SessionStores[]): Promise<void> {
+  const { plug, holder, other } = await startPair(t, stores, { both: { limits: { maxInstancesPerPerson: 1 } } })
+  const busy = await (await SseClient.open(t, holder)).initialize(other)
+  await busy.say(other, wait('busy', 'busy'))
+  await plug.call('busy')
+  const client = await SseClient.open(t, holder)
+  const here = await seen(await client.post(holder, ping(1)), holder)
+  t.match(here, { status: 429 })
+  t.strictSame(await seen(await client.post(other, ping(1)), other), here)
+}
+
+/** With an open stream a session lasts, and its server is rebuilt where the stream is. */
+async function idle (t: Test, stores: readonly SessionStores[]): Promise<void> {
+  const { plug, holder, other, stores: { sessions } } = await startPair(t, stores)
+  const client = await (await SseClient.open(t, holder)).initialize(other)
+  for (const { app } of [holder, other]) app[kSessions].tidy(Date.now() + HOUR_MS)
+  t.equal(holder.app.mcpSessions.counts.instances, 0, 'the server was dropped')
+  t.not(await sessions.get(client.sessionId), undefined, 'the session was not')
+  await client.say(other, wait('woken', 'woken'))
+  ;(await plug.call('woken')).finish('done')
+  t.match(await client.response('woken'), { result: {} })
+  t.equal(plug.servers.length, 2)
+  t.strictSame(other.app.mcpSessions.counts, { sessions: 0, instances: 0, streams: 0 })
 }
 
 async function serverFails (t: Test, stores: readonly SessionStores[]): Promise<void> {
@@ -269,6 +303,29 @@ async function silent (t: Test, stores: readonly SessionStores[]): Promise<void>
   t.strictSame(plug.calls.map(({ name }) => name), ['later'], 'what was given up never runs')
 }
 
+/** The holder's word comes late: its client waits for it. */
+async function late (t: Test, stores: readonly SessionStores[]): Promise<void> {
+  const [, two] = stores
+  if (two === undefined) throw new Error('two replicas, please')
+  const bus = new HeldBus(two.bus)
+  const { plug, holder, other } = await startPair(t, stores, { other: { bus } })
+  const client = await (await SseClient.open(t, holder)).initialize(other)
+  bus.hold('postSettled')
+  const posted = client.post(other, wait('late', 'late'))
+  ;(await plug.call('late')).finish('done')
+  await client.response('late')
+  t.equal(await Promise.race([posted, delay(2500)]), undefined, 'it was taken up: it is not given up')
+  bus.release()
+  t.equal((await posted).status, 202)
+  bus.hold('postSettled')
+  const last = client.post(other, wait('last', 'last'))
+  await plug.call('last')
+  const closed = other.app.close()
+  t.equal((await last).status, 503, 'a replica that leaves says so')
+  await closed
+  t.strictSame(plug.calls.map(({ name }) => name), ['late', 'last'], 'each has run once')
+}
+
 async function twice (t: Test, stores: readonly SessionStores[]): Promise<void> {
   const [one] = stores
   if (one === undefined) throw new Error('two replicas, please')
@@ -309,7 +366,7 @@ async function otherKeys (t: Test, stores: readonly SessionStores[]): Promise<vo
 
 function checkAll (t: Test, makeStores: MakeStores): void {
   t.jobs = 4
-  const checks = { requests, refusals, serverFails, endings, leaving, silent, twice, dead, otherKeys }
+  const checks = { requests, refusals, full, idle, serverFails, endings, leaving, silent, late, twice, dead, otherKeys }
   for (const [name, check] of Object.entries(checks)) {
     t.test(name, { buffered: true }, async t => { await check(t, await makeStores(t)) })
   }

@@ -8,13 +8,15 @@ import { SseLoad, type SseCall, type SseOutcome } from './sse-load.js'
 
 /*
  * Clients of HTTP+SSE (SDK 1.x) behind a load balancer in strict round robin: what they post arrives at the replica
- * that has their stream, or at the other. Each of two replicas is killed (kill -9) in turn, and started again.
+ * that has their stream, or at the other. Each of two replicas is killed (kill -9) in turn, and started again; then one
+ * stands still for longer than its lease (SIGSTOP), and goes on.
  */
 const { number } = scriptArguments('npx tsx test/replicas/http-sse.ts [--clients 40] [--think 300]')
 const count = number('clients')
 const thinkMs = number('think')
 const STEADY_MS = 8000
 const GONE_MS = 12_000
+const PAUSE_MS = 10_000
 
 const cluster = await startCluster({
   entry: 'test/replicas/counting-replica',
@@ -28,7 +30,9 @@ const cluster = await startCluster({
   }
 })
 try {
-  const report = new Report(`${count} clients of HTTP+SSE, two replicas, each killed in turn and started again`)
+  const report = new Report(
+    `${count} clients of HTTP+SSE, two replicas: each is killed in turn and started again, then one pauses`
+  )
   const logins = await Promise.all(['alice', 'bob', 'carol', 'dave'].map(name => logInAt(cluster.url, name)))
   const clients = Array.from({ length: count }, (_, index) => {
     const login = logins[index % logins.length]
@@ -51,6 +55,13 @@ try {
     await cluster.restart(index)
     await delay(STEADY_MS)
   }
+  const [stopped] = cluster.replicas
+  const stoppedAt = Date.now()
+  stopped?.child.kill('SIGSTOP')
+  await delay(PAUSE_MS)
+  stopped?.child.kill('SIGCONT')
+  const pausedUntil = Date.now() + 1000
+  await delay(STEADY_MS)
   for (const client of clients) client.stop()
   await running
 
@@ -60,7 +71,7 @@ try {
   const ends = clients.flatMap(({ ends }) => ends)
   report.figure('calls', calls.length)
   report.figure('answered once', of('result').length)
-  report.figure('ended with a stream whose replica was killed', of('ended with its stream').length)
+  report.figure('ended with a stream whose replica was killed, or paused', of('ended with its stream').length)
   for (const [text, times] of countTexts([...of('refused'), ...of('error')])) report.figure(text, times)
   report.check(
     `before the first kill, all of ${before.length} were answered (${before.length - of('result', before).length} not)`,
@@ -79,7 +90,11 @@ try {
     `of ${denied.length} calls whose client was told that they were not processed, 0 ran (${deniedThatRan.length})`,
     deniedThatRan.length === 0
   )
-  const bySelf = ends.filter(at => !kills.some(killedAt => at >= killedAt && at < killedAt + 1000))
+  const byPause = ends.filter(at => at >= stoppedAt && at < pausedUntil)
+  report.figure('streams that ended when their replica went on after the pause', byPause.length)
+  const bySelf = ends.filter(at =>
+    !byPause.includes(at) && !kills.some(killedAt => at >= killedAt && at < killedAt + 1000)
+  )
   report.check(`streams that ended: ${ends.length}; 0 of living replicas (${bySelf.length})`, bySelf.length === 0)
   report.check(`the sessions of dead streams are 404 (${untilGone.length})`, untilGone.length > 0)
   report.figure('from the kill to that 404', percentiles(untilGone))
