@@ -52,7 +52,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const streams = { ...defaultStreamOptions, ...options.streams }
 
   const { mcpObserver } = options
-  const admission = new Admission(limits, { onRefused: limit => { mcpObserver?.refused?.(limit) } })
+  const admission = new Admission(limits, { maxBodyBytes, onRefused: limit => { mcpObserver?.refused?.(limit) } })
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
   const taskTools = new TaskTools(options.bus, app.log)
   app.addHook('onClose', () => { taskTools.close() })
@@ -60,7 +60,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   if (isSessionless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
   else {
     await app.register(mcpSessions, { ...options, admission, taskTools })
-    await app.register(mcpSseMessages, { ...options, admission, maxBodyBytes })
+    await app.register(mcpSseMessages, { ...options, admission })
   }
 
   await app.register(async endpoints => {

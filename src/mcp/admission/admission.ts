@@ -7,6 +7,8 @@ import { SubscriptionLease } from './subscription-lease.js'
 import { ToolRates } from './tool-rates.js'
 
 export interface AdmissionOptions {
+  /** Largest body of a request. Default: 4 MiB. */
+  maxBodyBytes?: number
   /** Called for each refusal. */
   onRefused?: ((limit: LimitName) => void) | undefined
   /** The time in milliseconds. Default: the process's monotonic clock. */
@@ -21,7 +23,13 @@ export type AdmittedThing =
   | 'subscriptionBytes'
   | 'responses'
   | 'requestBytes'
+  | 'handOvers'
+  | 'handOverBytes'
   | 'persons'
+
+const MAX_BODY_BYTES = 4_194_304
+// with those of the headers that a request may have
+const MAX_HEADER_BYTES = 65_536
 
 /**
  * Bounds what each person, and all of them together, hold of this process, in all eras, modes, clients and sessions.
@@ -36,10 +44,15 @@ export class Admission {
   readonly #subscriptionBytes: Quota
   readonly #responses: Quota
   readonly #requestBytes: Quota
+  readonly #handOvers: Quota
+  readonly #handOverBytes: Quota
   readonly #tools: ToolRates
   readonly #onRefused: (limit: LimitName) => void
 
-  constructor (limits: SessionLimits, { onRefused = () => {}, now }: AdmissionOptions = {}) {
+  constructor (
+    limits: SessionLimits,
+    { maxBodyBytes = MAX_BODY_BYTES, onRefused = () => {}, now }: AdmissionOptions = {}
+  ) {
     this.#limits = limits
     this.#onRefused = onRefused
     this.#requests = new Quota({
@@ -86,6 +99,7 @@ export class Admission {
       inAll: limits.maxRequestBytes,
       isWeight: true
     })
+    ;[this.#handOvers, this.#handOverBytes] = makeHandOverQuotas(limits, maxBodyBytes)
     this.#tools = new ToolRates(limits.toolCallsPerMinute, now)
   }
 
@@ -99,8 +113,10 @@ export class Admission {
       subscriptionBytes: this.#subscriptionBytes.total,
       responses: this.#responses.total,
       requestBytes: this.#requestBytes.total,
+      handOvers: this.#handOvers.total,
+      handOverBytes: this.#handOverBytes.total,
       persons: this.#requests.persons + this.#instances.persons + this.#streams.persons + this.#subscriptions.persons +
-        this.#responses.persons
+        this.#responses.persons + this.#handOvers.persons
     }
   }
 
@@ -162,6 +178,19 @@ export class Admission {
     })
   }
 
+  /**
+   * Admits a message that is handed to another replica, until that has responded.
+   * @returns leases of one message, and of its bytes
+   * @throws {TooManyRequestsError} @throws {ServerFullError} and takes nothing
+   */
+  takeHandOver (person: string, messageBytes: number): [messages: Lease, bytes: Lease] {
+    return this.#counted(() => {
+      this.#handOvers.check(person, 1)
+      const bytes = new Lease(this.#handOverBytes, person).grow(messageBytes)
+      return [new Lease(this.#handOvers, person).set(1), bytes]
+    })
+  }
+
   /** A lease for what a session, a stream or a request of a person subscribes to; empty at first. */
   makeSubscriptionLease (person: string): SubscriptionLease {
     return new SubscriptionLease(
@@ -195,4 +224,25 @@ export class Admission {
       throw error
     }
   }
+}
+
+/** Of messages on their way to another replica: their number, and their bytes. */
+function makeHandOverQuotas (limits: SessionLimits, maxBodyBytes: number): [messages: Quota, bytes: Quota] {
+  const largest = maxBodyBytes + MAX_HEADER_BYTES
+  return [
+    new Quota({
+      limit: 'requests_in_flight',
+      things: 'messages on their way to another replica',
+      perPerson: limits.maxRequestsInFlightPerPerson,
+      inAll: limits.maxRequestsInFlight
+    }),
+    new Quota({
+      limit: 'request_bytes',
+      things: 'bytes of messages on their way to another replica',
+      perPerson: largest,
+      // with what sealing adds, they fit into a replica's channel of the bus
+      inAll: 2 * largest,
+      isWeight: true
+    })
+  ]
 }

@@ -5,8 +5,7 @@ import { ShuttingDownError, TemporarilyUnavailableError } from '../../errors.js'
 import type { Log } from '../../log.js'
 import type { Bus, PostOutcome } from '../../stores/bus.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
-import { Lease, Quota } from '../admission/quota.js'
-import type { SessionLimits } from '../limits.js'
+import type { Admission } from '../admission/admission.js'
 import type { Replica } from '../replica.js'
 import type { HandedPost, HandedPostSeal } from './handed-post.js'
 import { toError } from './refusal.js'
@@ -16,9 +15,7 @@ export interface HandOversOptions {
   leases: LeaseStore
   replica: Replica
   seal: HandedPostSeal
-  limits: Pick<SessionLimits, 'maxRequestsInFlight' | 'maxRequestsInFlightPerPerson'>
-  /** Largest body in bytes. */
-  maxBodyBytes: number
+  admission: Admission
   log: Log
 }
 
@@ -33,38 +30,20 @@ const TAKEN_MS = 2000
 // making a server instance, or finding out what scopes a call needs, may take time
 const SETTLED_MS = 30_000
 /** How long a replica's word that it has taken a post up is kept. */
-export const TAKEN_KEPT_MS = 60_000
+export const TAKEN_KEPT_MS = 15_000
 // longer than messages between replicas are kept
 const GIVEN_UP_KEPT_MS = 600_000
-const HEADERS_BYTES = 65_536
 const DRAIN_POLL_MS = 20
 
 /** Posts of HTTP+SSE clients that are on their way from this replica to those that hold their streams. */
 export class HandOvers {
   readonly #options: HandOversOptions
   readonly #waiting = new Map<string, (settled: Settled) => void>()
-  readonly #posts: Quota
-  readonly #bytes: Quota
   readonly #unsubscribe: () => void
 
   constructor (options: HandOversOptions) {
-    const { bus, limits, maxBodyBytes } = options
-    const largest = maxBodyBytes + HEADERS_BYTES
+    const { bus } = options
     this.#options = options
-    this.#posts = new Quota({
-      limit: 'requests_in_flight',
-      things: 'messages on their way to another replica',
-      perPerson: limits.maxRequestsInFlightPerPerson,
-      inAll: limits.maxRequestsInFlight
-    })
-    this.#bytes = new Quota({
-      limit: 'request_bytes',
-      things: 'bytes of messages on their way to another replica',
-      perPerson: largest,
-      // with what sealing adds, it fits into a replica's channel of the bus
-      inAll: 2 * largest,
-      isWeight: true
-    })
     this.#unsubscribe = bus.subscribe('postSettled', ({ handOverId, outcome }) => {
       this.#waiting.get(handOverId)?.(outcome)
     })
@@ -78,19 +57,15 @@ export class HandOvers {
    * @throws {TooManyRequestsError} @throws {ServerFullError} @throws {ShuttingDownError}
    */
   async handOver (replicaId: string, post: Omit<HandedPost, 'handOverId'>): Promise<boolean> {
-    const { replica } = this.#options
+    const { admission, replica } = this.#options
     if (!await replica.isAlive(replicaId)) return false
     const handOverId = randomUUID()
     const text = JSON.stringify({ handOverId, ...post })
-    const person = personKey(post.caller.extra)
-    const bytes = new Lease(this.#bytes, person).grow(Buffer.byteLength(text))
-    const posts = new Lease(this.#posts, person)
+    const leases = admission.takeHandOver(personKey(post.caller.extra), Buffer.byteLength(text))
     try {
-      posts.grow(1)
       return isTaken(await this.#sendAndWait(replicaId, handOverId, text))
     } finally {
-      posts.release()
-      bytes.release()
+      for (const lease of leases) lease.release()
     }
   }
 

@@ -15,8 +15,6 @@ export interface SseMessagesOptions extends Pick<McpTransportsOptions, 'bus' | '
   registry: SessionRegistry
   replica: Replica
   admission: Admission
-  /** Largest body in bytes. */
-  maxBodyBytes: number
   log: Log
 }
 
@@ -44,12 +42,12 @@ export class SseMessages {
   readonly #handOvers: HandOvers
   readonly #taken: TakenPosts
 
-  constructor ({ registry, replica, admission, maxBodyBytes, requestStateKeys, bus, leases, log }: SseMessagesOptions) {
+  constructor ({ registry, replica, admission, requestStateKeys, bus, leases, log }: SseMessagesOptions) {
     this.#registry = registry
     this.#replica = replica
     this.#admission = admission
     const shared = { bus, leases, replica, log, seal: new HandedPostSeal(requestStateKeys) }
-    this.#handOvers = new HandOvers({ ...shared, limits: registry.limits, maxBodyBytes })
+    this.#handOvers = new HandOvers({ ...shared, admission })
     this.#taken = new TakenPosts({ ...shared, receive: (post, bytes) => this.#receiveHanded(post, bytes) })
   }
 
