@@ -8,5 +8,6 @@ export const jsonRpcCodes = {
   serverError: -32000,
   sessionNotFound: -32001,
   resourceNotFound: -32002,
+  unsupportedProtocolVersion: -32022,
   urlElicitationRequired: -32042
 } as const

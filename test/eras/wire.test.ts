@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream'
 import { EventEmitter, once } from 'node:events'
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
@@ -8,6 +9,7 @@ import t from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { mcpTransports } from '../../src/service/mcp-transports.js'
 import { bearerAuth } from '../../src/plugins/mcp/bearer-auth.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { objectOf, parseObject, valueAt } from '../support/json.js'
 import { RawClient, startMcp } from '../support/mcp-harness.js'
@@ -37,6 +39,44 @@ t.test('a method that is not of this revision, or not of the server, is not foun
   }
 })
 
+t.test('every revision that is served is named', async t => {
+  const served = ['2026-07-28', '2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05', '2024-10-07']
+  for (const [name, createServer] of Object.entries(eraServers)) {
+    for (const sessionMode of ['stateful', 'stateless'] as const) {
+      const { url } = await startMcp(t, { createServer: createServer(new EraPlug()), sessionMode })
+      const discovered = await request(url, 'server/discover')
+      t.same(valueAt(discovered.result, 'supportedVersions'), served, `${name}, ${sessionMode}`)
+      const unknown = modernRequest(7, 'tools/list', {}, {
+        'io.modelcontextprotocol/protocolVersion': '2099-01-01',
+        'io.modelcontextprotocol/clientCapabilities': {}
+      })
+      const refused = await fetch(`${url}/mcp`, {
+        ...unknown,
+        headers: { ...unknown.headers, 'mcp-protocol-version': '2099-01-01', authorization: 'Bearer alice' }
+      })
+      t.equal(refused.status, 400)
+      const { error, id } = parseObject(await refused.text())
+      t.same([valueAt(error, 'code'), id], [-32022, 7])
+      t.same(valueAt(error, 'data'), { supported: served, requested: '2099-01-01' })
+
+      const legacy = await new RawClient({ url }).post({ jsonrpc: '2.0', id: 1, method: 'tools/list' }, {
+        'mcp-protocol-version': '1999-01-01',
+        'mcp-session-id': 'any'
+      })
+      t.match(await legacy.text(), '2026-07-28', 'to clients of the other era, too')
+
+      const client = new Client({ name: 'auto', version: '1' }, { versionNegotiation: { mode: 'auto' } })
+      await client.connect(
+        new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
+          requestInit: { headers: { authorization: 'Bearer alice' } }
+        })
+      )
+      t.equal(client.getNegotiatedProtocolVersion(), '2026-07-28')
+      await client.close()
+    }
+  }
+})
+
 t.test('a low-level server of SDK 1.x', async t => {
   const createServer: CreateServer = () => {
     const server = new Server({ name: 'low', version: '1' }, { capabilities: { tools: {} } })
@@ -50,7 +90,7 @@ t.test('a low-level server of SDK 1.x', async t => {
   const { url } = await startMcp(t, { createServer })
   t.match(
     (await request(url, 'server/discover')).result,
-    { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } }
+    { supportedVersions: ['2026-07-28', '2025-11-25'], capabilities: { tools: {} } }
   )
   t.match(
     (await request(url, 'tools/list')).result,

@@ -12,7 +12,7 @@ import type { Log } from '../../log.js'
 import { observeServer, type McpObserver } from '../observer.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { PersonalEvents } from '../server-events/personal-events.js'
-import { REVISION_2026_07_28 } from '../wire/protocol-versions.js'
+import { discoverServed, REVISION_2026_07_28 } from '../wire/protocol-versions.js'
 import { announceFrom } from './announce-from.js'
 import type { Bridge } from './bridge/bridge.js'
 import type { CallServers } from './call-servers.js'
@@ -143,8 +143,9 @@ function connectFor (server: Server2, made: ModernCall): void {
     const send = transport.send.bind(transport)
     transport.send = async (message, options) => {
       if (!('method' in message)) {
-        if (!call.isStream) return await send(message, options)
-        call.answer(message)
+        const response = call.message?.method === 'server/discover' ? discoverServed(message) : message
+        if (!call.isStream) return await send(response, options)
+        call.answer(response)
         queueMicrotask(() => { close(transport, call) })
         return undefined
       }

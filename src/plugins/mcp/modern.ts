@@ -13,6 +13,7 @@ import type { ModernCall } from '../../mcp/modern/modern-call.js'
 import { ModernHandler, type ModernHandlerOptions } from '../../mcp/modern/modern-handler.js'
 import { ResponseStream, STREAM_HEADERS } from '../../mcp/modern/response-stream.js'
 import { textWithInvalidParams } from '../../mcp/wire/invalid-params.js'
+import { textWithServed } from '../../mcp/wire/protocol-versions.js'
 
 /** The decorator that holds what was posted, for the routes that serve sessions. */
 export const kPost: unique symbol = Symbol('fastify-mcp-oauth/post')
@@ -79,5 +80,5 @@ async function sendResponse (call: ModernCall, reply: FastifyReply): Promise<Fas
   if (response instanceof ResponseStream) return reply.headers(STREAM_HEADERS).send(response)
   reply.code(response.status)
   for (const [name, value] of response.headers) reply.header(name, value)
-  return reply.send(response.body === null ? undefined : textWithInvalidParams(await response.text()))
+  return reply.send(response.body === null ? undefined : textWithServed(textWithInvalidParams(await response.text())))
 }
