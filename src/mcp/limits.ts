@@ -71,6 +71,11 @@ export interface SessionLimits {
   maxSuspendedCallsPerPerson: number
   /** Time that such a call waits for its client. */
   suspendedCallSeconds: number
+  /**
+   * Time in which a client whose connection was cut may bring the same input for such a call again, and gets the same
+   * response.
+   */
+  repeatedInputMs: number
 }
 
 export const defaultLimits: SessionLimits = {
@@ -102,5 +107,6 @@ export const defaultLimits: SessionLimits = {
   maxUnreadBytesPerStream: 16_777_216,
   maxSuspendedCalls: 1000,
   maxSuspendedCallsPerPerson: 50,
-  suspendedCallSeconds: 600
+  suspendedCallSeconds: 600,
+  repeatedInputMs: 5000
 }

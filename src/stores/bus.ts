@@ -14,8 +14,11 @@ export interface BusMessages {
   sessionNotified: { sessionId: string, origin: string, notification: SessionNotification }
   /** The client of a call that waits at one replica has come back to another. */
   callResumed: CallResumed
-  /** To the replica `replicaId`: nobody waits any longer for the outcome of `callResumed`. */
-  callAbandoned: { replicaId: string, callId: string, exchangeId?: string }
+  /**
+   * To the replica `replicaId`: nobody waits any longer for the outcome of `callResumed`, unless the client may return;
+   * without an exchange, nobody will bring what a call waits for.
+   */
+  callAbandoned: { replicaId: string, callId: string, exchangeId?: string, mayReturn?: boolean }
   /** To the replica `replicaId`: a message of an HTTP+SSE client whose stream is there (`HandedPost`, sealed). */
   messagePosted: { replicaId: string, handOverId: string, origin: string, sealed: string }
   /** To the `origin` of `messagePosted`: what became of it. */

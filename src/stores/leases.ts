@@ -4,6 +4,11 @@ export const leaseNames = {
   replica: (replicaId: string) => `replica:${replicaId}`,
   /** Decides whether a message that was handed over is processed or given up: who takes it first, does so. */
   handOver: (handOverId: string) => `hand-over:${handOverId}`,
+  /**
+   * Whether a call that was handed over to another replica may continue there: the replica that has it takes this
+   * before, the one that waits as it gives up. It is never released.
+   */
+  resumption: (exchangeId: string) => `resumption:${exchangeId}`,
   /** Held while the upstream's tokens of a grant are refreshed. */
   upstreamRefresh: (grantId: string) => `upstream-refresh:${grantId}`,
   /** Held while a client is registered at the upstream. */

@@ -16,7 +16,9 @@ import { answerAll, parseAsked, type Asked } from './input-required.js'
 import { post, request } from '../support/raw-http.js'
 
 const NOT_WAITING = { code: -32602, message: 'This call is no longer waiting for input. Retry it.' }
-const DEAD = { code: -32602, message: /has stopped.*not run again/ }
+const OF_ANOTHER = { code: -32602, message: /requestState is of another request/ }
+const DEAD = { code: -32602, message: /has stopped.*not run again: retry it/ }
+const DIED_RUNNING = { code: -32000, message: /has stopped.*may have had its effect/ }
 /** What a `requestState` names: where the call waits. */
 const SEALED = z.object({ p: z.looseObject({ replicaId: z.string(), callId: z.string(), round: z.number() }) })
 const call = { name: 'ask', arguments: {} }
@@ -64,7 +66,11 @@ interface Both {
 /** Two replicas that share their stores. */
 async function startBoth (t: Test, [storesOfFirst, storesOfSecond]: [SessionStores, SessionStores]): Promise<Both> {
   const plug = new Plug()
-  const options = { createServer: asking(plug), requestStateKeys: [Buffer.alloc(32, 1)] }
+  const options = {
+    createServer: asking(plug),
+    requestStateKeys: [Buffer.alloc(32, 1)],
+    limits: { repeatedInputMs: 1000 }
+  }
   return {
     plug,
     storesOfSecond,
@@ -106,12 +112,19 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
     ])
     t.equal(messages.length, 3, 'of the log, what the client wants')
     const again = parseAsked(messages.at(-1)?.result)
-    t.match((await request(second.url, 'tools/call', back(asked))).error, NOT_WAITING, 'a state is good for one answer')
+    t.match((await request(second.url, 'tools/call', back(asked))).result, {
+      resultType: 'input_required',
+      inputRequests: again.inputRequests
+    }, 'who repeats a round gets the same response')
     t.match((await request(second.url, 'tools/call', back(again))).result, {
       resultType: 'complete',
       content: [{ text: 'blue, blue' }]
     })
-    for (const { url } of [first, second]) t.match((await request(url, 'tools/call', back(again))).error, NOT_WAITING)
+    const other = { ...back(again), inputResponses: {} }
+    for (const { url } of [first, second]) {
+      t.match((await request(url, 'tools/call', back(again))).result, { content: [{ text: 'blue, blue' }] })
+      t.match((await request(url, 'tools/call', other)).error, { code: -32602, message: /other inputResponses/ })
+    }
     t.equal(plug.runs, 1)
   })
 
@@ -130,7 +143,7 @@ function checkHandingOver (t: Test, { plug, first, second, storesOfSecond: { bus
         message: /requestState/
       })
     }
-    t.match((await request(second.url, 'tools/call', back(asked, 'another'))).error, NOT_WAITING)
+    t.match((await request(second.url, 'tools/call', back(asked, 'another'))).error, OF_ANOTHER)
     going()
     t.match((await request(second.url, 'tools/call', back(asked), { token: 'alice-again' })).result, {
       resultType: 'input_required'
@@ -256,7 +269,7 @@ t.test('a replica that has died', async t => {
     forward(2)
     await renewed
   }
-  t.match((await answered).error, DEAD, 'who waits for it is told')
+  t.match((await answered).error, DIED_RUNNING, 'who waits for it is told')
   stores.bus.subscribe('callResumed', () => { t.fail('nothing is handed to the dead') })
   t.match((await request(second.url, 'tools/call', back(waiting))).error, DEAD, 'and who comes back later, at once')
   t.equal(plug.runs, 2, 'nothing is run again')

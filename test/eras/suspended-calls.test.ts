@@ -14,6 +14,7 @@ const INVALID_STATE = {
   message: 'Invalid or expired requestState',
   data: { reason: 'invalid_request_state' }
 }
+const OF_ANOTHER = { code: -32602, message: /requestState is of another request/ }
 const NOT_WAITING = { code: -32602, message: 'This call is no longer waiting for input. Retry it.' }
 
 async function start (t: Test, options: Partial<McpTransportsOptions> = {}) {
@@ -50,7 +51,9 @@ t.test('the call continues after its question, and is not run twice', async t =>
   t.equal(plug.runs.get('ask'), 1)
 
   const third = await request(url, 'tools/call', { ...ask, ...answered(asked) })
-  t.match(third.error, NOT_WAITING, 'a state is good for one answer')
+  t.same(third.result, second.result, 'who repeats it gets the same response')
+  const fourth = await request(url, 'tools/call', { ...ask, requestState: asked.requestState, inputResponses: {} })
+  t.match(fourth.error, { code: -32602, message: /other inputResponses/ }, 'a state is good for one answer')
   t.equal(plug.runs.get('ask'), 1, 'and the call is not run again then either')
 })
 
@@ -78,7 +81,7 @@ t.test('what is not answered is asked again, and what was not asked for is ignor
     requestState: some.requestState,
     inputResponses: answers
   })
-  t.match(old.error, NOT_WAITING, 'the state of an earlier round is over')
+  t.match(old.error, { code: -32602, message: /other inputResponses/ }, 'the state of an earlier round is over')
   const all = await request(url, 'tools/call', {
     name: 'ask-all',
     arguments: {},
@@ -99,8 +102,11 @@ t.test('a state is its caller\'s own, and of one call', async t => {
   for (const altered of [`${requestState}x`, requestState.replace(/\.[^.]*$/, '.AAAA'), 'v1.e30.', '']) {
     t.match((await request(url, 'tools/call', { ...retry, requestState: altered })).error, INVALID_STATE, altered)
   }
-  t.match((await request(url, 'tools/call', { ...retry, name: 'ask-twice' })).error, NOT_WAITING, 'another tool')
-  t.match((await request(url, 'prompts/get', { ...retry, name: 'ask' })).error, NOT_WAITING, 'another method')
+  const others = { name: 'ask-twice', arguments: { message: 'Why?' } }
+  for (const [member, value] of Object.entries(others)) {
+    t.match((await request(url, 'tools/call', { ...retry, [member]: value })).error, OF_ANOTHER, member)
+  }
+  t.match((await request(url, 'prompts/get', { ...retry, name: 'ask' })).error, OF_ANOTHER, 'another method')
   t.match(
     (await request(url, 'tools/call', retry, { token: 'alice-again' })).result,
     { content: [{ text: /blue/ }] },
@@ -165,7 +171,7 @@ t.test('a call that waits ends with the grant, and with the service', async t =>
 })
 
 t.test('a call goes away with its client, also after it was taken up again', async t => {
-  const { plug, url } = await start(t)
+  const { plug, url } = await start(t, { limits: { repeatedInputMs: 20 } })
   const asked = await calling(url, { name: 'ask-twice', arguments: {} }, { meta: { progressToken: 'first' } })
   const leave = new AbortController()
   const response = await post(url, 'tools/call', { name: 'ask-twice', arguments: {}, ...answered(asked) },

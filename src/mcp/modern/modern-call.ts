@@ -67,6 +67,8 @@ export class ModernCall {
   #isAnswered = false
   /** Whether nothing runs for it. */
   #isOver = false
+  /** Whether its client went before its response was complete. */
+  hasLeft = false
   /** Of a listener: the server that it listens to. */
   serverInfo: Implementation | undefined
   #client: ClientIdentity | undefined
@@ -172,8 +174,10 @@ export class ModernCall {
    * @param reason what its client is told; without it, the client has gone
    */
   end (reason?: string): void {
-    if (reason === undefined) this.#stream?.destroy()
-    else if (this.listens && this.#stream !== undefined) this.#stream.endWith(this.#listenResult())
+    if (reason === undefined) {
+      this.hasLeft = !this.#isAnswered
+      this.#stream?.destroy()
+    } else if (this.listens && this.#stream !== undefined) this.#stream.endWith(this.#listenResult())
     else this.#settle(errorText(jsonRpcCodes.serverError, reason, this.message?.id))
     this.#settled()
     if (!this.#isOver) this.#signal.abort()

@@ -59,7 +59,8 @@ const limits = optionSchemas<Partial<SessionLimits>>()({
   maxUnreadBytesPerStream: optional(count),
   maxSuspendedCalls: optional(count),
   maxSuspendedCallsPerPerson: optional(count),
-  suspendedCallSeconds: optional(timerSeconds)
+  suspendedCallSeconds: optional(timerSeconds),
+  repeatedInputMs: optional(timerMs)
 })
 
 const streams = optionSchemas<Partial<StreamOptions>>()({

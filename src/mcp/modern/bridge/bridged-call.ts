@@ -5,6 +5,7 @@ import type {
 } from '@modelcontextprotocol/server'
 import type { OwnedExtra } from '../../transport/message-extra.js'
 import type { BridgedServer } from './bridged-server.js'
+import { fingerprint } from './fingerprint.js'
 import type { InMemoryPeer } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
@@ -26,6 +27,8 @@ export interface OpenRequest {
   notify: (notification: JSONRPCNotification) => Promise<void> | undefined
   /** Aborts when the client goes away. */
   signal: AbortSignal
+  /** Whether the client, gone, may come back: only its connection has ended. */
+  mayReturn: () => boolean
   /** What the client wants progress reported under. */
   progressToken: string | number | undefined
 }
@@ -72,7 +75,7 @@ export class BridgedCall implements InMemoryPeer {
     extra: OwnedExtra,
     open: OpenRequest
   ): Promise<BridgedOutcome> {
-    this.callee = describeCallee(method, params)
+    this.callee = identifyCallee(method, params)
     this.#response = this.#instance.call(method, params, extra, this)
     return await this.#outcome(open)
   }
@@ -169,7 +172,8 @@ function idKey (id: unknown): string {
   return `request-${String(id)}`
 }
 
-/** Names what a request calls. */
-export function describeCallee (method: string, { name, uri }: Record<string, unknown> = {}): string {
-  return JSON.stringify([method, name, uri])
+/** Identifies what a request calls: it is the same for one that brings input for that call. */
+export function identifyCallee (method: string, params: Record<string, unknown> = {}): string {
+  const { _meta, requestState, inputResponses, task, ...called } = params
+  return fingerprint([method, called])
 }

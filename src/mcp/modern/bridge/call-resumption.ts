@@ -1,11 +1,13 @@
 import { ProtocolError } from '@modelcontextprotocol/server'
-import type { Bus, CallResumed } from '../../../stores/bus.js'
+import type { Bus, BusMessages, CallResumed } from '../../../stores/bus.js'
 import type { EventLog } from '../../../stores/event-log.js'
+import type { LeaseStore } from '../../../stores/leases.js'
 import type { Admission } from '../../admission/admission.js'
 import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
-import { handOver, HANDOVER_STREAM, type HandedEvent } from './remote-resumption.js'
+import { handOver, HANDOVER_STREAM, mayContinue, type HandedEvent, type InputOutcome } from './remote-resumption.js'
 import { EventLogWriter } from '../../transport/event-log-writer.js'
+import { Rounds } from './rounds.js'
 import { SuspendedCalls, type CallClaim, type SuspendedCallsOptions } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
@@ -17,13 +19,16 @@ export interface CallResumptionOptions {
   replica: Replica
   eventLog: EventLog
   bus: Bus
+  leases: LeaseStore
   log: Log
 }
 
 /** A call of this process that continues for a client of another replica. */
 interface Resumption {
-  grantId: string | undefined
-  ended: AbortController
+  /** Nobody waits at that replica any longer. */
+  left: AbortController
+  /** Whether the client may come back. */
+  mayReturn: boolean
   over: Promise<void>
 }
 
@@ -35,6 +40,7 @@ interface Resumption {
 export class CallResumption {
   readonly #options: CallResumptionOptions
   readonly suspended: SuspendedCalls
+  readonly #rounds: Rounds
   readonly #exchanges = new Map<string, Resumption>()
   readonly #subscriptions: Array<() => void>
 
@@ -42,6 +48,7 @@ export class CallResumption {
     const { bus, replica } = options
     this.#options = options
     this.suspended = new SuspendedCalls(options.suspendedCalls, options.admission)
+    this.#rounds = new Rounds(options.suspendedCalls.repeatedInputMs)
     this.#subscriptions = [
       bus.subscribe('grantEnded', ({ grantId }) => {
         this.#endGrant(grantId)
@@ -49,15 +56,15 @@ export class CallResumption {
       bus.subscribe('callResumed', message => {
         if (message.replicaId === replica.id) this.#takeUp(message)
       }),
-      bus.subscribe('callAbandoned', ({ replicaId, callId, exchangeId }) => {
-        if (replicaId === replica.id) this.#abandon(callId, exchangeId)
+      bus.subscribe('callAbandoned', message => {
+        if (message.replicaId === replica.id) this.#abandon(message)
       })
     ]
   }
 
-  /** Whether calls run here for clients of other replicas. */
+  /** Whether calls run here for clients of other replicas, or for such as may come back. */
   get running (): boolean {
-    return this.#exchanges.size > 0
+    return this.#exchanges.size > 0 || this.#rounds.running
   }
 
   /**
@@ -70,28 +77,45 @@ export class CallResumption {
     inputResponses: Readonly<Record<string, unknown>>,
     open: OpenRequest
   ): Promise<BridgedOutcome> {
-    const { replica } = this.#options
-    let outcome: BridgedOutcome | undefined
-    if (replicaId === replica.id) {
-      const call = this.suspended.take(claim)
-      outcome = call && await this.suspended.settle(call, call.resume(inputResponses, open), claim)
-    } else {
-      outcome = await handOver(this.#options, replicaId, claim, inputResponses, open)
-    }
-    if (outcome === undefined) {
+    const outcome = replicaId === this.#options.replica.id
+      ? await this.#continue(claim, inputResponses, open)
+      : await handOver(this.#options, replicaId, claim, inputResponses, open)
+    if (outcome.kind === 'unknown') {
       throw new ProtocolError(jsonRpcCodes.invalidParams, 'This call is no longer waiting for input. Retry it.')
     }
+    if (outcome.kind === 'other-input') {
+      throw new ProtocolError(
+        jsonRpcCodes.invalidParams,
+        'This requestState was brought back before, with other inputResponses: it is good for one answer.'
+      )
+    }
     return outcome
+  }
+
+  /** Continues a call that waits here, or follows the one that the same input has continued already. */
+  async #continue (
+    claim: CallClaim,
+    input: Readonly<Record<string, unknown>>,
+    open: OpenRequest
+  ): Promise<InputOutcome> {
+    const repeated = this.#rounds.find(claim, input)
+    if (repeated === 'other-input') return { kind: repeated }
+    if (repeated !== undefined) return await repeated.join(open)
+    const call = this.suspended.take(claim)
+    if (call === undefined) return { kind: 'unknown' }
+    const run = async (request: OpenRequest) =>
+      await this.suspended.settle(call, call.resume(input, request), claim)
+    return await this.#rounds.begin(claim, input, run).join(open)
   }
 
   /**
    * Seals what names a call that waits: `state` of a call made here, or that of the client that has come back to it.
    */
   stateOf (
-    { callId, round }: Pick<RequestState, 'callId' | 'round'>,
+    { callId, round, callee }: Omit<RequestState, 'replicaId'>,
     replicaId = this.#options.replica.id
   ): RequestState {
-    return { replicaId, callId, round }
+    return { replicaId, callId, round, callee }
   }
 
   /** Gives up a call that waits, wherever it does. */
@@ -109,7 +133,7 @@ export class CallResumption {
   async close (): Promise<void> {
     for (const unsubscribe of this.#subscriptions) unsubscribe()
     this.suspended.close()
-    for (const { ended } of this.#exchanges.values()) ended.abort()
+    this.#rounds.close()
     await Promise.all([...this.#exchanges.values()].map(({ over }) => over))
   }
 
@@ -120,41 +144,59 @@ export class CallResumption {
     const { eventLog, log, replica } = this.#options
     const writer = new EventLogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
     const write = (event: HandedEvent, final = false) => { writer.append(JSON.stringify(event), final) }
-    const call = this.suspended.take(claim)
-    if (call === undefined) {
-      write({ kind: 'unknown' }, true)
-      return
-    }
-    write({ kind: 'taken' })
-    const ended = new AbortController()
-    const unwatch = replica.watch(origin, () => {
-      ended.abort()
-    })
+    const left = new AbortController()
+    const exchange: Resumption = { left, mayReturn: true, over: Promise.resolve() }
     const open: OpenRequest = {
-      signal: ended.signal,
+      signal: left.signal,
+      mayReturn: () => exchange.mayReturn,
       progressToken,
       notify: notification => {
         write({ kind: 'notification', notification })
         return undefined
       }
     }
-    const over = this.suspended.settle(call, call.resume(inputResponses, open), claim).then(outcome => {
-      write(outcome, true)
-    }).finally(() => {
-      unwatch()
-      this.#exchanges.delete(exchangeId)
-    })
-    this.#exchanges.set(exchangeId, { grantId: claim.grantId, ended, over })
+    const unwatch = replica.watch(origin, () => { left.abort() })
+    exchange.over = this.#continueIfAwaited(exchangeId, claim, inputResponses, open, () => { write({ kind: 'taken' }) })
+      .then(outcome => { if (outcome !== undefined) write(outcome, true) })
+      .catch((err: unknown) => { log.warn({ err }, 'a call of this replica could not continue for another') })
+      .finally(() => {
+        unwatch()
+        this.#exchanges.delete(exchangeId)
+      })
+    this.#exchanges.set(exchangeId, exchange)
   }
 
-  #abandon (callId: string, exchangeId: string | undefined): void {
-    const exchange = exchangeId === undefined ? undefined : this.#exchanges.get(exchangeId)
-    if (exchange === undefined) this.suspended.giveUp(callId)
-    else exchange.ended.abort()
+  /**
+   * Continues a call, unless the replica that waits for it has given up.
+   * @returns undefined if it has: its client was told that the call has not run
+   */
+  async #continueIfAwaited (
+    exchangeId: string,
+    claim: CallClaim,
+    input: Readonly<Record<string, unknown>>,
+    open: OpenRequest,
+    taken: () => void
+  ): Promise<InputOutcome | undefined> {
+    const isKnown = this.suspended.has(claim) || this.#rounds.find(claim, input) !== undefined
+    if (!isKnown) return { kind: 'unknown' }
+    if (!await mayContinue(this.#options, exchangeId)) return undefined
+    taken()
+    return await this.#continue(claim, input, open)
+  }
+
+  #abandon ({ callId, exchangeId, mayReturn = false }: BusMessages['callAbandoned']): void {
+    if (exchangeId === undefined) {
+      this.suspended.giveUp(callId)
+      return
+    }
+    const exchange = this.#exchanges.get(exchangeId)
+    if (exchange === undefined) return
+    exchange.mayReturn = mayReturn
+    exchange.left.abort()
   }
 
   #endGrant (ended: string): void {
     this.suspended.endGrant(ended)
-    for (const exchange of this.#exchanges.values()) if (exchange.grantId === ended) exchange.ended.abort()
+    this.#rounds.endGrant(ended)
   }
 }

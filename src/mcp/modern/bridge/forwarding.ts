@@ -1,14 +1,16 @@
 import {
   inputRequired,
+  ProtocolError,
   type JSONRPCNotification,
   type RequestStateCodec,
   type Result,
   type ServerContext
 } from '@modelcontextprotocol/server'
 import { ownerKey, toOwner } from '../../../caller.js'
+import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { Log } from '../../../log.js'
 import type { ModernCall } from '../modern-call.js'
-import { BridgedCall, describeCallee, type OpenRequest } from './bridged-call.js'
+import { BridgedCall, identifyCallee, type OpenRequest } from './bridged-call.js'
 import type { BridgedServer } from './bridged-server.js'
 import type { CallResumption } from './call-resumption.js'
 import { checkInputCapabilities } from './input-capabilities.js'
@@ -50,6 +52,7 @@ export class Forwarding {
     const { caller, person, client: { capabilities, logLevel } } = this.#inbound
     const open: OpenRequest = {
       signal,
+      mayReturn: () => this.#inbound.hasLeft,
       progressToken: _meta?.progressToken,
       notify: notification => isWanted(notification, logLevel) ? notify(notification).catch(() => {}) : undefined
     }
@@ -59,7 +62,9 @@ export class Forwarding {
       person,
       ...grantId !== undefined && { grantId }
     }
+    const callee = identifyCallee(method, params)
     const brought = requestState<RequestState>()
+    if (brought !== undefined && brought.callee !== callee) throw isOfOther()
     this.#isMade = brought === undefined
     const outcome = brought === undefined
       ? await callResumption.suspended.settle(
@@ -69,12 +74,12 @@ export class Forwarding {
       )
       : await callResumption.resume(
         brought.replicaId,
-        { ...holder, callId: brought.callId, round: brought.round, callee: describeCallee(method, params) },
+        { ...holder, callId: brought.callId, round: brought.round, callee },
         inputResponses,
         open
       )
     if (outcome.kind === 'response') return mapResponse(outcome.response, method, params)
-    const state = callResumption.stateOf(outcome, brought?.replicaId)
+    const state = callResumption.stateOf({ ...outcome, callee }, brought?.replicaId)
     try {
       const inputRequests = mapInputRequests(outcome.inputRequests, method)
       checkInputCapabilities(inputRequests, capabilities)
@@ -91,6 +96,13 @@ export class Forwarding {
     this.#isOver = true
     if (!this.#isMade) this.#call.finish()
   }
+}
+
+function isOfOther (): ProtocolError {
+  return new ProtocolError(
+    jsonRpcCodes.invalidParams,
+    'The requestState is of another request: bring it back with the same method, name and arguments.'
+  )
 }
 
 function isWanted ({ method, params }: JSONRPCNotification, logLevel: string | undefined): boolean {

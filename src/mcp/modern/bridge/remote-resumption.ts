@@ -11,21 +11,33 @@ import {
 } from '../../../stores/event-log.js'
 import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
-import type { CallClaim } from './suspended-calls.js'
+import type { CallClaim, SuspendedCallsOptions } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
+import { leaseNames, type LeaseStore } from '../../../stores/leases.js'
 import { parseRecord } from '../../../parse-record.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
+
+/** What becomes of a client's input: the call's outcome, or why there is none. */
+export type InputOutcome =
+  | BridgedOutcome
+  /** No such call waits. */
+  | { kind: 'unknown' }
+  /** It had other input already. */
+  | { kind: 'other-input' }
 
 /** What the replica that has a call writes into the event log for the one that the client has come back to. */
 export type HandedEvent =
   | { kind: 'taken' }
-  /** It has no such call. */
-  | { kind: 'unknown' }
   | { kind: 'notification', notification: JSONRPCNotification }
-  | BridgedOutcome
+  | InputOutcome
 
-export interface HandOverOptions {
+interface DecisionOptions {
   replica: Replica
+  leases: LeaseStore
+  suspendedCalls: SuspendedCallsOptions
+}
+
+export interface HandOverOptions extends DecisionOptions {
   eventLog: EventLog
   bus: Bus
   log: Log
@@ -36,19 +48,33 @@ export const HANDOVER_STREAM = 'answer'
 
 // a live replica takes a call up at once, unless it is cut off from the others
 const TAKEN_MS = 5000
+/** A decision is kept for this much longer than a call waits for its client: then the call was given up. */
+const MARGIN_MS = 60_000
+
+/**
+ * Decides, once for all replicas, who has a call that is handed over: the replica where it waits, which then continues
+ * it, or the one that waits, which then says that it has not run.
+ * @returns whether it is for this replica
+ */
+export async function mayContinue (
+  { leases, replica, suspendedCalls: { suspendedCallSeconds } }: DecisionOptions,
+  exchangeId: string
+): Promise<boolean> {
+  return await leases.acquire(leaseNames.resumption(exchangeId), replica.id, suspendedCallSeconds * 1000 + MARGIN_MS)
+}
 
 /**
  * Hands a client's input to the replica where the call waits, and passes on the outcome.
- * @returns undefined if no such call waits there
  * @throws {ProtocolError} (rejects with it) if that replica has died, or cannot be reached now
  */
 export async function handOver (
-  { replica, eventLog, bus, log }: HandOverOptions,
+  options: HandOverOptions,
   replicaId: string,
   claim: CallClaim,
   inputResponses: Readonly<Record<string, unknown>>,
   open: OpenRequest
-): Promise<BridgedOutcome | undefined> {
+): Promise<InputOutcome> {
+  const { replica, eventLog, bus, log } = options
   const exchangeId = randomUUID()
   const background = (work: Promise<void>) => {
     work.catch((err: unknown) => {
@@ -60,7 +86,7 @@ export async function handOver (
   let following: Following | undefined
   try {
     if (!await replica.isAlive(replicaId)) throw hasDied()
-    answer = new RemoteResumption(replica, replicaId, open)
+    answer = new RemoteResumption(replica, replicaId, open, async () => await mayContinue(options, exchangeId))
     await eventLog.open(exchangeId, HANDOVER_STREAM, { resumable: false })
     following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstEventId(HANDOVER_STREAM), answer)
     handed = true
@@ -75,7 +101,9 @@ export async function handOver (
     })
     return await answer.outcome
   } catch (error) {
-    if (handed) background(bus.send(replicaId, 'callAbandoned', { replicaId, callId: claim.callId, exchangeId }))
+    const abandoned = { replicaId, callId: claim.callId }
+    const exchange = answer?.isLost === true ? {} : { exchangeId, mayReturn: open.mayReturn() }
+    if (handed) background(bus.send(replicaId, 'callAbandoned', { ...abandoned, ...exchange }))
     throw error instanceof TemporarilyUnavailableError ? isSilent() : error
   } finally {
     answer?.close()
@@ -86,33 +114,44 @@ export async function handOver (
 
 /** A call that was handed over, as the client's replica sees it. */
 class RemoteResumption implements EventReader {
-  /** The outcome; undefined if there is no such call. */
-  readonly outcome: Promise<BridgedOutcome | undefined>
+  readonly outcome: Promise<InputOutcome>
   readonly #open: OpenRequest
+  readonly #prevent: () => Promise<boolean>
   readonly #unwatch: () => void
   readonly #silence: NodeJS.Timeout
-  #resolve: (outcome: BridgedOutcome | undefined) => void = () => {}
+  /** Whether the other replica has it; if not, that is not known. */
+  #isTaken = false
+  /** Whether the client was told to make another call. */
+  isLost = false
+  #resolve: (outcome: InputOutcome) => void = () => {}
   #reject: (error: Error) => void = () => {}
 
-  constructor (replica: Replica, replicaId: string, open: OpenRequest) {
+  /** @param prevent decides that the other replica does not continue the call; it may have done so already */
+  constructor (replica: Replica, replicaId: string, open: OpenRequest, prevent: () => Promise<boolean>) {
     this.#open = open
+    this.#prevent = prevent
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
     // it may fail before anybody waits for it
     this.outcome.catch(() => {})
-    this.#unwatch = replica.watch(replicaId, () => { this.#reject(hasDied()) })
-    this.#silence = setTimeout(() => { this.#reject(isSilent()) }, TAKEN_MS)
+    this.#unwatch = replica.watch(replicaId, () => {
+      this.#giveUp(() => {
+        this.isLost = true
+        return hasDied()
+      }, hasDiedRunning)
+    })
+    this.#silence = setTimeout(() => { this.#giveUp(isSilent) }, TAKEN_MS)
     open.signal.addEventListener('abort', this.#leave, { once: true })
     if (open.signal.aborted) this.#leave()
   }
 
   onEvent ({ data }: StreamEvent): void {
     clearTimeout(this.#silence)
+    this.#isTaken = true
     const event: HandedEvent = parseRecord(data)
     if (event.kind === 'notification') this.#open.notify(event.notification)?.catch(() => {})
-    else if (event.kind === 'unknown') this.#resolve(undefined)
     else if (event.kind !== 'taken') this.#resolve(event)
   }
 
@@ -127,6 +166,21 @@ class RemoteResumption implements EventReader {
     this.#open.signal.removeEventListener('abort', this.#leave)
   }
 
+  /**
+   * Waits no longer. That the call has not run is said only if it never will.
+   * @param otherwise what is said if it may have run; without it, its outcome is still to come
+   */
+  #giveUp (notRun: () => ProtocolError, otherwise?: () => ProtocolError): void {
+    this.#prevents().then(prevented => {
+      if (prevented) this.#reject(notRun())
+      else if (otherwise !== undefined) this.#reject(otherwise())
+    }, () => { this.#reject(otherwise?.() ?? isSilent()) })
+  }
+
+  async #prevents (): Promise<boolean> {
+    return !this.#isTaken && await this.#prevent()
+  }
+
   readonly #leave = (): void => { this.#reject(new Error('The client has gone.')) }
 }
 
@@ -137,9 +191,17 @@ function hasDied (): ProtocolError {
   )
 }
 
+function hasDiedRunning (): ProtocolError {
+  return new ProtocolError(
+    jsonRpcCodes.serverError,
+    'The server process that was running this call has stopped. It was not run again, but may have had its effect.'
+  )
+}
+
 function isSilent (): ProtocolError {
   return new ProtocolError(
     jsonRpcCodes.serverError,
-    'The process that this call waits in cannot be reached now. Try again in a moment.'
+    'The process that this call waits in cannot be reached now. Send the same request again in a moment: ' +
+      'what has run is not run again.'
   )
 }

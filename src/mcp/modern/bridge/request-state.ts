@@ -9,6 +9,8 @@ export interface RequestState {
   callId: string
   /** How often the call has asked: a state is good for one answer. */
   round: number
+  /** What is called, with its arguments. */
+  callee: string
 }
 
 /**

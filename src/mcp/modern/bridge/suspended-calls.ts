@@ -5,7 +5,7 @@ import type { SessionLimits } from '../../limits.js'
 
 export type SuspendedCallsOptions = Pick<
   SessionLimits,
-  'maxSuspendedCalls' | 'maxSuspendedCallsPerPerson' | 'suspendedCallSeconds'
+  'maxSuspendedCalls' | 'maxSuspendedCallsPerPerson' | 'suspendedCallSeconds' | 'repeatedInputMs'
 >
 
 /** Whom a call waits for. */
@@ -55,15 +55,22 @@ export class SuspendedCalls {
     return outcome
   }
 
+  /** Whether this owner has such a call. */
+  has (claim: CallClaim): boolean {
+    return this.#find(claim) !== undefined
+  }
+
   /** Takes up a call. @returns undefined if this owner has no such call */
-  take ({ callId, round, owner, callee }: CallClaim): BridgedCall | undefined {
+  take (claim: CallClaim): BridgedCall | undefined {
+    const suspended = this.#find(claim)
+    if (suspended !== undefined) this.#forget(claim.callId, suspended)
+    return suspended?.call
+  }
+
+  #find ({ callId, round, owner, callee }: CallClaim): Suspended | undefined {
     const suspended = this.#suspended.get(callId)
-    if (
-      suspended === undefined || suspended.owner !== owner || suspended.call.round !== round ||
-      suspended.call.callee !== callee
-    ) return undefined
-    this.#forget(callId, suspended)
-    return suspended.call
+    const isMeant = suspended?.owner === owner && suspended.call.round === round && suspended.call.callee === callee
+    return isMeant ? suspended : undefined
   }
 
   /** Gives up a call: it is cancelled. */
