@@ -186,9 +186,9 @@ const httpAndSse: Way['connect'] = async (t, { url }, token) => {
   const events: AsyncGenerator<SseEvent, undefined> = readEvents(stream)
   const endpoint = (await next(events)).data ?? ''
   let lastId = 100
-  const ask: EraCaller['ask'] = async (token, asked, batch = false) => {
+  const ask: EraCaller['ask'] = async (token, asked, batch = false, at = { url }) => {
     const messages = messagesOf(asked).map(message => ({ ...message, id: ++lastId }))
-    const response = await post(endpoint, token, batch ? messages : messages[0])
+    const response = await post(endpoint.replace(url, at.url), token, batch ? messages : messages[0])
     await response.text()
     const responses: Told['responses'] = []
     if (response.status === 202) {

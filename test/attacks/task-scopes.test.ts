@@ -144,15 +144,15 @@ async function attack (t: Test, way: Way, replicas: readonly SessionStores[]): P
     const deadline = Date.now() + 3000
     while ((await caller.ask(SCOPE_LESS, [get], false, other)).status === 403 && Date.now() < deadline);
     t.match(await caller.ask(SCOPE_LESS, [get], false, other), {
-      status: 200,
       responses: [{ result: { taskId: open } }]
     }, 'the other replica knows the tool, too')
     t.strictSame(listedIn(await caller.ask(SCOPE_LESS, [LIST], false, other)), [open])
   }
 
+  // with HTTP+SSE, all of it runs where the stream is
+  if (/HTTP\+SSE/.test(t.name)) return
   // a replica that has started since, as after a deploy: nobody knows which tool made it
   const forgetful = await start(replicas[0] ?? createMemoryStores({ sessionIdleSeconds: 60 }))
-  if (/HTTP\+SSE/.test(t.name)) return
   await refused(t, caller, open, takesBatches, forgetful)
   await refused(t, caller, 'made up', takesBatches, forgetful)
   t.strictSame(listedIn(await caller.ask(SCOPE_LESS, [LIST], false, forgetful)), [])
@@ -177,7 +177,7 @@ redisTest('Redis', async (t, server) => {
   for (const [name, way] of legacy) {
     const how = way.takesBatches ? 'alone, batch' : 'alone'
     await t.test(`scope bypass: ${name} × tasks × ${how} × Redis, two replicas`, async t => {
-      await attack(t, way, await redisReplicas(t, server, {}, name.includes('SSE') ? 1 : 2))
+      await attack(t, way, await redisReplicas(t, server))
     })
   }
 })
