@@ -7,13 +7,14 @@ import type { CreateServer } from '../../src/mcp/create-server.js'
 
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 const workInput = z.object({ call: z.string(), ms: z.number(), steps: z.number() })
+const confirmInput = z.object({ call: z.string() })
 const sayInput = z.object({ data: z.string() })
 const nothing = z.object({})
 
 /**
  * A server whose tool `work` leaves a mark each time it runs: a line with the call's id in `file`, which outlives
- * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each. `say` logs something
- * that belongs to no call.
+ * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each. `confirm`
+ * asks before it leaves its mark. `say` logs something that belongs to no call.
  */
 export function countingServer (file: string): CreateServer {
   return ({ getUpstreamAccessToken }) => {
@@ -34,6 +35,16 @@ export function countingServer (file: string): CreateServer {
           })
         }
         if (ms > 0) await delay(ms / (steps + 1), undefined, { signal })
+        return { content: [{ type: 'text', text: call }] }
+      }
+    )
+    server.registerTool(
+      'confirm',
+      { inputSchema: confirmInput },
+      async ({ call }, { requestId: relatedRequestId }) => {
+        const requestedSchema = { type: 'object' as const, properties: {} }
+        await server.server.elicitInput({ message: call, requestedSchema }, { relatedRequestId, timeout: 120_000 })
+        appendFileSync(file, `${call}\n`)
         return { content: [{ type: 'text', text: call }] }
       }
     )
