@@ -10,7 +10,7 @@ import { root } from './support/root.js'
 const FLOORS: ReadonlyArray<readonly string[]> = [
   // what every floor may import
   [
-    'bounded-map.ts',
+    'collections',
     'caller.ts',
     'caller-address.ts',
     'derive.ts',

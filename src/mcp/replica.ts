@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { BoundedMap } from '../bounded-map.js'
+import { BoundedMap } from '../collections/bounded-map.js'
 import { leaseNames, type LeaseStore } from '../stores/leases.js'
 import type { Bus } from '../stores/bus.js'
 import type { Log } from '../log.js'

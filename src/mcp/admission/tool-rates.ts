@@ -1,3 +1,4 @@
+import { RecencyMap } from '../../collections/recency-map.js'
 import { TooManyRequestsError } from '../../errors.js'
 
 const MINUTE_MS = 60_000
@@ -18,7 +19,7 @@ export class ToolRates {
   readonly #perMinute: number
   readonly #now: () => number
   /** When a bucket is full again, in milliseconds: person -> tool -> time. The latest caller comes last. */
-  readonly #fullAt = new Map<string, Map<string, number>>()
+  readonly #fullAt = new RecencyMap<string, Map<string, number>>()
 
   /** @param perMinute 0: no limit */
   constructor (perMinute: number, now: () => number = () => performance.now()) {
@@ -81,7 +82,6 @@ export class ToolRates {
     }
     buckets ??= new Map()
     for (const [tool, fullAt] of buckets) if (fullAt <= now) buckets.delete(tool)
-    this.#fullAt.delete(key)
     this.#fullAt.set(key, buckets)
     return buckets
   }

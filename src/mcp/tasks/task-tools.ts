@@ -1,6 +1,6 @@
 import type { Bus, BusMessages } from '../../stores/bus.js'
 import type { Log } from '../../log.js'
-import { BoundedMap } from '../../bounded-map.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
 
 const MAX_TASKS_OF_PERSON = 200
 const MAX_TASKS = 10_000

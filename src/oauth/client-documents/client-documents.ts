@@ -3,7 +3,7 @@ import type { MetadataDocumentRecord, MetadataDocumentStore } from '../../stores
 import type { ClientMetadata } from '../client.js'
 import { checkClientMetadata } from '../clients/client-metadata.js'
 import { MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from './fetch.js'
-import { BoundedMap } from '../../bounded-map.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
 
 export interface MetadataDocumentsOptions extends FetchMetadataDocumentOptions {
   /** Documents of clients that somebody has logged in to. */

@@ -4,7 +4,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
 import { bareHost, isThisMachine, objectionTo, type Address } from './public-addresses.js'
 import { resolveName } from './resolve-name.js'
-import { BoundedMap } from '../../bounded-map.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
 import { isObject } from '../../members.js'
 
 export interface FetchMetadataDocumentOptions {

@@ -6,7 +6,7 @@ import { observedFailure, type BrokerObserver, type RegistrationEvent } from '..
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
 import { MetadataDocuments } from '../client-documents/client-documents.js'
 import type { Client, ClientMetadata, PreregisteredClient } from '../client.js'
-import { BoundedMap } from '../../bounded-map.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
 import { matchesRedirectUri } from './redirect-uris.js'
 import { equalSecrets, hashSecret, isSecret, newSecret } from '../secrets.js'
 

@@ -4,7 +4,7 @@ import type { CallerInfo } from '../../caller.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
 import type { RateKey, RateLimits } from '../rate-limits.js'
 import { hashSecret } from '../secrets.js'
-import { BoundedMap } from '../../bounded-map.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
 
 export interface IntrospectionOptions {
   /** Asks the authorization server about a token. */

@@ -10,7 +10,7 @@ import type { RateKey, RateLimits } from '../rate-limits.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
 import type { Resources } from '../resources.js'
 import { hashSecret, isSecret } from '../secrets.js'
-import { BoundedMap } from '../../bounded-map.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
 
 export interface AccessTokensOptions {
   store: GrantStore

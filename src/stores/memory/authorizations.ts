@@ -1,4 +1,5 @@
 import { parseRecord } from '../../parse-record.js'
+import { PriorityQueue } from '../../collections/priority-queue.js'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import {
   ATTEMPT_OVERHEAD_BYTES,
@@ -27,8 +28,9 @@ interface Attempt {
 
 /** Authorization transactions of a single process. */
 export class MemoryAuthorizationTransactionStore implements AuthorizationTransactionStore {
-  /** Oldest first; as all live equally long, those that end first come first. */
   readonly #attempts = new Map<string, Attempt>()
+  /** Their ids, the next to end first. */
+  readonly #ends = new PriorityQueue<string>()
   readonly #budget: Budget
   readonly #now: () => number
   readonly #sweep: NodeJS.Timeout
@@ -88,10 +90,12 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
     const bytes = ATTEMPT_OVERHEAD_BYTES + (transaction === undefined ? 0 : Buffer.byteLength(transaction))
     if (this.#budget.exceeded(address, bytes) !== undefined) throw tooManyAttempts()
     this.#budget.count(address, 1, bytes)
+    const endsAt = this.#now() / 1000 + ttlSeconds
+    this.#ends.set(id, endsAt)
     this.#attempts.set(id, {
       address,
       bytes,
-      endsAt: this.#now() / 1000 + ttlSeconds,
+      endsAt,
       ...transaction !== undefined && { transaction }
     })
   }
@@ -104,10 +108,12 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
 
   #dropEnded (): void {
     const now = this.#now() / 1000
-    for (const [id, { address, bytes, endsAt }] of this.#attempts) {
-      if (endsAt > now) return
+    for (;;) {
+      const id = this.#ends.takeUpTo(now)
+      const attempt = id === undefined ? undefined : this.#attempts.get(id)
+      if (id === undefined || attempt === undefined) return
       this.#attempts.delete(id)
-      this.#budget.count(address, -1, -bytes)
+      this.#budget.count(attempt.address, -1, -attempt.bytes)
     }
   }
 }

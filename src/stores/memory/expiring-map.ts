@@ -1,4 +1,5 @@
-import { BoundedMap } from '../../bounded-map.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
+import { PriorityQueue } from '../../collections/priority-queue.js'
 
 export interface ExpiringMapOptions {
   /** Entries kept; beyond, the oldest go first. Default: 100,000. */
@@ -7,12 +8,17 @@ export interface ExpiringMapOptions {
   now?: () => number
 }
 
-const SWEEP_MS = 30_000
+const SWEEP_MS = 1000
+// dropped in one turn: some milliseconds
+const MAX_SWEPT = 2000
+// more than one, so that what has expired goes sooner than new entries come
+const SWEPT_BY_SET = 2
 
-/** A bounded map whose entries end at a time of their own. */
+/** A bounded map whose entries end at a time of their own. Every step takes logarithmic time at most. */
 export class ExpiringMap<V> {
   readonly #entries: BoundedMap<string, { value: V, expiresAt: number }>
-  readonly #maxEntries: number
+  /** The next to expire first. */
+  readonly #ends = new PriorityQueue<string>()
   readonly #now: () => number
   readonly #onRemoved: (value: V) => void
   readonly #sweep: NodeJS.Timeout
@@ -22,11 +28,13 @@ export class ExpiringMap<V> {
     { maxEntries = 100_000, now = Date.now }: ExpiringMapOptions = {},
     onRemoved: (value: V) => void = () => {}
   ) {
-    this.#maxEntries = maxEntries
-    this.#entries = new BoundedMap(maxEntries, ({ value }) => { onRemoved(value) })
+    this.#entries = new BoundedMap(maxEntries, ({ value }, key) => {
+      this.#ends.delete(key)
+      onRemoved(value)
+    })
     this.#now = now
     this.#onRemoved = onRemoved
-    this.#sweep = setInterval(() => { this.#dropExpired() }, SWEEP_MS).unref()
+    this.#sweep = setInterval(() => { this.#dropExpired(MAX_SWEPT) }, SWEEP_MS).unref()
   }
 
   /** Entries kept, expired ones included until they are swept. */
@@ -36,8 +44,9 @@ export class ExpiringMap<V> {
 
   /** @param expiresAt epoch seconds */
   set (key: string, value: V, expiresAt: number): void {
-    if (this.#entries.size >= this.#maxEntries && !this.#entries.has(key)) this.#dropExpired()
+    this.#dropExpired(SWEPT_BY_SET)
     this.#entries.set(key, { value, expiresAt })
+    this.#ends.set(key, expiresAt)
   }
 
   get (key: string): V | undefined {
@@ -45,12 +54,6 @@ export class ExpiringMap<V> {
     if (entry === undefined || this.#now() / 1000 < entry.expiresAt) return entry?.value
     this.#remove(key)
     return undefined
-  }
-
-  /** The values that have not expired. */
-  * values (): Generator<V> {
-    const now = this.#now() / 1000
-    for (const { value, expiresAt } of this.#entries.values()) if (now < expiresAt) yield value
   }
 
   /** Removes an entry. @returns its value, unless it had expired */
@@ -65,13 +68,20 @@ export class ExpiringMap<V> {
     clearInterval(this.#sweep)
   }
 
-  #dropExpired (): void {
+  /** Drops what has expired, so many entries at most. */
+  #dropExpired (most: number): void {
     const now = this.#now() / 1000
-    for (const [key, { expiresAt }] of this.#entries) if (expiresAt <= now) this.#remove(key)
+    for (let dropped = 0; dropped < most; dropped++) {
+      const key = this.#ends.takeUpTo(now)
+      if (key === undefined) return
+      this.#remove(key)
+    }
   }
 
   #remove (key: string): void {
     const entry = this.#entries.get(key)
-    if (entry !== undefined && this.#entries.delete(key)) this.#onRemoved(entry.value)
+    if (entry === undefined || !this.#entries.delete(key)) return
+    this.#ends.delete(key)
+    this.#onRemoved(entry.value)
   }
 }

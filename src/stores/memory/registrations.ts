@@ -1,3 +1,6 @@
+import { Groups } from '../../collections/groups.js'
+import { PriorityQueue } from '../../collections/priority-queue.js'
+import { RecencyMap } from '../../collections/recency-map.js'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import {
   REGISTRATION_BOUNDS,
@@ -23,13 +26,15 @@ interface Unused<T> {
   bytes: number
 }
 
-/** Registrations of a single process. */
+/** Registrations of a single process. Every step takes logarithmic time, however many there are. */
 export class MemoryRegistrationStore<T extends Registration> implements RegistrationStore<T> {
   readonly #used = new Map<string, T>()
   /** Oldest first. */
-  readonly #unused = new Map<string, Unused<T>>()
-  /** The same by address. */
-  readonly #addresses = new Map<string, Set<string>>()
+  readonly #unused = new RecencyMap<string, Unused<T>>()
+  /** Ids of the same by address. */
+  readonly #addresses = new Groups<string, string>()
+  /** Ids of all, the next to expire first. */
+  readonly #ends = new PriorityQueue<string>()
   readonly #budget: Budget
   readonly #max: number
   readonly #now: () => number
@@ -46,12 +51,12 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
     const { clientId } = record
     const standing = this.#live(clientId)
     if (standing !== undefined) return { standing: structuredClone(standing), evicted: [] }
-    this.#used.delete(clientId)
-    this.#drop(clientId)
+    this.#remove(clientId)
     const bytes = Buffer.byteLength(JSON.stringify(record))
     const evicted = this.#makeRoom(address, bytes)
     this.#unused.set(clientId, { record: structuredClone(record), address, bytes })
-    this.#addresses.set(address, (this.#addresses.get(address) ?? new Set()).add(clientId))
+    this.#addresses.add(address, clientId)
+    this.#ends.set(clientId, record.expiresAt)
     this.#budget.count(address, 1, bytes)
     return { standing: record, evicted }
   }
@@ -72,20 +77,18 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
     if (record === undefined) return
     this.#drop(clientId)
     record.expiresAt = Math.max(record.expiresAt, expiresAt)
-    // the next to expire come first, near enough
-    this.#used.delete(clientId)
     this.#used.set(clientId, record)
+    this.#ends.set(clientId, record.expiresAt)
   }
 
   async takeExpired (limit: number): Promise<T[]> {
     const expired: T[] = []
-    for (const { record } of this.#unused.values()) {
-      if (expired.length < limit && this.#expired(record)) expired.push(record)
-    }
-    for (const record of this.#used.values()) if (expired.length < limit && this.#expired(record)) expired.push(record)
-    for (const { clientId } of expired) {
-      this.#drop(clientId)
-      this.#used.delete(clientId)
+    const now = this.#now() / 1000
+    while (expired.length < limit) {
+      const clientId = this.#ends.takeUpTo(now)
+      const record = clientId === undefined ? undefined : this.#remove(clientId)
+      if (record === undefined) break
+      expired.push(record)
     }
     return expired
   }
@@ -96,21 +99,28 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
       const exceeded = this.#budget.exceeded(address, bytes) ??
         (this.#used.size + this.#unused.size >= this.#max ? 'all' : undefined)
       if (exceeded === undefined) return evicted
-      const [oldest] = exceeded === 'address' ? this.#addresses.get(address) ?? [] : this.#unused.keys()
-      const dropped = oldest === undefined ? undefined : this.#drop(oldest)
+      const oldest = exceeded === 'address' ? this.#addresses.get(address)?.first : this.#unused.first?.[0]
+      const dropped = oldest === undefined ? undefined : this.#remove(oldest)
       if (dropped === undefined) throw noRoom()
       evicted.push(dropped)
     }
   }
 
+  /** Removes a registration, used or not. */
+  #remove (clientId: string): T | undefined {
+    this.#ends.delete(clientId)
+    const used = this.#used.get(clientId)
+    this.#used.delete(clientId)
+    return this.#drop(clientId) ?? used
+  }
+
+  /** Removes a registration from those that are not used. */
   #drop (clientId: string): T | undefined {
     const unused = this.#unused.get(clientId)
     if (unused === undefined) return undefined
     const { record, address, bytes } = unused
     this.#unused.delete(clientId)
-    const own = this.#addresses.get(address)
-    own?.delete(clientId)
-    if (own?.size === 0) this.#addresses.delete(address)
+    this.#addresses.delete(address, clientId)
     this.#budget.count(address, -1, -bytes)
     return record
   }

@@ -1,4 +1,6 @@
-import { personKey, type Owner } from '../../caller.js'
+import { ownerKey, personKey } from '../../caller.js'
+import { Groups } from '../../collections/groups.js'
+import { PriorityQueue } from '../../collections/priority-queue.js'
 import { SessionsFullError } from '../../errors.js'
 import {
   applyChange,
@@ -18,14 +20,19 @@ export interface MemorySessionStoreOptions {
   now?: () => number
 }
 
-const SWEEP_MS = 60_000
+const SWEEP_MS = 1000
+// dropped in one turn: some milliseconds
+const MAX_SWEPT = 2000
 
-/** Session records of a single process. */
+/** Session records of a single process. Every step takes logarithmic time, however many there are. */
 export class MemorySessionStore implements SessionStore {
-  // least recently seen first
   readonly #records = new Map<string, SessionRecord>()
   /** Ids of each person's sessions, the least recently seen first. */
-  readonly #byPerson = new Map<string, Set<string>>()
+  readonly #persons = new Groups<string, string>()
+  /** The same of each owner. */
+  readonly #owners = new Groups<string, string>()
+  /** The next to expire first. */
+  readonly #ends = new PriorityQueue<string>()
   readonly #idleSeconds: number
   readonly #maxSessions: number
   readonly #now: () => number
@@ -35,7 +42,7 @@ export class MemorySessionStore implements SessionStore {
     this.#idleSeconds = idleSeconds
     this.#maxSessions = maxSessions
     this.#now = now
-    this.#sweep = setInterval(() => { this.#dropExpired() }, SWEEP_MS).unref()
+    this.#sweep = setInterval(() => { this.#dropExpired(MAX_SWEPT) }, SWEEP_MS).unref()
   }
 
   /** Number of records kept. */
@@ -49,28 +56,39 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
-    const ids = [...this.#byPerson.get(personKey(record.owner)) ?? []].filter(id => this.#live(id) !== undefined)
-    const owned = ids.filter(id => this.#records.get(id)?.owner.clientId === record.owner.clientId)
-    const ended = owned.slice(0, Math.max(0, owned.length - perOwner + 1))
-    const others = ids.filter(id => !ended.includes(id))
-    ended.push(...others.slice(0, Math.max(0, others.length - perPerson + 1)))
-    if (ended.length === 0) ended.push(...this.#roomFor(ids.length))
-    for (const id of ended) this.#drop(id)
+    this.#dropExpired()
+    const [person, owner] = [personKey(record.owner), ownerKey(record.owner)]
+    const ended = [
+      ...this.#dropBeyond(this.#owners, owner, perOwner - 1),
+      ...this.#dropBeyond(this.#persons, person, perPerson - 1)
+    ]
+    if (ended.length === 0) ended.push(...this.#makeRoom(this.#persons.count(person)))
     this.#records.set(record.id, copyRecord(record))
-    this.#idsOf(record.owner).add(record.id)
+    this.#seen(record)
     return ended
   }
 
+  /** Drops the least recently seen sessions of a group until so many are left. @returns their ids */
+  #dropBeyond (groups: Groups<string, string>, key: string, most: number): string[] {
+    const dropped: string[] = []
+    while (groups.count(key) > Math.max(0, most)) {
+      const first = groups.get(key)?.first
+      if (first === undefined || !this.#drop(first)) break
+      dropped.push(first)
+    }
+    return dropped
+  }
+
   /**
-   * What ends for one more session of somebody who has `count`. In a full store that is the least recently seen one of
-   * the person with the most, if they have more than both would then have.
+   * Makes room for one more session of somebody who has `count`. In a full store the least recently seen one of the
+   * person with the most ends, if they have more than both would then have.
+   * @returns the ids of what has ended
    */
-  #roomFor (count: number): string[] {
-    if (this.#records.size >= this.#maxSessions) this.#dropExpired()
+  #makeRoom (count: number): string[] {
     if (this.#records.size < this.#maxSessions) return []
-    let most: ReadonlySet<string> = new Set()
-    for (const ids of this.#byPerson.values()) if (ids.size > most.size) most = ids
-    if (most.size > count + 1) return [...most].slice(0, 1)
+    const { largest } = this.#persons
+    const most = largest === undefined ? 0 : this.#persons.count(largest)
+    if (largest !== undefined && most > count + 1) return this.#dropBeyond(this.#persons, largest, most - 1)
     throw new SessionsFullError('This server has no room for another session now.', { retryAfterMs: 60_000 })
   }
 
@@ -90,11 +108,7 @@ export class MemorySessionStore implements SessionStore {
     const record = this.#live(id)
     if (record === undefined) return false
     record.lastSeenAt = Math.max(record.lastSeenAt, seenAt)
-    this.#records.delete(id)
-    this.#records.set(id, record)
-    const ids = this.#idsOf(record.owner)
-    ids.delete(id)
-    ids.add(id)
+    this.#seen(record)
     return true
   }
 
@@ -105,35 +119,41 @@ export class MemorySessionStore implements SessionStore {
   /** The record if it has not expired; an expired one is dropped. */
   #live (id: string): SessionRecord | undefined {
     const record = this.#records.get(id)
-    if (record === undefined || !this.#expired(record)) return record
+    if (record === undefined || this.#now() / 1000 < this.#endsAt(record)) return record
     this.#drop(id)
     return undefined
   }
 
-  #expired (record: SessionRecord): boolean {
-    const now = this.#now() / 1000
-    return now >= record.expiresAt || now >= record.lastSeenAt + this.#idleSeconds
+  #seen (record: SessionRecord): void {
+    this.#ends.set(record.id, this.#endsAt(record))
+    this.#persons.add(personKey(record.owner), record.id)
+    this.#owners.add(ownerKey(record.owner), record.id)
+  }
+
+  /** Epoch seconds. */
+  #endsAt ({ expiresAt, lastSeenAt }: SessionRecord): number {
+    return Math.min(expiresAt, lastSeenAt + this.#idleSeconds)
   }
 
   #drop (id: string): boolean {
     const record = this.#records.get(id)
     if (record === undefined) return false
+    const { owner } = record
     this.#records.delete(id)
-    const ids = this.#idsOf(record.owner)
-    ids.delete(id)
-    if (ids.size === 0) this.#byPerson.delete(personKey(record.owner))
+    this.#ends.delete(id)
+    this.#persons.delete(personKey(owner), id)
+    this.#owners.delete(ownerKey(owner), id)
     return true
   }
 
-  #dropExpired (): void {
-    for (const id of this.#records.keys()) this.#live(id)
-  }
-
-  #idsOf (owner: Owner): Set<string> {
-    const key = personKey(owner)
-    let ids = this.#byPerson.get(key)
-    if (ids === undefined) this.#byPerson.set(key, ids = new Set())
-    return ids
+  /** Drops what has expired, so many records at most. Each was added once: they cost each `create` little. */
+  #dropExpired (most = Infinity): void {
+    const now = this.#now() / 1000
+    for (let dropped = 0; dropped < most; dropped++) {
+      const id = this.#ends.takeUpTo(now)
+      if (id === undefined) return
+      this.#drop(id)
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { PriorityQueue } from '../../collections/priority-queue.js'
 import {
   MAX_DELETION_ATTEMPTS,
   MAX_DELETION_PAUSE_SECONDS,
@@ -6,9 +7,16 @@ import {
   type UpstreamDeletionQueue
 } from '../upstream-deletions.js'
 
+interface Waiting {
+  deletion: UpstreamDeletion
+  attempts: number
+}
+
 /** Deletions at the upstream of a single process. */
 export class MemoryUpstreamDeletionQueue implements UpstreamDeletionQueue {
-  readonly #waiting = new Map<string, { deletion: UpstreamDeletion, attempts: number, dueAt: number }>()
+  readonly #waiting = new Map<string, Waiting>()
+  /** The next one first. */
+  readonly #due = new PriorityQueue<string>()
   readonly #max: number
   readonly #now: () => number
 
@@ -22,22 +30,36 @@ export class MemoryUpstreamDeletionQueue implements UpstreamDeletionQueue {
     let refused = 0
     for (const { clientId, sealed } of deletions) {
       if (this.#waiting.size >= this.#max) refused++
-      else this.#waiting.set(sealed, { deletion: { clientId, sealed }, attempts: 0, dueAt: 0 })
+      else this.#wait(sealed, { deletion: { clientId, sealed }, attempts: 0 }, 0)
     }
     return refused
   }
 
   async claim (limit: number, leaseSeconds: number): Promise<UpstreamDeletion[]> {
     const now = this.#now() / 1000
-    const due = [...this.#waiting.values()].filter(({ dueAt }) => dueAt <= now).slice(0, limit)
-    for (const waiting of due) {
-      waiting.dueAt = now + Math.min(leaseSeconds * 2 ** waiting.attempts++, MAX_DELETION_PAUSE_SECONDS)
-      if (waiting.attempts >= MAX_DELETION_ATTEMPTS) this.#waiting.delete(waiting.deletion.sealed)
+    const claimed: Waiting[] = []
+    while (claimed.length < limit) {
+      const sealed = this.#due.takeUpTo(now)
+      const waiting = sealed === undefined ? undefined : this.#waiting.get(sealed)
+      if (waiting === undefined) break
+      claimed.push(waiting)
     }
-    return due.map(({ deletion }) => ({ ...deletion }))
+    for (const waiting of claimed) {
+      const { sealed } = waiting.deletion
+      const pause = Math.min(leaseSeconds * 2 ** waiting.attempts++, MAX_DELETION_PAUSE_SECONDS)
+      if (waiting.attempts >= MAX_DELETION_ATTEMPTS) this.#waiting.delete(sealed)
+      else this.#due.set(sealed, now + pause)
+    }
+    return claimed.map(({ deletion }) => ({ ...deletion }))
   }
 
   async done ({ sealed }: UpstreamDeletion): Promise<void> {
     this.#waiting.delete(sealed)
+    this.#due.delete(sealed)
+  }
+
+  #wait (sealed: string, waiting: Waiting, dueAt: number): void {
+    this.#waiting.set(sealed, waiting)
+    this.#due.set(sealed, dueAt)
   }
 }

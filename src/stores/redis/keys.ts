@@ -59,6 +59,8 @@ const keyPatterns = {
   lease: { pattern: 'lease:<name>', type: 'string', expires: 'with the lease' },
   sessionPointer: { pattern: 'session:<session id>', type: 'string', expires: 'idle time' },
   sessions: { pattern: 'sessions:{<tag>}', type: 'zset', expires: WITH_LAST },
+  sessionsOfClient: { pattern: 'sessions:{<tag>}:of:<client tag>', type: 'zset', expires: WITH_LAST },
+  sessionEnds: { pattern: 'sessions:{<tag>}:ends', type: 'zset', expires: WITH_LAST },
   session: {
     pattern: 'sessions:{<tag>}:session:<session id>',
     type: 'hash',

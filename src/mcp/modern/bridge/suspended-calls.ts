@@ -1,3 +1,4 @@
+import { Groups } from '../../../collections/groups.js'
 import type { BridgedCall, BridgedOutcome } from './bridged-call.js'
 import type { Admission } from '../../admission/admission.js'
 import type { Holder } from '../../admission/places.js'
@@ -37,8 +38,9 @@ interface Suspended extends CallHolder {
  * Calls of this process that wait for their client to come back with what they asked for. Bounded in number and time.
  */
 export class SuspendedCalls {
-  /** Oldest first. */
   readonly #suspended = new Map<string, Suspended>()
+  /** Ids of each person's, the oldest first. */
+  readonly #persons = new Groups<string, string>()
   readonly #options: SuspendedCallsOptions
   readonly #admission: Admission
 
@@ -99,6 +101,7 @@ export class SuspendedCalls {
     const place: Holder = { person: holder.person, state: 'lasting', giveWay: giveUp }
     this.#admission.addInstance(place)
     this.#suspended.set(call.id, { call, ...holder, timer, place })
+    this.#persons.add(holder.person, call.id)
   }
 
   /**
@@ -107,20 +110,16 @@ export class SuspendedCalls {
    */
   #makeRoomFor (person: string): void {
     const { maxSuspendedCalls, maxSuspendedCallsPerPerson } = this.#options
-    if (this.#suspended.size < Math.min(maxSuspendedCalls, maxSuspendedCallsPerPerson)) return
-    const byPerson = new Map<string, string[]>()
-    for (const [id, suspended] of this.#suspended) {
-      byPerson.set(suspended.person, [...byPerson.get(suspended.person) ?? [], id])
-    }
-    const own = byPerson.get(person) ?? []
-    if (own.length >= maxSuspendedCallsPerPerson) this.giveUp(own[0])
-    else if (this.#suspended.size >= maxSuspendedCalls) {
-      this.giveUp([...byPerson.values()].reduce((most, ids) => ids.length > most.length ? ids : most, [])[0])
+    if (this.#persons.count(person) >= maxSuspendedCallsPerPerson) {
+      this.giveUp(this.#persons.get(person)?.first)
+    } else if (this.#suspended.size >= maxSuspendedCalls && this.#persons.largest !== undefined) {
+      this.giveUp(this.#persons.get(this.#persons.largest)?.first)
     }
   }
 
-  #forget (callId: string, { timer, place }: Suspended): void {
+  #forget (callId: string, { timer, place, person }: Suspended): void {
     this.#suspended.delete(callId)
+    this.#persons.delete(person, callId)
     clearTimeout(timer)
     this.#admission.freeInstance(place)
   }

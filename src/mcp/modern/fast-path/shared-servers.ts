@@ -5,7 +5,7 @@ import type { ModernCall } from '../modern-call.js'
 import { connectModern } from './bind-revision.js'
 import type { Served } from './reusable-server.js'
 import { ReusableTransport, type ReusableTransportOptions } from './reusable-transport.js'
-import { BoundedMap } from '../../../bounded-map.js'
+import { BoundedMap } from '../../../collections/bounded-map.js'
 
 // a server that describes itself differently to every client has one of these for each
 const MAX_SHARED = 16

@@ -31,48 +31,53 @@ declare module 'ioredis' {
 
 const SESSION_TAIL = keyTail('sessions', 'session')
 
-// KEYS: the person's sessions, the record. ARGV: the session's member of the set, …
-const SEEN = `
+/** A member of a person's sets is this long a hash of the client, and the session's id. */
+export const CLIENT_LENGTH = 22
+
+// the sets that a member is in: the person's and the owner's sessions in the order of use, and all by their end
+const SETS = `
+  local ends = KEYS[1] .. '${keyTail('sessions', 'sessionEnds')}'
+  local function ofOwner (member)
+    return KEYS[1] .. '${keyTail('sessions', 'sessionsOfClient')}' .. string.sub(member, 1, ${CLIENT_LENGTH})
+  end
+  local function forget (member)
+    for _, set in ipairs({ KEYS[1], ofOwner(member), ends }) do redis.call('ZREM', set, member) end
+  end`
+
+// KEYS: the person's sessions, the record. ARGV: the session's member of the sets, …
+const SEEN = `${SETS}
   local time = redis.call('TIME')
   local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
   local function seen (idleSeconds)
     local fields = redis.call('HMGET', KEYS[2], 'lastSeenAt', 'expiresAt')
     local untilMs = math.ceil(math.min(fields[1] + idleSeconds, fields[2]) * 1000)
     redis.call('PEXPIREAT', KEYS[2], untilMs)
-    redis.call('ZADD', KEYS[1], string.format('%.0f', time[1] * 1000000 + time[2]), ARGV[1])
-    if redis.call('PTTL', KEYS[1]) < untilMs - nowMs then redis.call('PEXPIREAT', KEYS[1], untilMs) end
+    local order = string.format('%.0f', time[1] * 1000000 + time[2])
+    for set, score in pairs({ [KEYS[1]] = order, [ofOwner(ARGV[1])] = order, [ends] = untilMs }) do
+      redis.call('ZADD', set, score, ARGV[1])
+      if redis.call('PTTL', set) < untilMs - nowMs then redis.call('PEXPIREAT', set, untilMs) end
+    end
   end`
-
-/** A member of a person's set is this long a hash of the client, and the session's id. */
-export const CLIENT_LENGTH = 22
 
 /** The steps of `RedisSessionStore`, each atomic. */
 export const sessionScripts = {
   mcpCreateSession: {
     numberOfKeys: 2,
     lua: `${SEEN}
-      local ended, perOwner, perPerson = {}, tonumber(ARGV[2]), tonumber(ARGV[3])
-      if redis.call('ZCARD', KEYS[1]) >= math.min(perOwner, perPerson) then
-        local own = string.sub(ARGV[1], 1, ${CLIENT_LENGTH})
-        local live, owned, kept, gone = {}, {}, {}, {}
-        for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-          if redis.call('EXISTS', KEYS[1] .. '${SESSION_TAIL}' .. string.sub(member, ${CLIENT_LENGTH + 1})) == 1 then
-            live[#live + 1] = member
-            if string.sub(member, 1, ${CLIENT_LENGTH}) == own then owned[#owned + 1] = member end
-          else redis.call('ZREM', KEYS[1], member) end
-        end
-        local function finish (member)
-          gone[member] = true
+      local ended = {}
+      -- each is met once, when it has ended: what is left need not be looked through
+      for _, member in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', nowMs)) do forget(member) end
+      local function endBeyond (set, most)
+        local beyond = redis.call('ZCARD', set) - most
+        if beyond <= 0 then return end
+        for _, member in ipairs(redis.call('ZRANGE', set, 0, beyond - 1)) do
           ended[#ended + 1] = string.sub(member, ${CLIENT_LENGTH + 1})
           redis.call('DEL', KEYS[1] .. '${SESSION_TAIL}' .. ended[#ended])
-          redis.call('ZREM', KEYS[1], member)
+          forget(member)
         end
-        for index = 1, #owned - perOwner + 1 do finish(owned[index]) end
-        for _, member in ipairs(live) do
-          if not gone[member] then kept[#kept + 1] = member end
-        end
-        for index = 1, #kept - perPerson + 1 do finish(kept[index]) end
       end
+      endBeyond(ofOwner(ARGV[1]), ARGV[2] - 1)
+      endBeyond(KEYS[1], ARGV[3] - 1)
       redis.call('DEL', KEYS[2])
       redis.call('HSET', KEYS[2], unpack(ARGV, 5))
       seen(ARGV[4])
@@ -96,7 +101,7 @@ export const sessionScripts = {
     lua: `${SEEN}
       local last = redis.call('HGET', KEYS[2], 'lastSeenAt')
       if not last then
-        redis.call('ZREM', KEYS[1], ARGV[1])
+        forget(ARGV[1])
         return 0
       end
       if tonumber(ARGV[3]) > tonumber(last) then redis.call('HSET', KEYS[2], 'lastSeenAt', ARGV[3]) end
@@ -105,8 +110,8 @@ export const sessionScripts = {
   },
   mcpDeleteSession: {
     numberOfKeys: 2,
-    lua: `
-      redis.call('ZREM', KEYS[1], ARGV[1])
+    lua: `${SETS}
+      forget(ARGV[1])
       return redis.call('DEL', KEYS[2])`
   },
   mcpExtendSessionPointer: {
