@@ -44,7 +44,7 @@ export async function sessionStoreContract (
     })
     t.same(await replicas[0].create(record, each(10)), [])
     for (const replica of replicas) t.same(await replica.get(record.id), record)
-    const bare = recordFor(clock, { kind: 'sse' })
+    const bare = recordFor(clock, { kind: 'sse', streamReplicaId: 'replica' })
     await replicas[0].create(bare, each(10))
     t.strictSame(await replicas[0].get(bare.id), bare, 'without what is not known yet')
   })
