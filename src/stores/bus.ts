@@ -33,9 +33,10 @@ export interface BusMessages {
   /**
    * A server has announced that a list or a resource has changed. `era` is that of the instance; `any`: the event is
    * for
-   * every client. `person` (by `personKey`): the only one whose clients may be told; absent: everybody's.
+   * every client. `person` (by `personKey`): the only one whose clients may be told; absent: everybody's. `sessionId`:
+   * the session whose server it was; that one has told its own client.
    */
-  announced: { event: ServerEvent, era: 'legacy' | 'modern' | 'any', person?: string }
+  announced: { event: ServerEvent, era: 'legacy' | 'modern' | 'any', person?: string, sessionId?: string }
 }
 
 /**

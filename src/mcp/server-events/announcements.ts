@@ -33,6 +33,8 @@ export interface Announcer {
   person: string | undefined
   /** Whether `maySubscribe` decides about subscriptions: then updates go to all subscribers. */
   isGuarded: boolean
+  /** The session that it serves, if it serves one. */
+  sessionId?: string
 }
 
 /**
@@ -41,12 +43,13 @@ export interface Announcer {
  * @returns undefined if it concerns nobody
  */
 function toAnnouncement (
-  notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded }: Announcer
+  notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded, sessionId }: Announcer
 ): BusMessages['announced'] | undefined {
   const event = toServerEvent(notification)
   if (event === undefined) return undefined
-  if (event.kind !== 'resource_updated' || isGuarded) return { event, era }
-  return person === undefined ? undefined : { event, era, person }
+  const announcement = { event, era, ...sessionId !== undefined && { sessionId } }
+  if (event.kind !== 'resource_updated' || isGuarded) return announcement
+  return person === undefined ? undefined : { ...announcement, person }
 }
 
 /** Notifies the clients that a notification concerns, of either era and on every replica. */

@@ -58,6 +58,10 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
       (this.record.subscriptions.length > 0 && this.streams.size > 0)
   }
 
+  get hasInstance (): boolean {
+    return this.instance !== undefined
+  }
+
   /** Makes the first server instance and hands it the client's `initialize`. @returns its result */
   async initialize (params: Record<string, unknown>, extra: MessageExtra): Promise<Record<string, unknown>> {
     let result = {}

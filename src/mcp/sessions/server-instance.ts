@@ -196,7 +196,7 @@ export class ServerInstance implements Outlet {
     if (exchange !== undefined) exchange.push(text)
     else this.#session.streams.say(text)
     if (exchange === undefined && !('id' in message)) {
-      this.#session.host.messenger.announce(message, this.#session.person)
+      this.#session.host.messenger.announce(message, this.#session.person, this.#session.record.id)
     }
   }
 

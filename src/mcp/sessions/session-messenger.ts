@@ -3,6 +3,8 @@ import type { Log } from '../../log.js'
 import type { Bus, SessionNotification } from '../../stores/bus.js'
 import type { SessionChange } from '../../stores/sessions.js'
 import type { Replica } from '../replica.js'
+import { inSlices } from '../../collections/in-slices.js'
+import { AnnouncementRounds } from '../server-events/announcement-rounds.js'
 import { announce } from '../server-events/announcements.js'
 import { isMessage } from '../wire/messages.js'
 import { findDestination } from './message-routing.js'
@@ -10,6 +12,8 @@ import { runInBackground } from './background.js'
 
 /** A session of this process, as far as other replicas and other servers reach it. */
 export interface ReachableSession {
+  /** Whether a server instance serves it here. */
+  readonly hasInstance: boolean
   /** Takes a message of its client that another replica received. */
   receiveForwarded (message: JSONRPCMessage): void
   /** Takes what its client told another replica. */
@@ -45,12 +49,16 @@ const MAX_TOLD_PER_SECOND = 100
 export class SessionMessenger {
   readonly #options: SessionMessengerOptions
   readonly #subscriptions: ReadonlyArray<() => void>
+  readonly #rounds: AnnouncementRounds
   /** What went to all replicas in this second. */
   #told = { second: 0, ofPerson: new Map<string, number>() }
 
   constructor (options: SessionMessengerOptions) {
     const { bus, replica, sessions, onSessionEnded, onGrantEnded } = options
     this.#options = options
+    this.#rounds = new AnnouncementRounds(({ announcement: { event, person }, sessionIds }) => {
+      this.#notifyAll(event, person, (id, { hasInstance }) => !hasInstance && !sessionIds.has(id))
+    })
     this.#subscriptions = [
       bus.subscribe('sessionEnded', ({ sessionId }) => { onSessionEnded(sessionId) }),
       bus.subscribe('grantEnded', ({ grantId }) => { onGrantEnded(grantId) }),
@@ -63,9 +71,11 @@ export class SessionMessenger {
       bus.subscribe('sessionChanged', ({ sessionId, origin, change }) => {
         if (origin !== replica.id) sessions.get(sessionId)?.changedElsewhere(change)
       }),
-      // every session has a server of its own, which announces to its own client
-      bus.subscribe('announced', ({ event, era, person }) => {
-        if (era !== 'legacy') for (const session of sessions.values()) session.notify(event, person)
+      bus.subscribe('announced', announcement => {
+        const { event, era, person } = announcement
+        // a session's server announces to its own client; one without a server learns it from the others'
+        if (era === 'legacy') this.#rounds.add(announcement)
+        else this.#notifyAll(event, person, () => true)
       })
     ]
   }
@@ -109,9 +119,21 @@ export class SessionMessenger {
   }
 
   /** Passes on what the server of a person announces outside of any request. */
-  announce (notification: JSONRPCNotification, person: string): void {
+  announce (notification: JSONRPCNotification, person: string, sessionId: string): void {
     const { bus, log, isGuarded } = this.#options
-    announce(bus, log, notification, { era: 'legacy', person, isGuarded })
+    announce(bus, log, notification, { era: 'legacy', person, isGuarded, sessionId })
+  }
+
+  #notifyAll (
+    event: ServerEvent,
+    person: string | undefined,
+    isToBeTold: (id: string, session: ReachableSession) => boolean
+  ): void {
+    const { sessions, log } = this.#options
+    const telling = inSlices(sessions, ([id, session]) => {
+      if (isToBeTold(id, session)) session.notify(event, person)
+    })
+    runInBackground(telling, log, 'sessions could not be notified')
   }
 
   /** Informs every replica that a session has ended. Rejects if the bus cannot be reached. */
@@ -121,6 +143,7 @@ export class SessionMessenger {
 
   close (): void {
     for (const unsubscribe of this.#subscriptions) unsubscribe()
+    this.#rounds.close()
   }
 
   #background (publishing: Promise<void>): void {

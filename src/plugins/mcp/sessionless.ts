@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { makeSessionRegistry } from './sessions.js'
 import type { SessionlessRequestsOptions } from '../../mcp/sessionless/sessionless-request.js'
 import { SessionlessRequests } from '../../mcp/sessionless/sessionless-requests.js'
 
@@ -11,5 +12,7 @@ declare module 'fastify' {
 
 /** Requests without sessions. */
 export const mcpSessionless = fp<Omit<SessionlessRequestsOptions, 'log'>>(async (app, options) => {
-  app.decorate('mcpSessionless', new SessionlessRequests({ ...options, log: app.log }))
+  const requests = new SessionlessRequests({ ...options, log: app.log })
+  app.decorate('mcpSessionless', requests)
+  app.decorate('mcpSessions', makeSessionRegistry(requests, options.bus, app.log))
 }, { name: 'fastify-mcp-oauth/mcp-sessionless', fastify: '5.x' })
