@@ -61,6 +61,10 @@ class CountingBus implements Bus {
     return this.#bus.send(replicaId, topic, message)
   }
 
+  onGap (): () => void {
+    return this.#bus.onGap()
+  }
+
   listenAs (replicaId: string): () => void {
     return this.#bus.listenAs(replicaId)
   }

@@ -50,6 +50,11 @@ export interface McpTransportsOptions {
   leases: LeaseStore
   /** What replicas tell each other. */
   bus: Bus
+  /**
+   * Finds which of these logins (`extra.grantId` of their callers) have ended. It is asked after messages between
+   * replicas may have been missed. Default: their ends are known from the bus alone.
+   */
+  findEndedGrants?: (grantIds: readonly string[]) => Promise<string[]>
   /** The caller's token at the upstream authorization server, if this service holds one. */
   getUpstreamAccessToken?: (authInfo: CallerInfo) => Promise<string | undefined>
   /**

@@ -137,7 +137,7 @@ async function registerAuth (
   {
     verifyAccessToken: VerifyAccessToken
     bearer?: Pick<BearerAuthOptions, 'onRefused'>
-    transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken'>
+    transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'findEndedGrants'>
   }
 > {
   const resourcePaths = protectedPaths(options)
@@ -155,7 +155,10 @@ async function registerAuth (
           })
         }
       },
-      transports: { getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller) }
+      transports: {
+        getUpstreamAccessToken: caller => broker.getUpstreamAccessToken(caller),
+        findEndedGrants: grantIds => options.stores.grants.findEnded(grantIds)
+      }
     }
   }
   const { auth } = options

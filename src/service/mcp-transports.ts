@@ -10,6 +10,7 @@ import { GRACEFUL_CLOSE } from '../plugins/app/graceful-close.js'
 import { mcpGuard } from '../plugins/mcp/guard.js'
 import { mcpModern } from '../plugins/mcp/modern.js'
 import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
+import { recheckGrants } from '../mcp/recheck.js'
 import { mcpReplica } from '../plugins/mcp/replica.js'
 import { kSessions, mcpSessions } from '../plugins/mcp/sessions.js'
 import { kSseMessages, mcpSseMessages } from '../plugins/mcp/sse-messages.js'
@@ -50,7 +51,6 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
   const streams = { ...defaultStreamOptions, ...options.streams }
-
   const { mcpObserver } = options
   const admission = new Admission(limits, { maxBodyBytes, onRefused: limit => { mcpObserver?.refused?.(limit) } })
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
@@ -93,11 +93,10 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     }
     const counted = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
     for (const part of counted) options.mcpObserver?.counts?.(() => part.counts)
+    endpoints.addHook('onClose', recheckGrants(options, () => counted.flatMap(part => [...part.grantsInUse()])))
     const served: Served[] = isSessionless ? counted : [...counted, app[kSseMessages]]
     if (app.hasPlugin(GRACEFUL_CLOSE)) {
-      app.addDrain(async ms => {
-        await Promise.all(served.map(part => part.drain(ms)))
-      })
+      app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
     }
     // in onClose it would be too late: open streams hang the closing
     endpoints.addHook('preClose', async () => {

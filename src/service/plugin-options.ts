@@ -5,7 +5,11 @@ import type { VerifyAccessToken } from '../caller.js'
 import type { BrokerOptions } from '../oauth/options.js'
 
 interface CommonOptions
-  extends Omit<McpTransportsOptions, 'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken'> {
+  extends
+  Omit<
+    McpTransportsOptions,
+    'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken' | 'findEndedGrants'
+  > {
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
   scopes?: readonly [string, ...string[]]
   /**

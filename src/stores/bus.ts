@@ -1,6 +1,5 @@
 import type { ServerEvent } from '@modelcontextprotocol/server'
 import type { LimitName } from '../errors.js'
-import type { SessionChange } from './sessions.js'
 
 /** Messages from one replica to all others. Each is small, plain JSON and safe to receive twice. */
 export interface BusMessages {
@@ -28,8 +27,8 @@ export interface BusMessages {
    * (`holder`).
    */
   taskBegun: { person: string, holder: string, taskId: string, tool: string }
-  /** A session's record was changed by the replica `origin`. */
-  sessionChanged: { sessionId: string, origin: string, change: SessionChange }
+  /** A session's record was changed by the replica `origin`, and has this version now. */
+  sessionChanged: { sessionId: string, origin: string, version: number }
   /**
    * A server has announced that a list or a resource has changed. `era` is that of the instance; `any`: the event is
    * for
@@ -104,6 +103,11 @@ export interface Bus {
    * @returns a function that ends the subscription
    */
   subscribe<T extends BusTopic> (topic: T, listener: (message: BusMessages[T]) => void): () => void
+  /**
+   * Calls the listener after messages may have been missed: what they would have told must be looked up.
+   * @returns a function that ends it
+   */
+  onGap (listener: () => void): () => void
   /** Begins to receive what is sent to a replica: this process. @returns a function that ends it */
   listenAs (replicaId: string): () => void
 }

@@ -69,7 +69,7 @@ export const MAX_ROTATED_TOKENS_OF_GRANT = 20
 
 /**
  * Keeps codes, grants and tokens. Every method is one atomic step; none sees what has expired or belongs to an ended
- * grant.
+ * grant. A method that ends a grant announces it on the bus (`grantEnded`), in the same step.
  */
 export interface GrantStore {
   putCode (hash: string, code: CodeRecord): Promise<void>
@@ -92,6 +92,8 @@ export interface GrantStore {
   rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget?: boolean): Promise<Rotation>
   /** Replaces the upstream's tokens where they still have this version. @returns whether it did */
   replaceUpstreamTokens (grantId: string, version: number, sealed: string): Promise<boolean>
+  /** Which of these grants have ended. */
+  findEnded (grantIds: readonly string[]): Promise<string[]>
   /** Ends what a person has beyond `MAX_GRANTS_OF_ONE`. @returns each grant to one caller only */
   endSurplus (issuer: string, subject: string): Promise<Grant[]>
   /** Ends a grant and all its tokens. @returns the grant, to the first caller only */

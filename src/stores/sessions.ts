@@ -18,6 +18,8 @@ export interface SessionRecord {
   logLevel?: string
   /** URIs of `resources/subscribe`. */
   subscriptions: string[]
+  /** Counts the changes; absent before the first. */
+  version?: number
   /** Epoch seconds of the last sign of life; written now and then, not at every request. */
   lastSeenAt: number
   /** Epoch seconds at which the session ends however much it is used. */
@@ -43,7 +45,11 @@ export interface SessionBounds {
   perPerson: number
 }
 
-/** Keeps session records. A record whose idle time or lifetime is over is gone: no method sees it. */
+/**
+ * Keeps session records. What ends or changes a session announces it on the bus in the same step (`sessionEnded`,
+ * `sessionChanged`); the end of its time nobody announces. A record whose idle time or lifetime is over is gone: no
+ * method sees it.
+ */
 export interface SessionStore {
   /**
    * Adds a session, in one step with ending what is then beyond the bounds: the least recently seen of the owner, then
@@ -54,8 +60,11 @@ export interface SessionStore {
   create (record: SessionRecord, bounds: SessionBounds): Promise<string[]>
   /** @returns the record, or undefined if there is none, or no longer */
   get (id: string): Promise<SessionRecord | undefined>
-  /** @returns false where the session is gone */
-  change (id: string, change: SessionChange): Promise<boolean>
+  /**
+   * @param origin id of the replica that changes it
+   * @returns the record's new version; undefined if the session is gone
+   */
+  change (id: string, change: SessionChange, origin: string): Promise<number | undefined>
   /**
    * Puts off the end of the idle time. `seenAt` is epoch seconds.
    * @returns false where the session is gone

@@ -65,10 +65,11 @@ t.test('scopes only shrink', async t => {
 t.test('a rotated token repeats its answer for a moment, and then ends the family', async t => {
   let clock = Date.now()
   const now = () => clock
-  const grants = new MemoryGrantStore({ now })
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  const grants = new MemoryGrantStore({ now, bus: stores.bus })
   t.teardown(() => grants.close())
   const target = await embed(t, {
-    stores: { ...createMemoryStores({ sessionIdleSeconds: 60 }), grants },
+    stores: { ...stores, grants },
     lifetimes: { refreshTokenReuseSeconds: 10 }
   })
   const [client, attacker] = [await register(target), await register(target)]

@@ -126,6 +126,7 @@ function holdBack (stores: SessionStores, held: Array<() => Promise<void>>): Ses
     publish: (...message) => bus.publish(...message),
     subscribe: (...subscription) => bus.subscribe(...subscription),
     listenAs: replicaId => bus.listenAs(replicaId),
+    onGap: listener => bus.onGap(listener),
     send: async (...message) => { held.push(() => bus.send(...message)) }
   }
   return { ...stores, bus: slow }

@@ -9,6 +9,7 @@ import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { Person } from '../support/person.js'
+import { clock } from '../support/clock.js'
 import { emitted } from '../support/emitted.js'
 import { textAt, valueAt } from '../support/json.js'
 import { startService } from '../support/service.js'
@@ -19,7 +20,6 @@ import { initializeParams, RawClient, startMcp, type McpService } from '../suppo
 import { kSessions } from '../../src/plugins/mcp/sessions.js'
 
 const wait = (name: string) => ({ name: 'wait', arguments: { name } })
-const HOUR_MS = 3_600_000
 
 async function isRefused (
   t: Test,
@@ -49,26 +49,32 @@ async function streamsAre (service: McpService, count: number): Promise<void> {
 }
 
 t.test('idle time: a session without requests and streams ends', async t => {
+  const { forward } = clock(t)
   const service = await startMcp(t)
   const alice = await new RawClient(service).connect()
   const bob = await new RawClient(service, 'bob').connect()
   const stream = readEvents(await bob.get())
   await next(stream)
-  service.app[kSessions].tidy(Date.now() + HOUR_MS)
+  for (let part = 0; part < 2; part++) {
+    forward(1800)
+    service.app[kSessions].tidy(Date.now())
+  }
   await isRefused(t, await alice.request('ping'), 404, -32001, null, 'the idle one')
   await isAlive(t, bob, 'an open stream is a sign of life')
   await isAlive(t, await alice.connect(), 'a client that gets 404 begins anew')
 })
 
 t.test('lifetime: a session ends however much it is used', async t => {
+  const { forward } = clock(t)
   const service = await startMcp(t, { limits: { lifetimeSeconds: 60 } })
-  const begun = Date.now()
   const alice = await new RawClient(service).connect()
   const stream = readEvents(await alice.get())
   await next(stream)
-  service.app[kSessions].tidy(begun + 59_000)
+  forward(50)
+  service.app[kSessions].tidy(Date.now())
   await isAlive(t, alice, 'before its end')
-  service.app[kSessions].tidy(Date.now() + 60_000)
+  forward(10)
+  service.app[kSessions].tidy(Date.now())
   t.ok((await stream.next()).done, 'its stream ends')
   await isRefused(t, await alice.request('ping'), 404, -32001, null, 'after its end')
 })

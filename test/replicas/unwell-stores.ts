@@ -40,6 +40,10 @@ export class HeldBus implements Bus {
     })
   }
 
+  onGap (listener: () => void): () => void {
+    return this.#bus.onGap(listener)
+  }
+
   listenAs (replicaId: string): () => void {
     return this.#bus.listenAs(replicaId)
   }

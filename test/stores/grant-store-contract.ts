@@ -389,4 +389,14 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.same((await store.findAccessToken(tokens.access.hash))?.grant.scopes, grant.scopes)
     t.same((await store.findAccessToken(tokens.access.hash))?.token.scopes, ['mcp'])
   })
+
+  await t.test('which of some grants have ended', async t => {
+    const { replicas: [store], clock } = await makeStore(t, {})
+    const [one, two] = [await redeemed(store, clock), await redeemed(store, clock)]
+    t.same(await store.findEnded([]), [])
+    const ids = [one.grant.grantId, 'unknown', two.grant.grantId]
+    t.same(await store.findEnded(ids), ['unknown'])
+    await store.end(two.grant.grantId)
+    t.same(await store.findEnded(ids), ['unknown', two.grant.grantId])
+  })
 }

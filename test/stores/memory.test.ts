@@ -1,3 +1,5 @@
+import { announcementsContract } from './announcements-contract.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import t, { type Test } from 'tap'
 import { SessionsFullError } from '../../src/errors.js'
 import { firstEventId } from '../../src/stores/event-log.js'
@@ -63,6 +65,11 @@ t.test('metadata documents', t =>
   ))
 t.test('rates', t => rateCountersContract(t, async t => one(t, clock => new MemoryRateCounters(clock))))
 t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
+t.test('what the stores announce', async t => {
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  t.teardown(() => stores.close())
+  await announcementsContract(t, [stores])
+})
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
 
 t.test('a full session store refuses who has as many as all others', async t => {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { announcementsContract } from './announcements-contract.js'
 import { authorizationStoreContract } from './authorization-store-contract.js'
 import { busContract } from './bus-contract.js'
 import { consentStoreContract } from './consent-store-contract.js'
@@ -9,7 +10,7 @@ import { leaseStoreContract } from './lease-store-contract.js'
 import { metadataDocumentStoreContract } from './metadata-document-store-contract.js'
 import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
-import { replicasOf, type RedisServer } from '../support/redis-server.js'
+import { redisReplicas, replicasOf, type RedisServer } from '../support/redis-server.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
 import { upstreamDeletionQueueContract } from './upstream-deletion-queue-contract.js'
@@ -99,6 +100,8 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
       { buffered: true },
       t => leaseStoreContract(t, t => replicasOf(t, server, ({ leases }) => leases, all))
     ),
+    t.test('what the stores announce', { buffered: true }, async t =>
+      announcementsContract(t, await redisReplicas(t, server, all))),
     t.test('bus', { buffered: true }, t => busContract(t, t => replicasOf(t, server, ({ bus }) => bus, all)))
   ])
 }

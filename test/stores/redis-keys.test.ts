@@ -103,14 +103,14 @@ async function writeAll (
   await upstreamDeletions.claim(1, 60)
   await leases.acquire('work', 'holder', 60_000)
   await bus.publish('grantEnded', { grantId: 'another' })
-  await bus.publish('sessionChanged', { sessionId: 'two', origin: 'r', change: { initialized: true } })
+  await bus.publish('sessionChanged', { sessionId: 'two', origin: 'r', version: 1 })
   bus.listenAs('replica')
   const heard: string[] = []
   bus.subscribe('callAbandoned', ({ callId }) => { heard.push(callId) })
   // the first ones come before anybody listens
   while (heard.length === 0) await other.bus.send('replica', 'callAbandoned', { replicaId: 'replica', callId: 'c' })
   for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), { perOwner: 2, perPerson: 10 })
-  await sessions.change('two', { subscribe: 'file:///a' })
+  await sessions.change('two', { subscribe: 'file:///a' }, 'r')
   await sessions.touch('two', later(1))
   await eventLog.open('two', 'complete', { requestIds: [1] })
   await eventLog.append('two', 'complete', 'x', true)

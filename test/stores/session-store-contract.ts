@@ -65,13 +65,13 @@ export async function sessionStoreContract (
     const record = recordFor(clock, { id })
     await replicas[0].create(record, each(10))
     const store = replicas.at(-1) ?? replicas[0]
-    t.equal(await store.change(id, { initializeParams: { a: 1 }, protocolVersion: '2025-06-18' }), true)
-    t.equal(await store.change(id, { initialized: true }), true)
-    await store.change(id, { logLevel: 'error' })
-    await store.change(id, { logLevel: 'debug' })
-    for (const uri of ['file:///c', 'file:///a', 'file:///b', 'file:///a']) await store.change(id, { subscribe: uri })
-    await store.change(id, { unsubscribe: 'file:///c' })
-    await store.change(id, { unsubscribe: 'file:///never' })
+    t.equal(await store.change(id, { initializeParams: { a: 1 }, protocolVersion: '2025-06-18' }, 'r'), 1)
+    t.equal(await store.change(id, { initialized: true }, 'r'), 2)
+    await store.change(id, { logLevel: 'error' }, 'r')
+    await store.change(id, { logLevel: 'debug' }, 'r')
+    for (const uri of ['file:///c', 'file:///a', 'file:///b', 'file:///a']) await store.change(id, { subscribe: uri }, 'r')
+    await store.change(id, { unsubscribe: 'file:///c' }, 'r')
+    await store.change(id, { unsubscribe: 'file:///never' }, 'r')
     for (const replica of replicas) {
       t.same(await replica.get(id), {
         ...record,
@@ -79,10 +79,11 @@ export async function sessionStoreContract (
         protocolVersion: '2025-06-18',
         initialized: true,
         logLevel: 'debug',
-        subscriptions: ['file:///a', 'file:///b']
+        subscriptions: ['file:///a', 'file:///b'],
+        version: 10
       })
     }
-    t.equal(await store.change('unknown', { initialized: true }), false)
+    t.equal(await store.change('unknown', { initialized: true }, 'r'), undefined)
   })
 
   t.test('changes at once are all made', { buffered: true }, async t => {
@@ -90,12 +91,12 @@ export async function sessionStoreContract (
     const record = recordFor(clock)
     await replicas[0].create(record, each(10))
     const uris = Array.from({ length: 50 }, (_, index) => `file:///${index}`)
-    t.same(
-      countsOf(
-        await atOnce(replicas, 50, (replica, index) => replica.change(record.id, { subscribe: uris[index] ?? '' }))
-      ),
-      { true: 50 }
+    const versions = await atOnce(
+      replicas,
+      50,
+      (replica, index) => replica.change(record.id, { subscribe: uris[index] ?? '' }, 'r')
     )
+    t.same(versions.sort((a = 0, b = 0) => a - b), uris.map((_, index) => index + 1), 'each has a version of its own')
     t.same((await replicas[0].get(record.id))?.subscriptions.sort(), uris.sort())
   })
 
@@ -113,7 +114,7 @@ export async function sessionStoreContract (
     for (
       const [what, outcome] of [
         ['touch', await store.touch(idle.id, epoch(clock))],
-        ['change', await store.change(idle.id, { initialized: true })],
+        ['change', await store.change(idle.id, { initialized: true }, 'r') !== undefined],
         ['delete', await store.delete(idle.id)]
       ] as const
     ) t.equal(outcome, false, `${what} finds nothing`)

@@ -37,7 +37,7 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const bus = new MemoryBus()
-  const sessions = new MemorySessionStore({ idleSeconds: overrides.limits?.idleSeconds ?? 3600 })
+  const sessions = new MemorySessionStore({ bus, idleSeconds: overrides.limits?.idleSeconds ?? 3600 })
   const eventLog = new MemoryEventLog()
   const app = Fastify({
     forceCloseConnections: true,

@@ -89,6 +89,12 @@ export class ModernHandler {
     call.end()
   }
 
+  /** The grants under which calls run, listen or wait. */
+  * grantsInUse (): Iterable<string | undefined> {
+    for (const { caller } of this.#calls.keys()) yield caller.extra.grantId
+    yield * this.#callResumption.grantsInUse()
+  }
+
   /** Calls that run; those that listen are not counted. */
   get counts (): McpCounts {
     return { sessions: 0, instances: [...this.#calls.keys()].filter(call => !call.listens).length, streams: 0 }

@@ -45,6 +45,11 @@ export class SessionlessRequests implements SessionlessHost {
     })
   }
 
+  /** The grants under which requests run. */
+  * grantsInUse (): Iterable<string | undefined> {
+    for (const { grantId } of this.#running) yield grantId
+  }
+
   /** Number of POSTs that run now. */
   get size (): number {
     return this.#running.size

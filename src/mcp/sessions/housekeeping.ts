@@ -14,8 +14,6 @@ export interface HousekeepingOptions {
   orphans: OrphanedStreams
   limits: SessionLimits
   log: Log
-  /** Ends a session whose time is over, on every replica. */
-  end: (sessionId: string) => void
   /** Lets go of a session that nobody uses here; it stays in the store. */
   leave: (session: LiveSession) => void
 }
@@ -24,7 +22,7 @@ const TIDY_MS = 5000
 const DRAIN_POLL_MS = 20
 const ORPHAN_CHECK_MS = 1000
 
-/** Drops what is idle, ends what has expired, and completes the streams of replicas that have died. */
+/** Drops what is idle here, finds out what has expired, and completes the streams of replicas that have died. */
 export class Housekeeping {
   readonly #options: HousekeepingOptions
   readonly #timers: readonly NodeJS.Timeout[]
@@ -38,14 +36,19 @@ export class Housekeeping {
     for (const timer of this.#timers) timer.unref()
   }
 
-  /** Drops what is idle, ends what has expired. @param now milliseconds since the epoch */
+  /**
+   * Drops what is idle here. Whether a session is over the store alone says: it may be in use elsewhere.
+   * @param now milliseconds since the epoch
+   */
   tidy (now: number): void {
-    const { sessions, instances, limits: { instanceIdleSeconds, idleSeconds }, end, leave } = this.#options
+    const { sessions, instances, limits: { instanceIdleSeconds, idleSeconds }, leave } = this.#options
     instances.dropIdle(now - instanceIdleSeconds * 1000)
-    for (const [id, session] of sessions) {
-      if (session.streams.size > 0) session.seen(now)
-      if (now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000) end(id)
-      else if (isUnused(session) && session.seenAt <= now - instanceIdleSeconds * 1000) leave(session)
+    for (const [, session] of sessions) {
+      session.catchUp()
+      if (session.isInUse) session.seen(now)
+      const isOver = now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000
+      if (isUnused(session) && (isOver || session.seenAt <= now - instanceIdleSeconds * 1000)) leave(session)
+      else if (isOver) this.#confirm(session)
     }
   }
 
@@ -63,6 +66,11 @@ export class Housekeeping {
       if (!this.#options.instances.running || Date.now() >= deadline) return
       await delay(DRAIN_POLL_MS)
     }
+  }
+
+  #confirm (session: LiveSession): void {
+    const { sessionId, log } = { sessionId: session.record.id, log: this.#options.log }
+    runInBackground(session.recheck(), log, 'whether a session is over could not be found out', { sessionId })
   }
 
   stop (): void {

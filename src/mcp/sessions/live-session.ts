@@ -3,7 +3,7 @@ import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM, findEventPlace } from '../../stores/event-log.js'
 import type { SessionNotification } from '../../stores/bus.js'
-import { applyChange, type SessionChange, type SessionRecord } from '../../stores/sessions.js'
+import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import { toNotification } from '../server-events/announcements.js'
 import { findRefused } from '../server-events/may-subscribe.js'
@@ -12,6 +12,7 @@ import type { SseStream } from '../transport/sse-stream.js'
 import { runInBackground } from './background.js'
 import type { InstanceSession } from './instance-session.js'
 import type { InstanceOwner } from './live-instances.js'
+import { RecordKeeper } from './records/record-keeper.js'
 import { ServerInstance } from './server-instance.js'
 import type { SessionHost } from './session-host.js'
 import type { ReachableSession } from './session-messenger.js'
@@ -40,6 +41,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   /** Epoch seconds of the last sign of life that the store knows of. */
   #toldAt: number
   readonly #subscriptions: SubscriptionLease
+  readonly #keeper: RecordKeeper
   #hasLeft = false
 
   constructor (host: SessionHost, record: SessionRecord, caller: CallerInfo) {
@@ -49,7 +51,26 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.#toldAt = record.lastSeenAt
     this.person = personKey(record.owner)
     this.streams = new SessionStreams({ host, record, person: this.person, onClosed: () => { this.#streamClosed() } })
+    this.#keeper = new RecordKeeper({
+      sessions: host.sessions,
+      record,
+      origin: host.replica.id,
+      onChanged: () => { this.#changed() },
+      onGone: () => { host.forget(record.id) }
+    })
     this.#subscriptions = host.admission.makeSubscriptionLease(this.person).set(record.subscriptions)
+  }
+
+  /** Whether its client waits for something or listens: then no idle time passes. */
+  get isInUse (): boolean {
+    return this.streams.size > 0 || this.instance?.running === true
+  }
+
+  /** The grants under which it is used here. */
+  * grantsInUse (): Iterable<string | undefined> {
+    yield this.caller.extra.grantId
+    for (const { holder } of this.streams) yield holder.grantId
+    if (this.instance !== undefined) yield * this.instance.grantsInUse()
   }
 
   /** Whether requests or tasks run, the server waits for the client, or a subscribed client listens. */
@@ -74,7 +95,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     if (this.instance !== undefined) return Promise.resolve(this.instance)
     return this.#starting ?? this.#start(async instance => {
       await this.#dropRefused(caller)
-      await instance.replay(this.record, extra)
+      await instance.catchUp.replay(this.record, extra)
     })
   }
 
@@ -97,6 +118,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     }
     // only now: requests that arrive before the instance has caught up with the session wait for it
     this.instance = instance
+    this.#follow()
     return instance
   }
 
@@ -138,10 +160,14 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   tellSeen (): void {
     const seenAt = Math.floor(this.seenAt / 1000)
     if (seenAt <= this.#toldAt) return
+    const toldAt = this.#toldAt
     this.#toldAt = seenAt
     this.#background(
       this.host.sessions.touch(this.record.id, seenAt).then(alive => {
-        if (!alive) this.host.end(this.record.id)
+        if (!alive) this.host.forget(this.record.id)
+      }, (error: unknown) => {
+        this.#toldAt = toldAt
+        throw error
       })
     )
   }
@@ -154,9 +180,22 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.instance?.receiveNotified(notification, { authInfo: this.caller })
   }
 
-  changedElsewhere (change: SessionChange): void {
-    this.#apply(change)
-    this.#follow(change, this.caller)
+  changedElsewhere (version: number): void {
+    this.#background(this.#keeper.hasVersion(version))
+  }
+
+  /**
+   * Asks the store how the session stands: it may have changed, or be over.
+   * Rejects if the store cannot be reached.
+   */
+  async recheck (): Promise<void> {
+    await this.#keeper.reread()
+    this.seenAt = Math.max(this.seenAt, this.record.lastSeenAt * 1000)
+  }
+
+  /** Writes or reads what could not be when it was due. */
+  catchUp (): void {
+    if (this.#keeper.isBehind) this.#background(this.#keeper.catchUp())
   }
 
   notify (event: ServerEvent, person: string | undefined): void {
@@ -173,15 +212,14 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     if (maySubscribe === undefined) return
     for (const unsubscribe of await findRefused(this.record.subscriptions, caller, maySubscribe)) {
       this.change({ unsubscribe })
-      this.#follow({ unsubscribe }, caller)
+      this.#follow(caller)
     }
   }
 
   /** Changes the record, here, in the store and on the other replicas. */
   change (change: SessionChange): void {
-    this.#apply(change)
-    this.#background(this.host.sessions.change(this.record.id, change))
-    this.host.messenger.changed(this.record.id, change)
+    this.#background(this.#keeper.change(change))
+    this.#countSubscriptions()
   }
 
   /**
@@ -220,13 +258,17 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.#subscriptions.release()
   }
 
-  #apply (change: SessionChange): void {
-    applyChange(this.record, change)
+  #changed (): void {
+    this.#countSubscriptions()
+    this.#follow()
+  }
+
+  #countSubscriptions (): void {
     if (!this.#hasLeft) this.#subscriptions.set(this.record.subscriptions)
   }
 
-  #follow (change: SessionChange, caller: CallerInfo): void {
-    if (this.instance !== undefined) this.#background(this.instance.follow(change, { authInfo: caller }))
+  #follow (caller = this.caller): void {
+    if (this.instance !== undefined) this.#background(this.instance.catchUp.follow(this.record, { authInfo: caller }))
   }
 
   #streamClosed (): void {

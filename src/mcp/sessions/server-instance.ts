@@ -8,12 +8,12 @@ import type { CallerInfo } from '../../caller.js'
 import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { SessionNotification } from '../../stores/bus.js'
-import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
+import type { SessionChange } from '../../stores/sessions.js'
 import type { PostResponse } from '../transport/post-response.js'
 import { chain, type SdkServer } from '../sdk-servers.js'
 import { PostExchange } from '../transport/post-exchange.js'
 import { errorText, isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/messages.js'
-import { followChange, replaySession } from './catch-up.js'
+import { CatchUp } from './records/catch-up.js'
 import type { InstanceSession } from './instance-session.js'
 import { checkSubscriptions, subscribedBy } from '../server-events/may-subscribe.js'
 import { takesBatches, takesPrimingEvents } from '../wire/protocol-versions.js'
@@ -32,6 +32,8 @@ const GRANT_ENDED = 'The login that this request was made with has ended.'
 export class ServerInstance implements Outlet {
   readonly #session: InstanceSession
   readonly #transport: ServerTransport
+  /** Brings it to where others have brought the session. */
+  readonly catchUp: CatchUp
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
   readonly #ownTasks: OwnTasks
@@ -49,6 +51,7 @@ export class ServerInstance implements Outlet {
       tasks: this.#ownTasks,
       observer: host.observer
     })
+    this.catchUp = new CatchUp(this.#transport)
   }
 
   /** Whether requests run. */
@@ -73,16 +76,6 @@ export class ServerInstance implements Outlet {
   /** Runs the client's `initialize`. @returns the server's result */
   async initialize (params: Record<string, unknown>, extra: MessageExtra): Promise<Record<string, unknown>> {
     return this.#transport.request('initialize', params, extra)
-  }
-
-  /** Brings a new instance to the state of the session. */
-  replay (record: SessionRecord, extra: MessageExtra): Promise<void> {
-    return replaySession(this.#transport, record, extra)
-  }
-
-  /** Brings the instance to where another replica has brought the session. */
-  follow (change: SessionChange, extra: MessageExtra): Promise<void> {
-    return followChange(this.#transport, change, extra)
   }
 
   /**
@@ -182,7 +175,7 @@ export class ServerInstance implements Outlet {
     const request = id === undefined ? undefined : this.#running.end(id)
     if (id === undefined || request === undefined) return
     const { exchange, change } = request
-    if (change !== undefined && 'result' in response) this.#settle(change, response.result)
+    if (change !== undefined && 'result' in response) this.#changed(change, response.result)
     if ('result' in response) this.#tasks.noteResult(response.result)
     const text = JSON.stringify(response)
     if (exchange !== undefined) exchange.respond(id, text)
@@ -234,6 +227,11 @@ export class ServerInstance implements Outlet {
     }
   }
 
+  /** The grants under which requests run. */
+  * grantsInUse (): Iterable<string | undefined> {
+    for (const [, { exchange }] of this.#running.entries()) yield exchange?.grantId
+  }
+
   async close (): Promise<void> {
     await this.#server?.close()
     await this.#transport.close()
@@ -283,9 +281,7 @@ export class ServerInstance implements Outlet {
     this.#transport.receive(message, extra)
     if (!('method' in message)) return
     if (message.method === 'notifications/cancelled') this.#cancelled(message.params?.requestId)
-    else if (message.method === 'notifications/initialized' && !this.#session.record.initialized) {
-      this.#session.change({ initialized: true })
-    }
+    else if (message.method === 'notifications/initialized') this.#changed({ initialized: true })
   }
 
   // servers do not respond to cancelled requests
@@ -293,8 +289,9 @@ export class ServerInstance implements Outlet {
     if (typeof id === 'string' || typeof id === 'number') this.#running.end(id)?.exchange?.cancel(id)
   }
 
-  #settle (change: SessionChange, result: Record<string, unknown>): void {
+  #changed (change: SessionChange, result: Record<string, unknown> = {}): void {
     if ('initializeParams' in change) change.protocolVersion = String(result.protocolVersion)
-    this.#session.change(change)
+    this.catchUp.note(change)
+    if (!('initialized' in change) || !this.#session.record.initialized) this.#session.change(change)
   }
 }

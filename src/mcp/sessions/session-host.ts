@@ -18,6 +18,8 @@ export interface SessionHost extends InstanceHost {
   readonly instances: LiveInstances
   /** @param caller returns who called last */
   createServer (caller: () => CallerInfo): Promise<SdkServer>
+  /** The store no longer has a session: nothing of it stays here. */
+  forget (sessionId: string): void
   /** Ends a session on every replica. */
   end (sessionId: string): void
 }

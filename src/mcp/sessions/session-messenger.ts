@@ -1,7 +1,6 @@
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, ServerEvent } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
 import type { Bus, SessionNotification } from '../../stores/bus.js'
-import type { SessionChange } from '../../stores/sessions.js'
 import type { Replica } from '../replica.js'
 import { inSlices } from '../../collections/in-slices.js'
 import { AnnouncementRounds } from '../server-events/announcement-rounds.js'
@@ -18,8 +17,6 @@ export interface ReachableSession {
   receiveForwarded (message: JSONRPCMessage): void
   /** Takes what its client told another replica. */
   receiveNotified (notification: SessionNotification): void
-  /** Takes a change of its record that another replica made. */
-  changedElsewhere (change: SessionChange): void
   /** Takes an event that another server announced. @param person the only one it is meant for; undefined: everybody */
   notify (event: ServerEvent, person: string | undefined): void
 }
@@ -39,6 +36,8 @@ export interface SessionMessengerOptions {
   /** The sessions of this process, by id. */
   sessions: ReadonlyMap<string, ReachableSession>
   onSessionEnded: (sessionId: string) => void
+  /** Called when another replica has changed a session's record, which has this version now. */
+  onSessionChanged: (sessionId: string, version: number) => void
   onGrantEnded: (grantId: string) => void
 }
 
@@ -54,7 +53,7 @@ export class SessionMessenger {
   #told = { second: 0, ofPerson: new Map<string, number>() }
 
   constructor (options: SessionMessengerOptions) {
-    const { bus, replica, sessions, onSessionEnded, onGrantEnded } = options
+    const { bus, replica, sessions, onSessionEnded, onSessionChanged, onGrantEnded } = options
     this.#options = options
     this.#rounds = new AnnouncementRounds(({ announcement: { event, person }, sessionIds }) => {
       this.#notifyAll(event, person, (id, { hasInstance }) => !hasInstance && !sessionIds.has(id))
@@ -68,8 +67,8 @@ export class SessionMessenger {
       bus.subscribe('sessionNotified', ({ sessionId, origin, notification }) => {
         if (origin !== replica.id) sessions.get(sessionId)?.receiveNotified(notification)
       }),
-      bus.subscribe('sessionChanged', ({ sessionId, origin, change }) => {
-        if (origin !== replica.id) sessions.get(sessionId)?.changedElsewhere(change)
+      bus.subscribe('sessionChanged', ({ sessionId, origin, version }) => {
+        if (origin !== replica.id) onSessionChanged(sessionId, version)
       }),
       bus.subscribe('announced', announcement => {
         const { event, era, person } = announcement
@@ -112,12 +111,6 @@ export class SessionMessenger {
     return told < MAX_TOLD_PER_SECOND
   }
 
-  /** Informs the other replicas that a session's record has changed. */
-  changed (sessionId: string, change: SessionChange): void {
-    const { bus, replica } = this.#options
-    this.#background(bus.publish('sessionChanged', { sessionId, origin: replica.id, change }))
-  }
-
   /** Passes on what the server of a person announces outside of any request. */
   announce (notification: JSONRPCNotification, person: string, sessionId: string): void {
     const { bus, log, isGuarded } = this.#options
@@ -134,11 +127,6 @@ export class SessionMessenger {
       if (isToBeTold(id, session)) session.notify(event, person)
     })
     runInBackground(telling, log, 'sessions could not be notified')
-  }
-
-  /** Informs every replica that a session has ended. Rejects if the bus cannot be reached. */
-  async ended (sessionId: string): Promise<void> {
-    await this.#options.bus.publish('sessionEnded', { sessionId })
   }
 
   close (): void {

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { specTypeSchemas, type JSONRPCRequest } from '@modelcontextprotocol/server'
-import { isOwner, personKey, toOwner, type CallerInfo } from '../../caller.js'
-import { BodyTooLargeError, InvalidInitializeError, SessionNotFoundError, ShuttingDownError } from '../../errors.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
+import { personKey, toOwner, type CallerInfo } from '../../caller.js'
+import { InvalidInitializeError, ShuttingDownError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import type { Admission } from '../admission/admission.js'
 import { makeServer, type SdkServer } from '../sdk-servers.js'
 import type { Log } from '../../log.js'
-import { invalidParamsMessage } from '../wire/invalid-params.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
 import type { MaySubscribe } from '../server-events/may-subscribe.js'
 import type { McpCounts, McpObserver } from '../observer.js'
@@ -17,10 +16,14 @@ import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } f
 import { serverContext } from '../server-context.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import { runInBackground } from './background.js'
+import { RecordLoader } from './records/record-loader.js'
+import { Recheck } from '../recheck.js'
 import { Housekeeping } from './housekeeping.js'
+import { parseInitializeParams } from './initialize-params.js'
 import { LiveInstances } from './live-instances.js'
 import { LiveSession } from './live-session.js'
 import { OrphanedStreams } from './orphaned-streams.js'
+import { assertAccess, sessionNotFound } from './session-access.js'
 import type { SessionHost } from './session-host.js'
 import { SessionMessenger } from './session-messenger.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
@@ -58,7 +61,9 @@ export class SessionRegistry implements SessionHost {
   readonly maySubscribe: MaySubscribe | undefined
   readonly #options: SessionRegistryOptions
   readonly #live = new Map<string, LiveSession>()
-  readonly #loading = new Map<string, Promise<SessionRecord | undefined>>()
+  readonly #loader: RecordLoader
+  readonly #recheck: Recheck<LiveSession>
+  readonly #unsubscribe: () => void
   readonly #housekeeping: Housekeeping
   #closing = false
 
@@ -83,19 +88,30 @@ export class SessionRegistry implements SessionHost {
       log,
       isGuarded: maySubscribe !== undefined,
       sessions: this.#live,
-      onSessionEnded: sessionId => { this.#forget(sessionId) },
+      onSessionEnded: sessionId => {
+        this.#loader.ended(sessionId)
+        this.#forget(sessionId)
+      },
+      onSessionChanged: (sessionId, version) => {
+        this.#loader.changed(sessionId, version)
+        this.#live.get(sessionId)?.changedElsewhere(version)
+      },
       onGrantEnded: grantId => {
         this.openStreams.endGrant(grantId)
         this.instances.endGrant(grantId)
       }
     })
+    this.#loader = new RecordLoader(sessions)
+    this.#recheck = new Recheck(() => this.#live.values(), async batch => {
+      await Promise.all(batch.map(session => session.recheck()))
+    })
+    this.#unsubscribe = bus.onGap(() => { this.#recheck.begin() })
     this.#housekeeping = new Housekeeping({
       sessions: this.#live,
       instances: this.instances,
       orphans: new OrphanedStreams(eventLog, replica),
       limits: this.limits,
       log,
-      end: sessionId => { this.end(sessionId) },
       leave: session => { this.#leave(session) }
     })
   }
@@ -170,17 +186,26 @@ export class SessionRegistry implements SessionHost {
   }
 
   async #load (sessionId: string, caller: CallerInfo, kind: SessionRecord['kind']): Promise<LiveSession> {
-    let loading = this.#loading.get(sessionId)
-    if (loading === undefined) {
-      loading = this.sessions.get(sessionId).finally(() => { this.#loading.delete(sessionId) })
-      this.#loading.set(sessionId, loading)
-    }
-    const record = await loading
-    if (record === undefined) throw sessionNotFound()
-    assertAccess(record, caller, kind)
+    const loaded = await this.#loader.load(sessionId)
+    if (loaded === undefined) throw sessionNotFound()
+    assertAccess(loaded.record, caller, kind)
     let session = this.#live.get(sessionId)
-    if (session === undefined) this.#live.set(sessionId, session = new LiveSession(this, record, caller))
+    if (session === undefined) this.#live.set(sessionId, session = new LiveSession(this, loaded.record, caller))
+    session.changedElsewhere(loaded.version)
     return session
+  }
+
+  /** The grants under which sessions are used here. */
+  * grantsInUse (): Iterable<string | undefined> {
+    for (const session of this.#live.values()) yield * session.grantsInUse()
+  }
+
+  /** The store no longer has a session. */
+  forget (sessionId: string): void {
+    this.#forget(sessionId)
+    runInBackground(this.eventLog.deleteSession(sessionId), this.log, 'what a session sent was not deleted', {
+      sessionId
+    })
   }
 
   end (sessionId: string): void {
@@ -195,7 +220,6 @@ export class SessionRegistry implements SessionHost {
   async delete (sessionId: string): Promise<void> {
     await this.sessions.delete(sessionId)
     await this.eventLog.deleteSession(sessionId)
-    await this.messenger.ended(sessionId)
   }
 
   createServer (caller: () => CallerInfo): Promise<SdkServer> {
@@ -217,6 +241,8 @@ export class SessionRegistry implements SessionHost {
     this.#closing = true
     this.#housekeeping.stop()
     this.messenger.close()
+    this.#unsubscribe()
+    this.#recheck.close()
     const sessions = [...this.#live.values()]
     for (const session of sessions) {
       session.instance?.failAll(jsonRpcCodes.serverError, 'The server is shutting down.')
@@ -250,7 +276,7 @@ export class SessionRegistry implements SessionHost {
     const { maxSessionsPerOwner: perOwner, maxSessionsPerPerson: perPerson } = this.limits
     const ended = await this.sessions.create(session.record, { perOwner, perPerson })
     this.#live.set(session.record.id, session)
-    for (const id of ended) this.end(id)
+    for (const id of ended) this.forget(id)
   }
 
   #forget (sessionId: string): void {
@@ -268,29 +294,6 @@ export class SessionRegistry implements SessionHost {
   }
 }
 
-/** @throws {InvalidInitializeError} @throws {BodyTooLargeError} */
-function parseInitializeParams (request: JSONRPCRequest, maxBytes: number): Record<string, unknown> {
-  const { issues } = specTypeSchemas.InitializeRequest['~standard'].validate(request)
-  if (issues !== undefined) {
-    throw new InvalidInitializeError(invalidParamsMessage(issues), { requestId: request.id })
-  }
-  const params = request.params ?? {}
-  if (JSON.stringify(params).length > maxBytes) {
-    throw new BodyTooLargeError(`The parameters of initialize are larger than ${maxBytes} bytes.`)
-  }
-  return params
-}
-
-/** @throws {SessionNotFoundError} if the session is somebody else's, or of the other transport */
-function assertAccess (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
-  if (!isOwner(caller, record.owner) || record.kind !== kind) throw sessionNotFound()
-}
-
 function shuttingDown (): ShuttingDownError {
   return new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
-}
-
-/** What a client gets if it has no such session. */
-export function sessionNotFound (): SessionNotFoundError {
-  return new SessionNotFoundError('Session not found: it is unknown or has ended. Initialize a new one.')
 }

@@ -48,11 +48,15 @@ export class AccessTokens {
   readonly #known = new BoundedMap<string, Known>(MAX_KNOWN)
   /** Counts the grants that ended, so that a lookup that began before is not remembered after. */
   #ended = 0
-  readonly #unsubscribe: () => void
+  readonly #unsubscribe: ReadonlyArray<() => void>
 
   constructor (options: AccessTokensOptions) {
     this.#options = options
-    this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => { this.#forget(grantId) })
+    const { bus } = options
+    this.#unsubscribe = [
+      bus.subscribe('grantEnded', ({ grantId }) => { this.#forget(grantId) }),
+      bus.onGap(() => { this.#doubtAll() })
+    ]
   }
 
   /**
@@ -161,7 +165,7 @@ export class AccessTokens {
 
   /** Lets go of its subscription. */
   close (): void {
-    this.#unsubscribe()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }
 
   async #callerOf (
@@ -195,6 +199,13 @@ export class AccessTokens {
   #isGood ({ caller: { expiresAt = Infinity }, until }: Known): boolean {
     const now = this.#options.now()
     return now < Math.min(until + KNOWN_WITHOUT_STORE_MS, expiresAt * 1000)
+  }
+
+  /** The end of a grant may have been missed: every token is looked up before it is accepted again. */
+  #doubtAll (): void {
+    this.#ended++
+    const now = this.#options.now()
+    for (const known of this.#known.values()) known.until = Math.min(known.until, now)
   }
 
   #forget (grantId: string): void {

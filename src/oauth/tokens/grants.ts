@@ -1,5 +1,4 @@
 import { InvalidGrantError } from '../../errors.js'
-import type { Bus } from '../../stores/bus.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { Keyring } from '../keyring.js'
@@ -11,7 +10,6 @@ import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
 export interface GrantsOptions {
   store: GrantStore
   leases: LeaseStore
-  bus: Bus
   keyring: Keyring
   upstream: Upstream
   upstreamClients: UpstreamClients
@@ -68,13 +66,11 @@ export class Grants {
   /** Ends a grant: its tokens, its live streams on every replica, and the upstream's tokens. */
   async end (grantId: string): Promise<void> {
     const grant = await this.#options.store.end(grantId)
-    if (grant !== undefined) await this.hasEnded(grant)
+    if (grant !== undefined) this.hasEnded(grant)
   }
 
-  /** Informs all replicas of a grant that the store has ended. */
-  async hasEnded (grant: Grant): Promise<void> {
-    const { bus } = this.#options
-    await bus.publish('grantEnded', { grantId: grant.grantId })
+  /** Takes note of a grant that the store has ended, and has announced. */
+  hasEnded (grant: Grant): void {
     const tokens = this.#open(grant)
     if (tokens !== undefined) this.discard(grant.clientId, tokens)
   }

@@ -148,7 +148,7 @@ export class TokenIssuer {
       throw new InvalidGrantError('The authorization code has expired.', { reason: 'unknown_code' })
     }
     await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
-    for (const surplus of await store.endSurplus(grant.issuer, grant.subject)) await grants.hasEnded(surplus)
+    for (const surplus of await store.endSurplus(grant.issuer, grant.subject)) grants.hasEnded(surplus)
     return response
   }
 
@@ -184,7 +184,7 @@ export class TokenIssuer {
         return { response, repeated: false }
       case 'unknown': return await this.#forgotten(refreshToken, client)
       case 'replayed':
-        await grants.hasEnded(rotation.grant)
+        grants.hasEnded(rotation.grant)
         throw refreshTokenReplayed(grant)
       case 'repeated': {
         const repeated = keyring.open(sealingPurpose(hash), rotation.sealedResponse)

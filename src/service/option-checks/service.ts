@@ -31,7 +31,7 @@ import { mcpTransportsOptions } from './transports.js'
 
 const MAX_CLOCK_TOLERANCE_SECONDS = 600
 
-const { sessions, eventLog, leases, bus, getUpstreamAccessToken, ...transports } = mcpTransportsOptions
+const { sessions, eventLog, leases, bus, getUpstreamAccessToken, findEndedGrants, ...transports } = mcpTransportsOptions
 
 type Introspection = NonNullable<ResourceServerOptions['introspection']>
 type Auth<T extends { auth?: unknown }> = NonNullable<T['auth']>

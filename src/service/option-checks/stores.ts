@@ -19,7 +19,7 @@ const recentLog = { append: true, read: true } as const
 
 const shared = {
   leases: instanceSchema<LeaseStore>('a lease store', { acquire: true, isHeld: true, release: true }),
-  bus: instanceSchema<Bus>('a bus', { publish: true, send: true, subscribe: true, listenAs: true })
+  bus: instanceSchema<Bus>('a bus', { publish: true, send: true, subscribe: true, listenAs: true, onGap: true })
 }
 
 /** What the transports keep. */
@@ -76,6 +76,7 @@ export const brokerStores = optionSchemas<BrokerStores>()({
     findRefreshToken: true,
     rotate: true,
     replaceUpstreamTokens: true,
+    findEnded: true,
     endSurplus: true,
     end: true
   }),

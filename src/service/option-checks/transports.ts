@@ -84,6 +84,9 @@ export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
   getUpstreamAccessToken: optional(
     functionSchema<NonNullable<McpTransportsOptions['getUpstreamAccessToken']>>('a function: caller => token')
   ),
+  findEndedGrants: optional(
+    functionSchema<NonNullable<McpTransportsOptions['findEndedGrants']>>('a function: ids => those that have ended')
+  ),
   sessionMode: optional(choiceSchema('stateful', 'stateless')),
   requestStateKeys: optional(
     listSchema(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', {

@@ -19,6 +19,11 @@ export class MemoryBus implements Bus {
     return () => { this.#emitter.off(topic, listener) }
   }
 
+  /** Nothing is missed within a process. */
+  onGap (): () => void {
+    return () => {}
+  }
+
   listenAs (replicaId: string): () => void {
     this.#listening.add(replicaId)
     return () => { this.#listening.delete(replicaId) }

@@ -11,6 +11,7 @@ import {
   type Rotation,
   type TokenRecord
 } from '../grants.js'
+import type { Bus } from '../bus.js'
 import { ExpiringMap, type ExpiringMapOptions } from './expiring-map.js'
 
 interface RefreshToken {
@@ -33,6 +34,7 @@ interface Family {
  * growth makes another's go.
  */
 export class MemoryGrantStore implements GrantStore {
+  readonly #bus: Bus | undefined
   readonly #codes: ExpiringMap<CodeRecord>
   readonly #families: ExpiringMap<Family>
   readonly #accessTokens: ExpiringMap<TokenRecord>
@@ -41,7 +43,9 @@ export class MemoryGrantStore implements GrantStore {
   readonly #grantsOf = new Map<string, Set<string>>()
   readonly #now: () => number
 
-  constructor (options: ExpiringMapOptions = {}) {
+  /** @param options.bus where the end of a grant is announced */
+  constructor ({ bus, ...options }: ExpiringMapOptions & { bus?: Bus } = {}) {
+    this.#bus = bus
     const tokens = { ...options, maxEntries: options.maxEntries ?? 1_000_000 }
     this.#codes = new ExpiringMap(options)
     this.#families = new ExpiringMap(options, family => { this.#forget(family) })
@@ -83,7 +87,7 @@ export class MemoryGrantStore implements GrantStore {
 
   async endSurplus (issuer: string, subject: string): Promise<Grant[]> {
     const surplus = this.#of(issuer, subject).slice(MAX_GRANTS_OF_ONE)
-    for (const { grantId } of surplus) this.#families.take(grantId)
+    await Promise.all(surplus.map(({ grantId }) => this.end(grantId)))
     return surplus
   }
 
@@ -115,7 +119,7 @@ export class MemoryGrantStore implements GrantStore {
     }
     const { at, sealedResponse } = successor
     if (sealedResponse !== undefined && now < at + repeatSeconds) return { outcome: 'repeated', sealedResponse }
-    this.#families.take(family.grant.grantId)
+    await this.end(family.grant.grantId)
     return { outcome: 'replayed', grant: family.grant }
   }
 
@@ -127,8 +131,14 @@ export class MemoryGrantStore implements GrantStore {
     return true
   }
 
+  async findEnded (grantIds: readonly string[]): Promise<string[]> {
+    return grantIds.filter(grantId => this.#families.get(grantId) === undefined)
+  }
+
   async end (grantId: string): Promise<Grant | undefined> {
-    return this.#families.take(grantId)?.grant
+    const grant = this.#families.take(grantId)?.grant
+    if (grant !== undefined) await this.#bus?.publish('grantEnded', { grantId })
+    return grant
   }
 
   /** Stops the housekeeping. */

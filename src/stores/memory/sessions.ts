@@ -1,6 +1,7 @@
 import { ownerKey, personKey } from '../../caller.js'
 import { Groups } from '../../collections/groups.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
+import type { Bus } from '../bus.js'
 import { SessionsFullError } from '../../errors.js'
 import {
   applyChange,
@@ -14,6 +15,8 @@ import {
 export interface MemorySessionStoreOptions {
   /** Life of a session that nobody touches. */
   idleSeconds: number
+  /** Learns that a session has ended or changed. */
+  bus?: Bus
   /** Sessions kept at all. Default: 100,000. */
   maxSessions?: number
   /** Milliseconds since the epoch. Default: Date.now. */
@@ -33,12 +36,14 @@ export class MemorySessionStore implements SessionStore {
   readonly #owners = new Groups<string, string>()
   /** The next to expire first. */
   readonly #ends = new PriorityQueue<string>()
+  readonly #bus: Bus | undefined
   readonly #idleSeconds: number
   readonly #maxSessions: number
   readonly #now: () => number
   readonly #sweep: NodeJS.Timeout
 
-  constructor ({ idleSeconds, maxSessions = MAX_SESSIONS, now = Date.now }: MemorySessionStoreOptions) {
+  constructor ({ bus, idleSeconds, maxSessions = MAX_SESSIONS, now = Date.now }: MemorySessionStoreOptions) {
+    this.#bus = bus
     this.#idleSeconds = idleSeconds
     this.#maxSessions = maxSessions
     this.#now = now
@@ -65,6 +70,7 @@ export class MemorySessionStore implements SessionStore {
     if (ended.length === 0) ended.push(...this.#makeRoom(this.#persons.count(person)))
     this.#records.set(record.id, copyRecord(record))
     this.#seen(record)
+    await Promise.all(ended.map(id => this.#announceEnd(id)))
     return ended
   }
 
@@ -97,11 +103,14 @@ export class MemorySessionStore implements SessionStore {
     return record && copyRecord(record)
   }
 
-  async change (id: string, change: SessionChange): Promise<boolean> {
+  async change (id: string, change: SessionChange, origin: string): Promise<number | undefined> {
     const record = this.#live(id)
-    if (record === undefined) return false
+    if (record === undefined) return undefined
     applyChange(record, change)
-    return true
+    const version = (record.version ?? 0) + 1
+    record.version = version
+    await this.#bus?.publish('sessionChanged', { sessionId: id, origin, version })
+    return version
   }
 
   async touch (id: string, seenAt: number): Promise<boolean> {
@@ -113,7 +122,13 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async delete (id: string): Promise<boolean> {
-    return this.#live(id) !== undefined && this.#drop(id)
+    if (this.#live(id) === undefined || !this.#drop(id)) return false
+    await this.#announceEnd(id)
+    return true
+  }
+
+  async #announceEnd (sessionId: string): Promise<void> {
+    await this.#bus?.publish('sessionEnded', { sessionId })
   }
 
   /** The record if it has not expired; an expired one is dropped. */

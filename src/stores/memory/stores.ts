@@ -37,8 +37,10 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
   const authorizations = new MemoryAuthorizationTransactionStore()
   const metadataDocuments = new MemoryMetadataDocumentStore()
   const consents = new MemoryConsentStore()
-  const grants = new MemoryGrantStore()
+  const bus = new MemoryBus()
+  const grants = new MemoryGrantStore({ bus })
   const sessions = new MemorySessionStore({
+    bus,
     idleSeconds: sessionIdleSeconds,
     ...maxSessions !== undefined && { maxSessions }
   })
@@ -55,7 +57,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     visits: new MemoryRecentLog<LoginVisitRecord>(VISIT_BOUNDS),
     rates: new MemoryRateCounters(),
     leases: new MemoryLeaseStore(),
-    bus: new MemoryBus(),
+    bus,
     sessions,
     eventLog,
     async check () {},

@@ -9,6 +9,7 @@ import {
   type Rotation,
   type TokenRecord
 } from '../grants.js'
+import type { RedisBus } from './bus/bus.js'
 import type { RedisConnection } from './connection.js'
 import type { KeyMaker } from './keys.js'
 import { grantScripts, type StoredGrant, type TokenArguments } from './scripts/grants.js'
@@ -27,10 +28,12 @@ const POINTER_OF = { code: 'codePointer', access: 'accessPointer', refresh: 'ref
 export class RedisGrantStore implements GrantStore {
   readonly #connection: RedisConnection
   readonly #keys: KeyMaker
+  readonly #bus: RedisBus
 
-  constructor (connection: RedisConnection, keys: KeyMaker) {
+  constructor (connection: RedisConnection, keys: KeyMaker, bus: RedisBus) {
     this.#connection = connection
     this.#keys = keys
+    this.#bus = bus
     connection.define(grantScripts)
   }
 
@@ -144,7 +147,8 @@ export class RedisGrantStore implements GrantStore {
         tokens.sealedResponse,
         repeatMs,
         forget ? 1 : 0,
-        hash
+        hash,
+        ...this.#bus.announcement('grantEnded', { grantId })
       )
     )
     if (rotation[1] === 0) await this.#unpoint(tokens)
@@ -159,7 +163,7 @@ export class RedisGrantStore implements GrantStore {
       case 'repeated':
         return { outcome: 'repeated', sealedResponse: rotation[2] }
       case 'replayed':
-        return { outcome: 'replayed', grant: this.#unlisted(toGrant([rotation[2], rotation[3], rotation[4]])) }
+        return { outcome: 'replayed', grant: this.#ended(toGrant([rotation[2], rotation[3], rotation[4]])) }
       default:
         return { outcome: rotation[0] }
     }
@@ -171,9 +175,17 @@ export class RedisGrantStore implements GrantStore {
     ) === 1
   }
 
+  async findEnded (grantIds: readonly string[]): Promise<string[]> {
+    const found = await Promise.all(grantIds.map(async grantId =>
+      await this.#connection.run(redis => redis.exists(this.#grant(grantId)))))
+    return grantIds.filter((_, index) => found[index] === 0)
+  }
+
   async end (grantId: string): Promise<Grant | undefined> {
-    const ended = await this.#connection.run(redis => redis.mcpEndGrant(this.#grant(grantId)))
-    return ended === null ? undefined : this.#unlisted(toGrant(ended))
+    const ended = await this.#connection.run(redis =>
+      redis.mcpEndGrant(this.#grant(grantId), ...this.#bus.announcement('grantEnded', { grantId }))
+    )
+    return ended === null ? undefined : this.#ended(toGrant(ended))
   }
 
   #grant (grantId: string): string {
@@ -190,8 +202,9 @@ export class RedisGrantStore implements GrantStore {
     await this.#connection.run(redis => redis.mcpListGrant(this.#person(grant), grant.grantId, toMs(grant.expiresAt)))
   }
 
-  /** Takes a grant that has ended off the list. */
-  #unlisted (grant: Grant): Grant {
+  /** Takes a grant that has ended off the list; the script has informed the replicas that listen. */
+  #ended (grant: Grant): Grant {
+    this.#bus.announced('grantEnded', { grantId: grant.grantId })
     // what is on the list and does not stand is not shown, and goes when the grant would have ended
     this.#connection.run(redis => redis.zrem(this.#person(grant), grant.grantId)).catch(() => {})
     return grant

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { personKey } from '../../caller.js'
 import type { SessionBounds, SessionChange, SessionRecord, SessionStore } from '../sessions.js'
+import type { RedisBus } from './bus/bus.js'
 import type { RedisConnection } from './connection.js'
 import type { KeyMaker } from './keys.js'
 import { CLIENT_LENGTH, sessionScripts } from './scripts/sessions.js'
@@ -18,11 +19,18 @@ export interface RedisSessionStoreOptions {
 export class RedisSessionStore implements SessionStore {
   readonly #connection: RedisConnection
   readonly #keys: KeyMaker
+  readonly #bus: RedisBus
   readonly #idleSeconds: number
 
-  constructor (connection: RedisConnection, keys: KeyMaker, { idleSeconds }: RedisSessionStoreOptions) {
+  constructor (
+    connection: RedisConnection,
+    keys: KeyMaker,
+    bus: RedisBus,
+    { idleSeconds }: RedisSessionStoreOptions
+  ) {
     this.#connection = connection
     this.#keys = keys
+    this.#bus = bus
     this.#idleSeconds = idleSeconds
     connection.define(sessionScripts)
   }
@@ -35,9 +43,17 @@ export class RedisSessionStore implements SessionStore {
     const [, ended] = await Promise.all([
       this.#connection.run(redis => redis.set(this.#pointer(id), place.person + place.client, 'PXAT', untilMs)),
       this.#connection.run(redis => redis.mcpCreateSession(
-        sessions, key, place.client + id, perOwner, perPerson, this.#idleSeconds, ...toFields(record)
+        sessions,
+        key,
+        place.client + id,
+        perOwner,
+        perPerson,
+        this.#idleSeconds,
+        ...this.#bus.announcement('sessionEnded', {}),
+        ...toFields(record)
       ))
     ])
+    for (const sessionId of ended) this.#bus.announced('sessionEnded', { sessionId })
     return ended
   }
 
@@ -46,12 +62,19 @@ export class RedisSessionStore implements SessionStore {
     return place && toRecord(await this.#connection.run(redis => redis.hgetall(this.#placeKeys(place, id)[1])))
   }
 
-  async change (id: string, change: SessionChange): Promise<boolean> {
+  async change (id: string, change: SessionChange, origin: string): Promise<number | undefined> {
     const place = await this.#find(id)
-    if (place === undefined) return false
-    return await this.#connection.run(redis =>
-      redis.mcpChangeSession(this.#placeKeys(place, id)[1], ...toOperation(change))
-    ) === 1
+    if (place === undefined) return undefined
+    const version = await this.#connection.run(redis =>
+      redis.mcpChangeSession(
+        this.#placeKeys(place, id)[1],
+        ...this.#bus.announcement('sessionChanged', { sessionId: id, origin }),
+        ...toOperation(change)
+      )
+    )
+    if (version === null) return undefined
+    this.#bus.announced('sessionChanged', { sessionId: id, origin, version })
+    return version
   }
 
   async touch (id: string, seenAt: number): Promise<boolean> {
@@ -70,7 +93,15 @@ export class RedisSessionStore implements SessionStore {
     const place = await this.#find(id)
     if (place === undefined) return false
     const [sessions, record] = this.#placeKeys(place, id)
-    const deleted = await this.#connection.run(redis => redis.mcpDeleteSession(sessions, record, place.client + id))
+    const deleted = await this.#connection.run(redis =>
+      redis.mcpDeleteSession(
+        sessions,
+        record,
+        place.client + id,
+        ...this.#bus.announcement('sessionEnded', { sessionId: id })
+      )
+    )
+    if (deleted === 1) this.#bus.announced('sessionEnded', { sessionId: id })
     await this.#connection.run(redis => redis.del(this.#pointer(id)))
     return deleted === 1
   }
@@ -106,9 +137,10 @@ function shortHash (text: string): string {
 }
 
 // what changes has a field of its own; subscriptions are counted, which keeps their order
-function toFields ({ subscriptions, lastSeenAt, ...record }: SessionRecord): string[] {
+function toFields ({ subscriptions, lastSeenAt, version, ...record }: SessionRecord): string[] {
   return [
     'record', JSON.stringify(record), 'lastSeenAt', String(lastSeenAt), 'expiresAt', String(record.expiresAt),
+    ...version === undefined ? [] : ['version', String(version)],
     ...subscriptions.length === 0 ? [] : ['subscribed', String(subscriptions.length)],
     ...subscriptions.flatMap((uri, index) => [`uri:${uri}`, String(index + 1)])
   ]
@@ -133,6 +165,7 @@ function toRecord (fields: Record<string, string>): SessionRecord | undefined {
     subscriptions: Object.entries(fields).filter(([field]) => field.startsWith('uri:')).sort(([, a], [, b]) =>
       Number(a) - Number(b)
     ).map(([field]) => field.slice(4)),
+    ...fields.version !== undefined && { version: Number(fields.version) },
     lastSeenAt: Number(fields.lastSeenAt)
   }
 }

@@ -69,13 +69,13 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     metadataDocuments: new RedisMetadataDocumentStore(connection, keys, maxMetadataDocuments),
     authorizations: new RedisAuthorizationTransactionStore(connection, keys, authorizationBounds),
     consents: new RedisConsentStore(connection, keys),
-    grants: new RedisGrantStore(connection, keys),
+    grants: new RedisGrantStore(connection, keys, bus),
     loginSteps: new RedisRecentLog<LoginStepRecord>(connection, keys, 'loginSteps', loginSteps),
     visits: new RedisRecentLog<LoginVisitRecord>(connection, keys, 'visits', VISIT_BOUNDS),
     rates: new RedisRateCounters(connection, keys),
     leases: new RedisLeaseStore(connection, keys),
     bus,
-    sessions: new RedisSessionStore(connection, keys, { idleSeconds: sessionIdleSeconds }),
+    sessions: new RedisSessionStore(connection, keys, bus, { idleSeconds: sessionIdleSeconds }),
     eventLog,
     async check () {
       await Promise.all([connection.run(redis => redis.ping()), subscriber.check()])

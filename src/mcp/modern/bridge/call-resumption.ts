@@ -62,6 +62,12 @@ export class CallResumption {
     ]
   }
 
+  /** The grants of the calls that wait here, or run for clients of other replicas. */
+  * grantsInUse (): Iterable<string | undefined> {
+    yield * this.#rounds.grantsInUse()
+    yield * this.suspended.grantsInUse()
+  }
+
   /** Whether calls run here for clients of other replicas, or for such as may come back. */
   get running (): boolean {
     return this.#exchanges.size > 0 || this.#rounds.running

@@ -46,6 +46,11 @@ export class Rounds {
     return round
   }
 
+  /** The grants of the rounds that run, or may be asked for again. */
+  * grantsInUse (): Iterable<string | undefined> {
+    for (const { claim } of this.#rounds.values()) yield claim.grantId
+  }
+
   /** Ends the rounds of a grant that has ended. */
   endGrant (ended: string): void {
     for (const round of [...this.#rounds.values()]) if (round.claim.grantId === ended) this.#end(round)

@@ -83,6 +83,11 @@ export class SuspendedCalls {
     suspended.call.close()
   }
 
+  /** The grants of the calls that wait. */
+  * grantsInUse (): Iterable<string | undefined> {
+    for (const { grantId } of this.#suspended.values()) yield grantId
+  }
+
   /** Gives up the calls of a grant that has ended. */
   endGrant (ended: string): void {
     for (const [id, { grantId }] of [...this.#suspended]) if (grantId === ended) this.giveUp(id)

@@ -32,13 +32,23 @@ declare module 'ioredis' {
       grant: string,
       access: string,
       refresh: string,
-      ...tokens: [...TokenArguments, sealedResponse: string, repeatMs: number, forget: 0 | 1, hash: string]
+      ...tokens: [
+        ...TokenArguments,
+        sealedResponse: string,
+        repeatMs: number,
+        forget: 0 | 1,
+        hash: string,
+        ...ended: Announcement
+      ]
     ): Result<StoredRotation, Context>
     mcpReplaceUpstreamTokens(grant: string, version: number, sealed: string): Result<number, Context>
     mcpListGrant(person: string, grantId: string, expiresAtMs: number): Result<number, Context>
-    mcpEndGrant(grant: string): Result<StoredGrant | null, Context>
+    mcpEndGrant(grant: string, ...ended: Announcement): Result<StoredGrant | null, Context>
   }
 }
+
+/** What is published if the grant ends. */
+type Announcement = [channel: string, text: string]
 
 /** The grant as JSON, but for what changes. */
 export type StoredGrant = [grant: string, sealedUpstreamTokens: string, upstreamVersion: string]
@@ -160,6 +170,7 @@ export const grantScripts = {
       local issued, given = redis.call('EXISTS', KEYS[3]), redis.call('GET', response)
       if given then return { 'repeated', issued, given } end
       redis.call('DEL', KEYS[2])
+      redis.call('PUBLISH', ARGV[10], ARGV[11])
       return { 'replayed', issued, unpack(grant) }`
   },
   mcpReplaceUpstreamTokens: {
@@ -184,6 +195,7 @@ export const grantScripts = {
     lua: `${GRANT}
       local grant = grantOf(KEYS[1])
       redis.call('DEL', KEYS[1])
+      if grant then redis.call('PUBLISH', ARGV[1], ARGV[2]) end
       return grant`
   }
 }

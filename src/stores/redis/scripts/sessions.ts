@@ -10,13 +10,17 @@ declare module 'ioredis' {
       perOwner: number,
       perPerson: number,
       idleSeconds: number,
+      channel: string,
+      text: string,
       ...fields: string[]
     ): Result<string[], Context>
     mcpChangeSession(
       record: string,
+      channel: string,
+      text: string,
       operation: 'set' | 'subscribe' | 'unsubscribe',
       ...rest: string[]
-    ): Result<number, Context>
+    ): Result<number | null, Context>
     mcpTouchSession(
       sessions: string,
       record: string,
@@ -24,7 +28,13 @@ declare module 'ioredis' {
       idleSeconds: number,
       seenAt: number
     ): Result<number, Context>
-    mcpDeleteSession(sessions: string, record: string, member: string): Result<number, Context>
+    mcpDeleteSession(
+      sessions: string,
+      record: string,
+      member: string,
+      channel: string,
+      text: string
+    ): Result<number, Context>
     mcpExtendSessionPointer(pointer: string, untilMs: number): Result<string | null, Context>
   }
 }
@@ -64,7 +74,7 @@ export const sessionScripts = {
   mcpCreateSession: {
     numberOfKeys: 2,
     lua: `${SEEN}
-      local ended = {}
+      local ended, text = {}, string.sub(ARGV[6], 1, -2) .. '"sessionId":'
       -- each is met once, when it has ended: what is left need not be looked through
       for _, member in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', nowMs)) do forget(member) end
       local function endBeyond (set, most)
@@ -74,27 +84,31 @@ export const sessionScripts = {
           ended[#ended + 1] = string.sub(member, ${CLIENT_LENGTH + 1})
           redis.call('DEL', KEYS[1] .. '${SESSION_TAIL}' .. ended[#ended])
           forget(member)
+          redis.call('PUBLISH', ARGV[5], text .. cjson.encode(ended[#ended]) .. '}')
         end
       end
       endBeyond(ofOwner(ARGV[1]), ARGV[2] - 1)
       endBeyond(KEYS[1], ARGV[3] - 1)
       redis.call('DEL', KEYS[2])
-      redis.call('HSET', KEYS[2], unpack(ARGV, 5))
+      redis.call('HSET', KEYS[2], unpack(ARGV, 7))
       seen(ARGV[4])
       return ended`
   },
   mcpChangeSession: {
     numberOfKeys: 1,
     lua: `
-      if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-      if ARGV[1] == 'set' then
-        redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-      elseif ARGV[1] == 'unsubscribe' then
-        redis.call('HDEL', KEYS[1], 'uri:' .. ARGV[2])
-      elseif redis.call('HEXISTS', KEYS[1], 'uri:' .. ARGV[2]) == 0 then
-        redis.call('HSET', KEYS[1], 'uri:' .. ARGV[2], redis.call('HINCRBY', KEYS[1], 'subscribed', 1))
+      if redis.call('EXISTS', KEYS[1]) == 0 then return nil end
+      local uri = 'uri:' .. ARGV[4]
+      if ARGV[3] == 'set' then
+        redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+      elseif ARGV[3] == 'unsubscribe' then
+        redis.call('HDEL', KEYS[1], uri)
+      elseif redis.call('HEXISTS', KEYS[1], uri) == 0 then
+        redis.call('HSET', KEYS[1], uri, redis.call('HINCRBY', KEYS[1], 'subscribed', 1))
       end
-      return 1`
+      local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+      redis.call('PUBLISH', ARGV[1], string.sub(ARGV[2], 1, -2) .. ',"version":' .. version .. '}')
+      return version`
   },
   mcpTouchSession: {
     numberOfKeys: 2,
@@ -112,7 +126,9 @@ export const sessionScripts = {
     numberOfKeys: 2,
     lua: `${SETS}
       forget(ARGV[1])
-      return redis.call('DEL', KEYS[2])`
+      local deleted = redis.call('DEL', KEYS[2])
+      if deleted == 1 then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+      return deleted`
   },
   mcpExtendSessionPointer: {
     numberOfKeys: 1,

@@ -1,0 +1,13 @@
+import { isOwner, type CallerInfo } from '../../caller.js'
+import { SessionNotFoundError } from '../../errors.js'
+import type { SessionRecord } from '../../stores/sessions.js'
+
+/** @throws {SessionNotFoundError} if the session is somebody else's, or of the other transport */
+export function assertAccess (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
+  if (!isOwner(caller, record.owner) || record.kind !== kind) throw sessionNotFound()
+}
+
+/** What a client gets if it has no such session. */
+export function sessionNotFound (): SessionNotFoundError {
+  return new SessionNotFoundError('Session not found: it is unknown or has ended. Initialize a new one.')
+}
