@@ -23,6 +23,11 @@ export interface BusMessages {
   /** To the `origin` of `messagePosted`: what became of it. */
   postSettled: { handOverId: string, outcome: PostOutcome }
   /**
+   * A client repeats a request with input (MCP 2026-07-28) that another replica runs, or has the response to: it is
+   * wanted in the event log, under `exchangeId` in the place of a session's id.
+   */
+  requestRepeated: { fingerprint: string, origin: string, exchangeId: string }
+  /**
    * A tool has made a task (MCP 2025-11-25) for a person (by `personKey`), under what its server sees as session id
    * (`holder`).
    */

@@ -9,6 +9,8 @@ export const leaseNames = {
    * before, the one that waits as it gives up. It is never released.
    */
   resumption: (exchangeId: string) => `resumption:${exchangeId}`,
+  /** Held by the replica that runs a request with input, or keeps its response for who repeats it. */
+  repeatableRequest: (fingerprint: string) => `repeatable:${fingerprint}`,
   /** Held while the upstream's tokens of a grant are refreshed. */
   upstreamRefresh: (grantId: string) => `upstream-refresh:${grantId}`,
   /** Held while a client is registered at the upstream. */

@@ -1,6 +1,8 @@
 import { EventEmitter, once } from 'node:events'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
+import { inputRequired, inputResponse, McpServer as McpServer2 } from '@modelcontextprotocol/server'
+import { AjvJsonSchemaValidator as AjvJsonSchemaValidator2 } from '@modelcontextprotocol/server/validators/ajv'
 import t, { type Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import type { Bus } from '../../src/stores/bus.js'
@@ -20,10 +22,12 @@ const call = { name: 'pay', arguments: { amount: 7 } }
 const PAID = { content: [{ text: 'paid once' }] }
 const NOT_WAITING = { code: -32602, message: /no longer waiting/ }
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
+const validator2 = new AjvJsonSchemaValidator2()
 
 /** Emits `paying`; emit `go` to let it respond. */
 class Till extends EventEmitter {
   payments = 0
+  states = 0
 }
 
 /** A server whose tool asks, then has an effect. */
@@ -43,14 +47,42 @@ const paying = (till: Till): CreateServer => () => {
   return server
 }
 
-async function startReplicas (t: Test, stores: readonly SessionStores[], repeatedInputMs = 60_000) {
+/** The same with SDK 2.x, whose tool runs once for each request. */
+const paying2 = (till: Till): CreateServer => () => {
+  const server = new McpServer2({ name: 'paying', version: '2' }, { jsonSchemaValidator: validator2 })
+  server.registerTool('pay', {}, async ({ mcpReq: { inputResponses, signal } }) => {
+    signal.addEventListener('abort', () => { till.emit('aborted') })
+    if (inputResponse(inputResponses, 'colour').kind !== 'elicit') {
+      const requestedSchema = { type: 'object' as const, properties: { colour: { type: 'string' as const } } }
+      return inputRequired({
+        inputRequests: { colour: inputRequired.elicit({ message: 'Pay?', requestedSchema }) },
+        requestState: `state-${till.states++}`
+      })
+    }
+    till.payments++
+    const go = once(till, 'go')
+    till.emit('paying')
+    await go
+    return { content: [{ type: 'text', text: `paid ${till.payments === 1 ? 'once' : till.payments}` }] }
+  })
+  return server
+}
+
+async function startReplicas (
+  t: Test,
+  stores: readonly SessionStores[],
+  { repeatedInputMs = 60_000, createServer = paying }: {
+    repeatedInputMs?: number
+    createServer?: (till: Till) => CreateServer
+  } = {}
+) {
   const till = new Till()
   const services = []
   for (const each of stores) {
     services.push(
       await startMcp(t, {
         ...each,
-        createServer: paying(till),
+        createServer: createServer(till),
         requestStateKeys: [Buffer.alloc(32, 1)],
         limits: { repeatedInputMs }
       })
@@ -119,6 +151,63 @@ async function checkRepeating (t: Test, stores: readonly SessionStores[]): Promi
   })
 }
 
+/** A server of SDK 2.x runs every request with input; one that is repeated is not another one. */
+async function checkNative (t: Test, stores: readonly SessionStores[]): Promise<void> {
+  const { till, first, second } = await startReplicas(t, stores, { createServer: paying2 })
+  for (const [name, again] of [['here', first], ['there', second]] as const) {
+    await t.test(`SDK 2.x: the connection is cut while it runs, and the client comes back ${name}`, async t => {
+      till.payments = 0
+      const asked = await ask(first)
+      const leave = new AbortController()
+      const running = once(till, 'paying')
+      const cut = post(first, 'tools/call', back(asked), { signal: leave.signal }).catch(() => {})
+      await running
+      leave.abort()
+      await cut
+      const repeated = request(again, 'tools/call', back(asked))
+      for (let turns = 0; turns < 100; turns++) await new Promise(resolve => setImmediate(resolve))
+      till.emit('go')
+      t.match((await repeated).result, PAID)
+      t.match((await request(again, 'tools/call', back(asked))).result, PAID, 'and again')
+      t.match((await request(first, 'tools/call', back(asked))).result, PAID, 'where it ran, too')
+      t.equal(till.payments, 1)
+    })
+
+    await t.test(`SDK 2.x: who has the response, and asks for the same ${name}, gets it done`, async t => {
+      till.payments = 0
+      const asked = await ask(first)
+      for (const url of [first, again]) {
+        const running = once(till, 'paying')
+        const answered = request(url, 'tools/call', back(asked))
+        await running
+        till.emit('go')
+        t.match((await answered).result, { content: [{ text: /paid/ }] })
+      }
+      t.equal(till.payments, 2)
+    })
+  }
+
+  await t.test('SDK 2.x: others do not get it, and an end of the grant cancels it', async t => {
+    till.payments = 0
+    const asked = await ask(first)
+    const leave = new AbortController()
+    let running = once(till, 'paying')
+    const cut = post(first, 'tools/call', back(asked), { signal: leave.signal }).catch(() => {})
+    await running
+    leave.abort()
+    await cut
+    running = once(till, 'paying')
+    const other = request(first, 'tools/call', back(asked), { token: 'bob' })
+    await running
+    t.equal(till.payments, 2, 'it runs for another person')
+    const aborted = once(till, 'aborted')
+    await stores[0]?.bus.publish('grantEnded', { grantId: 'grant-of-alice' })
+    await aborted
+    till.emit('go')
+    t.match((await other).result, { content: [{ text: 'paid 2' }] })
+  })
+}
+
 /** The second's messages for the first wait until they are let go. */
 function holdBack (stores: SessionStores, held: Array<() => Promise<void>>): SessionStores {
   const { bus } = stores
@@ -152,9 +241,10 @@ t.test('in memory that two apps share', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   t.teardown(() => stores.close())
   await checkRepeating(t, [stores, stores])
+  await checkNative(t, [stores, stores])
   await t.test('input that comes too late', async t => { await checkLateInput(t, [stores, stores]) })
   await t.test('who does not come back in time has the call cancelled', async t => {
-    const { till, first } = await startReplicas(t, [stores], 20)
+    const { till, first } = await startReplicas(t, [stores], { repeatedInputMs: 20 })
     const asked = await ask(first)
     const leave = new AbortController()
     const running = once(till, 'paying')
@@ -172,5 +262,6 @@ redisTest('over Redis', async (t, server) => {
   const [first, second] = await redisReplicas(t, server)
   if (first === undefined || second === undefined) throw new Error('There are no two replicas.')
   await checkRepeating(t, [first, second])
+  await checkNative(t, [first, second])
   await t.test('input that comes too late', async t => { await checkLateInput(t, [first, second]) })
 })

@@ -5,7 +5,7 @@ import type { Bus } from '../../stores/bus.js'
 import type { CreateServer, ServerContext } from '../create-server.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
-import { makeServer, type SdkServer, type SdkServer1 } from '../sdk-servers.js'
+import { isOfSdk2, makeServer, type SdkServer, type SdkServer1 } from '../sdk-servers.js'
 import { announce, announceToAll } from '../server-events/announcements.js'
 import type { Announce } from './announce-from.js'
 import { BridgedServer } from './bridge/bridged-server.js'
@@ -28,6 +28,8 @@ export interface CallServersOptions {
 export class CallServers {
   /** Whether a server may serve one request after the other. */
   readonly areReused: boolean
+  /** Whether the servers made so far are of SDK 1.x. */
+  areOfSdk1 = false
   readonly #options: CallServersOptions
 
   constructor (options: CallServersOptions) {
@@ -42,6 +44,7 @@ export class CallServers {
   async make (call: ModernCall): Promise<SdkServer> {
     const context = this.areReused ? this.#contextForAll() : this.#contextFor(call)
     const server = await makeServer(this.#options.createServer, context)
+    this.areOfSdk1 = !isOfSdk2(server)
     await checkScopesOrPromise(server, call.message === undefined ? [] : [call.message], call.caller)
     return server
   }

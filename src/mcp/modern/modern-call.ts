@@ -37,6 +37,8 @@ export interface ModernCallOptions extends StreamBounds {
   silenceMs: number
   /** Interval of the comments on that stream. */
   heartbeatMs: number
+  /** Where what comes before the response goes, if this call has none of its own. */
+  relay?: Pick<ModernCall, 'runs' | 'notify'>
 }
 
 const LEFT_UNANSWERED = 'The server has ended this call without a response.'
@@ -107,6 +109,10 @@ export class ModernCall {
 
   /** A server has the request now: no error needs a status any longer, and the response may become a stream. */
   runs (): void {
+    if (this.#options.relay !== undefined) {
+      this.#options.relay.runs()
+      return
+    }
     if (this.message === undefined || this.#isAnswered || !acceptsStream(this.headers.accept)) return
     this.#silence ??= setTimeout(becomeStream, this.#options.silenceMs, this).unref()
   }
@@ -128,6 +134,7 @@ export class ModernCall {
    */
   notify (notification: JSONRPCNotification): Promise<void> | undefined {
     if (this.#isAnswered) return undefined
+    if (this.#options.relay !== undefined) return this.#options.relay.notify(notification)
     const stream = this.becomeStream()
     if (!stream.isFull) return stream.send(JSON.stringify(notification))
     this.log.info('a call has ended: its client does not read')

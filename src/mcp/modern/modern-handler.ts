@@ -5,11 +5,13 @@ import type { OwnerIds } from '../owner-ids.js'
 import { PersonalEvents } from '../server-events/personal-events.js'
 import { admitModernCall } from './admission.js'
 import { Bridge } from './bridge/bridge.js'
+import type { OpenRequest } from './bridge/bridged-call.js'
 import { CallResumption, type CallResumptionOptions } from './bridge/call-resumption.js'
 import { createRequestStates } from './bridge/request-state.js'
 import { CallServers, type CallServersOptions } from './call-servers.js'
 import { FAST_PATH, FastPath } from './fast-path/fast-path.js'
 import { ModernCall, type InboundMessage, type ModernCallOptions } from './modern-call.js'
+import { RepeatableRequests, type KeptResponse } from './repeatable-requests.js'
 import { SdkEntry, type SdkEntryOptions } from './sdk-entry.js'
 
 export interface ModernHandlerOptions extends
@@ -27,6 +29,7 @@ export interface ModernHandlerOptions extends
 
 const DRAIN_POLL_MS = 20
 const LOGIN_ENDED = 'The login that this request was made with has ended.'
+const CANCELLED = 'The request was cancelled.'
 const SHUTTING_DOWN = 'The server is shutting down.'
 
 /**
@@ -42,6 +45,8 @@ export class ModernHandler {
   /** Each with the function that releases what it holds of its person's share. */
   readonly #calls = new Map<ModernCall, () => void>()
   readonly #callResumption: CallResumption
+  readonly #servers: CallServers
+  readonly #repeatable: RepeatableRequests
 
   constructor (options: ModernHandlerOptions) {
     this.#options = options
@@ -55,6 +60,8 @@ export class ModernHandler {
     const requestStates = createRequestStates(requestStateKeys, suspendedCallSeconds)
     const bridge = new Bridge({ callResumption, requestStates, log })
     this.#callResumption = callResumption
+    this.#servers = servers
+    this.#repeatable = new RepeatableRequests(options)
     this.#unsubscribe = [
       // announced by servers of either era
       bus.subscribe('announced', ({ event, person }) => { events.publish(event, person) }),
@@ -78,12 +85,34 @@ export class ModernHandler {
     const { ownerIds, admission } = this.#options
     const call = new ModernCall(message, caller, { ...this.#callOptions, ownerId: ownerIds(caller) })
     this.#calls.set(call, admitModernCall(admission, call))
-    if (this.#fastPath?.serve(call) !== true) this.#entry.serve(call)
+    if (!this.#servers.areOfSdk1 && RepeatableRequests.includes(call)) {
+      this.#repeatable.serve(call, async open => await this.#run(call, message, open))
+    } else this.#dispatch(call)
     return call
   }
 
-  /** The response to a POST is complete, or its client has gone. */
-  end (call: ModernCall): void {
+  #dispatch (call: ModernCall): void {
+    if (this.#fastPath?.serve(call) !== true) this.#entry.serve(call)
+  }
+
+  /** Runs a request apart from the HTTP request that has brought it, and whose connection may be cut. */
+  async #run (first: ModernCall, message: InboundMessage, { signal, notify }: OpenRequest): Promise<KeptResponse> {
+    const { caller, ownerId } = first
+    const relay = { runs: () => { first.runs() }, notify }
+    const call = new ModernCall(message, caller, { ...this.#callOptions, ownerId, relay })
+    signal.addEventListener('abort', () => { call.end(CANCELLED) }, { once: true })
+    this.#dispatch(call)
+    const response = await call.response
+    if (response instanceof Response) {
+      return { status: response.status, headers: [...response.headers], text: await response.text() }
+    }
+    if (typeof response !== 'string') throw new Error('A call without a response of its own has become a stream.')
+    return { status: 200, headers: [['content-type', 'application/json']], text: response }
+  }
+
+  /** The response to a POST is complete, or its client has gone. @param isDelivered whether the client has it */
+  end (call: ModernCall, isDelivered: boolean): void {
+    this.#repeatable.ended(call, isDelivered)
     this.#calls.get(call)?.()
     this.#calls.delete(call)
     call.end()
@@ -103,10 +132,11 @@ export class ModernHandler {
   /** Waits until no call runs, or `ms` have passed. Streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
-    while ((this.#isRunning || this.#callResumption.running) && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    while (this.#isRunning && Date.now() < deadline) await delay(DRAIN_POLL_MS)
   }
 
   get #isRunning (): boolean {
+    if (this.#callResumption.running || this.#repeatable.running) return true
     for (const call of this.#calls.keys()) if (!call.listens) return true
     return false
   }
@@ -115,6 +145,7 @@ export class ModernHandler {
   async close (): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     for (const call of this.#calls.keys()) if (!call.listens) call.end(SHUTTING_DOWN)
+    this.#repeatable.close()
     await this.#callResumption.close()
     this.#fastPath?.close()
     await this.#entry.close()

@@ -64,8 +64,9 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
   ): Promise<FastifyReply> {
     const call = handler.serve({ headers, body, request, log }, caller)
     // the client may have gone while its body was read
-    if (reply.raw.closed) handler.end(call)
-    else reply.raw.once('close', () => { handler.end(call) })
+    const end = () => { handler.end(call, reply.raw.writableFinished) }
+    if (reply.raw.closed) end()
+    else reply.raw.once('close', end)
     return await sendResponse(call, reply)
   }
 }, {

@@ -40,7 +40,7 @@ interface Resumption {
 export class CallResumption {
   readonly #options: CallResumptionOptions
   readonly suspended: SuspendedCalls
-  readonly #rounds: Rounds
+  readonly #rounds: Rounds<BridgedOutcome>
   readonly #exchanges = new Map<string, Resumption>()
   readonly #subscriptions: Array<() => void>
 
@@ -48,7 +48,7 @@ export class CallResumption {
     const { bus, replica } = options
     this.#options = options
     this.suspended = new SuspendedCalls(options.suspendedCalls, options.admission)
-    this.#rounds = new Rounds(options.suspendedCalls.repeatedInputMs)
+    this.#rounds = new Rounds(options.suspendedCalls.repeatedInputMs, options.admission)
     this.#subscriptions = [
       bus.subscribe('grantEnded', ({ grantId }) => {
         this.#endGrant(grantId)

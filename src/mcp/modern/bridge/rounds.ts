@@ -1,4 +1,6 @@
-import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
+import type { Admission } from '../../admission/admission.js'
+import type { Holder } from '../../admission/places.js'
+import type { OpenRequest } from './bridged-call.js'
 import { fingerprint } from './fingerprint.js'
 import type { CallClaim } from './suspended-calls.js'
 
@@ -12,17 +14,19 @@ const MAX_TEXT = 67_108_864
 type Input = Readonly<Record<string, unknown>>
 
 /**
- * What clients have brought for suspended calls of this process, once for each question. If a connection is cut, the
- * client does not know whether its input has arrived, and brings it again: it gets the outcome of the first time.
+ * What clients have brought for calls of this process, once for each question. If a connection is cut, the client does
+ * not know whether its input has arrived, and brings it again: it gets the outcome of the first time.
  */
-export class Rounds {
+export class Rounds<Outcome extends object> {
   readonly #repeatMs: number
+  readonly #admission: Admission
   /** Oldest first. */
-  readonly #rounds = new Map<string, Round>()
+  readonly #rounds = new Map<string, Round<Outcome>>()
 
   /** @param repeatMs how long a client may take to repeat a round */
-  constructor (repeatMs: number) {
+  constructor (repeatMs: number, admission: Admission) {
     this.#repeatMs = repeatMs
+    this.#admission = admission
   }
 
   /** Whether calls run. */
@@ -32,15 +36,20 @@ export class Rounds {
   }
 
   /** The round that a client repeats; `other-input` if it brought something else the first time. */
-  find (claim: CallClaim, input: Input): Round | 'other-input' | undefined {
+  find (claim: CallClaim, input: Input): Round<Outcome> | 'other-input' | undefined {
     const round = this.#rounds.get(roundKey(claim))
     if (round === undefined || !round.isOf(claim)) return undefined
     return round.input === fingerprint(input) ? round : 'other-input'
   }
 
+  /** The only round of a call. */
+  get (callId: string): Round<Outcome> | undefined {
+    return this.#rounds.get(roundKey({ callId, round: 0 }))
+  }
+
   /** Begins a round. @param run continues the call */
-  begin (claim: CallClaim, input: Input, run: (open: OpenRequest) => Promise<BridgedOutcome>): Round {
-    const round = new Round(claim, fingerprint(input), this.#repeatMs, run)
+  begin (claim: CallClaim, input: Input, run: (open: OpenRequest) => Promise<Outcome>): Round<Outcome> {
+    const round = new Round(claim, fingerprint(input), run, { repeatMs: this.#repeatMs, admission: this.#admission })
     this.#rounds.set(roundKey(claim), round)
     round.outcome.then(outcome => { this.#keep(round, outcome) }, () => { this.#forget(round) })
     return round
@@ -61,12 +70,12 @@ export class Rounds {
     for (const round of [...this.#rounds.values()]) this.#end(round)
   }
 
-  #end (round: Round): void {
+  #end (round: Round<Outcome>): void {
     this.#forget(round)
     round.end()
   }
 
-  #keep (round: Round, outcome: BridgedOutcome): void {
+  #keep (round: Round<Outcome>, outcome: Outcome): void {
     if (round.isEnded || this.#rounds.get(roundKey(round.claim)) !== round) {
       this.#forget(round)
       return
@@ -79,7 +88,7 @@ export class Rounds {
   }
 
   /** Forgets the oldest, until the others are within the bounds. */
-  #makeRoom (kept: readonly Round[], maxRounds: number, maxText: number): void {
+  #makeRoom (kept: ReadonlyArray<Round<Outcome>>, maxRounds: number, maxText: number): void {
     let [count, text] = [kept.length, kept.reduce((sum, { textLength }) => sum + textLength, 0)]
     for (const round of kept) {
       if (count <= maxRounds && text <= maxText) return
@@ -89,36 +98,42 @@ export class Rounds {
     }
   }
 
-  #forget (round: Round): void {
+  /** Forgets a round: the same input is not a repetition of it. */
+  forget (round: Round<Outcome>): void {
+    this.#forget(round)
+  }
+
+  #forget (round: Round<Outcome>): void {
     const key = roundKey(round.claim)
     if (this.#rounds.get(key) === round) this.#rounds.delete(key)
   }
 }
 
 /** One continuation of a call, with what the client has brought for it. */
-export class Round {
+export class Round<Outcome> {
   readonly claim: CallClaim
   /** Fingerprint of what was brought. */
   readonly input: string
-  readonly outcome: Promise<BridgedOutcome>
+  readonly outcome: Promise<Outcome>
   /** Of the outcome. */
   textLength = 0
   isRunning = true
-  readonly #repeatMs: number
+  readonly #options: { repeatMs: number, admission: Admission }
   readonly #ended = new AbortController()
   /** The request that waits for it. */
   #open: OpenRequest | undefined
-  #absence: NodeJS.Timeout | undefined
+  /** While nobody waits: until when, and its place among the instances of the process. */
+  #absence: { timer: NodeJS.Timeout, place: Holder } | undefined
 
   constructor (
     claim: CallClaim,
     input: string,
-    repeatMs: number,
-    run: (open: OpenRequest) => Promise<BridgedOutcome>
+    run: (open: OpenRequest) => Promise<Outcome>,
+    options: { repeatMs: number, admission: Admission }
   ) {
     this.claim = claim
     this.input = input
-    this.#repeatMs = repeatMs
+    this.#options = options
     const open = () => this.#open
     this.outcome = run({
       signal: this.#ended.signal,
@@ -127,7 +142,7 @@ export class Round {
       get progressToken () { return open()?.progressToken }
     }).finally(() => {
       this.isRunning = false
-      clearTimeout(this.#absence)
+      this.#isBack()
     })
   }
 
@@ -141,16 +156,16 @@ export class Round {
   }
 
   /** Waits for the outcome. If the client goes, it has some time to come back; then the call is cancelled. */
-  async join (open: OpenRequest): Promise<BridgedOutcome> {
+  async join (open: OpenRequest): Promise<Outcome> {
     const leave = () => {
       if (this.#open !== open) return
       this.#open = undefined
       if (!this.isRunning) return
-      if (open.mayReturn()) this.#absence = setTimeout(() => { this.end() }, this.#repeatMs).unref()
+      if (open.mayReturn()) this.#isAway()
       else this.end()
     }
     this.#open = open
-    clearTimeout(this.#absence)
+    this.#isBack()
     open.signal.addEventListener('abort', leave, { once: true })
     if (open.signal.aborted) leave()
     try {
@@ -162,11 +177,26 @@ export class Round {
 
   /** Cancels the call. */
   end (): void {
-    clearTimeout(this.#absence)
+    this.#isBack()
     this.#ended.abort()
+  }
+
+  #isAway (): void {
+    const { repeatMs, admission } = this.#options
+    const giveUp = () => { this.end() }
+    const place: Holder = { person: this.claim.person, state: 'lasting', giveWay: giveUp }
+    admission.addInstance(place)
+    this.#absence = { timer: setTimeout(giveUp, repeatMs).unref(), place }
+  }
+
+  #isBack (): void {
+    if (this.#absence === undefined) return
+    clearTimeout(this.#absence.timer)
+    this.#options.admission.freeInstance(this.#absence.place)
+    this.#absence = undefined
   }
 }
 
-function roundKey ({ callId, round }: CallClaim): string {
+function roundKey ({ callId, round }: Pick<CallClaim, 'callId' | 'round'>): string {
   return `${callId}:${round}`
 }
