@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { inSlices } from '../../collections/in-slices.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
 import type { SessionLimits } from '../limits.js'
@@ -20,12 +21,16 @@ export interface HousekeepingOptions {
 
 const TIDY_MS = 5000
 const DRAIN_POLL_MS = 20
+// streams that are opened while the process drains are released again this often
+const RELEASE_MS = 200
 const ORPHAN_CHECK_MS = 1000
 
 /** Drops what is idle here, finds out what has expired, and completes the streams of replicas that have died. */
 export class Housekeeping {
   readonly #options: HousekeepingOptions
   readonly #timers: readonly NodeJS.Timeout[]
+  #isTidying = false
+  #isSettling = false
 
   constructor (options: HousekeepingOptions) {
     this.#options = options
@@ -37,19 +42,23 @@ export class Housekeeping {
   }
 
   /**
-   * Drops what is idle here. Whether a session is over the store alone says: it may be in use elsewhere.
+   * Drops what is idle here: the first hundreds of sessions at once, the others in the next turns. Whether a session is
+   * over the store alone says: it may be in use elsewhere.
    * @param now milliseconds since the epoch
    */
   tidy (now: number): void {
-    const { sessions, instances, limits: { instanceIdleSeconds, idleSeconds }, leave } = this.#options
+    const { sessions, instances, limits: { instanceIdleSeconds, idleSeconds }, leave, log } = this.#options
     instances.dropIdle(now - instanceIdleSeconds * 1000)
-    for (const [, session] of sessions) {
+    if (this.#isTidying) return
+    this.#isTidying = true
+    const tidying = inSlices(sessions, ([, session]) => {
       session.catchUp()
       if (session.isInUse) session.seen(now)
       const isOver = now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000
       if (isUnused(session) && (isOver || session.seenAt <= now - instanceIdleSeconds * 1000)) leave(session)
       else if (isOver) this.#confirm(session)
-    }
+    }).finally(() => { this.#isTidying = false })
+    runInBackground(tidying, log, 'idle sessions could not be looked through')
   }
 
   /**
@@ -58,13 +67,16 @@ export class Housekeeping {
    */
   async drain (ms: number): Promise<void> {
     const deadline = Date.now() + ms
+    const { sessions, instances } = this.#options
+    const isOver = () => !instances.running || Date.now() >= deadline
     for (;;) {
-      for (const session of this.#options.sessions.values()) {
+      await inSlices(sessions.values(), session => {
         if (session.instance?.running !== true) session.streams.release()
         else if (session.record.kind === 'streamable-http') session.streams.release(STANDALONE_STREAM)
-      }
-      if (!this.#options.instances.running || Date.now() >= deadline) return
-      await delay(DRAIN_POLL_MS)
+      })
+      if (isOver()) return
+      const again = Date.now() + RELEASE_MS
+      while (!isOver() && Date.now() < again) await delay(DRAIN_POLL_MS)
     }
   }
 
@@ -79,15 +91,19 @@ export class Housekeeping {
 
   /** Completes the streams that clients read here if the replica that writes them has died. */
   #settleOrphans (): void {
+    if (this.#isSettling) return
+    this.#isSettling = true
     const { sessions, orphans, log } = this.#options
-    for (const [sessionId, { streams }] of sessions) {
+    const settling = inSlices(sessions, ([sessionId, { streams }]) => {
+      if (streams.size === 0) return
       for (const { holder: { streamId } } of streams) {
         if (!orphans.isForeign(streamId)) continue
         runInBackground(orphans.settle(sessionId, streamId), log, 'a stream of a replica that died was not completed', {
           sessionId
         })
       }
-    }
+    }).finally(() => { this.#isSettling = false })
+    runInBackground(settling, log, 'streams of replicas that died could not be looked for')
   }
 }
 

@@ -247,7 +247,7 @@ export class SessionRegistry implements SessionHost {
     for (const session of sessions) {
       session.instance?.failAll(jsonRpcCodes.serverError, 'The server is shutting down.')
     }
-    this.openStreams.endAll(this.streamOptions.retryMs)
+    await this.openStreams.endAll(this.streamOptions.retryMs)
     this.openStreams.close()
     await Promise.all(sessions.map(session => session.dispose()))
     // no other replica can continue them

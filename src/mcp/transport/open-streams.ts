@@ -1,10 +1,21 @@
+import { inSlices } from '../../collections/in-slices.js'
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
 import type { SseStream } from './sse-stream.js'
 
+// heartbeats of one interval are sent in so many turns, but not more often than this
+const MOST_TURNS = 200
+const LEAST_TURN_MS = 50
+
 /** All SSE responses that this process holds open: it keeps them alive and ends them together. */
 export class OpenStreams {
-  readonly #streams = new Set<SseStream>()
+  /** Each with the turn in which it gets its heartbeats. */
+  readonly #streams = new Map<SseStream, Set<SseStream>>()
+  /** One after another has its turn; in an interval, each has one. */
+  readonly #turns: ReadonlyArray<Set<SseStream>>
+  #turn = 0
+  #nextTurn = 0
+  readonly #ofGrants = new Map<string, Set<SseStream>>()
   readonly #admission: Admission
   readonly #retryMs: number
   readonly #heartbeat: NodeJS.Timeout
@@ -12,10 +23,13 @@ export class OpenStreams {
   constructor (options: { admission: Admission, heartbeatMs: number, retryMs: number }) {
     this.#admission = options.admission
     this.#retryMs = options.retryMs
+    const turns = Math.max(1, Math.min(MOST_TURNS, Math.floor(options.heartbeatMs / LEAST_TURN_MS)))
+    this.#turns = Array.from({ length: turns }, () => new Set<SseStream>())
     // one timer for all: a timer for each would cost more than the stream itself
     this.#heartbeat = setInterval(() => {
-      for (const stream of this.#streams) stream.comment()
-    }, options.heartbeatMs).unref()
+      for (const stream of this.#turns[this.#turn] ?? []) stream.comment()
+      this.#turn = (this.#turn + 1) % turns
+    }, options.heartbeatMs / turns).unref()
   }
 
   get size (): number {
@@ -31,23 +45,30 @@ export class OpenStreams {
   }
 
   add (stream: SseStream): void {
-    this.#streams.add(stream)
+    // those that come together are spread over the interval
+    const turn = this.#turns[this.#nextTurn] ?? new Set()
+    this.#nextTurn = (this.#nextTurn + 1) % this.#turns.length
+    this.#streams.set(stream, turn.add(stream))
+    const { grantId } = stream.holder
+    if (grantId !== undefined) this.#ofGrants.set(grantId, (this.#ofGrants.get(grantId) ?? new Set()).add(stream))
   }
 
   delete (stream: SseStream): void {
+    this.#streams.get(stream)?.delete(stream)
     this.#streams.delete(stream)
+    const { grantId = '' } = stream.holder
+    const ofGrant = this.#ofGrants.get(grantId)
+    if (ofGrant?.delete(stream) === true && ofGrant.size === 0) this.#ofGrants.delete(grantId)
   }
 
   /** Ends the streams that were opened under a grant. */
   endGrant (grantId: string): void {
-    for (const stream of this.#streams) {
-      if (stream.holder.grantId === grantId) stream.end()
-    }
+    for (const stream of this.#ofGrants.get(grantId) ?? []) stream.end()
   }
 
   /** Ends every stream, telling clients when to reconnect. */
-  endAll (retryMs: number): void {
-    for (const stream of this.#streams) stream.end(retryMs)
+  async endAll (retryMs: number): Promise<void> {
+    await inSlices(this.#streams.keys(), stream => { stream.end(retryMs) })
   }
 
   /** Stops the heartbeat. */
