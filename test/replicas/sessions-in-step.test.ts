@@ -83,8 +83,11 @@ for (const run of Object.values(STORES)) {
     await t.test('what changes while the record is being read is not lost', async t => {
       const held = new HeldReads(stores[1].sessions)
       const plug = new ControlledServer()
-      const initialized: unknown[] = []
-      plug.on('server', server => { server.server.oninitialized = () => { initialized.push(server) } })
+      const initialized = new Set<unknown>()
+      plug.on('server', () => {
+        const { server } = plug
+        server.server.oninitialized = () => { initialized.add(server) }
+      })
       const start = (replica: Stores) => startMcp(t, { ...replica, createServer: plug.createServer })
       const [here, there] = [await start(stores[0]), await start({ ...stores[1], sessions: held.sessions })]
       const client = new RawClient(here)
@@ -102,8 +105,8 @@ for (const run of Object.values(STORES)) {
       while ((await stores[0].sessions.get(sessionId))?.initialized !== true) await turn()
       held.release()
       t.equal((await ping).status, 200)
-      while (new Set(initialized).size < 2) await turn()
-      t.equal(new Set(initialized).size, plug.servers.length, 'both instances know')
+      while (initialized.size < 2) await turn()
+      t.equal(initialized.size, plug.servers.length, 'both instances know')
     })
 
     await t.test('who changes at once comes to the same', async t => {
@@ -116,11 +119,9 @@ for (const run of Object.values(STORES)) {
       }
       const stored = async () => await stores[0].sessions.get(clients[0].sessionId ?? '')
       const records = async () => await Promise.all(services.map(async (service, index) => {
-        const session = await service.app[kSessions].find(clients[0].sessionId ?? '', {
-          token: 'alice', clientId: 'client-1', scopes: ['mcp'],
-          extra: { issuer: 'https://login.example', subject: 'alice', grantId: `grant-${index}` }
-        }, 'streamable-http')
-        return session.record
+        const extra = { issuer: 'https://login.example', subject: 'alice', grantId: `grant-${index}` }
+        const alice = { token: 'alice', clientId: 'client-1', scopes: ['mcp'], extra }
+        return (await service.app[kSessions].find(clients[0].sessionId ?? '', alice, 'streamable-http')).record
       }))
       while ((await stored())?.version !== 11) await turn()
       const { logLevel, version } = await stored() ?? {}
