@@ -24,6 +24,11 @@ export class PayloadTooLargeError extends OAuthError {
   readonly code = 'invalid_request'
   override readonly statusCode = 413
 }
+/** The body of a request is compressed, or encoded otherwise (RFC 9110 15.5.16). */
+export class EncodedBodyError extends OAuthError {
+  readonly code = 'invalid_request'
+  override readonly statusCode = 415
+}
 /** The endpoint does not take this method (RFC 9110 15.5.6); `Allow` names those it takes. */
 export class WrongMethodError extends OAuthError {
   readonly code = 'invalid_request'

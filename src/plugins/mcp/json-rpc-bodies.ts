@@ -12,6 +12,7 @@ import {
 } from '../../errors.js'
 import { errorText, refusalText } from '../../mcp/wire/messages.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
+import { plainBodies } from '../scoped/content-encoding.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
 import { plainJson } from '../scoped/plain-json.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
@@ -49,6 +50,7 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
     }
   )
 
+  await app.register(plainBodies, { refuse: text => new UnsupportedMediaTypeError(`Unsupported Media Type: ${text}`) })
   await app.register(plainJson)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
 }, { name: 'fastify-mcp-oauth/mcp-errors', fastify: '5.x' })

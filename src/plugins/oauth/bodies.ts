@@ -1,11 +1,13 @@
 import formbody from '@fastify/formbody'
 import fp from 'fastify-plugin'
-import { InvalidRequestError } from '../../errors.js'
+import { EncodedBodyError, InvalidRequestError } from '../../errors.js'
 import { OAUTH_BODY_BYTES } from '../scoped/body-limits.js'
+import { plainBodies } from '../scoped/content-encoding.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
 
 /** The bodies that the OAuth endpoints of this context take: forms and JSON, whatever the app around them takes. */
 export const oauthBodies = fp(async app => {
+  await app.register(plainBodies, { refuse: message => new EncodedBodyError(message) })
   app.removeAllContentTypeParsers()
   await app.register(formbody, { bodyLimit: OAUTH_BODY_BYTES })
   const parseJson = app.getDefaultJsonParser('remove', 'remove')
