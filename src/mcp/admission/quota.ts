@@ -61,6 +61,7 @@ export class Quota {
         { limit, ...retryAfterMs }
       )
     }
+    this.#checkPossible(amount)
     if (this.#total + amount > inAll) {
       throw new ServerFullError(`This server has no room for more ${things} now.`, { limit, retryAfterMs: RETRY_MS })
     }
@@ -70,6 +71,15 @@ export class Quota {
         limit,
         retryAfterMs: RETRY_MS
       })
+    }
+  }
+
+  /** Refuses what nobody could have, even alone: trying again is useless. */
+  #checkPossible (amount: number): void {
+    const { limit, things, inAll, isWeight = false } = this.#options
+    const most = isWeight || amount === 1 ? inAll : Math.max(1, Math.floor(inAll / 2))
+    if (amount > most) {
+      throw new TooManyRequestsError(`Too many ${things} at once: ask for ${most} at most.`, { limit })
     }
   }
 
