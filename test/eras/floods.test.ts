@@ -1,13 +1,18 @@
 import { EventEmitter, once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { Server as Server1 } from '@modelcontextprotocol/sdk/server/index.js'
+import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { Server as Server2 } from '@modelcontextprotocol/server'
 import t, { type Test } from 'tap'
+import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { FAST_PATH } from '../../src/mcp/modern/fast-path/fast-path.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import type { SessionStores } from '../../src/stores/stores.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
 import { parseObject, valueAt } from '../support/json.js'
 import { startMcp } from '../support/mcp-harness.js'
+import { redisReplicas, redisTest } from '../support/redis-server.js'
 
 /*
  * What servers send in one go arrives with a client that reads, in order and once; with one that does not, a bounded
@@ -15,7 +20,8 @@ import { startMcp } from '../support/mcp-harness.js'
  */
 
 const META = {
-  'io.modelcontextprotocol/clientCapabilities': {},
+  'io.modelcontextprotocol/clientInfo': { name: 'flooded', version: '1' },
+  'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } },
   'io.modelcontextprotocol/logLevel': 'debug'
 }
 const capabilities = { tools: {}, logging: {} }
@@ -40,7 +46,7 @@ async function flood (plug: EventEmitter, send: Send, given: unknown, signal: Ab
     plug.emit('sent', sent)
     if (valueAt(given, 'isAwaited') === true) await sending
   }
-  return { content: [{ type: 'text', text: `sent ${sent}` }] }
+  return { content: [{ type: 'text' as const, text: `sent ${sent}` }] }
 }
 
 const servers: Record<string, (plug: EventEmitter) => CreateServer> = {
@@ -67,8 +73,8 @@ const limits = { maxRequestsInFlightPerPerson: 100, toolCallsPerMinute: 0 }
 const start = async (t: Test, createServer: CreateServer, isOpen: boolean) =>
   await startMcp(t, { createServer, limits, ...!isOpen && { [FAST_PATH]: false } })
 
-function toRequest (name: string, args: object) {
-  const request = modernRequest(7, 'tools/call', { name, arguments: args }, META)
+function toRequest (name: string, args: object, more: object = {}) {
+  const request = modernRequest(7, 'tools/call', { name, arguments: args, ...more }, META)
   return { ...request, headers: { ...request.headers, authorization: 'Bearer alice' } }
 }
 
@@ -103,6 +109,54 @@ async function callMeanwhile (url: string, over: Promise<unknown>): Promise<numb
   }
   return slowest
 }
+
+/** A server whose tool asks, and then sends a lot. */
+const askingServer: CreateServer = () => {
+  const server = new McpServer1({ name: 'asking', version: '1' }, { capabilities: { logging: {} } })
+  const input = { count: z.number(), bytes: z.number(), isAwaited: z.boolean() }
+  server.registerTool('ask', { inputSchema: input }, async (given, extra) => {
+    const { requestId: relatedRequestId, sendNotification, signal } = extra
+    await server.server.elicitInput({
+      message: 'Go on?', requestedSchema: { type: 'object', properties: {} }
+    }, { relatedRequestId })
+    const { content } = await flood(new EventEmitter(), sendNotification, given, signal)
+    return { content: [...content, { type: 'text' as const, text: 'y'.repeat(3_000_000) }] }
+  })
+  return server
+}
+
+/** Everything comes through the replica that the client has come back to. */
+async function checkHandedOver (t: Test, stores: readonly SessionStores[]): Promise<void> {
+  const urls: string[] = []
+  for (const each of stores) {
+    const options = { ...each, createServer: askingServer, requestStateKeys: [Buffer.alloc(32, 1)] }
+    urls.push((await startMcp(t, options)).url)
+  }
+  const [first = '', second = ''] = urls
+  for (const isAwaited of [true, false]) {
+    for (const [count, bytes] of [[2000, 1000], [3, 600_000], [1, 4_000_000]] as const) {
+      const args = { count, bytes, isAwaited }
+      const asked = parseObject(await (await fetch(`${first}/mcp`, toRequest('ask', args))).text())
+      const requestState = valueAt(asked, 'result', 'requestState')
+      const inputResponses = { 'request-0': { action: 'accept', content: {} } }
+      const { body } = await fetch(`${second}/mcp`, toRequest('ask', args, { requestState, inputResponses }))
+      const { numbers, last } = await read(body ?? new ReadableStream())
+      t.equal(numbers.length, count, JSON.stringify(args))
+      t.ok(numbers.every((number, index) => number === index), 'in order, and each once')
+      t.match(last, { result: { content: [{ text: `sent ${count}` }, { text: /^y{3000000}$/ }] } })
+    }
+  }
+}
+
+t.test('a call that continues for a client of another replica, in memory', async t => {
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  t.teardown(() => stores.close())
+  await checkHandedOver(t, [stores, stores])
+})
+
+redisTest('a call that continues for a client of another replica, over Redis', async (t, server) => {
+  await checkHandedOver(t, await redisReplicas(t, server))
+})
 
 const FLOODS: readonly Flood[] = [true, false].flatMap(isAwaited => [
   { count: 3, bytes: 600_000, isAwaited },

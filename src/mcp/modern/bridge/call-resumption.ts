@@ -5,7 +5,15 @@ import type { LeaseStore } from '../../../stores/leases.js'
 import type { Admission } from '../../admission/admission.js'
 import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
-import { handOver, HANDOVER_STREAM, mayContinue, type HandedEvent, type InputOutcome } from './remote-resumption.js'
+import {
+  handOver,
+  HANDOVER_STREAM,
+  mayContinue,
+  TAKEN,
+  type HandedEvent,
+  type InputOutcome
+} from './remote-resumption.js'
+import { ExchangeWriter } from './exchange-writer.js'
 import { EventLogWriter } from '../../transport/event-log-writer.js'
 import { Rounds } from './rounds.js'
 import { SuspendedCalls, type CallClaim, type SuspendedCallsOptions } from './suspended-calls.js'
@@ -23,12 +31,25 @@ export interface CallResumptionOptions {
   log: Log
 }
 
+const TOO_SLOW: HandedEvent = {
+  kind: 'response',
+  response: {
+    jsonrpc: '2.0',
+    id: 0,
+    error: {
+      code: jsonRpcCodes.serverError,
+      message: 'The call was cancelled: too much of its response waits for the client to read it.'
+    }
+  }
+}
+
 /** A call of this process that continues for a client of another replica. */
 interface Resumption {
   /** Nobody waits at that replica any longer. */
   left: AbortController
   /** Whether the client may come back. */
   mayReturn: boolean
+  writer: ExchangeWriter
   over: Promise<void>
 }
 
@@ -55,6 +76,9 @@ export class CallResumption {
       }),
       bus.subscribe('callResumed', message => {
         if (message.replicaId === replica.id) this.#takeUp(message)
+      }),
+      bus.subscribe('exchangeRead', ({ exchangeId, count }) => {
+        this.#exchanges.get(exchangeId)?.writer.read(count)
       }),
       bus.subscribe('callAbandoned', message => {
         if (message.replicaId === replica.id) this.#abandon(message)
@@ -140,6 +164,7 @@ export class CallResumption {
     for (const unsubscribe of this.#subscriptions) unsubscribe()
     this.suspended.close()
     this.#rounds.close()
+    for (const { writer } of this.#exchanges.values()) writer.hurry()
     await Promise.all([...this.#exchanges.values()].map(({ over }) => over))
   }
 
@@ -147,23 +172,28 @@ export class CallResumption {
   #takeUp ({ origin, exchangeId, inputResponses, progressToken, ...claim }: CallResumed): void {
     // the message arrived twice
     if (this.#exchanges.has(exchangeId)) return
-    const { eventLog, log, replica } = this.#options
-    const writer = new EventLogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
-    const write = (event: HandedEvent, final = false) => { writer.append(JSON.stringify(event), final) }
+    const { eventLog, log, replica, suspendedCalls: { maxUnreadBytesPerStream } } = this.#options
+    const eventLogWriter = new EventLogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
     const left = new AbortController()
-    const exchange: Resumption = { left, mayReturn: true, over: Promise.resolve() }
+    const writer = new ExchangeWriter(eventLogWriter, maxUnreadBytesPerStream, () => {
+      log.info('a call is cancelled: its client does not read')
+      exchange.mayReturn = false
+      writer.close(JSON.stringify(TOO_SLOW))
+      left.abort()
+    })
+    const write = (event: HandedEvent) => writer.write(JSON.stringify(event))
+    const exchange: Resumption = { left, mayReturn: true, writer, over: Promise.resolve() }
     const open: OpenRequest = {
       signal: left.signal,
       mayReturn: () => exchange.mayReturn,
       progressToken,
-      notify: notification => {
-        write({ kind: 'notification', notification })
-        return undefined
-      }
+      notify: notification => write({ kind: 'notification', notification })
     }
+    left.signal.addEventListener('abort', () => { writer.close() }, { once: true })
     const unwatch = replica.watch(origin, () => { left.abort() })
-    exchange.over = this.#continueIfAwaited(exchangeId, claim, inputResponses, open, () => { write({ kind: 'taken' }) })
-      .then(outcome => { if (outcome !== undefined) write(outcome, true) })
+    const taken = () => { write(TAKEN)?.catch(() => {}) }
+    exchange.over = this.#continueIfAwaited(exchangeId, claim, inputResponses, open, taken)
+      .then(async outcome => { if (outcome !== undefined) await writer.end(JSON.stringify(outcome)) })
       .catch((err: unknown) => { log.warn({ err }, 'a call of this replica could not continue for another') })
       .finally(() => {
         unwatch()

@@ -43,6 +43,14 @@ export interface HandOverOptions extends DecisionOptions {
   log: Log
 }
 
+export const TAKEN: HandedEvent = { kind: 'taken' }
+
+/** What is read before the other replica is told: less than it may be ahead. */
+const READ_EVENTS = 32
+const READ_TEXT = 65_536
+/** Milliseconds after which it is told at the latest. */
+const PAUSE_MS = 10
+
 /** The one stream of an exchange, whose id stands for that of a session. */
 export const HANDOVER_STREAM = 'answer'
 
@@ -86,7 +94,10 @@ export async function handOver (
   let following: Following | undefined
   try {
     if (!await replica.isAlive(replicaId)) throw hasDied()
-    answer = new RemoteResumption(replica, replicaId, open, async () => await mayContinue(options, exchangeId))
+    answer = new RemoteResumption(replica, replicaId, open, {
+      prevent: async () => await mayContinue(options, exchangeId),
+      onRead: count => { background(bus.send(replicaId, 'exchangeRead', { exchangeId, count })) }
+    })
     await eventLog.open(exchangeId, HANDOVER_STREAM, { resumable: false })
     following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstEventId(HANDOVER_STREAM), answer)
     handed = true
@@ -112,11 +123,22 @@ export async function handOver (
   }
 }
 
+interface ExchangeActions {
+  /** Decides that the other replica does not continue the call; it may have done so already. */
+  prevent: () => Promise<boolean>
+  /** Informs the other replica that so many more events were read. */
+  onRead: (count: number) => void
+}
+
 /** A call that was handed over, as the client's replica sees it. */
 class RemoteResumption implements EventReader {
   readonly outcome: Promise<InputOutcome>
   readonly #open: OpenRequest
-  readonly #prevent: () => Promise<boolean>
+  readonly #exchange: ExchangeActions
+  /** Events that were read, and that the other replica does not know of. */
+  #read = 0
+  #readText = 0
+  #pause: NodeJS.Timeout | undefined
   readonly #unwatch: () => void
   readonly #silence: NodeJS.Timeout
   /** Whether the other replica has it; if not, that is not known. */
@@ -126,10 +148,9 @@ class RemoteResumption implements EventReader {
   #resolve: (outcome: InputOutcome) => void = () => {}
   #reject: (error: Error) => void = () => {}
 
-  /** @param prevent decides that the other replica does not continue the call; it may have done so already */
-  constructor (replica: Replica, replicaId: string, open: OpenRequest, prevent: () => Promise<boolean>) {
+  constructor (replica: Replica, replicaId: string, open: OpenRequest, exchange: ExchangeActions) {
     this.#open = open
-    this.#prevent = prevent
+    this.#exchange = exchange
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -151,8 +172,27 @@ class RemoteResumption implements EventReader {
     clearTimeout(this.#silence)
     this.#isTaken = true
     const event: HandedEvent = parseRecord(data)
-    if (event.kind === 'notification') this.#open.notify(event.notification)?.catch(() => {})
-    else if (event.kind !== 'taken') this.#resolve(event)
+    if (event.kind === 'notification') {
+      const taken = this.#open.notify(event.notification) ?? Promise.resolve()
+      taken.catch(() => {}).then(() => { this.#hasRead(data) }).catch(() => {})
+      return
+    }
+    this.#hasRead(data)
+    if (event.kind !== 'taken') this.#resolve(event)
+  }
+
+  #hasRead ({ length }: string): void {
+    this.#readText += length
+    if (++this.#read >= READ_EVENTS || this.#readText >= READ_TEXT) this.#tellRead()
+    // a large event waits until everything is read
+    else this.#pause ??= setTimeout(() => { this.#tellRead() }, PAUSE_MS).unref()
+  }
+
+  #tellRead (): void {
+    clearTimeout(this.#pause)
+    this.#pause = undefined
+    this.#exchange.onRead(this.#read)
+    this.#read = this.#readText = 0
   }
 
   /** After the outcome, this changes nothing. */
@@ -162,6 +202,7 @@ class RemoteResumption implements EventReader {
 
   close (): void {
     clearTimeout(this.#silence)
+    clearTimeout(this.#pause)
     this.#unwatch()
     this.#open.signal.removeEventListener('abort', this.#leave)
   }
@@ -178,7 +219,7 @@ class RemoteResumption implements EventReader {
   }
 
   async #prevents (): Promise<boolean> {
-    return !this.#isTaken && await this.#prevent()
+    return !this.#isTaken && await this.#exchange.prevent()
   }
 
   readonly #leave = (): void => { this.#reject(new Error('The client has gone.')) }

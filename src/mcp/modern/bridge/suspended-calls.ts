@@ -6,7 +6,8 @@ import type { SessionLimits } from '../../limits.js'
 
 export type SuspendedCallsOptions = Pick<
   SessionLimits,
-  'maxSuspendedCalls' | 'maxSuspendedCallsPerPerson' | 'suspendedCallSeconds' | 'repeatedInputMs'
+  'maxSuspendedCalls' | 'maxSuspendedCallsPerPerson' | 'suspendedCallSeconds' | 'repeatedInputMs' |
+  'maxUnreadBytesPerStream'
 >
 
 /** Whom a call waits for. */
