@@ -5,6 +5,8 @@ import type { Bus } from '../stores/bus.js'
 const BATCH = 50
 const PAUSE_MS = 10
 const RETRY_MS = 1000
+// a client that can make messages be missed again and again must not keep the store busy
+const REST_MS = 1000
 
 /**
  * Checks everything there is again, some at a time, each time that it is asked to; what it is asked meanwhile it does
@@ -39,6 +41,7 @@ export class Recheck<T> {
       this.#isDue = false
       try {
         await this.#checkAll()
+        await delay(REST_MS, undefined, { ref: false })
       } catch {
         this.#isDue = true
         await delay(RETRY_MS, undefined, { ref: false })

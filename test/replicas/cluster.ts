@@ -49,16 +49,18 @@ export interface ClusterOptions {
   upstream?: DemoUpstreamOptions['configuration']
   /** What becomes of the replicas' logs. Default: `inherit`. */
   logs?: 'inherit' | 'ignore'
+  /** Where Redis listens. Default: a free port. */
+  redisPort?: number
 }
 
 /** Starts a cluster on free ports of loopback. */
 export async function startCluster (
-  { replicas: count = 2, environment = {}, entry = 'src/server', upstream: configuration = {}, logs = 'inherit' }:
+  { replicas: count = 2, environment = {}, entry = 'src/server', upstream: configuration = {}, ...more }:
   ClusterOptions = {}
 ): Promise<Cluster> {
+  const { logs = 'inherit', redisPort = await freePort() } = more
   const dir = mkdtempSync(join(tmpdir(), 'cluster-'))
   const upstream = await startDemoUpstream({ port: 0, configuration })
-  const redisPort = await freePort()
   const url = `http://localhost:${await freePort()}`
   const runsFile = join(dir, 'runs')
   let redis = await startRedis(dir, redisPort)

@@ -10,17 +10,26 @@ const workInput = z.object({ call: z.string(), ms: z.number(), steps: z.number()
 const confirmInput = z.object({ call: z.string() })
 const sayInput = z.object({ data: z.string() })
 const nothing = z.object({})
+const INITIALIZED_WITHIN_MS = 1000
 
 /**
  * A server whose tool `work` leaves a mark each time it runs: a line with the call's id in `file`, which outlives
  * processes and Redis. It takes `ms`, in as many `steps`, and reports its progress after each. `confirm`
- * asks before it leaves its mark. `say` logs something that belongs to no call.
+ * asks before it leaves its mark. `say` logs something that belongs to no call. `initialized` says whether the instance
+ * knows that its client is.
  */
 export function countingServer (file: string): CreateServer {
   return ({ getUpstreamAccessToken }) => {
     const server = new McpServer({ name: 'counting', version: '1.0.0' }, {
       jsonSchemaValidator,
       capabilities: { logging: {} }
+    })
+    let isInitialized = false
+    const initialized = new Promise<void>(resolve => {
+      server.server.oninitialized = () => {
+        isInitialized = true
+        resolve()
+      }
     })
     server.registerTool(
       'work',
@@ -48,6 +57,11 @@ export function countingServer (file: string): CreateServer {
         return { content: [{ type: 'text', text: call }] }
       }
     )
+    server.registerTool('initialized', { inputSchema: nothing }, async () => {
+      // what changes elsewhere arrives a moment later
+      if (!isInitialized) await Promise.race([initialized, delay(INITIALIZED_WITHIN_MS)])
+      return { content: [{ type: 'text', text: isInitialized ? 'yes' : 'no' }] }
+    })
     server.registerTool('say', { inputSchema: sayInput }, async ({ data }) => {
       await server.sendLoggingMessage({ level: 'info', data })
       return { content: [] }

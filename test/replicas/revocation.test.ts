@@ -60,7 +60,7 @@ redisTest('the end of a login or a session reaches every replica', async (t, ser
   }
 
   await t.test('a token that was looked up just now, after messages may have been missed', async t => {
-    const { login } = await listen(t, here, there)
+    const { login, ended } = await listen(t, here, there)
     const grants = (await redis.keys('mcp:grant:{*}')).filter(key => key.endsWith('}'))
     t.equal(await pingStatus(there, login), 200)
     await redis.del(...grants)
@@ -68,6 +68,7 @@ redisTest('the end of a login or a session reaches every replica', async (t, ser
     const begun = Date.now()
     while (await pingStatus(there, login) !== 401) await turn()
     t.ok(Date.now() - begun < 4000, 'before it would have been looked up anyway')
+    await ended
   })
 })
 

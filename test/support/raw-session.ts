@@ -22,13 +22,15 @@ export interface Login extends Tokens {
   code: string
 }
 
-/** Registers a client at the service, and logs a person in. */
-export async function logInAt (url: string, as = 'alice'): Promise<Login> {
+/** Registers a client at the service, unless one is given, and logs a person in. */
+export async function logInAt (url: string, as = 'alice', known?: Client): Promise<Login> {
   const target = { url, fetch }
-  const client = await register(target)
+  const client = known ?? await register(target)
   const browser = new Browser(next => next.href.startsWith(client.redirectUri))
   const page = await logIn(browser, authorizationUrl(target, client), as)
-  const code = redirectParameters(page, client).get('code') ?? ''
+  const parameters = redirectParameters(page, client)
+  const code = parameters.get('code')
+  if (code === null) throw new Error(`No code: ${parameters.toString()}`)
   return { client, code, ...parseTokens(await redeem(target, client, code)) }
 }
 

@@ -138,12 +138,15 @@ export class RedisBus implements Bus {
       retentionMs: this.#retentionMs,
       isOwn,
       deliver: message => { this.#deliver(message) },
-      onGap: () => {
-        this.#gap ??= setTimeout(() => {
-          this.#gap = undefined
-          this.#emitter.emit(GAP)
-        }, GAP_MS).unref()
-      }
+      // what was sent to this replica alone changes nothing that could be looked up
+      onGap: isOwn
+        ? () => {}
+        : () => {
+            this.#gap ??= setTimeout(() => {
+              this.#gap = undefined
+              this.#emitter.emit(GAP)
+            }, GAP_MS).unref()
+          }
     })
   }
 
