@@ -8,7 +8,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'scripts of test/replicas': ['LOAD_BALANCER'],
   'test/support/fast-path-door.ts': ['MCP_TEST_FAST_PATH'],
   'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS'],
-  'HTTP, Redis': ['GET', 'SPUBLISH'],
+  'HTTP, Redis': ['GET', 'PUBLISH', 'SPUBLISH'],
   OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
   'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
   'for the reader to fill in': ['URL', 'myRoutes', 'YOUR_API', 'YOUR_DOMAIN', 'YOUR_REALM', 'YOUR_TENANT', 'TENANT_ID'],
