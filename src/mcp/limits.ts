@@ -58,7 +58,7 @@ export interface SessionLimits {
   maxUnreadBytesPerPerson: number
   /** Bytes of the `initialize` parameters, which the session's record keeps. */
   maxInitializeBytes: number
-  /** Bytes that wait for one slow client; beyond that, its connection is cut, and it resumes from the log. */
+  /** Bytes that wait for one slow client; beyond that, the server waits as it sends. */
   maxBufferedBytes: number
   /** Bytes that one stream's client has not read, besides the message that crosses it; beyond, its call fails. */
   maxUnreadBytesPerStream: number

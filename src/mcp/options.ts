@@ -100,6 +100,13 @@ export interface StreamOptions {
   heartbeatMs: number
   /** Time after which clients should resume a stream that was cut. */
   retryMs: number
+  /** Time after which a client that reads nothing is disconnected if something waits for room. */
+  stalledMs: number
 }
 
-export const defaultStreamOptions: StreamOptions = { silenceMs: 3000, heartbeatMs: 15_000, retryMs: 1000 }
+export const defaultStreamOptions: StreamOptions = {
+  silenceMs: 3000,
+  heartbeatMs: 15_000,
+  retryMs: 1000,
+  stalledMs: 30_000
+}

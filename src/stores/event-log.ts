@@ -6,16 +6,50 @@ export interface StreamEvent {
 
 /** Receives a stream's events, in order and each once, first those logged already. */
 export interface EventReader {
+  /** Whether it takes no event now. The log then waits until `Following.resume` is called. Default: false. */
+  readonly isFull?: boolean
   onEvent (event: StreamEvent): void
   /** The stream is complete: nothing will follow. */
   onEnd (): void
+  /** Another reader has taken the place: nothing will follow here. */
+  onTaken? (): void
 }
 
 export interface StreamOptions {
   /** Ids of the client's requests that this stream answers. */
   requestIds?: ReadonlyArray<string | number>
-  /** false: an event is forgotten once a reader has it. Default: true. */
-  resumable?: boolean
+}
+
+/** An event that is written. */
+export interface NewEvent {
+  /** The text of one JSON-RPC message; absent: the stream is completed without one. */
+  data?: string
+  /** Whether no bound may drop it: it is a response, or a request to the client. */
+  isKept?: boolean
+  /** The id of the client's request that it answers. */
+  answers?: string | number
+  /** Whether it completes the stream. */
+  isFinal?: boolean
+  /** Its position, from 1, growing. Only for streams with one writer; default: the log gives it. */
+  position?: number
+}
+
+/** How an append is made. */
+export interface AppendOptions {
+  /** Identifies the append if the log gives the positions: one that is repeated under its name adds nothing. */
+  name?: string
+  /** Whether the client was sent the events already: then they are only for resumption. */
+  isSent?: boolean
+}
+
+/** What became of an append. */
+export interface Appended {
+  /** How many of the events the stream took. It takes none once it is unknown or complete, or too much is kept. */
+  taken: number
+  /** Why it took no more: `over`: the stream is unknown or complete; `full`: what must be kept has no room. */
+  refusal?: 'over' | 'full'
+  /** Characters that a reader of the log has not taken; absent if nobody reads. */
+  unread?: number
 }
 
 /** What a request is answered with, unless it was. */
@@ -29,6 +63,8 @@ export interface MissingAnswer {
 export interface Following {
   /** Event id after which the live part began. */
   readonly position: string
+  /** Continues the reading: the reader takes events again. */
+  resume (): void
   /** Ends the reading. */
   stop (): void
 }
@@ -37,21 +73,29 @@ export interface Following {
 export const STANDALONE_STREAM = 'get'
 
 /**
- * Append-only log of a session's streams, from which every SSE response is read: what was logged, then live.
- * Bounded: the oldest events go first. Calls of one process take effect in the order they were made, without awaiting.
+ * Append-only log of a session's streams, for clients that resume and for readers on other replicas. What a reader has
+ * not taken stays, as long as it reads; besides, the log is bounded: the oldest events go first, but no response and no
+ * request to the client. Calls of one process take effect in the order they were made, without awaiting.
  */
 export interface EventLog {
   /** Characters kept in all streams, where this process keeps them. */
   readonly bytes?: number
-  /** Opens a stream. STANDALONE_STREAM needs no opening unless it has options. */
+  /** Opens a stream. STANDALONE_STREAM needs no opening. */
   open (sessionId: string, streamId: string, options: StreamOptions): Promise<void>
+  /** Appends events, in one step. To repeat an append that may have happened, with the same options, is safe. */
+  append (
+    sessionId: string,
+    streamId: string,
+    events: readonly NewEvent[],
+    options?: AppendOptions
+  ): Promise<Appended>
+  /** @returns characters that a reader of the stream has not taken; undefined if nobody reads it */
+  unread (sessionId: string, streamId: string): Promise<number | undefined>
   /**
-   * Appends one event; `final` completes the stream with it. A stream that is unknown or complete takes none.
-   * @param answers id of the request that the event answers, where others of the stream are pending
+   * Calls `onFollowed` if somebody begins to read a stream, here or on another replica.
+   * @returns a function that ends the watch
    */
-  append (sessionId: string, streamId: string, data: string, final?: boolean, answers?: string | number): Promise<void>
-  /** Completes a stream without another event. */
-  end (sessionId: string, streamId: string): Promise<void>
+  watch (sessionId: string, streamId: string, onFollowed: () => void): () => void
   /**
    * Reads a stream: everything after the event `after`, or, without it, everything that no reader has got yet.
    * A stream has one reader; a new one takes its place.
@@ -77,6 +121,9 @@ export interface EventLog {
   /** Forgets a session's streams; their readers are told the end. */
   deleteSession (sessionId: string): Promise<void>
 }
+
+/** Characters of requests to the client that a stream keeps; more are refused. */
+export const MAX_KEPT_CHARACTERS = 16_777_216
 
 /** Bounds of what is kept for clients that resume, unless the options of the stores say otherwise. */
 export const EVENT_LOG_BOUNDS = {

@@ -33,6 +33,7 @@ async function host (
     stores,
     limits,
     drainSeconds: 0.02,
+    streams: { stalledMs: 500 },
     auth: {
       mode: 'host',
       authorizationServers: ['https://login.example'],
@@ -164,16 +165,18 @@ for (const way of ways) {
         const calling = client.callWith('flood', { messages: 300, bytes: MEGABYTE, awaits }).then(response => {
           responses.push(response)
         }, () => {})
-        if (awaits && modernWays.includes(way)) {
+        if (awaits) {
           await calling
           while (plug.sent < 2) await once(plug, 'sent')
           t.ok(plug.sent < 10, 'it waits')
-          await responses[0]?.body?.cancel()
+          // a session's call continues; its stream, which nobody reads, is cut after a while
+          if (!way.name.startsWith('2024')) await responses[0]?.body?.cancel()
         }
         await flooded
         await calling
       })
-      t.ok(more < 20 * MEGABYTE, `${Math.round(more / MEGABYTE)} MB more`)
+      // one copy for the client, and one on its way to the log
+      t.ok(more < 40 * MEGABYTE, `${Math.round(more / MEGABYTE)} MB more`)
     })
   }
 }

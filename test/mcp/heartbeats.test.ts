@@ -15,6 +15,8 @@ t.test('heartbeats are spread over their interval, and each stream gets one in e
   const all = Array.from({ length: count }, () => {
     const stream = new SseStream({ streamId: 's', grantId: 'g' }, closed => { streams.delete(closed) }, {
       maxBufferedBytes: 1000,
+      maxUnreadBytes: 1000,
+      stalledMs: 30_000,
       withIds: true
     })
     const push = stream.push.bind(stream)

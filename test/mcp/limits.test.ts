@@ -248,7 +248,12 @@ t.test('a client too slow for its stream is cut off, and resumes', async t => {
   })
   t.teardown(() => eventLog.close())
   const plug = new ControlledServer()
-  const service = await startMcp(t, { createServer: plug.createServer, eventLog, limits: { maxBufferedBytes: 65_536 } })
+  const service = await startMcp(t, {
+    createServer: plug.createServer,
+    eventLog,
+    limits: { maxBufferedBytes: 65_536 },
+    streams: { stalledMs: 300 }
+  })
   const alice = await new RawClient(service).connect()
   const slow = httpRequest(`${service.url}/mcp`, {
     method: 'POST',

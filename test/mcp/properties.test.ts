@@ -73,12 +73,12 @@ t.test('event log: whatever is sent, cut and resumed, each client has every mess
       } else {
         const message = `${stream}:${sent[stream]?.length}`
         sent[stream]?.push(message)
-        void log.append('session', client.streamId, message)
+        void log.append('session', client.streamId, [{ data: message }])
       }
     }
     for (const [index, client] of clients.entries()) {
       sent[index]?.push('last')
-      void log.append('session', client.streamId, 'last', client.streamId !== STANDALONE_STREAM)
+      void log.append('session', client.streamId, [{ data: 'last', isFinal: client.streamId !== STANDALONE_STREAM }])
       if (!client.ended) await client.resume()
     }
     log.close()

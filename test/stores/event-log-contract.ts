@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
 import {
+  MAX_KEPT_CHARACTERS,
   STANDALONE_STREAM,
   findEventPlace,
   firstEventId,
@@ -22,6 +23,14 @@ export interface EventLogBounds {
 class Reader extends EventEmitter implements EventReader {
   readonly events: StreamEvent[] = []
   ends = 0
+  /** How often another took its place. */
+  taken = 0
+  /** How many events it takes. */
+  takes = Infinity
+
+  get isFull (): boolean {
+    return this.events.length >= this.takes
+  }
 
   onEvent (event: StreamEvent): void {
     this.events.push(event)
@@ -30,6 +39,11 @@ class Reader extends EventEmitter implements EventReader {
 
   onEnd (): void {
     this.ends++
+    this.emit('news')
+  }
+
+  onTaken (): void {
+    this.taken++
     this.emit('news')
   }
 
@@ -63,12 +77,12 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     for (const [index, log] of replicas.entries()) {
       const streamId = `stream-${index}`
       await writer.open('s', streamId, { requestIds: [1, 'two'] })
-      await writer.append('s', streamId, 'logged')
+      await writer.append('s', streamId, [{ data: 'logged' }])
       const reader = new Reader()
       t.ok(await log.follow('s', streamId, firstEventId(streamId), reader))
       await reader.has(1)
-      await writer.append('s', streamId, '{"live":"ü\\n"}')
-      await writer.append('s', streamId, 'last', true)
+      await writer.append('s', streamId, [{ data: '{"live":"ü\\n"}' }])
+      await writer.append('s', streamId, [{ data: 'last', isKept: true, isFinal: true }])
       t.same((await reader.ended()).data, ['logged', '{"live":"ü\\n"}', 'last'])
       t.equal(reader.ends, 1)
       for (const { eventId } of reader.events) {
@@ -85,11 +99,11 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     const reader = new Reader()
     const written = Array.from({ length: 200 }, (_, index) => String(index))
     void log.open('s', 'a', {})
-    void log.append('s', 'a', written[0] ?? '')
+    void log.append('s', 'a', [{ data: written[0] ?? '' }])
     const following = log.follow('s', 'a', firstEventId('a'), reader)
-    for (const data of written.slice(1, -1)) void log.append('s', 'a', data)
-    void log.append('s', 'a', written.at(-1) ?? '', true)
-    void log.append('s', 'a', 'too late')
+    for (const data of written.slice(1, -1)) void log.append('s', 'a', [{ data }])
+    void log.append('s', 'a', [{ data: written.at(-1) ?? '', isKept: true, isFinal: true }])
+    void log.append('s', 'a', [{ data: 'too late' }])
     await following
     t.same((await reader.ended()).data, written)
     const elsewhere = new Reader()
@@ -104,11 +118,11 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.open('s', 'b', {})
     const first = new Reader()
     const following = await log.follow('s', 'a', firstEventId('a'), first)
-    for (const data of ['1', '2', '3']) await log.append('s', 'a', data)
-    await log.append('s', 'b', 'another stream')
+    for (const data of ['1', '2', '3']) await log.append('s', 'a', [{ data }])
+    await log.append('s', 'b', [{ data: 'another stream' }])
     await first.has(3)
     following?.stop()
-    await log.append('s', 'a', '4')
+    await log.append('s', 'a', [{ data: '4' }])
     for (
       const [from, rest] of [[firstEventId('a'), ['1', '2', '3', '4']], [first.idOf(0), ['2', '3', '4']], [
         first.idOf(2),
@@ -122,7 +136,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
         following?.stop()
       }
     }
-    await log.append('s', 'a', '5', true)
+    await log.append('s', 'a', [{ data: '5', isKept: true, isFinal: true }])
     const last = new Reader()
     await log.follow('s', 'a', first.idOf(2), last)
     t.same((await last.ended()).data, ['4', '5'], 'of a complete stream too')
@@ -140,28 +154,28 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     const older = new Reader()
     const newer = new Reader()
     const following = await log.follow('s', 'a', firstEventId('a'), older)
-    await log.append('s', 'a', '1')
+    await log.append('s', 'a', [{ data: '1' }])
     await older.has(1)
     await log.follow('s', 'a', older.idOf(0), newer)
-    await log.append('s', 'a', '2')
+    await log.append('s', 'a', [{ data: '2' }])
     await newer.has(1)
     following?.stop()
-    await log.append('s', 'a', '3', true)
+    await log.append('s', 'a', [{ data: '3', isKept: true, isFinal: true }])
     t.same((await newer.ended()).data, ['2', '3'], 'the older one cannot stop it')
     t.same([older.data, older.ends], [['1'], 0], 'the older one hears nothing more, nor an end')
   })
 
   t.test('the standalone stream: what nobody has read yet', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
-    await log.append('s', STANDALONE_STREAM, '1')
-    await log.append('s', STANDALONE_STREAM, '2')
+    await log.append('s', STANDALONE_STREAM, [{ data: '1' }])
+    await log.append('s', STANDALONE_STREAM, [{ data: '2' }])
     const first = new Reader()
     const following = await log.follow('s', STANDALONE_STREAM, undefined, first)
     t.same((await first.has(2)).data, ['1', '2'])
-    await log.append('s', STANDALONE_STREAM, '3')
+    await log.append('s', STANDALONE_STREAM, [{ data: '3' }])
     await first.has(3)
     following?.stop()
-    await log.append('s', STANDALONE_STREAM, '4')
+    await log.append('s', STANDALONE_STREAM, [{ data: '4' }])
     const second = new Reader()
     const next = await log.follow('s', STANDALONE_STREAM, undefined, second)
     t.same((await second.has(1)).data, ['4'], 'each message is read once')
@@ -170,7 +184,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     const third = new Reader()
     const { position } = await log.follow('s', STANDALONE_STREAM, undefined, third) ?? { position: '' }
     t.equal(findEventPlace(position)?.streamId, STANDALONE_STREAM, 'where it stands can be told to the client')
-    await log.append('s', STANDALONE_STREAM, '5')
+    await log.append('s', STANDALONE_STREAM, [{ data: '5' }])
     await third.has(1)
     const resumed = new Reader()
     await log.follow('s', STANDALONE_STREAM, position, resumed)
@@ -180,26 +194,108 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     t.same((await again.has(4)).data, ['2', '3', '4', '5'], 'whoever asks for what was read gets it')
   })
 
-  t.test('a stream that cannot be resumed keeps what nobody has read', { buffered: true }, async t => {
+  t.test('a reader is handed as much as it takes, and the rest when it takes more', { buffered: true }, async t => {
+    const { replicas } = await makeLog(t, { maxEventsPerStream: 3, maxBytesPerStream: 1000 })
+    const [writer] = replicas
+    for (const [index, log] of replicas.entries()) {
+      const streamId = `stream-${index}`
+      await writer.open('s', streamId, {})
+      const reader = new Reader()
+      reader.takes = 2
+      const following = await log.follow('s', streamId, firstEventId(streamId), reader)
+      const written = Array.from({ length: 1000 }, (_, index) => `${index}`.padStart(100, '.'))
+      for (let from = 0; from < written.length; from += 100) {
+        await writer.append('s', streamId, written.slice(from, from + 100).map(data => ({ data })))
+      }
+      await reader.has(2)
+      t.ok(await writer.unread('s', streamId) ?? 0 > 10_000, 'that something waits for it is known')
+      const last = await writer.append('s', streamId, [{ data: 'last', isKept: true, isFinal: true }])
+      t.equal(last.taken, 1)
+      reader.takes = Infinity
+      following?.resume()
+      t.same((await reader.ended()).data, [...written, 'last'], 'no bound touches what a reader has not taken')
+    }
+  })
+
+  t.test('bounds never drop a response, nor a request to the client', { buffered: true }, async t => {
+    const { replicas: [log] } = await makeLog(t, { maxEventsPerStream: 3, maxBytesPerStream: 1000 })
+    await log.open('s', 'a', {})
+    for (const streamId of ['a', STANDALONE_STREAM]) {
+      await log.append('s', streamId, [{ data: 'request 1', isKept: true }])
+      await log.append('s', streamId, Array.from({ length: 300 }, (_, index) => ({ data: `${index}` })))
+      await log.append('s', streamId, [{ data: 'r'.repeat(2000), isKept: true }])
+      await log.append('s', streamId, Array.from({ length: 300 }, (_, index) => ({ data: `${index}` })))
+      await log.append('s', streamId, [{ data: 'request 3', isKept: true }])
+      const reader = new Reader()
+      await log.follow('s', streamId, firstEventId(streamId), reader)
+      await reader.has(3)
+      t.same(reader.data.filter(data => data.startsWith('r')), ['request 1', 'r'.repeat(2000), 'request 3'], streamId)
+    }
+  })
+
+  t.test('requests to a client that never reads are refused beyond a bound', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, {})
-    await log.open('s', STANDALONE_STREAM, { resumable: false })
-    await log.append('s', STANDALONE_STREAM, 'early')
+    const data = 'q'.repeat(MAX_KEPT_CHARACTERS / 4)
+    for (let count = 0; count < 4; count++) {
+      t.match(await log.append('s', STANDALONE_STREAM, [{ data, isKept: true }]), { taken: 1 })
+    }
+    const refused = await log.append('s', STANDALONE_STREAM, [{ data: 'one more', isKept: true }])
+    t.match(refused, { taken: 0, refusal: 'full' })
     const reader = new Reader()
-    const following = await log.follow('s', STANDALONE_STREAM, undefined, reader)
-    await log.append('s', STANDALONE_STREAM, 'live')
-    t.same((await reader.has(2)).data, ['early', 'live'])
-    following?.stop()
-    await log.append('s', STANDALONE_STREAM, 'late')
-    const next = new Reader()
-    await log.follow('s', STANDALONE_STREAM, undefined, next)
-    t.same((await next.has(1)).data, ['late'])
+    await log.follow('s', STANDALONE_STREAM, undefined, reader)
+    await reader.has(4)
+    t.match(await log.append('s', STANDALONE_STREAM, [{ data: 'one more', isKept: true }]), { taken: 1 })
+    t.equal((await reader.has(5)).data.at(-1), 'one more')
+  })
+
+  t.test('an append that is repeated adds nothing', { buffered: true }, async t => {
+    const { replicas } = await makeLog(t, {})
+    const [log] = replicas
+    const other = replicas.at(-1) ?? log
+    await log.open('s', 'a', {})
+    const events = [{ data: '1', position: 1 }, { data: '2', position: 2 }]
+    for (const time of ['once', 'twice']) t.match(await log.append('s', 'a', events), { taken: 2 }, time)
+    const rest = [{ data: '2', position: 2 }, { data: '3', position: 3, isFinal: true }]
+    t.match(await log.append('s', 'a', rest), { taken: 2 })
+    const reader = new Reader()
+    await log.follow('s', 'a', firstEventId('a'), reader)
+    t.same((await reader.ended()).data, ['1', '2', '3'])
+    t.same(reader.events.map(({ eventId }) => eventId), ['a:1', 'a:2', 'a:3'], 'the positions are the writer\'s')
+
+    for (const name of ['one', 'one', 'two']) {
+      t.match(await log.append('s', STANDALONE_STREAM, [{ data: name }, { data: name }], { name }), { taken: 2 })
+      const others = [{ data: `other ${name}` }]
+      t.match(await other.append('s', STANDALONE_STREAM, others, { name: `other-${name}` }), { taken: 1 })
+    }
+    const standalone = new Reader()
+    await log.follow('s', STANDALONE_STREAM, undefined, standalone)
+    t.same((await standalone.has(6)).data, ['one', 'one', 'other one', 'two', 'two', 'other two'])
+  })
+
+  t.test('who watches or reads a stream is told that another reads it', { buffered: true }, async t => {
+    const { replicas } = await makeLog(t, {})
+    for (const [index, log] of replicas.entries()) {
+      const [writer] = replicas
+      const streamId = `stream-${index}`
+      await writer.open('s', streamId, {})
+      const watched = new Reader()
+      const unwatch = writer.watch('s', streamId, () => { watched.onEnd() })
+      const [first, second] = [new Reader(), new Reader()]
+      await writer.append('s', streamId, [{ data: '1' }])
+      await writer.follow('s', streamId, firstEventId(streamId), first)
+      await log.follow('s', streamId, firstEventId(streamId), second)
+      while (first.taken === 0) await once(first, 'news')
+      await watched.ended()
+      unwatch()
+      t.equal(second.taken, 0)
+    }
   })
 
   t.test('streams that are unknown', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas
-    await log.append('s', 'never opened', 'x')
-    await log.end('s', 'never opened')
+    await log.append('s', 'never opened', [{ data: 'x' }])
+    await log.append('s', 'never opened', [{ isFinal: true }])
     await log.open('s', 'a', {})
     for (const replica of replicas) {
       for (
@@ -222,10 +318,10 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     for (const replica of replicas) t.strictSame(await replica.pendingRequests('s', 'a'), [7, '7'])
     const reader = new Reader()
     await log.follow('s', 'a', firstEventId('a'), reader)
-    await log.append('s', 'a', '1')
-    await log.end('s', 'a')
-    await log.end('s', 'a')
-    await log.append('s', 'a', 'too late', true)
+    await log.append('s', 'a', [{ data: '1' }])
+    await log.append('s', 'a', [{ isFinal: true }])
+    await log.append('s', 'a', [{ isFinal: true }])
+    await log.append('s', 'a', [{ data: 'too late', isKept: true, isFinal: true }])
     t.same((await reader.ended()).data, ['1'])
     t.equal(reader.ends, 1)
     for (const replica of replicas) t.equal(await replica.pendingRequests('s', 'a'), undefined)
@@ -239,12 +335,12 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await writer.open('s', 'a', { requestIds: [1, '1', 2] })
     const reader = new Reader()
     await other.follow('s', 'a', firstEventId('a'), reader)
-    await writer.append('s', 'a', 'progress')
-    await writer.append('s', 'a', 'answer of "1"', false, '1')
+    await writer.append('s', 'a', [{ data: 'progress' }])
+    await writer.append('s', 'a', [{ data: 'answer of "1"', isKept: true, answers: '1' }])
     t.strictSame(await other.pendingRequests('s', 'a'), [1, 2], 'what is answered is not pending')
     t.equal(await other.settle('s', 'a', missing), true)
-    await writer.append('s', 'a', 'too late', false, 1)
-    await writer.append('s', 'a', 'too late', true, 2)
+    await writer.append('s', 'a', [{ data: 'too late', isKept: true, answers: 1 }])
+    await writer.append('s', 'a', [{ data: 'too late', isKept: true, isFinal: true, answers: 2 }])
     t.same(
       (await reader.ended()).data,
       ['progress', 'answer of "1"', 'error of 1', 'error of 2'],
@@ -264,7 +360,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
       await writer.open('s', streamId, { requestIds: [1] })
       const settled = await atOnce(replicas, 6, async (log, index) => {
         if (index !== round % 6) return await log.settle('s', streamId, [{ requestId: 1, data: `${index}` }])
-        await log.append('s', streamId, 'answer', true)
+        await log.append('s', streamId, [{ data: 'answer', isKept: true, isFinal: true }])
         return false
       })
       const outcome = new Reader()
@@ -283,24 +379,24 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.follow('other', 'a', firstEventId('a'), other)
     await log.open('s', 'a', {})
     const [answer, standalone] = [new Reader(), new Reader()]
-    await log.append('s', 'a', '1')
+    await log.append('s', 'a', [{ data: '1' }])
     await log.follow('s', 'a', firstEventId('a'), answer)
     await log.follow('s', STANDALONE_STREAM, undefined, standalone)
     await (replicas.at(-1) ?? log).deleteSession('s')
     await Promise.all([answer.ended(), standalone.ended()])
     t.same([answer.ends, standalone.ends], [1, 1], 'readers are told the end')
     t.equal(await log.follow('s', 'a', firstEventId('a'), new Reader()), undefined)
-    await log.append('other', 'a', '2', true)
+    await log.append('other', 'a', [{ data: '2', isKept: true, isFinal: true }])
     t.same((await other.ended()).data, ['2'])
   })
 
   t.test('bounds: the oldest events of a stream go first', { buffered: true }, async t => {
     const { replicas: [log] } = await makeLog(t, { maxEventsPerStream: 3, maxBytesPerStream: 1000 })
     await log.open('s', 'events', {})
-    for (const data of ['1', '2', '3', '4', '5']) await log.append('s', 'events', data)
+    for (const data of ['1', '2', '3', '4', '5']) await log.append('s', 'events', [{ data }])
     await log.open('s', 'bytes', {})
-    for (const data of ['a', 'b', 'c']) await log.append('s', 'bytes', data.repeat(600))
-    await log.append('s', 'bytes', 'd'.repeat(2000))
+    for (const data of ['a', 'b', 'c']) await log.append('s', 'bytes', [{ data: data.repeat(600) }])
+    await log.append('s', 'bytes', [{ data: 'd'.repeat(2000) }])
     for (const [streamId, rest] of [['events', ['3', '4', '5']], ['bytes', ['d'.repeat(2000)]]] as const) {
       const reader = new Reader()
       await log.follow('s', streamId, firstEventId(streamId), reader)
@@ -313,7 +409,7 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     await log.open('s', 'running', {})
     for (const streamId of ['a', 'b', 'c']) {
       await log.open('s', streamId, {})
-      await log.append('s', streamId, streamId, true)
+      await log.append('s', streamId, [{ data: streamId, isKept: true, isFinal: true }])
     }
     t.equal(await log.follow('s', 'a', firstEventId('a'), new Reader()), undefined)
     for (const streamId of ['b', 'c', 'running']) {
@@ -324,10 +420,10 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
   t.test('bounds: complete streams are kept for a while', { buffered: true }, async t => {
     const { replicas: [log], clock } = await makeLog(t, { retentionSeconds: 2 })
     await log.open('s', 'a', {})
-    await log.append('s', 'a', '1', true)
-    await log.append('s', STANDALONE_STREAM, 'old')
+    await log.append('s', 'a', [{ data: '1', isKept: true, isFinal: true }])
+    await log.append('s', STANDALONE_STREAM, [{ data: 'old' }])
     await clock.pass(1)
-    await log.append('s', STANDALONE_STREAM, 'new')
+    await log.append('s', STANDALONE_STREAM, [{ data: 'new' }])
     const reader = new Reader()
     await log.follow('s', 'a', firstEventId('a'), reader)
     t.same((await reader.ended()).data, ['1'])

@@ -137,14 +137,16 @@ t.test('the event log of all sessions is bounded', async t => {
   }
   for (let stream = 0; stream < 5; stream++) {
     await log.open('greedy', `s${stream}`, {})
-    for (let event = 0; event < 10; event++) await log.append('greedy', `s${stream}`, 'x'.repeat(500), event === 9)
+    for (let event = 0; event < 10; event++) {
+      await log.append('greedy', `s${stream}`, [{ data: 'x'.repeat(500), isFinal: event === 9 }])
+    }
   }
   t.equal(log.bytes, 4000, 'a session pays for itself, with its oldest answers')
   t.same(await Promise.all(['s3', 's4'].map(stream => read('greedy', stream))), [undefined, 4000])
 
   for (let session = 0; session < 10; session++) {
     await log.open(`session-${session}`, 'a', {})
-    for (let event = 0; event < 10; event++) await log.append(`session-${session}`, 'a', 'x'.repeat(500))
+    for (let event = 0; event < 10; event++) await log.append(`session-${session}`, 'a', [{ data: 'x'.repeat(500) }])
   }
   t.ok(log.bytes <= 10_000 + 10 * 500, 'besides the newest event of each stream, although nothing is complete')
   t.equal(await read('greedy', 's4'), undefined, 'the oldest complete stream went first')

@@ -46,7 +46,7 @@ redisClusterTest('a Redis Cluster of three nodes', async (t, servers) => {
         onEnd () {}
       })
     })
-    await second?.eventLog.append('session', 'stream', 'x')
+    await second?.eventLog.append('session', 'stream', [{ data: 'x' }])
     t.equal(await read, 'x')
   })
   await t.test('every contract, kept by two replicas', t => redisContracts(t, server, true))

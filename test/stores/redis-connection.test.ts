@@ -35,7 +35,7 @@ redisTest('a password, and a user of its own', async (t, server) => {
   t.teardown(() => stores.close())
   await stores.check()
   await stores.bus.publish('grantEnded', { grantId: 'g' })
-  await stores.eventLog.append('s', 'get', 'data')
+  await stores.eventLog.append('s', 'get', [{ data: 'data' }])
   t.equal(await stores.leases.acquire('lease', 'holder', 1000), true, 'it needs its own keys and channels only')
 
   await admin.call('CONFIG', 'SET', 'requirepass', 'secret')

@@ -113,13 +113,13 @@ async function writeAll (
   await sessions.change('two', { subscribe: 'file:///a' }, 'r')
   await sessions.touch('two', later(1))
   await eventLog.open('two', 'complete', { requestIds: [1] })
-  await eventLog.append('two', 'complete', 'x', true)
+  await eventLog.append('two', 'complete', [{ data: 'x', isKept: true, isFinal: true }])
   await eventLog.open('two', 'open', {})
-  await eventLog.append('two', 'open', 'x')
-  await eventLog.open('two', 'read once', { resumable: false })
-  await eventLog.append('two', 'read once', 'x')
+  await eventLog.append('two', 'open', [{ data: 'x' }])
+  await eventLog.open('two', 'read once', {})
+  await eventLog.append('two', 'read once', [{ data: 'x' }])
   await eventLog.follow('two', 'read once', firstEventId('read once'), silent)
-  await eventLog.append('two', STANDALONE_STREAM, 'x')
+  await eventLog.append('two', STANDALONE_STREAM, [{ data: 'x' }])
   await eventLog.follow('two', STANDALONE_STREAM, undefined, silent)
 }
 
@@ -237,7 +237,11 @@ redisTest('a session\'s events are bounded, and its oldest answers go first', as
   const { eventLog } = stores
   for (const streamId of ['a', 'b', 'c', 'd']) {
     await eventLog.open('s', streamId, {})
-    for (let index = 0; index < 5; index++) await eventLog.append('s', streamId, 'x'.repeat(500), index === 4)
+    for (let index = 0; index < 5; index++) {
+      await eventLog.append('s', streamId, [
+        { data: 'x'.repeat(500), isFinal: index === 4 }
+      ])
+    }
   }
   t.same(await Promise.all(['a', 'b', 'c', 'd'].map(streamId => bytesOf(stores, 's', streamId))), [
     undefined,
@@ -246,26 +250,8 @@ redisTest('a session\'s events are bounded, and its oldest answers go first', as
     2000
   ])
   await eventLog.open('s', 'open', {})
-  for (let index = 0; index < 20; index++) await eventLog.append('s', 'open', 'y'.repeat(500))
+  for (let index = 0; index < 20; index++) await eventLog.append('s', 'open', [{ data: 'y'.repeat(500) }])
   t.same(await Promise.all(['c', 'd', 'open'].map(streamId => bytesOf(stores, 's', streamId))), [undefined, 2000, 2000])
-})
-
-redisTest('what was read of a stream that cannot be resumed is not kept', async (t, server) => {
-  const [stores] = await redisReplicas(t, server, {}, 1)
-  const admin = server.admin(t)
-  if (stores === undefined) throw new Error('There is no replica.')
-  const { eventLog } = stores
-  await eventLog.open('s', 'a', { resumable: false })
-  let read = 0
-  const ended = new Promise<void>(resolve => {
-    void eventLog.follow('s', 'a', firstEventId('a'), { onEvent () { read++ }, onEnd: resolve })
-  })
-  for (let index = 0; index < 50; index++) void eventLog.append('s', 'a', 'x')
-  await eventLog.end('s', 'a')
-  await ended
-  t.equal(read, 50)
-  t.same((await admin.keys('*:log:*')).map(key => key.replace(/^test-\d+:/, '')), ['log:{s}:bytes'])
-  t.equal(Number(await admin.get((await admin.keys('*:bytes'))[0] ?? '')), 0)
 })
 
 redisTest('event ids that Redis cannot have given out', async (t, server) => {

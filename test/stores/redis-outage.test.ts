@@ -83,7 +83,7 @@ function callsOf (
     'bus.publish': bus.publish('grantEnded', { grantId: 'g' }),
     'sessions.create': sessions.create(sessionOf('late'), { perOwner: 10, perPerson: 10 }),
     'sessions.get': sessions.get('session-1'),
-    'eventLog.append': eventLog.append('session-1', 'a', 'late'),
+    'eventLog.append': eventLog.append('session-1', 'a', [{ data: 'late' }]),
     'eventLog.follow': eventLog.follow('session-1', 'a', firstEventId('a'), new Reader())
   }
 }
@@ -109,7 +109,7 @@ redisTest('Redis stops, and starts again with what it kept', async (t, server) =
   await one.eventLog.open('session-1', 'a', { requestIds: [1] })
   const reader = new Reader()
   await two.eventLog.follow('session-1', 'a', firstEventId('a'), reader)
-  await one.eventLog.append('session-1', 'a', 'before')
+  await one.eventLog.append('session-1', 'a', [{ data: 'before' }])
   await reader.has(1)
   const heard: string[] = []
   one.bus.subscribe('grantEnded', ({ grantId }) => { heard.push(grantId) })
@@ -125,7 +125,7 @@ redisTest('Redis stops, and starts again with what it kept', async (t, server) =
   t.equal(await two.sessions.get('late'), undefined, 'what failed did not happen later')
   t.match(await two.grants.findRefreshToken('refresh-1'), { rotated: false, grant: { grantId: 'grant-1' } })
   t.equal(await two.leases.isHeld('lease'), false)
-  await one.eventLog.append('session-1', 'a', 'after', true)
+  await one.eventLog.append('session-1', 'a', [{ data: 'after', isKept: true, isFinal: true }])
   await reader.ended()
   t.same(reader.data, ['before', 'after'], 'who reads goes on where they were')
 })
@@ -143,7 +143,7 @@ redisTest('Redis stops, and starts again with nothing', async (t, server) => {
   await server.start()
   await Promise.all([...readers.map(reader => reader.ended()), reachable(one), reachable(two)])
   t.equal(await one.sessions.get('session-1'), undefined)
-  t.equal(await one.eventLog.append('session-1', 'a', 'too late'), undefined)
+  t.match(await one.eventLog.append('session-1', 'a', [{ data: 'too late' }]), { taken: 0, refusal: 'over' })
   await one.sessions.create(sessionOf('session-2'), { perOwner: 10, perPerson: 10 })
   t.ok(await two.sessions.get('session-2'), 'new sessions work')
 })
@@ -167,14 +167,14 @@ redisTest('a connection that breaks runs nothing twice', async (t, server) => {
   for (let round = 0; round < 5; round++) {
     const appends = Array.from(
       { length: 100 },
-      (_, index) => stores.eventLog.append('s', 'a', `${round}.${index}`).then(() => true, () => false)
+      (_, index) => stores.eventLog.append('s', 'a', [{ data: `${round}.${index}` }]).then(() => true, () => false)
     )
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     outcomes.push(...await Promise.all(appends))
   }
   await reachable(stores)
   const reader = new Reader()
-  await stores.eventLog.append('s', 'a', 'last', true)
+  await stores.eventLog.append('s', 'a', [{ data: 'last', isKept: true, isFinal: true }])
   await stores.eventLog.follow('s', 'a', firstEventId('a'), reader)
   await reader.ended()
   t.equal(
@@ -193,7 +193,7 @@ redisTest('calls before the connection is there wait for it, in their order', as
   const reader = new Reader()
   const written = Array.from({ length: 100 }, (_, index) => String(index))
   void stores.eventLog.open('s', 'a', {})
-  const appended = written.map((data, index) => stores.eventLog.append('s', 'a', data, index === 99))
+  const appended = written.map((data, index) => stores.eventLog.append('s', 'a', [{ data, isFinal: index === 99 }]))
   const following = stores.eventLog.follow('s', 'a', firstEventId('a'), reader)
   await server.start()
   await Promise.all([...appended, following])
@@ -215,7 +215,7 @@ redisTest('closed stores', async (t, server) => {
   const stores = createRedisStores({ url: server.url, sessionIdleSeconds: 60 })
   const reader = new Reader()
   await stores.eventLog.follow('s', STANDALONE_STREAM, undefined, reader)
-  const appended = stores.eventLog.append('s', STANDALONE_STREAM, 'under way')
+  const appended = stores.eventLog.append('s', STANDALONE_STREAM, [{ data: 'under way' }])
   await stores.close()
   await appended
   await t.rejects(stores.check(), { name: 'TemporarilyUnavailableError' })
@@ -243,7 +243,7 @@ redisTest('what is sent during an outage arrives', async (t, server) => {
     // nobody is subscribed now
     await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
     for (const part of [0, 1, 2]) {
-      await one.eventLog.append('s', STANDALONE_STREAM, `${round}.${part}`)
+      await one.eventLog.append('s', STANDALONE_STREAM, [{ data: `${round}.${part}` }])
       await one.bus.publish('grantEnded', { grantId: `${round}.${part}` })
     }
     await Promise.all([last, reader.has(3 * (round + 1))])

@@ -203,7 +203,7 @@ export class RepeatableRequests {
       if (event.kind !== 'taken') settle(event.kind === 'response' ? event.response : event.kind)
     }
     try {
-      await eventLog.open(exchangeId, STREAM, { resumable: false })
+      await eventLog.open(exchangeId, STREAM, {})
       await eventLog.follow(exchangeId, STREAM, firstEventId(STREAM), { onEvent, onEnd: () => { settle() } })
       await bus.publish('requestRepeated', { fingerprint: key, origin: replica.id, exchangeId })
       return await response ?? unreachable(call)
@@ -227,7 +227,7 @@ export class RepeatableRequests {
       progressToken: undefined
     }
     const write = async (event: RepeatedEvent, isLast: boolean) => {
-      await eventLog.append(exchangeId, STREAM, JSON.stringify(event), isLast)
+      await eventLog.append(exchangeId, STREAM, [{ data: JSON.stringify(event), isKept: true, isFinal: isLast }])
     }
     const respond = async () => {
       await write({ kind: 'taken' }, false)

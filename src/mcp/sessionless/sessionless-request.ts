@@ -105,7 +105,12 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     await checkScopesOrPromise(this.#server, requests, caller, this.#tasks, this.#transport.resolveScopeChallenge)
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
-    this.#exchange = new PostExchange(this, response, requests, isBatch, this.grantId)
+    this.#exchange = new PostExchange(this, response, {
+      requests,
+      isBatch,
+      grantId: this.grantId,
+      onOverfull: () => { this.end('The call was cancelled: the client does not read its response.') }
+    })
     for (const message of messages) {
       // a cancellation refers to another POST, which has another server
       if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) {
@@ -121,11 +126,11 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     if (this.#pending.size === 0) this.#close()
   }
 
-  push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
-    if (!isRequest(message)) {
-      this.#exchange?.push(JSON.stringify(message))
-      if (relatedRequestId === undefined) this.#announce(message)
-    } else {
+  push (
+    message: JSONRPCRequest | JSONRPCNotification,
+    relatedRequestId: RequestId | undefined
+  ): Promise<void> | undefined {
+    if (isRequest(message)) {
       this.#transport.receive({
         jsonrpc: '2.0',
         id: message.id,
@@ -134,7 +139,10 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
           message: 'Server-to-client requests are not supported without sessions.'
         }
       }, {})
+      return undefined
     }
+    if (relatedRequestId === undefined) this.#announce(message)
+    return this.#exchange?.push(JSON.stringify(message), false)
   }
 
   /** The server has closed its side. */
@@ -157,11 +165,11 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     const body = this.#host.openStream(grantId)
     return {
       body,
-      append: (data, final) => {
-        body.onEvent({ eventId: '', data })
-        if (final) body.onEnd()
+      get room () { return body.room },
+      append: ({ data, isFinal = false }) => {
+        if (data !== undefined) body.message(data)
+        if (isFinal) body.end()
       },
-      end: () => { body.end() },
       release: () => {}
     }
   }

@@ -105,10 +105,14 @@ export class SessionlessRequests implements SessionlessHost {
   }
 
   openStream (grantId: string | undefined): SseStream {
-    const stream = new SseStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) },
-      { maxBufferedBytes: this.#limits.maxBufferedBytes, withIds: false })
+    const { maxBufferedBytes, maxUnreadBytesPerStream: maxUnreadBytes } = this.#limits
+    const stream = new SseStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) }, {
+      maxBufferedBytes,
+      maxUnreadBytes,
+      stalledMs: this.#streamOptions.stalledMs,
+      withIds: false
+    })
     this.#openStreams.add(stream)
-    stream.reads({ position: '', stop () {} })
     stream.comment()
     return stream
   }

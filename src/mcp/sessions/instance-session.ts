@@ -6,7 +6,6 @@ import type { Replica } from '../replica.js'
 import type { MaySubscribe } from '../server-events/may-subscribe.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import type { ResponseStreams } from '../transport/post-exchange.js'
-import type { SseStream } from '../transport/sse-stream.js'
 import type { SessionMessenger } from './session-messenger.js'
 
 /** What the server instances of a process share. */
@@ -21,9 +20,14 @@ export interface InstanceHost {
 }
 
 /** The SSE responses of a session, as its server instance needs them. */
-export interface InstanceStreams extends ResponseStreams, Iterable<SseStream> {
-  /** Sends a message that belongs to no request. */
-  say (text: string): void
+export interface InstanceStreams extends ResponseStreams {
+  /**
+   * Sends a message that belongs to no request.
+   * @param onRefused called if a message that must not be dropped (`isKept`) has no room
+   */
+  say (data: string, isKept?: boolean, onRefused?: () => void): void
+  /** Resolves once there is room for more such messages; undefined if there is room now. */
+  readonly room: Promise<void> | undefined
   /** Ends the responses that carry a stream; the stream itself continues in the log. */
   release (streamId: string): void
 }

@@ -1,4 +1,11 @@
-import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
+import type {
+  JSONRPCErrorResponse,
+  JSONRPCMessage,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  RequestId
+} from '@modelcontextprotocol/server'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { SessionNotification } from '../../stores/bus.js'
 import type { ServerTransport } from '../transport/server-transport.js'
 import { findReplicaOf } from '../replica.js'
@@ -77,4 +84,10 @@ function isRequestId (id: unknown): id is RequestId {
 
 function isForEveryInstance ({ method }: { method: string }): boolean {
   return method === 'notifications/roots/list_changed'
+}
+
+/** The response to a request of the server that its client will never read. */
+export function refuseRequest (id: RequestId): JSONRPCErrorResponse {
+  const message = 'The client does not listen: too many requests wait for it.'
+  return { jsonrpc: '2.0', id, error: { code: jsonRpcCodes.serverError, message } }
 }

@@ -1,12 +1,14 @@
 import type { RequestId } from '@modelcontextprotocol/server'
-import { firstEventId, type EventLog } from '../../stores/event-log.js'
+import { firstEventId, formatEventId, type EventLog, type NewEvent } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
+import type { Replica } from '../replica.js'
 import type { SseStream } from '../transport/sse-stream.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
 import { EventLogWriter } from '../transport/event-log-writer.js'
 
 export interface ResumableResponseOptions {
   eventLog: EventLog
+  replica: Pick<Replica, 'isCertainlyAlive'>
   sessionId: string
   streamId: string
   requestIds: readonly RequestId[]
@@ -14,103 +16,73 @@ export interface ResumableResponseOptions {
   body: SseStream
   /** If set, the first event has no message: it says to resume after this time. */
   primingRetryMs: number | undefined
+  maxWaiting: number
   log: Log
   /** Ends the responses that carry the stream. */
   release: () => void
+  /** Called once everything is in the log. */
+  onWritten: () => void
 }
 
-const RETRY_MS = 500
-
 /**
- * The stream of a POST's responses. It is written to the log, and the HTTP response reads it there. While the store is
- * away, the HTTP response gets the messages directly.
+ * The stream of a POST's responses. The HTTP response gets every message directly; the log gets it too, for a client
+ * that resumes.
  */
 export class ResumableResponse implements ResponseStream {
   readonly body: SseStream
   readonly #options: ResumableResponseOptions
   readonly #writer: EventLogWriter
-  readonly #opening: Promise<void>
-  /** Whether the log has the stream; false once opening it has failed. */
-  #logged = true
-  /** Whether the HTTP response gets the messages directly. */
-  #direct = false
+  #unwatch = () => {}
+  #position = 0
 
   constructor (options: ResumableResponseOptions) {
-    const { eventLog, sessionId, streamId, requestIds, body } = options
+    const { eventLog, sessionId, streamId, requestIds, body, primingRetryMs } = options
     this.#options = options
     this.body = body
     this.#writer = new EventLogWriter({
       ...options,
-      onFailed: (data, final) => {
-        this.#unwritten(data, final)
-      }
+      open: async () => {
+        await eventLog.open(sessionId, streamId, { requestIds })
+        this.#unwatch = eventLog.watch(sessionId, streamId, () => { body.giveWay() })
+      },
+      isSent: () => !body.over
     })
-    this.#opening = eventLog.open(sessionId, streamId, { requestIds }).then(() => {
-      this.#opened()
-    }, (error: unknown) => {
-      this.#failed(error)
-    })
+    this.#writer.begin()
+    if (primingRetryMs === undefined) body.comment()
+    else body.prime(firstEventId(streamId), primingRetryMs)
   }
 
-  append (data: string, final: boolean, answers?: RequestId): void {
-    if (this.#direct) this.#deliver(data, final)
-    if (this.#logged) this.#writer.append(data, final, answers)
+  get room (): Promise<void> | undefined {
+    return this.body.room ?? this.#writer.room
   }
 
-  end (): void {
-    const { eventLog, sessionId, streamId } = this.#options
-    eventLog.end(sessionId, streamId).catch((err: unknown) => {
-      this.#options.log.warn({ err, sessionId }, 'the end of a stream could not be written')
-      this.body.end()
+  /** Resolves once a client can resume. */
+  get opened (): Promise<void> {
+    return this.#writer.opened
+  }
+
+  append (event: NewEvent): void {
+    const position = ++this.#position
+    const isFinal = event.isFinal === true
+    // others may take this process for dead, and have answered in its place: the log decides
+    const isFirst = isFinal && !this.#options.replica.isCertainlyAlive
+    if (!isFirst) this.#deliver(event, position)
+    this.#writer.append({ ...event, position }, outcome => {
+      if (isFirst && outcome !== 'over') this.#deliver(event, position)
+      else if (outcome === 'over') this.body.end()
+      if (!isFinal && outcome !== 'over') return
+      this.#unwatch()
+      this.#writer.close()
+      this.#options.onWritten()
     })
   }
 
   release (): void {
-    // not before the client has an event id to resume from
-    this.#opening.then(() => { if (!this.#direct) this.#options.release() }).catch((err: unknown) => {
-      this.#options.log.error({ err }, 'a stream could not be released')
-    })
+    this.#options.release()
   }
 
-  /** From now on the client can resume on any replica: the stream is in the log. */
-  #opened (): void {
-    const { streamId, primingRetryMs } = this.#options
-    if (primingRetryMs === undefined) this.body.comment()
-    else this.body.prime(firstEventId(streamId), primingRetryMs)
-    this.#follow()
-  }
-
-  #failed (err: unknown): void {
-    const { log, sessionId } = this.#options
-    log.warn({ err, sessionId }, 'a stream cannot be resumed: the event log could not store it')
-    this.#logged = false
-    this.#direct = true
-    this.#writer.close()
-    this.body.detach()
-    this.body.comment()
-  }
-
-  #follow (): void {
-    const { eventLog, sessionId, streamId } = this.#options
-    if (this.#direct || this.body.over) return
-    eventLog.follow(sessionId, streamId, firstEventId(streamId), this.body).then(
-      following => { if (following !== undefined) this.body.reads(following) },
-      () => { setTimeout(() => { this.#follow() }, RETRY_MS).unref() }
-    )
-  }
-
-  /** The log could not store a message: a client that has read all earlier ones gets it directly. */
-  #unwritten (data: string, final: boolean): void {
-    if (!this.#direct) {
-      if (this.body.received < this.#writer.written) return
-      this.#direct = true
-      this.body.detach()
-    }
-    this.#deliver(data, final)
-  }
-
-  #deliver (data: string, final: boolean): void {
-    this.body.message(data)
-    if (final) this.body.end()
+  #deliver ({ data, isFinal = false }: NewEvent, position: number): void {
+    if (data !== undefined) this.body.message(data, formatEventId(this.#options.streamId, position))
+    if (isFinal) this.body.end()
   }
 }

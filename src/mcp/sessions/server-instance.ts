@@ -1,9 +1,4 @@
-import type {
-  JSONRPCMessage,
-  JSONRPCNotification,
-  JSONRPCRequest,
-  RequestId
-} from '@modelcontextprotocol/server'
+import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
@@ -15,11 +10,10 @@ import { PostExchange } from '../transport/post-exchange.js'
 import { errorText, isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/messages.js'
 import { CatchUp } from './records/catch-up.js'
 import type { InstanceSession } from './instance-session.js'
-import { checkSubscriptions, subscribedBy } from '../server-events/may-subscribe.js'
 import { takesBatches, takesPrimingEvents } from '../wire/protocol-versions.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
-import { checkScopesOrPromise } from '../scopes/required-scopes.js'
-import { concerns, restore } from './message-routing.js'
+import { findChecks } from './request-checks.js'
+import { concerns, refuseRequest, restore } from './message-routing.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
@@ -27,6 +21,7 @@ import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from '../transport/message-extra.js'
 
 const GRANT_ENDED = 'The login that this request was made with has ended.'
+const NOT_READ = 'The call was cancelled: the client does not read its response.'
 
 /** An SDK server that serves a session: takes the client's messages to it, and its messages to their receivers. */
 export class ServerInstance implements Outlet {
@@ -97,7 +92,12 @@ export class ServerInstance implements Outlet {
       throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
     }
     for (const request of requests) this.#check(request)
-    const pending = this.#checksOrNone(requests, caller)
+    const pending = findChecks(requests, caller, {
+      server: this.#server,
+      tasks: this.#ownTasks,
+      resolveScopes: this.#transport.resolveScopeChallenge,
+      maySubscribe: this.#session.host.maySubscribe
+    })
     let admitted
     try {
       admitted = this.#running.admit(requests, this.#session.record.subscriptions)
@@ -110,20 +110,6 @@ export class ServerInstance implements Outlet {
     if (pending !== undefined) return this.#takeAfter(pending, admitted, take)
     take()
     return undefined
-  }
-
-  /** @returns what must be awaited before the server gets the requests */
-  #checksOrNone (requests: readonly JSONRPCRequest[], caller: CallerInfo): Promise<void> | undefined {
-    const scopes = checkScopesOrPromise(
-      this.#server,
-      requests,
-      caller,
-      this.#ownTasks,
-      this.#transport.resolveScopeChallenge
-    )
-    const { maySubscribe } = this.#session.host
-    if (maySubscribe === undefined || !requests.some(request => subscribedBy(request).length > 0)) return scopes
-    return Promise.all([scopes, checkSubscriptions(requests, caller, maySubscribe)]).then(() => {})
   }
 
   async #takeAfter (pending: Promise<void>, admitted: AdmittedRequests, take: () => void): Promise<void> {
@@ -153,7 +139,12 @@ export class ServerInstance implements Outlet {
     const { requests } = admitted
     const { grantId } = caller.extra
     const exchange = response !== undefined && requests.length > 0
-      ? new PostExchange(this.#session.streams, response, requests, isBatch, grantId)
+      ? new PostExchange(this.#session.streams, response, {
+        requests,
+        isBatch,
+        grantId,
+        onOverfull: ids => { this.#giveUp(ids, 'The client does not read.', NOT_READ) }
+      })
       : undefined
     this.#running.add(admitted, grantId, exchange)
     if (exchange === undefined) response?.accepted()
@@ -179,18 +170,25 @@ export class ServerInstance implements Outlet {
     if ('result' in response) this.#tasks.noteResult(response.result)
     const text = JSON.stringify(response)
     if (exchange !== undefined) exchange.respond(id, text)
-    else this.#session.streams.say(text)
+    else this.#session.streams.say(text, true)
   }
 
-  push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void {
+  push (
+    message: JSONRPCRequest | JSONRPCNotification,
+    relatedRequestId: RequestId | undefined
+  ): Promise<void> | undefined {
     const exchange = relatedRequestId === undefined ? undefined : this.#running.get(relatedRequestId)?.exchange
     if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
     const text = JSON.stringify(message)
-    if (exchange !== undefined) exchange.push(text)
-    else this.#session.streams.say(text)
-    if (exchange === undefined && !('id' in message)) {
-      this.#session.host.messenger.announce(message, this.#session.person, this.#session.record.id)
+    if (exchange !== undefined) return exchange.push(text, 'id' in message)
+    const { streams, host, person, record } = this.#session
+    if ('id' in message) {
+      streams.say(text, true, () => { this.#transport.receive(refuseRequest(message.id), {}) })
+    } else {
+      host.messenger.announce(message, person, record.id)
+      streams.say(text)
     }
+    return streams.room
   }
 
   /** The server has closed its side: it will not respond to what runs. */
@@ -205,25 +203,26 @@ export class ServerInstance implements Outlet {
     for (const [id] of this.#running.entries()) {
       const exchange = this.#running.end(id)?.exchange
       if (exchange !== undefined) exchanges.add(exchange)
-      // HTTP+SSE has one stream for all responses, which ends before the log could deliver them
-      else if (this.#session.record.kind === 'sse') {
-        for (const stream of this.#session.streams) stream.message(errorText(code, message, id))
-      }
+      else this.#session.streams.say(errorText(code, message, id), true)
     }
     for (const exchange of exchanges) exchange.fail(code, message)
   }
 
   /** Cancels what runs under a grant that has ended. */
   cancelGrant (grantId: string): void {
-    for (const [id, { exchange }] of this.#running.ofGrant(grantId)) {
-      this.#transport.receive({
-        jsonrpc: '2.0',
-        method: 'notifications/cancelled',
-        params: { requestId: id, reason: 'The grant has ended.' }
-      }, {})
-      this.#running.end(id)
-      if (exchange !== undefined) exchange.fail(jsonRpcCodes.serverError, GRANT_ENDED)
-      else this.#session.streams.say(errorText(jsonRpcCodes.serverError, GRANT_ENDED, id))
+    const ids = this.#running.ofGrant(grantId).map(([id]) => id)
+    this.#giveUp(ids, 'The grant has ended.', GRANT_ENDED)
+  }
+
+  /** Cancels requests. @param reason for the server @param message for the client */
+  #giveUp (ids: readonly RequestId[], reason: string, message: string): void {
+    for (const requestId of ids) {
+      this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId, reason } }, {})
+      const request = this.#running.end(requestId)
+      if (request === undefined) continue
+      const text = errorText(jsonRpcCodes.serverError, message, requestId)
+      if (request.exchange !== undefined) request.exchange.respond(requestId, text)
+      else this.#session.streams.say(text, true)
     }
   }
 

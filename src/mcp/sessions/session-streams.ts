@@ -6,7 +6,6 @@ import type { StreamPlace } from '../transport/open-streams.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
 import { SseStream } from '../transport/sse-stream.js'
 import { takesPrimingEvents } from '../wire/protocol-versions.js'
-import { runInBackground } from './background.js'
 import type { InstanceStreams } from './instance-session.js'
 import { ResumableResponse } from './resumable-response.js'
 import type { SessionHost } from './session-host.js'
@@ -22,14 +21,18 @@ export interface SessionStreamsOptions {
   onClosed: () => void
 }
 
-/** The SSE responses that a session has open in this process. They read the session's streams in the event log. */
+/** The SSE responses that a session has open in this process. */
 export class SessionStreams implements InstanceStreams {
   readonly #host: SessionHost
   readonly #record: SessionRecord
   readonly #person: string
   readonly #onClosed: () => void
   readonly #open = new Set<SseStream>()
+  /** Streams of this process that are not yet in the log as a whole. */
+  readonly #unwritten = new Map<string, ResumableResponse>()
   #standalone: EventLogWriter | undefined
+  /** Of an HTTP+SSE session. */
+  #only: SseStream | undefined
   #isClosed = false
 
   constructor ({ host, record, person, onClosed }: SessionStreamsOptions) {
@@ -68,6 +71,8 @@ export class SessionStreams implements InstanceStreams {
     place: StreamPlace
   ): Promise<SseStream | undefined> {
     const stream = this.#create(streamId, grantId, place)
+    // its first event id went out before the log had the stream
+    await this.#unwritten.get(streamId)?.opened
     const following = await this.#host.eventLog.follow(this.#record.id, streamId, lastEventId, stream).catch(
       (error: unknown) => {
         stream.destroy()
@@ -85,47 +90,71 @@ export class SessionStreams implements InstanceStreams {
     return stream
   }
 
-  /** Opens the one stream of an HTTP+SSE session, in its place. */
+  /** Opens the one stream of an HTTP+SSE session, in its place. Nobody can resume it: the log does not have it. */
   openOnlyStream (endpointUrl: string, grantId: string | undefined, place: StreamPlace): SseStream {
-    const { eventLog } = this.#host
-    const stream = this.#create(STANDALONE_STREAM, grantId, place)
-    stream.named('endpoint', endpointUrl)
-    this.#background(eventLog.open(this.#record.id, STANDALONE_STREAM, { resumable: false }))
-    this.#background(eventLog.follow(this.#record.id, STANDALONE_STREAM, undefined, stream).then(following => {
-      if (following !== undefined) stream.reads(following)
-    }, (error: unknown) => {
-      stream.destroy()
-      throw error
-    }))
-    return stream
+    this.#only = this.#create(STANDALONE_STREAM, grantId, place)
+    this.#only.named('endpoint', endpointUrl)
+    return this.#only
   }
 
-  /** Opens a stream in the log for the responses to some requests, and the HTTP response that reads it. */
+  /** Opens a stream in the log for the responses to some requests, and the HTTP response that carries it. */
   openResponse (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream {
-    const { eventLog, log, replica, streamOptions } = this.#host
+    const { eventLog, log, replica, streamOptions, limits: { maxBufferedBytes } } = this.#host
     const streamId = replica.newId()
-    return new ResumableResponse({
+    const response = new ResumableResponse({
       eventLog,
+      replica,
       sessionId: this.#record.id,
       streamId,
       requestIds,
       body: this.#create(streamId, grantId),
       primingRetryMs: primed && takesPrimingEvents(this.#record.protocolVersion) ? streamOptions.retryMs : undefined,
+      maxWaiting: maxBufferedBytes,
       log,
-      release: () => { this.release(streamId) }
+      release: () => { this.release(streamId) },
+      onWritten: () => { this.#unwritten.delete(streamId) }
     })
+    this.#unwritten.set(streamId, response)
+    return response
   }
 
-  /** Sends a message that belongs to no request. */
-  say (text: string): void {
+  /**
+   * Sends a message that belongs to no request.
+   * @param onRefused called if a message that must not be dropped (`isKept`) has no room
+   */
+  say (data: string, isKept = false, onRefused: () => void = () => {}): void {
     if (this.#isClosed) return
-    this.#standalone ??= new EventLogWriter({
-      eventLog: this.#host.eventLog,
+    if (this.#record.kind === 'sse') {
+      this.#sayDirectly(data)
+      return
+    }
+    this.#standalone ??= this.#openStandalone()
+    // the server does not wait for those who read
+    if (this.#standalone.isOverfull && !isKept) return
+    this.#standalone.append({ data, isKept }, outcome => { if (outcome === 'full') onRefused() })
+  }
+
+  /** Resolves once there is room for more such messages; undefined if there is room now. */
+  get room (): Promise<void> | undefined {
+    return this.#only?.room ?? this.#standalone?.room
+  }
+
+  #sayDirectly (data: string): void {
+    // its client does not read, and the server does not wait: with the stream the session ends
+    if (this.#only?.isOverfull === true) this.#only.destroy()
+    else this.#only?.message(data)
+  }
+
+  #openStandalone (): EventLogWriter {
+    const { eventLog, log, replica, limits: { maxBufferedBytes } } = this.#host
+    return new EventLogWriter({
+      eventLog,
       sessionId: this.#record.id,
       streamId: STANDALONE_STREAM,
-      log: this.#host.log
+      maxWaiting: maxBufferedBytes,
+      newName: () => replica.newId(),
+      log
     })
-    this.#standalone.append(text)
   }
 
   /** Ends the responses that carry a stream (default: any stream); the streams themselves continue in the log. */
@@ -144,7 +173,7 @@ export class SessionStreams implements InstanceStreams {
 
   /** A new response body. @param place if the client asked for a stream */
   #create (streamId: string, grantId: string | undefined, place?: StreamPlace): SseStream {
-    const { openStreams, limits: { maxBufferedBytes } } = this.#host
+    const { openStreams, streamOptions: { stalledMs }, limits } = this.#host
     const onClosed = (closed: SseStream) => {
       place?.free()
       this.#open.delete(closed)
@@ -152,7 +181,9 @@ export class SessionStreams implements InstanceStreams {
       this.#onClosed()
     }
     const stream = new SseStream({ streamId, grantId }, onClosed, {
-      maxBufferedBytes,
+      maxBufferedBytes: limits.maxBufferedBytes,
+      maxUnreadBytes: limits.maxUnreadBytesPerStream,
+      stalledMs,
       withIds: this.#record.kind === 'streamable-http'
     })
     place?.holds(stream)
@@ -165,9 +196,5 @@ export class SessionStreams implements InstanceStreams {
     const older = [...this.#open].filter(({ holder }) => holder.streamId === streamId)
     const keep = streamId === STANDALONE_STREAM ? MAX_STANDALONE_STREAMS - 1 : 0
     for (const stream of older.slice(0, Math.max(0, older.length - keep))) stream.giveWay()
-  }
-
-  #background (work: Promise<unknown>): void {
-    runInBackground(work, this.#host.log, 'a stream of a session could not be opened', { sessionId: this.#record.id })
   }
 }

@@ -1,93 +1,235 @@
-import type { RequestId } from '@modelcontextprotocol/server'
+import { setTimeout as delay } from 'node:timers/promises'
 import { TemporarilyUnavailableError } from '../../errors.js'
-import type { EventLog } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
+import type { Appended, EventLog, NewEvent } from '../../stores/event-log.js'
+
+/** What became of an event: the stream took no more, or there was no room for what must be kept. */
+export type WriteOutcome = 'written' | 'over' | 'full' | 'failed'
 
 export interface LogWriterOptions {
   eventLog: EventLog
   sessionId: string
   streamId: string
   log: Log
-  /** Called for each event that could not be written at once. */
-  onFailed?: (data: string, final: boolean) => void
+  /** Characters that may wait here, or for a reader of the log, before those who send have to wait. */
+  maxWaiting: number
+  /** Opens the stream; only for streams with one writer, whose events have positions. */
+  open?: () => Promise<void>
+  /** Makes the names of appends, where the log gives the positions. */
+  newName?: () => string
+  /** Whether the client has been sent what is written. */
+  isSent?: () => boolean
 }
 
-/** One event: `final` completes the stream, `answers` is the id of the request that it responds to. */
-type Event = [data: string, final: boolean, answers: RequestId | undefined]
+interface Waiting {
+  event: NewEvent
+  onOutcome: ((outcome: WriteOutcome) => void) | undefined
+}
 
-const NOT_WRITTEN = 'a message of a session could not be written to the event log'
 const RETRY_MS = 500
-// the oldest are dropped: the response, which matters most, comes last
-const MAX_WAITING = 256
+const READER_POLL_MS = 50
+const BATCH_EVENTS = 128
+const BATCH_CHARACTERS = 1_048_576
+// times the characters that may wait: what a server may send that does not wait for room
+const OVERFULL = 16
+// kept of notifications while the store is away
+const MAX_UNSTORED = 256
+const NOT_WRITTEN = 'messages of a session could not be written to the event log'
 
-/** Writes a stream of the log. If the store is away, events wait, and are written in order when it is back. */
+/**
+ * Writes a stream of the log, in order, several events at a time. If the store is away, they wait until it is back. If
+ * somebody on another replica reads the stream, it is written no faster than they read.
+ */
 export class EventLogWriter {
   readonly #options: LogWriterOptions
-  readonly #waiting: Event[] = []
-  #retry: NodeJS.Timeout | undefined
-  /** Number of events that were written. */
-  written = 0
+  readonly #waiting: Waiting[] = []
+  #characters = 0
+  /** How many of the events that wait are being written. */
+  #underWay = 0
+  #isOpen: boolean
+  #isWriting = false
+  #isAway = false
+  #isClosed = false
+  #room: { promise: Promise<void>, resolve: () => void } | undefined
+  #opened: { promise: Promise<void>, resolve: () => void } | undefined
 
   constructor (options: LogWriterOptions) {
     this.#options = options
+    this.#isOpen = options.open === undefined
   }
 
-  append (data: string, final = false, answers?: RequestId): void {
-    const event: Event = [data, final, answers]
-    if (this.#waiting.length > 0) this.#wait(event)
-    else this.#write(event).catch((error: unknown) => { this.#failed(error, event) })
+  /** Resolves once there is room for more; undefined if there is now. */
+  get room (): Promise<void> | undefined {
+    if (this.#characters <= this.#options.maxWaiting || this.#isAway || this.#isClosed) return undefined
+    this.#room ??= makeGate()
+    return this.#room.promise
+  }
+
+  /** Whether those who send do not wait, and far too much waits. */
+  get isOverfull (): boolean {
+    return this.#characters > this.#options.maxWaiting * OVERFULL
+  }
+
+  /** Resolves once the stream is in the log, or cannot be. */
+  get opened (): Promise<void> {
+    if (this.#isOpen || this.#isClosed) return Promise.resolve()
+    this.#opened ??= makeGate()
+    return this.#opened.promise
+  }
+
+  append (event: NewEvent, onOutcome?: (outcome: WriteOutcome) => void): void {
+    if (this.#isClosed) {
+      onOutcome?.('over')
+      return
+    }
+    this.#waiting.push({ event, onOutcome })
+    this.#characters += event.data?.length ?? 0
+    if (this.#isAway) this.#dropUnstored()
+    this.begin()
+  }
+
+  /** Begins to write. Never rejects. */
+  begin (): void {
+    if (this.#isWriting || this.#isClosed) return
+    this.#isWriting = true
+    this.#write().catch((err: unknown) => { this.#options.log.error({ err }, NOT_WRITTEN) })
   }
 
   /** Drops the events that wait. */
   close (): void {
-    clearTimeout(this.#retry)
-    this.#waiting.length = 0
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#settle(this.#waiting.length, 'over')
+    this.#opened?.resolve()
   }
 
-  async #write (event: Event): Promise<void> {
-    const { eventLog, sessionId, streamId } = this.#options
-    await eventLog.append(sessionId, streamId, ...event)
-    this.written++
-  }
-
-  #failed (err: unknown, event: Event): void {
-    const { log, sessionId, onFailed } = this.#options
-    if (!(err instanceof TemporarilyUnavailableError)) {
-      log.error({ err, sessionId }, NOT_WRITTEN)
-    } else {
-      if (this.#waiting.length === 0) {
-        log.warn({ err, sessionId }, 'messages of a session wait for the store')
-        this.#retryLater()
-      }
-      this.#wait(event)
-    }
-    const [data, final] = event
-    onFailed?.(data, final)
-  }
-
-  #wait (event: Event): void {
-    this.#waiting.push(event)
-    if (this.#waiting.length > MAX_WAITING) this.#waiting.shift()
-  }
-
-  #retryLater (): void {
-    const failed = (err: unknown) => {
-      this.#options.log.error({ err, sessionId: this.#options.sessionId }, NOT_WRITTEN)
-    }
-    this.#retry = setTimeout(() => {
-      this.#writeWaiting().catch(failed)
-    }, RETRY_MS).unref()
-  }
-
-  async #writeWaiting (): Promise<void> {
-    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+  async #write (): Promise<void> {
+    // what is sent in one turn is written together
+    await Promise.resolve()
+    while (!this.#isClosed && (!this.#isOpen || this.#waiting.length > 0)) {
       try {
-        await this.#write(first)
+        await this.#writeNext()
+        this.#isAway = false
       } catch (err) {
-        if (err instanceof TemporarilyUnavailableError) return this.#retryLater()
-        this.#options.log.error({ err, sessionId: this.#options.sessionId }, NOT_WRITTEN)
+        await this.#failed(err)
       }
-      if (this.#waiting[0] === first) this.#waiting.shift()
+    }
+    // at once after the last look: what is appended later begins again
+    this.#isWriting = false
+  }
+
+  async #writeNext (): Promise<void> {
+    const { eventLog, sessionId, streamId, open, newName, isSent } = this.#options
+    if (!this.#isOpen) {
+      await open?.()
+      this.#isOpen = true
+      this.#opened?.resolve()
+      return
+    }
+    const count = this.#countBatch()
+    const events = this.#waiting.slice(0, count).map(({ event }) => event)
+    const name = newName?.()
+    const append = () =>
+      eventLog.append(sessionId, streamId, events, {
+        ...name !== undefined && { name },
+        isSent: isSent?.() ?? false
+      })
+    this.#underWay = count
+    const appended = await this.#repeat(append)
+    this.#underWay = 0
+    this.#took(appended)
+    if (appended.unread !== undefined && appended.unread > this.#options.maxWaiting) await this.#waitForReader()
+  }
+
+  /** While the store is away, an append may have happened without our knowing: it is repeated under the same name. */
+  async #repeat (append: () => Promise<Appended>): Promise<Appended> {
+    for (;;) {
+      try {
+        return await append()
+      } catch (err) {
+        if (this.#isClosed || !(err instanceof TemporarilyUnavailableError)) throw err
+        await this.#storeIsAway(err)
+      }
     }
   }
+
+  #took ({ taken, refusal }: Appended): void {
+    this.#settle(taken, 'written')
+    if (refusal === 'over') this.#settle(this.#waiting.length, 'over')
+    // the next ones may have room
+    else if (refusal === 'full') this.#settle(1, 'full')
+    if (refusal === 'over' && this.#options.open !== undefined) this.close()
+  }
+
+  async #failed (err: unknown): Promise<void> {
+    const { log, sessionId } = this.#options
+    if (err instanceof TemporarilyUnavailableError) {
+      await this.#storeIsAway(err)
+      return
+    }
+    log.error({ err, sessionId }, NOT_WRITTEN)
+    this.#underWay = 0
+    this.#settle(this.#waiting.length, 'failed')
+    if (!this.#isOpen) this.close()
+  }
+
+  async #storeIsAway (err: unknown): Promise<void> {
+    const { log, sessionId } = this.#options
+    if (!this.#isAway) log.warn({ err, sessionId }, 'messages of a session wait for the store')
+    this.#isAway = true
+    this.#giveRoom()
+    await delay(RETRY_MS, undefined, { ref: false })
+  }
+
+  /** Somebody reads the log more slowly than it is written. */
+  async #waitForReader (): Promise<void> {
+    const { eventLog, sessionId, streamId, maxWaiting } = this.#options
+    for (;;) {
+      await delay(READER_POLL_MS, undefined, { ref: false })
+      const unread = this.#isClosed ? undefined : await eventLog.unread(sessionId, streamId)
+      if (unread === undefined || unread <= maxWaiting / 2) return
+    }
+  }
+
+  #countBatch (): number {
+    let characters = 0
+    let count = 0
+    for (const { event } of this.#waiting) {
+      characters += event.data?.length ?? 0
+      if (count === BATCH_EVENTS || (count > 0 && characters > BATCH_CHARACTERS)) break
+      count++
+    }
+    return count
+  }
+
+  /** Takes the first events from the queue. */
+  #settle (count: number, outcome: WriteOutcome): void {
+    for (const { event, onOutcome } of this.#waiting.splice(0, count)) {
+      this.#characters -= event.data?.length ?? 0
+      onOutcome?.(outcome)
+    }
+    if (this.#characters <= this.#options.maxWaiting / 2 || this.#isClosed) this.#giveRoom()
+  }
+
+  /** Drops the oldest notifications: nobody knows when the store is back. */
+  #dropUnstored (): void {
+    if (this.#waiting.length <= MAX_UNSTORED) return
+    const index = this.#waiting.findIndex(({ event }, index) =>
+      index >= this.#underWay && event.isKept !== true && event.isFinal !== true
+    )
+    const [dropped] = index < 0 ? [] : this.#waiting.splice(index, 1)
+    if (dropped === undefined) return
+    this.#characters -= dropped.event.data?.length ?? 0
+    dropped.onOutcome?.('failed')
+  }
+
+  #giveRoom (): void {
+    this.#room?.resolve()
+    this.#room = undefined
+  }
+}
+
+function makeGate (): { promise: Promise<void>, resolve: () => void } {
+  let resolve = () => {}
+  return { promise: new Promise(_resolve => { resolve = _resolve }), resolve }
 }

@@ -1,16 +1,16 @@
 import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { PostResponse } from './post-response.js'
+import type { NewEvent } from '../../stores/event-log.js'
 import type { SseStream } from './sse-stream.js'
 import { errorText } from '../wire/messages.js'
 
 /** A response that has become a stream. */
 export interface ResponseStream {
-  /** The response body that reads it. */
+  /** The response body. */
   readonly body: SseStream
-  /** @param answers id of the request, if the message is a response */
-  append (text: string, final: boolean, answers?: RequestId): void
-  /** Completes it without another message. */
-  end (): void
+  /** Resolves once there is room for more; undefined if there is room now. */
+  readonly room: Promise<void> | undefined
+  append (event: NewEvent): void
   /** Ends the HTTP response; the stream itself continues. */
   release (): void
 }
@@ -21,6 +21,15 @@ export interface ResponseStreams {
   readonly silenceMs: number
   /** @param primed whether the stream may begin with an event that has no message */
   openResponse (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream
+}
+
+/** What a POST was made with. */
+export interface ExchangeOptions {
+  requests: readonly JSONRPCRequest[]
+  isBatch: boolean
+  grantId: string | undefined
+  /** Called if far more waits for the client than it reads: nothing more is sent but the responses. */
+  onOverfull: (requestIds: readonly RequestId[]) => void
 }
 
 /**
@@ -36,20 +45,20 @@ export class PostExchange {
   readonly #results: string[] = []
   readonly #isBatch: boolean
   readonly #silence: NodeJS.Timeout
+  readonly #onOverfull: ExchangeOptions['onOverfull']
   #stream: ResponseStream | undefined
 
   constructor (
     streams: ResponseStreams,
     response: PostResponse,
-    requests: readonly JSONRPCRequest[],
-    isBatch: boolean,
-    grantId: string | undefined
+    { requests, isBatch, grantId, onOverfull }: ExchangeOptions
   ) {
     this.#streams = streams
     this.#response = response
     this.#isBatch = isBatch
     this.#pending = requests.map(({ id }) => id)
     this.grantId = grantId
+    this.#onOverfull = onOverfull
     this.#silence = setTimeout(becomeStream, streams.silenceMs, this).unref()
   }
 
@@ -59,17 +68,25 @@ export class PostExchange {
     const complete = this.#pending.length === 0
     if (complete) clearTimeout(this.#silence)
     if (this.#stream !== undefined) {
-      this.#stream.append(text, complete, id)
+      this.#stream.append({ data: text, isKept: true, isFinal: complete, answers: id })
     } else {
       this.#results.push(text)
       if (complete) this.#response.json(this.#isBatch ? `[${this.#results.join(',')}]` : text)
     }
   }
 
-  /** Takes a message that belongs to one of the requests. */
-  push (text: string): void {
+  /**
+   * Takes a message that belongs to one of the requests.
+   * @returns what resolves once the client has read enough; undefined if it already has
+   */
+  push (text: string, isRequest: boolean): Promise<void> | undefined {
     this.becomeStream()
-    this.#stream?.append(text, false)
+    if (this.#stream?.body.isOverfull === true) {
+      this.#onOverfull(this.#pending)
+      return undefined
+    }
+    this.#stream?.append({ data: text, isKept: isRequest })
+    return this.#stream?.room
   }
 
   /** One of the requests was cancelled: it gets no response. */
@@ -83,7 +100,7 @@ export class PostExchange {
       if (this.#results.length === 0) this.becomeStream(false)
       else this.#response.json(`[${this.#results.join(',')}]`)
     }
-    this.#stream?.end()
+    this.#stream?.append({ isFinal: true })
   }
 
   /** Responds to the pending requests with an error. */
@@ -103,7 +120,7 @@ export class PostExchange {
     if (this.#stream !== undefined || this.#response.gone) return
     clearTimeout(this.#silence)
     this.#stream = this.#streams.openResponse(this.#pending, this.grantId, primed)
-    for (const result of this.#results.splice(0)) this.#stream.append(result, false)
+    for (const data of this.#results.splice(0)) this.#stream.append({ data, isKept: true })
     this.#response.stream(this.#stream.body)
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type {
   JSONRPCMessage,
   JSONRPCNotification,
@@ -16,12 +17,21 @@ import { ObservedRequests, findProtocolVersion, type McpObserver } from '../obse
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from './message-extra.js'
 
+// messages that a server may send before others get their turn
+const SENT_AT_ONCE = 32
+
 /** Where a server's messages go. */
 export interface Outlet {
   /** A response to one of the client's requests. */
   respond (response: JsonRpcResponse): void
-  /** A request or notification of the server; `relatedRequestId`: the client's request that it belongs to. */
-  push (message: JSONRPCRequest | JSONRPCNotification, relatedRequestId: RequestId | undefined): void
+  /**
+   * A request or notification of the server; `relatedRequestId`: the client's request that it belongs to.
+   * @returns what resolves once there is room for more; undefined if there is room now
+   */
+  push (
+    message: JSONRPCRequest | JSONRPCNotification,
+    relatedRequestId: RequestId | undefined
+  ): Promise<void> | undefined
   /** The server's side of the connection has closed. */
   closed (): void
 }
@@ -55,6 +65,7 @@ export class ServerTransport implements Transport {
   readonly #observed: ObservedRequests | undefined
   readonly #tasks: OwnTasks
   #closed = false
+  #sent = 0
 
   /**
    * @param tag prefix of request ids, unique to this instance across replicas
@@ -92,14 +103,17 @@ export class ServerTransport implements Transport {
     this.resolveScopeChallenge = resolver
   }
 
-  /** Called by the server for everything it sends. */
+  /** Called by the server for everything it sends. Resolves once there is room for more. */
   async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
     if (this.#closed) throw new Error('The session transport is closed')
     if ('method' in message) {
-      this.#outlet.push(
+      const room = this.#outlet.push(
         isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message),
         options?.relatedRequestId
       )
+      if (room !== undefined) await room
+      // promises alone would never let the process do anything else
+      if (++this.#sent % SENT_AT_ONCE === 0) await setImmediate()
       return
     }
     const own = message.id === undefined ? undefined : this.#own.get(message.id)

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { EventReader, Following, StreamEvent } from '../../stores/event-log.js'
+import { STANDALONE_STREAM, type EventReader, type Following, type StreamEvent } from '../../stores/event-log.js'
 
 /** Headers of every SSE response: no cache, no transformation, no buffering in proxies. */
 export const EVENT_STREAM_HEADERS = {
@@ -15,37 +15,41 @@ export interface StreamHolder {
   grantId: string | undefined
 }
 
+export interface SseStreamOptions {
+  /** Bytes that may wait for the client before those who send have to. */
+  maxBufferedBytes: number
+  /** Bytes that may wait if those who send do not. */
+  maxUnreadBytes: number
+  /** Time after which a client that reads nothing is cut off if something waits for room. */
+  stalledMs: number
+  /** Whether events carry their ids: a client that gets one may resume. */
+  withIds: boolean
+}
+
+const HIGH_WATER_MARK = 16_384
+// a client that has opened another standalone stream may still hold this one: ended at once, they would take turns
+const SUPERSEDED_MS = 30_000
+
 /**
- * The body of one SSE response: a reader of the event log that writes what it reads in the SSE format.
- * A client too slow to take it is cut off, and resumes from the log.
+ * The body of one SSE response. Its events come from the server directly, or from the event log, which it reads only as
+ * fast as its client takes them.
  */
 export class SseStream extends Readable implements EventReader {
   readonly holder: StreamHolder
-  readonly #maxBufferedBytes: number
-  /** Bytes that may wait for the client: any number while the log replays, which has its own limit. */
-  #mayWait = Infinity
-  readonly #withIds: boolean
+  readonly #options: SseStreamOptions
   #onClosed: ((stream: SseStream) => void) | undefined
   #following: Following | undefined
   #begun = false
-  #detached = false
-  /** Number of events read from the log. */
-  received = 0
+  #room: { promise: Promise<void>, resolve: () => void } | undefined
+  #stalled: NodeJS.Timeout | undefined
+  #superseded: NodeJS.Timeout | undefined
 
-  /**
-   * @param onClosed called once when the stream is over, for whatever reason
-   * @param options.withIds whether events carry their ids (a client that gets one may resume)
-   */
-  constructor (
-    holder: StreamHolder,
-    onClosed: (stream: SseStream) => void,
-    options: { maxBufferedBytes: number, withIds: boolean }
-  ) {
-    super()
+  /** @param onClosed called once when the stream is over, for whatever reason */
+  constructor (holder: StreamHolder, onClosed: (stream: SseStream) => void, options: SseStreamOptions) {
+    super({ highWaterMark: Math.min(HIGH_WATER_MARK, options.maxBufferedBytes) })
     this.holder = holder
     this.#onClosed = onClosed
-    this.#maxBufferedBytes = options.maxBufferedBytes
-    this.#withIds = options.withIds
+    this.#options = options
   }
 
   /** Whether nothing more will be written. */
@@ -53,38 +57,52 @@ export class SseStream extends Readable implements EventReader {
     return this.#onClosed === undefined
   }
 
+  /** Whether those who send should wait. */
+  get isFull (): boolean {
+    return !this.over && this.readableLength > this.#options.maxBufferedBytes
+  }
+
+  /** Whether it takes nothing more from those who do not wait. */
+  get isOverfull (): boolean {
+    return !this.over && this.readableLength > this.#options.maxUnreadBytes
+  }
+
+  /** Resolves once its client has read enough, or it is over; undefined if there is room now. */
+  get room (): Promise<void> | undefined {
+    if (!this.isFull) return undefined
+    if (this.#room === undefined) {
+      let resolve = () => {}
+      this.#room = { promise: new Promise(_resolve => { resolve = _resolve }), resolve }
+      this.#watchReader()
+    }
+    return this.#room.promise
+  }
+
   /** Sets the reading of the log that feeds the stream; it ends with the stream. */
   reads (following: Following): void {
-    if (this.over || this.#detached) {
-      following.stop()
-    } else {
-      this.#following = following
-      this.#mayWait = this.readableLength + this.#maxBufferedBytes
-    }
+    if (this.over) following.stop()
+    else this.#following = following
   }
 
-  /** Ends the reading of the log: from now on the response carries what `message` is given. */
-  detach (): void {
-    this.#detached = true
-    this.#following?.stop()
-    this.#following = undefined
-    this.#mayWait = this.readableLength + this.#maxBufferedBytes
-  }
-
-  /** Sends a message that is not in the log: the client cannot resume after it. */
-  message (data: string): void {
-    this.write(`event: message\ndata: ${data}\n\n`)
+  /** Sends a message. @param eventId if its client can resume after it */
+  message (data: string, eventId?: string): void {
+    this.#begun = true
+    const id = eventId !== undefined && this.#options.withIds ? `id: ${eventId}\n` : ''
+    this.write(`event: message\n${id}data: ${data}\n\n`)
   }
 
   onEvent ({ eventId, data }: StreamEvent): void {
-    if (this.#detached) return
-    this.#begun = true
-    this.received++
-    this.write(`event: message\n${this.#withIds ? `id: ${eventId}\n` : ''}data: ${data}\n\n`)
+    this.message(data, eventId)
+    if (this.isFull) this.#watchReader()
   }
 
   onEnd (): void {
-    if (!this.#detached) this.end()
+    this.end()
+  }
+
+  onTaken (): void {
+    if (this.holder.streamId !== STANDALONE_STREAM) this.giveWay()
+    else this.#superseded ??= setTimeout(() => { this.giveWay() }, SUPERSEDED_MS).unref()
   }
 
   /** Sends an event without a message: from where and when to resume. Not needed after other events. */
@@ -99,7 +117,8 @@ export class SseStream extends Readable implements EventReader {
 
   /** Sends a comment: the response begins, or stays alive. Some parsers take a blank line after it for an event. */
   comment (): void {
-    this.write(':\n')
+    // a client that does not read needs none
+    if (!this.isFull) this.write(':\n')
   }
 
   /** Ends the response. With `retryMs` the client is told when to come back (no event: older clients read its data). */
@@ -111,9 +130,7 @@ export class SseStream extends Readable implements EventReader {
   }
 
   write (text: string): void {
-    if (this.over) return
-    if (this.readableLength > this.#mayWait) this.destroy()
-    else this.push(text)
+    if (!this.over) this.push(text)
   }
 
   /** Ends the response in favour of another; what a slow client has not read is dropped. */
@@ -122,16 +139,42 @@ export class SseStream extends Readable implements EventReader {
     else this.end(retryMs)
   }
 
-  override _read (): void {}
+  /** Called when the client has taken nearly everything. */
+  override _read (): void {
+    clearTimeout(this.#stalled)
+    this.#stalled = undefined
+    this.#giveRoom()
+    // what is taken now still counts as waiting
+    process.nextTick(() => { this.#following?.resume() })
+  }
 
   override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
     this.#close()
     callback(error)
   }
 
+  /** Cuts the connection of a client that does not read. */
+  #watchReader (): void {
+    if (this.#stalled !== undefined || this.over) return
+    const before = this.readableLength
+    this.#stalled = setTimeout(() => {
+      this.#stalled = undefined
+      if (this.readableLength >= before) this.destroy()
+      else this.#watchReader()
+    }, this.#options.stalledMs).unref()
+  }
+
+  #giveRoom (): void {
+    this.#room?.resolve()
+    this.#room = undefined
+  }
+
   #close (): void {
     const onClosed = this.#onClosed
     this.#onClosed = undefined
+    clearTimeout(this.#stalled)
+    clearTimeout(this.#superseded)
+    this.#giveRoom()
     this.#following?.stop()
     this.#following = undefined
     onClosed?.(this)

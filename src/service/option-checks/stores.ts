@@ -35,7 +35,8 @@ export const sessionStores = optionSchemas<SessionStores>()({
   eventLog: instanceSchema<EventLog>('an event log', {
     open: true,
     append: true,
-    end: true,
+    unread: true,
+    watch: true,
     follow: true,
     pendingRequests: true,
     settle: true,

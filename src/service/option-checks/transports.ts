@@ -66,7 +66,8 @@ const limits = optionSchemas<Partial<SessionLimits>>()({
 const streams = optionSchemas<Partial<StreamOptions>>()({
   silenceMs: optional(timerMs),
   heartbeatMs: optional(timerMs),
-  retryMs: optional(timerMs)
+  retryMs: optional(timerMs),
+  stalledMs: optional(timerMs)
 })
 
 const requestStateKey = checked<Uint8Array>(

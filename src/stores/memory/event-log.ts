@@ -1,16 +1,20 @@
 import {
   EVENT_LOG_BOUNDS,
   EVENT_LOG_BYTES,
+  MAX_KEPT_CHARACTERS,
   STANDALONE_STREAM,
   findEventPlace,
   formatEventId,
+  type AppendOptions,
+  type Appended,
   type EventLog,
   type EventReader,
   type Following,
   type MissingAnswer,
-  type StreamEvent,
+  type NewEvent,
   type StreamOptions
 } from '../event-log.js'
+import { LoggedStream } from './logged-stream.js'
 
 export interface MemoryEventLogOptions {
   /** Events kept of one stream. Default: 256. */
@@ -32,30 +36,18 @@ export interface MemoryEventLogOptions {
   now?: () => number
 }
 
-interface LoggedEvent extends StreamEvent {
-  readonly position: number
-  readonly at: number
-}
-
-class Stream {
-  events: LoggedEvent[] = []
-  bytes = 0
-  /** Position of the last event that a reader got. */
-  delivered = 0
-  completeAt: number | undefined
-  resumable = true
-  /** Requests that it has not answered. */
-  readonly pending = new Set<string | number>()
-  reader: EventReader | undefined
-
-  constructor (readonly session: Session, readonly streamId: string) {}
-}
-
+/** The streams of a session. */
 class Session {
   readonly streams = new Map<string, Stream>()
-  bytes = 0
+  characters = 0
 
   constructor (readonly id: string) {}
+}
+
+class Stream extends LoggedStream {
+  constructor (readonly session: Session, streamId: string) {
+    super(streamId)
+  }
 }
 
 const SWEEP_MS = 30_000
@@ -68,7 +60,7 @@ export class MemoryEventLog implements EventLog {
   readonly #limits: Required<Omit<MemoryEventLogOptions, 'now'>>
   readonly #now: () => number
   readonly #sweep: NodeJS.Timeout
-  #bytes = 0
+  #characters = 0
   // one sequence for all streams, so that a stream forgotten and begun again never reuses a position
   #position = 0
 
@@ -84,7 +76,7 @@ export class MemoryEventLog implements EventLog {
 
   /** Characters kept in all streams. */
   get bytes (): number {
-    return this.#bytes
+    return this.#characters
   }
 
   /** Stops the housekeeping. */
@@ -92,10 +84,9 @@ export class MemoryEventLog implements EventLog {
     clearInterval(this.#sweep)
   }
 
-  async open (sessionId: string, streamId: string, options: StreamOptions): Promise<void> {
+  async open (sessionId: string, streamId: string, { requestIds = [] }: StreamOptions): Promise<void> {
     const stream = this.#stream(sessionId, streamId) ?? this.#create(sessionId, streamId)
-    stream.resumable = options.resumable ?? true
-    for (const id of options.requestIds ?? []) stream.pending.add(id)
+    for (const id of requestIds) stream.pending.add(id)
   }
 
   async pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined> {
@@ -106,28 +97,39 @@ export class MemoryEventLog implements EventLog {
   async append (
     sessionId: string,
     streamId: string,
-    data: string,
-    final = false,
-    answers?: string | number
-  ): Promise<void> {
+    events: readonly NewEvent[],
+    options: AppendOptions = {}
+  ): Promise<Appended> {
     const stream = this.#stream(sessionId, streamId)
-    if (stream === undefined || stream.completeAt !== undefined) return
-    if (answers !== undefined) stream.pending.delete(answers)
-    this.#append(stream, data)
-    if (final) this.#finish(stream)
+    if (stream === undefined || stream.completeAt !== undefined) return { taken: 0, refusal: 'over' }
+    if (options.name !== undefined && !stream.isNew(options.name)) return { taken: events.length }
+    let taken = 0
+    for (const event of events) {
+      if (!this.#append(stream, event, options)) break
+      taken++
+    }
+    stream.pump()
+    this.#trim(stream)
+    const { unread } = stream
+    return {
+      taken,
+      ...taken < events.length && { refusal: 'full' },
+      ...unread !== undefined && { unread }
+    }
+  }
+
+  async unread (sessionId: string, streamId: string): Promise<number | undefined> {
+    return this.#sessions.get(sessionId)?.streams.get(streamId)?.unread
   }
 
   async settle (sessionId: string, streamId: string, answers: readonly MissingAnswer[]): Promise<boolean> {
     const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
     if (stream === undefined || stream.completeAt !== undefined) return false
-    for (const { requestId, data } of answers) if (stream.pending.has(requestId)) this.#append(stream, data)
+    for (const { requestId, data } of answers) {
+      if (stream.pending.has(requestId)) this.#add(stream, { data, isKept: true }, false)
+    }
     this.#finish(stream)
     return true
-  }
-
-  async end (sessionId: string, streamId: string): Promise<void> {
-    const stream = this.#stream(sessionId, streamId)
-    if (stream !== undefined && stream.completeAt === undefined) this.#finish(stream)
   }
 
   async follow (
@@ -139,18 +141,21 @@ export class MemoryEventLog implements EventLog {
     const stream = this.#stream(sessionId, streamId)
     if (stream === undefined) return undefined
     this.#trimOld(stream)
-    const from = after === undefined ? stream.delivered : Number(findEventPlace(after)?.position)
-    for (const event of stream.events.filter(event => event.position > from)) {
-      stream.delivered = Math.max(stream.delivered, event.position)
-      reader.onEvent(event)
-    }
-    if (!stream.resumable) this.#trim(stream, 0)
-    if (stream.completeAt === undefined) stream.reader = reader
-    else reader.onEnd()
+    stream.read(reader, after === undefined ? undefined : Number(findEventPlace(after)?.position))
     return {
-      position: after ?? formatEventId(streamId, stream.delivered),
-      stop () { if (stream.reader === reader) stream.reader = undefined }
+      position: after ?? formatEventId(streamId, stream.lastRead),
+      resume: () => { stream.resume(reader) },
+      stop: () => {
+        stream.stop(reader)
+        this.#trim(stream)
+      }
     }
+  }
+
+  watch (sessionId: string, streamId: string, onFollowed: () => void): () => void {
+    const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
+    stream?.watchers.add(onFollowed)
+    return () => { stream?.watchers.delete(onFollowed) }
   }
 
   async deleteSession (sessionId: string): Promise<void> {
@@ -162,7 +167,7 @@ export class MemoryEventLog implements EventLog {
   #stream (sessionId: string, streamId: string): Stream | undefined {
     const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
     if (stream === undefined) return streamId === STANDALONE_STREAM ? this.#create(sessionId, streamId) : undefined
-    if (stream.completeAt === undefined || stream.completeAt > this.#oldest) return stream
+    if (stream.completeAt === undefined || stream.completeAt > this.#oldest || stream.hasReader) return stream
     this.#drop(stream)
     return undefined
   }
@@ -174,16 +179,14 @@ export class MemoryEventLog implements EventLog {
 
   /** The standalone stream is never complete: its events grow old one by one. */
   #trimOld (stream: Stream): void {
-    if (stream.streamId !== STANDALONE_STREAM) return
-    const oldest = this.#oldest
-    this.#trim(stream, stream.events.filter(({ at }) => at > oldest).length)
+    if (stream.streamId === STANDALONE_STREAM) this.#count(stream, -stream.dropOld(this.#oldest))
   }
 
   #create (sessionId: string, streamId: string): Stream {
     const session = this.#sessions.get(sessionId) ?? new Session(sessionId)
     const { streams } = session
     if (streams.size >= this.#limits.maxStreamsPerSession) {
-      this.#dropWhile(streams.values(), () =>
+      this.#dropWhile([...streams.values()], () =>
         streams.size >= this.#limits.maxStreamsPerSession)
     }
     const stream = new Stream(session, streamId)
@@ -192,50 +195,61 @@ export class MemoryEventLog implements EventLog {
     return stream
   }
 
-  #append (stream: Stream, data: string): void {
-    const { streamId } = stream
-    const position = ++this.#position
-    const event: LoggedEvent = { eventId: formatEventId(streamId, position), data, position, at: this.#now() }
-    if (stream.resumable || stream.reader === undefined) this.#keep(stream, event)
-    if (stream.reader !== undefined) {
-      stream.delivered = position
-      stream.reader.onEvent(event)
-    }
+  /** @returns false if what must be kept has no room */
+  #append (stream: Stream, event: NewEvent, { isSent = false }: AppendOptions): boolean {
+    const { position, answers } = event
+    // an append that is repeated
+    if (position !== undefined && position <= stream.last) return true
+    if (!this.#makeRoomForKept(stream, event)) return false
+    if (answers !== undefined) stream.pending.delete(answers)
+    if (event.data !== undefined) this.#add(stream, event, isSent)
+    if (event.isFinal === true) this.#finish(stream)
+    return true
   }
 
-  #keep (stream: Stream, event: LoggedEvent): void {
-    stream.events.push(event)
-    this.#count(stream, event.data.length)
-    const { session, events } = stream
+  /** Room for a request to the client; a response always has room. */
+  #makeRoomForKept (stream: Stream, { data = '', isKept, isFinal, answers }: NewEvent): boolean {
+    if (isKept !== true || isFinal === true || answers !== undefined) return true
+    const characters = data.length
+    while (stream.keptCharacters + characters > MAX_KEPT_CHARACTERS) {
+      const dropped = stream.dropOldestKept()
+      if (dropped === undefined) return false
+      this.#count(stream, -dropped)
+    }
+    return true
+  }
+
+  #add (stream: Stream, event: NewEvent, isSent: boolean): void {
+    if (event.position === undefined) this.#position = Math.max(this.#position, stream.last) + 1
+    stream.add(event, event.position ?? this.#position, this.#now(), isSent)
+    this.#count(stream, event.data?.length ?? 0)
+  }
+
+  /** Drops what is beyond the bounds. */
+  #trim (stream: Stream): void {
+    const { session } = stream
     const { maxEventsPerStream, maxBytesPerStream, maxBytesPerSession, maxBytes } = this.#limits
-    if (events.length > maxEventsPerStream) this.#trim(stream, maxEventsPerStream)
-    const tooMuch = () => session.bytes > maxBytesPerSession
-    if (tooMuch()) this.#dropWhile(session.streams.values(), tooMuch)
-    if (this.#bytes > maxBytes) this.#dropWhile(this.#complete, () => this.#bytes > maxBytes)
+    const tooMuch = () => session.characters > maxBytesPerSession
+    if (tooMuch()) this.#dropWhile([...session.streams.values()], tooMuch)
+    if (this.#characters > maxBytes) this.#dropWhile([...this.#complete], () => this.#characters > maxBytes)
     // what is complete is gone by now: the stream that grows pays for the rest
-    while (events.length > 1 && (stream.bytes > maxBytesPerStream || tooMuch() || this.#bytes > maxBytes)) {
-      this.#trim(stream, events.length - 1)
+    const tooLarge = () => stream.characters > maxBytesPerStream || tooMuch() || this.#characters > maxBytes
+    while (stream.size > maxEventsPerStream || (stream.size > 1 && tooLarge())) {
+      const dropped = stream.dropOldest()
+      if (dropped === undefined) return
+      this.#count(stream, -dropped)
     }
   }
 
-  /** Forgets all but the newest `count` events. */
-  #trim (stream: Stream, count: number): void {
-    for (const { data } of stream.events.splice(0, stream.events.length - count)) this.#count(stream, -data.length)
-  }
-
-  #count (stream: Stream, bytes: number): void {
-    stream.bytes += bytes
-    stream.session.bytes += bytes
-    this.#bytes += bytes
+  #count (stream: Stream, characters: number): void {
+    stream.session.characters += characters
+    this.#characters += characters
   }
 
   #finish (stream: Stream): void {
     stream.completeAt = this.#now()
-    const reader = stream.reader
-    stream.reader = undefined
-    if (stream.resumable) this.#complete.add(stream)
-    else this.#drop(stream)
-    reader?.onEnd()
+    this.#complete.add(stream)
+    stream.pump()
   }
 
   #drop (stream: Stream): void {
@@ -246,19 +260,20 @@ export class MemoryEventLog implements EventLog {
   }
 
   #forget (stream: Stream): void {
-    this.#trim(stream, 0)
+    this.#count(stream, -stream.characters)
     this.#complete.delete(stream)
     stream.completeAt ??= this.#now()
-    const reader = stream.reader
-    stream.reader = undefined
-    reader?.onEnd()
+    stream.forget()
   }
 
-  /** Drops complete streams, the first ones first, as long as `needed`. */
+  /** Drops complete streams that nobody reads as long as `needed`: those that were read first, the oldest first. */
   #dropWhile (streams: Iterable<Stream>, needed: () => boolean): void {
-    for (const stream of streams) {
-      if (!needed()) return
-      if (stream.completeAt !== undefined) this.#drop(stream)
+    for (const wasRead of [true, false]) {
+      for (const stream of streams) {
+        if (!needed()) return
+        if (stream.completeAt === undefined || stream.hasReader) continue
+        if (!wasRead || stream.lastRead >= stream.last) this.#drop(stream)
+      }
     }
   }
 
@@ -266,13 +281,13 @@ export class MemoryEventLog implements EventLog {
     const oldest = this.#oldest
     for (const stream of this.#complete) {
       if ((stream.completeAt ?? 0) > oldest) break
-      this.#drop(stream)
+      if (!stream.hasReader) this.#drop(stream)
     }
     for (const { streams } of this.#sessions.values()) {
       const stream = streams.get(STANDALONE_STREAM)
       if (stream === undefined) continue
       this.#trimOld(stream)
-      if (stream.events.length === 0 && stream.reader === undefined && stream.resumable) this.#drop(stream)
+      if (stream.size === 0 && !stream.hasReader) this.#drop(stream)
     }
   }
 }

@@ -3,15 +3,18 @@ import {
   findEventPlace,
   formatEventId,
   EVENT_LOG_BOUNDS,
+  type AppendOptions,
+  type Appended,
   type EventLog,
   type EventReader,
   type Following,
   type MissingAnswer,
+  type NewEvent,
   type StreamOptions
 } from '../event-log.js'
 import type { RedisConnection } from './connection.js'
 import type { KeyMaker } from './keys.js'
-import { eventLogScripts, type StreamArguments, type StreamKeys } from './scripts/event-log.js'
+import { eventLogScripts, type EventArguments, type StreamArguments, type StreamKeys } from './scripts/event-log.js'
 import { isPosition, StreamReader } from './stream-reader.js'
 import type { RedisSubscriber } from './subscriber.js'
 import { parseRecord } from '../../parse-record.js'
@@ -36,11 +39,15 @@ export interface RedisEventLogOptions {
   rereadSeconds?: number
 }
 
-const BATCH = 256
 const ANSWERED = 'answered:'
+const WAKE_AT_ONCE = 100
+const WAKE_PAUSE_MS = 20
 
-interface SessionReaders {
-  readonly readers: Set<StreamReader>
+/** Who reads a stream, or watches who does. */
+type Listener = Pick<StreamReader, 'streamId' | 'wake' | 'followed'>
+
+interface SessionListeners {
+  readonly listeners: Set<Listener>
   readonly unsubscribe: () => void
 }
 
@@ -53,7 +60,7 @@ export class RedisEventLog implements EventLog {
   readonly #subscriber: RedisSubscriber
   readonly #keys: KeyMaker
   readonly #limits: Required<RedisEventLogOptions>
-  readonly #sessions = new Map<string, SessionReaders>()
+  readonly #sessions = new Map<string, SessionListeners>()
   readonly #reread: NodeJS.Timeout
 
   constructor (
@@ -81,39 +88,38 @@ export class RedisEventLog implements EventLog {
   /** Stops the housekeeping; readers are stopped. */
   close (): void {
     clearInterval(this.#reread)
-    for (const { readers } of this.#sessions.values()) for (const reader of readers) reader.stop()
+    for (const { listeners } of this.#sessions.values()) {
+      for (const listener of listeners) if (listener instanceof StreamReader) listener.stop()
+    }
   }
 
-  async open (
-    sessionId: string,
-    streamId: string,
-    { requestIds = [], resumable = true }: StreamOptions
-  ): Promise<void> {
+  async open (sessionId: string, streamId: string, { requestIds = [] }: StreamOptions): Promise<void> {
     await this.#connection.run(redis =>
-      redis.mcpOpenStream(
-        ...this.#stream(sessionId, streamId),
-        resumable ? 1 : 0,
-        JSON.stringify(requestIds)
-      )
+      redis.mcpOpenStream(...this.#stream(sessionId, streamId), JSON.stringify(requestIds))
     )
   }
 
   async append (
     sessionId: string,
     streamId: string,
-    data: string,
-    final = false,
-    answers?: string | number
-  ): Promise<void> {
-    await this.#connection.run(redis =>
-      redis.mcpAppendEvent(
+    events: readonly NewEvent[],
+    { name = '', isSent = false }: AppendOptions = {}
+  ): Promise<Appended> {
+    const [taken, refusal, unread] = await this.#connection.run(redis =>
+      redis.mcpAppendEvents(
         ...this.#stream(sessionId, streamId),
         ...this.#bounds(),
-        data,
-        final ? 1 : 0,
-        answers === undefined ? '' : JSON.stringify(answers)
+        name,
+        isSent ? 1 : 0,
+        ...events.flatMap(toArguments)
       )
     )
+    return { taken, ...refusal !== '' && { refusal }, ...unread >= 0 && { unread } }
+  }
+
+  async unread (sessionId: string, streamId: string): Promise<number | undefined> {
+    const unread = await this.#connection.run(redis => redis.mcpUnread(...this.#stream(sessionId, streamId)))
+    return unread < 0 ? undefined : unread
   }
 
   async settle (sessionId: string, streamId: string, answers: readonly MissingAnswer[]): Promise<boolean> {
@@ -126,10 +132,6 @@ export class RedisEventLog implements EventLog {
     ) === 1
   }
 
-  async end (sessionId: string, streamId: string): Promise<void> {
-    await this.#connection.run(redis => redis.mcpEndStream(...this.#stream(sessionId, streamId)))
-  }
-
   async follow (
     sessionId: string,
     streamId: string,
@@ -140,9 +142,9 @@ export class RedisEventLog implements EventLog {
     if (from === undefined || (from !== '' && !isPosition(from))) return undefined
     const token = randomUUID()
     const stream = this.#stream(sessionId, streamId)
-    const following = new StreamReader(streamId, reader, {
-      first: () => this.#connection.run(redis => redis.mcpFollowStream(...stream, token, from, BATCH)),
-      next: position => this.#connection.run(redis => redis.mcpReadStream(...stream, token, position, BATCH)),
+    const following = new StreamReader(streamId, token, reader, {
+      first: () => this.#connection.run(redis => redis.mcpFollowStream(...stream, token, from)),
+      next: position => this.#connection.run(redis => redis.mcpReadStream(...stream, token, position)),
       failed: error => { this.#connection.report(error) },
       stopped: taken => {
         this.#remove(sessionId, following)
@@ -151,13 +153,23 @@ export class RedisEventLog implements EventLog {
     })
     this.#add(sessionId, following)
     if (!await following.begin()) return undefined
-    return { position: after ?? formatEventId(streamId, following.position), stop () { following.stop() } }
+    return {
+      position: after ?? formatEventId(streamId, following.position),
+      resume () { following.resume() },
+      stop () { following.stop() }
+    }
+  }
+
+  watch (sessionId: string, streamId: string, onFollowed: () => void): () => void {
+    const watcher: Listener = { streamId, wake () {}, followed: onFollowed }
+    this.#add(sessionId, watcher)
+    return () => { this.#remove(sessionId, watcher) }
   }
 
   async pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined> {
     const [,, stream] = this.#stream(sessionId, streamId)
     const fields = await this.#connection.run(redis => redis.hgetall(stream))
-    if (fields.resumable === undefined || fields.complete !== undefined) return undefined
+    if (fields.bytes === undefined || fields.complete !== undefined) return undefined
     const requestIds: Array<string | number> = parseRecord(fields.requestIds ?? '[]')
     return requestIds.filter(id => fields[ANSWERED + JSON.stringify(id)] === undefined)
   }
@@ -167,26 +179,32 @@ export class RedisEventLog implements EventLog {
     await this.#connection.run(redis => redis.mcpDeleteStreams(index, this.#keys.make('logBytes', sessionId), index))
   }
 
-  #add (sessionId: string, reader: StreamReader): void {
+  #add (sessionId: string, listener: Listener): void {
     const session = this.#sessions.get(sessionId)
     if (session !== undefined) {
-      session.readers.add(reader)
+      session.listeners.add(listener)
       return
     }
-    const readers = new Set([reader])
-    const unsubscribe = this.#subscriber.subscribe(this.#index(sessionId), message => { tell(readers, message) })
-    this.#sessions.set(sessionId, { readers, unsubscribe })
+    const listeners = new Set([listener])
+    const unsubscribe = this.#subscriber.subscribe(this.#index(sessionId), message => { tell(listeners, message) })
+    this.#sessions.set(sessionId, { listeners, unsubscribe })
   }
 
-  #remove (sessionId: string, reader: StreamReader): void {
+  #remove (sessionId: string, listener: Listener): void {
     const session = this.#sessions.get(sessionId)
-    if (session === undefined || !session.readers.delete(reader) || session.readers.size > 0) return
+    if (session === undefined || !session.listeners.delete(listener) || session.listeners.size > 0) return
     this.#sessions.delete(sessionId)
     session.unsubscribe()
   }
 
+  /** Wakes all readers, a few at a time: thousands of readings at once would stall the process. */
   #wakeAll (): void {
-    for (const { readers } of this.#sessions.values()) tell(readers, undefined)
+    const sessions = [...this.#sessions.keys()]
+    const wakeSome = () => {
+      for (const id of sessions.splice(0, WAKE_AT_ONCE)) tell(this.#sessions.get(id)?.listeners ?? new Set(), undefined)
+      if (sessions.length > 0) setTimeout(wakeSome, WAKE_PAUSE_MS).unref()
+    }
+    wakeSome()
   }
 
   /** Key of the session's list of streams, and name of its channel. */
@@ -217,14 +235,22 @@ export class RedisEventLog implements EventLog {
   }
 }
 
+function toArguments ({ data, isKept = false, answers, isFinal = false, position = 0 }: NewEvent): EventArguments {
+  const kind = data === undefined ? 'end' : isFinal ? 'final' : isKept ? 'kept' : ''
+  return [data ?? '', kind, answers === undefined ? '' : JSON.stringify(answers), position]
+}
+
 /**
- * Hands a message of a session's channel to the readers it is for: `<stream id> <event id>`, or `!` where something
- * else has changed.
+ * Hands a message of a session's channel to those it is for: `<stream id> <event id>`; `!<token>` where another has
+ * begun to read, `!` where something else has changed.
  */
-function tell (readers: ReadonlySet<StreamReader>, message = '* !'): void {
+function tell (listeners: ReadonlySet<Listener>, message = '* !'): void {
   const split = message.lastIndexOf(' ')
-  const [streamId, position] = [message.slice(0, split), message.slice(split + 1)]
-  for (const reader of readers) {
-    if (streamId === '*' || streamId === reader.streamId) reader.wake(position === '!' ? undefined : position)
+  const [streamId, what] = [message.slice(0, split), message.slice(split + 1)]
+  for (const listener of listeners) {
+    if (streamId !== '*' && streamId !== listener.streamId) continue
+    if (what === '!') listener.wake()
+    else if (!what.startsWith('!')) listener.wake(what)
+    else listener.followed(what.slice(1))
   }
 }

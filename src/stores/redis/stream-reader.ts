@@ -12,29 +12,38 @@ export type StoredEvents =
 export interface StreamReadings {
   first (): Promise<StoredEvents>
   next (position: string): Promise<StoredEvents>
-  /** Something could not be read; it is tried again when the reader is woken. */
+  /** Something could not be read; it is tried again soon. */
   failed (error: unknown): void
   /** The reading is over; `taken`: another reader has taken over. */
   stopped (taken: boolean): void
 }
 
+const RETRY_MS = 500
+
 /**
- * Reads a stream to one reader: from the beginning once, then whenever it is woken. One reading at a time, and in
- * order.
+ * Reads a stream to one reader: from the beginning once, then whenever it is woken and the reader takes more. One
+ * reading at a time, and in order.
  */
 export class StreamReader {
   readonly streamId: string
+  /** Identifies the reading in the stream. */
+  readonly token: string
   readonly #reader: EventReader
   readonly #readings: StreamReadings
   /** Position of the last event that the reader got; absent until the first reading. */
   #position: string | undefined
+  /** What was found, and the reader has not taken. */
+  #found: string[] = []
+  #isComplete = false
   #reading = false
   #stopped = false
   /** Something may be there to be read: up to a position, or anything. */
   #wanted: string | true | undefined
+  #retry: NodeJS.Timeout | undefined
 
-  constructor (streamId: string, reader: EventReader, readings: StreamReadings) {
+  constructor (streamId: string, token: string, reader: EventReader, readings: StreamReadings) {
     this.streamId = streamId
+    this.token = token
     this.#reader = reader
     this.#readings = readings
   }
@@ -57,7 +66,7 @@ export class StreamReader {
       return false
     }
     this.#take(found)
-    await this.#readOn().catch(this.#failed)
+    await this.#readOn()
     return true
   }
 
@@ -66,7 +75,14 @@ export class StreamReader {
     if (this.#stopped) return
     if (position === undefined) this.#wanted = true
     else if (this.#wanted !== true) this.#wanted = position
-    if (!this.#reading && this.#position !== undefined) this.#readOn().catch(this.#failed)
+    this.resume()
+  }
+
+  /** Continues: the reader takes events again. */
+  resume (): void {
+    if (this.#position === undefined || this.#stopped) return
+    this.#hand()
+    if (!this.#reading) this.#readOn().catch(this.#readings.failed)
   }
 
   /** Ends the reading. */
@@ -74,16 +90,25 @@ export class StreamReader {
     this.#end(false)
   }
 
-  readonly #failed = (error: unknown): void => { this.#readings.failed(error) }
+  /** Somebody has begun to read the stream. The news may be old: whether it is another, the next reading says. */
+  followed (token: string): void {
+    if (token !== this.token) this.wake()
+  }
 
+  /** Never rejects. */
   async #readOn (): Promise<void> {
     this.#reading = true
     try {
-      while (!this.#stopped && this.#isWanted()) {
+      while (!this.#stopped && this.#found.length === 0 && this.#reader.isFull !== true && this.#isWanted()) {
         this.#wanted = undefined
         const found = await this.#readings.next(this.position)
         if (!this.#stopped) this.#take(found)
       }
+    } catch (error) {
+      this.#readings.failed(error)
+      // the store replied late, or not at all: what is there must not wait for the next event
+      this.#wanted = true
+      if (!this.#stopped) this.#retry = setTimeout(() => { this.resume() }, RETRY_MS).unref()
     } finally {
       this.#reading = false
     }
@@ -94,20 +119,35 @@ export class StreamReader {
   }
 
   #take (found: StoredEvents): void {
-    if (found[0] === 'taken') return this.#end(true)
-    if (found[0] !== 'gone') {
+    if (found[0] === 'taken') {
+      this.#end(true)
+      this.#reader.onTaken?.()
+      return
+    }
+    if (found[0] === 'gone') {
+      this.#isComplete = true
+    } else {
       const [state, after, ...events] = found
       this.#position ??= after
-      for (let index = 0; index + 1 < events.length && !this.#stopped; index += 2) {
-        const [position, data] = [events[index], events[index + 1]]
-        if (position === undefined || data === undefined) break
-        this.#position = position
-        this.#reader.onEvent({ eventId: formatEventId(this.streamId, position), data })
-      }
+      this.#found = events
+      this.#isComplete = state === 'complete'
       if (state === 'more') this.#wanted = true
-      if (state !== 'complete') return
     }
-    if (this.#stopped) return
+    this.#hand()
+  }
+
+  /** Hands the reader as much of what was found as it takes. */
+  #hand (): void {
+    let index = 0
+    while (!this.#stopped && this.#reader.isFull !== true) {
+      const [position, data] = [this.#found[index], this.#found[index + 1]]
+      if (position === undefined || data === undefined) break
+      index += 2
+      this.#position = position
+      this.#reader.onEvent({ eventId: formatEventId(this.streamId, position.replace(/-0$/, '')), data })
+    }
+    this.#found = this.#found.slice(index)
+    if (this.#stopped || !this.#isComplete || this.#found.length > 0) return
     this.#end(true)
     this.#reader.onEnd()
   }
@@ -115,6 +155,7 @@ export class StreamReader {
   #end (taken: boolean): void {
     if (this.#stopped) return
     this.#stopped = true
+    clearTimeout(this.#retry)
     this.#readings.stopped(taken)
   }
 }

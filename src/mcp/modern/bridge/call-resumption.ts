@@ -21,6 +21,9 @@ import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 
+// characters that may wait for the replica that the client has come back to
+const MAX_WAITING = 1_048_576
+
 export interface CallResumptionOptions {
   admission: Admission
   suspendedCalls: SuspendedCallsOptions
@@ -173,7 +176,14 @@ export class CallResumption {
     // the message arrived twice
     if (this.#exchanges.has(exchangeId)) return
     const { eventLog, log, replica, suspendedCalls: { maxUnreadBytesPerStream } } = this.#options
-    const eventLogWriter = new EventLogWriter({ eventLog, sessionId: exchangeId, streamId: HANDOVER_STREAM, log })
+    const eventLogWriter = new EventLogWriter({
+      eventLog,
+      sessionId: exchangeId,
+      streamId: HANDOVER_STREAM,
+      maxWaiting: MAX_WAITING,
+      newName: () => replica.newId(),
+      log
+    })
     const left = new AbortController()
     const writer = new ExchangeWriter(eventLogWriter, maxUnreadBytesPerStream, () => {
       log.info('a call is cancelled: its client does not read')

@@ -91,7 +91,8 @@ export class ExchangeWriter {
       this.#waitingText -= text.length
       this.#unread.push(text.length)
       this.#unreadText += text.length
-      this.#log.append(text, this.#isFinal && this.#waiting.length === 0)
+      const isFinal = this.#isFinal && this.#waiting.length === 0
+      this.#log.append({ data: text, isKept: isFinal, isFinal })
     }
     this.#room = undefined
     this.#release()

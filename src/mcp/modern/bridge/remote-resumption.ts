@@ -98,7 +98,7 @@ export async function handOver (
       prevent: async () => await mayContinue(options, exchangeId),
       onRead: count => { background(bus.send(replicaId, 'exchangeRead', { exchangeId, count })) }
     })
-    await eventLog.open(exchangeId, HANDOVER_STREAM, { resumable: false })
+    await eventLog.open(exchangeId, HANDOVER_STREAM, {})
     following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstEventId(HANDOVER_STREAM), answer)
     handed = true
     const { progressToken } = open
