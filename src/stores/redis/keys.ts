@@ -76,7 +76,7 @@ const keyPatterns = {
   logEvents: {
     pattern: 'log:{<session id>}:events:<stream id>',
     type: 'stream',
-    expires: 'with the log; those of the standalone stream after `EVENT_LOG_SECONDS`'
+    expires: 'with the stream'
   },
   bus: { pattern: '{bus}', type: 'stream', expires: '300 s after the last' },
   busState: { pattern: '{bus}:state', type: 'hash', expires: '300 s after the last' },
