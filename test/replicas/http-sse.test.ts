@@ -124,6 +124,12 @@ async function requests (t: Test, stores: readonly SessionStores[]): Promise<voi
   ;(await plug.call(large)).finish('done')
   t.match(await client.response('large'), { result: { content: [{ text: 'done' }] } })
 
+  const names = ['burst 1', 'burst 2', 'burst 3']
+  for (const name of names) await client.say(other, wait(name, name))
+  const burst = await Promise.all(names.map(name => plug.call(name)))
+  for (const { finish } of burst) finish('x'.repeat(700_000))
+  for (const name of names) t.match(await client.response(name), { result: {} }, `${name} of three large results`)
+
   const ids = Array.from({ length: 60 }, (_, index) => index)
   await Promise.all(ids.map(index => client.say(index % 2 === 0 ? other : holder, ping(index))))
   await Promise.all(ids.map(index => client.response(index)))
