@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
 import { STANDALONE_STREAM, firstEventId, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
@@ -253,6 +254,43 @@ redisTest('what is sent during an outage arrives', async (t, server) => {
   t.same(ids, all)
 })
 
+redisTest('messages that were dropped before they were read are noticed, once', async (t, server) => {
+  const [one, two] = await redisReplicas(t, server)
+  const admin = server.admin(t)
+  if (one === undefined || two === undefined) throw new Error('There are no replicas.')
+  const gaps = new EventEmitter()
+  let count = 0
+  two.bus.onGap(() => {
+    count++
+    gaps.emit('gap')
+  })
+  const heard = new EventEmitter()
+  two.bus.subscribe('sessionEnded', ({ sessionId }) => { heard.emit(sessionId) })
+  const hears = async (sessionId: string) => {
+    const told = once(heard, sessionId)
+    await one.bus.publish('sessionEnded', { sessionId })
+    await told
+  }
+  // a subscription may take a moment
+  const begun = once(heard, 'begin')
+  const begin = setInterval(() => { void one.bus.publish('sessionEnded', { sessionId: 'begin' }) }, 20)
+  await begun
+  clearInterval(begin)
+  t.equal(count, 0)
+  await one.bus.publish('sessionChanged', { sessionId: 's', origin: 'r', version: 1 })
+  for (const [round, channel] of ['{bus}:control', '{bus}'].entries()) {
+    const gap = once(gaps, 'gap')
+    const [state = ''] = (await admin.keys(`*${channel}:state`)).filter(key => key.endsWith(`:${channel}:state`))
+    const droppedAt = Date.now() + 5
+    await admin.hset(state, 'dropped', `${droppedAt}-0`, 'last', `${droppedAt}-0`)
+    await gap
+    // what comes next is newer
+    while (Date.now() <= droppedAt) await turn()
+    await hears(`after ${round}`)
+    t.equal(count, round + 1)
+  }
+})
+
 redisTest('who may not listen at all reads now and then', async (t, server) => {
   const admin = server.admin(t)
   await admin.call('ACL', 'SETUSER', 'deaf', 'on', '>secret', '~*', '+@all', 'resetchannels')
@@ -275,6 +313,11 @@ redisTest('who may not listen at all reads now and then', async (t, server) => {
   await stores.check()
   await other?.bus.publish('grantEnded', { grantId: 'g' })
   t.same(await heard, { grantId: 'g' })
+  const ended = new Promise(resolve => { other?.bus.subscribe('sessionEnded', resolve) })
+  await stores.sessions.create(sessionOf('of-the-deaf'), { perOwner: 1000, perPerson: 1000 })
+  t.equal(await stores.sessions.change('of-the-deaf', { initialized: true }, 'r'), 1)
+  t.equal(await stores.sessions.delete('of-the-deaf'), true)
+  t.same(await ended, { sessionId: 'of-the-deaf' }, 'who may not publish is read now and then')
   const writer = server.admin(t)
   const [key] = (await writer.keys('*:log:{s}:stream:get')).map(key => key.replace(':stream:', ':events:'))
   await writer.xadd(key ?? '', '*', 'data', 'unheard')

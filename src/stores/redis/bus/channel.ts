@@ -136,8 +136,11 @@ export class BusChannel {
       this.#position = START
       this.#again = true
     }
+    const hasDropped = dropped !== '' && isBefore(position, dropped)
+    // it is noticed once, also if nothing is left
+    if (hasDropped && !hasBegunAgain) this.#position = dropped
     const hasExpired = performance.now() - this.#readAt > this.#options.retentionMs / 2
-    if (hasBegunAgain || hasExpired || (dropped !== '' && isBefore(position, dropped))) this.#options.onGap()
+    if (hasBegunAgain || hasExpired || hasDropped) this.#options.onGap()
   }
 }
 

@@ -53,7 +53,7 @@ export const busScripts = {
       if #ARGV[5] <= ${MAX_SENT_BYTES} then
         news = news .. ' ' .. ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. ARGV[5]
       end
-      redis.call('PUBLISH', messages, news)
+      redis.pcall('PUBLISH', messages, news)
       return id`
   },
   mcpReadBus: {

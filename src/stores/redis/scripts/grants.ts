@@ -170,7 +170,7 @@ export const grantScripts = {
       local issued, given = redis.call('EXISTS', KEYS[3]), redis.call('GET', response)
       if given then return { 'repeated', issued, given } end
       redis.call('DEL', KEYS[2])
-      redis.call('PUBLISH', ARGV[10], ARGV[11])
+      redis.pcall('PUBLISH', ARGV[10], ARGV[11])
       return { 'replayed', issued, unpack(grant) }`
   },
   mcpReplaceUpstreamTokens: {
@@ -195,7 +195,7 @@ export const grantScripts = {
     lua: `${GRANT}
       local grant = grantOf(KEYS[1])
       redis.call('DEL', KEYS[1])
-      if grant then redis.call('PUBLISH', ARGV[1], ARGV[2]) end
+      if grant then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end
       return grant`
   }
 }

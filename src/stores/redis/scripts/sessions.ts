@@ -84,7 +84,7 @@ export const sessionScripts = {
           ended[#ended + 1] = string.sub(member, ${CLIENT_LENGTH + 1})
           redis.call('DEL', KEYS[1] .. '${SESSION_TAIL}' .. ended[#ended])
           forget(member)
-          redis.call('PUBLISH', ARGV[5], text .. cjson.encode(ended[#ended]) .. '}')
+          redis.pcall('PUBLISH', ARGV[5], text .. cjson.encode(ended[#ended]) .. '}')
         end
       end
       endBeyond(ofOwner(ARGV[1]), ARGV[2] - 1)
@@ -107,7 +107,7 @@ export const sessionScripts = {
         redis.call('HSET', KEYS[1], uri, redis.call('HINCRBY', KEYS[1], 'subscribed', 1))
       end
       local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
-      redis.call('PUBLISH', ARGV[1], string.sub(ARGV[2], 1, -2) .. ',"version":' .. version .. '}')
+      redis.pcall('PUBLISH', ARGV[1], string.sub(ARGV[2], 1, -2) .. ',"version":' .. version .. '}')
       return version`
   },
   mcpTouchSession: {
@@ -127,7 +127,7 @@ export const sessionScripts = {
     lua: `${SETS}
       forget(ARGV[1])
       local deleted = redis.call('DEL', KEYS[2])
-      if deleted == 1 then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+      if deleted == 1 then redis.pcall('PUBLISH', ARGV[2], ARGV[3]) end
       return deleted`
   },
   mcpExtendSessionPointer: {
