@@ -37,7 +37,8 @@ export function isOfSessions (header: string | string[] | undefined): boolean {
 /** The response to `server/discover`: the SDK names only the revisions without sessions. */
 export function discoverServed (response: JsonRpcResponse): JsonRpcResponse {
   if ('error' in response || !Array.isArray(response.result.supportedVersions)) return response
-  const supportedVersions = [...new Set([...response.result.supportedVersions, ...SUPPORTED_PROTOCOL_VERSIONS])]
+  const named: unknown[] = response.result.supportedVersions
+  const supportedVersions = [...new Set([...named, ...SUPPORTED_PROTOCOL_VERSIONS])]
   return { ...response, result: { ...response.result, supportedVersions } }
 }
 
