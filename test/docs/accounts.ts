@@ -55,8 +55,8 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^kubectl apply -f /, kubernetesFile],
 
   // take minutes, or the network: it is checked that what they name exists
-  [/^npm (test|start|run (dev|docs|lint))$/, async (t, { where, text }) => {
-    const script = scripts[text.replace(/^npm (run )?/, '')] ?? ''
+  [/^([A-Z_]+=\S+ )*npm (test|start|run (dev|docs|lint))$/, async (t, { where, text }) => {
+    const script = scripts[text.replace(/^.*npm (run )?/, '')] ?? ''
     t.not(script, '', `${where}: package.json has the script`)
     for (const [file] of script.matchAll(/\b(src|dist|test)\/\S+/g)) {
       t.ok(existsSync(join(root, file.replace(/^dist(.*)\.js$/, 'src$1.ts'))), `${where}: ${file}`)
@@ -69,8 +69,8 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^npm install /, async (t, { where, text }) => {
     for (const name of text.split(' ').slice(2)) t.ok(packages.has(name), `${where}: ${name} is ours, or we use it`)
   }],
-  [/^npx (tap|tsx) test\/\S+\.test\.ts$/, async (t, { where, text }) => {
-    t.ok(existsSync(join(root, text.slice('npx tsx '.length))), `${where}: there is such a test`)
+  [/^([A-Z_]+=\S+ )*npx (tap|tsx) test\/\S+\.test\.ts$/, async (t, { where, text }) => {
+    t.ok(existsSync(join(root, text.replace(/^.* /, ''))), `${where}: there is such a test`)
   }],
 
   // take minutes, or the network: their arguments are checked
