@@ -33,6 +33,8 @@ export type { BrokerEvent, BrokerObserver } from './oauth/login-events.js'
 export { Keyring } from './oauth/keyring.js'
 export { createMemoryStores } from './stores/memory/stores.js'
 export { createRedisStores } from './stores/redis/stores.js'
+export { createTaskMessageQueue, createTaskStore } from './stores/task-store.js'
+export type { TaskMessageQueue, TaskStore } from './stores/task-store.js'
 export type { MemoryStoresOptions, RedisStoresOptions } from './stores/options.js'
 export type { BrokerStores, SessionStores, Stores } from './stores/stores.js'
 // those that an app around the service can meet: thrown at it, thrown by it, or seen in its onError hooks

@@ -18,6 +18,7 @@ import type { MemoryEventLogOptions } from './memory/event-log.js'
 import type { RedisBusOptions } from './redis/bus/bus.js'
 import type { RedisEventLogOptions } from './redis/event-log.js'
 import type { RegistrationBounds } from './registrations.js'
+import type { RedisTaskBounds } from './redis/tasks.js'
 import type { RedisConnectionOptions } from './redis/connection.js'
 import type { RedisRegistrationStoreOptions } from './redis/registrations.js'
 
@@ -33,6 +34,11 @@ const registrationBounds = optionSchemas<RegistrationBounds>()({
   maxBytesOfAddress: count,
   max: count,
   maxBytes: count
+})
+const taskBounds = optionSchemas<Partial<RedisTaskBounds>>()({
+  maxOfHolder: optional(count),
+  maxBytesOfHolder: optional(count),
+  maxMessagesOfTask: optional(count)
 })
 const eventLog = {
   maxEventsPerStream: optional(count),
@@ -76,6 +82,7 @@ export const redisStoresOptions: TSchema = objectSchema(
     maxMetadataDocuments: optional(count),
     registrationBounds: optional(objectSchema(registrationBounds, 'an object of bounds')),
     authorizationBounds: optional(objectSchema(authorizationBounds, 'an object of bounds')),
+    taskBounds: optional(objectSchema(taskBounds, 'an object of bounds')),
     onError: optional(functionSchema<NonNullable<RedisStoresOptions['onError']>>('a function that takes errors')),
     onDown: optional(functionSchema<NonNullable<RedisStoresOptions['onDown']>>('a function')),
     onCommand: optional(
@@ -147,6 +154,8 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
   loginSteps?: RecentLogBounds
   /** Bounds of what is kept of logins that are under way. */
   authorizationBounds?: AuthorizationBounds
+  /** Bounds of what is kept of tasks, for each session. Default: 200 tasks, 8 MiB, 100 messages a task. */
+  taskBounds?: Partial<RedisTaskBounds>
   /** Bounds of what is kept of messages between replicas. */
   bus?: RedisBusOptions
 }

@@ -9,6 +9,7 @@ import type { MetadataDocumentStore } from './metadata-documents.js'
 import type { RateCounters } from './rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from './registrations.js'
 import type { SessionStore } from './sessions.js'
+import type { TaskRecords } from './tasks.js'
 import type { UpstreamDeletionQueue } from './upstream-deletions.js'
 
 /**
@@ -70,6 +71,8 @@ export interface SessionStores {
  * ```
  */
 export interface Stores extends BrokerStores, SessionStores {
+  /** For `createTaskStore` and `createTaskMessageQueue`, which the hosted server may use. */
+  tasks: TaskRecords
   /** Rejects where the backend cannot be reached. */
   check (): Promise<void>
   /** Lets go of timers and connections. */

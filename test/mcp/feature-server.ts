@@ -1,11 +1,14 @@
 import { EventEmitter, once } from 'node:events'
 import { InMemoryTaskMessageQueue, InMemoryTaskStore } from '@modelcontextprotocol/sdk/experimental/tasks'
+import type { ServerOptions } from '@modelcontextprotocol/sdk/server/index.js'
 import { completable } from '@modelcontextprotocol/sdk/server/completable.js'
 import { McpServer, ResourceTemplate } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { SubscribeRequestSchema, UnsubscribeRequestSchema, type LoggingLevel } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import * as z from 'zod'
 import type { CreateServer, ServerContext } from '../../src/mcp/create-server.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { createTaskMessageQueue, createTaskStore } from '../../src/stores/task-store.js'
 
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
@@ -30,15 +33,22 @@ export class FeatureServer extends EventEmitter {
   readonly instances: FeatureInstance[] = []
   // as an operator would: outside of the instances
   readonly tasks = new InMemoryTaskStore()
-  readonly taskMessages = new InMemoryTaskMessageQueue()
+  readonly #kept: Pick<ServerOptions, 'taskStore' | 'taskMessageQueue'>
   /** A task of the tool `think` ends when this does. */
   thinking: Promise<void> = Promise.resolve()
+
+  /** @param stores keep its tasks; absent: those of the SDK do, for this server alone */
+  constructor (stores?: Pick<Stores, 'tasks'>) {
+    super()
+    this.#kept = stores === undefined
+      ? { taskStore: this.tasks, taskMessageQueue: new InMemoryTaskMessageQueue() }
+      : { taskStore: createTaskStore(stores), taskMessageQueue: createTaskMessageQueue(stores) }
+  }
 
   readonly createServer: CreateServer = context => {
     const server = new McpServer({ name: 'features', version: '1.0.0' }, {
       jsonSchemaValidator,
-      taskStore: this.tasks,
-      taskMessageQueue: this.taskMessages,
+      ...this.#kept,
       capabilities: {
         logging: {},
         tools: { listChanged: true },

@@ -14,6 +14,7 @@ import { MemoryRateCounters } from '../../src/stores/memory/rate-counters.js'
 import { MemoryRecentLog } from '../../src/stores/memory/recent-log.js'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
+import { MemoryTaskRecords } from '../../src/stores/memory/tasks.js'
 import { MemoryUpstreamDeletionQueue } from '../../src/stores/memory/upstream-deletions.js'
 import type { ClientRecord } from '../../src/stores/registrations.js'
 import { authorizationStoreContract } from './authorization-store-contract.js'
@@ -28,6 +29,7 @@ import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
+import { taskStoreContract } from './task-store-contract.js'
 import { upstreamDeletionQueueContract } from './upstream-deletion-queue-contract.js'
 
 /** One process, whose time the test has in its hands. */
@@ -70,6 +72,8 @@ t.test('what the stores announce', async t => {
   t.teardown(() => stores.close())
   await announcementsContract(t, [stores])
 })
+t.test('tasks', t =>
+  taskStoreContract(t, async (t, options) => one(t, clock => new MemoryTaskRecords({ ...options, ...clock }))))
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
 
 t.test('a full session store refuses who has as many as all others', async t => {

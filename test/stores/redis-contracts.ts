@@ -13,6 +13,7 @@ import { recentLogContract } from './recent-log-contract.js'
 import { redisReplicas, replicasOf, type RedisServer } from '../support/redis-server.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
+import { taskStoreContract } from './task-store-contract.js'
 import { upstreamDeletionQueueContract } from './upstream-deletion-queue-contract.js'
 
 /** The contract of every store, kept by two replicas. */
@@ -102,6 +103,8 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
     ),
     t.test('what the stores announce', { buffered: true }, async t =>
       announcementsContract(t, await redisReplicas(t, server, all))),
+    t.test('tasks', { buffered: true }, t =>
+      taskStoreContract(t, (t, taskBounds) => replicasOf(t, server, ({ tasks }) => tasks, { ...all, taskBounds }))),
     t.test('bus', { buffered: true }, t => busContract(t, t => replicasOf(t, server, ({ bus }) => bus, all)))
   ])
 }

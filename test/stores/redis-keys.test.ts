@@ -59,7 +59,8 @@ async function writeAll (
     leases,
     bus,
     sessions,
-    eventLog
+    eventLog,
+    tasks
   }: Stores,
   other: Stores
 ): Promise<void> {
@@ -112,6 +113,10 @@ async function writeAll (
   for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), { perOwner: 2, perPerson: 10 })
   await sessions.change('two', { subscribe: 'file:///a' }, 'r')
   await sessions.touch('two', later(1))
+  await tasks.create('holder', { id: 'a', ttl: 60_000, pollInterval: 1 })
+  await tasks.enqueue('holder', 'a', 'message')
+  await tasks.create('holder', { id: 'b', ttl: 60_000, pollInterval: 1 })
+  await tasks.change('holder', 'b', { status: 'completed', result: '{}' })
   await eventLog.open('two', 'complete', { requestIds: [1] })
   await eventLog.append('two', 'complete', [{ data: 'x', isKept: true, isFinal: true }])
   await eventLog.open('two', 'open', {})
@@ -165,6 +170,9 @@ const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
   logBytes: [['two']],
   logStream: ['complete', 'get', 'open', 'read once'].map(stream => ['two', stream]),
   logEvents: ['complete', 'get', 'open', 'read once'].map(stream => ['two', stream]),
+  tasks: [['…']],
+  task: [['…', 'a'], ['…', 'b']],
+  taskMessages: [['…', 'a']],
   bus: [[]],
   busState: [[]],
   busControl: [[]],

@@ -109,7 +109,7 @@ export const mcpDiscoveryOptions = optionSchemas<Omit<McpDiscoveryOptions, 'auth
 })
 
 const names = [
-  'check', 'close', 'keyring', 'resourcePaths', 'servicePrefix', 'forOrigin',
+  'check', 'close', 'tasks', 'keyring', 'resourcePaths', 'servicePrefix', 'forOrigin',
   ...Object.keys({ ...mcpTransportsOptions, ...mcpServiceOptions.broker, ...brokerStores, ...sessionStores })
 ]
 

@@ -14,6 +14,7 @@ import { MemoryRateCounters } from './rate-counters.js'
 import { MemoryRecentLog } from './recent-log.js'
 import { MemoryRegistrationStore } from './registrations.js'
 import { MemorySessionStore } from './sessions.js'
+import { MemoryTaskRecords } from './tasks.js'
 import { MemoryUpstreamDeletionQueue } from './upstream-deletions.js'
 
 /**
@@ -45,6 +46,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     ...maxSessions !== undefined && { maxSessions }
   })
   const eventLog = new MemoryEventLog(eventLogOptions)
+  const tasks = new MemoryTaskRecords({ bus })
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
@@ -60,9 +62,12 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     bus,
     sessions,
     eventLog,
+    tasks,
     async check () {},
     async close () {
-      for (const store of [metadataDocuments, authorizations, consents, grants, sessions, eventLog]) store.close()
+      for (const store of [metadataDocuments, authorizations, consents, grants, sessions, eventLog, tasks]) {
+        store.close()
+      }
     }
   }
 }

@@ -78,6 +78,13 @@ const keyPatterns = {
     type: 'stream',
     expires: 'with the stream'
   },
+  tasks: { pattern: 'tasks:{<tag>}', type: 'zset', expires: WITH_LAST },
+  task: {
+    pattern: 'tasks:{<tag>}:task:<id>',
+    type: 'hash',
+    expires: 'its ttl after its creation, and again after its end'
+  },
+  taskMessages: { pattern: 'tasks:{<tag>}:messages:<id>', type: 'list', expires: 'with the task' },
   bus: { pattern: '{bus}', type: 'stream', expires: '300 s after the last' },
   busState: { pattern: '{bus}:state', type: 'hash', expires: '300 s after the last' },
   busControl: { pattern: '{bus}:control', type: 'stream', expires: '300 s after the last' },

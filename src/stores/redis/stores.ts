@@ -17,6 +17,7 @@ import { RedisRateCounters } from './rate-counters.js'
 import { RedisRecentLog } from './recent-log.js'
 import { MAX_REGISTRATIONS, RedisRegistrationStore } from './registrations.js'
 import { RedisSessionStore } from './sessions.js'
+import { RedisTaskRecords } from './tasks.js'
 import { RedisSubscriber } from './subscriber.js'
 import { RedisUpstreamDeletionQueue } from './upstream-deletions.js'
 
@@ -46,7 +47,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     loginSteps = STEP_BOUNDS,
     maxRegistrations = MAX_REGISTRATIONS,
     registrationBounds = REGISTRATION_BOUNDS,
-    maxMetadataDocuments, authorizationBounds = AUTHORIZATION_BOUNDS, ...options
+    maxMetadataDocuments, authorizationBounds = AUTHORIZATION_BOUNDS, taskBounds = {}, ...options
   } = given
   const keys = new KeyMaker(keyPrefix)
   const connection = new RedisConnection(options)
@@ -77,6 +78,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     bus,
     sessions: new RedisSessionStore(connection, keys, bus, { idleSeconds: sessionIdleSeconds }),
     eventLog,
+    tasks: new RedisTaskRecords(connection, keys, bus, taskBounds),
     async check () {
       await Promise.all([connection.run(redis => redis.ping()), subscriber.check()])
     },
