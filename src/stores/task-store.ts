@@ -231,7 +231,8 @@ class KeptTaskMessages implements TaskMessageQueue {
 
   async dequeueAll (taskId: string, sessionId = ''): Promise<QueuedMessage[]> {
     if (!ID.test(taskId)) return []
-    const texts = await this.#tasks.dequeue(sessionId, taskId)
+    // the SDK does not await this: it would end the process to reject. What stays expires with the task
+    const texts = await this.#tasks.dequeue(sessionId, taskId).catch((): string[] => [])
     return texts.filter(text => !text.startsWith('!') || text.startsWith(this.#own)).map(parseMessage)
   }
 }

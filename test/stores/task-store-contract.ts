@@ -172,6 +172,24 @@ async function messages (t: Test, make: Make<TaskRecords, Options>): Promise<voi
     t.equal(await queue.dequeue(taskId, 's'), undefined, 'but it is gone')
   })
 
+  await t.test('the SDK, which awaits no clearing of a queue, never meets a failure there', async t => {
+    const down = async (): Promise<never> => { throw new Error('The store cannot be reached.') }
+    const queue = createTaskMessageQueue({
+      tasks: {
+        create: down,
+        get: down,
+        getResult: down,
+        change: down,
+        list: down,
+        enqueue: down,
+        dequeue: down,
+        forget: down
+      }
+    })
+    t.strictSame(await queue.dequeueAll('task', 's'), [])
+    await t.rejects(queue.dequeue('task', 's'), /cannot be reached/)
+  })
+
   await t.test('so many wait', async t => {
     const { all, queue, create } = await start(t, make, { maxMessagesOfTask: 5 })
     const { taskId } = await create()
