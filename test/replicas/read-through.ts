@@ -27,6 +27,8 @@ export async function readThrough (
   const abort = new AbortController()
   const message = session.toolCall('work', input)
   const begun = await session.post(writer, message, abort.signal)
+  // a person may have only so many calls at once
+  if (begun.status !== 200) throw new Error(`call: ${begun.status} ${await begun.text()}`)
   const { value: first } = await readEvents(begun).next()
   abort.abort()
   const eventId = first?.id ?? ''

@@ -11,7 +11,7 @@ import { percentiles, Report } from '../support/report.js'
 /*
  * A replica that stands still for longer than its lease, and goes on (SIGSTOP, SIGCONT).
  */
-const { number } = scriptArguments('npx tsx test/replicas/slow-replica.ts [--seconds 10] [--sessions 50]')
+const { number } = scriptArguments('npx tsx test/replicas/slow-replica.ts [--seconds 10] [--sessions 25]')
 const seconds = number('seconds')
 const count = number('sessions')
 const STEADY_MS = 5000
