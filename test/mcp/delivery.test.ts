@@ -28,16 +28,18 @@ const createServer: CreateServer = () => {
   const server = new Server({ name: 'flood', version: '1' }, { capabilities: { tools: {}, logging: {} } })
   server.fallbackRequestHandler = async ({ params }, { sendNotification }) => {
     const given = params?.arguments
+    const sent: Array<Promise<void>> = []
     const asks = params?.name === 'ask' ? server.listRoots().catch(() => {}) : undefined
     const send = valueAt(given, 'isOfCall') === true ? sendNotification : server.notification.bind(server)
     const [count, padding] = [Number(valueAt(given, 'count') ?? 0), 'x'.repeat(Number(valueAt(given, 'bytes') ?? 0))]
     for (let number = 0; number < count; number++) {
       const sending = send({ method: 'notifications/message', params: { level: 'info', data: `${number} ${padding}` } })
       if (valueAt(given, 'isAwaited') === true) await sending
-      else sending.catch(() => {})
+      else sent.push(sending)
     }
+    const refused = (await Promise.allSettled(sent)).filter(({ status }) => status === 'rejected').length
     await asks
-    return { content: [{ type: 'text', text: 'done'.padEnd(Number(valueAt(given, 'result') ?? 0)) }] }
+    return { content: [{ type: 'text', text: `${refused} refused`.padEnd(Number(valueAt(given, 'result') ?? 0)) }] }
   }
   return server
 }
@@ -152,7 +154,14 @@ async function httpSse (t: Test, service: McpService): Promise<void> {
   t.equal(numbers.length, 6000)
 }
 
-const matrix = { streamableHttp, results, httpSse }
+async function refusal (t: Test, service: McpService): Promise<void> {
+  const alice = await new RawClient(service).connect()
+  const flood = { count: 40, bytes: 1_000_000, isAwaited: false, isOfCall: false }
+  const response = await alice.request('tools/call', { name: 'flood', arguments: flood })
+  t.match(textAt(await response.json(), 'result', 'content', '0', 'text'), /^2[0-9] refused$/, 'a server that does not wait is told')
+}
+
+const matrix = { streamableHttp, results, httpSse, refusal }
 
 for (const [name, check] of Object.entries(matrix)) {
   t.test(`${name}, what is kept in memory`, async t => {

@@ -21,6 +21,7 @@ import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from '../transport/message-extra.js'
 
 const GRANT_ENDED = 'The login that this request was made with has ended.'
+const TOO_MUCH = 'The message was not sent: too many wait for the client. A server should await what it sends.'
 const NOT_READ = 'The call was cancelled: the client does not read its response.'
 
 /** An SDK server that serves a session: takes the client's messages to it, and its messages to their receivers. */
@@ -182,6 +183,7 @@ export class ServerInstance implements Outlet {
     const text = JSON.stringify(message)
     if (exchange !== undefined) return exchange.push(text, 'id' in message)
     const { streams, host, person, record } = this.#session
+    if (streams.isOverfull) return Promise.reject(new Error(TOO_MUCH))
     if ('id' in message) {
       streams.say(text, true, () => { this.#transport.receive(refuseRequest(message.id), {}) })
     } else {

@@ -129,14 +129,17 @@ export class SessionStreams implements InstanceStreams {
       return
     }
     this.#standalone ??= this.#openStandalone()
-    // the server does not wait for those who read
-    if (this.#standalone.isOverfull && !isKept) return
     this.#standalone.append({ data, isKept }, outcome => { if (outcome === 'full') onRefused() })
   }
 
   /** Resolves once there is room for more such messages; undefined if there is room now. */
   get room (): Promise<void> | undefined {
     return this.#only?.room ?? this.#standalone?.room
+  }
+
+  /** Whether far more waits than a server should have sent. */
+  get isOverfull (): boolean {
+    return this.#standalone?.isOverfull === true
   }
 
   #sayDirectly (data: string): void {
