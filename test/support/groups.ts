@@ -9,8 +9,8 @@ export interface Group {
   files: string[]
 }
 
-// each of these files has a process to itself: together they do not end (they kill Redis in the middle of commands)
-const ALONE = 'stores'
+// each file of these has a process to itself: together they do not end (they kill Redis in the middle of commands)
+const ALONE = ['stores', 'replicas']
 // a process takes at most this many: a long one that ends last would run on one core
 const MOST_FILES = 12
 
@@ -23,8 +23,8 @@ const folders = new Set(testFiles.map(file => dirname(file)))
 
 /** The files by folder; the largest group is first, so that none of the long ones is started last. */
 export const groups: readonly Group[] = [
-  ...share([...folders].filter(folder => folder !== ALONE).flatMap(folder => split(folder))),
-  ...testFiles.filter(file => dirname(file) === ALONE).map(file => ({ name: join('test', file), files: [file] }))
+  ...share([...folders].filter(folder => !ALONE.includes(folder)).flatMap(folder => split(folder))),
+  ...testFiles.filter(file => ALONE.includes(dirname(file))).map(file => ({ name: join('test', file), files: [file] }))
 ]
 
 /** A folder with too many files for one process becomes several groups. */
