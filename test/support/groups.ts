@@ -33,12 +33,12 @@ export const groups: readonly Group[] = [
 
 /** A folder with too many files for one process becomes several groups. */
 function split (folder: string): Group[] {
-  const files = shared.filter(file => dirname(file) === folder)
+  const files = testFiles.filter(file => dirname(file) === folder)
   const count = Math.ceil(files.length / MOST_FILES)
   return Array.from({ length: count }, (_, part) => ({
     name: count === 1 ? join('test', folder) : join('test', `${folder}-${part + 1}`),
     // every count-th file: neighbours in the alphabet are alike, and so is what they take
-    files: files.filter((_, index) => index % count === part)
+    files: files.filter((file, index) => index % count === part && !isAlone(file))
   }))
 }
 
