@@ -9,7 +9,7 @@ import type { AuthInfo } from '@modelcontextprotocol/server'
  * import type { CallerInfo } from 'fastify-mcp-oauth'
  *
  * export const alice: CallerInfo = {
- *   token: 'the access token',
+ *   token: 'token-of-alice',
  *   clientId: 'notes-app',
  *   scopes: ['notes:read'],
  *   expiresAt: 1798761600,
@@ -66,7 +66,7 @@ export function isOwner (caller: CallerInfo, { issuer, subject, clientId }: Owne
  * ```ts
  * import { InvalidTokenError, type VerifyAccessToken } from 'fastify-mcp-oauth'
  *
- * const users = new Map([['a token of alice', 'alice']])
+ * const users = new Map([['token-of-alice', 'alice']])
  *
  * export const verifyAccessToken: VerifyAccessToken = token => {
  *   const subject = users.get(token)

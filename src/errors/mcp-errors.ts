@@ -129,7 +129,9 @@ interface LimitErrorOptions extends ErrorOptionsWithDetail {
 
 /** A request that a limit has refused before anything ran. Its JSON-RPC error has `data: { limit, retryAfterMs }`. */
 export abstract class LimitError extends McpRequestError {
+  /** Which limit it was. */
   readonly limit: LimitName
+  /** Milliseconds after which trying again makes sense; undefined if it never does. */
   readonly retryAfterMs: number | undefined
 
   constructor (message: string, { limit, retryAfterMs, ...options }: LimitErrorOptions) {

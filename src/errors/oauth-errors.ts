@@ -165,6 +165,7 @@ export class InvalidTokenError extends OAuthError {
 export class InsufficientScopeError extends OAuthError {
   readonly code = 'insufficient_scope'
   override readonly statusCode = 403
+  /** The scopes that the call needs. */
   readonly requiredScopes: readonly string[]
 
   /** @param options `description` replaces the usual text, in the characters of RFC 6750 3 */

@@ -60,10 +60,15 @@ export interface ErrorOptionsWithDetail extends ErrorOptions {
  * ```
  */
 export abstract class ServiceError extends Error {
+  /** Names the kind of error: a member of the response. */
   abstract readonly code: string
+  /** Of the HTTP response. */
   abstract readonly statusCode: number
+  /** The reason in full, in one line, for the log only. */
   readonly detail: string | undefined
+  /** Why a step of a login failed, if `code` is not enough; for operators only. */
   readonly reason: FailureReason | undefined
+  /** Seconds after which trying again makes sense (`Retry-After`). */
   readonly retryAfterSeconds: number | undefined
 
   constructor (message: string, options: ErrorOptionsWithDetail = {}) {

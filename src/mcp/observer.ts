@@ -15,9 +15,11 @@ import type { MessageExtra } from './transport/message-extra.js'
  * ```
  */
 export interface ObservedRequest {
+  /** As the client sent it. */
   request: JSONRPCRequest
   /** Absent without a session. */
   sessionId?: string
+  /** Revision that the HTTP request names, such as `2025-11-25`; absent if it names none. */
   protocolVersion?: string
 }
 

@@ -100,7 +100,7 @@ export class Keyring {
     return `${value}.${this.#first.id}.${signature(this.#first, purpose, value)}`
   }
 
-  /** @returns the signed value, or undefined if the signature is not ours */
+  /** Checks what `sign` gave. @returns the signed value, or undefined if the signature is not ours */
   verify (purpose: string, signed: string): string | undefined {
     const [, value, id = '', given = ''] = /^(.*)\.([^.]*)\.([^.]*)$/s.exec(signed) ?? []
     const key = this.#keys.get(id)

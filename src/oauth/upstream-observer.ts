@@ -20,9 +20,11 @@ export type UpstreamEndpoint =
  * ```
  */
 export interface ObservedUpstreamRequest {
+  /** Which endpoint it went to. */
   endpoint: UpstreamEndpoint
-  /** undefined if there was no response. */
+  /** HTTP status; undefined if there was no response. */
   statusCode: number | undefined
+  /** From the request to the headers of the response, or to the failure. */
   seconds: number
 }
 
@@ -41,6 +43,7 @@ export interface ObservedUpstreamRequest {
  * ```
  */
 export interface UpstreamObserver {
+  /** Called when the headers of the response are there, or the request has failed. */
   upstreamRequest (observed: ObservedUpstreamRequest): void
 }
 

@@ -49,6 +49,7 @@ const MAX_TOOLS = 200
  * ```
  */
 export class Metrics {
+  /** Where the figures are: what `/metrics` shows. */
   readonly registry: Registry
   /** For the option `mcpObserver`. */
   readonly mcpObserver: McpObserver

@@ -23,19 +23,29 @@ import type { UpstreamDeletionQueue } from './upstream-deletions.js'
  * ```
  */
 export interface BrokerStores {
+  /** Clients that have registered (RFC 7591). */
   clients: ClientStore
+  /** What we are at the upstream on behalf of each client (dynamic mode). */
   upstreamClients: UpstreamClientStore
+  /** Registrations at the upstream that are to be deleted there. */
   upstreamDeletions: UpstreamDeletionQueue
+  /** The last good metadata documents of clients. */
   metadataDocuments: MetadataDocumentStore
+  /** Logins that are under way. */
   authorizations: AuthorizationTransactionStore
+  /** What people need not be asked again. */
   consents: ConsentStore
+  /** Logins, with their codes and tokens. */
   grants: GrantStore
   /** For operators: how the last logins went. Nothing is written if nobody may read it. */
   loginSteps: RecentLog<LoginStepRecord>
+  /** For operators: what programs have asked before a login. */
   visits: RecentLog<LoginVisitRecord>
   /** What callers of the endpoints have done lately. */
   rates: RateCounters
+  /** Exclusive rights across replicas. */
   leases: LeaseStore
+  /** What replicas tell each other. */
   bus: Bus
 }
 
@@ -50,9 +60,13 @@ export interface BrokerStores {
  * ```
  */
 export interface SessionStores {
+  /** Sessions, by their ids. */
   sessions: SessionStore
+  /** What was sent over streams, for clients that resume. */
   eventLog: EventLog
+  /** Exclusive rights across replicas; they also show which replicas are alive. */
   leases: LeaseStore
+  /** What replicas tell each other. */
   bus: Bus
 }
 
@@ -73,7 +87,7 @@ export interface SessionStores {
 export interface Stores extends BrokerStores, SessionStores {
   /** For `createTaskStore` and `createTaskMessageQueue`, which the hosted server may use. */
   tasks: TaskRecords
-  /** Rejects where the backend cannot be reached. */
+  /** Rejects with a `TemporarilyUnavailableError` if the backend cannot be reached. */
   check (): Promise<void>
   /** Lets go of timers and connections. */
   close (): Promise<void>

@@ -7,16 +7,16 @@ import { listRoutes, routeProbes } from './listed-routes.js'
  * What is plugged into which app, for `assertPluggable`.
  * @example
  * ```ts
- * import Fastify from 'fastify'
- * import { mcpServiceParts } from 'fastify-mcp-oauth'
+ * import { bearerAuth } from 'fastify-mcp-oauth'
  * import type { PluggableOptions } from 'fastify-mcp-oauth/testing'
- * import { options } from './options.js'
+ * import { buildApp } from './app.js'
+ * import { verifyAccessToken } from './tokens.js'
  *
- * export const pluggable: PluggableOptions = {
- *   createHost: () => Fastify({ bodyLimit: 1024 }),
- *   plug: app => app.register(mcpServiceParts, options),
- *   headers: { authorization: 'Basic YWxpY2U6c2VjcmV0' },
- *   decorators: ['app.mcpSessions', 'app.oauthBroker', 'app.bearerAuth', 'request.authInfo']
+ * const resourceMetadataUrl = () => 'https://mcp.example.com/.well-known/oauth-protected-resource/mcp'
+ * export const options: PluggableOptions = {
+ *   createHost: () => buildApp(),
+ *   plug: app => app.register(bearerAuth, { verifyAccessToken, resourceMetadataUrl, scopes: ['mcp'] }),
+ *   decorators: ['app.bearerAuth', 'request.authInfo', 'reply.sendInsufficientScope']
  * }
  * ```
  */

@@ -13,9 +13,12 @@ import type { AuthorizationServerMetadata } from '@modelcontextprotocol/sdk/shar
  * ```
  */
 export interface DiscoveredServer {
+  /** The MCP endpoint, as its metadata names it (`resource`). */
   mcpUrl: URL
   /** Scope that the challenge named. */
   scope: string | undefined
+  /** The authorization server. */
   issuer: string
+  /** What it says of itself (RFC 8414). */
   metadata: AuthorizationServerMetadata
 }

@@ -13,6 +13,7 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify'
  * ```
  */
 export interface InjectableApp {
+  /** That of Fastify. */
   inject (options: InjectOptions): Promise<LightMyRequestResponse>
 }
 
@@ -53,7 +54,7 @@ export function fetchFrom (serve: (request: Request) => Promise<Response>): type
  * import { buildApp } from './app.js'
  *
  * const url = new URL('https://mcp.example.com/mcp')
- * const requestInit = { headers: { authorization: 'Bearer a token of alice' } }
+ * const requestInit = { headers: { authorization: 'Bearer token-of-alice' } }
  * const client = new Client({ name: 'my test', version: '1.0.0' })
  * await client.connect(new StreamableHTTPClientTransport(url, { fetch: injectFetch(await buildApp()), requestInit }))
  * console.log(await client.listTools())

@@ -18,13 +18,16 @@ import { modernRequest } from './modern-request.js'
  * Revisions that a test can speak: with sessions, or without (2026-07-28).
  * @example
  * ```ts
- * import { testClient, type TestProtocolVersion } from 'fastify-mcp-oauth/testing'
+ * import { ScriptableUpstream, testClient, type TestProtocolVersion } from 'fastify-mcp-oauth/testing'
  * import { buildApp } from './app.js'
  *
+ * const upstream = new ScriptableUpstream()
+ * const client = testClient(await buildApp(upstream.options), { upstream })
  * const versions: TestProtocolVersion[] = ['2025-11-25', '2026-07-28']
  * for (const protocolVersion of versions) {
- *   const alice = await testClient(await buildApp()).login({ protocolVersion })
+ *   const alice = await client.login({ protocolVersion })
  *   console.log(protocolVersion, (await alice.listTools()).length)
+ *   await alice.close()
  * }
  * ```
  */

@@ -85,7 +85,9 @@ export interface LoginOptions {
  * ```
  */
 export class LoginError extends Error {
+  /** `LoginError`. */
   override readonly name = 'LoginError'
+  /** What the client was told, such as `access_denied`. */
   readonly error: string | undefined
   /** Status of the page, or of the redirect to the client. */
   readonly status: number
@@ -112,7 +114,9 @@ export class LoginError extends Error {
  * ```
  */
 export class TestClient {
+  /** The app that it calls. */
   readonly app: InjectableApp
+  /** Where people come back to. */
   readonly redirectUri: string
   /** The way to the app, and to where people log in. */
   readonly fetch: typeof fetch

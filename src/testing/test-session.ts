@@ -50,6 +50,7 @@ export class TestSession {
   readonly notifications: JSONRPCNotification[] = []
   /** Requests with the access token, to wherever. */
   readonly fetch: typeof fetch
+  /** Of the client that they are logged in at. */
   readonly clientId: string
   readonly #options: TestSessionOptions
   #tokens: OAuthTokens
@@ -66,6 +67,7 @@ export class TestSession {
     }
   }
 
+  /** Changes with `refresh`. */
   get accessToken (): string {
     return this.#tokens.access_token
   }

@@ -17,6 +17,10 @@ t.test('every export has a docstring', async t => {
   t.same(exported.filter(({ documentation }) => documentation === '').map(({ title }) => title), [])
 })
 
+t.test('every member of an export has a docstring', async t => {
+  t.same(exported.flatMap(({ title, unexplained }) => unexplained.map(name => `${name} of ${title}`)), [])
+})
+
 t.test('every export has an example', async t => {
   t.same(exported.filter(({ examples }) => examples.length === 0).map(({ title }) => title), [])
 })

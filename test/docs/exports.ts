@@ -11,6 +11,8 @@ export interface DocumentedExport {
   documentation: string
   /** The texts of its `@example` tags. */
   examples: string[]
+  /** Members of it that have no docstring. */
+  unexplained: string[]
 }
 
 /** The options of a `tsconfig.json`. @param file path from the checkout */
@@ -52,7 +54,20 @@ export function readExports (program: ts.Program): DocumentedExport[] {
       names,
       documentation: ts.displayPartsToString(symbol.getDocumentationComment(checker)),
       examples: symbol.getJsDocTags(checker).filter(({ name }) => name === 'example')
-        .map(({ text }) => ts.displayPartsToString(text))
+        .map(({ text }) => ts.displayPartsToString(text)),
+      unexplained: findMembers(checker.getDeclaredTypeOfSymbol(symbol))
+        .filter(member => ts.displayPartsToString(member.getDocumentationComment(checker)) === '')
+        .map(({ name }) => name)
     }))
+  })
+}
+
+/** What users see of an interface or a class, as far as this package declares it. */
+function findMembers (type: ts.Type): ts.Symbol[] {
+  if (!type.isClassOrInterface()) return []
+  return type.getProperties().filter(({ valueDeclaration }) => {
+    if (valueDeclaration?.getSourceFile().fileName.startsWith(join(root, 'src/')) !== true) return false
+    const name = ts.getNameOfDeclaration(valueDeclaration)
+    return name !== undefined && !ts.isPrivateIdentifier(name)
   })
 }

@@ -19,13 +19,18 @@ import type { BrokerOptions } from '../../oauth/options.js'
  * ```
  */
 export interface Broker {
+  /** The access tokens that it issues. */
   readonly accessTokens: {
-    /** Establishes who calls with an access token of this broker. */
+    /** Establishes who calls with an access token of this broker; throws as `VerifyAccessToken` says. */
     readonly verify: VerifyAccessToken
   }
-  /** The caller's access token at the upstream; undefined if there is none that works. */
+  /**
+   * The caller's access token at the upstream, refreshed if it has expired; undefined if there is none that works.
+   * Rejects with an `InvalidGrantError` if the login there has ended, an `UpstreamError` if its response cannot be
+   * used, or a `TemporarilyUnavailableError` if it, or the store, cannot be reached.
+   */
   getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
-  /** Rejects if the upstream cannot be reached. */
+  /** Rejects with an `OAuthError` if the upstream cannot be reached or used. */
   check (): Promise<void>
 }
 

@@ -22,7 +22,7 @@ export type UpstreamEndpoint =
   | 'user'
 
 /**
- * A request as it came. `parameters` are those of the query, the form, or the JSON body.
+ * A request as the scriptable upstream received it.
  * @example
  * ```ts
  * import { ScriptableUpstream, type ReceivedRequest } from 'fastify-mcp-oauth/testing'
@@ -33,10 +33,15 @@ export type UpstreamEndpoint =
  * ```
  */
 export interface ReceivedRequest {
+  /** Which endpoint it came to. */
   endpoint: UpstreamEndpoint
+  /** Of HTTP, such as `POST`. */
   method: string
+  /** With its query. */
   url: URL
+  /** By their names in lower case. */
   headers: Record<string, string>
+  /** Of the query, the form, or the JSON body. */
   parameters: Readonly<Record<string, unknown>>
 }
 
@@ -51,8 +56,11 @@ export interface ReceivedRequest {
  * ```
  */
 export interface UpstreamAnswer {
+  /** Of HTTP. */
   status: number
+  /** Besides the content type of a JSON body. */
   headers?: Record<string, string>
+  /** A text is sent as it is, anything else as JSON. Default: empty. */
   body?: unknown
   /** What becomes of the connection in the middle of the body. */
   then?: 'cut' | 'stall'

@@ -53,8 +53,11 @@ export class ScriptableUpstream {
   readonly requests: ReceivedRequest[] = []
   /** What its endpoints do instead; may change during a test. */
   readonly overrides: Partial<Record<UpstreamEndpoint, UpstreamOverride>>
+  /** The clients that it knows. */
   readonly clients: UpstreamClients
+  /** Of its endpoints. */
   readonly origin: string
+  /** Its issuer: the origin, with the path of the options. */
   readonly issuer: string
   /** The way to it, in place of a network. */
   readonly fetch: typeof fetch
