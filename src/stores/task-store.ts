@@ -33,26 +33,32 @@ type Result = Record<string, unknown>
  * ```
  */
 export interface TaskStore {
+  /** Begins a task. `ttl` and `pollInterval` are milliseconds. Rejects if as many are kept as may be. */
   createTask (
     options: { ttl?: number | null, pollInterval?: number },
     requestId: string | number,
     request: object,
     sessionId?: string
   ): Promise<Task>
+  /** null if the session has no such task. */
   getTask (taskId: string, sessionId?: string): Promise<Task | null>
+  /** Ends a task with its result. Rejects if it is unknown, has ended, or the result is too large: then it fails. */
   storeTaskResult (
     taskId: string,
     status: 'completed' | 'failed',
     result: Result,
     sessionId?: string
   ): Promise<void>
+  /** The result of a task that has ended. Rejects if there is none. */
   getTaskResult (taskId: string, sessionId?: string): Promise<Result>
+  /** Changes the status of a task. Rejects if it is unknown, or has ended. */
   updateTaskStatus (
     taskId: string,
     status: Task['status'],
     statusMessage?: string,
     sessionId?: string
   ): Promise<void>
+  /** A page of the session's tasks. Rejects if `cursor` is not the `nextCursor` of another page. */
   listTasks (cursor?: string, sessionId?: string): Promise<{ tasks: Task[], nextCursor?: string }>
 }
 
@@ -73,8 +79,11 @@ type QueuedMessage =
  * ```
  */
 export interface TaskMessageQueue {
+  /** Adds a message for the client. Rejects if the task is unknown, or too many messages wait (`maxSize`). */
   enqueue (taskId: string, message: QueuedMessage, sessionId?: string, maxSize?: number): Promise<void>
+  /** Takes the oldest message; undefined if none waits, or it is a request of another process. */
   dequeue (taskId: string, sessionId?: string): Promise<QueuedMessage | undefined>
+  /** Takes all messages that wait, oldest first, and returns those that are for this process. */
   dequeueAll (taskId: string, sessionId?: string): Promise<QueuedMessage[]>
 }
 
