@@ -14,6 +14,7 @@ import {
   refresh,
   register,
   parseTokens,
+  withOtherEnd,
   WEB_URI,
   type Client,
   type Tokens
@@ -55,7 +56,7 @@ async function replayIsNoticed (
       `a token ${age} generations old, of another client`
     )
     t.equal(
-      (await refresh(target, client, old.refreshToken.replace(/.$/, last => last === 'A' ? 'B' : 'A'))).error,
+      (await refresh(target, client, withOtherEnd(old.refreshToken))).error,
       'invalid_grant',
       'altered'
     )

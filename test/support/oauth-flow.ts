@@ -279,3 +279,8 @@ export async function isGood (target: Reachable, token: string): Promise<boolean
   if (status === 401 && headers.get('www-authenticate')?.includes('error="invalid_token"') === true) return false
   throw new Error(`/mcp answered ${status}: ${text}`)
 }
+
+/** A secret that differs from another in its last character, which may be any. */
+export function withOtherEnd (secret: string): string {
+  return secret.replace(/.$/, last => last === 'A' ? 'B' : 'A')
+}
