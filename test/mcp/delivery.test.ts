@@ -177,6 +177,20 @@ for (const [name, check] of Object.entries(matrix)) {
   })
 }
 
+t.test('a client gets everything, even if the log cannot take it', async t => {
+  for (const method of ['open', 'append'] as const) {
+    const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+    t.teardown(() => stores.close())
+    stores.eventLog[method] = async () => { throw new Error(`${method} fails`) }
+    const alice = await new RawClient(await start(t, stores)).connect()
+    const flood = { count: 1000, bytes: 10, isAwaited: true, isOfCall: true }
+    const response = await alice.request('tools/call', { name: 'flood', arguments: flood })
+    const { numbers, results } = await read(readEvents(response))
+    t.equal(numbers.length, 1000, method)
+    t.equal(results.length, 1, 'and its result')
+  }
+})
+
 redisTest('a client that resumes at another replica gets what the log has, and all that follows', async (t, server) => {
   const [one, two] = await redisReplicas(t, server)
   if (one === undefined || two === undefined) throw new Error('There are no replicas.')

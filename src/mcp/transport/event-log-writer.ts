@@ -49,7 +49,8 @@ export class EventLogWriter {
   #isOpen: boolean
   #isWriting = false
   #isAway = false
-  #isClosed = false
+  /** What becomes of all further events. */
+  #closedAs: WriteOutcome | undefined
   #room: { promise: Promise<void>, resolve: () => void } | undefined
   #opened: { promise: Promise<void>, resolve: () => void } | undefined
 
@@ -78,8 +79,8 @@ export class EventLogWriter {
   }
 
   append (event: NewEvent, onOutcome?: (outcome: WriteOutcome) => void): void {
-    if (this.#isClosed) {
-      onOutcome?.('over')
+    if (this.#closedAs !== undefined) {
+      onOutcome?.(this.#closedAs)
       return
     }
     this.#waiting.push({ event, onOutcome })
@@ -95,12 +96,16 @@ export class EventLogWriter {
     this.#write().catch((err: unknown) => { this.#options.log.error({ err }, NOT_WRITTEN) })
   }
 
-  /** Drops the events that wait. */
-  close (): void {
+  /** Drops the events that wait. @param outcome what becomes of them, and of all further ones */
+  close (outcome: WriteOutcome = 'over'): void {
     if (this.#isClosed) return
-    this.#isClosed = true
-    this.#settle(this.#waiting.length, 'over')
+    this.#closedAs = outcome
+    this.#settle(this.#waiting.length, outcome)
     this.#opened?.resolve()
+  }
+
+  get #isClosed (): boolean {
+    return this.#closedAs !== undefined
   }
 
   async #write (): Promise<void> {
@@ -169,8 +174,8 @@ export class EventLogWriter {
     }
     log.error({ err, sessionId }, NOT_WRITTEN)
     this.#underWay = 0
-    this.#settle(this.#waiting.length, 'failed')
-    if (!this.#isOpen) this.close()
+    if (this.#isOpen) this.#settle(this.#waiting.length, 'failed')
+    else this.close('failed')
   }
 
   async #storeIsAway (err: unknown): Promise<void> {
