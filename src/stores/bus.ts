@@ -34,8 +34,6 @@ export interface BusMessages {
    * (`holder`).
    */
   taskBegun: { person: string, holder: string, taskId: string, tool: string }
-  /** A client reads a stream of its session at the replica `origin` now, and no longer elsewhere. */
-  streamOpened: { sessionId: string, origin: string, streamId: string }
   /** A session's record was changed by the replica `origin`, and has this version now. */
   sessionChanged: { sessionId: string, origin: string, version: number }
   /**

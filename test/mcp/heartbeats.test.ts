@@ -17,6 +17,7 @@ t.test('heartbeats are spread over their interval, and each stream gets one in e
       maxBufferedBytes: 1000,
       maxUnreadBytes: 1000,
       stalledMs: 30_000,
+      retryMs: 1000,
       withIds: true
     })
     const push = stream.push.bind(stream)

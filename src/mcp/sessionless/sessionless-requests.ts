@@ -110,6 +110,7 @@ export class SessionlessRequests implements SessionlessHost {
       maxBufferedBytes,
       maxUnreadBytes,
       stalledMs: this.#streamOptions.stalledMs,
+      retryMs: this.#streamOptions.retryMs,
       withIds: false
     })
     this.#openStreams.add(stream)

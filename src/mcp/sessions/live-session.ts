@@ -236,9 +236,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     const place = this.streams.reserve(streamId)
     this.caller = caller
     this.seen(Date.now())
-    const stream = await this.streams.follow(streamId, lastEventId, caller.extra.grantId, place)
-    if (stream !== undefined) this.host.messenger.opened(this, streamId)
-    return stream
+    return await this.streams.follow(streamId, lastEventId, caller.extra.grantId, place)
   }
 
   /** Opens the one stream of an HTTP+SSE session; with its end the session ends. @param place that was taken for it */

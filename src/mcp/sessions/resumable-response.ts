@@ -43,7 +43,7 @@ export class ResumableResponse implements ResponseStream {
       ...options,
       open: async () => {
         await eventLog.open(sessionId, streamId, { requestIds })
-        this.#unwatch = eventLog.watch(sessionId, streamId, () => { body.giveWay() })
+        this.#unwatch = eventLog.watch(sessionId, streamId, () => { body.onTaken() })
       },
       isSent: () => !body.over
     })

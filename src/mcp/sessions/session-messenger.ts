@@ -71,9 +71,6 @@ export class SessionMessenger {
       bus.subscribe('sessionNotified', ({ sessionId, origin, notification }) => {
         if (origin !== replica.id) sessions.get(sessionId)?.receiveNotified(notification)
       }),
-      bus.subscribe('streamOpened', ({ sessionId, origin, streamId }) => {
-        if (origin !== replica.id) sessions.get(sessionId)?.streams.release(streamId)
-      }),
       bus.subscribe('sessionChanged', ({ sessionId, origin, version }) => {
         if (origin !== replica.id) onSessionChanged(sessionId, version)
       }),
@@ -108,13 +105,6 @@ export class SessionMessenger {
       const { replicaId } = destination
       this.#background(bus.send(replicaId, 'sessionMessage', { sessionId, replicaId, message }))
     }
-  }
-
-  /** Informs the replicas that a client reads a stream here: the newest response has the messages, older ones end. */
-  opened ({ record, person }: ForwardingSession, streamId: string): void {
-    const { bus, replica } = this.#options
-    if (!this.#mayTellAll(person)) return
-    this.#background(bus.publish('streamOpened', { sessionId: record.id, origin: replica.id, streamId }))
   }
 
   #mayTellAll (person: string): boolean {

@@ -176,7 +176,7 @@ export class SessionStreams implements InstanceStreams {
 
   /** A new response body. @param place if the client asked for a stream */
   #create (streamId: string, grantId: string | undefined, place?: StreamPlace): SseStream {
-    const { openStreams, streamOptions: { stalledMs }, limits } = this.#host
+    const { openStreams, streamOptions: { stalledMs, retryMs }, limits } = this.#host
     const onClosed = (closed: SseStream) => {
       place?.free()
       this.#open.delete(closed)
@@ -187,6 +187,7 @@ export class SessionStreams implements InstanceStreams {
       maxBufferedBytes: limits.maxBufferedBytes,
       maxUnreadBytes: limits.maxUnreadBytesPerStream,
       stalledMs,
+      retryMs,
       withIds: this.#record.kind === 'streamable-http'
     })
     place?.holds(stream)
@@ -198,6 +199,8 @@ export class SessionStreams implements InstanceStreams {
   #makeRoomFor (streamId: string): void {
     const older = [...this.#open].filter(({ holder }) => holder.streamId === streamId)
     const keep = streamId === STANDALONE_STREAM ? MAX_STANDALONE_STREAMS - 1 : 0
-    for (const stream of older.slice(0, Math.max(0, older.length - keep))) stream.giveWay()
+    const over = Math.max(0, older.length - keep)
+    for (const stream of older.slice(0, over)) stream.giveWay()
+    for (const stream of older.slice(over)) stream.supersede()
   }
 }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { STANDALONE_STREAM, type EventReader, type Following, type StreamEvent } from '../../stores/event-log.js'
+import type { EventReader, Following, StreamEvent } from '../../stores/event-log.js'
 
 /** Headers of every SSE response: no cache, no transformation, no buffering in proxies. */
 export const EVENT_STREAM_HEADERS = {
@@ -24,6 +24,8 @@ export interface SseStreamOptions {
   stalledMs: number
   /** Whether events carry their ids: a client that gets one may resume. */
   withIds: boolean
+  /** Time after which a client should come back whose stream is read elsewhere. */
+  retryMs: number
 }
 
 const HIGH_WATER_MARK = 16_384
@@ -101,8 +103,12 @@ export class SseStream extends Readable implements EventReader {
   }
 
   onTaken (): void {
-    if (this.holder.streamId !== STANDALONE_STREAM) this.giveWay()
-    else this.#superseded ??= setTimeout(() => { this.giveWay() }, SUPERSEDED_MS).unref()
+    if (this.#superseded === undefined) this.giveWay(this.#options.retryMs)
+  }
+
+  /** Its client has opened another one here, which gets the messages. */
+  supersede (): void {
+    this.#superseded ??= setTimeout(() => { this.giveWay() }, SUPERSEDED_MS).unref()
   }
 
   /** Sends an event without a message: from where and when to resume. Not needed after other events. */
