@@ -38,11 +38,16 @@ redisTest('commands that begin and touch a session', async (t, server) => {
       if (store === undefined) throw new Error('There is no replica.')
       await Promise.all(Array.from({ length: size }, (_, index) =>
         store.sessions.create(record(`s${index}`, 'c'), { perOwner: size, perPerson: size })))
-      const before = await commandsRun()
-      const ended = await store.sessions.create(record('one more', clientId), limits)
-      t.equal(ended.length, name === 'has room' ? 0 : 1, `${name}: with ${size}`)
-      await store.sessions.touch('one more', seconds(1))
-      counts[name] = await commandsRun() - before
+      // what else the replica does now and then only adds to it: the least of a few is what these two take
+      const runs: number[] = []
+      for (const id of ['one more', 'another', 'and another']) {
+        const before = await commandsRun()
+        const ended = await store.sessions.create(record(id, clientId), limits)
+        t.equal(ended.length, name === 'has room' ? 0 : 1, `${name}: with ${size}`)
+        await store.sessions.touch(id, seconds(1))
+        runs.push(await commandsRun() - before)
+      }
+      counts[name] = Math.min(...runs)
     }
     return counts
   }
