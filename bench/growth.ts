@@ -11,7 +11,7 @@ import { createRedisStores } from '../src/stores/redis/stores.js'
 import type { SessionRecord, SessionStore } from '../src/stores/sessions.js'
 import { startRedis } from '../test/replicas/cluster.js'
 import { end } from '../test/replicas/processes.js'
-import { freePort } from '../test/support/service.js'
+import { freePort } from '../test/support/free-port.js'
 
 /*
  * What one more costs when a thousand, a hundred thousand or a million are there already: microseconds each, and the

@@ -7,7 +7,7 @@ import { createRedisStores } from '../src/stores/redis/stores.js'
 import { startRedis } from '../test/replicas/cluster.js'
 import { end } from '../test/replicas/processes.js'
 import { scriptArguments } from '../test/support/script-arguments.js'
-import { freePort } from '../test/support/service.js'
+import { freePort } from '../test/support/free-port.js'
 
 /*
  * W4 for sessions that are only a record: what Redis keeps for each.

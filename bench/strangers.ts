@@ -11,7 +11,8 @@ import { textAt } from '../test/support/json.js'
 import { startRedis } from '../test/replicas/cluster.js'
 import { end } from '../test/replicas/processes.js'
 import { scriptArguments } from '../test/support/script-arguments.js'
-import { freePort, QUIET } from '../test/support/service.js'
+import { freePort } from '../test/support/free-port.js'
+import { QUIET } from '../test/support/service.js'
 
 /*
  * What callers without any token can make the service keep, and send: each endpoint is asked with the largest request

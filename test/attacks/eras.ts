@@ -9,7 +9,7 @@ import type { HostAuthModeOptions } from '../../src/service/plugin-options.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
 import { parseData, readEvents, next, type SseEvent } from '../support/raw-http.js'
 import { initializeParams } from '../support/mcp-harness.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 
 /** A service whose tokens say who calls: `person`, or `person:scope,scope`. */
 export interface HostedService {

@@ -4,7 +4,8 @@ import { createServer, Socket } from 'node:net'
 import { hostname } from 'node:os'
 import t, { type Test } from 'tap'
 import { valueAt } from '../support/json.js'
-import { freePort, startService } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
+import { startService } from '../support/service.js'
 import { authorizationUrl, form } from '../support/oauth-flow.js'
 
 /** Listens on every address of this machine, and counts who comes. */

@@ -7,7 +7,7 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { injectFetch } from '../../src/testing/index.js'
 import { collectGarbage } from '../support/garbage.js'
 import { parseObject, valueAt } from '../support/json.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { MCP_URL, ways, type Way } from './greedy-clients.js'
 import { GreedyPlug } from './greedy-plug.js'
 

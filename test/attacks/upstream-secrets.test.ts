@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
 import t from 'tap'
 import { logIn } from '../support/browser.js'
-import { freePort, startService } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
+import { startService } from '../support/service.js'
 import {
   ask,
   askToRegister,

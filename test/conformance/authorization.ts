@@ -1,5 +1,6 @@
 import { Browser, logIn } from '../support/browser.js'
-import { freePort, runService } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
+import { runService } from '../support/service.js'
 import { runSuite } from './suite.js'
 
 /*

@@ -6,7 +6,7 @@ import { parseJson } from '../support/json.js'
 import { logInAt, RawSession } from '../support/raw-session.js'
 import { Report } from '../support/report.js'
 import { root } from '../support/root.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { answers, docker, IMAGE, inside, until } from './docker.js'
 
 /*

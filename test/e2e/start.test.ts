@@ -6,7 +6,8 @@ import { Person } from '../support/person.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { root, runnable } from '../support/root.js'
-import { freePort, QUIET } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
+import { QUIET } from '../support/service.js'
 
 /** Runs the service as a process of its own; `line` resolves with the first line of its output that matches. */
 function run (t: Test, environment: NodeJS.ProcessEnv) {

@@ -6,7 +6,7 @@ import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { startRedis } from '../replicas/cluster.js'
 import { end } from '../replicas/processes.js'
 import { root } from '../support/root.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { run } from './installed.js'
 import { startProcess } from './service-process.js'
 

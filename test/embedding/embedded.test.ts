@@ -19,7 +19,7 @@ import {
 import { createServer } from '../support/sample-server.js'
 import { Person } from '../support/person.js'
 import { emitted } from '../support/emitted.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { createHost } from './host.js'
 
 const login = await startDemoUpstream({ port: 0 })

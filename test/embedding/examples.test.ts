@@ -16,7 +16,7 @@ import { buildApp as upstreamApi } from '../../examples/upstream-api/app.js'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import { Person } from '../support/person.js'
 import { root } from '../support/root.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { snippets } from './snippets.js'
 
 type BuildApp = (options: { publicUrl: string, issuer: string }) => Promise<FastifyInstance>

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { find, lacking } from '../support/programs.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { RedisServer } from '../support/redis-process.js'
 import { Fuzzer, type Figures, type Finding } from './fuzzer.js'
 import { World, type WorldOptions } from './world.js'

@@ -11,7 +11,8 @@ import t, { type Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { createServer as hostedServer } from '../support/sample-server.js'
 import { Person } from '../support/person.js'
-import { freePort, startService, type Service } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
+import { startService, type Service } from '../support/service.js'
 
 const clientInfo = { name: 'test', version: '1.0.0' }
 const add = { name: 'add', arguments: { l: 1, r: 2 } }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { redisTest } from '../support/redis-server.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { runFile } from './service-process.js'
 
 /** A port that somebody listens on. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { Browser, logIn } from '../support/browser.js'
-import { freePort, runService } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
+import { runService } from '../support/service.js'
 import { redisTest } from '../support/redis-server.js'
 import {
   ask,

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { newTokens, register } from '../support/oauth-flow.js'
 import { root, runnable } from '../support/root.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 
 /** The service as a process of its own, with its demo upstream. */
 export interface ServiceProcess {

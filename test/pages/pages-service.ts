@@ -6,7 +6,7 @@ import { oauthBroker } from '../../src/service/oauth-broker.js'
 import type { OAuthBrokerOptions } from '../../src/service/plugin-options.js'
 import { homeRoute } from '../../src/routes/operations/home.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 
 /** The pages on a free port of loopback, with a demo upstream of its own and a log. */
 export interface PagesService {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import { root, runnable } from '../support/root.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { startLoadBalancer } from './load-balancer.js'
 import { answers, end, start } from './processes.js'
 

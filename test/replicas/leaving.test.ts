@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { redisTest, type RedisServer } from '../support/redis-server.js'
 import { readEvents } from '../support/raw-http.js'
 import { logInAt, RawSession, type Outcome } from '../support/raw-session.js'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { scriptArguments } from '../support/script-arguments.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { startCluster } from './cluster.js'
 import { RedisProxy, type Fault } from './redis-proxy.js'
 import { logInAt, RawSession, type Login } from '../support/raw-session.js'

@@ -5,7 +5,7 @@ import { revoke } from '../support/oauth-flow.js'
 import { next, readEvents } from '../support/raw-http.js'
 import { logInAt, RawSession, type Login } from '../support/raw-session.js'
 import { redisTest } from '../support/redis-server.js'
-import { freePort } from '../support/service.js'
+import { freePort } from '../support/free-port.js'
 import { ReplicaSet, type LocalReplica } from './replica-set.js'
 
 /*

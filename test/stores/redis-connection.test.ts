@@ -9,7 +9,8 @@ import { TemporarilyUnavailableError } from '../../src/errors.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import { runnable } from '../support/root.js'
 import { find, lacking } from '../support/programs.js'
-import { freePort, redisTest, RedisServer } from '../support/redis-server.js'
+import { freePort } from '../support/free-port.js'
+import { redisTest, RedisServer } from '../support/redis-server.js'
 
 const run = promisify(execFile)
 

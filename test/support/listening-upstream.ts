@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { Test } from 'tap'
 import { ScriptableUpstream, type ScriptableUpstreamOptions } from '../../src/testing/index.js'
-import { freePort } from './service.js'
+import { freePort } from './free-port.js'
 
 /** The scriptable upstream on a free port of loopback, for what is about the network; ends with the test. */
 export async function listeningUpstream (

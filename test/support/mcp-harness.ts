@@ -10,7 +10,7 @@ import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemorySessionStore } from '../../src/stores/memory/sessions.js'
-import { freePort } from './service.js'
+import { freePort } from './free-port.js'
 
 /** The transports on a free port of loopback, with tokens that are the names of their callers. */
 export interface McpService {

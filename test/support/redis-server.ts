@@ -1,11 +1,10 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { RedisStoresOptions } from '../../src/stores/options.js'
 import type { Stores } from '../../src/stores/stores.js'
+import { freePort } from './free-port.js'
 import { find, lacking } from './programs.js'
 import { realClock, type Replicas } from '../stores/backend.js'
 import { RedisServer } from './redis-process.js'
@@ -112,15 +111,4 @@ export async function replicasOf<S> (
 /** Waits until a replica reaches its Redis (again). */
 export async function reachable (stores: Stores): Promise<void> {
   while (!await stores.check().then(() => true, () => false)) await delay(20)
-}
-
-/** A port that is free just now. */
-export async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('There is no free port.')
-  return address.port
 }

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
-import { createServer as createNetServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp, type BuildAppOptions } from '../../src/app.js'
 import { loadConfig, type Config } from '../../src/config/config.js'
 import { startDemoUpstream, type DemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
+import { freePort } from './free-port.js'
 import { createServer } from './sample-server.js'
 
 /** The real service on a free port of loopback, with a demo upstream of its own. */
@@ -24,17 +24,6 @@ export interface Service {
  * that.
  */
 export const QUIET = { LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '0' } as const
-
-/** A port that nobody listens on now. */
-export async function freePort (): Promise<number> {
-  const server = createNetServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  server.close()
-  await once(server, 'close')
-  return address.port
-}
 
 /** Listens on a free port of loopback for as long as the test runs. @returns the port */
 export async function listenFor (t: Test, listener: RequestListener): Promise<number> {
