@@ -92,7 +92,7 @@ export interface EventLog {
   /** @returns characters that a reader of the stream has not taken; undefined if nobody reads it */
   unread (sessionId: string, streamId: string): Promise<number | undefined>
   /**
-   * Calls `onFollowed` if somebody begins to read a stream, here or on another replica.
+   * Calls `onFollowed`, later, if somebody reads a stream or begins to, here or on another replica.
    * @returns a function that ends the watch
    */
   watch (sessionId: string, streamId: string, onFollowed: () => void): () => void

@@ -291,6 +291,20 @@ export async function eventLogContract (t: Test, makeLog: Make<EventLog, EventLo
     }
   })
 
+  t.test('who watches a stream is told that it is read already', { buffered: true }, async t => {
+    const { replicas } = await makeLog(t, {})
+    const [writer] = replicas
+    for (const [index, log] of replicas.entries()) {
+      const streamId = `stream-${index}`
+      await writer.open('s', streamId, {})
+      await log.follow('s', streamId, undefined, new Reader())
+      const watched = new Reader()
+      const unwatch = writer.watch('s', streamId, () => { watched.onEnd() })
+      await watched.ended()
+      unwatch()
+    }
+  })
+
   t.test('streams that are unknown', { buffered: true }, async t => {
     const { replicas } = await makeLog(t, {})
     const [log] = replicas

@@ -43,7 +43,8 @@ export class ResumableResponse implements ResponseStream {
       ...options,
       open: async () => {
         await eventLog.open(sessionId, streamId, { requestIds })
-        this.#unwatch = eventLog.watch(sessionId, streamId, () => { body.onTaken() })
+        // most calls are answered by now
+        if (!body.over) this.#unwatch = eventLog.watch(sessionId, streamId, () => { body.onTaken() })
       },
       isSent: () => !body.over
     })
@@ -67,6 +68,7 @@ export class ResumableResponse implements ResponseStream {
     // others may take this process for dead, and have answered in its place: the log decides
     const isFirst = isFinal && !this.#options.replica.isCertainlyAlive
     if (!isFirst) this.#deliver(event, position)
+    if (this.body.over) this.#unwatch()
     this.#writer.append({ ...event, position }, outcome => {
       if (isFirst && outcome !== 'over') this.#deliver(event, position)
       else if (outcome === 'over') this.body.end()

@@ -155,6 +155,7 @@ export class MemoryEventLog implements EventLog {
   watch (sessionId: string, streamId: string, onFollowed: () => void): () => void {
     const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
     stream?.watchers.add(onFollowed)
+    process.nextTick(() => { if (stream?.hasReader === true && stream.watchers.has(onFollowed)) onFollowed() })
     return () => { stream?.watchers.delete(onFollowed) }
   }
 

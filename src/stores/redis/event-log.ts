@@ -44,7 +44,7 @@ const WAKE_AT_ONCE = 100
 const WAKE_PAUSE_MS = 20
 
 /** Who reads a stream, or watches who does. */
-type Listener = Pick<StreamReader, 'streamId' | 'wake' | 'followed'>
+type Listener = Pick<StreamReader, 'streamId' | 'wake' | 'followed' | 'missed'>
 
 interface SessionListeners {
   readonly listeners: Set<Listener>
@@ -161,9 +161,19 @@ export class RedisEventLog implements EventLog {
   }
 
   watch (sessionId: string, streamId: string, onFollowed: () => void): () => void {
-    const watcher: Listener = { streamId, wake () {}, followed: onFollowed }
+    let isOver = false
+    const missed = () => {
+      this.unread(sessionId, streamId).then(
+        unread => { if (unread !== undefined && !isOver) onFollowed() },
+        (error: unknown) => { this.#connection.report(error) }
+      )
+    }
+    const watcher: Listener = { streamId, wake () {}, followed: onFollowed, missed }
     this.#add(sessionId, watcher)
-    return () => { this.#remove(sessionId, watcher) }
+    return () => {
+      isOver = true
+      this.#remove(sessionId, watcher)
+    }
   }
 
   async pendingRequests (sessionId: string, streamId: string): Promise<ReadonlyArray<string | number> | undefined> {
@@ -201,7 +211,7 @@ export class RedisEventLog implements EventLog {
   #wakeAll (): void {
     const sessions = [...this.#sessions.keys()]
     const wakeSome = () => {
-      for (const id of sessions.splice(0, WAKE_AT_ONCE)) tell(this.#sessions.get(id)?.listeners ?? new Set(), undefined)
+      for (const id of sessions.splice(0, WAKE_AT_ONCE)) tell(this.#sessions.get(id)?.listeners ?? new Set())
       if (sessions.length > 0) setTimeout(wakeSome, WAKE_PAUSE_MS).unref()
     }
     wakeSome()
@@ -242,9 +252,13 @@ function toArguments ({ data, isKept = false, answers, isFinal = false, position
 
 /**
  * Hands a message of a session's channel to those it is for: `<stream id> <event id>`; `!<token>` where another has
- * begun to read, `!` where something else has changed.
+ * begun to read, `!` where something else has changed. Without a message: some may have been missed.
  */
-function tell (listeners: ReadonlySet<Listener>, message = '* !'): void {
+function tell (listeners: ReadonlySet<Listener>, message?: string): void {
+  if (message === undefined) {
+    for (const listener of listeners) listener.missed()
+    return
+  }
   const split = message.lastIndexOf(' ')
   const [streamId, what] = [message.slice(0, split), message.slice(split + 1)]
   for (const listener of listeners) {

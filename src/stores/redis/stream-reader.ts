@@ -78,6 +78,11 @@ export class StreamReader {
     this.resume()
   }
 
+  /** News may have been missed. */
+  missed (): void {
+    this.wake()
+  }
+
   /** Continues: the reader takes events again. */
   resume (): void {
     if (this.#position === undefined || this.#stopped) return
