@@ -19,7 +19,8 @@ import { ConfigError } from '../errors.js'
 import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
 import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
-import { HOST, isHost, isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
+import { HOST, isHost, isKeyPrefix, KEY_PREFIX } from '../validation/values.js'
+import { isRedisUrl, REDIS_URL } from '../validation/redis-url.js'
 
 const PreregisteredClientSchema = Type.Object({
   clientId: Type.String({ minLength: 1 }),
@@ -215,7 +216,10 @@ function parseRedisUrl (
   if (keys === undefined) {
     throw new ConfigError('ENCRYPTION_KEYS is not set; replicas that share REDIS_URL need the same keys.')
   }
-  if (cluster && URL.canParse(url) && /^\/[1-9]/.test(new URL(url).pathname)) {
+  if (cluster && !URL.canParse(url)) {
+    throw new ConfigError('REDIS_CLUSTER is set, but REDIS_URL names Sentinels; it takes the URL of one of the nodes.')
+  }
+  if (cluster && /^\/[1-9]/.test(new URL(url).pathname)) {
     throw new ConfigError('REDIS_URL names a database; a Redis Cluster has only database 0.')
   }
   return url

@@ -4,7 +4,7 @@ import { Counter, Registry } from 'prom-client'
 import { classifyEnd, type McpCounts, type McpObserver, type RequestEnd } from '../mcp/observer.js'
 import type { BrokerObserver, TokenEvent } from '../oauth/login-events.js'
 import type { UpstreamObserver } from '../oauth/upstream-observer.js'
-import type { ObservedCommand } from '../stores/redis/connection.js'
+import type { ObservedCommand } from '../stores/redis/connection/connection.js'
 import { addGauge, addHistogram } from './instruments.js'
 import { isObject } from '../members.js'
 

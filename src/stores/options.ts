@@ -11,7 +11,8 @@ import {
   textThat,
   timerMs
 } from '../validation/schemas.js'
-import { isKeyPrefix, isRedisUrl, KEY_PREFIX, REDIS_URL } from '../validation/values.js'
+import { isKeyPrefix, KEY_PREFIX } from '../validation/values.js'
+import { isRedisUrl, REDIS_URL } from '../validation/redis-url.js'
 import type { RecentLogBounds } from './attempts.js'
 import type { AuthorizationBounds } from './authorizations.js'
 import type { MemoryEventLogOptions } from './memory/event-log.js'
@@ -19,7 +20,7 @@ import type { RedisBusOptions } from './redis/bus/bus.js'
 import type { RedisEventLogOptions } from './redis/event-log.js'
 import type { RegistrationBounds } from './registrations.js'
 import type { RedisTaskBounds } from './redis/tasks.js'
-import type { RedisConnectionOptions } from './redis/connection.js'
+import type { RedisConnectionOptions } from './redis/connection/connection.js'
 import type { RedisRegistrationStoreOptions } from './redis/registrations.js'
 
 const bounds = optionSchemas<RecentLogBounds>()({ maxEntries: count, maxAgeSeconds: lifetime })

@@ -87,11 +87,3 @@ export const KEY_PREFIX = 'up to 64 letters, digits and . : / _ -'
 export function isKeyPrefix (value: string): boolean {
   return /^[\w.:/-]{1,64}$/.test(value)
 }
-
-/** In words, what `isRedisUrl` takes. */
-export const REDIS_URL = 'redis://host:port or, for TLS, rediss://host:port'
-
-/** Whether this leads to a Redis. */
-export function isRedisUrl (value: string): boolean {
-  return /^rediss?:\/\/[^\s/]/.test(value) && URL.canParse(value)
-}

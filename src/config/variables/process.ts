@@ -32,7 +32,8 @@ export const processVariables = {
   ALLOWED_ORIGINS: list('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
   ALLOWED_HOSTS: list('Host headers that the MCP endpoints accept, besides that of PUBLIC_URL; * for any'),
   REDIS_URL: Type.Optional(text(
-    'Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS. ' +
+    'Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS; with Sentinels ' +
+      'redis+sentinel://user:password@host:port,host:port/name/db. ' +
       'Default: this process keeps everything in memory'
   )),
   REDIS_CLUSTER: flag(

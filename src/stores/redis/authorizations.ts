@@ -10,7 +10,7 @@ import {
 } from '../authorizations.js'
 import { tooManyAttempts } from '../memory/authorizations.js'
 import { BUDGET } from './scripts/budget.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 
 type Keys = [ends: string, sizes: string, sums: string, attempt: string]

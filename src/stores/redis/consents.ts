@@ -2,7 +2,7 @@ import { parseRecord } from '../../parse-record.js'
 import { createHash } from 'node:crypto'
 import type { Result } from 'ioredis'
 import { MAX_CONSENTS_OF_ONE, type ConsentKey, type ConsentRecord, type ConsentStore } from '../consents.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 
 declare module 'ioredis' {

@@ -12,11 +12,11 @@ import {
   type NewEvent,
   type StreamOptions
 } from '../event-log.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { eventLogScripts, type EventArguments, type StreamArguments, type StreamKeys } from './scripts/event-log.js'
 import { isPosition, StreamReader } from './stream-reader.js'
-import type { RedisSubscriber } from './subscriber.js'
+import type { RedisSubscriber } from './connection/subscriber.js'
 import { parseRecord } from '../../parse-record.js'
 
 export interface RedisEventLogOptions {

@@ -10,7 +10,7 @@ import {
   type TokenRecord
 } from '../grants.js'
 import type { RedisBus } from './bus/bus.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { grantScripts, type StoredGrant, type TokenArguments } from './scripts/grants.js'
 import { parseRecord } from '../../parse-record.js'

@@ -1,6 +1,6 @@
 import type { Result } from 'ioredis'
 import type { LeaseStore } from '../leases.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 
 declare module 'ioredis' {

@@ -4,7 +4,7 @@ import {
   type MetadataDocumentRecord,
   type MetadataDocumentStore
 } from '../metadata-documents.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { parseRecord } from '../../parse-record.js'
 

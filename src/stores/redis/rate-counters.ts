@@ -1,6 +1,6 @@
 import type { Result } from 'ioredis'
 import { RATE_WINDOW_MS, type Counted, type RateCounters } from '../rate-counters.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 
 declare module 'ioredis' {

@@ -1,6 +1,6 @@
 import type { Result } from 'ioredis'
 import type { RecentLog, RecentLogBounds } from '../attempts.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { parseRecord } from '../../parse-record.js'
 

@@ -7,7 +7,7 @@ import {
   type RegistrationBounds,
   type RegistrationStore
 } from '../registrations.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { registrationScripts, type RegistrationArguments, type StoredRegistration } from './scripts/registrations.js'
 

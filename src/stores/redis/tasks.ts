@@ -11,7 +11,7 @@ import {
 } from '../tasks.js'
 import type { Bus } from '../bus.js'
 import { TaskHolders } from '../task-holders.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { TASK_FIELDS, taskScripts, type TaskFields } from './scripts/tasks.js'
 

@@ -8,7 +8,7 @@ import {
   type UpstreamDeletion,
   type UpstreamDeletionQueue
 } from '../upstream-deletions.js'
-import type { RedisConnection } from './connection.js'
+import type { RedisConnection } from './connection/connection.js'
 import { SPARE_SECONDS, type KeyMaker } from './keys.js'
 
 type Keys = [due: string, records: string, attempts: string]

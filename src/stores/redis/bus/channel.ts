@@ -1,5 +1,5 @@
-import type { RedisConnection } from '../connection.js'
-import type { RedisSubscriber } from '../subscriber.js'
+import type { RedisConnection } from '../connection/connection.js'
+import type { RedisSubscriber } from '../connection/subscriber.js'
 
 export interface BusChannelOptions {
   connection: RedisConnection

@@ -1,15 +1,8 @@
-import { Cluster, Redis } from 'ioredis'
-import { ConfigError, TemporarilyUnavailableError } from '../../errors.js'
+import { Cluster } from 'ioredis'
+import { TemporarilyUnavailableError } from '../../../errors.js'
+import { openClient, saysUnavailable, type RedisClient, type RedisClientOptions } from './open-client.js'
 
-export interface RedisConnectionOptions {
-  /** `redis://` or, for TLS, `rediss://`; `user:password@host:port/db`. */
-  url: string
-  /**
-   * Whether the URL leads to a Redis Cluster: to one of its nodes, or to its configuration endpoint. Default: false.
-   */
-  cluster?: boolean
-  /** Time that one command may take. Default: 2000. */
-  commandTimeoutMs?: number
+export interface RedisConnectionOptions extends RedisClientOptions {
   /**
    * Time that calls wait for a connection that was just lost, or is not there yet; after it they fail at once. Default:
    * 1000.
@@ -31,9 +24,6 @@ export interface ObservedCommand {
   seconds: number
 }
 
-/** What commands are given to. */
-export type RedisClient = Redis | Cluster
-
 /** A Lua script: every change of more than one step is one. */
 export interface Script {
   numberOfKeys: number
@@ -45,13 +35,7 @@ interface Waiting {
   reject (error: Error): void
 }
 
-const MAX_RETRY_MS = 1000
 const RETRY_AFTER_SECONDS = 2
-const SLOTS_REFRESH_MS = 5000
-
-// Redis answers, but cannot do it now
-const UNAVAILABLE =
-  /^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|NOAUTH|WRONGPASS)\b/
 
 /**
  * The connection that commands take. Commands of one process take effect in the order they were made. None is sent
@@ -79,7 +63,7 @@ export class RedisConnection {
     this.#onError = onError
     this.#onDown = onDown
     this.#onCommand = onCommand
-    this.#redis = connect(options)
+    this.#redis = openClient(options)
     this.#redis.on('error', (error: Error) => {
       this.#lastError = error.message
       onError(withoutArguments(error))
@@ -194,52 +178,13 @@ export class RedisConnection {
   }
 }
 
-/** A connection of ioredis that comes back by itself, keeps no command for later, and sends none twice. */
-function connect ({ url, cluster = false, commandTimeoutMs = 2000 }: RedisConnectionOptions): RedisClient {
-  if (!/^rediss?:\/\/./.test(url) || !URL.canParse(url)) {
-    throw new ConfigError('The URL of Redis must be redis://… or, for TLS, rediss://…')
-  }
-  const retry = (attempts: number) => Math.min(2 ** attempts * 25, MAX_RETRY_MS) * (0.75 + Math.random() / 4)
-  const common = {
-    commandTimeout: commandTimeoutMs,
-    connectTimeout: 2 * commandTimeoutMs,
-    socketTimeout: 2 * commandTimeoutMs,
-    maxLoadingRetryTime: MAX_RETRY_MS,
-    // a primary that has become a replica
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-    // what was under way when the connection broke fails at once: sent again, it might run twice
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    autoResubscribe: false
-  }
-  if (!cluster) return new Redis(url, { ...common, retryStrategy: retry, enableOfflineQueue: false })
-  const { protocol, username, password } = new URL(url)
-  return new Cluster([url], {
-    redisOptions: {
-      ...common,
-      // nodes are connected to when they are needed: what waits for one must fail before it is given up
-      connectTimeout: commandTimeoutMs / 2,
-      ...password !== '' && { username: decodeURIComponent(username), password: decodeURIComponent(password) },
-      ...protocol === 'rediss:' && { tls: {} }
-    },
-    clusterRetryStrategy: retry,
-    retryDelayOnFailover: 0,
-    slotsRefreshInterval: SLOTS_REFRESH_MS,
-    slotsRefreshTimeout: commandTimeoutMs,
-    // certificates are made out to names
-    dnsLookup: (address, callback) => { callback(null, address) }
-  })
-}
-
 /** The error without the arguments of its command, which must not be logged. */
 function withoutArguments (error: Error): Error {
   return 'command' in error ? new Error(`Redis: ${error.message}`) : error
 }
 
 function rethrow (error: Error): never {
-  throw error.name === 'ReplyError' && !UNAVAILABLE.test(error.message)
-    ? withoutArguments(error)
-    : unavailable(error.message)
+  throw saysUnavailable(error) ? unavailable(error.message) : withoutArguments(error)
 }
 
 function unavailable (detail: string): TemporarilyUnavailableError {
