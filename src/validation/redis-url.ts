@@ -36,6 +36,10 @@ export function isRedisUrl (value: string): boolean {
  */
 export function parseRedisUrl (value: string): RedisLocation | undefined {
   if (/^rediss?:\/\/[^\s/]/i.test(value) && URL.canParse(value)) return { kind: 'single', url: value }
+  return parseSentinelUrl(value)
+}
+
+function parseSentinelUrl (value: string): RedisLocation | undefined {
   const match = SENTINEL_URL.exec(value)
   if (match === null) return undefined
   const [, scheme = '', user = '', hosts = '', name = '', db = '0', query = ''] = match
