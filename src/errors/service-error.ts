@@ -26,6 +26,7 @@ export type FailureReason =
   | 'upstream_refused_scopes'
   | 'upstream_refused_client'
   | 'upstream_refused_code'
+  | 'upstream_login_ended'
   | 'upstream_answer_unusable'
   | 'document_gone'
   | 'document_unreachable'

@@ -160,7 +160,8 @@ function createTokens (options: BrokerOptions, foundation: Foundation, known: Re
     requestsPerMinute: unknownPerMinute = DEFAULT_REQUESTS_PER_MINUTE
   } = options
   const { resources, recognised, limits, lifetimes, upstream, observe, now } = foundation
-  const grants = new Grants({ store, leases, keyring, upstream, upstreamClients: known.upstreamClients, log, now })
+  const { upstreamClients } = known
+  const grants = new Grants({ store, leases, keyring, upstream, upstreamClients, observe, log, now })
   return {
     grants,
     accessTokens: new AccessTokens({

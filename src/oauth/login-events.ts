@@ -57,6 +57,13 @@ export interface TokenEvent extends LoginStep {
   repeated?: boolean
 }
 
+/** The upstream's tokens of a login were refreshed, or could not be. */
+export interface RefreshEvent extends Step {
+  type: 'refresh'
+  /** Whose login it is. */
+  clientId: string
+}
+
 /** An access token was looked up in the store: at its first call, and every few seconds while it is in use. */
 export interface CallEvent extends LoginStep {
   type: 'call'
@@ -84,6 +91,7 @@ export type BrokerEvent =
   | UpstreamEvent
   | CallbackEvent
   | TokenEvent
+  | RefreshEvent
   | CallEvent
 
 /**

@@ -1,7 +1,15 @@
 import type { FailureReason } from '../errors.js'
 
 /** The steps of a login that are kept. */
-export type LoginStepName = 'registration' | 'authorization' | 'consent' | 'upstream' | 'callback' | 'token' | 'call'
+export type LoginStepName =
+  | 'registration'
+  | 'authorization'
+  | 'consent'
+  | 'upstream'
+  | 'callback'
+  | 'token'
+  | 'refresh'
+  | 'call'
 
 /** Why a step failed, for operators. Long words that may be secrets are left out of its texts. */
 export interface StepFailure {

@@ -62,19 +62,28 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
     text: `The login server could not be reached${why}.`,
     advice: `Can this service reach ${loginHost}? /readyz shows whether it can.`
   }),
-  upstream_refused_client: ({ step, why, publicUrl }) => step === 'upstream'
+  upstream_refused_client: ({ step, why, publicUrl, dynamic }) => step === 'upstream'
     ? {
         text: `The login server did not register this service${why}.`,
         advice: 'Register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
       }
     : {
         text: `The login server refused this service${why}.`,
-        advice: 'invalid_client: OAUTH_CLIENT_ID or OAUTH_CLIENT_SECRET is wrong or has expired. ' +
-          `redirect_uri: register ${publicUrl}/oauth/callback there.`
+        advice: dynamic
+          ? 'invalid_client: it has forgotten the registration of this client. The next login registers it again; if ' +
+            'that does not help, register a client there by hand and set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
+          : 'invalid_client: OAUTH_CLIENT_ID or OAUTH_CLIENT_SECRET is wrong or has expired. ' +
+            `redirect_uri: register ${publicUrl}/oauth/callback there.`
       },
   upstream_refused_code: ({ why, publicUrl }) => ({
     text: `The login server rejected its own code as invalid${why}.`,
     advice: `Is exactly ${publicUrl}/oauth/callback registered there, and are the clocks right?`
+  }),
+  upstream_login_ended: ({ why, loginHost }) => ({
+    text: `The login server wants the person to log in again${why}.`,
+    advice: `Their login at ${loginHost} has expired or was revoked, or needs something more (such as a second ` +
+      'factor). The client was told, and sends them there. If this happens to everybody at once, look at the log ' +
+      `of ${loginHost}.`
   }),
   upstream_refused_scopes: ({ why }) => ({
     text: `The login server refused the scopes that this service asks for${why}.`,
@@ -129,6 +138,7 @@ const FAILED: Record<LoginStepName, string> = {
   upstream: 'The person could not be sent to the login server',
   callback: 'The login could not be completed',
   token: 'The token request was refused',
+  refresh: 'The login could not be refreshed at the login server',
   call: 'The first call was refused'
 }
 

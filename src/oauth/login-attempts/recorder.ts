@@ -2,7 +2,7 @@ import { ServiceError } from '../../errors.js'
 import { visible } from '../../displayed-text.js'
 import type { LoginStepRecord, RecentLog, StepFailure, LoginVisitRecord } from '../../stores/attempts.js'
 import type { Client } from '../client.js'
-import type { BrokerEvent, BrokerObserver } from '../login-events.js'
+import type { BrokerEvent, BrokerObserver, RefreshEvent } from '../login-events.js'
 import type { BrokerLog } from '../../log.js'
 import { isLoopbackHost } from '../../loopback.js'
 import { PREFIXES } from '../secrets.js'
@@ -17,6 +17,8 @@ export interface AttemptRecorderOptions {
 // a token in use is looked up all the time: only the calls right after the login matter
 const FIRST_CALLS_SECONDS = 900
 const CALLS = { ms: FIRST_CALLS_SECONDS * 1000, max: 50_000 }
+// a client whose refresh fails tries again and again
+const REFRESHES = { ms: 60_000, max: 5000 }
 // the same request by the same program is left out, and a flood of programs must not fill the store
 const VISITS = { ms: 60_000, max: 500 }
 // 72 bits: enough to recognise which steps belong together
@@ -31,6 +33,7 @@ export class AttemptRecorder {
   /** What was written lately, and until when it is not written again; the oldest first. */
   readonly #calls = new Map<string, number>()
   readonly #visits = new Map<string, number>()
+  readonly #refreshes = new Map<string, number>()
 
   constructor (options: AttemptRecorderOptions) {
     this.#options = options
@@ -67,11 +70,17 @@ export class AttemptRecorder {
 
   #isOfInterest (event: BrokerEvent): boolean {
     if (event.type === 'token') return event.grantType !== 'refresh_token'
+    if (event.type === 'refresh') return event.error !== undefined && !this.#isRepeatedRefresh(event)
     if (event.type !== 'call') return true
     if (event.loggedInAt === undefined) return false
     const seconds = this.#options.now() / 1000 - event.loggedInAt
     if (seconds < -1 || seconds > FIRST_CALLS_SECONDS) return false
     return !this.#isRepeated(this.#calls, [event.links, event.error === undefined], CALLS)
+  }
+
+  #isRepeatedRefresh ({ clientId, error }: RefreshEvent): boolean {
+    const { code, reason } = toFailure(error)
+    return this.#isRepeated(this.#refreshes, [clientId, code, reason], REFRESHES)
   }
 
   /** Whether this was written less than `ms` ago. While there is no room to remember it, it counts as written. */
@@ -109,6 +118,8 @@ function describeClient (
         : describeKnownClient(event.client, event.redirectUri ?? event.client.metadata.redirect_uris[0])
     case 'token':
       return event.client === undefined ? { clientId: shownId(event.clientId) } : describeKnownClient(event.client)
+    case 'refresh':
+      return { clientId: shownId(event.clientId) }
     default:
       return {}
   }

@@ -47,6 +47,7 @@ const STEPS: Record<LoginStepName, string> = {
   upstream: 'sent to the login server',
   callback: 'callback',
   token: 'token',
+  refresh: 'refresh at the login server',
   call: 'first call'
 }
 const KINDS = {

@@ -13,7 +13,7 @@ export function judgeAttempt ({ steps, clientId }: Attempt, context: VerdictCont
   const last = lastOfWeight(steps)
   if (last === undefined) return { outcome: 'waiting', text: 'Nothing is known about it.' }
   if (last.failure !== undefined) return { outcome: 'failed', ...explainFailure(last.step, last.failure, context) }
-  if (last.step === 'call') {
+  if (last.step === 'call' || last.step === 'refresh') {
     return { outcome: 'good', text: 'All is well: the client logged in and called with its token.' }
   }
   if (last.step === 'token' && clientId === OWN_CLIENT_ID) {
@@ -89,7 +89,7 @@ const AT_LOGIN_SERVER = ({ loginHost, publicUrl, dynamic }: VerdictContext): Pen
 })
 
 /** After a step that went well: what is expected next, and why it may never come. */
-const PENDING: Record<Exclude<LoginStepName, 'call'>, Pending | ((context: VerdictContext) => Pending)> = {
+const PENDING: Record<Exclude<LoginStepName, 'call' | 'refresh'>, Pending | ((context: VerdictContext) => Pending)> = {
   registration: {
     patienceMs: PERSON_MS,
     waiting: 'The client has registered; it has not sent anybody to log in yet.',

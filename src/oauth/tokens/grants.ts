@@ -2,6 +2,7 @@ import { InvalidGrantError } from '../../errors.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { Keyring } from '../keyring.js'
+import { observed, type BrokerObserver } from '../login-events.js'
 import type { BrokerLog } from '../../log.js'
 import { upstreamStepMs, withLease } from '../with-lease.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
@@ -13,6 +14,7 @@ export interface GrantsOptions {
   keyring: Keyring
   upstream: Upstream
   upstreamClients: UpstreamClients
+  observe: BrokerObserver
   log: BrokerLog
   now: () => number
 }
@@ -107,7 +109,7 @@ export class Grants {
   }
 
   async #refreshOnce (grantId: string): Promise<UpstreamTokens> {
-    const { store, upstream, upstreamClients } = this.#options
+    const { store, upstream, upstreamClients, observe } = this.#options
     const grant = await store.findGrant(grantId)
     const tokens = grant && this.#open(grant)
     if (tokens === undefined || grant === undefined) throw hasEnded()
@@ -117,7 +119,9 @@ export class Grants {
     if (client === undefined) throw hasEnded()
     let refreshed: UpstreamTokens
     try {
-      refreshed = await upstream.refresh(client, tokens.refreshToken, grant.subject)
+      refreshed = await observed(observe, { type: 'refresh', clientId: grant.clientId }, async () =>
+        await upstream.refresh(client, tokens.refreshToken, grant.subject)
+      )
     } catch (error) {
       if (error instanceof InvalidGrantError) await this.end(grantId)
       else if (!this.#isOver(tokens)) return tokens

@@ -25,6 +25,7 @@ export function upstreamError (error: unknown): OAuthError {
     return toOAuthError(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
   }
   if (isOutage(error)) return unreachable(detail, error)
+  if (findStatus(error) === 401) return refused(detail)
   return unusable(detail, error)
 }
 
@@ -42,6 +43,20 @@ export function fail (error: unknown): never {
   throw upstreamError(error)
 }
 
+/**
+ * Throws what an error of a refresh means: whatever only the person can put right is `invalid_grant`, so that clients
+ * send them to log in again. All others leave the grant alone.
+ */
+export function failRefresh (error: unknown): never {
+  const meant = upstreamError(error)
+  if (!(meant instanceof AccessDeniedError || meant instanceof InvalidGrantError)) throw meant
+  throw new InvalidGrantError('The login at the login server has ended. Log in again.', {
+    cause: meant,
+    reason: 'upstream_login_ended',
+    ...meant.detail !== undefined && { detail: meant.detail }
+  })
+}
+
 type Translation = (detail: string) => OAuthError
 
 const denied: Translation = detail =>
@@ -56,16 +71,30 @@ const unreachable = (detail: string, cause?: unknown) =>
     reason: 'upstream_unreachable'
   })
 
+const refused: Translation = detail =>
+  new UpstreamError('The login server refused this service.', { detail, reason: 'upstream_refused_client' })
+
 const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map([
   ['access_denied', denied],
+  // OpenID Connect Core 3.1.2.6; Entra says the same of a refresh
   ['login_required', denied],
   ['consent_required', denied],
   ['interaction_required', denied],
   ['account_selection_required', denied],
+  // OpenID Connect Unmet Authentication Requirements; RFC 9470; Auth0's; Google's, of a Workspace
+  ['unmet_authentication_requirements', denied],
+  ['insufficient_user_authentication', denied],
+  ['mfa_required', denied],
+  ['admin_policy_enforced', denied],
   ['invalid_grant', ended],
   // GitHub's
   ['bad_verification_code', ended],
   ['bad_refresh_token', ended],
+  // of servers that have a code of their own for each kind of token
+  ['invalid_refresh_token', ended],
+  ['expired_token', ended],
+  ['token_expired', ended],
+  ['token_revoked', ended],
   // the client did not choose the scopes, and cannot change them
   ['invalid_scope', detail =>
     new UpstreamError('The login server refused the scopes that this service asks for.', {
@@ -77,21 +106,26 @@ const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map([
 
 /** What an OAuth error code of the upstream means for our client. */
 function toOAuthError (code: string, status: number, detail: string): OAuthError {
-  const translate = TRANSLATIONS.get(code)
-  if (translate !== undefined) return translate(detail)
-  if (status === 429 || status >= 500) return unreachable(detail)
-  return new UpstreamError('The login server refused this service.', { detail, reason: 'upstream_refused_client' })
+  if (isOutageStatus(status)) return unreachable(detail)
+  // Auth0 says access_denied of a wrong client secret, and 401 is about the client (RFC 6749 5.2)
+  if (status === 401 && code === 'access_denied') return refused(detail)
+  return (TRANSLATIONS.get(code) ?? refused)(detail)
 }
 
 function isOutage (error: unknown): boolean {
   const status = findStatus(error)
-  if (status !== undefined) return status === 429 || status >= 500
+  if (status !== undefined) return isOutageStatus(status)
   // what fetch itself throws, and our own time limit
   return (error instanceof ClientError && error.code === 'OAUTH_TIMEOUT') ||
     (error instanceof DOMException && error.name === 'TimeoutError') ||
     // undici: no connection, and one that was cut in the middle of the body
     (error instanceof TypeError && (error.message === 'fetch failed' || error.message === 'terminated')) ||
     (error instanceof Error && error.cause !== undefined && isOutage(error.cause))
+}
+
+/** RFC 9110 15.5.9, 15.6; RFC 6585 4; RFC 8470 5.2: what was sent was not looked at. */
+function isOutageStatus (status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || status >= 500
 }
 
 function findStatus (error: unknown): number | undefined {

@@ -7,7 +7,7 @@ import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS, type UpstreamSettings } from '../opti
 import { UpstreamRegistration, type UpstreamClient } from './registration.js'
 import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { send, tokenFetch } from './tolerant-fetch.js'
-import { fail, unusable } from './upstream-errors.js'
+import { fail, failRefresh, unusable } from './upstream-errors.js'
 import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
 import { fetchIdentity } from './userinfo.js'
 
@@ -169,13 +169,13 @@ export class Upstream {
   /**
    * Refreshes the upstream's tokens.
    * @param subject whose they are
-   * @throws {InvalidGrantError} if the login there has ended
+   * @throws {InvalidGrantError} if the login there has ended, or the person must come back
    * @throws {UpstreamError} if the new tokens are another person's
    */
   async refresh (client: UpstreamClient, refreshToken: string, subject: string): Promise<UpstreamTokens> {
     const configuration = await this.#configuration(client)
     configuration[openid.customFetch] = (url, init) => tokenFetch(this.#fetch('token'), url, init, this.#knowsIssuer)
-    const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(fail)
+    const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(failRefresh)
     const idToken = tokens.claims()
     checkAuthorizedParty(idToken, client.clientId)
     // OpenID Connect Core 12.2
