@@ -32,12 +32,12 @@ export function isLoopbackUrl (url: string | URL): boolean {
   return isLoopbackHost(new URL(url).hostname)
 }
 
-/** Whether a `Host` header, with or without a port, names this machine. */
+/** Whether an authority, with or without a port, names this machine. */
 export function isLoopbackHostHeader (host: string): boolean {
   return HOST_HEADER.test(host)
 }
 
-/** Whether an `Origin` header names this machine. */
+/** Whether an origin names this machine. */
 export function isLoopbackOrigin (origin: string): boolean {
   return ORIGIN.test(origin)
 }

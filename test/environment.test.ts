@@ -52,6 +52,21 @@ const wrong: Array<[string, string, NodeJS.ProcessEnv?]> = [
   ['ALLOWED_HOSTS', 'https://mcp.example.com'],
   ['ALLOWED_ORIGINS', 'https://app.example.com/path'],
   ['ALLOWED_ORIGINS', 'app.example.com'],
+  ['ALLOWED_ORIGINS', 'https://*'],
+  ['ALLOWED_ORIGINS', 'https://*.com'],
+  ['ALLOWED_ORIGINS', 'https://app.*.com'],
+  ['ALLOWED_ORIGINS', 'https://*app.example.com'],
+  ['ALLOWED_ORIGINS', 'https://*.*.example.com'],
+  ['ALLOWED_ORIGINS', 'https://*.10.0.0.1'],
+  ['ALLOWED_ORIGINS', 'https://*.[::1]'],
+  ['ALLOWED_ORIGINS', 'https://*.example.com/path'],
+  ['ALLOWED_ORIGINS', 'https://app.example.com:*'],
+  ['ALLOWED_ORIGINS', 'chrome-extension://*'],
+  ['ALLOWED_ORIGINS', '*.example.com'],
+  ['ALLOWED_ORIGINS', 'null'],
+  ['ALLOWED_ORIGINS', 'file://'],
+  ['ALLOWED_HOSTS', '*.example.com'],
+  ['ALLOWED_HOSTS', 'mcp.example.com:99999'],
   ['OAUTH_SCOPES', 'a"b'],
   ['MCP_SCOPES', 'mcp mcp'],
   ['INTROSPECTION_SERVICES', `a:${'x'.repeat(16)},a:${'y'.repeat(16)}`],
@@ -88,7 +103,9 @@ t.test('what looks odd, and works', async t => {
   for (
     const environment of [{ TRUST_PROXY: '0' }, { TRUST_PROXY: 'loopback, 10.0.0.0/8,::1' }, { PORT: '0' }, {
       PORT: '65535'
-    }, { ALLOWED_ORIGINS: 'https://app.example.com/,vscode-webview://x' }]
+    }, { ALLOWED_ORIGINS: 'https://app.example.com/,vscode-webview://x' }, {
+      ALLOWED_ORIGINS: 'https://*.example.com/,http://*.localhost:3000,chrome-extension://abc/,HTTPS://App.Example.com:443'
+    }, { ALLOWED_HOSTS: 'mcp.example.com:443,[::1]:5050,MCP.example.com.' }]
   ) {
     t.equal(await failure(environment), undefined, JSON.stringify(environment))
   }

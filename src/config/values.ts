@@ -10,6 +10,7 @@ import {
   isScopeToken,
   isSecureUrl,
   isServiceSecret,
+  ORIGIN,
   SECURE_URL
 } from '../validation/values.js'
 
@@ -116,16 +117,8 @@ export function parsePublicUrl (value: string): string {
 
 export function parseAllowedOrigin (value: string): string {
   // the slash at the end of a copied URL
-  const origin = /^https?:/i.test(value) && URL.canParse(value) && new URL(value).pathname === '/'
-    ? new URL(value).origin
-    : value
-  if (!isOrigin(origin) || /[?#@]/.test(value)) {
-    throw new ConfigError(
-      `ALLOWED_ORIGINS has ${
-        JSON.stringify(value)
-      }; it takes origins such as https://app.example.com, without a path, or *.`
-    )
-  }
+  const origin = value.replace(/(?<=[^/])\/$/, '')
+  if (!isOrigin(origin)) throw new ConfigError(`ALLOWED_ORIGINS has ${JSON.stringify(value)}; it takes ${ORIGIN}.`)
   return origin
 }
 

@@ -67,7 +67,10 @@ export interface McpTransportsOptions {
    * same on every replica. Default: a random one.
    */
   requestStateKeys?: readonly Uint8Array[]
-  /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
+  /**
+   * Browser origins that may call, besides that of `publicUrl`. `https://*.example.com`: all names under the domain, but
+   * not itself; `*`: any.
+   */
   allowedOrigins?: readonly string[]
   /** Values of `Host` that are accepted, besides that of `publicUrl`; `*` for any. */
   allowedHosts?: readonly string[]

@@ -36,13 +36,13 @@ export class Resources {
 }
 
 /**
- * The canonical spelling of a URI (RFC 3986 6.2.2.1, 6.2.3): scheme and host in lower case, without the default port or
- * a trailing slash. Paths are not changed.
+ * The canonical spelling of a URI (RFC 3986 6.2.2.1, 6.2.3): scheme and host in lower case, without the default port,
+ * the dot at the end of a full name, or a trailing slash. Paths are not changed.
  */
 export function canonicalResource (uri: string): string {
   const [, scheme = '', host = '', port = '', path = ''] =
     /^(https?):\/\/([^/?#:@[\]]+|\[[^\]@]*\])(?::(\d*))?((?:[/?#].*)?)$/is.exec(uri) ?? []
   if (scheme === '') return uri
   const isDefault = port === '' || port === (scheme.toLowerCase() === 'https' ? '443' : '80')
-  return `${scheme}://${host}`.toLowerCase() + (isDefault ? '' : `:${port}`) + path.replace(/\/$/, '')
+  return `${scheme}://${host.replace(/\.$/, '')}`.toLowerCase() + (isDefault ? '' : `:${port}`) + path.replace(/\/$/, '')
 }

@@ -19,6 +19,7 @@ import {
   MAX_LIFETIME_SECONDS,
   MAX_TIMER_MS,
   MAX_TIMER_SECONDS,
+  ORIGIN,
   SCOPE,
   SECURE_URL
 } from './values.js'
@@ -133,7 +134,7 @@ export const scopes = Type.Unsafe<readonly [string, ...string[]]>(
   Type.Array(scope, { minItems: 1, uniqueItems: true, takes: 'a list of one or more scopes, each once' })
 )
 export const origins = listSchema(
-  textThat({ takes: 'an origin such as https://app.example.com, without a path, or *' }, isOrigin),
+  textThat({ takes: ORIGIN }, isOrigin),
   'a list of origins, each once'
 )
 export const hosts = listSchema(textThat({ takes: HOST }, isHost), 'a list of hosts, each once')

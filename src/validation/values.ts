@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { isLoopbackHost } from '../loopback.js'
+import { canonicalAuthority, canonicalOrigin, parseOriginPattern } from './authorities.js'
 
 /** What single values may be, whether they come from the environment or as options of a plugin. */
 
@@ -11,6 +12,9 @@ export const ADMIN_TOKEN = 'at least 16 characters, all of them printable ASCII 
 export const SERVICE_SECRET = 'a secret of at least 16 characters'
 /** In words, what `isScopeToken` takes. */
 export const SCOPE = 'a scope: printable ASCII without spaces, " and \\'
+/** In words, what `isOrigin` takes. */
+export const ORIGIN = 'an origin such as https://app.example.com, without a path; https://*.example.com for all ' +
+  'names under a domain; or *'
 /** In words, what `isHost` takes. */
 export const HOST = 'a host with or without a port, such as mcp.example.com:8080, or *'
 
@@ -39,17 +43,17 @@ export function isBaseUrl (value: string): boolean {
   return isSecureUrl(value) && !value.includes('?')
 }
 
-/** Whether this is an origin as browsers send it, also those of applications such as `vscode-webview://…`; or `*`. */
+/**
+ * Whether this is an origin, in any spelling, also those of applications such as `vscode-webview://…`; all that are
+ * under a domain (`https://*.example.com`); or `*`.
+ */
 export function isOrigin (value: string): boolean {
-  if (value === '*') return true
-  return /^https?:/.test(value)
-    ? URL.canParse(value) && new URL(value).origin === value
-    : /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+$/i.test(value)
+  return value === '*' || canonicalOrigin(value) !== undefined || parseOriginPattern(value) !== undefined
 }
 
 /** Whether this is a `Host` header, or `*`. */
 export function isHost (value: string): boolean {
-  return value === '*' || /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(value)
+  return value === '*' || (!value.endsWith(':') && canonicalAuthority(value, 'https:') !== undefined)
 }
 
 /** Whether this is a scope-token of RFC 6749 3.3. */

@@ -29,8 +29,15 @@ export const processVariables = {
     'Shows operators how recent logins went, at /admin/attempts and by the command fastify-mcp-oauth attempts; ' +
       'at least 16 characters. Default: nothing is recorded, and there is no such page'
   )),
-  ALLOWED_ORIGINS: list('Browser origins that may call the MCP endpoints, besides PUBLIC_URL; * for any'),
-  ALLOWED_HOSTS: list('Host headers that the MCP endpoints accept, besides that of PUBLIC_URL; * for any'),
+  ALLOWED_ORIGINS: list(
+    'Browser origins that may call the MCP endpoints, besides PUBLIC_URL: https://app.example.com, ' +
+      'https://*.example.com (all names under it, at that port), those of extensions and webviews as they are ' +
+      '(chrome-extension://…, vscode-webview://…); * for any'
+  ),
+  ALLOWED_HOSTS: list(
+    'Host headers that the MCP endpoints accept, besides that of PUBLIC_URL; the default port may be there or not; ' +
+      '* for any'
+  ),
   REDIS_URL: Type.Optional(text(
     'Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS; with Sentinels ' +
       'redis+sentinel://user:password@host:port,host:port/name/db. ' +

@@ -1,15 +1,15 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ForbiddenOriginError } from '../../errors.js'
-import { isLoopbackHostHeader, isLoopbackOrigin } from '../../loopback.js'
 import { refuseMcpMethod } from '../scoped/other-methods.js'
 import { scopedCors } from '../scoped/cors.js'
 import { MCP_CORS } from '../scoped/cors-headers.js'
+import { hostCheck, originCheck } from './allowed-callers.js'
 
 export interface McpGuardOptions {
   /** The URL of the app's root as clients see it. */
   publicUrl: string
-  /** Browser origins that may call, besides that of `publicUrl`; `*` for any. */
+  /** Browser origins that may call, besides that of `publicUrl`, or patterns of them; `*` for any. */
   allowedOrigins: readonly string[]
   /** Host headers answered, besides that of `publicUrl`; `*` for any. */
   allowedHosts: readonly string[]
@@ -23,14 +23,8 @@ export interface McpGuardOptions {
  * and host. Nothing of these routes is cached.
  */
 export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
-  const { host, origin } = new URL(options.publicUrl)
-  const local = isLoopbackHostHeader(host)
-  const origins = new Set([origin, ...options.allowedOrigins])
-  const hosts = new Set([host, ...options.allowedHosts].map(name => name.toLowerCase()))
-  const allowsOrigin = (value: string) =>
-    origins.has('*') || origins.has(value) || (local && isLoopbackOrigin(value))
-  const allowsHost = (value: string) =>
-    hosts.has('*') || hosts.has(value.toLowerCase()) || (local && isLoopbackHostHeader(value))
+  const allowsOrigin = originCheck(options.publicUrl, options.allowedOrigins)
+  const allowsHost = hostCheck(options.publicUrl, options.allowedHosts)
 
   await app.register(scopedCors, {
     paths: options.paths,
