@@ -57,6 +57,7 @@ export interface Config {
   demoUpstreamPort: number
   authMode: Environment['AUTH_MODE']
   audiences: string[]
+  clientsWithoutAudience: string[]
   strictTokenType: boolean
   mcpScopes: [string, ...string[]]
   scopeDescriptions: Record<string, string>
@@ -153,6 +154,7 @@ function checkProduction ({ PUBLIC_URL }: Environment, upstream: UpstreamConfig 
 function toOAuthSettings (env: Environment) {
   return {
     audiences: split(env.OAUTH_AUDIENCES, ','),
+    clientsWithoutAudience: split(env.OAUTH_CLIENTS_WITHOUT_AUDIENCE, ','),
     strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
     mcpScopes: parseScopes(env.MCP_SCOPES),
     scopeDescriptions: parseJson(

@@ -101,11 +101,11 @@ export function serviceOptions (
  * @throws {ConfigError}
  */
 export function resourceServerOptions (
-  { audiences, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config,
+  { audiences, clientsWithoutAudience, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config,
   { issuer, clientId, clientSecret }: UpstreamConfig
 ): ResourceServerOptions {
   if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
   const introspection = clientId !== undefined && clientSecret !== undefined &&
     { introspection: { clientId, clientSecret } }
-  return { issuer, audiences, strictTokenType, requestsPerMinute, ...introspection }
+  return { issuer, audiences, clientsWithoutAudience, strictTokenType, requestsPerMinute, ...introspection }
 }

@@ -137,6 +137,62 @@ t.test('JWTs by the keys of their issuer', async t => {
   t.match(await verify(await issuer.sign({}, 'first', now - 10)), { clientId: 'app' }, 'clocks differ by some seconds')
 })
 
+t.test('how login servers name the scopes and the client of a token', async t => {
+  const issuer = await startIssuer(t)
+  const verify = issuer.verifier()
+  const bare = { client_id: undefined, scope: undefined }
+  for (const [claims, expected] of [
+    [{ scope: 'a  b a' }, { scopes: ['a', 'b'] }],
+    [{ scope: ['a', 'b'] }, { scopes: ['a', 'b'] }],
+    [{ scope: ['a b', 'c', 7, null] }, { scopes: ['a', 'b', 'c'] }],
+    [{ scope: [] }, { scopes: [] }],
+    [{ scope: { a: 1 } }, { scopes: [] }],
+    [{ scope: undefined, scp: 'a b' }, { scopes: ['a', 'b'] }],
+    [{ scope: '', scp: ['a', 'b'] }, { scopes: ['a', 'b'] }],
+    [{ scope: null, scp: ['a', 'b'] }, { scopes: ['a', 'b'] }],
+    [{ ...bare }, { scopes: [], clientId: '' }],
+    [{ ...bare, azp: 'keycloak' }, { clientId: 'keycloak' }],
+    [{ ...bare, appid: 'entra-1' }, { clientId: 'entra-1' }],
+    [{ ...bare, cid: 'okta' }, { clientId: 'okta' }],
+    [{ ...bare, client_id: '', azp: null, appid: 7, cid: 'okta' }, { clientId: 'okta' }],
+    [{ client_id: 'first', cid: 'second' }, { clientId: 'first' }]
+  ] as const) {
+    const token = await issuer.sign(claims)
+    t.match(await verify(token), expected, JSON.stringify(claims))
+    issuer.introspected.set('opaque', { active: true, sub: 'alice', aud: RESOURCE, client_id: 'app', ...claims })
+    const ask = issuer.verifier({ introspection: { clientId: 'rs', clientSecret: 'rssecret' } })
+    t.match(await ask('opaque'), expected, `${JSON.stringify(claims)}, introspected`)
+  }
+})
+
+t.test('the audience', async t => {
+  const issuer = await startIssuer(t)
+  const introspection = { clientId: 'rs', clientSecret: 'rssecret' }
+  for (const [aud, isAccepted] of [
+    [RESOURCE, true],
+    [`${RESOURCE}/`, true],
+    ['HTTPS://MCP.example.com:443/mcp', true],
+    [['https://other.example', `${RESOURCE}/`], true],
+    [undefined, false],
+    [null, false],
+    ['', false],
+    [[], false],
+    [7, false],
+    ['https://mcp.example.com', false],
+    ['https://mcp.example.com/MCP', false]
+  ] as const) {
+    for (const client of ['app', 'cognito']) {
+      const accepted = isAccepted || (aud === undefined && client === 'cognito')
+      const verify = issuer.verifier({ clientsWithoutAudience: ['cognito'], introspection })
+      issuer.introspected.set('opaque', { active: true, sub: 'alice', aud, client_id: client })
+      for (const token of [await issuer.sign({ aud, client_id: client }), 'opaque']) {
+        const code = await verify(token).then(() => undefined, (error: { code?: string }) => error.code)
+        t.equal(code, accepted ? undefined : 'invalid_token', `${JSON.stringify(aud)} for ${client}`)
+      }
+    }
+  }
+})
+
 t.test('a new key is accepted at once, another algorithm only if it is allowed', async t => {
   const issuer = await startIssuer(t)
   const verify = issuer.verifier()

@@ -44,6 +44,10 @@ export const oauthVariables = {
   OAUTH_AUDIENCES: list(
     'Values of aud to accept in the mode resource-server, besides the URLs of the MCP endpoints'
   ),
+  OAUTH_CLIENTS_WITHOUT_AUDIENCE: list(
+    'Client ids whose tokens need no aud in the mode resource-server, as those of Amazon Cognito; such a token is good ' +
+      'at every resource of its issuer'
+  ),
   OAUTH_STRICT_TOKEN_TYPE: flag(
     'Whether the mode resource-server accepts only JWTs that are marked as access tokens of RFC 9068 (typ: at+jwt)',
     false

@@ -9,8 +9,7 @@ import { Introspection, isActive } from './introspection.js'
 import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from '../upstream-observer.js'
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from '../rate-limits.js'
 import { canonicalResource } from '../resources.js'
-import { splitScopes } from '../scopes.js'
-import { toSubject } from '../upstream/subject.js'
+import { findClientId, toCaller } from './token-caller.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
 import { send } from '../upstream/tolerant-fetch.js'
 
@@ -20,6 +19,11 @@ export interface ResourceServerOptions {
   issuer: string
   /** Our resources: `aud` must name one of them, in any equivalent spelling. */
   audiences: readonly string[]
+  /**
+   * Ids of clients whose tokens need no `aud` (those of Amazon Cognito have none). Such a token is good at every
+   * resource of the issuer. Default: none.
+   */
+  clientsWithoutAudience?: readonly string[]
   /** Accepted signature algorithms. Default: every sound asymmetric one. */
   algorithms?: ReadonlyArray<typeof SIGNATURE_ALGORITHMS[number]>
   /** Default: 30. */
@@ -71,6 +75,7 @@ class TokenVerifier {
   readonly #now: () => number
   readonly #issuerUrl: URL
   readonly #audiences: ReadonlySet<string>
+  readonly #clientsWithoutAudience: ReadonlySet<string>
   readonly #introspection: Introspection | undefined
   readonly #toleranceSeconds: number
   #server: { value: Promise<openid.ServerMetadata>, failedAt?: number } | undefined
@@ -83,6 +88,7 @@ class TokenVerifier {
     this.#now = now
     this.#issuerUrl = new URL(options.issuer)
     this.#audiences = new Set(options.audiences.map(canonicalResource))
+    this.#clientsWithoutAudience = new Set(options.clientsWithoutAudience)
     this.#toleranceSeconds = options.clockToleranceSeconds ?? CLOCK_TOLERANCE_SECONDS
     const limits = new RateLimits({ secret: randomBytes(32), now })
     this.#introspection = client &&
@@ -115,11 +121,11 @@ class TokenVerifier {
       algorithms: [...algorithms ?? SIGNATURE_ALGORITHMS],
       clockTolerance: this.#toleranceSeconds,
       currentDate: new Date(this.#now()),
-      requiredClaims: ['exp', 'sub', 'aud']
+      requiredClaims: ['exp', 'sub']
     }).catch((error: unknown) => { throw tokenError(error) })
-    if (!this.#isForUs(payload.aud)) {
+    if (!this.#isForUs(payload)) {
       throw new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', {
-        detail: 'unexpected "aud" claim value'
+        detail: payload.aud === undefined ? 'missing required "aud" claim' : 'unexpected "aud" claim value'
       })
     }
     const objection = objectionToType(protectedHeader.typ, strict) ?? objectionToClaims(payload, tokenEndpoint)
@@ -142,7 +148,7 @@ class TokenVerifier {
       throw tokenError(error)
     })
     const now = this.#now() / 1000
-    if (!isActive(answer, issuer, now, this.#toleranceSeconds) || !this.#isForUs(answer.aud)) {
+    if (!isActive(answer, issuer, now, this.#toleranceSeconds) || !this.#isForUs(answer)) {
       throw new InvalidTokenError('The access token is unknown, has expired, or is for another resource.')
     }
     const objection = objectionToClaims(answer, server.token_endpoint)
@@ -150,8 +156,10 @@ class TokenVerifier {
     return toCaller(token, answer, issuer)
   }
 
-  /** Whether an `aud` names one of our resources: issuers pass on what clients wrote. */
-  #isForUs (audience: unknown): boolean {
+  /** Whether `aud` names one of our resources (issuers pass on what clients wrote), or its client needs none. */
+  #isForUs (claims: TokenClaims): boolean {
+    const { aud: audience } = claims
+    if (audience === undefined) return this.#clientsWithoutAudience.has(findClientId(claims))
     return [audience].flat().some(name => typeof name === 'string' && this.#audiences.has(canonicalResource(name)))
   }
 
@@ -193,27 +201,6 @@ class TokenVerifier {
 
   #fetch (endpoint: UpstreamEndpoint) {
     return observedFetch(endpoint, this.#options.upstreamObserver, this.#options.fetch)
-  }
-}
-
-function toCaller (token: string, claims: TokenClaims & { exp?: number }, issuer: string): CallerInfo {
-  const { sub, exp, client_id: clientId, azp, scope, scp } = claims
-  const subject = toSubject(sub)
-  if (subject === undefined) {
-    throw new InvalidTokenError('The access token does not name its subject.', {
-      detail: `its sub is ${JSON.stringify(sub)?.slice(0, 100)}`
-    })
-  }
-  const client = [clientId, azp].find(value => typeof value === 'string')
-  return {
-    token,
-    clientId: typeof client === 'string' ? client : '',
-    // Entra and Okta name them scp
-    scopes: Array.isArray(scp)
-      ? scp.filter(name => typeof name === 'string')
-      : splitScopes(typeof scope === 'string' ? scope : typeof scp === 'string' ? scp : undefined),
-    ...exp !== undefined && { expiresAt: exp },
-    extra: { issuer, subject, claims: { ...claims } }
   }
 }
 

@@ -52,6 +52,7 @@ const resourceServerAuth = optionSchemas<Auth<ResourceServerModeOptions>>()({
     })
   ),
   strictTokenType: optional(flag),
+  clientsWithoutAudience: optional(listSchema(clientId, 'a list of client ids, each once')),
   requestsPerMinute: optional(count),
   introspection: optional(
     objectSchema(optionSchemas<Introspection>()({ clientId, clientSecret }), 'an object with clientId and clientSecret')
