@@ -45,7 +45,7 @@ export const oauthVariables = {
     'Values of aud to accept in the mode resource-server, besides the URLs of the MCP endpoints'
   ),
   OAUTH_CLIENTS_WITHOUT_AUDIENCE: list(
-    'Client ids whose tokens need no aud in the mode resource-server, as those of Amazon Cognito; such a token is good ' +
+    'Clients whose tokens need no aud in the mode resource-server, as those of Amazon Cognito; such a token is good ' +
       'at every resource of its issuer'
   ),
   OAUTH_STRICT_TOKEN_TYPE: flag(
