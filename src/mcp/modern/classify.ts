@@ -1,4 +1,9 @@
-import { classifyInboundRequest, PROTOCOL_VERSION_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/server'
+import {
+  classifyInboundRequest,
+  PROTOCOL_VERSION_META_KEY,
+  type JSONRPCMessage,
+  type JSONRPCRequest
+} from '@modelcontextprotocol/server'
 import { isMessage, isRequest, parseMessages, toPostedMessages, type PostedMessages } from '../wire/messages.js'
 import { isOfSessions } from '../wire/protocol-versions.js'
 import { InvalidParamsError } from '../../errors.js'
@@ -15,7 +20,7 @@ export interface ModernPost {
 /** A POST of a revision with sessions. */
 export interface LegacyPost extends PostedMessages {
   kind: 'legacy'
-  /** Whether `MCP-Protocol-Version` is absent, or names one of these revisions. */
+  /** Whether `MCP-Protocol-Version` is absent, or names one of these revisions. Does not matter for `initialize`. */
   hasKnownVersion: boolean
 }
 
@@ -31,6 +36,7 @@ export interface InvalidPost {
  */
 export function classifyPost (headers: InboundHeaders, body: unknown): ModernPost | LegacyPost | InvalidPost {
   if (!isMessage(body)) return classifyInvalid(headers, body)
+  if (isNegotiation(headers, body)) return { kind: 'legacy', ...toPostedMessages(body), hasKnownVersion: true }
   const hasKnownVersion = isOfSessions(headers['mcp-protocol-version'])
   const isPlain = hasKnownVersion && 'method' in body && body.params?._meta === undefined
   if (!isPlain && isModern(headers, body)) return { kind: 'modern', request: isRequest(body) ? body : undefined }
@@ -55,6 +61,17 @@ export function classifyLegacyPost (headers: InboundHeaders, body: unknown): Leg
   } catch (error) {
     return { kind: 'invalid', error }
   }
+}
+
+/**
+ * Whether this is an `initialize` whose header names the revision that it asks for, whichever that is. Clients that
+ * know a newer one send it so. The SDK would refuse them; but they are to learn which is spoken here, as without the
+ * header.
+ */
+function isNegotiation (headers: InboundHeaders, body: JSONRPCMessage): boolean {
+  const version = headers['mcp-protocol-version']
+  return version !== undefined && 'method' in body && body.method === 'initialize' &&
+    body.params?.protocolVersion === version && body.params._meta?.[PROTOCOL_VERSION_META_KEY] === undefined
 }
 
 function isModern (headers: InboundHeaders, body: unknown): boolean {

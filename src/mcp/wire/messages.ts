@@ -64,6 +64,14 @@ export function parseMessages (body: unknown): PostedMessages {
   return { messages: body, requests, isBatch: true }
 }
 
+/** The same body, where `params: null`, which some clients send if there are none, is absent (JSON-RPC 2.0, 4.2). */
+export function withoutNullParams (body: unknown): unknown {
+  for (const message of Array.isArray(body) ? body : [body]) {
+    if (isObject(message) && message.params === null) Reflect.deleteProperty(message, 'params')
+  }
+  return body
+}
+
 /** What is wrong with the parameters of a request that is otherwise valid; undefined for any other body. */
 function findInvalidParams (body: unknown): InvalidParamsError | undefined {
   if (!isObject(body) || !('params' in body) || isMessage(body)) return undefined

@@ -10,7 +10,8 @@ import {
   ServiceError,
   UnsupportedMediaTypeError
 } from '../../errors.js'
-import { errorText, refusalText } from '../../mcp/wire/messages.js'
+import { errorText, refusalText, withoutNullParams } from '../../mcp/wire/messages.js'
+import { joinRepeated } from '../../mcp/wire/repeated-headers.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
 import { plainBodies } from '../scoped/content-encoding.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
@@ -31,7 +32,8 @@ export interface McpErrorsOptions {
 
 /**
  * JSON in, and JSON-RPC errors out, for the routes of the context it is registered in. Its parser takes an empty body
- * (clients send `content-type: application/json` with a bodyless DELETE); every fault of a client is a 4xx.
+ * (clients send `content-type: application/json` with a bodyless DELETE); every fault of a client is a 4xx. A header
+ * that came twice with the same value counts once.
  */
 export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
   app.decorateRequest('bodyBytes', 0)
@@ -43,13 +45,19 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
     (request, body, done) => {
       request.bodyBytes = body.length
       const text = body.toString()
-      if (text.length > 0 && !isTooDeep(text)) return parseJson(request, text, done)
+      if (text.length > 0 && !isTooDeep(text)) {
+        return parseJson(request, text, (error, parsed) => { done(error, withoutNullParams(parsed)) })
+      }
       if (text.length === 0) done(null, undefined)
       else done(new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
       return undefined
     }
   )
 
+  app.addHook('onRequest', ({ headers, raw }, _reply, done) => {
+    joinRepeated(headers, raw.rawHeaders)
+    done()
+  })
   await app.register(plainBodies, { refuse: text => new UnsupportedMediaTypeError(`Unsupported Media Type: ${text}`) })
   await app.register(plainJson)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))

@@ -16,7 +16,8 @@ export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
       throw new UnsupportedMediaTypeError('Unsupported Media Type: Content-Type must be application/json.')
     }
     const posted = requestPost(request)
-    checkProtocolVersion(posted.hasKnownVersion)
+    // what it negotiates is in its body, as with sessions
+    if (posted.isBatch || posted.requests[0]?.method !== 'initialize') checkProtocolVersion(posted.hasKnownVersion)
     // responses and notifications refer to a session, and there is none
     if (posted.requests.length === 0) return reply.code(202).send()
     const caller = requestCaller(request)
