@@ -53,6 +53,19 @@ export class PriorityQueue<K> {
     return first.key
   }
 
+  /** The keys whose numbers are not above `most`, in no order; it takes time in proportion to theirs alone. */
+  keysUpTo (most: number): K[] {
+    const found: K[] = []
+    const indexes = [0]
+    for (let index = indexes.pop(); index !== undefined; index = indexes.pop()) {
+      const entry = this.#heap[index]
+      if (entry === undefined || entry.priority > most) continue
+      found.push(entry.key)
+      indexes.push(2 * index + 1, 2 * index + 2)
+    }
+    return found
+  }
+
   /** Moves an entry up or down until those above it are lower and those below it are higher. */
   #settle (entry: Entry<K>): void {
     for (;;) {

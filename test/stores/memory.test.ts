@@ -1,8 +1,10 @@
+import { mock } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { announcementsContract } from './announcements-contract.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import t, { type Test } from 'tap'
 import { SessionsFullError } from '../../src/errors.js'
-import { firstEventId } from '../../src/stores/event-log.js'
+import { STANDALONE_STREAM, firstEventId } from '../../src/stores/event-log.js'
 import { MemoryAuthorizationTransactionStore } from '../../src/stores/memory/authorizations.js'
 import { MemoryBus } from '../../src/stores/memory/bus.js'
 import { MemoryConsentStore } from '../../src/stores/memory/consents.js'
@@ -156,4 +158,48 @@ t.test('the event log of all sessions is bounded', async t => {
   t.equal(await read('greedy', 's4'), undefined, 'the oldest complete stream went first')
   t.equal(await read('session-0', 'a'), 4000, 'what others still write stays')
   t.equal(await read('session-9', 'a'), 500, 'who comes last keeps the newest event')
+})
+
+t.test('what has grown old in the event log is dropped some at a time', async t => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  const clock = new ManualClock()
+  const log = new MemoryEventLog({ now: clock.now })
+  t.teardown(() => log.close())
+  const count = 1000
+  for (let index = 0; index < count; index++) {
+    await log.append(`session-${index}`, STANDALONE_STREAM, [{ data: 'x' }])
+    await log.open(`session-${index}`, 'call', {})
+    await log.append(`session-${index}`, 'call', [{ data: 'x', isFinal: true }])
+  }
+  t.equal(log.bytes, 2 * count)
+  await clock.pass(301)
+  mock.timers.tick(30_000)
+  t.ok(log.bytes >= 2 * count - 250, `${2 * count - log.bytes} of ${2 * count} in one turn`)
+  while (log.bytes > 0) await turn()
+})
+
+t.test('sessions that end together are dropped some at a time, whoever comes then', async t => {
+  const clock = new ManualClock()
+  const store = new MemorySessionStore({ idleSeconds: 60, now: clock.now })
+  t.teardown(() => store.close())
+  const create = (id: string) => {
+    const now = clock.now() / 1000
+    const owner = { issuer: 'i', subject: id, clientId: 'c' }
+    return store.create({
+      id,
+      kind: 'streamable-http',
+      owner,
+      initialized: true,
+      subscriptions: [],
+      lastSeenAt: now,
+      expiresAt: now + 600
+    }, { perOwner: 10, perPerson: 10 })
+  }
+  const count = 5000
+  for (let index = 0; index < count; index++) await create(`s${index}`)
+  await clock.pass(61)
+  await create('late')
+  t.equal(store.size, count - 2000 + 1)
+  t.equal(await store.get('s4999'), undefined, 'nobody finds those that are left')
 })

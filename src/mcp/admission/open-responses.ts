@@ -1,5 +1,7 @@
+import { inSlices } from '../../collections/in-slices.js'
 import type { Admission } from './admission.js'
 import type { Lease } from './quota.js'
+import { UnreadBytes } from './unread-bytes.js'
 
 /** The HTTP response to a request, as far as its weight goes. */
 export interface Weighable {
@@ -25,11 +27,13 @@ const PROGRESS_BYTES = 8192
 export class OpenResponses {
   readonly #options: OpenResponsesOptions
   readonly #open = new Set<OpenResponse>()
+  readonly #unread = new UnreadBytes<OpenResponse>()
   readonly #timer: NodeJS.Timeout
+  #isWeighing = false
 
   constructor (options: OpenResponsesOptions) {
     this.#options = options
-    this.#timer = setInterval(() => { this.weigh() }, WEIGH_MS).unref()
+    this.#timer = setInterval(() => { this.weigh().catch(() => {}) }, WEIGH_MS).unref()
   }
 
   /**
@@ -46,27 +50,28 @@ export class OpenResponses {
   /** The response is over. */
   close (open: OpenResponse): void {
     this.#open.delete(open)
+    this.#unread.set(open, 0)
     open.release()
   }
 
-  /** Cuts responses until the unread bytes are within their bounds: first those that do not move, then the heaviest. */
-  weigh (): void {
-    const heavy = [...this.#open].filter(open => open.weigh() > 0).sort((a, b) =>
-      Number(a.moves) - Number(b.moves) || b.unread - a.unread
-    )
-    if (heavy.length === 0) return
+  /**
+   * Weighs all responses, some in each turn; then cuts responses until the unread bytes are within their bounds: first
+   * those that do not move, then the heaviest. Never rejects.
+   */
+  async weigh (): Promise<void> {
+    if (this.#isWeighing) return
+    this.#isWeighing = true
+    await inSlices(this.#open, open => { this.#unread.set(open, open.weigh()) })
+    this.#isWeighing = false
     const { maxUnreadBytes, maxUnreadBytesPerPerson } = this.#options
-    const byPerson = new Map<string, { unread: number, responses: OpenResponse[] }>()
-    for (const open of heavy) {
-      const { unread, responses } = byPerson.get(open.person) ?? { unread: 0, responses: [] }
-      byPerson.set(open.person, { unread: unread + open.unread, responses: [...responses, open] })
+    const tooMuch = this.#unread.personsAbove(maxUnreadBytesPerPerson)
+    for (const person of tooMuch) this.#cutTo(maxUnreadBytesPerPerson, person, () => this.#unread.of(person))
+    while (this.#unread.total > maxUnreadBytes) {
+      const { heaviest } = this.#unread
+      const before = this.#unread.total
+      if (heaviest !== undefined) this.#cutTo(maxUnreadBytes, heaviest, () => this.#unread.total)
+      if (this.#unread.total === before) return
     }
-    for (const { unread, responses } of byPerson.values()) this.#cutTo(maxUnreadBytesPerPerson, unread, responses)
-    const left = heavy.filter(open => this.#open.has(open))
-    const heaviestPersonFirst = left.sort((a, b) =>
-      (byPerson.get(b.person)?.unread ?? 0) - (byPerson.get(a.person)?.unread ?? 0)
-    )
-    this.#cutTo(maxUnreadBytes, left.reduce((sum, { unread }) => sum + unread, 0), heaviestPersonFirst)
   }
 
   /** Stops weighing. */
@@ -74,13 +79,16 @@ export class OpenResponses {
     clearInterval(this.#timer)
   }
 
-  #cutTo (maxBytes: number, unread: number, responses: readonly OpenResponse[]): void {
-    let left = unread
+  /** Cuts responses of a person as long as `unread` says more than `maxBytes`. */
+  #cutTo (maxBytes: number, person: string, unread: () => number): void {
+    const responses = [...this.#unread.responses(person)].sort((a, b) =>
+      Number(a.moves) - Number(b.moves) || b.unread - a.unread
+    )
     for (const open of responses) {
+      const left = unread()
       if (left <= maxBytes) return
       // one large response that moves may be read to its end
       if (open.moves && left === open.unread) return
-      left -= open.unread
       this.#options.onCut(open.unread)
       this.close(open)
       open.cut()

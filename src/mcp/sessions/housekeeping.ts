@@ -20,6 +20,8 @@ export interface HousekeepingOptions {
 }
 
 const TIDY_MS = 5000
+// to close an instance, and to write to the store, takes longer than to look
+const TIDY_SLICES = { size: 100, pauseMs: 5 }
 const DRAIN_POLL_MS = 20
 // streams that are opened while the process drains are released again this often
 const RELEASE_MS = 200
@@ -42,22 +44,23 @@ export class Housekeeping {
   }
 
   /**
-   * Drops what is idle here: the first hundreds of sessions at once, the others in the next turns. Whether a session is
-   * over the store alone says: it may be in use elsewhere.
+   * Drops what is idle here: of a hundred sessions at once, of the others after short pauses. Whether a session is over
+   * the store alone says: it may be in use elsewhere.
    * @param now milliseconds since the epoch
    */
   tidy (now: number): void {
     const { sessions, instances, limits: { instanceIdleSeconds, idleSeconds }, leave, log } = this.#options
-    instances.dropIdle(now - instanceIdleSeconds * 1000)
     if (this.#isTidying) return
     this.#isTidying = true
+    const unusedSince = now - instanceIdleSeconds * 1000
     const tidying = inSlices(sessions, ([, session]) => {
+      instances.dropIdle(session, unusedSince)
       session.catchUp()
       if (session.isInUse) session.seen(now)
       const isOver = now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000
-      if (isUnused(session) && (isOver || session.seenAt <= now - instanceIdleSeconds * 1000)) leave(session)
+      if (isUnused(session) && (isOver || session.seenAt <= unusedSince)) leave(session)
       else if (isOver) this.#confirm(session)
-    }).finally(() => { this.#isTidying = false })
+    }, TIDY_SLICES).finally(() => { this.#isTidying = false })
     runInBackground(tidying, log, 'idle sessions could not be looked through')
   }
 

@@ -16,7 +16,7 @@ export interface InstanceOwner {
   dropInstance (): void
 }
 
-/** The sessions of this process that have a server instance, least recently used first. */
+/** The sessions of this process that have a server instance. */
 export class LiveInstances {
   readonly #admission: Admission
   readonly #owners = new Map<InstanceOwner, Holder>()
@@ -53,10 +53,7 @@ export class LiveInstances {
   /** Notes that the instance of a session is used now. */
   used (owner: InstanceOwner): void {
     const holder = this.#owners.get(owner)
-    if (holder === undefined) return
-    this.#owners.delete(owner)
-    this.#owners.set(owner, holder)
-    this.#admission.usedInstance(holder)
+    if (holder !== undefined) this.#admission.usedInstance(holder)
   }
 
   /** Takes back the room of a session's instance. */
@@ -67,12 +64,12 @@ export class LiveInstances {
     this.#admission.freeInstance(holder)
   }
 
-  /** Drops those that have not been used since `since` (milliseconds since the epoch), unless they are busy. */
-  dropIdle (since: number): void {
-    for (const owner of this.#owners.keys()) {
-      if (owner.usedAt > since) break
-      if (!owner.busy) this.#drop(owner)
-    }
+  /**
+   * Drops the instance of a session that has not been used since then, unless it is busy.
+   * @param since milliseconds since the epoch
+   */
+  dropIdle (owner: InstanceOwner, since: number): void {
+    if (owner.usedAt <= since && !owner.busy && this.#owners.has(owner)) this.#drop(owner)
   }
 
   /** Cancels what runs under a grant that has ended, and drops the instances that were made for it. */

@@ -21,6 +21,8 @@ import type { MessageExtra } from '../transport/message-extra.js'
 
 // the store ends an owner's least recently seen session: it should know which that is
 const MAX_UNTOLD_SECONDS = 60
+// sessions that were opened together do not all write to it together
+const LEAST_UNTOLD = 0.5
 
 /** A session that this process serves: its record, its open streams, and its server instance while it has one. */
 export class LiveSession implements InstanceSession, InstanceOwner, ReachableSession {
@@ -40,6 +42,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   #starting: Promise<ServerInstance> | undefined
   /** Epoch seconds of the last sign of life that the store knows of. */
   #toldAt: number
+  readonly #untoldSeconds: number
   readonly #subscriptions: SubscriptionLease
   readonly #keeper: RecordKeeper
   #hasLeft = false
@@ -49,6 +52,8 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.record = record
     this.caller = caller
     this.#toldAt = record.lastSeenAt
+    this.#untoldSeconds = Math.min(host.limits.idleSeconds / 10, MAX_UNTOLD_SECONDS) *
+      (LEAST_UNTOLD + Math.random() * (1 - LEAST_UNTOLD))
     this.person = personKey(record.owner)
     this.streams = new SessionStreams({ host, record, person: this.person, onClosed: () => { this.#streamClosed() } })
     this.#keeper = new RecordKeeper({
@@ -153,7 +158,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   /** Notes a sign of life; the store is told only now and then. */
   seen (now: number): void {
     this.seenAt = now
-    if (now / 1000 - this.#toldAt > Math.min(this.host.limits.idleSeconds / 10, MAX_UNTOLD_SECONDS)) this.tellSeen()
+    if (now / 1000 - this.#toldAt > this.#untoldSeconds) this.tellSeen()
   }
 
   /** Writes the last sign of life to the store. */

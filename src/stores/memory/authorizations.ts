@@ -26,6 +26,10 @@ interface Attempt {
   transaction?: string
 }
 
+const SWEEP_MS = 1000
+// dropped in one turn: some milliseconds
+const MAX_SWEPT = 2000
+
 /** Authorization transactions of a single process. */
 export class MemoryAuthorizationTransactionStore implements AuthorizationTransactionStore {
   readonly #attempts = new Map<string, Attempt>()
@@ -38,7 +42,7 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
   constructor ({ bounds = AUTHORIZATION_BOUNDS, now = Date.now }: MemoryAuthorizationTransactionStoreOptions = {}) {
     this.#budget = new Budget(bounds)
     this.#now = now
-    this.#sweep = setInterval(() => { this.#dropEnded() }, 30_000).unref()
+    this.#sweep = setInterval(() => { this.#dropEnded() }, SWEEP_MS).unref()
   }
 
   async add (
@@ -108,7 +112,7 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
 
   #dropEnded (): void {
     const now = this.#now() / 1000
-    for (;;) {
+    for (let dropped = 0; dropped < MAX_SWEPT; dropped++) {
       const id = this.#ends.takeUpTo(now)
       const attempt = id === undefined ? undefined : this.#attempts.get(id)
       if (id === undefined || attempt === undefined) return

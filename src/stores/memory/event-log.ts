@@ -14,7 +14,8 @@ import {
   type NewEvent,
   type StreamOptions
 } from '../event-log.js'
-import { LoggedStream } from './logged-stream.js'
+import { inSlices } from '../../collections/in-slices.js'
+import { CompleteStreams, LoggedSession, SessionStream } from './event-log/complete-streams.js'
 
 export interface MemoryEventLogOptions {
   /** Events kept of one stream. Default: 256. */
@@ -36,30 +37,16 @@ export interface MemoryEventLogOptions {
   now?: () => number
 }
 
-/** The streams of a session. */
-class Session {
-  readonly streams = new Map<string, Stream>()
-  characters = 0
-
-  constructor (readonly id: string) {}
-}
-
-class Stream extends LoggedStream {
-  constructor (readonly session: Session, streamId: string) {
-    super(streamId)
-  }
-}
-
 const SWEEP_MS = 30_000
 
 /** The event log of a single process: a bounded buffer for each stream. */
 export class MemoryEventLog implements EventLog {
-  readonly #sessions = new Map<string, Session>()
-  /** Complete streams, oldest first. */
-  readonly #complete = new Set<Stream>()
+  readonly #sessions = new Map<string, LoggedSession>()
+  readonly #complete = new CompleteStreams()
   readonly #limits: Required<Omit<MemoryEventLogOptions, 'now'>>
   readonly #now: () => number
   readonly #sweep: NodeJS.Timeout
+  #isSweeping = false
   #characters = 0
   // one sequence for all streams, so that a stream forgotten and begun again never reuses a position
   #position = 0
@@ -71,7 +58,7 @@ export class MemoryEventLog implements EventLog {
       ...limits
     }
     this.#now = now
-    this.#sweep = setInterval(() => { this.#dropOld() }, SWEEP_MS).unref()
+    this.#sweep = setInterval(() => { this.#dropOld().catch(() => {}) }, SWEEP_MS).unref()
   }
 
   /** Characters kept in all streams. */
@@ -142,11 +129,16 @@ export class MemoryEventLog implements EventLog {
     if (stream === undefined) return undefined
     this.#trimOld(stream)
     stream.read(reader, after === undefined ? undefined : Number(findEventPlace(after)?.position))
+    this.#complete.update(stream)
     return {
       position: after ?? formatEventId(streamId, stream.lastRead),
-      resume: () => { stream.resume(reader) },
+      resume: () => {
+        stream.resume(reader)
+        this.#complete.update(stream)
+      },
       stop: () => {
         stream.stop(reader)
+        this.#complete.update(stream)
         this.#trim(stream)
       }
     }
@@ -165,7 +157,7 @@ export class MemoryEventLog implements EventLog {
     for (const stream of session?.streams.values() ?? []) this.#forget(stream)
   }
 
-  #stream (sessionId: string, streamId: string): Stream | undefined {
+  #stream (sessionId: string, streamId: string): SessionStream | undefined {
     const stream = this.#sessions.get(sessionId)?.streams.get(streamId)
     if (stream === undefined) return streamId === STANDALONE_STREAM ? this.#create(sessionId, streamId) : undefined
     if (stream.completeAt === undefined || stream.completeAt > this.#oldest || stream.hasReader) return stream
@@ -179,25 +171,25 @@ export class MemoryEventLog implements EventLog {
   }
 
   /** The standalone stream is never complete: its events grow old one by one. */
-  #trimOld (stream: Stream): void {
+  #trimOld (stream: SessionStream): void {
     if (stream.streamId === STANDALONE_STREAM) this.#count(stream, -stream.dropOld(this.#oldest))
   }
 
-  #create (sessionId: string, streamId: string): Stream {
-    const session = this.#sessions.get(sessionId) ?? new Session(sessionId)
+  #create (sessionId: string, streamId: string): SessionStream {
+    const session = this.#sessions.get(sessionId) ?? new LoggedSession(sessionId)
     const { streams } = session
     if (streams.size >= this.#limits.maxStreamsPerSession) {
       this.#dropWhile([...streams.values()], () =>
         streams.size >= this.#limits.maxStreamsPerSession)
     }
-    const stream = new Stream(session, streamId)
+    const stream = new SessionStream(session, streamId)
     streams.set(streamId, stream)
     this.#sessions.set(sessionId, session)
     return stream
   }
 
   /** @returns false if what must be kept has no room */
-  #append (stream: Stream, event: NewEvent, { isSent = false }: AppendOptions): boolean {
+  #append (stream: SessionStream, event: NewEvent, { isSent = false }: AppendOptions): boolean {
     const { position, answers } = event
     // an append that is repeated
     if (position !== undefined && position <= stream.last) return true
@@ -209,7 +201,7 @@ export class MemoryEventLog implements EventLog {
   }
 
   /** Room for a request to the client; a response always has room. */
-  #makeRoomForKept (stream: Stream, { data = '', isKept, isFinal, answers }: NewEvent): boolean {
+  #makeRoomForKept (stream: SessionStream, { data = '', isKept, isFinal, answers }: NewEvent): boolean {
     if (isKept !== true || isFinal === true || answers !== undefined) return true
     const characters = data.length
     while (stream.keptCharacters + characters > MAX_KEPT_CHARACTERS) {
@@ -220,19 +212,23 @@ export class MemoryEventLog implements EventLog {
     return true
   }
 
-  #add (stream: Stream, event: NewEvent, isSent: boolean): void {
+  #add (stream: SessionStream, event: NewEvent, isSent: boolean): void {
     if (event.position === undefined) this.#position = Math.max(this.#position, stream.last) + 1
     stream.add(event, event.position ?? this.#position, this.#now(), isSent)
     this.#count(stream, event.data?.length ?? 0)
   }
 
   /** Drops what is beyond the bounds. */
-  #trim (stream: Stream): void {
+  #trim (stream: SessionStream): void {
     const { session } = stream
     const { maxEventsPerStream, maxBytesPerStream, maxBytesPerSession, maxBytes } = this.#limits
     const tooMuch = () => session.characters > maxBytesPerSession
     if (tooMuch()) this.#dropWhile([...session.streams.values()], tooMuch)
-    if (this.#characters > maxBytes) this.#dropWhile([...this.#complete], () => this.#characters > maxBytes)
+    while (this.#characters > maxBytes) {
+      const { first } = this.#complete
+      if (first === undefined) break
+      this.#drop(first)
+    }
     // what is complete is gone by now: the stream that grows pays for the rest
     const tooLarge = () => stream.characters > maxBytesPerStream || tooMuch() || this.#characters > maxBytes
     while (stream.size > maxEventsPerStream || (stream.size > 1 && tooLarge())) {
@@ -242,33 +238,33 @@ export class MemoryEventLog implements EventLog {
     }
   }
 
-  #count (stream: Stream, characters: number): void {
+  #count (stream: SessionStream, characters: number): void {
     stream.session.characters += characters
     this.#characters += characters
   }
 
-  #finish (stream: Stream): void {
+  #finish (stream: SessionStream): void {
     stream.completeAt = this.#now()
-    this.#complete.add(stream)
     stream.pump()
+    this.#complete.add(stream)
   }
 
-  #drop (stream: Stream): void {
+  #drop (stream: SessionStream): void {
     const { streams, id } = stream.session
     streams.delete(stream.streamId)
     if (streams.size === 0) this.#sessions.delete(id)
     this.#forget(stream)
   }
 
-  #forget (stream: Stream): void {
+  #forget (stream: SessionStream): void {
     this.#count(stream, -stream.characters)
-    this.#complete.delete(stream)
     stream.completeAt ??= this.#now()
     stream.forget()
+    this.#complete.delete(stream)
   }
 
   /** Drops complete streams that nobody reads as long as `needed`: those that were read first, the oldest first. */
-  #dropWhile (streams: Iterable<Stream>, needed: () => boolean): void {
+  #dropWhile (streams: Iterable<SessionStream>, needed: () => boolean): void {
     for (const wasRead of [true, false]) {
       for (const stream of streams) {
         if (!needed()) return
@@ -278,17 +274,17 @@ export class MemoryEventLog implements EventLog {
     }
   }
 
-  #dropOld (): void {
-    const oldest = this.#oldest
-    for (const stream of this.#complete) {
-      if ((stream.completeAt ?? 0) > oldest) break
-      if (!stream.hasReader) this.#drop(stream)
-    }
-    for (const { streams } of this.#sessions.values()) {
+  /** Drops what is old, some in each turn. Never rejects. */
+  async #dropOld (): Promise<void> {
+    if (this.#isSweeping) return
+    this.#isSweeping = true
+    await inSlices(this.#complete.until(this.#oldest), stream => { this.#drop(stream) })
+    await inSlices(this.#sessions.values(), ({ streams }) => {
       const stream = streams.get(STANDALONE_STREAM)
-      if (stream === undefined) continue
+      if (stream === undefined) return
       this.#trimOld(stream)
       if (stream.size === 0 && !stream.hasReader) this.#drop(stream)
-    }
+    })
+    this.#isSweeping = false
   }
 }

@@ -61,7 +61,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
-    this.#dropExpired()
+    this.#dropExpired(MAX_SWEPT)
     const [person, owner] = [personKey(record.owner), ownerKey(record.owner)]
     const ended = [
       ...this.#dropBeyond(this.#owners, owner, perOwner - 1),
@@ -161,8 +161,8 @@ export class MemorySessionStore implements SessionStore {
     return true
   }
 
-  /** Drops what has expired, so many records at most. Each was added once: they cost each `create` little. */
-  #dropExpired (most = Infinity): void {
+  /** Drops what has expired, so many records at most. */
+  #dropExpired (most: number): void {
     const now = this.#now() / 1000
     for (let dropped = 0; dropped < most; dropped++) {
       const id = this.#ends.takeUpTo(now)

@@ -12,6 +12,7 @@ import {
   type NewEvent,
   type StreamOptions
 } from '../event-log.js'
+import { Rounds } from '../../collections/rounds.js'
 import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { eventLogScripts, type EventArguments, type StreamArguments, type StreamKeys } from './scripts/event-log.js'
@@ -40,8 +41,6 @@ export interface RedisEventLogOptions {
 }
 
 const ANSWERED = 'answered:'
-const WAKE_AT_ONCE = 100
-const WAKE_PAUSE_MS = 20
 
 /** Who reads a stream, or watches who does. */
 type Listener = Pick<StreamReader, 'streamId' | 'wake' | 'followed' | 'missed'>
@@ -61,7 +60,7 @@ export class RedisEventLog implements EventLog {
   readonly #keys: KeyMaker
   readonly #limits: Required<RedisEventLogOptions>
   readonly #sessions = new Map<string, SessionListeners>()
-  readonly #reread: NodeJS.Timeout
+  readonly #reread: Rounds<SessionListeners>
 
   constructor (
     connection: RedisConnection,
@@ -81,13 +80,17 @@ export class RedisEventLog implements EventLog {
     const openSeconds = Math.max(limits.openSeconds, limits.retentionSeconds)
     this.#limits = { ...limits, openSeconds, rereadSeconds: Math.min(limits.rereadSeconds, openSeconds / 3) }
     connection.define(eventLogScripts)
+    this.#reread = new Rounds({
+      items: this.#sessions,
+      act: ({ listeners }) => { tell(listeners) },
+      intervalMs: this.#limits.rereadSeconds * 1000
+    })
     connection.onReady(() => { this.#wakeAll() })
-    this.#reread = setInterval(() => { this.#wakeAll() }, this.#limits.rereadSeconds * 1000).unref()
   }
 
   /** Stops the housekeeping; readers are stopped. */
   close (): void {
-    clearInterval(this.#reread)
+    this.#reread.stop()
     for (const { listeners } of this.#sessions.values()) {
       for (const listener of listeners) if (listener instanceof StreamReader) listener.stop()
     }
@@ -196,7 +199,13 @@ export class RedisEventLog implements EventLog {
       return
     }
     const listeners = new Set([listener])
-    const unsubscribe = this.#subscriber.subscribe(this.#index(sessionId), message => { tell(listeners, message) })
+    let isSubscribed = false
+    const unsubscribe = this.#subscriber.subscribe(this.#index(sessionId), message => {
+      // all channels come again together
+      if (message === undefined && isSubscribed) this.#wakeAll()
+      else tell(listeners, message)
+      isSubscribed ||= message === undefined
+    })
     this.#sessions.set(sessionId, { listeners, unsubscribe })
   }
 
@@ -209,12 +218,7 @@ export class RedisEventLog implements EventLog {
 
   /** Wakes all readers, a few at a time: thousands of readings at once would stall the process. */
   #wakeAll (): void {
-    const sessions = [...this.#sessions.keys()]
-    const wakeSome = () => {
-      for (const id of sessions.splice(0, WAKE_AT_ONCE)) tell(this.#sessions.get(id)?.listeners ?? new Set())
-      if (sessions.length > 0) setTimeout(wakeSome, WAKE_PAUSE_MS).unref()
-    }
-    wakeSome()
+    this.#reread.hurry().catch((error: unknown) => { this.#connection.report(error) })
   }
 
   /** Key of the session's list of streams, and name of its channel. */

@@ -19,6 +19,8 @@ export interface StreamReadings {
 }
 
 const RETRY_MS = 500
+// without a store, thousands of readers try again; when it is back, all are woken
+const MAX_RETRY_MS = 8000
 
 /**
  * Reads a stream to one reader: from the beginning once, then whenever it is woken and the reader takes more. One
@@ -40,6 +42,7 @@ export class StreamReader {
   /** Something may be there to be read: up to a position, or anything. */
   #wanted: string | true | undefined
   #retry: NodeJS.Timeout | undefined
+  #retryMs = RETRY_MS
 
   constructor (streamId: string, token: string, reader: EventReader, readings: StreamReadings) {
     this.streamId = streamId
@@ -107,16 +110,23 @@ export class StreamReader {
       while (!this.#stopped && this.#found.length === 0 && this.#reader.isFull !== true && this.#isWanted()) {
         this.#wanted = undefined
         const found = await this.#readings.next(this.position)
+        this.#retryMs = RETRY_MS
         if (!this.#stopped) this.#take(found)
       }
     } catch (error) {
       this.#readings.failed(error)
       // the store replied late, or not at all: what is there must not wait for the next event
       this.#wanted = true
-      if (!this.#stopped) this.#retry = setTimeout(() => { this.resume() }, RETRY_MS).unref()
+      if (!this.#stopped) this.#tryAgain()
     } finally {
       this.#reading = false
     }
+  }
+
+  #tryAgain (): void {
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => { this.resume() }, this.#retryMs).unref()
+    this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS)
   }
 
   #isWanted (): boolean {

@@ -1,4 +1,4 @@
-import { formatEventId, type EventReader, type NewEvent, type StreamEvent } from '../event-log.js'
+import { formatEventId, type EventReader, type NewEvent, type StreamEvent } from '../../event-log.js'
 
 interface LoggedEvent extends StreamEvent {
   readonly position: number
