@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { loadConfig, type Config } from '../config/config.js'
-import { examineDeployment, examineInside, type InsideOptions } from '../doctor/examine.js'
+import { examineDeployment, examineInside, type DeploymentOptions, type InsideOptions } from '../doctor/examine.js'
 import { Findings, formatFinding } from '../doctor/findings.js'
+import { examineStore } from '../doctor/store.js'
 import { ConfigError } from '../errors.js'
 import { tokenAudiences } from '../service/resource-paths.js'
 import { resourceServerOptions } from '../config/service-options.js'
@@ -37,19 +38,37 @@ export const run: Command = async (args, { env, write }) => {
   const findings = new Findings(finding => { write(formatFinding(finding)) })
   const config = findConfig(env, findings)
   const mcpUrl = url === undefined ? config && new URL(`${config.publicUrl}/mcp`) : parseEndpoint(url)
+  if (config !== undefined) await examineKept(config, findings)
   if (mcpUrl !== undefined) {
     const deployment = {
       mcpUrl,
       origins: values.origin ?? [],
       streamSeconds: Number(values['stream-seconds']),
       ...env.DOCTOR_TOKEN !== undefined && { accessToken: env.DOCTOR_TOKEN },
-      ...values.login && { open: (page: string) => { write(`\nOpen this in a browser, and log in:\n${page}\n\n`) } }
+      ...values.login && {
+        open: (page: string) => {
+          write(`
+Open this in a browser, and log in:
+${page}
+
+`)
+        }
+      }
     }
-    await examineDeployment(deployment, findings)
-    const inside = config && toInsideOptions(config)
-    if (inside !== undefined) await examineInside(inside, deployment, findings)
+    await examineAll(config, deployment, findings)
   }
   return summarize(findings, write)
+}
+
+/** From outside; and from inside, if the configuration is the service's. */
+async function examineAll (
+  config: Config | undefined,
+  deployment: DeploymentOptions,
+  findings: Findings
+): Promise<void> {
+  await examineDeployment(deployment, findings)
+  const inside = config && toInsideOptions(config)
+  if (inside !== undefined) await examineInside(inside, deployment, findings)
 }
 
 /** @returns the exit code */
@@ -85,6 +104,13 @@ function findConfig (env: NodeJS.ProcessEnv, findings: Findings): Config | undef
     findings.fail('configuration', error.message, 'The service does not start with it.')
     return undefined
   }
+}
+
+async function examineKept (
+  { redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix, encryptionKeys }: Config,
+  findings: Findings
+): Promise<void> {
+  if (redisUrl !== undefined) await examineStore({ url: redisUrl, cluster, keyPrefix, encryptionKeys }, findings)
 }
 
 /** Undefined if no upstream is configured here: the service is elsewhere, or uses the demo upstream. */

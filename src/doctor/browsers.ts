@@ -1,4 +1,5 @@
 import { ACCEPT_BOTH, INITIALIZE } from './challenge.js'
+import { advise } from './advice.js'
 import { toMessage, send, type Reply } from './http-probe.js'
 import type { Findings } from './findings.js'
 
@@ -20,12 +21,16 @@ export async function examineBrowsers (
         'cors',
         `the preflight of ${origin} for ${mcpUrl.href} is answered ${preflight.status} ` +
           'without access-control-allow-origin',
-        fix
+        advise(preflight.status, fix)
       )
     }
     const reply = await send(mcpUrl, { method: 'POST', headers: { ...ACCEPT_BOTH, origin }, body: INITIALIZE })
     if (!allows(reply, origin)) {
-      findings.fail('cors', `the answer to a page of ${origin} comes without access-control-allow-origin`, fix)
+      findings.fail(
+        'cors',
+        `the answer to a page of ${origin} comes without access-control-allow-origin`,
+        advise(reply.status, fix)
+      )
     }
     const exposed = splitHeader(reply.headers['access-control-expose-headers'])
     const hidden = EXPOSED.filter(name => !exposed.includes(name) && !exposed.includes('*'))
@@ -37,13 +42,15 @@ export async function examineBrowsers (
       )
     }
     for (const url of documents) {
-      if (!allows(await send(url, { headers: { origin } }), origin)) {
-        findings.fail('cors', `a page of ${origin} may not read ${url.href}`, FIX)
+      const document = await send(url, { headers: { origin } })
+      if (!allows(document, origin)) {
+        findings.fail('cors', `a page of ${origin} may not read ${url.href}`, advise(document.status, FIX))
       }
     }
     for (const url of endpoints) {
-      if (!allows(await ask(url, origin), origin)) {
-        findings.fail('cors', `a page of ${origin} may not post to ${url.href}`, FIX)
+      const endpoint = await ask(url, origin)
+      if (!allows(endpoint, origin)) {
+        findings.fail('cors', `a page of ${origin} may not post to ${url.href}`, advise(endpoint.status, FIX))
       }
     }
     findings.okUnlessFound('cors', `pages of ${origin} can log in and call`)

@@ -1,3 +1,4 @@
+import { advise } from './advice.js'
 import { toMessage, send } from './http-probe.js'
 import { examineClock } from './clock.js'
 import type { Findings } from './findings.js'
@@ -41,7 +42,8 @@ export async function examineChallenge (mcpUrl: URL, findings: Findings): Promis
     findings.fail(
       'challenge',
       `a call without a token was answered ${reply.status} instead of 401`,
-      ADVICE[reply.status] ?? 'Whatever answers there is not this service, or something in front of it answers first.'
+      ADVICE[reply.status] ??
+        advise(reply.status, 'Whatever answers there is not this service, or something in front of it answers first.')
     )
     return undefined
   }
@@ -60,10 +62,7 @@ export async function examineChallenge (mcpUrl: URL, findings: Findings): Promis
 }
 
 const ADVICE: Readonly<Record<number, string>> = {
-  404: 'Give the URL of the MCP endpoint: it ends in /mcp.',
-  502: 'The proxy cannot reach the service: look at its address there, and at HOST and PORT here.',
-  503: 'The service, or all replicas, are not ready: look at /readyz.',
-  504: 'The proxy gets no answer from the service.'
+  404: 'Give the URL of the MCP endpoint: it ends in /mcp.'
 }
 
 function comparePublicUrl (metadataUrl: URL, mcpUrl: URL, findings: Findings): void {

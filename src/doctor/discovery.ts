@@ -1,3 +1,4 @@
+import { adviseOnOutage } from './advice.js'
 import { toMessage, parseObject, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
@@ -133,7 +134,7 @@ async function fetchDocument (
       findings?.fail(
         check,
         `${url.href} answers ${status}${status === 200 ? ' without a JSON object' : ''}`,
-        'Let /.well-known/ through to the service, with its path as it is.'
+        adviseOnOutage(status) ?? 'Let /.well-known/ through to the service, with its path as it is.'
       )
     }
     return document

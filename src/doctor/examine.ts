@@ -7,6 +7,7 @@ import { examineChallenge } from './challenge.js'
 import { examineDiscovery, type Discovered } from './discovery.js'
 import type { Findings } from './findings.js'
 import { logInAt, type OpenInBrowser } from './login.js'
+import { examineReadiness } from './readiness.js'
 import { examineRegistration } from './registration.js'
 import { examineSession } from './session.js'
 import { examineUpstream } from './upstream.js'
@@ -37,6 +38,7 @@ export async function examineDeployment (options: DeploymentOptions, findings: F
   const { mcpUrl, origins, streamSeconds, accessToken, open } = options
   const metadataUrl = await examineChallenge(mcpUrl, findings)
   if (metadataUrl === undefined) return
+  await examineReadiness(mcpUrl, findings)
   const discovered = await examineDiscovery(mcpUrl, metadataUrl, findings)
   if (discovered === undefined) return
   const { metadata } = discovered

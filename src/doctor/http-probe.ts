@@ -1,5 +1,6 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { isIP } from 'node:net'
 import { isObject } from '../members.js'
 
 export interface Probe {
@@ -94,14 +95,18 @@ async function open (
   timeoutMs = TIMEOUT_MS
 ): Promise<IncomingMessage> {
   const payload = body === undefined ? undefined : JSON.stringify(body)
-  const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
+  const options = {
     method,
     agent: false,
     headers: {
       ...headers,
       ...payload !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
     }
-  })
+  }
+  const request = url.protocol === 'https:'
+    // otherwise Node.js takes the name from the header Host, which some checks replace
+    ? httpsRequest(url, { ...options, servername: isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0 ? url.hostname : '' })
+    : httpRequest(url, options)
   return await new Promise<IncomingMessage>((resolve, reject) => {
     const timeout = setTimeout(() => {
       request.destroy(new SilenceError(`no answer within ${timeoutMs / 1000} s`))

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { LOOPBACK_ADDRESS } from '../loopback.js'
+import { adviseOnOutage } from './advice.js'
 import { toMessage, parseObject, send } from './http-probe.js'
 import type { Findings } from './findings.js'
 
@@ -32,8 +33,9 @@ export async function examineRegistration (
       findings.fail(
         'registration',
         `registering a client was answered ${status}: ${saidBy(body)}`,
-        'Allow registration at the authorization server, or use the broker mode of this service, which registers ' +
-          'clients itself.'
+        adviseOnOutage(status) ??
+          'Allow registration at the authorization server, or use the broker mode of this service, which registers ' +
+            'clients itself.'
       )
       return
     }
@@ -66,7 +68,7 @@ async function examineAuthorize (endpoint: URL, clientId: string, mcpUrl: URL, f
     findings.fail(
       'authorize',
       `the page where people begin to log in is answered ${status}: ${saidBy(body)}`,
-      'The log of the service says why, under the id that the page shows.'
+      adviseOnOutage(status) ?? 'The log of the service says why, under the id that the page shows.'
     )
   } else if (error !== null) {
     findings.fail(

@@ -1,3 +1,4 @@
+import { adviseOnOutage } from './advice.js'
 import { ACCEPT_BOTH, INITIALIZE } from './challenge.js'
 import { toMessage, send, watch, type Reply } from './http-probe.js'
 import type { Findings } from './findings.js'
@@ -27,7 +28,7 @@ export async function examineSession (
     const begun = await call(INITIALIZE)
     const sessionId = begun.headers['mcp-session-id']
     if (begun.status !== 200) {
-      if (begun.status === 403) {
+      if (begun.status === 403 && !String(begun.headers['www-authenticate']).includes('insufficient_scope')) {
         findings.fail(
           'host',
           `a call with a good token is refused: ${saidBy(begun.body)}`,
@@ -37,7 +38,7 @@ export async function examineSession (
         findings.fail(
           'session',
           `initialize was answered ${begun.status}: ${saidBy(begun.body)}`,
-          begun.status === 401 ? SHARE : 'The log of the service says why.'
+          begun.status === 401 ? SHARE : adviseOnOutage(begun.status) ?? 'The log of the service says why.'
         )
       }
       return
@@ -88,7 +89,7 @@ async function staysAlive (
       findings.fail(
         'session',
         `${nth} was answered ${reply.status}: ${saidBy(reply.body)}`,
-        'The log of the service says why.'
+        adviseOnOutage(reply.status) ?? 'The log of the service says why.'
       )
     }
     return false
@@ -108,7 +109,11 @@ async function examineStream (
     accept: 'text/event-stream'
   }, { silenceMs: SILENCE_MS, ms: seconds * 1000 })
   if (status !== 200 && status !== 0) {
-    findings.fail('stream', `GET for a stream was answered ${status}`, 'Let the proxy pass GET on to the MCP endpoint.')
+    findings.fail(
+      'stream',
+      `GET for a stream was answered ${status}`,
+      adviseOnOutage(status) ?? 'Let the proxy pass GET on to the MCP endpoint.'
+    )
   } else if (firstByteMs === undefined) {
     findings.fail(
       'stream',
@@ -140,6 +145,11 @@ async function examineOrigins (
   findings: Findings
 ): Promise<void> {
   const byOrigin = await call({ jsonrpc: '2.0', id: 1, method: 'ping' }, { origin: 'https://doctor.invalid' })
+  const unwell = adviseOnOutage(byOrigin.status)
+  if (unwell !== undefined) {
+    findings.warn('origin', `calls are answered ${byOrigin.status}, so origins and hosts were not looked at`, unwell)
+    return
+  }
   if (byOrigin.status === 403) findings.ok('origin', 'pages of other origins are refused')
   else {
     findings.fail(

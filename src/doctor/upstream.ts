@@ -2,7 +2,9 @@ import type { ServerMetadata } from 'openid-client'
 import { discover } from '../oauth/upstream/discovery.js'
 import type { UpstreamSettings } from '../oauth/options.js'
 import type { UpstreamClient } from '../oauth/upstream/registration.js'
+import { TemporarilyUnavailableError } from '../errors.js'
 import { Upstream } from '../oauth/upstream/upstream.js'
+import { isOutage, UPSTREAM_OUTAGE } from './advice.js'
 import { readAudience } from './audience.js'
 import { examineClock } from './clock.js'
 import { parseObject, send } from './http-probe.js'
@@ -10,6 +12,10 @@ import type { Findings } from './findings.js'
 import { logInAt, type OpenInBrowser } from './login.js'
 import { toReason } from './reason.js'
 import { saidBy } from './registration.js'
+import { examineTokenEndpoint } from './upstream-token.js'
+
+const BY_HAND = 'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set ' +
+  'OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
 
 /** Examines the upstream as the service sees it, with the service's configuration. */
 export async function examineUpstream (
@@ -19,8 +25,9 @@ export async function examineUpstream (
   open?: OpenInBrowser
 ): Promise<void> {
   const callbackUrl = `${publicUrl}/oauth/callback`
+  let metadata: ServerMetadata | undefined
   if (options.issuerUrl !== undefined) {
-    const metadata = await examineDiscovery(options.issuerUrl, findings)
+    metadata = await examineDiscovery(options.issuerUrl, findings)
     if (metadata === undefined && options.authorizationUrl === undefined) return
     if (metadata !== undefined) examineMetadata(metadata, options, findings)
   }
@@ -28,6 +35,7 @@ export async function examineUpstream (
   const client = upstream.staticClient ?? await register(upstream, findings)
   if (client === undefined) return
   await examineRedirect(upstream, client, callbackUrl, findings)
+  await examineTokenEndpoint(upstream, client, metadata?.issuer, findings)
   if (upstream.staticClient !== undefined) return
   await upstream.registration.deregister(client).catch(() => {})
   if (open !== undefined) await examineLogin(options, open, findings)
@@ -126,8 +134,7 @@ async function register (upstream: Upstream, findings: Findings): Promise<Upstre
     findings.fail(
       'upstream-registration',
       `the upstream does not register this service: ${toReason(error)}`,
-      'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set ' +
-        'OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
+      error instanceof TemporarilyUnavailableError ? UPSTREAM_OUTAGE : BY_HAND
     )
     return undefined
   }
@@ -146,7 +153,10 @@ async function examineRedirect (
     const { status, headers: { location }, body } = await send(new URL(url), { headers: { accept: 'text/html' } })
     const target = location !== undefined && URL.canParse(location, url) ? new URL(location, url) : undefined
     const error = target?.searchParams.get('error')
-    if (status >= 400) {
+    if (isOutage(status)) {
+      const says = `the upstream answers the authorization request with ${status}`
+      findings.fail('upstream-redirect', says, UPSTREAM_OUTAGE)
+    } else if (status >= 400) {
       findings.fail(
         'upstream-redirect',
         `the upstream refuses the authorization request with ${status}, so it does not know the client ` +

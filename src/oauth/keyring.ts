@@ -60,6 +60,16 @@ export class Keyring {
     return [derive(this.#first), ...[...this.#keys.values()].filter(key => key !== this.#first).map(derive)]
   }
 
+  /**
+   * A fingerprint of each key, by its id: two replicas with the same have the same key. Nobody learns the key from it.
+   */
+  get fingerprints (): Record<string, string> {
+    return Object.fromEntries([...this.#keys].map(([id, { signing }]) => [
+      id,
+      Buffer.from(hkdfSync('sha256', signing, '', 'fastify-mcp-oauth fingerprint', 16)).toString('base64url')
+    ]))
+  }
+
   /** Encrypts a value as JSON; only `open` with the same `purpose` reads it. */
   seal (purpose: string, value: unknown): string {
     const iv = randomBytes(IV_BYTES)

@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.js'
 import type { McpTransportsOptions } from '../mcp/options.js'
 import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from '../oauth/keyring.js'
+import { ReplicaKeys } from '../oauth/replica-keys.js'
 import { DEFAULT_SCOPES } from '../oauth/scopes.js'
 import { createTokenVerifier } from '../oauth/resource-server/resource-server.js'
 import { oauthBroker } from './oauth-broker.js'
@@ -16,6 +17,7 @@ import { tokenAudiences, protectedPaths } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
 import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
 import { rootPaths } from '../routes/well-known/paths.js'
+import type { Stores } from '../stores/stores.js'
 import type {
   BrokerModeOptions,
   HostAuthModeOptions,
@@ -47,6 +49,7 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   const { stores: { sessions, eventLog, leases, bus }, scopes = DEFAULT_SCOPES } = options
   const baseUrl = joinBaseUrl(options.publicUrl, app.prefix)
   const keyring = new Keyring(options.encryptionKeys)
+  if ('replicaKeys' in options.stores) compareReplicaKeys(app, options.stores.replicaKeys, keyring)
   const auth = await registerAuth(app, options, { baseUrl, scopes, keyring })
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
@@ -126,6 +129,13 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
     authorizationServers: listAuthorizationServers(options.auth, baseUrl)
   })
   if (!isForeign(options.auth)) await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl })
+}
+
+/** Has this replica compare its keys with those of the others, from its start to its end. */
+function compareReplicaKeys (app: FastifyInstance, store: Stores['replicaKeys'], keyring: Keyring): void {
+  const keys = new ReplicaKeys({ store, keyring, log: app.log })
+  app.addHook('onReady', () => keys.compare())
+  app.addHook('onClose', () => keys.close())
 }
 
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */

@@ -1,4 +1,4 @@
-import type { LoginStepRecord, RecentLog, LoginVisitRecord } from './attempts.js'
+import type { LoginStepRecord, RecentLog, RecentLogBounds, LoginVisitRecord } from './attempts.js'
 import type { AuthorizationTransactionStore } from './authorizations.js'
 import type { Bus } from './bus.js'
 import type { ConsentStore } from './consents.js'
@@ -70,6 +70,19 @@ export interface SessionStores {
   bus: Bus
 }
 
+/** Which encryption keys a replica has. Nothing of it is secret. */
+export interface ReplicaKeysRecord {
+  /** Unique to the process. */
+  replica: string
+  /** Host name and process id, for people. */
+  host: string
+  /** By the id of each key, a fingerprint of its value. Empty: the replica has left. */
+  fingerprints: Record<string, string>
+}
+
+/** A replica that has written nothing for so long is gone; it writes every half minute. */
+export const REPLICA_KEYS_BOUNDS: RecentLogBounds = { maxEntries: 4000, maxAgeSeconds: 100 }
+
 /**
  * Everything the service keeps, in one backend.
  * @example
@@ -87,6 +100,8 @@ export interface SessionStores {
 export interface Stores extends BrokerStores, SessionStores {
   /** For `createTaskStore` and `createTaskMessageQueue`, which the hosted server may use. */
   tasks: TaskRecords
+  /** Which encryption keys each replica has, for the others to compare. */
+  replicaKeys: RecentLog<ReplicaKeysRecord>
   /** Rejects with a `TemporarilyUnavailableError` if the backend cannot be reached. */
   check (): Promise<void>
   /** Lets go of timers and connections. */

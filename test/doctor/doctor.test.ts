@@ -153,7 +153,7 @@ t.test('4: closed dynamic client registration', async t => {
 
 t.test('5: a redirect URI that is not registered upstream', async t => {
   const { odd, upstream } = await oddly(t, {})
-  odd.clients.addByHand('http://localhost:5051')
+  odd.clients.addByHand('http://localhost:5051', { authMethod: 'client_secret_basic' })
   const found = await inside({ ...upstream, clientId: 'us', clientSecret: 'shh' })
   t.match(says(found, 'upstream-redirect'), {
     level: 'error',

@@ -55,6 +55,7 @@ async function writeAll (
     grants,
     loginSteps,
     visits,
+    replicaKeys,
     rates,
     leases,
     bus,
@@ -98,6 +99,7 @@ async function writeAll (
   await Promise.all(Array.from({ length: 10 }, (_, index) => grants.rotate('refresh-1', tokensOf(`2.${index}`), 60)))
   await grants.replaceUpstreamTokens('grant', 0, 'sealed anew')
   await loginSteps.append({ step: 'registration', at: 1, links: [] })
+  await replicaKeys.append({ replica: 'r', host: 'h', fingerprints: { 1: 'f' } })
   await visits.append({ request: 'challenge', at: 1, status: 401, address: 'a', userAgent: 'u' })
   await rates.add(1, 1)
   await upstreamDeletions.add([{ clientId: 'c', sealed: 's' }])
@@ -159,6 +161,7 @@ const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
   grantsOfPerson: [['…']],
   loginSteps: [[]],
   visits: [[]],
+  replicaKeys: [[]],
   rates: [[]],
   lease: [['work']],
   sessionPointer: [['one'], ['two'], ['three']],

@@ -110,7 +110,7 @@ export const mcpDiscoveryOptions = optionSchemas<Omit<McpDiscoveryOptions, 'auth
 })
 
 const names = [
-  'check', 'close', 'tasks', 'keyring', 'resourcePaths', 'servicePrefix', 'forOrigin',
+  'check', 'close', 'tasks', 'replicaKeys', 'keyring', 'resourcePaths', 'servicePrefix', 'forOrigin',
   ...Object.keys({ ...mcpTransportsOptions, ...mcpServiceOptions.broker, ...brokerStores, ...sessionStores })
 ]
 

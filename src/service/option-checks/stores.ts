@@ -10,7 +10,7 @@ import type { MetadataDocumentStore } from '../../stores/metadata-documents.js'
 import type { RateCounters } from '../../stores/rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from '../../stores/registrations.js'
 import type { SessionStore } from '../../stores/sessions.js'
-import type { BrokerStores, SessionStores, Stores } from '../../stores/stores.js'
+import type { BrokerStores, ReplicaKeysRecord, SessionStores, Stores } from '../../stores/stores.js'
 import type { UpstreamDeletionQueue } from '../../stores/upstream-deletions.js'
 import { functionSchema, instanceSchema, optionSchemas } from '../../validation/schemas.js'
 
@@ -85,7 +85,8 @@ export const brokerStores = optionSchemas<BrokerStores>()({
   visits: instanceSchema<RecentLog<LoginVisitRecord>>('a log of visits', recentLog)
 })
 
-const backend = optionSchemas<Pick<Stores, 'check' | 'close'>>()({
+const backend = optionSchemas<Pick<Stores, 'replicaKeys' | 'check' | 'close'>>()({
+  replicaKeys: instanceSchema<RecentLog<ReplicaKeysRecord>>('a log of the replicas\' keys', recentLog),
   check: functionSchema<Stores['check']>('a function that rejects if the backend cannot be reached'),
   close: functionSchema<Stores['close']>('a function that lets go of timers and connections')
 })

@@ -1,6 +1,6 @@
 import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type LoginVisitRecord } from '../attempts.js'
 import type { ClientRecord, UpstreamClientRecord } from '../registrations.js'
-import type { Stores } from '../stores.js'
+import { REPLICA_KEYS_BOUNDS, type ReplicaKeysRecord, type Stores } from '../stores.js'
 import { checkOptions } from '../../validation/check.js'
 import { memoryStoresOptions, type MemoryStoresOptions } from '../options.js'
 import { MemoryAuthorizationTransactionStore } from './authorizations.js'
@@ -63,6 +63,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     sessions,
     eventLog,
     tasks,
+    replicaKeys: new MemoryRecentLog<ReplicaKeysRecord>(REPLICA_KEYS_BOUNDS),
     async check () {},
     async close () {
       for (const store of [metadataDocuments, authorizations, consents, grants, sessions, eventLog, tasks]) {

@@ -55,6 +55,7 @@ const keyPatterns = {
   grantsOfPerson: { pattern: 'person:<tag>', type: 'zset', expires: WITH_LAST },
   loginSteps: { pattern: 'login-steps', type: 'stream', expires: 'a day after the last' },
   visits: { pattern: 'visits', type: 'stream', expires: 'a day after the last' },
+  replicaKeys: { pattern: 'replica-keys', type: 'stream', expires: '100 s after the last' },
   rates: { pattern: 'rates', type: 'string', expires: 'a minute after the first' },
   lease: { pattern: 'lease:<name>', type: 'string', expires: 'with the lease' },
   sessionPointer: { pattern: 'session:<session id>', type: 'string', expires: 'idle time' },

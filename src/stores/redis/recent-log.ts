@@ -45,7 +45,7 @@ export class RedisRecentLog<T> implements RecentLog<T> {
   constructor (
     connection: RedisConnection,
     keys: KeyMaker,
-    name: 'loginSteps' | 'visits',
+    name: 'loginSteps' | 'visits' | 'replicaKeys',
     { maxEntries, maxAgeSeconds }: RecentLogBounds
   ) {
     this.#connection = connection

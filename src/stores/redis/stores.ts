@@ -2,7 +2,7 @@ import { checkOptions } from '../../validation/check.js'
 import { redisStoresOptions, type RedisStoresOptions } from '../options.js'
 import { STEP_BOUNDS, VISIT_BOUNDS, type LoginStepRecord, type LoginVisitRecord } from '../attempts.js'
 import { REGISTRATION_BOUNDS, type ClientRecord, type UpstreamClientRecord } from '../registrations.js'
-import type { Stores } from '../stores.js'
+import { REPLICA_KEYS_BOUNDS, type ReplicaKeysRecord, type Stores } from '../stores.js'
 import { AUTHORIZATION_BOUNDS } from '../authorizations.js'
 import { RedisAuthorizationTransactionStore } from './authorizations.js'
 import { RedisBus } from './bus/bus.js'
@@ -79,6 +79,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     sessions: new RedisSessionStore(connection, keys, bus, { idleSeconds: sessionIdleSeconds }),
     eventLog,
     tasks: new RedisTaskRecords(connection, keys, bus, taskBounds),
+    replicaKeys: new RedisRecentLog<ReplicaKeysRecord>(connection, keys, 'replicaKeys', REPLICA_KEYS_BOUNDS),
     async check () {
       await Promise.all([connection.run(redis => redis.ping()), subscriber.check()])
     },
