@@ -4,5 +4,6 @@
  */
 export * from './errors/mcp-errors.js'
 export * from './errors/oauth-errors.js'
+export { passesIn } from './errors/passes-in.js'
 export { ConfigError, ServiceError } from './errors/service-error.js'
 export type { FailureReason } from './errors/service-error.js'

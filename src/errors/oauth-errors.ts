@@ -104,6 +104,17 @@ export class TemporarilyUnavailableError extends OAuthError {
   readonly code = 'temporarily_unavailable'
   override readonly statusCode = 503
 }
+/**
+ * Something that this service needs fails, and will until its operator acts: 503 without `Retry-After`, and a line in
+ * the log at level error. Else like an outage: it costs nobody their login.
+ */
+export class OperatorNeededError extends TemporarilyUnavailableError {
+  override readonly code = 'temporarily_unavailable'
+
+  constructor (message: string, options: Omit<ErrorOptionsWithDetail, 'retryAfterSeconds'> = {}) {
+    super(`${message} The operator of this service has to look into it.`, options)
+  }
+}
 /** This process is overloaded. Also at MCP endpoints, before the request is read. */
 export class OverloadedError extends TemporarilyUnavailableError { override readonly code = 'temporarily_unavailable' }
 /** RFC 8707 2: the resource is not ours. */

@@ -23,6 +23,7 @@ export type FailureReason =
   | 'denied_by_service'
   | 'denied_upstream'
   | 'upstream_unreachable'
+  | 'upstream_needs_operator'
   | 'upstream_refused_scopes'
   | 'upstream_refused_client'
   | 'upstream_refused_code'

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { RateLimitedError, TemporarilyUnavailableError } from '../errors.js'
+import { passesIn, RateLimitedError, TemporarilyUnavailableError } from '../errors.js'
 import { MemoryRateCounters } from '../stores/memory/rate-counters.js'
 import { RATE_COUNTERS, type Counted, type RateCounters } from '../stores/rate-counters.js'
 
@@ -84,7 +84,5 @@ export class RateLimits {
 
 /** Too many requests in this window, which ends in `resetMs`. */
 function rateLimited (resetMs: number): RateLimitedError {
-  return new RateLimitedError('Too many requests. Try again later.', {
-    retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000))
-  })
+  return new RateLimitedError(...passesIn(Math.max(1, Math.ceil(resetMs / 1000)), 'Too many requests.'))
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { TemporarilyUnavailableError } from '../errors.js'
+import { passesIn, TemporarilyUnavailableError } from '../errors.js'
 import type { LeaseStore } from '../stores/leases.js'
 import { newId } from './secrets.js'
 
@@ -18,6 +18,7 @@ export interface LeasedWork<R> {
 }
 
 const POLL_MS = 50
+const RETRY_SECONDS = 5
 
 /**
  * Does work that only one replica may do at a time, or waits for the result of the replica that does it.
@@ -44,7 +45,7 @@ export async function withLease<R> ({
     const result = await findResult()
     if (result !== undefined) return result
   }
-  throw new TemporarilyUnavailableError(slowMessage, { retryAfterSeconds: 5 })
+  throw new TemporarilyUnavailableError(...passesIn(RETRY_SECONDS, slowMessage))
 }
 
 /** Longest time of one step at the upstream: discovery by either document, then the request. */

@@ -15,9 +15,9 @@ import { clock } from '../support/clock.js'
 import { answerAll, parseAsked, type Asked } from './input-required.js'
 import { post, request } from '../support/raw-http.js'
 
-const NOT_WAITING = { code: -32602, message: 'This call is no longer waiting for input. Retry it.' }
+const NOT_WAITING = { code: -32602, message: /no longer waiting for input.* without requestState/ }
 const OF_ANOTHER = { code: -32602, message: /requestState is of another request/ }
-const DEAD = { code: -32602, message: /has stopped.*not run again: retry it/ }
+const DEAD = { code: -32602, message: /has stopped.* To make the call again, send it without requestState/ }
 const DIED_RUNNING = { code: -32000, message: /has stopped.*may have had its effect/ }
 /** What a `requestState` names: where the call waits. */
 const SEALED = z.object({ p: z.looseObject({ replicaId: z.string(), callId: z.string(), round: z.number() }) })

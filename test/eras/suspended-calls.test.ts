@@ -15,7 +15,7 @@ const INVALID_STATE = {
   data: { reason: 'invalid_request_state' }
 }
 const OF_ANOTHER = { code: -32602, message: /requestState is of another request/ }
-const NOT_WAITING = { code: -32602, message: 'This call is no longer waiting for input. Retry it.' }
+const NOT_WAITING = { code: -32602, message: /no longer waiting for input.* without requestState/ }
 
 async function start (t: Test, options: Partial<McpTransportsOptions> = {}) {
   const plug = new EraPlug()

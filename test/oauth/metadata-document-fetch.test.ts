@@ -55,11 +55,11 @@ async function refused (t: Test, promise: Promise<unknown>, detail: RegExp, name
   }, name ?? String(detail))
 }
 
-/** The promise rejects with the one public message of what may be otherwise in a moment, and this private reason. */
+/** The promise rejects with the one public message of what may be otherwise soon, and this private reason. */
 async function unreadable (t: Test, promise: Promise<unknown>, detail: RegExp, name?: string) {
   await t.rejects(promise, {
     code: 'temporarily_unavailable',
-    message: /^The metadata document of the client cannot be read\. Try again in a moment\.$/,
+    message: /^The metadata document of the client cannot be read\. Try again in 30 seconds\.$/,
     retryAfterSeconds: 30,
     reason: 'document_unreachable',
     detail
@@ -410,7 +410,7 @@ t.test('https: pinned likewise, with the name for the server name', async t => {
   // It has no certificate: that the name arrives, and that the handshake fails, is all there is to see.
   const server = createHttpsServer({ SNICallback: (name, done) => { names.push(name); done(null) } })
   const port = await listen(t, server)
-  await unreadable(
+  await refused(
     t,
     fetchMetadataDocument(`https://client.example:${port}/a`, { allowLoopback: true, lookup: resolvesTo('127.0.0.1') }),
     /cannot be read/
@@ -456,7 +456,7 @@ t.test('an answer that is refused by its headers is not read on', { timeout: 10_
 
 t.test('no other status than 200 will do', async t => {
   const retried = [408, 425, 429, 500, 502, 503, 504]
-  for (const status of [201, 203, 206, 401, 403, 404, 410, ...retried]) {
+  for (const status of [201, 203, 206, 401, 403, 404, 410, 501, 505, ...retried]) {
     const { clientId } = await serve(t, (request, response) => {
       response.writeHead(status, { 'content-type': 'application/json' })
       response.end(JSON.stringify({ client_id: `http://${request.headers.host}${request.url}` }))
@@ -628,7 +628,7 @@ t.test('Cache-Control', async t => {
   }
 })
 
-t.test('the public message is the same for every reason, but for what may be otherwise in a moment', async t => {
+t.test('the public message is the same for every reason, but for what may be otherwise soon', async t => {
   const { clientId } = await serve(t, answer({}, () => '[]'))
   const messages = new Set<string>()
   for (const attempt of ['nonsense', 'https://10.0.0.1/a', 'http://127.0.0.1:1/a', clientId]) {

@@ -215,7 +215,7 @@ t.test('who comes while the process cannot keep up is told to try again, each in
   }
   t.match(answers.mcp.json(), {
     jsonrpc: '2.0',
-    error: { code: -32000, message: 'This server is overloaded. Try again in a moment.' }
+    error: { code: -32000, message: 'This server is overloaded. Try again in 5 seconds.' }
   })
   t.match(answers.token.json(), { error: 'temporarily_unavailable', request_id: String })
   for (const page of [answers.authorize, answers.home]) {

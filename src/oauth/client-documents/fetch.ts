@@ -1,7 +1,8 @@
 import http from 'node:http'
 import https from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
-import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
+import { InvalidClientError, OAuthError, passesIn, TemporarilyUnavailableError } from '../../errors.js'
+import { findOutageOfConnection, findOutageOfStatus } from '../../errors/outage.js'
 import { bareHost, isThisMachine, objectionTo, type Address } from './public-addresses.js'
 import { resolveName } from './resolve-name.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
@@ -41,17 +42,23 @@ const refusal = (detail: string, cause?: unknown) =>
 const gone = (detail: string) =>
   new InvalidClientError('The metadata document of the client cannot be used.', { detail, reason: 'document_gone' })
 
-/** The host may respond differently in a moment. */
-const outage = (detail: string, cause?: unknown, retryAfterSeconds = UNREACHABLE_MS / 1000) =>
+/** The host may respond differently soon. */
+const outage = (detail: string, cause?: unknown, seconds = UNREACHABLE_MS / 1000) =>
   new TemporarilyUnavailableError(
-    'The metadata document of the client cannot be read. Try again in a moment.',
-    {
+    ...passesIn(seconds, 'The metadata document of the client cannot be read.', {
       detail,
       cause,
-      retryAfterSeconds,
       reason: 'document_unreachable'
-    }
+    })
   )
+
+/** The host fails until its operator acts, by its certificate for one. The last good document is still used. */
+const broken = (detail: string, cause?: unknown) =>
+  new InvalidClientError('The metadata document of the client cannot be used.', {
+    detail,
+    cause,
+    reason: 'document_unreachable'
+  })
 
 /**
  * Whether a client_id is the URL of a metadata document: https, with a path other than "/", no fragment, no userinfo,
@@ -192,22 +199,25 @@ export class MetadataDocumentFetcher {
   async #fetch (clientId: string, url: URL): Promise<FetchedDocument> {
     const { timeoutMs = 5000 } = this.#options
     const signal = AbortSignal.timeout(timeoutMs)
-    const inTime = (error: unknown) => signal.aborted
-      ? outage(`${clientId} was not read within ${timeoutMs} ms`, error)
-      : outage(`${clientId} cannot be read: ${String(error)}`, error)
+    const inTime = (error: unknown) => {
+      if (signal.aborted) return outage(`${clientId} was not read within ${timeoutMs} ms`, error)
+      const fails = findOutageOfConnection(error) === 'lasting' ? broken : outage
+      return fails(`${clientId} cannot be read: ${String(error)}`, error)
+    }
     const addresses = await this.#addresses(url, signal, inTime)
     const progress: Progress = { connected: false }
     let response: http.IncomingMessage | undefined
     try {
-      response = await get(url, addresses, signal, progress).catch((error: unknown) => { throw inTime(error) })
+      response = await get(url, addresses, signal, progress).catch((error: unknown) => {
+        const failure = inTime(error)
+        // once connected, a failure is this document's own: others of the host are still fetched
+        if (!progress.connected) this.#remember(url.host, failure)
+        throw failure
+      })
       checkStatus(clientId, response)
       const text = await readBody(response, this.#options.maxBytes ?? 5120 * 4)
         .catch((error: unknown) => { throw error instanceof InvalidClientError ? error : inTime(error) })
       return { document: parseDocument(clientId, text), maxAgeSeconds: parseMaxAge(response.headers['cache-control']) }
-    } catch (error) {
-      // once connected, a failure is this document's own: others of the host are still fetched
-      if (error instanceof TemporarilyUnavailableError && !progress.connected) this.#remember(url.host, error)
-      throw error
     } finally {
       // the rest of a refused response need not be read
       response?.destroy()
@@ -251,7 +261,8 @@ export class MetadataDocumentFetcher {
 function checkStatus (clientId: string, { statusCode = 0, headers }: http.IncomingMessage): void {
   const says = `${clientId} responds with status ${statusCode}`
   if (statusCode === 404 || statusCode === 410) throw gone(says)
-  if (statusCode >= 500 || statusCode === 408 || statusCode === 425 || statusCode === 429) throw outage(says)
+  const outageOfHost = findOutageOfStatus(statusCode)
+  if (outageOfHost !== undefined) throw outageOfHost === 'passing' ? outage(says) : broken(says)
   // redirects included: where they lead has not been checked, and the draft forbids following them
   if (statusCode !== 200) throw refusal(says)
   const type = headers['content-type'] ?? ''

@@ -62,6 +62,10 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
     text: `The login server could not be reached${why}.`,
     advice: `Can this service reach ${loginHost}? /readyz shows whether it can.`
   }),
+  upstream_needs_operator: ({ why, loginHost }) => ({
+    text: `The login server cannot be used, and trying again does not help${why}.`,
+    advice: `Is the name ${loginHost} right, is its certificate valid, and does this service trust its issuer?`
+  }),
   upstream_refused_client: ({ step, why, publicUrl, dynamic }) => step === 'upstream'
     ? {
         text: `The login server did not register this service${why}.`,

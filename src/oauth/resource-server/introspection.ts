@@ -1,7 +1,7 @@
 import type * as openid from 'openid-client'
 import { callerAddress } from '../../caller-address.js'
 import type { CallerInfo } from '../../caller.js'
-import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
+import { InvalidTokenError, passesIn, TemporarilyUnavailableError } from '../../errors.js'
 import type { RateKey, RateLimits } from '../rate-limits.js'
 import { hashSecret } from '../secrets.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
@@ -81,9 +81,7 @@ export class Introspection {
   async #ask (token: string, hash: string, known: boolean): Promise<CallerInfo> {
     const { ask, now } = this.#options
     if (known ? this.#askingKnown >= MAX_KNOWN_AT_ONCE : this.#askingUnknown >= MAX_UNKNOWN_AT_ONCE) {
-      throw new TemporarilyUnavailableError('Too many access tokens are being verified. Try again in a moment.', {
-        retryAfterSeconds: 1
-      })
+      throw new TemporarilyUnavailableError(...passesIn(1, 'Too many access tokens are being verified.'))
     }
     if (known) this.#askingKnown++
     else this.#askingUnknown++

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { createRemoteJWKSet, customFetch, errors as jose, jwtVerify } from 'jose'
+import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose'
 import * as openid from 'openid-client'
 import type { CallerInfo } from '../../caller.js'
-import { InvalidTokenError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
+import { InvalidTokenError } from '../../errors.js'
+import { findOutageOfStatus } from '../../errors/outage.js'
 import { clientSecretBasic } from '../upstream/client-secret-basic.js'
 import { discover, isInsecure } from '../upstream/discovery.js'
 import { Introspection, isActive } from './introspection.js'
@@ -10,6 +11,7 @@ import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from '../
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from '../rate-limits.js'
 import { canonicalResource } from '../resources.js'
 import { findClientId, toCaller } from './token-caller.js'
+import { toTokenError, unverified } from './token-error.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
 import { send } from '../upstream/tolerant-fetch.js'
 
@@ -81,6 +83,7 @@ class TokenVerifier {
   #server: { value: Promise<openid.ServerMetadata>, failedAt?: number } | undefined
   #keys: ReturnType<typeof createRemoteJWKSet> | undefined
   #keysFailedAt = -Infinity
+  #keysFailure: Error | undefined
 
   constructor (options: ResourceServerOptions, now: () => number) {
     const { introspection: client, requestsPerMinute: unknownPerMinute = DEFAULT_REQUESTS_PER_MINUTE } = options
@@ -122,7 +125,7 @@ class TokenVerifier {
       clockTolerance: this.#toleranceSeconds,
       currentDate: new Date(this.#now()),
       requiredClaims: ['exp', 'sub']
-    }).catch((error: unknown) => { throw tokenError(error) })
+    }).catch((error: unknown) => { throw toTokenError(error) })
     if (!this.#isForUs(payload)) {
       throw new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', {
         detail: payload.aud === undefined ? 'missing required "aud" claim' : 'unexpected "aud" claim value'
@@ -145,7 +148,7 @@ class TokenVerifier {
     configuration[openid.customFetch] = (url, init) => send(this.#fetch('introspection'), url, init)
     if (isInsecure(this.#issuerUrl)) openid.allowInsecureRequests(configuration)
     const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => {
-      throw tokenError(error)
+      throw toTokenError(error)
     })
     const now = this.#now() / 1000
     if (!isActive(answer, issuer, now, this.#toleranceSeconds) || !this.#isForUs(answer)) {
@@ -183,39 +186,24 @@ class TokenVerifier {
   /** If the keys cannot be fetched, the token may still be valid; they are not fetched again at once. */
   async #fetchKeys (url: string, init: RequestInit): Promise<Response> {
     if (this.#now() / 1000 < this.#keysFailedAt + REDISCOVERY_SECONDS) {
-      throw new TemporarilyUnavailableError(UNVERIFIED, { retryAfterSeconds: 5 })
+      throw this.#keysFailure
     }
     try {
       const response = await this.#fetch('jwks')(url, init)
       if (response.ok) return response
       await response.body?.cancel()
-      throw new TemporarilyUnavailableError(UNVERIFIED, {
-        detail: `${url} responds with status ${response.status}`,
-        retryAfterSeconds: 5
-      })
+      throw unverified(
+        findOutageOfStatus(response.status) ?? 'lasting',
+        `${url} responds with status ${response.status}`
+      )
     } catch (error) {
       this.#keysFailedAt = this.#now() / 1000
-      throw error
+      this.#keysFailure = toTokenError(error)
+      throw this.#keysFailure
     }
   }
 
   #fetch (endpoint: UpstreamEndpoint) {
     return observedFetch(endpoint, this.#options.upstreamObserver, this.#options.fetch)
   }
-}
-
-const UNVERIFIED = 'The access token cannot be verified just now. Try again in a moment.'
-// for invalid keys or invalid JSON: the issuer's fault
-const FAULTS_OF_THE_ISSUER = ['ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID', 'ERR_JWKS_TIMEOUT']
-
-function tokenError (error: unknown): Error {
-  if (error instanceof OAuthError) return error
-  if (error instanceof jose.JOSEError && !FAULTS_OF_THE_ISSUER.includes(error.code)) {
-    return new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', {
-      detail: error.message,
-      cause: error
-    })
-  }
-  const detail = error instanceof Error ? error.message : String(error)
-  return new TemporarilyUnavailableError(UNVERIFIED, { detail, cause: error, retryAfterSeconds: 5 })
 }

@@ -104,7 +104,7 @@ export class Grants {
         // a newer version may only have been sealed again, with a newer key
         return tokens === undefined || this.#isOver(tokens) ? undefined : tokens
       },
-      slowMessage: 'The login server is slow to respond. Try again in a moment.'
+      slowMessage: 'The login server is slow to respond.'
     })
   }
 

@@ -1,5 +1,5 @@
 import * as openid from 'openid-client'
-import { TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../../errors.js'
+import { OperatorNeededError, TemporarilyUnavailableError, UpstreamError, type OAuthError } from '../../errors.js'
 import type { Fetch } from '../upstream-observer.js'
 import { isLoopbackHost } from '../../loopback.js'
 import { upstreamError } from './upstream-errors.js'
@@ -28,7 +28,8 @@ export async function discover (
       failures.push(upstreamError(error))
     }
   }
-  throw failures.find(error => error instanceof TemporarilyUnavailableError) ??
+  const outages = failures.filter(error => error instanceof TemporarilyUnavailableError)
+  throw outages.find(error => !(error instanceof OperatorNeededError)) ?? outages[0] ??
     new UpstreamError('The login server cannot be used: its metadata is missing or invalid.', {
       detail: `discovery of the issuer ${issuerUrl.href} failed: ${
         failures.map(error => error.detail ?? error.message).join('; ')

@@ -1,4 +1,4 @@
-import { TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
+import { passesIn, TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { UpstreamClientRecord, UpstreamClientStore } from '../../stores/registrations.js'
 import type { UpstreamDeletion, UpstreamDeletionQueue } from '../../stores/upstream-deletions.js'
@@ -62,7 +62,7 @@ export class UpstreamClients {
       timeoutMs: upstreamStepMs(upstream),
       work: async () => await this.find(clientId) ?? await this.#register(client, address),
       findResult: () => this.find(clientId),
-      slowMessage: 'The login server is slow to register this client. Try again in a moment.'
+      slowMessage: 'The login server is slow to register this client.'
     })
   }
 
@@ -151,9 +151,8 @@ export class UpstreamClients {
     ) {
       const { count, resetMs } = await limits.add(key, max)
       if (count > max) {
-        throw new TemporarilyUnavailableError('Too many new applications are logging in. Try again in a minute.', {
-          retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000))
-        })
+        const seconds = Math.max(1, Math.ceil(resetMs / 1000))
+        throw new TemporarilyUnavailableError(...passesIn(seconds, 'Too many new applications are logging in.'))
       }
     }
   }

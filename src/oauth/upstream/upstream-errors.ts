@@ -8,14 +8,19 @@ import {
   AccessDeniedError,
   InvalidGrantError,
   OAuthError,
+  OperatorNeededError,
+  passesIn,
   TemporarilyUnavailableError,
   UpstreamError
 } from '../../errors.js'
+import { findOutageOfConnection, findOutageOfStatus, type Outage } from '../../errors/outage.js'
 
-const UNREACHABLE = 'The login server cannot be reached. Try again in a moment.'
 const RETRY_SECONDS = 5
 
-/** What an error of a call to the upstream means for our client. Only an outage is `temporarily_unavailable`. */
+/**
+ * What an error of a call to the upstream means for our client. Only an outage is `temporarily_unavailable`; whether it
+ * passes by itself is told apart.
+ */
 export function upstreamError (error: unknown): OAuthError {
   if (error instanceof OAuthError) return error
   // openid-client wraps what our own fetch throws
@@ -24,7 +29,8 @@ export function upstreamError (error: unknown): OAuthError {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) {
     return toOAuthError(error.error, error instanceof ResponseBodyError ? error.status : 400, detail)
   }
-  if (isOutage(error)) return unreachable(detail, error)
+  const outage = findOutage(error)
+  if (outage !== undefined) return OUTAGES[outage](detail, error)
   if (findStatus(error) === 401) return refused(detail)
   return unusable(detail, error)
 }
@@ -64,12 +70,18 @@ const denied: Translation = detail =>
 const ended: Translation = detail =>
   new InvalidGrantError('The login at the login server has ended.', { detail, reason: 'upstream_refused_code' })
 const unreachable = (detail: string, cause?: unknown) =>
-  new TemporarilyUnavailableError(UNREACHABLE, {
-    detail,
-    cause,
-    retryAfterSeconds: RETRY_SECONDS,
-    reason: 'upstream_unreachable'
-  })
+  new TemporarilyUnavailableError(
+    ...passesIn(RETRY_SECONDS, 'The login server cannot be reached.', { detail, cause, reason: 'upstream_unreachable' })
+  )
+const OUTAGES: Record<Outage, (detail: string, cause?: unknown) => OAuthError> = {
+  passing: unreachable,
+  lasting: (detail, cause) =>
+    new OperatorNeededError('The login server cannot be reached.', {
+      detail,
+      cause,
+      reason: 'upstream_needs_operator'
+    })
+}
 
 const refused: Translation = detail =>
   new UpstreamError('The login server refused this service.', { detail, reason: 'upstream_refused_client' })
@@ -106,26 +118,27 @@ const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map([
 
 /** What an OAuth error code of the upstream means for our client. */
 function toOAuthError (code: string, status: number, detail: string): OAuthError {
-  if (isOutageStatus(status)) return unreachable(detail)
+  const outage = findOutageOfStatus(status)
+  if (outage !== undefined) return OUTAGES[outage](detail)
   // Auth0 says access_denied of a wrong client secret, and 401 is about the client (RFC 6749 5.2)
   if (status === 401 && code === 'access_denied') return refused(detail)
   return (TRANSLATIONS.get(code) ?? refused)(detail)
 }
 
-function isOutage (error: unknown): boolean {
+/** How the upstream fails, if an error is an outage at all. */
+function findOutage (error: unknown): Outage | undefined {
   const status = findStatus(error)
-  if (status !== undefined) return isOutageStatus(status)
+  if (status !== undefined) return findOutageOfStatus(status)
   // what fetch itself throws, and our own time limit
-  return (error instanceof ClientError && error.code === 'OAUTH_TIMEOUT') ||
-    (error instanceof DOMException && error.name === 'TimeoutError') ||
-    // undici: no connection, and one that was cut in the middle of the body
-    (error instanceof TypeError && (error.message === 'fetch failed' || error.message === 'terminated')) ||
-    (error instanceof Error && error.cause !== undefined && isOutage(error.cause))
-}
-
-/** RFC 9110 15.5.9, 15.6; RFC 6585 4; RFC 8470 5.2: what was sent was not looked at. */
-function isOutageStatus (status: number): boolean {
-  return status === 408 || status === 425 || status === 429 || status >= 500
+  if (
+    (error instanceof ClientError && error.code === 'OAUTH_TIMEOUT') ||
+    (error instanceof DOMException && error.name === 'TimeoutError')
+  ) return 'passing'
+  // undici: no connection, and one that was cut in the middle of the body
+  if (error instanceof TypeError && (error.message === 'fetch failed' || error.message === 'terminated')) {
+    return findOutageOfConnection(error.cause) ?? 'passing'
+  }
+  return error instanceof Error && error.cause !== undefined ? findOutage(error.cause) : undefined
 }
 
 function findStatus (error: unknown): number | undefined {

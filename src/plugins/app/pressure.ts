@@ -1,7 +1,7 @@
 import { getHeapStatistics } from 'node:v8'
 import underPressure from '@fastify/under-pressure'
 import fp from 'fastify-plugin'
-import { OverloadedError } from '../../errors.js'
+import { OverloadedError, passesIn } from '../../errors.js'
 
 export interface PressureOptions {
   /** Mean delay of the event loop over a second; 0: no bound. */
@@ -36,9 +36,7 @@ export const pressure = fp<PressureOptions>(
         if (type === underPressure.TYPE_EVENT_LOOP_DELAY && performance.now() < settlesAt) return
         // for routes with an error handler of their own
         reply.header('retry-after', String(RETRY_AFTER_SECONDS))
-        throw new OverloadedError('This server is overloaded. Try again in a moment.', {
-          retryAfterSeconds: RETRY_AFTER_SECONDS
-        })
+        throw new OverloadedError(...passesIn(RETRY_AFTER_SECONDS, 'This server is overloaded.'))
       }
     })
   },

@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
 import { checkOptions } from '../../validation/check.js'
 import { functionSchema, listSchema, optional, optionSchemas, pluginObject, scope } from '../../validation/schemas.js'
+import { logRefusal } from '../scoped/log-refusal.js'
 import { InsufficientScopeError, InvalidTokenError, OAuthError } from '../../errors.js'
 
 declare module 'fastify' {
@@ -141,7 +142,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
         done(error)
         return
       }
-      request.log.info({ code: error.code, detail: error.detail }, 'access token refused')
+      logRefusal(request.log, error, 'access token refused')
       refuse(reply, error, options.scopes)
     })
   })

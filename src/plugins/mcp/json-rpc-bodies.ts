@@ -15,6 +15,7 @@ import { joinRepeated } from '../../mcp/wire/repeated-headers.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
 import { plainBodies } from '../scoped/content-encoding.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
+import { logRefusal } from '../scoped/log-refusal.js'
 import { plainJson } from '../scoped/plain-json.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 
@@ -73,7 +74,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
       errorText(jsonRpcCodes.internalError, `Internal error (request id ${request.id})`)
     )
   }
-  request.log.info({ code: known.code, detail: known.detail }, known.message)
+  logRefusal(request.log, known, known.message)
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   const text = known instanceof LimitError
     ? refusalText(request.body, known.jsonRpcCode, known.message, {

@@ -2,6 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../../errors.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
+import { logRefusal } from '../scoped/log-refusal.js'
 import { toOAuthError } from '../scoped/oauth-error.js'
 
 declare module 'fastify' {
@@ -24,7 +25,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   rethrowForeign(error)
   const known = toOAuthError(error)
   if (known === undefined) request.log.error({ err: error }, 'an OAuth request failed')
-  else request.log.info({ code: known.code, detail: known.detail }, `OAuth request refused: ${known.message}`)
+  else logRefusal(request.log, known, `OAuth request refused: ${known.message}`)
   const { code, message } = known ?? new UpstreamError('Something went wrong on our side.')
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   // RFC 6749 5.2: a client that used the header to authenticate gets a challenge

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { NextStep } from '../../oauth/authorize/next-step.js'
+import { logRefusal } from '../../plugins/scoped/log-refusal.js'
 import { consentPage, refusalPage, type ConsentPageOptions } from '../../pages/consent.js'
 
 export interface AuthorizeOptions {
@@ -28,10 +29,7 @@ export function sendNextStep (
         })
       )
     case 'refusal':
-      request.log.info(
-        { code: next.error.code, detail: next.error.detail },
-        `authorization refused: ${next.error.message}`
-      )
+      logRefusal(request.log, next.error, `authorization refused: ${next.error.message}`)
       return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(
         refusalPage(next.error, next.url, request.id)
       )

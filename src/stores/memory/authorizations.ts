@@ -1,6 +1,6 @@
 import { parseRecord } from '../../parse-record.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
-import { TemporarilyUnavailableError } from '../../errors.js'
+import { passesIn, TemporarilyUnavailableError } from '../../errors.js'
 import {
   ATTEMPT_OVERHEAD_BYTES,
   AUTHORIZATION_BOUNDS,
@@ -124,9 +124,7 @@ export class MemoryAuthorizationTransactionStore implements AuthorizationTransac
 
 /** Refuses one more attempt: what is kept already is nobody's to push out. */
 export function tooManyAttempts (): TemporarilyUnavailableError {
-  return new TemporarilyUnavailableError('Too many logins are in progress. Try again in a few minutes.', {
-    retryAfterSeconds: 120
-  })
+  return new TemporarilyUnavailableError(...passesIn(120, 'Too many logins are in progress.'))
 }
 
 function parse (attempt: Pick<Attempt, 'transaction'> | undefined): AuthorizationTransaction | undefined {

@@ -1,7 +1,7 @@
 import { Groups } from '../../collections/groups.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
 import { RecencyMap } from '../../collections/recency-map.js'
-import { TemporarilyUnavailableError } from '../../errors.js'
+import { OperatorNeededError } from '../../errors.js'
 import {
   REGISTRATION_BOUNDS,
   type AddedRegistration,
@@ -136,6 +136,8 @@ export class MemoryRegistrationStore<T extends Registration> implements Registra
 }
 
 /** Nobody who is logged in goes for a stranger. */
-export function noRoom (): TemporarilyUnavailableError {
-  return new TemporarilyUnavailableError('This server has no room for another client now.', { retryAfterSeconds: 3600 })
+export function noRoom (): OperatorNeededError {
+  return new OperatorNeededError('This server has no room for another client.', {
+    detail: 'as many registered clients as may be kept have been used: see maxRegistrations'
+  })
 }

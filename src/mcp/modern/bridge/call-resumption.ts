@@ -6,6 +6,7 @@ import type { Admission } from '../../admission/admission.js'
 import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
 import {
+  CALL_AGAIN,
   handOver,
   HANDOVER_STREAM,
   mayContinue,
@@ -114,7 +115,10 @@ export class CallResumption {
       ? await this.#continue(claim, inputResponses, open)
       : await handOver(this.#options, replicaId, claim, inputResponses, open)
     if (outcome.kind === 'unknown') {
-      throw new ProtocolError(jsonRpcCodes.invalidParams, 'This call is no longer waiting for input. Retry it.')
+      throw new ProtocolError(
+        jsonRpcCodes.invalidParams,
+        `This call is no longer waiting for input: it has ended, or was given up. ${CALL_AGAIN}`
+      )
     }
     if (outcome.kind === 'other-input') {
       throw new ProtocolError(

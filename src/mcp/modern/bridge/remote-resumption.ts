@@ -54,6 +54,9 @@ const PAUSE_MS = 10
 /** The one stream of an exchange, whose id stands for that of a session. */
 export const HANDOVER_STREAM = 'answer'
 
+/** The same requestState would fail again. */
+export const CALL_AGAIN = 'To make the call again, send it without requestState and inputResponses.'
+
 // a live replica takes a call up at once, unless it is cut off from the others
 const TAKEN_MS = 5000
 /** A decision is kept for this much longer than a call waits for its client: then the call was given up. */
@@ -228,7 +231,7 @@ class RemoteResumption implements EventReader {
 function hasDied (): ProtocolError {
   return new ProtocolError(
     jsonRpcCodes.invalidParams,
-    'The server process that was handling this call has stopped. The call was not run again: retry it.'
+    `The server process that was handling this call has stopped. Its input was not taken. ${CALL_AGAIN}`
   )
 }
 
@@ -242,7 +245,7 @@ function hasDiedRunning (): ProtocolError {
 function isSilent (): ProtocolError {
   return new ProtocolError(
     jsonRpcCodes.serverError,
-    'The process that this call waits in cannot be reached now. Send the same request again in a moment: ' +
-      'what has run is not run again.'
+    'The process that this call waits in cannot be reached now. Send the same request again in ' +
+      `${TAKEN_MS / 1000} seconds: what has run is not run again.`
   )
 }

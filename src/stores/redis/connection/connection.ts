@@ -1,6 +1,13 @@
 import { Cluster } from 'ioredis'
-import { TemporarilyUnavailableError } from '../../../errors.js'
-import { openClient, saysUnavailable, type RedisClient, type RedisClientOptions } from './open-client.js'
+import { OperatorNeededError, passesIn, TemporarilyUnavailableError } from '../../../errors.js'
+import { findOutageOfConnection } from '../../../errors/outage.js'
+import {
+  openClient,
+  saysOperatorNeeded,
+  saysUnavailable,
+  type RedisClient,
+  type RedisClientOptions
+} from './open-client.js'
 
 export interface RedisConnectionOptions extends RedisClientOptions {
   /**
@@ -36,6 +43,7 @@ interface Waiting {
 }
 
 const RETRY_AFTER_SECONDS = 2
+const CLOSED = new Error('the stores are closed')
 
 /**
  * The connection that commands take. Commands of one process take effect in the order they were made. None is sent
@@ -52,7 +60,7 @@ export class RedisConnection {
   readonly #readyListeners = new Set<() => void>()
   #state: 'opening' | 'open' | 'down' | 'closed' = 'opening'
   #grace: NodeJS.Timeout | undefined
-  #lastError = 'there is no connection yet'
+  #lastError = new Error('there is no connection yet')
 
   /** @throws {ConfigError} where the URL is none of Redis */
   constructor (
@@ -65,7 +73,7 @@ export class RedisConnection {
     this.#onCommand = onCommand
     this.#redis = openClient(options)
     this.#redis.on('error', (error: Error) => {
-      this.#lastError = error.message
+      this.#lastError = error
       onError(withoutArguments(error))
     })
     this.#redis.on('ready', () => { this.#opened() })
@@ -120,7 +128,7 @@ export class RedisConnection {
     if (this.#state === 'open' && this.#redis.status !== 'ready') this.#lost()
     if (this.#state === 'open') return command(this.#redis).catch(rethrow)
     if (this.#state !== 'opening') {
-      return Promise.reject(unavailable(this.#state === 'closed' ? 'the stores are closed' : this.#lastError))
+      return Promise.reject(unavailable(this.#state === 'closed' ? CLOSED : this.#lastError))
     }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ start: () => { command(this.#redis).catch(rethrow).then(resolve, reject) }, reject })
@@ -146,7 +154,7 @@ export class RedisConnection {
   async close (): Promise<void> {
     this.#state = 'closed'
     clearTimeout(this.#grace)
-    this.#giveUpWaiting('the stores are closed')
+    this.#giveUpWaiting(CLOSED)
     if (this.#redis.status === 'ready') await this.#redis.quit().catch(() => {})
     this.#redis.disconnect()
   }
@@ -173,7 +181,7 @@ export class RedisConnection {
     }, this.#graceMs)
   }
 
-  #giveUpWaiting (reason: string): void {
+  #giveUpWaiting (reason: Error): void {
     for (const { reject } of this.#waiting.splice(0)) reject(unavailable(reason))
   }
 }
@@ -184,12 +192,16 @@ function withoutArguments (error: Error): Error {
 }
 
 function rethrow (error: Error): never {
-  throw saysUnavailable(error) ? unavailable(error.message) : withoutArguments(error)
+  throw saysUnavailable(error) ? unavailable(error) : withoutArguments(error)
 }
 
-function unavailable (detail: string): TemporarilyUnavailableError {
-  return new TemporarilyUnavailableError('This server cannot reach its store. Try again in a moment.', {
-    detail: `Redis: ${detail}`,
-    retryAfterSeconds: RETRY_AFTER_SECONDS
-  })
+function unavailable (failure: Error): TemporarilyUnavailableError {
+  // a cluster none of whose nodes could be asked
+  const error = 'lastNodeError' in failure && failure.lastNodeError instanceof Error ? failure.lastNodeError : failure
+  const detail = `Redis: ${error.message}`
+  return saysOperatorNeeded(error) || findOutageOfConnection(error) === 'lasting'
+    ? new OperatorNeededError('This server cannot use its store.', { detail })
+    : new TemporarilyUnavailableError(
+      ...passesIn(RETRY_AFTER_SECONDS, 'This server cannot reach its store.', { detail })
+    )
 }

@@ -24,13 +24,19 @@ const SLOTS_REFRESH_MS = 5000
 
 // Redis answers, but cannot do it now. Redis up to 6 says it inside of another message when a script runs:
 // "ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY You can't write …"
-const UNAVAILABLE =
-  /(?:^|: -)(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|NOAUTH|WRONGPASS)\b/
+const UNAVAILABLE = /(?:^|: -)(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b/
+// nor later, until its operator acts: it cannot write, is full, or its users or passwords are not ours
+const OPERATOR_NEEDED = /(?:^|: -)(?:MISCONF|OOM|NOAUTH|WRONGPASS|NOPERM|ERR invalid password)\b/
 const READONLY = /(?:^|: -)READONLY\b/
 
 /** Whether a reply of Redis says that it cannot do now what it was asked for. */
 export function saysUnavailable ({ name, message }: Error): boolean {
-  return name !== 'ReplyError' || UNAVAILABLE.test(message)
+  return name !== 'ReplyError' || UNAVAILABLE.test(message) || OPERATOR_NEEDED.test(message)
+}
+
+/** Whether it will not do it later, either, until its operator acts. */
+export function saysOperatorNeeded ({ message }: Error): boolean {
+  return OPERATOR_NEEDED.test(message)
 }
 
 /**
