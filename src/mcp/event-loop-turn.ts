@@ -1,13 +1,26 @@
 /** Time for which one turn of the event loop may send, in milliseconds. */
 const TURN_MS = 10
 
+let turn = 0
+let isCounted = false
 let began: number | undefined
-let ended: Promise<void> | undefined
+let isLettingGo = false
+/** Those that are let go in the turns to come, one after the other. */
+const turns: Array<{ promise: Promise<void>, resolve: () => void }> = []
+
+/** The number of this turn of the event loop: in the next one, it is another. */
+export function thisTurn (): number {
+  if (!isCounted) {
+    isCounted = true
+    setImmediate(count)
+  }
+  return turn
+}
 
 /**
  * Lets others have their turn: a server that awaits what it sends, and whose client is fast, would otherwise run in
- * microtasks for ever.
- * @returns what resolves in the next turn of the event loop; undefined if this one may continue
+ * microtasks for ever. Of what is sent in one go, so much is let go in each turn as took a turn's time to send.
+ * @returns what resolves in a later turn of the event loop; undefined if this one may continue
  */
 export function nextTurn (): Promise<void> | undefined {
   const now = performance.now()
@@ -16,12 +29,28 @@ export function nextTurn (): Promise<void> | undefined {
     setImmediate(begin)
     return undefined
   }
-  if (now - began < TURN_MS) return undefined
-  ended ??= new Promise(resolve => { setImmediate(resolve) })
-  return ended
+  const index = Math.floor((now - began) / TURN_MS)
+  if (index === 0) return undefined
+  const last = turns.at(-1)
+  if (last !== undefined && turns.length >= index) return last.promise
+  let resolve = () => {}
+  const promise = new Promise<void>(_resolve => { resolve = _resolve })
+  turns.push({ promise, resolve })
+  return promise
+}
+
+function count (): void {
+  turn++
+  isCounted = false
 }
 
 function begin (): void {
   began = undefined
-  ended = undefined
+  if (!isLettingGo) letGo()
+}
+
+function letGo (): void {
+  turns.shift()?.resolve()
+  isLettingGo = turns.length > 0
+  if (isLettingGo) setImmediate(letGo)
 }

@@ -27,6 +27,8 @@ export class ResponseStream extends Readable {
   readonly #bounds: StreamBounds
   /** Text that was not passed on, with its bytes. */
   #waiting: Array<readonly [text: string, bytes: number]> = []
+  /** Index of the next one: to shift a long array would copy it each time. */
+  #next = 0
   #waitingBytes = 0
   /** Fulfills when there is room: one for all who wait. */
   #room: Promise<void> | undefined
@@ -139,20 +141,27 @@ export class ResponseStream extends Readable {
   #passOn (): void {
     if (!this.#isWanted || this.destroyed) return
     let bytes = 0
-    let count = 0
-    for (const [, length] of this.#waiting) {
-      if (count > 0 && bytes + length > PIECE_BYTES) break
+    let piece = ''
+    for (let entry = this.#waiting[this.#next]; entry !== undefined; entry = this.#waiting[++this.#next]) {
+      const [text, length] = entry
+      if (bytes > 0 && bytes + length > PIECE_BYTES) break
       bytes += length
-      count++
+      piece += text
     }
-    if (count > 0) {
+    if (bytes > 0) {
       this.#isWanted = false
-      const piece = this.#waiting.splice(0, count)
       this.#waitingBytes -= bytes
-      this.push(piece.map(([text]) => text).join(''))
+      this.#dropPassedOn()
+      this.push(piece)
     }
     if (this.#isComplete && this.#waiting.length === 0) this.push(null)
     if (this.unreadBytes <= this.#bounds.maxBufferedBytes / 2) this.#makeRoom()
+  }
+
+  #dropPassedOn (): void {
+    if (this.#next < this.#waiting.length && (this.#next < 1024 || this.#next * 2 < this.#waiting.length)) return
+    this.#waiting.splice(0, this.#next)
+    this.#next = 0
   }
 
   #makeRoom (): void {
@@ -168,6 +177,7 @@ export class ResponseStream extends Readable {
   override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
     clearInterval(this.#heartbeat)
     this.#waiting = []
+    this.#next = 0
     this.#waitingBytes = 0
     this.#makeRoom()
     this.#reader?.cancel().catch(() => {})

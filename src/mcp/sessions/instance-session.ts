@@ -26,10 +26,10 @@ export interface InstanceStreams extends ResponseStreams {
    * @param onRefused called if a message that must not be dropped (`isKept`) has no room
    */
   say (data: string, isKept?: boolean, onRefused?: () => void): void
-  /** Whether far more such messages wait than a server should have sent. */
-  readonly isOverfull: boolean
   /** Resolves once there is room for more such messages; undefined if there is room now. */
   readonly room: Promise<void> | undefined
+  /** Whether so much waits that those who do not wait have sent too much. */
+  readonly isOverfull: boolean
   /** Ends the responses that carry a stream; the stream itself continues in the log. */
   release (streamId: string): void
 }

@@ -1,9 +1,12 @@
 import type { JSONRPCRequest, ScopeChallengeHandler } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
+import { InvalidMessageError } from '../../errors.js'
+import type { SessionRecord } from '../../stores/sessions.js'
 import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import type { SdkServer } from '../sdk-servers.js'
 import { checkSubscriptions, subscribedBy, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
+import type { RunningRequests } from './running-requests.js'
 
 export interface RequestChecks {
   server: SdkServer | undefined
@@ -25,4 +28,18 @@ export function findChecks (
   const scopes = checkScopesOrPromise(server, requests, caller, tasks, resolveScopes)
   if (maySubscribe === undefined || !requests.some(request => subscribedBy(request).length > 0)) return scopes
   return Promise.all([scopes, checkSubscriptions(requests, caller, maySubscribe)]).then(() => {})
+}
+
+/** @throws {InvalidMessageError} for a second `initialize`, or a request whose id is that of one that runs */
+export function assertMayRun (
+  requests: readonly JSONRPCRequest[],
+  { initializeParams, kind }: SessionRecord,
+  running: Pick<RunningRequests, 'has'>
+): void {
+  for (const { method, id } of requests) {
+    if (method === 'initialize' && (initializeParams !== undefined || kind !== 'sse')) {
+      throw new InvalidMessageError('Invalid Request: the session is already initialized.')
+    }
+    if (running.has(id)) throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
+  }
 }

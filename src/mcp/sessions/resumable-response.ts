@@ -79,6 +79,11 @@ export class ResumableResponse implements ResponseStream {
     })
   }
 
+  /** The session is over, or the process ends: the log is not waited for. */
+  finish (): void {
+    this.#writer.finish()
+  }
+
   release (): void {
     this.#options.release()
   }

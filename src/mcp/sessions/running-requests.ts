@@ -7,6 +7,7 @@ import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import type { PostExchange } from '../transport/post-exchange.js'
 
 const MAX_KEY = 100
+const MAX_SILENCED = 64
 
 /** A short name of a client's request id: the id itself, or of a long one its hash. */
 export function requestKey (id: RequestId): string {
@@ -39,6 +40,7 @@ export class RunningRequests {
   readonly #admission: Admission
   readonly #person: string
   readonly #running = new Map<RequestId, RunningRequest>()
+  readonly #silenced = new Set<RequestId>()
 
   constructor (admission: Admission, person: string) {
     this.#admission = admission
@@ -106,6 +108,7 @@ export class RunningRequests {
     exchange: PostExchange | undefined
   ): void {
     for (const request of requests) {
+      this.#silenced.delete(request.id)
       this.#running.set(request.id, {
         grantId,
         exchange,
@@ -114,6 +117,17 @@ export class RunningRequests {
         subscription: subscriptions.get(request.id)
       })
     }
+  }
+
+  /** What is still sent for these requests is not delivered: nobody reads it. @returns the same requests */
+  silence (ids: readonly RequestId[]): readonly RequestId[] {
+    if (this.#silenced.size >= MAX_SILENCED) this.#silenced.clear()
+    for (const id of ids) this.#silenced.add(id)
+    return ids
+  }
+
+  isSilenced (id: RequestId | undefined): boolean {
+    return id !== undefined && this.#silenced.has(id)
   }
 
   /** A request has ended. @returns the request; undefined if it does not run */

@@ -12,7 +12,7 @@ import { CatchUp } from './records/catch-up.js'
 import type { InstanceSession } from './instance-session.js'
 import { takesBatches, takesPrimingEvents } from '../wire/protocol-versions.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
-import { findChecks } from './request-checks.js'
+import { assertMayRun, findChecks } from './request-checks.js'
 import { concerns, refuseRequest, restore } from './message-routing.js'
 import { RunningRequests, type AdmittedRequests } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
@@ -92,7 +92,7 @@ export class ServerInstance implements Outlet {
     if (isBatch && !takesBatches(this.#session.record.protocolVersion)) {
       throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
     }
-    for (const request of requests) this.#check(request)
+    assertMayRun(requests, this.#session.record, this.#running)
     const pending = findChecks(requests, caller, {
       server: this.#server,
       tasks: this.#ownTasks,
@@ -120,7 +120,7 @@ export class ServerInstance implements Outlet {
       if (!this.#session.isServedBy(this)) {
         throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
       }
-      for (const request of admitted.requests) this.#check(request)
+      assertMayRun(admitted.requests, this.#session.record, this.#running)
     } catch (error) {
       this.#running.release(admitted)
       throw error
@@ -144,7 +144,7 @@ export class ServerInstance implements Outlet {
         requests,
         isBatch,
         grantId,
-        onOverfull: ids => { this.#giveUp(ids, 'The client does not read.', NOT_READ) }
+        onOverfull: ids => { this.#notRead(ids) }
       })
       : undefined
     this.#running.add(admitted, grantId, exchange)
@@ -182,8 +182,9 @@ export class ServerInstance implements Outlet {
     if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
     const text = JSON.stringify(message)
     if (exchange !== undefined) return exchange.push(text, 'id' in message)
+    if (this.#running.isSilenced(relatedRequestId)) return undefined
     const { streams, host, person, record } = this.#session
-    if (streams.isOverfull) return Promise.reject(new Error(TOO_MUCH))
+    if (streams.isOverfull) return this.#refuse(relatedRequestId)
     if ('id' in message) {
       streams.say(text, true, () => { this.#transport.receive(refuseRequest(message.id), {}) })
     } else {
@@ -191,6 +192,19 @@ export class ServerInstance implements Outlet {
       streams.say(text)
     }
     return streams.room
+  }
+
+  /** Too much waits: if it is of a call, that ends; if not, the server is told. */
+  #refuse (relatedRequestId: RequestId | undefined): Promise<void> | undefined {
+    const isOfCall = relatedRequestId !== undefined && this.#running.has(relatedRequestId)
+    if (!isOfCall) return Promise.reject(new Error(TOO_MUCH))
+    this.#notRead([relatedRequestId])
+    return undefined
+  }
+
+  /** Gives up calls whose client does not read: what they still send is dropped. */
+  #notRead (ids: readonly RequestId[]): void {
+    this.#giveUp(this.#running.silence(ids), 'The client does not read.', NOT_READ)
   }
 
   /** The server has closed its side: it will not respond to what runs. */
@@ -236,18 +250,6 @@ export class ServerInstance implements Outlet {
   async close (): Promise<void> {
     await this.#server?.close()
     await this.#transport.close()
-  }
-
-  #check (request: JSONRPCRequest): void {
-    if (
-      request.method === 'initialize' &&
-      (this.#session.record.initializeParams !== undefined || this.#session.record.kind !== 'sse')
-    ) {
-      throw new InvalidMessageError('Invalid Request: the session is already initialized.')
-    }
-    if (this.#running.has(request.id)) {
-      throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
-    }
   }
 
   /** Takes a message that another replica received, if it concerns this instance. */

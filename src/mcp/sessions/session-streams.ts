@@ -3,6 +3,7 @@ import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { SessionRecord } from '../../stores/sessions.js'
 import { EventLogWriter } from '../transport/event-log-writer.js'
 import type { StreamPlace } from '../transport/open-streams.js'
+import { PacedQueue } from '../transport/paced-queue.js'
 import type { ResponseStream } from '../transport/post-exchange.js'
 import { SseStream } from '../transport/sse-stream.js'
 import { takesPrimingEvents } from '../wire/protocol-versions.js'
@@ -21,6 +22,8 @@ export interface SessionStreamsOptions {
   onClosed: () => void
 }
 
+interface Said { data: string, isKept: boolean, onRefused: (() => void) | undefined }
+
 /** The SSE responses that a session has open in this process. */
 export class SessionStreams implements InstanceStreams {
   readonly #host: SessionHost
@@ -33,6 +36,14 @@ export class SessionStreams implements InstanceStreams {
   #standalone: EventLogWriter | undefined
   /** Of an HTTP+SSE session. */
   #only: SseStream | undefined
+
+  /** Messages that belong to no request, on their way to the standalone stream, or to the only one. */
+  readonly #said = new PacedQueue<Said>({
+    deliver: message => { this.#deliver(message) },
+    room: () => this.#only?.room ?? this.#standalone?.room,
+    count: ({ data }) => data.length
+  })
+
   #isClosed = false
 
   constructor ({ host, record, person, onClosed }: SessionStreamsOptions) {
@@ -93,6 +104,7 @@ export class SessionStreams implements InstanceStreams {
   /** Opens the one stream of an HTTP+SSE session, in its place. Nobody can resume it: the log does not have it. */
   openOnlyStream (endpointUrl: string, grantId: string | undefined, place: StreamPlace): SseStream {
     this.#only = this.#create(STANDALONE_STREAM, grantId, place)
+    this.#only.isFedBy(this.#said)
     this.#only.named('endpoint', endpointUrl)
     return this.#only
   }
@@ -122,30 +134,37 @@ export class SessionStreams implements InstanceStreams {
    * Sends a message that belongs to no request.
    * @param onRefused called if a message that must not be dropped (`isKept`) has no room
    */
-  say (data: string, isKept = false, onRefused: () => void = () => {}): void {
+  say (data: string, isKept = false, onRefused?: () => void): void {
     if (this.#isClosed) return
-    if (this.#record.kind === 'sse') {
-      this.#sayDirectly(data)
-      return
+    // its client does not read, and responses are not dropped: with the stream the session ends
+    if (this.#only !== undefined && this.#unread > 2 * this.#host.limits.maxUnreadBytesPerStream) {
+      this.#only.destroy()
+    } else {
+      this.#said.add({ data, isKept, onRefused })
     }
-    this.#standalone ??= this.#openStandalone()
-    this.#standalone.append({ data, isKept }, outcome => { if (outcome === 'full') onRefused() })
   }
 
   /** Resolves once there is room for more such messages; undefined if there is room now. */
   get room (): Promise<void> | undefined {
-    return this.#only?.room ?? this.#standalone?.room
+    return this.#said.room
   }
 
-  /** Whether far more waits than a server should have sent. */
+  /** Whether so much waits that those who do not wait have sent too much. */
   get isOverfull (): boolean {
-    return this.#standalone?.isOverfull === true
+    return this.#unread > this.#host.limits.maxUnreadBytesPerStream
   }
 
-  #sayDirectly (data: string): void {
-    // its client does not read, and the server does not wait: with the stream the session ends
-    if (this.#only?.isOverfull === true) this.#only.destroy()
-    else this.#only?.message(data)
+  get #unread (): number {
+    return this.#said.characters + (this.#only?.readableLength ?? this.#standalone?.characters ?? 0)
+  }
+
+  #deliver ({ data, isKept, onRefused }: Said): void {
+    if (this.#record.kind === 'sse') {
+      this.#only?.message(data)
+      return
+    }
+    this.#standalone ??= this.#openStandalone()
+    this.#standalone.append({ data, isKept }, outcome => { if (outcome === 'full') onRefused?.() })
   }
 
   #openStandalone (): EventLogWriter {
@@ -170,7 +189,9 @@ export class SessionStreams implements InstanceStreams {
   /** Ends all responses; nothing more is sent. */
   close (): void {
     this.#isClosed = true
+    this.#said.flush()
     this.#standalone?.close()
+    for (const response of this.#unwritten.values()) response.finish()
     for (const stream of this.#open) stream.end()
   }
 

@@ -19,6 +19,8 @@ export interface LogWriterOptions {
   newName?: () => string
   /** Whether the client has been sent what is written. */
   isSent?: () => boolean
+  /** Time for which a store that is away is tried. Default: 300,000. */
+  giveUpMs?: number
 }
 
 interface Waiting {
@@ -27,11 +29,11 @@ interface Waiting {
 }
 
 const RETRY_MS = 500
+// the log keeps nothing for longer: who resumes after that finds nothing anyway
+const GIVE_UP_MS = 300_000
 const READER_POLL_MS = 50
 const BATCH_EVENTS = 128
 const BATCH_CHARACTERS = 1_048_576
-// times the characters that may wait: what a server may send that does not wait for room
-const OVERFULL = 16
 // kept of notifications while the store is away
 const MAX_UNSTORED = 256
 const NOT_WRITTEN = 'messages of a session could not be written to the event log'
@@ -49,12 +51,17 @@ export class EventLogWriter {
   #isOpen: boolean
   #isWriting = false
   #isAway = false
+  /** Milliseconds, by `performance.now`, since which the store is away. */
+  #awaySince: number | undefined
   /** What becomes of all further events. */
   #closedAs: WriteOutcome | undefined
   #room: { promise: Promise<void>, resolve: () => void } | undefined
   #opened: { promise: Promise<void>, resolve: () => void } | undefined
 
+  #giveUpMs: number
+
   constructor (options: LogWriterOptions) {
+    this.#giveUpMs = options.giveUpMs ?? GIVE_UP_MS
     this.#options = options
     this.#isOpen = options.open === undefined
   }
@@ -66,9 +73,9 @@ export class EventLogWriter {
     return this.#room.promise
   }
 
-  /** Whether those who send do not wait, and far too much waits. */
-  get isOverfull (): boolean {
-    return this.#characters > this.#options.maxWaiting * OVERFULL
+  /** Characters that wait. */
+  get characters (): number {
+    return this.#characters
   }
 
   /** Resolves once the stream is in the log, or cannot be. */
@@ -96,6 +103,11 @@ export class EventLogWriter {
     this.#write().catch((err: unknown) => { this.#options.log.error({ err }, NOT_WRITTEN) })
   }
 
+  /** Nothing follows: what waits is written if the store answers, and dropped if it does not. */
+  finish (): void {
+    this.#giveUpMs = 0
+  }
+
   /** Drops the events that wait. @param outcome what becomes of them, and of all further ones */
   close (outcome: WriteOutcome = 'over'): void {
     if (this.#isClosed) return
@@ -115,6 +127,7 @@ export class EventLogWriter {
       try {
         await this.#writeNext()
         this.#isAway = false
+        this.#awaySince = undefined
       } catch (err) {
         await this.#failed(err)
       }
@@ -152,7 +165,7 @@ export class EventLogWriter {
       try {
         return await append()
       } catch (err) {
-        if (this.#isClosed || !(err instanceof TemporarilyUnavailableError)) throw err
+        if (!(err instanceof TemporarilyUnavailableError) || !this.#mayWait) throw err
         await this.#storeIsAway(err)
       }
     }
@@ -168,18 +181,32 @@ export class EventLogWriter {
 
   async #failed (err: unknown): Promise<void> {
     const { log, sessionId } = this.#options
-    if (err instanceof TemporarilyUnavailableError) {
+    if (err instanceof TemporarilyUnavailableError && this.#mayWait) {
       await this.#storeIsAway(err)
       return
     }
+    if (this.#isClosed) return
     log.error({ err, sessionId }, NOT_WRITTEN)
     this.#underWay = 0
-    if (this.#isOpen) this.#settle(this.#waiting.length, 'failed')
-    else this.close('failed')
+    this.#awaySince = undefined
+    // a stream with positions may have no gap
+    const isStanding = this.#options.open === undefined
+    if (this.#isOpen && (isStanding || !(err instanceof TemporarilyUnavailableError))) {
+      this.#settle(this.#waiting.length, 'failed')
+    } else {
+      this.close('failed')
+    }
+  }
+
+  /** Whether a store that is away is waited for, and not too long already. */
+  get #mayWait (): boolean {
+    if (this.#isClosed) return false
+    return performance.now() - (this.#awaySince ?? performance.now()) < this.#giveUpMs
   }
 
   async #storeIsAway (err: unknown): Promise<void> {
     const { log, sessionId } = this.#options
+    this.#awaySince ??= performance.now()
     if (!this.#isAway) log.warn({ err, sessionId }, 'messages of a session wait for the store')
     this.#isAway = true
     this.#giveRoom()

@@ -7,10 +7,13 @@ import type {
   Transport,
   TransportSendOptions
 } from '@modelcontextprotocol/server'
+import { nextTurn } from '../event-loop-turn.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from './message-extra.js'
+
+const SENT = Promise.resolve()
 
 /** The other end of the connection, which gets the server's messages. */
 export interface InMemoryPeer {
@@ -51,13 +54,19 @@ export class InMemoryTransport implements Transport {
   async start (): Promise<void> {}
 
   /** Called by the server for everything it sends. */
-  async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    if (this.#closed) throw new Error('The in-memory connection is closed')
-    if ('method' in message) {
-      if ('id' in message) this.#end.onRequest(message, options?.relatedRequestId)
-      else await this.#end.onNotification(message, options?.relatedRequestId)
-      return
+  send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(new Error('The in-memory connection is closed'))
+    try {
+      if (!('method' in message)) this.#respond(message)
+      else if ('id' in message) this.#end.onRequest(message, options?.relatedRequestId)
+      else return this.#end.onNotification(message, options?.relatedRequestId) ?? nextTurn() ?? SENT
+      return SENT
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)))
     }
+  }
+
+  #respond (message: JsonRpcResponse): void {
     const resolve = message.id === undefined ? undefined : this.#waiting.get(message.id)
     if (message.id !== undefined) this.#waiting.delete(message.id)
     resolve?.('error' in message ? withInvalidParams(message) : message)

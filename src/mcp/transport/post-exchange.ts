@@ -3,6 +3,7 @@ import type { PostResponse } from './post-response.js'
 import type { NewEvent } from '../../stores/event-log.js'
 import type { SseStream } from './sse-stream.js'
 import { errorText } from '../wire/messages.js'
+import { PacedQueue } from './paced-queue.js'
 
 /** A response that has become a stream. */
 export interface ResponseStream {
@@ -32,6 +33,9 @@ export interface ExchangeOptions {
   onOverfull: (requestIds: readonly RequestId[]) => void
 }
 
+/** What a stream is to do: to take an event, or to end the connection. */
+type Step = NewEvent | 'release'
+
 /**
  * One POST with requests, from its arrival to the last response. If nothing else comes, it is answered with JSON; a
  * message before the responses, or a while of silence, makes it a stream.
@@ -47,6 +51,8 @@ export class PostExchange {
   readonly #silence: NodeJS.Timeout
   readonly #onOverfull: ExchangeOptions['onOverfull']
   #stream: ResponseStream | undefined
+  /** What the stream has yet to take. */
+  #queue: PacedQueue<Step> | undefined
 
   constructor (
     streams: ResponseStreams,
@@ -67,8 +73,8 @@ export class PostExchange {
     this.#pending = this.#pending.filter(pending => pending !== id)
     const complete = this.#pending.length === 0
     if (complete) clearTimeout(this.#silence)
-    if (this.#stream !== undefined) {
-      this.#stream.append({ data: text, isKept: true, isFinal: complete, answers: id })
+    if (this.#queue !== undefined) {
+      this.#queue.add({ data: text, isKept: true, isFinal: complete, answers: id })
     } else {
       this.#results.push(text)
       if (complete) this.#response.json(this.#isBatch ? `[${this.#results.join(',')}]` : text)
@@ -77,7 +83,7 @@ export class PostExchange {
 
   /**
    * Takes a message that belongs to one of the requests.
-   * @returns what resolves once the client has read enough; undefined if it already has
+   * @returns what resolves once the next one may be sent; undefined if it may now
    */
   push (text: string, isRequest: boolean): Promise<void> | undefined {
     this.becomeStream()
@@ -85,8 +91,8 @@ export class PostExchange {
       this.#onOverfull(this.#pending)
       return undefined
     }
-    this.#stream?.append({ data: text, isKept: isRequest })
-    return this.#stream?.room
+    this.#queue?.add({ data: text, isKept: isRequest })
+    return this.#queue?.room
   }
 
   /** One of the requests was cancelled: it gets no response. */
@@ -100,18 +106,19 @@ export class PostExchange {
       if (this.#results.length === 0) this.becomeStream(false)
       else this.#response.json(`[${this.#results.join(',')}]`)
     }
-    this.#stream?.append({ isFinal: true })
+    this.#queue?.add({ isFinal: true })
   }
 
-  /** Responds to the pending requests with an error. */
+  /** Responds to the pending requests with an error, at once: the process may be about to end. */
   fail (code: number, message: string): void {
+    this.#queue?.flush()
     for (const id of this.#pending) this.respond(id, errorText(code, message, id))
   }
 
   /** Ends the connection; the client comes back for the rest (SEP-1699). */
   releaseConnection (): void {
     this.becomeStream()
-    this.#stream?.release()
+    this.#queue?.add('release')
   }
 
   /** Turns the response into a stream, if it is not one. */
@@ -119,9 +126,19 @@ export class PostExchange {
     // a client that left before it got an event id cannot resume
     if (this.#stream !== undefined || this.#response.gone) return
     clearTimeout(this.#silence)
-    this.#stream = this.#streams.openResponse(this.#pending, this.grantId, primed)
-    for (const data of this.#results.splice(0)) this.#stream.append({ data, isKept: true })
-    this.#response.stream(this.#stream.body)
+    const stream = this.#streams.openResponse(this.#pending, this.grantId, primed)
+    this.#stream = stream
+    this.#queue = new PacedQueue<Step>({
+      deliver: step => {
+        if (step === 'release') stream.release()
+        else stream.append(step)
+      },
+      room: () => stream.room,
+      count: step => step === 'release' ? 0 : step.data?.length ?? 0
+    })
+    stream.body.isFedBy(this.#queue)
+    for (const data of this.#results.splice(0)) this.#queue.add({ data, isKept: true })
+    this.#response.stream(stream.body)
   }
 }
 

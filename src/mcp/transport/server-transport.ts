@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import type {
   JSONRPCMessage,
   JSONRPCNotification,
@@ -10,6 +9,7 @@ import type {
   TransportSendOptions
 } from '@modelcontextprotocol/server'
 import { InvalidInitializeError } from '../../errors.js'
+import { nextTurn } from '../event-loop-turn.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
@@ -17,8 +17,7 @@ import { ObservedRequests, findProtocolVersion, type McpObserver } from '../obse
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from './message-extra.js'
 
-// messages that a server may send before others get their turn
-const SENT_AT_ONCE = 32
+const SENT = Promise.resolve()
 
 /** Where a server's messages go. */
 export interface Outlet {
@@ -65,7 +64,6 @@ export class ServerTransport implements Transport {
   readonly #observed: ObservedRequests | undefined
   readonly #tasks: OwnTasks
   #closed = false
-  #sent = 0
 
   /**
    * @param tag prefix of request ids, unique to this instance across replicas
@@ -104,18 +102,25 @@ export class ServerTransport implements Transport {
   }
 
   /** Called by the server for everything it sends. Resolves once there is room for more. */
-  async send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
-    if (this.#closed) throw new Error('The session transport is closed')
-    if ('method' in message) {
-      const room = this.#outlet.push(
-        isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message),
-        options?.relatedRequestId
-      )
-      if (room !== undefined) await room
-      // promises alone would never let the process do anything else
-      if (++this.#sent % SENT_AT_ONCE === 0) await setImmediate()
-      return
+  send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(new Error('The session transport is closed'))
+    try {
+      if ('method' in message) return this.#push(message, options) ?? nextTurn() ?? SENT
+      this.#respond(message)
+      return SENT
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)))
     }
+  }
+
+  #push (message: JSONRPCRequest | JSONRPCNotification, options?: TransportSendOptions): Promise<void> | undefined {
+    return this.#outlet.push(
+      isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message),
+      options?.relatedRequestId
+    )
+  }
+
+  #respond (message: JsonRpcResponse): void {
     const own = message.id === undefined ? undefined : this.#own.get(message.id)
     if (own !== undefined) {
       own(message)

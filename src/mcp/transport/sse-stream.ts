@@ -15,6 +15,11 @@ export interface StreamHolder {
   grantId: string | undefined
 }
 
+/** Holds what is yet to be sent. */
+export interface Feeder {
+  readonly characters: number
+}
+
 export interface SseStreamOptions {
   /** Bytes that may wait for the client before those who send have to. */
   maxBufferedBytes: number
@@ -42,6 +47,7 @@ export class SseStream extends Readable implements EventReader {
   #onClosed: ((stream: SseStream) => void) | undefined
   #following: Following | undefined
   #begun = false
+  #feeder: Feeder | undefined
   #room: { promise: Promise<void>, resolve: () => void } | undefined
   #stalled: NodeJS.Timeout | undefined
   #superseded: NodeJS.Timeout | undefined
@@ -64,9 +70,14 @@ export class SseStream extends Readable implements EventReader {
     return !this.over && this.readableLength > this.#options.maxBufferedBytes
   }
 
-  /** Whether it takes nothing more from those who do not wait. */
+  /** Bytes that its client has not read. */
+  get unreadBytes (): number {
+    return this.readableLength + (this.#feeder?.characters ?? 0)
+  }
+
+  /** Whether so much waits that those who do not wait have sent too much. */
   get isOverfull (): boolean {
-    return !this.over && this.readableLength > this.#options.maxUnreadBytes
+    return this.unreadBytes > this.#options.maxUnreadBytes
   }
 
   /** Resolves once its client has read enough, or it is over; undefined if there is room now. */
@@ -78,6 +89,11 @@ export class SseStream extends Readable implements EventReader {
       this.#watchReader()
     }
     return this.#room.promise
+  }
+
+  /** Sets what holds the messages that it has yet to get: they count, too. */
+  isFedBy (feeder: Feeder): void {
+    this.#feeder = feeder
   }
 
   /** Sets the reading of the log that feeds the stream; it ends with the stream. */

@@ -48,13 +48,13 @@ export class Forwarding {
     // its client has gone, and the instance may be another's by now
     if (this.#isOver) throw new Error('Nobody waits for this call.')
     const { callResumption, requestStates } = this.#options
-    const { mcpReq: { method, notify, requestState, inputResponses = {}, signal, _meta } } = context
+    const { mcpReq: { method, requestState, inputResponses = {}, signal, _meta } } = context
     const { caller, person, client: { capabilities, logLevel } } = this.#inbound
     const open: OpenRequest = {
       signal,
       mayReturn: () => this.#inbound.hasLeft,
       progressToken: _meta?.progressToken,
-      notify: notification => isWanted(notification, logLevel) ? notify(notification).catch(() => {}) : undefined
+      notify: notification => isWanted(notification, logLevel) ? this.#inbound.notify(notification) : undefined
     }
     const { grantId } = caller.extra
     const holder = {
