@@ -5,6 +5,8 @@ import { makeReport, type AttemptsReport } from './login-attempts/report.js'
 import { Authorization } from './authorize/authorization.js'
 import { AuthorizationCodes } from './authorize/authorization-codes.js'
 import { BrowserStates } from './authorize/browser-state.js'
+import { ClientAssertions } from './clients/client-assertions.js'
+import { ClientAuthentication } from './clients/client-authentication.js'
 import { Clients } from './clients/clients.js'
 import { Connections } from './connections/connections.js'
 import { ClientRedirects } from './authorize/client-redirects.js'
@@ -12,6 +14,7 @@ import { ConsentForms } from './authorize/consent-forms.js'
 import { ConsentPages } from './authorize/consent-pages.js'
 import { Consents } from './authorize/consents.js'
 import { combineObservers } from './login-events.js'
+import { KeySets } from './client-documents/key-sets.js'
 import { Grants } from './tokens/grants.js'
 import { defaultRedirectSchemes } from './clients/redirect-schemes.js'
 import { LoginLeg } from './authorize/login-leg.js'
@@ -27,6 +30,7 @@ import { UpstreamClients } from './upstream/upstream-clients.js'
 /** The authorization server that brokers to the upstream: its rules, without HTTP. */
 export interface Broker {
   readonly clients: Clients
+  readonly authentication: ClientAuthentication
   readonly authorization: Authorization
   readonly consentPages: ConsentPages
   readonly tokens: TokenIssuer
@@ -61,7 +65,7 @@ export function createBroker (options: BrokerOptions): Broker {
   const foundation = createFoundation(options)
   const { now, recorder, resources, limits, upstream } = foundation
   const known = createClients(options, foundation)
-  const { clients, upstreamClients } = known
+  const { clients, authentication, upstreamClients } = known
   const issued = createTokens(options, foundation, known)
   const { grants, accessTokens, tokens } = issued
   const consents = new Consents({ store: stores.consents, seconds: foundation.lifetimes.consentSeconds, now })
@@ -74,6 +78,7 @@ export function createBroker (options: BrokerOptions): Broker {
 
   return {
     clients,
+    authentication,
     ...createAuthorization(options, { ...foundation, ...known, ...issued, consents }),
     tokens,
     connections: new Connections({ store: stores.grants, grants, clients, consents }),
@@ -125,17 +130,22 @@ function createClients (options: BrokerOptions, { lifetimes, limits, upstream, o
   const { unusedClientSeconds } = lifetimes
   // a client must be known as long as its refresh token is good
   const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
+  const fetching = { allowLoopback: options.allowLoopbackClients ?? false }
+  const clients = new Clients({
+    store: stores.clients,
+    redirectSchemes,
+    preregistered: [...options.clients ?? [], ownClient(issuer)],
+    unusedClientSeconds,
+    clientSeconds,
+    documents: { ...fetching, store: stores.metadataDocuments },
+    observe,
+    now
+  })
+  const keySets = new KeySets({ ...fetching, now })
+  const assertions = new ClientAssertions({ issuer, keySets, leases: stores.leases, now })
   return {
-    clients: new Clients({
-      store: stores.clients,
-      redirectSchemes,
-      preregistered: [...options.clients ?? [], ownClient(issuer)],
-      unusedClientSeconds,
-      clientSeconds,
-      documents: { allowLoopback: options.allowLoopbackClients ?? false, store: stores.metadataDocuments },
-      observe,
-      now
-    }),
+    clients,
+    authentication: new ClientAuthentication({ clients, assertions, limits }),
     upstreamClients: new UpstreamClients({
       upstream,
       store: stores.upstreamClients,

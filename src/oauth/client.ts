@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import type { JWK } from 'jose'
 
 const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' })
 const names = Type.Array(text(100), { maxItems: 20 })
@@ -16,21 +17,46 @@ export const ClientMetadataSchema = Type.Object({
   grant_types: Type.Optional(names),
   response_types: Type.Optional(names),
   token_endpoint_auth_method: Type.Optional(text(100)),
+  token_endpoint_auth_methods_supported: Type.Optional(names),
+  token_endpoint_auth_signing_alg: Type.Optional(text(100)),
+  jwks_uri: Type.Optional(text(2048)),
+  jwks: Type.Optional(Type.Object({ keys: Type.Array(Type.Unknown()) })),
   application_type: Type.Optional(Type.Union([Type.Literal('web'), Type.Literal('native')])),
   software_id: Type.Optional(text(200)),
   software_version: Type.Optional(text(200))
 })
 
-export const TOKEN_ENDPOINT_AUTH_METHODS = ['none', 'client_secret_basic', 'client_secret_post'] as const
+export const TOKEN_ENDPOINT_AUTH_METHODS = [
+  'none',
+  'client_secret_basic',
+  'client_secret_post',
+  'private_key_jwt'
+] as const
+/** How a client may sign its assertions (RFC 7523): asymmetric algorithms only. */
+export const ASSERTION_ALGORITHMS = ['RS256', 'ES256', 'PS256', 'EdDSA'] as const
 export const GRANT_TYPES = ['authorization_code', 'refresh_token'] as const
 export type TokenEndpointAuthMethod = typeof TOKEN_ENDPOINT_AUTH_METHODS[number]
 
-/** Client metadata as registered. */
-export type ClientMetadata = Static<typeof ClientMetadataSchema> & {
-  grant_types: string[]
-  response_types: string[]
+export type AssertionAlgorithm = typeof ASSERTION_ALGORITHMS[number]
+
+/** How a client authenticates, as registered. */
+export type ClientAuthMetadata = {
   token_endpoint_auth_method: TokenEndpointAuthMethod
+  /** All ways that it may choose from, if there are several: `none` and `private_key_jwt`. */
+  token_endpoint_auth_methods_supported?: TokenEndpointAuthMethod[]
+  /** The only algorithm of its assertions. */
+  token_endpoint_auth_signing_alg?: AssertionAlgorithm
+  /** Its public keys, or their URL: one of the two if it may use `private_key_jwt`. */
+  jwks?: { keys: JWK[] }
+  jwks_uri?: string
 }
+
+/** Client metadata as registered. */
+export type ClientMetadata = ClientAuthMetadata &
+  Omit<Static<typeof ClientMetadataSchema>, keyof ClientAuthMetadata> & {
+    grant_types: string[]
+    response_types: string[]
+  }
 
 /** A client, however it came to us. */
 export interface Client {
@@ -42,6 +68,8 @@ export interface Client {
   secretHash?: string
   /** Part of this service: people are not asked for consent. */
   trusted?: boolean
+  /** What its metadata contained that was not taken, and why; absent if that was taken as it came. */
+  dropped?: readonly string[]
   /** Epoch seconds: when a registration ends, unless it is used. */
   expiresAt?: number
 }

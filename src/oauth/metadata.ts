@@ -1,4 +1,4 @@
-import { GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS } from './client.js'
+import { ASSERTION_ALGORITHMS, GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS } from './client.js'
 
 /** Protected resource metadata (RFC 9728 2) of one resource. */
 export function protectedResourceMetadata (
@@ -18,6 +18,7 @@ export function protectedResourceMetadata (
 /** Authorization server metadata (RFC 8414 2). */
 export function authorizationServerMetadata (issuer: string, scopes: readonly string[]): Record<string, unknown> {
   const methods = [...TOKEN_ENDPOINT_AUTH_METHODS]
+  const algorithms = [...ASSERTION_ALGORITHMS]
   return {
     issuer,
     authorization_endpoint: `${issuer}/authorize`,
@@ -31,8 +32,11 @@ export function authorizationServerMetadata (issuer: string, scopes: readonly st
     response_modes_supported: ['query'],
     grant_types_supported: [...GRANT_TYPES],
     token_endpoint_auth_methods_supported: methods,
+    token_endpoint_auth_signing_alg_values_supported: algorithms,
     revocation_endpoint_auth_methods_supported: methods,
-    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    revocation_endpoint_auth_signing_alg_values_supported: algorithms,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    introspection_endpoint_auth_signing_alg_values_supported: algorithms,
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
     client_id_metadata_document_supported: true

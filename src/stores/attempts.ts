@@ -28,6 +28,8 @@ export interface LoginStepRecord {
   links: string[]
   /** Absent where it went well. */
   failure?: StepFailure
+  /** What the client's metadata contained that was not taken, and why. */
+  dropped?: string[]
   clientId?: string
   clientName?: string
   clientKind?: 'registered' | 'preregistered' | 'document'

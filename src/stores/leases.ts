@@ -11,6 +11,8 @@ export const leaseNames = {
   resumption: (exchangeId: string) => `resumption:${exchangeId}`,
   /** Held by the replica that runs a request with input, or keeps its response for who repeats it. */
   repeatableRequest: (fingerprint: string) => `repeatable:${fingerprint}`,
+  /** A client assertion that was used: nobody may use it again. It is never released. */
+  clientAssertion: (hash: string) => `client-assertion:${hash}`,
   /** Held while the upstream's tokens of a grant are refreshed. */
   upstreamRefresh: (grantId: string) => `upstream-refresh:${grantId}`,
   /** Held while a client is registered at the upstream. */

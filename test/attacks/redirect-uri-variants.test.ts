@@ -114,15 +114,10 @@ const UNREGISTRABLE = [
 t.test('no client registers a URI that could lead elsewhere than it reads', async t => {
   const target = await startTarget(t)
   for (const uri of UNREGISTRABLE) {
-    const answers = [
-      await askToRegister(target, { redirect_uris: [uri] }),
-      await askToRegister(target, { redirect_uris: [WEB_URI, uri] })
-    ]
-    t.strictSame(
-      answers.map(({ status, error }) => [status, error]),
-      Array(2).fill([400, 'invalid_redirect_uri']),
-      JSON.stringify(uri.slice(0, 80))
-    )
+    const { status, error } = await askToRegister(target, { redirect_uris: [uri] })
+    t.strictSame([status, error], [400, 'invalid_redirect_uri'], JSON.stringify(uri.slice(0, 80)))
+    const beside = await askToRegister(target, { redirect_uris: [uri, WEB_URI, uri] })
+    t.strictSame([beside.status, beside.body.redirect_uris], [201, [WEB_URI]], 'and beside another, it is left out')
   }
   for (const uris of [[], [{}], [null], 'https://app.example/callback', { 0: WEB_URI }, [[WEB_URI]], [1]]) {
     t.equal((await askToRegister(target, { redirect_uris: uris })).status, 400, JSON.stringify(uris))

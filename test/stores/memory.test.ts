@@ -78,6 +78,19 @@ t.test('tasks', t =>
   taskStoreContract(t, async (t, options) => one(t, clock => new MemoryTaskRecords({ ...options, ...clock }))))
 t.test('bus', t => busContract(t, async t => one(t, () => new MemoryBus())))
 
+t.test('a full lease store forgets none, and has room again when some have ended', async t => {
+  const clock = new ManualClock()
+  const store = new MemoryLeaseStore({ maxEntries: 2, now: clock.now })
+  t.teardown(() => { store.close() })
+  t.ok(await store.acquire('a', 'holder', 1000))
+  t.ok(await store.acquire('b', 'holder', 60_000))
+  await t.rejects(store.acquire('c', 'holder', 1000), { code: 'temporarily_unavailable' })
+  t.ok(await store.acquire('a', 'holder', 1000), 'it may be renewed')
+  t.notOk(await store.acquire('b', 'other', 1000))
+  await clock.pass(2)
+  t.ok(await store.acquire('c', 'holder', 1000))
+})
+
 t.test('a full session store refuses who has as many as all others', async t => {
   const store = new MemorySessionStore({ idleSeconds: 60, maxSessions: 2 })
   t.teardown(() => store.close())

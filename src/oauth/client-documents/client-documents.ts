@@ -1,7 +1,6 @@
 import { InvalidClientError, OAuthError, TemporarilyUnavailableError } from '../../errors.js'
 import type { MetadataDocumentRecord, MetadataDocumentStore } from '../../stores/metadata-documents.js'
-import type { ClientMetadata } from '../client.js'
-import { checkClientMetadata } from '../clients/client-metadata.js'
+import { checkClientMetadata, type CheckedMetadata } from '../clients/client-metadata.js'
 import { MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from './fetch.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 
@@ -13,10 +12,11 @@ export interface MetadataDocumentsOptions extends FetchMetadataDocumentOptions {
 }
 
 /** A document in this process. */
-interface Known {
+interface Known extends CheckedMetadata {
   record: MetadataDocumentRecord
-  metadata: ClientMetadata
-  /** Epoch seconds: it is not fetched before. */
+  /** Epoch seconds: it was fetched last, by this process. */
+  askedAt: number
+  /** Epoch seconds: it is not fetched before, unless somebody has reason to think that it has changed. */
   askAgainAt: number
 }
 
@@ -38,7 +38,7 @@ export class MetadataDocuments {
   readonly #fetcher: MetadataDocumentFetcher
   readonly #known = new BoundedMap<string, Known>(MAX_KNOWN)
   readonly #refused = new BoundedMap<string, { error: OAuthError, until: number }>(MAX_KNOWN)
-  readonly #fetching = new Map<string, Promise<ClientMetadata>>()
+  readonly #fetching = new Map<string, Promise<CheckedMetadata>>()
 
   constructor (options: MetadataDocumentsOptions) {
     this.#options = options
@@ -50,10 +50,10 @@ export class MetadataDocuments {
    * @throws {InvalidClientError} if it cannot be used, or is gone
    * @throws {TemporarilyUnavailableError} if it cannot be read
    */
-  async get (clientId: string): Promise<ClientMetadata> {
+  async get (clientId: string): Promise<CheckedMetadata> {
     const now = this.#options.now() / 1000
     const known = this.#known.get(clientId)
-    if (known !== undefined && now < known.askAgainAt) return known.metadata
+    if (known !== undefined && now < known.askAgainAt) return known
     const refused = this.#refused.get(clientId)
     if (refused !== undefined && now < refused.until) throw refused.error
     let fetching = this.#fetching.get(clientId)
@@ -65,9 +65,9 @@ export class MetadataDocuments {
   }
 
   /** The last good document, without a fetch. `fresh`: no fetch is needed yet. */
-  async find (clientId: string): Promise<{ metadata: ClientMetadata, fresh: boolean } | undefined> {
+  async find (clientId: string): Promise<CheckedMetadata & { fresh: boolean } | undefined> {
     const known = await this.#find(clientId)
-    return known && { metadata: known.metadata, fresh: this.#options.now() / 1000 < known.askAgainAt }
+    return known && { ...known, fresh: this.#options.now() / 1000 < known.askAgainAt }
   }
 
   /** Whether `get` need not ask the host. */
@@ -77,21 +77,36 @@ export class MetadataDocuments {
     return (await this.find(clientId))?.fresh === true
   }
 
+  /** Whether `renew` would ask the host: it was not asked a moment ago. */
+  mayRenew (clientId: string): boolean {
+    const known = this.#known.get(clientId)
+    return known !== undefined && this.#options.now() / 1000 >= known.askedAt + ASK_AGAIN_SECONDS
+  }
+
+  /** The document as it is now. @throws as `get` does */
+  async renew (clientId: string): Promise<CheckedMetadata> {
+    const known = this.#known.get(clientId)
+    if (known !== undefined) {
+      this.#known.set(clientId, { ...known, askedAt: this.#options.now() / 1000, askAgainAt: 0 })
+    }
+    return await this.get(clientId)
+  }
+
   /** Stores the document from now on: somebody has logged in to the client. */
   async keep (clientId: string): Promise<void> {
     const known = this.#known.get(clientId)
     if (known !== undefined) await this.#options.store.put(known.record)
   }
 
-  async #refresh (clientId: string): Promise<ClientMetadata> {
+  async #refresh (clientId: string): Promise<CheckedMetadata> {
     const { store, now } = this.#options
     const known = await this.#find(clientId)
-    if (known !== undefined && now() / 1000 < known.askAgainAt) return known.metadata
+    if (known !== undefined && now() / 1000 < known.askAgainAt) return known
     try {
-      const record = await this.#fetch(clientId)
-      const fresh = this.#remember(record)
-      if (await store.find(clientId) !== undefined) await store.put(record)
-      return fresh.metadata
+      const fresh = await this.#fetch(clientId)
+      this.#known.set(clientId, fresh)
+      if (await store.find(clientId) !== undefined) await store.put(fresh.record)
+      return fresh
     } catch (error) {
       if (!(error instanceof OAuthError)) throw error
       return await this.#withoutHost(clientId, known, error)
@@ -99,7 +114,7 @@ export class MetadataDocuments {
   }
 
   /** When there is no new document: the last good one, unless it was withdrawn. */
-  async #withoutHost (clientId: string, known: Known | undefined, error: OAuthError): Promise<ClientMetadata> {
+  async #withoutHost (clientId: string, known: Known | undefined, error: OAuthError): Promise<CheckedMetadata> {
     const { store, now } = this.#options
     const askAgainAt = now() / 1000 + ASK_AGAIN_SECONDS
     // its host says that there is no such client, or that it is not a valid one
@@ -107,18 +122,20 @@ export class MetadataDocuments {
       this.#known.delete(clientId)
       await store.remove(clientId)
     } else if (known !== undefined) {
-      this.#remember(known.record, askAgainAt)
-      return known.metadata
+      return this.#remember(known.record, askAgainAt)
     }
     this.#refused.set(clientId, { error, until: now() / 1000 + (error.retryAfterSeconds ?? ASK_AGAIN_SECONDS) })
     throw error
   }
 
-  async #fetch (clientId: string): Promise<MetadataDocumentRecord> {
+  async #fetch (clientId: string): Promise<Known> {
     const { document, maxAgeSeconds } = await this.#fetcher.fetch(clientId)
     const now = this.#options.now() / 1000
-    const freshUntil = now + Math.max(MIN_FRESH_SECONDS, maxAgeSeconds)
-    return { clientId, metadata: this.#check(document), freshUntil, staleUntil: freshUntil + STALE_SECONDS }
+    const askAgainAt = now + Math.max(MIN_FRESH_SECONDS, maxAgeSeconds)
+    const checked = this.#check(document)
+    const { metadata } = checked
+    const record = { clientId, metadata, freshUntil: askAgainAt, staleUntil: askAgainAt + STALE_SECONDS }
+    return { ...checked, record, askedAt: now, askAgainAt }
   }
 
   async #find (clientId: string): Promise<Known | undefined> {
@@ -132,12 +149,13 @@ export class MetadataDocuments {
 
   #remember (record: MetadataDocumentRecord, askAgainAt = record.freshUntil): Known {
     // checked again: the configuration may have changed since
-    const known = { record, metadata: this.#check(record.metadata), askAgainAt }
+    const { askedAt = 0 } = this.#known.get(record.clientId) ?? {}
+    const known = { ...this.#check(record.metadata), record, askedAt, askAgainAt }
     this.#known.set(record.clientId, known)
     return known
   }
 
-  #check (document: Record<string, unknown>): ClientMetadata {
+  #check (document: Record<string, unknown>): CheckedMetadata {
     if (document.client_secret !== undefined) {
       throw withdrawn('A client ID metadata document must not contain a client_secret.')
     }
@@ -145,12 +163,8 @@ export class MetadataDocuments {
     if (typeof document.client_name !== 'string' || document.client_name.trim() === '') {
       throw withdrawn('A client ID metadata document must have a client_name.')
     }
-    const method = document.token_endpoint_auth_method ?? 'none'
-    // private_key_jwt is not supported; such clients must be public
-    if (method !== 'none') {
-      throw withdrawn('A client with a metadata document must be public: token_endpoint_auth_method must be none.')
-    }
-    return checkClientMetadata({ ...document, token_endpoint_auth_method: 'none' }, this.#options.redirectSchemes)
+    const { redirectSchemes, allowLoopback } = this.#options
+    return checkClientMetadata(document, redirectSchemes, { isDocument: true, allowLoopback })
   }
 }
 

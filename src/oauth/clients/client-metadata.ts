@@ -1,57 +1,142 @@
-import type { Static } from '@sinclair/typebox'
+import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { InvalidClientMetadataError, InvalidRedirectUriError } from '../../errors.js'
 import { checkRedirectUri, hasPlainHost } from './redirect-uris.js'
-import {
-  ClientMetadataSchema,
-  GRANT_TYPES,
-  TOKEN_ENDPOINT_AUTH_METHODS,
-  type ClientMetadata,
-  type TokenEndpointAuthMethod
-} from '../client.js'
+import { ClientMetadataSchema, GRANT_TYPES, type ClientMetadata } from '../client.js'
 import { isObject } from '../../members.js'
+import { checkAuthMethods, type AuthMethodRules } from './auth-methods.js'
+
+const AUTH_MEMBERS = [
+  'token_endpoint_auth_method',
+  'token_endpoint_auth_methods_supported',
+  'token_endpoint_auth_signing_alg',
+  'jwks',
+  'jwks_uri'
+] as const
+const AuthSchema = Type.Pick(ClientMetadataSchema, AUTH_MEMBERS)
+const OtherSchema = Type.Omit(ClientMetadataSchema, ['redirect_uris', ...AUTH_MEMBERS])
+
+/** Client metadata, as far as they were usable. */
+export interface CheckedMetadata {
+  metadata: ClientMetadata
+  /** What was not taken, and why. */
+  dropped: string[]
+}
+
+/** Members that a client can do without: it is not refused because of them. */
+const OPTIONAL = new Set([
+  'client_uri',
+  'logo_uri',
+  'tos_uri',
+  'policy_uri',
+  'contacts',
+  'scope',
+  'token_endpoint_auth_methods_supported',
+  'token_endpoint_auth_signing_alg',
+  'jwks',
+  'jwks_uri',
+  'application_type',
+  'software_id',
+  'software_version'
+])
+const WEB_URIS = ['client_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const
 
 /**
- * Checks the metadata of a client.
+ * Takes what is usable of a client's metadata.
  * @param schemes private-use schemes allowed in redirect URIs
- * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError} (RFC 7591 3.2.2)
+ * @throws {InvalidRedirectUriError} if no redirect URI is usable
+ * @throws {InvalidClientMetadataError} if a member that we rely on is wrong (RFC 7591 3.2.2)
  */
-export function checkClientMetadata (input: unknown, schemes: readonly string[]): ClientMetadata {
+export function checkClientMetadata (
+  input: unknown,
+  schemes: readonly string[],
+  rules: AuthMethodRules = { isDocument: false, allowLoopback: false }
+): CheckedMetadata {
   if (!isObject(input)) {
     throw new InvalidClientMetadataError('The client metadata must be a JSON object.')
   }
-  const given = parseMembers(input)
-  for (const uri of given.redirect_uris) checkRedirectUri(uri, schemes)
-  for (const member of ['client_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const) checkWebUri(member, given[member])
-
+  const dropped: string[] = []
+  const drop = (what: string) => { dropped.push(what) }
+  const redirectUris = takeRedirectUris(input.redirect_uris, schemes, drop)
+  const given = takeMembers(OtherSchema, input, drop)
   const { grant_types: grantTypes = [...GRANT_TYPES], response_types: responseTypes = ['code'] } = given
   if (!grantTypes.includes('authorization_code')) {
     throw new InvalidClientMetadataError('grant_types must include authorization_code.')
   }
   if (!responseTypes.includes('code')) throw new InvalidClientMetadataError('response_types must include code.')
-  const method = parseAuthMethod(given.token_endpoint_auth_method)
-  return {
+  const metadata = {
+    redirect_uris: redirectUris,
     ...given,
     // what we do not support is left out of the registration (RFC 7591 2); the response shows that to the client
     grant_types: grantTypes.filter(type => GRANT_TYPES.some(known => known === type)),
     response_types: ['code'],
-    token_endpoint_auth_method: method
+    ...checkAuthMethods(takeMembers(AuthSchema, input, drop), rules, drop)
   }
+  return { metadata, dropped }
+}
+
+const MAX_REDIRECT_URIS = 20
+
+/** The redirect URIs that may be used. */
+function takeRedirectUris (given: unknown, schemes: readonly string[], drop: (what: string) => void): string[] {
+  if (!Array.isArray(given) || given.length === 0 || given.length > MAX_REDIRECT_URIS) {
+    throw new InvalidRedirectUriError(`redirect_uris must contain 1 to ${MAX_REDIRECT_URIS} redirect URIs.`)
+  }
+  const usable: string[] = []
+  let refusal: unknown
+  for (const uri of given) {
+    try {
+      if (typeof uri !== 'string') throw new InvalidRedirectUriError('A redirect URI must be a string.')
+      checkRedirectUri(uri, schemes)
+      usable.push(uri)
+    } catch (error) {
+      if (!(error instanceof InvalidRedirectUriError)) throw error
+      refusal ??= error
+      drop(error.message)
+    }
+  }
+  if (usable.length === 0) throw refusal
+  return usable
 }
 
 /** The members that we know, each of the right type. */
-function parseMembers (input: Record<string, unknown>): Static<typeof ClientMetadataSchema> {
-  // some clients send null or an empty string for members that they do not have
-  const given = Object.fromEntries(
-    Object.entries(input).filter(([name, value]) =>
-      Object.hasOwn(ClientMetadataSchema.properties, name) && value !== null && value !== ''
-    )
-  )
-  if (Value.Check(ClientMetadataSchema, given)) return given
-  const fault = Value.Errors(ClientMetadataSchema, given).First()
-  const member = fault?.path.split('/')[1] ?? ''
-  if (member === 'redirect_uris') throw new InvalidRedirectUriError('redirect_uris must contain 1 to 20 redirect URIs.')
-  throw new InvalidClientMetadataError(`${member} is not valid: ${fault?.message ?? ''}.`)
+function takeMembers<Members extends TObject> (
+  schema: Members,
+  input: Record<string, unknown>,
+  drop: (what: string) => void
+): Static<Members> {
+  const taken: Record<string, unknown> = {}
+  for (const [name, member] of Object.entries(schema.properties)) {
+    const value = Object.hasOwn(input, name) ? toUsualForm(name, input[name]) : undefined
+    // some clients send null or an empty string for members that they do not have
+    if (value === undefined || value === null || value === '') continue
+    const objection = findObjection(name, member, value)
+    if (objection === undefined) taken[name] = value
+    else if (OPTIONAL.has(name)) drop(`${name} (${objection})`)
+    else throw new InvalidClientMetadataError(`${name} is not valid: ${objection}.`)
+  }
+  if (Value.Check(schema, taken)) return taken
+  throw new InvalidClientMetadataError('The client metadata are not valid.')
+}
+
+function findObjection (name: string, schema: TSchema, value: unknown): string | undefined {
+  if (!Value.Check(schema, value)) return Value.Errors(schema, value).First()?.message ?? 'it has another type'
+  return WEB_URIS.some(member => member === name) && !isWebUri(value) ? 'it must be an http or https URL' : undefined
+}
+
+/** Lists where RFC 7591 wants text, and text where it wants lists. */
+function toUsualForm (name: string, value: unknown): unknown {
+  if (name === 'scope' && Array.isArray(value) && value.every(scope => typeof scope === 'string')) {
+    return value.join(' ')
+  }
+  const isList = name === 'grant_types' || name === 'response_types'
+  return isList && typeof value === 'string' && value !== '' ? [value] : value
+}
+
+function isWebUri (value: unknown): boolean {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
+  return url !== undefined && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' &&
+    hasPlainHost(url)
 }
 
 /** Bytes of a registration, as JSON. */
@@ -62,33 +147,11 @@ const MAX_REGISTERED_REDIRECT_URIS = 10
  * Checks that a registration is not larger than what we store for an unknown client.
  * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
  */
-export function checkRegistration (metadata: ClientMetadata): ClientMetadata {
+export function checkRegistration (metadata: ClientMetadata): void {
   if (metadata.redirect_uris.length > MAX_REGISTERED_REDIRECT_URIS) {
     throw new InvalidRedirectUriError(`redirect_uris must contain 1 to ${MAX_REGISTERED_REDIRECT_URIS} redirect URIs.`)
   }
   if (Buffer.byteLength(JSON.stringify(metadata)) > MAX_REGISTRATION_BYTES) {
     throw new InvalidClientMetadataError(`The client metadata must be at most ${MAX_REGISTRATION_BYTES} bytes long.`)
-  }
-  return metadata
-}
-
-// RFC 7591 2: client_secret_basic is the default
-function parseAuthMethod (method = 'client_secret_basic'): TokenEndpointAuthMethod {
-  const known = TOKEN_ENDPOINT_AUTH_METHODS.find(name => name === method)
-  if (known === undefined) {
-    const methods = TOKEN_ENDPOINT_AUTH_METHODS.join(', ')
-    throw new InvalidClientMetadataError(`token_endpoint_auth_method must be one of: ${methods}.`)
-  }
-  return known
-}
-
-function checkWebUri (member: string, value: string | undefined): void {
-  if (value === undefined) return
-  const url = URL.canParse(value) ? new URL(value) : undefined
-  if (
-    url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' ||
-    !hasPlainHost(url)
-  ) {
-    throw new InvalidClientMetadataError(`${member} must be an http or https URL.`)
   }
 }

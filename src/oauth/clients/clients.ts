@@ -1,21 +1,15 @@
 import { InvalidClientError, InvalidRequestError } from '../../errors.js'
 import type { MetadataDocumentStore } from '../../stores/metadata-documents.js'
 import type { ClientRecord, ClientStore } from '../../stores/registrations.js'
-import { checkClientMetadata, checkRegistration } from './client-metadata.js'
+import { checkClientMetadata, checkRegistration, type CheckedMetadata } from './client-metadata.js'
 import { observedFailure, type BrokerObserver, type RegistrationEvent } from '../login-events.js'
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
+import type { AuthMethodRules } from './auth-methods.js'
 import { MetadataDocuments } from '../client-documents/client-documents.js'
 import type { Client, ClientMetadata, PreregisteredClient } from '../client.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 import { matchesRedirectUri } from './redirect-uris.js'
-import { equalSecrets, hashSecret, isSecret, newSecret } from '../secrets.js'
-
-/** Credentials of a token request (RFC 6749 2.3). */
-export interface ClientCredentials {
-  clientId: string
-  clientSecret: string | undefined
-  method: 'client_secret_basic' | 'client_secret_post' | 'none'
-}
+import { hashSecret, isSecret, newSecret } from '../secrets.js'
 
 export interface ClientsOptions {
   store: ClientStore
@@ -36,6 +30,7 @@ export class Clients {
   readonly #options: ClientsOptions
   readonly #preregistered: ReadonlyMap<string, Client>
   readonly #documents: MetadataDocuments
+  readonly #rules: AuthMethodRules
   /** Checked metadata of registered clients, by client id: it never changes. */
   readonly #checked = new BoundedMap<string, ClientMetadata>(MAX_CHECKED)
 
@@ -43,6 +38,7 @@ export class Clients {
     this.#options = options
     const { documents, redirectSchemes, now } = options
     this.#documents = new MetadataDocuments({ ...documents, redirectSchemes, now })
+    this.#rules = { isDocument: false, allowLoopback: documents.allowLoopback }
     this.#preregistered = new Map(options.preregistered.map(client => [client.clientId, this.#preregister(client)]))
   }
 
@@ -62,10 +58,12 @@ export class Clients {
 
   async #register (input: unknown, address: string): Promise<{ client: Client, response: Record<string, unknown> }> {
     const { store, redirectSchemes, unusedClientSeconds, now } = this.#options
-    const metadata = checkRegistration(checkClientMetadata(input, redirectSchemes))
+    const { metadata, dropped } = checkClientMetadata(input, redirectSchemes, this.#rules)
+    checkRegistration(metadata)
     const issuedAt = Math.floor(now() / 1000)
     const clientId = newSecret('client')
-    const clientSecret = metadata.token_endpoint_auth_method === 'none' ? undefined : newSecret('clientSecret')
+    const hasSecret = metadata.token_endpoint_auth_method.startsWith('client_secret')
+    const clientSecret = hasSecret ? newSecret('clientSecret') : undefined
     const record = {
       clientId,
       metadata,
@@ -75,7 +73,7 @@ export class Clients {
     }
     await store.add(record, address)
     return {
-      client: this.#registered(record),
+      client: { ...this.#registered(record), ...dropped.length > 0 && { dropped } },
       response: {
         client_id: clientId,
         client_id_issued_at: issuedAt,
@@ -93,7 +91,7 @@ export class Clients {
   async find (clientId: string): Promise<Client> {
     const preregistered = this.#preregistered.get(clientId)
     if (preregistered !== undefined) return preregistered
-    if (this.#isDocument(clientId)) return { clientId, kind: 'document', metadata: await this.#documents.get(clientId) }
+    if (this.#isDocument(clientId)) return toDocumentClient(clientId, await this.#documents.get(clientId))
     const record = isSecret('client', clientId) ? await this.#options.store.find(clientId) : undefined
     if (record === undefined) throw unknownClient()
     return this.#registered(record)
@@ -108,30 +106,33 @@ export class Clients {
   async findKnown (clientId: string): Promise<Client | undefined> {
     if (!this.#isDocument(clientId)) return await this.find(clientId).catch(ignoreInvalid)
     const known = await this.#documents.find(clientId)
-    return known && { clientId, kind: 'document', metadata: known.metadata }
+    return known && toDocumentClient(clientId, known)
   }
 
   /**
-   * Finds the client of a token request and checks its secret.
-   * @param isTheirs whether the request contains something that we gave to this client; otherwise nothing is fetched
+   * Finds the client that a request without a browser names, as anybody can: its metadata document is fetched only if
+   * the request contains something that we gave to this client.
    * @throws {InvalidClientError} @throws {TemporarilyUnavailableError}
    */
-  async authenticate (
-    { clientId, clientSecret, method }: ClientCredentials,
-    isTheirs: () => Promise<boolean>
-  ): Promise<Client> {
-    const client = await (this.#isDocument(clientId) ? this.#presented(clientId, isTheirs) : this.find(clientId))
-    if (client.secretHash === undefined) {
-      // a public client has nothing to prove
-      if (method === 'client_secret_basic' && clientSecret !== '' && clientSecret !== undefined) {
-        throw new InvalidClientError('This client has no secret.', { reason: 'wrong_client_secret' })
-      }
-      return client
-    }
-    if (clientSecret === undefined || !equalSecrets(hashSecret(clientSecret), client.secretHash)) {
-      throw new InvalidClientError('The client secret is missing or wrong.', { reason: 'wrong_client_secret' })
-    }
-    return client
+  async findNamed (clientId: string, isTheirs: () => Promise<boolean>): Promise<Client> {
+    if (!this.#isDocument(clientId)) return await this.find(clientId)
+    const known = await this.#documents.find(clientId)
+    if (known?.fresh === true) return toDocumentClient(clientId, known)
+    if (await isTheirs()) return await this.find(clientId)
+    if (known === undefined) throw unknownClient()
+    return toDocumentClient(clientId, known)
+  }
+
+  /**
+   * A client's metadata as they are now: a document is fetched again, unless that was done a moment ago.
+   * @param beforeFetch what it throws is the outcome
+   * @throws {InvalidClientError} @throws {TemporarilyUnavailableError}
+   */
+  async renewed (client: Client, beforeFetch: () => Promise<void>): Promise<Client> {
+    const { clientId, kind } = client
+    if (kind !== 'document' || !this.#documents.mayRenew(clientId)) return client
+    await beforeFetch()
+    return toDocumentClient(clientId, await this.#documents.renew(clientId))
   }
 
   /** Extends a client's registration while it is used; the store is written to only now and then. */
@@ -156,15 +157,6 @@ export class Clients {
     return !this.#preregistered.has(clientId) && isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)
   }
 
-  /** A client that presents the URL of its document in a request without a browser, as anybody can. */
-  async #presented (clientId: string, isTheirs: () => Promise<boolean>): Promise<Client> {
-    const known = await this.#documents.find(clientId)
-    if (known?.fresh === true) return { clientId, kind: 'document', metadata: known.metadata }
-    if (await isTheirs()) return await this.find(clientId)
-    if (known === undefined) throw unknownClient()
-    return { clientId, kind: 'document', metadata: known.metadata }
-  }
-
   #registered (record: ClientRecord): Client {
     return {
       clientId: record.clientId,
@@ -179,13 +171,13 @@ export class Clients {
   #checkedMetadata ({ clientId, metadata }: ClientRecord): ClientMetadata {
     const known = this.#checked.get(clientId)
     if (known !== undefined) return known
-    const checked = checkClientMetadata(metadata, this.#options.redirectSchemes)
-    this.#checked.set(clientId, checked)
-    return checked
+    const checked = checkClientMetadata(metadata, this.#options.redirectSchemes, this.#rules)
+    this.#checked.set(clientId, checked.metadata)
+    return checked.metadata
   }
 
   #preregister ({ clientId, clientSecret, clientName, redirectUris, trusted = false }: PreregisteredClient): Client {
-    const metadata = checkClientMetadata({
+    const { metadata } = checkClientMetadata({
       redirect_uris: [...redirectUris],
       client_name: clientName,
       token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
@@ -223,6 +215,10 @@ export function resolveRedirectUri (client: Client, requested: string | undefine
     })
   }
   return requested
+}
+
+function toDocumentClient (clientId: string, { metadata, dropped }: CheckedMetadata): Client {
+  return { clientId, kind: 'document', metadata, ...dropped.length > 0 && { dropped } }
 }
 
 function unknownClient (): InvalidClientError {

@@ -6,6 +6,7 @@ type Explanation = Omit<Verdict, 'outcome'>
 
 interface Failure extends VerdictContext {
   step: LoginStepName
+  message: string
   /** The detail in parentheses, after a space; empty if there is none. */
   why: string
 }
@@ -102,6 +103,30 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
     advice: 'A registered client must register again. For a client with a fixed id, compare its secret with ' +
       'PREREGISTERED_CLIENTS.'
   },
+  missing_client_assertion: {
+    text: 'Token request without the client assertion that this client must send.',
+    advice: 'The client registered private_key_jwt: it must sign each request with its key (RFC 7523). If it cannot, ' +
+      'it must list none in token_endpoint_auth_methods_supported of its metadata.'
+  },
+  invalid_client_assertion: ({ message, why }) => ({
+    text: `Token request that the client did not authenticate validly. ${message}${why}`,
+    advice: 'A client with private_key_jwt signs each request with a key that it has published (jwks_uri or jwks). ' +
+      'Are the clocks right, and is PUBLIC_URL the address that the client uses?'
+  }),
+  client_assertion_used_twice: {
+    text: 'The client assertion was used twice.',
+    advice: 'The client must sign a new one, with another jti, for each request, and for each attempt to repeat one. ' +
+      'Or somebody else has read it.'
+  },
+  client_keys_unusable: ({ why }) => ({
+    text: `The key set of the client is gone, or has no usable key${why}.`,
+    advice: 'The metadata of the client name its jwks_uri: its publisher must fix what is there.'
+  }),
+  client_keys_unreachable: ({ why }) => ({
+    text: `The key set of the client could not be read${why}.`,
+    advice: 'The metadata of the client name its jwks_uri. Is its host up, and can this service reach it over the ' +
+      'internet (DNS, https)?'
+  }),
   wrong_verifier: {
     text: 'Token request with a wrong verifier.',
     advice: 'The code_verifier does not match the code_challenge: the client mixed up two logins, or somebody else ' +
@@ -159,5 +184,5 @@ export function explainFailure (
     return { text: `${FAILED[step]}: ${message}${why}`, advice: `Error ${code}: see docs/errors.md.` }
   }
   const explanation = EXPLANATIONS[reason]
-  return typeof explanation === 'function' ? explanation({ ...context, step, why }) : explanation
+  return typeof explanation === 'function' ? explanation({ ...context, step, message, why }) : explanation
 }

@@ -23,6 +23,7 @@ const REFRESHES = { ms: 60_000, max: 5000 }
 const VISITS = { ms: 60_000, max: 500 }
 // 72 bits: enough to recognise which steps belong together
 const LINK_LENGTH = 12
+const MAX_DROPPED = 5
 
 /**
  * Writes down how logins go, for operators: which step, when, and why it failed; never a secret. No request waits for
@@ -48,6 +49,7 @@ export class AttemptRecorder {
       at: now(),
       links: 'links' in event ? event.links.map(link => link.slice(0, LINK_LENGTH)) : [],
       ...event.error !== undefined && { failure: toFailure(event.error) },
+      ...describeDropped(event),
       ...describeClient(event)
     }))
   }
@@ -98,6 +100,13 @@ export class AttemptRecorder {
   #write (writing: Promise<void>): void {
     writing.catch((err: unknown) => { this.#options.log.warn({ err }, 'a step of a login could not be written down') })
   }
+}
+
+/** What the client named in vain, where its metadata are read. */
+function describeDropped (event: BrokerEvent): Pick<LoginStepRecord, 'dropped'> {
+  if (event.type !== 'registration' && event.type !== 'authorization') return {}
+  const { dropped = [] } = event.client ?? {}
+  return dropped.length === 0 ? {} : { dropped: dropped.slice(0, MAX_DROPPED).map(withoutSecrets) }
 }
 
 /** Whose step it is. */

@@ -15,7 +15,7 @@ export interface ReportedStep {
   /** ISO 8601. */
   at: string
   ok: boolean
-  /** Why it failed. */
+  /** Why it failed, or what of the client's metadata was not taken. */
   text?: string
 }
 
@@ -83,10 +83,11 @@ export function makeReport (
           ...kind !== undefined && { kind: KINDS[kind] }
         },
         ...redirectHost !== undefined && { redirectHost },
-        steps: attempt.steps.map(({ step, at, failure }) => ({
+        steps: attempt.steps.map(({ step, at, failure, dropped }) => ({
           name: STEPS[step],
           at: formatTime(at),
           ok: failure === undefined,
+          ...dropped !== undefined && { text: `Not taken: ${dropped.join('; ')}` },
           ...failure !== undefined && { text: formatFailure(failure) }
         })),
         verdict: judgeAttempt(attempt, context)

@@ -6,7 +6,8 @@ import {
   UnsupportedGrantTypeError
 } from '../../errors.js'
 import type { Grant, GrantStore, IssuedTokens } from '../../stores/grants.js'
-import { takesRefreshTokens, type ClientCredentials, type Clients } from '../clients/clients.js'
+import type { ClientAuthentication, ClientCredentials } from '../clients/client-authentication.js'
+import { takesRefreshTokens, type Clients } from '../clients/clients.js'
 import type { Client } from '../client.js'
 import { observedFailure, type BrokerObserver, type TokenEvent } from '../login-events.js'
 import type { Grants } from './grants.js'
@@ -31,6 +32,7 @@ export interface TokenResponse {
 
 export interface TokensOptions {
   clients: Clients
+  authentication: ClientAuthentication
   upstreamClients: UpstreamClients
   store: GrantStore
   grants: Grants
@@ -52,8 +54,13 @@ type FormParameters = Readonly<Record<string, string | undefined>>
 
 /** Called once it is known who makes a token request, before anything is issued. What it throws is the response. */
 export interface TokenRequestWitness {
-  /** The client is known, and has proven its secret if it has one. */
-  client? (client: Client): Promise<void>
+  /**
+   * The client is known, and has proven its secret or key if it must.
+   * @param proven whether it had anything to prove
+   */
+  client? (client: Client, proven: boolean): Promise<void>
+  /** The request is about to have somebody else asked for the client's keys, and shows nothing that we issued. */
+  fetch? (): Promise<void>
   /** The code or refresh token belongs to this grant and to the client. */
   grant? (grant: Grant): Promise<void>
 }
@@ -75,15 +82,18 @@ export class TokenIssuer {
     credentials: ClientCredentials,
     witness: TokenRequestWitness = {}
   ): Promise<TokenResponse> {
-    const { observe, clients } = this.#options
+    const { observe, authentication } = this.#options
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashSecret(code)]
     const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
-    const client = await observedFailure(observe, event, async () =>
-      await clients.authenticate(credentials, async () => await this.#isOf(parameters, credentials))
+    const { client, proven } = await observedFailure(observe, event, async () =>
+      await authentication.authenticate(credentials, {
+        isTheirs: async () => await this.#isOf(parameters, credentials),
+        beforeFetch: async () => { await witness.fetch?.() }
+      })
     )
     const { response, repeated } = await observedFailure(observe, { ...event, client }, async () => {
-      await witness.client?.(client)
+      await witness.client?.(client, proven)
       return await this.#issueFor(parameters, client, witness)
     })
     observe({ ...event, client, repeated, links: [...links, hashSecret(response.access_token)] })

@@ -4,12 +4,10 @@ import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { pageErrors } from '../schemas/errors.js'
 import { formBody, parameters as querySchema } from '../schemas/requests.js'
 import { emptyResponse, pageResponse } from '../schemas/responses.js'
+import { countFetch } from './count-fetch.js'
 import { sendNextStep, type AuthorizeOptions } from './next-step.js'
 import { parseParameters } from './parameters.js'
 import { kBroker } from '../../plugins/oauth/broker.js'
-
-/** Metadata documents that one address may have us fetch: a client has one per login. */
-const FETCHES_PER_MINUTE = 60
 
 const texts = {
   response_type: 'code',
@@ -39,15 +37,14 @@ const postSchema = { tags, summary: 'The same, as a form', body: formBody(texts,
 
 /** `GET`, `POST /authorize`: a client asks for access, by way of a person's browser (RFC 6749 4.1.1). */
 export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, options) => {
-  const { authorization, clients, limits } = app[kBroker]
+  const { authorization, clients } = app[kBroker]
 
-  /** Bounds the documents that strangers have us fetch from hosts that they name. */
-  async function countFetch (
+  async function countDocument (
     request: FastifyRequest,
     { client_id: clientId = '' }: ReturnType<typeof parseParameters>
   ): Promise<void> {
     if (await clients.hasToFetch(clientId)) {
-      await limits.count(['metadata documents', 'address', callerAddress(request)], FETCHES_PER_MINUTE)
+      await countFetch(request)
     }
   }
 
@@ -57,7 +54,7 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
     logSerializers: withoutQuery
   }, async (request, reply) => {
     const parameters = parseParameters(request.query)
-    await countFetch(request, parameters)
+    await countDocument(request, parameters)
     const browser = request.getBrowserState()
     const next = await authorization.begin(parameters, { browser, address: callerAddress(request) })
     return sendNextStep(request, next.kind === 'refusal' ? reply : reply.setBrowserState(browser), next, options)
@@ -66,7 +63,7 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
   // a form from another site comes without the browser's cookie, which must not be replaced; a redirect brings it along
   app.post('/authorize', { schema: postSchema }, async (request, reply) => {
     const parameters = parseParameters(request.body)
-    await countFetch(request, parameters)
+    await countDocument(request, parameters)
     await authorization.verify(parameters)
     const query = new URLSearchParams()
     for (const [name, value = ''] of Object.entries(parameters)) query.set(name, value)

@@ -1,14 +1,25 @@
 import type { FastifyRequest } from 'fastify'
 import { InvalidClientError, InvalidRequestError } from '../../errors.js'
-import type { ClientCredentials } from '../../oauth/clients/clients.js'
+import { claimedClientId } from '../../oauth/clients/client-assertions.js'
+import type { ClientCredentials } from '../../oauth/clients/client-authentication.js'
 
 type FormParameters = Readonly<Record<string, string | undefined>>
 
 /**
- * How the client of a request identifies itself: by HTTP Basic, or in the body, never both (RFC 6749 2.3).
+ * How the client of a request identifies itself: by HTTP Basic, in the body, or by an assertion (RFC 6749 2.3,
+ * RFC 7523 2.2). Basic and body must agree; who authenticates in several ways is refused later.
  * @throws {InvalidRequestError} @throws {InvalidClientError}
  */
 export function clientCredentials (request: FastifyRequest, parameters: FormParameters): ClientCredentials {
+  const { client_assertion: jwt, client_assertion_type: type } = parameters
+  if (jwt === undefined && type === undefined) return plainCredentials(request, parameters)
+  // without a client_id, the assertion names the client (RFC 7521 4.2)
+  const clientId = parameters.client_id ?? (jwt === undefined ? undefined : claimedClientId(jwt))
+  const plain = plainCredentials(request, { ...parameters, client_id: clientId })
+  return { ...plain, assertion: { type, jwt } }
+}
+
+function plainCredentials (request: FastifyRequest, parameters: FormParameters): ClientCredentials {
   const { client_id: clientId, client_secret: clientSecret } = parameters
   const basic = basicCredentials(request.headers.authorization)
   if (basic === undefined) {

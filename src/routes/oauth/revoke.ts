@@ -4,6 +4,7 @@ import { oauthErrors } from '../schemas/errors.js'
 import { CREDENTIALS, formBody, security } from '../schemas/requests.js'
 import { emptyResponse } from '../schemas/responses.js'
 import { clientCredentials } from './client-credentials.js'
+import { countFetch } from './count-fetch.js'
 import { orFalse } from './or-false.js'
 import { parseParameters } from './parameters.js'
 import { kBroker } from '../../plugins/oauth/broker.js'
@@ -18,18 +19,18 @@ const schema = {
 
 /** `POST /revoke`: ends the grant of a token (RFC 7009 2). */
 export const revokeRoute: FastifyPluginAsync = async app => {
-  const { accessTokens, clients } = app[kBroker]
+  const { accessTokens, authentication } = app[kBroker]
   const isRecognised = orFalse(request => accessTokens.recognises(parseParameters(request.body).token ?? ''))
 
   app.post('/revoke', { schema, config: { isRecognised } }, async (request, reply) => {
     const parameters = parseParameters(request.body)
     const credentials = clientCredentials(request, parameters)
-    const client = await clients.authenticate(
-      credentials,
-      async () => await accessTokens.isOf(parameters.token ?? '', credentials.clientId)
-    )
+    const { client, proven } = await authentication.authenticate(credentials, {
+      isTheirs: async () => await accessTokens.isOf(parameters.token ?? '', credentials.clientId),
+      beforeFetch: async () => { await countFetch(request) }
+    })
     request.oauthClientId = client.clientId
-    if (client.secretHash !== undefined) await request.countFor({ client: client.clientId })
+    if (proven) await request.countFor({ client: client.clientId })
     if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')
     await accessTokens.revoke(parameters.token, client, async person => { await request.countFor({ person }) })
     return reply.header('cache-control', 'no-store').send()

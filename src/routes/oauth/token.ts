@@ -4,6 +4,7 @@ import { oauthErrors } from '../schemas/errors.js'
 import { CREDENTIALS, formBody, security } from '../schemas/requests.js'
 import { jsonResponse } from '../schemas/responses.js'
 import { clientCredentials } from './client-credentials.js'
+import { countFetch } from './count-fetch.js'
 import { orFalse } from './or-false.js'
 import { parseParameters } from './parameters.js'
 import { kBroker } from '../../plugins/oauth/broker.js'
@@ -40,10 +41,11 @@ export const tokenRoute: FastifyPluginAsync = async app => {
   app.post('/token', { schema, config: { isRecognised, loginVisit: 'token' } }, async (request, reply) => {
     const parameters = parseParameters(request.body)
     const tokens = await issuer.request(parameters, clientCredentials(request, parameters), {
-      client: async ({ clientId, secretHash }) => {
+      client: async ({ clientId }, proven) => {
         request.oauthClientId = clientId
-        if (secretHash !== undefined) await request.countFor({ client: clientId })
+        if (proven) await request.countFor({ client: clientId })
       },
+      fetch: async () => { await countFetch(request) },
       grant: async person => { await request.countFor({ person }) }
     })
     return reply.header('cache-control', 'no-store').send(tokens)

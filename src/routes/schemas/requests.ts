@@ -24,10 +24,17 @@ export function oneOfTexts<Text extends string> (texts: readonly Text[]): TUnsaf
   return Type.Unsafe<Text>({ enum: texts })
 }
 
+/** How a client authenticates with its key. */
+export const ASSERTION: ParameterTexts = {
+  client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer, with client_assertion',
+  client_assertion: 'A JWT that the client has signed (private_key_jwt, RFC 7523)'
+}
+
 /** How a client authenticates in a form, if it does not use HTTP Basic. */
 export const CREDENTIALS: ParameterTexts = {
   client_id: 'The client, unless it uses HTTP Basic',
-  client_secret: 'Its secret, if it has one'
+  client_secret: 'Its secret, if it has one',
+  ...ASSERTION
 }
 
 /** The names that the document has for the ways to authenticate. */

@@ -1,4 +1,4 @@
-import { ConfigError, ServiceError } from '../../errors.js'
+import { ConfigError, InvalidClientMetadataError, ServiceError } from '../../errors.js'
 import { isLoopbackUrl } from '../../loopback.js'
 import { checkClientMetadata } from '../../oauth/clients/client-metadata.js'
 import type { PreregisteredClient } from '../../oauth/client.js'
@@ -47,7 +47,8 @@ export function checkClients (
     }
     ids.add(clientId)
     try {
-      checkClientMetadata({ redirect_uris: redirectUris, client_name: clientName }, schemes)
+      const { dropped } = checkClientMetadata({ redirect_uris: redirectUris, client_name: clientName }, schemes)
+      if (dropped[0] !== undefined) throw new InvalidClientMetadataError(dropped[0])
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error
       throw new ConfigError(`${name}[${index}] is not valid: ${error.message}`, { cause: error })

@@ -63,6 +63,11 @@ export class ExpiringMap<V> {
     return value
   }
 
+  /** Drops some of what has expired, as the housekeeping does. */
+  dropExpired (): void {
+    this.#dropExpired(MAX_SWEPT)
+  }
+
   /** Stops the housekeeping. */
   close (): void {
     clearInterval(this.#sweep)

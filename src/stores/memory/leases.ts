@@ -1,27 +1,42 @@
+import { passesIn, TemporarilyUnavailableError } from '../../errors.js'
 import type { LeaseStore } from '../leases.js'
+import { ExpiringMap, type ExpiringMapOptions } from './expiring-map.js'
 
-/** Leases of a single process. */
+const MAX_LEASES = 250_000
+
+/** Leases of a single process. A full store gives no new ones: to forget one would give it to two holders. */
 export class MemoryLeaseStore implements LeaseStore {
-  readonly #leases = new Map<string, { holder: string, expiresAtMs: number }>()
+  readonly #holders: ExpiringMap<string>
+  readonly #max: number
   readonly #now: () => number
 
-  /** @param options.now milliseconds since the epoch; default: Date.now */
-  constructor ({ now = Date.now }: { now?: () => number } = {}) {
+  constructor ({ maxEntries = MAX_LEASES, now = Date.now }: ExpiringMapOptions = {}) {
+    this.#holders = new ExpiringMap({ maxEntries, now })
+    this.#max = maxEntries
     this.#now = now
   }
 
   async acquire (name: string, holder: string, ttlMs: number): Promise<boolean> {
-    const lease = this.#leases.get(name)
-    if (lease !== undefined && lease.holder !== holder && lease.expiresAtMs > this.#now()) return false
-    this.#leases.set(name, { holder, expiresAtMs: this.#now() + ttlMs })
+    const current = this.#holders.get(name)
+    if (current !== undefined && current !== holder) return false
+    this.#holders.dropExpired()
+    if (current === undefined && this.#holders.size >= this.#max) {
+      throw new TemporarilyUnavailableError(...passesIn(30, 'Too much is under way.'))
+    }
+    this.#holders.set(name, holder, (this.#now() + ttlMs) / 1000)
     return true
   }
 
   async isHeld (name: string): Promise<boolean> {
-    return (this.#leases.get(name)?.expiresAtMs ?? 0) > this.#now()
+    return this.#holders.get(name) !== undefined
   }
 
   async release (name: string, holder: string): Promise<void> {
-    if (this.#leases.get(name)?.holder === holder) this.#leases.delete(name)
+    if (this.#holders.get(name) === holder) this.#holders.take(name)
+  }
+
+  /** Stops the housekeeping. */
+  close (): void {
+    this.#holders.close()
   }
 }

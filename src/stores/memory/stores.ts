@@ -47,6 +47,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
   })
   const eventLog = new MemoryEventLog(eventLogOptions)
   const tasks = new MemoryTaskRecords({ bus })
+  const leases = new MemoryLeaseStore()
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
@@ -58,7 +59,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     loginSteps: new MemoryRecentLog<LoginStepRecord>(loginSteps),
     visits: new MemoryRecentLog<LoginVisitRecord>(VISIT_BOUNDS),
     rates: new MemoryRateCounters(),
-    leases: new MemoryLeaseStore(),
+    leases,
     bus,
     sessions,
     eventLog,
@@ -66,9 +67,8 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     replicaKeys: new MemoryRecentLog<ReplicaKeysRecord>(REPLICA_KEYS_BOUNDS),
     async check () {},
     async close () {
-      for (const store of [metadataDocuments, authorizations, consents, grants, sessions, eventLog, tasks]) {
-        store.close()
-      }
+      const closing = [metadataDocuments, authorizations, consents, grants, sessions, eventLog, tasks, leases]
+      for (const store of closing) store.close()
     }
   }
 }
