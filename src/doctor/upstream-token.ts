@@ -26,7 +26,7 @@ export async function examineTokenEndpoint (
   const reason = error instanceof OAuthError ? error.reason : undefined
   if (reason === 'upstream_refused_code') {
     findings.ok(CHECK, 'its token endpoint takes this service\'s credentials, and refused only a made-up code')
-  } else if (reason === 'upstream_unreachable') {
+  } else if (reason === 'upstream_unreachable' || reason === 'upstream_needs_operator') {
     findings.fail(CHECK, `its token endpoint cannot serve: ${toReason(error)}`, UPSTREAM_OUTAGE)
   } else if (reason === 'upstream_answer_unusable') {
     findings.warn(

@@ -200,7 +200,7 @@ function createAuthorization (
   options: BrokerOptions,
   parts: AuthorizationParts
 ): Pick<Broker, 'authorization' | 'consentPages'> {
-  const { issuer, stores, keyring, log, authorizeGrant = () => ({ allow: true }) } = options
+  const { issuer, stores, keyring, authorizeGrant = () => ({ allow: true }) } = options
   const { scopes, consentInDynamicMode = true, consentDelayMs: delayMs = 0 } = options
   const { lifetimes, grants, now } = parts
   const { authorizationSeconds: seconds } = lifetimes
@@ -209,7 +209,7 @@ function createAuthorization (
     keyring,
     transactions: stores.authorizations,
     codes: new AuthorizationCodes({ store: stores.grants, grants, authorizeGrant, lifetimes, now }),
-    redirects: new ClientRedirects(issuer, log)
+    redirects: new ClientRedirects(issuer)
   }
   const login = new LoginLeg({ ...common, seconds })
   const forms = new ConsentForms({ keyring, seconds, now })

@@ -2,7 +2,7 @@ import { OAuthError } from '../errors.js'
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { Counter, Registry } from 'prom-client'
 import { classifyEnd, type McpCounts, type McpObserver, type RequestEnd } from '../mcp/observer.js'
-import type { BrokerObserver, TokenEvent } from '../oauth/login-events.js'
+import type { BrokerEvent, BrokerObserver, TokenEvent } from '../oauth/login-events.js'
 import type { UpstreamObserver } from '../oauth/upstream-observer.js'
 import type { ObservedCommand } from '../stores/redis/connection/connection.js'
 import { addGauge, addHistogram } from './instruments.js'
@@ -118,12 +118,43 @@ function createBrokerObserver (registry: Registry): BrokerObserver {
     labelNames: ['grant_type', 'outcome'],
     registers: [registry]
   })
+  const logins = new Counter({
+    name: 'oauth_logins_total',
+    help: 'Logins, as they end',
+    labelNames: ['outcome', 'reason'],
+    registers: [registry]
+  })
   return event => {
+    const login = classifyLogin(event)
+    if (login !== undefined) logins.inc(login)
     if (event.type !== 'token') return
     const grantType = event.grantType === 'authorization_code' || event.grantType === 'refresh_token'
       ? event.grantType
       : 'other'
     tokens.inc({ grant_type: grantType, outcome: classifyOutcome(event) })
+  }
+}
+
+/** How a login ended, if the event ends one: with its tokens, or with a step that failed. */
+function classifyLogin (event: BrokerEvent): { outcome: 'completed' | 'failed', reason: string } | undefined {
+  if (!isLoginStep(event)) return undefined
+  const { type, error } = event
+  if (error === undefined) return type === 'token' ? { outcome: 'completed', reason: '' } : undefined
+  if (!(error instanceof OAuthError)) return { outcome: 'failed', reason: 'server_error' }
+  return { outcome: 'failed', reason: error.reason ?? error.code }
+}
+
+function isLoginStep (event: BrokerEvent): boolean {
+  switch (event.type) {
+    case 'authorization':
+    case 'consent':
+    case 'upstream':
+    case 'callback':
+      return true
+    case 'token':
+      return event.grantType === 'authorization_code'
+    default:
+      return false
   }
 }
 

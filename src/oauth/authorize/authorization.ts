@@ -90,7 +90,7 @@ export class Authorization {
       const failure = redirects.failure(error, { redirectUri, ...state !== undefined && { state } })
       // a link that anybody can make must not send people to a site that anybody can register (RFC 9700 4.11.2)
       const vouched = client.kind === 'preregistered' || classifyRedirectUri(redirectUri) !== 'web'
-      return vouched ? { kind: 'redirect', url: failure.url } : { kind: 'refusal', ...failure }
+      return { kind: vouched ? 'redirect' : 'refusal', ...failure }
     }
   }
 
@@ -124,7 +124,7 @@ export class Authorization {
         return { next: { kind: 'redirect', url: redirects.success(transaction, code) }, browser: next }
       })
     } catch (error) {
-      return { next: { kind: 'redirect', url: redirects.failure(error, transaction).url }, browser }
+      return { next: { kind: 'redirect', ...redirects.failure(error, transaction) }, browser }
     }
   }
 

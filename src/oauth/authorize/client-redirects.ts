@@ -1,6 +1,5 @@
 import { OAuthError } from '../../errors.js'
 import type { AuthorizationTransaction } from '../../stores/authorizations.js'
-import type { BrokerLog } from '../../log.js'
 import { withParameters } from '../clients/redirect-uris.js'
 
 /** Where an authorization response goes. */
@@ -9,11 +8,9 @@ export type RedirectTarget = Pick<AuthorizationTransaction, 'redirectUri' | 'sta
 /** Redirects back to the client, with its `state` and our `iss` (RFC 9207). */
 export class ClientRedirects {
   readonly #issuer: string
-  readonly #log: BrokerLog
 
-  constructor (issuer: string, log: BrokerLog) {
+  constructor (issuer: string) {
     this.#issuer = issuer
-    this.#log = log
   }
 
   /** The URL that brings the client its code. */
@@ -24,8 +21,7 @@ export class ClientRedirects {
   /** The URL that brings the client an error. Anything but an `OAuthError` is thrown again. */
   failure (error: unknown, target: RedirectTarget): { error: OAuthError, url: string } {
     if (!(error instanceof OAuthError)) throw error
-    const { code, message, detail } = error
-    this.#log.info({ code, detail }, `authorization failed: ${message}`)
+    const { code, message } = error
     // RFC 6749 4.1.2.1 does not allow invalid_grant and invalid_client here
     const wireCode = ['invalid_grant', 'invalid_client'].includes(code) ? 'server_error' : code
     return { error, url: this.#redirect(target, { error: wireCode, error_description: message }) }

@@ -106,10 +106,9 @@ export class ConsentPages {
       const request = await this.ask(form, await clients.find(form.transaction.clientId))
       return { kind: 'consent', request: { ...request, tooSoon: true } }
     }
-    const url = form.loggedIn
+    return form.loggedIn
       ? await this.#decideLoggedIn(form, decision)
       : await this.#decideFirst(form, decision, visitor)
-    return { kind: 'redirect', url }
   }
 
   /** Before the login: sends the person upstream. */
@@ -117,7 +116,7 @@ export class ConsentPages {
     { id, transaction }: ConsentForm,
     { allow, remember }: ConsentDecision,
     { address }: Visitor
-  ): Promise<string> {
+  ): Promise<NextStep> {
     const { clients, login, observe, transactions, redirects, seconds: ttlSeconds } = this.#options
     const event: ConsentEvent = { type: 'consent', links: [hashSecret(id)] }
     const client = await clients.find(transaction.clientId)
@@ -128,16 +127,16 @@ export class ConsentPages {
         throw denied()
       })
       const consent = remember && isMemorable(client, transaction.redirectUri) ? 'remembered' : 'given'
-      return await login.send(id, { ...transaction, consent }, client, address)
+      return { kind: 'redirect', url: await login.send(id, { ...transaction, consent }, client, address) }
     } catch (error) {
       // too late: the client has its response already, so the person gets a page
       if (error instanceof OAuthError && error.reason === 'login_over') throw error
-      return redirects.failure(error, transaction).url
+      return { kind: 'redirect', ...redirects.failure(error, transaction) }
     }
   }
 
   /** After the login: sends the person back to the client. */
-  async #decideLoggedIn ({ id }: ConsentForm, { allow, remember }: ConsentDecision): Promise<string> {
+  async #decideLoggedIn ({ id }: ConsentForm, { allow, remember }: ConsentDecision): Promise<NextStep> {
     const { clients, keyring, grants, observe, recognised, consents, codes, redirects, transactions } = this.#options
     const transaction = await transactions.take(id)
     const login = keyring.open(sealingPurpose(id), transaction?.sealedLogin ?? '')
@@ -155,10 +154,10 @@ export class ConsentPages {
           await consents.remember(person, transaction)
         }
         await codes.put(code, transaction, client, login)
-        return redirects.success(transaction, code)
+        return { kind: 'redirect', url: redirects.success(transaction, code) }
       })
     } catch (error) {
-      return redirects.failure(error, transaction).url
+      return { kind: 'redirect', ...redirects.failure(error, transaction) }
     }
   }
 }

@@ -24,7 +24,8 @@ export interface ConsentRequest {
 
 /** What follows in the browser. */
 export type NextStep =
-  | { kind: 'redirect', url: string }
+  /** With an `error`, the client is told of it. */
+  | { kind: 'redirect', url: string, error?: OAuthError }
   | { kind: 'consent', request: ConsentRequest }
   /** An error for a client that nobody vouches for: the person decides whether to return to it. */
   | { kind: 'refusal', error: OAuthError, url: string }

@@ -1,9 +1,18 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { OperatorNeededError, type ServiceError } from '../../errors.js'
+import { OperatorNeededError, type FailureReason, type ServiceError } from '../../errors.js'
+
+/** The login server refuses this service, or gives it what cannot be used: as long as that lasts, nobody can log in. */
+const FOR_OPERATORS: ReadonlySet<FailureReason | undefined> = new Set<FailureReason>([
+  'upstream_needs_operator',
+  'upstream_refused_client',
+  'upstream_refused_scopes',
+  'upstream_answer_unusable'
+])
 
 /** Logs why a request was refused, as an error if only the operator can help. */
 export function logRefusal (log: FastifyBaseLogger, error: ServiceError, text: string): void {
-  const fields = { code: error.code, detail: error.detail }
-  if (error instanceof OperatorNeededError) log.error(fields, text)
+  const { code, reason, detail } = error
+  const fields = { code, ...reason !== undefined && { reason }, detail }
+  if (error instanceof OperatorNeededError || FOR_OPERATORS.has(reason)) log.error(fields, text)
   else log.info(fields, text)
 }

@@ -18,6 +18,7 @@ export function sendNextStep (
 ): FastifyReply {
   switch (next.kind) {
     case 'redirect':
+      if (next.error !== undefined) logRefusal(request.log, next.error, `authorization failed: ${next.error.message}`)
       return reply.header('cache-control', 'no-store').redirect(next.url, request.method === 'POST' ? 303 : 302)
     case 'consent':
       return reply.sendPage(
