@@ -2,7 +2,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** What happens to the reply of a command: `late` by three seconds, or never there, as the connection is cut. */
+/** What happens to the reply of a command: `late`, or never there, as the connection is cut. */
 export type Fault = 'late' | 'cut'
 
 const LATE_MS = 3000
@@ -11,10 +11,12 @@ const LATE_MS = 3000
 export class RedisProxy {
   readonly #server: Server
   readonly #redisPort: number
+  readonly #lateMs: number
   readonly #sockets = new Set<Socket>()
   #next: { text: string, fault: Fault } | undefined
 
-  constructor (redisPort: number) {
+  constructor (redisPort: number, lateMs = LATE_MS) {
+    this.#lateMs = lateMs
     this.#redisPort = redisPort
     this.#server = createServer(client => { this.#pass(client) })
   }
@@ -27,6 +29,11 @@ export class RedisProxy {
   /** The command itself reaches Redis. */
   fail (text: string, fault: Fault): void {
     this.#next = { text, fault }
+  }
+
+  /** Whether no reply was kept back since. */
+  get isArmed (): boolean {
+    return this.#next !== undefined
   }
 
   close (): void {
@@ -61,7 +68,7 @@ export class RedisProxy {
       const isLate = fault === 'late'
       fault = undefined
       replies = replies.then(async () => {
-        if (isLate) await delay(LATE_MS)
+        if (isLate) await delay(this.#lateMs)
         client.write(data)
       })
     })

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { TemporarilyUnavailableError } from '../../src/errors.js'
+import { OperatorNeededError } from '../../src/errors.js'
 import type { ClientRecord, ClientStore, RegistrationBounds } from '../../src/stores/registrations.js'
 import { atOnce, countsOf, epoch, type Clock, type Make } from './backend.js'
 
@@ -106,7 +106,7 @@ export async function registrationStoreContract (t: Test, makeStore: Make<Client
     )
     t.same(await standing(store, ['a', 'b', 'c', 'd']), ['a', 'c', 'd'])
     for (const id of ['c', 'd']) await store.keep(id, epoch(clock, 100))
-    await t.rejects(store.add(clientOf(clock, 'e', 100), HERE), TemporarilyUnavailableError)
+    await t.rejects(store.add(clientOf(clock, 'e', 100), HERE), OperatorNeededError)
     t.match(countsOf(await Promise.all(['a', 'c', 'd'].map(async id => (await store.find(id)) !== undefined))), {
       true: 3
     })

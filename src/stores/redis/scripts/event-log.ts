@@ -177,7 +177,9 @@ export const eventLogScripts = {
     lua: `${STREAM}${READ}
       local reader = redis.call('HGET', stream, 'reader')
       if redis.call('EXISTS', stream) == 0 then return { 'gone' } end
-      if reader ~= ARGV[6] then return { 'taken' } end
+      -- who has read to the end gives the place up, also if the reply is lost: then it reads once more
+      local over = not reader and redis.call('HEXISTS', stream, 'complete') == 1
+      if reader ~= ARGV[6] and not over then return { 'taken' } end
       return read(ARGV[7])`
   },
   mcpLeaveStream: {
