@@ -10,6 +10,7 @@ import { describeServer } from './mcp/describe-server.js'
 import { createServer as hostedServer } from './mcp/server.js'
 import { ServiceMetrics } from './observability/service-metrics.js'
 import { mcpServiceParts } from './service/mcp-service.js'
+import { ownPaths } from './service/own-paths.js'
 import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/app/graceful-close.js'
 import { withoutQuery } from './plugins/scoped/log-serializers.js'
@@ -117,7 +118,8 @@ function makeInstance (config: Config, logStream: BuildAppOptions['logStream']):
     ...slowRequests(config.requestTimeoutSeconds * 1000),
     // also bounds closing, which may take as long as the running calls
     pluginTimeout: (config.shutdownSeconds + PLUGIN_SECONDS) * 1000,
-    routerOptions: { ignoreTrailingSlash: true }
+    routerOptions: { ignoreTrailingSlash: true },
+    rewriteUrl: ownPaths(config.publicUrl, config.sessionMode)
   })
 }
 

@@ -9,7 +9,8 @@ t.test('a bad value is one line that names the variable, what it got and what it
     [{ PORT: 'x' }, /^PORT is "x"; it takes a whole number from 0 to 65535\.$/],
     [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is "loud"; it takes fatal, error,/],
     [{ ACCESS_TOKEN_TTL_SECONDS: '0' }, /^ACCESS_TOKEN_TTL_SECONDS is 0; it takes a whole number from 1\.$/],
-    [{ PUBLIC_URL: 'https://mcp.example.com/path' }, /^PUBLIC_URL is .*; it takes an origin/],
+    ...['https://mcp.example.com/a b', 'https://mcp.example.com//', 'https://mcp.example.com/x?y', 'https://x.example/%41']
+      .map((PUBLIC_URL): [NodeJS.ProcessEnv, RegExp] => [{ PUBLIC_URL }, /^PUBLIC_URL is .*; it takes a URL such as/]),
     [{ OAUTH_ISSUER_URL: 'http://login.example.com' }, /^OAUTH_ISSUER_URL is .*; it takes an https URL/],
     [{ OAUTH_AUTHORIZATION_URL: 'https://login.example.com/authorize' }, /^OAUTH_TOKEN_URL is not set/],
     [{ OAUTH_CLIENT_ID: 'us' }, /^OAUTH_CLIENT_ID is set, but no upstream is/],

@@ -39,7 +39,7 @@ export interface Config {
   local: boolean
   port: number
   host: string
-  /** Origin without a trailing slash. */
+  /** Without a trailing slash. */
   publicUrl: string
   publicTools: boolean
   logLevel: Environment['LOG_LEVEL']

@@ -4,6 +4,7 @@ import { ConfigError } from '../errors.js'
 import {
   ADMIN_TOKEN,
   isAdminToken,
+  isBaseUrl,
   isClientCredential,
   isOrigin,
   isProxyAddress,
@@ -18,6 +19,9 @@ import {
  * Values of environment variables. Each function throws a ConfigError with one line that names the variable, its value
  * (unless that may be a secret) and what it takes.
  */
+
+// what needs no encoding, and that no proxy changes
+const PUBLIC_PATH = /^(\/[\w.~-]+)*\/?$/
 
 export function split (value: string, separator: string): string[] {
   return value.split(separator).map(item => item.trim()).filter(item => item !== '')
@@ -104,15 +108,15 @@ export function parseUrl (name: string, value: string | undefined): URL | undefi
 }
 
 export function parsePublicUrl (value: string): string {
-  const url = isSecureUrl(value) ? new URL(value) : undefined
-  if (url === undefined || url.pathname !== '/' || value.includes('?')) {
+  const url = isBaseUrl(value) ? new URL(value) : undefined
+  if (url === undefined || !PUBLIC_PATH.test(url.pathname)) {
     throw new ConfigError(
       `PUBLIC_URL is ${
         JSON.stringify(value)
-      }; it takes an origin such as https://mcp.example.com, without a path (http only on loopback).`
+      }; it takes a URL such as https://mcp.example.com or https://example.com/mcp-server (http only on loopback).`
     )
   }
-  return url.origin
+  return url.href.replace(/\/$/, '')
 }
 
 export function parseAllowedOrigin (value: string): string {

@@ -31,7 +31,7 @@ export async function examineDiscovery (
     if (document === undefined) continue
     documents.push(new URL(place))
     const { resource, authorization_servers: servers } = document
-    if (resource !== mcpUrl.href && resource !== mcpUrl.origin) {
+    if (!covers(resource, mcpUrl)) {
       findings.fail(
         'resource-metadata',
         `${place} is of the resource ${String(resource)}, but clients come to ${mcpUrl.href}, and refuse another`,
@@ -51,6 +51,13 @@ export async function examineDiscovery (
   }
   const metadata = await examineIssuer(new URL(issuer), issuer, mcpUrl, documents, findings)
   return metadata && { issuer, metadata, documents }
+}
+
+/** Whether clients take a resource for that of an endpoint: the endpoint itself, or a URL that its own is under. */
+function covers (resource: unknown, { origin, pathname }: URL): boolean {
+  if (typeof resource !== 'string' || !URL.canParse(resource)) return false
+  const named = new URL(resource)
+  return named.origin === origin && `${pathname}/`.startsWith(`${named.pathname.replace(/\/$/, '')}/`)
 }
 
 async function examineIssuer (

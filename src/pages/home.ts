@@ -14,8 +14,19 @@ for (const button of document.querySelectorAll('button[data-copy]')) {
 }
 `
 
+export interface HomePageOptions {
+  /** The URL of the service as clients see it. */
+  publicUrl: string
+  /** Whether people log in here, and so can see which applications they have connected. */
+  connections: boolean
+  /** What the server says about itself, if everybody may see it. */
+  server?: ServerDescription | undefined
+  /** Whether the page was opened under the name that clients must use. */
+  isOwnName: boolean
+}
+
 /** What this server is and how to connect. */
-export function homePage (publicUrl: string, connections: boolean, server: ServerDescription | undefined): Page {
+export function homePage ({ publicUrl, connections, server, isOwnName }: HomePageOptions): Page {
   const mcpUrl = `${publicUrl}/mcp`
   return {
     script: COPY,
@@ -24,6 +35,13 @@ export function homePage (publicUrl: string, connections: boolean, server: Serve
       <p>AI assistants that support <a href="https://modelcontextprotocol.io">MCP</a> can use this server for you. Give
       your assistant this address, then log in:</p>
       <pre><code>${mcpUrl}</code></pre>
+      !${
+        isOwnName
+          ? ''
+          : html`<p class="warning" role="note"><strong>You came by another name.</strong> Use
+            <a href="${publicUrl}">${new URL(publicUrl).host}</a>, exactly so: under any other, also 127.0.0.1 for
+            localhost, applications refuse the login.</p>`
+      }
       <div class="buttons"><button type="button" class="primary" data-copy="${mcpUrl}" hidden>Copy the address</button></div>
       !${server === undefined || server.tools.length === 0
         ? ''

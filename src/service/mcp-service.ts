@@ -12,7 +12,9 @@ import { oauthBroker } from './oauth-broker.js'
 import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/check-service.js'
 import { bearerAuth, type BearerAuthOptions } from '../plugins/mcp/bearer-auth.js'
 import { describeProgram } from '../plugins/oauth/login-visits.js'
+import { isHostOf } from '../validation/authorities.js'
 import { joinBaseUrl } from './base-url.js'
+import { isAtBase } from './own-paths.js'
 import { tokenAudiences, protectedPaths } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
 import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
@@ -54,8 +56,13 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
     // in this context: a place at the root of the origin may be somebody else's
-    resourceMetadataUrl: request => `${baseUrl}/.well-known/oauth-protected-resource${findResourcePath(request)}`,
+    resourceMetadataUrl: request =>
+      `${baseUrl}/.well-known/oauth-protected-resource${findResourcePath(request, baseUrl)}`,
     scopes: [scopes[0]],
+    findHint: request =>
+      isHostOf(baseUrl, request.headers.host)
+        ? undefined
+        : `The address of this server is ${baseUrl}/mcp: use this name.`,
     ...auth.bearer
   })
   const { requestStateKeys = keyring.derive('request state') } = options
@@ -202,6 +209,8 @@ function listAuthorizationServers (auth: McpServiceOptions['auth'], baseUrl: str
   return auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
 }
 
-function findResourcePath ({ routeOptions }: FastifyRequest): string {
+/** Of the endpoint that a client has called. It takes the metadata of no other (RFC 9728 3.3). */
+function findResourcePath ({ routeOptions, originalUrl }: FastifyRequest, baseUrl: string): string {
+  if (isAtBase(originalUrl, baseUrl)) return ''
   return routeOptions.url?.endsWith('/mcp') === true ? '/mcp' : '/sse'
 }

@@ -47,6 +47,7 @@ import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
 export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   checkTransportsOptions(options)
   const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = MCP_BODY_BYTES, drainSeconds = 1 } = options
+  const baseUrl = joinBaseUrl(publicUrl, app.prefix)
   const isSessionless = options.sessionMode === 'stateless'
   const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
@@ -72,7 +73,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       })
     }
     await endpoints.register(mcpErrors, { maxBodyBytes })
-    await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths })
+    await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths, mcpUrl: `${baseUrl}/mcp` })
     await endpoints.register(mcpOpenResponses, { admission, limits, maxBodyBytes })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
@@ -89,7 +90,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       await endpoints.register(sessionlessHttpRoutes)
     } else {
       await endpoints.register(streamableHttpRoutes)
-      await endpoints.register(sseRoutes, { messagesUrl: `${joinBaseUrl(publicUrl, app.prefix)}/messages` })
+      await endpoints.register(sseRoutes, { messagesUrl: `${baseUrl}/messages` })
     }
     const counted = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
     for (const part of counted) options.mcpObserver?.counts?.(() => part.counts)

@@ -25,6 +25,13 @@ export function canonicalAuthority (authority: string, protocol: string): string
   return port === '' ? name : `${name}:${port}`
 }
 
+/** Whether a `Host` header names the host of a URL, in any spelling. */
+export function isHostOf (url: string, header: string | undefined): boolean {
+  const { protocol, host } = new URL(url)
+  if (header === undefined || header === host) return header !== undefined
+  return canonicalAuthority(header, protocol) === canonicalAuthority(host, protocol)
+}
+
 /** The one spelling of an origin, also of an application's such as `vscode-webview://…`; undefined if it is none. */
 export function canonicalOrigin (origin: string): string | undefined {
   const [, written = '', authority = ''] = ORIGIN.exec(origin) ?? []

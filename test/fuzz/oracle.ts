@@ -20,7 +20,7 @@ export function faultOf (
   response: Received,
   has: (route: FuzzedRoute) => boolean
 ): string | undefined {
-  const route = routeOf(step.target)
+  const route = routeOf(step)
   return (
     generalFault(response) ??
     (route !== undefined && has(route) && (!goesOverSocket(step) || isReadable(step))

@@ -43,7 +43,18 @@ export const ROUTES: readonly FuzzedRoute[] = [
 
 const byPath = new Map(ROUTES.map(route => [route.path, route]))
 
-/** The route that a request target leads to, as far as it is plain. */
-export function routeOf (target: string): FuzzedRoute | undefined {
-  return byPath.get(target.replace(/[?#;].*/s, '').replace(/(.)\/$/, '$1'))
+interface Requested {
+  method: string
+  target: string
+  headers: ReadonlyArray<readonly [string, string]>
+}
+
+/** The route that a request leads to, as far as it is plain. */
+export function routeOf ({ method, target, headers }: Requested): FuzzedRoute | undefined {
+  const path = target.replace(/[?#;].*/s, '').replace(/(.)\/$/, '$1')
+  // the origin itself is an MCP endpoint for all but browsers that look for a page
+  if (path !== '/' || method === 'HEAD') return byPath.get(path)
+  const names = headers.map(([name]) => name.toLowerCase())
+  if (method !== 'GET' || names.includes('mcp-session-id')) return byPath.get('/mcp')
+  return byPath.get(/text\/event-stream/i.test(JSON.stringify(headers)) ? '/sse' : '/')
 }

@@ -127,7 +127,7 @@ export function s256Challenge (verifier: string): string {
 
 /** Where a client sends the person. */
 export function authorizationUrl (target: Reachable, client: Client, parameters: Parameters = {}): URL {
-  const url = new URL('/authorize', target.url)
+  const url = new URL(`${target.url}/authorize`)
   url.search = form({
     response_type: 'code',
     client_id: client.clientId,
@@ -144,7 +144,7 @@ export function authorizationUrl (target: Reachable, client: Client, parameters:
 
 /** A browser whose journey ends when it leaves the service and its upstream. */
 export function openBrowser ({ url, upstream, fetch }: LoginTarget): Browser {
-  return new Browser(next => next.origin !== url && next.origin !== upstream.issuer, fetch)
+  return new Browser(next => next.origin !== new URL(url).origin && next.origin !== upstream.issuer, fetch)
 }
 
 /** A person logs in for a client. @returns the parameters of the redirect back to the client */

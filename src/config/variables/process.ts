@@ -10,7 +10,8 @@ export const processVariables = {
   PORT: port('Port to listen on', { default: DEFAULT_PORT }),
   HOST: text('Address to listen on; 0.0.0.0 in a container', { default: LOOPBACK_ADDRESS }),
   PUBLIC_URL: Type.Optional(text(
-    'The origin that clients see, such as https://mcp.example.com. Default outside production: http://localhost:PORT'
+    'The URL that clients see, such as https://mcp.example.com or, with a path, https://example.com/tools. Default ' +
+      'outside production: http://localhost:PORT'
   )),
   PUBLIC_TOOLS: flag('Whether the public page at / lists the tools of the server', false),
   LOG_LEVEL: choice('Minimum level to log', 'info', [

@@ -50,6 +50,8 @@ export interface BearerAuthOptions {
   resourceMetadataUrl: (request: FastifyRequest) => string
   /** Scopes that every token must have, and that a client without any should ask for: the base scope. */
   scopes: readonly string[]
+  /** What else a client without a token is told: is added to the description in the body. */
+  findHint?: (request: FastifyRequest) => string | undefined
   /** Called with every 401, and whether the request had a token. */
   onRefused?: (request: FastifyRequest, hadToken: boolean) => void
 }
@@ -62,6 +64,7 @@ const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
   verifyAccessToken: functionSchema<VerifyAccessToken>('a function: token => caller'),
   resourceMetadataUrl: functionSchema<BearerAuthOptions['resourceMetadataUrl']>('a function: request => URL'),
   scopes: listSchema(scope, 'a list of scopes, each once'),
+  findHint: optional(functionSchema<NonNullable<BearerAuthOptions['findHint']>>('a function: request => text')),
   onRefused: optional(functionSchema<NonNullable<BearerAuthOptions['onRefused']>>('a function that takes refusals'))
 }))
 
@@ -121,7 +124,8 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       if (BEARER_SCHEME.test(authorization)) {
         refuse(reply, new InvalidTokenError('The bearer token is malformed.'), options.scopes)
       } else {
-        refuse(reply, new InvalidTokenError('This endpoint requires a bearer access token.'), options.scopes, false)
+        const texts = ['This endpoint requires a bearer access token.', options.findHint?.(request)]
+        refuse(reply, new InvalidTokenError(texts.filter(text => text !== undefined).join(' ')), options.scopes, false)
       }
       return
     }

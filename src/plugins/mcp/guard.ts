@@ -15,6 +15,8 @@ export interface McpGuardOptions {
   allowedHosts: readonly string[]
   /** Paths of the MCP endpoints. */
   paths: readonly string[]
+  /** The endpoint's URL as clients see it, for those who come by another name. */
+  mcpUrl: string
 }
 
 /**
@@ -55,7 +57,10 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
     if (allowsHost(host)) done()
     else {
       done(
-        new ForbiddenOriginError('Forbidden: this server does not accept this Host header.', { detail: `Host ${host}` })
+        new ForbiddenOriginError(
+          `Forbidden: this server does not accept this Host header. Its address is ${options.mcpUrl}`,
+          { detail: `Host ${host}` }
+        )
       )
     }
   })

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { isHostOf } from '../../validation/authorities.js'
 import type { ServerDescription } from '../../mcp/describe-server.js'
 import type { Page } from '../../pages/layout.js'
 import { pages } from '../../plugins/scoped/pages.js'
@@ -6,7 +7,7 @@ import { homePage } from '../../pages/home.js'
 import { pageResponse } from '../schemas/responses.js'
 
 export interface HomeOptions {
-  /** The origin that clients see. */
+  /** The URL of the service as clients see it. */
   publicUrl: string
   /** Whether people log in here, and so can see which applications they have connected. */
   connections: boolean
@@ -22,16 +23,22 @@ const schema = {
 
 /** `GET /`: what this server is and how to connect, for people who open its address in a browser. */
 export const homeRoute: FastifyPluginAsync<HomeOptions> = async (app, { publicUrl, connections, describe }) => {
-  let described: Promise<Page> | undefined
+  let described: Promise<(isOwnName: boolean) => Page> | undefined
+
+  const makePages = (server: ServerDescription | undefined) => {
+    const own = homePage({ publicUrl, connections, server, isOwnName: true })
+    const other = homePage({ publicUrl, connections, server, isOwnName: false })
+    return (isOwnName: boolean) => isOwnName ? own : other
+  }
 
   await app.register(pages)
   app.get('/', { schema }, async (request, reply) => {
-    described ??= (describe?.() ?? Promise.resolve(undefined)).then(server => homePage(publicUrl, connections, server))
-    const page = await described.catch((err: unknown) => {
+    described ??= (describe?.() ?? Promise.resolve(undefined)).then(makePages)
+    const show = await described.catch((err: unknown) => {
       request.log.warn({ err }, 'the server could not be described')
       described = undefined
-      return homePage(publicUrl, connections, undefined)
+      return makePages(undefined)
     })
-    return reply.sendPage(page)
+    return reply.sendPage(show(isHostOf(publicUrl, request.headers.host)))
   })
 }
