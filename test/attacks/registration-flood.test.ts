@@ -144,7 +144,7 @@ t.test('whatever comes, the store stays bounded, and who was logged in to stays'
   const full = await registerFrom(target, '198.51.100.99')
   t.equal(full.statusCode, 503)
   t.match(full.json(), { error: 'temporarily_unavailable' })
-  t.ok(Number(full.headers['retry-after']) > 0)
+  t.equal(full.headers['retry-after'], undefined, 'room comes when the operator acts')
   for (const { accessToken } of [tokens, ...late]) {
     t.ok(await isGood(target, accessToken), 'and nobody is put out for it')
   }
