@@ -87,10 +87,10 @@ export async function buildApp (config: Config, {
   await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
   await app.register(healthRoutes, {
-    checks: {
-      store: () => stores.check(),
-      ...config.authMode === 'broker' && { upstream: () => app.oauthBroker.check() }
-    }
+    checks: { store: () => stores.check() },
+    // people who have logged in are served without it
+    ...config.authMode === 'broker' && { alsoShown: { upstream: () => app.oauthBroker.check() } },
+    onResult: metrics.onCheck
   })
   if (openMetrics) await app.register(metricsRoute, { metrics, token: config.metricsToken })
   await app.register(homeRoute, {

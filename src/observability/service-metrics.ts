@@ -12,6 +12,8 @@ import { Metrics } from './metrics.js'
 export class ServiceMetrics extends Metrics {
   /** For the plugin `request-log`. */
   readonly onRequestEnd: (request: EndedRequest) => void
+  /** For the checks of `/readyz`. */
+  readonly onCheck: (check: string, ok: boolean) => void
   /** For the process: a promise was rejected, and nobody handled it. */
   readonly onUnhandledRejection: () => void
 
@@ -34,6 +36,13 @@ export class ServiceMetrics extends Metrics {
     this.onUnhandledRejection = () => {
       unhandled.inc()
     }
+    const checks = new Gauge({
+      name: 'mcp_check_ok',
+      help: 'Whether what this process depends on could be reached, when /readyz was last asked: 1 or 0',
+      labelNames: ['check'],
+      registers: [this.registry]
+    })
+    this.onCheck = (check, ok) => { checks.set({ check }, ok ? 1 : 0) }
     const build = new Gauge({
       name: 'mcp_build_info',
       help: 'What runs here',

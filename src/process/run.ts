@@ -42,6 +42,8 @@ async function start (createServer?: CreateServer): Promise<void> {
     await app.listen({ port: config.port, host: config.host }).catch((error: unknown) => {
       throw listenError('The service', `HOST=${config.host} and PORT=${config.port}`, error)
     })
+    // has the log say from the start what cannot be reached
+    await app.inject('/readyz')
     if (!config.production) process.stdout.write(welcome(config, demo))
   } catch (error) {
     await Promise.race([closeAll(opened), delay(CLOSING_SECONDS * 1000)])
