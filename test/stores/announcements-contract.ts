@@ -1,12 +1,11 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
-import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
+import { addGrant, later, tokensOf } from './standing-grant.js'
 
 type Announcing = Pick<Stores, 'sessions' | 'grants' | 'bus'>
 
-const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
 let sequence = 0
 const unique = (name: string) => `${name}-${++sequence}`
 
@@ -25,53 +24,33 @@ async function addSession ({ sessions }: Announcing, perOwner = 10, subject = un
   return id
 }
 
-async function addGrant ({ grants }: Announcing, subject = unique('subject')) {
-  const grantId = unique('grant')
-  const grant: Grant = {
-    grantId,
-    clientId: 'c',
-    issuer: 'i',
-    subject,
-    claims: {},
-    scopes: [],
-    resource: 'r',
-    expiresAt: later(600),
-    sealedUpstreamTokens: 'sealed',
-    upstreamVersion: 0
-  }
-  const code = unique('code')
-  const tokens = tokensOf(grantId)
-  await grants.putCode(code, { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
-  await grants.redeemCode(code, tokens)
-  return { grantId, refresh: tokens.refresh?.hash ?? '' }
+async function addUniqueGrant ({ grants }: Announcing, subject = unique('subject')) {
+  const [grantId, name] = [unique('grant'), unique('token')]
+  await addGrant(grants, grantId, subject, name)
+  return { grantId, refresh: `refresh-${name}` }
 }
 
-function tokensOf (grantId: string): IssuedTokens {
-  const record = { grantId, scopes: [], expiresAt: later(300) }
-  return {
-    access: { hash: unique('access'), record }, refresh: { hash: unique('refresh'), record }, sealedResponse: 'x'
-  }
-}
+const newTokens = (grantId: string) => tokensOf(grantId, unique('token'))
 
 /** What is done, and what all are told of it, each once. */
 const steps: Record<string, (stores: Announcing) => Promise<string[]>> = {
   'a grant ends': async stores => {
-    const { grantId } = await addGrant(stores)
+    const { grantId } = await addUniqueGrant(stores)
     await stores.grants.end(grantId)
     await stores.grants.end(grantId)
     await stores.grants.end('unknown')
     return [`grant ${grantId}`]
   },
   'a refresh token is replayed': async stores => {
-    const { grantId, refresh } = await addGrant(stores)
-    await stores.grants.rotate(refresh, tokensOf(grantId), 0.001)
+    const { grantId, refresh } = await addUniqueGrant(stores)
+    await stores.grants.rotate(refresh, newTokens(grantId), 0.001)
     let outcome = ''
-    while (outcome !== 'replayed') ({ outcome } = await stores.grants.rotate(refresh, tokensOf(grantId), 0.001))
+    while (outcome !== 'replayed') ({ outcome } = await stores.grants.rotate(refresh, newTokens(grantId), 0.001))
     return [`grant ${grantId}`]
   },
   'a person has too many grants': async stores => {
     const subject = unique('subject')
-    for (let count = 0; count < 101; count++) await addGrant(stores, subject)
+    for (let count = 0; count < 101; count++) await addUniqueGrant(stores, subject)
     const ended = await stores.grants.endSurplus('i', subject)
     return ended.map(({ grantId }) => `grant ${grantId}`)
   },

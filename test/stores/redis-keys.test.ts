@@ -1,36 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { STANDALONE_STREAM, firstEventId, type EventReader } from '../../src/stores/event-log.js'
-import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { redisKeys, type KeyName } from '../../src/stores/redis/keys.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
+import { addGrant, later, tokensOf } from './standing-grant.js'
 
-const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
 const silent: EventReader = { onEvent () {}, onEnd () {} }
-
-const grant: Grant = {
-  grantId: 'grant',
-  clientId: 'c',
-  issuer: 'i',
-  subject: 's',
-  claims: {},
-  scopes: [],
-  resource: 'r',
-  expiresAt: later(600),
-  sealedUpstreamTokens: 'sealed',
-  upstreamVersion: 0
-}
-
-function tokensOf (name: string): IssuedTokens {
-  const record = { grantId: grant.grantId, scopes: [], expiresAt: later(300) }
-  return {
-    access: { hash: `access-${name}`, record },
-    refresh: { hash: `refresh-${name}`, record },
-    sealedResponse: `response-${name}`
-  }
-}
 
 function sessionOf (id: string): SessionRecord {
   return {
@@ -94,9 +71,9 @@ async function writeAll (
     scopes: [],
     expiresAt: later(60)
   })
-  await grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
-  await grants.redeemCode('code', tokensOf('1'))
-  await Promise.all(Array.from({ length: 10 }, (_, index) => grants.rotate('refresh-1', tokensOf(`2.${index}`), 60)))
+  await addGrant(grants, 'grant')
+  const rotate = (name: string) => grants.rotate('refresh-1', tokensOf('grant', name), 60)
+  await Promise.all(Array.from({ length: 10 }, (_, index) => rotate(`2.${index}`)))
   await grants.replaceUpstreamTokens('grant', 0, 'sealed anew')
   await loginSteps.append({ step: 'registration', at: 1, links: [] })
   await replicaKeys.append({ replica: 'r', host: 'h', fingerprints: { 1: 'f' } })
@@ -148,11 +125,11 @@ const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
   authorizationSizes: [[]],
   authorizationSums: [[]],
   consents: [['someone']],
-  codePointer: [['code']],
+  codePointer: [['code-1']],
   accessPointer: [['access-1'], ['access-2.0']],
   refreshPointer: [['refresh-1'], ['refresh-2.0']],
   grant: [['grant']],
-  grantCode: [['grant', 'code']],
+  grantCode: [['grant', 'code-1']],
   grantAccess: [['grant', 'access-1'], ['grant', 'access-2.0']],
   grantRefresh: [['grant', 'refresh-1'], ['grant', 'refresh-2.0']],
   grantResponse: [['grant', 'refresh-1']],

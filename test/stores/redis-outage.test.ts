@@ -3,11 +3,11 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { TemporarilyUnavailableError } from '../../src/errors.js'
 import { STANDALONE_STREAM, firstEventId, type EventReader, type StreamEvent } from '../../src/stores/event-log.js'
-import type { Grant, IssuedTokens } from '../../src/stores/grants.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { reachable, redisReplicas, redisTest } from '../support/redis-server.js'
+import { addGrant, later, tokensOf } from './standing-grant.js'
 
 class Reader extends EventEmitter implements EventReader {
   readonly data: string[] = []
@@ -33,8 +33,6 @@ class Reader extends EventEmitter implements EventReader {
   }
 }
 
-const later = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
-
 function sessionOf (id: string): SessionRecord {
   return {
     id,
@@ -44,28 +42,6 @@ function sessionOf (id: string): SessionRecord {
     subscriptions: [],
     lastSeenAt: later(0),
     expiresAt: later(600)
-  }
-}
-
-const grant: Grant = {
-  grantId: 'grant-1',
-  clientId: 'c',
-  issuer: 'i',
-  subject: 's',
-  claims: {},
-  scopes: [],
-  resource: 'r',
-  expiresAt: later(600),
-  sealedUpstreamTokens: 'sealed',
-  upstreamVersion: 0
-}
-
-function tokensOf (name: string): IssuedTokens {
-  const record = { grantId: grant.grantId, scopes: [], expiresAt: later(300) }
-  return {
-    access: { hash: `access-${name}`, record },
-    refresh: { hash: `refresh-${name}`, record },
-    sealedResponse: `response-${name}`
   }
 }
 
@@ -79,7 +55,7 @@ function callsOf (
     'clients.takeExpired': clients.takeExpired(1),
     'authorizations.take': authorizations.take('a'),
     'grants.findAccessToken': grants.findAccessToken('access-1'),
-    'grants.rotate': grants.rotate('refresh-1', tokensOf('2'), 60),
+    'grants.rotate': grants.rotate('refresh-1', tokensOf('grant-1', '2'), 60),
     'leases.acquire': leases.acquire('lease', 'holder', 1000),
     'bus.publish': bus.publish('grantEnded', { grantId: 'g' }),
     'sessions.create': sessions.create(sessionOf('late'), { perOwner: 10, perPerson: 10 }),
@@ -105,8 +81,7 @@ redisTest('Redis stops, and starts again with what it kept', async (t, server) =
   if (one === undefined || two === undefined) throw new Error('There are no replicas.')
   const session = sessionOf('session-1')
   await one.sessions.create(session, { perOwner: 10, perPerson: 10 })
-  await one.grants.putCode('code', { grant, redirectUri: 'u', codeChallenge: 'x', expiresAt: later(60), used: false })
-  await one.grants.redeemCode('code', tokensOf('1'))
+  await addGrant(one.grants, 'grant-1')
   await one.eventLog.open('session-1', 'a', { requestIds: [1] })
   const reader = new Reader()
   await two.eventLog.follow('session-1', 'a', firstEventId('a'), reader)
