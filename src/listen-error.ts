@@ -1,3 +1,4 @@
+import { oneLine } from './displayed-text.js'
 import { ConfigError } from './errors.js'
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -9,6 +10,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'the name of the host could not be resolved'
 }
 
+const LISTENING: ReadonlySet<unknown> = new Set(['listen', 'bind', 'getaddrinfo'])
+
 /**
  * Why the service cannot listen there, in one line for the operator.
  * @param subject what was to listen
@@ -18,7 +21,10 @@ const REASONS: Readonly<Record<string, string>> = {
 export function listenError (subject: string, where: string, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const reason = REASONS[code]
-  return reason === undefined
+  // anything else that the operating system has against the host or the port
+  const isTheirs = error instanceof Error && 'syscall' in error && LISTENING.has(error.syscall)
+  const other = isTheirs ? oneLine(error.message) : ''
+  return reason === undefined && other === ''
     ? error
-    : new ConfigError(`${subject} cannot listen with ${where}: ${reason} (${code}).`, { cause: error })
+    : new ConfigError(`${subject} cannot listen with ${where}: ${reason ?? other} (${code}).`, { cause: error })
 }

@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { buildApp } from '../src/app.js'
 import { loadConfig } from '../src/config/config.js'
 import { EnvironmentSchema } from '../src/config/environment.js'
@@ -83,6 +86,12 @@ const wrong: Array<[string, string, NodeJS.ProcessEnv?]> = [
   ['SESSION_IDLE_SECONDS', '9007199254740993'],
   ['SHUTDOWN_SECONDS', '99999999'],
   ['MAX_STREAMS', '1e99'],
+  ['MAX_STREAMS', '1e999'],
+  ['PORT', '-1e999'],
+  ['OAUTH_SUBJECT_CLAIM', ' '],
+  ['OAUTH_CLIENTS_WITHOUT_AUDIENCE', 'a\u0001', { AUTH_MODE: 'resource-server' }],
+  ['OAUTH_REQUESTS_PER_MINUTE', 'x'.repeat(5000)],
+  ['ALLOWED_ORIGINS', 'x'.repeat(5000)],
   ['AUTH_MODE', 'resource_server'],
   ['SESSION_MODE', 'stateles'],
   ['PORT', '70000'],
@@ -96,8 +105,49 @@ for (const [name, value, others = {}] of wrong) {
     if (!(error instanceof ConfigError)) return
     t.match(error.message, new RegExp(`^${name}\\b`), error.message)
     t.notMatch(error.message, /[\n\r]/)
+    t.ok(error.message.length < 400, 'a line that can be read')
   })
 }
+
+const ODD = ['yes', '-1', '1e999', ' ', 'https://', 'http://mcp.example.com', '[{}]', 'a\nb', 'x'.repeat(5000), '%']
+
+t.test('every variable with every odd value works, or is named in one line', async t => {
+  for (const mode of [{}, { AUTH_MODE: 'resource-server' }]) {
+    for (const name of names) {
+      for (const value of ODD) {
+        const error = await failure({ LOG_LEVEL: 'silent', ...mode, [name]: value })
+        if (error === undefined) continue
+        const line = error instanceof ConfigError ? error.message : ''
+        if (line.includes(name) && !/[\n\r\u2028\u2029]/.test(line) && line.length < 600) continue
+        t.fail(`${name}=${value.slice(0, 40)}: ${String(error)}`)
+      }
+    }
+  }
+})
+
+/** Does something in a directory whose `.env` is made by `make`. */
+function inDirectory<T> (t: Test, make: (path: string) => void, work: () => T): T {
+  const directory = mkdtempSync(join(tmpdir(), 'environment-'))
+  t.teardown(() => { rmSync(directory, { recursive: true, force: true }) })
+  make(join(directory, '.env'))
+  const before = process.cwd()
+  process.chdir(directory)
+  try {
+    return work()
+  } finally {
+    process.chdir(before)
+  }
+}
+
+t.test('.env', async t => {
+  const cannotRead = { message: /^The file \.env cannot be read \(EISDIR\); it takes [^\n]+$/ }
+  t.throws(() => inDirectory(t, mkdirSync, () => loadConfig({})), cannotRead)
+  const text = 'LOG_LEVEL=\nPORT=6060\nOAUTH_ISSUER_URL=\nPUBLIC_TOOLS=true\nFOREIGN=1\n'
+  const load = (environment: NodeJS.ProcessEnv) =>
+    inDirectory(t, path => { writeFileSync(path, text) }, () => loadConfig(environment))
+  t.match(load({}), { port: 6060, logLevel: 'info', publicTools: true, upstream: undefined }, 'empty is unset')
+  t.match(load({ PORT: '7070', PUBLIC_TOOLS: '' }), { port: 7070, publicTools: true }, 'the environment comes first')
+})
 
 t.test('what looks odd, and works', async t => {
   for (

@@ -107,10 +107,18 @@ function findConfig (env: NodeJS.ProcessEnv, findings: Findings): Config | undef
 }
 
 async function examineKept (
-  { redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix, encryptionKeys }: Config,
+  { production, redisUrl, redisCluster: cluster, redisKeyPrefix: keyPrefix, encryptionKeys }: Config,
   findings: Findings
 ): Promise<void> {
-  if (redisUrl !== undefined) await examineStore({ url: redisUrl, cluster, keyPrefix, encryptionKeys }, findings)
+  if (redisUrl === undefined) {
+    if (production) {
+      findings.warn(
+        'store',
+        'everything is kept in memory: everybody logs in again after each restart, and a second replica knows nothing',
+        'Set REDIS_URL and ENCRYPTION_KEYS.'
+      )
+    }
+  } else await examineStore({ url: redisUrl, cluster, keyPrefix, encryptionKeys }, findings)
 }
 
 /** Undefined if no upstream is configured here: the service is elsewhere, or uses the demo upstream. */

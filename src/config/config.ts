@@ -19,7 +19,7 @@ import { ConfigError } from '../errors.js'
 import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
 import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
-import { HOST, isHost, isKeyPrefix, KEY_PREFIX } from '../validation/values.js'
+import { isClientCredential, HOST, isHost, isKeyPrefix, KEY_PREFIX } from '../validation/values.js'
 import { isRedisUrl, REDIS_URL } from '../validation/redis-url.js'
 
 const PreregisteredClientSchema = Type.Object({
@@ -154,7 +154,12 @@ function checkProduction ({ PUBLIC_URL }: Environment, upstream: UpstreamConfig 
 function toOAuthSettings (env: Environment) {
   return {
     audiences: split(env.OAUTH_AUDIENCES, ','),
-    clientsWithoutAudience: split(env.OAUTH_CLIENTS_WITHOUT_AUDIENCE, ','),
+    clientsWithoutAudience: checkList(
+      'OAUTH_CLIENTS_WITHOUT_AUDIENCE',
+      split(env.OAUTH_CLIENTS_WITHOUT_AUDIENCE, ','),
+      isClientCredential,
+      'client ids, without control characters'
+    ),
     strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
     mcpScopes: parseScopes(env.MCP_SCOPES),
     scopeDescriptions: parseJson(

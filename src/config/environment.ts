@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import envSchema from 'env-schema'
 import { ConfigError } from '../errors.js'
+import { quoted } from '../validation/check.js'
 import { MAX_TIMER_SECONDS } from '../validation/values.js'
 import { mcpVariables } from './variables/mcp.js'
 import { oauthVariables } from './variables/oauth.js'
@@ -33,22 +36,52 @@ const ajv = new Ajv({
  * @throws {ConfigError} with one line that names the variable, what it got and what it takes
  */
 export function parseEnvironment (environment: NodeJS.ProcessEnv, dotenv: boolean): Environment {
-  // an empty variable counts as unset (compose files write them so)
-  const data = Object.fromEntries(
-    Object.entries(environment).filter(([name, value]) =>
-      Object.hasOwn(EnvironmentSchema.properties, name) && value !== ''
-    )
-  )
+  const data = { ...dotenv && readDotenv(), ...withoutEmpty(environment) }
+  checkFinite(data)
   try {
-    return envSchema<Environment>({ schema: EnvironmentSchema, data, env: false, dotenv, ajv })
+    return envSchema<Environment>({ schema: EnvironmentSchema, data, env: false, ajv })
   } catch (error) {
     const fault = ajv.errors?.[0]
     if (fault === undefined) throw error
     const name = fault.instancePath.slice(1)
     throw new ConfigError(
-      `${name} is ${JSON.stringify(fault.data)}; it takes ${accepts(name, fault.keyword === 'maximum')}.`,
+      `${name} is ${quoted(fault.data)}; it takes ${accepts(name, fault.keyword === 'maximum')}.`,
       { cause: error }
     )
+  }
+}
+
+/**
+ * The variables of the file `.env` in this directory; none if there is no such file.
+ * @throws {ConfigError} if it cannot be read
+ */
+export function readDotenv (): NodeJS.ProcessEnv {
+  try {
+    return withoutEmpty(parseEnv(readFileSync('.env', 'utf8')))
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+    if (code === 'ENOENT') return {}
+    throw new ConfigError(`The file .env cannot be read (${code}); it takes a text with lines such as PORT=5050.`, {
+      cause: error
+    })
+  }
+}
+
+/** Our variables. An empty one counts as unset (compose files write them so). */
+function withoutEmpty (variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(variables).filter(([name, value]) =>
+      Object.hasOwn(EnvironmentSchema.properties, name) && value !== ''
+    )
+  )
+}
+
+/** JSON Schema lets infinity pass as an integer below any maximum. */
+function checkFinite (variables: NodeJS.ProcessEnv): void {
+  const properties: Record<string, TSchema> = EnvironmentSchema.properties
+  for (const [name, value] of Object.entries(variables)) {
+    if (properties[name]?.type !== 'integer' || Math.abs(Number(value)) !== Infinity) continue
+    throw new ConfigError(`${name} is ${quoted(value)}; it takes ${accepts(name, true)}.`)
   }
 }
 

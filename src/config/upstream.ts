@@ -2,7 +2,7 @@ import { ConfigError } from '../errors.js'
 import { findUpstreamFault } from '../validation/upstream.js'
 import { isScopeToken } from '../validation/values.js'
 import type { Environment } from './environment.js'
-import { checkList, parseCredential, parseUrl, split } from './values.js'
+import { checked, checkList, parseCredential, parseUrl, split } from './values.js'
 
 /** The upstream authorization server. */
 export interface UpstreamConfig {
@@ -30,6 +30,8 @@ const UPSTREAM_VARIABLES = {
   clientSecret: 'OAUTH_CLIENT_SECRET'
 }
 
+const isSomeText = (value: string) => value.trim() !== ''
+
 /** The upstream, if one is configured. */
 export function parseUpstream (env: Environment): UpstreamConfig | undefined {
   const urls = parseUpstreamUrls(env)
@@ -54,7 +56,7 @@ export function parseUpstream (env: Environment): UpstreamConfig | undefined {
   return {
     ...urls,
     ...env.OAUTH_ISSUER_URL !== undefined && { issuer: env.OAUTH_ISSUER_URL },
-    subjectClaim: env.OAUTH_SUBJECT_CLAIM,
+    subjectClaim: checked('OAUTH_SUBJECT_CLAIM', env.OAUTH_SUBJECT_CLAIM, isSomeText, 'the name of a claim'),
     ...clientId !== undefined && { clientId },
     ...clientSecret !== undefined && { clientSecret },
     scopes: [

@@ -1,6 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from '../errors.js'
+import { quoted } from '../validation/check.js'
 import {
   ADMIN_TOKEN,
   isAdminToken,
@@ -33,7 +34,7 @@ export function parseScopes (value: string): [string, ...string[]] {
     first === undefined || ![first, ...rest].every(isScopeToken) || new Set([first, ...rest]).size < 1 + rest.length
   ) {
     throw new ConfigError(
-      `MCP_SCOPES is ${JSON.stringify(value)}; it takes one or more scopes, each once, separated by spaces.`
+      `MCP_SCOPES is ${quoted(value)}; it takes one or more scopes, each once, separated by spaces.`
     )
   }
   return [first, ...rest]
@@ -72,7 +73,7 @@ export function parseServices (value: string): Record<string, string> {
 }
 
 export function checked (name: string, value: string, isValid: (value: string) => boolean, accepts: string): string {
-  if (!isValid(value)) throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes ${accepts}.`)
+  if (!isValid(value)) throw new ConfigError(`${name} is ${quoted(value)}; it takes ${accepts}.`)
   return value
 }
 
@@ -83,7 +84,7 @@ export function checkList (
   accepts: string
 ): string[] {
   const wrong = values.find(value => !isValid(value))
-  if (wrong !== undefined) throw new ConfigError(`${name} has ${JSON.stringify(wrong)}; it takes ${accepts}.`)
+  if (wrong !== undefined) throw new ConfigError(`${name} has ${quoted(wrong)}; it takes ${accepts}.`)
   return values
 }
 
@@ -103,7 +104,7 @@ export function nextPort (port: number): number {
 
 export function parseUrl (name: string, value: string | undefined): URL | undefined {
   if (value === undefined) return undefined
-  if (!isSecureUrl(value)) throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes ${SECURE_URL}.`)
+  if (!isSecureUrl(value)) throw new ConfigError(`${name} is ${quoted(value)}; it takes ${SECURE_URL}.`)
   return new URL(value)
 }
 
@@ -112,7 +113,7 @@ export function parsePublicUrl (value: string): string {
   if (url === undefined || !PUBLIC_PATH.test(url.pathname)) {
     throw new ConfigError(
       `PUBLIC_URL is ${
-        JSON.stringify(value)
+        quoted(value)
       }; it takes a URL such as https://mcp.example.com or https://example.com/mcp-server (http only on loopback).`
     )
   }
@@ -122,7 +123,7 @@ export function parsePublicUrl (value: string): string {
 export function parseAllowedOrigin (value: string): string {
   // the slash at the end of a copied URL
   const origin = value.replace(/(?<=[^/])\/$/, '')
-  if (!isOrigin(origin)) throw new ConfigError(`ALLOWED_ORIGINS has ${JSON.stringify(value)}; it takes ${ORIGIN}.`)
+  if (!isOrigin(origin)) throw new ConfigError(`ALLOWED_ORIGINS has ${quoted(value)}; it takes ${ORIGIN}.`)
   return origin
 }
 

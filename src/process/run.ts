@@ -18,6 +18,9 @@ const SKIPPED: closeWithGrace.AllEvents[] = ['unhandledRejection', 'beforeExit']
 // streams and connections, after the requests
 const CLOSING_SECONDS = 5
 
+const ONLY_IN_MEMORY = 'REDIS_URL is not set: registrations, logins and sessions are kept in this process alone. ' +
+  'They are lost when it ends, so everybody logs in again after each restart, and a second replica knows none of them'
+
 /**
  * Starts the service as configured by the environment, and closes it with grace on SIGTERM and SIGINT.
  * If it cannot start, what is open already is closed.
@@ -36,6 +39,7 @@ async function start (createServer?: CreateServer): Promise<void> {
       ...createServer && { createServer }
     })
     opened.unshift(app)
+    if (config.production && config.redisUrl === undefined) app.log.warn(ONLY_IN_MEMORY)
     surviveUnhandledRejections({ log: app.log, onUnhandledRejection: metrics.onUnhandledRejection })
     opened.unshift(closeOnSignals(app, config, demo))
 

@@ -58,10 +58,15 @@ function shown ({ value, schema }: ValueError): string {
   }
   if (Array.isArray(value) && schema.secret === true) return `a list of ${value.length}`
   try {
-    return shortened(JSON.stringify(value))
+    return quoted(value)
   } catch {
     return 'a list'
   }
+}
+
+/** A value as JSON, on one line and not too long. */
+export function quoted (value: unknown): string {
+  return shortened(JSON.stringify(value))
 }
 
 function shortened (text: string): string {

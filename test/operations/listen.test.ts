@@ -68,3 +68,20 @@ t.test('and if the demo upstream cannot listen', async t => {
   ])
   t.equal(service.output.length, 1)
 })
+
+t.test('memory as the store is one loud line in production, and none elsewhere', async t => {
+  const lines = async (environment: NodeJS.ProcessEnv) => {
+    const service = runFile(t, 'src/server', {
+      PORT: '0',
+      LOG_LEVEL: 'info',
+      OAUTH_ISSUER_URL: `http://localhost:${await freePort()}`,
+      ...environment
+    })
+    await service.line(/upstream cannot be reached/)
+    service.kill('SIGKILL')
+    return service.output.filter(line => line.includes('REDIS_URL is not set'))
+  }
+  const { NODE_ENV, PUBLIC_URL } = production
+  t.match(await lines({ NODE_ENV, PUBLIC_URL }), [/"level":40.*lost when it ends.*a second replica knows none of them/])
+  t.same(await lines({}), [])
+})
