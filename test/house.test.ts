@@ -22,6 +22,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
     'log.ts',
     'loopback.ts',
     'members.ts',
+    'outbound',
     'parse-record.ts',
     'validation',
     'version.ts'

@@ -8,6 +8,7 @@ import {
   parseServices,
   checkList,
   nextPort,
+  parseProxy,
   parsePublicUrl,
   parseAllowedOrigin,
   parseTrustProxy
@@ -19,6 +20,7 @@ import { ConfigError } from '../errors.js'
 import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
 import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
+import type { ProxyOptions } from '../outbound/proxy.js'
 import { isClientCredential, HOST, isHost, isKeyPrefix, KEY_PREFIX } from '../validation/values.js'
 import { isRedisUrl, REDIS_URL } from '../validation/redis-url.js'
 
@@ -48,6 +50,7 @@ export interface Config {
   adminToken: string | undefined
   allowedOrigins: string[]
   allowedHosts: string[]
+  proxy: ProxyOptions | undefined
   redisUrl: string | undefined
   redisCluster: boolean
   redisKeyPrefix: string
@@ -65,6 +68,7 @@ export interface Config {
   /** Milliseconds before which consent does not count. Absent: 500, on loopback 0. */
   consentDelayMs: number | undefined
   redirectSchemes: string[]
+  clientMetadataDocuments: boolean
   preregisteredClients: PreregisteredClient[]
   /** name -> secret */
   introspectionServices: Record<string, string>
@@ -119,6 +123,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     adminToken: parseAdminToken(env.ADMIN_TOKEN),
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(parseAllowedOrigin),
     allowedHosts: checkList('ALLOWED_HOSTS', split(env.ALLOWED_HOSTS, ','), isHost, HOST),
+    proxy: parseProxy(env.HTTPS_PROXY, env.NO_PROXY),
     redisUrl: parseRedisUrl(env),
     redisCluster: env.REDIS_CLUSTER,
     redisKeyPrefix: checked('REDIS_KEY_PREFIX', env.REDIS_KEY_PREFIX, isKeyPrefix, KEY_PREFIX),
@@ -176,6 +181,7 @@ function toOAuthSettings (env: Environment) {
       isRedirectScheme,
       'private-use URI schemes such as cursor, in lower case and without the colon'
     ),
+    clientMetadataDocuments: env.CLIENT_METADATA_DOCUMENTS === 'on',
     preregisteredClients: parseJson(
       'PREREGISTERED_CLIENTS',
       env.PREREGISTERED_CLIENTS,

@@ -70,7 +70,7 @@ export function readDotenv (): NodeJS.ProcessEnv {
 /** Our variables. An empty one counts as unset (compose files write them so). */
 function withoutEmpty (variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(variables).filter(([name, value]) =>
+    Object.entries({ ...findLowerCase(variables), ...variables }).filter(([name, value]) =>
       Object.hasOwn(EnvironmentSchema.properties, name) && value !== ''
     )
   )
@@ -83,6 +83,11 @@ function checkFinite (variables: NodeJS.ProcessEnv): void {
     if (properties[name]?.type !== 'integer' || Math.abs(Number(value)) !== Infinity) continue
     throw new ConfigError(`${name} is ${quoted(value)}; it takes ${accepts(name, true)}.`)
   }
+}
+
+/** The two variables that most programs also read in lower case. */
+function findLowerCase ({ https_proxy: proxy, no_proxy: except }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { ...proxy !== undefined && { HTTPS_PROXY: proxy }, ...except !== undefined && { NO_PROXY: except } }
 }
 
 /** What a variable takes, in words. @param whole also shows a maximum that is too high to matter */

@@ -7,9 +7,11 @@ import type { CreateServer } from '../mcp/create-server.js'
 import { observeTogether } from '../mcp/observer.js'
 import { mcpTracing } from '../observability/mcp-tracing.js'
 import type { Metrics } from '../observability/metrics.js'
-import type { UpstreamOptions } from '../oauth/options.js'
+import type { BrokerLifetimes, UpstreamOptions } from '../oauth/options.js'
 import { Keyring } from '../oauth/keyring.js'
 import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
+import { proxiedFetch } from '../outbound/proxied-fetch.js'
+import { Proxy } from '../outbound/proxy.js'
 import type { Stores } from '../stores/stores.js'
 
 /**
@@ -65,6 +67,7 @@ export function serviceOptions (
       auth: {
         mode: 'resource-server',
         ...resourceServerOptions(config, upstream),
+        ...config.proxy && { fetch: proxiedFetch(new Proxy(config.proxy)) },
         ...upstream.fetch && { fetch: upstream.fetch },
         upstreamObserver
       }
@@ -83,16 +86,22 @@ export function serviceOptions (
     clients: config.preregisteredClients,
     introspectionServices: config.introspectionServices,
     requestsPerMinute: config.oauthRequestsPerMinute,
+    ...config.proxy && { proxy: config.proxy },
+    clientMetadataDocuments: config.clientMetadataDocuments,
     allowLoopbackClients: config.local,
-    lifetimes: {
-      accessTokenSeconds: config.accessTokenTtlSeconds,
-      refreshTokenSeconds: config.refreshTokenTtlSeconds,
-      refreshTokenReuseSeconds: config.refreshTokenReuseSeconds,
-      grantSeconds: config.grantTtlSeconds,
-      unusedClientSeconds: config.unusedClientTtlSeconds,
-      clientSeconds: config.clientTtlSeconds
-    },
+    lifetimes: toLifetimes(config),
     ...config.adminToken !== undefined && { adminToken: config.adminToken }
+  }
+}
+
+function toLifetimes (config: Config): Partial<BrokerLifetimes> {
+  return {
+    accessTokenSeconds: config.accessTokenTtlSeconds,
+    refreshTokenSeconds: config.refreshTokenTtlSeconds,
+    refreshTokenReuseSeconds: config.refreshTokenReuseSeconds,
+    grantSeconds: config.grantTtlSeconds,
+    unusedClientSeconds: config.unusedClientTtlSeconds,
+    clientSeconds: config.clientTtlSeconds
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from '../errors.js'
+import type { ProxyOptions } from '../outbound/proxy.js'
 import { quoted } from '../validation/check.js'
 import {
   ADMIN_TOKEN,
@@ -9,10 +10,12 @@ import {
   isClientCredential,
   isOrigin,
   isProxyAddress,
+  isProxyUrl,
   isScopeToken,
   isSecureUrl,
   isServiceSecret,
   ORIGIN,
+  PROXY_URL,
   SECURE_URL
 } from '../validation/values.js'
 
@@ -55,6 +58,13 @@ export function parseAdminToken (value: string | undefined): string | undefined 
     throw new ConfigError(`ADMIN_TOKEN is not valid; it takes ${ADMIN_TOKEN}.`)
   }
   return value
+}
+
+// its value is not shown: it may hold a password
+export function parseProxy (url: string | undefined, except: string): ProxyOptions | undefined {
+  if (url === undefined) return undefined
+  if (!isProxyUrl(url)) throw new ConfigError(`HTTPS_PROXY is not valid; it takes ${PROXY_URL}.`)
+  return { url, except: split(except.replaceAll(' ', ','), ',') }
 }
 
 export function parseServices (value: string): Record<string, string> {

@@ -2,7 +2,7 @@ import { decodeJwt } from 'jose'
 import { createTokenVerifier, type ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
 import { canonicalResource } from '../oauth/resources.js'
 import type { Findings } from './findings.js'
-import { toReason } from './reason.js'
+import { toReason } from './http-probe.js'
 
 /** Verifies a token of the upstream as the service does in the mode resource-server. */
 export async function examineAudience (

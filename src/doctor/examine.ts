@@ -1,9 +1,9 @@
 import type { UpstreamSettings } from '../oauth/options.js'
 import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
-import { toReason } from './reason.js'
 import { examineAudience } from './audience.js'
 import { examineBrowsers } from './browsers.js'
 import { examineChallenge } from './challenge.js'
+import { examineClientDocuments } from './client-documents.js'
 import { examineDiscovery, type Discovered } from './discovery.js'
 import type { Findings } from './findings.js'
 import { logInAt, type OpenInBrowser } from './login.js'
@@ -11,6 +11,7 @@ import { examineReadiness } from './readiness.js'
 import { examineRegistration } from './registration.js'
 import { examineSession } from './session.js'
 import { examineUpstream } from './upstream.js'
+import { toReason } from './http-probe.js'
 
 export interface DeploymentOptions {
   /** The MCP endpoint, as clients have it. */
@@ -48,6 +49,7 @@ export async function examineDeployment (options: DeploymentOptions, findings: F
     await examineBrowsers(mcpUrl, origin, { documents: discovered.documents, endpoints }, findings)
   }
   await examineRegistration(metadata, mcpUrl, findings)
+  await examineClientDocuments(metadata, mcpUrl, findings)
   const token = accessToken ?? (open && await logIn(discovered, mcpUrl, open, findings))
   if (token !== undefined) await examineSession(mcpUrl, { accessToken: token, streamSeconds }, findings)
   else if (open === undefined) {

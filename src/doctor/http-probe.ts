@@ -1,6 +1,7 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isIP } from 'node:net'
+import { OAuthError } from '../errors.js'
 import { isObject } from '../members.js'
 
 export interface Probe {
@@ -136,4 +137,9 @@ export function parseObject (text: string): Record<string, unknown> | undefined 
 export function toMessage (error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(toMessage).join('; ')
   return error instanceof Error ? error.message : String(error)
+}
+
+/** What a log would say of an error. */
+export function toReason (error: unknown): string {
+  return error instanceof OAuthError ? error.detail ?? error.message : toMessage(error)
 }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { LOOPBACK_ADDRESS } from '../loopback.js'
 import { adviseOnOutage } from './advice.js'
-import { toMessage, parseObject, send } from './http-probe.js'
+import { toMessage, parseObject, send, type Reply } from './http-probe.js'
 import type { Findings } from './findings.js'
 
 const REDIRECT_URI = `http://${LOOPBACK_ADDRESS}/callback`
@@ -50,19 +50,29 @@ export async function examineRegistration (
   }
 }
 
-async function examineAuthorize (endpoint: URL, clientId: string, mcpUrl: URL, findings: Findings): Promise<void> {
+/** Opens the page where a person begins to log in to a client. */
+export async function openAuthorize (
+  endpoint: URL,
+  { clientId, redirectUri }: { clientId: string, redirectUri: string },
+  mcpUrl: URL
+): Promise<Reply> {
   const url = new URL(endpoint)
   const parameters = {
     response_type: 'code',
     client_id: clientId,
-    redirect_uri: REDIRECT_URI,
+    redirect_uri: redirectUri,
     state: randomBytes(8).toString('hex'),
     code_challenge: createHash('sha256').update(randomBytes(32)).digest('base64url'),
     code_challenge_method: 'S256',
     resource: mcpUrl.href
   }
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
-  const { status, headers: { location }, body } = await send(url, { headers: { accept: 'text/html' } })
+  return await send(url, { headers: { accept: 'text/html' } })
+}
+
+async function examineAuthorize (endpoint: URL, clientId: string, mcpUrl: URL, findings: Findings): Promise<void> {
+  const client = { clientId, redirectUri: REDIRECT_URI }
+  const { status, headers: { location }, body } = await openAuthorize(endpoint, client, mcpUrl)
   const error = location !== undefined && URL.canParse(location) ? new URL(location).searchParams.get('error') : null
   if (status >= 400) {
     findings.fail(

@@ -3,7 +3,7 @@ import { compareKeys, currentReplicas } from '../oauth/replica-keys.js'
 import { createRedisStores } from '../stores/redis/stores.js'
 import type { RedisStoresOptions } from '../stores/options.js'
 import type { Findings } from './findings.js'
-import { toReason } from './reason.js'
+import { toReason } from './http-probe.js'
 
 /** Where the service keeps things, and the keys that protect them. */
 export interface StoreSettings extends Pick<RedisStoresOptions, 'url' | 'cluster' | 'keyPrefix'> {

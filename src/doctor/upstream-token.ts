@@ -4,7 +4,7 @@ import type { UpstreamClient } from '../oauth/upstream/registration.js'
 import type { Upstream } from '../oauth/upstream/upstream.js'
 import { UPSTREAM_OUTAGE } from './advice.js'
 import type { Findings } from './findings.js'
-import { toReason } from './reason.js'
+import { toReason } from './http-probe.js'
 
 const CHECK = 'upstream-token'
 const STATE = 'doctor'

@@ -36,6 +36,8 @@ export type FailureReason =
   | 'upstream_answer_unusable'
   | 'document_gone'
   | 'document_unreachable'
+  | 'document_unusable'
+  | 'documents_off'
   | 'unknown_code'
   | 'code_of_another_client'
   | 'code_used_twice'

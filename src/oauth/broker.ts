@@ -22,6 +22,8 @@ import { defaultLifetimes, parseUpstreamUrls, type BrokerOptions } from './optio
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from './rate-limits.js'
 import { RecognisedSecrets } from './tokens/recognised-secrets.js'
 import { Resources } from './resources.js'
+import { proxiedFetch } from '../outbound/proxied-fetch.js'
+import { Proxy } from '../outbound/proxy.js'
 import { ownClient, SignIns } from './connections/sign-ins.js'
 import { TokenIssuer } from './tokens/token-issuer.js'
 import { Upstream } from './upstream/upstream.js'
@@ -111,6 +113,7 @@ type Foundation = ReturnType<typeof createFoundation>
 function createFoundation (options: BrokerOptions) {
   const { issuer, stores, keyring, log, observers = [], upstreamObserver } = options
   const now = Date.now
+  const proxy = options.proxy && new Proxy(options.proxy)
   const recorder = options.recordAttempts === true ? new AttemptRecorder({ ...stores, log, now }) : undefined
   return {
     now,
@@ -120,24 +123,30 @@ function createFoundation (options: BrokerOptions) {
     recognised: new RecognisedSecrets(keyring),
     limits: new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now }),
     resources: new Resources(issuer, options.resourcePaths),
-    upstream: new Upstream(parseUpstreamUrls(options.upstream), `${issuer}/oauth/callback`, now, upstreamObserver)
+    proxy,
+    upstream: new Upstream(
+      parseUpstreamUrls({ ...proxy && { fetch: proxiedFetch(proxy) }, ...options.upstream }),
+      `${issuer}/oauth/callback`,
+      now,
+      upstreamObserver
+    )
   }
 }
 
 /** Our clients, and their registrations at the upstream. */
-function createClients (options: BrokerOptions, { lifetimes, limits, upstream, observe, now }: Foundation) {
+function createClients (options: BrokerOptions, { lifetimes, limits, upstream, proxy, observe, now }: Foundation) {
   const { issuer, stores, keyring, log, redirectSchemes = defaultRedirectSchemes } = options
   const { unusedClientSeconds } = lifetimes
   // a client must be known as long as its refresh token is good
   const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
-  const fetching = { allowLoopback: options.allowLoopbackClients ?? false }
+  const fetching = { allowLoopback: options.allowLoopbackClients ?? false, proxy }
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes,
     preregistered: [...options.clients ?? [], ownClient(issuer)],
     unusedClientSeconds,
     clientSeconds,
-    documents: { ...fetching, store: stores.metadataDocuments },
+    documents: { ...fetching, store: stores.metadataDocuments, enabled: options.clientMetadataDocuments ?? true },
     observe,
     now
   })

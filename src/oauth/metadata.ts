@@ -15,8 +15,15 @@ export function protectedResourceMetadata (
   }
 }
 
-/** Authorization server metadata (RFC 8414 2). */
-export function authorizationServerMetadata (issuer: string, scopes: readonly string[]): Record<string, unknown> {
+/**
+ * Authorization server metadata (RFC 8414 2).
+ * @param clientDocuments whether clients may be known by their metadata documents
+ */
+export function authorizationServerMetadata (
+  issuer: string,
+  scopes: readonly string[],
+  clientDocuments: boolean
+): Record<string, unknown> {
   const methods = [...TOKEN_ENDPOINT_AUTH_METHODS]
   const algorithms = [...ASSERTION_ALGORITHMS]
   return {
@@ -39,14 +46,17 @@ export function authorizationServerMetadata (issuer: string, scopes: readonly st
     introspection_endpoint_auth_signing_alg_values_supported: algorithms,
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
-    client_id_metadata_document_supported: true
+    ...clientDocuments && { client_id_metadata_document_supported: true }
   }
 }
 
 /** The same with what parsers of OpenID Connect Discovery insist on. We issue no ID tokens. */
-export function openidConfiguration (issuer: string, scopes: readonly string[]): Record<string, unknown> {
+export function openidConfiguration (
+  ...parameters: Parameters<typeof authorizationServerMetadata>
+): Record<string, unknown> {
+  const [issuer] = parameters
   return {
-    ...authorizationServerMetadata(issuer, scopes),
+    ...authorizationServerMetadata(...parameters),
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['RS256']

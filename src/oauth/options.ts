@@ -4,6 +4,7 @@ import type { Keyring } from './keyring.js'
 import type { UpstreamObserver } from './upstream-observer.js'
 import type { PreregisteredClient } from './client.js'
 import type { BrokerLog } from '../log.js'
+import type { ProxyOptions } from '../outbound/proxy.js'
 
 /** How long each request to the upstream may take, unless configured. */
 export const DEFAULT_UPSTREAM_TIMEOUT_SECONDS = 10
@@ -192,6 +193,13 @@ export interface BrokerOptions {
   redirectSchemes?: readonly string[]
   /** Clients known beforehand. */
   clients?: readonly PreregisteredClient[]
+  /**
+   * Whether clients may identify themselves by the URL of a metadata document, which is then fetched from the internet.
+   * Default: true.
+   */
+  clientMetadataDocuments?: boolean
+  /** The proxy to the internet: for metadata documents, key sets, and the upstream unless it has a `fetch`. */
+  proxy?: ProxyOptions
   /** Whether client ID metadata documents may be on loopback: only if `publicUrl` is, too. Default: false. */
   allowLoopbackClients?: boolean
   /** Decides what a person who logged in may do here. Default: all that was asked for. */

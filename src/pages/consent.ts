@@ -1,6 +1,7 @@
 import { html } from 'ghtml'
 import { layout, type Page } from './layout.js'
 import { visible } from '../displayed-text.js'
+import type { FailureReason } from '../errors.js'
 import type { ConsentRequest } from '../oauth/authorize/next-step.js'
 
 export interface ConsentPageOptions {
@@ -96,12 +97,29 @@ function upstreamPart ({ upstreamScopes, loginHost }: ConsentRequest): string {
     <p class="soft">Only this server gets that, not the application.</p>`
 }
 
+/** The same for every host and reason, or the page would map our network for any caller. */
+const NO_DOCUMENT = 'This application is described by a document on the internet, and this server could not read it. ' +
+  'If that stays so, tell the operator of this server: the log says why, under the id below. A server behind a proxy ' +
+  'needs HTTPS_PROXY; one without a way to the internet needs CLIENT_METADATA_DOCUMENTS=off, so that applications ' +
+  'register instead.'
+const ADVICE: Partial<Record<FailureReason, string>> = {
+  document_unreachable: NO_DOCUMENT,
+  document_unusable: NO_DOCUMENT,
+  documents_off: 'In the application, remove this server and add it again: it then registers. If it does not, the ' +
+    'operator of this server can name it in PREREGISTERED_CLIENTS.'
+}
+
 /** The page of an error that cannot be returned to a client. `errorId` is also in the log. */
-export function errorPage (error: { message: string, code: string }, errorId: string): Page {
+export function errorPage (
+  error: { message: string, code: string, reason?: FailureReason | undefined },
+  errorId: string
+): Page {
+  const advice = error.reason === undefined ? undefined : ADVICE[error.reason]
   return {
     html: layout('This did not work', html`
       <h1>This did not work</h1>
       <p role="alert">${error.message}</p>
+      !${advice === undefined ? '' : html`<p>${advice}</p>`}
       <p class="soft">Error ${error.code}, id ${errorId}</p>`)
   }
 }

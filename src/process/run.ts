@@ -11,6 +11,7 @@ import { listenError } from '../listen-error.js'
 import type { CreateServer } from '../mcp/create-server.js'
 import { ServiceMetrics } from '../observability/service-metrics.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
+import { findNetworkFault } from './network.js'
 import { surviveUnhandledRejections } from './policy.js'
 
 // unhandled rejections must not end the process, and a failed start must not look like a clean exit
@@ -48,7 +49,10 @@ async function start (createServer?: CreateServer): Promise<void> {
     })
     // has the log say from the start what cannot be reached
     await app.inject('/readyz')
-    if (!config.production) process.stdout.write(welcome(config, demo))
+    if (!config.production) {
+      process.stdout.write(welcome(config, demo))
+      await noteMissingNetwork(config)
+    }
   } catch (error) {
     await Promise.race([closeAll(opened), delay(CLOSING_SECONDS * 1000)])
     throw error
@@ -104,6 +108,19 @@ function welcome (config: Config, demo: DemoUpstream | undefined): string {
     ...clientSetups('demo', mcpUrl).map(({ client, how, text }) => `  ${client}: ${how}\n      ${text}`)
   ]
   return `\n${lines.map(line => `  ${line}`).join('\n')}\n\n`
+}
+
+/** Without the internet, clients that name a metadata document cannot log in: says so, and what to do. */
+async function noteMissingNetwork ({ authMode, clientMetadataDocuments, proxy }: Config): Promise<void> {
+  if (authMode !== 'broker' || !clientMetadataDocuments) return
+  const fault = await findNetworkFault(proxy)
+  if (fault === undefined) return
+  const lines = [
+    `  Note: the internet cannot be reached from here (${fault}).`,
+    '        Clients that name a metadata document, such as Codex and VS Code, cannot log in.',
+    '        Set CLIENT_METADATA_DOCUMENTS=off, so that they register instead, or HTTPS_PROXY.'
+  ]
+  process.stdout.write(`${lines.join('\n')}\n\n`)
 }
 
 /**

@@ -80,7 +80,8 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(broker, { ...options, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
   const { attempts, limits } = app[kBroker]
 
-  await app.register(documents, { issuer, scopes, resourcePaths, attempts })
+  const { clientMetadataDocuments } = options
+  await app.register(documents, { issuer, scopes, resourcePaths, clientMetadataDocuments, attempts })
   await app.register(clientEndpoints, { limits, requestsPerMinute, attempts, services: introspectionServices })
   await app.register(browserPages, { limits, requestsPerMinute, issuer, texts })
   if (attempts !== undefined && adminToken !== undefined) {
@@ -93,13 +94,16 @@ interface Limited {
   requestsPerMinute: number
 }
 
+interface DocumentsOptions extends Pick<OAuthBrokerOptions, 'scopes' | 'resourcePaths'> {
+  issuer: string
+  clientMetadataDocuments: boolean | undefined
+  attempts: Attempts | undefined
+}
+
 /** What clients read before they register. */
 async function documents (
   app: FastifyInstance,
-  { issuer, scopes, resourcePaths, attempts }: Pick<OAuthBrokerOptions, 'scopes' | 'resourcePaths'> & {
-    issuer: string
-    attempts: Attempts | undefined
-  }
+  { issuer, scopes, resourcePaths, clientMetadataDocuments, attempts }: DocumentsOptions
 ): Promise<void> {
   await app.register(loginVisits, { attempts })
   await app.register(protectedResourceMetadataRoute, {
@@ -108,7 +112,7 @@ async function documents (
     resourcePaths,
     authorizationServers: [issuer]
   })
-  await app.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths })
+  await app.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths, clientMetadataDocuments })
   await app.register(jwksRoute)
 }
 

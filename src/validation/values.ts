@@ -6,6 +6,8 @@ import { canonicalAuthority, canonicalOrigin, parseOriginPattern } from './autho
 
 /** In words, what `isSecureUrl` takes. */
 export const SECURE_URL = 'an https URL (http only on loopback)'
+/** In words, what `isProxyUrl` takes. */
+export const PROXY_URL = 'the http or https URL of a proxy, such as http://proxy.example.com:3128'
 /** In words, what `isAdminToken` takes. */
 export const ADMIN_TOKEN = 'at least 16 characters, all of them printable ASCII without spaces'
 /** In words, what `isServiceSecret` takes. */
@@ -90,4 +92,12 @@ export const KEY_PREFIX = 'up to 64 letters, digits and . : / _ -'
 /** Whether keys of Redis may begin with this; braces would change what a cluster hashes. */
 export function isKeyPrefix (value: string): boolean {
   return /^[\w.:/-]{1,64}$/.test(value)
+}
+
+/** Whether a value is the URL of a proxy that takes CONNECT. */
+export function isProxyUrl (value: string): boolean {
+  if (!URL.canParse(value)) return false
+  const { protocol, pathname, search, hash, hostname } = new URL(value)
+  return /^https?:$/.test(protocol) && hostname !== '' && (pathname === '/' || pathname === '') && search === '' &&
+    hash === ''
 }

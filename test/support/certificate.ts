@@ -13,14 +13,16 @@ export interface Certificate {
   file: string
 }
 
-/** Makes a certificate for loopback, by the program openssl; it is gone after the test. */
-export async function makeCertificate (t: Test): Promise<Certificate> {
+/** Makes a certificate for loopback, and further names, by the program openssl; it is gone after the test. */
+export async function makeCertificate (t: Test, names: readonly string[] = []): Promise<Certificate> {
   const directory = mkdtempSync(join(tmpdir(), 'certificate-'))
   t.teardown(() => { rmSync(directory, { recursive: true, force: true }) })
   const [key, file] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')]
   await promisify(execFile)('openssl', [
     'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1',
-    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', file
+    '-subj', '/CN=localhost',
+    '-addext', `subjectAltName=DNS:localhost,IP:127.0.0.1${names.map(name => `,DNS:${name}`).join('')}`,
+    '-keyout', key, '-out', file
   ])
   return { key: readFileSync(key), cert: readFileSync(file), file }
 }

@@ -68,6 +68,12 @@ export const oauthVariables = {
     maximum: MAX_CONSENT_DELAY_MS
   })),
   REDIRECT_SCHEMES: list('Private-use URI schemes that redirect URIs may have', defaultRedirectSchemes),
+  CLIENT_METADATA_DOCUMENTS: choice(
+    'Whether clients may identify themselves by the URL of a metadata document, which this service then fetches from ' +
+      'the internet; off, if it has no way there: clients then register instead',
+    'on',
+    ['on', 'off']
+  ),
   PREREGISTERED_CLIENTS: text(
     'Clients that need no registration, as JSON: ' +
       '[{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; ' +

@@ -26,6 +26,11 @@ export const processVariables = {
   TRUST_PROXY: text('Whose X-Forwarded-* headers to trust: true, false, a number of hops, or addresses', {
     default: 'false'
   }),
+  HTTPS_PROXY: Type.Optional(text(
+    'Proxy for requests to the internet, to the upstream and for what clients publish: http://user:password@host:port. ' +
+      'It resolves names, so it must not let this service reach internal hosts. Default: none'
+  )),
+  NO_PROXY: list('Hosts that are reached without HTTPS_PROXY: names, with all names under them; loopback always is'),
   ADMIN_TOKEN: Type.Optional(text(
     'Shows operators how recent logins went, at /admin/attempts and by the command fastify-mcp-oauth attempts; ' +
       'at least 16 characters. Default: nothing is recorded, and there is no such page'

@@ -17,6 +17,7 @@ const KIND: PublicJsonKind = {
   maxBytes: 5120 * 4,
   checkType: true,
   gone: 'document_gone',
+  unusable: 'document_unusable',
   unreachable: 'document_unreachable'
 }
 const UNUSABLE = 'The metadata document of the client cannot be used.'

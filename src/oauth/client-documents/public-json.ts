@@ -4,10 +4,11 @@ import { InvalidClientError, OAuthError } from '../../errors.js'
 import { findOutageOfConnection, findOutageOfStatus } from '../../errors/outage.js'
 import { request, type Progress } from './request.js'
 import { Refusals, UNREACHABLE_SECONDS, type PublicJsonKind } from './refusals.js'
-import { bareHost, objectionTo, type Address } from './public-addresses.js'
+import { bareHost, isInternalName, objectionTo, type Address } from './public-addresses.js'
 import { resolveName } from './resolve-name.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 import { isObject } from '../../members.js'
+import type { Proxy } from '../../outbound/proxy.js'
 
 export interface PublicJsonOptions {
   /** Outside production: loopback addresses, and http there, are allowed. */
@@ -19,6 +20,8 @@ export interface PublicJsonOptions {
   /** For tests: resolves a name to all its addresses; none if the name does not exist. */
   lookup?: (hostname: string) => Promise<Address[]>
   now?: () => number
+  /** The proxy to the internet. It resolves the names; those that are internal here are refused nevertheless. */
+  proxy?: Proxy | undefined
 }
 
 export interface FetchedJson {
@@ -33,6 +36,8 @@ const MAX_FETCHES_OF_HOST = 4
 const MAX_UNREACHABLE = 1000
 // others are being fetched
 const BUSY_SECONDS = 2
+// behind a proxy, name servers need not respond
+const LOOKUP_BEHIND_PROXY_MS = 1000
 
 /** Rejects when the signal does: a DNS query cannot be aborted, only no longer waited for. */
 function untilAborted<T> (promise: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -126,11 +131,13 @@ export class PublicJsonFetcher {
       const isLasting = findOutageOfConnection(error) === 'lasting'
       return this.#errors[isLasting ? 'broken' : 'outage'](`${address} cannot be read: ${String(error)}`, error)
     }
-    const addresses = await this.#addresses(url, signal, inTime)
+    const proxy = this.#options.proxy?.covers(url) === true ? this.#options.proxy : undefined
+    const way = proxy ?? await this.#addresses(url, signal, inTime)
+    if (proxy !== undefined) await this.#checkName(url)
     const progress: Progress = { connected: false }
     let response: IncomingMessage | undefined
     try {
-      response = await request(url, addresses, signal, progress).catch((error: unknown) => {
+      response = await request(url, way, signal, progress).catch((error: unknown) => {
         const failure = inTime(error)
         // once connected, a failure is this document's own: others of the host are still fetched
         if (!progress.connected) this.#remember(url.host, failure)
@@ -154,7 +161,7 @@ export class PublicJsonFetcher {
       const addresses = isIP(host) === 0
         ? await untilAborted(lookup(host), signal).catch((error: unknown) => { throw failure(error) })
         : [{ address: host, family: isIP(host) }]
-      if (addresses.length === 0) throw this.#errors.refusal(`${host} has no address`)
+      if (addresses.length === 0) throw this.#errors.broken(`${host} has no address`)
       for (const { address } of addresses) {
         const objection = objectionTo(address, url, allowLoopback)
         if (objection !== undefined) throw this.#errors.refusal(`${host} resolves to ${objection}`)
@@ -163,6 +170,23 @@ export class PublicJsonFetcher {
     } catch (error) {
       if (error instanceof OAuthError && isIP(host) === 0) this.#remember(url.hostname, error)
       throw error
+    }
+  }
+
+  /**
+   * Refuses a host that is not for the internet, as far as its name or our name servers say so: those of a closed
+   * network may know nothing. What the proxy resolves it to, only its certificate shows.
+   */
+  async #checkName (url: URL): Promise<void> {
+    const { lookup = name => resolveName(name, false) } = this.#options
+    const host = bareHost(url)
+    if (isIP(host) === 0 && isInternalName(host)) throw this.#errors.refusal(`${host} is an internal name`)
+    const addresses = isIP(host) === 0
+      ? await untilAborted(lookup(host), AbortSignal.timeout(LOOKUP_BEHIND_PROXY_MS)).catch(() => [])
+      : [{ address: host }]
+    for (const { address } of addresses) {
+      const objection = objectionTo(address, url, false)
+      if (objection !== undefined) throw this.#errors.refusal(`${host} resolves to ${objection}`)
     }
   }
 

@@ -10,6 +10,8 @@ export interface PublicJsonKind {
   checkType: boolean
   /** Why a login fails if its host says that there is none. */
   gone: FailureReason
+  /** Why a login fails if it cannot be used for another reason; absent: only the detail says so. */
+  unusable?: FailureReason
   /** Why a login fails if it cannot be read at the moment. */
   unreachable: FailureReason
 }
@@ -26,7 +28,12 @@ export class Refusals {
   }
 
   refusal (detail: string, cause?: unknown): InvalidClientError {
-    return new InvalidClientError(`The ${this.#kind.name} of the client cannot be used.`, { detail, cause })
+    const { name, unusable } = this.#kind
+    return new InvalidClientError(`The ${name} of the client cannot be used.`, {
+      detail,
+      cause,
+      ...unusable !== undefined && { reason: unusable }
+    })
   }
 
   /** The host says that there is none. */

@@ -17,7 +17,11 @@ export interface ClientsOptions {
   preregistered: readonly PreregisteredClient[]
   unusedClientSeconds: number
   clientSeconds: number
-  documents: FetchMetadataDocumentOptions & { store: MetadataDocumentStore }
+  documents: FetchMetadataDocumentOptions & {
+    store: MetadataDocumentStore
+    /** Whether there are any. Default: true. */
+    enabled?: boolean
+  }
   observe?: BrokerObserver
   now: () => number
 }
@@ -92,6 +96,7 @@ export class Clients {
     const preregistered = this.#preregistered.get(clientId)
     if (preregistered !== undefined) return preregistered
     if (this.#isDocument(clientId)) return toDocumentClient(clientId, await this.#documents.get(clientId))
+    if (this.#isUrl(clientId)) throw documentsOff()
     const record = isSecret('client', clientId) ? await this.#options.store.find(clientId) : undefined
     if (record === undefined) throw unknownClient()
     return this.#registered(record)
@@ -154,6 +159,11 @@ export class Clients {
   }
 
   #isDocument (clientId: string): boolean {
+    return this.#options.documents.enabled !== false && this.#isUrl(clientId)
+  }
+
+  /** Whether a client_id is a URL that may be that of a document. */
+  #isUrl (clientId: string): boolean {
     return !this.#preregistered.has(clientId) && isMetadataDocumentUrl(clientId, this.#options.documents.allowLoopback)
   }
 
@@ -219,6 +229,13 @@ export function resolveRedirectUri (client: Client, requested: string | undefine
 
 function toDocumentClient (clientId: string, { metadata, dropped }: CheckedMetadata): Client {
   return { clientId, kind: 'document', metadata, ...dropped.length > 0 && { dropped } }
+}
+
+function documentsOff (): InvalidClientError {
+  return new InvalidClientError(
+    'This server does not read client metadata documents. Register the client instead (RFC 7591).',
+    { reason: 'documents_off' }
+  )
 }
 
 function unknownClient (): InvalidClientError {

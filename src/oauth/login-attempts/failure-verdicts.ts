@@ -11,6 +11,9 @@ interface Failure extends VerdictContext {
   why: string
 }
 
+const NO_EGRESS = 'Can this service reach the internet (DNS, https)? Behind a proxy, set HTTPS_PROXY. If it has no ' +
+  'way there, set CLIENT_METADATA_DOCUMENTS=off: clients then register instead.'
+
 const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => Explanation)> = {
   unknown_client: ({ step }) => ({
     text: `The client is unknown here.${step === 'token' ? '' : ' Its id was never registered, or has expired.'}`,
@@ -24,9 +27,18 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
   }),
   document_unreachable: ({ why }) => ({
     text: `The metadata document of the client could not be read${why}.`,
-    advice: 'The client_id is the URL of that document. Is its host up, and can this service reach it over the ' +
-      'internet (DNS, https)?'
+    advice: `The client_id is the URL of that document. Is its host up? ${NO_EGRESS}`
   }),
+  document_unusable: ({ why }) => ({
+    text: `The metadata document of the client cannot be used${why}.`,
+    advice: 'The client_id is the URL of that document: its host must serve it to this service, as JSON, from a ' +
+      `public address. If the host refuses this service, name the client in PREREGISTERED_CLIENTS. ${NO_EGRESS}`
+  }),
+  documents_off: {
+    text: 'The client names its metadata document, and this service reads none.',
+    advice: 'CLIENT_METADATA_DOCUMENTS is off. The client must read the metadata of this service again, and ' +
+      'register: remove the server in the client and add it again. Or name it in PREREGISTERED_CLIENTS.'
+  },
   redirect_uri_mismatch: ({ step, why }) => step === 'token'
     ? {
         text: 'Token request with another redirect_uri than the authorization request.',
@@ -125,7 +137,7 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
   client_keys_unreachable: ({ why }) => ({
     text: `The key set of the client could not be read${why}.`,
     advice: 'The metadata of the client name its jwks_uri. Is its host up, and can this service reach it over the ' +
-      'internet (DNS, https)?'
+      'internet (DNS, https)? Behind a proxy, set HTTPS_PROXY.'
   }),
   wrong_verifier: {
     text: 'Token request with a wrong verifier.',

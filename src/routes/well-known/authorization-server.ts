@@ -13,6 +13,8 @@ export interface AuthorizationServerMetadataOptions {
   /** Our issuer. */
   issuer: string
   scopes: readonly string[]
+  /** Whether clients may be known by their metadata documents. Default: true. */
+  clientMetadataDocuments?: boolean | undefined
   /** Paths of the MCP endpoints. */
   resourcePaths: readonly string[]
   /** Default: in this context. */
@@ -42,14 +44,18 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
   app,
   options
 ) => {
-  const { issuer, scopes, resourcePaths, paths = ownPaths } = options
+  const { issuer, scopes, resourcePaths, clientMetadataDocuments = true, paths = ownPaths } = options
   const documents = [
     {
       name: 'oauth-authorization-server',
       schema: oauthSchema,
-      document: authorizationServerMetadata(issuer, scopes)
+      document: authorizationServerMetadata(issuer, scopes, clientMetadataDocuments)
     },
-    { name: 'openid-configuration', schema: openidSchema, document: openidConfiguration(issuer, scopes) }
+    {
+      name: 'openid-configuration',
+      schema: openidSchema,
+      document: openidConfiguration(issuer, scopes, clientMetadataDocuments)
+    }
   ]
   const places = documents.flatMap(({ name, schema, document }) =>
     ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, schema, document })))

@@ -7,6 +7,7 @@ import {
   type BrokerLifetimes,
   type UpstreamOptions
 } from '../../oauth/options.js'
+import type { ProxyOptions } from '../../outbound/proxy.js'
 import type { PreregisteredClient } from '../../oauth/client.js'
 import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { Type } from '@sinclair/typebox'
@@ -33,7 +34,14 @@ import {
   textThat,
   timerSeconds
 } from '../../validation/schemas.js'
-import { ADMIN_TOKEN, isAdminToken, isServiceSecret, SERVICE_SECRET } from '../../validation/values.js'
+import {
+  ADMIN_TOKEN,
+  isAdminToken,
+  isProxyUrl,
+  isServiceSecret,
+  PROXY_URL,
+  SERVICE_SECRET
+} from '../../validation/values.js'
 import { brokerStoresOption } from './stores.js'
 import { publicUrl } from './transports.js'
 
@@ -102,6 +110,16 @@ export const brokerOptions = {
       Type.Array(objectSchema(client, 'a client: an object with clientId and redirectUris'), {
         takes: 'a list of clients'
       })
+    )
+  ),
+  clientMetadataDocuments: optional(flag),
+  proxy: optional(
+    objectSchema(
+      optionSchemas<ProxyOptions>()({
+        url: textThat({ takes: PROXY_URL, secret: true }, isProxyUrl),
+        except: optional(listSchema(someText, 'a list of hosts'))
+      }),
+      'an object with url'
     )
   ),
   allowLoopbackClients: optional(flag),
