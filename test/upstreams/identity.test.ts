@@ -257,7 +257,7 @@ t.test('an ID token of another client is not taken, nor userinfo of somebody els
   }
 })
 
-t.test('a token of another type than bearer is not used as one, at login and at a refresh', async t => {
+t.test('a token of a type that takes a proof is not used as a bearer token; one of an odd type is', async t => {
   const time = clock(t)
   for (
     const [type, taken] of [
@@ -268,12 +268,19 @@ t.test('a token of another type than bearer is not used as one, at login and at 
       ['dpop', false],
       ['mac', false],
       ['N_A', false],
-      ['Bearer ', false],
-      ['pop', false]
+      ['pop', false],
+      [['DPoP'], false],
+      // odd, and no other type that is known
+      ['Bearer ', true],
+      ['BearerToken', true],
+      ['JWT', true],
+      ['', true],
+      [null, true],
+      [5, true]
     ] as const
   ) {
     const upstream = new ScriptableUpstream({ expiresIn: 60 })
-    let current: string = 'Bearer'
+    let current: unknown = 'Bearer'
     const retyped: typeof fetch = async (input, init) => {
       const response = await upstream.fetch(input, init)
       if (new URL(String(input)).pathname !== '/token') return response
@@ -285,9 +292,9 @@ t.test('a token of another type than bearer is not used as one, at login and at 
     await client.logIn()
     current = type
     time.forward(120)
-    t.equal((await client.refresh()).status, taken ? 200 : 502, `${type} at a refresh`)
+    t.equal((await client.refresh()).status, taken ? 200 : 502, `${JSON.stringify(type)} at a refresh`)
     const answer = await client.answer()
-    t.equal('code' in answer, taken, `${type} at a login: ${answer.error ?? 'taken'}`)
+    t.equal('code' in answer, taken, `${JSON.stringify(type)} at a login: ${answer.error ?? 'taken'}`)
   }
 })
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { UpstreamOptions } from '../../src/oauth/options.js'
 import type { AttemptsReport } from '../../src/oauth/login-attempts/report.js'
 import { ScriptableUpstream, type UpstreamOverride } from '../../src/testing/index.js'
 import { objectOf } from '../support/json.js'
@@ -38,7 +39,7 @@ function toLine (line: string): Line {
 const SPECIAL: Record<string, UpstreamOverride> = {
   'no connection': () => { throw new TypeError('fetch failed') },
   // longer than we wait; it keeps the process alive, which the time limit does not
-  'no response': () => delay(1000, { status: 500 }),
+  'no response': () => delay(2500, { status: 500 }),
   'cut off': async (_request, usual) => ({ ...await usual(), then: 'cut' }),
   '200 []': () => ({ status: 200, body: [] }),
   'no access token': () => ({ status: 200, body: { token_type: 'Bearer' } }),
@@ -68,7 +69,7 @@ function toOverride (response: string, upstream: ScriptableUpstream): UpstreamOv
 }
 
 /** Somebody is logged in, and every use refreshes their tokens upstream. */
-async function loggedIn (t: Test, client = {}): Promise<{
+async function loggedIn (t: Test, ours: Partial<UpstreamOptions> = {}): Promise<{
   upstream: ScriptableUpstream
   service: Service
   client: TestClient
@@ -76,7 +77,7 @@ async function loggedIn (t: Test, client = {}): Promise<{
   const upstream = new ScriptableUpstream({ expiresIn: 0 })
   const service = await startService(
     t,
-    { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, timeoutSeconds: 0.3, ...client },
+    { issuerUrl: new URL(upstream.issuer), fetch: upstream.fetch, ...ours },
     { adminToken: ADMIN_TOKEN }
   )
   upstream.clients.addByHand(service.url, { authMethod: 'client_secret_basic' })
@@ -104,7 +105,8 @@ for (const { kind, responses, told, ends, recorded } of LINES) {
   for (const [mode, ours] of [['dynamic', {}], ['static', { clientId: 'us', clientSecret: 'shh' }]] as const) {
     t.test(`${kind} (${mode})`, async t => {
       for (const response of responses) {
-        const { upstream, service, client } = await loggedIn(t, ours)
+        const timeoutSeconds = response === 'no response' ? 1 : 10
+        const { upstream, service, client } = await loggedIn(t, { timeoutSeconds, ...ours })
         upstream.overrides.token = toOverride(response, upstream)
         const { status, body, headers } = await client.refresh()
         t.strictSame({ status, error: body.error }, told, response)

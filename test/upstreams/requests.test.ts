@@ -390,6 +390,44 @@ t.test('members of the token response that say nothing, and numbers as text', as
   t.match(await client.call('upstream_token'), { token: /^upstream-/ })
 })
 
+t.test('a token response is read for what is needed, at a login and at a refresh', async t => {
+  const toForm = (body: object) => new URLSearchParams(Object.entries(body)).toString()
+  const odd: Array<[string, number, (body: object) => unknown]> = [
+    ['scope as a list', 200, body => ({ ...body, scope: ['openid', 5] })],
+    ['expires_in negative', 200, body => ({ ...body, expires_in: -1 })],
+    ['expires_in as words', 200, body => ({ ...body, expires_in: 'an hour' })],
+    ['expires_in endless', 200, body => JSON.stringify(body).replace(/"expires_in":\d+/, '"expires_in":1e999')],
+    ['refresh_token of a wrong type', 200, body => ({ ...body, refresh_token: false })],
+    ['status 201', 201, body => body],
+    ['status 203, a byte order mark', 203, body => `\ufeff${JSON.stringify(body)}`],
+    ['a form', 200, toForm],
+    ['a form with status 201', 201, toForm]
+  ]
+  for (const [what, status, change] of odd) {
+    const { upstream, service } = await start(t, { expiresIn: 0 })
+    upstream.overrides.token = async (_request, usual) => {
+      const answer = await usual()
+      return { status, headers: { 'content-type': 'text/plain' }, body: change(objectOf(answer.body)) }
+    }
+    const { client, whoami } = await journey(service)
+    t.match(whoami, { subject: 'alice' }, what)
+    t.equal((await client.refresh()).status, 200, `${what}: refresh`)
+  }
+  for (const body of ['error=invalid_grant&error_description=x', { error: 'invalid_grant', error_description: [] }]) {
+    const { upstream, service } = await start(t, { expiresIn: 0 })
+    const { client } = await journey(service)
+    upstream.overrides.token = () => ({ status: 400, body })
+    t.match(await client.refresh(), { status: 400, body: { error: 'invalid_grant' } })
+  }
+})
+
+t.test('metadata with null, also for the default scopes', async t => {
+  const { service } = await start(t, {
+    metadata: { scopes_supported: null, id_token_signing_alg_values_supported: null, revocation_endpoint: '' }
+  })
+  t.match((await journey(service)).whoami, { subject: 'alice' })
+})
+
 t.test('access tokens of any kind are kept as they are', async t => {
   const { privateKey } = await generateKeyPair('RS256')
   const { SignJWT, CompactEncrypt } = await import('jose')

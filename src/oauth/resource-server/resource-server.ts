@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose'
 import * as openid from 'openid-client'
 import type { CallerInfo } from '../../caller.js'
-import { InvalidTokenError } from '../../errors.js'
+import { InvalidTokenError, UpstreamError } from '../../errors.js'
 import { findOutageOfStatus } from '../../errors/outage.js'
 import { clientSecretBasic } from '../upstream/client-secret-basic.js'
 import { discover, isInsecure } from '../upstream/discovery.js'
@@ -13,7 +13,8 @@ import { canonicalResource } from '../resources.js'
 import { findClientId, toCaller } from './token-caller.js'
 import { toTokenError, unverified } from './token-error.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
-import { send } from '../upstream/tolerant-fetch.js'
+import { fetchIntrospectionAnswer } from '../upstream/answers/introspection.js'
+import { readKeySetAnswer } from '../upstream/answers/key-set.js'
 
 /** How access tokens of an external authorization server are verified. */
 export interface ResourceServerOptions {
@@ -145,7 +146,8 @@ class TokenVerifier {
       undefined,
       clientSecretBasic(client.clientSecret)
     )
-    configuration[openid.customFetch] = (url, init) => send(this.#fetch('introspection'), url, init)
+    configuration[openid.customFetch] = (url, init) =>
+      fetchIntrospectionAnswer(this.#fetch('introspection'), url, init)
     if (isInsecure(this.#issuerUrl)) openid.allowInsecureRequests(configuration)
     const answer = await openid.tokenIntrospection(configuration, token).catch((error: unknown) => {
       throw toTokenError(error)
@@ -190,7 +192,7 @@ class TokenVerifier {
     }
     try {
       const response = await this.#fetch('jwks')(url, init)
-      if (response.ok) return response
+      if (response.ok) return await readKeySetAnswer(response, url)
       await response.body?.cancel()
       throw unverified(
         findOutageOfStatus(response.status) ?? 'lasting',
@@ -198,7 +200,9 @@ class TokenVerifier {
       )
     } catch (error) {
       this.#keysFailedAt = this.#now() / 1000
-      this.#keysFailure = toTokenError(error)
+      this.#keysFailure = error instanceof UpstreamError
+        ? unverified('lasting', error.detail ?? error.message, error)
+        : toTokenError(error)
       throw this.#keysFailure
     }
   }

@@ -4,7 +4,7 @@ import type { Fetch } from '../upstream-observer.js'
 import { isLoopbackHost } from '../../loopback.js'
 import { upstreamError } from './upstream-errors.js'
 import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS } from '../options.js'
-import { send } from './tolerant-fetch.js'
+import { fetchMetadataAnswer } from './answers/metadata.js'
 
 /** Whether a server is reached by plain http: on loopback only. */
 export function isInsecure (url: URL | undefined): boolean {
@@ -47,7 +47,7 @@ async function fetchMetadata (
     await openid.discovery(url, 'discovery', undefined, undefined, {
       algorithm,
       timeout,
-      [openid.customFetch]: (url, init) => send(fetch, url, init),
+      [openid.customFetch]: (url, init) => fetchMetadataAnswer(fetch, url, init),
       ...isInsecure(url) && { execute: [openid.allowInsecureRequests] }
     })
   const configuration = await fetchFor(issuerUrl).catch(async (error: unknown) => {

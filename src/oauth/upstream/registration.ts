@@ -2,7 +2,7 @@ import * as openid from 'openid-client'
 import { UpstreamError } from '../../errors.js'
 import { isLoopbackHost } from '../../loopback.js'
 import type { Fetch } from '../upstream-observer.js'
-import { REGISTER_BY_HAND, registrationFetch } from './tolerant-fetch.js'
+import { fetchRegistrationAnswer, REGISTER_BY_HAND } from './answers/registration.js'
 import { fail } from './upstream-errors.js'
 import { knownScopes, type UpstreamMetadata } from './upstream-metadata.js'
 
@@ -62,7 +62,7 @@ export class UpstreamRegistration {
       {
         timeout,
         [openid.customFetch]: async (url, init) =>
-          url === CACHED_METADATA.href ? Response.json(server) : await registrationFetch(fetch, url, init),
+          url === CACHED_METADATA.href ? Response.json(server) : await fetchRegistrationAnswer(fetch, url, init),
         ...insecure && { execute: [openid.allowInsecureRequests] }
       }
     ).catch(fail)

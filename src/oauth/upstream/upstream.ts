@@ -6,7 +6,9 @@ import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from '../
 import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS, type UpstreamSettings } from '../options.js'
 import { UpstreamRegistration, type UpstreamClient } from './registration.js'
 import { isNamed, SUBJECT_CLAIM } from './subject.js'
-import { send, tokenFetch } from './tolerant-fetch.js'
+import { asItCame, fetchAnswer } from './answers/fetch-answer.js'
+import { fetchTokenAnswer } from './answers/token.js'
+import { fetchUserinfoAnswer } from './answers/userinfo.js'
 import { fail, failRefresh, unusable } from './upstream-errors.js'
 import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
 import { fetchIdentity } from './userinfo.js'
@@ -137,7 +139,7 @@ export class Upstream {
     if (!this.#knowsIssuer) callback.searchParams.delete('iss')
     let response: Response | undefined
     configuration[openid.customFetch] = async (url, init) => {
-      response ??= await tokenFetch(this.#fetch('token'), url, init, this.#knowsIssuer)
+      response ??= await fetchTokenAnswer(this.#fetch('token'), url, init, this.#knowsIssuer)
       return response.clone()
     }
     const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
@@ -174,7 +176,8 @@ export class Upstream {
    */
   async refresh (client: UpstreamClient, refreshToken: string, subject: string): Promise<UpstreamTokens> {
     const configuration = await this.#configuration(client)
-    configuration[openid.customFetch] = (url, init) => tokenFetch(this.#fetch('token'), url, init, this.#knowsIssuer)
+    configuration[openid.customFetch] = (url, init) =>
+      fetchTokenAnswer(this.#fetch('token'), url, init, this.#knowsIssuer)
     const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(failRefresh)
     const idToken = tokens.claims()
     checkAuthorizedParty(idToken, client.clientId)
@@ -211,7 +214,10 @@ export class Upstream {
       this.#authentication(client, server)
     )
     configuration.timeout = this.timeoutSeconds
-    configuration[openid.customFetch] = (url, init) => send(this.#fetch(endpoint), url, init)
+    configuration[openid.customFetch] = async (url, init) =>
+      endpoint === 'userinfo'
+        ? await fetchUserinfoAnswer(this.#fetch(endpoint), url, init)
+        : asItCame(await fetchAnswer(this.#fetch(endpoint), url, init))
     if (this.#insecure) openid.allowInsecureRequests(configuration)
     return configuration
   }
@@ -231,13 +237,8 @@ export class Upstream {
   }
 
   #toTokens (
-    { access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime, token_type: type }:
-    openid.TokenEndpointResponse
+    { access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime }: openid.TokenEndpointResponse
   ): UpstreamTokens {
-    // RFC 6749 7.1: tokens of an unknown type must not be used; DPoP takes a proof that we do not give
-    if (type.toLowerCase() !== 'bearer') {
-      throw unusable(`the token_type is ${JSON.stringify(type.slice(0, 100))}, not Bearer`)
-    }
     const now = Math.floor(this.#now() / 1000)
     return {
       accessToken,

@@ -1,0 +1,55 @@
+import type { CustomFetchOptions } from 'openid-client'
+import { isLoopbackHost } from '../../../loopback.js'
+import type { Fetch } from '../../upstream-observer.js'
+import { asItCame, fetchAnswer, findText } from './fetch-answer.js'
+
+const ENDPOINTS = [
+  'authorization_endpoint',
+  'token_endpoint',
+  'registration_endpoint',
+  'revocation_endpoint',
+  'userinfo_endpoint',
+  'introspection_endpoint',
+  'jwks_uri'
+]
+const LISTS = [
+  'scopes_supported',
+  'grant_types_supported',
+  'response_types_supported',
+  'code_challenge_methods_supported',
+  'token_endpoint_auth_methods_supported',
+  'token_endpoint_auth_signing_alg_values_supported',
+  'id_token_signing_alg_values_supported'
+]
+const FLAGS = ['authorization_response_iss_parameter_supported']
+// it goes into a Location header, with our parameters
+const MAX_URL_LENGTH = 2048
+
+/** Fetches the metadata of an authorization server (RFC 8414 2), with the members that we read. */
+export async function fetchMetadataAnswer (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
+  const answer = await fetchAnswer(fetch, url, init)
+  return answer.status === 200 && answer.members !== undefined
+    ? Response.json(readMetadata(answer.members))
+    : asItCame(answer)
+}
+
+function readMetadata (members: ReadonlyMap<string, unknown>): Record<string, unknown> {
+  const endpoints = ENDPOINTS.map(name => [name, findText(members, name)] as const)
+    .filter(([, url]) => url !== undefined && isEndpoint(url))
+  const lists = LISTS.map(name => [name, toTexts(members.get(name))] as const)
+    .filter(([, texts]) => texts.length > 0)
+  const flags = FLAGS.map(name => [name, members.get(name)] as const)
+    .filter(([, flag]) => typeof flag === 'boolean')
+  return { issuer: members.get('issuer'), ...Object.fromEntries([...endpoints, ...lists, ...flags]) }
+}
+
+function isEndpoint (text: string): boolean {
+  if (text.length > MAX_URL_LENGTH || !URL.canParse(text)) return false
+  const { protocol, hostname } = new URL(text)
+  return protocol === 'https:' || (protocol === 'http:' && isLoopbackHost(hostname))
+}
+
+function toTexts (value: unknown): string[] {
+  const members: unknown[] = Array.isArray(value) ? value : []
+  return members.flatMap(member => typeof member === 'string' && member !== '' ? [member] : [])
+}
