@@ -51,6 +51,8 @@ export interface BuildAppOptions {
   upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
   /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
   createServer?: CreateServer
+  /** The issuer of the demo upstream, if that is where people log in. */
+  demoLogin?: string | undefined
   /** What is counted. Default: its own metrics. */
   metrics?: ServiceMetrics
   /** Where the log goes. Default: standard output. */
@@ -62,7 +64,7 @@ export interface BuildAppOptions {
  * @throws {ConfigError}
  */
 export async function buildApp (config: Config, {
-  upstream = config.upstream, createServer = hostedServer, metrics = new ServiceMetrics(), logStream
+  upstream = config.upstream, createServer = hostedServer, metrics = new ServiceMetrics(), logStream, demoLogin
 }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   checkConfig(config)
@@ -96,6 +98,7 @@ export async function buildApp (config: Config, {
   await app.register(homeRoute, {
     publicUrl: config.publicUrl,
     connections: config.authMode === 'broker',
+    demoLogin,
     ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
   })
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))

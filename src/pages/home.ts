@@ -8,7 +8,23 @@ const COPY = `
 for (const button of document.querySelectorAll('button[data-copy]')) {
   button.hidden = false
   button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(button.dataset.copy)
+    const text = button.dataset.copy
+    try {
+      await navigator.clipboard.writeText(text)
+    } catch {
+      // on plain http, browsers have no navigator.clipboard
+      const field = document.createElement('textarea')
+      field.value = text
+      document.body.append(field)
+      field.select()
+      const copied = document.execCommand('copy')
+      field.remove()
+      if (!copied) {
+        getSelection().selectAllChildren(document.querySelector('code'))
+        button.textContent = 'Press Ctrl+C'
+        return
+      }
+    }
     button.textContent = 'Copied'
   })
 }
@@ -21,12 +37,19 @@ export interface HomePageOptions {
   connections: boolean
   /** What the server says about itself, if everybody may see it. */
   server?: ServerDescription | undefined
+  /** Of a demo: where people log in, by any name. */
+  demoLogin?: string | undefined
   /** Whether the page was opened under the name that clients must use. */
   isOwnName: boolean
 }
 
+/** How to log in at the demo upstream. */
+export function demoLoginText (issuer: string): string {
+  return `Login: any name, any password, at the demo authorization server ${issuer} (set OAUTH_ISSUER_URL to use yours)`
+}
+
 /** What this server is and how to connect. */
-export function homePage ({ publicUrl, connections, server, isOwnName }: HomePageOptions): Page {
+export function homePage ({ publicUrl, connections, server, isOwnName, demoLogin }: HomePageOptions): Page {
   const mcpUrl = `${publicUrl}/mcp`
   return {
     script: COPY,
@@ -43,6 +66,7 @@ export function homePage ({ publicUrl, connections, server, isOwnName }: HomePag
             localhost, applications refuse the login.</p>`
       }
       <div class="buttons"><button type="button" class="primary" data-copy="${mcpUrl}" hidden>Copy the address</button></div>
+      !${demoLogin === undefined ? '' : html`<p>${demoLoginText(demoLogin)}</p>`}
       !${server === undefined || server.tools.length === 0
         ? ''
         : html`
@@ -52,7 +76,7 @@ export function homePage ({ publicUrl, connections, server, isOwnName }: HomePag
           }</ul>`
       }
       !${
-        clientSetups('my-server', mcpUrl).map(({ client, how, text }) =>
+        clientSetups(mcpUrl).map(({ client, how, text }) =>
           html`
         <h2>${client}</h2>
         <p class="soft">${how}</p>

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.js'
+import { demoLoginText } from '../pages/home.js'
 import { clientSetups } from '../pages/client-setups.js'
 import { loadConfig, type Config } from '../config/config.js'
 import type { UpstreamConfig } from '../config/upstream.js'
@@ -37,6 +38,7 @@ async function start (createServer?: CreateServer): Promise<void> {
     const app = await buildApp(config, {
       upstream: config.upstream ?? demoUpstreamConfig(demo),
       metrics,
+      demoLogin: demo?.issuer,
       ...createServer && { createServer }
     })
     opened.unshift(app)
@@ -101,11 +103,10 @@ function welcome (config: Config, demo: DemoUpstream | undefined): string {
     `MCP server: ${mcpUrl}`,
     demo === undefined
       ? 'People log in at your authorization server.'
-      : `Login:      any name, any password, at the demo authorization server ${demo.issuer} ` +
-        '(set OAUTH_ISSUER_URL to use yours)',
+      : demoLoginText(demo.issuer),
     '',
     'Connect:',
-    ...clientSetups('demo', mcpUrl).map(({ client, how, text }) => `  ${client}: ${how}\n      ${text}`)
+    ...clientSetups(mcpUrl).map(({ client, how, text }) => `  ${client}: ${how}\n      ${text}`)
   ]
   return `\n${lines.map(line => `  ${line}`).join('\n')}\n\n`
 }

@@ -87,7 +87,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
 async function asTheServiceSays (t: Test, { where, text }: Command): Promise<void> {
   const { publicUrl } = loadConfig({}, { dotenv: false })
   t.ok(
-    clientSetups('demo', `${publicUrl}/mcp`).some(setup => setup.text === text),
+    clientSetups(`${publicUrl}/mcp`).some(setup => setup.text === text),
     `${where}: the service says the same`
   )
 }

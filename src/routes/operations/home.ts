@@ -11,6 +11,8 @@ export interface HomeOptions {
   publicUrl: string
   /** Whether people log in here, and so can see which applications they have connected. */
   connections: boolean
+  /** Of a demo: where people log in, by any name. */
+  demoLogin?: string | undefined
   /** What the server says about itself, if everybody may see it. */
   describe?: () => Promise<ServerDescription>
 }
@@ -22,12 +24,16 @@ const schema = {
 }
 
 /** `GET /`: what this server is and how to connect, for people who open its address in a browser. */
-export const homeRoute: FastifyPluginAsync<HomeOptions> = async (app, { publicUrl, connections, describe }) => {
+export const homeRoute: FastifyPluginAsync<HomeOptions> = async (
+  app,
+  { publicUrl, connections, demoLogin, describe }
+) => {
   let described: Promise<(isOwnName: boolean) => Page> | undefined
 
   const makePages = (server: ServerDescription | undefined) => {
-    const own = homePage({ publicUrl, connections, server, isOwnName: true })
-    const other = homePage({ publicUrl, connections, server, isOwnName: false })
+    const page = { publicUrl, connections, demoLogin, server }
+    const own = homePage({ ...page, isOwnName: true })
+    const other = homePage({ ...page, isOwnName: false })
     return (isOwnName: boolean) => isOwnName ? own : other
   }
 
