@@ -28,6 +28,8 @@ const PreregisteredClientSchema = Type.Object({
   clientId: Type.String({ minLength: 1 }),
   clientSecret: Type.Optional(Type.String({ minLength: 1 })),
   clientName: Type.Optional(Type.String()),
+  jwks: Type.Optional(Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) })),
+  jwksUri: Type.Optional(Type.String()),
   redirectUris: Type.Array(Type.String(), { minItems: 1 })
 }, { additionalProperties: false })
 

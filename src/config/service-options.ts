@@ -18,8 +18,8 @@ import type { Stores } from '../stores/stores.js'
  * Checks what only the service knows the rules of, before anything is opened.
  * @throws {ConfigError} with one line that names the variable
  */
-export function checkConfig ({ preregisteredClients, redirectSchemes, encryptionKeys }: Config): void {
-  checkClients('PREREGISTERED_CLIENTS', preregisteredClients, redirectSchemes)
+export function checkConfig ({ preregisteredClients, redirectSchemes, encryptionKeys, local }: Config): void {
+  checkClients('PREREGISTERED_CLIENTS', preregisteredClients, redirectSchemes, local)
   if (encryptionKeys !== undefined && !Keyring.canParse(encryptionKeys)) {
     throw new ConfigError(
       'ENCRYPTION_KEYS is not valid; it takes id:base64url of 32 bytes, comma-separated, each id once.'

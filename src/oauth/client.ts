@@ -89,8 +89,12 @@ export interface Client {
 export interface PreregisteredClient {
   /** What it calls itself at `/authorize` and `/token`. */
   clientId: string
-  /** Absent: a public client. */
+  /** Absent: a public client, unless it has keys. */
   clientSecret?: string
+  /** The public keys with which it signs its requests (`private_key_jwt`), as a JSON Web Key Set. */
+  jwks?: { readonly keys: ReadonlyArray<Readonly<Record<string, unknown>>> }
+  /** Where these keys are, instead: an https URL. */
+  jwksUri?: string
   /** For the consent page. */
   clientName?: string
   /** Where it may be sent back to: exactly these. */

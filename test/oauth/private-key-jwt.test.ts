@@ -26,7 +26,7 @@ import {
   type Parameters
 } from '../support/oauth-flow.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import { embed, type Target } from '../support/target.js'
+import { embed, startTarget, type Target } from '../support/target.js'
 
 const ADMIN_TOKEN = 'the-token-of-the-operators'
 const start = (t: Test, options: Partial<BrokerModeOptions> = {}, upstream = new ScriptableUpstream()) =>
@@ -75,6 +75,29 @@ for (const [kind, makeClient] of Object.entries(CLIENTS)) {
     })
   }
 }
+
+t.test('a client that the operator has named with its keys must sign, too', async t => {
+  const clientId = 'https://chatgpt.com/oauth/client.json'
+  const redirectUris = [WEB_URI]
+  for (const keysOf of [{ jwks: { keys: [rsa.jwk] } }, { jwksUri: (await keyHost(t, {}, [rsa.jwk])).jwksUri }]) {
+    const target = await start(t, { clients: [{ clientId, redirectUris, ...keysOf }], clientMetadataDocuments: false })
+    const client = { clientId, redirectUri: WEB_URI }
+    const code = await newCode(target, client)
+    t.match((await redeem(target, client, code)).member('error_description'), /must authenticate with private_key_jwt/)
+    t.equal((await redeem(target, client, code, asserted(await sign(target, clientId, rsa)))).status, 200)
+  }
+  const faults = {
+    'not both': { jwks: { keys: [rsa.jwk] }, clientSecret: 'a-secret-of-the-client' },
+    'Only one of jwks and jwks_uri': { jwks: { keys: [rsa.jwk] }, jwksUri: 'https://app.example/jwks' },
+    'public keys only': { jwks: { keys: [{ ...rsa.jwk, d: 'x' }] } },
+    'jwks_uri must be an https URL': { jwksUri: 'ftp://app.example/jwks' }
+  }
+  for (const [why, fault] of Object.entries(faults)) {
+    await t.rejects(start(t, { clients: [{ clientId, redirectUris, ...fault }] }), new RegExp(`clients\\[0\\].*${why}`))
+    const environment = { PREREGISTERED_CLIENTS: JSON.stringify([{ clientId, redirectUris, ...fault }]) }
+    await t.rejects(startTarget(t, environment), new RegExp(`^PREREGISTERED_CLIENTS\\[0\\] is not valid: .*${why}`))
+  }
+})
 
 t.test('the metadata say so', async t => {
   const { app } = await start(t)

@@ -36,6 +36,13 @@ const TAKEN: Array<[given: Record<string, unknown>, registered: Record<string, u
   [{ software_id: 7, software_version: 1.2 }, { software_id: undefined }, /software_id.*software_version/],
   [{ grant_types: 'authorization_code' }, { grant_types: ['authorization_code'] }, /^$/],
   [{ response_types: 'code' }, { response_types: ['code'] }, /^$/],
+  [
+    { grant_types: 'authorization_code refresh_token' },
+    { grant_types: ['authorization_code', 'refresh_token'] },
+    /^$/
+  ],
+  [{ grant_types: [], response_types: [] }, { grant_types: ['authorization_code', 'refresh_token'] }, /^$/],
+  [{ grant_types: [7, 'authorization_code', null] }, { grant_types: ['authorization_code'] }, /^$/],
   [{ grant_types: ['authorization_code', 'implicit'] }, { grant_types: ['authorization_code'] }, /^$/],
   [{ jwks: 'none', jwks_uri: 7 }, { jwks: undefined, jwks_uri: undefined }, /jwks_uri \(/],
   [{ token_endpoint_auth_methods_supported: 'none' }, { token_endpoint_auth_method: 'none' }, /methods_supported/],

@@ -77,7 +77,7 @@ export const oauthVariables = {
   PREREGISTERED_CLIENTS: text(
     'Clients that need no registration, as JSON: ' +
       '[{"clientId":"…","clientSecret":"…","clientName":"…","redirectUris":["…"]}]; ' +
-      'only confidential clients have a secret',
+      'only confidential clients have a secret, or sign with the key of their jwksUri or jwks',
     { default: '[]' }
   ),
   INTROSPECTION_SERVICES: list('Your services that may call /introspect, as name:secret'),

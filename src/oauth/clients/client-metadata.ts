@@ -124,14 +124,21 @@ function findObjection (name: string, schema: TSchema, value: unknown): string |
   return WEB_URIS.some(member => member === name) && !isWebUri(value) ? 'it must be an http or https URL' : undefined
 }
 
-/** Lists where RFC 7591 wants text, and text where it wants lists. */
+/** Takes lists for text, and text for lists, if RFC 7591 wants it the other way round; an empty list says nothing. */
 function toUsualForm (name: string, value: unknown): unknown {
   if (name === 'scope' && Array.isArray(value) && value.every(scope => typeof scope === 'string')) {
     return value.join(' ')
   }
-  const isList = name === 'grant_types' || name === 'response_types'
-  return isList && typeof value === 'string' && value !== '' ? [value] : value
+  if (name !== 'grant_types' && name !== 'response_types') return value
+  const types: unknown = typeof value === 'string' ? value.split(/\s+/) : value
+  if (!Array.isArray(types)) return value
+  // we look for the few that we know
+  const known = types.filter(type => typeof type === 'string' && type !== '' && type.length <= MAX_TYPE)
+  return types.length === 0 ? undefined : known.slice(0, MAX_TYPES)
 }
+
+const MAX_TYPE = 100
+const MAX_TYPES = 20
 
 function isWebUri (value: unknown): boolean {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined

@@ -8,6 +8,7 @@ import type { AuthMethodRules } from './auth-methods.js'
 import { MetadataDocuments } from '../client-documents/client-documents.js'
 import type { Client, ClientMetadata, PreregisteredClient } from '../client.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
+import { checkPreregisteredClient } from './preregistered-clients.js'
 import { matchesRedirectUri } from './redirect-uris.js'
 import { hashSecret, isSecret, newSecret } from '../secrets.js'
 
@@ -186,16 +187,12 @@ export class Clients {
     return checked.metadata
   }
 
-  #preregister ({ clientId, clientSecret, clientName, redirectUris, trusted = false }: PreregisteredClient): Client {
-    const { metadata } = checkClientMetadata({
-      redirect_uris: [...redirectUris],
-      client_name: clientName,
-      token_endpoint_auth_method: clientSecret === undefined ? 'none' : 'client_secret_basic'
-    }, this.#options.redirectSchemes)
+  #preregister (client: PreregisteredClient): Client {
+    const { clientId, clientSecret, trusted = false } = client
     return {
       clientId,
       kind: 'preregistered',
-      metadata,
+      metadata: checkPreregisteredClient(client, this.#options.redirectSchemes, this.#rules.allowLoopback),
       ...trusted && { trusted },
       ...clientSecret !== undefined && { secretHash: hashSecret(clientSecret) }
     }

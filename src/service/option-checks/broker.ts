@@ -68,6 +68,12 @@ const client = optionSchemas<PreregisteredClient>()({
   clientId,
   clientSecret: optional(clientSecret),
   clientName: optional(someText),
+  jwks: optional(
+    Type.Unsafe<NonNullable<PreregisteredClient['jwks']>>(
+      Type.Object({ keys: Type.Array(Type.Object({})) }, { takes: 'a JSON Web Key Set: an object with keys' })
+    )
+  ),
+  jwksUri: optional(someText),
   redirectUris: listSchema(someText, 'a list of one or more redirect URIs, each once', { minItems: 1 }),
   trusted: optional(flag)
 })

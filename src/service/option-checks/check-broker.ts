@@ -1,6 +1,6 @@
-import { ConfigError, InvalidClientMetadataError, ServiceError } from '../../errors.js'
+import { ConfigError, ServiceError } from '../../errors.js'
 import { isLoopbackUrl } from '../../loopback.js'
-import { checkClientMetadata } from '../../oauth/clients/client-metadata.js'
+import { checkPreregisteredClient } from '../../oauth/clients/preregistered-clients.js'
 import type { PreregisteredClient } from '../../oauth/client.js'
 import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { defaultRedirectSchemes } from '../../oauth/clients/redirect-schemes.js'
@@ -21,7 +21,7 @@ export function checkBrokerTogether (
 ): void {
   const fault = findUpstreamFault(upstream, option => `upstream.${option}`)
   if (fault !== undefined) throw new ConfigError(`${subject}: ${fault}`)
-  checkClients(`${subject}: clients`, clients, redirectSchemes)
+  checkClients(`${subject}: clients`, clients, redirectSchemes, allowLoopbackClients)
   if (allowLoopbackClients === true && !isLoopbackUrl(publicUrl)) {
     throw new ConfigError(
       `${subject}: allowLoopbackClients is true; it takes true only if publicUrl is on loopback, because otherwise ` +
@@ -33,22 +33,24 @@ export function checkBrokerTogether (
 /**
  * Checks clients that need no registration, as those that register are checked.
  * @param name the name of the list in the configuration
+ * @param allowLoopback whether their keys may be on this machine
  * @throws {ConfigError} with one line that names the client
  */
 export function checkClients (
   name: string,
   clients: readonly PreregisteredClient[],
-  schemes: readonly string[] = defaultRedirectSchemes
+  schemes: readonly string[] = defaultRedirectSchemes,
+  allowLoopback = false
 ): void {
   const ids = new Set<string>()
-  for (const [index, { clientId, clientName, redirectUris }] of clients.entries()) {
+  for (const [index, client] of clients.entries()) {
+    const { clientId } = client
     if (ids.has(clientId)) {
       throw new ConfigError(`${name}[${index}].clientId is ${JSON.stringify(clientId)}; another client already has it.`)
     }
     ids.add(clientId)
     try {
-      const { dropped } = checkClientMetadata({ redirect_uris: redirectUris, client_name: clientName }, schemes)
-      if (dropped[0] !== undefined) throw new InvalidClientMetadataError(dropped[0])
+      checkPreregisteredClient(client, schemes, allowLoopback)
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error
       throw new ConfigError(`${name}[${index}] is not valid: ${error.message}`, { cause: error })
