@@ -1,34 +1,63 @@
 import type { AttemptsReport, ReportedStep } from '../oauth/login-attempts/report.js'
 import type { Verdict } from '../oauth/login-attempts/verdict.js'
 import { DEFAULT_PORT } from '../config/default-port.js'
+import { readDotenv, withoutEmpty } from '../config/environment.js'
+import { ConfigError } from '../errors.js'
 import type { CommandIo } from './command.js'
 import { localUrl } from '../loopback.js'
 import { parseRecord } from '../parse-record.js'
 
-const DEFAULT_URL = localUrl(DEFAULT_PORT)
 const USAGE = `Usage: fastify-mcp-oauth attempts [url]
 
 How the last logins at a running service went, and what to do about those that failed. Takes ADMIN_TOKEN from the
-environment. The default url is PUBLIC_URL, or ${DEFAULT_URL}.
+environment, or from .env. The default url is PUBLIC_URL, or http://localhost with PORT (${DEFAULT_PORT}).
 `
 
 const TIMEOUT_MS = 10_000
 
 /** Prints how the last logins at a running service went, the last one at the end, where a terminal shows it. */
 export async function run ([url, ...rest]: string[], { write, env }: CommandIo): Promise<number> {
-  const { ADMIN_TOKEN: adminToken = '', PUBLIC_URL: publicUrl = '' } = env
-  const service = url ?? (publicUrl === '' ? DEFAULT_URL : publicUrl)
+  if (url === '--help') {
+    write(USAGE)
+    return 0
+  }
+  const known = findSettings(env)
+  if (typeof known === 'string') {
+    write(`${known}\n`)
+    return 2
+  }
+  const { adminToken } = known
+  const service = url ?? known.publicUrl
   if (rest.length > 0 || !URL.canParse(service) || !/^https?:/.test(service)) {
     write(USAGE)
-    return url === '--help' ? 0 : 2
+    return 2
   }
   if (adminToken === '') {
     write('ADMIN_TOKEN is not set; set it to the token that the service was started with.\n')
     return 2
   }
-  const answer = await ask(new URL('/admin/attempts', service), adminToken)
+  const answer = await ask(findReport(service), adminToken)
   write(typeof answer === 'string' ? `${answer}\n` : formatReport(answer))
   return typeof answer === 'string' ? 1 : 0
+}
+
+/** What the environment says, or else `.env`. @returns why that cannot be read, in one line */
+function findSettings (env: NodeJS.ProcessEnv): { adminToken: string, publicUrl: string } | string {
+  try {
+    const { ADMIN_TOKEN: adminToken = '', PUBLIC_URL, PORT = DEFAULT_PORT } = { ...readDotenv(), ...withoutEmpty(env) }
+    return { adminToken, publicUrl: PUBLIC_URL ?? localUrl(Number(PORT)) }
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+}
+
+/** Where the report is, from the URL of the service or of its MCP endpoint. */
+function findReport (service: string): URL {
+  const url = new URL(service)
+  url.pathname = `${url.pathname.replace(/(?:\/mcp)?\/?$/, '')}/admin/attempts`
+  url.search = ''
+  return url
 }
 
 /** @returns the report, or why there is none */

@@ -67,8 +67,8 @@ export function readDotenv (): NodeJS.ProcessEnv {
   }
 }
 
-/** Our variables. An empty one counts as unset (compose files write them so). */
-function withoutEmpty (variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** Our variables among these. An empty one counts as unset (compose files write them so). */
+export function withoutEmpty (variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries({ ...findLowerCase(variables), ...variables }).filter(([name, value]) =>
       Object.hasOwn(EnvironmentSchema.properties, name) && value !== ''

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { run } from '../../src/cli/attempts.js'
@@ -104,6 +105,29 @@ t.test('with it, operators see how logins went', async t => {
       env: { ...process.env, ADMIN_TOKEN }
     })
     t.match(stdout, /Test client/)
+  })
+
+  await t.test('by the command, in a folder with the service\'s .env', async t => {
+    const directory = t.testdir({
+      good: { '.env': `ADMIN_TOKEN=${ADMIN_TOKEN}\nPUBLIC_URL=${url}\n` },
+      port: { '.env': `ADMIN_TOKEN=${ADMIN_TOKEN}\nPUBLIC_URL=\nPORT=${new URL(url).port}\n` },
+      wrong: { '.env': 'ADMIN_TOKEN=another-token-of-operators\n' },
+      unreadable: { '.env': {} }
+    })
+    const command = async (folder: string, args: string[] = [], env: NodeJS.ProcessEnv = {}) =>
+      await promisify(execFile)(process.execPath, [...runnable('src/cli'), 'attempts', ...args], {
+        cwd: join(directory, folder),
+        env: { PATH: process.env.PATH, ...env }
+      }).then(({ stdout }) => ({ code: 0, stdout }), (error: { code: number, stdout: string }) => error)
+    const [good, port, mcp, environment, unreadable] = await Promise.all([
+      command('good'),
+      command('port'),
+      command('good', [`${url}/mcp`]),
+      command('wrong', [url], { ADMIN_TOKEN }),
+      command('unreadable', [url])
+    ])
+    for (const { code, stdout } of [good, port, mcp, environment]) t.match({ code, stdout }, { code: 0, stdout: /Test client/ })
+    t.match(unreadable, { code: 2, stdout: /^The file \.env cannot be read \(EISDIR\)[^\n]+\n$/ })
   })
 
   await t.test('nobody tries many tokens', async t => {

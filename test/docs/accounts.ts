@@ -33,7 +33,7 @@ export type Account = (t: Test, command: Command, service: Service) => Promise<v
 export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   // run as they are, with a running service
   [/^curl /, shell],
-  [/^(npx fastify-mcp-oauth|docker exec \S+ node dist\/cli\.js|(\S+=… )?node dist\/cli\.js) /, typed],
+  [/^(docker exec \S+ node dist\/cli\.js|(\S+=… )?node dist\/cli\.js) /, typed],
   [/^openssl rand -hex 32$/, async (t, command) => {
     t.doesNotThrow(
       () => loadConfig({ ADMIN_TOKEN: output(command) }, { dotenv: false }),
@@ -55,7 +55,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^kubectl apply -f /, kubernetesFile],
 
   // take minutes, or the network: it is checked that what they name exists
-  [/^([A-Z_]+=\S+ )*npm (test|start|run (dev|docs|lint))$/, async (t, { where, text }) => {
+  [/^([A-Z_]+=\S+ )*npm (test|start|run (build|dev|docs|lint))$/, async (t, { where, text }) => {
     const script = scripts[text.replace(/^.*npm (run )?/, '')] ?? ''
     t.not(script, '', `${where}: package.json has the script`)
     for (const [file] of script.matchAll(/\b(src|dist|test)\/\S+/g)) {
@@ -65,6 +65,9 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^npm ci( --prefix \S+)?$/, async (t, { where, text }) => {
     const [, folder = '.'] = text.split(' --prefix ')
     t.ok(existsSync(join(root, folder, 'package-lock.json')), `${where}: there is a lock file`)
+  }],
+  [/^npm pack$/, async (t, { where }) => {
+    t.ok(scripts.prepack, `${where}: it builds what it packs`)
   }],
   [/^npm install /, async (t, { where, text }) => {
     for (const name of text.split(' ').slice(2)) t.ok(packages.has(name), `${where}: ${name} is ours, or we use it`)

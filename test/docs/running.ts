@@ -53,7 +53,7 @@ export async function typed (t: Test, { where, text }: Command, service: Service
     'dist/cli.js',
     'the one that is run by its name is the other'
   )
-  const args = here(text.replace(/^.*?(npx fastify-mcp-oauth|node dist\/cli\.js) /, ''), service).split(' ')
+  const args = here(text.replace(/^.*?(node dist\/cli\.js) /, ''), service).split(' ')
   const login = args.includes('--login')
   // in its container it has the environment of the service
   const environment = text.startsWith('docker exec ')
