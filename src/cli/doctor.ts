@@ -123,9 +123,9 @@ async function examineKept (
 
 /** Undefined if no upstream is configured here: the service is elsewhere, or uses the demo upstream. */
 function toInsideOptions (config: Config): InsideOptions | undefined {
-  const { publicUrl, upstream, authMode } = config
+  const { publicUrl, upstream, proxy, authMode } = config
   if (upstream === undefined) return undefined
-  if (authMode === 'broker') return { publicUrl, upstream }
+  if (authMode === 'broker') return { publicUrl, upstream, proxy }
   const resourceServer = resourceServerOptions(config, upstream)
   return {
     publicUrl,

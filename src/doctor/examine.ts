@@ -1,4 +1,6 @@
 import type { UpstreamSettings } from '../oauth/options.js'
+import { proxiedFetch } from '../outbound/proxied-fetch.js'
+import { Proxy, type ProxyOptions } from '../outbound/proxy.js'
 import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
 import { examineAudience } from './audience.js'
 import { examineBrowsers } from './browsers.js'
@@ -30,6 +32,8 @@ export interface DeploymentOptions {
 export interface InsideOptions {
   publicUrl: string
   upstream: UpstreamSettings
+  /** The proxy to the internet. */
+  proxy?: ProxyOptions | undefined
   /** In the mode resource-server. */
   resourceServer?: ResourceServerOptions
 }
@@ -63,11 +67,13 @@ export async function examineDeployment (options: DeploymentOptions, findings: F
 
 /** Looks at the upstream from where the service stands. */
 export async function examineInside (
-  { publicUrl, upstream, resourceServer }: InsideOptions,
+  { publicUrl, upstream, proxy: given, resourceServer }: InsideOptions,
   { accessToken, open }: DeploymentOptions,
   findings: Findings
 ): Promise<void> {
-  if (resourceServer === undefined) await examineUpstream(upstream, publicUrl, findings, open)
+  const proxy = given && new Proxy(given)
+  const settings = { ...proxy && { fetch: proxiedFetch(proxy) }, ...upstream }
+  if (resourceServer === undefined) await examineUpstream(settings, { publicUrl, proxy }, findings, open)
   else if (accessToken !== undefined) await examineAudience(accessToken, resourceServer, findings)
   else {
     findings.warn(

@@ -3,6 +3,7 @@ import { request as httpsRequest } from 'node:https'
 import { isIP } from 'node:net'
 import { OAuthError } from '../errors.js'
 import { isObject } from '../members.js'
+import type { Proxy } from '../outbound/proxy.js'
 
 export interface Probe {
   method?: 'GET' | 'POST' | 'DELETE' | 'OPTIONS'
@@ -10,6 +11,8 @@ export interface Probe {
   headers?: Record<string, string>
   /** Sent as JSON. */
   body?: unknown
+  /** The proxy to the internet. */
+  proxy?: Proxy | undefined
 }
 
 export interface Reply {
@@ -92,7 +95,7 @@ class SilenceError extends Error {}
 
 async function open (
   url: URL,
-  { method = 'GET', headers = {}, body }: Probe,
+  { method = 'GET', headers = {}, body, proxy }: Probe,
   timeoutMs = TIMEOUT_MS
 ): Promise<IncomingMessage> {
   const payload = body === undefined ? undefined : JSON.stringify(body)
@@ -104,9 +107,14 @@ async function open (
       ...payload !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
     }
   }
+  const tunnel = proxy?.covers(url) === true ? await proxy.connect(url, AbortSignal.timeout(timeoutMs)) : undefined
   const request = url.protocol === 'https:'
-    // otherwise Node.js takes the name from the header Host, which some checks replace
-    ? httpsRequest(url, { ...options, servername: isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0 ? url.hostname : '' })
+    ? httpsRequest(url, {
+      ...options,
+      ...tunnel !== undefined && { agent: undefined, defaultPort: 443, createConnection: () => tunnel },
+      // otherwise Node.js takes the name from the header Host, which some checks replace
+      servername: isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0 ? url.hostname : ''
+    })
     : httpRequest(url, options)
   return await new Promise<IncomingMessage>((resolve, reject) => {
     const timeout = setTimeout(() => {

@@ -9,6 +9,7 @@ import { readAudience } from './audience.js'
 import { examineClock } from './clock.js'
 import { parseObject, send, toReason } from './http-probe.js'
 import type { Findings } from './findings.js'
+import type { Proxy } from '../outbound/proxy.js'
 import { logInAt, type OpenInBrowser } from './login.js'
 import { saidBy } from './registration.js'
 import { examineTokenEndpoint } from './upstream-token.js'
@@ -19,40 +20,50 @@ const BY_HAND = 'Register one client there by hand, with the redirect URI PUBLIC
 /** Examines the upstream as the service sees it, with the service's configuration. */
 export async function examineUpstream (
   options: UpstreamSettings,
-  publicUrl: string,
+  { publicUrl, proxy }: { publicUrl: string, proxy?: Proxy | undefined },
   findings: Findings,
   open?: OpenInBrowser
 ): Promise<void> {
   const callbackUrl = `${publicUrl}/oauth/callback`
   let metadata: ServerMetadata | undefined
   if (options.issuerUrl !== undefined) {
-    metadata = await examineDiscovery(options.issuerUrl, findings)
+    metadata = await examineDiscovery(options, options.issuerUrl, { findings, proxy })
     if (metadata === undefined && options.authorizationUrl === undefined) return
     if (metadata !== undefined) examineMetadata(metadata, options, findings)
   }
   const upstream = new Upstream(options, callbackUrl, Date.now)
   const client = upstream.staticClient ?? await register(upstream, findings)
   if (client === undefined) return
-  await examineRedirect(upstream, client, callbackUrl, findings)
+  await examineRedirect(upstream, client, callbackUrl, { findings, proxy })
   await examineTokenEndpoint(upstream, client, metadata?.issuer, findings)
   if (upstream.staticClient !== undefined) return
   await upstream.registration.deregister(client).catch(() => {})
   if (open !== undefined) await examineLogin(options, open, findings)
 }
 
-async function examineDiscovery (issuerUrl: URL, findings: Findings): Promise<ServerMetadata | undefined> {
+interface Examination {
+  findings: Findings
+  /** The proxy to the internet. */
+  proxy: Proxy | undefined
+}
+
+async function examineDiscovery (
+  { fetch: ask = fetch }: UpstreamSettings,
+  issuerUrl: URL,
+  { findings, proxy }: Examination
+): Promise<ServerMetadata | undefined> {
   try {
-    const metadata = await discover(issuerUrl, fetch)
+    const metadata = await discover(issuerUrl, ask)
     findings.ok('upstream-discovery', `${metadata.issuer} describes itself`)
     examineClock(
       findings,
       'upstream-clock',
       'the upstream',
-      (await send(new URL(metadata.authorization_endpoint ?? issuerUrl.href))).headers
+      (await send(new URL(metadata.authorization_endpoint ?? issuerUrl.href), { proxy })).headers
     )
     return metadata
   } catch (error) {
-    const named = await issuerNamedAt(issuerUrl)
+    const named = await issuerNamedAt(issuerUrl, proxy)
     if (named !== undefined && named !== issuerUrl.href) {
       findings.fail(
         'upstream-issuer',
@@ -72,10 +83,10 @@ async function examineDiscovery (issuerUrl: URL, findings: Findings): Promise<Se
 }
 
 /** The issuer that the metadata at the issuer's URL names. */
-async function issuerNamedAt (issuerUrl: URL): Promise<string | undefined> {
+async function issuerNamedAt (issuerUrl: URL, proxy: Proxy | undefined): Promise<string | undefined> {
   const path = issuerUrl.pathname.replace(/\/$/, '')
   for (const place of [`${path}/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server${path}`]) {
-    const reply = await send(new URL(place, issuerUrl)).catch(() => undefined)
+    const reply = await send(new URL(place, issuerUrl), { proxy }).catch(() => undefined)
     const issuer = reply === undefined ? undefined : parseObject(reply.body)?.issuer
     if (typeof issuer === 'string') return issuer
   }
@@ -144,12 +155,13 @@ async function examineRedirect (
   upstream: Upstream,
   client: UpstreamClient,
   callbackUrl: string,
-  findings: Findings
+  { findings, proxy }: Examination
 ): Promise<void> {
   const fix = `Register the redirect URI ${callbackUrl} at the upstream, exactly so.`
   try {
     const { url } = await upstream.begin(client, 'doctor')
-    const { status, headers: { location }, body } = await send(new URL(url), { headers: { accept: 'text/html' } })
+    const reply = await send(new URL(url), { headers: { accept: 'text/html' }, proxy })
+    const { status, headers: { location }, body } = reply
     const target = location !== undefined && URL.canParse(location, url) ? new URL(location, url) : undefined
     const error = target?.searchParams.get('error')
     if (isOutage(status)) {

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:https'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { loadConfig } from '../../src/config/config.js'
 import { MetadataDocumentFetcher } from '../../src/oauth/client-documents/fetch.js'
@@ -9,7 +11,9 @@ import { runFile } from '../operations/service-process.js'
 import { makeCertificate } from '../support/certificate.js'
 import { connectProxy } from '../support/connect-proxy.js'
 import { freePort } from '../support/free-port.js'
+import { valueAt } from '../support/json.js'
 import { ask, authorizationUrl, redeem, WEB_URI } from '../support/oauth-flow.js'
+import { root, runnable } from '../support/root.js'
 
 const CLIENT = 'https://client.example/client.json'
 
@@ -30,14 +34,15 @@ t.test('what a service says to the internet goes through HTTPS_PROXY: documents,
   const address = server.address()
   const proxy = await connectProxy(t, typeof address === 'object' ? address?.port : undefined)
   const port = await freePort()
-  const service = runFile(t, 'src/server', {
+  const environment = {
     PORT: String(port),
     LOG_LEVEL: 'warn',
     OAUTH_ISSUER_URL: 'https://login.example',
     OAUTH_CLIENT_ID: 'us',
     https_proxy: proxy.url.replace('://', '://user:pass%20word@'),
     NODE_EXTRA_CA_CERTS: file
-  })
+  }
+  const service = runFile(t, 'src/server', environment)
   await service.line(/MCP server:/)
   const target = { url: `http://localhost:${port}`, fetch }
   t.equal((await ask(target, `${target.url}/readyz`)).status, 200, 'the upstream is reached')
@@ -51,6 +56,11 @@ t.test('what a service says to the internet goes through HTTPS_PROXY: documents,
   ])
   const [{ 'proxy-authorization': credentials } = {}] = proxy.headers
   t.equal(credentials, `Basic ${Buffer.from('user:pass word').toString('base64')}`)
+  const command = [...runnable('src/cli'), 'doctor', '--stream-seconds', '0.1']
+  const env = { PATH: process.env.PATH, ...environment }
+  const { stdout } = await promisify(execFile)(process.execPath, command, { cwd: root, env })
+    .catch((error: unknown) => ({ stdout: String(valueAt(error, 'stdout')) }))
+  t.match(stdout, /✓ upstream-discovery: https:\/\/login\.example describes itself/, 'the doctor takes the same way')
   t.equal((await redeem(target, { clientId: CLIENT, redirectUri: WEB_URI }, 'x')).error, 'invalid_grant')
 })
 
