@@ -39,6 +39,11 @@ export type TokenEndpointAuthMethod = typeof TOKEN_ENDPOINT_AUTH_METHODS[number]
 
 export type AssertionAlgorithm = typeof ASSERTION_ALGORITHMS[number]
 
+/** The name under which we know a signature algorithm: RFC 9864 calls EdDSA with this curve Ed25519. */
+export function toAssertionAlgorithm (alg: string | undefined): AssertionAlgorithm | undefined {
+  return ASSERTION_ALGORITHMS.find(name => name === (alg === 'Ed25519' ? 'EdDSA' : alg))
+}
+
 /** How a client authenticates, as registered. */
 export type ClientAuthMetadata = {
   token_endpoint_auth_method: TokenEndpointAuthMethod

@@ -1,3 +1,4 @@
+import * as openid from 'openid-client'
 import t, { type Test } from 'tap'
 import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
 import { ScriptableUpstream } from '../../src/testing/index.js'
@@ -21,6 +22,7 @@ import {
   refresh,
   register,
   revoke,
+  VERIFIER,
   WEB_URI,
   type Client,
   type Parameters
@@ -98,6 +100,33 @@ t.test('a client that the operator has named with its keys must sign, too', asyn
     await t.rejects(startTarget(t, environment), new RegExp(`^PREREGISTERED_CLIENTS\\[0\\] is not valid: .*${why}`))
   }
 })
+
+for (const key of keys) {
+  t.test(`openid-client with ${key.alg}: code, refresh, introspection, revocation`, async t => {
+    const target = await start(t)
+    const host = await keyHost(t, {}, [key.jwk])
+    const { clientId } = host.client
+    const config = await openid.discovery(
+      new URL(target.url),
+      clientId,
+      undefined,
+      openid.PrivateKeyJwt({ key: key.privateKey, kid: key.kid }),
+      {
+        execute: [openid.allowInsecureRequests],
+        [openid.customFetch]: async (url, { method, headers, body = null }) =>
+          await target.fetch(url, { method, headers, body }),
+        algorithm: 'oauth2'
+      }
+    )
+    const code = await newCode(target, host.client)
+    const callback = new URL(`${WEB_URI}?code=${code}&iss=${encodeURIComponent(target.url)}`)
+    const tokens = await openid.authorizationCodeGrant(config, callback, { pkceCodeVerifier: VERIFIER })
+    const refreshed = await openid.refreshTokenGrant(config, tokens.refresh_token ?? '')
+    t.match(await openid.tokenIntrospection(config, refreshed.access_token), { active: true, client_id: clientId })
+    await openid.tokenRevocation(config, refreshed.access_token)
+    t.notOk(await isGood(target, refreshed.access_token))
+  })
+}
 
 t.test('the metadata say so', async t => {
   const { app } = await start(t)

@@ -1,6 +1,7 @@
 import { InvalidClientMetadataError } from '../../errors.js'
 import {
   ASSERTION_ALGORITHMS,
+  toAssertionAlgorithm,
   TOKEN_ENDPOINT_AUTH_METHODS,
   type ClientAuthMetadata,
   type TokenEndpointAuthMethod
@@ -72,7 +73,7 @@ function toAssertionMembers (
   methods: TokenEndpointAuthMethod[]
 ): Omit<ClientAuthMetadata, 'token_endpoint_auth_method'> {
   if (!methods.includes('private_key_jwt')) return {}
-  const algorithm = ASSERTION_ALGORITHMS.find(name => name === alg)
+  const algorithm = toAssertionAlgorithm(alg)
   return {
     ...methods.length > 1 && { token_endpoint_auth_methods_supported: methods },
     ...algorithm !== undefined && { token_endpoint_auth_signing_alg: algorithm },
@@ -85,7 +86,7 @@ function findKeyObjection (
   { token_endpoint_auth_signing_alg: alg, jwks, jwks_uri: uri }: GivenAuthMethods,
   allowLoopback: boolean
 ): string | undefined {
-  if (alg !== undefined && !ASSERTION_ALGORITHMS.some(name => name === alg)) {
+  if (alg !== undefined && toAssertionAlgorithm(alg) === undefined) {
     return `token_endpoint_auth_signing_alg must be one of: ${ASSERTION_ALGORITHMS.join(', ')}.`
   }
   if (jwks !== undefined && uri !== undefined) return 'Only one of jwks and jwks_uri may be given (RFC 7591 2).'

@@ -10,7 +10,7 @@ import {
 } from 'jose'
 import { InvalidClientError } from '../../errors.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
-import { ASSERTION_ALGORITHMS, type Client } from '../client.js'
+import { ASSERTION_ALGORITHMS, toAssertionAlgorithm, type Client } from '../client.js'
 import type { KeySets, LocalKeySet } from '../client-documents/key-sets.js'
 import { hashSecret, newId } from '../secrets.js'
 
@@ -210,8 +210,9 @@ function readHeader (assertion: string, { metadata }: Client): { alg: string, ki
   if (assertion.length > MAX_ASSERTION) throw refusal(`it is longer than ${MAX_ASSERTION} characters`)
   const { alg, kid } = readPart(assertion, decodeProtectedHeader)
   const { token_endpoint_auth_signing_alg: only } = metadata
-  const allowed: readonly string[] = only === undefined ? ASSERTION_ALGORITHMS : [only]
-  if (alg === undefined || !allowed.includes(alg)) {
+  const allowed = only === undefined ? ASSERTION_ALGORITHMS : [only]
+  const known = toAssertionAlgorithm(alg)
+  if (alg === undefined || known === undefined || !allowed.includes(known)) {
     throw refusal(`it must be signed with ${allowed.join(', ')}`)
   }
   return { alg, kid }

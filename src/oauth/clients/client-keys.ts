@@ -42,6 +42,8 @@ export function parseUsableKeys (keySet: unknown): JWK[] {
     const known = isObject(key)
       ? Object.fromEntries(Object.entries(key).filter(([name]) => MEMBERS.includes(name)))
       : {}
+    // it has two names, EdDSA and Ed25519, and the curve says it
+    if (known.kty === 'OKP') delete known.alg
     return Value.Check(PublicKey, known) ? [known] : []
   }).slice(0, MAX_KEYS)
 }
