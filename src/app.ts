@@ -44,7 +44,7 @@ const REDACTED = [
 ]
 
 /** The caller for whom the server is described on its home page. */
-const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issuer: '', subject: '' } }
+export const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra: { issuer: '', subject: '' } }
 
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */

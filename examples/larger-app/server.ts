@@ -18,8 +18,16 @@ export function serverFor (orders: Orders): CreateServer {
     const email = emailOf(authInfo)
     if (email === undefined) throw new Error('The login server told no verified e-mail address.')
     const server = new McpServer({ name: 'orders', version: '1.0.0' })
-    server.registerTool('list_orders', { inputSchema: nothing }, () => text(orders.of(email).join('\n') || 'None yet.'))
-    server.registerTool('order', { inputSchema: item }, ({ item }) => text(`Order ${orders.add(email, item)} is made.`))
+    server.registerTool('list_orders', {
+      title: 'List my orders',
+      inputSchema: nothing,
+      annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false }
+    }, () => text(orders.of(email).join('\n') || 'None yet.'))
+    server.registerTool('order', {
+      title: 'Order something',
+      inputSchema: item,
+      annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false }
+    }, ({ item }) => text(`Order ${orders.add(email, item)} is made.`))
     return server
   }
 }

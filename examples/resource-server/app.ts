@@ -14,7 +14,11 @@ const nothing = z.object({})
 
 const createServer: CreateServer = () => {
   const server = new McpServer({ name: 'resource-server', version: '1.0.0' })
-  server.registerTool('whoami', { inputSchema: nothing }, (_input, { authInfo }) => ({
+  server.registerTool('whoami', {
+    title: 'Who am I',
+    inputSchema: nothing,
+    annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false }
+  }, (_input, { authInfo }) => ({
     content: [{ type: 'text', text: JSON.stringify({ subject: authInfo?.extra?.subject, scopes: authInfo?.scopes }) }]
   }))
   return server

@@ -19,7 +19,11 @@ export const createServer: CreateServer = ({ authInfo, log }) => {
   const own = () => notes.get(owner) ?? []
   const server = new McpServer({ name: 'notes', version: '1.0.0' }, { jsonSchemaValidator })
 
-  server.registerTool('add_note', { title: 'Add a note', inputSchema: noteSchema }, ({ text }) => {
+  server.registerTool('add_note', {
+    title: 'Add a note',
+    inputSchema: noteSchema,
+    annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false }
+  }, ({ text }) => {
     notes.set(owner, [...own(), text])
     log.info({ notes: own().length }, 'a note was added')
     server.sendResourceListChanged()

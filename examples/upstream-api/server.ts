@@ -12,7 +12,8 @@ export function serverFor (apiUrl: URL): CreateServer {
     server.registerTool('my_profile', {
       title: 'My profile',
       description: 'What the login server knows of you.',
-      inputSchema: nothing
+      inputSchema: nothing,
+      annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: true }
     }, async (_input, { signal }) => {
       // asked for at each call: it is refreshed when it has expired
       const token = await getUpstreamAccessToken()

@@ -9,8 +9,8 @@ import { REVISION_2025_11_25 } from './wire/protocol-versions.js'
 /** What a server says about itself. */
 export interface ServerDescription {
   name: string
-  /** Its tools, with their descriptions. */
-  tools: Array<{ name: string, description: string | undefined }>
+  /** Its tools, with their descriptions, and whether they say if they only read. */
+  tools: Array<{ name: string, description: string | undefined, annotated: boolean }>
 }
 
 const MAX_PAGES = 20
@@ -52,7 +52,11 @@ export async function describeServer (
     ) {
       const listed = await ask('tools/list', cursor === undefined ? {} : { cursor })
       for (const tool of Array.isArray(listed.tools) ? listed.tools : []) {
-        tools.push({ name: String(getMember(tool, 'name')), description: String(getMember(tool, 'description') ?? '') })
+        tools.push({
+          name: String(getMember(tool, 'name')),
+          description: String(getMember(tool, 'description') ?? ''),
+          annotated: typeof getMember(getMember(tool, 'annotations'), 'readOnlyHint') === 'boolean'
+        })
       }
       cursor = listed.nextCursor
     }

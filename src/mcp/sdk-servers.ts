@@ -1,5 +1,6 @@
 import type { McpServer as McpServer2, Server as Server2, Transport } from '@modelcontextprotocol/server'
 import type { CreateServer, PluggedServer, ServerContext } from './create-server.js'
+import { warnOfUnlistableTools } from './unlistable-tools.js'
 
 /*
  * What this is: it distinguishes the servers of the two SDKs by their members. Not by `instanceof`: an app may have
@@ -54,6 +55,7 @@ export async function makeServer (createServer: CreateServer, context: ServerCon
         'or @modelcontextprotocol/server 2.x.'
     )
   }
+  warnOfUnlistableTools(plugged, createServer, context.log)
   return plugged
 }
 

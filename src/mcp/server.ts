@@ -18,6 +18,9 @@ const countdownInput = z.object({
 })
 const greetArguments = { name: z.string().describe('Whom to greet') }
 
+// none of these tools changes anything, or reaches out of this server: clients need not ask before they call one
+const annotations = { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false }
+
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
 
 export const createServer: CreateServer = ({ log }) => {
@@ -26,16 +29,17 @@ export const createServer: CreateServer = ({ log }) => {
     capabilities: { logging: {} }
   })
 
-  server.registerTool('add', { title: 'Add', description: 'Adds two numbers.', inputSchema: operands },
+  server.registerTool('add', { title: 'Add', description: 'Adds two numbers.', inputSchema: operands, annotations },
     ({ l, r }) => text(String(l + r)))
 
-  server.registerTool('divide', { title: 'Divide', description: 'Divides l by r.', inputSchema: operands },
+  server.registerTool('divide', { title: 'Divide', description: 'Divides l by r.', inputSchema: operands, annotations },
     ({ l, r }) => r === 0 ? { ...text('Division by zero.'), isError: true } : text(String(l / r)))
 
   server.registerTool('whoami', {
     title: 'Who am I',
     description: 'Returns who the caller is, according to the access token.',
-    inputSchema: nothing
+    inputSchema: nothing,
+    annotations
   }, (_input, { authInfo }) =>
     text(JSON.stringify({
       subject: authInfo?.extra?.subject,
@@ -47,7 +51,8 @@ export const createServer: CreateServer = ({ log }) => {
   server.registerTool('countdown', {
     title: 'Count down',
     description: 'Counts down to zero, reporting progress; can be cancelled.',
-    inputSchema: countdownInput
+    inputSchema: countdownInput,
+    annotations
   }, async ({ from, intervalMs }, { signal, sendNotification, _meta }) => {
     for (let left = from; left > 0; left--) {
       if (_meta?.progressToken !== undefined) {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from '../app.js'
+import { ANYBODY, buildApp } from '../app.js'
 import { demoLoginText } from '../pages/home.js'
 import { clientSetups } from '../pages/client-setups.js'
 import { loadConfig, type Config } from '../config/config.js'
@@ -10,8 +10,10 @@ import { startDemoUpstream, type DemoUpstream } from '../demo/upstream.js'
 import { ConfigError } from '../errors.js'
 import { listenError } from '../listen-error.js'
 import type { CreateServer } from '../mcp/create-server.js'
+import { createServer as hostedServer } from '../mcp/server.js'
 import { ServiceMetrics } from '../observability/service-metrics.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
+import { lookAtTools } from './look-at-tools.js'
 import { findNetworkFault } from './network.js'
 import { surviveUnhandledRejections } from './policy.js'
 
@@ -28,7 +30,7 @@ const ONLY_IN_MEMORY = 'REDIS_URL is not set: registrations, logins and sessions
  * If it cannot start, what is open already is closed.
  * @throws {ConfigError} with one line that says what the operator can fix
  */
-async function start (createServer?: CreateServer): Promise<void> {
+async function start (createServer: CreateServer): Promise<void> {
   const opened: Array<{ close (): Promise<unknown> }> = []
   try {
     const config = loadConfig()
@@ -39,7 +41,7 @@ async function start (createServer?: CreateServer): Promise<void> {
       upstream: config.upstream ?? demoUpstreamConfig(demo),
       metrics,
       demoLogin: demo?.issuer,
-      ...createServer && { createServer }
+      createServer
     })
     opened.unshift(app)
     if (config.production && config.redisUrl === undefined) app.log.warn(ONLY_IN_MEMORY)
@@ -51,6 +53,7 @@ async function start (createServer?: CreateServer): Promise<void> {
     })
     // has the log say from the start what cannot be reached
     await app.inject('/readyz')
+    lookAtTools(createServer, ANYBODY, app.log).catch(() => {})
     if (!config.production) {
       process.stdout.write(welcome(config, demo))
       await noteMissingNetwork(config)
@@ -129,7 +132,7 @@ async function noteMissingNetwork ({ authMode, clientMetadataDocuments, proxy }:
  * If it cannot start, the reason goes to standard error, and the process ends with exit code 1.
  * @param createServer the server that is hosted. Default: that of `src/mcp/server.ts`
  */
-export function runProcess (createServer?: CreateServer): void {
+export function runProcess (createServer: CreateServer = hostedServer): void {
   start(createServer).catch((error: unknown) => {
     // the operator can fix a bad value: one line, no stack
     const text = error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)

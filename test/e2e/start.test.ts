@@ -5,6 +5,7 @@ import { emitted } from '../support/emitted.js'
 import { Person } from '../support/person.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { root, runnable } from '../support/root.js'
 import { freePort } from '../support/free-port.js'
 import { QUIET } from '../support/service.js'
@@ -37,6 +38,29 @@ function run (t: Test, environment: NodeJS.ProcessEnv) {
   }
 }
 
+/** The tools of the server that is shipped; another one may stand in its place. */
+async function checkTools (t: Test, url: string, person: Person): Promise<void> {
+  const client = new Client({ name: 'e2e', version: '1' })
+  await client.connect(new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
+    requestInit: { headers: { authorization: `Bearer ${person.accessToken}` } }
+  }))
+  const { tools } = await client.listTools()
+  const replaced = client.getServerVersion()?.name !== 'fastify-mcp-oauth'
+  await t.test('the shipped server', { skip: replaced && 'src/mcp/server.ts was replaced' }, async t => {
+    t.ok(tools.length > 0)
+    for (const { name, title, annotations } of tools) {
+      t.ok(title, `${name} has a title`)
+      t.match(annotations, {
+        readOnlyHint: Boolean,
+        destructiveHint: Boolean,
+        idempotentHint: Boolean,
+        openWorldHint: Boolean
+      }, name)
+    }
+  })
+  await client.close()
+}
+
 t.test('it starts without configuration, says how to connect, and Ctrl-C ends it with a stream open', async t => {
   const port = await freePort()
   const url = `http://localhost:${port}`
@@ -54,6 +78,7 @@ t.test('it starts without configuration, says how to connect, and Ctrl-C ends it
     headers: { authorization: `Bearer ${person.accessToken}`, accept: 'text/event-stream' }
   })
   t.equal(stream.status, 200)
+  await t.test('its tools have a title and say what they do', async t => { await checkTools(t, url, person) })
   const reader = stream.body?.getReader()
   await reader?.read()
 
