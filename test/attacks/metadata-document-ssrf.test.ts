@@ -5,6 +5,7 @@ import { hostname } from 'node:os'
 import t, { type Test } from 'tap'
 import { valueAt } from '../support/json.js'
 import { freePort } from '../support/free-port.js'
+import { asserted, newKey, sign } from '../support/client-keys.js'
 import { startService } from '../support/service.js'
 import { authorizationUrl, form } from '../support/oauth-flow.js'
 
@@ -200,4 +201,67 @@ t.test('outside production the document is asked for, and nothing that it or its
   t.equal((await open('/redirect.json')).statusCode, 400)
   t.equal(asked, 2, 'and is not asked for again at once')
   t.equal(connections(), 0, 'nothing else was')
+})
+
+t.test('in production no key set makes the service ask an internal address', async t => {
+  const { port, connections } = await listener(t)
+  const target = await startService(t, {
+    NODE_ENV: 'production',
+    PUBLIC_URL: 'https://mcp.example',
+    PORT: String(await freePort())
+  })
+  const key = await newKey('ES256')
+  const registered: string[] = []
+  const hosts = [
+    'localhost',
+    hostname(),
+    '127.0.0.1',
+    '0x7f000001',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+    '10.0.0.1',
+    '169.254.169.254',
+    '[fd00:ec2::254]',
+    'user@127.0.0.1'
+  ]
+  for (const [index, host] of hosts.entries()) {
+    const remoteAddress = `198.51.100.${index}`
+    const registration = await target.app.inject({
+      method: 'POST',
+      url: '/register',
+      remoteAddress,
+      payload: {
+        redirect_uris: ['https://app.example/callback'],
+        token_endpoint_auth_method: 'private_key_jwt',
+        jwks_uri: `https://${host}:${port}/jwks.json`
+      }
+    })
+    if (registration.statusCode === 400) continue
+    const clientId = String(valueAt(registration.json(), 'client_id'))
+    registered.push(host)
+    const attempts = t.capture(Socket.prototype, 'connect', function (this: Socket) {
+      return this.destroy(new Error('not here'))
+    })
+    const answer = await target.app.inject({
+      method: 'POST',
+      url: '/token',
+      remoteAddress,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: form({
+        grant_type: 'authorization_code',
+        code: 'x',
+        ...asserted(await sign({ url: 'https://mcp.example' }, clientId, key))
+      }).toString()
+    })
+    t.strictSame(
+      [answer.statusCode, valueAt(answer.json(), 'error_description')],
+      [401, 'The key set of the client cannot be used.'],
+      host
+    )
+    t.strictSame(attempts().map(({ args }) => args), [], `${host}: not one connection was tried`)
+    attempts.restore()
+  }
+  const asked = [hostname(), '10.0.0.1', '169.254.169.254', '[fd00:ec2::254]']
+  t.strictSame(registered, asked, 'the others are refused at once')
+  t.equal(connections(), 0)
 })
