@@ -19,6 +19,7 @@ export interface UpstreamConfig {
   clientSecret?: string
   scopes: string[]
   extraAuthorizeParams: Record<string, string>
+  registrationGeneration?: string
 }
 
 const UPSTREAM_VARIABLES = {
@@ -62,6 +63,7 @@ export function parseUpstream (env: Environment): UpstreamConfig | undefined {
     scopes: [
       ...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))
     ],
+    registrationGeneration: env.OAUTH_REGISTRATION_GENERATION,
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }
 }

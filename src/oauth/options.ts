@@ -52,6 +52,11 @@ export interface UpstreamOptions {
   scopes: readonly string[]
   /** Further parameters of the authorization request. */
   extraAuthorizeParams?: Readonly<Record<string, string>>
+  /**
+   * In dynamic mode, a name for the registrations there that are good. If it changes, each client is registered again
+   * when the next person logs in with it, and its former registration is deleted. Default: empty.
+   */
+  registrationGeneration?: string
   /** How long each request to it may take. Default: 10. */
   timeoutSeconds?: number
   /** Used instead of the global `fetch`: for a proxy, a client certificate, or the upstream of a test. */

@@ -26,6 +26,11 @@ export const oauthVariables = {
     text('Client registered at the upstream (static mode). Default: each client is registered there (dynamic mode)')
   ),
   OAUTH_CLIENT_SECRET: Type.Optional(text('Secret of OAUTH_CLIENT_ID')),
+  OAUTH_REGISTRATION_GENERATION: text(
+    'Dynamic mode: change it (to anything) to drop all registrations at the upstream; each client is registered ' +
+      'again when the next person logs in with it',
+    { default: '' }
+  ),
   OAUTH_SCOPES: text(
     'Scopes requested from the upstream (space-separated), less those of the default that its metadata lacks',
     { default: OPENID_SCOPES.join(' ') }

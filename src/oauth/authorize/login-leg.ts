@@ -71,14 +71,13 @@ export class LoginLeg {
     if (typeof codeVerifier !== 'string') throw loginOver()
     const upstreamClient = await upstreamClients.find(clientId)
     if (upstreamClient === undefined) throw loginOver()
-    return {
-      client,
-      ...await upstream.redeem(upstreamClient, query, {
-        state: id,
-        codeVerifier,
-        ...leg?.nonce !== undefined && { nonce: leg.nonce }
-      })
-    }
+    const login = await upstream.redeem(upstreamClient, query, {
+      state: id,
+      codeVerifier,
+      ...leg?.nonce !== undefined && { nonce: leg.nonce }
+    })
+    upstreamClients.confirm(clientId)
+    return { client, ...login }
   }
 }
 

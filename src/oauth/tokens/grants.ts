@@ -1,4 +1,4 @@
-import { InvalidGrantError } from '../../errors.js'
+import { InvalidGrantError, OAuthError } from '../../errors.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { Keyring } from '../keyring.js'
@@ -123,6 +123,9 @@ export class Grants {
         await upstream.refresh(client, tokens.refreshToken, grant.subject)
       )
     } catch (error) {
+      if (error instanceof OAuthError && error.reason === 'upstream_refused_client') {
+        upstreamClients.doubt(grant.clientId)
+      }
       if (error instanceof InvalidGrantError) await this.end(grantId)
       else if (!this.#isOver(tokens)) return tokens
       throw error

@@ -14,12 +14,20 @@ export interface UpstreamClient {
   /** Where, and with what, the registration is deleted (RFC 7592). */
   registrationUri?: string
   registrationAccessToken?: string
+  /** Epoch seconds: the end of its secret. */
+  secretExpiresAt?: number
+  /** What it was registered for: see `UpstreamRegistration.isFor`. */
+  madeFor?: string
 }
 
 export interface UpstreamRegistrationOptions {
   metadata: UpstreamMetadata
   scopes: readonly string[]
+  /** Where the upstream is, by the configuration. */
+  server: string
   callbackUrl: string
+  /** What the operator calls the registrations that are good; others are replaced. */
+  generation: string
   /** Whether the upstream may be reached by plain http. */
   insecure: boolean
   fetch: Fetch
@@ -66,7 +74,17 @@ export class UpstreamRegistration {
         ...insecure && { execute: [openid.allowInsecureRequests] }
       }
     ).catch(fail)
-    return toUpstreamClient(registered.clientMetadata())
+    return { ...toUpstreamClient(registered.clientMetadata()), madeFor: this.#purpose() }
+  }
+
+  /** Whether a registration was made for this upstream, our callback and the operator's generation; or may be. */
+  isFor ({ madeFor }: UpstreamClient): boolean {
+    return madeFor === undefined || madeFor === this.#purpose()
+  }
+
+  #purpose (): string {
+    const { server, callbackUrl, generation } = this.#options
+    return JSON.stringify([server, callbackUrl, generation])
   }
 
   /** Deletes a registration (RFC 7592 2.3), if the upstream lets us. */
@@ -88,10 +106,15 @@ export class UpstreamRegistration {
 }
 
 function toUpstreamClient (client: openid.ClientMetadata): UpstreamClient {
-  const { registration_client_uri: registrationUri, registration_access_token: registrationAccessToken } = client
+  const {
+    registration_client_uri: registrationUri,
+    registration_access_token: registrationAccessToken,
+    client_secret_expires_at: secretExpiresAt
+  } = client
   return {
     clientId: client.client_id,
     ...typeof client.client_secret === 'string' && { clientSecret: client.client_secret },
+    ...typeof secretExpiresAt === 'number' && secretExpiresAt > 0 && { secretExpiresAt },
     ...typeof client.token_endpoint_auth_method === 'string' && { authMethod: client.token_endpoint_auth_method },
     ...typeof registrationUri === 'string' && { registrationUri },
     ...typeof registrationAccessToken === 'string' && { registrationAccessToken }

@@ -3,6 +3,7 @@ import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { UpstreamClientRecord, UpstreamClientStore } from '../../stores/registrations.js'
 import type { UpstreamDeletion, UpstreamDeletionQueue } from '../../stores/upstream-deletions.js'
 import { isDue } from '../clients/clients.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
 import type { Client } from '../client.js'
 import type { Keyring } from '../keyring.js'
 import type { BrokerLog } from '../../log.js'
@@ -29,12 +30,21 @@ export interface UpstreamClientsOptions {
 const PER_ADDRESS = 10
 const PER_EVERYBODY = 120
 const MAX_REAPED = 100
+// requests in a minute that only ask whether the upstream still knows a client
+const PROBES_PER_MINUTE = 120
+// a login or a refresh shows that it does; the next person is sent there without asking
+const CONFIRMED_MS = 300_000
+const MAX_CONFIRMED = 10_000
+// a secret that is about to expire serves no login that begins now
+const SECRET_LEEWAY_SECONDS = 900
 // a deletion that has not ended by then has failed
 const DELETION_LEASE_SECONDS = 120
 
 /** Our clients at the upstream: a configured one for all, or one registered for each of our clients. */
 export class UpstreamClients {
   readonly #options: UpstreamClientsOptions
+  /** Milliseconds since the epoch: until when the upstream is believed to know the registration of a client. */
+  readonly #confirmed = new BoundedMap<string, number>(MAX_CONFIRMED)
 
   constructor (options: UpstreamClientsOptions) {
     this.#options = options
@@ -47,21 +57,25 @@ export class UpstreamClients {
 
   /**
    * Our client upstream for one of our clients; registered once across replicas, when the first person is on their way
-   * there.
+   * there, and again where the upstream has forgotten it: people would stay on a page there, and nobody would tell us.
    * @param address of that person
    * @throws {TemporarilyUnavailableError} if too many clients are new
    */
   async for (client: Client, address: string): Promise<UpstreamClient> {
-    const known = await this.find(client.clientId)
-    if (known !== undefined) return known
     const { leases, upstream } = this.#options
     const { clientId } = client
+    const known = await this.find(clientId)
+    if (known !== undefined && (!this.dynamic || await this.#isGood(clientId, known))) return known
+    const findAnother = async () => {
+      const found = await this.find(clientId)
+      return found?.clientId === known?.clientId ? undefined : found
+    }
     return await withLease({
       leases,
       name: leaseNames.upstreamRegistration(clientId),
       timeoutMs: upstreamStepMs(upstream),
-      work: async () => await this.find(clientId) ?? await this.#register(client, address),
-      findResult: () => this.find(clientId),
+      work: async () => await findAnother() ?? await this.#register(client, address),
+      findResult: findAnother,
       slowMessage: 'The login server is slow to register this client.'
     })
   }
@@ -76,6 +90,16 @@ export class UpstreamClients {
       await store.replace({ ...record, sealed: this.#seal(client, clientId) })
     }
     return client
+  }
+
+  /** Takes note that the upstream knows the registration of a client. */
+  confirm (clientId: string): void {
+    if (this.dynamic) this.#confirmed.set(clientId, this.#options.now() + CONFIRMED_MS)
+  }
+
+  /** The upstream is asked, before the next person is sent there, whether it knows the registration of a client. */
+  doubt (clientId: string): void {
+    this.#confirmed.delete(clientId)
   }
 
   /** Keeps a registration: it led to a grant. */
@@ -116,6 +140,20 @@ export class UpstreamClients {
     }
   }
 
+  /** Whether people can be sent to the upstream with a registration. Until one comes back, it is in doubt again. */
+  async #isGood (clientId: string, known: UpstreamClient): Promise<boolean> {
+    const { upstream, limits, log, now } = this.#options
+    const { secretExpiresAt = Infinity } = known
+    if (!upstream.registration.isFor(known) || secretExpiresAt - SECRET_LEEWAY_SECONDS < now() / 1000) return false
+    const isConfirmed = (this.#confirmed.get(clientId) ?? 0) > now()
+    this.doubt(clientId)
+    if (isConfirmed) return true
+    const { count } = await limits.add(['upstream probe', 'everybody'], PROBES_PER_MINUTE)
+    if (count > PROBES_PER_MINUTE || await upstream.knows(known)) return true
+    log.warn({ clientId }, 'the login server has forgotten the registration of a client: it is registered again')
+    return false
+  }
+
   async #register (client: Client, address: string): Promise<UpstreamClient> {
     await this.#count(address)
     const { upstream, store, unusedClientSeconds, log, now } = this.#options
@@ -136,8 +174,11 @@ export class UpstreamClients {
     }
     const { standing, evicted } = await store.add(record, address)
     await this.#discard(evicted)
-    // one that was sealed with a key that is gone
-    if (standing.sealed !== record.sealed && this.#open(standing) === undefined) await store.replace(record)
+    // one that was sealed with a key that is gone, or is not good
+    if (standing.sealed !== record.sealed) {
+      await store.replace(record)
+      if (this.#open(standing) !== undefined) await this.#discard([standing])
+    }
     return registered
   }
 

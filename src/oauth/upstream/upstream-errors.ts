@@ -63,6 +63,14 @@ export function failRefresh (error: unknown): never {
   })
 }
 
+/** Whether an error of a token request says that the upstream does not know our client, or not with its secret. */
+export function refusesClient (error: unknown): boolean {
+  if (!(error instanceof ResponseBodyError)) return false
+  // Keycloak's and Auth0's codes for it; without 401, they may be about something else
+  return error.error === 'invalid_client' ||
+    (error.status === 401 && ['unauthorized_client', 'access_denied'].includes(error.error))
+}
+
 type Translation = (detail: string) => OAuthError
 
 const denied: Translation = detail =>

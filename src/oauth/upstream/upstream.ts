@@ -9,7 +9,7 @@ import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { asItCame, fetchAnswer } from './answers/fetch-answer.js'
 import { fetchTokenAnswer } from './answers/token.js'
 import { fetchUserinfoAnswer } from './answers/userinfo.js'
-import { fail, failRefresh, unusable } from './upstream-errors.js'
+import { fail, failRefresh, refusesClient, unusable } from './upstream-errors.js'
 import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
 import { fetchIdentity } from './userinfo.js'
 
@@ -70,6 +70,8 @@ export class Upstream {
     this.registration = new UpstreamRegistration({
       metadata: this.#metadata,
       scopes: options.scopes,
+      server: (options.issuerUrl ?? options.tokenUrl)?.href ?? '',
+      generation: options.registrationGeneration ?? '',
       callbackUrl,
       insecure: this.#insecure,
       fetch: this.#fetch('registration'),
@@ -166,6 +168,17 @@ export class Upstream {
         openidAsked: knownScopes(scopes, userinfo.serverMetadata()).includes('openid')
       })
     }
+  }
+
+  /** Whether it knows our client, by what it says of a made-up code; also if it does not say. */
+  async knows (client: UpstreamClient): Promise<boolean> {
+    const configuration = await this.#configuration(client)
+    configuration[openid.customFetch] = (url, init) => fetchTokenAnswer(this.#fetch('token'), url, init, false)
+    return await openid.genericGrantRequest(configuration, 'authorization_code', {
+      code: openid.randomState(),
+      redirect_uri: this.#callbackUrl,
+      code_verifier: openid.randomPKCECodeVerifier()
+    }).then(() => true, (error: unknown) => !refusesClient(error))
   }
 
   /**

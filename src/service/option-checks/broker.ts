@@ -59,6 +59,7 @@ const upstream = optionSchemas<UpstreamOptions>()({
   clientId: optional(clientId),
   clientSecret: optional(clientSecret),
   scopes: listSchema(scope, 'a list of scopes, each once'),
+  registrationGeneration: optional(anyText),
   extraAuthorizeParams: optional(recordSchema(anyText, 'an object of texts')),
   timeoutSeconds: optional(timerSeconds),
   fetch: optional(fetchFunction)
