@@ -135,7 +135,9 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
     baseUrl,
     authorizationServers: listAuthorizationServers(options.auth, baseUrl)
   })
-  if (!isForeign(options.auth)) await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl })
+  if (isForeign(options.auth)) return
+  const { clientMetadataDocuments } = options
+  await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl, clientMetadataDocuments })
 }
 
 /** Has this replica compare its keys with those of the others, from its start to its end. */

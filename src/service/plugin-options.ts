@@ -134,6 +134,8 @@ export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | '
   servicePrefix: string
   /** That of the service. */
   auth?: McpServiceOptions['auth']
+  /** That of the service. Default: true. */
+  clientMetadataDocuments?: boolean
   /**
    * Whether the documents without any path (`/.well-known/oauth-protected-resource`, …), to which clients fall back,
    * are this service's. `false` if they are your own, or another service's. Default: true.

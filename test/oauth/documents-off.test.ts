@@ -1,4 +1,6 @@
+import Fastify from 'fastify'
 import t from 'tap'
+import { mcpDiscovery } from '../../src/service/mcp-service.js'
 import { valueAt } from '../support/json.js'
 import { keyHost } from '../support/client-keys.js'
 import { ask, authorizationUrl, newTokens, redeem, register, WEB_URI } from '../support/oauth-flow.js'
@@ -32,6 +34,18 @@ for (const value of ['on', 'off']) {
     t.match(atToken.member('error_description'), /Register the client instead/)
   })
 }
+
+t.test('nor are they advertised at the root of an app that has the service under a prefix', async t => {
+  const options = { publicUrl: 'https://example.com', clientMetadataDocuments: false }
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(mcpDiscovery, { ...options, servicePrefix: '/ai' })
+  for (const name of ['oauth-authorization-server', 'oauth-authorization-server/ai', 'openid-configuration/ai']) {
+    const document: unknown = (await app.inject({ url: `/.well-known/${name}` })).json()
+    t.equal(valueAt(document, 'issuer'), 'https://example.com/ai', name)
+    t.equal(valueAt(document, 'client_id_metadata_document_supported'), undefined, name)
+  }
+})
 
 t.test('CLIENT_METADATA_DOCUMENTS takes on and off', async t => {
   await t.rejects(

@@ -103,6 +103,7 @@ export const mcpDiscoveryOptions = optionSchemas<Omit<McpDiscoveryOptions, 'auth
     { takes: 'the prefix of the service, such as /ai' },
     value => /^(\/[^/:*?#\s]+)+\/?$/.test(value)
   ),
+  clientMetadataDocuments: optional(flag),
   forOrigin: optional(flag),
   publicUrl: common.publicUrl,
   scopes: common.scopes,
