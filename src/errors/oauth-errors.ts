@@ -69,6 +69,14 @@ export class AccessDeniedError extends OAuthError {
   readonly code = 'access_denied'
   override readonly statusCode = 403
 }
+/** OpenID Connect Core 3.1.2.6: the person must log in, and the client allows no page (`prompt=none`). */
+export class LoginRequiredError extends OAuthError { readonly code = 'login_required' }
+/** OpenID Connect Core 3.1.2.6: the person must be asked for their consent, likewise. */
+export class ConsentRequiredError extends OAuthError { readonly code = 'consent_required' }
+/** OpenID Connect Core 3.1.2.6: the login server must show the person something, likewise. */
+export class InteractionRequiredError extends OAuthError { readonly code = 'interaction_required' }
+/** OpenID Connect Core 3.1.2.6: the person must choose an account, likewise. */
+export class AccountSelectionRequiredError extends OAuthError { readonly code = 'account_selection_required' }
 /**
  * RFC 6749 4.1.2.1: something failed that neither the client nor the person can fix, such as a response of the upstream
  * that cannot be used.

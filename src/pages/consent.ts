@@ -66,6 +66,9 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
   }>Allow access</button>
         <button type="submit" name="decision" value="deny">Deny</button>
       </div>
+      <div class="buttons">
+        <button type="submit" name="decision" value="switch">Use another account</button>
+      </div>
     </form>
     <p class="soft">The application chose its name itself. Only allow access that you started yourself.</p>
     <p class="soft">It stays connected for up to ${days} ${

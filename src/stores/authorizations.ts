@@ -13,12 +13,24 @@ export interface AuthorizationTransaction {
   codeChallenge: string
   resource: string
   scopes: string[]
+  /** What the client asks of the login itself; absent: nothing. */
+  hints?: LoginHints
   /** What the person who logs in has said to it, or may still have to. */
   consent: ConsentState
   /** Present once the person was sent upstream. */
   upstream?: UpstreamLeg
   /** Sealed: who came back, and the upstream's tokens. Present while they are asked for their consent. */
   sealedLogin?: string
+}
+
+/** Of the login upstream (OpenID Connect Core 3.1.2.1), as it is passed on there. */
+export interface LoginHints {
+  /** `none`, or some of `login`, `consent`, `select_account` and `create`. */
+  prompt?: string
+  login_hint?: string
+  max_age?: string
+  ui_locales?: string
+  acr_values?: string
 }
 
 /**

@@ -47,6 +47,7 @@ browserTest('it says who asks, for what, and where the answer goes', async (t, n
     - text: Do not ask me again
   - button "Allow access"
   - button "Deny"
+  - button "Use another account"
   - paragraph: The application chose its name itself. Only allow access that you started yourself.
   - paragraph:
     - text: It stays connected for up to 180 days, or until you disconnect it at

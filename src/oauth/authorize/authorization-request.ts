@@ -3,6 +3,7 @@ import type { AuthorizationTransaction } from '../../stores/authorizations.js'
 import { checkCodeChallenge } from '../pkce.js'
 import type { Resources } from '../resources.js'
 import { requestedScopes } from '../scopes.js'
+import { parseLoginHints } from './login-hints.js'
 
 /** Parameters of an authorization request (RFC 6749 4.1.1, 7636 4.3, 8707 2), each at most once. */
 export type AuthorizationParameters = Readonly<Record<string, string | undefined>>
@@ -30,7 +31,10 @@ export function checkRequestSize (parameters: AuthorizationParameters): void {
 }
 
 /** What a client asks for. */
-export type AuthorizationRequest = Pick<AuthorizationTransaction, 'state' | 'codeChallenge' | 'resource' | 'scopes'>
+export type AuthorizationRequest = Pick<
+  AuthorizationTransaction,
+  'state' | 'codeChallenge' | 'resource' | 'scopes' | 'hints'
+>
 
 /**
  * Checks a request whose client and redirect URI have been verified.
@@ -48,7 +52,9 @@ export function checkRequest (
   if (parameters.request !== undefined || parameters.request_uri !== undefined) {
     throw new InvalidRequestError('Request objects are not supported.')
   }
+  const hints = parseLoginHints(parameters)
   return {
+    ...Object.keys(hints).length > 0 && { hints },
     ...state !== undefined && { state },
     codeChallenge: checkCodeChallenge(parameters.code_challenge, parameters.code_challenge_method),
     resource: resources.resolve(parameters.resource),

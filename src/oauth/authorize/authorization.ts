@@ -13,6 +13,7 @@ import type { ClientRedirects } from './client-redirects.js'
 import { checkBrowser, loginOver } from './consent-forms.js'
 import type { ConsentPages } from './consent-pages.js'
 import { findPersonHash, isMemorable, type Consents } from './consents.js'
+import { checkSameBrowser, silentError, silentRefusal } from './silent-login.js'
 import { hashSecret, newId } from '../secrets.js'
 import {
   observed,
@@ -21,6 +22,7 @@ import {
   type BrokerObserver,
   type CallbackEvent
 } from '../login-events.js'
+import { asksForConsent, isSilent } from './login-hints.js'
 import type { LoginLeg } from './login-leg.js'
 import type { NextStep } from './next-step.js'
 import type { RecognisedSecrets } from '../tokens/recognised-secrets.js'
@@ -73,9 +75,13 @@ export class Authorization {
     const event = toEvent(parameters, [hashSecret(id)])
     const { client, redirectUri } = await this.#identify(parameters, event)
     try {
-      const checked = await observed(observe, { ...event, client }, () => checkRequest(parameters, resources, scopes))
-      const request = { clientId: client.clientId, redirectUri, ...checked }
-      const consent = await this.#findConsent(request, client, browser)
+      const { consent, ...request } = await observed(observe, { ...event, client }, async () => {
+        const checked = checkRequest(parameters, resources, scopes)
+        const request = { clientId: client.clientId, redirectUri, ...checked }
+        const consent = await this.#findConsent(request, client, browser)
+        if (consent === undefined && isSilent(checked.hints)) throw silentRefusal(browser)
+        return { ...request, consent }
+      })
       const transaction: AuthorizationTransaction = {
         browserHash: hashSecret(browser.id),
         ...request,
@@ -88,8 +94,10 @@ export class Authorization {
     } catch (error) {
       const { state } = parameters
       const failure = redirects.failure(error, { redirectUri, ...state !== undefined && { state } })
-      // a link that anybody can make must not send people to a site that anybody can register (RFC 9700 4.11.2)
-      const vouched = client.kind === 'preregistered' || classifyRedirectUri(redirectUri) !== 'web'
+      // a link that anybody can make must not send people to a site that anybody can register, except for silent
+      // authentication, which allows no page (RFC 9700 4.11.2)
+      const vouched = client.kind === 'preregistered' || classifyRedirectUri(redirectUri) !== 'web' ||
+        isSilent(parameters)
       return { kind: vouched ? 'redirect' : 'refusal', ...failure }
     }
   }
@@ -112,7 +120,11 @@ export class Authorization {
     })
     try {
       return await observed(observe, event, async () => {
-        const { client, ...login } = await leg.redeem(id, transaction, query)
+        // a silent login has no page to say so on
+        if (isSilent(transaction.hints)) checkSameBrowser(transaction, browser)
+        const { client, ...login } = await leg.redeem(id, transaction, query).catch((error: unknown) => {
+          throw isSilent(transaction.hints) ? silentError(error, query) : error
+        })
         const person = findPersonHash(login.identity)
         const next = withPerson(browser, person)
         if (!await this.#isAgreed(transaction, person)) {
@@ -149,7 +161,7 @@ export class Authorization {
 
   /** Why the person need not be asked; undefined if they must be. */
   async #findConsent (
-    request: Pick<AuthorizationTransaction, 'clientId' | 'redirectUri' | 'resource' | 'scopes'>,
+    request: Pick<AuthorizationTransaction, 'clientId' | 'redirectUri' | 'resource' | 'scopes' | 'hints'>,
     client: Client,
     { person }: BrowserState
   ): Promise<ConsentState | undefined> {
@@ -157,14 +169,15 @@ export class Authorization {
     if (client.trusted === true || (!consentInDynamicMode && upstreamClients.dynamic && client.kind !== 'document')) {
       return 'waived'
     }
-    const assumed = person !== undefined && isMemorable(client, request.redirectUri) &&
-      await consents.cover(person, request)
+    const mayAssume = !asksForConsent(request.hints) && isMemorable(client, request.redirectUri)
+    const assumed = person !== undefined && mayAssume && await consents.cover(person, request)
     return assumed ? 'assumed' : undefined
   }
 
   async #isAgreed (transaction: AuthorizationTransaction, person: string | undefined): Promise<boolean> {
     if (transaction.consent !== 'assumed') return true
-    return person !== undefined && await this.#options.consents.cover(person, transaction)
+    return person !== undefined && !asksForConsent(transaction.hints) &&
+      await this.#options.consents.cover(person, transaction)
   }
 
   /** Takes an attempt whose person was sent upstream. */
@@ -172,7 +185,7 @@ export class Authorization {
     const { transactions } = this.#options
     const transaction = await transactions.get(id)
     if (transaction?.upstream === undefined) throw loginOver()
-    checkBrowser(transaction, browser)
+    if (!isSilent(transaction.hints)) checkBrowser(transaction, browser)
     const taken = await transactions.take(id)
     if (taken === undefined) throw loginOver()
     return taken

@@ -12,7 +12,9 @@ import { hashSecret, newId } from '../secrets.js'
 import { observed, type BrokerObserver, type ConsentEvent } from '../login-events.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Keyring } from '../keyring.js'
+import { forOtherAccount, isSilent } from './login-hints.js'
 import type { Login, LoginLeg } from './login-leg.js'
+import { consentNeeded } from './silent-login.js'
 import type { ConsentRequest, NextStep } from './next-step.js'
 import type { RecognisedSecrets } from '../tokens/recognised-secrets.js'
 import { classifyRedirectUri } from '../clients/redirect-uris.js'
@@ -79,6 +81,10 @@ export class ConsentPages {
   ): Promise<ConsentRequest> {
     const { transactions, keyring, grants, seconds: ttlSeconds } = this.#options
     const { upstream, ...asked } = transaction
+    if (isSilent(transaction.hints)) {
+      grants.discard(client.clientId, login.tokens)
+      throw consentNeeded()
+    }
     const id = newId()
     const kept = { ...asked, sealedLogin: keyring.seal(sealingPurpose(id), login) }
     await transactions.add(id, kept, { address, ttlSeconds }).catch((error: unknown) => {
@@ -109,6 +115,42 @@ export class ConsentPages {
     return form.loggedIn
       ? await this.#decideLoggedIn(form, decision)
       : await this.#decideFirst(form, decision, visitor)
+  }
+
+  /**
+   * Sends the person upstream to log in with another account. They are asked when they come back, unless that person
+   * has agreed before. The attempt of the page is over.
+   * @param sealed the transaction of the page
+   * @throws {OAuthError} if the attempt is unknown, over, or belongs to another browser
+   */
+  async switchAccount (sealed: string, visitor: Visitor): Promise<NextStep> {
+    const { forms, clients, login, redirects } = this.#options
+    const form = forms.open(sealed, visitor.browser)
+    const { sealedLogin: _, ...transaction } = await this.#leave(form, visitor)
+    const client = await clients.find(transaction.clientId)
+    const hints = forOtherAccount(transaction.hints)
+    try {
+      const url = await login.send(newId(), { ...transaction, consent: 'assumed', hints }, client, visitor.address, [
+        hashSecret(form.id)
+      ])
+      return { kind: 'redirect', url }
+    } catch (error) {
+      return { kind: 'redirect', url: redirects.failure(error, transaction).url }
+    }
+  }
+
+  /** Ends the attempt of a page; what the upstream has given for it is revoked. */
+  async #leave ({ id, loggedIn, transaction }: ConsentForm, { address }: Visitor): Promise<AuthorizationTransaction> {
+    const { transactions, keyring, grants, seconds: ttlSeconds } = this.#options
+    if (!loggedIn) {
+      if (!await transactions.end(id, { address, ttlSeconds })) throw loginOver()
+      return transaction
+    }
+    const kept = await transactions.take(id)
+    const login = keyring.open(sealingPurpose(id), kept?.sealedLogin ?? '')
+    if (kept === undefined || !isLogin(login)) throw loginOver()
+    grants.discard(kept.clientId, login.tokens)
+    return kept
   }
 
   /** Before the login: sends the person upstream. */

@@ -37,13 +37,21 @@ export class LoginLeg {
   /**
    * Returns the URL where the person logs in: the same one however often an attempt asks for it.
    * @param address of the person, to which what is stored is charged
+   * @param links of earlier steps of the same login
    * @throws {InvalidRequestError} if the attempt is over
    * @throws {TemporarilyUnavailableError} if too many attempts are in progress
    */
-  async send (id: string, transaction: AuthorizationTransaction, client: Client, address: string): Promise<string> {
+  async send (
+    id: string,
+    transaction: AuthorizationTransaction,
+    client: Client,
+    address: string,
+    links: readonly string[] = []
+  ): Promise<string> {
     const { transactions, upstream, upstreamClients, keyring, seconds, observe } = this.#options
-    return await observed(observe, { type: 'upstream', links: [hashSecret(id)] }, async () => {
-      const { url, codeVerifier, nonce } = await upstream.begin(await upstreamClients.for(client, address), id)
+    return await observed(observe, { type: 'upstream', links: [...links, hashSecret(id)] }, async () => {
+      const upstreamClient = await upstreamClients.for(client, address)
+      const { url, codeVerifier, nonce } = await upstream.begin(upstreamClient, id, transaction.hints)
       const leg = {
         url,
         sealedCodeVerifier: keyring.seal(sealingPurpose(id), codeVerifier),
@@ -62,7 +70,7 @@ export class LoginLeg {
    */
   async redeem (
     id: string,
-    { clientId, upstream: leg }: AuthorizationTransaction,
+    { clientId, upstream: leg, hints }: AuthorizationTransaction,
     query: string
   ): Promise<Login & { client: Client }> {
     const { clients, keyring, upstream, upstreamClients } = this.#options
@@ -74,7 +82,8 @@ export class LoginLeg {
     const login = await upstream.redeem(upstreamClient, query, {
       state: id,
       codeVerifier,
-      ...leg?.nonce !== undefined && { nonce: leg.nonce }
+      ...leg?.nonce !== undefined && { nonce: leg.nonce },
+      ...hints?.max_age !== undefined && { maxAge: hints.max_age }
     })
     upstreamClients.confirm(clientId)
     return { client, ...login }

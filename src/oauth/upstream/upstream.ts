@@ -9,6 +9,8 @@ import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { asItCame, fetchAnswer } from './answers/fetch-answer.js'
 import { fetchTokenAnswer } from './answers/token.js'
 import { fetchUserinfoAnswer } from './answers/userinfo.js'
+import type { LoginHints } from '../../stores/authorizations.js'
+import { checkLoginAge, loginParameters } from './login-parameters.js'
 import { fail, failRefresh, refusesClient, unusable } from './upstream-errors.js'
 import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
 import { fetchIdentity } from './userinfo.js'
@@ -28,6 +30,8 @@ export interface UpstreamRequest {
   state: string
   codeVerifier: string
   nonce?: string
+  /** Seconds since the person logged in there. */
+  maxAge?: string
 }
 
 // tokens are refreshed this long before they expire, or after three quarters of a short life
@@ -101,8 +105,15 @@ export class Upstream {
     return server === undefined ? this.#options.scopes : knownScopes(this.#options.scopes, server)
   }
 
-  /** Begins the second leg: where to send the person, and what the response must match. */
-  async begin (client: UpstreamClient, state: string): Promise<UpstreamRequest & { url: string }> {
+  /**
+   * Begins the second leg: where to send the person, and what the response must match.
+   * @param hints what the client asks of the login there
+   */
+  async begin (
+    client: UpstreamClient,
+    state: string,
+    hints: LoginHints = {}
+  ): Promise<UpstreamRequest & { url: string }> {
     const configuration = await this.#configuration(client)
     const scopes = knownScopes(this.#options.scopes, configuration.serverMetadata())
     const codeVerifier = openid.randomPKCECodeVerifier()
@@ -111,7 +122,12 @@ export class Upstream {
       !OUR_PARAMETERS.includes(name)
     )
     const parameters = {
-      ...Object.fromEntries(extra),
+      ...loginParameters({
+        hints,
+        extra: Object.fromEntries(extra),
+        supported: configuration.serverMetadata().prompt_values_supported,
+        isOpenId: scopes.includes('openid')
+      }),
       response_type: 'code',
       redirect_uri: this.#callbackUrl,
       state,
@@ -132,7 +148,7 @@ export class Upstream {
   async redeem (
     client: UpstreamClient,
     query: string,
-    { state, codeVerifier, nonce }: UpstreamRequest
+    { state, codeVerifier, nonce, maxAge }: UpstreamRequest
   ): Promise<{ tokens: UpstreamTokens, identity: Identity }> {
     const configuration = await this.#configuration(client)
     const callback = new URL(this.#callbackUrl)
@@ -158,6 +174,7 @@ export class Upstream {
         return await grant({})
       })).catch(fail)
     checkAuthorizedParty(tokens.claims(), client.clientId)
+    checkLoginAge(tokens.claims(), maxAge, this.#now() / 1000)
     const { scopes, userinfoUrl, subjectClaim } = this.#options
     const userinfo = await this.#configuration(client, 'userinfo')
     return {

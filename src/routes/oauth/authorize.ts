@@ -17,7 +17,12 @@ const texts = {
   scope: 'Scopes, separated by spaces',
   code_challenge: 'PKCE (RFC 7636)',
   code_challenge_method: 'S256',
-  resource: 'The MCP endpoint (RFC 8707)'
+  resource: 'The MCP endpoint (RFC 8707)',
+  prompt: 'Goes to the login server; none: no page, but an error if one were needed (OpenID Connect)',
+  login_hint: 'Goes to the login server: who is to log in',
+  max_age: 'Goes to the login server: seconds since the login',
+  ui_locales: 'Goes to the login server: languages',
+  acr_values: 'Goes to the login server: how to log in'
 }
 const required = ['response_type', 'client_id', 'code_challenge', 'code_challenge_method']
 const tags = ['oauth']

@@ -17,6 +17,7 @@ const LISTS = [
   'grant_types_supported',
   'response_types_supported',
   'code_challenge_methods_supported',
+  'prompt_values_supported',
   'token_endpoint_auth_methods_supported',
   'token_endpoint_auth_signing_alg_values_supported',
   'id_token_signing_alg_values_supported'
