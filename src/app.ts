@@ -118,7 +118,8 @@ function makeInstance (config: Config, logStream: BuildAppOptions['logStream']):
     trustProxy: toTrustProxy(config.trustProxy),
     genReqId: () => randomUUID(),
     forceCloseConnections: true,
-    ...slowRequests(config.requestTimeoutSeconds * 1000),
+    ...httpOptions(config),
+    keepAliveTimeout: config.keepAliveTimeoutSeconds * 1000,
     // also bounds closing, which may take as long as the running calls
     pluginTimeout: (config.shutdownSeconds + PLUGIN_SECONDS) * 1000,
     routerOptions: { ignoreTrailingSlash: true },
@@ -165,10 +166,15 @@ function toTrustProxy (value: Config['trustProxy']): boolean | string | ((addres
   return typeof value === 'number' ? (_address, hop) => hop < value : value
 }
 
-/** How long a request may take to arrive: its headers, and all of it. Responses and streams take what they take. */
-function slowRequests (ms: number) {
+/**
+ * How long a request may take to arrive: its headers, and all of it; and how long the headers may be. Responses and
+ * streams take what they take.
+ */
+function httpOptions ({ requestTimeoutSeconds, maxHeaderBytes: maxHeaderSize }: Config) {
+  const ms = requestTimeoutSeconds * 1000
+  const connectionsCheckingInterval = Math.min(ms / 4, MAX_CHECK_MS)
   return {
     requestTimeout: ms,
-    http: { requestTimeout: ms, headersTimeout: ms, connectionsCheckingInterval: Math.min(ms / 4, MAX_CHECK_MS) }
+    http: { requestTimeout: ms, headersTimeout: ms, connectionsCheckingInterval, maxHeaderSize }
   }
 }

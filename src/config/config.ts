@@ -99,6 +99,8 @@ export interface Config {
   maxEventLoopDelayMs: number
   maxHeapBytes: number | undefined
   requestTimeoutSeconds: number
+  keepAliveTimeoutSeconds: number
+  maxHeaderBytes: number
   shutdownDelaySeconds: number
   shutdownSeconds: number
 }
@@ -144,6 +146,8 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapBytes: env.MAX_HEAP_BYTES,
     requestTimeoutSeconds: env.REQUEST_TIMEOUT_SECONDS,
+    keepAliveTimeoutSeconds: env.KEEP_ALIVE_TIMEOUT_SECONDS,
+    maxHeaderBytes: env.MAX_HEADER_BYTES,
     shutdownDelaySeconds: env.SHUTDOWN_DELAY_SECONDS ?? (production ? 5 : 0),
     shutdownSeconds: env.SHUTDOWN_SECONDS
   }

@@ -5,6 +5,8 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { exportJWK, generateKeyPair, SignJWT, type JWK } from 'jose'
 import t, { type Test } from 'tap'
 import { createTokenVerifier, type ResourceServerOptions } from '../../src/oauth/resource-server/resource-server.js'
+import { freePort } from '../support/free-port.js'
+import { initializeParams } from '../support/mcp-harness.js'
 import { Person } from '../support/person.js'
 import { startService } from '../support/service.js'
 
@@ -88,6 +90,32 @@ async function body (request: IncomingMessage): Promise<string> {
   for await (const chunk of request) text += String(chunk)
   return text
 }
+
+t.test('a JWT of 16 KB works over the network, and a larger one is no token of ours', async t => {
+  const issuer = await startIssuer(t)
+  const port = String(await freePort())
+  const service = await startService(t, {
+    AUTH_MODE: 'resource-server',
+    OAUTH_ISSUER_URL: issuer.issuer,
+    OAUTH_AUDIENCES: RESOURCE,
+    PORT: port
+  })
+  for (const [characters, status] of [[11_700, 200], [13_000, 401]] as const) {
+    const token = await issuer.sign({ groups: 'x'.repeat(characters) })
+    for (const path of ['/mcp', '/']) {
+      const response = await fetch(service.url + path, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          accept: 'application/json, text/event-stream',
+          'content-type': 'application/json'
+        },
+        body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: initializeParams() })
+      })
+      t.equal(response.status, status, `${path}: ${token.length} bytes: ${await response.text()}`)
+    }
+  }
+})
 
 t.test('JWTs by the keys of their issuer', async t => {
   const issuer = await startIssuer(t)

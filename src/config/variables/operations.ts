@@ -34,6 +34,16 @@ export const operationVariables = {
     30,
     { maximum: MAX_TIMER_SECONDS }
   ),
+  KEEP_ALIVE_TIMEOUT_SECONDS: seconds(
+    'Time without use after which a connection closes; longer than the load balancer keeps its own (Google Cloud: 600)',
+    72,
+    { maximum: MAX_TIMER_SECONDS }
+  ),
+  MAX_HEADER_BYTES: limit(
+    'Largest headers of a request in all, in bytes; beyond, the response is 431. Access tokens of 16 KB fit',
+    32_768,
+    { minimum: 8192, maximum: 1_048_576 }
+  ),
   SHUTDOWN_DELAY_SECONDS: Type.Optional(Type.Integer({
     minimum: 0,
     maximum: MAX_SHUTDOWN_SECONDS,
