@@ -137,7 +137,8 @@ export class RedisConnection {
 
   /** Reports an error that no caller waits for. That Redis cannot be reached is known. */
   report (error: unknown): void {
-    if (error instanceof Error && !(error instanceof TemporarilyUnavailableError)) this.#onError(error)
+    if (error instanceof OperatorNeededError) this.#onError(new Error(error.detail ?? error.message, { cause: error }))
+    else if (error instanceof Error && !(error instanceof TemporarilyUnavailableError)) this.#onError(error)
   }
 
   /** Calls the listener whenever the connection has come (back). */
