@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js'
+import { parseClientKey, type CLIENT_AUTH_METHODS } from '../oauth/upstream/client-authentication.js'
 import { findUpstreamFault } from '../validation/upstream.js'
 import { isScopeToken } from '../validation/values.js'
 import type { Environment } from './environment.js'
@@ -20,6 +21,9 @@ export interface UpstreamConfig {
   scopes: string[]
   extraAuthorizeParams: Record<string, string>
   registrationGeneration?: string
+  clientAuthMethod?: typeof CLIENT_AUTH_METHODS[number]
+  clientKey?: string
+  allowMissingNonce?: boolean
 }
 
 const UPSTREAM_VARIABLES = {
@@ -63,9 +67,35 @@ export function parseUpstream (env: Environment): UpstreamConfig | undefined {
     scopes: [
       ...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))
     ],
+    ...parseClientAuthentication(env),
+    allowMissingNonce: env.OAUTH_ALLOW_MISSING_NONCE,
     registrationGeneration: env.OAUTH_REGISTRATION_GENERATION,
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }
+}
+
+const ALIASES = { basic: 'client_secret_basic', post: 'client_secret_post' } as const
+
+/** How our client authenticates, if that was chosen. */
+function parseClientAuthentication (env: Environment): Pick<UpstreamConfig, 'clientAuthMethod' | 'clientKey'> {
+  const { OAUTH_CLIENT_AUTH_METHOD: chosen, OAUTH_CLIENT_KEY: clientKey, OAUTH_CLIENT_SECRET: secret } = env
+  const method = chosen === 'basic' || chosen === 'post' ? ALIASES[chosen] : chosen
+  if (method === 'private_key_jwt') {
+    if (clientKey === undefined) {
+      throw new ConfigError('OAUTH_CLIENT_KEY is not set; OAUTH_CLIENT_AUTH_METHOD=private_key_jwt needs it.')
+    }
+    try {
+      parseClientKey(clientKey)
+    } catch {
+      throw new ConfigError('OAUTH_CLIENT_KEY is not valid; it takes a private key as PEM (PKCS 8), or as a JWK.')
+    }
+    return { clientAuthMethod: method, clientKey }
+  }
+  if (method === 'auto') return {}
+  if (method !== 'none' && secret === undefined) {
+    throw new ConfigError(`OAUTH_CLIENT_SECRET is not set; OAUTH_CLIENT_AUTH_METHOD=${chosen} needs it.`)
+  }
+  return { clientAuthMethod: method }
 }
 
 /** Those of the upstream's URLs that are set. */

@@ -48,6 +48,18 @@ export interface UpstreamOptions {
   clientId?: string
   /** The secret of `clientId`. */
   clientSecret?: string
+  /**
+   * How `clientId` authenticates. Default: with the secret, as its metadata says, or else the other way once if it
+   * responds with `invalid_client`.
+   */
+  clientAuthMethod?: 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'none'
+  /** The private key of `private_key_jwt` (RFC 7523): PEM (PKCS 8), or a JWK as JSON. */
+  clientKey?: string
+  /**
+   * Whether an ID token may lack the nonce that was sent (LinkedIn). A stolen code of another login of the same client
+   * is then stopped by PKCE and `state` alone. Default: false.
+   */
+  allowMissingNonce?: boolean
   /** Scopes to ask for, without `openid`, `profile`, `email` and `offline_access` if its metadata lacks them. */
   scopes: readonly string[]
   /** Further parameters of the authorization request. */

@@ -3,6 +3,7 @@ import { defaultRedirectSchemes } from '../../oauth/clients/redirect-schemes.js'
 import { CONSENT_DELAY_MS, defaultLifetimes, MAX_CONSENT_DELAY_MS } from '../../oauth/options.js'
 import { DEFAULT_REQUESTS_PER_MINUTE } from '../../oauth/rate-limits.js'
 import { DEFAULT_SCOPES, OPENID_SCOPES } from '../../oauth/scopes.js'
+import { CLIENT_AUTH_METHODS } from '../../oauth/upstream/client-authentication.js'
 import { SUBJECT_CLAIM } from '../../oauth/upstream/subject.js'
 import { choice, flag, limit, list, seconds, text } from './kinds.js'
 
@@ -26,6 +27,19 @@ export const oauthVariables = {
     text('Client registered at the upstream (static mode). Default: each client is registered there (dynamic mode)')
   ),
   OAUTH_CLIENT_SECRET: Type.Optional(text('Secret of OAUTH_CLIENT_ID')),
+  OAUTH_CLIENT_AUTH_METHOD: choice(
+    'How OAUTH_CLIENT_ID authenticates; auto: with the secret, as the upstream says, and the other way once if it ' +
+      'responds with invalid_client; basic and post are short for client_secret_basic and client_secret_post',
+    'auto',
+    ['auto', 'basic', 'post', ...CLIENT_AUTH_METHODS]
+  ),
+  OAUTH_CLIENT_KEY: Type.Optional(
+    text('Private key of OAUTH_CLIENT_ID for private_key_jwt: PEM (PKCS 8, \\n for line breaks), or a JWK as JSON')
+  ),
+  OAUTH_ALLOW_MISSING_NONCE: flag(
+    'Whether an ID token may lack the nonce that was sent (LinkedIn); PKCE and state then protect the login alone',
+    false
+  ),
   OAUTH_REGISTRATION_GENERATION: text(
     'Dynamic mode: change it (to anything) to drop all registrations at the upstream; each client is registered ' +
       'again when the next person logs in with it',

@@ -11,6 +11,8 @@ export interface UpstreamClient {
   clientId: string
   clientSecret?: string
   authMethod?: string
+  /** Signs in place of a secret: PEM or JWK. */
+  clientKey?: string
   /** Where, and with what, the registration is deleted (RFC 7592). */
   registrationUri?: string
   registrationAccessToken?: string

@@ -1,6 +1,6 @@
 import * as openid from 'openid-client'
 import { isInsecure } from './discovery.js'
-import { clientSecretBasic } from './client-secret-basic.js'
+import { authenticateOtherwise, makeAuthentication } from './client-authentication.js'
 import { checkAuthorizedParty, type Identity } from './identity.js'
 import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from '../upstream-observer.js'
 import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS, type UpstreamSettings } from '../options.js'
@@ -8,6 +8,7 @@ import { UpstreamRegistration, type UpstreamClient } from './registration.js'
 import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { asItCame, fetchAnswer } from './answers/fetch-answer.js'
 import { fetchTokenAnswer } from './answers/token.js'
+import { lacksNonce, refusesAuthentication } from './token-response.js'
 import { fetchUserinfoAnswer } from './answers/userinfo.js'
 import type { LoginHints } from '../../stores/authorizations.js'
 import { checkLoginAge, loginParameters } from './login-parameters.js'
@@ -60,6 +61,8 @@ export class Upstream {
   /** Of each request. */
   readonly timeoutSeconds: number
   readonly #metadata: UpstreamMetadata
+  /** How our configured client authenticates, where its metadata named another way. */
+  #methodThatWorks: string | undefined
   /** Registers clients there. */
   readonly registration: UpstreamRegistration
 
@@ -90,8 +93,14 @@ export class Upstream {
 
   /** Our configured client there, in static mode. */
   get staticClient (): UpstreamClient | undefined {
-    const { clientId, clientSecret } = this.#options
-    return clientId === undefined ? undefined : { clientId, ...clientSecret !== undefined && { clientSecret } }
+    const { clientId, clientSecret, clientKey, clientAuthMethod: authMethod = this.#methodThatWorks } = this.#options
+    if (clientId === undefined) return undefined
+    return {
+      clientId,
+      ...clientSecret !== undefined && { clientSecret },
+      ...clientKey !== undefined && { clientKey },
+      ...authMethod !== undefined && { authMethod }
+    }
   }
 
   /** The host where people log in, for the consent page. */
@@ -155,9 +164,10 @@ export class Upstream {
     callback.search = query
     // the issuer is unknown, and there is no other one to mix it up with (RFC 9207 1)
     if (!this.#knowsIssuer) callback.searchParams.delete('iss')
+    const { allowMissingNonce = false } = this.#options
     let response: Response | undefined
     configuration[openid.customFetch] = async (url, init) => {
-      response ??= await fetchTokenAnswer(this.#fetch('token'), url, init, this.#knowsIssuer)
+      response ??= await this.#fetchTokens(client, url, init)
       return response.clone()
     }
     const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
@@ -170,7 +180,8 @@ export class Upstream {
       ? grant({})
       : grant({ expectedNonce: nonce }).catch(async (error: unknown) => {
         // an OAuth 2 server may treat `openid` as a scope like any other; the code is not redeemed again
-        if (response === undefined || !response.ok || await hasIdToken(response.clone())) throw error
+        const mayLack = response?.ok === true && await lacksNonce(response.clone(), allowMissingNonce)
+        if (!mayLack) throw error
         return await grant({})
       })).catch(fail)
     checkAuthorizedParty(tokens.claims(), client.clientId)
@@ -190,7 +201,7 @@ export class Upstream {
   /** Whether it knows our client, by what it says of a made-up code; also if it does not say. */
   async knows (client: UpstreamClient): Promise<boolean> {
     const configuration = await this.#configuration(client)
-    configuration[openid.customFetch] = (url, init) => fetchTokenAnswer(this.#fetch('token'), url, init, false)
+    configuration[openid.customFetch] = (url, init) => this.#fetchTokens(client, url, init, false)
     return await openid.genericGrantRequest(configuration, 'authorization_code', {
       code: openid.randomState(),
       redirect_uri: this.#callbackUrl,
@@ -206,8 +217,7 @@ export class Upstream {
    */
   async refresh (client: UpstreamClient, refreshToken: string, subject: string): Promise<UpstreamTokens> {
     const configuration = await this.#configuration(client)
-    configuration[openid.customFetch] = (url, init) =>
-      fetchTokenAnswer(this.#fetch('token'), url, init, this.#knowsIssuer)
+    configuration[openid.customFetch] = (url, init) => this.#fetchTokens(client, url, init)
     const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(failRefresh)
     const idToken = tokens.claims()
     checkAuthorizedParty(idToken, client.clientId)
@@ -241,7 +251,7 @@ export class Upstream {
       server,
       client.clientId,
       undefined,
-      this.#authentication(client, server)
+      await makeAuthentication(client, server)
     )
     configuration.timeout = this.timeoutSeconds
     configuration[openid.customFetch] = async (url, init) =>
@@ -252,13 +262,27 @@ export class Upstream {
     return configuration
   }
 
-  #authentication ({ clientSecret, authMethod }: UpstreamClient, server: openid.ServerMetadata): openid.ClientAuth {
-    if (clientSecret === undefined || authMethod === 'none') return openid.None()
-    // RFC 8414 2: basic if the metadata does not say
-    const { token_endpoint_auth_methods_supported: supported = ['client_secret_basic'] } = server
-    const method = authMethod ??
-      (supported.includes('client_secret_basic') ? 'client_secret_basic' : 'client_secret_post')
-    return method === 'client_secret_basic' ? clientSecretBasic(clientSecret) : openid.ClientSecretPost(clientSecret)
+  /**
+   * Sends a token request. If our client is refused by a method that nobody chose, the other one is tried once, and
+   * remembered.
+   */
+  async #fetchTokens (
+    client: UpstreamClient,
+    url: string,
+    init: openid.CustomFetchOptions,
+    keepIdToken = this.#knowsIssuer
+  ): Promise<Response> {
+    const fetch = this.#fetch('token')
+    const response = await fetchTokenAnswer(fetch, url, init, keepIdToken)
+    const { clientId, clientAuthMethod } = this.#options
+    if (clientAuthMethod !== undefined || client.clientId !== clientId) return response
+    if (!await refusesAuthentication(response.clone())) return response
+    const other = authenticateOtherwise(client, init)
+    if (other === undefined) return response
+    const again = await fetchTokenAnswer(fetch, url, other.init, keepIdToken)
+    if (await refusesAuthentication(again.clone())) return response
+    this.#methodThatWorks = other.method
+    return again
   }
 
   /** If the endpoints were configured one by one, an ID token and `iss` cannot be checked. */
@@ -277,9 +301,4 @@ export class Upstream {
         { expiresAt: now + lifetime, refreshAt: now + lifetime - Math.min(LEEWAY_SECONDS, lifetime / 4) }
     }
   }
-}
-
-async function hasIdToken (response: Response): Promise<boolean> {
-  const body: unknown = await response.json().catch(() => undefined)
-  return typeof body === 'object' && body !== null && 'id_token' in body
 }

@@ -42,6 +42,7 @@ import {
   PROXY_URL,
   SERVICE_SECRET
 } from '../../validation/values.js'
+import { CLIENT_AUTH_METHODS } from '../../oauth/upstream/client-authentication.js'
 import { brokerStoresOption } from './stores.js'
 import { publicUrl } from './transports.js'
 
@@ -58,6 +59,13 @@ const upstream = optionSchemas<UpstreamOptions>()({
   subjectClaim: optional(someText),
   clientId: optional(clientId),
   clientSecret: optional(clientSecret),
+  clientAuthMethod: optional(
+    Type.Unsafe<typeof CLIENT_AUTH_METHODS[number]>(
+      Type.Union(CLIENT_AUTH_METHODS.map(method => Type.Literal(method)), { takes: CLIENT_AUTH_METHODS.join(', ') })
+    )
+  ),
+  clientKey: optional(someText),
+  allowMissingNonce: optional(flag),
   scopes: listSchema(scope, 'a list of scopes, each once'),
   registrationGeneration: optional(anyText),
   extraAuthorizeParams: optional(recordSchema(anyText, 'an object of texts')),
