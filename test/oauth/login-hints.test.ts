@@ -235,3 +235,22 @@ t.test('"Use another account" after the login discards it', async t => {
   const stranger = openBrowser(target)
   t.match(await stranger.submit(consent, {}, 'Use another account'), { status: 403 }, 'in another browser')
 })
+
+t.test('a login that is older than max_age is not one, if the login server says how old it is', async t => {
+  const now = Math.floor(Date.now() / 1000)
+  for (const [loggedInAt, maxAge, error] of [
+    [now - 1000, '300', 'login_required'],
+    [now - 1000, '0', 'login_required'],
+    [now - 1000, '3000', null],
+    [now - 1000, undefined, null],
+    [undefined, '0', null],
+    ['long ago', '0', null]
+  ] as const) {
+    const upstream = new ScriptableUpstream({ idTokenClaims: () => loggedInAt === undefined ? {} : { auth_time: loggedInAt } })
+    const target = await embed(t, {}, upstream)
+    const client = await register(target)
+    const parameters = await approve(target, client, openBrowser(target), { parameters: { max_age: maxAge } })
+    if (loggedInAt === 'long ago') t.ok(parameters.get('error') ?? parameters.get('code'), 'nonsense is no 500')
+    else t.equal(parameters.get('error'), error, `${String(loggedInAt)} ${String(maxAge)}: ${parameters.toString()}`)
+  }
+})
