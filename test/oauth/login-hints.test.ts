@@ -246,7 +246,8 @@ t.test('a login that is older than max_age is not one, if the login server says 
     [undefined, '0', null],
     ['long ago', '0', null]
   ] as const) {
-    const upstream = new ScriptableUpstream({ idTokenClaims: () => loggedInAt === undefined ? {} : { auth_time: loggedInAt } })
+    const claims = loggedInAt === undefined ? {} : { auth_time: loggedInAt }
+    const upstream = new ScriptableUpstream({ idTokenClaims: () => claims })
     const target = await embed(t, {}, upstream)
     const client = await register(target)
     const parameters = await approve(target, client, openBrowser(target), { parameters: { max_age: maxAge } })
