@@ -34,6 +34,7 @@ export type FailureReason =
   | 'upstream_refused_code'
   | 'upstream_login_ended'
   | 'upstream_answer_unusable'
+  | 'callback_unusable'
   | 'document_gone'
   | 'document_unreachable'
   | 'document_unusable'

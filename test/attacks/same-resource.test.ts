@@ -17,7 +17,8 @@ import { startTarget } from '../support/target.js'
 
 /*
  * RFC 3986 6.2.2.1, 6.2.3 and MCP, Resource Parameter: scheme and host in any case and the default port mean the same
- * resource, and so does a trailing slash. Whatever differs otherwise is another one.
+ * resource, and so does a trailing slash. A host with a dot at its end is the same host (RFC 1034 3.1). Whatever
+ * differs otherwise is another one.
  */
 
 const PUBLIC_URL = 'https://mcp.example.com'
@@ -30,9 +31,13 @@ const SAME = [
   'hTTps://mcp.EXAMPLE.com:443/mcp',
   'https://mcp.example.com:/mcp',
   `${RESOURCE}/`,
-  'HTTPS://MCP.EXAMPLE.COM:443/mcp/'
+  'HTTPS://MCP.EXAMPLE.COM:443/mcp/',
+  'https://mcp.example.com./mcp',
+  'https://mcp.example.com.:443/mcp/'
 ]
 const OTHERS = [
+  'https://mcp.example.com../mcp',
+  'https://.mcp.example.com/mcp',
   'https://mcp.example.com/MCP',
   'https://mcp.example.com/mcp//',
   'https://mcp.example.com/mcp/x',
@@ -44,7 +49,6 @@ const OTHERS = [
   'https://mcp.example.com:0443/mcp',
   'http://mcp.example.com:443/mcp',
   'http://mcp.example.com/mcp',
-  'https://mcp.example.com./mcp',
   'https://user@mcp.example.com/mcp',
   'https://user:pw@mcp.example.com/mcp',
   'https://@mcp.example.com/mcp',
@@ -68,10 +72,11 @@ const anyCase = (text: string) =>
 const sameResource = fc.tuple(
   anyCase('https'),
   anyCase('mcp.example.com'),
+  fc.constantFrom('', '.'),
   fc.constantFrom('', ':443', ':'),
   fc.constantFrom('', '/')
 )
-  .map(([scheme, host, port, slash]) => `${scheme}://${host}${port}/mcp${slash}`)
+  .map(([scheme, host, dot, port, slash]) => `${scheme}://${host}${dot}${port}/mcp${slash}`)
 
 t.test('at the authorization endpoint', async t => {
   const target = await startTarget(t, { PUBLIC_URL })
@@ -90,7 +95,7 @@ t.test('at the token endpoint, for a code and for a refresh token', async t => {
   const target = await startTarget(t, { PUBLIC_URL: 'http://localhost:5050' })
   const client = await register(target)
   const own = (resource: string) =>
-    resource.replace(/^https/i, 'http').replace(/mcp\.example\.com(?::(?:443)?)?/i, 'LocalHost:5050')
+    resource.replace(/^https/i, 'http').replace(/mcp\.example\.com(\.?)(?::(?:443)?)?/i, 'LocalHost$1:5050')
   let { refreshToken } = await newTokens(target, client)
   for (const resource of SAME.map(own)) {
     t.equal(
@@ -142,7 +147,7 @@ t.test('however it is written', async t => {
           resolved = undefined
         }
         const means = URL.canParse(resource) ? new URL(resource).href.replace(/\/$/, '') : undefined
-        return resolved === undefined || resolved === means
+        return resolved === undefined || resolved === means || resource === RESOURCE.replace('.com', '.com.')
       }
     ),
     { numRuns: 2000 }

@@ -110,6 +110,11 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
     text: `The login server gave a response that cannot be used${why}.`,
     advice: 'Is OAUTH_ISSUER_URL exactly the issuer that its metadata names?'
   }),
+  callback_unusable: ({ why }) => ({
+    text: `The browser came back from the login server with a response that cannot be used${why}.`,
+    advice: 'A single one may be forged. If every login ends so, is OAUTH_ISSUER_URL exactly the issuer that its ' +
+      'metadata names?'
+  }),
   wrong_client_secret: {
     text: 'Token request with a wrong client secret.',
     advice: 'A registered client must register again. For a client with a fixed id, compare its secret with ' +

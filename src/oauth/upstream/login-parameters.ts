@@ -12,6 +12,19 @@ interface Asked {
   isOpenId: boolean
 }
 
+// of an authorization request (RFC 6749 4.1.1, 7636 4.3, 9101 5, OpenID Connect Core 3.1.2.1): ours to set
+const OUR_PARAMETERS = [
+  'client_id',
+  'response_type',
+  'response_mode',
+  'redirect_uri',
+  'state',
+  'nonce',
+  'code_challenge',
+  'code_challenge_method',
+  'request',
+  'request_uri'
+]
 // clocks differ, and the login takes a while
 const LEEWAY_SECONDS = 60
 
@@ -20,7 +33,9 @@ const LEEWAY_SECONDS = 60
  * @throws {InteractionRequiredError} if it must be silent, and cannot be
  */
 export function loginParameters ({ hints: { prompt, ...hints }, extra, supported, isOpenId }: Asked): LoginHints {
-  const { prompt: always, ...fixed } = extra
+  const { prompt: always, ...fixed } = Object.fromEntries(
+    Object.entries(extra).filter(([name]) => !OUR_PARAMETERS.includes(name))
+  )
   const joined = prompt === 'none'
     ? silentPrompt(always, supported, isOpenId)
     : joinPrompts(prompt, always, supported)

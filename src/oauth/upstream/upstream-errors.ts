@@ -49,6 +49,17 @@ export function fail (error: unknown): never {
   throw upstreamError(error)
 }
 
+/** Throws what an error means that was found in what the browser brought, before the upstream was asked. */
+export function failCallback (error: unknown): never {
+  const meant = upstreamError(error)
+  if (meant.reason !== 'upstream_answer_unusable') throw meant
+  throw new UpstreamError(meant.message, {
+    cause: meant,
+    reason: 'callback_unusable',
+    ...meant.detail !== undefined && { detail: meant.detail }
+  })
+}
+
 /**
  * Throws what an error of a refresh means: whatever only the person can put right is `invalid_grant`, so that clients
  * send them to log in again. All others leave the grant alone.

@@ -12,7 +12,7 @@ import { lacksNonce, refusesAuthentication } from './token-response.js'
 import { fetchUserinfoAnswer } from './answers/userinfo.js'
 import type { LoginHints } from '../../stores/authorizations.js'
 import { checkLoginAge, loginParameters } from './login-parameters.js'
-import { fail, failRefresh, refusesClient, unusable } from './upstream-errors.js'
+import { fail, failCallback, failRefresh, refusesClient, unusable } from './upstream-errors.js'
 import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
 import { fetchIdentity } from './userinfo.js'
 
@@ -37,20 +37,6 @@ export interface UpstreamRequest {
 
 // tokens are refreshed this long before they expire, or after three quarters of a short life
 const LEEWAY_SECONDS = 30
-// of an authorization request (RFC 6749 4.1.1, 7636 4.3, 9101 5, OpenID Connect Core 3.1.2.1): ours to set
-const OUR_PARAMETERS = [
-  'client_id',
-  'response_type',
-  'response_mode',
-  'redirect_uri',
-  'state',
-  'nonce',
-  'code_challenge',
-  'code_challenge_method',
-  'request',
-  'request_uri'
-]
-
 /** The upstream authorization server, and every request that we send to it. Errors are `OAuthError`s. */
 export class Upstream {
   readonly #options: UpstreamSettings
@@ -127,13 +113,10 @@ export class Upstream {
     const scopes = knownScopes(this.#options.scopes, configuration.serverMetadata())
     const codeVerifier = openid.randomPKCECodeVerifier()
     const nonce = scopes.includes('openid') ? openid.randomNonce() : undefined
-    const extra = Object.entries(this.#options.extraAuthorizeParams ?? {}).filter(([name]) =>
-      !OUR_PARAMETERS.includes(name)
-    )
     const parameters = {
       ...loginParameters({
         hints,
-        extra: Object.fromEntries(extra),
+        extra: this.#options.extraAuthorizeParams ?? {},
         supported: configuration.serverMetadata().prompt_values_supported,
         isOpenId: scopes.includes('openid')
       }),
@@ -166,7 +149,9 @@ export class Upstream {
     if (!this.#knowsIssuer) callback.searchParams.delete('iss')
     const { allowMissingNonce = false } = this.#options
     let response: Response | undefined
+    let isAsked = false
     configuration[openid.customFetch] = async (url, init) => {
+      isAsked = true
       response ??= await this.#fetchTokens(client, url, init)
       return response.clone()
     }
@@ -183,7 +168,7 @@ export class Upstream {
         const mayLack = response?.ok === true && await lacksNonce(response.clone(), allowMissingNonce)
         if (!mayLack) throw error
         return await grant({})
-      })).catch(fail)
+      })).catch((error: unknown) => isAsked ? fail(error) : failCallback(error))
     checkAuthorizedParty(tokens.claims(), client.clientId)
     checkLoginAge(tokens.claims(), maxAge, this.#now() / 1000)
     const { scopes, userinfoUrl, subjectClaim } = this.#options

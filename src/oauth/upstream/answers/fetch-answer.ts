@@ -10,7 +10,7 @@ import { unusable } from '../upstream-errors.js'
  */
 
 /** Of a decoded body: metadata, tokens with their group claims, and key sets are far smaller. */
-export const MAX_ANSWER_BYTES = 262_144
+const MAX_ANSWER_BYTES = 262_144
 
 const WITHOUT_BODY = new Set([204, 205, 304])
 
@@ -43,7 +43,7 @@ export function asItCame ({ status, headers, text }: Answer): Response {
 }
 
 /** Sends a request of openid-client. */
-export async function send (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
+async function send (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
   const { body = null, signal = null, ...rest } = init
   return await fetch(url, { ...rest, body, signal })
 }
