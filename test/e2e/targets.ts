@@ -18,24 +18,32 @@ export interface Target {
 }
 
 /** What is served, and how: each is started with all that it needs, on free ports of loopback. */
-export const targets: Record<string, () => Promise<Target>> = { start, consumer, 'dist-redis': distRedis }
+export const targets: Record<string, (environment?: NodeJS.ProcessEnv) => Promise<Target>> = {
+  start,
+  consumer,
+  'dist-redis': distRedis
+}
 
-/** The target that the command line names, or what is served at the URL there. */
-export async function targetOf (argument: string): Promise<Target> {
+/**
+ * The target that the command line names, or what is served at the URL there.
+ * @param environment more settings of a target that is started
+ */
+export async function targetOf (argument: string, environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   if (/^https?:/.test(argument)) return { url: argument.replace(/\/(mcp)?$/, ''), stop: async () => {} }
   const start = targets[argument]
   if (start === undefined) {
     throw new Error(`${argument} is neither a URL nor one of ${Object.keys(targets).join(', ')}.`)
   }
-  return await start()
+  return await start(environment)
 }
 
 /** `npm start`, with nothing configured but ports. */
-async function start (): Promise<Target> {
+async function start (environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   const port = await freePort()
   const service = await startProcess(`http://localhost:${port}`, ['npm', 'start'], {
     PORT: String(port),
-    DEMO_UPSTREAM_PORT: String(await freePort())
+    DEMO_UPSTREAM_PORT: String(await freePort()),
+    ...environment
   })
   return {
     url: service.url,
@@ -46,7 +54,7 @@ async function start (): Promise<Target> {
 }
 
 /** The packed package, installed by an app that has it under `/ai`. */
-async function consumer (): Promise<Target> {
+async function consumer (environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   const folder = mkdtempSync(join(tmpdir(), 'mcp-consumer-'))
   await run('npm', ['run', 'build'], { cwd: root })
   const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], {
@@ -70,7 +78,8 @@ async function consumer (): Promise<Target> {
   const port = String(await freePort())
   const service = await startProcess(`http://localhost:${port}/ai`, [process.execPath, 'app.js'], {
     PORT: port,
-    OAUTH_ISSUER_URL: upstream.issuer
+    OAUTH_ISSUER_URL: upstream.issuer,
+    ...environment
   }, app)
   return {
     url: service.url,
@@ -83,7 +92,7 @@ async function consumer (): Promise<Target> {
 }
 
 /** What the image runs, as it runs it: the build, in production, with Redis and an upstream of its own. */
-async function distRedis (): Promise<Target> {
+async function distRedis (environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   await run('npm', ['run', 'build'], { cwd: root })
   const folder = mkdtempSync(join(tmpdir(), 'mcp-redis-'))
   const redisPort = await freePort()
@@ -97,7 +106,8 @@ async function distRedis (): Promise<Target> {
     REDIS_URL: `redis://127.0.0.1:${redisPort}`,
     ENCRYPTION_KEYS: `e2e:${randomBytes(32).toString('base64url')}`,
     OAUTH_ISSUER_URL: upstream.issuer,
-    SHUTDOWN_DELAY_SECONDS: '0'
+    SHUTDOWN_DELAY_SECONDS: '0',
+    ...environment
   })
   return {
     url: service.url,
