@@ -1,0 +1,58 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import Fastify from 'fastify'
+import { bearerAuth } from '../../src/plugins/mcp/bearer-auth.js'
+import { mcpTransports } from '../../src/service/mcp-transports.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { createRedisStores } from '../../src/stores/redis/stores.js'
+import { ControlledServer } from '../../test/support/controlled-server.js'
+import { answerCalls } from '../child.js'
+import { bearerAuthOptions, busyPeople } from './served.js'
+
+/* A server for many idle streams. Arguments: how many, and the URL of Redis, if it is to keep things there. */
+const [count = '1', redisUrl] = process.argv.slice(2)
+const most = Number(count) + 1000
+
+export type IdlingCalls = {
+  url: () => Promise<string>
+  /** Begins to measure. */
+  begin: () => void
+  /** Milliseconds that the event loop was late: at most, and in 99.9 % of the looks; bytes of the process. */
+  strain: () => { stallMs: number, p999Ms: number, rss: number }
+}
+
+const delays = monitorEventLoopDelay({ resolution: 5 })
+const createServer = new ControlledServer().createServer
+
+async function listen (): Promise<string> {
+  const app = Fastify({ forceCloseConnections: true })
+  const { sessions, eventLog, leases, bus } = redisUrl === undefined
+    ? createMemoryStores({ sessionIdleSeconds: 3600, maxSessions: most })
+    : createRedisStores({ url: redisUrl, sessionIdleSeconds: 3600 })
+  await app.register(bearerAuth, bearerAuthOptions)
+  await app.register(mcpTransports, {
+    publicUrl: 'http://127.0.0.1',
+    createServer,
+    sessions,
+    eventLog,
+    leases,
+    bus,
+    // so many that their instances are dropped while it is measured
+    limits: { ...busyPeople, maxStreams: most, maxLiveInstances: most, maxOpenResponses: 2 * most }
+  })
+  return await app.listen({ port: 0, host: '127.0.0.1' })
+}
+
+const url = listen()
+answerCalls({
+  url: () => url,
+  begin () {
+    globalThis.gc?.()
+    delays.enable()
+    delays.reset()
+  },
+  strain: () => ({
+    stallMs: delays.max / 1e6,
+    p999Ms: delays.percentile(99.9) / 1e6,
+    rss: process.memoryUsage().rss
+  })
+} satisfies IdlingCalls)
