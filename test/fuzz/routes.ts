@@ -51,7 +51,7 @@ interface Requested {
 
 /** The route that a request leads to, as far as it is plain. */
 export function routeOf ({ method, target, headers }: Requested): FuzzedRoute | undefined {
-  const path = target.replace(/[?#;].*/s, '').replace(/(.)\/$/, '$1')
+  const path = target.replace(/[?#;].*/s, '').replace(/([^/])\/$/, '$1')
   // the origin itself is an MCP endpoint for all but browsers that look for a page
   if (path !== '/' || method === 'HEAD') return byPath.get(path)
   const names = headers.map(([name]) => name.toLowerCase())
