@@ -3,18 +3,16 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import Fastify from 'fastify'
 import { Server as Server1 } from '@modelcontextprotocol/sdk/server/index.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
 import { Server as Server2 } from '@modelcontextprotocol/server'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { bearerAuth } from '../../src/plugins/mcp/bearer-auth.js'
-import { mcpTransports } from '../../src/service/mcp-transports.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import { valueAt } from '../../test/support/json.js'
 import { answerCalls } from '../child.js'
-import { bearerAuthOptions, busyPeople } from './served.js'
+import { listen } from './listen.js'
+import { busyPeople } from './served.js'
 
 /*
  * A server whose tool `flood` sends as much as it is told to. Arguments: the server (`sdk1`, `sdk2`; `bare`: the SDK's
@@ -101,23 +99,15 @@ async function called (params: unknown, send: Send) {
     : { content: [{ type: 'text' as const, text: 'at once' }] }
 }
 
-async function listen (): Promise<string> {
-  const app = Fastify({ forceCloseConnections: true })
-  const { sessions, eventLog, leases, bus } = redisUrl === undefined
+async function listenWithPlugins (): Promise<string> {
+  const stores = redisUrl === undefined
     ? createMemoryStores({ sessionIdleSeconds: 3600 })
     : createRedisStores({ url: redisUrl, sessionIdleSeconds: 3600 })
-  await app.register(bearerAuth, bearerAuthOptions)
-  await app.register(mcpTransports, {
-    publicUrl: 'http://127.0.0.1',
+  return await listen(stores, {
     createServer,
-    sessions,
-    eventLog,
-    leases,
-    bus,
     sessionMode: sessionMode === 'stateless' ? 'stateless' : 'stateful',
     limits: busyPeople
   })
-  return await app.listen({ port: 0, host: '127.0.0.1' })
 }
 
 /** The SDK's transport on Node's own server, each POST with its own. */
@@ -168,5 +158,5 @@ async function sendToNobody (count: number): Promise<Strain> {
   return strain()
 }
 
-const url = kind === 'bare' ? listenBare() : listen()
+const url = kind === 'bare' ? listenBare() : listenWithPlugins()
 answerCalls({ url: () => url, begin, strain, sendToNobody } satisfies FloodingCalls)

@@ -1,12 +1,10 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import Fastify from 'fastify'
-import { bearerAuth } from '../../src/plugins/mcp/bearer-auth.js'
-import { mcpTransports } from '../../src/service/mcp-transports.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import { ControlledServer } from '../../test/support/controlled-server.js'
 import { answerCalls } from '../child.js'
-import { bearerAuthOptions, busyPeople } from './served.js'
+import { listen } from './listen.js'
+import { busyPeople } from './served.js'
 
 /* A server for many idle streams. Arguments: how many, and the URL of Redis, if it is to keep things there. */
 const [count = '1', redisUrl] = process.argv.slice(2)
@@ -23,26 +21,14 @@ export type IdlingCalls = {
 const delays = monitorEventLoopDelay({ resolution: 5 })
 const createServer = new ControlledServer().createServer
 
-async function listen (): Promise<string> {
-  const app = Fastify({ forceCloseConnections: true })
-  const { sessions, eventLog, leases, bus } = redisUrl === undefined
-    ? createMemoryStores({ sessionIdleSeconds: 3600, maxSessions: most })
-    : createRedisStores({ url: redisUrl, sessionIdleSeconds: 3600 })
-  await app.register(bearerAuth, bearerAuthOptions)
-  await app.register(mcpTransports, {
-    publicUrl: 'http://127.0.0.1',
-    createServer,
-    sessions,
-    eventLog,
-    leases,
-    bus,
-    // so many that their instances are dropped while it is measured
-    limits: { ...busyPeople, maxStreams: most, maxLiveInstances: most, maxOpenResponses: 2 * most }
-  })
-  return await app.listen({ port: 0, host: '127.0.0.1' })
-}
-
-const url = listen()
+const stores = redisUrl === undefined
+  ? createMemoryStores({ sessionIdleSeconds: 3600, maxSessions: most })
+  : createRedisStores({ url: redisUrl, sessionIdleSeconds: 3600 })
+const url = listen(stores, {
+  createServer,
+  // so many that their instances are dropped while it is measured
+  limits: { ...busyPeople, maxStreams: most, maxLiveInstances: most, maxOpenResponses: 2 * most }
+})
 answerCalls({
   url: () => url,
   begin () {

@@ -1,3 +1,5 @@
+import { makeGate, type Gate } from './transport/gate.js'
+
 /** Time for which one turn of the event loop may send, in milliseconds. */
 const TURN_MS = 10
 
@@ -6,7 +8,7 @@ let isCounted = false
 let began: number | undefined
 let isLettingGo = false
 /** Those that are let go in the turns to come, one after the other. */
-const turns: Array<{ promise: Promise<void>, resolve: () => void }> = []
+const turns: Gate[] = []
 
 /** The number of this turn of the event loop: in the next one, it is another. */
 export function thisTurn (): number {
@@ -33,10 +35,9 @@ export function nextTurn (): Promise<void> | undefined {
   if (index === 0) return undefined
   const last = turns.at(-1)
   if (last !== undefined && turns.length >= index) return last.promise
-  let resolve = () => {}
-  const promise = new Promise<void>(_resolve => { resolve = _resolve })
-  turns.push({ promise, resolve })
-  return promise
+  const gate = makeGate()
+  turns.push(gate)
+  return gate.promise
 }
 
 function count (): void {
@@ -50,7 +51,7 @@ function begin (): void {
 }
 
 function letGo (): void {
-  turns.shift()?.resolve()
+  turns.shift()?.open()
   isLettingGo = turns.length > 0
   if (isLettingGo) setImmediate(letGo)
 }

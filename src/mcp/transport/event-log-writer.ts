@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import type { Log } from '../../log.js'
 import type { Appended, EventLog, NewEvent } from '../../stores/event-log.js'
+import { makeGate, type Gate } from './gate.js'
 
 /** What became of an event: the stream took no more, or there was no room for what must be kept. */
 export type WriteOutcome = 'written' | 'over' | 'full' | 'failed'
@@ -55,8 +56,8 @@ export class EventLogWriter {
   #awaySince: number | undefined
   /** What becomes of all further events. */
   #closedAs: WriteOutcome | undefined
-  #room: { promise: Promise<void>, resolve: () => void } | undefined
-  #opened: { promise: Promise<void>, resolve: () => void } | undefined
+  #room: Gate | undefined
+  #opened: Gate | undefined
 
   #giveUpMs: number
 
@@ -113,7 +114,7 @@ export class EventLogWriter {
     if (this.#isClosed) return
     this.#closedAs = outcome
     this.#settle(this.#waiting.length, outcome)
-    this.#opened?.resolve()
+    this.#opened?.open()
   }
 
   get #isClosed (): boolean {
@@ -141,7 +142,7 @@ export class EventLogWriter {
     if (!this.#isOpen) {
       await open?.()
       this.#isOpen = true
-      this.#opened?.resolve()
+      this.#opened?.open()
       return
     }
     const count = this.#countBatch()
@@ -256,12 +257,7 @@ export class EventLogWriter {
   }
 
   #giveRoom (): void {
-    this.#room?.resolve()
+    this.#room?.open()
     this.#room = undefined
   }
-}
-
-function makeGate (): { promise: Promise<void>, resolve: () => void } {
-  let resolve = () => {}
-  return { promise: new Promise(_resolve => { resolve = _resolve }), resolve }
 }

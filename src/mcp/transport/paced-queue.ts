@@ -1,4 +1,5 @@
 import { thisTurn } from '../event-loop-turn.js'
+import { makeGate, type Gate } from './gate.js'
 
 /** What is delivered in the turn in which it comes, as long as nothing waits. */
 const AT_ONCE = 32
@@ -17,7 +18,7 @@ export interface PacedQueueOptions<Item> {
   count: (item: Item) => number
 }
 
-interface Gate { taken: number, left: number, promise: Promise<void>, open: () => void }
+interface SharedGate extends Gate { taken: number, left: number }
 
 /**
  * Passes messages on in order: at once, if they are few; if a server sends more in one go, some in each turn of the
@@ -28,7 +29,7 @@ export class PacedQueue<Item> {
   #waiting: Item[] = []
   /** Index of the next one: to shift a long array would copy it each time. */
   #next = 0
-  readonly #gates: Gate[] = []
+  readonly #gates: SharedGate[] = []
   #characters = 0
   #turn = -1
   #sent = 0
@@ -59,7 +60,7 @@ export class PacedQueue<Item> {
     this.#characters += characters
     let gate = this.#gates.at(-1)
     if (gate === undefined || gate.taken === GATE) {
-      gate = makeGate()
+      gate = { taken: 0, left: 0, ...makeGate() }
       this.#gates.push(gate)
     }
     gate.taken++
@@ -125,12 +126,6 @@ export class PacedQueue<Item> {
     if (gate !== undefined && --gate.left === 0) this.#gates.shift()?.open()
     this.#options.deliver(item)
   }
-}
-
-function makeGate (): Gate {
-  let open = () => {}
-  const promise = new Promise<void>(resolve => { open = resolve })
-  return { taken: 0, left: 0, promise, open }
 }
 
 type Deliverer = Pick<PacedQueue<unknown>, 'deliverSome'>

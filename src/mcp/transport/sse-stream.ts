@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { EventReader, Following, StreamEvent } from '../../stores/event-log.js'
+import { makeGate, type Gate } from './gate.js'
 
 /** Headers of every SSE response: no cache, no transformation, no buffering in proxies. */
 export const EVENT_STREAM_HEADERS = {
@@ -48,7 +49,7 @@ export class SseStream extends Readable implements EventReader {
   #following: Following | undefined
   #begun = false
   #feeder: Feeder | undefined
-  #room: { promise: Promise<void>, resolve: () => void } | undefined
+  #room: Gate | undefined
   #stalled: NodeJS.Timeout | undefined
   #superseded: NodeJS.Timeout | undefined
 
@@ -84,8 +85,7 @@ export class SseStream extends Readable implements EventReader {
   get room (): Promise<void> | undefined {
     if (!this.isFull) return undefined
     if (this.#room === undefined) {
-      let resolve = () => {}
-      this.#room = { promise: new Promise(_resolve => { resolve = _resolve }), resolve }
+      this.#room = makeGate()
       this.#watchReader()
     }
     return this.#room.promise
@@ -187,7 +187,7 @@ export class SseStream extends Readable implements EventReader {
   }
 
   #giveRoom (): void {
-    this.#room?.resolve()
+    this.#room?.open()
     this.#room = undefined
   }
 

@@ -45,7 +45,7 @@ export function authenticateOtherwise (
   const others = new Headers(headers)
   others.delete('authorization')
   for (const name of ['client_id', 'client_secret']) form.delete(name)
-  void authenticateBy(method, clientSecret)({ issuer: '' }, { client_id: clientId }, form, others)
+  authenticateBy(method, clientSecret)({ issuer: '' }, { client_id: clientId }, form, others)
   return { method, init: { ...init, body: form, headers: Object.fromEntries(others) } }
 }
 
