@@ -1,0 +1,130 @@
+import type { CallerInfo } from '../caller.js'
+import { Access, PrimitiveSet, type HeldRole } from './access.js'
+import { matchPerson, type Claims, type MatchOptions } from './people.js'
+import type { LimitRules, PeopleRule, PolicyRules } from './rules.js'
+
+/** Whether somebody may log in, or stay logged in. */
+export type LoginDecision =
+  /** `scopes`: those that they may have, of those they asked for. */
+  | { allow: true, roles: readonly string[], scopes: readonly string[], why: string }
+  | { allow: false, why: string }
+
+interface Role extends HeldRole {
+  people: PeopleRule
+  limits: LimitRules | undefined
+}
+
+interface Compiled {
+  rules: PolicyRules
+  roles: readonly Role[] | undefined
+  scoped: ReadonlyMap<string, PrimitiveSet>
+  publicSet: PrimitiveSet
+  /** By claims, which are one object for as long as a token is known. */
+  rolesOf: WeakMap<Claims, readonly Role[]>
+}
+
+const subjectClaims = new WeakMap<object, Claims>()
+
+/**
+ * Who may log in, use what, and how much: nothing else decides it. The broker asks at each login and refresh,
+ * the transports at each list and call. The rules may be replaced while it is in use.
+ * @example
+ * ```ts
+ * import { Policy } from 'fastify-mcp-oauth'
+ *
+ * export const policy = new Policy({ login: { emailDomains: ['example.com'] } })
+ * ```
+ */
+export class Policy {
+  #compiled: Compiled
+  readonly #listeners = new Set<() => void>()
+
+  constructor (rules: PolicyRules) {
+    this.#compiled = compile(rules)
+  }
+
+  /** The rules that are in force. */
+  get rules (): PolicyRules {
+    return this.#compiled.rules
+  }
+
+  /** Puts other rules in force, at once for every caller. */
+  replace (rules: PolicyRules): void {
+    this.#compiled = compile(rules)
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** Calls a function after each `replace`. @returns what ends that */
+  onReplaced (listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => { this.#listeners.delete(listener) }
+  }
+
+  /** Whether a person may log in, or stay logged in at a refresh, and with which scopes. */
+  decideLogin (claims: Claims, requestedScopes: readonly string[]): LoginDecision {
+    const { rules, roles } = this.#compiled
+    const match = matchPerson(rules.login ?? {}, claims, this.#options)
+    if (!match.holds) return { allow: false, why: `login.${match.why}` }
+    if (roles === undefined) return { allow: true, roles: [], scopes: requestedScopes, why: `login.${match.why}` }
+    const held = this.#rolesOf(claims)
+    if (held.length === 0) return { allow: false, why: 'roles: the person has none' }
+    const access = new Access({ ...this.#compiled, roles: held, scopes: [] })
+    return {
+      allow: true,
+      roles: access.roles,
+      scopes: requestedScopes.filter(scope => access.mayHave(scope)),
+      why: `roles: ${access.roles.join(', ')}`
+    }
+  }
+
+  /** What a caller may use. @param caller undefined: nobody has logged in */
+  accessOf (caller: Pick<CallerInfo, 'scopes' | 'extra'> | undefined): Access {
+    const { roles } = this.#compiled
+    const held = caller === undefined ? roles : roles && this.#rolesOf(claimsOf(caller))
+    return new Access({ ...this.#compiled, roles: held, scopes: caller?.scopes })
+  }
+
+  /** How much a caller may use the service: what the roles say that have limits, or else what is said for all. */
+  limitsOf (caller: Pick<CallerInfo, 'extra'>): readonly LimitRules[] {
+    const { rules } = this.#compiled
+    const own = this.#rolesOf(claimsOf(caller)).flatMap(({ limits }) => limits ?? [])
+    return own.length > 0 ? own : rules.limits === undefined ? [] : [rules.limits]
+  }
+
+  get #options (): MatchOptions {
+    return { trustEmails: this.#compiled.rules.trustEmails ?? false }
+  }
+
+  #rolesOf (claims: Claims): readonly Role[] {
+    const { roles = [], rolesOf } = this.#compiled
+    let held = rolesOf.get(claims)
+    if (held === undefined) {
+      held = roles.filter(({ people }) => matchPerson(people, claims, this.#options).holds)
+      rolesOf.set(claims, held)
+    }
+    return held
+  }
+}
+
+/** The claims of a caller, as one object for as long as its token is known. */
+function claimsOf ({ extra }: Pick<CallerInfo, 'extra'>): Claims {
+  let claims = subjectClaims.get(extra)
+  if (claims === undefined) subjectClaims.set(extra, claims = { ...extra.claims, sub: extra.subject })
+  return claims
+}
+
+function compile (rules: PolicyRules): Compiled {
+  return {
+    rules,
+    roles: rules.roles && Object.entries(rules.roles).map(([name, { people = {}, scopes, limits, ...patterns }]) => ({
+      name,
+      people,
+      limits,
+      scopes: scopes && new Set(scopes),
+      primitives: new PrimitiveSet(patterns)
+    })),
+    scoped: new Map(Object.entries(rules.scopes ?? {}).map(([scope, patterns]) => [scope, new PrimitiveSet(patterns)])),
+    publicSet: new PrimitiveSet(rules.public ?? {}),
+    rolesOf: new WeakMap()
+  }
+}
