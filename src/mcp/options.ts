@@ -103,7 +103,7 @@ export interface StreamOptions {
   heartbeatMs: number
   /** Time after which clients should resume a stream that was cut. */
   retryMs: number
-  /** Time after which a client that reads nothing is disconnected if something waits for room. */
+  /** Time after which a client is disconnected that takes nothing of what waits for it, in every era. */
   stalledMs: number
 }
 

@@ -74,7 +74,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     }
     await endpoints.register(mcpErrors, { maxBodyBytes })
     await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths, mcpUrl: `${baseUrl}/mcp` })
-    await endpoints.register(mcpOpenResponses, { admission, limits, maxBodyBytes })
+    await endpoints.register(mcpOpenResponses, { ...streams, admission, limits, maxBodyBytes })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
       ...options,

@@ -16,7 +16,6 @@ t.test('heartbeats are spread over their interval, and each stream gets one in e
     const stream = new SseStream({ streamId: 's', grantId: 'g' }, closed => { streams.delete(closed) }, {
       maxBufferedBytes: 1000,
       maxUnreadBytes: 1000,
-      stalledMs: 30_000,
       retryMs: 1000,
       withIds: true
     })

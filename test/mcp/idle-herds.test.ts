@@ -65,6 +65,7 @@ t.test('open responses are weighed some at a time, and each every time', async t
     admission,
     maxUnreadBytes: 1500,
     maxUnreadBytesPerPerson: 1000,
+    stalledMs: 60_000,
     onCut () {}
   })
   t.teardown(() => { responses.stop() })
@@ -76,6 +77,7 @@ t.test('open responses are weighed some at a time, and each every time', async t
         counts.weighed++
         return unread
       },
+      takenBytes: undefined,
       cut: () => { cut.push(person) }
     })
   }
@@ -99,12 +101,14 @@ t.test('of all responses, those of who leaves most unread are cut, those that mo
     admission: new Admission(defaultLimits),
     maxUnreadBytes: 100_000,
     maxUnreadBytesPerPerson: 1_000_000,
+    stalledMs: 60_000,
     onCut () {}
   })
   t.teardown(() => { responses.stop() })
   const open = (person: string, name: string, ...unread: number[]) => {
     responses.open(person, 0, {
       get unreadBytes () { return unread.shift() ?? 0 },
+      takenBytes: undefined,
       cut: () => { cut.push(name) }
     })
   }

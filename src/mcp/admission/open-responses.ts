@@ -7,6 +7,8 @@ import { UnreadBytes } from './unread-bytes.js'
 export interface Weighable {
   /** Bytes that wait for the client to read them. */
   readonly unreadBytes: number
+  /** Differs whenever the client has taken some of them; undefined if only `unreadBytes` shows it. */
+  readonly takenBytes: number | undefined
   /** Ends the connection. */
   cut (): void
 }
@@ -15,8 +17,10 @@ export interface OpenResponsesOptions {
   admission: Admission
   maxUnreadBytes: number
   maxUnreadBytesPerPerson: number
+  /** Milliseconds after which a response is cut if its client takes nothing of what waits for it. */
+  stalledMs: number
   /** Called for each response that was cut. @param bytes those that its client had not read */
-  onCut: (bytes: number) => void
+  onCut: (bytes: number, reason: 'stalled' | 'too much') => void
 }
 
 const WEIGH_MS = 500
@@ -55,15 +59,19 @@ export class OpenResponses {
   }
 
   /**
-   * Weighs all responses, some in each turn; then cuts responses until the unread bytes are within their bounds: first
-   * those that do not move, then the heaviest. Never rejects.
+   * Weighs all responses, some in each turn, and cuts those that have not moved for too long; then cuts responses until
+   * the unread bytes are within their bounds: first those that do not move, then the heaviest. Never rejects.
    */
   async weigh (): Promise<void> {
     if (this.#isWeighing) return
     this.#isWeighing = true
-    await inSlices(this.#open, open => { this.#unread.set(open, open.weigh()) })
+    const { maxUnreadBytes, maxUnreadBytesPerPerson, stalledMs } = this.#options
+    const now = performance.now()
+    await inSlices(this.#open, open => {
+      this.#unread.set(open, open.weigh(now))
+      if (open.unread > 0 && now - open.movedAt > stalledMs) this.#cut(open, 'stalled')
+    })
     this.#isWeighing = false
-    const { maxUnreadBytes, maxUnreadBytesPerPerson } = this.#options
     const tooMuch = this.#unread.personsAbove(maxUnreadBytesPerPerson)
     for (const person of tooMuch) this.#cutTo(maxUnreadBytesPerPerson, person, () => this.#unread.of(person))
     while (this.#unread.total > maxUnreadBytes) {
@@ -89,10 +97,14 @@ export class OpenResponses {
       if (left <= maxBytes) return
       // one large response that moves may be read to its end
       if (open.moves && left === open.unread) return
-      this.#options.onCut(open.unread)
-      this.close(open)
-      open.cut()
+      this.#cut(open, 'too much')
     }
+  }
+
+  #cut (open: OpenResponse, reason: 'stalled' | 'too much'): void {
+    this.#options.onCut(open.unread, reason)
+    this.close(open)
+    open.cut()
   }
 }
 
@@ -102,7 +114,9 @@ export class OpenResponse {
   readonly #leases: readonly [responses: Lease, bytes: Lease]
   readonly #response: Weighable
   #unread = 0
+  #taken: number | undefined
   #moves = true
+  #movedAt = 0
 
   constructor (person: string, leases: readonly [responses: Lease, bytes: Lease], response: Weighable) {
     this.person = person
@@ -120,10 +134,23 @@ export class OpenResponse {
     return this.#moves
   }
 
-  weigh (): number {
-    const unread = this.#response.unreadBytes
-    this.#moves = this.#unread === 0 || unread + PROGRESS_BYTES <= this.#unread
+  /** When its client last took something, or had nothing to take, by `performance.now`. */
+  get movedAt (): number {
+    return this.#movedAt
+  }
+
+  /** @param now by `performance.now` */
+  weigh (now: number): number {
+    const { unreadBytes: unread } = this.#response
+    // most have none
+    const taken = unread === 0 ? undefined : this.#response.takenBytes
+    const change = taken === undefined || this.#taken === undefined
+      ? this.#unread - unread
+      : Math.abs(taken - this.#taken)
+    this.#moves = this.#unread === 0 || change >= PROGRESS_BYTES
+    if (this.#unread === 0 || unread === 0 || change > 0) this.#movedAt = now
     this.#unread = unread
+    this.#taken = taken
     return unread
   }
 

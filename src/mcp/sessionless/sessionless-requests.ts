@@ -109,7 +109,6 @@ export class SessionlessRequests implements SessionlessHost {
     const stream = new SseStream({ streamId: '', grantId }, closed => { this.#openStreams.delete(closed) }, {
       maxBufferedBytes,
       maxUnreadBytes,
-      stalledMs: this.#streamOptions.stalledMs,
       retryMs: this.#streamOptions.retryMs,
       withIds: false
     })

@@ -197,7 +197,7 @@ export class SessionStreams implements InstanceStreams {
 
   /** A new response body. @param place if the client asked for a stream */
   #create (streamId: string, grantId: string | undefined, place?: StreamPlace): SseStream {
-    const { openStreams, streamOptions: { stalledMs, retryMs }, limits } = this.#host
+    const { openStreams, streamOptions: { retryMs }, limits } = this.#host
     const onClosed = (closed: SseStream) => {
       place?.free()
       this.#open.delete(closed)
@@ -207,7 +207,6 @@ export class SessionStreams implements InstanceStreams {
     const stream = new SseStream({ streamId, grantId }, onClosed, {
       maxBufferedBytes: limits.maxBufferedBytes,
       maxUnreadBytes: limits.maxUnreadBytesPerStream,
-      stalledMs,
       retryMs,
       withIds: this.#record.kind === 'streamable-http'
     })

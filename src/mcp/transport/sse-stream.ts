@@ -26,8 +26,6 @@ export interface SseStreamOptions {
   maxBufferedBytes: number
   /** Bytes that may wait if those who send do not. */
   maxUnreadBytes: number
-  /** Time after which a client that reads nothing is cut off if something waits for room. */
-  stalledMs: number
   /** Whether events carry their ids: a client that gets one may resume. */
   withIds: boolean
   /** Time after which a client should come back whose stream is read elsewhere. */
@@ -50,7 +48,6 @@ export class SseStream extends Readable implements EventReader {
   #begun = false
   #feeder: Feeder | undefined
   #room: Gate | undefined
-  #stalled: NodeJS.Timeout | undefined
   #superseded: NodeJS.Timeout | undefined
 
   /** @param onClosed called once when the stream is over, for whatever reason */
@@ -84,10 +81,7 @@ export class SseStream extends Readable implements EventReader {
   /** Resolves once its client has read enough, or it is over; undefined if there is room now. */
   get room (): Promise<void> | undefined {
     if (!this.isFull) return undefined
-    if (this.#room === undefined) {
-      this.#room = makeGate()
-      this.#watchReader()
-    }
+    this.#room ??= makeGate()
     return this.#room.promise
   }
 
@@ -111,7 +105,6 @@ export class SseStream extends Readable implements EventReader {
 
   onEvent ({ eventId, data }: StreamEvent): void {
     this.message(data, eventId)
-    if (this.isFull) this.#watchReader()
   }
 
   onEnd (): void {
@@ -163,8 +156,6 @@ export class SseStream extends Readable implements EventReader {
 
   /** Called when the client has taken nearly everything. */
   override _read (): void {
-    clearTimeout(this.#stalled)
-    this.#stalled = undefined
     this.#giveRoom()
     // what is taken now still counts as waiting
     process.nextTick(() => { this.#following?.resume() })
@@ -175,17 +166,6 @@ export class SseStream extends Readable implements EventReader {
     callback(error)
   }
 
-  /** Cuts the connection of a client that does not read. */
-  #watchReader (): void {
-    if (this.#stalled !== undefined || this.over) return
-    const before = this.readableLength
-    this.#stalled = setTimeout(() => {
-      this.#stalled = undefined
-      if (this.readableLength >= before) this.destroy()
-      else this.#watchReader()
-    }, this.#options.stalledMs).unref()
-  }
-
   #giveRoom (): void {
     this.#room?.open()
     this.#room = undefined
@@ -194,7 +174,6 @@ export class SseStream extends Readable implements EventReader {
   #close (): void {
     const onClosed = this.#onClosed
     this.#onClosed = undefined
-    clearTimeout(this.#stalled)
     clearTimeout(this.#superseded)
     this.#giveRoom()
     this.#following?.stop()

@@ -5,24 +5,30 @@ import { personKey } from '../../caller.js'
 import type { Admission } from '../../mcp/admission/admission.js'
 import { OpenResponses, type OpenResponse } from '../../mcp/admission/open-responses.js'
 import type { SessionLimits } from '../../mcp/limits.js'
+import { findTakenBytes } from './taken-bytes.js'
 
 export interface McpOpenResponsesOptions {
   admission: Admission
   limits: Pick<SessionLimits, 'maxUnreadBytes' | 'maxUnreadBytesPerPerson'>
   /** Largest body in bytes. */
   maxBodyBytes: number
+  /** Milliseconds after which a client is disconnected that takes nothing of what waits for it. */
+  stalledMs: number
 }
 
 /**
  * Bounds what a person's HTTP requests hold, whatever becomes of them: their number, the bytes of their bodies, and
  * what of the responses nobody reads. From the moment that the caller is known, before the body is read.
  */
-export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admission, limits, maxBodyBytes }) => {
+export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, options) => {
+  const { admission, limits, maxBodyBytes, stalledMs } = options
   const responses = new OpenResponses({
     admission,
     ...limits,
-    onCut: bytes => {
-      app.log.warn({ bytes }, 'a response was cut: its client does not read, and others need the room')
+    stalledMs,
+    onCut: (bytes, reason) => {
+      if (reason === 'stalled') app.log.info({ bytes }, 'a response was cut: its client takes nothing of it')
+      else app.log.warn({ bytes }, 'a response was cut: its client does not read, and others need the room')
     }
   })
   app.addHook('onClose', () => {
@@ -40,6 +46,7 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, { admiss
     }
     const open = responses.open(personKey(caller.extra), countBodyBytes(request, maxBodyBytes), {
       get unreadBytes () { return raw.writableLength + countUnread(bodies.get(request)) },
+      get takenBytes () { return findTakenBytes(raw.socket) },
       cut: () => { raw.destroy() }
     })
     opened.set(request, open)
