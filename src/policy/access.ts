@@ -1,11 +1,15 @@
 import { Patterns } from './patterns.js'
+import { toResourceFit } from './resource-patterns.js'
 import type { PrimitivePatterns } from './rules.js'
+import { toNameSpellings, toUriSpellings, type Spellings } from './spellings.js'
 
 /** What a request reaches. */
 export interface Primitive {
   kind: PrimitiveKind
   /** A tool's or prompt's name; a resource's URI or URI template. */
   name: string
+  /** Whether the name is a URI template, as a server lists it. */
+  isTemplate?: boolean
   /** Scopes that the server itself declares for it. */
   scopes?: readonly string[]
 }
@@ -30,13 +34,37 @@ export class PrimitiveSet {
   readonly #kinds: Readonly<Record<PrimitiveKind, Patterns>>
 
   constructor ({ tools = [], resources = [], prompts = [] }: PrimitivePatterns) {
-    this.#kinds = { tools: new Patterns(tools), resources: new Patterns(resources), prompts: new Patterns(prompts) }
+    this.#kinds = {
+      tools: new Patterns(tools),
+      resources: new Patterns(resources, toResourceFit),
+      prompts: new Patterns(prompts)
+    }
   }
 
-  /** @returns the pattern that names it; undefined if none does */
-  findMatch ({ kind, name }: Primitive): string | undefined {
-    return this.#kinds[kind].findMatch(name)
+  /** @returns the pattern that names it, in every spelling; undefined if none does */
+  findMatch (primitive: Primitive, spellings = toSpellings(primitive)): string | undefined {
+    return this.#kinds[primitive.kind].findMatchOfAll(spellings)
   }
+
+  /** @returns the pattern that names it in any spelling */
+  findMatchOfAny (primitive: Primitive, spellings = toSpellings(primitive)): string | undefined {
+    return this.#kinds[primitive.kind].findMatchOfAny(spellings)
+  }
+
+  /** Whether anything of a kind may be named. */
+  namesAny (kind: PrimitiveKind): boolean {
+    return !this.#kinds[kind].isEmpty
+  }
+
+  /** Whether everything of a kind is named, also what is not known. */
+  namesAll (kind: PrimitiveKind): boolean {
+    return this.#kinds[kind].allowsAll
+  }
+}
+
+function toSpellings ({ kind, name, isTemplate = false }: Primitive): Spellings {
+  if (isTemplate) return { exact: [name], equivalent: [] }
+  return kind === 'resources' ? toUriSpellings(name) : toNameSpellings(name)
 }
 
 /** A role that somebody has. */
@@ -57,9 +85,14 @@ export interface AccessParts {
   scopes: readonly string[] | undefined
 }
 
+/** Verdicts that are remembered, and how long the name of each may be: callers choose the names. */
+const MAX_REMEMBERED = 500
+const MAX_NAME = 200
+
 /** What one caller may use. Lists and calls ask the same question, so they agree. */
 export class Access {
   readonly #parts: AccessParts
+  readonly #verdicts = new Map<string, Verdict>()
 
   constructor (parts: AccessParts) {
     this.#parts = parts
@@ -71,11 +104,25 @@ export class Access {
   }
 
   judge (primitive: Primitive): Verdict {
+    const { kind, name, isTemplate = false, scopes = [] } = primitive
+    if (name.length > MAX_NAME) return this.#judge(primitive)
+    const key = `${kind}${isTemplate ? ' template ' : ' '}${scopes.join(' ')}\n${name}`
+    let verdict = this.#verdicts.get(key)
+    if (verdict === undefined) {
+      verdict = this.#judge(primitive)
+      if (this.#verdicts.size >= MAX_REMEMBERED) this.#verdicts.clear()
+      this.#verdicts.set(key, verdict)
+    }
+    return verdict
+  }
+
+  #judge (primitive: Primitive): Verdict {
     const { roles, publicSet, scopes } = this.#parts
-    const open = publicSet.findMatch(primitive)
+    const spellings = toSpellings(primitive)
+    const open = publicSet.findMatch(primitive, spellings)
     if (open !== undefined) return { kind: 'allowed', why: `public.${primitive.kind}: ${open}` }
-    const needed = this.#scopesOf(primitive)
-    const allowing = roles?.map(role => ({ role, pattern: role.primitives.findMatch(primitive) }))
+    const needed = this.#scopesOf(primitive, spellings)
+    const allowing = roles?.map(role => ({ role, pattern: role.primitives.findMatch(primitive, spellings) }))
       .filter(({ pattern }) => pattern !== undefined)
     if (allowing?.length === 0) return { kind: 'refused', why: 'no role allows it' }
     const [first] = allowing ?? []
@@ -91,14 +138,23 @@ export class Access {
       : { kind: 'refused', why: `scopes: it needs ${unobtainable}, which no role gives` }
   }
 
+  /** Whether the caller may use everything of a kind, also what is not known, such as the tool that made a task. */
+  mayUseAll (kind: PrimitiveKind): boolean {
+    const { roles, scoped, scopes } = this.#parts
+    if (scopes === undefined) return false
+    return (roles === undefined || roles.some(role => role.primitives.namesAll(kind))) &&
+      [...scoped].every(([scope, set]) => scopes.includes(scope) || !set.namesAny(kind))
+  }
+
   /** Whether the person may have a scope. */
   mayHave (scope: string): boolean {
     const { roles } = this.#parts
     return roles === undefined || roles.some(role => role.scopes === undefined || role.scopes.has(scope))
   }
 
-  #scopesOf (primitive: Primitive): string[] {
-    const named = [...this.#parts.scoped].filter(([, set]) => set.findMatch(primitive) !== undefined)
+  // what is spelled differently needs the scope, too
+  #scopesOf (primitive: Primitive, spellings: Spellings): string[] {
+    const named = [...this.#parts.scoped].filter(([, set]) => set.findMatchOfAny(primitive, spellings) !== undefined)
     return [...new Set([...primitive.scopes ?? [], ...named.map(([scope]) => scope)])]
   }
 }

@@ -21,7 +21,11 @@ interface Compiled {
   publicSet: PrimitiveSet
   /** By claims, which are one object for as long as a token is known. */
   rolesOf: WeakMap<Claims, readonly Role[]>
+  /** By callers, which are one object for as long as a token is known. */
+  accesses: WeakMap<object, Access>
 }
+
+const NOBODY = {}
 
 const subjectClaims = new WeakMap<object, Claims>()
 
@@ -79,9 +83,14 @@ export class Policy {
 
   /** What a caller may use. @param caller undefined: nobody has logged in */
   accessOf (caller: Pick<CallerInfo, 'scopes' | 'extra'> | undefined): Access {
-    const { roles } = this.#compiled
-    const held = caller === undefined ? roles : roles && this.#rolesOf(claimsOf(caller))
-    return new Access({ ...this.#compiled, roles: held, scopes: caller?.scopes })
+    const { roles, accesses } = this.#compiled
+    let access = accesses.get(caller ?? NOBODY)
+    if (access === undefined) {
+      const held = caller === undefined ? roles : roles && this.#rolesOf(claimsOf(caller))
+      access = new Access({ ...this.#compiled, roles: held, scopes: caller?.scopes })
+      accesses.set(caller ?? NOBODY, access)
+    }
+    return access
   }
 
   /** How much a caller may use the service: what the roles say that have limits, or else what is said for all. */
@@ -125,6 +134,7 @@ function compile (rules: PolicyRules): Compiled {
     })),
     scoped: new Map(Object.entries(rules.scopes ?? {}).map(([scope, patterns]) => [scope, new PrimitiveSet(patterns)])),
     publicSet: new PrimitiveSet(rules.public ?? {}),
-    rolesOf: new WeakMap()
+    rolesOf: new WeakMap(),
+    accesses: new WeakMap()
   }
 }
