@@ -111,10 +111,18 @@ function toLifetimes (config: Config): Partial<BrokerLifetimes> {
  */
 export function resourceServerOptions (
   { audiences, clientsWithoutAudience, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config,
-  { issuer, clientId, clientSecret }: UpstreamConfig
+  { issuer, internalUrl, clientId, clientSecret }: UpstreamConfig
 ): ResourceServerOptions {
   if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
   const introspection = clientId !== undefined && clientSecret !== undefined &&
     { introspection: { clientId, clientSecret } }
-  return { issuer, audiences, clientsWithoutAudience, strictTokenType, requestsPerMinute, ...introspection }
+  return {
+    issuer,
+    ...internalUrl && { internalUrl },
+    audiences,
+    clientsWithoutAudience,
+    strictTokenType,
+    requestsPerMinute,
+    ...introspection
+  }
 }

@@ -3,12 +3,14 @@ import { parseClientKey, type CLIENT_AUTH_METHODS } from '../oauth/upstream/clie
 import { findUpstreamFault } from '../validation/upstream.js'
 import { isScopeToken } from '../validation/values.js'
 import type { Environment } from './environment.js'
-import { checked, checkList, parseCredential, parseUrl, split } from './values.js'
+import { checked, checkList, parseCredential, parseInternalUrl, parseUrl, split } from './values.js'
 
 /** The upstream authorization server. */
 export interface UpstreamConfig {
   issuerUrl?: URL
-  /** The same, exactly as configured: tokens contain it in this spelling. */
+  /** Where this service reaches it. */
+  internalUrl?: URL
+  /** `issuerUrl`, exactly as configured: tokens contain it in this spelling. */
   issuer?: string
   authorizationUrl?: URL
   tokenUrl?: URL
@@ -28,6 +30,7 @@ export interface UpstreamConfig {
 
 const UPSTREAM_VARIABLES = {
   issuerUrl: 'OAUTH_ISSUER_URL',
+  internalUrl: 'OAUTH_INTERNAL_URL',
   authorizationUrl: 'OAUTH_AUTHORIZATION_URL',
   tokenUrl: 'OAUTH_TOKEN_URL',
   registrationUrl: 'OAUTH_REGISTRATION_URL',
@@ -42,8 +45,8 @@ export function parseUpstream (env: Environment): UpstreamConfig | undefined {
   const urls = parseUpstreamUrls(env)
   const clientId = parseCredential('OAUTH_CLIENT_ID', env.OAUTH_CLIENT_ID)
   const clientSecret = parseCredential('OAUTH_CLIENT_SECRET', env.OAUTH_CLIENT_SECRET)
-  const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl } = urls
-  const named = [issuerUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
+  const { issuerUrl, internalUrl, authorizationUrl, tokenUrl, registrationUrl } = urls
+  const named = [issuerUrl, internalUrl, authorizationUrl, tokenUrl, clientSecret].some(value => value !== undefined)
   if (!named) {
     if (clientId !== undefined) {
       throw new ConfigError(
@@ -54,7 +57,7 @@ export function parseUpstream (env: Environment): UpstreamConfig | undefined {
     return undefined
   }
   const fault = findUpstreamFault(
-    { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret },
+    { issuerUrl, internalUrl, authorizationUrl, tokenUrl, registrationUrl, clientId, clientSecret },
     option => UPSTREAM_VARIABLES[option]
   )
   if (fault !== undefined) throw new ConfigError(fault)
@@ -101,6 +104,7 @@ function parseClientAuthentication (env: Environment): Pick<UpstreamConfig, 'cli
 /** Those of the upstream's URLs that are set. */
 function parseUpstreamUrls (env: Environment) {
   const issuerUrl = parseUrl('OAUTH_ISSUER_URL', env.OAUTH_ISSUER_URL)
+  const internalUrl = parseInternalUrl('OAUTH_INTERNAL_URL', env.OAUTH_INTERNAL_URL)
   const authorizationUrl = parseUrl('OAUTH_AUTHORIZATION_URL', env.OAUTH_AUTHORIZATION_URL)
   const tokenUrl = parseUrl('OAUTH_TOKEN_URL', env.OAUTH_TOKEN_URL)
   const registrationUrl = parseUrl('OAUTH_REGISTRATION_URL', env.OAUTH_REGISTRATION_URL)
@@ -108,6 +112,7 @@ function parseUpstreamUrls (env: Environment) {
   const userinfoUrl = parseUrl('OAUTH_USERINFO_URL', env.OAUTH_USERINFO_URL)
   return {
     ...issuerUrl && { issuerUrl },
+    ...internalUrl && { internalUrl },
     ...authorizationUrl && { authorizationUrl },
     ...tokenUrl && { tokenUrl },
     ...registrationUrl && { registrationUrl },

@@ -6,8 +6,10 @@ import { quoted } from '../validation/check.js'
 import {
   ADMIN_TOKEN,
   isAdminToken,
+  INTERNAL_URL,
   isBaseUrl,
   isClientCredential,
+  isInternalUrl,
   isOrigin,
   isProxyAddress,
   isProxyUrl,
@@ -115,6 +117,12 @@ export function nextPort (port: number): number {
 export function parseUrl (name: string, value: string | undefined): URL | undefined {
   if (value === undefined) return undefined
   if (!isSecureUrl(value)) throw new ConfigError(`${name} is ${quoted(value)}; it takes ${SECURE_URL}.`)
+  return new URL(value)
+}
+
+export function parseInternalUrl (name: string, value: string | undefined): URL | undefined {
+  if (value === undefined) return undefined
+  if (!isInternalUrl(value)) throw new ConfigError(`${name} is ${quoted(value)}; it takes ${INTERNAL_URL}.`)
   return new URL(value)
 }
 

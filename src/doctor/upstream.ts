@@ -1,6 +1,6 @@
 import type { ServerMetadata } from 'openid-client'
 import { discover } from '../oauth/upstream/discovery.js'
-import type { UpstreamSettings } from '../oauth/options.js'
+import { makeBackChannel, type UpstreamSettings } from '../oauth/options.js'
 import type { UpstreamClient } from '../oauth/upstream/registration.js'
 import { TemporarilyUnavailableError } from '../errors.js'
 import { Upstream } from '../oauth/upstream/upstream.js'
@@ -9,6 +9,7 @@ import { readAudience } from './audience.js'
 import { examineClock } from './clock.js'
 import { parseObject, send, toReason } from './http-probe.js'
 import type { Findings } from './findings.js'
+import type { BackChannel } from '../outbound/back-channel.js'
 import type { Proxy } from '../outbound/proxy.js'
 import { logInAt, type OpenInBrowser } from './login.js'
 import { saidBy } from './registration.js'
@@ -16,6 +17,8 @@ import { examineTokenEndpoint } from './upstream-token.js'
 
 const BY_HAND = 'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set ' +
   'OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
+
+const WITHOUT_DISCOVERY = 'For an upstream without discovery, set OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.'
 
 /** Examines the upstream as the service sees it, with the service's configuration. */
 export async function examineUpstream (
@@ -25,16 +28,17 @@ export async function examineUpstream (
   open?: OpenInBrowser
 ): Promise<void> {
   const callbackUrl = `${publicUrl}/oauth/callback`
+  const examination = { findings, proxy, backChannel: makeBackChannel(options) }
   let metadata: ServerMetadata | undefined
   if (options.issuerUrl !== undefined) {
-    metadata = await examineDiscovery(options, options.issuerUrl, { findings, proxy })
+    metadata = await examineDiscovery(options, options.issuerUrl, examination)
     if (metadata === undefined && options.authorizationUrl === undefined) return
     if (metadata !== undefined) examineMetadata(metadata, options, findings)
   }
   const upstream = new Upstream(options, callbackUrl, Date.now)
   const client = upstream.staticClient ?? await register(upstream, findings)
   if (client === undefined) return
-  await examineRedirect(upstream, client, callbackUrl, { findings, proxy })
+  await examineRedirect(upstream, client, callbackUrl, examination)
   await examineTokenEndpoint(upstream, client, metadata?.issuer, findings)
   if (upstream.staticClient !== undefined) return
   await upstream.registration.deregister(client).catch(() => {})
@@ -45,26 +49,40 @@ interface Examination {
   findings: Findings
   /** The proxy to the internet. */
   proxy: Proxy | undefined
+  /** The way to the upstream. */
+  backChannel: BackChannel
 }
 
 async function examineDiscovery (
   { fetch: ask = fetch }: UpstreamSettings,
   issuerUrl: URL,
-  { findings, proxy }: Examination
+  { findings, proxy, backChannel }: Examination
 ): Promise<ServerMetadata | undefined> {
+  const { internalUrl } = backChannel
   try {
-    const metadata = await discover(issuerUrl, ask)
-    findings.ok('upstream-discovery', `${metadata.issuer} describes itself`)
+    const metadata = await discover(issuerUrl, backChannel.fetch(ask), undefined, backChannel)
+    findings.ok(
+      'upstream-discovery',
+      `${metadata.issuer} describes itself${internalUrl === undefined ? '' : `, asked at ${internalUrl.href}`}`
+    )
+    const page = backChannel.toInternal(new URL(metadata.authorization_endpoint ?? issuerUrl.href))
     examineClock(
       findings,
       'upstream-clock',
       'the upstream',
-      (await send(new URL(metadata.authorization_endpoint ?? issuerUrl.href), { proxy })).headers
+      (await send(page, { proxy })).headers
     )
     return metadata
   } catch (error) {
-    const named = await issuerNamedAt(issuerUrl, proxy)
-    if (named !== undefined && named !== issuerUrl.href) {
+    const named = await issuerNamedAt(issuerUrl, proxy, backChannel)
+    if (named !== undefined && backChannel.isInternal(named)) {
+      findings.fail(
+        'upstream-issuer',
+        `the upstream calls itself ${named}, by the address that it was asked at (OAUTH_INTERNAL_URL), but ` +
+          `OAUTH_ISSUER_URL is ${issuerUrl.href}: its tokens would be refused`,
+        'Tell the upstream its public URL: in Keycloak, set KC_HOSTNAME to it.'
+      )
+    } else if (named !== undefined && named !== issuerUrl.href) {
       findings.fail(
         'upstream-issuer',
         `the upstream calls itself ${named}, but OAUTH_ISSUER_URL is ${issuerUrl.href}: its tokens would be refused`,
@@ -74,8 +92,10 @@ async function examineDiscovery (
       findings.fail(
         'upstream-discovery',
         toReason(error),
-        'Check OAUTH_ISSUER_URL, and that this machine reaches it. For an upstream without discovery, set ' +
-          'OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL.'
+        internalUrl === undefined
+          ? `Check OAUTH_ISSUER_URL, and that this machine reaches it. ${WITHOUT_DISCOVERY}`
+          : `Check OAUTH_ISSUER_URL (${issuerUrl.href}), and that this machine reaches OAUTH_INTERNAL_URL ` +
+            `(${internalUrl.href}). ${WITHOUT_DISCOVERY}`
       )
     }
     return undefined
@@ -83,10 +103,14 @@ async function examineDiscovery (
 }
 
 /** The issuer that the metadata at the issuer's URL names. */
-async function issuerNamedAt (issuerUrl: URL, proxy: Proxy | undefined): Promise<string | undefined> {
+async function issuerNamedAt (
+  issuerUrl: URL,
+  proxy: Proxy | undefined,
+  backChannel: BackChannel
+): Promise<string | undefined> {
   const path = issuerUrl.pathname.replace(/\/$/, '')
   for (const place of [`${path}/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server${path}`]) {
-    const reply = await send(new URL(place, issuerUrl), { proxy }).catch(() => undefined)
+    const reply = await send(backChannel.toInternal(new URL(place, issuerUrl)), { proxy }).catch(() => undefined)
     const issuer = reply === undefined ? undefined : parseObject(reply.body)?.issuer
     if (typeof issuer === 'string') return issuer
   }
@@ -155,12 +179,14 @@ async function examineRedirect (
   upstream: Upstream,
   client: UpstreamClient,
   callbackUrl: string,
-  { findings, proxy }: Examination
+  { findings, proxy, backChannel }: Examination
 ): Promise<void> {
   const fix = `Register the redirect URI ${callbackUrl} at the upstream, exactly so.`
   try {
     const { url } = await upstream.begin(client, 'doctor')
-    const reply = await send(new URL(url), { headers: { accept: 'text/html' }, proxy })
+    // this machine may not reach what a browser reaches
+    const asked = backChannel.toInternal(new URL(url))
+    const reply = await send(asked, { headers: { accept: 'text/html' }, proxy })
     const { status, headers: { location }, body } = reply
     const target = location !== undefined && URL.canParse(location, url) ? new URL(location, url) : undefined
     const error = target?.searchParams.get('error')
@@ -182,7 +208,11 @@ async function examineRedirect (
         }`,
         'Look at OAUTH_SCOPES and OAUTH_EXTRA_AUTHORIZE_PARAMS.'
       )
-    } else findings.ok('upstream-redirect', `the upstream takes ${callbackUrl}`)
+    } else {
+      const { origin, pathname } = new URL(url)
+      const where = asked.href === url ? '' : `, asked at ${asked.origin}; browsers are sent to ${origin}${pathname}`
+      findings.ok('upstream-redirect', `the upstream takes ${callbackUrl}${where}`)
+    }
   } catch (error) {
     findings.fail('upstream-redirect', `the authorization request could not be made: ${toReason(error)}`, fix)
   }

@@ -4,6 +4,7 @@ import type { Keyring } from './keyring.js'
 import type { UpstreamObserver } from './upstream-observer.js'
 import type { PreregisteredClient } from './client.js'
 import type { BrokerLog } from '../log.js'
+import { BackChannel } from '../outbound/back-channel.js'
 import type { ProxyOptions } from '../outbound/proxy.js'
 
 /** How long each request to the upstream may take, unless configured. */
@@ -27,6 +28,12 @@ export const DEFAULT_UPSTREAM_TIMEOUT_SECONDS = 10
 export interface UpstreamOptions {
   /** Discovered by OpenID Connect discovery or RFC 8414. */
   issuerUrl?: URL | string
+  /**
+   * `issuerUrl` as this service reaches it, if browsers reach it elsewhere: all of its own requests go there. https, or
+   * http to a private address, to loopback, or to a name that only a local network has. Without a path, only the origin
+   * differs. Requests to the endpoints that are named below go there, and not to this one.
+   */
+  internalUrl?: URL | string
   /** Without `issuerUrl`, these two locate the upstream; with it, they override what is discovered. */
   authorizationUrl?: URL | string
   /** Token endpoint (RFC 6749 3.2). */
@@ -77,6 +84,7 @@ export interface UpstreamOptions {
 
 const urlNames = [
   'issuerUrl',
+  'internalUrl',
   'authorizationUrl',
   'tokenUrl',
   'registrationUrl',
@@ -90,13 +98,29 @@ export interface UpstreamSettings
 
 /** Parses the URLs of the upstream. They have been checked. */
 export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
-  const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, revocationUrl, userinfoUrl, ...others } = options
+  const {
+    issuerUrl,
+    internalUrl,
+    authorizationUrl,
+    tokenUrl,
+    registrationUrl,
+    revocationUrl,
+    userinfoUrl,
+    ...others
+  } = options
   const urls: Partial<Record<typeof urlNames[number], URL>> = {}
   for (const name of urlNames) {
     const url = options[name]
     if (url !== undefined) urls[name] = new URL(url)
   }
   return { ...others, ...urls }
+}
+
+/** The way to the upstream. Requests to endpoints that were named go to them as they are written. */
+export function makeBackChannel (
+  { issuerUrl, internalUrl, tokenUrl, registrationUrl, revocationUrl, userinfoUrl }: UpstreamSettings
+): BackChannel {
+  return new BackChannel({ issuerUrl, internalUrl, asWritten: [tokenUrl, registrationUrl, revocationUrl, userinfoUrl] })
 }
 
 /**

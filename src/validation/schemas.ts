@@ -15,6 +15,8 @@ import {
   isHost,
   isOrigin,
   isScopeToken,
+  INTERNAL_URL,
+  isInternalUrl,
   isSecureUrl,
   MAX_LIFETIME_SECONDS,
   MAX_TIMER_MS,
@@ -69,6 +71,12 @@ export const scope = textThat({ takes: SCOPE }, isScopeToken)
 export const secureUrl = checked<URL | string>(
   { takes: SECURE_URL },
   value => (typeof value === 'string' || value instanceof URL) && isSecureUrl(String(value))
+)
+
+/** The URL of a server in our own network, or its text. */
+export const internalUrl = checked<URL | string>(
+  { takes: INTERNAL_URL },
+  value => (typeof value === 'string' || value instanceof URL) && isInternalUrl(String(value))
 )
 
 /** A number of things: at least one. */

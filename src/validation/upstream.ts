@@ -1,6 +1,7 @@
 /** What says where an upstream is, and who we are there; by the names of the options. */
 interface Given {
   issuerUrl?: unknown
+  internalUrl?: unknown
   authorizationUrl?: unknown
   tokenUrl?: unknown
   registrationUrl?: unknown
@@ -22,6 +23,10 @@ export function findUpstreamFault (given: Given, nameOf: (option: keyof Given) =
     return `${nameOf('clientId')} is not set, but ${nameOf('clientSecret')} is; the secret needs its client id.`
   }
   if (has('issuerUrl')) return undefined
+  if (has('internalUrl')) {
+    return `${nameOf('issuerUrl')} is not set, but ${nameOf('internalUrl')} is; it takes the issuer of the upstream, ` +
+      'as browsers reach it.'
+  }
   if (!has('authorizationUrl')) {
     return `${nameOf('issuerUrl')} is not set; it takes the issuer of the upstream, or set ${
       nameOf('authorizationUrl')

@@ -1,11 +1,15 @@
 import { isIP } from 'node:net'
 import { isLoopbackHost } from '../loopback.js'
+import { isInternalHost } from '../outbound/internal-hosts.js'
 import { canonicalAuthority, canonicalOrigin, parseOriginPattern } from './authorities.js'
 
 /** What single values may be, whether they come from the environment or as options of a plugin. */
 
 /** In words, what `isSecureUrl` takes. */
 export const SECURE_URL = 'an https URL (http only on loopback)'
+/** In words, what `isInternalUrl` takes. */
+export const INTERNAL_URL = 'an https URL, or an http URL of a private address or an internal name, such as ' +
+  'http://keycloak:8080'
 /** In words, what `isProxyUrl` takes. */
 export const PROXY_URL = 'the http or https URL of a proxy, such as http://proxy.example.com:3128'
 /** In words, what `isAdminToken` takes. */
@@ -34,9 +38,21 @@ const WRITTEN_OUT = /^https?:\/\/[^\s/\\?#]/i
  * information and fragment.
  */
 export function isSecureUrl (value: string): boolean {
+  return isUrlOf(value, isLoopbackHost)
+}
+
+/**
+ * Whether this is the URL of a server in our own network: https, or http to a private address, to this machine, or to a
+ * name that only a local network has; without user information, query and fragment.
+ */
+export function isInternalUrl (value: string): boolean {
+  return isUrlOf(value, isInternalHost) && !value.includes('?')
+}
+
+function isUrlOf (value: string, mayBePlain: (hostname: string) => boolean): boolean {
   if (!WRITTEN_OUT.test(value) || !URL.canParse(value)) return false
   const { protocol, hostname, hash, username, password } = new URL(value)
-  return (protocol === 'https:' || isLoopbackHost(hostname)) && hash === '' && !value.includes('#') &&
+  return (protocol === 'https:' || mayBePlain(hostname)) && hash === '' && !value.includes('#') &&
     username === '' && password === ''
 }
 

@@ -3,8 +3,9 @@ import type { Test } from 'tap'
 import { parse } from 'yaml'
 import * as z from 'zod'
 import { loadConfig } from '../../src/config/config.js'
+import { isObject } from '../../src/members.js'
 import { commands } from './commands.js'
-import { known } from './deployment.js'
+import { composeExcerpt, known } from './deployment.js'
 import { importsAlone } from './imports.js'
 import { fences, sources, type Fence } from './pages.js'
 
@@ -48,9 +49,11 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
     t.doesNotThrow(() => loadConfig({ NODE_ENV: 'production', ...settings }, { dotenv: false }), `${page}:${line}`)
   },
 
-  // for Prometheus: its targets have our port
+  // for Compose; or for Prometheus: its targets have our port
   yaml: (t, { page, line, text }) => {
-    const { scrape_configs: jobs } = PROMETHEUS.parse(parse(text))
+    const content: unknown = parse(text)
+    if (isObject(content) && 'services' in content) return composeExcerpt(t, `${page}:${line}`, content)
+    const { scrape_configs: jobs } = PROMETHEUS.parse(content)
     const { port } = loadConfig({}, { dotenv: false })
     for (const target of jobs.flatMap(job => job.static_configs.flatMap(({ targets }) => targets))) {
       t.match(target, new RegExp(`:${port}$`), `${page}:${line}`)

@@ -85,6 +85,13 @@ const COMPOSE = z.object({
     ports: z.array(z.string()).optional()
   }))
 })
+const EXCERPT = z.object({
+  services: z.record(z.string(), z.looseObject({
+    build: z.string().optional(),
+    environment: z.record(z.string(), z.string()),
+    depends_on: z.array(z.string()).optional()
+  }))
+})
 type Compose = z.output<typeof COMPOSE>
 
 /**
@@ -118,6 +125,19 @@ export async function composeFile (t: Test, { where }: Command): Promise<void> {
       t.ok(existsSync(join(root, volume.split(':')[0] ?? '')), `${where}: ${volume}`)
     }
     for (const name of Object.keys(needed)) t.ok(name in services, `${where}: ${name}`)
+  }
+}
+
+/** Services of a page: the one that is built from here starts. */
+export function composeExcerpt (t: Test, where: string, excerpt: unknown): void {
+  const { services } = EXCERPT.parse(excerpt)
+  const ours = Object.values(services).filter(({ build }) => build !== undefined)
+  t.equal(ours.length, 1, `${where}: one service is ours`)
+  for (const { environment, depends_on: needed = [] } of ours) {
+    known(t, where, environment)
+    const settings = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, interpolated(value)]))
+    t.doesNotThrow(() => loadConfig({ ...image().environment, ...settings }, { dotenv: false }), `${where}: it starts`)
+    for (const name of needed) t.ok(name in services, `${where}: ${name}`)
   }
 }
 

@@ -7,7 +7,8 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'compose.yaml': ['REDIS_PASSWORD'],
   'scripts of test/replicas': ['LOAD_BALANCER'],
   'test/support/fast-path-door.ts': ['MCP_TEST_FAST_PATH'],
-  'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS'],
+  'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'],
+  Keycloak: ['KC_HOSTNAME', 'KC_HOSTNAME_BACKCHANNEL_DYNAMIC', 'KC_HTTP_RELATIVE_PATH'],
   'HTTP, Redis': ['GET', 'PUBLISH', 'SPUBLISH'],
   'errors of Redis': [
     'LOADING',

@@ -1,6 +1,7 @@
 import t from 'tap'
-import type { UpstreamAnswer } from '../../src/testing/index.js'
-import { listeningUpstream } from '../support/listening-upstream.js'
+import { ScriptableUpstream, type UpstreamAnswer } from '../../src/testing/index.js'
+import { freePort } from '../support/free-port.js'
+import { listen, listeningUpstream } from '../support/listening-upstream.js'
 import { faults, inside } from './deployments.js'
 
 const callback = 'http://localhost:5050'
@@ -52,5 +53,30 @@ t.test('an outage of the upstream is no reason to change its settings', async t 
   t.match(found.filter(({ level }) => level === 'error'), [
     { check: 'upstream-redirect', fix: /has an outage/ },
     { check: 'upstream-token', fix: /has an outage/ }
+  ])
+})
+
+t.test('an upstream that browsers reach elsewhere', async t => {
+  const issuer = 'https://login.example.test'
+  const scopes = ['openid', 'offline_access']
+  const upstream = new ScriptableUpstream({ origin: issuer })
+  const internal = await listen(t, upstream, await freePort())
+  const page = `${issuer}/authorize`
+  const urls = { issuerUrl: new URL(issuer), internalUrl: new URL(internal) }
+  const found = await inside({ ...urls, scopes })
+  t.same(faults(found), [])
+  t.match(found.filter(({ check }) => ['upstream-discovery', 'upstream-redirect'].includes(check)), [
+    { says: `${issuer} describes itself, asked at ${internal}/` },
+    { says: `the upstream takes ${callback}/oauth/callback, asked at ${internal}; browsers are sent to ${page}` }
+  ])
+  const ofInternal = { ...upstream.metadata(), issuer: internal }
+  upstream.overrides['openid-configuration'] = () => ({ status: 200, body: ofInternal })
+  t.match((await inside({ ...urls, scopes })).filter(({ level }) => level === 'error'), [
+    { check: 'upstream-issuer', says: /calls itself http:.*OAUTH_INTERNAL_URL.*login\.example/, fix: /KC_HOSTNAME/ }
+  ])
+  const fix = new RegExp(`OAUTH_ISSUER_URL \\(${issuer}/\\).*OAUTH_INTERNAL_URL \\(${internal}/\\)`)
+  upstream.overrides['openid-configuration'] = () => ({ status: 404 })
+  t.match((await inside({ ...urls, scopes })).filter(({ level }) => level === 'error'), [
+    { check: 'upstream-discovery', fix }
   ])
 })

@@ -13,8 +13,14 @@ export async function listeningUpstream (
   options: ScriptableUpstreamOptions = {}
 ): Promise<ScriptableUpstream> {
   const port = await freePort()
+  const upstream = new ScriptableUpstream({ origin: `http://localhost:${port}`, ...options })
+  await listen(t, upstream, port)
+  return upstream
+}
+
+/** Makes a scriptable upstream listen on a port of loopback, whatever it calls itself. @returns where */
+export async function listen (t: Test, upstream: ScriptableUpstream, port: number): Promise<string> {
   const origin = `http://localhost:${port}`
-  const upstream = new ScriptableUpstream({ origin, ...options })
   const server = createServer((incoming, outgoing) => {
     const serve = async () => {
       const { method = 'GET', url = '/' } = incoming
@@ -41,5 +47,5 @@ export async function listeningUpstream (
     server.closeAllConnections()
     await closed
   })
-  return upstream
+  return origin
 }

@@ -12,6 +12,10 @@ export const oauthVariables = {
   OAUTH_ISSUER_URL: Type.Optional(
     text('Issuer of the upstream authorization server, discovered by RFC 8414 or OpenID Connect')
   ),
+  OAUTH_INTERNAL_URL: Type.Optional(text(
+    'OAUTH_ISSUER_URL as this service reaches it, if browsers reach it elsewhere: all requests of this service go ' +
+      'there. https, or http to a private address or an internal name; without a path, only the origin differs'
+  )),
   OAUTH_AUTHORIZATION_URL: Type.Optional(text('Authorization endpoint of an upstream without discovery')),
   OAUTH_TOKEN_URL: Type.Optional(text('Token endpoint of an upstream without discovery')),
   OAUTH_REGISTRATION_URL: Type.Optional(text('Registration endpoint (RFC 7591) of an upstream without discovery')),

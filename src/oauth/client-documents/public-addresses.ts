@@ -54,13 +54,6 @@ export function isThisMachine (host: string): boolean {
   return isLocalhostName(host) || isLoopbackAddress(canonical(host))
 }
 
-/** Whether a name is one of a local network: a single label, or under a domain that the internet does not have. */
-export function isInternalName (host: string): boolean {
-  return isLocalhostName(host) || !/[^.]\.[^.]/.test(host) || INTERNAL.test(host)
-}
-
-const INTERNAL = /\.(?:local|localdomain|internal|intranet|private|corp|home|lan|home\.arpa)\.?$/i
-
 /**
  * Why an address must not be connected to for a URL; undefined if it may be.
  * @param allowLoopback whether this machine itself may be

@@ -4,10 +4,11 @@ import { InvalidClientError, OAuthError } from '../../errors.js'
 import { findOutageOfConnection, findOutageOfStatus } from '../../errors/outage.js'
 import { request, type Progress } from './request.js'
 import { Refusals, UNREACHABLE_SECONDS, type PublicJsonKind } from './refusals.js'
-import { bareHost, isInternalName, objectionTo, type Address } from './public-addresses.js'
+import { bareHost, objectionTo, type Address } from './public-addresses.js'
 import { resolveName } from './resolve-name.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 import { isObject } from '../../members.js'
+import { isInternalName } from '../../outbound/internal-hosts.js'
 import type { Proxy } from '../../outbound/proxy.js'
 
 export interface PublicJsonOptions {

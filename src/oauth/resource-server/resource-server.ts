@@ -3,6 +3,7 @@ import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose'
 import * as openid from 'openid-client'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidTokenError, UpstreamError } from '../../errors.js'
+import { BackChannel } from '../../outbound/back-channel.js'
 import { findOutageOfStatus } from '../../errors/outage.js'
 import { clientSecretBasic } from '../upstream/client-secret-basic.js'
 import { discover, isInsecure } from '../upstream/discovery.js'
@@ -20,6 +21,11 @@ import { readKeySetAnswer } from '../upstream/answers/key-set.js'
 export interface ResourceServerOptions {
   /** The authorization server that issues the tokens, exactly as in `iss`; discovered by OpenID Connect or RFC 8414. */
   issuer: string
+  /**
+   * `issuer` as this service reaches it, if browsers reach it elsewhere: all requests go there. https, or http to a
+   * private address, to loopback, or to a name that only a local network has. Without a path, only the origin differs.
+   */
+  internalUrl?: URL | string
   /** Our resources: `aud` must name one of them, in any equivalent spelling. */
   audiences: readonly string[]
   /**
@@ -77,6 +83,7 @@ class TokenVerifier {
   readonly #options: ResourceServerOptions
   readonly #now: () => number
   readonly #issuerUrl: URL
+  readonly #backChannel: BackChannel
   readonly #audiences: ReadonlySet<string>
   readonly #clientsWithoutAudience: ReadonlySet<string>
   readonly #introspection: Introspection | undefined
@@ -87,10 +94,15 @@ class TokenVerifier {
   #keysFailure: Error | undefined
 
   constructor (options: ResourceServerOptions, now: () => number) {
-    const { introspection: client, requestsPerMinute: unknownPerMinute = DEFAULT_REQUESTS_PER_MINUTE } = options
+    const { issuer, internalUrl, introspection: client } = options
+    const { requestsPerMinute: unknownPerMinute = DEFAULT_REQUESTS_PER_MINUTE } = options
     this.#options = options
     this.#now = now
-    this.#issuerUrl = new URL(options.issuer)
+    this.#issuerUrl = new URL(issuer)
+    this.#backChannel = new BackChannel({
+      issuerUrl: this.#issuerUrl,
+      ...internalUrl !== undefined && { internalUrl: new URL(internalUrl) }
+    })
     this.#audiences = new Set(options.audiences.map(canonicalResource))
     this.#clientsWithoutAudience = new Set(options.clientsWithoutAudience)
     this.#toleranceSeconds = options.clockToleranceSeconds ?? CLOCK_TOLERANCE_SECONDS
@@ -175,8 +187,9 @@ class TokenVerifier {
     if (known !== undefined && (known.failedAt === undefined || now < known.failedAt + REDISCOVERY_SECONDS)) {
       return known.value
     }
+    const metadata = discover(this.#issuerUrl, this.#fetch('discovery'), undefined, this.#backChannel)
     const asked: { value: Promise<openid.ServerMetadata>, failedAt?: number } = {
-      value: discover(this.#issuerUrl, this.#fetch('discovery')).catch((error: unknown) => {
+      value: metadata.catch((error: unknown) => {
         asked.failedAt = this.#now() / 1000
         throw error
       })
@@ -208,6 +221,10 @@ class TokenVerifier {
   }
 
   #fetch (endpoint: UpstreamEndpoint) {
-    return observedFetch(endpoint, this.#options.upstreamObserver, this.#options.fetch)
+    return observedFetch(
+      endpoint,
+      this.#options.upstreamObserver,
+      this.#backChannel.fetch(this.#options.fetch)
+    )
   }
 }

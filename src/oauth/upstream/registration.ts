@@ -1,6 +1,7 @@
 import * as openid from 'openid-client'
 import { UpstreamError } from '../../errors.js'
 import { isLoopbackHost } from '../../loopback.js'
+import type { BackChannel } from '../../outbound/back-channel.js'
 import type { Fetch } from '../upstream-observer.js'
 import { fetchRegistrationAnswer, REGISTER_BY_HAND } from './answers/registration.js'
 import { fail } from './upstream-errors.js'
@@ -33,6 +34,7 @@ export interface UpstreamRegistrationOptions {
   /** Whether the upstream may be reached by plain http. */
   insecure: boolean
   fetch: Fetch
+  backChannel: BackChannel
   timeoutSeconds: number
 }
 
@@ -92,8 +94,8 @@ export class UpstreamRegistration {
   /** Deletes a registration (RFC 7592 2.3), if the upstream lets us. */
   async deregister ({ registrationUri, registrationAccessToken }: UpstreamClient): Promise<void> {
     if (registrationUri === undefined || registrationAccessToken === undefined) return
-    const { insecure, fetch, timeoutSeconds } = this.#options
-    const url = new URL(registrationUri)
+    const { insecure, fetch, backChannel, timeoutSeconds } = this.#options
+    const url = new URL(backChannel.toPublic(registrationUri))
     if (url.protocol !== 'https:' && !insecure) return
     const response = await fetch(url, {
       method: 'DELETE',

@@ -1,5 +1,6 @@
 import type { ServerMetadata } from 'openid-client'
 import { TemporarilyUnavailableError } from '../../errors.js'
+import type { BackChannel } from '../../outbound/back-channel.js'
 import { discover } from './discovery.js'
 import { OPENID_SCOPES } from '../scopes.js'
 import type { Fetch } from '../upstream-observer.js'
@@ -42,15 +43,15 @@ export function knownScopes (
 export class UpstreamMetadata {
   readonly #options: UpstreamSettings
   readonly #fetch: Fetch
-  readonly #timeoutSeconds: number
+  readonly #backChannel: BackChannel
   readonly #now: () => number
   #known: { value: Promise<ServerMetadata>, expiresAt: number } | undefined
   #failed: { error: unknown, until: number } | undefined
 
-  constructor (options: UpstreamSettings, fetch: Fetch, timeoutSeconds: number, now: () => number) {
+  constructor (options: UpstreamSettings, fetch: Fetch, backChannel: BackChannel, now: () => number) {
     this.#options = options
     this.#fetch = fetch
-    this.#timeoutSeconds = timeoutSeconds
+    this.#backChannel = backChannel
     this.#now = now
   }
 
@@ -76,7 +77,7 @@ export class UpstreamMetadata {
   }
 
   async #discover (): Promise<ServerMetadata> {
-    const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, revocationUrl } = this.#options
+    const { issuerUrl, authorizationUrl, tokenUrl, registrationUrl, revocationUrl, timeoutSeconds } = this.#options
     const explicit = {
       ...authorizationUrl && { authorization_endpoint: authorizationUrl.href },
       ...tokenUrl && { token_endpoint: tokenUrl.href },
@@ -87,7 +88,8 @@ export class UpstreamMetadata {
     // without any metadata, what most take
     const unknown = { token_endpoint_auth_methods_supported: ['client_secret_post'] }
     if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
-    const discovered = await discover(issuerUrl, this.#fetch, this.#timeoutSeconds).catch((error: unknown) => {
+    const asked = discover(issuerUrl, this.#fetch, timeoutSeconds, this.#backChannel)
+    const discovered = await asked.catch((error: unknown) => {
       // endpoints that were named need no discovery
       if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) {
         throw error

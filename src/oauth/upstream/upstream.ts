@@ -1,9 +1,10 @@
 import * as openid from 'openid-client'
+import type { BackChannel } from '../../outbound/back-channel.js'
 import { isInsecure } from './discovery.js'
 import { authenticateOtherwise, makeAuthentication } from './client-authentication.js'
 import { checkAuthorizedParty, type Identity } from './identity.js'
 import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from '../upstream-observer.js'
-import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS, type UpstreamSettings } from '../options.js'
+import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS, makeBackChannel, type UpstreamSettings } from '../options.js'
 import { UpstreamRegistration, type UpstreamClient } from './registration.js'
 import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { asItCame, fetchAnswer } from './answers/fetch-answer.js'
@@ -46,6 +47,7 @@ export class Upstream {
   readonly #observer: UpstreamObserver | undefined
   /** Of each request. */
   readonly timeoutSeconds: number
+  readonly #backChannel: BackChannel
   readonly #metadata: UpstreamMetadata
   /** How our configured client authenticates, where its metadata named another way. */
   #methodThatWorks: string | undefined
@@ -59,7 +61,8 @@ export class Upstream {
     this.#observer = observer
     this.timeoutSeconds = options.timeoutSeconds ?? DEFAULT_UPSTREAM_TIMEOUT_SECONDS
     this.#insecure = isInsecure(options.issuerUrl ?? options.tokenUrl)
-    this.#metadata = new UpstreamMetadata(options, this.#fetch('discovery'), this.timeoutSeconds, now)
+    this.#backChannel = makeBackChannel(options)
+    this.#metadata = new UpstreamMetadata(options, this.#fetch('discovery'), this.#backChannel, now)
     this.registration = new UpstreamRegistration({
       metadata: this.#metadata,
       scopes: options.scopes,
@@ -68,6 +71,7 @@ export class Upstream {
       callbackUrl,
       insecure: this.#insecure,
       fetch: this.#fetch('registration'),
+      backChannel: this.#backChannel,
       timeoutSeconds: this.timeoutSeconds
     })
   }
@@ -226,7 +230,7 @@ export class Upstream {
   }
 
   #fetch (endpoint: UpstreamEndpoint) {
-    return observedFetch(endpoint, this.#observer, this.#options.fetch)
+    return observedFetch(endpoint, this.#observer, this.#backChannel.fetch(this.#options.fetch))
   }
 
   /** @param endpoint what it is for */

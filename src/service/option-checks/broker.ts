@@ -21,6 +21,7 @@ import {
   flag,
   functionSchema,
   instanceSchema,
+  internalUrl,
   lifetime,
   listSchema,
   objectSchema,
@@ -51,6 +52,7 @@ export const upstreamObserver = instanceSchema<UpstreamObserver>('an observer', 
 
 const upstream = optionSchemas<UpstreamOptions>()({
   issuerUrl: optional(secureUrl),
+  internalUrl: optional(internalUrl),
   authorizationUrl: optional(secureUrl),
   tokenUrl: optional(secureUrl),
   registrationUrl: optional(secureUrl),

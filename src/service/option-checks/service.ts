@@ -14,6 +14,7 @@ import {
   count,
   flag,
   functionSchema,
+  internalUrl,
   listSchema,
   objectSchema,
   choiceSchema,
@@ -40,6 +41,7 @@ const brokerAuth = optionSchemas<Auth<BrokerModeOptions>>()({ mode: choiceSchema
 const resourceServerAuth = optionSchemas<Auth<ResourceServerModeOptions>>()({
   mode: choiceSchema('resource-server'),
   issuer: secureUrlText,
+  internalUrl: optional(internalUrl),
   audiences: optional(listSchema(someText, 'a list of texts, each once')),
   algorithms: optional(
     listSchema(choiceSchema(...SIGNATURE_ALGORITHMS), 'a list of one or more algorithms, each once', { minItems: 1 })

@@ -43,7 +43,7 @@ export class UpstreamTokens {
   async sign (claims: JWTPayload, seconds: number): Promise<string> {
     const { algorithm = 'ES256' } = this.#options
     const now = Math.floor(Date.now() / 1000)
-    return await new SignJWT(claims).setProtectedHeader({ alg: algorithm, kid: KEY_ID }).setIssuer(this.#issuer)
+    return await new SignJWT({ iss: this.#issuer, ...claims }).setProtectedHeader({ alg: algorithm, kid: KEY_ID })
       .setIssuedAt(now).setExpirationTime(now + seconds)
       .sign((await this.#keys()).privateKey)
   }

@@ -1,6 +1,8 @@
 import type { CustomFetchOptions } from 'openid-client'
 import { isLoopbackHost } from '../../../loopback.js'
+import type { BackChannel } from '../../../outbound/back-channel.js'
 import type { Fetch } from '../../upstream-observer.js'
+import { unusable } from '../upstream-errors.js'
 import { asItCame, fetchAnswer, findText } from './fetch-answer.js'
 
 const ENDPOINTS = [
@@ -26,17 +28,33 @@ const FLAGS = ['authorization_response_iss_parameter_supported']
 // it goes into a Location header, with our parameters
 const MAX_URL_LENGTH = 2048
 
-/** Fetches the metadata of an authorization server (RFC 8414 2), with the members that we read. */
-export async function fetchMetadataAnswer (fetch: Fetch, url: string, init: CustomFetchOptions): Promise<Response> {
+/**
+ * Fetches the metadata of an authorization server (RFC 8414 2), with the members that we read, and its URLs as browsers
+ * have them.
+ * @throws {UpstreamError} if the server calls itself by its internal URL
+ */
+export async function fetchMetadataAnswer (
+  fetch: Fetch,
+  url: string,
+  init: CustomFetchOptions,
+  backChannel: BackChannel
+): Promise<Response> {
   const answer = await fetchAnswer(fetch, url, init)
   return answer.status === 200 && answer.members !== undefined
-    ? Response.json(readMetadata(answer.members))
+    ? Response.json(readMetadata(answer.members, backChannel))
     : asItCame(answer)
 }
 
-function readMetadata (members: ReadonlyMap<string, unknown>): Record<string, unknown> {
-  const endpoints = ENDPOINTS.map(name => [name, findText(members, name)] as const)
-    .filter(([, url]) => url !== undefined && isEndpoint(url))
+function readMetadata (members: ReadonlyMap<string, unknown>, backChannel: BackChannel): Record<string, unknown> {
+  const issuer = findText(members, 'issuer')
+  if (issuer !== undefined && backChannel.isInternal(issuer)) {
+    throw unusable(
+      `it calls itself ${issuer}, by the URL that this service asks it at, not ${backChannel.toPublic(issuer)}: its ` +
+        'tokens would be good at one of the two only. Set its public URL there (Keycloak: KC_HOSTNAME)'
+    )
+  }
+  const endpoints = ENDPOINTS.map(name => [name, backChannel.toPublic(findText(members, name) ?? '')] as const)
+    .filter(([, url]) => isEndpoint(url))
   const lists = LISTS.map(name => [name, toTexts(members.get(name))] as const)
     .filter(([, texts]) => texts.length > 0)
   const flags = FLAGS.map(name => [name, members.get(name)] as const)
