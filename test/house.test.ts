@@ -27,7 +27,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
     'validation',
     'version.ts'
   ],
-  ['stores'],
+  ['policy', 'stores'],
   ['mcp', 'oauth'],
   ['doctor', 'observability', 'pages', 'testing'],
   ['plugins'],

@@ -1,10 +1,13 @@
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { personKey } from '../../caller.js'
 import type { Admission } from '../../mcp/admission/admission.js'
-import { OpenResponses, type OpenResponse } from '../../mcp/admission/open-responses.js'
+import { OpenResponses, type OpenResponse, type Weighable } from '../../mcp/admission/open-responses.js'
 import type { SessionLimits } from '../../mcp/limits.js'
+import { ResponseStream } from '../../mcp/modern/response-stream.js'
+import { SseStream } from '../../mcp/transport/sse-stream.js'
 import { findTakenBytes } from './taken-bytes.js'
 
 export interface McpOpenResponsesOptions {
@@ -34,8 +37,7 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, options)
   app.addHook('onClose', () => {
     responses.stop()
   })
-  const opened = new WeakMap<FastifyRequest, OpenResponse>()
-  const bodies = new WeakMap<FastifyRequest, Readable>()
+  const opened = new WeakMap<FastifyRequest, { open: OpenResponse, weight: ResponseWeight }>()
 
   app.addHook('onRequest', (request, { raw }, done) => {
     const { authInfo: caller } = request
@@ -44,21 +46,19 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, options)
       done()
       return
     }
-    const open = responses.open(personKey(caller.extra), countBodyBytes(request, maxBodyBytes), {
-      get unreadBytes () { return raw.writableLength + countUnread(bodies.get(request)) },
-      get takenBytes () { return findTakenBytes(raw.socket) },
-      cut: () => { raw.destroy() }
-    })
-    opened.set(request, open)
+    const weight = new ResponseWeight(raw)
+    const open = responses.open(personKey(caller.extra), countBodyBytes(request, maxBodyBytes), weight)
+    opened.set(request, { open, weight })
     raw.once('close', () => { responses.close(open) })
     done()
   })
   app.addHook('preHandler', (request, _reply, done) => {
-    if (isChunked(request)) opened.get(request)?.bodyCame(request.bodyBytes)
+    if (isChunked(request)) opened.get(request)?.open.bodyCame(request.bodyBytes)
     done()
   })
   app.addHook('onSend', (request, _reply, payload, done) => {
-    if (payload instanceof Readable) bodies.set(request, payload)
+    const weight = opened.get(request)?.weight
+    if (weight !== undefined && payload instanceof Readable) weight.body = payload
     done()
   })
 }, {
@@ -67,10 +67,31 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, options)
   dependencies: ['fastify-mcp-oauth/mcp-guard', 'fastify-mcp-oauth/mcp-errors']
 })
 
-/** A stream may know of more than Node.js has of it. */
-function countUnread (body: Readable | undefined): number {
-  if (body === undefined) return 0
-  return 'unreadBytes' in body && typeof body.unreadBytes === 'number' ? body.unreadBytes : body.readableLength
+/** What a response weighs. All of them are weighed twice a second: it is a few reads of members. */
+class ResponseWeight implements Weighable {
+  /** Its stream, once there is one. */
+  body: Readable | undefined
+  readonly #raw: ServerResponse
+
+  constructor (raw: ServerResponse) {
+    this.#raw = raw
+  }
+
+  get unreadBytes (): number {
+    const { body } = this
+    if (body === undefined) return this.#raw.writableLength
+    // a stream may know of more than Node.js has of it
+    const isOurs = body instanceof SseStream || body instanceof ResponseStream
+    return this.#raw.writableLength + (isOurs ? body.unreadBytes : body.readableLength)
+  }
+
+  get takenBytes (): number | undefined {
+    return findTakenBytes(this.#raw.socket)
+  }
+
+  cut (): void {
+    this.#raw.destroy()
+  }
 }
 
 /** What the body of a request weighs, as far as it says so, at most what is read of it. */
