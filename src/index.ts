@@ -26,6 +26,16 @@ export { bearerAuth, type BearerAuthOptions } from './plugins/mcp/bearer-auth.js
 export type { CallerInfo, VerifyAccessToken } from './caller.js'
 export type { PreregisteredClient } from './oauth/client.js'
 export type { AuthorizeGrant, AuthorizeGrantDecision, BrokerLifetimes, UpstreamOptions } from './oauth/options.js'
+export { Policy, type LoginDecision } from './policy/policy.js'
+export type {
+  CallLimits,
+  ClaimRule,
+  LimitRules,
+  PeopleRule,
+  PolicyRules,
+  PrimitivePatterns,
+  RoleRules
+} from './policy/rules.js'
 export type { ProxyOptions } from './outbound/proxy.js'
 // from the plugins, which add app.oauthBroker and app.mcpSessions to the types of Fastify
 export type { Broker } from './plugins/oauth/broker.js'

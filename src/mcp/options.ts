@@ -5,6 +5,7 @@ import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
 import type { CreateServer } from './create-server.js'
 import type { SessionLimits } from './limits.js'
+import type { Policy } from '../policy/policy.js'
 import type { MaySubscribe } from './server-events/may-subscribe.js'
 import type { McpObserver } from './observer.js'
 
@@ -42,6 +43,8 @@ export interface McpTransportsOptions {
    * may subscribe to anything, and receives only the updates from servers that were made for the same person.
    */
   maySubscribe?: MaySubscribe
+  /** Who may use what, and how much. Default: everybody may use everything. */
+  policy?: Policy
   /** Keeps sessions. */
   sessions: SessionStore
   /** Keeps what was sent over streams, for clients that resume. */

@@ -5,6 +5,7 @@ import type { UpstreamObserver } from './upstream-observer.js'
 import type { PreregisteredClient } from './client.js'
 import type { BrokerLog } from '../log.js'
 import { BackChannel } from '../outbound/back-channel.js'
+import type { Policy } from '../policy/policy.js'
 import type { ProxyOptions } from '../outbound/proxy.js'
 
 /** How long each request to the upstream may take, unless configured. */
@@ -243,6 +244,8 @@ export interface BrokerOptions {
   proxy?: ProxyOptions
   /** Whether client ID metadata documents may be on loopback: only if `publicUrl` is, too. Default: false. */
   allowLoopbackClients?: boolean
+  /** Who may log in, and stay logged in. Default: everybody whom the upstream lets in. */
+  policy?: Policy
   /** Decides what a person who logged in may do here. Default: all that was asked for. */
   authorizeGrant?: AuthorizeGrant
   /** Called with every request to the upstream, for metrics. */

@@ -39,6 +39,13 @@ export function matchPerson (rule: PeopleRule, claims: Claims, options: MatchOpt
   return { holds: true, why: whys.length === 0 ? 'everybody' : whys.join('; ') }
 }
 
+/** Whether all of several rules are about a person; none is about everybody. */
+export function matchAll (rules: readonly PeopleRule[], claims: Claims, options: MatchOptions): Match {
+  const matches = rules.map(rule => matchPerson(rule, claims, options))
+  const whys = matches.map(({ why }) => why)
+  return matches.find(({ holds }) => !holds) ?? { holds: true, why: whys.join('; ') || 'everybody' }
+}
+
 /** Whether one of the lists of persons names this one. */
 function matchIdentity (rule: PeopleRule, claims: Claims, { trustEmails }: MatchOptions): Match {
   const { emails, emailDomains, subjects } = rule

@@ -1,6 +1,6 @@
 import type { CallerInfo } from '../caller.js'
 import { Access, PrimitiveSet, type HeldRole } from './access.js'
-import { matchPerson, type Claims, type MatchOptions } from './people.js'
+import { matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
 import type { LimitRules, PeopleRule, PolicyRules } from './rules.js'
 
 /** Whether somebody may log in, or stay logged in. */
@@ -16,6 +16,8 @@ interface Role extends HeldRole {
 
 interface Compiled {
   rules: PolicyRules
+  /** All must hold. */
+  login: readonly PeopleRule[]
   roles: readonly Role[] | undefined
   scoped: ReadonlyMap<string, PrimitiveSet>
   publicSet: PrimitiveSet
@@ -66,8 +68,8 @@ export class Policy {
 
   /** Whether a person may log in, or stay logged in at a refresh, and with which scopes. */
   decideLogin (claims: Claims, requestedScopes: readonly string[]): LoginDecision {
-    const { rules, roles } = this.#compiled
-    const match = matchPerson(rules.login ?? {}, claims, this.#options)
+    const { login, roles } = this.#compiled
+    const match = matchAll(login, claims, this.#options)
     if (!match.holds) return { allow: false, why: `login.${match.why}` }
     if (roles === undefined) return { allow: true, roles: [], scopes: requestedScopes, why: `login.${match.why}` }
     const held = this.#rolesOf(claims)
@@ -125,6 +127,7 @@ function claimsOf ({ extra }: Pick<CallerInfo, 'extra'>): Claims {
 function compile (rules: PolicyRules): Compiled {
   return {
     rules,
+    login: [rules.login ?? []].flat(),
     roles: rules.roles && Object.entries(rules.roles).map(([name, { people = {}, scopes, limits, ...patterns }]) => ({
       name,
       people,

@@ -118,8 +118,8 @@ export interface CallLimits {
  * ```
  */
 export interface PolicyRules {
-  /** Who may log in. Absent: everybody whom the login server lets in. */
-  login?: PeopleRule
+  /** Who may log in; of several rules, all must hold. Absent: everybody whom the login server lets in. */
+  login?: PeopleRule | readonly PeopleRule[]
   /** Whether an address counts as verified although the login server does not say so. Default: false. */
   trustEmails?: boolean
   /** What people may do, by the name of a role. Absent: everybody may do everything. Nobody logs in without a role. */

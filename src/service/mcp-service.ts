@@ -10,6 +10,8 @@ import { DEFAULT_SCOPES } from '../oauth/scopes.js'
 import { createTokenVerifier } from '../oauth/resource-server/resource-server.js'
 import { oauthBroker } from './oauth-broker.js'
 import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/check-service.js'
+import { Policy } from '../policy/policy.js'
+import type { PolicyRules } from '../policy/rules.js'
 import { bearerAuth, type BearerAuthOptions } from '../plugins/mcp/bearer-auth.js'
 import { describeProgram } from '../plugins/oauth/login-visits.js'
 import { isHostOf } from '../validation/authorities.js'
@@ -52,7 +54,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   const baseUrl = joinBaseUrl(options.publicUrl, app.prefix)
   const keyring = new Keyring(options.encryptionKeys)
   if ('replicaKeys' in options.stores) compareReplicaKeys(app, options.stores.replicaKeys, keyring)
-  const auth = await registerAuth(app, options, { baseUrl, scopes, keyring })
+  const policy = toPolicy(options.policy)
+  const auth = await registerAuth(app, options, { baseUrl, scopes, keyring, policy })
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
     // in this context: a place at the root of the origin may be somebody else's
@@ -66,8 +69,10 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     ...auth.bearer
   })
   const { requestStateKeys = keyring.derive('request state') } = options
+  const { policy: _, ...others } = options
   await app.register(mcpTransports, {
-    ...options,
+    ...others,
+    ...policy && { policy },
     requestStateKeys,
     sessions,
     eventLog,
@@ -147,11 +152,23 @@ function compareReplicaKeys (app: FastifyInstance, store: Stores['replicaKeys'],
   app.addHook('onClose', () => keys.close())
 }
 
+interface ServiceParts {
+  baseUrl: string
+  scopes: readonly [string, ...string[]]
+  keyring: Keyring
+  policy: Policy | undefined
+}
+
+/** The one policy of a service; undefined if there are no rules. */
+function toPolicy (policy: PolicyRules | Policy | undefined): Policy | undefined {
+  return policy === undefined || policy instanceof Policy ? policy : new Policy(policy)
+}
+
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
   app: FastifyInstance,
   options: McpServiceOptions,
-  { baseUrl, scopes, keyring }: { baseUrl: string, scopes: readonly [string, ...string[]], keyring: Keyring }
+  { baseUrl, scopes, keyring, policy }: ServiceParts
 ): Promise<
   {
     verifyAccessToken: VerifyAccessToken
@@ -161,7 +178,8 @@ async function registerAuth (
 > {
   const resourcePaths = protectedPaths(options)
   if (isBrokered(options)) {
-    await app.register(oauthBroker, { ...options, scopes, resourcePaths, keyring })
+    const { policy: _, ...others } = options
+    await app.register(oauthBroker, { ...others, ...policy && { policy }, scopes, resourcePaths, keyring })
     const broker = app[kBroker]
     return {
       verifyAccessToken: (token, request) => broker.accessTokens.verify(token, request),

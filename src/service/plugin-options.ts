@@ -2,14 +2,21 @@ import type { McpTransportsOptions } from '../mcp/options.js'
 import type { SessionStores, Stores } from '../stores/stores.js'
 import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
 import type { VerifyAccessToken } from '../caller.js'
+import type { Policy } from '../policy/policy.js'
+import type { PolicyRules } from '../policy/rules.js'
 import type { BrokerOptions } from '../oauth/options.js'
 
 interface CommonOptions
   extends
   Omit<
     McpTransportsOptions,
-    'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken' | 'findEndedGrants'
+    'sessions' | 'eventLog' | 'leases' | 'bus' | 'getUpstreamAccessToken' | 'findEndedGrants' | 'policy'
   > {
+  /**
+   * Who may log in, which clients may ask, and what each person may use: rules, or a `Policy` whose rules you replace
+   * while it is in use. Default: everybody whom the login server lets in may use everything.
+   */
+  policy?: PolicyRules | Policy
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
   scopes?: readonly [string, ...string[]]
   /**
@@ -38,7 +45,9 @@ interface CommonOptions
  * ```
  */
 export interface BrokerModeOptions
-  extends CommonOptions, Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl'> {
+  extends
+  CommonOptions,
+  Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl' | 'policy'> {
   /** Who issues the tokens: this service. */
   auth?: { mode: 'broker' }
   /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */

@@ -34,7 +34,7 @@ const probes: Array<string | InjectOptions> = [
 ]
 
 /** Options of a service, with stores that end with the test. */
-function options (t: Test): BrokerModeOptions {
+function options (t: Test): Omit<BrokerModeOptions, 'policy'> {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   t.teardown(() => stores.close())
   return { publicUrl, createServer, stores, upstream }
@@ -51,7 +51,7 @@ const hostAuth: McpServiceOptions['auth'] = {
   authorizationServers: ['https://login.example.com']
 }
 
-const waysIn: Record<string, (app: FastifyInstance, options: BrokerModeOptions) => Promise<unknown>> = {
+const waysIn: Record<string, (app: FastifyInstance, options: Omit<BrokerModeOptions, 'policy'>) => Promise<unknown>> = {
   'mcpService at the root': async (app, options) => await app.register(mcpService, options),
   'mcpService under a prefix, with mcpDiscovery': async (app, options) => {
     await app.register(mcpService, { ...options, prefix: '/ai' })

@@ -45,7 +45,7 @@ import {
 } from '../../validation/values.js'
 import { CLIENT_AUTH_METHODS } from '../../oauth/upstream/client-authentication.js'
 import { brokerStoresOption } from './stores.js'
-import { publicUrl } from './transports.js'
+import { policyOption, publicUrl } from './transports.js'
 
 export const fetchFunction = functionSchema<typeof fetch>('a function like the global fetch')
 export const upstreamObserver = instanceSchema<UpstreamObserver>('an observer', { upstreamRequest: true })
@@ -169,6 +169,7 @@ const resourcePaths = checked<readonly [string, ...string[]]>(
 /** The options of `oauthBroker`. */
 export const oauthBrokerOptions = optionSchemas<OAuthBrokerOptions>()({
   ...brokerOptions,
+  policy: optional(policyOption),
   publicUrl,
   stores: brokerStoresOption,
   keyring: checked<Keyring>({ takes: 'a Keyring', secret: true }, value => value instanceof Keyring),

@@ -6,6 +6,8 @@ import type {
 } from '../plugin-options.js'
 import type { McpTransportsOptions } from '../../mcp/options.js'
 import { checkOptions } from '../../validation/check.js'
+import { checkPolicyRules } from '../../policy/check-rules.js'
+import { Policy } from '../../policy/policy.js'
 import { oauthBrokerOptions } from './broker.js'
 import { checkBrokerTogether } from './check-broker.js'
 import { authMode, mcpDiscoveryOptions, mcpServiceOptions, pluginOptions } from './service.js'
@@ -31,6 +33,8 @@ const discovery = {
 export function checkServiceOptions (options: McpServiceOptions): void {
   checkOptions('mcpService', authMode, options)
   checkOptions('mcpService', service[options.auth?.mode ?? 'broker'], options)
+  const { policy } = options
+  if (policy !== undefined && !(policy instanceof Policy)) checkPolicyRules('mcpService', policy, 'policy')
   if (isBroker(options)) checkBrokerTogether('mcpService', options)
 }
 

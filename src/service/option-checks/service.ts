@@ -8,7 +8,11 @@ import type {
 } from '../plugin-options.js'
 import { Keyring } from '../../oauth/keyring.js'
 import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../../oauth/resource-server/resource-server.js'
+import { isObject } from '../../members.js'
+import type { Policy } from '../../policy/policy.js'
+import type { PolicyRules } from '../../policy/rules.js'
 import {
+  checked,
   clientId,
   clientSecret,
   count,
@@ -32,7 +36,16 @@ import { mcpTransportsOptions } from './transports.js'
 
 const MAX_CLOCK_TOLERANCE_SECONDS = 600
 
-const { sessions, eventLog, leases, bus, getUpstreamAccessToken, findEndedGrants, ...transports } = mcpTransportsOptions
+const {
+  sessions,
+  eventLog,
+  leases,
+  bus,
+  getUpstreamAccessToken,
+  findEndedGrants,
+  policy: _,
+  ...transports
+} = mcpTransportsOptions
 
 type Introspection = NonNullable<ResourceServerOptions['introspection']>
 type Auth<T extends { auth?: unknown }> = NonNullable<T['auth']>
@@ -74,7 +87,14 @@ const encryptionKeys = textThat(
   value => Keyring.canParse(value)
 )
 
-const common = { ...transports, scopes: optional(scopes), encryptionKeys: optional(encryptionKeys) }
+const policy = checked<PolicyRules | Policy>({ takes: 'a Policy, or an object of rules' }, isObject)
+
+const common = {
+  ...transports,
+  policy: optional(policy),
+  scopes: optional(scopes),
+  encryptionKeys: optional(encryptionKeys)
+}
 
 /** The options of `mcpService`, by the mode of `auth`. */
 export const mcpServiceOptions = {

@@ -22,6 +22,7 @@ import {
   timerMs,
   timerSeconds
 } from '../../validation/schemas.js'
+import { Policy } from '../../policy/policy.js'
 import { isBaseUrl, MAX_TIMER_SECONDS } from '../../validation/values.js'
 import { sessionStores } from './stores.js'
 
@@ -29,6 +30,8 @@ export const publicUrl = textThat(
   { takes: 'the URL of the app\'s root as clients see it, such as https://mcp.example.com (http only on loopback)' },
   isBaseUrl
 )
+
+export const policyOption = checked<Policy>({ takes: 'a Policy' }, value => value instanceof Policy)
 
 const limits = optionSchemas<Partial<SessionLimits>>()({
   idleSeconds: optional(lifetime),
@@ -88,6 +91,7 @@ export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
   findEndedGrants: optional(
     functionSchema<NonNullable<McpTransportsOptions['findEndedGrants']>>('a function: ids => those that have ended')
   ),
+  policy: optional(policyOption),
   sessionMode: optional(choiceSchema('stateful', 'stateless')),
   requestStateKeys: optional(
     listSchema(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', {
