@@ -14,7 +14,7 @@ export type {
 export type { McpTransportsOptions, StreamOptions } from './mcp/options.js'
 export type { SessionLimits } from './mcp/limits.js'
 export type { CreateServer, PluggedServer, ServerContext } from './mcp/create-server.js'
-export type { McpObserver, ObservedRequest, RequestEnd } from './mcp/observer.js'
+export type { InboundHttp, McpObserver, ObservedRequest, RefusedRequest, RequestEnd } from './mcp/observer.js'
 export type { ObservedUpstreamRequest, UpstreamObserver } from './oauth/upstream-observer.js'
 export { observeTogether } from './mcp/observer.js'
 export { mcpTracing } from './observability/mcp-tracing.js'

@@ -1,7 +1,31 @@
-import type { JSONRPCMessage, JSONRPCRequest, RequestId, Server } from '@modelcontextprotocol/server'
-import type { LimitName } from '../errors.js'
-import { isRequest, type JsonRpcResponse } from './wire/messages.js'
-import type { MessageExtra } from './transport/message-extra.js'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../caller.js'
+import type { LimitName, ServiceError } from '../errors.js'
+import type { JsonRpcResponse } from './wire/messages.js'
+
+/**
+ * The HTTP request that a message came with, as far as observers need it.
+ * @example
+ * ```ts
+ * import type { InboundHttp } from 'fastify-mcp-oauth'
+ *
+ * export function describe ({ id, ip, bodyBytes }: InboundHttp): string {
+ *   return [id, ip, bodyBytes].join(' ')
+ * }
+ * ```
+ */
+export interface InboundHttp {
+  /** What the log calls it. */
+  readonly id: string
+  /** The address that it came from, according to the app's `trustProxy`. */
+  readonly ip: string
+  /** Length of its body, which may hold several messages. */
+  readonly bodyBytes: number
+  /** The trace that it belongs to, in hexadecimal. A client may name any; null or absent if there is none. */
+  readonly mcpTraceId?: string | null
+  /** How the requests in it have ended so far; of several, the first that did not end well. For the log. */
+  mcpOutcome?: RequestOutcome | null
+}
 
 /**
  * A client's request to a server.
@@ -21,6 +45,30 @@ export interface ObservedRequest {
   sessionId?: string
   /** Revision that the HTTP request names, such as `2025-11-25`; absent if it names none. */
   protocolVersion?: string
+  /** `modern`: revision 2026-07-28. `legacy`: those before it. */
+  era?: 'legacy' | 'modern'
+  /** Who makes the request; absent if it was not told. */
+  caller?: CallerInfo
+  /** The HTTP request that it came with; absent if that reached another replica. */
+  http?: InboundHttp
+}
+
+/**
+ * A request that was refused before a server had it.
+ * @example
+ * ```ts
+ * import type { RefusedRequest } from 'fastify-mcp-oauth'
+ *
+ * export function describe ({ error, request }: RefusedRequest): string {
+ *   return [error.code, request?.method ?? 'a request that was not read'].join(' ')
+ * }
+ * ```
+ */
+export interface RefusedRequest extends Omit<ObservedRequest, 'request'> {
+  /** Absent if the body was not read. */
+  request?: JSONRPCRequest
+  /** Why. */
+  error: ServiceError
 }
 
 /**
@@ -66,11 +114,16 @@ export interface McpCounts {
 export interface McpObserver {
   /**
    * Called for each request; must call `run` once, before it returns, to pass the request to the server.
-   * @returns a function that is called when the request has ended
+   * @returns a function that is called when the request has ended; `text`: its response as it was sent, if it was
    */
-  request (observed: ObservedRequest, run: () => void): (end: RequestEnd) => void
+  request (observed: ObservedRequest, run: () => void): (end: RequestEnd, text?: string) => void
   /** Called when a limit has refused a request. */
   refused? (limit: LimitName): void
+  /**
+   * Called when a policy or a limit has refused a request and its response is a JSON-RPC message of a response that
+   * says otherwise: HTTP 200, a batch or a stream. Refusals by HTTP status are known without it.
+   */
+  denied? (refused: RefusedRequest): void
   /** Given a function that returns the current counts. */
   counts? (read: () => McpCounts): void
 }
@@ -96,88 +149,17 @@ export function classifyEnd (end: RequestEnd): RequestOutcome {
  */
 export function observeTogether (observers: readonly McpObserver[]): McpObserver {
   const request: McpObserver['request'] = (observed, run) => {
-    const ends: Array<(end: RequestEnd) => void> = []
+    const ends: Array<(end: RequestEnd, text?: string) => void> = []
     const runAll = observers.reduceRight((inner, observer) => () => {
       ends.push(observer.request(observed, inner))
     }, run)
     runAll()
-    return end => { for (const onEnd of ends) onEnd(end) }
+    return (end, text) => { for (const onEnd of ends) onEnd(end, text) }
   }
   return {
     request,
     refused: limit => { for (const observer of observers) observer.refused?.(limit) },
+    denied: refused => { for (const observer of observers) observer.denied?.(refused) },
     counts: read => { for (const observer of observers) observer.counts?.(read) }
-  }
-}
-
-/** The requests that run at one server, for an observer. */
-export class ObservedRequests {
-  readonly #observer: McpObserver
-  readonly #about: Omit<ObservedRequest, 'request'>
-  readonly #running = new Map<RequestId, (end: RequestEnd) => void>()
-
-  constructor (observer: McpObserver, about: Omit<ObservedRequest, 'request'>) {
-    this.#observer = observer
-    this.#about = about
-  }
-
-  run (request: JSONRPCRequest, protocolVersion: string | undefined, run: () => void): void {
-    // the response may come before the observer has returned
-    let early: RequestEnd | undefined
-    this.#running.set(request.id, end => {
-      early = end
-    })
-    const onEnd = this.#observer.request({
-      ...this.#about,
-      request,
-      ...protocolVersion !== undefined && { protocolVersion }
-    }, run)
-    if (early !== undefined) onEnd(early)
-    else this.#running.set(request.id, onEnd)
-  }
-
-  end (id: RequestId | undefined, end: RequestEnd): void {
-    const onEnd = id === undefined ? undefined : this.#running.get(id)
-    if (id === undefined || onEnd === undefined) return
-    this.#running.delete(id)
-    onEnd(end)
-  }
-
-  /** Notes that the running requests end without a response. */
-  close (): void {
-    for (const id of [...this.#running.keys()]) this.end(id, 'closed')
-  }
-}
-
-/** The revision that the client's HTTP request names. */
-export function findProtocolVersion ({ requestInfo }: MessageExtra): string | undefined {
-  const version = requestInfo?.headers['mcp-protocol-version']
-  return typeof version === 'string' ? version : undefined
-}
-
-const observed = new WeakSet<Server>()
-
-/** Observes the requests to a server of SDK 2.x, from its next connection on. A connection serves one request. */
-export function observeServer (server: Server, observer: McpObserver, protocolVersion: string): void {
-  if (observed.has(server)) return
-  observed.add(server)
-  const connect = server.connect.bind(server)
-  server.connect = async transport => {
-    const requests = new ObservedRequests(observer, { protocolVersion })
-    const send = transport.send.bind(transport)
-    transport.send = async (message, options) => {
-      if (!('method' in message)) requests.end(message.id, message)
-      await send(message, options)
-    }
-    await connect(transport)
-    const { onmessage, onclose } = transport
-    transport.onmessage = (message: JSONRPCMessage, extra) => {
-      if (isRequest(message)) requests.run(message, undefined, () => { onmessage?.(message, extra) })
-      else onmessage?.(message, extra)
-    }
-    transport.onclose = () => {
-      requests.close()
-      onclose?.()
-    }
   }
 }

@@ -89,7 +89,7 @@ t.test('calls, by the names of tools that there are', async t => {
 
   const text = await scrape()
   const count = (labels: string) => valueOf(text, `mcp_request_duration_seconds_count{${labels}}`)
-  t.equal(count('method="initialize",tool="",outcome="ok"'), undefined, 'what the session itself asks is no call')
+  t.equal(count('method="initialize",tool="",outcome="ok"'), 1, 'the client asks for it, as over HTTP+SSE')
   t.equal(count('method="tools/call",tool="add",outcome="ok"'), 2, 'of both eras')
   t.equal(count('method="tools/call",tool="divide",outcome="tool_error"'), 1, 'once it is known that there is one')
   t.equal(

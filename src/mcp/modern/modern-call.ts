@@ -10,12 +10,14 @@ import { personKey, type CallerInfo } from '../../caller.js'
 import { CallSignal } from './lazy-abort-signal.js'
 import { readClient, type ClientIdentity } from './client-envelope.js'
 import type { Log } from '../../log.js'
+import type { InboundHttp, ObservedRequest } from '../observer.js'
 import { inboundRequest, type InboundHeaders } from './lazy-request.js'
 import { acceptsStream } from '../wire/accept.js'
 import { textWithInvalidParams, withInvalidParams } from '../wire/invalid-params.js'
 import { errorText, type JsonRpcResponse } from '../wire/messages.js'
 import { ResponseStream, type StreamBounds } from './response-stream.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import { REVISION_2026_07_28 } from '../wire/protocol-versions.js'
 
 /** One POST as it came. */
 export interface InboundMessage {
@@ -25,6 +27,8 @@ export interface InboundMessage {
   /** The body, if it is a request. */
   request: JSONRPCRequest | undefined
   log: Log
+  /** The HTTP request, for observers. */
+  http?: InboundHttp
 }
 
 /** What answers a POST: JSON with status 200, a stream, or what the SDK has made of it. */
@@ -52,6 +56,8 @@ export class ModernCall {
   /** What the server sees as the session id. */
   readonly ownerId: string
   readonly log: Log
+  /** The HTTP request that it came with, for observers. */
+  readonly http: InboundHttp | undefined
   readonly headers: InboundHeaders
   readonly body: unknown
   /** For the SDK. */
@@ -75,11 +81,12 @@ export class ModernCall {
   serverInfo: Implementation | undefined
   #client: ClientIdentity | undefined
 
-  constructor ({ headers, body, request, log }: InboundMessage, caller: CallerInfo, options: ModernCallOptions) {
+  constructor ({ headers, body, request, log, http }: InboundMessage, caller: CallerInfo, options: ModernCallOptions) {
     this.caller = caller
     this.person = personKey(caller.extra)
     this.ownerId = options.ownerId
     this.log = log
+    this.http = http
     this.headers = headers
     this.body = body
     this.request = inboundRequest(headers, this.#signal)
@@ -142,9 +149,17 @@ export class ModernCall {
     return undefined
   }
 
-  /** Takes the server's response. */
-  answer (response: JsonRpcResponse): void {
-    this.#settle(JSON.stringify('error' in response ? withInvalidParams(response) : response))
+  /** Takes the server's response. @returns its text */
+  answer (response: JsonRpcResponse): string {
+    const text = JSON.stringify('error' in response ? withInvalidParams(response) : response)
+    this.#settle(text)
+    return text
+  }
+
+  /** What observers are told of it. */
+  describe (): Omit<ObservedRequest, 'request'> {
+    const { caller, http } = this
+    return { protocolVersion: REVISION_2026_07_28, era: 'modern', caller, ...http !== undefined && { http } }
   }
 
   /** Takes the response that the SDK promises; without effect once there is another. */

@@ -9,10 +9,11 @@ import {
   type Transport
 } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
-import { observeServer, type McpObserver } from '../observer.js'
+import type { McpObserver } from '../observer.js'
+import { observeServer } from '../observed-requests.js'
 import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { PersonalEvents } from '../server-events/personal-events.js'
-import { discoverServed, REVISION_2026_07_28 } from '../wire/protocol-versions.js'
+import { discoverServed } from '../wire/protocol-versions.js'
 import { announceFrom } from './announce-from.js'
 import type { Bridge } from './bridge/bridge.js'
 import type { CallServers } from './call-servers.js'
@@ -96,7 +97,9 @@ export class SdkEntry {
     if (isOfSdk2(plugged)) announceFrom(bare, servers.announceFor(call))
     if (call.listens) call.serverInfo = readServerInfo(bare)
     connectFor(bare, call)
-    if (mcpObserver !== undefined && isObserved !== true) observeServer(bare, mcpObserver, REVISION_2026_07_28)
+    if (mcpObserver !== undefined && isObserved !== true) {
+      observeServer(bare, mcpObserver, () => (callByServer.get(bare) ?? call).describe())
+    }
     return 'server' in unconnected ? toOwnCopy(unconnected) : unconnected
   }
 

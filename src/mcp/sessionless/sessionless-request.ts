@@ -119,11 +119,13 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     }
   }
 
-  respond (response: JsonRpcResponse): void {
-    if (response.id === undefined || !this.#pending.delete(response.id)) return
+  respond (response: JsonRpcResponse): string | undefined {
+    if (response.id === undefined || !this.#pending.delete(response.id)) return undefined
     this.#lease.release(1)
-    this.#exchange?.respond(response.id, JSON.stringify(response))
+    const text = JSON.stringify(response)
+    this.#exchange?.respond(response.id, text)
     if (this.#pending.size === 0) this.#close()
+    return text
   }
 
   push (

@@ -1,10 +1,11 @@
-import type { JSONRPCMessage, ServerEvent } from '@modelcontextprotocol/server'
+import type { JSONRPCMessage, JSONRPCRequest, ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
 import { STANDALONE_STREAM, findEventPlace } from '../../stores/event-log.js'
 import type { SessionNotification } from '../../stores/bus.js'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
+import { describeRequest, observeResult } from '../observed-requests.js'
 import { toNotification } from '../server-events/announcements.js'
 import { findRefused } from '../server-events/may-subscribe.js'
 import type { StreamPlace } from '../transport/open-streams.js'
@@ -89,10 +90,16 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   }
 
   /** Makes the first server instance and hands it the client's `initialize`. @returns its result */
-  async initialize (params: Record<string, unknown>, extra: MessageExtra): Promise<Record<string, unknown>> {
-    let result = {}
-    await this.#start(async instance => { result = await instance.initialize(params, extra) })
-    return result
+  async initialize (
+    request: JSONRPCRequest,
+    params: Record<string, unknown>,
+    extra: MessageExtra
+  ): Promise<Record<string, unknown>> {
+    return await observeResult(this.host.observer, describeRequest(request, extra, this.record.id), async () => {
+      let result = {}
+      await this.#start(async instance => { result = await instance.initialize(params, extra) })
+      return result
+    })
   }
 
   /** The server instance; rebuilt from the record, for a request of `caller`, if it was dropped. */

@@ -137,8 +137,7 @@ export class ServerInstance implements Outlet {
     caller: CallerInfo,
     response: PostResponse | undefined
   ): void {
-    const { requests } = admitted
-    const { grantId } = caller.extra
+    const [{ requests }, { grantId }] = [admitted, caller.extra]
     const exchange = response !== undefined && requests.length > 0
       ? new PostExchange(this.#session.streams, response, {
         requests,
@@ -162,16 +161,17 @@ export class ServerInstance implements Outlet {
     }
   }
 
-  respond (response: JsonRpcResponse): void {
+  respond (response: JsonRpcResponse): string | undefined {
     const { id } = response
     const request = id === undefined ? undefined : this.#running.end(id)
-    if (id === undefined || request === undefined) return
+    if (id === undefined || request === undefined) return undefined
     const { exchange, change } = request
     if (change !== undefined && 'result' in response) this.#changed(change, response.result)
     if ('result' in response) this.#tasks.noteResult(response.result)
     const text = JSON.stringify(response)
     if (exchange !== undefined) exchange.respond(id, text)
     else this.#session.streams.say(text, true)
+    return text
   }
 
   push (
@@ -216,8 +216,8 @@ export class ServerInstance implements Outlet {
   /** Responds to every running request with an error. */
   failAll (code: number, message: string): void {
     const exchanges = new Set<PostExchange>()
-    for (const [id] of this.#running.entries()) {
-      const exchange = this.#running.end(id)?.exchange
+    for (const [id, { exchange }] of this.#running.entries()) {
+      this.#running.end(id)
       if (exchange !== undefined) exchanges.add(exchange)
       else this.#session.streams.say(errorText(code, message, id), true)
     }

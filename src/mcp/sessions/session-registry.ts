@@ -135,7 +135,7 @@ export class SessionRegistry implements SessionHost {
     const params = parseInitializeParams(request, this.limits.maxInitializeBytes)
     const session = this.#begin('streamable-http', caller)
     try {
-      const result = await session.initialize(params, extra)
+      const result = await session.initialize(request, params, extra)
       session.record.initializeParams = params
       session.record.protocolVersion = String(result.protocolVersion)
       await this.#add(session)

@@ -13,7 +13,8 @@ import { nextTurn } from '../event-loop-turn.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
-import { ObservedRequests, findProtocolVersion, type McpObserver } from '../observer.js'
+import type { McpObserver } from '../observer.js'
+import { ObservedRequests, describeRequest } from '../observed-requests.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from './message-extra.js'
 
@@ -21,8 +22,8 @@ const SENT = Promise.resolve()
 
 /** Where a server's messages go. */
 export interface Outlet {
-  /** A response to one of the client's requests. */
-  respond (response: JsonRpcResponse): void
+  /** A response to one of the client's requests. @returns its text; undefined if nobody waits for it */
+  respond (response: JsonRpcResponse): string | undefined
   /**
    * A request or notification of the server; `relatedRequestId`: the client's request that it belongs to.
    * @returns what resolves once there is room for more; undefined if there is room now
@@ -63,6 +64,7 @@ export class ServerTransport implements Transport {
   readonly #own = new Map<RequestId, (response: JsonRpcResponse) => void>()
   readonly #observed: ObservedRequests | undefined
   readonly #tasks: OwnTasks
+  readonly #sessionId: string | undefined
   #closed = false
 
   /**
@@ -74,9 +76,8 @@ export class ServerTransport implements Transport {
     this.#tasks = tasks
     const id = sessionId ?? ownerId
     if (id !== undefined) this.sessionId = id
-    if (observer !== undefined) {
-      this.#observed = new ObservedRequests(observer, { ...sessionId !== undefined && { sessionId } })
-    }
+    this.#sessionId = sessionId
+    if (observer !== undefined) this.#observed = new ObservedRequests(observer)
   }
 
   /** Number of the server's requests that wait for the client. */
@@ -126,10 +127,12 @@ export class ServerTransport implements Transport {
       own(message)
       return
     }
-    this.#observed?.end(message.id, message)
-    this.#outlet.respond(
+    // the outlet may close this, and with it all that runs
+    const onEnd = this.#observed?.take(message.id)
+    const text = this.#outlet.respond(
       'error' in message ? withInvalidParams(this.#tasks.answered(message)) : this.#tasks.answered(message)
     )
+    onEnd?.(message, text)
   }
 
   /** Passes a message of the client to the server. */
@@ -178,7 +181,9 @@ export class ServerTransport implements Transport {
   receiveRequest (request: JSONRPCRequest, extra: MessageExtra): void {
     this.#tasks.asked(request, extra)
     if (this.#observed === undefined) this.onmessage?.(request, extra)
-    else this.#observed.run(request, findProtocolVersion(extra), () => { this.onmessage?.(request, extra) })
+    else {
+      this.#observed.run(describeRequest(request, extra, this.#sessionId), () => { this.onmessage?.(request, extra) })
+    }
   }
 
   #receiveNotification (notification: JSONRPCNotification, extra: MessageExtra): void {

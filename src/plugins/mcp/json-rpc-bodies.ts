@@ -10,6 +10,7 @@ import {
   ServiceError,
   UnsupportedMediaTypeError
 } from '../../errors.js'
+import type { RequestOutcome } from '../../mcp/observer.js'
 import { errorText, refusalText, withoutNullParams } from '../../mcp/wire/messages.js'
 import { joinRepeated } from '../../mcp/wire/repeated-headers.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
@@ -23,6 +24,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Length of the body that was parsed. */
     bodyBytes: number
+    /** How the MCP requests in it have ended so far: see `InboundHttp`. */
+    mcpOutcome?: RequestOutcome | null
   }
 }
 
@@ -38,13 +41,14 @@ export interface McpErrorsOptions {
  */
 export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
   app.decorateRequest('bodyBytes', 0)
+  app.decorateRequest('mcpOutcome', null)
   const parseJson = app.getDefaultJsonParser('remove', 'ignore')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'string', bodyLimit: maxBodyBytes },
     (request, body, done) => {
-      request.bodyBytes = body.length
+      request.bodyBytes = Buffer.byteLength(body)
       const text = body.toString()
       if (text.length > 0 && !isTooDeep(text)) {
         return parseJson(request, text, (error, parsed) => { done(error, withoutNullParams(parsed)) })

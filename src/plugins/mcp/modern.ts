@@ -58,11 +58,12 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
 
   async function serve (
     { request }: ModernPost,
-    { headers, body, log }: FastifyRequest,
+    http: FastifyRequest,
     reply: FastifyReply,
     caller: CallerInfo
   ): Promise<FastifyReply> {
-    const call = handler.serve({ headers, body, request, log }, caller)
+    const { headers, body, log } = http
+    const call = handler.serve({ headers, body, request, log, http }, caller)
     // the client may have gone while its body was read
     const end = () => { handler.end(call, reply.raw.writableFinished) }
     if (reply.raw.closed) end()

@@ -24,7 +24,7 @@ export const sessionlessHttpRoutes: FastifyPluginAsync = async app => {
     const end = await requests.serve({
       posted,
       caller,
-      extra: { authInfo: caller, requestInfo: { headers: request.headers } },
+      extra: { authInfo: caller, requestInfo: { headers: request.headers }, http: request },
       protocolVersion: request.headers['mcp-protocol-version']?.toString()
     }, new FastifyPostResponse(reply))
     if (reply.raw.closed) end()

@@ -41,7 +41,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
       const caller = requestCaller(request)
       const location = await messages.find(sessionId, caller)
       const posted = requestPost(request)
-      const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
+      const extra = { authInfo: caller, requestInfo: { headers: request.headers }, http: request }
       await messages.receive(location, { sessionId, body: request.body, posted, extra })
       return reply.code(202).send()
     }

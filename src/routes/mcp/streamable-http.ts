@@ -68,7 +68,8 @@ async function initialize (
   const caller = requestCaller(request)
   const { session, result } = await registry.initialize(message, caller, {
     authInfo: caller,
-    requestInfo: { headers: request.headers }
+    requestInfo: { headers: request.headers },
+    http: request
   })
   return reply.header('mcp-session-id', session.record.id).header('content-type', 'application/json; charset=utf-8')
     .send(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }))
@@ -87,7 +88,7 @@ function call (
   const sessionId = readSessionId(request)
   checkProtocolVersion(posted.hasKnownVersion)
   const caller = requestCaller(request)
-  const extra = { authInfo: caller, requestInfo: { headers: request.headers } }
+  const extra = { authInfo: caller, requestInfo: { headers: request.headers }, http: request }
   const session = registry.findLive(sessionId, caller, 'streamable-http')
   if (session?.instance === undefined) return rebuildAndReceive(registry, sessionId, posted, extra, reply)
   return receiveOrPromise(session, session.instance, posted, extra, reply)?.then(() => reply)

@@ -10,7 +10,8 @@ import {
   type TransportSendOptions
 } from '@modelcontextprotocol/server'
 import type { ModernCall } from '../modern-call.js'
-import { ObservedRequests, type McpObserver } from '../../observer.js'
+import type { McpObserver } from '../../observer.js'
+import { ObservedRequests } from '../../observed-requests.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
 import type { Announce } from '../announce-from.js'
@@ -144,13 +145,13 @@ class PooledCall {
   constructor (carried: Carried, { mcpObserver }: ReusableTransportOptions) {
     this.#carried = carried
     if (mcpObserver === undefined) return
-    this.#observed = new ObservedRequests(mcpObserver, { protocolVersion: REVISION_2026_07_28 })
+    this.#observed = new ObservedRequests(mcpObserver)
   }
 
   run (deliver: () => void): void {
-    const { request } = this.#carried
+    const { call, request } = this.#carried
     if (this.#observed === undefined) deliver()
-    else this.#observed.run(request, undefined, deliver)
+    else this.#observed.run({ ...call.describe(), request }, deliver)
   }
 
   refuse (error: JSONRPCErrorResponse): void {
@@ -165,11 +166,12 @@ class PooledCall {
 
   answer (response: JsonRpcResponse): void {
     const { call, request: { id }, onOver } = this.#carried
-    this.#observed?.end(id, response)
     call.over()
     const answer = response.id === id ? response : { ...response, id }
-    if ('result' in answer || call.isStream) call.answer(answer)
+    let text: string | undefined
+    if ('result' in answer || call.isStream) text = call.answer(answer)
     else this.#fail(answer)
+    this.#observed?.end(id, response, text)
     onOver(true)
   }
 

@@ -1,0 +1,148 @@
+import type { JSONRPCMessage, JSONRPCRequest, RequestId, Server } from '@modelcontextprotocol/server'
+import { McpRequestError } from '../errors.js'
+import { jsonRpcCodes } from '../json-rpc-codes.js'
+import {
+  classifyEnd,
+  type InboundHttp,
+  type McpObserver,
+  type ObservedRequest,
+  type RequestEnd,
+  type RequestOutcome
+} from './observer.js'
+import type { MessageExtra } from './transport/message-extra.js'
+import { isRequest } from './wire/messages.js'
+
+/** The requests that run at one server, for an observer. */
+export class ObservedRequests {
+  readonly #observer: McpObserver
+  readonly #running = new Map<RequestId, OnEnd>()
+
+  constructor (observer: McpObserver) {
+    this.#observer = observer
+  }
+
+  run (observed: ObservedRequest, run: () => void): void {
+    const { request: { id }, http } = observed
+    // the response may come before the observer has returned
+    let early: Parameters<OnEnd> | undefined
+    this.#running.set(id, (...end) => {
+      early = end
+    })
+    const onEnd = this.#observer.request(observed, run)
+    const end: OnEnd = http === undefined
+      ? onEnd
+      : (end, text) => {
+          noteOutcome(http, classifyEnd(end))
+          onEnd(end, text)
+        }
+    if (early !== undefined) end(...early)
+    else this.#running.set(id, end)
+  }
+
+  /** @param text the response as it was sent */
+  end (id: RequestId | undefined, end: RequestEnd, text?: string): void {
+    this.take(id)?.(end, text)
+  }
+
+  /** Takes a request from those that run. @returns what must be called once it has ended */
+  take (id: RequestId | undefined): OnEnd | undefined {
+    const onEnd = id === undefined ? undefined : this.#running.get(id)
+    if (id !== undefined && onEnd !== undefined) this.#running.delete(id)
+    return onEnd
+  }
+
+  /** Notes that the running requests end without a response. */
+  close (): void {
+    for (const id of [...this.#running.keys()]) this.end(id, 'closed')
+  }
+}
+
+/**
+ * Observes a request that is served by a promise.
+ * @param serve returns its result, or rejects
+ */
+export async function observeResult<T extends Record<string, unknown>> (
+  observer: McpObserver | undefined,
+  observed: ObservedRequest,
+  serve: () => Promise<T>
+): Promise<T> {
+  if (observer === undefined) return await serve()
+  const requests = new ObservedRequests(observer)
+  let serving: Promise<T> | undefined
+  requests.run(observed, () => { serving = serve() })
+  const { id } = observed.request
+  try {
+    const result = await (serving ?? serve())
+    requests.end(id, { jsonrpc: '2.0', id, result }, JSON.stringify(result))
+    return result
+  } catch (error) {
+    const [code, message] = error instanceof McpRequestError
+      ? [error.jsonRpcCode, error.message]
+      : [jsonRpcCodes.internalError, 'Internal error']
+    requests.end(id, { jsonrpc: '2.0', id, error: { code, message } })
+    throw error
+  }
+}
+
+type OnEnd = (end: RequestEnd, text?: string) => void
+
+function noteOutcome (http: InboundHttp, outcome: RequestOutcome): void {
+  if (http.mcpOutcome == null || http.mcpOutcome === 'ok') http.mcpOutcome = outcome
+}
+
+/** What observers are told of a request of the revisions up to 2025-11-25. */
+export function describeRequest (
+  request: JSONRPCRequest,
+  extra: MessageExtra,
+  sessionId: string | undefined
+): ObservedRequest {
+  const { authInfo: caller, http } = extra
+  const protocolVersion = findProtocolVersion(extra)
+  const observed: ObservedRequest = { request, era: 'legacy' }
+  if (sessionId !== undefined) observed.sessionId = sessionId
+  if (protocolVersion !== undefined) observed.protocolVersion = protocolVersion
+  if (caller !== undefined) observed.caller = caller
+  if (http !== undefined) observed.http = http
+  return observed
+}
+
+/** The revision that the client's HTTP request names. */
+function findProtocolVersion ({ requestInfo }: MessageExtra): string | undefined {
+  const version = requestInfo?.headers['mcp-protocol-version']
+  return typeof version === 'string' ? version : undefined
+}
+
+const observed = new WeakSet<Server>()
+
+/**
+ * Observes the requests to a server of SDK 2.x, from its next connection on. A connection serves one request.
+ * @param about what is known of that request
+ */
+export function observeServer (
+  server: Server,
+  observer: McpObserver,
+  about: () => Omit<ObservedRequest, 'request'>
+): void {
+  if (observed.has(server)) return
+  observed.add(server)
+  const connect = server.connect.bind(server)
+  server.connect = async transport => {
+    const requests = new ObservedRequests(observer)
+    const known = about()
+    const send = transport.send.bind(transport)
+    transport.send = async (message, options) => {
+      if (!('method' in message)) requests.end(message.id, message)
+      await send(message, options)
+    }
+    await connect(transport)
+    const { onmessage, onclose } = transport
+    transport.onmessage = (message: JSONRPCMessage, extra) => {
+      if (isRequest(message)) requests.run({ ...known, request: message }, () => { onmessage?.(message, extra) })
+      else onmessage?.(message, extra)
+    }
+    transport.onclose = () => {
+      requests.close()
+      onclose?.()
+    }
+  }
+}
