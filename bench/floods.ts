@@ -103,7 +103,7 @@ try {
   for (const { title, era, server, mode = 'stateful' } of SERVERS) {
     for (const [store, url] of [['memory', []], ['Redis', [`redis://127.0.0.1:${redisPort}`]]] as const) {
       for (const how of HOW) {
-        await measure(`${title}, ${store}`, era, how, [server, mode, ...url])
+        await measure(`${title}, ${store}`, era, how, [server, mode, '30000', ...url])
       }
     }
   }

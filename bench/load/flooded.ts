@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Agent, request, type IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import { makeGate } from '../../src/mcp/transport/gate.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
 import { answerCalls } from '../child.js'
 import { tokenOf } from '../tokens.js'
@@ -18,11 +19,21 @@ export interface Got {
   bytes: number
   /** Of the last event that has one: a client may resume after it. */
   eventId: string | undefined
+  /** What a resumption brought, if there was one. */
+  resumed?: Got
+}
+
+interface Pace {
+  bytesPerSecond?: number
+  /** Whether it reads the first bytes, and no more until `goOn`. */
+  isStalled?: boolean
 }
 
 export type FloodedCalls = {
   /** Calls the tool `flood`, and reads what comes. */
-  flood: (given: { url: string, era: Era, args: object, bytesPerSecond?: number }) => Promise<Got>
+  flood: (given: { url: string, era: Era, args: object } & Pace) => Promise<Got>
+  /** Who has stalled reads again, and resumes if the connection was cut and the revision has that. */
+  goOn: () => void
   /** Begins to make calls of another person, one after the other. */
   beginOthers: (given: { url: string, era: Era }) => void
   /** @returns how many were answered, and the milliseconds of the slowest */
@@ -117,13 +128,26 @@ class Client {
     })
   }
 
+  /** Continues a stream of its session. */
+  async resume (eventId: string): Promise<IncomingMessage> {
+    const headers = { ...this.#headers, ...this.#sessionHeaders, 'last-event-id': eventId }
+    return await send({ method: 'GET', url: `${this.#url}/mcp`, headers })
+  }
+
   async call (name: string, args: object): Promise<IncomingMessage> {
     return await this.#post('tools/call', { name, arguments: args })
   }
 }
 
+let mayGoOn = makeGate()
+
+interface Reading extends Pace { count?: number }
+
 /** Reads a stream, to its end or to the response to a call. */
-async function read (stream: IncomingMessage, { count = Infinity, bytesPerSecond = Infinity }): Promise<Got> {
+async function read (
+  stream: IncomingMessage,
+  { count = Infinity, bytesPerSecond = Infinity, isStalled = false }: Reading
+): Promise<Got> {
   const got: Got = { count: 0, inOrder: true, end: 'cut', bytes: 0, eventId: undefined }
   let rest = ''
   const began = performance.now()
@@ -133,29 +157,40 @@ async function read (stream: IncomingMessage, { count = Infinity, bytesPerSecond
     const [, number] = /"data":"(\d+) /.exec(event.slice(0, 400)) ?? []
     if (number !== undefined) got.inOrder &&= Number(number) === got.count++
     const [, outcome] = /"text":"(sent [^"]*)"/.exec(event) ?? /"error":\{(.*)\}/.exec(event) ?? []
-    if (outcome !== undefined) got.end = outcome
+    if (outcome !== undefined) got.end = outcome.trim()
   }
   try {
     for await (const chunk of stream.setEncoding('utf8')) {
       const text = String(chunk)
       got.bytes += text.length
-      const events = (rest + text).split('\n\n')
-      rest = events.pop() ?? ''
-      for (const event of events) take(event)
+      rest += text
+      // an event may come in hundreds of pieces
+      if (text.includes('\n')) {
+        const events = rest.split('\n\n')
+        rest = events.pop() ?? ''
+        for (const event of events) take(event)
+      }
+      if (isStalled) await mayGoOn.promise
       if (got.end !== 'cut' || got.count >= count) break
       const early = got.bytes / bytesPerSecond * 1000 - (performance.now() - began)
       if (early > 5) await delay(early)
     }
+    // JSON
+    if (got.end === 'cut') take(rest)
   } catch (error) {
     got.end = `cut: ${error instanceof Error ? error.message : String(error)}`
   }
   return got
 }
 
-async function flood ({ url, era, args, bytesPerSecond }: Parameters<FloodedCalls['flood']>[0]): Promise<Got> {
+async function flood ({ url, era, args, ...pace }: Parameters<FloodedCalls['flood']>[0]): Promise<Got> {
+  mayGoOn = makeGate()
   const client = await new Client(era, url, 0).begin()
-  const pace = bytesPerSecond === undefined ? {} : { bytesPerSecond }
-  if (client.own === undefined) return await read(await client.call('flood', args), pace)
+  if (client.own === undefined) {
+    const got = await read(await client.call('flood', args), pace)
+    const isResumable = era === 'session' && got.end.startsWith('cut') && got.eventId !== undefined
+    return isResumable ? { ...got, resumed: await read(await client.resume(got.eventId ?? ''), {}) } : got
+  }
   const called = client.call('flood', args)
   const isOnly = era === 'HTTP+SSE'
   const got = await read(client.own, { ...pace, ...!isOnly && 'count' in args && { count: Number(args.count) } })
@@ -182,6 +217,7 @@ async function callOthers (url: string, era: Era): Promise<{ calls: number, slow
 
 answerCalls({
   flood,
+  goOn: () => { mayGoOn.open() },
   beginOthers: ({ url, era }) => {
     others.isOver = false
     others.done = callOthers(url, era)

@@ -11,14 +11,17 @@ import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createRedisStores } from '../../src/stores/redis/stores.js'
 import { valueAt } from '../../test/support/json.js'
 import { answerCalls } from '../child.js'
+import { tokenOf } from '../tokens.js'
 import { listen } from './listen.js'
 import { busyPeople } from './served.js'
+import { WatchedReader } from './watched-reader.js'
 
 /*
  * A server whose tool `flood` sends as much as it is told to. Arguments: the server (`sdk1`, `sdk2`; `bare`: the SDK's
- * own transport, without this project), `stateful` or `stateless`, and the URL of Redis, if it is to keep things there.
+ * own transport, without this project), `stateful` or `stateless`, the milliseconds after which a client that takes
+ * nothing is disconnected, and the URL of Redis, if it is to keep things there.
  */
-const [kind = 'sdk1', sessionMode, redisUrl] = process.argv.slice(2)
+const [kind = 'sdk1', sessionMode, stalledMs = '30000', redisUrl] = process.argv.slice(2)
 
 /** What the process has been through since it was last asked. */
 export interface Strain {
@@ -37,6 +40,8 @@ export type FloodingCalls = {
   /** Begins to measure. */
   begin: () => void
   strain: () => Strain
+  /** Waits until the reader has no response. @returns the most bytes that waited for it */
+  readerIsOver: () => Promise<number>
   /** Sends as the tool does, over a transport that does nothing. */
   sendToNobody: (count: number) => Promise<Strain>
 }
@@ -48,6 +53,7 @@ const info = { name: 'flood', version: '1' }
 const capabilities = { tools: {}, logging: {} }
 const delays = monitorEventLoopDelay({ resolution: 1 })
 delays.enable()
+const reader = new WatchedReader(tokenOf(0))
 const told = { loopMs: 0, loopCpuMs: 0, refused: 0, rss: 0 }
 
 async function flood (send: Send, given: unknown) {
@@ -59,6 +65,7 @@ async function flood (send: Send, given: unknown) {
     if (isRefused) told.refused++
     if (--pending === 0) settled()
   }
+  reader.isCalled()
   const [began, cpu] = [performance.now(), process.cpuUsage()]
   for (let number = 0; number < count; number++) {
     const sending = send({ method: 'notifications/message', params: { level: 'info', data: `${number} ${padding}` } })
@@ -76,7 +83,8 @@ async function flood (send: Send, given: unknown) {
   const { user, system } = process.cpuUsage(cpu)
   told.loopCpuMs = (user + system) / 1000
   if (pending > 0) await all
-  return { content: [{ type: 'text' as const, text: `sent ${count}, ${told.refused} refused` }] }
+  const text = `sent ${count}, ${told.refused} refused`
+  return { content: [{ type: 'text' as const, text: text.padEnd(Number(valueAt(given, 'result') ?? 0)) }] }
 }
 
 const createServer: CreateServer = () => {
@@ -106,8 +114,9 @@ async function listenWithPlugins (): Promise<string> {
   return await listen(stores, {
     createServer,
     sessionMode: sessionMode === 'stateless' ? 'stateless' : 'stateful',
-    limits: busyPeople
-  })
+    limits: busyPeople,
+    streams: { stalledMs: Number(stalledMs) }
+  }, app => { reader.watch(app) })
 }
 
 /** The SDK's transport on Node's own server, each POST with its own. */
@@ -139,6 +148,7 @@ function begin (): void {
   // the peak is counted from here
   writeFileSync('/proc/self/clear_refs', '5')
   Object.assign(told, { loopMs: 0, loopCpuMs: 0, refused: 0, rss: readStatus('VmRSS') })
+  reader.reset()
   delays.reset()
 }
 
@@ -159,4 +169,6 @@ async function sendToNobody (count: number): Promise<Strain> {
 }
 
 const url = kind === 'bare' ? listenBare() : listenWithPlugins()
-answerCalls({ url: () => url, begin, strain, sendToNobody } satisfies FloodingCalls)
+answerCalls({
+  url: () => url, begin, strain, readerIsOver: () => reader.isOver(), sendToNobody
+} satisfies FloodingCalls)

@@ -13,8 +13,6 @@ export interface BusMessages {
   sessionNotified: { sessionId: string, origin: string, notification: SessionNotification }
   /** The client of a call that waits at one replica has come back to another. */
   callResumed: CallResumed
-  /** To the replica that has a call: the one that waits has read so many more events of the exchange. */
-  exchangeRead: { exchangeId: string, count: number }
   /**
    * To the replica `replicaId`: nobody waits any longer for the outcome of `callResumed`, unless the client may return;
    * without an exchange, nobody will bring what a call waits for.

@@ -27,6 +27,7 @@ function start (more: Partial<LogWriterOptions> = {}) {
   const writer = new EventLogWriter(options)
   return {
     writer,
+    eventLog,
     state,
     nextAttempt: () => new Promise<void>(resolve => { attempted.push(resolve) }),
     write: () => new Promise<WriteOutcome>(resolve => { writer.append({ data: 'x' }, resolve) })
@@ -63,4 +64,17 @@ t.test('the session ends', async t => {
   await first
   writer.close()
   t.equal(await written, 'over')
+})
+
+t.test('a reader that is behind is waited for, unless the process ends', async t => {
+  const { writer, state, eventLog } = start({ maxWaiting: 10 })
+  state.isAway = false
+  const reader = { isFull: true, onEvent () {}, onEnd () {} }
+  await eventLog.follow('s', 'get', undefined, reader)
+  const append = () => new Promise<WriteOutcome>(resolve => { writer.append({ data: 'x'.repeat(20) }, resolve) })
+  t.equal(await append(), 'written')
+  const next = append()
+  t.equal(await Promise.race([next, new Promise(resolve => setTimeout(resolve, 120))]), undefined, 'it waits')
+  writer.finish()
+  t.equal(await next, 'written')
 })

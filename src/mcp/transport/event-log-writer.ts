@@ -60,6 +60,7 @@ export class EventLogWriter {
   #opened: Gate | undefined
 
   #giveUpMs: number
+  #isHurried = false
 
   constructor (options: LogWriterOptions) {
     this.#giveUpMs = options.giveUpMs ?? GIVE_UP_MS
@@ -104,9 +105,13 @@ export class EventLogWriter {
     this.#write().catch((err: unknown) => { this.#options.log.error({ err }, NOT_WRITTEN) })
   }
 
-  /** Nothing follows: what waits is written if the store answers, and dropped if it does not. */
+  /**
+   * The process may be about to end: what waits is written at once if the store answers, however far behind a reader
+   * is, and dropped if it does not.
+   */
   finish (): void {
     this.#giveUpMs = 0
+    this.#isHurried = true
   }
 
   /** Drops the events that wait. @param outcome what becomes of them, and of all further ones */
@@ -217,9 +222,9 @@ export class EventLogWriter {
   /** Somebody reads the log more slowly than it is written. */
   async #waitForReader (): Promise<void> {
     const { eventLog, sessionId, streamId, maxWaiting } = this.#options
-    for (;;) {
+    while (!this.#isHurried) {
       await delay(READER_POLL_MS, undefined, { ref: false })
-      const unread = this.#isClosed ? undefined : await eventLog.unread(sessionId, streamId)
+      const unread = this.#isClosed || this.#isHurried ? undefined : await eventLog.unread(sessionId, streamId)
       if (unread === undefined || unread <= maxWaiting / 2) return
     }
   }

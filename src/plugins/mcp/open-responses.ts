@@ -68,7 +68,7 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, options)
 })
 
 /** What a response weighs. All of them are weighed twice a second: it is a few reads of members. */
-class ResponseWeight implements Weighable {
+export class ResponseWeight implements Weighable {
   /** Its stream, once there is one. */
   body: Readable | undefined
   readonly #raw: ServerResponse

@@ -5,25 +5,19 @@ import type { LeaseStore } from '../../../stores/leases.js'
 import type { Admission } from '../../admission/admission.js'
 import type { BridgedOutcome, OpenRequest } from './bridged-call.js'
 import type { Log } from '../../../log.js'
+import { HandedResponse } from './handed-response.js'
 import {
   CALL_AGAIN,
   handOver,
-  HANDOVER_STREAM,
   mayContinue,
   TAKEN,
-  type HandedEvent,
   type InputOutcome
 } from './remote-resumption.js'
-import { ExchangeWriter } from './exchange-writer.js'
-import { EventLogWriter } from '../../transport/event-log-writer.js'
 import { Rounds } from './rounds.js'
 import { SuspendedCalls, type CallClaim, type SuspendedCallsOptions } from './suspended-calls.js'
 import type { Replica } from '../../replica.js'
 import type { RequestState } from './request-state.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
-
-// characters that may wait for the replica that the client has come back to
-const MAX_WAITING = 1_048_576
 
 export interface CallResumptionOptions {
   admission: Admission
@@ -35,25 +29,13 @@ export interface CallResumptionOptions {
   log: Log
 }
 
-const TOO_SLOW: HandedEvent = {
-  kind: 'response',
-  response: {
-    jsonrpc: '2.0',
-    id: 0,
-    error: {
-      code: jsonRpcCodes.serverError,
-      message: 'The call was cancelled: too much of its response waits for the client to read it.'
-    }
-  }
-}
-
 /** A call of this process that continues for a client of another replica. */
 interface Resumption {
   /** Nobody waits at that replica any longer. */
   left: AbortController
   /** Whether the client may come back. */
   mayReturn: boolean
-  writer: ExchangeWriter
+  response: HandedResponse
   over: Promise<void>
 }
 
@@ -80,9 +62,6 @@ export class CallResumption {
       }),
       bus.subscribe('callResumed', message => {
         if (message.replicaId === replica.id) this.#takeUp(message)
-      }),
-      bus.subscribe('exchangeRead', ({ exchangeId, count }) => {
-        this.#exchanges.get(exchangeId)?.writer.read(count)
       }),
       bus.subscribe('callAbandoned', message => {
         if (message.replicaId === replica.id) this.#abandon(message)
@@ -171,7 +150,7 @@ export class CallResumption {
     for (const unsubscribe of this.#subscriptions) unsubscribe()
     this.suspended.close()
     this.#rounds.close()
-    for (const { writer } of this.#exchanges.values()) writer.hurry()
+    for (const { response } of this.#exchanges.values()) response.hurry()
     await Promise.all([...this.#exchanges.values()].map(({ over }) => over))
   }
 
@@ -179,35 +158,25 @@ export class CallResumption {
   #takeUp ({ origin, exchangeId, inputResponses, progressToken, ...claim }: CallResumed): void {
     // the message arrived twice
     if (this.#exchanges.has(exchangeId)) return
-    const { eventLog, log, replica, suspendedCalls: { maxUnreadBytesPerStream } } = this.#options
-    const eventLogWriter = new EventLogWriter({
-      eventLog,
-      sessionId: exchangeId,
-      streamId: HANDOVER_STREAM,
-      maxWaiting: MAX_WAITING,
-      newName: () => replica.newId(),
-      log
-    })
+    const { log, replica } = this.#options
     const left = new AbortController()
-    const writer = new ExchangeWriter(eventLogWriter, maxUnreadBytesPerStream, () => {
+    const response = new HandedResponse(this.#options, exchangeId, () => {
       log.info('a call is cancelled: its client does not read')
       exchange.mayReturn = false
-      writer.close(JSON.stringify(TOO_SLOW))
       left.abort()
     })
-    const write = (event: HandedEvent) => writer.write(JSON.stringify(event))
-    const exchange: Resumption = { left, mayReturn: true, writer, over: Promise.resolve() }
+    const exchange: Resumption = { left, mayReturn: true, response, over: Promise.resolve() }
     const open: OpenRequest = {
       signal: left.signal,
       mayReturn: () => exchange.mayReturn,
       progressToken,
-      notify: notification => write({ kind: 'notification', notification })
+      notify: notification => response.write({ kind: 'notification', notification })
     }
-    left.signal.addEventListener('abort', () => { writer.close() }, { once: true })
+    left.signal.addEventListener('abort', () => { response.abandon() }, { once: true })
     const unwatch = replica.watch(origin, () => { left.abort() })
-    const taken = () => { write(TAKEN)?.catch(() => {}) }
+    const taken = () => { response.write(TAKEN)?.catch(() => {}) }
     exchange.over = this.#continueIfAwaited(exchangeId, claim, inputResponses, open, taken)
-      .then(async outcome => { if (outcome !== undefined) await writer.end(JSON.stringify(outcome)) })
+      .then(async outcome => { if (outcome !== undefined) await response.end(outcome) })
       .catch((err: unknown) => { log.warn({ err }, 'a call of this replica could not continue for another') })
       .finally(() => {
         unwatch()

@@ -45,12 +45,6 @@ export interface HandOverOptions extends DecisionOptions {
 
 export const TAKEN: HandedEvent = { kind: 'taken' }
 
-/** What is read before the other replica is told: less than it may be ahead. */
-const READ_EVENTS = 32
-const READ_TEXT = 65_536
-/** Milliseconds after which it is told at the latest. */
-const PAUSE_MS = 10
-
 /** The one stream of an exchange, whose id stands for that of a session. */
 export const HANDOVER_STREAM = 'answer'
 
@@ -98,11 +92,11 @@ export async function handOver (
   try {
     if (!await replica.isAlive(replicaId)) throw hasDied()
     answer = new RemoteResumption(replica, replicaId, open, {
-      prevent: async () => await mayContinue(options, exchangeId),
-      onRead: count => { background(bus.send(replicaId, 'exchangeRead', { exchangeId, count })) }
+      prevent: async () => await mayContinue(options, exchangeId)
     })
     await eventLog.open(exchangeId, HANDOVER_STREAM, {})
     following = await eventLog.follow(exchangeId, HANDOVER_STREAM, firstEventId(HANDOVER_STREAM), answer)
+    if (following !== undefined) answer.reads(following)
     handed = true
     const { progressToken } = open
     await bus.send(replicaId, 'callResumed', {
@@ -129,19 +123,15 @@ export async function handOver (
 interface ExchangeActions {
   /** Decides that the other replica does not continue the call; it may have done so already. */
   prevent: () => Promise<boolean>
-  /** Informs the other replica that so many more events were read. */
-  onRead: (count: number) => void
 }
 
-/** A call that was handed over, as the client's replica sees it. */
+/** A call that was handed over, as the client's replica sees it: it reads as fast as the client does. */
 class RemoteResumption implements EventReader {
   readonly outcome: Promise<InputOutcome>
   readonly #open: OpenRequest
   readonly #exchange: ExchangeActions
-  /** Events that were read, and that the other replica does not know of. */
-  #read = 0
-  #readText = 0
-  #pause: NodeJS.Timeout | undefined
+  #following: Following | undefined
+  #isFull = false
   readonly #unwatch: () => void
   readonly #silence: NodeJS.Timeout
   /** Whether the other replica has it; if not, that is not known. */
@@ -171,31 +161,33 @@ class RemoteResumption implements EventReader {
     if (open.signal.aborted) this.#leave()
   }
 
+  /** Whether the client has yet to read what it got. */
+  get isFull (): boolean {
+    return this.#isFull
+  }
+
+  /** Sets the reading of the log that it gets its events from. */
+  reads (following: Following): void {
+    this.#following = following
+    if (!this.#isFull) following.resume()
+  }
+
   onEvent ({ data }: StreamEvent): void {
     clearTimeout(this.#silence)
     this.#isTaken = true
     const event: HandedEvent = parseRecord(data)
-    if (event.kind === 'notification') {
-      const taken = this.#open.notify(event.notification) ?? Promise.resolve()
-      taken.catch(() => {}).then(() => { this.#hasRead(data) }).catch(() => {})
-      return
-    }
-    this.#hasRead(data)
-    if (event.kind !== 'taken') this.#resolve(event)
+    if (event.kind === 'notification') this.#pass(event.notification)
+    else if (event.kind !== 'taken') this.#resolve(event)
   }
 
-  #hasRead ({ length }: string): void {
-    this.#readText += length
-    if (++this.#read >= READ_EVENTS || this.#readText >= READ_TEXT) this.#tellRead()
-    // a large event waits until everything is read
-    else this.#pause ??= setTimeout(() => { this.#tellRead() }, PAUSE_MS).unref()
-  }
-
-  #tellRead (): void {
-    clearTimeout(this.#pause)
-    this.#pause = undefined
-    this.#exchange.onRead(this.#read)
-    this.#read = this.#readText = 0
+  #pass (notification: JSONRPCNotification): void {
+    const taken = this.#open.notify(notification)
+    if (taken === undefined) return
+    this.#isFull = true
+    taken.catch(() => {}).then(() => {
+      this.#isFull = false
+      this.#following?.resume()
+    }).catch(() => {})
   }
 
   /** After the outcome, this changes nothing. */
@@ -205,7 +197,6 @@ class RemoteResumption implements EventReader {
 
   close (): void {
     clearTimeout(this.#silence)
-    clearTimeout(this.#pause)
     this.#unwatch()
     this.#open.signal.removeEventListener('abort', this.#leave)
   }
