@@ -210,7 +210,7 @@ async function registerAuth (
     verifyAccessToken: createTokenVerifier({
       ...auth,
       audiences: [...tokenAudiences(options, baseUrl), ...auth.audiences ?? []]
-    })
+    }, undefined, app.log)
   }
 }
 

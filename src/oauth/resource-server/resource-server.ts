@@ -1,21 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose'
+import { jwtVerify } from 'jose'
 import * as openid from 'openid-client'
 import type { CallerInfo } from '../../caller.js'
-import { InvalidTokenError, UpstreamError } from '../../errors.js'
+import { InvalidTokenError } from '../../errors.js'
 import { BackChannel } from '../../outbound/back-channel.js'
-import { findOutageOfStatus } from '../../errors/outage.js'
 import { clientSecretBasic } from '../upstream/client-secret-basic.js'
 import { discover, isInsecure } from '../upstream/discovery.js'
 import { Introspection, isActive } from './introspection.js'
+import { IssuerKeys } from './issuer-keys.js'
+import type { BrokerLog } from '../../log.js'
 import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from '../upstream-observer.js'
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from '../rate-limits.js'
 import { canonicalResource } from '../resources.js'
 import { findClientId, toCaller } from './token-caller.js'
-import { toTokenError, unverified } from './token-error.js'
+import { toTokenError } from './token-error.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
 import { fetchIntrospectionAnswer } from '../upstream/answers/introspection.js'
-import { readKeySetAnswer } from '../upstream/answers/key-set.js'
 
 /** How access tokens of an external authorization server are verified. */
 export interface ResourceServerOptions {
@@ -70,18 +70,23 @@ const CLOCK_TOLERANCE_SECONDS = 30
 /** `VerifyAccessToken`, always asynchronous. */
 type VerifyTokenOfIssuer = (token: string, request?: { readonly ip: string }) => Promise<CallerInfo>
 
-/** Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662). */
+/**
+ * Verifies access tokens of `issuer`: JWTs by its keys (RFC 9068), opaque ones by asking it (RFC 7662).
+ * @param log is told of outages that callers do not notice
+ */
 export function createTokenVerifier (
   options: ResourceServerOptions,
-  now: () => number = Date.now
+  now: () => number = () => Date.now(),
+  log: Pick<BrokerLog, 'warn'> = { warn () {} }
 ): VerifyTokenOfIssuer {
-  const verifier = new TokenVerifier(options, now)
+  const verifier = new TokenVerifier(options, now, log)
   return async (token, request) => await verifier.verify(token, request)
 }
 
 class TokenVerifier {
   readonly #options: ResourceServerOptions
   readonly #now: () => number
+  readonly #log: Pick<BrokerLog, 'warn'>
   readonly #issuerUrl: URL
   readonly #backChannel: BackChannel
   readonly #audiences: ReadonlySet<string>
@@ -89,15 +94,14 @@ class TokenVerifier {
   readonly #introspection: Introspection | undefined
   readonly #toleranceSeconds: number
   #server: { value: Promise<openid.ServerMetadata>, failedAt?: number } | undefined
-  #keys: ReturnType<typeof createRemoteJWKSet> | undefined
-  #keysFailedAt = -Infinity
-  #keysFailure: Error | undefined
+  #keys: IssuerKeys | undefined
 
-  constructor (options: ResourceServerOptions, now: () => number) {
+  constructor (options: ResourceServerOptions, now: () => number, log: Pick<BrokerLog, 'warn'>) {
     const { issuer, internalUrl, introspection: client } = options
     const { requestsPerMinute: unknownPerMinute = DEFAULT_REQUESTS_PER_MINUTE } = options
     this.#options = options
     this.#now = now
+    this.#log = log
     this.#issuerUrl = new URL(issuer)
     this.#backChannel = new BackChannel({
       issuerUrl: this.#issuerUrl,
@@ -128,11 +132,8 @@ class TokenVerifier {
     if (jwksUri === undefined) {
       throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
     }
-    // fetches again if a token names an unknown key (rotation), but not for every such token
-    this.#keys ??= createRemoteJWKSet(new URL(jwksUri), {
-      [customFetch]: async (url, init) => await this.#fetchKeys(url, init)
-    })
-    const { payload, protectedHeader } = await jwtVerify(token, this.#keys, {
+    this.#keys ??= new IssuerKeys({ url: jwksUri, fetch: this.#fetch('jwks'), log: this.#log, now: this.#now })
+    const { payload, protectedHeader } = await jwtVerify(token, this.#keys.find, {
       issuer,
       algorithms: [...algorithms ?? SIGNATURE_ALGORITHMS],
       clockTolerance: this.#toleranceSeconds,
@@ -196,28 +197,6 @@ class TokenVerifier {
     }
     this.#server = asked
     return asked.value
-  }
-
-  /** If the keys cannot be fetched, the token may still be valid; they are not fetched again at once. */
-  async #fetchKeys (url: string, init: RequestInit): Promise<Response> {
-    if (this.#now() / 1000 < this.#keysFailedAt + REDISCOVERY_SECONDS) {
-      throw this.#keysFailure
-    }
-    try {
-      const response = await this.#fetch('jwks')(url, init)
-      if (response.ok) return await readKeySetAnswer(response, url)
-      await response.body?.cancel()
-      throw unverified(
-        findOutageOfStatus(response.status) ?? 'lasting',
-        `${url} responds with status ${response.status}`
-      )
-    } catch (error) {
-      this.#keysFailedAt = this.#now() / 1000
-      this.#keysFailure = error instanceof UpstreamError
-        ? unverified('lasting', error.detail ?? error.message, error)
-        : toTokenError(error)
-      throw this.#keysFailure
-    }
   }
 
   #fetch (endpoint: UpstreamEndpoint) {

@@ -1,3 +1,4 @@
+import type { JSONWebKeySet } from 'jose'
 import { isObject } from '../../../members.js'
 import { unusable } from '../upstream-errors.js'
 import { readAnswer } from './fetch-answer.js'
@@ -7,13 +8,15 @@ import { readAnswer } from './fetch-answer.js'
  * others.
  * @throws {UpstreamError} if it is too long, or no key set
  */
-export async function readKeySetAnswer (response: Response, url: string): Promise<Response> {
+export async function readKeySetAnswer (response: Response, url: string): Promise<JSONWebKeySet> {
   const { members } = await readAnswer(response, url)
   const keys = members?.get('keys')
   if (!Array.isArray(keys)) throw unusable(`${url} has no key set`)
-  return Response.json({
-    keys: keys.flatMap((key: unknown) => isObject(key) && typeof key.kty === 'string' ? [readKey(key)] : [])
-  })
+  return {
+    keys: keys.flatMap((key: unknown) =>
+      isObject(key) && typeof key.kty === 'string' ? [{ ...readKey(key), kty: key.kty }] : []
+    )
+  }
 }
 
 function readKey (key: Readonly<Record<string, unknown>>): Record<string, unknown> {
