@@ -26,6 +26,7 @@ export interface UpstreamConfig {
   clientAuthMethod?: typeof CLIENT_AUTH_METHODS[number]
   clientKey?: string
   allowMissingNonce?: boolean
+  pkce?: boolean
 }
 
 const UPSTREAM_VARIABLES = {
@@ -72,6 +73,7 @@ export function parseUpstream (env: Environment): UpstreamConfig | undefined {
     ],
     ...parseClientAuthentication(env),
     allowMissingNonce: env.OAUTH_ALLOW_MISSING_NONCE,
+    pkce: env.OAUTH_PKCE === 'on',
     registrationGeneration: env.OAUTH_REGISTRATION_GENERATION,
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }

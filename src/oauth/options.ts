@@ -68,6 +68,11 @@ export interface UpstreamOptions {
    * is then stopped by PKCE and `state` alone. Default: false.
    */
   allowMissingNonce?: boolean
+  /**
+   * Whether the login there is protected by PKCE; false only for one that refuses a `code_verifier` (LinkedIn). A
+   * stolen code is then stopped by `nonce` and `state` alone. Default: true.
+   */
+  pkce?: boolean
   /** Scopes to ask for, without `openid`, `profile`, `email` and `offline_access` if its metadata lacks them. */
   scopes: readonly string[]
   /** Further parameters of the authorization request. */

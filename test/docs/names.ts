@@ -27,7 +27,17 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'errors of DNS': ['ENOTFOUND', 'EAI_AGAIN'],
   OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
   'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
-  'for the reader to fill in': ['URL', 'myRoutes', 'YOUR_API', 'YOUR_DOMAIN', 'YOUR_REALM', 'YOUR_TENANT', 'TENANT_ID'],
+  'for the reader to fill in': [
+    'URL',
+    'myRoutes',
+    'YOUR_API',
+    'YOUR_DOMAIN',
+    'YOUR_POOL',
+    'YOUR_REALM',
+    'YOUR_REGION',
+    'YOUR_TENANT',
+    'TENANT_ID'
+  ],
   'the SDKs': [
     'elicitInput',
     'fromJsonSchema',
@@ -42,6 +52,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'taskSupport',
     'toNodeHandler'
   ],
+  'oidc-provider': ['issueRefreshToken', 'resourceIndicators'],
   Fastify: ['onSend', 'preSerialization', 'reqId'],
   'Kubernetes, ECS': ['maxUnavailable', 'preStop', 'stopTimeout', 'terminationGracePeriodSeconds']
 }

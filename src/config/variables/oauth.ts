@@ -44,6 +44,12 @@ export const oauthVariables = {
     'Whether an ID token may lack the nonce that was sent (LinkedIn); PKCE and state then protect the login alone',
     false
   ),
+  OAUTH_PKCE: choice(
+    'Whether the login at the upstream is protected by PKCE; off only for one that refuses a code_verifier ' +
+      '(LinkedIn): nonce and state then protect the login alone',
+    'on',
+    ['on', 'off']
+  ),
   OAUTH_REGISTRATION_GENERATION: text(
     'Dynamic mode: change it (to anything) to drop all registrations at the upstream; each client is registered ' +
       'again when the next person logs in with it',

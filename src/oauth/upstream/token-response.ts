@@ -17,6 +17,11 @@ export async function lacksNonce (response: Response, allowMissingNonce: boolean
 export async function refusesAuthentication (response: Response): Promise<boolean> {
   if (response.ok) return false
   const error = getMember(await response.json().catch(() => undefined), 'error')
-  // Keycloak's code for it, with 401
-  return error === 'invalid_client' || (response.status === 401 && error === 'unauthorized_client')
+  return meansClient(response.status, error)
+}
+
+/** Whether an error code of a token response is about our client, and not about the grant. */
+export function meansClient (status: number, code: unknown): boolean {
+  // Keycloak's and Auth0's codes for it; without 401, they may be about something else
+  return code === 'invalid_client' || (status === 401 && (code === 'unauthorized_client' || code === 'access_denied'))
 }

@@ -13,6 +13,7 @@ import {
   TemporarilyUnavailableError,
   UpstreamError
 } from '../../errors.js'
+import { meansClient } from './token-response.js'
 import { findOutageOfConnection, findOutageOfStatus, type Outage } from '../../errors/outage.js'
 
 const RETRY_SECONDS = 5
@@ -76,10 +77,7 @@ export function failRefresh (error: unknown): never {
 
 /** Whether an error of a token request says that the upstream does not know our client, or not with its secret. */
 export function refusesClient (error: unknown): boolean {
-  if (!(error instanceof ResponseBodyError)) return false
-  // Keycloak's and Auth0's codes for it; without 401, they may be about something else
-  return error.error === 'invalid_client' ||
-    (error.status === 401 && ['unauthorized_client', 'access_denied'].includes(error.error))
+  return error instanceof ResponseBodyError && meansClient(error.status, error.error)
 }
 
 type Translation = (detail: string) => OAuthError
@@ -116,6 +114,9 @@ const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map([
   ['unmet_authentication_requirements', denied],
   ['insufficient_user_authentication', denied],
   ['mfa_required', denied],
+  // LinkedIn's and Apple's, at the callback
+  ['user_cancelled_login', denied],
+  ['user_cancelled_authorize', denied],
   ['admin_policy_enforced', denied],
   ['invalid_grant', ended],
   // GitHub's

@@ -127,13 +127,17 @@ export class Upstream {
       response_type: 'code',
       redirect_uri: this.#callbackUrl,
       state,
-      code_challenge: await openid.calculatePKCECodeChallenge(codeVerifier),
-      code_challenge_method: 'S256',
+      ...this.#usesPkce && {
+        code_challenge: await openid.calculatePKCECodeChallenge(codeVerifier),
+        code_challenge_method: 'S256'
+      },
       ...scopes.length > 0 && { scope: scopes.join(' ') },
       ...nonce !== undefined && { nonce }
     }
     try {
-      const url = openid.buildAuthorizationUrl(configuration, parameters)
+      const url = await (configuration.serverMetadata().require_pushed_authorization_requests === true
+        ? openid.buildAuthorizationUrlWithPAR(configuration, parameters)
+        : openid.buildAuthorizationUrl(configuration, parameters))
       return { url: url.href, state, codeVerifier, ...nonce !== undefined && { nonce } }
     } catch (error) {
       return fail(error)
@@ -162,7 +166,7 @@ export class Upstream {
     const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
       openid.authorizationCodeGrant(configuration, callback, {
         expectedState: state,
-        pkceCodeVerifier: codeVerifier,
+        ...this.#usesPkce && { pkceCodeVerifier: codeVerifier },
         ...checks
       })
     const tokens = await (nonce === undefined
@@ -194,7 +198,7 @@ export class Upstream {
     return await openid.genericGrantRequest(configuration, 'authorization_code', {
       code: openid.randomState(),
       redirect_uri: this.#callbackUrl,
-      code_verifier: openid.randomPKCECodeVerifier()
+      ...this.#usesPkce && { code_verifier: openid.randomPKCECodeVerifier() }
     }).then(() => true, (error: unknown) => !refusesClient(error))
   }
 
@@ -227,6 +231,10 @@ export class Upstream {
     await openid.tokenRevocation(configuration, refreshToken ?? accessToken, {
       token_type_hint: refreshToken === undefined ? 'access_token' : 'refresh_token'
     }).catch(fail)
+  }
+
+  get #usesPkce (): boolean {
+    return this.#options.pkce ?? true
   }
 
   #fetch (endpoint: UpstreamEndpoint) {

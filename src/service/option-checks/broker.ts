@@ -68,6 +68,7 @@ const upstream = optionSchemas<UpstreamOptions>()({
   ),
   clientKey: optional(someText),
   allowMissingNonce: optional(flag),
+  pkce: optional(flag),
   scopes: listSchema(scope, 'a list of scopes, each once'),
   registrationGeneration: optional(anyText),
   extraAuthorizeParams: optional(recordSchema(anyText, 'an object of texts')),

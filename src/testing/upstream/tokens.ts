@@ -43,8 +43,8 @@ export class UpstreamTokens {
   async sign (claims: JWTPayload, seconds: number): Promise<string> {
     const { algorithm = 'ES256' } = this.#options
     const now = Math.floor(Date.now() / 1000)
-    return await new SignJWT({ iss: this.#issuer, ...claims }).setProtectedHeader({ alg: algorithm, kid: KEY_ID })
-      .setIssuedAt(now).setExpirationTime(now + seconds)
+    const usual = { iss: this.#issuer, iat: now, exp: now + seconds }
+    return await new SignJWT({ ...usual, ...claims }).setProtectedHeader({ alg: algorithm, kid: KEY_ID })
       .sign((await this.#keys()).privateKey)
   }
 

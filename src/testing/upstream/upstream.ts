@@ -279,7 +279,7 @@ export class ScriptableUpstream {
     }
   }
 
-  /** A JWT of this issuer, with whatever claims. */
+  /** A JWT of this issuer, with whatever claims; `iss`, `iat` and `exp` may be among them. */
   async sign (claims: JWTPayload, seconds = 300): Promise<string> {
     return await this.#tokens.sign(claims, seconds)
   }

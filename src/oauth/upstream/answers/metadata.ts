@@ -12,6 +12,7 @@ const ENDPOINTS = [
   'revocation_endpoint',
   'userinfo_endpoint',
   'introspection_endpoint',
+  'pushed_authorization_request_endpoint',
   'jwks_uri'
 ]
 const LISTS = [
@@ -22,9 +23,10 @@ const LISTS = [
   'prompt_values_supported',
   'token_endpoint_auth_methods_supported',
   'token_endpoint_auth_signing_alg_values_supported',
-  'id_token_signing_alg_values_supported'
+  'id_token_signing_alg_values_supported',
+  'userinfo_signing_alg_values_supported'
 ]
-const FLAGS = ['authorization_response_iss_parameter_supported']
+const FLAGS = ['authorization_response_iss_parameter_supported', 'require_pushed_authorization_requests']
 // it goes into a Location header, with our parameters
 const MAX_URL_LENGTH = 2048
 
