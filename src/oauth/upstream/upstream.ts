@@ -127,7 +127,7 @@ export class Upstream {
       response_type: 'code',
       redirect_uri: this.#callbackUrl,
       state,
-      ...this.#usesPkce && {
+      ...(this.#options.pkce ?? true) && {
         code_challenge: await openid.calculatePKCECodeChallenge(codeVerifier),
         code_challenge_method: 'S256'
       },
@@ -166,7 +166,7 @@ export class Upstream {
     const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
       openid.authorizationCodeGrant(configuration, callback, {
         expectedState: state,
-        ...this.#usesPkce && { pkceCodeVerifier: codeVerifier },
+        ...(this.#options.pkce ?? true) && { pkceCodeVerifier: codeVerifier },
         ...checks
       })
     const tokens = await (nonce === undefined
@@ -198,7 +198,7 @@ export class Upstream {
     return await openid.genericGrantRequest(configuration, 'authorization_code', {
       code: openid.randomState(),
       redirect_uri: this.#callbackUrl,
-      ...this.#usesPkce && { code_verifier: openid.randomPKCECodeVerifier() }
+      ...(this.#options.pkce ?? true) && { code_verifier: openid.randomPKCECodeVerifier() }
     }).then(() => true, (error: unknown) => !refusesClient(error))
   }
 
@@ -231,10 +231,6 @@ export class Upstream {
     await openid.tokenRevocation(configuration, refreshToken ?? accessToken, {
       token_type_hint: refreshToken === undefined ? 'access_token' : 'refresh_token'
     }).catch(fail)
-  }
-
-  get #usesPkce (): boolean {
-    return this.#options.pkce ?? true
   }
 
   #fetch (endpoint: UpstreamEndpoint) {
