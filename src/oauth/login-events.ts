@@ -1,9 +1,35 @@
 import type { Client } from './client.js'
 import type { BrokerLog } from '../log.js'
 
+/** The HTTP request that a step was made by. */
+export interface StepRequest {
+  /** What the log calls it. */
+  readonly id: string
+  /** The address that it came from, according to the app's `trustProxy`. */
+  readonly ip: string
+  /** The trace that it belongs to, in hexadecimal. A client may name any. */
+  readonly mcpTraceId?: string | null
+}
+
+/** What is known of a grant. */
+export interface StepGrant {
+  grantId: string
+  clientId: string
+  /** The person's issuer, and what it calls them. */
+  issuer: string
+  subject: string
+  scopes: readonly string[]
+}
+
 /** A step that ended: well, or with an `error`. */
 interface Step {
   error?: unknown
+  /** Absent if no request of a client or a browser made it. */
+  http?: StepRequest | undefined
+  /** Absent until it is known. */
+  grant?: StepGrant
+  /** Who logged in, as far as the upstream says; absent until it is known. */
+  person?: { issuer: string, subject: string }
 }
 
 /** A step of one login. Steps with a link in common belong to the same one. */
@@ -34,6 +60,7 @@ export interface AuthorizationEvent extends LoginStep {
 /** The person decided on the consent page. Denial is an error, too. */
 export interface ConsentEvent extends LoginStep {
   type: 'consent'
+  clientId?: string
 }
 
 /** The person was sent on to the upstream, or could not be. */
@@ -44,6 +71,8 @@ interface UpstreamEvent extends LoginStep {
 /** The person came back from the upstream: the client gets its code, or the error. */
 export interface CallbackEvent extends LoginStep {
   type: 'callback'
+  /** Absent until it is known. */
+  clientId?: string
 }
 
 /** `POST /token`. */
@@ -62,6 +91,20 @@ export interface RefreshEvent extends Step {
   type: 'refresh'
   /** Whose login it is. */
   clientId: string
+}
+
+/**
+ * Why a grant has ended. `revoked`: its client gave it back. `disconnected`: its person did. `replayed`: a code or a
+ * refresh token of it was used again. `upstream`: the login there has ended. `surplus`: the person has too many.
+ * `policy`: its person may no longer use this server.
+ */
+export type GrantEnd = 'revoked' | 'disconnected' | 'replayed' | 'upstream' | 'surplus' | 'policy' | 'ended'
+
+/** A grant has ended, before its time. */
+export interface GrantEndedEvent extends Step {
+  type: 'grant_ended'
+  grant: StepGrant
+  cause: GrantEnd
 }
 
 /** An access token was looked up in the store: at its first call, and every few seconds while it is in use. */
@@ -92,6 +135,7 @@ export type BrokerEvent =
   | CallbackEvent
   | TokenEvent
   | RefreshEvent
+  | GrantEndedEvent
   | CallEvent
 
 /**
@@ -120,6 +164,16 @@ export function combineObservers (observers: readonly BrokerObserver[], log: Bro
       }
     }
   }
+}
+
+/** Informs observers of a step who has logged in. */
+export function notePerson (event: Step, { issuer, subject }: { issuer: string, subject?: string | undefined }): void {
+  if (subject !== undefined) event.person = { issuer, subject }
+}
+
+/** What observers are told of a grant. */
+export function describeGrant ({ grantId, clientId, issuer, subject, scopes }: StepGrant): StepGrant {
+  return { grantId, clientId, issuer, subject, scopes }
 }
 
 /** Does a step, and reports how it ended. */

@@ -26,6 +26,7 @@ export class AuthorizationCodes {
 
   /**
    * Lets a code stand for what the person who logged in has granted.
+   * @returns the grant
    * @throws {AccessDeniedError} if they may not use this server
    */
   async put (
@@ -33,7 +34,7 @@ export class AuthorizationCodes {
     transaction: AuthorizationTransaction,
     client: Client,
     { tokens, identity }: Login
-  ): Promise<void> {
+  ): Promise<Grant> {
     const { store, grants, lifetimes, now } = this.#options
     const scopes = await this.#authorize(transaction, client, identity.claims).catch((error: unknown) => {
       grants.discard(client.clientId, tokens)
@@ -62,6 +63,7 @@ export class AuthorizationCodes {
       expiresAt: issuedAt + lifetimes.authorizationCodeSeconds,
       used: false
     })
+    return grant
   }
 
   async #authorize (

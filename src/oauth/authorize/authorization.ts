@@ -16,6 +16,8 @@ import { findPersonHash, isMemorable, type Consents } from './consents.js'
 import { checkSameBrowser, silentError, silentRefusal } from './silent-login.js'
 import { hashSecret, newId } from '../secrets.js'
 import {
+  describeGrant,
+  notePerson,
   observed,
   observedFailure,
   type AuthorizationEvent,
@@ -69,10 +71,10 @@ export class Authorization {
    * Starts an authorization request. Nothing is stored here unless the person needs no consent page.
    * @throws {OAuthError} until the client and its redirect URI are verified
    */
-  async begin (parameters: AuthorizationParameters, { browser, address }: Visitor): Promise<NextStep> {
+  async begin (parameters: AuthorizationParameters, { browser, address, http }: Visitor): Promise<NextStep> {
     const { observe, resources, scopes, consentPages, login, redirects } = this.#options
     const id = newId()
-    const event = toEvent(parameters, [hashSecret(id)])
+    const event = { ...toEvent(parameters, [hashSecret(id)]), http }
     const { client, redirectUri } = await this.#identify(parameters, event)
     try {
       const { consent, ...request } = await observed(observe, { ...event, client }, async () => {
@@ -108,16 +110,18 @@ export class Authorization {
    * @param query as it came
    * @throws {OAuthError} if the attempt is unknown, over, or belongs to another browser
    */
-  async complete (query: string, { browser, address }: Visitor): Promise<{ next: NextStep, browser: BrowserState }> {
+  async complete (query: string, visitor: Visitor): Promise<{ next: NextStep, browser: BrowserState }> {
+    const { browser, address, http } = visitor
     const { observe, recognised, consentPages, consents, codes, login: leg, redirects } = this.#options
     const state = new URLSearchParams(query).get('state')
     const id = state ?? ''
     const code = recognised.make('authorizationCode')
-    const event: CallbackEvent = { type: 'callback', links: [hashSecret(id), hashSecret(code)] }
+    const event: CallbackEvent = { type: 'callback', links: [hashSecret(id), hashSecret(code)], http }
     const transaction = await observedFailure(observe, event, async () => {
       if (state === null) throw new InvalidRequestError('The login server sent no state.')
       return await this.#take(id, browser)
     })
+    event.clientId = transaction.clientId
     try {
       return await observed(observe, event, async () => {
         // a silent login has no page to say so on
@@ -125,6 +129,7 @@ export class Authorization {
         const { client, ...login } = await leg.redeem(id, transaction, query).catch((error: unknown) => {
           throw isSilent(transaction.hints) ? silentError(error, query) : error
         })
+        notePerson(event, login.identity)
         const person = findPersonHash(login.identity)
         const next = withPerson(browser, person)
         if (!await this.#isAgreed(transaction, person)) {
@@ -132,7 +137,7 @@ export class Authorization {
           return { next: { kind: 'consent', request }, browser: next }
         }
         if (transaction.consent === 'remembered' && person !== undefined) await consents.remember(person, transaction)
-        await codes.put(code, transaction, client, login)
+        event.grant = describeGrant(await codes.put(code, transaction, client, login))
         return { next: { kind: 'redirect', url: redirects.success(transaction, code) }, browser: next }
       })
     } catch (error) {

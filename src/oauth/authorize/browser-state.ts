@@ -1,3 +1,4 @@
+import type { StepRequest } from '../login-events.js'
 import type { Keyring } from '../keyring.js'
 import { newId } from '../secrets.js'
 
@@ -13,6 +14,8 @@ export interface BrowserState {
 export interface Visitor {
   browser: BrowserState
   address: string
+  /** The browser's request, for observers. */
+  http?: StepRequest
 }
 
 const PURPOSE = 'browser state'

@@ -9,7 +9,7 @@ import type { ClientRedirects } from './client-redirects.js'
 import { loginOver, type ConsentForm, type ConsentForms } from './consent-forms.js'
 import { findPersonHash, isMemorable, type Consents } from './consents.js'
 import { hashSecret, newId } from '../secrets.js'
-import { observed, type BrokerObserver, type ConsentEvent } from '../login-events.js'
+import { describeGrant, notePerson, observed, type BrokerObserver, type ConsentEvent } from '../login-events.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Keyring } from '../keyring.js'
 import { forOtherAccount, isSilent } from './login-hints.js'
@@ -113,7 +113,7 @@ export class ConsentPages {
       return { kind: 'consent', request: { ...request, tooSoon: true } }
     }
     return form.loggedIn
-      ? await this.#decideLoggedIn(form, decision)
+      ? await this.#decideLoggedIn(form, decision, visitor)
       : await this.#decideFirst(form, decision, visitor)
   }
 
@@ -157,10 +157,10 @@ export class ConsentPages {
   async #decideFirst (
     { id, transaction }: ConsentForm,
     { allow, remember }: ConsentDecision,
-    { address }: Visitor
+    { address, http }: Visitor
   ): Promise<NextStep> {
     const { clients, login, observe, transactions, redirects, seconds: ttlSeconds } = this.#options
-    const event: ConsentEvent = { type: 'consent', links: [hashSecret(id)] }
+    const event: ConsentEvent = { type: 'consent', links: [hashSecret(id)], http, clientId: transaction.clientId }
     const client = await clients.find(transaction.clientId)
     try {
       await observed(observe, event, async () => {
@@ -178,14 +178,21 @@ export class ConsentPages {
   }
 
   /** After the login: sends the person back to the client. */
-  async #decideLoggedIn ({ id }: ConsentForm, { allow, remember }: ConsentDecision): Promise<NextStep> {
+  async #decideLoggedIn (
+    { id }: ConsentForm,
+    { allow, remember }: ConsentDecision,
+    { http }: Visitor
+  ): Promise<NextStep> {
     const { clients, keyring, grants, observe, recognised, consents, codes, redirects, transactions } = this.#options
     const transaction = await transactions.take(id)
     const login = keyring.open(sealingPurpose(id), transaction?.sealedLogin ?? '')
     if (transaction === undefined || !isLogin(login)) throw loginOver()
     const code = recognised.make('authorizationCode')
+    const event: ConsentEvent = { type: 'consent', links: [hashSecret(id), hashSecret(code)], http }
+    event.clientId = transaction.clientId
+    notePerson(event, login.identity)
     try {
-      return await observed(observe, { type: 'consent', links: [hashSecret(id), hashSecret(code)] }, async () => {
+      return await observed(observe, event, async () => {
         if (!allow) {
           grants.discard(transaction.clientId, login.tokens)
           throw denied()
@@ -195,7 +202,7 @@ export class ConsentPages {
         if (remember && person !== undefined && isMemorable(client, transaction.redirectUri)) {
           await consents.remember(person, transaction)
         }
-        await codes.put(code, transaction, client, login)
+        event.grant = describeGrant(await codes.put(code, transaction, client, login))
         return { kind: 'redirect', url: redirects.success(transaction, code) }
       })
     } catch (error) {

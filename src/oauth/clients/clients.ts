@@ -2,7 +2,7 @@ import { InvalidClientError, InvalidRequestError } from '../../errors.js'
 import type { MetadataDocumentStore } from '../../stores/metadata-documents.js'
 import type { ClientRecord, ClientStore } from '../../stores/registrations.js'
 import { checkClientMetadata, checkRegistration, type CheckedMetadata } from './client-metadata.js'
-import { observedFailure, type BrokerObserver, type RegistrationEvent } from '../login-events.js'
+import { observedFailure, type BrokerObserver, type RegistrationEvent, type StepRequest } from '../login-events.js'
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
 import type { AuthMethodRules } from './auth-methods.js'
 import { MetadataDocuments } from '../client-documents/client-documents.js'
@@ -50,11 +50,12 @@ export class Clients {
   /**
    * Registers a client.
    * @param address that asks for it: what is kept counts for it until somebody logs in
+   * @param http the request, for observers
    * @returns the client information response (RFC 7591 3.2.1)
    * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
    */
-  async register (input: unknown, address: string): Promise<Record<string, unknown>> {
-    const event: RegistrationEvent = { type: 'registration', metadata: input }
+  async register (input: unknown, address: string, http?: StepRequest): Promise<Record<string, unknown>> {
+    const event: RegistrationEvent = { type: 'registration', metadata: input, http }
     const { observe = () => {} } = this.#options
     const { client, response } = await observedFailure(observe, event, async () => await this.#register(input, address))
     observe({ ...event, client })

@@ -5,6 +5,7 @@ import type { Client } from '../client.js'
 import type { Consents } from '../authorize/consents.js'
 import { personHash } from '../secrets.js'
 import type { Grants } from '../tokens/grants.js'
+import type { StepRequest } from '../login-events.js'
 import type { Person } from '../../caller.js'
 
 /** An application that a person is connected with: one of their logins. */
@@ -42,7 +43,7 @@ export class Connections {
    * Ends a connection: its tokens, and its live streams on every replica. The application has to ask again.
    * @throws {InvalidRequestError} if it is not one of this person's
    */
-  async end ({ issuer, subject }: Person, grantId: string): Promise<void> {
+  async end ({ issuer, subject }: Person, grantId: string, http?: StepRequest): Promise<void> {
     const { store, grants, consents } = this.#options
     const grant = await store.findGrant(grantId)
     if (grant === undefined || grant.issuer !== issuer || grant.subject !== subject) {
@@ -50,6 +51,6 @@ export class Connections {
     }
     // first: even if the rest fails, the person is asked before the application is connected again
     await consents.forget(personHash(grant), grant.clientId)
-    await grants.end(grantId)
+    await grants.end(grantId, 'disconnected', http)
   }
 }

@@ -42,7 +42,7 @@ export class AttemptRecorder {
 
   /** Writes down a step of a login. */
   readonly observe: BrokerObserver = event => {
-    if (!this.#isOfInterest(event)) return
+    if (event.type === 'grant_ended' || !this.#isOfInterest(event)) return
     const { now, loginSteps } = this.#options
     this.#write(loginSteps.append({
       step: event.type,

@@ -4,7 +4,7 @@ import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
 import type { Bus } from '../../stores/bus.js'
 import type { Grant, GrantStore, TokenRecord } from '../../stores/grants.js'
 import type { Client } from '../client.js'
-import { observed, type BrokerObserver, type CallEvent } from '../login-events.js'
+import { observed, type BrokerObserver, type CallEvent, type StepRequest } from '../login-events.js'
 import type { Grants } from './grants.js'
 import type { RateKey, RateLimits } from '../rate-limits.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
@@ -121,16 +121,18 @@ export class AccessTokens {
    * Ends the grant of a token of either kind, if it is this client's. Others, and unknown tokens, are left alone (RFC
    * 7009 2.2).
    * @param onGrant gets it before it ends; what it throws is the response
+   * @param http the request, for observers
    */
   async revoke (
     token: string,
     client: Client,
-    onGrant: (grant: Grant) => Promise<void> = async () => {}
+    onGrant: (grant: Grant) => Promise<void> = async () => {},
+    http?: StepRequest
   ): Promise<void> {
     const grant = await this.#grantOf(token)
     if (grant?.clientId !== client.clientId) return
     await onGrant(grant)
-    await this.#options.grants.end(grant.grantId)
+    await this.#options.grants.end(grant.grantId, 'revoked', http)
   }
 
   /** Whether we made a token of either kind; it may have expired. */

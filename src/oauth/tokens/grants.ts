@@ -2,7 +2,14 @@ import { InvalidGrantError, OAuthError } from '../../errors.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
 import type { Keyring } from '../keyring.js'
-import { observed, type BrokerObserver } from '../login-events.js'
+import {
+  describeGrant,
+  observed,
+  type BrokerObserver,
+  type GrantEnd,
+  type RefreshEvent,
+  type StepRequest
+} from '../login-events.js'
 import type { BrokerLog } from '../../log.js'
 import { upstreamStepMs, withLease } from '../with-lease.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
@@ -65,14 +72,19 @@ export class Grants {
     return await refreshing
   }
 
-  /** Ends a grant: its tokens, its live streams on every replica, and the upstream's tokens. */
-  async end (grantId: string): Promise<void> {
+  /**
+   * Ends a grant: its tokens, its live streams on every replica, and the upstream's tokens.
+   * @param cause for observers
+   * @param http the request that asks for it, for observers
+   */
+  async end (grantId: string, cause: GrantEnd = 'ended', http?: StepRequest): Promise<void> {
     const grant = await this.#options.store.end(grantId)
-    if (grant !== undefined) this.hasEnded(grant)
+    if (grant !== undefined) this.hasEnded(grant, cause, http)
   }
 
   /** Takes note of a grant that the store has ended, and has announced. */
-  hasEnded (grant: Grant): void {
+  hasEnded (grant: Grant, cause: GrantEnd = 'ended', http?: StepRequest): void {
+    this.#options.observe({ type: 'grant_ended', grant: describeGrant(grant), cause, http })
     const tokens = this.#open(grant)
     if (tokens !== undefined) this.discard(grant.clientId, tokens)
   }
@@ -119,14 +131,15 @@ export class Grants {
     if (client === undefined) throw hasEnded()
     let refreshed: UpstreamTokens
     try {
-      refreshed = await observed(observe, { type: 'refresh', clientId: grant.clientId }, async () =>
+      const event: RefreshEvent = { type: 'refresh', clientId: grant.clientId, grant: describeGrant(grant) }
+      refreshed = await observed(observe, event, async () =>
         await upstream.refresh(client, tokens.refreshToken, grant.subject)
       )
     } catch (error) {
       if (error instanceof OAuthError && error.reason === 'upstream_refused_client') {
         upstreamClients.doubt(grant.clientId)
       }
-      if (error instanceof InvalidGrantError) await this.end(grantId)
+      if (error instanceof InvalidGrantError) await this.end(grantId, 'upstream')
       else if (!this.#isOver(tokens)) return tokens
       throw error
     }

@@ -9,7 +9,7 @@ import type { Grant, GrantStore, IssuedTokens } from '../../stores/grants.js'
 import type { ClientAuthentication, ClientCredentials } from '../clients/client-authentication.js'
 import { takesRefreshTokens, type Clients } from '../clients/clients.js'
 import type { Client } from '../client.js'
-import { observedFailure, type BrokerObserver, type TokenEvent } from '../login-events.js'
+import { describeGrant, observedFailure, type BrokerObserver, type TokenEvent } from '../login-events.js'
 import type { Grants } from './grants.js'
 import type { Keyring } from '../keyring.js'
 import type { BrokerLifetimes } from '../options.js'
@@ -54,6 +54,8 @@ type FormParameters = Readonly<Record<string, string | undefined>>
 
 /** Called once it is known who makes a token request, before anything is issued. What it throws is the response. */
 export interface TokenRequestWitness {
+  /** The HTTP request, for observers. */
+  http?: TokenEvent['http']
   /**
    * The client is known, and has proven its secret or key if it must.
    * @param proven whether it had anything to prove
@@ -85,18 +87,24 @@ export class TokenIssuer {
     const { observe, authentication } = this.#options
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashSecret(code)]
-    const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links }
+    const { http } = witness
+    const event: TokenEvent = { type: 'token', grantType, clientId: credentials.clientId, links, http }
     const { client, proven } = await observedFailure(observe, event, async () =>
       await authentication.authenticate(credentials, {
         isTheirs: async () => await this.#isOf(parameters, credentials),
         beforeFetch: async () => { await witness.fetch?.() }
       })
     )
-    const { response, repeated } = await observedFailure(observe, { ...event, client }, async () => {
+    const known: TokenEvent = { ...event, client }
+    const grant = async (grant: Grant) => {
+      known.grant = describeGrant(grant)
+      await witness.grant?.(grant)
+    }
+    const { response, repeated } = await observedFailure(observe, known, async () => {
       await witness.client?.(client, proven)
-      return await this.#issueFor(parameters, client, witness)
+      return await this.#issueFor(parameters, client, { ...witness, grant })
     })
-    observe({ ...event, client, repeated, links: [...links, hashSecret(response.access_token)] })
+    observe({ ...known, repeated, links: [...links, hashSecret(response.access_token)] })
     return response
   }
 
@@ -158,13 +166,13 @@ export class TokenIssuer {
       throw new InvalidGrantError('The authorization code has expired.', { reason: 'unknown_code' })
     }
     await Promise.all([clients.keep(client), upstreamClients.keep(client.clientId)])
-    for (const surplus of await store.endSurplus(grant.issuer, grant.subject)) grants.hasEnded(surplus)
+    for (const surplus of await store.endSurplus(grant.issuer, grant.subject)) grants.hasEnded(surplus, 'surplus')
     return response
   }
 
   // RFC 6749 4.1.2: the tokens of the first use may be in the wrong hands
   async #replayed (grant: Grant): Promise<never> {
-    await this.#options.grants.end(grant.grantId)
+    await this.#options.grants.end(grant.grantId, 'replayed')
     throw new InvalidGrantError('The authorization code was used before. Log in again.', {
       detail: `code replay ended ${grant.grantId}`,
       reason: 'code_used_twice'
@@ -194,7 +202,7 @@ export class TokenIssuer {
         return { response, repeated: false }
       case 'unknown': return await this.#forgotten(refreshToken, client)
       case 'replayed':
-        grants.hasEnded(rotation.grant)
+        grants.hasEnded(rotation.grant, 'replayed')
         throw refreshTokenReplayed(grant)
       case 'repeated': {
         const repeated = keyring.open(sealingPurpose(hash), rotation.sealedResponse)
@@ -214,7 +222,7 @@ export class TokenIssuer {
     if (origin === undefined || origin.expiresAt <= now() / 1000) throw unknownRefreshToken()
     const grant = await store.findGrant(origin.grantId)
     if (grant === undefined || grant.clientId !== client.clientId) throw unknownRefreshToken()
-    await grants.end(grant.grantId)
+    await grants.end(grant.grantId, 'replayed')
     throw refreshTokenReplayed(grant)
   }
 

@@ -23,7 +23,7 @@ export const connectionsEndRoute: FastifyPluginAsync<ConnectionsOptions> = async
     await request.countFor({ person })
     const { grant } = parseParameters(request.body)
     if (grant === undefined) throw new InvalidRequestError('The form is incomplete.')
-    await app[kBroker].connections.end(person, grant)
+    await app[kBroker].connections.end(person, grant, request)
     return reply.header('cache-control', 'no-store').redirect(`${issuer}/oauth/connections?ended=1`, 303)
   })
 }

@@ -61,7 +61,7 @@ export const authorizeRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, 
     const parameters = parseParameters(request.query)
     await countDocument(request, parameters)
     const browser = request.getBrowserState()
-    const next = await authorization.begin(parameters, { browser, address: callerAddress(request) })
+    const next = await authorization.begin(parameters, { browser, address: callerAddress(request), http: request })
     return sendNextStep(request, next.kind === 'refusal' ? reply : reply.setBrowserState(browser), next, options)
   })
 

@@ -31,7 +31,7 @@ export const callbackRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, o
     logSerializers: withoutQuery
   }, async (request, reply) => {
     parseParameters(request.query)
-    const visitor = { browser: request.getBrowserState(), address: callerAddress(request) }
+    const visitor = { browser: request.getBrowserState(), address: callerAddress(request), http: request }
     const { next, browser } = await app[kBroker].authorization.complete(
       new URL(request.url, 'http://callback').search,
       visitor

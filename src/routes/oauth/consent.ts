@@ -30,7 +30,7 @@ export const consentRoute: FastifyPluginAsync<AuthorizeOptions> = async (app, op
     if (transaction === undefined || !DECISIONS.has(decision)) {
       throw new InvalidRequestError('The form is incomplete. Start again in your app.')
     }
-    const visitor = { browser: request.getBrowserState(), address: callerAddress(request) }
+    const visitor = { browser: request.getBrowserState(), address: callerAddress(request), http: request }
     const { consentPages } = app[kBroker]
     const next = decision === 'switch'
       ? await consentPages.switchAccount(transaction, visitor)

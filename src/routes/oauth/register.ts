@@ -22,7 +22,7 @@ const config = { loginVisit: 'registration' as const }
 /** `POST /register`: dynamic client registration (RFC 7591 3). */
 export const registerRoute: FastifyPluginAsync = async app => {
   app.post('/register', { schema, config }, async (request, reply) => {
-    const registered = await app[kBroker].clients.register(request.body, callerAddress(request))
+    const registered = await app[kBroker].clients.register(request.body, callerAddress(request), request)
     return reply.code(201).header('cache-control', 'no-store').send(registered)
   })
 }

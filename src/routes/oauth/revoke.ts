@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import type { Person } from '../../caller.js'
 import { InvalidRequestError } from '../../errors.js'
 import { oauthErrors } from '../schemas/errors.js'
 import { CREDENTIALS, formBody, security } from '../schemas/requests.js'
@@ -32,7 +33,8 @@ export const revokeRoute: FastifyPluginAsync = async app => {
     request.oauthClientId = client.clientId
     if (proven) await request.countFor({ client: client.clientId })
     if (parameters.token === undefined) throw new InvalidRequestError('The token is missing.')
-    await accessTokens.revoke(parameters.token, client, async person => { await request.countFor({ person }) })
+    const count = async (person: Person) => { await request.countFor({ person }) }
+    await accessTokens.revoke(parameters.token, client, count, request)
     return reply.header('cache-control', 'no-store').send()
   })
 }

@@ -41,6 +41,7 @@ export const tokenRoute: FastifyPluginAsync = async app => {
   app.post('/token', { schema, config: { isRecognised, loginVisit: 'token' } }, async (request, reply) => {
     const parameters = parseParameters(request.body)
     const tokens = await issuer.request(parameters, clientCredentials(request, parameters), {
+      http: request,
       client: async ({ clientId }, proven) => {
         request.oauthClientId = clientId
         if (proven) await request.countFor({ client: clientId })
