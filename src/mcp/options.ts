@@ -3,6 +3,7 @@ import type { Bus } from '../stores/bus.js'
 import type { EventLog } from '../stores/event-log.js'
 import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
+import type { TaskRecords } from '../stores/tasks/records.js'
 import type { CreateServer } from './create-server.js'
 import type { SessionLimits } from './limits.js'
 import type { Policy } from '../policy/policy.js'
@@ -53,6 +54,8 @@ export interface McpTransportsOptions {
   leases: LeaseStore
   /** What replicas tell each other. */
   bus: Bus
+  /** Tasks, if the server uses `createTaskStore` of the same stores: those of a process that ends have failed. */
+  tasks?: TaskRecords
   /**
    * Finds which of these logins (`extra.grantId` of their callers) have ended. It is asked after messages between
    * replicas may have been missed. Default: their ends are known from the bus alone.

@@ -1,5 +1,6 @@
 import type { McpServer as McpServer2, Server as Server2, Transport } from '@modelcontextprotocol/server'
 import type { CreateServer, PluggedServer, ServerContext } from './create-server.js'
+import { warnOfUnsharedTasks } from './tasks/unshared-tasks.js'
 import { warnOfUnlistableTools } from './unlistable-tools.js'
 
 /*
@@ -56,6 +57,7 @@ export async function makeServer (createServer: CreateServer, context: ServerCon
     )
   }
   warnOfUnlistableTools(plugged, createServer, context.log)
+  warnOfUnsharedTasks(bareServer(plugged), createServer, context.log)
   return plugged
 }
 

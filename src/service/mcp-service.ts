@@ -78,6 +78,7 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     eventLog,
     leases,
     bus,
+    ...'tasks' in options.stores && { tasks: options.stores.tasks },
     ...auth.transports
   })
 }, { name: 'fastify-mcp-oauth/mcp-service', fastify: '5.x' })

@@ -1,8 +1,10 @@
 import fp from 'fastify-plugin'
 import { Admission } from '../mcp/admission/admission.js'
-import { defaultLimits } from '../mcp/limits.js'
+import { defaultLimits, type SessionLimits } from '../mcp/limits.js'
 import { createOwnerIds } from '../mcp/owner-ids.js'
 import { defaultStreamOptions, type McpTransportsOptions } from '../mcp/options.js'
+import type { Replica } from '../mcp/replica.js'
+import { watchTaskStores } from '../mcp/tasks/unshared-tasks.js'
 import { TaskTools } from '../mcp/tasks/task-tools.js'
 import { checkTransportsOptions } from './option-checks/check-service.js'
 import { mcpErrors } from '../plugins/mcp/json-rpc-bodies.js'
@@ -19,6 +21,7 @@ import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { MCP_BODY_BYTES } from '../plugins/scoped/body-limits.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
 import { MAX_TIMER_MS } from '../validation/values.js'
+import { taskRuns } from '../stores/tasks/runs.js'
 import { joinBaseUrl } from './base-url.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
 import { sessionlessHttpRoutes } from '../routes/mcp/sessionless-http.js'
@@ -52,12 +55,12 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
   const streams = { ...defaultStreamOptions, ...options.streams }
-  const { mcpObserver } = options
-  const admission = new Admission(limits, { maxBodyBytes, onRefused: limit => { mcpObserver?.refused?.(limit) } })
+  const admission = makeAdmission(options, limits, maxBodyBytes)
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
+  if (options.tasks?.isShared === true) watchTaskStores(options.createServer)
   const taskTools = new TaskTools(options.bus, app.log)
   app.addHook('onClose', () => { taskTools.close() })
-  await app.register(mcpReplica, { leases: options.leases, bus: options.bus })
+  await app.register(mcpReplica, { leases: options.leases, bus: options.bus, tasks: options.tasks })
   if (isSessionless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
   else {
     await app.register(mcpSessions, { ...options, admission, taskTools })
@@ -95,7 +98,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     const counted = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
     for (const part of counted) options.mcpObserver?.counts?.(() => part.counts)
     endpoints.addHook('onClose', recheckGrants(options, () => counted.flatMap(part => [...part.grantsInUse()])))
-    const served: Served[] = isSessionless ? counted : [...counted, app[kSseMessages]]
+    const served: Served[] = [...counted, ...isSessionless ? [] : [app[kSseMessages]], servedTasks(app.mcpReplica)]
     if (app.hasPlugin(GRACEFUL_CLOSE)) {
       app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
     }
@@ -107,6 +110,15 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     })
   })
 }, { name: 'fastify-mcp-oauth/mcp-transports', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
+
+function makeAdmission ({ mcpObserver }: McpTransportsOptions, limits: SessionLimits, maxBodyBytes: number): Admission {
+  return new Admission(limits, { maxBodyBytes, onRefused: limit => { mcpObserver?.refused?.(limit) } })
+}
+
+/** Tasks that run here; those that are left fail once nothing else runs, with their replica. */
+function servedTasks (replica: Replica): Served {
+  return { drain: ms => taskRuns.drain(replica, ms), close () {} }
+}
 
 /** What runs calls and holds streams. */
 interface Served {

@@ -9,7 +9,7 @@ import type { MetadataDocumentStore } from './metadata-documents.js'
 import type { RateCounters } from './rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from './registrations.js'
 import type { SessionStore } from './sessions.js'
-import type { TaskRecords } from './tasks.js'
+import type { TaskRecords } from './tasks/records.js'
 import type { UpstreamDeletionQueue } from './upstream-deletions.js'
 
 /**

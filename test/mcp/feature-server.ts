@@ -8,7 +8,8 @@ import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv
 import * as z from 'zod'
 import type { CreateServer, ServerContext } from '../../src/mcp/create-server.js'
 import type { Stores } from '../../src/stores/stores.js'
-import { createTaskMessageQueue, createTaskStore } from '../../src/stores/task-store.js'
+import { createTaskMessageQueue } from '../../src/stores/tasks/message-queue.js'
+import { createTaskStore } from '../../src/stores/tasks/store.js'
 
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })

@@ -64,9 +64,9 @@ export class ReplicaSet {
   }
 
   /** A replica in this process; it ends with the test. */
-  async local (port: number): Promise<LocalReplica> {
+  async local (port: number, createServer = countingServer(this.#runsFile)): Promise<LocalReplica> {
     const app = await buildApp(loadConfig({ ...this.#environment, PORT: String(port) }, { dotenv: false }), {
-      createServer: countingServer(this.#runsFile)
+      createServer
     })
     this.#t.teardown(() => app.close())
     await app.listen({ port, host: '127.0.0.1' })
@@ -74,8 +74,11 @@ export class ReplicaSet {
   }
 
   /** A replica in a process of its own; it ends with the test. */
-  async process (environment: NodeJS.ProcessEnv = {}): Promise<ReplicaProcess> {
-    const replica = await startReplica('test/replicas/counting-replica', await freePort(), {
+  async process (
+    environment: NodeJS.ProcessEnv = {},
+    entry = 'test/replicas/counting-replica'
+  ): Promise<ReplicaProcess> {
+    const replica = await startReplica(entry, await freePort(), {
       PATH: process.env.PATH,
       ...this.#environment,
       ...environment

@@ -192,6 +192,32 @@ t.test('what has grown old in the event log is dropped some at a time', async t 
   while (log.bytes > 0) await turn()
 })
 
+t.test('tasks that expire together are dropped some at a time, whoever comes then', async t => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  const clock = new ManualClock()
+  const store = new MemoryTaskRecords({ now: clock.now, max: 2000, maxBytes: 2000 })
+  t.teardown(() => { store.close() })
+  const create = (holder: string, id: string, ttl = 60_000) => store.create(holder, { id, ttl, pollInterval: 1000 })
+  for (let index = 0; index < 2000; index++) {
+    await create(`holder-${index}`, `task-${index}`, index + 1)
+    await store.enqueue(`holder-${index}`, `task-${index}`, 'x')
+  }
+  t.equal(await create('late', 'full'), undefined)
+  await clock.pass(3)
+  t.ok(await create('late', 'task'), 'what has expired makes room')
+  t.equal(await store.enqueue('late', 'task', 'x'), 'done')
+  t.equal(store.size, 1751)
+  t.equal(await store.get('holder-1999', 'task-1999'), undefined, 'and is gone, dropped or not')
+  t.strictSame((await store.list('holder-1998', 0, 10)).tasks, [])
+  t.equal(await store.change('holder-1997', 'task-1997', { status: 'completed' }), 'unknown')
+  t.equal(store.size, 1748)
+  mock.timers.tick(1000)
+  t.equal(store.size, 1498)
+  while (store.size > 1) await turn()
+  t.equal(await store.enqueue('late', 'task', 'x'.repeat(1999)), 'done', 'so do its bytes')
+})
+
 t.test('sessions that end together are dropped some at a time, whoever comes then', async t => {
   const clock = new ManualClock()
   const store = new MemorySessionStore({ idleSeconds: 60, now: clock.now })

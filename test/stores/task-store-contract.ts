@@ -1,6 +1,8 @@
 import type { Test } from 'tap'
-import { createTaskMessageQueue, createTaskStore } from '../../src/stores/task-store.js'
-import type { TaskBounds, TaskRecords } from '../../src/stores/tasks.js'
+import { createTaskMessageQueue } from '../../src/stores/tasks/message-queue.js'
+import { createTaskStore } from '../../src/stores/tasks/store.js'
+import type { TaskBounds, TaskRecords } from '../../src/stores/tasks/records.js'
+import { taskRuns, type TaskRunner } from '../../src/stores/tasks/runs.js'
 import { atOnce, countsOf, type Make } from './backend.js'
 
 type Options = Partial<Pick<TaskBounds, 'maxOfHolder' | 'maxBytesOfHolder' | 'maxMessagesOfTask'>>
@@ -22,7 +24,7 @@ async function start (t: Test, make: Make<TaskRecords, Options>, options: Option
   const stores = replicas.map(tasks => ({ tasks }))
   const [first, last] = [stores[0], stores.at(-1)]
   if (first === undefined || last === undefined) throw new Error('There is no replica.')
-  const all = stores.map(createTaskStore)
+  const all = stores.map(kept => createTaskStore(kept))
   const create = (ttl: number | null = 60_000, session = 's') =>
     createTaskStore(first).createTask({ ttl }, 1, REQUEST, session)
   return {
@@ -140,8 +142,114 @@ export async function taskStoreContract (t: Test, make: Make<TaskRecords, Option
     }
   })
 
+  await runners(t, make)
   await messages(t, make)
   await bytes(t, make)
+}
+
+/** A replica that knows which of the others live. */
+function open (
+  t: Test,
+  tasks: TaskRecords | undefined,
+  id: string,
+  isAlive: TaskRunner['isAlive'] = async () => true
+): TaskRunner {
+  const runner = { id, isAlive }
+  taskRuns.open(runner, tasks)
+  t.teardown(() => taskRuns.close(runner))
+  return runner
+}
+
+async function runners (t: Test, make: Make<TaskRecords, Options>): Promise<void> {
+  const begin = async (t: Test, isAlive: TaskRunner['isAlive']) => {
+    const started = await start(t, make)
+    const [first, last] = [started.replicas[0], started.replicas.at(-1) ?? started.replicas[0]]
+    open(t, last, 'here', isAlive)
+    const create = async (id: string, name = 'away') => {
+      await first.create('s', { id, ttl: 60_000, pollInterval: 1000, runner: name })
+    }
+    await create('task')
+    return { ...started, create, first }
+  }
+
+  await t.test('a task whose process has ended has failed, for good', async t => {
+    const alive = new Set(['away'])
+    const { one, other, create, first } = await begin(t, async id => alive.has(id))
+    await create('second')
+    await create('ended')
+    await one.storeTaskResult('ended', 'completed', { text: 'in time' }, 's')
+    await one.updateTaskStatus('second', 'input_required', 'Which colour?', 's')
+    const before = await other.getTask('task', 's')
+    t.match(before, { status: 'working' })
+    t.notOk(before !== null && 'runner' in before, 'who runs it is nobody\'s business')
+    alive.clear()
+    const failed = { status: 'failed', statusMessage: /process that ran the task has ended/ }
+    const asked = await atOnce([other], 10, store => store.getTask('task', 's'))
+    for (const task of asked) t.strictSame(task, asked[0])
+    t.match(asked[0], failed)
+    t.match(await one.getTask('task', 's'), failed, 'everybody sees it')
+    await t.rejects(other.getTaskResult('task', 's'), { code: -32000, message: /process that ran the task has ended/ })
+    await t.rejects(one.storeTaskResult('task', 'completed', {}, 's'), /has ended/, 'even who was only slow')
+    t.match(await other.listTasks(undefined, 's'), {
+      tasks: [{ taskId: 'task', ...failed }, { taskId: 'second', ...failed }, { taskId: 'ended', status: 'completed' }]
+    })
+    t.strictSame(await other.getTaskResult('ended', 's'), { text: 'in time' })
+    t.match(await first.get('s', 'second'), failed, 'to list them has settled it')
+  })
+
+  await t.test('a result that comes before wins', async t => {
+    const { one, other } = await begin(t, async () => {
+      await one.storeTaskResult('task', 'completed', { text: 'in time' }, 's')
+      return false
+    })
+    t.match(await other.getTask('task', 's'), { status: 'completed' })
+    t.strictSame(await other.getTaskResult('task', 's'), { text: 'in time' })
+  })
+
+  await t.test('nobody is taken for dead while the store cannot be asked, or by who has no replica', async t => {
+    const { one, other, replicas } = await begin(t, async () => { throw new Error('The store cannot be reached.') })
+    t.match(await other.getTask('task', 's'), { status: 'working' })
+    if (replicas.length > 1) t.match(await one.getTask('task', 's'), { status: 'working' })
+  })
+
+  await t.test('stores that the server has opened itself', async t => {
+    const { replicas: [tasks], one, create: createTask } = await start(t, make)
+    const service = open(t, undefined, 'here', async () => false)
+    const { taskId } = await createTask()
+    t.equal((await tasks.get('s', taskId))?.runner, 'here')
+    await tasks.create('s', { id: 'lost', ttl: 60_000, pollInterval: 1000, runner: 'away' })
+    t.match(await one.getTask('lost', 's'), { status: 'failed' })
+    await taskRuns.close(service)
+    t.match(await one.getTask(taskId, 's'), { status: 'failed' })
+    t.equal((await tasks.get('s', (await createTask()).taskId))?.runner, 'here', 'this process is about to end')
+  })
+
+  await t.test('a replica that closes fails what it still runs', async t => {
+    const { replicas: [tasks], all: [store = createTaskStore({ tasks })], other } = await start(t, make)
+    const task = async (from = store) => (await from.createTask({ ttl: 60_000 }, 1, REQUEST, 's')).taskId
+    const before = await task()
+    const second = open(t, tasks, 'second')
+    const ofSecond = await task()
+    const mine = open(t, tasks, 'mine')
+    const [running, done, cancelled] = [await task(), await task(), await task()]
+    const elsewhere = await task(createTaskStore({ tasks }, { runsElsewhere: true }))
+    await store.storeTaskResult(done, 'completed', {}, 's')
+    await other.updateTaskStatus(cancelled, 'cancelled', 'by the client', 's')
+    let isDrained = false
+    const drained = taskRuns.drain(mine, 60_000).then(() => { isDrained = true })
+    await taskRuns.drain(mine, 100)
+    t.notOk(isDrained, 'it waits for them')
+    await taskRuns.close(mine)
+    await drained
+    const { tasks: left } = await other.listTasks(undefined, 's')
+    t.strictSame(left.map(({ taskId, status }) => [taskId, status]), [
+      [before, 'working'], [ofSecond, 'working'], [running, 'failed'], [done, 'completed'], [cancelled, 'cancelled'],
+      [elsewhere, 'working']
+    ])
+    await taskRuns.close(second)
+    t.match(await other.getTask(ofSecond, 's'), { status: 'failed', statusMessage: /has ended/ })
+    t.equal((await tasks.get('s', await task()))?.runner, 'mine', 'what begins after the end has a dead runner')
+  })
 }
 
 async function messages (t: Test, make: Make<TaskRecords, Options>): Promise<void> {
@@ -176,6 +284,7 @@ async function messages (t: Test, make: Make<TaskRecords, Options>): Promise<voi
     const down = async (): Promise<never> => { throw new Error('The store cannot be reached.') }
     const queue = createTaskMessageQueue({
       tasks: {
+        isShared: false,
         create: down,
         get: down,
         getResult: down,

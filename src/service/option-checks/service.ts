@@ -41,6 +41,7 @@ const {
   eventLog,
   leases,
   bus,
+  tasks,
   getUpstreamAccessToken,
   findEndedGrants,
   policy: _,
@@ -133,7 +134,7 @@ export const mcpDiscoveryOptions = optionSchemas<Omit<McpDiscoveryOptions, 'auth
 })
 
 const names = [
-  'check', 'close', 'tasks', 'replicaKeys', 'keyring', 'resourcePaths', 'servicePrefix', 'forOrigin',
+  'check', 'close', 'replicaKeys', 'keyring', 'resourcePaths', 'servicePrefix', 'forOrigin',
   ...Object.keys({ ...mcpTransportsOptions, ...mcpServiceOptions.broker, ...brokerStores, ...sessionStores })
 ]
 

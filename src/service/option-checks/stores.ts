@@ -11,6 +11,7 @@ import type { RateCounters } from '../../stores/rate-counters.js'
 import type { ClientStore, UpstreamClientStore } from '../../stores/registrations.js'
 import type { SessionStore } from '../../stores/sessions.js'
 import type { BrokerStores, ReplicaKeysRecord, SessionStores, Stores } from '../../stores/stores.js'
+import type { TaskRecords } from '../../stores/tasks/records.js'
 import type { UpstreamDeletionQueue } from '../../stores/upstream-deletions.js'
 import { functionSchema, instanceSchema, optionSchemas } from '../../validation/schemas.js'
 
@@ -42,6 +43,17 @@ export const sessionStores = optionSchemas<SessionStores>()({
     settle: true,
     deleteSession: true
   })
+})
+
+export const taskRecords = instanceSchema<TaskRecords>('a store of tasks', {
+  create: true,
+  get: true,
+  getResult: true,
+  change: true,
+  list: true,
+  enqueue: true,
+  dequeue: true,
+  forget: true
 })
 
 /** What the broker keeps. */

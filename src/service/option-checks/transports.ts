@@ -24,7 +24,7 @@ import {
 } from '../../validation/schemas.js'
 import { Policy } from '../../policy/policy.js'
 import { isBaseUrl, MAX_TIMER_SECONDS } from '../../validation/values.js'
-import { sessionStores } from './stores.js'
+import { sessionStores, taskRecords } from './stores.js'
 
 export const publicUrl = textThat(
   { takes: 'the URL of the app\'s root as clients see it, such as https://mcp.example.com (http only on loopback)' },
@@ -81,6 +81,7 @@ const requestStateKey = checked<Uint8Array>(
 /** The options of `mcpTransports`. */
 export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
   ...sessionStores,
+  tasks: optional(taskRecords),
   publicUrl,
   createServer: functionSchema<CreateServer>('a function that makes the MCP server: context => McpServer'),
   reuseInstances: optional(flag),

@@ -1,17 +1,19 @@
+import { inSlices } from '../../collections/in-slices.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
 import type { Bus } from '../bus.js'
-import { TaskHolders } from '../task-holders.js'
+import { TaskHolders } from '../tasks/holders.js'
 import {
   RESULT_TOO_LARGE,
   TASK_BOUNDS,
   isOver,
+  type NewTask,
   type TaskBounds,
   type TaskChange,
   type TaskOutcome,
   type TaskPage,
   type TaskRecord,
   type TaskRecords
-} from '../tasks.js'
+} from '../tasks/records.js'
 
 export interface MemoryTaskRecordsOptions extends Partial<TaskBounds> {
   /** Milliseconds since the epoch. Default: Date.now. */
@@ -24,14 +26,19 @@ interface Kept {
   record: TaskRecord
   holder: string
   number: number
+  /** Milliseconds since the epoch. */
+  expiresAt: number
   result?: string
   messages: string[]
 }
 
 const SWEEP_MS = 1000
+// dropped in one turn: some milliseconds
+const MAX_DROPPED = 250
 
 /** Tasks of a single process. */
 export class MemoryTaskRecords implements TaskRecords {
+  readonly isShared = false
   readonly #bounds: TaskBounds
   readonly #now: () => number
   /** By holder, then by id, in the order of creation. */
@@ -49,21 +56,24 @@ export class MemoryTaskRecords implements TaskRecords {
     this.#bounds = { ...TASK_BOUNDS, ...bounds }
     this.#now = now
     this.#holders = bus && new TaskHolders(bus, holder => this.forget(holder))
-    this.#sweep = setInterval(() => { this.#dropExpired() }, SWEEP_MS).unref()
+    this.#sweep = setInterval(() => { this.#dropAllExpired().catch(() => {}) }, SWEEP_MS).unref()
   }
 
-  async create (
-    holder: string,
-    task: Pick<TaskRecord, 'id' | 'ttl' | 'pollInterval'>
-  ): Promise<TaskRecord | undefined> {
+  /** Tasks kept, expired ones included until they are dropped. */
+  get size (): number {
+    return this.#count
+  }
+
+  async create (holder: string, task: NewTask): Promise<TaskRecord | undefined> {
     this.#dropExpired()
+    this.#current(holder)
     const own = this.#tasks.get(holder) ?? new Map<string, Kept>()
     if (own.size >= this.#bounds.maxOfHolder || this.#count >= this.#bounds.max) return undefined
     const now = this.#now()
     const record: TaskRecord = { ...task, status: 'working', createdAt: now, lastUpdatedAt: now }
-    const kept: Kept = { record, holder, number: ++this.#last, messages: [] }
+    const kept: Kept = { record, holder, number: ++this.#last, expiresAt: now + task.ttl, messages: [] }
     this.#tasks.set(holder, own.set(task.id, kept))
-    this.#ends.set(kept, now + task.ttl)
+    this.#ends.set(kept, kept.expiresAt)
     this.#count++
     this.#holders?.add(holder)
     return { ...record }
@@ -89,13 +99,12 @@ export class MemoryTaskRecords implements TaskRecords {
     const fits = result === undefined || this.#hold(holder, Buffer.byteLength(result))
     if (!fits) Object.assign(record, { status: 'failed', statusMessage: RESULT_TOO_LARGE })
     else if (result !== undefined) kept.result = result
-    if (isOver(record.status)) this.#ends.set(kept, now + record.ttl)
+    if (isOver(record.status)) this.#ends.set(kept, kept.expiresAt = now + record.ttl)
     return fits ? 'done' : 'full'
   }
 
   async list (holder: string, after: number, most: number): Promise<TaskPage> {
-    this.#dropExpired()
-    const later = [...this.#tasks.get(holder)?.values() ?? []].filter(({ number }) => number > after)
+    const later = this.#current(holder).filter(({ number }) => number > after)
     const page = later.slice(0, most)
     const last = page.at(-1)
     return {
@@ -133,17 +142,38 @@ export class MemoryTaskRecords implements TaskRecords {
   }
 
   #find (holder: string, id: string): Kept | undefined {
-    this.#dropExpired()
-    return this.#tasks.get(holder)?.get(id)
+    const kept = this.#tasks.get(holder)?.get(id)
+    return kept !== undefined && this.#isCurrent(kept) ? kept : undefined
+  }
+
+  /** A holder's tasks, which are few; those that have expired make room. */
+  #current (holder: string): Kept[] {
+    return [...this.#tasks.get(holder)?.values() ?? []].filter(kept => this.#isCurrent(kept))
+  }
+
+  /** Whether a task has not expired; it goes if it has. */
+  #isCurrent (kept: Kept): boolean {
+    if (this.#now() < kept.expiresAt) return true
+    this.#remove(kept)
+    return false
   }
 
   /** @returns whether there is room for so many bytes more, which are held then */
   #hold (holder: string, bytes: number): boolean {
+    if (!this.#fits(holder, bytes)) {
+      this.#current(holder)
+      this.#dropExpired()
+      if (!this.#fits(holder, bytes)) return false
+    }
     const held = (this.#bytesOf.get(holder) ?? 0) + bytes
-    if (held > this.#bounds.maxBytesOfHolder || this.#bytes + bytes > this.#bounds.maxBytes) return false
     this.#bytesOf.set(holder, held)
     this.#bytes += bytes
     return true
+  }
+
+  #fits (holder: string, bytes: number): boolean {
+    const held = this.#bytesOf.get(holder) ?? 0
+    return held + bytes <= this.#bounds.maxBytesOfHolder && this.#bytes + bytes <= this.#bounds.maxBytes
   }
 
   #release (holder: string, bytes: number): void {
@@ -153,9 +183,27 @@ export class MemoryTaskRecords implements TaskRecords {
     this.#bytes -= bytes
   }
 
+  /** Drops all that has expired, some in each turn. */
+  async #dropAllExpired (): Promise<void> {
+    await inSlices(this.#expired(), kept => { this.#remove(kept) }, { size: MAX_DROPPED })
+  }
+
+  /** Drops some of what has expired. */
   #dropExpired (): void {
-    const now = this.#now()
-    for (let kept = this.#ends.takeUpTo(now); kept !== undefined; kept = this.#ends.takeUpTo(now)) this.#remove(kept)
+    let dropped = 0
+    for (const kept of this.#expired()) {
+      this.#remove(kept)
+      if (++dropped === MAX_DROPPED) return
+    }
+  }
+
+  /** Takes what has expired out of the queue. */
+  * #expired (): Iterable<Kept> {
+    for (let kept = this.#next(); kept !== undefined; kept = this.#next()) yield kept
+  }
+
+  #next (): Kept | undefined {
+    return this.#ends.takeUpTo(this.#now())
   }
 
   #remove (kept: Kept): void {

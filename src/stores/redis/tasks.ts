@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import {
   TASK_BOUNDS,
+  type NewTask,
   type TaskBounds,
   type TaskChange,
   type TaskOutcome,
@@ -8,9 +9,9 @@ import {
   type TaskRecord,
   type TaskRecords,
   type TaskStatus
-} from '../tasks.js'
+} from '../tasks/records.js'
 import type { Bus } from '../bus.js'
-import { TaskHolders } from '../task-holders.js'
+import { TaskHolders } from '../tasks/holders.js'
 import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
 import { TASK_FIELDS, taskScripts, type TaskFields } from './scripts/tasks.js'
@@ -20,6 +21,7 @@ export type RedisTaskBounds = Pick<TaskBounds, 'maxOfHolder' | 'maxBytesOfHolder
 
 /** Tasks of all replicas. All of one holder have the holder as hash tag, so that one script counts them. */
 export class RedisTaskRecords implements TaskRecords {
+  readonly isShared = true
   readonly #connection: RedisConnection
   readonly #keys: KeyMaker
   readonly #bounds: RedisTaskBounds
@@ -35,10 +37,17 @@ export class RedisTaskRecords implements TaskRecords {
 
   async create (
     holder: string,
-    { id, ttl, pollInterval }: Pick<TaskRecord, 'id' | 'ttl' | 'pollInterval'>
+    { id, ttl, pollInterval, runner }: NewTask
   ): Promise<TaskRecord | undefined> {
     const fields = await this.#connection.run(redis =>
-      redis.mcpCreateTask(this.#tasks(holder), id, ttl, pollInterval, this.#bounds.maxOfHolder)
+      redis.mcpCreateTask(
+        this.#tasks(holder),
+        id,
+        ttl,
+        pollInterval,
+        this.#bounds.maxOfHolder,
+        ...runner === undefined ? [] : [runner]
+      )
     )
     if (fields === null) return undefined
     this.#holders.add(holder)
@@ -108,7 +117,7 @@ function toTag (holder: string): string {
 const STATUSES: readonly TaskStatus[] = ['working', 'input_required', 'completed', 'failed', 'cancelled']
 
 function toRecord (fields: TaskFields): TaskRecord | undefined {
-  const [id, , status, ttl, pollInterval, createdAt, lastUpdatedAt, statusMessage] = fields
+  const [id, , status, ttl, pollInterval, createdAt, lastUpdatedAt, statusMessage, runner] = fields
   const known = STATUSES.find(one => one === status)
   if (typeof id !== 'string' || known === undefined) return undefined
   return {
@@ -118,6 +127,7 @@ function toRecord (fields: TaskFields): TaskRecord | undefined {
     pollInterval: Number(pollInterval),
     createdAt: Number(createdAt),
     lastUpdatedAt: Number(lastUpdatedAt),
-    ...typeof statusMessage === 'string' && { statusMessage }
+    ...typeof statusMessage === 'string' && { statusMessage },
+    ...typeof runner === 'string' && { runner }
   }
 }

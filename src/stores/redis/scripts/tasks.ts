@@ -1,5 +1,5 @@
 import type { Result } from 'ioredis'
-import { RESULT_TOO_LARGE, type TaskOutcome } from '../../tasks.js'
+import { RESULT_TOO_LARGE, type TaskOutcome } from '../../tasks/records.js'
 import { keyTail } from '../keys.js'
 
 /** The fields of a task's hash, in the order of `FIELDS`; `number` counts its holder's tasks. */
@@ -12,7 +12,8 @@ declare module 'ioredis' {
       id: string,
       ttl: number,
       pollInterval: number,
-      max: number
+      max: number,
+      ...runner: string[]
     ): Result<TaskFields | null, Context>
     mcpChangeTask(
       tasks: string,
@@ -35,7 +36,7 @@ declare module 'ioredis' {
 }
 
 export const TASK_FIELDS = [
-  'id', 'number', 'status', 'ttl', 'pollInterval', 'createdAt', 'lastUpdatedAt', 'statusMessage'
+  'id', 'number', 'status', 'ttl', 'pollInterval', 'createdAt', 'lastUpdatedAt', 'statusMessage', 'runner'
 ] as const
 
 // KEYS: the holder's tasks, in the order of creation. ARGV: a task's id, …
@@ -77,6 +78,7 @@ export const taskScripts = {
       redis.call('ZADD', KEYS[1], number, ARGV[1])
       redis.call('HSET', keyOf(ARGV[1]), 'id', ARGV[1], 'number', number, 'status', 'working', 'ttl', ARGV[2],
         'pollInterval', ARGV[3], 'createdAt', now, 'lastUpdatedAt', now, 'bytes', 0)
+      if ARGV[5] then redis.call('HSET', keyOf(ARGV[1]), 'runner', ARGV[5]) end
       keep(ARGV[1], ARGV[2])
       return read(ARGV[1])`
   },

@@ -13,7 +13,12 @@ export interface TaskRecord {
   /** Milliseconds since the epoch. */
   createdAt: number
   lastUpdatedAt: number
+  /** Id of the replica whose process works on it; absent: that is not known. */
+  runner?: string
 }
+
+/** What a task begins with. */
+export type NewTask = Pick<TaskRecord, 'id' | 'ttl' | 'pollInterval' | 'runner'>
 
 export interface TaskChange {
   status: TaskStatus
@@ -65,8 +70,10 @@ export const RESULT_TOO_LARGE = 'The result is too large to be kept.'
  * Each belongs to a holder: another one's is unknown. Every step is atomic.
  */
 export interface TaskRecords {
+  /** Whether all replicas see the same tasks. */
+  readonly isShared: boolean
   /** Begins a task, which works. @returns it; undefined: the holder has as many as may be */
-  create (holder: string, task: Pick<TaskRecord, 'id' | 'ttl' | 'pollInterval'>): Promise<TaskRecord | undefined>
+  create (holder: string, task: NewTask): Promise<TaskRecord | undefined>
   get (holder: string, id: string): Promise<TaskRecord | undefined>
   /** @returns the result as JSON; undefined: there is none */
   getResult (holder: string, id: string): Promise<string | undefined>

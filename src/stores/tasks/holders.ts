@@ -1,5 +1,5 @@
-import { BoundedMap } from '../collections/bounded-map.js'
-import type { Bus } from './bus.js'
+import { BoundedMap } from '../../collections/bounded-map.js'
+import type { Bus } from '../bus.js'
 
 const MAX_HOLDERS = 100_000
 

@@ -1,0 +1,76 @@
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js'
+import type { Test } from 'tap'
+import { createRedisStores } from '../../src/stores/redis/stores.js'
+import { client1 } from '../mcp/feature-clients.js'
+import { FeatureServer } from '../mcp/feature-server.js'
+import { freePort } from '../support/free-port.js'
+import { logInAt } from '../support/raw-session.js'
+import { redisTest, type RedisServer } from '../support/redis-server.js'
+import { ReplicaSet } from './replica-set.js'
+
+/* Tasks (2025-11-25) whose process ends: they have failed, and everybody who asks is told. */
+
+const ENDED = /process that ran the task has ended/
+
+redisTest('tasks whose process ends', async (t, server) => {
+  const { connect, victim } = await start(t, server)
+  const [killed, leaving] = await Promise.all([victim(), victim()])
+  const here = await connect()
+
+  await Promise.all([
+    t.test('kill -9', { buffered: true }, async t => {
+      const there = await connect(killed.url, here.sessionId)
+      const [waiting, asked] = [await begin(there.tasks, 'whales'), await begin(there.tasks, 'dolphins')]
+      t.match(await here.tasks.getTask(asked), { status: 'working' })
+      const result = here.tasks.getTaskResult(waiting, CallToolResultSchema)
+      result.catch(() => {})
+      await killed.stop('SIGKILL')
+      const since = Date.now()
+      await t.rejects(result, { code: -32000, message: ENDED }, 'who waits for the result gets an answer')
+      const ms = Date.now() - since
+      t.ok(ms < 15_000, `after ${ms} ms`)
+      t.match(await here.tasks.getTask(asked), { status: 'failed', statusMessage: ENDED })
+      await t.rejects(here.tasks.cancelTask(asked), /failed/)
+    }),
+    t.test('SIGTERM', { buffered: true }, async t => {
+      const there = await connect(leaving.url, here.sessionId)
+      const id = await begin(there.tasks, 'sharks')
+      await leaving.stop('SIGTERM')
+      t.match(await here.tasks.getTask(id), { status: 'failed', statusMessage: ENDED }, 'at once')
+    })
+  ])
+})
+
+async function start (t: Test, server: RedisServer) {
+  const port = await freePort()
+  const replicas = await ReplicaSet.start(t, server.url, port)
+  const stores = createRedisStores({ url: server.url, sessionIdleSeconds: 3600 })
+  t.teardown(() => stores.close())
+  const survivor = await replicas.local(port, new FeatureServer(stores).createServer)
+  const { accessToken } = await logInAt(survivor.url)
+
+  async function connect (url = survivor.url, sessionId?: string) {
+    const transport = new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
+      requestInit: { headers: { authorization: `Bearer ${accessToken}` } },
+      ...sessionId !== undefined && { sessionId }
+    })
+    if (sessionId !== undefined) transport.setProtocolVersion('2025-11-25')
+    const connected = await client1(transport)
+    t.teardown(() => connected.close())
+    return { tasks: connected.client.experimental.tasks, sessionId: transport.sessionId }
+  }
+
+  return { connect, victim: () => replicas.process({ SHUTDOWN_SECONDS: '1' }, 'test/replicas/task-replica') }
+}
+
+type Tasks = Awaited<ReturnType<typeof client1>>['client']['experimental']['tasks']
+
+async function begin (tasks: Tasks, about: string): Promise<string> {
+  const call = { name: 'think', arguments: { about } }
+  for await (const message of tasks.callToolStream(call, CallToolResultSchema, { task: { ttl: 60_000 } })) {
+    if (message.type === 'taskCreated') return message.task.taskId
+    if (message.type === 'error') throw message.error
+  }
+  throw new Error('no task')
+}
