@@ -1,3 +1,4 @@
+import { compatibilityPage } from './compatibility.js'
 import { configurationPage, envExample } from './environment.js'
 import { optionsPage } from './options.js'
 
@@ -6,6 +7,7 @@ export function generated (): Array<[file: string, text: string]> {
   return [
     ['.env.example', envExample()],
     ['docs/configuration.md', configurationPage()],
-    ['docs/options.md', optionsPage()]
+    ['docs/options.md', optionsPage()],
+    ['docs/compatibility.md', compatibilityPage()]
   ]
 }

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { Browser, logIn } from '../support/browser.js'
 import { Report } from '../support/report.js'
 import { scriptArguments } from '../support/script-arguments.js'
+import { INSTALLED } from './client-list.js'
 import { installed } from './installed.js'
 import { authorizationUrlIn } from './journeys.js'
 import { startStandInModel } from './stand-in-model.js'
@@ -19,8 +20,7 @@ import { targetOf } from './targets.js'
 const { positionals: [chosen = 'start'] } = scriptArguments(
   'npx tsx test/e2e/assistants.ts [start | consumer | dist-redis | URL]'
 )
-const CODEX = '0.171.0'
-const OPENCODE = '1.18.33'
+const { codex: CODEX, opencode: OPENCODE } = INSTALLED
 const PROMPT = 'Add 2 and 3.'
 const CALL_MS = 100_000
 const LOGIN_MS = 60_000

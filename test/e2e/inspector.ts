@@ -14,6 +14,7 @@ import { end } from '../replicas/processes.js'
 import { Report } from '../support/report.js'
 import { scriptArguments } from '../support/script-arguments.js'
 import { freePort } from '../support/free-port.js'
+import { INSTALLED } from './client-list.js'
 import { installed, nodeOf } from './installed.js'
 import { authorizationUrlIn } from './journeys.js'
 import { targetOf } from './targets.js'
@@ -25,7 +26,7 @@ import { targetOf } from './targets.js'
 const { positionals: [chosen = 'start'] } = scriptArguments(
   'npx tsx test/e2e/inspector.ts [start | consumer | dist-redis | URL]'
 )
-const VERSION = '2.12'
+const { inspector: VERSION } = INSTALLED
 const INSPECTOR_NODE = '24'
 const API_TOKEN = 'e2e'
 // the page is 2.5 MB of script, which a busy machine takes a while to run

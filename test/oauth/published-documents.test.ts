@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
+import { DOCUMENTS } from '../e2e/client-list.js'
 import { listenFor } from '../support/service.js'
 import { asserted, newKey, sign } from '../support/client-keys.js'
 import { parseObject, textAt, valueAt } from '../support/json.js'
@@ -11,7 +12,6 @@ import { embed } from '../support/target.js'
  * which redirect URIs they use. Only the hosts of the document and of its keys are others here.
  */
 
-const DOCUMENTS = new URL('documents/', import.meta.url)
 const key = await newKey('RS256', 'cimd-20260428030119')
 
 for (const file of await readdir(DOCUMENTS)) {
