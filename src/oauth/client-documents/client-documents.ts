@@ -3,6 +3,7 @@ import type { MetadataDocumentRecord, MetadataDocumentStore } from '../../stores
 import { checkClientMetadata, type CheckedMetadata } from '../clients/client-metadata.js'
 import { MetadataDocumentFetcher, type FetchMetadataDocumentOptions } from './fetch.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
+import { SingleFlight } from '../../collections/single-flight.js'
 
 export interface MetadataDocumentsOptions extends FetchMetadataDocumentOptions {
   /** Documents of clients that somebody has logged in to. */
@@ -38,7 +39,7 @@ export class MetadataDocuments {
   readonly #fetcher: MetadataDocumentFetcher
   readonly #known = new BoundedMap<string, Known>(MAX_KNOWN)
   readonly #refused = new BoundedMap<string, { error: OAuthError, until: number }>(MAX_KNOWN)
-  readonly #fetching = new Map<string, Promise<CheckedMetadata>>()
+  readonly #fetching = new SingleFlight<string, CheckedMetadata>()
 
   constructor (options: MetadataDocumentsOptions) {
     this.#options = options
@@ -56,12 +57,7 @@ export class MetadataDocuments {
     if (known !== undefined && now < known.askAgainAt) return known
     const refused = this.#refused.get(clientId)
     if (refused !== undefined && now < refused.until) throw refused.error
-    let fetching = this.#fetching.get(clientId)
-    if (fetching === undefined) {
-      fetching = this.#refresh(clientId).finally(() => { this.#fetching.delete(clientId) })
-      this.#fetching.set(clientId, fetching)
-    }
-    return await fetching
+    return await this.#fetching.run(clientId, () => this.#refresh(clientId))
   }
 
   /** The last good document, without a fetch. `fresh`: no fetch is needed yet. */

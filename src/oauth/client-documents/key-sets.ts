@@ -1,6 +1,7 @@
 import { createLocalJWKSet } from 'jose'
 import { InvalidClientError, OAuthError } from '../../errors.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
+import { SingleFlight } from '../../collections/single-flight.js'
 import { parseUsableKeys } from '../clients/client-keys.js'
 import { PublicJsonFetcher, type PublicJsonOptions } from './public-json.js'
 import type { PublicJsonKind } from './refusals.js'
@@ -46,7 +47,7 @@ export class KeySets {
   readonly #now: () => number
   readonly #known = new BoundedMap<string, Known>(MAX_KNOWN)
   readonly #refused = new BoundedMap<string, { error: OAuthError, until: number }>(MAX_KNOWN)
-  readonly #fetching = new Map<string, Promise<LocalKeySet>>()
+  readonly #fetching = new SingleFlight<string, LocalKeySet>()
 
   constructor (options: PublicJsonOptions & { now: () => number }) {
     this.#fetcher = new PublicJsonFetcher(KIND, options)
@@ -113,12 +114,7 @@ export class KeySets {
   }
 
   async #fetchOnce (uri: string): Promise<LocalKeySet> {
-    let fetching = this.#fetching.get(uri)
-    if (fetching === undefined) {
-      fetching = this.#fetch(uri).finally(() => { this.#fetching.delete(uri) })
-      this.#fetching.set(uri, fetching)
-    }
-    return await fetching
+    return await this.#fetching.run(uri, () => this.#fetch(uri))
   }
 
   async #fetch (uri: string): Promise<LocalKeySet> {

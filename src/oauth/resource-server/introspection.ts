@@ -5,6 +5,7 @@ import { InvalidTokenError, passesIn, TemporarilyUnavailableError } from '../../
 import type { RateKey, RateLimits } from '../rate-limits.js'
 import { hashSecret } from '../secrets.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
+import { SingleFlight } from '../../collections/single-flight.js'
 
 export interface IntrospectionOptions {
   /** Asks the authorization server about a token. */
@@ -37,7 +38,7 @@ export class Introspection {
   /** By the token's hash: good ones, which stay known when they are asked for again, and the others. */
   readonly #good = new BoundedMap<string, Said & { caller: CallerInfo }>(MAX_SAID)
   readonly #refused = new BoundedMap<string, Said & { error: InvalidTokenError }>(MAX_SAID)
-  readonly #asking = new Map<string, Promise<CallerInfo>>()
+  readonly #asking = new SingleFlight<string, CallerInfo>()
   #askingUnknown = 0
   #askingKnown = 0
 
@@ -56,11 +57,7 @@ export class Introspection {
     if (good !== undefined && now < good.until) return good.caller
     const refused = this.#refused.get(hash)
     if (refused !== undefined && now < refused.until) throw refused.error
-    const asking = this.#asking.get(hash)
-    if (asking !== undefined) return await asking
-    const asked = this.#askFor(token, hash, good !== undefined, request).finally(() => { this.#asking.delete(hash) })
-    this.#asking.set(hash, asked)
-    return await asked
+    return await this.#asking.run(hash, () => this.#askFor(token, hash, good !== undefined, request))
   }
 
   async #askFor (

@@ -1,3 +1,4 @@
+import { SingleFlight } from '../../collections/single-flight.js'
 import { InvalidGrantError, OAuthError } from '../../errors.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
 import { leaseNames, type LeaseStore } from '../../stores/leases.js'
@@ -29,7 +30,7 @@ export interface GrantsOptions {
 /** Grants and the upstream tokens behind them. */
 export class Grants {
   readonly #options: GrantsOptions
-  readonly #refreshing = new Map<string, Promise<UpstreamTokens>>()
+  readonly #refreshing = new SingleFlight<string, UpstreamTokens>()
 
   constructor (options: GrantsOptions) {
     this.#options = options
@@ -64,12 +65,7 @@ export class Grants {
       await this.#sealAnew(grant, tokens)
       return tokens
     }
-    let refreshing = this.#refreshing.get(grant.grantId)
-    if (refreshing === undefined) {
-      refreshing = this.#refresh(grant).finally(() => { this.#refreshing.delete(grant.grantId) })
-      this.#refreshing.set(grant.grantId, refreshing)
-    }
-    return await refreshing
+    return await this.#refreshing.run(grant.grantId, () => this.#refresh(grant))
   }
 
   /**

@@ -1,11 +1,15 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { importJWK } from 'jose'
 import * as openid from 'openid-client'
+import { BoundedMap } from '../../collections/bounded-map.js'
 import { clientSecretBasic } from './client-secret-basic.js'
 import type { UpstreamClient } from './registration.js'
 
 /** How a client authenticates at the token endpoint (RFC 7591 2). */
 export const CLIENT_AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'] as const
+
+// more than one only if there are several services in a process
+const MAX_CLIENT_KEYS = 16
 
 type SecretMethod = 'client_secret_basic' | 'client_secret_post'
 
@@ -69,10 +73,20 @@ export function parseClientKey (text: string): { key: KeyObject, algorithm: stri
   return { key, algorithm, header: Object.fromEntries(header) }
 }
 
-async function signWith (text: string, server: openid.ServerMetadata): Promise<openid.ClientAuth> {
+async function importClientKey (text: string) {
   const { key, algorithm, header } = parseClientKey(text)
   const imported = await importJWK({ ...key.export({ format: 'jwk' }), alg: algorithm }, algorithm)
   if (imported instanceof Uint8Array) throw new Error('the key is not a private key')
+  return { imported, header }
+}
+
+/** By their text: those of one configuration, parsed once. */
+const importedKeys = new BoundedMap<string, ReturnType<typeof importClientKey>>(MAX_CLIENT_KEYS)
+
+async function signWith (text: string, server: openid.ServerMetadata): Promise<openid.ClientAuth> {
+  const importing = importedKeys.get(text) ?? importClientKey(text)
+  importedKeys.set(text, importing)
+  const { imported, header } = await importing
   return openid.PrivateKeyJwt(imported, {
     [openid.modifyAssertion]: (assertionHeader, payload) => {
       Object.assign(assertionHeader, header)
