@@ -19,6 +19,31 @@ t.test('a bad value is one line that names the variable, what it got and what it
       { OAUTH_AUTHORIZATION_URL: 'https://a.example/a', OAUTH_TOKEN_URL: 'https://a.example/t' },
       /^OAUTH_CLIENT_ID is not set/
     ],
+    ...['common/v2.0', 'organizations/v2.0', 'ORGANIZATIONS', 'common/', 'common/v2.0/.well-known/openid-configuration']
+      .map((path): [NodeJS.ProcessEnv, RegExp] => [
+        { OAUTH_ISSUER_URL: `https://login.microsoftonline.com/${path}` },
+        /^OAUTH_ALLOWED_TENANTS is not set, and OAUTH_ISSUER_URL .* every tenant .*; it takes ids of tenants[^\n]*$/
+      ]),
+    [
+      { OAUTH_ISSUER_URL: 'https://login.microsoftonline.us/common/v2.0', AUTH_MODE: 'resource-server' },
+      /^OAUTH_ALLOWED_TENANTS is not set/
+    ],
+    [
+      { OAUTH_ISSUER_URL: 'https://login.example.com', OAUTH_ALLOWED_TENANTS: '*' },
+      /^OAUTH_ALLOWED_TENANTS is set, but OAUTH_ISSUER_URL is not that of many tenants/
+    ],
+    [
+      { OAUTH_ISSUER_URL: 'https://login.microsoftonline.com/common/v2.0', OAUTH_ALLOWED_TENANTS: '*,contoso.com' },
+      /^OAUTH_ALLOWED_TENANTS has "contoso.com"; it takes ids of tenants/
+    ],
+    [
+      {
+        OAUTH_ISSUER_URL: 'https://login.microsoftonline.com/common/v2.0',
+        OAUTH_ALLOWED_TENANTS: '*',
+        OAUTH_SCOPES: 'profile'
+      },
+      /^OAUTH_SCOPES lacks openid/
+    ],
     [{ ADMIN_TOKEN: 'short' }, /^ADMIN_TOKEN is not valid; it takes at least 16/],
     [{ REDIS_URL: 'redis://localhost' }, /^ENCRYPTION_KEYS is not set/],
     [{ REDIS_CLUSTER: 'yes' }, /^REDIS_CLUSTER is "yes"; it takes true or false\.$/],

@@ -111,7 +111,7 @@ function toLifetimes (config: Config): Partial<BrokerLifetimes> {
  */
 export function resourceServerOptions (
   { audiences, clientsWithoutAudience, strictTokenType, oauthRequestsPerMinute: requestsPerMinute }: Config,
-  { issuer, internalUrl, clientId, clientSecret }: UpstreamConfig
+  { issuer, internalUrl, clientId, clientSecret, allowedTenants }: UpstreamConfig
 ): ResourceServerOptions {
   if (issuer === undefined) throw new ConfigError('OAUTH_ISSUER_URL is not set; AUTH_MODE=resource-server needs it.')
   const introspection = clientId !== undefined && clientSecret !== undefined &&
@@ -123,6 +123,7 @@ export function resourceServerOptions (
     clientsWithoutAudience,
     strictTokenType,
     requestsPerMinute,
+    ...allowedTenants && { allowedTenants },
     ...introspection
   }
 }

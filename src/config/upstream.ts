@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { parseClientKey, type CLIENT_AUTH_METHODS } from '../oauth/upstream/client-authentication.js'
+import { findTenantsFault, isTenant, TENANT } from '../oauth/upstream/tenants.js'
 import { findUpstreamFault } from '../validation/upstream.js'
 import { isScopeToken } from '../validation/values.js'
 import type { Environment } from './environment.js'
@@ -27,6 +28,7 @@ export interface UpstreamConfig {
   clientKey?: string
   allowMissingNonce?: boolean
   pkce?: boolean
+  allowedTenants?: string[]
 }
 
 const UPSTREAM_VARIABLES = {
@@ -62,21 +64,44 @@ export function parseUpstream (env: Environment): UpstreamConfig | undefined {
     option => UPSTREAM_VARIABLES[option]
   )
   if (fault !== undefined) throw new ConfigError(fault)
+  const scopes = [
+    ...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))
+  ]
   return {
     ...urls,
     ...env.OAUTH_ISSUER_URL !== undefined && { issuer: env.OAUTH_ISSUER_URL },
     subjectClaim: checked('OAUTH_SUBJECT_CLAIM', env.OAUTH_SUBJECT_CLAIM, isSomeText, 'the name of a claim'),
     ...clientId !== undefined && { clientId },
     ...clientSecret !== undefined && { clientSecret },
-    scopes: [
-      ...new Set(checkList('OAUTH_SCOPES', split(env.OAUTH_SCOPES, ' '), isScopeToken, 'scopes, separated by spaces'))
-    ],
+    scopes,
+    ...parseTenants(env, issuerUrl, scopes),
     ...parseClientAuthentication(env),
     allowMissingNonce: env.OAUTH_ALLOW_MISSING_NONCE,
     pkce: env.OAUTH_PKCE === 'on',
     registrationGeneration: env.OAUTH_REGISTRATION_GENERATION,
     extraAuthorizeParams: Object.fromEntries(new URLSearchParams(env.OAUTH_EXTRA_AUTHORIZE_PARAMS))
   }
+}
+
+const TENANT_VARIABLES = {
+  issuerUrl: 'OAUTH_ISSUER_URL',
+  allowedTenants: 'OAUTH_ALLOWED_TENANTS',
+  scopes: 'OAUTH_SCOPES'
+}
+
+/** Whose people may log in, where the issuer is that of many tenants. */
+function parseTenants (
+  { OAUTH_ALLOWED_TENANTS: value, AUTH_MODE: mode }: Environment,
+  issuerUrl: URL | undefined,
+  scopes: readonly string[]
+): Pick<UpstreamConfig, 'allowedTenants'> {
+  const allowedTenants = checkList('OAUTH_ALLOWED_TENANTS', split(value, ','), isTenant, TENANT)
+  const fault = findTenantsFault(
+    { issuerUrl, allowedTenants, ...mode === 'broker' && { scopes } },
+    option => TENANT_VARIABLES[option]
+  )
+  if (fault !== undefined) throw new ConfigError(fault)
+  return allowedTenants.length === 0 ? {} : { allowedTenants }
 }
 
 const ALIASES = { basic: 'client_secret_basic', post: 'client_secret_post' } as const

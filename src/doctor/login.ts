@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { LOOPBACK_ADDRESS } from '../loopback.js'
 import type { UpstreamSettings } from '../oauth/options.js'
-import { Upstream, type UpstreamTokens } from '../oauth/upstream/upstream.js'
+import { Upstream } from '../oauth/upstream/upstream.js'
+import type { UpstreamTokens } from '../oauth/upstream/upstream-tokens.js'
 
 const NAME = 'fastify-mcp-oauth doctor'
 const PATIENCE_MS = 300_000

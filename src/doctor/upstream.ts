@@ -3,6 +3,7 @@ import { discover } from '../oauth/upstream/discovery.js'
 import { makeBackChannel, type UpstreamSettings } from '../oauth/options.js'
 import type { UpstreamClient } from '../oauth/upstream/registration.js'
 import { TemporarilyUnavailableError } from '../errors.js'
+import { fillTenant, isTemplate, Tenants } from '../oauth/upstream/tenants.js'
 import { Upstream } from '../oauth/upstream/upstream.js'
 import { isOutage, UPSTREAM_OUTAGE } from './advice.js'
 import { readAudience } from './audience.js'
@@ -15,6 +16,8 @@ import { logInAt, type OpenInBrowser } from './login.js'
 import { saidBy } from './registration.js'
 import { examineTokenEndpoint } from './upstream-token.js'
 
+/** For the iss of a made-up response. */
+const NO_TENANT = '00000000-0000-0000-0000-000000000000'
 const BY_HAND = 'Register one client there by hand, with the redirect URI PUBLIC_URL/oauth/callback, and set ' +
   'OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET.'
 
@@ -39,7 +42,7 @@ export async function examineUpstream (
   const client = upstream.staticClient ?? await register(upstream, findings)
   if (client === undefined) return
   await examineRedirect(upstream, client, callbackUrl, examination)
-  await examineTokenEndpoint(upstream, client, metadata?.issuer, findings)
+  await examineTokenEndpoint(upstream, client, metadata && fillTenant(metadata.issuer, NO_TENANT), findings)
   if (upstream.staticClient !== undefined) return
   await upstream.registration.deregister(client).catch(() => {})
   if (open !== undefined) await examineLogin(options, open, findings)
@@ -54,17 +57,19 @@ interface Examination {
 }
 
 async function examineDiscovery (
-  { fetch: ask = fetch }: UpstreamSettings,
+  { fetch: ask = fetch, allowedTenants }: UpstreamSettings,
   issuerUrl: URL,
   { findings, proxy, backChannel }: Examination
 ): Promise<ServerMetadata | undefined> {
   const { internalUrl } = backChannel
+  const tenants = Tenants.find(issuerUrl, allowedTenants)
   try {
-    const metadata = await discover(issuerUrl, backChannel.fetch(ask), undefined, backChannel)
+    const metadata = await discover(issuerUrl, backChannel.fetch(ask), undefined, { backChannel, tenants })
     findings.ok(
       'upstream-discovery',
       `${metadata.issuer} describes itself${internalUrl === undefined ? '' : `, asked at ${internalUrl.href}`}`
     )
+    if (tenants !== undefined) examineTenants(tenants, findings)
     const page = backChannel.toInternal(new URL(metadata.authorization_endpoint ?? issuerUrl.href))
     examineClock(
       findings,
@@ -82,7 +87,7 @@ async function examineDiscovery (
           `OAUTH_ISSUER_URL is ${issuerUrl.href}: its tokens would be refused`,
         'Tell the upstream its public URL: in Keycloak, set KC_HOSTNAME to it.'
       )
-    } else if (named !== undefined && named !== issuerUrl.href) {
+    } else if (tenants === undefined && isOther(named, issuerUrl)) {
       findings.fail(
         'upstream-issuer',
         `the upstream calls itself ${named}, but OAUTH_ISSUER_URL is ${issuerUrl.href}: its tokens would be refused`,
@@ -99,6 +104,23 @@ async function examineDiscovery (
       )
     }
     return undefined
+  }
+}
+
+/** Whether metadata name another issuer, and not that of many tenants. */
+function isOther (named: string | undefined, { href }: URL): named is string {
+  return named !== undefined && named !== href && !isTemplate(named)
+}
+
+function examineTenants ({ allowed }: Tenants, findings: Findings): void {
+  const check = 'upstream-tenants'
+  if (allowed !== undefined) findings.ok(check, `people of these tenants may log in: ${allowed.join(', ')}`)
+  else {
+    findings.warn(
+      check,
+      'OAUTH_ALLOWED_TENANTS is *: everybody with a Microsoft account may log in',
+      'Name the tenants, unless that is what you want.'
+    )
   }
 }
 

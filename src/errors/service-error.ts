@@ -27,6 +27,8 @@ export type FailureReason =
   | 'denied_by_person'
   | 'denied_by_service'
   | 'denied_upstream'
+  | 'tenant_not_allowed'
+  | 'tenant_unknown'
   | 'upstream_unreachable'
   | 'upstream_needs_operator'
   | 'upstream_refused_scopes'

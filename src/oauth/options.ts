@@ -73,6 +73,11 @@ export interface UpstreamOptions {
    * stolen code is then stopped by `nonce` and `state` alone. Default: true.
    */
   pkce?: boolean
+  /**
+   * Ids of the Microsoft Entra tenants whose people may log in, where `issuerUrl` is that of many (`common`,
+   * `organizations`); `*` for all, which is everybody with a Microsoft account.
+   */
+  allowedTenants?: readonly string[]
   /** Scopes to ask for, without `openid`, `profile`, `email` and `offline_access` if its metadata lacks them. */
   scopes: readonly string[]
   /** Further parameters of the authorization request. */

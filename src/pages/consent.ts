@@ -140,6 +140,30 @@ export function refusalPage (error: { message: string, code: string }, url: stri
   }
 }
 
+/** The page for somebody whose account may not be used here: they can use another, or return to the application. */
+export function otherAccountPage (
+  { error, url, transaction }: { error: { message: string, code: string }, url: string, transaction: string },
+  action: string,
+  errorId: string
+): Page {
+  const target = new URL(url)
+  const isWeb = ['http:', 'https:'].includes(target.protocol)
+  return {
+    html: layout('This account cannot be used', html`
+      <h1>This account cannot be used</h1>
+      <p role="alert">${error.message}</p>
+      <p>If you have an account of another organization, use that one. Otherwise, ask the operator of this server.</p>
+      <form method="post" action="${action}">
+        <input type="hidden" name="transaction" value="${transaction}">
+        <div class="buttons">
+          <button type="submit" name="decision" value="switch" class="primary">Use another account</button>
+          <a class="button" rel="noreferrer" href="${url}">Go back to ${isWeb ? target.host : 'the application'}</a>
+        </div>
+      </form>
+      <p class="soft">Error ${error.code}, id ${errorId}</p>`)
+  }
+}
+
 function warning ({ redirectKind, client }: ConsentRequest): string {
   if (redirectKind === 'web') return ''
   const text = redirectKind === 'loopback'

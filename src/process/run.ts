@@ -12,6 +12,7 @@ import { listenError } from '../listen-error.js'
 import type { CreateServer } from '../mcp/create-server.js'
 import { createServer as hostedServer } from '../mcp/server.js'
 import { ServiceMetrics } from '../observability/service-metrics.js'
+import { ANY_TENANT } from '../oauth/upstream/tenants.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
 import { lookAtTools } from './look-at-tools.js'
 import { findNetworkFault } from './network.js'
@@ -24,6 +25,9 @@ const CLOSING_SECONDS = 5
 
 const ONLY_IN_MEMORY = 'REDIS_URL is not set: registrations, logins and sessions are kept in this process alone. ' +
   'They are lost when it ends, so everybody logs in again after each restart, and a second replica knows none of them'
+
+const FOR_EVERYBODY = 'OAUTH_ALLOWED_TENANTS is *: everybody with a Microsoft account may log in, and anybody can ' +
+  'make one. Name the tenants whose people are to come'
 
 /**
  * Starts the service as configured by the environment, and closes it with grace on SIGTERM and SIGINT.
@@ -45,6 +49,7 @@ async function start (createServer: CreateServer): Promise<void> {
     })
     opened.unshift(app)
     if (config.production && config.redisUrl === undefined) app.log.warn(ONLY_IN_MEMORY)
+    if (config.upstream?.allowedTenants?.includes(ANY_TENANT) === true) app.log.warn(FOR_EVERYBODY)
     surviveUnhandledRejections({ log: app.log, onUnhandledRejection: metrics.onUnhandledRejection })
     opened.unshift(closeOnSignals(app, config, demo))
 

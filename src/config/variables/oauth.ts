@@ -50,6 +50,10 @@ export const oauthVariables = {
     'on',
     ['on', 'off']
   ),
+  OAUTH_ALLOWED_TENANTS: list(
+    'Ids of the Microsoft Entra tenants whose people may log in, if OAUTH_ISSUER_URL is that of many (common, ' +
+      'organizations); * for all, which is everybody with a Microsoft account'
+  ),
   OAUTH_REGISTRATION_GENERATION: text(
     'Dynamic mode: change it (to anything) to drop all registrations at the upstream; each client is registered ' +
       'again when the next person logs in with it',

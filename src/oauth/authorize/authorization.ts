@@ -141,7 +141,14 @@ export class Authorization {
         return { next: { kind: 'redirect', url: redirects.success(transaction, code) }, browser: next }
       })
     } catch (error) {
-      return { next: { kind: 'redirect', ...redirects.failure(error, transaction) }, browser }
+      const failure = redirects.failure(error, transaction)
+      const mayTryAnother = failure.error.reason === 'tenant_not_allowed' && !isSilent(transaction.hints)
+      return {
+        next: mayTryAnother
+          ? { kind: 'other-account', ...failure, transaction: consentPages.offerOtherAccount(transaction) }
+          : { kind: 'redirect', ...failure },
+        browser
+      }
     }
   }
 

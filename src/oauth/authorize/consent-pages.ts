@@ -117,6 +117,11 @@ export class ConsentPages {
       : await this.#decideFirst(form, decision, visitor)
   }
 
+  /** What a page has that offers another account to somebody whose own may not come. @returns it, sealed */
+  offerOtherAccount ({ upstream: _, ...transaction }: AuthorizationTransaction): string {
+    return this.#options.forms.seal({ id: newId(), transaction, loggedIn: false })
+  }
+
   /**
    * Sends the person upstream to log in with another account. They are asked when they come back, unless that person
    * has agreed before. The attempt of the page is over.
@@ -129,8 +134,9 @@ export class ConsentPages {
     const { sealedLogin: _, ...transaction } = await this.#leave(form, visitor)
     const client = await clients.find(transaction.clientId)
     const hints = forOtherAccount(transaction.hints)
+    const consent = transaction.consent === 'waived' ? 'waived' : 'assumed'
     try {
-      const url = await login.send(newId(), { ...transaction, consent: 'assumed', hints }, client, visitor.address, [
+      const url = await login.send(newId(), { ...transaction, consent, hints }, client, visitor.address, [
         hashSecret(form.id)
       ])
       return { kind: 'redirect', url }

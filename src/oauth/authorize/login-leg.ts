@@ -7,7 +7,8 @@ import type { Identity } from '../upstream/identity.js'
 import type { Keyring } from '../keyring.js'
 import { hashSecret } from '../secrets.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
-import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
+import type { Upstream } from '../upstream/upstream.js'
+import type { UpstreamTokens } from '../upstream/upstream-tokens.js'
 
 /** Who has logged in at the upstream, for one of our clients. */
 export interface Login {

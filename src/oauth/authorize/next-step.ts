@@ -29,3 +29,5 @@ export type NextStep =
   | { kind: 'consent', request: ConsentRequest }
   /** An error for a client that nobody vouches for: the person decides whether to return to it. */
   | { kind: 'refusal', error: OAuthError, url: string }
+  /** This account may not come: the person can use another one (`transaction`, as above), or return to the client. */
+  | { kind: 'other-account', error: OAuthError, url: string, transaction: string }

@@ -55,6 +55,15 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
     text: `The login server refused, or the person cancelled there${why}.`,
     advice: `May this person use this application at ${loginHost}? See its log.`
   }),
+  tenant_not_allowed: ({ why }) => ({
+    text: `The person is of a tenant that may not log in here${why}.`,
+    advice: 'Add its id to OAUTH_ALLOWED_TENANTS if its people are to log in. Otherwise, there is nothing to do.'
+  }),
+  tenant_unknown: ({ why }) => ({
+    text: `The login server did not say of which tenant the person is${why}.`,
+    advice: 'OAUTH_SCOPES must have openid, so that the login server issues an ID token; its claim tid names the ' +
+      'tenant. A login server for one tenant needs no OAUTH_ALLOWED_TENANTS.'
+  }),
   login_over: ({ step }) => step === 'consent'
     ? {
         text: 'The consent page was answered too late, or for the second time.',

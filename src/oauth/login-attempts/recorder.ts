@@ -1,4 +1,4 @@
-import { ServiceError } from '../../errors.js'
+import { ServiceError, type FailureReason } from '../../errors.js'
 import { visible } from '../../displayed-text.js'
 import type { LoginStepRecord, RecentLog, StepFailure, LoginVisitRecord } from '../../stores/attempts.js'
 import type { Client } from '../client.js'
@@ -24,6 +24,8 @@ const VISITS = { ms: 60_000, max: 500 }
 // 72 bits: enough to recognise which steps belong together
 const LINK_LENGTH = 12
 const MAX_DROPPED = 5
+// their detail is of our own words; the id of a tenant is what the operator has to know
+const OWN_WORDS: ReadonlySet<FailureReason | undefined> = new Set<FailureReason>(['tenant_not_allowed'])
 
 /**
  * Writes down how logins go, for operators: which step, when, and why it failed; never a secret. No request waits for
@@ -175,7 +177,7 @@ function toFailure (error: unknown): StepFailure {
     code,
     ...reason !== undefined && { reason },
     message: withoutSecrets(message),
-    ...detail !== undefined && { detail: withoutSecrets(detail) }
+    ...detail !== undefined && { detail: OWN_WORDS.has(reason) ? detail : withoutSecrets(detail) }
   }
 }
 

@@ -1,4 +1,4 @@
-import { createLocalJWKSet, errors, type JWTVerifyGetKey } from 'jose'
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
 import { SingleFlight } from '../../collections/single-flight.js'
 import { UpstreamError, type OAuthError } from '../../errors.js'
 import { findOutageOfStatus } from '../../errors/outage.js'
@@ -61,6 +61,11 @@ export class IssuerKeys {
       if (renewed === undefined) throw error
       return await renewed.find(header, token)
     }
+  }
+
+  /** The keys as they were fetched last; undefined if they never were. */
+  get keySet (): JSONWebKeySet | undefined {
+    return this.#known?.find.jwks()
   }
 
   async #get (): Promise<Known> {

@@ -13,8 +13,10 @@ import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from '../
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from '../rate-limits.js'
 import { canonicalResource } from '../resources.js'
 import { findClientId, toCaller } from './token-caller.js'
+import { checkTenant, keysOfToken } from './token-tenant.js'
 import { toTokenError } from './token-error.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
+import { Tenants } from '../upstream/tenants.js'
 import { fetchIntrospectionAnswer } from '../upstream/answers/introspection.js'
 
 /** How access tokens of an external authorization server are verified. */
@@ -37,6 +39,11 @@ export interface ResourceServerOptions {
   algorithms?: ReadonlyArray<typeof SIGNATURE_ALGORITHMS[number]>
   /** Default: 30. */
   clockToleranceSeconds?: number
+  /**
+   * Ids of the Microsoft Entra tenants whose people may come, where `issuer` is that of many (`common`,
+   * `organizations`); `*` for all.
+   */
+  allowedTenants?: readonly string[]
   /** For opaque tokens: our client at the introspection endpoint (RFC 7662). Absent: only JWTs are accepted. */
   introspection?: { clientId: string, clientSecret: string }
   /** Whether a JWT must be of the type of RFC 9068 (`typ: at+jwt`). Default: false. */
@@ -93,6 +100,7 @@ class TokenVerifier {
   readonly #clientsWithoutAudience: ReadonlySet<string>
   readonly #introspection: Introspection | undefined
   readonly #toleranceSeconds: number
+  readonly #tenants: Tenants | undefined
   #server: { value: Promise<openid.ServerMetadata>, failedAt?: number } | undefined
   #keys: IssuerKeys | undefined
 
@@ -107,6 +115,7 @@ class TokenVerifier {
       issuerUrl: this.#issuerUrl,
       ...internalUrl !== undefined && { internalUrl: new URL(internalUrl) }
     })
+    this.#tenants = Tenants.find(this.#issuerUrl, options.allowedTenants)
     this.#audiences = new Set(options.audiences.map(canonicalResource))
     this.#clientsWithoutAudience = new Set(options.clientsWithoutAudience)
     this.#toleranceSeconds = options.clockToleranceSeconds ?? CLOCK_TOLERANCE_SECONDS
@@ -127,19 +136,21 @@ class TokenVerifier {
   }
 
   async #verifyJwt (token: string): Promise<CallerInfo> {
-    const { issuer, algorithms, strictTokenType: strict = false } = this.#options
-    const { jwks_uri: jwksUri, token_endpoint: tokenEndpoint } = await this.#metadata()
+    const { algorithms, strictTokenType: strict = false } = this.#options
+    const server = await this.#metadata()
+    const { jwks_uri: jwksUri, token_endpoint: tokenEndpoint } = server
     if (jwksUri === undefined) {
       throw new InvalidTokenError('The access token cannot be verified here.', { detail: 'the issuer has no jwks_uri' })
     }
     this.#keys ??= new IssuerKeys({ url: jwksUri, fetch: this.#fetch('jwks'), log: this.#log, now: this.#now })
     const { payload, protectedHeader } = await jwtVerify(token, this.#keys.find, {
-      issuer,
+      ...this.#tenants === undefined && { issuer: this.#options.issuer },
       algorithms: [...algorithms ?? SIGNATURE_ALGORITHMS],
       clockTolerance: this.#toleranceSeconds,
       currentDate: new Date(this.#now()),
       requiredClaims: ['exp', 'sub']
     }).catch((error: unknown) => { throw toTokenError(error) })
+    const issuer = this.#findIssuer(server, payload, keysOfToken(this.#keys.keySet, protectedHeader.kid))
     if (!this.#isForUs(payload)) {
       throw new InvalidTokenError('The access token is invalid, has expired, or is for another resource.', {
         detail: payload.aud === undefined ? 'missing required "aud" claim' : 'unexpected "aud" claim value'
@@ -151,7 +162,6 @@ class TokenVerifier {
   }
 
   async #introspect (token: string, client: { clientId: string, clientSecret: string }): Promise<CallerInfo> {
-    const { issuer } = this.#options
     const server = await this.#metadata()
     const configuration = new openid.Configuration(
       server,
@@ -166,12 +176,29 @@ class TokenVerifier {
       throw toTokenError(error)
     })
     const now = this.#now() / 1000
-    if (!isActive(answer, issuer, now, this.#toleranceSeconds) || !this.#isForUs(answer)) {
+    const issuer = answer.active ? this.#findIssuer(server, answer) : ''
+    // its iss was checked with the tenant
+    const said = this.#tenants === undefined ? answer : { ...answer, iss: issuer }
+    if (!isActive(said, issuer, now, this.#toleranceSeconds) || !this.#isForUs(answer)) {
       throw new InvalidTokenError('The access token is unknown, has expired, or is for another resource.')
     }
     const objection = objectionToClaims(answer, server.token_endpoint)
     if (objection !== undefined) throw new InvalidTokenError('The token is not an access token.', { detail: objection })
     return toCaller(token, answer, issuer)
+  }
+
+  /**
+   * Who issued a verified token, in the one spelling that names people.
+   * @param keys those that may have signed it
+   */
+  #findIssuer (
+    server: openid.ServerMetadata,
+    claims: TokenClaims,
+    keys?: readonly Readonly<Record<string, unknown>>[]
+  ): string {
+    return this.#tenants === undefined
+      ? this.#options.issuer
+      : checkTenant(this.#tenants, server.issuer, claims, keys)
   }
 
   /** Whether `aud` names one of our resources (issuers pass on what clients wrote), or its client needs none. */
@@ -188,7 +215,10 @@ class TokenVerifier {
     if (known !== undefined && (known.failedAt === undefined || now < known.failedAt + REDISCOVERY_SECONDS)) {
       return known.value
     }
-    const metadata = discover(this.#issuerUrl, this.#fetch('discovery'), undefined, this.#backChannel)
+    const metadata = discover(this.#issuerUrl, this.#fetch('discovery'), undefined, {
+      backChannel: this.#backChannel,
+      tenants: this.#tenants
+    })
     const asked: { value: Promise<openid.ServerMetadata>, failedAt?: number } = {
       value: metadata.catch((error: unknown) => {
         asked.failedAt = this.#now() / 1000

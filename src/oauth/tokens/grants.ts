@@ -6,6 +6,7 @@ import type { Keyring } from '../keyring.js'
 import {
   describeGrant,
   observed,
+  observedFailure,
   type BrokerObserver,
   type GrantEnd,
   type RefreshEvent,
@@ -14,7 +15,8 @@ import {
 import type { BrokerLog } from '../../log.js'
 import { upstreamStepMs, withLease } from '../with-lease.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
-import type { Upstream, UpstreamTokens } from '../upstream/upstream.js'
+import type { Upstream } from '../upstream/upstream.js'
+import type { UpstreamTokens } from '../upstream/upstream-tokens.js'
 
 export interface GrantsOptions {
   store: GrantStore
@@ -59,6 +61,7 @@ export class Grants {
    * `upstreamAccessToken`.
    */
   async freshen (grant: Grant): Promise<UpstreamTokens | undefined> {
+    await this.#checkIssuer(grant)
     const tokens = this.#open(grant)
     if (tokens === undefined) return undefined
     if (!this.#isDue(tokens)) {
@@ -97,6 +100,20 @@ export class Grants {
     })
   }
 
+  /** @throws {InvalidGrantError} if people of its issuer may no longer log in: the grant has been ended */
+  async #checkIssuer (grant: Grant): Promise<void> {
+    const { upstream, observe } = this.#options
+    const { grantId, clientId, issuer } = grant
+    if (upstream.allows(issuer)) return
+    await this.end(grantId, 'policy')
+    await observedFailure(observe, { type: 'refresh', clientId, grant: describeGrant(grant) }, () => {
+      throw new InvalidGrantError('People of your organization may no longer log in here.', {
+        detail: `the issuer of the login is ${issuer}`,
+        reason: 'tenant_not_allowed'
+      })
+    })
+  }
+
   /** One refresh at a time across replicas: upstreams revoke everything if a refresh token is used twice. */
   async #refresh (stale: Grant): Promise<UpstreamTokens> {
     const { leases, store, upstream } = this.#options
@@ -129,7 +146,7 @@ export class Grants {
     try {
       const event: RefreshEvent = { type: 'refresh', clientId: grant.clientId, grant: describeGrant(grant) }
       refreshed = await observed(observe, event, async () =>
-        await upstream.refresh(client, tokens.refreshToken, grant.subject)
+        await upstream.refresh(client, tokens.refreshToken, grant)
       )
     } catch (error) {
       if (error instanceof OAuthError && error.reason === 'upstream_refused_client') {

@@ -3,7 +3,8 @@ import { OperatorNeededError, TemporarilyUnavailableError, UpstreamError, type O
 import { BackChannel } from '../../outbound/back-channel.js'
 import type { Fetch } from '../upstream-observer.js'
 import { isLoopbackHost } from '../../loopback.js'
-import { upstreamError } from './upstream-errors.js'
+import { isTemplate, type Tenants } from './tenants.js'
+import { unusable, upstreamError } from './upstream-errors.js'
 import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS } from '../options.js'
 import { fetchMetadataAnswer } from './answers/metadata.js'
 
@@ -12,21 +13,31 @@ export function isInsecure (url: URL | undefined): boolean {
   return url?.protocol === 'http:' && isLoopbackHost(url.hostname)
 }
 
+/** What is special about an authorization server. */
+export interface DiscoveryOptions {
+  /** Whose `fetch` is used: all URLs of the metadata get their public form. */
+  backChannel?: BackChannel
+  /** The rules, if it is for many tenants: its issuer is then a template. */
+  tenants?: Tenants | undefined
+}
+
 /**
  * Discovers an authorization server by OpenID Connect Discovery, or else by RFC 8414.
- * @param backChannel whose `fetch` this is: all URLs of the metadata get their public form
  * @throws {TemporarilyUnavailableError} if it cannot be reached @throws {UpstreamError} if it has no usable metadata
  */
 export async function discover (
   issuerUrl: URL,
   fetch: Fetch,
   timeoutSeconds = DEFAULT_UPSTREAM_TIMEOUT_SECONDS,
-  backChannel = new BackChannel()
+  { backChannel = new BackChannel(), tenants }: DiscoveryOptions = {}
 ): Promise<openid.ServerMetadata> {
   const failures: OAuthError[] = []
-  for (const algorithm of ['oidc', 'oauth2'] as const) {
+  for (const algorithm of tenants === undefined ? ['oidc', 'oauth2'] as const : ['oidc'] as const) {
     try {
-      return await fetchMetadata(issuerUrl, fetch, algorithm, { timeout: timeoutSeconds, backChannel })
+      const url = tenants?.metadataUrl ?? issuerUrl
+      const metadata = await fetchMetadata(url, fetch, algorithm, { timeout: timeoutSeconds, backChannel })
+      checkTemplate(metadata.issuer, tenants)
+      return metadata
     } catch (error) {
       failures.push(upstreamError(error))
     }
@@ -38,6 +49,17 @@ export async function discover (
         [...new Set(failures.map(error => error.detail ?? error.message))].join('; ')
       }`
     })
+}
+
+/** @throws {UpstreamError} if metadata name a template, and may not, or another one than they may */
+function checkTemplate (issuer: string, tenants: Tenants | undefined): void {
+  if (tenants?.mayName(issuer) ?? !isTemplate(issuer)) return
+  throw unusable(
+    tenants === undefined
+      ? `the issuer in its metadata is ${issuer}, for many tenants: set OAUTH_ALLOWED_TENANTS, and OAUTH_ISSUER_URL ` +
+        'to …/common/v2.0 or …/organizations/v2.0'
+      : `the issuer in its metadata is ${issuer}, and not ${tenants.template}`
+  )
 }
 
 async function fetchMetadata (

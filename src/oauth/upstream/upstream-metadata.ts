@@ -3,6 +3,7 @@ import { TemporarilyUnavailableError } from '../../errors.js'
 import type { BackChannel } from '../../outbound/back-channel.js'
 import { discover } from './discovery.js'
 import { OPENID_SCOPES } from '../scopes.js'
+import { Tenants } from './tenants.js'
 import type { Fetch } from '../upstream-observer.js'
 import type { UpstreamSettings } from '../options.js'
 
@@ -88,13 +89,16 @@ export class UpstreamMetadata {
     // without any metadata, what most take
     const unknown = { token_endpoint_auth_methods_supported: ['client_secret_post'] }
     if (issuerUrl === undefined) return { ...defaults, ...unknown, issuer: authorizationUrl?.origin ?? '', ...explicit }
-    const asked = discover(issuerUrl, this.#fetch, timeoutSeconds, this.#backChannel)
+    const tenants = Tenants.find(issuerUrl, this.#options.allowedTenants)
+    const backChannel = this.#backChannel
+    const asked = discover(issuerUrl, this.#fetch, timeoutSeconds, { backChannel, tenants })
     const discovered = await asked.catch((error: unknown) => {
       // endpoints that were named need no discovery
       if (error instanceof TemporarilyUnavailableError || authorizationUrl === undefined || tokenUrl === undefined) {
         throw error
       }
-      return { ...unknown, issuer: issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href }
+      const named = issuerUrl.pathname === '/' ? issuerUrl.origin : issuerUrl.href
+      return { ...unknown, issuer: tenants?.template ?? named }
     })
     return { ...defaults, ...discovered, ...explicit }
   }

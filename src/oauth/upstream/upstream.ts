@@ -9,23 +9,16 @@ import { UpstreamRegistration, type UpstreamClient } from './registration.js'
 import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { asItCame, fetchAnswer } from './answers/fetch-answer.js'
 import { fetchTokenAnswer } from './answers/token.js'
-import { lacksNonce, refusesAuthentication } from './token-response.js'
+import { Tenants } from './tenants.js'
+import { redeemCode, refreshTokens, type TokenRequestOptions } from './token-request.js'
+import { refusesAuthentication } from './token-response.js'
 import { fetchUserinfoAnswer } from './answers/userinfo.js'
 import type { LoginHints } from '../../stores/authorizations.js'
 import { checkLoginAge, loginParameters } from './login-parameters.js'
-import { fail, failCallback, failRefresh, refusesClient, unusable } from './upstream-errors.js'
+import { fail, failRefresh, refusesClient, unusable } from './upstream-errors.js'
+import { toUpstreamTokens, type UpstreamTokens } from './upstream-tokens.js'
 import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
 import { fetchIdentity } from './userinfo.js'
-
-/** The upstream's tokens for a grant. They stay in this service. */
-export interface UpstreamTokens {
-  accessToken: string
-  refreshToken?: string
-  /** Epoch seconds; absent if the upstream does not say. */
-  expiresAt?: number
-  /** When they are to be refreshed, some time before `expiresAt`. */
-  refreshAt?: number
-}
 
 /** What was sent upstream, and must match the response. */
 export interface UpstreamRequest {
@@ -36,8 +29,6 @@ export interface UpstreamRequest {
   maxAge?: string
 }
 
-// tokens are refreshed this long before they expire, or after three quarters of a short life
-const LEEWAY_SECONDS = 30
 /** The upstream authorization server, and every request that we send to it. Errors are `OAuthError`s. */
 export class Upstream {
   readonly #options: UpstreamSettings
@@ -49,6 +40,8 @@ export class Upstream {
   readonly timeoutSeconds: number
   readonly #backChannel: BackChannel
   readonly #metadata: UpstreamMetadata
+  /** If it is for many. */
+  readonly #tenants: Tenants | undefined
   /** How our configured client authenticates, where its metadata named another way. */
   #methodThatWorks: string | undefined
   /** Registers clients there. */
@@ -60,6 +53,7 @@ export class Upstream {
     this.#now = now
     this.#observer = observer
     this.timeoutSeconds = options.timeoutSeconds ?? DEFAULT_UPSTREAM_TIMEOUT_SECONDS
+    this.#tenants = Tenants.find(options.issuerUrl, options.allowedTenants)
     this.#insecure = isInsecure(options.issuerUrl ?? options.tokenUrl)
     this.#backChannel = makeBackChannel(options)
     this.#metadata = new UpstreamMetadata(options, this.#fetch('discovery'), this.#backChannel, now)
@@ -150,40 +144,21 @@ export class Upstream {
     query: string,
     { state, codeVerifier, nonce, maxAge }: UpstreamRequest
   ): Promise<{ tokens: UpstreamTokens, identity: Identity }> {
-    const configuration = await this.#configuration(client)
     const callback = new URL(this.#callbackUrl)
     callback.search = query
     // the issuer is unknown, and there is no other one to mix it up with (RFC 9207 1)
     if (!this.#knowsIssuer) callback.searchParams.delete('iss')
-    const { allowMissingNonce = false } = this.#options
-    let response: Response | undefined
-    let isAsked = false
-    configuration[openid.customFetch] = async (url, init) => {
-      isAsked = true
-      response ??= await this.#fetchTokens(client, url, init)
-      return response.clone()
-    }
-    const grant = (checks: openid.AuthorizationCodeGrantChecks) =>
-      openid.authorizationCodeGrant(configuration, callback, {
-        expectedState: state,
-        ...(this.#options.pkce ?? true) && { pkceCodeVerifier: codeVerifier },
-        ...checks
-      })
-    const tokens = await (nonce === undefined
-      ? grant({})
-      : grant({ expectedNonce: nonce }).catch(async (error: unknown) => {
-        // an OAuth 2 server may treat `openid` as a scope like any other; the code is not redeemed again
-        const mayLack = response?.ok === true && await lacksNonce(response.clone(), allowMissingNonce)
-        if (!mayLack) throw error
-        return await grant({})
-      })).catch((error: unknown) => isAsked ? fail(error) : failCallback(error))
+    const { scopes, userinfoUrl, subjectClaim, allowMissingNonce } = this.#options
+    const checks = { expectedState: state, ...(this.#options.pkce ?? true) && { pkceCodeVerifier: codeVerifier } }
+    const response = { callback, checks, nonce, allowMissingNonce }
+    const { tokens, issuer } = await redeemCode(this.#tokenRequest(client), response)
     checkAuthorizedParty(tokens.claims(), client.clientId)
     checkLoginAge(tokens.claims(), maxAge, this.#now() / 1000)
-    const { scopes, userinfoUrl, subjectClaim } = this.#options
     const userinfo = await this.#configuration(client, 'userinfo')
     return {
-      tokens: this.#toTokens(tokens),
+      tokens: toUpstreamTokens(tokens, this.#now()),
       identity: await fetchIdentity(userinfo, tokens, {
+        issuer,
         ...userinfoUrl && { userinfoUrl },
         ...subjectClaim !== undefined && { subjectClaim },
         openidAsked: knownScopes(scopes, userinfo.serverMetadata()).includes('openid')
@@ -204,14 +179,16 @@ export class Upstream {
 
   /**
    * Refreshes the upstream's tokens.
-   * @param subject whose they are
+   * @param person whose they are
    * @throws {InvalidGrantError} if the login there has ended, or the person must come back
    * @throws {UpstreamError} if the new tokens are another person's
    */
-  async refresh (client: UpstreamClient, refreshToken: string, subject: string): Promise<UpstreamTokens> {
-    const configuration = await this.#configuration(client)
-    configuration[openid.customFetch] = (url, init) => this.#fetchTokens(client, url, init)
-    const tokens = await openid.refreshTokenGrant(configuration, refreshToken).catch(failRefresh)
+  async refresh (
+    client: UpstreamClient,
+    refreshToken: string,
+    { issuer, subject }: { issuer: string, subject: string }
+  ): Promise<UpstreamTokens> {
+    const tokens = await refreshTokens(this.#tokenRequest(client), refreshToken, issuer).catch(failRefresh)
     const idToken = tokens.claims()
     checkAuthorizedParty(idToken, client.clientId)
     // OpenID Connect Core 12.2
@@ -221,7 +198,7 @@ export class Upstream {
     ) {
       throw unusable('the ID token of the refresh has another sub than that of the login')
     }
-    return { refreshToken, ...this.#toTokens(tokens) }
+    return { refreshToken, ...toUpstreamTokens(tokens, this.#now()) }
   }
 
   /** Revokes tokens that are no longer needed (RFC 7009), if the upstream can do that. */
@@ -233,15 +210,35 @@ export class Upstream {
     }).catch(fail)
   }
 
+  /**
+   * Whether people of an issuer may still come.
+   * @param issuer as it was recorded when they logged in
+   */
+  allows (issuer: string): boolean {
+    return this.#tenants?.allowsIssuer(issuer) ?? true
+  }
+
+  #tokenRequest (client: UpstreamClient): TokenRequestOptions {
+    return {
+      configure: issuer => this.#configuration(client, 'token', issuer),
+      fetch: (url, init) => this.#fetchTokens(client, url, init),
+      tenants: this.#tenants
+    }
+  }
+
   #fetch (endpoint: UpstreamEndpoint) {
     return observedFetch(endpoint, this.#observer, this.#backChannel.fetch(this.#options.fetch))
   }
 
-  /** @param endpoint what it is for */
-  async #configuration (client: UpstreamClient, endpoint: UpstreamEndpoint = 'token'): Promise<openid.Configuration> {
+  /** @param endpoint what it is for @param issuer in place of the one that the metadata name */
+  async #configuration (
+    client: UpstreamClient,
+    endpoint: UpstreamEndpoint = 'token',
+    issuer?: string
+  ): Promise<openid.Configuration> {
     const server = await this.#metadata.get()
     const configuration = new openid.Configuration(
-      server,
+      issuer === undefined ? server : { ...server, issuer },
       client.clientId,
       undefined,
       await makeAuthentication(client, server)
@@ -281,17 +278,5 @@ export class Upstream {
   /** If the endpoints were configured one by one, an ID token and `iss` cannot be checked. */
   get #knowsIssuer (): boolean {
     return this.#options.issuerUrl !== undefined
-  }
-
-  #toTokens (
-    { access_token: accessToken, refresh_token: refreshToken, expires_in: lifetime }: openid.TokenEndpointResponse
-  ): UpstreamTokens {
-    const now = Math.floor(this.#now() / 1000)
-    return {
-      accessToken,
-      ...refreshToken !== undefined && { refreshToken },
-      ...lifetime !== undefined &&
-        { expiresAt: now + lifetime, refreshAt: now + lifetime - Math.min(LEEWAY_SECONDS, lifetime / 4) }
-    }
   }
 }

@@ -2,10 +2,13 @@ import * as openid from 'openid-client'
 import { TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
 import { readIdentity, type Identity } from './identity.js'
 import { SUBJECT_CLAIM } from './subject.js'
+import type { Tokens } from './token-request.js'
 import { fail, upstreamError } from './upstream-errors.js'
 
 /** What decides how the upstream is asked who logged in. */
 export interface UserinfoOptions {
+  /** Who issued the tokens. */
+  issuer: string
   /** Asked in place of the upstream's own userinfo endpoint. */
   userinfoUrl?: URL
   /** The claim that names the person. */
@@ -14,15 +17,13 @@ export interface UserinfoOptions {
   openidAsked: boolean
 }
 
-type Tokens = openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers
-
 /** Who logged in: by the ID token, and by userinfo if there is no ID token or it names nobody. */
 export async function fetchIdentity (
   configuration: openid.Configuration,
   tokens: Tokens,
-  { userinfoUrl, subjectClaim = SUBJECT_CLAIM, openidAsked }: UserinfoOptions
+  { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM, openidAsked }: UserinfoOptions
 ): Promise<Identity> {
-  const { issuer, userinfo_endpoint: endpoint } = configuration.serverMetadata()
+  const { userinfo_endpoint: endpoint } = configuration.serverMetadata()
   const idToken: Record<string, unknown> | undefined = tokens.claims()
   let userinfo: Record<string, unknown> = {}
   if (userinfoUrl !== undefined) {

@@ -6,7 +6,8 @@ const FOR_OPERATORS: ReadonlySet<FailureReason | undefined> = new Set<FailureRea
   'upstream_needs_operator',
   'upstream_refused_client',
   'upstream_refused_scopes',
-  'upstream_answer_unusable'
+  'upstream_answer_unusable',
+  'tenant_unknown'
 ])
 
 /** Logs why a request was refused, as an error if only the operator can help. */

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { NextStep } from '../../oauth/authorize/next-step.js'
 import { logRefusal } from '../../plugins/scoped/log-refusal.js'
-import { consentPage, refusalPage, type ConsentPageOptions } from '../../pages/consent.js'
+import { consentPage, otherAccountPage, refusalPage, type ConsentPageOptions } from '../../pages/consent.js'
 
 export interface AuthorizeOptions {
   /** Our issuer. */
@@ -33,6 +33,11 @@ export function sendNextStep (
       logRefusal(request.log, next.error, `authorization refused: ${next.error.message}`)
       return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(
         refusalPage(next.error, next.url, request.id)
+      )
+    case 'other-account':
+      logRefusal(request.log, next.error, `authorization failed: ${next.error.message}`)
+      return reply.code(next.error.statusCode).sendPage(
+        otherAccountPage(next, `${issuer}/authorize/consent`, request.id)
       )
   }
 }

@@ -44,11 +44,14 @@ import {
   SERVICE_SECRET
 } from '../../validation/values.js'
 import { CLIENT_AUTH_METHODS } from '../../oauth/upstream/client-authentication.js'
+import { isTenant, TENANT } from '../../oauth/upstream/tenants.js'
 import { brokerStoresOption } from './stores.js'
 import { policyOption, publicUrl } from './transports.js'
 
 export const fetchFunction = functionSchema<typeof fetch>('a function like the global fetch')
 export const upstreamObserver = instanceSchema<UpstreamObserver>('an observer', { upstreamRequest: true })
+
+export const allowedTenants = listSchema(textThat({ takes: TENANT }, isTenant), 'a list of ids of tenants, each once')
 
 const upstream = optionSchemas<UpstreamOptions>()({
   issuerUrl: optional(secureUrl),
@@ -69,6 +72,7 @@ const upstream = optionSchemas<UpstreamOptions>()({
   clientKey: optional(someText),
   allowMissingNonce: optional(flag),
   pkce: optional(flag),
+  allowedTenants: optional(allowedTenants),
   scopes: listSchema(scope, 'a list of scopes, each once'),
   registrationGeneration: optional(anyText),
   extraAuthorizeParams: optional(recordSchema(anyText, 'an object of texts')),

@@ -4,6 +4,7 @@ import { checkPreregisteredClient } from '../../oauth/clients/preregistered-clie
 import type { PreregisteredClient } from '../../oauth/client.js'
 import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { defaultRedirectSchemes } from '../../oauth/clients/redirect-schemes.js'
+import { findTenantsFault } from '../../oauth/upstream/tenants.js'
 import { findUpstreamFault } from '../../validation/upstream.js'
 
 type Checked = Pick<
@@ -21,6 +22,7 @@ export function checkBrokerTogether (
 ): void {
   const fault = findUpstreamFault(upstream, option => `upstream.${option}`)
   if (fault !== undefined) throw new ConfigError(`${subject}: ${fault}`)
+  checkTenants(subject, upstream, option => `upstream.${option}`)
   checkClients(`${subject}: clients`, clients, redirectSchemes, allowLoopbackClients)
   if (allowLoopbackClients === true && !isLoopbackUrl(publicUrl)) {
     throw new ConfigError(
@@ -28,6 +30,19 @@ export function checkBrokerTogether (
         'strangers could reach this machine\'s own ports.'
     )
   }
+}
+
+/**
+ * Checks who may come, where a login server is for many tenants.
+ * @throws {ConfigError} with one line that names the option
+ */
+export function checkTenants (
+  subject: string,
+  given: Parameters<typeof findTenantsFault>[0],
+  nameOf: Parameters<typeof findTenantsFault>[1]
+): void {
+  const fault = findTenantsFault(given, nameOf)
+  if (fault !== undefined) throw new ConfigError(`${subject}: ${fault}`)
 }
 
 /**

@@ -9,7 +9,7 @@ import { checkOptions } from '../../validation/check.js'
 import { checkPolicyRules } from '../../policy/check-rules.js'
 import { Policy } from '../../policy/policy.js'
 import { oauthBrokerOptions } from './broker.js'
-import { checkBrokerTogether } from './check-broker.js'
+import { checkBrokerTogether, checkTenants } from './check-broker.js'
 import { authMode, mcpDiscoveryOptions, mcpServiceOptions, pluginOptions } from './service.js'
 import { mcpTransportsOptions } from './transports.js'
 
@@ -36,6 +36,11 @@ export function checkServiceOptions (options: McpServiceOptions): void {
   const { policy } = options
   if (policy !== undefined && !(policy instanceof Policy)) checkPolicyRules('mcpService', policy, 'policy')
   if (isBroker(options)) checkBrokerTogether('mcpService', options)
+  else if (options.auth.mode === 'resource-server') {
+    const { issuer: issuerUrl, allowedTenants } = options.auth
+    checkTenants('mcpService', { issuerUrl, ...allowedTenants && { allowedTenants } }, option =>
+      `auth.${option === 'issuerUrl' ? 'issuer' : option}`)
+  }
 }
 
 export function checkDiscoveryOptions (options: McpDiscoveryOptions): void {

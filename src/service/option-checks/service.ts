@@ -30,7 +30,7 @@ import {
   someText,
   textThat
 } from '../../validation/schemas.js'
-import { brokerOptions, fetchFunction, upstreamObserver } from './broker.js'
+import { allowedTenants, brokerOptions, fetchFunction, upstreamObserver } from './broker.js'
 import { brokerStores, sessionStores, sessionStoresOption, storesOption } from './stores.js'
 import { mcpTransportsOptions } from './transports.js'
 
@@ -69,6 +69,7 @@ const resourceServerAuth = optionSchemas<Auth<ResourceServerModeOptions>>()({
   ),
   strictTokenType: optional(flag),
   clientsWithoutAudience: optional(listSchema(clientId, 'a list of client ids, each once')),
+  allowedTenants: optional(allowedTenants),
   requestsPerMinute: optional(count),
   introspection: optional(
     objectSchema(optionSchemas<Introspection>()({ clientId, clientSecret }), 'an object with clientId and clientSecret')

@@ -29,7 +29,7 @@ export interface ScriptableUpstreamOptions {
   idTokens?: boolean
   /** Algorithm of its signatures. Default: ES256. */
   algorithm?: 'RS256' | 'ES256'
-  /** Claims of the ID token besides `sub` and `aud`, or in their place. Default: name and email. */
+  /** Claims of the ID token besides `iss`, `sub` and `aud`, or in their place. Default: name and email. */
   idTokenClaims?: (subject: string) => Record<string, unknown>
   /** Lifetime of access tokens; null: it does not say. Default: 600. */
   expiresIn?: number | null
