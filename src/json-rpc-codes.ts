@@ -8,6 +8,8 @@ export const jsonRpcCodes = {
   serverError: -32000,
   sessionNotFound: -32001,
   resourceNotFound: -32002,
+  /** The policy does not allow it. */
+  forbidden: -32003,
   unsupportedProtocolVersion: -32022,
   urlElicitationRequired: -32042
 } as const

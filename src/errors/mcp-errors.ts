@@ -100,6 +100,12 @@ export class ForbiddenOriginError extends McpRequestError {
   readonly code = 'forbidden_origin'
   readonly statusCode = 403
 }
+/** The policy does not allow the call, and says so (`refusal: 'forbidden'`). */
+export class ForbiddenCallError extends McpRequestError {
+  readonly code = 'forbidden_call'
+  readonly statusCode = 403
+  override readonly jsonRpcCode = jsonRpcCodes.forbidden
+}
 /**
  * Names of the limits, in refusals.
  * @example

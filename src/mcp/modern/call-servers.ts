@@ -1,10 +1,12 @@
 import type { CallerInfo } from '../../caller.js'
-import { InsufficientScopeError, InvalidParamsError } from '../../errors.js'
+import { ForbiddenCallError, InsufficientScopeError, InvalidParamsError, InvalidTokenError } from '../../errors.js'
 import type { Log } from '../../log.js'
+import { checkAccessOrPromise } from '../access/check-access.js'
+import type { Guard, Refusals } from '../access/guard.js'
+import { RefusedCallError } from '../access/refused-call-error.js'
 import type { Bus } from '../../stores/bus.js'
 import type { CreateServer, ServerContext } from '../create-server.js'
 import type { OwnerIds } from '../owner-ids.js'
-import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import { isOfSdk2, makeServer, type SdkServer, type SdkServer1 } from '../sdk-servers.js'
 import { announce, announceToAll } from '../server-events/announcements.js'
 import type { Announce } from './announce-from.js'
@@ -20,9 +22,13 @@ export interface CallServersOptions {
   ownerIds: OwnerIds
   /** Whether the embedder decides who may subscribe to which resource. */
   isGuarded: boolean
+  /** Asks the policy; undefined: there is none. */
+  guard?: Guard | undefined
   bus: Bus
   log: Log
 }
+
+const REFUSALS = [InsufficientScopeError, InvalidTokenError, ForbiddenCallError, RefusedCallError]
 
 /** Makes the servers that calls are served by. */
 export class CallServers {
@@ -39,14 +45,35 @@ export class CallServers {
 
   /**
    * Makes the server for a call.
-   * @throws {InsufficientScopeError} (rejects with it) if the caller lacks scopes that the call needs
+   * @throws what `checkOrPromise` throws (rejects with it)
    */
   async make (call: ModernCall): Promise<SdkServer> {
     const context = this.areReused ? this.#contextForAll() : this.#contextFor(call)
     const server = await makeServer(this.#options.createServer, context)
     this.areOfSdk1 = !isOfSdk2(server)
-    await checkScopesOrPromise(server, call.message === undefined ? [] : [call.message], call.caller)
+    await this.checkOrPromise(server, call)
     return server
+  }
+
+  /**
+   * Checks whether the caller may make a call that a server is to get.
+   * @returns undefined if so; a promise if the server takes time to say which scopes it needs
+   * @throws {InsufficientScopeError} @throws {InvalidTokenError} @throws {ForbiddenCallError}
+   * @throws {RefusedCallError} (or rejects)
+   */
+  checkOrPromise (server: SdkServer, { message, caller }: ModernCall): Promise<void> | undefined {
+    const { guard } = this.#options
+    const refusals = checkAccessOrPromise(message === undefined ? [] : [message], { server, caller, guard })
+    if (refusals instanceof Promise) return refusals.then(found => { this.#assertNotRefused(found) })
+    this.#assertNotRefused(refusals)
+    return undefined
+  }
+
+  #assertNotRefused (refusals: Refusals | undefined): void {
+    if (refusals === undefined) return
+    this.#options.guard?.assertNotForbidden(refusals)
+    const [refusal] = refusals.values()
+    if (refusal !== undefined) throw new RefusedCallError(refusal)
   }
 
   /** Lets the bridge use an SDK 1.x server that was made for a call. */
@@ -69,7 +96,7 @@ export class CallServers {
       call.fail(
         call.message === undefined ? error : new InvalidParamsError(error.message, { requestId: call.message.id })
       )
-    } else if (error instanceof InsufficientScopeError) call.fail(error)
+    } else if (REFUSALS.some(refusal => error instanceof refusal)) call.fail(error)
     else {
       call.log.error({ err: error }, 'a server instance could not be made')
       return false

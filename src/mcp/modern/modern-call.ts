@@ -7,6 +7,9 @@ import {
 } from '@modelcontextprotocol/server'
 import type { ReadableStream } from 'node:stream/web'
 import { personKey, type CallerInfo } from '../../caller.js'
+import type { Guard } from '../access/guard.js'
+import { RefusedCallError } from '../access/refused-call-error.js'
+import type { SdkServer } from '../sdk-servers.js'
 import { CallSignal } from './lazy-abort-signal.js'
 import { readClient, type ClientIdentity } from './client-envelope.js'
 import type { Log } from '../../log.js'
@@ -41,6 +44,8 @@ export interface ModernCallOptions extends StreamBounds {
   silenceMs: number
   /** Interval of the comments on that stream. */
   heartbeatMs: number
+  /** Asks the policy; undefined: there is none. */
+  guard?: Guard | undefined
   /** Where what comes before the response goes, if this call has none of its own. */
   relay?: Pick<ModernCall, 'runs' | 'notify'>
 }
@@ -79,6 +84,8 @@ export class ModernCall {
   hasLeft = false
   /** Of a listener: the server that it listens to. */
   serverInfo: Implementation | undefined
+  /** The server that has it, once that is known. */
+  server: SdkServer | undefined
   #client: ClientIdentity | undefined
 
   constructor ({ headers, body, request, log, http }: InboundMessage, caller: CallerInfo, options: ModernCallOptions) {
@@ -140,13 +147,19 @@ export class ModernCall {
    * @returns what resolves when its client has read enough for the next one; undefined if it already has
    */
   notify (notification: JSONRPCNotification): Promise<void> | undefined {
-    if (this.#isAnswered) return undefined
+    if (this.#isAnswered || this.#options.guard?.mayReceive(notification, this) === false) return undefined
     if (this.#options.relay !== undefined) return this.#options.relay.notify(notification)
     const stream = this.becomeStream()
     if (!stream.isFull) return stream.send(JSON.stringify(notification))
     this.log.info('a call has ended: its client does not read')
     this.end(TOO_SLOW)
     return undefined
+  }
+
+  /** The server's response, as far as the caller may know of it. */
+  toVisible (response: JsonRpcResponse): JsonRpcResponse {
+    const { guard } = this.#options
+    return guard === undefined || this.message === undefined ? response : guard.toVisible(this.message, response, this)
   }
 
   /** Takes the server's response. @returns its text */
@@ -170,6 +183,10 @@ export class ModernCall {
   /** There is no response. */
   fail (error: unknown): void {
     if (this.#isAnswered) return
+    if (error instanceof RefusedCallError) {
+      this.answer(error.response)
+      return
+    }
     if (this.#stream === undefined) {
       this.#settled()
       this.#reject(error)

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CallerInfo } from '../../caller.js'
+import type { Policy } from '../../policy/policy.js'
 import type { McpCounts } from '../observer.js'
 import type { OwnerIds } from '../owner-ids.js'
+import { Guard } from '../access/guard.js'
 import { PersonalEvents } from '../server-events/personal-events.js'
 import { admitModernCall } from './admission.js'
 import { Bridge } from './bridge/bridge.js'
@@ -23,6 +25,8 @@ export interface ModernHandlerOptions extends
   requestStateKeys?: readonly Uint8Array[]
   /** What servers see as session ids. */
   ownerIds: OwnerIds
+  /** Who may use what. Default: the scopes alone say it. */
+  policy?: Policy
   /** Internal: `false` shuts the fast path. */
   [FAST_PATH]?: boolean
 }
@@ -39,6 +43,7 @@ const SHUTTING_DOWN = 'The server is shutting down.'
 export class ModernHandler {
   readonly #unsubscribe: Array<() => void>
   readonly #options: ModernHandlerOptions
+  readonly #guard: Guard | undefined
   readonly #callOptions: Omit<ModernCallOptions, 'ownerId'>
   readonly #entry: SdkEntry
   readonly #fastPath: FastPath | undefined
@@ -50,12 +55,14 @@ export class ModernHandler {
 
   constructor (options: ModernHandlerOptions) {
     this.#options = options
+    const guard = options.policy && new Guard(options.policy, 'modern')
+    this.#guard = guard
     const { log, bus, maySubscribe, heartbeatMs, mcpObserver } = options
     const { silenceMs, maxBufferedBytes, maxUnreadBytesPerStream } = options
-    this.#callOptions = { silenceMs, heartbeatMs, maxBufferedBytes, maxUnreadBytesPerStream }
+    this.#callOptions = { silenceMs, heartbeatMs, maxBufferedBytes, maxUnreadBytesPerStream, guard }
     const { suspendedCalls: { suspendedCallSeconds }, requestStateKeys } = options
     const events = new PersonalEvents(log)
-    const servers = new CallServers({ ...options, isGuarded: maySubscribe !== undefined })
+    const servers = new CallServers({ ...options, isGuarded: maySubscribe !== undefined, guard })
     const callResumption = new CallResumption(options)
     const requestStates = createRequestStates(requestStateKeys, suspendedCallSeconds)
     const bridge = new Bridge({ callResumption, requestStates, log })
@@ -85,10 +92,15 @@ export class ModernHandler {
     const { ownerIds, admission } = this.#options
     const call = new ModernCall(message, caller, { ...this.#callOptions, ownerId: ownerIds(caller) })
     this.#calls.set(call, admitModernCall(admission, call))
-    if (!this.#servers.areOfSdk1 && RepeatableRequests.includes(call)) {
+    if (!this.#servers.areOfSdk1 && RepeatableRequests.includes(call) && !this.#isRefused(call)) {
       this.#repeatable.serve(call, async open => await this.#run(call, message, open))
     } else this.#dispatch(call)
     return call
+  }
+
+  /** What is refused now is not the request whose response is kept, either. */
+  #isRefused ({ message, caller }: ModernCall): boolean {
+    return message !== undefined && this.#guard?.refuses(message, caller) === true
   }
 
   #dispatch (call: ModernCall): void {

@@ -89,6 +89,7 @@ export class SdkEntry {
   async #makeServer (call: ModernCall, { server, isObserved }: PreparedServer): Promise<SdkServer2> {
     const { servers, maySubscribe, mcpObserver } = this.#options
     const plugged = server ?? await servers.make(call)
+    call.server = plugged
     if (maySubscribe !== undefined && call.message !== undefined) {
       await checkSubscriptions([call.message], call.caller, maySubscribe)
     }
@@ -146,7 +147,8 @@ function connectFor (server: Server2, made: ModernCall): void {
     const send = transport.send.bind(transport)
     transport.send = async (message, options) => {
       if (!('method' in message)) {
-        const response = call.message?.method === 'server/discover' ? discoverServed(message) : message
+        const visible = call.toVisible(message)
+        const response = call.message?.method === 'server/discover' ? discoverServed(visible) : visible
         if (!call.isStream) return await send(response, options)
         call.answer(response)
         queueMicrotask(() => { close(transport, call) })

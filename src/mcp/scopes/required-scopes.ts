@@ -1,22 +1,12 @@
-import {
-  type JSONRPCRequest,
-  type ScopeChallenge,
-  type ScopeChallengeHandler
-} from '@modelcontextprotocol/server'
-import type { CallerInfo } from '../../caller.js'
-import { InsufficientScopeError } from '../../errors.js'
+import type { JSONRPCRequest, ScopeChallengeHandler } from '@modelcontextprotocol/server'
+import type { Primitive } from '../../policy/access.js'
 import type { PluggedServer } from '../create-server.js'
 import { DeclaredScopes, type ScopesByName, type ScopesByPrimitive } from './declared-scopes.js'
 import { reachedBy } from './reached-primitives.js'
-import { findTaskIds } from '../tasks/task-requests.js'
 import type { SdkServer } from '../sdk-servers.js'
 
 // kept beside the servers: the two SDKs have no common place for it
 const declared = new WeakMap<object, DeclaredScopes>()
-
-// RFC 6749 3.3 and RFC 6750 3
-const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
-const DESCRIPTION = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/
 
 /**
  * Declares the scopes that a server's tools, resources and prompts need, with either SDK. The response to a request
@@ -41,7 +31,7 @@ export function requireScopes (server: PluggedServer, scopes: ScopesByName | Sco
 }
 
 /** The resolver of the scopes that a server declares in the way of SDK 2.x. */
-function findResolver (server: SdkServer | undefined): ScopeChallengeHandler | undefined {
+export function findResolver (server: SdkServer | undefined): ScopeChallengeHandler | undefined {
   return server !== undefined && 'resolveScopeChallenge' in server ? server.resolveScopeChallenge : undefined
 }
 
@@ -57,85 +47,39 @@ export function findToolScopes (server: SdkServer | undefined, tool: string | un
   return tool === undefined ? ours.allTools : ours.neededFor(toToolCall(tool))
 }
 
-/** Knows which tool made a task. */
-export interface TaskOrigins {
-  /** @returns undefined if it is unknown */
-  findTool (taskId: string): string | undefined
+/** The scopes that `requireScopes` declared for one thing; for a template, those of what it matches, too. */
+export function findDeclaredScopes (
+  server: SdkServer | undefined,
+  { kind, name, isTemplate = false }: Primitive
+): readonly string[] {
+  const ours = server && declared.get(server)
+  if (ours === undefined) return []
+  switch (kind) {
+    case 'tools': return ours.neededFor(toToolCall(name))
+    case 'prompts': return ours.neededFor(toRequest('prompts/get', { name }))
+    case 'resources': {
+      const request = isTemplate
+        ? toRequest('completion/complete', { ref: { type: 'ref/resource', uri: name } })
+        : toRequest('resources/read', { uri: name })
+      return findNeededScopes(server, reachedBy(request))
+    }
+  }
 }
 
-/**
- * Checks whether the caller has the scopes that all the requests need, however they are declared.
- * @param tasks absent: the server has no tasks
- * @param resolve the resolver of the scopes that are declared in the way of SDK 2.x
- * @returns undefined if the caller has them; if the resolver takes time, a promise, which rejects with what this throws
- * @throws {InsufficientScopeError}
- */
-export function checkScopesOrPromise (
+/** The scopes that `requireScopes` declared for requests, which are those of all that they reach. */
+export function findNeededScopes (
   server: SdkServer | undefined,
-  requests: readonly JSONRPCRequest[],
-  caller: CallerInfo,
-  tasks?: TaskOrigins,
-  resolve = findResolver(server)
-): Promise<void> | undefined {
+  requests: readonly JSONRPCRequest[]
+): readonly string[] {
   const ours = server && declared.get(server)
-  if (ours === undefined && resolve === undefined) return undefined
-  const makers = tasks === undefined ? [] : requests.flatMap(findTaskIds).map(taskId => tasks.findTool(taskId))
-  const reached = [...requests.flatMap(reachedBy), ...makers.filter(tool => tool !== undefined).map(toToolCall)]
-  const needed = reached.flatMap(request => ours?.neededFor(request) ?? [])
-  if (makers.includes(undefined)) needed.push(...findToolScopes(server, undefined))
-  const challenges = resolve === undefined ? [] : reached.map(request => challengeOrPromise(resolve, request, caller))
-  const settled = challenges.filter(isSettled)
-  if (settled.length < challenges.length) {
-    return Promise.all(challenges.map(challenge => Promise.resolve(challenge))).then(all => {
-      refuse(needed, all, caller)
-    })
-  }
-  refuse(needed, settled, caller)
-  return undefined
+  return ours === undefined ? [] : requests.flatMap(request => ours.neededFor(request))
 }
 
 /** A call that asks for nothing but the scopes of its tool. */
-function toToolCall (tool: string): JSONRPCRequest {
-  return { jsonrpc: '2.0', id: 0, method: 'tools/call', params: { name: tool, arguments: {} } }
+export function toToolCall (tool: string): JSONRPCRequest {
+  return toRequest('tools/call', { name: tool, arguments: {} })
 }
 
-// any thenable takes time, also one that is not a `Promise`
-function isSettled (challenge: ReturnType<ScopeChallengeHandler>): challenge is ScopeChallenge | undefined {
-  return challenge === undefined || !('then' in challenge)
-}
-
-// if one throws, the promises of the other requests must still be awaited
-function challengeOrPromise (
-  resolve: ScopeChallengeHandler,
-  request: JSONRPCRequest,
-  authInfo: CallerInfo
-): ReturnType<ScopeChallengeHandler> {
-  try {
-    return resolve({ request, authInfo })
-  } catch (error) {
-    return Promise.reject(error)
-  }
-}
-
-function refuse (
-  needed: readonly string[],
-  challenges: ReadonlyArray<ScopeChallenge | undefined>,
-  { scopes }: CallerInfo
-): void {
-  const made = challenges.filter(challenge => challenge !== undefined)
-  if (made.length === 0 && needed.every(scope => scopes.includes(scope))) return
-  const challenged = made.flatMap(challenge => challenge.scopes)
-  if (
-    made.some(challenge => !Array.isArray(challenge.scopes) || challenge.scopes.length === 0) ||
-    !challenged.every(scope => SCOPE.test(scope))
-  ) {
-    throw new TypeError('A scope challenge of the server names no scopes, or invalid ones.')
-  }
-  const description = made.find(({ errorDescription }) =>
-    errorDescription !== undefined && DESCRIPTION.test(errorDescription)
-  )?.errorDescription
-  throw new InsufficientScopeError(
-    [...new Set([...needed, ...challenged])],
-    description === undefined ? {} : { description }
-  )
+function toRequest (method: string, params: Record<string, unknown>): JSONRPCRequest {
+  return { jsonrpc: '2.0', id: 0, method, params }
 }

@@ -3,15 +3,16 @@ import { personKey, type CallerInfo } from '../../caller.js'
 import { ShuttingDownError } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { Log } from '../../log.js'
+import { findRefusals } from '../access/check-access.js'
+import type { Guard } from '../access/guard.js'
+import { GuardedResponses } from '../access/guarded-responses.js'
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
 import type { Lease } from '../admission/quota.js'
 import type { McpTransportsOptions } from '../options.js'
 import type { OwnerIds } from '../owner-ids.js'
-import { checkScopesOrPromise } from '../scopes/required-scopes.js'
 import type { SdkServer } from '../sdk-servers.js'
 import { announce } from '../server-events/announcements.js'
-import { checkSubscriptions } from '../server-events/may-subscribe.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import type { MessageExtra } from '../transport/message-extra.js'
@@ -24,7 +25,7 @@ import { isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/me
 export interface SessionlessRequestsOptions extends
   Pick<
     McpTransportsOptions,
-    'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe'
+    'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe' | 'policy'
   > {
   log: Log
   admission: Admission
@@ -45,6 +46,8 @@ export interface SessionlessPost {
 export interface SessionlessHost {
   readonly options: SessionlessRequestsOptions
   readonly silenceMs: number
+  /** Asks the policy; undefined: there is none. */
+  readonly guard: Guard | undefined
   /** Opens a response body that cannot be resumed. */
   openStream (grantId: string | undefined): SseStream
   ended (request: SessionlessRequest): void
@@ -60,6 +63,8 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   readonly #host: SessionlessHost
   readonly #transport: ServerTransport
   readonly #tasks: OwnTasks
+  readonly #guarded: GuardedResponses | undefined
+  readonly #caller: CallerInfo
   readonly #pending = new Set<RequestId>()
   #server: SdkServer | undefined
   #exchange: PostExchange | undefined
@@ -68,6 +73,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   /** @throws {TooManyRequestsError} @throws {ServerFullError} */
   constructor (host: SessionlessHost, { caller, posted }: SessionlessPost, tag: string) {
     const { admission, ownerIds, taskTools, mcpObserver: observer } = host.options
+    const { guard } = host
     this.#host = host
     this.grantId = caller.extra.grantId
     this.person = personKey(caller.extra)
@@ -79,8 +85,10 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
       throw error
     }
     const ownerId = ownerIds(caller)
-    this.#tasks = new OwnTasks(taskTools, { person: this.person, holder: ownerId })
-    this.#transport = new ServerTransport(this, tag, { ownerId, tasks: this.#tasks, observer })
+    this.#caller = caller
+    this.#tasks = new OwnTasks(taskTools, { person: this.person, holder: ownerId }, guard !== undefined)
+    this.#guarded = guard && new GuardedResponses(guard, this.#tasks)
+    this.#transport = new ServerTransport(this, tag, { ownerId, tasks: this.#tasks, guarded: this.#guarded, observer })
   }
 
   get silenceMs (): number {
@@ -90,19 +98,27 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   async connect (server: SdkServer): Promise<void> {
     this.#server = server
     this.#tasks.madeBy(server)
+    this.#guarded?.madeBy(server)
     await server.connect(this.#transport)
   }
 
   /**
    * Passes the messages to the server.
-   * @throws {InsufficientScopeError} @throws {InvalidParamsError}
+   * @throws {InsufficientScopeError} @throws {InvalidParamsError} @throws {ForbiddenCallError}
    * @throws {ShuttingDownError} if the request was ended meanwhile
    */
   async receive ({ posted, caller, extra }: SessionlessPost, response: PostResponse): Promise<void> {
     const { messages, requests, isBatch } = posted
-    const { maySubscribe } = this.#host.options
-    if (maySubscribe !== undefined) await checkSubscriptions(requests, caller, maySubscribe)
-    await checkScopesOrPromise(this.#server, requests, caller, this.#tasks, this.#transport.resolveScopeChallenge)
+    const { guard, options: { maySubscribe } } = this.#host
+    const refusals = await findRefusals(requests, {
+      server: this.#server,
+      caller,
+      tasks: this.#tasks,
+      guard,
+      resolve: this.#transport.resolveScopeChallenge,
+      maySubscribe,
+      mayBeStatus: !isBatch
+    })
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
     this.#exchange = new PostExchange(this, response, {
@@ -113,10 +129,25 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     })
     for (const message of messages) {
       // a cancellation refers to another POST, which has another server
-      if (isRequest(message) || ('method' in message && message.method !== 'notifications/cancelled')) {
+      if (isRequest(message)) this.#receive(message, caller, extra, refusals?.get(message.id))
+      else if ('method' in message && message.method !== 'notifications/cancelled') {
         this.#transport.receive(message, extra)
       }
     }
+  }
+
+  #receive (
+    request: JSONRPCRequest,
+    caller: CallerInfo,
+    extra: MessageExtra,
+    refusal: JsonRpcResponse | undefined
+  ): void {
+    if (refusal !== undefined) {
+      this.#transport.refuse(request, refusal, extra)
+      return
+    }
+    this.#guarded?.asked(request, caller)
+    this.#transport.receive(request, extra)
   }
 
   respond (response: JsonRpcResponse): string | undefined {
@@ -144,6 +175,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
       return undefined
     }
     if (relatedRequestId === undefined) this.#announce(message)
+    if (this.#guarded?.mayReceive(message, this.#caller) === false) return undefined
     return this.#exchange?.push(JSON.stringify(message), false)
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { InvalidMessageError, ShuttingDownError } from '../../errors.js'
+import { Guard } from '../access/guard.js'
 import type { Admission } from '../admission/admission.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
 import type { McpCounts } from '../observer.js'
@@ -24,6 +25,7 @@ import {
  */
 export class SessionlessRequests implements SessionlessHost {
   readonly options: SessionlessRequestsOptions
+  readonly guard: Guard | undefined
   readonly #limits: SessionLimits
   readonly #streamOptions: StreamOptions
   readonly #openStreams: OpenStreams
@@ -35,6 +37,7 @@ export class SessionlessRequests implements SessionlessHost {
 
   constructor (options: SessionlessRequestsOptions) {
     this.options = options
+    this.guard = options.policy && new Guard(options.policy, 'legacy')
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.#openStreams = new OpenStreams({ admission: options.admission, ...this.#streamOptions })

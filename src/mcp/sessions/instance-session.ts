@@ -1,5 +1,7 @@
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { Log } from '../../log.js'
+import type { CallerInfo } from '../../caller.js'
+import type { Guard } from '../access/guard.js'
 import type { Admission } from '../admission/admission.js'
 import type { McpObserver } from '../observer.js'
 import type { Replica } from '../replica.js'
@@ -17,6 +19,8 @@ export interface InstanceHost {
   readonly observer: McpObserver | undefined
   readonly maySubscribe: MaySubscribe | undefined
   readonly taskTools: TaskTools
+  /** Asks the policy; undefined: there is none. */
+  readonly guard: Guard | undefined
 }
 
 /** The SSE responses of a session, as its server instance needs them. */
@@ -40,6 +44,8 @@ export interface InstanceSession {
   readonly record: SessionRecord
   /** Whose session it is, whatever the client. */
   readonly person: string
+  /** Who called last. */
+  readonly caller: CallerInfo
   readonly streams: InstanceStreams
   /** Whether this is the instance that serves the session now. */
   isServedBy (instance: object): boolean

@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto'
 import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
-import type { SessionChange } from '../../stores/sessions.js'
+import type { CallerInfo } from '../../caller.js'
+import { InvalidMessageError } from '../../errors.js'
+import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
+import type { Refusals } from '../access/guard.js'
 import type { Admission } from '../admission/admission.js'
 import type { Lease } from '../admission/quota.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
+import type { MessageExtra } from '../transport/message-extra.js'
 import type { PostExchange } from '../transport/post-exchange.js'
+import type { PostResponse } from '../transport/post-response.js'
+import type { PostedMessages } from '../wire/messages.js'
 
 const MAX_KEY = 100
 const MAX_SILENCED = 64
@@ -20,6 +26,18 @@ export interface AdmittedRequests {
   requests: readonly JSONRPCRequest[]
   lease: Lease
   subscriptions: ReadonlyMap<RequestId, SubscriptionLease>
+}
+
+/** The messages of one POST, after its checks. */
+export interface CheckedPost {
+  posted: PostedMessages
+  admitted: AdmittedRequests
+  extra: MessageExtra
+  caller: CallerInfo
+  /** Absent: the responses go to the one stream of the session (HTTP+SSE). */
+  response: PostResponse | undefined
+  /** What does not get to the server. */
+  refusals: Refusals | undefined
 }
 
 /** A request that runs in a session. */
@@ -57,6 +75,16 @@ export class RunningRequests {
 
   get (id: RequestId): RunningRequest | undefined {
     return this.#running.get(id)
+  }
+
+  /** @throws {InvalidMessageError} for a second `initialize`, or a request whose id is that of one that runs */
+  assertMayRun (requests: readonly JSONRPCRequest[], { initializeParams, kind }: SessionRecord): void {
+    for (const { method, id } of requests) {
+      if (method === 'initialize' && (initializeParams !== undefined || kind !== 'sse')) {
+        throw new InvalidMessageError('Invalid Request: the session is already initialized.')
+      }
+      if (this.has(id)) throw new InvalidMessageError('Invalid Request: a request with this id is still running.')
+    }
   }
 
   /** The id of the running request with a key. */

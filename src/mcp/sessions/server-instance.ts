@@ -1,7 +1,6 @@
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidMessageError, SessionNotFoundError } from '../../errors.js'
-import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { SessionNotification } from '../../stores/bus.js'
 import type { SessionChange } from '../../stores/sessions.js'
 import type { PostResponse } from '../transport/post-response.js'
@@ -10,11 +9,14 @@ import { PostExchange } from '../transport/post-exchange.js'
 import { errorText, isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/messages.js'
 import { CatchUp } from './records/catch-up.js'
 import type { InstanceSession } from './instance-session.js'
-import { takesBatches, takesPrimingEvents } from '../wire/protocol-versions.js'
+import { takesBatches } from '../wire/protocol-versions.js'
+import { findRefusals } from '../access/check-access.js'
+import type { Refusals } from '../access/guard.js'
+import { GuardedResponses } from '../access/guarded-responses.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
-import { assertMayRun, findChecks } from './request-checks.js'
+import { withStreamClosers } from './stream-closers.js'
 import { concerns, refuseRequest, restore } from './message-routing.js'
-import { RunningRequests, type AdmittedRequests } from './running-requests.js'
+import { RunningRequests, type AdmittedRequests, type CheckedPost, type RunningRequest } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
@@ -33,6 +35,7 @@ export class ServerInstance implements Outlet {
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
   readonly #ownTasks: OwnTasks
+  readonly #guarded: GuardedResponses | undefined
   #server: SdkServer | undefined
   /** POSTs that wait until the server says which scopes they need. */
   #pending = 0
@@ -41,10 +44,13 @@ export class ServerInstance implements Outlet {
     this.#session = session
     this.#running = new RunningRequests(session.host.admission, session.person)
     const { host, person, record: { id: sessionId } } = session
-    this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId })
+    const { guard } = host
+    this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId }, guard !== undefined)
+    this.#guarded = guard && new GuardedResponses(guard, this.#ownTasks)
     this.#transport = new ServerTransport(this, `${host.replica.newId()}.`, {
       sessionId,
       tasks: this.#ownTasks,
+      guarded: this.#guarded,
       observer: host.observer
     })
     this.catchUp = new CatchUp(this.#transport)
@@ -63,6 +69,7 @@ export class ServerInstance implements Outlet {
   async connect (server: SdkServer): Promise<void> {
     this.#server = server
     this.#ownTasks.madeBy(server)
+    this.#guarded?.madeBy(server)
     await server.connect(this.#transport)
     this.#transport.onerror = chain(this.#transport.onerror, error => {
       this.#session.host.log.debug({ err: error, sessionId: this.#session.record.id }, 'the server reports an error')
@@ -77,10 +84,9 @@ export class ServerInstance implements Outlet {
   /**
    * Takes the messages of one POST.
    * @param response absent: the responses go to the one stream of the session (HTTP+SSE)
-   * @returns undefined if the server has them; if the server takes time to say which scopes they need, a promise, which
-   * rejects with what this throws
-   * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {TooManyRequestsError}
-   * @throws {ServerFullError} before the server gets any of them
+   * @returns undefined if the server has them; a promise if it takes time to say which scopes they need
+   * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {ForbiddenCallError}
+   * @throws {TooManyRequestsError} @throws {ServerFullError} (or rejects) before the server gets any of them
    */
   receiveOrPromise (
     posted: PostedMessages,
@@ -92,51 +98,49 @@ export class ServerInstance implements Outlet {
     if (isBatch && !takesBatches(this.#session.record.protocolVersion)) {
       throw new InvalidMessageError('Invalid Request: batches exist in revision 2025-03-26 only.')
     }
-    assertMayRun(requests, this.#session.record, this.#running)
-    const pending = findChecks(requests, caller, {
-      server: this.#server,
-      tasks: this.#ownTasks,
-      resolveScopes: this.#transport.resolveScopeChallenge,
-      maySubscribe: this.#session.host.maySubscribe
-    })
+    this.#running.assertMayRun(requests, this.#session.record)
+    const { guard, maySubscribe } = this.#session.host
+    const asking = { caller, server: this.#server, tasks: this.#ownTasks }
+    const resolve = this.#transport.resolveScopeChallenge
+    const mayBeStatus = response !== undefined && !isBatch
+    const refusals = findRefusals(requests, { ...asking, guard, resolve, maySubscribe, mayBeStatus })
     let admitted
     try {
       admitted = this.#running.admit(requests, this.#session.record.subscriptions)
     } catch (error) {
       // refused: nothing awaits it
-      pending?.catch(() => {})
+      if (refusals instanceof Promise) refusals.catch(() => {})
       throw error
     }
-    const take = () => { this.#take(posted, admitted, extra, caller, response) }
-    if (pending !== undefined) return this.#takeAfter(pending, admitted, take)
-    take()
+    const take = (found?: Refusals) => { this.#take({ posted, admitted, extra, caller, response, refusals: found }) }
+    if (refusals instanceof Promise) return this.#takeAfter(refusals, admitted, take)
+    take(refusals)
     return undefined
   }
 
-  async #takeAfter (pending: Promise<void>, admitted: AdmittedRequests, take: () => void): Promise<void> {
+  async #takeAfter (
+    pending: Promise<Refusals | undefined>,
+    admitted: AdmittedRequests,
+    take: (refusals?: Refusals) => void
+  ): Promise<void> {
     this.#pending++
+    let refusals
     try {
-      await pending
+      refusals = await pending
       if (!this.#session.isServedBy(this)) {
         throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
       }
-      assertMayRun(admitted.requests, this.#session.record, this.#running)
+      this.#running.assertMayRun(admitted.requests, this.#session.record)
     } catch (error) {
       this.#running.release(admitted)
       throw error
     } finally {
       this.#pending--
     }
-    take()
+    take(refusals)
   }
 
-  #take (
-    { messages, isBatch }: PostedMessages,
-    admitted: AdmittedRequests,
-    extra: MessageExtra,
-    caller: CallerInfo,
-    response: PostResponse | undefined
-  ): void {
+  #take ({ posted: { messages, isBatch }, admitted, extra, caller, response, refusals }: CheckedPost): void {
     const [{ requests }, { grantId }] = [admitted, caller.extra]
     const exchange = response !== undefined && requests.length > 0
       ? new PostExchange(this.#session.streams, response, {
@@ -150,11 +154,14 @@ export class ServerInstance implements Outlet {
     if (exchange === undefined) response?.accepted()
     for (const message of messages) {
       if ('method' in message && 'id' in message) {
-        this.#dispatchRequest(message, extra)
+        const refusal = refusals?.get(message.id)
+        if (refusal === undefined) this.#dispatchRequest(message, extra, caller)
+        else this.#transport.refuse(message, refusal, extra)
       } else {
         // an HTTP+SSE session runs in this process alone
         if (response !== undefined) {
-          this.#session.host.messenger.forward(this.#session, message, this.#concerns(message))
+          const isConcerned = concerns(message, this.#transport, this.#running)
+          this.#session.host.messenger.forward(this.#session, message, isConcerned)
         }
         this.#dispatch(message, extra)
       }
@@ -165,10 +172,13 @@ export class ServerInstance implements Outlet {
     const { id } = response
     const request = id === undefined ? undefined : this.#running.end(id)
     if (id === undefined || request === undefined) return undefined
-    const { exchange, change } = request
+    const { change } = request
     if (change !== undefined && 'result' in response) this.#changed(change, response.result)
     if ('result' in response) this.#tasks.noteResult(response.result)
-    const text = JSON.stringify(response)
+    return this.#deliver(request, id, JSON.stringify(response))
+  }
+
+  #deliver ({ exchange }: RunningRequest, id: RequestId, text: string): string {
     if (exchange !== undefined) exchange.respond(id, text)
     else this.#session.streams.say(text, true)
     return text
@@ -180,8 +190,9 @@ export class ServerInstance implements Outlet {
   ): Promise<void> | undefined {
     const exchange = relatedRequestId === undefined ? undefined : this.#running.get(relatedRequestId)?.exchange
     if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
+    const isHidden = !('id' in message) && this.#guarded?.mayReceive(message, this.#session.caller) === false
     const text = JSON.stringify(message)
-    if (exchange !== undefined) return exchange.push(text, 'id' in message)
+    if (exchange !== undefined) return isHidden ? undefined : exchange.push(text, 'id' in message)
     if (this.#running.isSilenced(relatedRequestId)) return undefined
     const { streams, host, person, record } = this.#session
     if (streams.isOverfull) return this.#refuse(relatedRequestId)
@@ -189,7 +200,7 @@ export class ServerInstance implements Outlet {
       streams.say(text, true, () => { this.#transport.receive(refuseRequest(message.id), {}) })
     } else {
       host.messenger.announce(message, person, record.id)
-      streams.say(text)
+      if (!isHidden) streams.say(text)
     }
     return streams.room
   }
@@ -235,10 +246,9 @@ export class ServerInstance implements Outlet {
     for (const requestId of ids) {
       this.#transport.receive({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId, reason } }, {})
       const request = this.#running.end(requestId)
-      if (request === undefined) continue
-      const text = errorText(jsonRpcCodes.serverError, message, requestId)
-      if (request.exchange !== undefined) request.exchange.respond(requestId, text)
-      else this.#session.streams.say(text, true)
+      if (request !== undefined) {
+        this.#deliver(request, requestId, errorText(jsonRpcCodes.serverError, message, requestId))
+      }
     }
   }
 
@@ -254,7 +264,7 @@ export class ServerInstance implements Outlet {
 
   /** Takes a message that another replica received, if it concerns this instance. */
   receiveForwarded (message: JSONRPCMessage, extra: MessageExtra): void {
-    if (!isRequest(message) && this.#concerns(message)) this.#dispatch(message, extra)
+    if (!isRequest(message) && concerns(message, this.#transport, this.#running)) this.#dispatch(message, extra)
   }
 
   /** Takes what the client told another replica, if it concerns this instance. */
@@ -263,21 +273,10 @@ export class ServerInstance implements Outlet {
     if (message !== undefined) this.#dispatch(message, extra)
   }
 
-  #concerns (message: Exclude<JSONRPCMessage, JSONRPCRequest>): boolean {
-    return concerns(message, this.#transport, this.#running)
-  }
-
-  #dispatchRequest (request: JSONRPCRequest, extra: MessageExtra): void {
-    const exchange = this.#running.get(request.id)?.exchange
-    const closers = exchange !== undefined && takesPrimingEvents(this.#session.record.protocolVersion)
-    // functions after a spread would cost ten times as much (V8)
-    this.#transport.receiveRequest(request, closers
-      ? {
-          closeSSEStream: () => { exchange.releaseConnection() },
-          closeStandaloneSSEStream: () => { this.#session.streams.release(STANDALONE_STREAM) },
-          ...extra
-        }
-      : extra)
+  #dispatchRequest (request: JSONRPCRequest, extra: MessageExtra, caller: CallerInfo): void {
+    this.#guarded?.asked(request, caller)
+    const { exchange } = this.#running.get(request.id) ?? {}
+    this.#transport.receiveRequest(request, withStreamClosers(extra, exchange, this.#session))
   }
 
   #dispatch (message: Exclude<JSONRPCMessage, JSONRPCRequest>, extra: MessageExtra): void {

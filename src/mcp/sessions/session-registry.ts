@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
-import { personKey, toOwner, type CallerInfo } from '../../caller.js'
+import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidInitializeError, ShuttingDownError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
+import { Guard } from '../access/guard.js'
 import type { Admission } from '../admission/admission.js'
 import { makeServer, type SdkServer } from '../sdk-servers.js'
 import type { Log } from '../../log.js'
@@ -16,6 +16,7 @@ import { defaultStreamOptions, type McpTransportsOptions, type StreamOptions } f
 import { serverContext } from '../server-context.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import { runInBackground } from './background.js'
+import { makeRecord } from './records/make-record.js'
 import { RecordLoader } from './records/record-loader.js'
 import { Recheck } from '../recheck.js'
 import { Housekeeping } from './housekeeping.js'
@@ -33,7 +34,7 @@ export interface SessionRegistryOptions extends
   Pick<
     McpTransportsOptions,
     | 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'
-    | 'maySubscribe'
+    | 'maySubscribe' | 'policy'
   > {
   log: Log
   replica: Replica
@@ -59,6 +60,7 @@ export class SessionRegistry implements SessionHost {
   readonly log: Log
   readonly observer: McpObserver | undefined
   readonly maySubscribe: MaySubscribe | undefined
+  readonly guard: Guard | undefined
   readonly #options: SessionRegistryOptions
   readonly #live = new Map<string, LiveSession>()
   readonly #loader: RecordLoader
@@ -76,6 +78,7 @@ export class SessionRegistry implements SessionHost {
     this.log = log
     this.observer = mcpObserver
     this.maySubscribe = maySubscribe
+    this.guard = options.policy && new Guard(options.policy, 'legacy')
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.admission = admission
@@ -259,17 +262,7 @@ export class SessionRegistry implements SessionHost {
 
   #begin (kind: SessionRecord['kind'], caller: CallerInfo): LiveSession {
     if (this.#closing) throw shuttingDown()
-    const now = Math.floor(Date.now() / 1000)
-    return new LiveSession(this, {
-      id: randomBytes(24).toString('base64url'),
-      kind,
-      owner: toOwner(caller),
-      ...kind === 'sse' && { streamReplicaId: this.replica.id },
-      initialized: false,
-      subscriptions: [],
-      lastSeenAt: now,
-      expiresAt: now + this.limits.lifetimeSeconds
-    }, caller)
+    return new LiveSession(this, makeRecord(kind, caller, this.replica.id, this.limits.lifetimeSeconds), caller)
   }
 
   async #add (session: LiveSession): Promise<void> {

@@ -17,13 +17,16 @@ export interface TaskHolder {
 export class OwnTasks {
   readonly #tools: TaskTools
   readonly #whose: TaskHolder
+  readonly #isGuarded: boolean
   /** Requests that may make a task, or list them. */
   readonly #running = new Map<RequestId, { tool: string } | { scopes: readonly string[] }>()
   #server: SdkServer | undefined
 
-  constructor (tools: TaskTools, whose: TaskHolder) {
+  /** @param isGuarded whether it matters which tool made a task, also if the server demands no scopes */
+  constructor (tools: TaskTools, whose: TaskHolder, isGuarded = false) {
     this.#tools = tools
     this.#whose = whose
+    this.#isGuarded = isGuarded
   }
 
   /** Sets the server that makes them. */
@@ -39,7 +42,8 @@ export class OwnTasks {
   /** Notes a request that the server gets. */
   asked ({ id, method, params }: JSONRPCRequest, { authInfo }: MessageExtra): void {
     if (method === 'tools/call') {
-      if (typeof params?.name === 'string' && demandsScopes(this.#server)) this.#running.set(id, { tool: params.name })
+      const matters = this.#isGuarded || demandsScopes(this.#server)
+      if (typeof params?.name === 'string' && matters) this.#running.set(id, { tool: params.name })
     } else if (method === 'tasks/list') this.#running.set(id, { scopes: authInfo?.scopes ?? [] })
   }
 

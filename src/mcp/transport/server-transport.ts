@@ -12,6 +12,7 @@ import { InvalidInitializeError } from '../../errors.js'
 import { nextTurn } from '../event-loop-turn.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
+import type { GuardedResponses } from '../access/guarded-responses.js'
 import type { OwnTasks } from '../tasks/own-tasks.js'
 import type { McpObserver } from '../observer.js'
 import { ObservedRequests, describeRequest } from '../observed-requests.js'
@@ -41,6 +42,8 @@ export interface ServerTransportOptions {
   /** What the server sees as its session id if there is no session. */
   ownerId?: string
   tasks: OwnTasks
+  /** What the policy lets callers know; absent: everything. */
+  guarded?: GuardedResponses | undefined
   observer?: McpObserver | undefined
 }
 
@@ -65,15 +68,17 @@ export class ServerTransport implements Transport {
   readonly #observed: ObservedRequests | undefined
   readonly #tasks: OwnTasks
   readonly #sessionId: string | undefined
+  readonly #guarded: GuardedResponses | undefined
   #closed = false
 
   /**
    * @param tag prefix of request ids, unique to this instance across replicas
    */
-  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, tasks, observer }: ServerTransportOptions) {
+  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, tasks, guarded, observer }: ServerTransportOptions) {
     this.#outlet = outlet
     this.#tag = tag
     this.#tasks = tasks
+    this.#guarded = guarded
     const id = sessionId ?? ownerId
     if (id !== undefined) this.sessionId = id
     this.#sessionId = sessionId
@@ -127,12 +132,21 @@ export class ServerTransport implements Transport {
       own(message)
       return
     }
+    const response = this.#guarded === undefined ? message : this.#guarded.answered(message)
     // the outlet may close this, and with it all that runs
     const onEnd = this.#observed?.take(message.id)
     const text = this.#outlet.respond(
-      'error' in message ? withInvalidParams(this.#tasks.answered(message)) : this.#tasks.answered(message)
+      'error' in response ? withInvalidParams(this.#tasks.answered(response)) : this.#tasks.answered(response)
     )
-    onEnd?.(message, text)
+    onEnd?.(response, text)
+  }
+
+  /** Responds to a request of the client that the server does not get. */
+  refuse (request: JSONRPCRequest, response: JsonRpcResponse, extra: MessageExtra): void {
+    this.#observed?.run(describeRequest(request, extra, this.#sessionId), () => {})
+    const onEnd = this.#observed?.take(request.id)
+    const text = this.#outlet.respond(response)
+    onEnd?.(response, text)
   }
 
   /** Passes a message of the client to the server. */
@@ -195,6 +209,7 @@ export class ServerTransport implements Transport {
       (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')
     ) return
     this.#tasks.cancelled(params.requestId)
+    this.#guarded?.cancelled(params.requestId)
     this.#observed?.end(params.requestId, 'cancelled')
   }
 

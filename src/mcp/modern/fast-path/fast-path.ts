@@ -1,7 +1,6 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { InvalidParamsError } from '../../../errors.js'
 import type { McpObserver } from '../../observer.js'
-import { checkScopesOrPromise } from '../../scopes/required-scopes.js'
 import type { Bridge } from '../bridge/bridge.js'
 import type { CallServers } from '../call-servers.js'
 import { clientKey } from '../client-envelope.js'
@@ -75,7 +74,7 @@ export class FastPath {
     this.#pool.close()
   }
 
-  /** A server from the pool was made for another call: whether this caller has the scopes is not known. */
+  /** A server from the pool was made for another call: whether this caller may make theirs is not known. */
   #serveByPooled (server: ReusableServer, call: ModernCall, request: JSONRPCRequest): void {
     const serve = () => { this.#serveBy(server, call, request) }
     const refuse = (error: unknown) => {
@@ -83,7 +82,7 @@ export class FastPath {
       call.fail(error)
     }
     try {
-      const pending = checkScopesOrPromise(server.plugged, [request], call.caller)
+      const pending = this.#servers.checkOrPromise(server.plugged, call)
       if (pending === undefined) serve()
       else pending.then(serve).catch(refuse)
     } catch (error) {
@@ -131,8 +130,9 @@ export class FastPath {
     return new BridgedReusableServer(this.#bridge, bridged, await this.#shared.find(description))
   }
 
-  /** Serves a call whose caller has the scopes. */
+  /** Serves a call that its caller may make. */
   #serveBy (server: ReusableServer, call: ModernCall, request: JSONRPCRequest): void {
+    call.server = server.plugged
     const served = server.serve(call, request, () => { this.#putBack(server, call) })
     if (served !== 'taken') this.leave(call, { isObserved: served === 'refused' })
   }

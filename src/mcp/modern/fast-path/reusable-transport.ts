@@ -167,11 +167,11 @@ class PooledCall {
   answer (response: JsonRpcResponse): void {
     const { call, request: { id }, onOver } = this.#carried
     call.over()
-    const answer = response.id === id ? response : { ...response, id }
+    const answer = call.toVisible(response.id === id ? response : { ...response, id })
     let text: string | undefined
     if ('result' in answer || call.isStream) text = call.answer(answer)
     else this.#fail(answer)
-    this.#observed?.end(id, response, text)
+    this.#observed?.end(id, answer, text)
     onOver(true)
   }
 

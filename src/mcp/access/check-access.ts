@@ -1,0 +1,142 @@
+import type { JSONRPCRequest, ScopeChallenge, ScopeChallengeHandler } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../../caller.js'
+import { InsufficientScopeError } from '../../errors.js'
+import { reachedBy } from '../scopes/reached-primitives.js'
+import {
+  demandsScopes,
+  findNeededScopes,
+  findResolver,
+  findToolScopes,
+  toToolCall
+} from '../scopes/required-scopes.js'
+import { checkSubscriptions, subscribedBy, type MaySubscribe } from '../server-events/may-subscribe.js'
+import { findTaskIds } from '../tasks/task-requests.js'
+import type { SdkServer } from '../sdk-servers.js'
+import type { Asking, Guard, Refusals, TaskOrigins } from './guard.js'
+
+// RFC 6749 3.3 and RFC 6750 3
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+const DESCRIPTION = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/
+
+/** What is checked. */
+export interface AccessCheck extends Asking {
+  caller: CallerInfo
+  /** The policy; absent: everything is allowed that the scopes allow. */
+  guard: Guard | undefined
+  /** The resolver of the scopes that are declared in the way of SDK 2.x. Default: the server's. */
+  resolve?: ScopeChallengeHandler | undefined
+}
+
+/**
+ * Checks whether the caller may make all the requests: by the policy, and by the scopes that they need, however they
+ * are declared.
+ * @returns what the policy refuses; undefined if the caller may make all. If the resolver takes time, a promise, which
+ * rejects with what this throws
+ * @throws {InsufficientScopeError} @throws {InvalidTokenError} if something needs a login: then nothing may run
+ */
+export function checkAccessOrPromise (
+  requests: readonly JSONRPCRequest[],
+  { server, caller, tasks, guard, resolve = findResolver(server) }: AccessCheck
+): Promise<Refusals | undefined> | Refusals | undefined {
+  if (guard === undefined && resolve === undefined && !demandsScopes(server)) return undefined
+  const judged = guard?.judge(requests, { server, caller, tasks })
+  const refusals = judged?.refusals
+  const left = refusals === undefined ? requests : requests.filter(({ id }) => !refusals.has(id))
+  const { reached, ofTasks } = findReached(left, server, tasks)
+  const needed = [...judged?.needed ?? findNeededScopes(server, reached), ...ofTasks]
+  const check = (challenges: ReadonlyArray<ScopeChallenge | undefined>) => {
+    assertScopes(needed, challenges, caller)
+    return refusals
+  }
+  if (resolve === undefined) return check([])
+  const challenges = reached.map(request => challengeOrPromise(resolve, request, caller))
+  const settled = challenges.filter(isSettled)
+  return settled.length < challenges.length
+    ? Promise.all(challenges.map(challenge => Promise.resolve(challenge))).then(check)
+    : check(settled)
+}
+
+/** What requests reach, and the scopes of tasks whose tools are not known. */
+function findReached (
+  requests: readonly JSONRPCRequest[],
+  server: SdkServer | undefined,
+  tasks: TaskOrigins | undefined
+): { reached: JSONRPCRequest[], ofTasks: readonly string[] } {
+  const makers = tasks === undefined ? [] : requests.flatMap(findTaskIds).map(taskId => tasks.findTool(taskId))
+  return {
+    reached: [...requests.flatMap(reachedBy), ...makers.filter(tool => tool !== undefined).map(toToolCall)],
+    ofTasks: makers.includes(undefined) ? findToolScopes(server, undefined) : []
+  }
+}
+
+export interface RequestChecks extends AccessCheck {
+  maySubscribe: MaySubscribe | undefined
+  /** Whether a refusal may be an HTTP status: nothing else is asked for, and the response is that to the POST. */
+  mayBeStatus: boolean
+}
+
+/**
+ * Checks whether a caller may make requests.
+ * @returns what the policy refuses, if anything; a promise of it, if that must be awaited before the server gets any:
+ * it rejects with what this throws
+ * @throws {InsufficientScopeError} @throws {InvalidTokenError} @throws {ForbiddenCallError}
+ * @throws {InvalidParamsError} for a subscription that is not allowed
+ */
+export function findRefusals (
+  requests: readonly JSONRPCRequest[],
+  checks: RequestChecks
+): Promise<Refusals | undefined> | Refusals | undefined {
+  const { caller, maySubscribe, guard, mayBeStatus } = checks
+  const checked = checkAccessOrPromise(requests, checks)
+  const check = (found: Refusals | undefined) => {
+    if (found !== undefined && mayBeStatus) guard?.assertNotForbidden(found)
+    return found
+  }
+  const refusals = checked instanceof Promise ? checked.then(check) : check(checked)
+  if (maySubscribe === undefined || !requests.some(request => subscribedBy(request).length > 0)) return refusals
+  return Promise.resolve(refusals).then(async found => {
+    await checkSubscriptions(requests.filter(({ id }) => found?.has(id) !== true), caller, maySubscribe)
+    return found
+  })
+}
+
+// any thenable takes time, also one that is not a `Promise`
+function isSettled (challenge: ReturnType<ScopeChallengeHandler>): challenge is ScopeChallenge | undefined {
+  return challenge === undefined || !('then' in challenge)
+}
+
+// if one throws, the promises of the other requests must still be awaited
+function challengeOrPromise (
+  resolve: ScopeChallengeHandler,
+  request: JSONRPCRequest,
+  authInfo: CallerInfo
+): ReturnType<ScopeChallengeHandler> {
+  try {
+    return resolve({ request, authInfo })
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
+function assertScopes (
+  needed: readonly string[],
+  challenges: ReadonlyArray<ScopeChallenge | undefined>,
+  { scopes }: CallerInfo
+): void {
+  const made = challenges.filter(challenge => challenge !== undefined)
+  if (made.length === 0 && needed.every(scope => scopes.includes(scope))) return
+  const challenged = made.flatMap(challenge => challenge.scopes)
+  if (
+    made.some(challenge => !Array.isArray(challenge.scopes) || challenge.scopes.length === 0) ||
+    !challenged.every(scope => SCOPE.test(scope))
+  ) {
+    throw new TypeError('A scope challenge of the server names no scopes, or invalid ones.')
+  }
+  const description = made.find(({ errorDescription }) =>
+    errorDescription !== undefined && DESCRIPTION.test(errorDescription)
+  )?.errorDescription
+  throw new InsufficientScopeError(
+    [...new Set([...needed, ...challenged])],
+    description === undefined ? {} : { description }
+  )
+}

@@ -1,0 +1,151 @@
+import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../../caller.js'
+import { ForbiddenCallError, InvalidTokenError } from '../../errors.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import { getMember } from '../../members.js'
+import type { Access, Primitive, Verdict } from '../../policy/access.js'
+import type { Policy } from '../../policy/policy.js'
+import { findDeclaredScopes } from '../scopes/required-scopes.js'
+import type { SdkServer } from '../sdk-servers.js'
+import { findTaskIds } from '../tasks/task-requests.js'
+import type { JsonRpcResponse } from '../wire/messages.js'
+import { isFiltered, toListed } from './listed.js'
+import { findPrimitives } from './primitives.js'
+import { saysUnknown, unknownResponse, type Era } from './unknown.js'
+
+/** The responses to the requests that are refused, and never get to a server. */
+export type Refusals = ReadonlyMap<RequestId, JSONRPCErrorResponse>
+
+/** Knows which tool made a task. */
+export interface TaskOrigins {
+  /** @returns undefined if it is unknown */
+  findTool (taskId: string): string | undefined
+}
+
+/** Who asks, and which server. */
+export interface Asking {
+  /** Undefined: nobody has logged in. */
+  caller: CallerInfo | undefined
+  /** For the scopes that it declares; undefined: they are not known yet. */
+  server: SdkServer | undefined
+  /** Absent: the server has no tasks that are known. */
+  tasks?: TaskOrigins | undefined
+}
+
+const FORBIDDEN = 'You may not use this.'
+
+/**
+ * Asks the policy, for servers of one era: about every request before a server gets it, and about every list before its
+ * client does. It is the same question, so lists and calls agree.
+ */
+export class Guard {
+  readonly policy: Policy
+  readonly #era: Era
+
+  constructor (policy: Policy, era: Era) {
+    this.policy = policy
+    this.#era = era
+  }
+
+  /**
+   * The scopes that the requests need and the caller lacks, or other scopes that something of the same request needs;
+   * and what is refused.
+   * @throws {InvalidTokenError} if something needs a login
+   */
+  judge (requests: readonly JSONRPCRequest[], asking: Asking): { needed: string[], refusals: Refusals | undefined } {
+    let refusals: Map<RequestId, JSONRPCErrorResponse> | undefined
+    const needed: string[] = []
+    for (const request of requests) {
+      const verdicts = this.#verdicts(request, asking)
+      if (verdicts.some(({ kind }) => kind === 'refused')) {
+        refusals ??= new Map()
+        refusals.set(request.id, this.#refusal(request))
+      } else if (verdicts.some(({ kind }) => kind === 'login')) {
+        throw new InvalidTokenError('This needs a login.')
+      } else for (const verdict of verdicts) if (verdict.kind === 'scopes') needed.push(...verdict.scopes)
+    }
+    return { needed, refusals }
+  }
+
+  /** Whether a request is refused, whatever scopes a server declares. */
+  refuses (request: JSONRPCRequest, caller: CallerInfo | undefined): boolean {
+    return this.#verdicts(request, { caller, server: undefined }).some(({ kind }) => kind === 'refused')
+  }
+
+  /**
+   * Throws the refusal of the only request of a POST, if that is to be an HTTP status.
+   * @throws {ForbiddenCallError}
+   */
+  assertNotForbidden (refusals: Refusals): void {
+    for (const requestId of refusals.keys()) {
+      if (this.policy.rules.refusal === 'forbidden') throw new ForbiddenCallError(FORBIDDEN, { requestId })
+    }
+  }
+
+  /** The response of a server, without what its caller may not know of. */
+  toVisible<R extends JsonRpcResponse> (request: JSONRPCRequest, response: R, asking: Asking): R | JsonRpcResponse {
+    if ('result' in response && request.method === 'tasks/list') {
+      return { ...response, result: this.#ownTasks(response.result, asking) }
+    }
+    if ('result' in response && isFiltered(request.method)) {
+      const result = toListed(request, response.result, primitive => this.#isListed(primitive, asking))
+      return result === response.result ? response : { ...response, result }
+    }
+    const { refusal = 'unknown' } = this.policy.rules
+    return refusal === 'unknown' && saysUnknown(request, response) ? unknownResponse(request, this.#era) : response
+  }
+
+  /** Whether a caller may get a notification: that of a resource that has changed names the resource. */
+  mayReceive ({ method, params }: Pick<JSONRPCNotification, 'method' | 'params'>, asking: Asking): boolean {
+    if (method !== 'notifications/resources/updated') return true
+    return typeof params?.uri === 'string' && this.mayRead(params.uri, asking)
+  }
+
+  /** Whether a caller may read a resource now. */
+  mayRead (uri: string, { caller, server }: Asking): boolean {
+    const primitive: Primitive = { kind: 'resources', name: uri }
+    return this.#judge(this.policy.accessOf(caller), primitive, server).kind === 'allowed'
+  }
+
+  /** Whether a caller may ask for a task. */
+  mayUseTask (taskId: string, { caller, server, tasks }: Asking): boolean {
+    const access = this.policy.accessOf(caller)
+    const tool = tasks?.findTool(taskId)
+    return tool === undefined
+      ? access.mayUseAll('tools')
+      : this.#judge(access, { kind: 'tools', name: tool }, server).kind === 'allowed'
+  }
+
+  #ownTasks (result: Record<string, unknown>, asking: Asking): Record<string, unknown> {
+    if (!Array.isArray(result.tasks)) return result
+    const tasks = result.tasks.filter(task => this.mayUseTask(String(getMember(task, 'taskId')), asking))
+    return { ...result, tasks }
+  }
+
+  #isListed (primitive: Primitive, { caller, server }: Asking): boolean {
+    return this.#judge(this.policy.accessOf(caller), primitive, server).kind !== 'refused'
+  }
+
+  #verdicts (request: JSONRPCRequest, { caller, server, tasks }: Asking): Verdict[] {
+    const access = this.policy.accessOf(caller)
+    const verdicts = findPrimitives(request).map(primitive => this.#judge(access, primitive, server))
+    for (const taskId of findTaskIds(request)) {
+      const tool = tasks?.findTool(taskId)
+      if (tool !== undefined) verdicts.push(this.#judge(access, { kind: 'tools', name: tool }, server))
+      else if (!access.mayUseAll('tools')) verdicts.push({ kind: 'refused', why: 'the tool of the task is unknown' })
+    }
+    return verdicts
+  }
+
+  #judge (access: Access, primitive: Primitive, server: SdkServer | undefined): Verdict {
+    const scopes = findDeclaredScopes(server, primitive)
+    return access.judge(scopes.length === 0 ? primitive : { ...primitive, scopes })
+  }
+
+  #refusal (request: JSONRPCRequest): JSONRPCErrorResponse {
+    const { id } = request
+    return this.policy.rules.refusal === 'forbidden'
+      ? { jsonrpc: '2.0', id, error: { code: jsonRpcCodes.forbidden, message: FORBIDDEN } }
+      : unknownResponse(request, this.#era)
+  }
+}

@@ -1,0 +1,229 @@
+import t, { type Test } from 'tap'
+import { getMember } from '../../src/members.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import type { PolicyRules } from '../../src/policy/rules.js'
+import { host, WAYS, type Asked, type EraCaller, type HostedService, type Told, type Way } from '../attacks/eras.js'
+import { post } from '../support/raw-http.js'
+import { NAMES, PLUGS, type MakePlug } from './policy-server.js'
+
+/*
+ * One rule guards the list and the call: in every era, mode and line of the SDK, for each role, what is listed is what
+ * can be used, and what cannot be used responds as if it did not exist.
+ */
+const people = (subject: string) => ({ subjects: [subject] })
+
+const rules: PolicyRules = {
+  roles: {
+    guest: {
+      people: people('guest'),
+      tools: ['open'],
+      resources: ['doc://open', 'open://{id}'],
+      prompts: ['open']
+    },
+    // allowed are names that do not exist, too: what is taken back must look like them
+    staff: {
+      people: people('staff'),
+      tools: ['*', '!secret'],
+      resources: ['*', '!doc://secret', '!secret://*'],
+      prompts: ['*', '!secret']
+    },
+    admin: { people: people('admin'), tools: ['*'], resources: ['*'], prompts: ['*'] }
+  }
+}
+const ROLES: Readonly<Record<string, readonly string[]>> = {
+  guest: ['open'],
+  staff: ['open', 'staff'],
+  admin: NAMES
+}
+
+interface Kind {
+  /** What lists them. */
+  list: { method: string, member: string, nameOf: string }
+  call: (name: string) => Asked
+  /** A name in what lists them. */
+  toListed: (name: string) => string
+}
+
+const prompt = (name: string): Asked => ({
+  method: 'completion/complete',
+  params: { ref: { type: 'ref/prompt', name }, argument: { name: 'argument', value: '' } }
+})
+const template = (name: string): Asked => ({
+  method: 'completion/complete',
+  params: { ref: { type: 'ref/resource', uri: `${name}://{id}` }, argument: { name: 'id', value: '' } }
+})
+const same = (name: string) => name
+const uri = (name: string) => `doc://${name}`
+const templateUri = (name: string) => `${name}://{id}`
+
+const PROMPTS = { method: 'prompts/list', member: 'prompts', nameOf: 'name' }
+const RESOURCES = { method: 'resources/list', member: 'resources', nameOf: 'uri' }
+const TEMPLATES = { method: 'resources/templates/list', member: 'resourceTemplates', nameOf: 'uriTemplate' }
+
+const KINDS: Readonly<Record<string, Kind>> = {
+  tool: {
+    list: { method: 'tools/list', member: 'tools', nameOf: 'name' },
+    call: name => ({ method: 'tools/call', params: { name, arguments: {} } }),
+    toListed: same
+  },
+  resource: {
+    list: RESOURCES,
+    call: name => ({ method: 'resources/read', params: { uri: uri(name) } }),
+    toListed: uri
+  },
+  template: {
+    list: TEMPLATES,
+    call: name => ({ method: 'resources/read', params: { uri: `${name}://one` } }),
+    toListed: templateUri
+  },
+  prompt: {
+    list: PROMPTS,
+    call: name => ({ method: 'prompts/get', params: { name, arguments: {} } }),
+    toListed: same
+  },
+  'completion of a prompt': { list: PROMPTS, call: prompt, toListed: same },
+  'completion of a template': { list: TEMPLATES, call: template, toListed: templateUri },
+  subscription: {
+    list: RESOURCES,
+    call: name => ({ method: 'resources/subscribe', params: { uri: uri(name) } }),
+    toListed: uri
+  },
+  'subscription of a template': {
+    list: TEMPLATES,
+    call: name => ({ method: 'resources/subscribe', params: { uri: `${name}://one` } }),
+    toListed: templateUri
+  }
+}
+
+/** In 2026-07-28, who subscribes listens. */
+const LISTENED: typeof KINDS = {
+  subscription: {
+    list: RESOURCES,
+    call: name => ({
+      method: 'subscriptions/listen',
+      params: { notifications: { resourceSubscriptions: [uri(name)] } }
+    }),
+    toListed: uri
+  },
+  'subscription of a template': {
+    list: TEMPLATES,
+    call: name => ({
+      method: 'subscriptions/listen',
+      params: { notifications: { resourceSubscriptions: [`${name}://one`] } }
+    }),
+    toListed: templateUri
+  }
+}
+
+/** A name that no server has. */
+const NOTHING = 'nothing'
+const OPEN_TOOL: Asked = { method: 'tools/call', params: { name: 'open', arguments: {} } }
+
+function listed ({ responses: [response] }: Told, { member, nameOf }: Kind['list']): string[] {
+  const entries: unknown = response?.result?.[member]
+  return Array.isArray(entries) ? entries.map(entry => String(getMember(entry, nameOf))) : []
+}
+
+/** What a client can tell of a response, but for the name that it asked for. */
+function tell ({ status, headers, responses: [response] }: Told, name: string): unknown {
+  const { id, ...message } = response ?? {}
+  return [status, headers.get('content-type'), JSON.stringify(message).replaceAll(name, '?')]
+}
+
+function isUsable ({ responses: [response] }: Told): boolean {
+  return response?.result !== undefined && response.result.isError !== true
+}
+
+/** Whether a client of 2026-07-28 may listen: then a stream begins. */
+async function mayListen ({ url }: HostedService, token: string, { method, params }: Asked): Promise<boolean> {
+  const leave = new AbortController()
+  const response = await post(url, method, params, { token, signal: leave.signal })
+  const isStream = response.headers.get('content-type') === 'text/event-stream'
+  leave.abort()
+  return isStream
+}
+
+interface Round {
+  service: HostedService
+  caller: EraCaller
+  role: string
+  ran: readonly string[]
+}
+
+/** One line each: what a role sees listed, what it can use, and what has run. */
+async function agree (t: Test, what: string, kind: Kind, { service, caller, role, ran }: Round): Promise<void> {
+  const token = `${role}_mcp`
+  const names = listed(await caller.ask(token, [{ method: kind.list.method }]), kind.list)
+  const before = ran.length
+  const usable: string[] = []
+  for (const name of NAMES) {
+    const asked = kind.call(name)
+    const isAllowed = asked.method === 'subscriptions/listen'
+      ? await mayListen(service, token, asked)
+      : isUsable(await caller.ask(token, [asked]))
+    if (isAllowed) usable.push(name)
+  }
+  const allowed = ROLES[role] ?? []
+  const hidden = NAMES.filter(name => !allowed.includes(name))
+  t.strictSame(
+    [names, usable, ran.slice(before).filter(what => hidden.some(name => what.includes(name)))],
+    [allowed.map(kind.toListed), allowed, []],
+    `${what}: list and call agree`
+  )
+}
+
+/** One line each: what is hidden cannot be told from what does not exist. */
+async function hides (t: Test, what: string, kind: Kind, { caller, role }: Round): Promise<void> {
+  const token = `${role}_mcp`
+  const [unknown, hidden] = [
+    await caller.ask(token, [kind.call(NOTHING)]),
+    await caller.ask(token, [kind.call('secret')])
+  ]
+  t.strictSame(tell(hidden, 'secret'), tell(unknown, NOTHING), `${what}: hidden is as unknown`)
+}
+
+async function batch (t: Test, what: string, kind: Kind, { caller, role, ran }: Round): Promise<void> {
+  const token = `${role}_mcp`
+  const alone = await caller.ask(token, [kind.call('secret')])
+  const before = ran.length
+  const { status, responses: [one, hidden, other] } = await caller.ask(token, [
+    OPEN_TOOL,
+    kind.call('secret'),
+    { method: 'tools/list' }
+  ], true)
+  t.strictSame(
+    [status, one?.result !== undefined, hidden?.error, other?.result !== undefined, ran.slice(before)],
+    [alone.status, true, alone.responses[0]?.error, true, ['tool open']],
+    `${what}: of a batch, the others run`
+  )
+}
+
+async function matrix (t: Test, name: string, way: Way, makePlug: MakePlug): Promise<void> {
+  const ran: string[] = []
+  const { sessionMode, reuseInstances = false } = way
+  const service = await host(t, {
+    createServer: () => makePlug(what => ran.push(what)),
+    stores: createMemoryStores({ sessionIdleSeconds: 60 }),
+    policy: rules,
+    sessionMode,
+    reuseInstances
+  })
+  const kinds = Object.entries({ ...KINDS, ...name.startsWith('2026') ? LISTENED : {} })
+  // last the one with the least: instances have served those with more
+  for (const role of Object.keys(ROLES).reverse()) {
+    const round = { service, role, ran, caller: await way.connect(t, service, `${role}_mcp`) }
+    for (const [what, kind] of kinds) {
+      await agree(t, `${role}, ${what}`, kind, round)
+      // a template has any, and most servers let anybody subscribe to anything
+      if (role === 'admin' || /template|subscription/.test(what)) continue
+      await hides(t, `${role}, ${what}`, kind, round)
+      if (way.takesBatches) await batch(t, `${role}, ${what}`, kind, round)
+    }
+  }
+}
+
+for (const [name, way] of Object.entries(WAYS)) {
+  for (const [line, makePlug] of Object.entries(PLUGS)) {
+    t.test(`${name}, ${line}`, async t => { await matrix(t, name, way, makePlug) })
+  }
+}
