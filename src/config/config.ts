@@ -14,12 +14,14 @@ import {
   parseTrustProxy
 } from './values.js'
 import { toLimits } from './limits.js'
+import { parsePolicy } from './policy.js'
 import { parseUpstream, type UpstreamConfig } from './upstream.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from '../errors.js'
 import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
 import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
+import type { PolicyRules } from '../policy/rules.js'
 import type { ProxyOptions } from '../outbound/proxy.js'
 import { isClientCredential, HOST, isHost, isKeyPrefix, KEY_PREFIX } from '../validation/values.js'
 import { isRedisUrl, REDIS_URL } from '../validation/redis-url.js'
@@ -46,6 +48,8 @@ export interface Config {
   /** Without a trailing slash. */
   publicUrl: string
   publicTools: boolean
+  /** undefined: everybody whom the login server lets in may use everything. */
+  policy: PolicyRules | undefined
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
   /** undefined: logins are not recorded. */
@@ -122,6 +126,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     host: env.HOST,
     publicUrl,
     publicTools: env.PUBLIC_TOOLS,
+    policy: parsePolicy(env),
     logLevel: env.LOG_LEVEL,
     trustProxy: parseTrustProxy(env.TRUST_PROXY),
     adminToken: parseAdminToken(env.ADMIN_TOKEN),

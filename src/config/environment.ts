@@ -9,12 +9,14 @@ import { MAX_TIMER_SECONDS } from '../validation/values.js'
 import { mcpVariables } from './variables/mcp.js'
 import { oauthVariables } from './variables/oauth.js'
 import { operationVariables } from './variables/operations.js'
+import { policyVariables } from './variables/policy.js'
 import { processVariables } from './variables/process.js'
 
 /** Every environment variable, with its meaning and its default. `.env.example` is made from it. */
 export const EnvironmentSchema = Type.Object({
   ...processVariables,
   ...oauthVariables,
+  ...policyVariables,
   ...mcpVariables,
   ...operationVariables
 })

@@ -49,6 +49,7 @@ export function serviceOptions (
     publicUrl: config.publicUrl,
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys },
     scopes: config.mcpScopes,
+    ...config.policy && { policy: config.policy },
     allowedOrigins: config.allowedOrigins,
     allowedHosts: config.allowedHosts,
     maxBodyBytes: config.maxBodyBytes,

@@ -26,6 +26,7 @@ export type FailureReason =
   | 'other_browser'
   | 'denied_by_person'
   | 'denied_by_service'
+  | 'denied_by_policy'
   | 'denied_upstream'
   | 'tenant_not_allowed'
   | 'tenant_unknown'

@@ -15,11 +15,13 @@ import { ConsentPages } from './authorize/consent-pages.js'
 import { Consents } from './authorize/consents.js'
 import { combineObservers } from './login-events.js'
 import { KeySets } from './client-documents/key-sets.js'
+import { GrantDecisions } from './tokens/grant-decisions.js'
 import { Grants } from './tokens/grants.js'
 import { defaultRedirectSchemes } from './clients/redirect-schemes.js'
 import { LoginLeg } from './authorize/login-leg.js'
 import { defaultLifetimes, parseUpstreamUrls, type BrokerOptions } from './options.js'
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from './rate-limits.js'
+import { Rechecks } from './tokens/rechecks.js'
 import { RecognisedSecrets } from './tokens/recognised-secrets.js'
 import { Resources } from './resources.js'
 import { proxiedFetch } from '../outbound/proxied-fetch.js'
@@ -48,6 +50,8 @@ export interface Broker {
   readonly attempts: Attempts | undefined
   /** The caller's access token upstream; undefined if none works. */
   getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
+  /** Ends all grants of a person. @returns how many there were */
+  endGrantsOf (person: { issuer?: string, subject: string }): Promise<number>
   /** Rejects if the upstream cannot be reached. */
   check (): Promise<void>
   /** Lets go of timers and subscriptions. */
@@ -72,6 +76,8 @@ export function createBroker (options: BrokerOptions): Broker {
   const { grants, accessTokens, tokens } = issued
   const consents = new Consents({ store: stores.consents, seconds: foundation.lifetimes.consentSeconds, now })
 
+  const connections = new Connections({ store: stores.grants, grants, clients, consents })
+
   const reaper = setInterval(() => {
     Promise.all([clients.reap(), upstreamClients.reap()]).catch((err: unknown) => {
       log.error({ err }, 'expired registrations could not be removed')
@@ -83,7 +89,7 @@ export function createBroker (options: BrokerOptions): Broker {
     authentication,
     ...createAuthorization(options, { ...foundation, ...known, ...issued, consents }),
     tokens,
-    connections: new Connections({ store: stores.grants, grants, clients, consents }),
+    connections,
     consents,
     signIns: new SignIns({ issuer, tokens, store: stores.grants, keyring, now }),
     accessTokens,
@@ -99,6 +105,8 @@ export function createBroker (options: BrokerOptions): Broker {
     },
     getUpstreamAccessToken: async ({ extra: { grantId } }) =>
       grantId === undefined ? undefined : await grants.upstreamAccessToken(grantId),
+    endGrantsOf: async ({ subject, issuer }) =>
+      await connections.endAll({ subject, issuer: issuer ?? await upstream.findIssuer() }),
     check: () => upstream.check(),
     close () {
       clearInterval(reaper)
@@ -181,8 +189,12 @@ function createTokens (options: BrokerOptions, foundation: Foundation, known: Re
   const { resources, recognised, limits, lifetimes, upstream, observe, now } = foundation
   const { upstreamClients } = known
   const grants = new Grants({ store, leases, keyring, upstream, upstreamClients, observe, log, now })
+  const { policy, authorizeGrant, scopes: [baseScope] } = options
+  const decisions = new GrantDecisions({ policy, authorizeGrant, baseScope })
+  const rechecks = new Rechecks({ store, leases, grants, decisions, upstream, upstreamClients, observe })
   return {
     grants,
+    decisions,
     accessTokens: new AccessTokens({
       store,
       grants,
@@ -195,7 +207,18 @@ function createTokens (options: BrokerOptions, foundation: Foundation, known: Re
       observe,
       now
     }),
-    tokens: new TokenIssuer({ ...known, store, grants, resources, keyring, recognised, lifetimes, observe, now })
+    tokens: new TokenIssuer({
+      ...known,
+      store,
+      grants,
+      rechecks,
+      resources,
+      keyring,
+      recognised,
+      lifetimes,
+      observe,
+      now
+    })
   }
 }
 
@@ -209,15 +232,15 @@ function createAuthorization (
   options: BrokerOptions,
   parts: AuthorizationParts
 ): Pick<Broker, 'authorization' | 'consentPages'> {
-  const { issuer, stores, keyring, authorizeGrant = () => ({ allow: true }) } = options
+  const { issuer, stores, keyring } = options
   const { scopes, consentInDynamicMode = true, consentDelayMs: delayMs = 0 } = options
-  const { lifetimes, grants, now } = parts
+  const { lifetimes, grants, decisions, now } = parts
   const { authorizationSeconds: seconds } = lifetimes
   const common = {
     ...parts,
     keyring,
     transactions: stores.authorizations,
-    codes: new AuthorizationCodes({ store: stores.grants, grants, authorizeGrant, lifetimes, now }),
+    codes: new AuthorizationCodes({ store: stores.grants, grants, decisions, lifetimes, now }),
     redirects: new ClientRedirects(issuer)
   }
   const login = new LoginLeg({ ...common, seconds })

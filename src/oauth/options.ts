@@ -135,8 +135,10 @@ export function makeBackChannel (
 }
 
 /**
- * Decides what a person who logged in may do here; called once for every login. Pass it as `authorizeGrant` of
- * `mcpService`. If it throws, the login fails.
+ * Decides what a person who logged in may do here: called once for every login, and again for every refresh of our
+ * tokens, with claims as they are by then. It comes after the policy. Pass it as `authorizeGrant` of `mcpService`. If
+ * it refuses a refresh, the login ends everywhere; if it throws, the login or refresh fails, and a login that stands
+ * stays.
  * @example
  * ```ts
  * import type { AuthorizeGrant } from 'fastify-mcp-oauth'
@@ -155,7 +157,11 @@ export type AuthorizeGrant = (attempt: {
   /** Identity claims from the upstream. */
   claims: Readonly<Record<string, unknown>>
   client: { clientId: string, clientName?: string }
+  /** At a refresh: those of the login. */
   requestedScopes: readonly string[]
+  reason: 'login' | 'refresh'
+  /** The person's access token at the login server, to ask it for more; undefined if none works. */
+  getUpstreamAccessToken: () => Promise<string | undefined>
 }) => AuthorizeGrantDecision | Promise<AuthorizeGrantDecision>
 
 /**

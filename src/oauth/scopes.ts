@@ -38,3 +38,11 @@ export function narrowedScopes (scope: string | undefined, granted: readonly str
   }
   return asked
 }
+
+/** Those of some scopes of a grant that the person may have by now. */
+export function permittedScopes (
+  { permittedScopes }: { readonly permittedScopes?: readonly string[] },
+  scopes: readonly string[]
+): string[] {
+  return permittedScopes === undefined ? [...scopes] : scopes.filter(scope => permittedScopes.includes(scope))
+}

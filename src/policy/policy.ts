@@ -66,6 +66,18 @@ export class Policy {
     return () => { this.#listeners.delete(listener) }
   }
 
+  /** Whether there is a rule about who may log in: if not, nobody has to be asked about. */
+  get hasLoginRules (): boolean {
+    const { login, roles } = this.#compiled
+    return login.length > 0 || roles !== undefined
+  }
+
+  /** Whether a rule about who may log in needs more than the subject, which never changes. */
+  get needsClaims (): boolean {
+    const { login, roles = [] } = this.#compiled
+    return [...login, ...roles.map(({ people }) => people)].some(needsClaims)
+  }
+
   /** Whether a person may log in, or stay logged in at a refresh, and with which scopes. */
   decideLogin (claims: Claims, requestedScopes: readonly string[]): LoginDecision {
     const { login, roles } = this.#compiled
@@ -81,6 +93,11 @@ export class Policy {
       scopes: requestedScopes.filter(scope => access.mayHave(scope)),
       why: `roles: ${access.roles.join(', ')}`
     }
+  }
+
+  /** Whether somebody may call whose token others have issued. */
+  decideCaller (caller: Pick<CallerInfo, 'scopes' | 'extra'>): LoginDecision {
+    return this.decideLogin(claimsOf(caller), caller.scopes)
   }
 
   /** What a caller may use. @param caller undefined: nobody has logged in */
@@ -115,6 +132,10 @@ export class Policy {
     }
     return held
   }
+}
+
+function needsClaims ({ emails, emailDomains, groups, claims }: PeopleRule): boolean {
+  return [emails, emailDomains, groups, claims].some(rule => rule !== undefined)
 }
 
 /** The claims of a caller, as one object for as long as its token is known. */

@@ -66,6 +66,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
       isHostOf(baseUrl, request.headers.host)
         ? undefined
         : `The address of this server is ${baseUrl}/mcp: use this name.`,
+    // the broker has asked at the login, and asks at each refresh
+    ...isForeign(options.auth) && policy && { policy },
     ...auth.bearer
   })
   const { requestStateKeys = keyring.derive('request state') } = options

@@ -8,6 +8,10 @@ export interface Grant {
   /** Identity claims of the person, as the upstream told them. */
   claims: Record<string, unknown>
   scopes: string[]
+  /** Those of `scopes` that the person may have by now; absent: all. */
+  permittedScopes?: string[]
+  /** Counts how often it was asked since the login whether the person may stay logged in. Absent: never. */
+  rechecks?: number
   /** RFC 8707 resource that the tokens are good for. */
   resource: string
   /** Epoch seconds: the end, however often the grant is refreshed. */
@@ -17,6 +21,9 @@ export interface Grant {
   /** Counts the replacements of `sealedUpstreamTokens`. */
   upstreamVersion: number
 }
+
+/** What is known of the person by now, and what they may have. */
+export type Recheck = Pick<Grant, 'claims'> & Required<Pick<Grant, 'permittedScopes'>>
 
 /** A grant that waits for its client to redeem the authorization code. */
 export interface CodeRecord {
@@ -92,6 +99,8 @@ export interface GrantStore {
   rotate (hash: string, tokens: IssuedTokens, repeatSeconds: number, forget?: boolean): Promise<Rotation>
   /** Replaces the upstream's tokens where they still have this version. @returns whether it did */
   replaceUpstreamTokens (grantId: string, version: number, sealed: string): Promise<boolean>
+  /** Replaces what is known of the person, if the grant was rechecked so many times. @returns whether it did */
+  replaceClaims (grantId: string, rechecks: number, recheck: Recheck): Promise<boolean>
   /** Which of these grants have ended. */
   findEnded (grantIds: readonly string[]): Promise<string[]>
   /** Ends what a person has beyond `MAX_GRANTS_OF_ONE`. @returns each grant to one caller only */

@@ -11,6 +11,7 @@ import {
   mcpTransports,
   Metrics,
   oauthBroker,
+  Policy,
   requireScopes,
   type BrokerModeOptions,
   type CreateServer,
@@ -50,6 +51,16 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
   prefix: async (app, { options }) => {
     await app.register(mcpService, { ...options, prefix: '/ai' })
     await app.register(mcpDiscovery, { ...options, servicePrefix: '/ai' })
+  },
+  policy: async (app, { options }) => {
+    const policy = new Policy({ login: { emailDomains: ['example.com'], groups: ['mcp-users'] } })
+    await app.register(mcpService, { ...options, policy })
+    // later: at once for calls, at the next refresh for logins
+    policy.replace({ login: { emailDomains: ['example.com'] } })
+  },
+  endGrants: async (app, { options }) => {
+    await app.register(mcpServiceParts, options)
+    await app.oauthBroker.endGrantsOf({ issuer: 'https://login.example.com', subject: 'alice' })
   },
   exempt: async (app, { requireLogin }) => {
     app.addHook('onRequest', async (request, reply) => {

@@ -338,6 +338,29 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
     t.equal(await replicas[0].replaceUpstreamTokens('unknown', 0, 'x'), false)
   })
 
+  t.test('what is known of the person is replaced by one, and nothing else changes', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, {})
+    const [store] = replicas
+    const { grant, tokens } = await redeemed(store, clock, { subject: unique('person') })
+    const recheck = (index: number) => ({ claims: { groups: [], index, nested: {} }, permittedScopes: ['mcp'] })
+    const replaced = await atOnce(replicas, 50, (replica, index) =>
+      replica.replaceClaims(grant.grantId, 0, recheck(index)))
+    t.same(countsOf(replaced), { true: 1, false: 49 })
+    await store.replaceUpstreamTokens(grant.grantId, 0, 'sealed anew')
+    const index = replaced.indexOf(true)
+    const resealed = { sealedUpstreamTokens: 'sealed anew', upstreamVersion: 1 }
+    const changed = { ...grant, ...recheck(index), rechecks: 1, ...resealed }
+    t.strictSame(await store.findGrant(grant.grantId), changed)
+    t.strictSame((await store.findAccessToken(tokens.access.hash))?.grant, changed)
+    t.strictSame((await store.findRefreshToken(tokens.refresh.hash))?.grant, changed)
+    t.strictSame(await store.findGrantsOf(grant.issuer, grant.subject), [changed])
+    t.equal(await store.replaceClaims(grant.grantId, 1, { claims: {}, permittedScopes: [] }), true)
+    t.match(await store.findGrant(grant.grantId), { claims: {}, permittedScopes: [], rechecks: 2 })
+    t.equal(await store.replaceClaims('unknown', 0, recheck(0)), false)
+    await store.end(grant.grantId)
+    t.equal(await store.replaceClaims(grant.grantId, 2, recheck(0)), false, 'not after its end')
+  })
+
   t.test('a grant ends once, with all its tokens', { buffered: true }, async t => {
     const { replicas, clock } = await makeStore(t, {})
     const [store] = replicas

@@ -161,10 +161,13 @@ export async function authorize (
 }
 
 /**
- * The parameters of the redirect back to the client.
+ * The parameters of the redirect back to the client; somebody who may not use the service returns by the page's link.
  * @throws {Error} if the login ended elsewhere
  */
-export function redirectParameters ({ url, status, html }: Page, { redirectUri }: Client): URLSearchParams {
+export function redirectParameters (page: Page, { redirectUri }: Client): URLSearchParams {
+  const { url, status, html, document } = page
+  const back = status === 403 ? document.querySelector('form a.button')?.getAttribute('href') : undefined
+  if (back?.startsWith(redirectUri) === true) return new URL(back).searchParams
   if (!isAt({ url, status }, redirectUri)) throw new Error(`The login ended at ${url.href} (${status}): ${html}`)
   return url.searchParams
 }

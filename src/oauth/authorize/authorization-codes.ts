@@ -1,17 +1,17 @@
-import { AccessDeniedError } from '../../errors.js'
 import type { AuthorizationTransaction } from '../../stores/authorizations.js'
 import type { Grant, GrantStore } from '../../stores/grants.js'
 import type { Client } from '../client.js'
+import type { GrantDecisions } from '../tokens/grant-decisions.js'
 import type { Grants } from '../tokens/grants.js'
 import type { Login } from './login-leg.js'
-import type { AuthorizeGrant, BrokerLifetimes } from '../options.js'
+import type { BrokerLifetimes } from '../options.js'
 import { hashSecret, newSecret } from '../secrets.js'
 import { UNNAMED_PREFIX } from '../upstream/subject.js'
 
 export interface AuthorizationCodesOptions {
   store: GrantStore
   grants: Grants
-  authorizeGrant: AuthorizeGrant
+  decisions: GrantDecisions
   lifetimes: BrokerLifetimes
   now: () => number
 }
@@ -35,8 +35,14 @@ export class AuthorizationCodes {
     client: Client,
     { tokens, identity }: Login
   ): Promise<Grant> {
-    const { store, grants, lifetimes, now } = this.#options
-    const scopes = await this.#authorize(transaction, client, identity.claims).catch((error: unknown) => {
+    const { store, grants, decisions, lifetimes, now } = this.#options
+    const scopes = await decisions.decide({
+      claims: identity.claims,
+      client,
+      requestedScopes: transaction.scopes,
+      reason: 'login',
+      getUpstreamAccessToken: async () => tokens.accessToken
+    }).catch((error: unknown) => {
       grants.discard(client.clientId, tokens)
       throw error
     })
@@ -64,25 +70,5 @@ export class AuthorizationCodes {
       used: false
     })
     return grant
-  }
-
-  async #authorize (
-    { scopes: requested }: AuthorizationTransaction,
-    client: Client,
-    claims: Readonly<Record<string, unknown>>
-  ): Promise<readonly string[]> {
-    const { client_name: clientName } = client.metadata
-    const decision = await this.#options.authorizeGrant({
-      claims,
-      client: { clientId: client.clientId, ...clientName !== undefined && { clientName } },
-      requestedScopes: requested
-    })
-    if (!decision.allow) {
-      throw new AccessDeniedError(decision.reason ?? 'You may not use this server.', {
-        detail: 'refused by authorizeGrant',
-        reason: 'denied_by_service'
-      })
-    }
-    return decision.scopes === undefined ? requested : requested.filter(scope => decision.scopes?.includes(scope))
   }
 }

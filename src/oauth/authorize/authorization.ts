@@ -25,11 +25,14 @@ import {
   type CallbackEvent
 } from '../login-events.js'
 import { asksForConsent, isSilent } from './login-hints.js'
-import type { LoginLeg } from './login-leg.js'
+import type { Login, LoginLeg } from './login-leg.js'
 import type { NextStep } from './next-step.js'
+import type { GrantDecisions } from '../tokens/grant-decisions.js'
+import type { Grants } from '../tokens/grants.js'
 import type { RecognisedSecrets } from '../tokens/recognised-secrets.js'
 import { classifyRedirectUri } from '../clients/redirect-uris.js'
 import type { Resources } from '../resources.js'
+import type { Identity } from '../upstream/identity.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
 
 export interface AuthorizationOptions {
@@ -39,6 +42,8 @@ export interface AuthorizationOptions {
   consents: Consents
   login: LoginLeg
   codes: AuthorizationCodes
+  decisions: GrantDecisions
+  grants: Grants
   redirects: ClientRedirects
   upstreamClients: UpstreamClients
   resources: Resources
@@ -122,6 +127,7 @@ export class Authorization {
       return await this.#take(id, browser)
     })
     event.clientId = transaction.clientId
+    let arrived: { client: Client, identity: Identity } | undefined
     try {
       return await observed(observe, event, async () => {
         // a silent login has no page to say so on
@@ -130,6 +136,9 @@ export class Authorization {
           throw isSilent(transaction.hints) ? silentError(error, query) : error
         })
         notePerson(event, login.identity)
+        arrived = { client, identity: login.identity }
+        // nobody is asked for a consent that would be of no use
+        this.#checkPolicy(transaction, client, login)
         const person = findPersonHash(login.identity)
         const next = withPerson(browser, person)
         if (!await this.#isAgreed(transaction, person)) {
@@ -141,14 +150,17 @@ export class Authorization {
         return { next: { kind: 'redirect', url: redirects.success(transaction, code) }, browser: next }
       })
     } catch (error) {
-      const failure = redirects.failure(error, transaction)
-      const mayTryAnother = failure.error.reason === 'tenant_not_allowed' && !isSilent(transaction.hints)
-      return {
-        next: mayTryAnother
-          ? { kind: 'other-account', ...failure, transaction: consentPages.offerOtherAccount(transaction) }
-          : { kind: 'redirect', ...failure },
-        browser
-      }
+      return { next: consentPages.fail(error, transaction, arrived), browser }
+    }
+  }
+
+  #checkPolicy ({ scopes: requestedScopes }: AuthorizationTransaction, client: Client, login: Login): void {
+    const { decisions, grants } = this.#options
+    try {
+      decisions.checkPolicy({ claims: login.identity.claims, requestedScopes })
+    } catch (error) {
+      grants.discard(client.clientId, login.tokens)
+      throw error
     }
   }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { AccessDeniedError, OAuthError } from '../../errors.js'
+import { AccessDeniedError, OAuthError, type FailureReason } from '../../errors.js'
 import type { AuthorizationTransaction, AuthorizationTransactionStore } from '../../stores/authorizations.js'
 import type { AuthorizationCodes } from './authorization-codes.js'
 import type { Visitor } from './browser-state.js'
@@ -18,6 +18,7 @@ import { consentNeeded } from './silent-login.js'
 import type { ConsentRequest, NextStep } from './next-step.js'
 import type { RecognisedSecrets } from '../tokens/recognised-secrets.js'
 import { classifyRedirectUri } from '../clients/redirect-uris.js'
+import type { Identity } from '../upstream/identity.js'
 import type { Upstream } from '../upstream/upstream.js'
 
 export interface ConsentPagesOptions {
@@ -91,10 +92,34 @@ export class ConsentPages {
       grants.discard(client.clientId, login.tokens)
       throw error
     })
-    const { claims, subject } = login.identity
-    const name = [claims.name, claims.email, subject].find(claim => typeof claim === 'string')
     const request = await this.ask({ id, transaction: asked, loggedIn: true }, client)
-    return { ...request, ...typeof name === 'string' && { loggedInAs: name } }
+    return { ...request, ...describePerson(login.identity) }
+  }
+
+  /**
+   * What follows if a login fails: if the person may not use this server, they learn so, and may try another account.
+   * @param who they are, and the client; undefined: nobody has logged in
+   */
+  fail (
+    error: unknown,
+    { upstream: _, sealedLogin: __, ...transaction }: AuthorizationTransaction,
+    who: { client: Client, identity: Identity } | undefined
+  ): NextStep {
+    const { forms, redirects, upstream } = this.#options
+    const failure = redirects.failure(error, transaction)
+    const { reason = '' } = failure.error
+    if (!DENIALS.has(reason) || isSilent(transaction.hints)) return { kind: 'redirect', ...failure }
+    const sealed = forms.seal({ id: newId(), transaction, loggedIn: false })
+    if (who === undefined) return { kind: 'other-account', ...failure, transaction: sealed }
+    const { client, identity } = who
+    const person = {
+      transaction: sealed,
+      clientName: client.metadata.client_name,
+      resource: transaction.resource,
+      loginHost: upstream.host,
+      ...describePerson(identity)
+    }
+    return { kind: 'denied', ...failure, person }
   }
 
   /**
@@ -115,11 +140,6 @@ export class ConsentPages {
     return form.loggedIn
       ? await this.#decideLoggedIn(form, decision, visitor)
       : await this.#decideFirst(form, decision, visitor)
-  }
-
-  /** What a page has that offers another account to somebody whose own may not come. @returns it, sealed */
-  offerOtherAccount ({ upstream: _, ...transaction }: AuthorizationTransaction): string {
-    return this.#options.forms.seal({ id: newId(), transaction, loggedIn: false })
   }
 
   /**
@@ -197,6 +217,7 @@ export class ConsentPages {
     const event: ConsentEvent = { type: 'consent', links: [hashSecret(id), hashSecret(code)], http }
     event.clientId = transaction.clientId
     notePerson(event, login.identity)
+    let who: { client: Client, identity: Identity } | undefined
     try {
       return await observed(observe, event, async () => {
         if (!allow) {
@@ -204,6 +225,7 @@ export class ConsentPages {
           throw denied()
         }
         const client = await clients.find(transaction.clientId)
+        who = { client, identity: login.identity }
         const person = findPersonHash(login.identity)
         if (remember && person !== undefined && isMemorable(client, transaction.redirectUri)) {
           await consents.remember(person, transaction)
@@ -212,9 +234,22 @@ export class ConsentPages {
         return { kind: 'redirect', url: redirects.success(transaction, code) }
       })
     } catch (error) {
-      return { kind: 'redirect', ...redirects.failure(error, transaction) }
+      return this.fail(error, transaction, who)
     }
   }
+}
+
+/** The service, and not the person or the login server, said no. */
+const DENIALS: ReadonlySet<string> = new Set<FailureReason>([
+  'denied_by_policy',
+  'denied_by_service',
+  'tenant_not_allowed'
+])
+
+/** What to call the person. */
+function describePerson ({ claims, subject }: Identity): { loggedInAs?: string } {
+  const name = [claims.email, claims.name, subject].find(claim => typeof claim === 'string')
+  return typeof name === 'string' ? { loggedInAs: name } : {}
 }
 
 function denied (): AccessDeniedError {

@@ -22,11 +22,24 @@ export interface ConsentRequest {
   tooSoon?: boolean
 }
 
+/** Somebody who has logged in, and may not use this server. */
+export interface DeniedPerson {
+  /** Sealed: begins the attempt again, with another account. */
+  transaction: string
+  clientName: string | undefined
+  resource: string
+  loginHost: string
+  /** As far as that is known. */
+  loggedInAs?: string
+}
+
 /** What follows in the browser. */
 export type NextStep =
   /** With an `error`, the client is told of it. */
   | { kind: 'redirect', url: string, error?: OAuthError }
   | { kind: 'consent', request: ConsentRequest }
+  /** The person may try another account, or return to the client with the error. */
+  | { kind: 'denied', error: OAuthError, url: string, person: DeniedPerson }
   /** An error for a client that nobody vouches for: the person decides whether to return to it. */
   | { kind: 'refusal', error: OAuthError, url: string }
   /** This account may not come: the person can use another one (`transaction`, as above), or return to the client. */

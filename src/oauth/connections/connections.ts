@@ -40,6 +40,24 @@ export class Connections {
   }
 
   /**
+   * Ends all connections of a person, because an operator says so. They are asked for their consent before any
+   * application is connected again.
+   * @returns how many there were
+   */
+  async endAll (person: Person): Promise<number> {
+    const { store, grants, consents } = this.#options
+    await consents.forget(personHash(person))
+    let ended = 0
+    // the store lists no more than so many at once
+    for (let found = await store.findGrantsOf(person.issuer, person.subject); found.length > 0;) {
+      await Promise.all(found.map(async ({ grantId }) => { await grants.end(grantId, 'policy') }))
+      ended += found.length
+      found = await store.findGrantsOf(person.issuer, person.subject)
+    }
+    return ended
+  }
+
+  /**
    * Ends a connection: its tokens, and its live streams on every replica. The application has to ask again.
    * @throws {InvalidRequestError} if it is not one of this person's
    */

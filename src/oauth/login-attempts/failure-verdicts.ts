@@ -50,7 +50,18 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
           'correct redirectUris in PREREGISTERED_CLIENTS.'
       },
   denied_by_person: { text: 'The person denied access on the consent page.' },
-  denied_by_service: { text: 'This service refused the person: authorizeGrant said no.' },
+  denied_by_service: ({ step }) => ({
+    text: step === 'refresh'
+      ? 'The person may no longer use this service: authorizeGrant said no, and their login was ended.'
+      : 'This service refused the person: authorizeGrant said no.'
+  }),
+  denied_by_policy: ({ step, why }) => ({
+    text: step === 'refresh'
+      ? `The person may no longer use this service, and their login was ended${why}.`
+      : `The policy of this service refused the person${why}.`,
+    advice: 'If they should be let in, change the rule that is named, or what the login server says of them ' +
+      '(docs/policy.md).'
+  }),
   denied_upstream: ({ why, loginHost }) => ({
     text: `The login server refused, or the person cancelled there${why}.`,
     advice: `May this person use this application at ${loginHost}? See its log.`

@@ -9,6 +9,7 @@ import type { Grants } from './grants.js'
 import type { RateKey, RateLimits } from '../rate-limits.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
 import type { Resources } from '../resources.js'
+import { permittedScopes } from '../scopes.js'
 import { hashSecret, isSecret } from '../secrets.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 
@@ -157,7 +158,7 @@ export class AccessTokens {
     return {
       active: true,
       client_id: grant.clientId,
-      scope: scopes.join(' '),
+      scope: permittedScopes(grant, scopes).join(' '),
       exp: expiresAt,
       sub: grant.subject,
       aud: grant.resource,
@@ -224,7 +225,7 @@ function toCaller (
   return {
     token,
     clientId,
-    scopes,
+    scopes: permittedScopes(grant, scopes),
     expiresAt,
     resource: new URL(resource),
     extra: { issuer, subject, grantId, claims }

@@ -29,6 +29,15 @@ export interface GrantsOptions {
   now: () => number
 }
 
+/** The upstream's tokens after a refresh that may not have been necessary. */
+export interface Refreshed {
+  /** Undefined if there are none that can be read. */
+  tokens: UpstreamTokens | undefined
+  idToken: Readonly<Record<string, unknown>> | undefined
+  /** Whether they have just come from the upstream. */
+  isNew: boolean
+}
+
 /** Grants and the upstream tokens behind them. */
 export class Grants {
   readonly #options: GrantsOptions
@@ -53,7 +62,7 @@ export class Grants {
     const grant = await this.#options.store.findGrant(grantId)
     if (grant === undefined) throw hasEnded()
     const tokens = await this.freshen(grant)
-    return tokens === undefined || this.#isOver(tokens) ? undefined : tokens.accessToken
+    return tokens === undefined || this.isOver(tokens) ? undefined : tokens.accessToken
   }
 
   /**
@@ -61,7 +70,7 @@ export class Grants {
    * `upstreamAccessToken`.
    */
   async freshen (grant: Grant): Promise<UpstreamTokens | undefined> {
-    await this.#checkIssuer(grant)
+    await this.checkIssuer(grant)
     const tokens = this.#open(grant)
     if (tokens === undefined) return undefined
     if (!this.#isDue(tokens)) {
@@ -101,7 +110,7 @@ export class Grants {
   }
 
   /** @throws {InvalidGrantError} if people of its issuer may no longer log in: the grant has been ended */
-  async #checkIssuer (grant: Grant): Promise<void> {
+  async checkIssuer (grant: Grant): Promise<void> {
     const { upstream, observe } = this.#options
     const { grantId, clientId, issuer } = grant
     if (upstream.allows(issuer)) return
@@ -127,37 +136,55 @@ export class Grants {
         if (grant === undefined) throw hasEnded()
         const tokens = grant.upstreamVersion > stale.upstreamVersion ? this.#open(grant) : undefined
         // a newer version may only have been sealed again, with a newer key
-        return tokens === undefined || this.#isOver(tokens) ? undefined : tokens
+        return tokens === undefined || this.isOver(tokens) ? undefined : tokens
       },
       slowMessage: 'The login server is slow to respond.'
     })
   }
 
   async #refreshOnce (grantId: string): Promise<UpstreamTokens> {
-    const { store, upstream, upstreamClients, observe } = this.#options
-    const grant = await store.findGrant(grantId)
-    const tokens = grant && this.#open(grant)
-    if (tokens === undefined || grant === undefined) throw hasEnded()
-    // somebody else was faster
-    if (!this.#isDue(tokens)) return tokens
-    const client = await upstreamClients.find(grant.clientId)
+    const grant = await this.#options.store.findGrant(grantId)
+    if (grant === undefined) throw hasEnded()
+    const { tokens } = await this.refreshHeld(grant)
+    if (tokens === undefined) throw hasEnded()
+    return tokens
+  }
+
+  /**
+   * Refreshes the upstream's tokens if they have ended, or `anyway`, and can be refreshed. Only for who holds the lease
+   * of their refresh. Throws like `upstreamAccessToken`.
+   * @returns those that there are then, and the claims of the ID token that came with them
+   */
+  async refreshHeld (grant: Grant, { anyway = false } = {}): Promise<Refreshed> {
+    const tokens = this.#open(grant)
+    const asBefore = { tokens, idToken: undefined, isNew: false }
+    // or somebody else was faster
+    if (tokens === undefined || (!anyway && !this.#isDue(tokens))) return asBefore
+    const { refreshToken } = tokens
+    if (refreshToken === undefined) return asBefore
+    const refreshed = await this.#ask(grant, refreshToken).catch((error: unknown) => {
+      if (error instanceof InvalidGrantError || anyway || this.isOver(tokens)) throw error
+      return undefined
+    })
+    if (refreshed === undefined) return asBefore
+    await this.#replace(grant, refreshed.tokens)
+    return { ...refreshed, isNew: true }
+  }
+
+  /** Asks the upstream for new tokens. If it has ended the login, so do we. */
+  async #ask (grant: Grant, refreshToken: string): ReturnType<Upstream['refresh']> {
+    const { upstream, upstreamClients, observe } = this.#options
+    const { grantId, clientId } = grant
+    const client = await upstreamClients.find(clientId)
     if (client === undefined) throw hasEnded()
-    let refreshed: UpstreamTokens
-    try {
-      const event: RefreshEvent = { type: 'refresh', clientId: grant.clientId, grant: describeGrant(grant) }
-      refreshed = await observed(observe, event, async () =>
-        await upstream.refresh(client, tokens.refreshToken, grant)
-      )
-    } catch (error) {
-      if (error instanceof OAuthError && error.reason === 'upstream_refused_client') {
-        upstreamClients.doubt(grant.clientId)
-      }
+    const event: RefreshEvent = { type: 'refresh', clientId, grant: describeGrant(grant) }
+    return await observed(observe, event, async () =>
+      await upstream.refresh(client, refreshToken, grant)
+    ).catch(async (error: unknown) => {
+      if (error instanceof OAuthError && error.reason === 'upstream_refused_client') upstreamClients.doubt(clientId)
       if (error instanceof InvalidGrantError) await this.end(grantId, 'upstream')
-      else if (!this.#isOver(tokens)) return tokens
       throw error
-    }
-    await this.#replace(grant, refreshed)
-    return refreshed
+    })
   }
 
   /** Replaces the tokens that were refreshed, which no longer work, whatever the version of the grant is by now. */
@@ -183,7 +210,8 @@ export class Grants {
     }
   }
 
-  #isOver ({ expiresAt = Infinity }: UpstreamTokens): boolean {
+  /** Whether tokens no longer work, by what the upstream said of them. */
+  isOver ({ expiresAt = Infinity }: UpstreamTokens): boolean {
     return expiresAt <= this.#options.now() / 1000
   }
 
@@ -206,6 +234,7 @@ function isTokens (value: unknown): value is UpstreamTokens {
   return typeof value === 'object' && value !== null && 'accessToken' in value && typeof value.accessToken === 'string'
 }
 
-function hasEnded (): InvalidGrantError {
+/** The login is over: the person has to come back. */
+export function hasEnded (): InvalidGrantError {
   return new InvalidGrantError('The login has ended. Log in again.')
 }

@@ -15,20 +15,12 @@ import type { Keyring } from '../keyring.js'
 import type { BrokerLifetimes } from '../options.js'
 import { checkCodeVerifier } from '../pkce.js'
 import type { Resources } from '../resources.js'
-import { narrowedScopes } from '../scopes.js'
+import { narrowedScopes, permittedScopes } from '../scopes.js'
+import type { Rechecks } from './rechecks.js'
 import type { RecognisedSecrets } from './recognised-secrets.js'
+import { isTokenResponse, type TokenResponse } from './token-response.js'
 import { hashSecret, isSecret } from '../secrets.js'
 import type { UpstreamClients } from '../upstream/upstream-clients.js'
-
-/** A successful response of the token endpoint (RFC 6749 5.1). */
-export interface TokenResponse {
-  access_token: string
-  token_type: 'Bearer'
-  expires_in: number
-  /** Only for clients that registered for it. */
-  refresh_token?: string
-  scope: string
-}
 
 export interface TokensOptions {
   clients: Clients
@@ -36,6 +28,7 @@ export interface TokensOptions {
   upstreamClients: UpstreamClients
   store: GrantStore
   grants: Grants
+  rechecks: Rechecks
   resources: Resources
   keyring: Keyring
   recognised: RecognisedSecrets
@@ -180,7 +173,7 @@ export class TokenIssuer {
   }
 
   async #refresh (parameters: FormParameters, client: Client, witness: TokenRequestWitness): Promise<Issued> {
-    const { store, grants, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
+    const { store, grants, rechecks, lifetimes, keyring, recognised, clients, upstreamClients } = this.#options
     const { refresh_token: refreshToken } = parameters
     if (refreshToken === undefined) throw new InvalidRequestError('The refresh_token is missing.')
     const hash = hashSecret(refreshToken)
@@ -189,9 +182,9 @@ export class TokenIssuer {
     if (found.grant.clientId !== client.clientId) throw unknownRefreshToken()
     const { grant, rotated } = found
     await witness.grant?.(grant)
-    const scopes = narrowedScopes(parameters.scope, grant.scopes)
+    const asked = narrowedScopes(parameters.scope, grant.scopes)
     this.#checkResource(parameters.resource, grant)
-    if (!rotated) await grants.freshen(grant)
+    const scopes = permittedScopes(rotated ? grant : await rechecks.recheck(grant, client), asked)
 
     const { issued, response } = this.#issue(grant, scopes, client, hash)
     const tellsGrant = recognised.originOf(refreshToken) !== undefined
@@ -293,8 +286,4 @@ function refreshTokenReplayed ({ grantId }: Grant): InvalidGrantError {
     detail,
     reason: 'refresh_token_used_twice'
   })
-}
-
-function isTokenResponse (value: unknown): value is TokenResponse {
-  return typeof value === 'object' && value !== null && 'access_token' in value
 }

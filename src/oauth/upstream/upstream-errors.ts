@@ -75,6 +75,36 @@ export function failRefresh (error: unknown): never {
   })
 }
 
+/**
+ * Throws what an error means of asking for the claims of a login that stands: that the upstream no longer accepts its
+ * token is `invalid_grant`, as at a refresh.
+ */
+export function failReread (error: unknown): never {
+  const meant = upstreamError(error)
+  if (meant instanceof TemporarilyUnavailableError) throw meant
+  const { detail = meant.message } = meant
+  const response = findResponse(error)
+  if (response !== undefined && isThrottled(response)) throw unreachable(detail, error)
+  if (response === undefined || !isTokenRefused(response, error)) throw unusable(detail, error)
+  throw new InvalidGrantError('The login at the login server has ended. Log in again.', {
+    cause: error,
+    reason: 'upstream_login_ended',
+    detail
+  })
+}
+
+/** GitHub's way, and that of others, to say that somebody asks too often. */
+function isThrottled ({ status, headers }: Response): boolean {
+  return status === 403 && (headers.has('retry-after') || headers.get('x-ratelimit-remaining') === '0')
+}
+
+/** Whether a token is no longer good; not if it has never been good for this. */
+function isTokenRefused ({ status, headers }: Response, error: unknown): boolean {
+  const code = error instanceof ResponseBodyError ? error.error : ''
+  const said = `${code} ${headers.get('www-authenticate')}`
+  return (status === 401 || status === 403 || /\binvalid_token\b/.test(said)) && !/\binsufficient_scope\b/.test(said)
+}
+
 /** Whether an error of a token request says that the upstream does not know our client, or not with its secret. */
 export function refusesClient (error: unknown): boolean {
   return error instanceof ResponseBodyError && meansClient(error.status, error.error)
@@ -162,12 +192,13 @@ function findOutage (error: unknown): Outage | undefined {
 }
 
 function findStatus (error: unknown): number | undefined {
-  if (error instanceof Response) return error.status
-  return error instanceof WWWAuthenticateChallengeError
-    ? error.status
-    : error instanceof ClientError && error.cause instanceof Response
-      ? error.cause.status
-      : undefined
+  return error instanceof ResponseBodyError ? undefined : findResponse(error)?.status
+}
+
+function findResponse (error: unknown): Response | undefined {
+  if (error instanceof Response) return error
+  if (error instanceof WWWAuthenticateChallengeError || error instanceof ResponseBodyError) return error.response
+  return error instanceof ClientError && error.cause instanceof Response ? error.cause : undefined
 }
 
 function describe (error: unknown): string {

@@ -18,7 +18,7 @@ import { checkLoginAge, loginParameters } from './login-parameters.js'
 import { fail, failRefresh, refusesClient, unusable } from './upstream-errors.js'
 import { toUpstreamTokens, type UpstreamTokens } from './upstream-tokens.js'
 import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
-import { fetchIdentity } from './userinfo.js'
+import { fetchClaims, fetchIdentity, toUserinfoOptions, type IdentitySource } from './userinfo.js'
 
 /** What was sent upstream, and must match the response. */
 export interface UpstreamRequest {
@@ -73,6 +73,11 @@ export class Upstream {
   /** Rejects if the upstream cannot be reached. */
   async check (): Promise<void> {
     await this.#metadata.get()
+  }
+
+  /** What it calls itself: the issuer of subjects. */
+  async findIssuer (): Promise<string> {
+    return (await this.#metadata.get()).issuer
   }
 
   /** Our configured client there, in static mode. */
@@ -148,22 +153,33 @@ export class Upstream {
     callback.search = query
     // the issuer is unknown, and there is no other one to mix it up with (RFC 9207 1)
     if (!this.#knowsIssuer) callback.searchParams.delete('iss')
-    const { scopes, userinfoUrl, subjectClaim, allowMissingNonce } = this.#options
+    const { allowMissingNonce } = this.#options
     const checks = { expectedState: state, ...(this.#options.pkce ?? true) && { pkceCodeVerifier: codeVerifier } }
     const response = { callback, checks, nonce, allowMissingNonce }
     const { tokens, issuer } = await redeemCode(this.#tokenRequest(client), response)
     checkAuthorizedParty(tokens.claims(), client.clientId)
     checkLoginAge(tokens.claims(), maxAge, this.#now() / 1000)
     const userinfo = await this.#configuration(client, 'userinfo')
+    const source = { accessToken: tokens.access_token, idToken: tokens.claims() }
     return {
       tokens: toUpstreamTokens(tokens, this.#now()),
-      identity: await fetchIdentity(userinfo, tokens, {
-        issuer,
-        ...userinfoUrl && { userinfoUrl },
-        ...subjectClaim !== undefined && { subjectClaim },
-        openidAsked: knownScopes(scopes, userinfo.serverMetadata()).includes('openid')
-      })
+      identity: await fetchIdentity(userinfo, source, toUserinfoOptions(this.#options, userinfo, issuer))
     }
+  }
+
+  /**
+   * What the upstream says of a person by now.
+   * @param source what its last refresh gave, or a token that is good still
+   * @param person who they were at the login
+   * @returns undefined if it cannot say; throws like `fetchClaims`
+   */
+  async fetchClaims (
+    client: UpstreamClient,
+    source: IdentitySource,
+    { issuer, subject }: { issuer: string, subject: string }
+  ): Promise<Record<string, unknown> | undefined> {
+    const userinfo = await this.#configuration(client, 'userinfo')
+    return await fetchClaims(userinfo, source, subject, toUserinfoOptions(this.#options, userinfo, issuer))
   }
 
   /** Whether it knows our client, by what it says of a made-up code; also if it does not say. */
@@ -178,7 +194,7 @@ export class Upstream {
   }
 
   /**
-   * Refreshes the upstream's tokens.
+   * Refreshes the upstream's tokens. With an ID token, it says who the person is.
    * @param person whose they are
    * @throws {InvalidGrantError} if the login there has ended, or the person must come back
    * @throws {UpstreamError} if the new tokens are another person's
@@ -187,7 +203,7 @@ export class Upstream {
     client: UpstreamClient,
     refreshToken: string,
     { issuer, subject }: { issuer: string, subject: string }
-  ): Promise<UpstreamTokens> {
+  ): Promise<{ tokens: UpstreamTokens, idToken: Readonly<Record<string, unknown>> | undefined }> {
     const tokens = await refreshTokens(this.#tokenRequest(client), refreshToken, issuer).catch(failRefresh)
     const idToken = tokens.claims()
     checkAuthorizedParty(idToken, client.clientId)
@@ -198,7 +214,7 @@ export class Upstream {
     ) {
       throw unusable('the ID token of the refresh has another sub than that of the login')
     }
-    return { refreshToken, ...toUpstreamTokens(tokens, this.#now()) }
+    return { tokens: { refreshToken, ...toUpstreamTokens(tokens, this.#now()) }, idToken }
   }
 
   /** Revokes tokens that are no longer needed (RFC 7009), if the upstream can do that. */

@@ -1,9 +1,10 @@
 import * as openid from 'openid-client'
-import { TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
+import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
+import type { UpstreamSettings } from '../options.js'
 import { readIdentity, type Identity } from './identity.js'
-import { SUBJECT_CLAIM } from './subject.js'
-import type { Tokens } from './token-request.js'
-import { fail, upstreamError } from './upstream-errors.js'
+import { isNamed, SUBJECT_CLAIM } from './subject.js'
+import { fail, failReread, unusable, upstreamError } from './upstream-errors.js'
+import { knownScopes } from './upstream-metadata.js'
 
 /** What decides how the upstream is asked who logged in. */
 export interface UserinfoOptions {
@@ -17,29 +18,92 @@ export interface UserinfoOptions {
   openidAsked: boolean
 }
 
+/** @param configuration of our client there @param issuer who issued the tokens */
+export function toUserinfoOptions (
+  { scopes, userinfoUrl, subjectClaim }: Pick<UpstreamSettings, 'scopes' | 'userinfoUrl' | 'subjectClaim'>,
+  configuration: openid.Configuration,
+  issuer: string
+): UserinfoOptions {
+  return {
+    issuer,
+    ...userinfoUrl && { userinfoUrl },
+    ...subjectClaim !== undefined && { subjectClaim },
+    openidAsked: knownScopes(scopes, configuration.serverMetadata()).includes('openid')
+  }
+}
+
+/** What the upstream has given that says, or lets ask, who logged in. */
+export interface IdentitySource {
+  accessToken: string
+  /** Claims of the ID token that came with it. */
+  idToken?: Readonly<Record<string, unknown>> | undefined
+}
+
 /** Who logged in: by the ID token, and by userinfo if there is no ID token or it names nobody. */
 export async function fetchIdentity (
   configuration: openid.Configuration,
-  tokens: Tokens,
-  { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM, openidAsked }: UserinfoOptions
+  source: IdentitySource,
+  options: UserinfoOptions
 ): Promise<Identity> {
-  const { userinfo_endpoint: endpoint } = configuration.serverMetadata()
-  const idToken: Record<string, unknown> | undefined = tokens.claims()
-  let userinfo: Record<string, unknown> = {}
-  if (userinfoUrl !== undefined) {
-    userinfo = await fetchUser(configuration, tokens.access_token, userinfoUrl)
-  } else if (endpoint !== undefined && (idToken === undefined || !hasName(idToken))) {
-    const expected = typeof idToken?.sub === 'string' ? idToken.sub : openid.skipSubjectCheck
-    userinfo = await openid.fetchUserInfo(configuration, tokens.access_token, expected).catch((error: unknown) => {
-      const optional = idToken !== undefined ||
-        (!openidAsked && !(upstreamError(error) instanceof TemporarilyUnavailableError))
-      return optional ? {} : fail(error)
-    })
-  }
+  const { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM, openidAsked } = options
+  const { idToken } = source
+  const userinfo = await fetchUserinfo(configuration, source, options).catch((error: unknown) => {
+    const optional = userinfoUrl === undefined && (idToken !== undefined ||
+      (!openidAsked && !(upstreamError(error) instanceof TemporarilyUnavailableError)))
+    return optional ? {} : fail(error)
+  })
   return readIdentity({ issuer, userinfo, idToken, subjectClaim })
 }
 
-function hasName ({ name, email }: Record<string, unknown>): boolean {
+/**
+ * What the upstream says of a person by now, who logged in some time ago. Unlike at the login, a claim must not be
+ * missing because somebody could not be asked.
+ * @returns undefined if it cannot say
+ * @throws {InvalidGrantError} if it no longer accepts the login
+ * @throws {UpstreamError} if it speaks of somebody else, or cannot be understood
+ * @throws {TemporarilyUnavailableError} if it cannot be reached
+ */
+export async function fetchClaims (
+  configuration: openid.Configuration,
+  source: IdentitySource,
+  subject: string,
+  options: UserinfoOptions
+): Promise<Record<string, unknown> | undefined> {
+  const { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM } = options
+  const { userinfo_endpoint: endpoint } = configuration.serverMetadata()
+  const { idToken } = source
+  if (idToken === undefined && userinfoUrl === undefined && (endpoint === undefined || !isNamed(subject))) {
+    return undefined
+  }
+  const userinfo = await fetchUserinfo(configuration, source, options).catch(failReread)
+  const identity = readCurrent({ issuer, userinfo, idToken, subjectClaim })
+  if (isNamed(subject) && identity.subject !== subject) throw unusable('it now names another person than at the login')
+  return identity.claims
+}
+
+/** An upstream that no longer says who somebody is has not ended their login. */
+function readCurrent (told: Parameters<typeof readIdentity>[0]): Identity {
+  try {
+    return readIdentity(told)
+  } catch (error) {
+    throw error instanceof AccessDeniedError ? unusable(error.detail ?? error.message, error) : error
+  }
+}
+
+/** What userinfo says; nothing if nobody has to be asked. What fails is thrown as it came. */
+async function fetchUserinfo (
+  configuration: openid.Configuration,
+  { accessToken, idToken }: IdentitySource,
+  { userinfoUrl }: UserinfoOptions
+): Promise<Record<string, unknown>> {
+  if (userinfoUrl !== undefined) return await fetchUser(configuration, accessToken, userinfoUrl)
+  const { userinfo_endpoint: endpoint } = configuration.serverMetadata()
+  if (endpoint === undefined || (idToken !== undefined && hasName(idToken))) return {}
+  const expected = typeof idToken?.sub === 'string' ? idToken.sub : openid.skipSubjectCheck
+  return await openid.fetchUserInfo(configuration, accessToken, expected)
+}
+
+function hasName ({ name, email }: Readonly<Record<string, unknown>>): boolean {
   return name !== undefined || email !== undefined
 }
 
@@ -55,9 +119,9 @@ async function fetchUser (
     'GET',
     undefined,
     new Headers({ accept: 'application/json' })
-  ).catch(fail)
-  if (!response.ok) fail(response)
-  const user: unknown = await response.json().catch(fail)
+  )
+  if (!response.ok) throw response
+  const user: unknown = await response.json()
   if (typeof user !== 'object' || user === null) {
     throw new UpstreamError('The login server did not say who you are.', {
       detail: `${url.href} must return a JSON object`

@@ -2,9 +2,18 @@ import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify
 import fp from 'fastify-plugin'
 import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
 import { checkOptions } from '../../validation/check.js'
-import { functionSchema, listSchema, optional, optionSchemas, pluginObject, scope } from '../../validation/schemas.js'
+import {
+  checked,
+  functionSchema,
+  listSchema,
+  optional,
+  optionSchemas,
+  pluginObject,
+  scope
+} from '../../validation/schemas.js'
 import { logRefusal } from '../scoped/log-refusal.js'
-import { InsufficientScopeError, InvalidTokenError, OAuthError } from '../../errors.js'
+import { Policy } from '../../policy/policy.js'
+import { AccessDeniedError, InsufficientScopeError, InvalidTokenError, OAuthError } from '../../errors.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -52,12 +61,16 @@ export interface BearerAuthOptions {
   scopes: readonly string[]
   /** What else a client without a token is told: is added to the description in the body. */
   findHint?: (request: FastifyRequest) => string | undefined
+  /** Who may call at all, of those whom others have let log in. Default: everybody with a token. */
+  policy?: Policy
   /** Called with every 401, and whether the request had a token. */
   onRefused?: (request: FastifyRequest, hadToken: boolean) => void
 }
 
 // RFC 6750 2.1 b64token; the scheme is case-insensitive (RFC 9110 11.1)
 const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i
+const NOT_ALLOWED = 'This account may not use this server. A new login with it does not help: ask the people who run ' +
+  'this server.'
 const BEARER_SCHEME = /^bearer(\s|$)/i
 
 const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
@@ -65,6 +78,7 @@ const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
   resourceMetadataUrl: functionSchema<BearerAuthOptions['resourceMetadataUrl']>('a function: request => URL'),
   scopes: listSchema(scope, 'a list of scopes, each once'),
   findHint: optional(functionSchema<NonNullable<BearerAuthOptions['findHint']>>('a function: request => text')),
+  policy: optional(checked<Policy>({ takes: 'a Policy' }, value => value instanceof Policy)),
   onRefused: optional(functionSchema<NonNullable<BearerAuthOptions['onRefused']>>('a function that takes refusals'))
 }))
 
@@ -98,17 +112,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
 
   const taken = app.hasRequestDecorator('authInfo')
   if (!taken) app.decorateRequest('authInfo', null)
-  const setCaller = (request: FastifyRequest, caller: CallerInfo | null): void => {
-    // an app around us may have a decorator of this name, even a getter: here it is ours
-    if (taken) {
-      Object.defineProperty(request, 'authInfo', {
-        value: caller,
-        writable: true,
-        enumerable: true,
-        configurable: true
-      })
-    } else request.authInfo = caller
-  }
+  const setCaller = taken ? defineCaller : assignCaller
 
   app.decorateReply('sendInsufficientScope', function (requiredScopes, description) {
     const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
@@ -131,6 +135,12 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     }
     const admit = (caller: CallerInfo) => {
       setCaller(request, caller)
+      const denial = findDenial(options.policy, caller)
+      if (denial !== undefined) {
+        logRefusal(request.log, denial, 'a caller was refused')
+        refuse(reply, denial, [])
+        return
+      }
       const missing = options.scopes.filter(scope => !caller.scopes.includes(scope))
       if (missing.length > 0) reply.sendInsufficientScope(missing)
       else done()
@@ -152,6 +162,24 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   })
 }, { name: 'fastify-mcp-oauth/bearer-auth', fastify: '5.x' })
 
+function assignCaller (request: FastifyRequest, caller: CallerInfo | null): void {
+  request.authInfo = caller
+}
+
+/** An app around us may have a decorator of this name, even a getter: here it is ours. */
+function defineCaller (request: FastifyRequest, caller: CallerInfo | null): void {
+  Object.defineProperty(request, 'authInfo', { value: caller, writable: true, enumerable: true, configurable: true })
+}
+
+/** Why somebody may not call, whose login others have allowed. */
+function findDenial (policy: Policy | undefined, caller: CallerInfo): AccessDeniedError | undefined {
+  if (policy?.hasLoginRules !== true) return undefined
+  const decision = policy.decideCaller(caller)
+  return decision.allow
+    ? undefined
+    : new AccessDeniedError(NOT_ALLOWED, { detail: decision.why, reason: 'denied_by_policy' })
+}
+
 /** @param hadToken if not, the challenge has no error code (RFC 6750 3.1) */
 function sendRefusal (
   reply: FastifyReply,
@@ -160,7 +188,8 @@ function sendRefusal (
   hadToken: boolean
 ): FastifyReply {
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
-  if (error.statusCode === 401 || error.statusCode === 403) {
+  // a challenge would send clients to a login that does not help
+  if (error.statusCode === 401 || error instanceof InsufficientScopeError) {
     const said = hadToken ? [`error="${error.code}"`, `error_description="${error.message}"`] : []
     reply.header('www-authenticate', `Bearer ${[...said, ...challenge()].join(', ')}`)
   }

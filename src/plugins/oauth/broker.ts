@@ -30,6 +30,14 @@ export interface Broker {
    * used, or a `TemporarilyUnavailableError` if it, or the store, cannot be reached.
    */
   getUpstreamAccessToken (caller: CallerInfo): Promise<string | undefined>
+  /**
+   * Ends all logins of a person now: their tokens, sessions and streams, on every replica, and what they have approved.
+   * Nothing keeps them from logging in again: change the policy first. Rejects with a `TemporarilyUnavailableError` if
+   * the store, or without an `issuer` the upstream, cannot be reached.
+   * @param person `issuer`: of their subject, as in `CallerInfo`. Default: the upstream
+   * @returns how many logins there were
+   */
+  endGrantsOf (person: { issuer?: string, subject: string }): Promise<number>
   /** Rejects with an `OAuthError` if the upstream cannot be reached or used. */
   check (): Promise<void>
 }
@@ -53,6 +61,7 @@ export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
   app.decorate('oauthBroker', {
     accessTokens: { verify: (token, request) => accessTokens.verify(token, request) },
     getUpstreamAccessToken: caller => parts.getUpstreamAccessToken(caller),
+    endGrantsOf: person => parts.endGrantsOf(person),
     check: () => parts.check()
   })
   app.addHook('onClose', async () => { parts.close() })

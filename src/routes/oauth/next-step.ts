@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { NextStep } from '../../oauth/authorize/next-step.js'
 import { logRefusal } from '../../plugins/scoped/log-refusal.js'
 import { consentPage, otherAccountPage, refusalPage, type ConsentPageOptions } from '../../pages/consent.js'
+import { deniedPage } from '../../pages/denied.js'
 
 export interface AuthorizeOptions {
   /** Our issuer. */
@@ -27,6 +28,17 @@ export function sendNextStep (
           action: `${issuer}/authorize/consent`,
           connections: `${issuer}/oauth/connections`,
           texts
+        })
+      )
+    case 'denied':
+      logRefusal(request.log, next.error, `login refused: ${next.error.message}`)
+      return reply.code(next.error.statusCode).sendPage(
+        deniedPage({
+          message: next.error.message,
+          person: next.person,
+          url: next.url,
+          action: `${issuer}/authorize/consent`,
+          errorId: request.id
         })
       )
     case 'refusal':

@@ -89,6 +89,7 @@ export const brokerStores = optionSchemas<BrokerStores>()({
     findRefreshToken: true,
     rotate: true,
     replaceUpstreamTokens: true,
+    replaceClaims: true,
     findEnded: true,
     endSurplus: true,
     end: true

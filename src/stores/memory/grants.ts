@@ -7,6 +7,7 @@ import {
   type Grant,
   type GrantStore,
   type IssuedTokens,
+  type Recheck,
   type Redemption,
   type Rotation,
   type TokenRecord
@@ -128,6 +129,13 @@ export class MemoryGrantStore implements GrantStore {
     if (grant === undefined || grant.upstreamVersion !== version) return false
     grant.sealedUpstreamTokens = sealed
     grant.upstreamVersion++
+    return true
+  }
+
+  async replaceClaims (grantId: string, rechecks: number, recheck: Recheck): Promise<boolean> {
+    const grant = this.#families.get(grantId)?.grant
+    if (grant === undefined || (grant.rechecks ?? 0) !== rechecks) return false
+    Object.assign(grant, structuredClone(recheck), { rechecks: rechecks + 1 })
     return true
   }
 

@@ -5,6 +5,7 @@ import {
   type Grant,
   type GrantStore,
   type IssuedTokens,
+  type Recheck,
   type Redemption,
   type Rotation,
   type TokenRecord
@@ -16,6 +17,9 @@ import { grantScripts, type StoredGrant, type TokenArguments } from './scripts/g
 import { parseRecord } from '../../parse-record.js'
 
 type Kind = 'code' | 'access' | 'refresh'
+
+/** What is kept as JSON. */
+type FixedGrant = Omit<Grant, 'sealedUpstreamTokens' | 'upstreamVersion'>
 
 const KEY_OF = { code: 'grantCode', access: 'grantAccess', refresh: 'grantRefresh' } as const
 const POINTER_OF = { code: 'codePointer', access: 'accessPointer', refresh: 'refreshPointer' } as const
@@ -175,6 +179,16 @@ export class RedisGrantStore implements GrantStore {
     ) === 1
   }
 
+  async replaceClaims (grantId: string, rechecks: number, recheck: Recheck): Promise<boolean> {
+    const key = this.#grant(grantId)
+    const found = await this.#connection.run(redis => redis.mcpFindGrant(key))
+    if (found === null) return false
+    const grant = parseRecord<FixedGrant>(found[0])
+    if ((grant.rechecks ?? 0) !== rechecks) return false
+    const replaced = JSON.stringify({ ...grant, ...recheck, rechecks: rechecks + 1 })
+    return await this.#connection.run(redis => redis.mcpReplaceGrant(key, found[0], replaced)) === 1
+  }
+
   async findEnded (grantIds: readonly string[]): Promise<string[]> {
     const found = await Promise.all(grantIds.map(async grantId =>
       await this.#connection.run(redis => redis.exists(this.#grant(grantId)))))
@@ -271,7 +285,7 @@ function toArguments ({ access, refresh }: IssuedTokens): TokenArguments {
 
 function toGrant ([json, sealedUpstreamTokens, upstreamVersion]: StoredGrant): Grant {
   return {
-    ...parseRecord<Omit<Grant, 'sealedUpstreamTokens' | 'upstreamVersion'>>(json),
+    ...parseRecord<FixedGrant>(json),
     sealedUpstreamTokens,
     upstreamVersion: Number(upstreamVersion)
   }

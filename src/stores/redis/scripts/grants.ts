@@ -42,6 +42,7 @@ declare module 'ioredis' {
       ]
     ): Result<StoredRotation, Context>
     mcpReplaceUpstreamTokens(grant: string, version: number, sealed: string): Result<number, Context>
+    mcpReplaceGrant(grant: string, json: string, replacement: string): Result<number, Context>
     mcpListGrant(person: string, grantId: string, expiresAtMs: number): Result<number, Context>
     mcpEndGrant(grant: string, ...ended: Announcement): Result<StoredGrant | null, Context>
   }
@@ -179,6 +180,13 @@ export const grantScripts = {
       if redis.call('HGET', KEYS[1], 'upstreamVersion') ~= ARGV[1] then return 0 end
       redis.call('HSET', KEYS[1], 'sealedUpstreamTokens', ARGV[2])
       redis.call('HINCRBY', KEYS[1], 'upstreamVersion', 1)
+      return 1`
+  },
+  mcpReplaceGrant: {
+    numberOfKeys: 1,
+    lua: `
+      if redis.call('HGET', KEYS[1], 'json') ~= ARGV[1] then return 0 end
+      redis.call('HSET', KEYS[1], 'json', ARGV[2])
       return 1`
   },
   mcpListGrant: {

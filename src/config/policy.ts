@@ -1,0 +1,58 @@
+import { ConfigError } from '../errors.js'
+import { EMAIL_ADDRESS, EMAIL_DOMAIN, isEmailAddress, isEmailDomain } from '../policy/check-rules.js'
+import type { ClaimRule, PeopleRule, PolicyRules } from '../policy/rules.js'
+import { quoted } from '../validation/check.js'
+import type { Environment } from './environment.js'
+import { checkList, split } from './values.js'
+
+const CLAIM_RULE = 'claim=value, or claim~value for a list that contains it'
+
+/**
+ * The rules of a policy that the environment names; undefined if it names none.
+ * @throws {ConfigError} with one line that names the variable, what it got and what it takes
+ */
+export function parsePolicy (env: Environment): PolicyRules | undefined {
+  const login: PeopleRule = {
+    ...parseList('emails', 'ALLOWED_EMAILS', env.ALLOWED_EMAILS, isEmailAddress, EMAIL_ADDRESS),
+    ...parseList('emailDomains', 'ALLOWED_EMAIL_DOMAINS', env.ALLOWED_EMAIL_DOMAINS, isEmailDomain, EMAIL_DOMAIN),
+    ...parseList('subjects', 'ALLOWED_SUBJECTS', env.ALLOWED_SUBJECTS),
+    ...parseList('groups', 'ALLOWED_GROUPS', env.ALLOWED_GROUPS),
+    ...env.REQUIRED_CLAIMS !== undefined && { claims: parseClaimRules(env.REQUIRED_CLAIMS) }
+  }
+  const rules: PolicyRules = {
+    ...Object.keys(login).length > 0 && { login },
+    ...env.TRUST_EMAILS && { trustEmails: true }
+  }
+  return Object.keys(rules).length > 0 ? rules : undefined
+}
+
+function parseList<K extends 'emails' | 'emailDomains' | 'subjects' | 'groups'> (
+  rule: K,
+  name: string,
+  value: string | undefined,
+  isValid: (item: string) => boolean = () => true,
+  accepts = ''
+): { [name in K]?: string[] } {
+  if (value === undefined) return {}
+  const items = [...new Set(checkList(name, splitSome(name, value), isValid, accepts))]
+  const list: { [name in K]?: string[] } = {}
+  list[rule] = items
+  return list
+}
+
+function parseClaimRules (value: string): ClaimRule[] {
+  return splitSome('REQUIRED_CLAIMS', value).map(text => {
+    const [, claim, sign, wanted] = /^([^=~]+)([=~])(.+)$/.exec(text) ?? []
+    if (claim === undefined || wanted === undefined) {
+      throw new ConfigError(`REQUIRED_CLAIMS has ${quoted(text)}; it takes ${CLAIM_RULE}.`)
+    }
+    return sign === '=' ? { claim: claim.trim(), is: wanted.trim() } : { claim: claim.trim(), contains: wanted.trim() }
+  })
+}
+
+/** A list that names nobody would lock out everybody, or nobody: neither can be meant. */
+function splitSome (name: string, value: string): string[] {
+  const items = split(value, ',')
+  if (items.length === 0) throw new ConfigError(`${name} is ${quoted(value)}; it takes at least one, comma-separated.`)
+  return items
+}

@@ -1,0 +1,28 @@
+import { Type } from '@sinclair/typebox'
+import { flag, text } from './kinds.js'
+
+// without a default: an empty list is one of nobody, and not the same as none
+const list = (description: string) => Type.Optional(text(`${description} (comma-separated)`))
+
+/** Who may log in, and with which clients. */
+export const policyVariables = {
+  ALLOWED_EMAILS: list(
+    'People who may log in, by e-mail address, if the login server has verified it. Of this, ALLOWED_EMAIL_DOMAINS ' +
+      'and ALLOWED_SUBJECTS, one must hold; ALLOWED_GROUPS and REQUIRED_CLAIMS must hold besides. Default: everybody ' +
+      'whom the login server lets in'
+  ),
+  ALLOWED_EMAIL_DOMAINS: list(
+    'Domains of e-mail addresses whose people may log in, without their subdomains: example.com'
+  ),
+  ALLOWED_SUBJECTS: list('People who may log in, by the claim that identifies them (OAUTH_SUBJECT_CLAIM)'),
+  ALLOWED_GROUPS: list('Groups whose members may log in, by the claim groups; one of them is enough'),
+  REQUIRED_CLAIMS: list(
+    'What the claims of people who log in must say, all of it: hd=example.com (the value), realm_access.roles~mcp (a ' +
+      'list that contains it, or words)'
+  ),
+  TRUST_EMAILS: flag(
+    'Whether e-mail addresses count although the login server does not say that it has verified them ' +
+      '(email_verified); only for a login server on which nobody can enter the address of somebody else',
+    false
+  )
+}
