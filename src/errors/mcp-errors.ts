@@ -125,7 +125,7 @@ export class ForbiddenCallError extends McpRequestError {
  */
 export type LimitName =
   | 'requests_in_flight' | 'tool_calls' | 'instances' | 'streams' | 'subscriptions' | 'subscription_bytes' | 'uri_bytes'
-  | 'open_responses' | 'request_bytes' | 'sessions'
+  | 'open_responses' | 'request_bytes' | 'sessions' | 'calls_per_minute' | 'calls_per_day' | 'concurrent_calls'
 
 interface LimitErrorOptions extends ErrorOptionsWithDetail {
   limit: LimitName

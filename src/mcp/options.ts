@@ -1,5 +1,6 @@
 import type { CallerInfo } from '../caller.js'
 import type { Bus } from '../stores/bus.js'
+import type { CallLimitStore } from '../stores/call-limits.js'
 import type { EventLog } from '../stores/event-log.js'
 import type { LeaseStore } from '../stores/leases.js'
 import type { SessionStore } from '../stores/sessions.js'
@@ -54,6 +55,8 @@ export interface McpTransportsOptions {
   leases: LeaseStore
   /** What replicas tell each other. */
   bus: Bus
+  /** How much is called, for the limits of the policy. Default: each process counts for itself. */
+  callLimits?: CallLimitStore
   /** Tasks, if the server uses `createTaskStore` of the same stores: those of a process that ends have failed. */
   tasks?: TaskRecords
   /**

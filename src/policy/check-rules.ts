@@ -124,7 +124,8 @@ export const policyRules = objectSchema(
     scopes: optional(recordOf<PrimitivePatterns>(primitives, 'an object: scope -> what needs it')),
     public: optional(primitives),
     refusal: optional(choiceSchema('unknown', 'forbidden')),
-    limits: optional(limits)
+    limits: optional(limits),
+    clientLimits: optional(objectSchema(callLimits, 'an object of limits'))
   }),
   'an object of rules'
 )

@@ -1,5 +1,6 @@
 import type { CallerInfo } from '../caller.js'
 import { Access, PrimitiveSet, type HeldRole } from './access.js'
+import { CallerLimits } from './caller-limits.js'
 import { matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
 import type { LimitRules, PeopleRule, PolicyRules } from './rules.js'
 
@@ -25,6 +26,10 @@ interface Compiled {
   rolesOf: WeakMap<Claims, readonly Role[]>
   /** By callers, which are one object for as long as a token is known. */
   accesses: WeakMap<object, Access>
+  /** Whether anybody's calls are limited. */
+  limitsCalls: boolean
+  /** By claims. */
+  limits: WeakMap<Claims, CallerLimits>
 }
 
 const NOBODY = {}
@@ -112,11 +117,18 @@ export class Policy {
     return access
   }
 
-  /** How much a caller may use the service: what the roles say that have limits, or else what is said for all. */
-  limitsOf (caller: Pick<CallerInfo, 'extra'>): readonly LimitRules[] {
-    const { rules } = this.#compiled
-    const own = this.#rolesOf(claimsOf(caller)).flatMap(({ limits }) => limits ?? [])
-    return own.length > 0 ? own : rules.limits === undefined ? [] : [rules.limits]
+  /** How much a caller may call, in all and of each tool; undefined: there is no limit. */
+  limitsOf (caller: Pick<CallerInfo, 'extra'>): CallerLimits | undefined {
+    const { rules, limitsCalls, limits } = this.#compiled
+    if (!limitsCalls) return undefined
+    const claims = claimsOf(caller)
+    let known = limits.get(claims)
+    if (known === undefined) {
+      const own = this.#rolesOf(claims).flatMap(role => role.limits ?? [])
+      known = new CallerLimits(own, rules.limits, rules.clientLimits)
+      limits.set(claims, known)
+    }
+    return known.isEmpty ? undefined : known
   }
 
   get #options (): MatchOptions {
@@ -159,6 +171,9 @@ function compile (rules: PolicyRules): Compiled {
     scoped: new Map(Object.entries(rules.scopes ?? {}).map(([scope, patterns]) => [scope, new PrimitiveSet(patterns)])),
     publicSet: new PrimitiveSet(rules.public ?? {}),
     rolesOf: new WeakMap(),
-    accesses: new WeakMap()
+    accesses: new WeakMap(),
+    limitsCalls: rules.limits !== undefined || rules.clientLimits !== undefined ||
+      Object.values(rules.roles ?? {}).some(({ limits }) => limits !== undefined),
+    limits: new WeakMap()
   }
 }

@@ -69,7 +69,7 @@ export interface RoleRules extends PrimitivePatterns {
   people?: PeopleRule
   /** Scopes that they may have. Absent: all. */
   scopes?: readonly string[]
-  /** How much they may use it. */
+  /** How much they may use it: each limit that it names counts instead of that which is said for all. */
   limits?: LimitRules
 }
 
@@ -90,7 +90,15 @@ export interface LimitRules extends CallLimits {
   tools?: Readonly<Record<string, CallLimits>>
 }
 
-/** Limits of tool calls, by one person. */
+/**
+ * Limits of calls. A call is a `tools/call`, a `resources/read` or a `prompts/get`.
+ * @example
+ * ```ts
+ * import type { CallLimits } from 'fastify-mcp-oauth'
+ *
+ * export const limits: CallLimits = { callsPerMinute: 60, callsPerDay: 1000, concurrentCalls: 4 }
+ * ```
+ */
 export interface CallLimits {
   /** A token bucket that holds a minute's calls, and fills evenly. */
   callsPerMinute?: number
@@ -133,6 +141,8 @@ export interface PolicyRules {
    * `unknown`.
    */
   refusal?: 'unknown' | 'forbidden'
-  /** How much one person may use the service; of roles with limits of their own, the most generous counts instead. */
+  /** How much one person may use the service. Of what roles limit, the highest number counts instead. */
   limits?: LimitRules
+  /** How much one client may use it, for all of its people together. */
+  clientLimits?: CallLimits
 }

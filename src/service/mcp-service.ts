@@ -50,7 +50,7 @@ import { kBroker } from '../plugins/oauth/broker.js'
  */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
-  const { stores: { sessions, eventLog, leases, bus }, scopes = DEFAULT_SCOPES } = options
+  const { stores: { sessions, eventLog, leases, bus, callLimits }, scopes = DEFAULT_SCOPES } = options
   const baseUrl = joinBaseUrl(options.publicUrl, app.prefix)
   const keyring = new Keyring(options.encryptionKeys)
   if ('replicaKeys' in options.stores) compareReplicaKeys(app, options.stores.replicaKeys, keyring)
@@ -80,6 +80,7 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     eventLog,
     leases,
     bus,
+    ...callLimits && { callLimits },
     ...'tasks' in options.stores && { tasks: options.stores.tasks },
     ...auth.transports
   })

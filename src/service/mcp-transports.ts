@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Admission } from '../mcp/admission/admission.js'
 import { defaultLimits, type SessionLimits } from '../mcp/limits.js'
@@ -21,6 +22,7 @@ import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { MCP_BODY_BYTES } from '../plugins/scoped/body-limits.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
 import { MAX_TIMER_MS } from '../validation/values.js'
+import { MemoryCallLimitStore } from '../stores/memory/call-limits.js'
 import { taskRuns } from '../stores/tasks/runs.js'
 import { joinBaseUrl } from './base-url.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
@@ -55,7 +57,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
   const streams = { ...defaultStreamOptions, ...options.streams }
-  const admission = makeAdmission(options, limits, maxBodyBytes)
+  const admission = makeAdmission(app, options, limits, maxBodyBytes)
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
   if (options.tasks?.isShared === true) watchTaskStores(options.createServer)
   const taskTools = new TaskTools(options.bus, app.log)
@@ -111,8 +113,24 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   })
 }, { name: 'fastify-mcp-oauth/mcp-transports', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
 
-function makeAdmission ({ mcpObserver }: McpTransportsOptions, limits: SessionLimits, maxBodyBytes: number): Admission {
-  return new Admission(limits, { maxBodyBytes, onRefused: limit => { mcpObserver?.refused?.(limit) } })
+function makeAdmission (
+  app: FastifyInstance,
+  { mcpObserver, policy, callLimits }: McpTransportsOptions,
+  limits: SessionLimits,
+  maxBodyBytes: number
+): Admission {
+  const own = policy !== undefined && callLimits === undefined ? new MemoryCallLimitStore() : undefined
+  const store = callLimits ?? own
+  const admission = new Admission(limits, {
+    maxBodyBytes,
+    onRefused: limit => { mcpObserver?.refused?.(limit) },
+    calls: policy && store && { policy, store }
+  })
+  app.addHook('onClose', () => {
+    admission.close()
+    own?.close()
+  })
+  return admission
 }
 
 /** Tasks that run here; those that are left fail once nothing else runs, with their replica. */

@@ -10,7 +10,8 @@ interface CommonOptions
   extends
   Omit<
     McpTransportsOptions,
-    'sessions' | 'eventLog' | 'leases' | 'bus' | 'tasks' | 'getUpstreamAccessToken' | 'findEndedGrants' | 'policy'
+    'sessions' | 'eventLog' | 'leases' | 'bus' | 'callLimits' | 'tasks' | 'getUpstreamAccessToken' | 'findEndedGrants' |
+    'policy'
   > {
   /**
    * Who may log in, which clients may ask, and what each person may use: rules, or a `Policy` whose rules you replace

@@ -1,6 +1,7 @@
 import type { LoginStepRecord, RecentLog, RecentLogBounds, LoginVisitRecord } from './attempts.js'
 import type { AuthorizationTransactionStore } from './authorizations.js'
 import type { Bus } from './bus.js'
+import type { CallLimitStore } from './call-limits.js'
 import type { ConsentStore } from './consents.js'
 import type { EventLog } from './event-log.js'
 import type { GrantStore } from './grants.js'
@@ -68,6 +69,8 @@ export interface SessionStores {
   leases: LeaseStore
   /** What replicas tell each other. */
   bus: Bus
+  /** How much is called, for the limits of a policy. Default: each process counts for itself. */
+  callLimits?: CallLimitStore
 }
 
 /** Which encryption keys a replica has. Nothing of it is secret. */
@@ -98,6 +101,8 @@ export const REPLICA_KEYS_BOUNDS: RecentLogBounds = { maxEntries: 4000, maxAgeSe
  * ```
  */
 export interface Stores extends BrokerStores, SessionStores {
+  /** How much is called, for the limits of a policy. */
+  callLimits: CallLimitStore
   /** For `createTaskStore` and `createTaskMessageQueue`, which the hosted server may use. */
   tasks: TaskRecords
   /** Which encryption keys each replica has, for the others to compare. */

@@ -131,10 +131,33 @@ t.test('rules that are replaced count at once, for known callers too', async t =
   t.equal(told, 1)
 })
 
-t.test('limits: of the roles that have some, or else those of all', async t => {
-  const all = { callsPerMinute: 10 }
-  const b = { people: { groups: ['b'] }, limits: { callsPerMinute: 99 } }
-  const policy = new Policy({ limits: all, roles: { a: {}, b } })
-  t.strictSame(policy.limitsOf(caller([], [])), [all])
-  t.strictSame(policy.limitsOf(caller(['b'], [])), [{ callsPerMinute: 99 }])
+t.test('limits: the highest that a role names, or else that of all', async t => {
+  const all = { callsPerMinute: 10, callsPerDay: 50, tools: { 'slow_*': { concurrentCalls: 1 } } }
+  const tools = { slow_a: { concurrentCalls: 0 }, 'slow_*': { concurrentCalls: 3, callsPerDay: 4 } }
+  const b = { people: { groups: ['b'] }, limits: { callsPerMinute: 99, tools } }
+  const c = { people: { groups: ['c'] }, limits: { callsPerMinute: 5, concurrentCalls: 2 } }
+  const policy = new Policy({ limits: all, roles: { a: {}, b, c }, clientLimits: { callsPerDay: 7 } })
+  const limitsOf = (...groups: string[]) => {
+    const limits = policy.limitsOf(caller(groups, []))
+    return [limits?.all, limits?.ofTool('slow_a'), limits?.ofTool('slow_b'), limits?.ofTool('fast'), limits?.ofClient]
+  }
+  const client = { callsPerDay: 7 }
+  t.strictSame(limitsOf(), [
+    { callsPerMinute: 10, callsPerDay: 50 },
+    { concurrentCalls: 1 },
+    { concurrentCalls: 1 },
+    undefined,
+    client
+  ])
+  t.strictSame(limitsOf('b'), [
+    { callsPerMinute: 99, callsPerDay: 50 },
+    { concurrentCalls: 0 },
+    { callsPerDay: 4, concurrentCalls: 3 },
+    undefined,
+    client
+  ])
+  t.strictSame(limitsOf('c')[0], { callsPerMinute: 5, callsPerDay: 50, concurrentCalls: 2 })
+  t.strictSame(limitsOf('b', 'c')[0], { callsPerMinute: 99, callsPerDay: 50, concurrentCalls: 2 })
+  t.equal(new Policy({ roles: { a: {} } }).limitsOf(caller([], [])), undefined)
+  t.equal(new Policy({ limits: {} }).limitsOf(caller([], [])), undefined)
 })

@@ -12,6 +12,7 @@ import { MemoryEventLog } from '../../src/stores/memory/event-log.js'
 import { MemoryGrantStore } from '../../src/stores/memory/grants.js'
 import { MemoryLeaseStore } from '../../src/stores/memory/leases.js'
 import { MemoryMetadataDocumentStore } from '../../src/stores/memory/metadata-documents.js'
+import { MemoryCallLimitStore } from '../../src/stores/memory/call-limits.js'
 import { MemoryRateCounters } from '../../src/stores/memory/rate-counters.js'
 import { MemoryRecentLog } from '../../src/stores/memory/recent-log.js'
 import { MemoryRegistrationStore } from '../../src/stores/memory/registrations.js'
@@ -27,6 +28,7 @@ import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
 import { metadataDocumentStoreContract } from './metadata-document-store-contract.js'
+import { callLimitsContract } from './call-limits-contract.js'
 import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
 import { registrationStoreContract } from './registration-store-contract.js'
@@ -68,6 +70,7 @@ t.test('metadata documents', t =>
     async (t, options) => one(t, clock => new MemoryMetadataDocumentStore({ ...options, ...clock }))
   ))
 t.test('rates', t => rateCountersContract(t, async t => one(t, clock => new MemoryRateCounters(clock))))
+t.test('limits of calls', t => callLimitsContract(t, async t => one(t, clock => new MemoryCallLimitStore(clock))))
 t.test('leases', t => leaseStoreContract(t, async t => one(t, clock => new MemoryLeaseStore(clock))))
 t.test('what the stores announce', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })

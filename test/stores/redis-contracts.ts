@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { announcementsContract } from './announcements-contract.js'
 import { authorizationStoreContract } from './authorization-store-contract.js'
 import { busContract } from './bus-contract.js'
+import { callLimitsContract } from './call-limits-contract.js'
 import { consentStoreContract } from './consent-store-contract.js'
 import { eventLogContract } from './event-log-contract.js'
 import { grantStoreContract } from './grant-store-contract.js'
@@ -95,6 +96,11 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
       'rates',
       { buffered: true },
       t => rateCountersContract(t, t => replicasOf(t, server, ({ rates }) => rates, all))
+    ),
+    t.test(
+      'limits of calls',
+      { buffered: true },
+      t => callLimitsContract(t, t => replicasOf(t, server, ({ callLimits }) => callLimits, all))
     ),
     t.test(
       'leases',

@@ -35,6 +35,7 @@ async function writeAll (
     replicaKeys,
     rates,
     leases,
+    callLimits,
     bus,
     sessions,
     eventLog,
@@ -82,6 +83,8 @@ async function writeAll (
   await upstreamDeletions.add([{ clientId: 'c', sealed: 's' }])
   await upstreamDeletions.claim(1, 60)
   await leases.acquire('work', 'holder', 60_000)
+  const limits = { callsPerMinute: 2, callsPerDay: 2, concurrentCalls: 2 }
+  await callLimits.take('person', [{ name: 'all', calls: ['call'], counted: 1, limits }], 60_000)
   await bus.publish('grantEnded', { grantId: 'another' })
   await bus.publish('sessionChanged', { sessionId: 'two', origin: 'r', version: 1 })
   bus.listenAs('replica')
@@ -140,6 +143,8 @@ const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
   visits: [[]],
   replicaKeys: [[]],
   rates: [[]],
+  calls: [['…']],
+  runningCalls: [['…', 'all']],
   lease: [['work']],
   sessionPointer: [['one'], ['two'], ['three']],
   sessions: [['…']],

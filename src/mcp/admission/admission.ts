@@ -1,8 +1,12 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../../caller.js'
 import { LimitError, TooManyRequestsError, type LimitName } from '../../errors.js'
 import type { SessionLimits } from '../limits.js'
+import { CallLimiter, type CallLimiterOptions } from './call-limiter.js'
+import type { CallPlaces } from './call-places.js'
 import { Places, type Holder } from './places.js'
 import { Lease, Quota } from './quota.js'
+import { RequestLease } from './request-lease.js'
 import { SubscriptionLease } from './subscription-lease.js'
 import { ToolRates } from './tool-rates.js'
 
@@ -11,6 +15,8 @@ export interface AdmissionOptions {
   maxBodyBytes?: number
   /** Called for each refusal. */
   onRefused?: ((limit: LimitName) => void) | undefined
+  /** The policy whose limits of calls hold, and the store that counts. Default: calls are not limited. */
+  calls?: Pick<CallLimiterOptions, 'policy' | 'store' | 'leaseMs'> | undefined
   /** The time in milliseconds. Default: the process's monotonic clock. */
   now?: () => number
 }
@@ -47,11 +53,12 @@ export class Admission {
   readonly #handOvers: Quota
   readonly #handOverBytes: Quota
   readonly #tools: ToolRates
+  readonly #calls: CallLimiter | undefined
   readonly #onRefused: (limit: LimitName) => void
 
   constructor (
     limits: SessionLimits,
-    { maxBodyBytes = MAX_BODY_BYTES, onRefused = () => {}, now }: AdmissionOptions = {}
+    { maxBodyBytes = MAX_BODY_BYTES, onRefused = () => {}, calls, now }: AdmissionOptions = {}
   ) {
     this.#limits = limits
     this.#onRefused = onRefused
@@ -101,6 +108,7 @@ export class Admission {
     })
     ;[this.#handOvers, this.#handOverBytes] = makeHandOverQuotas(limits, maxBodyBytes)
     this.#tools = new ToolRates(limits.toolCallsPerMinute, now)
+    this.#calls = calls && new CallLimiter({ ...calls, onRefused })
   }
 
   /** How much is held now, by everybody together. All are 0 once nothing runs. */
@@ -122,10 +130,10 @@ export class Admission {
 
   /**
    * Admits the requests of one POST, all or none.
-   * @returns a lease of one for each, to be released as they end
+   * @returns a lease of one for each, to be ended as they end
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
-  takeRequests (person: string, requests: readonly JSONRPCRequest[]): Lease {
+  takeRequests (person: string, requests: readonly JSONRPCRequest[]): RequestLease {
     return this.#counted(() => {
       this.#requests.check(person, requests.length)
       this.#tools.take(
@@ -134,8 +142,27 @@ export class Admission {
           method === 'tools/call' && typeof params?.name === 'string' ? [params.name] : []
         )
       )
-      return new Lease(this.#requests, person).set(requests.length)
+      return new RequestLease(new Lease(this.#requests, person).set(requests.length))
     })
+  }
+
+  /**
+   * Holds the requests of one POST to the policy's limits, all or none: the last step before they run.
+   * @param isContinued whether they continue a call that was counted
+   * @returns the places of those that run, to be released; undefined if there are no such limits
+   * @throws {TooManyRequestsError} @throws {TemporarilyUnavailableError} or rejects with it
+   */
+  takeCalls (
+    caller: CallerInfo,
+    requests: readonly JSONRPCRequest[],
+    isContinued = false
+  ): CallPlaces | undefined | Promise<CallPlaces | undefined> {
+    return this.#calls?.take(caller, requests, isContinued)
+  }
+
+  /** Lets go of timers. */
+  close (): void {
+    this.#calls?.close()
   }
 
   /** Takes a place for a server instance. @throws {TooManyRequestsError} @throws {ServerFullError} */

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CallerInfo } from '../../caller.js'
 import type { Policy } from '../../policy/policy.js'
+import type { Admission } from '../admission/admission.js'
 import type { McpCounts } from '../observer.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { Guard } from '../access/guard.js'
 import { PersonalEvents } from '../server-events/personal-events.js'
-import { admitModernCall } from './admission.js'
+import { admitModernCall, type AdmittedCall } from './admission.js'
 import { Bridge } from './bridge/bridge.js'
 import type { OpenRequest } from './bridge/bridged-call.js'
 import { CallResumption, type CallResumptionOptions } from './bridge/call-resumption.js'
@@ -47,8 +48,8 @@ export class ModernHandler {
   readonly #callOptions: Omit<ModernCallOptions, 'ownerId'>
   readonly #entry: SdkEntry
   readonly #fastPath: FastPath | undefined
-  /** Each with the function that releases what it holds of its person's share. */
-  readonly #calls = new Map<ModernCall, () => void>()
+  /** Each with what it holds of its person's share. */
+  readonly #calls = new Map<ModernCall, AdmittedCall>()
   readonly #callResumption: CallResumption
   readonly #servers: CallServers
   readonly #repeatable: RepeatableRequests
@@ -84,18 +85,43 @@ export class ModernHandler {
   }
 
   /**
-   * Begins to serve one POST. Its response rejects with an `InsufficientScopeError`, before anything has run, if the
-   * caller lacks scopes that a tool needs.
+   * Begins to serve one POST. Its response rejects, before anything has run, with an `InsufficientScopeError` if the
+   * caller lacks scopes that a tool needs, and with a `TooManyRequestsError` if a store says so that others share.
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   serve (message: InboundMessage, caller: CallerInfo): ModernCall {
     const { ownerIds, admission } = this.#options
     const call = new ModernCall(message, caller, { ...this.#callOptions, ownerId: ownerIds(caller) })
-    this.#calls.set(call, admitModernCall(admission, call))
+    const admitted = admitModernCall(admission, call)
+    try {
+      this.#begin(call, admitted, message)
+    } catch (error) {
+      admitted.release()
+      throw error
+    }
+    this.#calls.set(call, admitted)
+    return call
+  }
+
+  /** @throws {TooManyRequestsError} */
+  #begin (call: ModernCall, { lease }: AdmittedCall, message: InboundMessage): void {
     if (!this.#servers.areOfSdk1 && RepeatableRequests.includes(call) && !this.#isRefused(call)) {
       this.#repeatable.serve(call, async open => await this.#run(call, message, open))
-    } else this.#dispatch(call)
-    return call
+      return
+    }
+    const pending = this.#isRefused(call) ? undefined : lease?.hold(this.#takeCalls(call))
+    if (pending === undefined) this.#dispatch(call)
+    else {
+      pending.then(() => { if (this.#calls.has(call)) this.#dispatch(call) })
+        .catch((error: unknown) => { call.fail(error) })
+    }
+  }
+
+  #takeCalls ({ caller, message }: ModernCall): ReturnType<Admission['takeCalls']> {
+    if (message === undefined) return undefined
+    // for a state, a bridged server begins no call: it continues the one that is meant, or refuses
+    const isContinued = this.#servers.areOfSdk1 && typeof message.params?.requestState === 'string'
+    return this.#options.admission.takeCalls(caller, [message], isContinued)
   }
 
   /** What is refused now is not the request whose response is kept, either. */
@@ -112,9 +138,11 @@ export class ModernHandler {
     const { caller, ownerId } = first
     const relay = { runs: () => { first.runs() }, notify }
     const call = new ModernCall(message, caller, { ...this.#callOptions, ownerId, relay })
+    const places = await this.#takeCalls(call)
     signal.addEventListener('abort', () => { call.end(CANCELLED) }, { once: true })
-    this.#dispatch(call)
-    const response = await call.response
+    if (signal.aborted) call.end(CANCELLED)
+    else this.#dispatch(call)
+    const response = await call.response.finally(() => { places?.endAll() })
     if (response instanceof Response) {
       return { status: response.status, headers: [...response.headers], text: await response.text() }
     }
@@ -125,7 +153,7 @@ export class ModernHandler {
   /** The response to a POST is complete, or its client has gone. @param isDelivered whether the client has it */
   end (call: ModernCall, isDelivered: boolean): void {
     this.#repeatable.ended(call, isDelivered)
-    this.#calls.get(call)?.()
+    this.#calls.get(call)?.release()
     this.#calls.delete(call)
     call.end()
   }

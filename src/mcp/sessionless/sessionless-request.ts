@@ -8,7 +8,7 @@ import type { Guard } from '../access/guard.js'
 import { GuardedResponses } from '../access/guarded-responses.js'
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
-import type { Lease } from '../admission/quota.js'
+import type { RequestLease } from '../admission/request-lease.js'
 import type { McpTransportsOptions } from '../options.js'
 import type { OwnerIds } from '../owner-ids.js'
 import type { SdkServer } from '../sdk-servers.js'
@@ -59,7 +59,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   readonly person: string
   readonly state = 'busy'
   /** Counts the requests that have no response yet. */
-  readonly #lease: Lease
+  readonly #lease: RequestLease
   readonly #host: SessionlessHost
   readonly #transport: ServerTransport
   readonly #tasks: OwnTasks
@@ -105,6 +105,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   /**
    * Passes the messages to the server.
    * @throws {InsufficientScopeError} @throws {InvalidParamsError} @throws {ForbiddenCallError}
+   * @throws {TooManyRequestsError} @throws {TemporarilyUnavailableError}
    * @throws {ShuttingDownError} if the request was ended meanwhile
    */
   async receive ({ posted, caller, extra }: SessionlessPost, response: PostResponse): Promise<void> {
@@ -119,6 +120,8 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
       maySubscribe,
       mayBeStatus: !isBatch
     })
+    const running = requests.filter(({ id }) => refusals?.has(id) !== true)
+    await this.#lease.hold(this.#host.options.admission.takeCalls(caller, running))
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
     this.#exchange = new PostExchange(this, response, {
@@ -152,7 +155,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
 
   respond (response: JsonRpcResponse): string | undefined {
     if (response.id === undefined || !this.#pending.delete(response.id)) return undefined
-    this.#lease.release(1)
+    this.#lease.end(response.id)
     const text = JSON.stringify(response)
     this.#exchange?.respond(response.id, text)
     if (this.#pending.size === 0) this.#close()

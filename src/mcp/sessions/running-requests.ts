@@ -5,12 +5,14 @@ import { InvalidMessageError } from '../../errors.js'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { Refusals } from '../access/guard.js'
 import type { Admission } from '../admission/admission.js'
-import type { Lease } from '../admission/quota.js'
+import type { RequestLease } from '../admission/request-lease.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import type { MessageExtra } from '../transport/message-extra.js'
 import type { PostExchange } from '../transport/post-exchange.js'
 import type { PostResponse } from '../transport/post-response.js'
 import type { PostedMessages } from '../wire/messages.js'
+
+type MaybeRefusals = Refusals | undefined
 
 const MAX_KEY = 100
 const MAX_SILENCED = 64
@@ -24,7 +26,7 @@ export function requestKey (id: RequestId): string {
 /** The requests of one POST, which may run. */
 export interface AdmittedRequests {
   requests: readonly JSONRPCRequest[]
-  lease: Lease
+  lease: RequestLease
   subscriptions: ReadonlyMap<RequestId, SubscriptionLease>
 }
 
@@ -49,7 +51,7 @@ export interface RunningRequest {
   /** What changes in the session's record once it has succeeded. */
   change: SessionChange | undefined
   /** The lease of its POST. */
-  lease: Lease
+  lease: RequestLease
   subscription: SubscriptionLease | undefined
 }
 
@@ -105,9 +107,35 @@ export class RunningRequests {
   /**
    * Admits the requests of one POST, all or none.
    * @param subscribed URIs that the session has already subscribed to
-   * @throws {TooManyRequestsError} @throws {ServerFullError}
+   * @param checks those that will be refused, or a promise of it
+   * @returns the requests, and the same; a promise, which rejects with what this throws, if something must be awaited
+   * before they run
+   * @throws {TooManyRequestsError} @throws {ServerFullError} @throws {TemporarilyUnavailableError}
    */
-  admit (requests: readonly JSONRPCRequest[], subscribed: readonly string[]): AdmittedRequests {
+  admit (
+    requests: readonly JSONRPCRequest[],
+    subscribed: readonly string[],
+    caller: CallerInfo,
+    checks: MaybeRefusals | Promise<MaybeRefusals>
+  ): [admitted: AdmittedRequests, refusals: MaybeRefusals | Promise<MaybeRefusals>] {
+    let admitted: AdmittedRequests | undefined
+    try {
+      const { lease } = admitted = this.#admit(requests, subscribed)
+      const takeCalls = (refusals: MaybeRefusals) => {
+        const running = refusals === undefined ? requests : requests.filter(({ id }) => !refusals.has(id))
+        const pending = lease.hold(this.#admission.takeCalls(caller, running))
+        return pending === undefined ? refusals : pending.then(() => refusals)
+      }
+      return [admitted, checks instanceof Promise ? checks.then(takeCalls) : takeCalls(checks)]
+    } catch (error) {
+      // refused: nothing awaits it
+      if (checks instanceof Promise) checks.catch(() => {})
+      if (admitted !== undefined) this.release(admitted)
+      throw error
+    }
+  }
+
+  #admit (requests: readonly JSONRPCRequest[], subscribed: readonly string[]): AdmittedRequests {
     const subscriptions = new Map<RequestId, SubscriptionLease>()
     try {
       for (const { id, method, params } of requests) {
@@ -163,7 +191,7 @@ export class RunningRequests {
     const request = this.#running.get(id)
     if (request === undefined) return undefined
     this.#running.delete(id)
-    request.lease.release(1)
+    request.lease.end(id)
     request.subscription?.release()
     return request
   }

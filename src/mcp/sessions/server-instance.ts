@@ -37,7 +37,7 @@ export class ServerInstance implements Outlet {
   readonly #ownTasks: OwnTasks
   readonly #guarded: GuardedResponses | undefined
   #server: SdkServer | undefined
-  /** POSTs that wait until the server says which scopes they need. */
+  /** POSTs that wait until it is known whether they may run. */
   #pending = 0
 
   constructor (session: InstanceSession) {
@@ -84,9 +84,10 @@ export class ServerInstance implements Outlet {
   /**
    * Takes the messages of one POST.
    * @param response absent: the responses go to the one stream of the session (HTTP+SSE)
-   * @returns undefined if the server has them; a promise if it takes time to say which scopes they need
+   * @returns undefined if the server has them; a promise if it takes time to know whether they may run
    * @throws {InvalidMessageError} @throws {InsufficientScopeError} @throws {ForbiddenCallError}
-   * @throws {TooManyRequestsError} @throws {ServerFullError} (or rejects) before the server gets any of them
+   * @throws {TooManyRequestsError} @throws {ServerFullError} @throws {TemporarilyUnavailableError} (or rejects) before
+   * the server gets any of them
    */
   receiveOrPromise (
     posted: PostedMessages,
@@ -103,15 +104,9 @@ export class ServerInstance implements Outlet {
     const asking = { caller, server: this.#server, tasks: this.#ownTasks }
     const resolve = this.#transport.resolveScopeChallenge
     const mayBeStatus = response !== undefined && !isBatch
-    const refusals = findRefusals(requests, { ...asking, guard, resolve, maySubscribe, mayBeStatus })
-    let admitted
-    try {
-      admitted = this.#running.admit(requests, this.#session.record.subscriptions)
-    } catch (error) {
-      // refused: nothing awaits it
-      if (refusals instanceof Promise) refusals.catch(() => {})
-      throw error
-    }
+    const checks = findRefusals(requests, { ...asking, guard, resolve, maySubscribe, mayBeStatus })
+    const { subscriptions } = this.#session.record
+    const [admitted, refusals] = this.#running.admit(requests, subscriptions, caller, checks)
     const take = (found?: Refusals) => { this.#take({ posted, admitted, extra, caller, response, refusals: found }) }
     if (refusals instanceof Promise) return this.#takeAfter(refusals, admitted, take)
     take(refusals)

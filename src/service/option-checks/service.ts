@@ -41,6 +41,7 @@ const {
   eventLog,
   leases,
   bus,
+  callLimits,
   tasks,
   getUpstreamAccessToken,
   findEndedGrants,

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { LoginStepRecord, RecentLog, LoginVisitRecord } from '../../stores/attempts.js'
 import type { AuthorizationTransactionStore } from '../../stores/authorizations.js'
 import type { Bus } from '../../stores/bus.js'
+import type { CallLimitStore } from '../../stores/call-limits.js'
 import type { ConsentStore } from '../../stores/consents.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { GrantStore } from '../../stores/grants.js'
@@ -13,7 +14,7 @@ import type { SessionStore } from '../../stores/sessions.js'
 import type { BrokerStores, ReplicaKeysRecord, SessionStores, Stores } from '../../stores/stores.js'
 import type { TaskRecords } from '../../stores/tasks/records.js'
 import type { UpstreamDeletionQueue } from '../../stores/upstream-deletions.js'
-import { functionSchema, instanceSchema, optionSchemas } from '../../validation/schemas.js'
+import { functionSchema, instanceSchema, optional, optionSchemas } from '../../validation/schemas.js'
 
 const registrations = { add: true, find: true, replace: true, keep: true, takeExpired: true } as const
 const recentLog = { append: true, read: true } as const
@@ -42,7 +43,10 @@ export const sessionStores = optionSchemas<SessionStores>()({
     pendingRequests: true,
     settle: true,
     deleteSession: true
-  })
+  }),
+  callLimits: optional(
+    instanceSchema<CallLimitStore>('a store of calls', { take: true, giveBack: true, renew: true, release: true })
+  )
 })
 
 export const taskRecords = instanceSchema<TaskRecords>('a store of tasks', {

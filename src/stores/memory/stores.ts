@@ -5,6 +5,7 @@ import { checkOptions } from '../../validation/check.js'
 import { memoryStoresOptions, type MemoryStoresOptions } from '../options.js'
 import { MemoryAuthorizationTransactionStore } from './authorizations.js'
 import { MemoryBus } from './bus.js'
+import { MemoryCallLimitStore } from './call-limits.js'
 import { MemoryConsentStore } from './consents.js'
 import { MemoryEventLog } from './event-log.js'
 import { MemoryGrantStore } from './grants.js'
@@ -48,6 +49,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
   const eventLog = new MemoryEventLog(eventLogOptions)
   const tasks = new MemoryTaskRecords({ bus })
   const leases = new MemoryLeaseStore()
+  const callLimits = new MemoryCallLimitStore()
   return {
     clients: new MemoryRegistrationStore<ClientRecord>(),
     upstreamClients: new MemoryRegistrationStore<UpstreamClientRecord>(),
@@ -60,6 +62,7 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     visits: new MemoryRecentLog<LoginVisitRecord>(VISIT_BOUNDS),
     rates: new MemoryRateCounters(),
     leases,
+    callLimits,
     bus,
     sessions,
     eventLog,
@@ -67,8 +70,19 @@ export function createMemoryStores (options: MemoryStoresOptions): Stores {
     replicaKeys: new MemoryRecentLog<ReplicaKeysRecord>(REPLICA_KEYS_BOUNDS),
     async check () {},
     async close () {
-      const closing = [metadataDocuments, authorizations, consents, grants, sessions, eventLog, tasks, leases]
-      for (const store of closing) store.close()
+      for (
+        const store of [
+          metadataDocuments,
+          authorizations,
+          consents,
+          grants,
+          sessions,
+          eventLog,
+          tasks,
+          leases,
+          callLimits
+        ]
+      ) store.close()
     }
   }
 }

@@ -57,6 +57,12 @@ const keyPatterns = {
   visits: { pattern: 'visits', type: 'stream', expires: 'a day after the last' },
   replicaKeys: { pattern: 'replica-keys', type: 'stream', expires: '100 s after the last' },
   rates: { pattern: 'rates', type: 'string', expires: 'a minute after the first' },
+  calls: {
+    pattern: 'calls:{<tag>}',
+    type: 'hash',
+    expires: 'a minute after the last; at midnight UTC if days are limited'
+  },
+  runningCalls: { pattern: 'calls:{<tag>}:running:<bucket>', type: 'zset', expires: 'with the last lease' },
   lease: { pattern: 'lease:<name>', type: 'string', expires: 'with the lease' },
   sessionPointer: { pattern: 'session:<session id>', type: 'string', expires: 'idle time' },
   sessions: { pattern: 'sessions:{<tag>}', type: 'zset', expires: WITH_LAST },

@@ -6,6 +6,7 @@ import { REPLICA_KEYS_BOUNDS, type ReplicaKeysRecord, type Stores } from '../sto
 import { AUTHORIZATION_BOUNDS } from '../authorizations.js'
 import { RedisAuthorizationTransactionStore } from './authorizations.js'
 import { RedisBus } from './bus/bus.js'
+import { RedisCallLimitStore } from './call-limits.js'
 import { RedisConnection } from './connection/connection.js'
 import { RedisConsentStore } from './consents.js'
 import { RedisEventLog } from './event-log.js'
@@ -75,6 +76,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     visits: new RedisRecentLog<LoginVisitRecord>(connection, keys, 'visits', VISIT_BOUNDS),
     rates: new RedisRateCounters(connection, keys),
     leases: new RedisLeaseStore(connection, keys),
+    callLimits: new RedisCallLimitStore(connection, keys),
     bus,
     sessions: new RedisSessionStore(connection, keys, bus, { idleSeconds: sessionIdleSeconds }),
     eventLog,

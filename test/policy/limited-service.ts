@@ -1,0 +1,86 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { InvalidTokenError } from '../../src/errors.js'
+import { Policy } from '../../src/policy/policy.js'
+import type { PolicyRules } from '../../src/policy/rules.js'
+import { mcpService } from '../../src/service/mcp-service.js'
+import type { Stores } from '../../src/stores/stores.js'
+import { injectFetch } from '../../src/testing/index.js'
+import { MCP_URL, type GreedyClient, type Way } from '../attacks/greedy-clients.js'
+import { GreedyPlug } from '../attacks/greedy-plug.js'
+
+/** A service whose policy limits calls, at as many replicas as there are stores. */
+export class LimitedService {
+  readonly plug = new GreedyPlug()
+  /** What observers were told. */
+  refused: string[] = []
+  readonly apps: FastifyInstance[] = []
+  readonly #way: Way
+  readonly #policy: Policy
+  #clients = 0
+  #people = ''
+
+  private constructor (way: Way, policy: PolicyRules) {
+    this.#way = way
+    this.#policy = new Policy(policy)
+  }
+
+  static async start (way: Way, replicas: readonly Stores[], policy: PolicyRules = {}): Promise<LimitedService> {
+    const service = new LimitedService(way, policy)
+    for (const stores of replicas) service.apps.push(await service.#makeApp(stores))
+    return service
+  }
+
+  /** Begins again with other rules, for other people and clients. */
+  begin (policy: PolicyRules, people: string): void {
+    this.#policy.replace(policy)
+    this.#people = people
+    this.plug.runs = 0
+    this.refused = []
+  }
+
+  /** A client at the next replica: with a client id of its own, and where there are sessions with one of its own. */
+  async client (person: string, clientId = `client-${++this.#clients}`): Promise<GreedyClient> {
+    return await this.#way.connect(this.fetchAt(++this.#clients), `${person}${this.#people}.${clientId}${this.#people}`)
+  }
+
+  fetchAt (replica: number): typeof fetch {
+    const app = this.apps[replica % this.apps.length]
+    if (app === undefined) throw new Error('There is no replica.')
+    return injectFetch(app)
+  }
+
+  async close (): Promise<void> {
+    this.plug.release()
+    await Promise.all(this.apps.map(app => app.close()))
+  }
+
+  async #makeApp (stores: Stores): Promise<FastifyInstance> {
+    const app = Fastify()
+    await app.register(mcpService, {
+      publicUrl: MCP_URL,
+      createServer: this.#way.sdk === 1 ? this.plug.createServer1 : this.plug.createServer2,
+      sessionMode: this.#way.sessionMode,
+      reuseInstances: this.#way.reuseInstances,
+      stores,
+      policy: this.#policy,
+      mcpObserver: {
+        request (_observed, run) {
+          run()
+          return () => {}
+        },
+        refused: limit => { this.refused.push(limit) }
+      },
+      drainSeconds: 0.02,
+      auth: {
+        mode: 'host',
+        authorizationServers: ['https://login.example'],
+        verifyAccessToken: async token => {
+          const [subject, clientId] = token.split('.')
+          if (subject === undefined || clientId === undefined) throw new InvalidTokenError('The token is unknown.')
+          return { token, clientId, scopes: ['mcp'], extra: { issuer: 'https://login.example', subject } }
+        }
+      }
+    })
+    return app
+  }
+}
