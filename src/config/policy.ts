@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { EMAIL_ADDRESS, EMAIL_DOMAIN, isEmailAddress, isEmailDomain } from '../policy/check-rules.js'
-import type { ClaimRule, PeopleRule, PolicyRules } from '../policy/rules.js'
+import type { CallLimits, ClaimRule, PeopleRule, PolicyRules } from '../policy/rules.js'
 import { quoted } from '../validation/check.js'
 import type { Environment } from './environment.js'
 import { checkList, split } from './values.js'
@@ -19,11 +19,23 @@ export function parsePolicy (env: Environment): PolicyRules | undefined {
     ...parseList('groups', 'ALLOWED_GROUPS', env.ALLOWED_GROUPS),
     ...env.REQUIRED_CLAIMS !== undefined && { claims: parseClaimRules(env.REQUIRED_CLAIMS) }
   }
+  const limits = toCallLimits(env)
   const rules: PolicyRules = {
     ...Object.keys(login).length > 0 && { login },
-    ...env.TRUST_EMAILS && { trustEmails: true }
+    ...env.TRUST_EMAILS && { trustEmails: true },
+    ...Object.keys(limits).length > 0 && { limits }
   }
   return Object.keys(rules).length > 0 ? rules : undefined
+}
+
+function toCallLimits (env: Environment): CallLimits {
+  const { RATE_LIMIT_CALLS_PER_MINUTE: callsPerMinute, RATE_LIMIT_CALLS_PER_DAY: callsPerDay } = env
+  const { CONCURRENT_CALLS_PER_PERSON: concurrentCalls } = env
+  return {
+    ...callsPerMinute !== undefined && { callsPerMinute },
+    ...callsPerDay !== undefined && { callsPerDay },
+    ...concurrentCalls !== undefined && { concurrentCalls }
+  }
 }
 
 function parseList<K extends 'emails' | 'emailDomains' | 'subjects' | 'groups'> (

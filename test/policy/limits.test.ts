@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { CLIENT_CAPABILITIES_META_KEY } from '@modelcontextprotocol/server'
 import t, { type Test } from 'tap'
 import * as z from 'zod'
+import { loadConfig } from '../../src/config/config.js'
 import type { PolicyRules } from '../../src/policy/rules.js'
 import { DAY_MS } from '../../src/stores/call-limits.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
@@ -160,6 +161,19 @@ t.test('limits of calls, in memory', async t => {
 
 redisTest('limits of calls, at two replicas', async (t, server) => {
   await matrix(t, 'Redis', await redisReplicas(t, server))
+})
+
+t.test('limits of the environment', async t => {
+  const load = (environment: NodeJS.ProcessEnv) => loadConfig(environment, { dotenv: false }).policy?.limits
+  t.equal(load({}), undefined)
+  t.strictSame(load({ RATE_LIMIT_CALLS_PER_MINUTE: '60' }), { callsPerMinute: 60 })
+  t.strictSame(
+    load({ RATE_LIMIT_CALLS_PER_DAY: '0', CONCURRENT_CALLS_PER_PERSON: '2', RATE_LIMIT_CALLS_PER_MINUTE: '' }),
+    { callsPerDay: 0, concurrentCalls: 2 }
+  )
+  for (const wrong of ['-1', '1.5', 'many', '1e999']) {
+    t.throws(() => load({ RATE_LIMIT_CALLS_PER_DAY: wrong }), /^RATE_LIMIT_CALLS_PER_DAY is .* a whole number from 0/, wrong)
+  }
 })
 
 const capabilities = { [CLIENT_CAPABILITIES_META_KEY]: { elicitation: { form: {} } } }

@@ -34,7 +34,12 @@ export class ReplicaSet {
   }
 
   /** @param publicPort the replica there is the one that people log in at */
-  static async start (t: Test, redisUrl: string, publicPort: number): Promise<ReplicaSet> {
+  static async start (
+    t: Test,
+    redisUrl: string,
+    publicPort: number,
+    environment: NodeJS.ProcessEnv = {}
+  ): Promise<ReplicaSet> {
     const dir = mkdtempSync(join(tmpdir(), 'replicas-'))
     const upstream = await startDemoUpstream({ port: 0 })
     t.teardown(async () => {
@@ -54,7 +59,8 @@ export class ReplicaSet {
       INSTANCES_PER_PERSON: '1000',
       STREAMS_PER_PERSON: '1000',
       OPEN_RESPONSES_PER_PERSON: '4000',
-      RUNS_FILE: runsFile
+      RUNS_FILE: runsFile,
+      ...environment
     }, runsFile)
   }
 

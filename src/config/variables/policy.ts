@@ -3,8 +3,10 @@ import { flag, text } from './kinds.js'
 
 // without a default: an empty list is one of nobody, and not the same as none
 const list = (description: string) => Type.Optional(text(`${description} (comma-separated)`))
+const callLimit = (description: string) =>
+  Type.Optional(Type.Integer({ description, minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
 
-/** Who may log in, and with which clients. */
+/** Who may log in, with which clients, and how much they may call. */
 export const policyVariables = {
   ALLOWED_EMAILS: list(
     'People who may log in, by e-mail address, if the login server has verified it. Of this, ALLOWED_EMAIL_DOMAINS ' +
@@ -24,5 +26,11 @@ export const policyVariables = {
     'Whether e-mail addresses count although the login server does not say that it has verified them ' +
       '(email_verified); only for a login server on which nobody can enter the address of somebody else',
     false
-  )
+  ),
+  RATE_LIMIT_CALLS_PER_MINUTE: callLimit(
+    'Calls by one person in a minute (tools/call, resources/read, prompts/get), on all replicas; 0: none. Default: ' +
+      'no limit'
+  ),
+  RATE_LIMIT_CALLS_PER_DAY: callLimit('The same, from midnight to midnight UTC'),
+  CONCURRENT_CALLS_PER_PERSON: callLimit('The same, at one time')
 }
