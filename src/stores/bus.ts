@@ -32,6 +32,8 @@ export interface BusMessages {
    * (`holder`).
    */
   taskBegun: { person: string, holder: string, taskId: string, tool: string }
+  /** An owner (by `ownerKey`) has made a request of 2026-07-28 with this access: listeners with another are told. */
+  accessSeen: { owner: string, access: string }
   /** A session's record was changed by the replica `origin`, and has this version now. */
   sessionChanged: { sessionId: string, origin: string, version: number }
   /**

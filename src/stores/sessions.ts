@@ -18,6 +18,8 @@ export interface SessionRecord {
   logLevel?: string
   /** URIs of `resources/subscribe`. */
   subscriptions: string[]
+  /** Of the access that the last caller had, if there is a policy: when it changes, so do the session's lists. */
+  access?: string
   /** Counts the changes; absent before the first. */
   version?: number
   /** Epoch seconds of the last sign of life; written now and then, not at every request. */
@@ -31,6 +33,7 @@ export type SessionChange =
   | { initializeParams: Record<string, unknown>, protocolVersion: string }
   | { initialized: true }
   | { logLevel: string }
+  | { access: string }
   | { subscribe: string }
   | { unsubscribe: string }
 
@@ -83,6 +86,8 @@ export function applyChange (record: SessionRecord, change: SessionChange): void
     record.initialized = true
   } else if ('logLevel' in change) {
     record.logLevel = change.logLevel
+  } else if ('access' in change) {
+    record.access = change.access
   } else if ('subscribe' in change) {
     if (!record.subscriptions.includes(change.subscribe)) record.subscriptions.push(change.subscribe)
   } else {

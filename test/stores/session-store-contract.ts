@@ -69,6 +69,7 @@ export async function sessionStoreContract (
     t.equal(await store.change(id, { initialized: true }, 'r'), 2)
     await store.change(id, { logLevel: 'error' }, 'r')
     await store.change(id, { logLevel: 'debug' }, 'r')
+    await store.change(id, { access: 'reader' }, 'r')
     for (const uri of ['file:///c', 'file:///a', 'file:///b', 'file:///a']) await store.change(id, { subscribe: uri }, 'r')
     await store.change(id, { unsubscribe: 'file:///c' }, 'r')
     await store.change(id, { unsubscribe: 'file:///never' }, 'r')
@@ -80,7 +81,8 @@ export async function sessionStoreContract (
         initialized: true,
         logLevel: 'debug',
         subscriptions: ['file:///a', 'file:///b'],
-        version: 10
+        access: 'reader',
+        version: 11
       })
     }
     t.equal(await store.change('unknown', { initialized: true }, 'r'), undefined)

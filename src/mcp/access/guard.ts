@@ -1,4 +1,11 @@
-import type { JSONRPCErrorResponse, JSONRPCNotification, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
+import { createHash } from 'node:crypto'
+import type {
+  JSONRPCErrorResponse,
+  JSONRPCNotification,
+  JSONRPCRequest,
+  RequestId,
+  ServerEvent
+} from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
 import { ForbiddenCallError, InvalidTokenError } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
@@ -32,6 +39,14 @@ export interface Asking {
   tasks?: TaskOrigins | undefined
 }
 
+/** The event that a list has changed. */
+export type ListEvent = Exclude<ServerEvent, { uri: string }>
+
+const LISTS: ReadonlyArray<{ member: string, kind: ListEvent['kind'] }> = [
+  { member: 'tools', kind: 'tools_list_changed' },
+  { member: 'prompts', kind: 'prompts_list_changed' },
+  { member: 'resources', kind: 'resources_list_changed' }
+]
 const FORBIDDEN = 'You may not use this.'
 
 /**
@@ -40,7 +55,10 @@ const FORBIDDEN = 'You may not use this.'
  */
 export class Guard {
   readonly policy: Policy
+  /** The lists whose changes servers announce, as the last one has said; undefined: none has yet. */
+  changingLists: ReadonlyArray<ListEvent['kind']> | undefined
   readonly #era: Era
+  readonly #fingerprints = new WeakMap<Access, string>()
 
   constructor (policy: Policy, era: Era) {
     this.policy = policy
@@ -114,6 +132,30 @@ export class Guard {
     return tool === undefined
       ? access.mayUseAll('tools')
       : this.#judge(access, { kind: 'tools', name: tool }, server).kind === 'allowed'
+  }
+
+  /** What a server says of itself, as it is initialized. */
+  initialized ({ capabilities }: Record<string, unknown>): void {
+    this.changingLists = LISTS.filter(({ member }) =>
+      getMember(getMember(capabilities, member), 'listChanged') === true
+    ).map(({ kind }) => kind)
+  }
+
+  /** The events by which a client learns that its lists have changed. */
+  get listEvents (): ListEvent[] {
+    return (this.changingLists ?? LISTS.map(({ kind }) => kind)).map(kind => ({ kind }))
+  }
+
+  /** Changes when what the caller may use does, but for the rules themselves. */
+  fingerprintAccess (caller: CallerInfo): string {
+    const access = this.policy.accessOf(caller)
+    let fingerprint = this.#fingerprints.get(access)
+    if (fingerprint === undefined) {
+      const text = JSON.stringify([access.roles, [...caller.scopes].sort()])
+      fingerprint = createHash('sha256').update(text).digest('base64url').slice(0, 22)
+      this.#fingerprints.set(access, fingerprint)
+    }
+    return fingerprint
   }
 
   #ownTasks (result: Record<string, unknown>, asking: Asking): Record<string, unknown> {

@@ -22,6 +22,11 @@ export class GuardedResponses {
     this.#server = server
   }
 
+  /** Notes what the server says of itself. */
+  initialized (result: Record<string, unknown>): void {
+    this.#guard.initialized(result)
+  }
+
   /** Notes a request that the server gets. */
   asked (request: JSONRPCRequest, caller: CallerInfo): void {
     this.#running.set(request.id, { request, caller })
@@ -37,6 +42,7 @@ export class GuardedResponses {
     const running = response.id === undefined ? undefined : this.#running.get(response.id)
     if (response.id === undefined || running === undefined) return response
     this.#running.delete(response.id)
+    if (running.request.method === 'initialize' && 'result' in response) this.initialized(response.result)
     const { request, caller } = running
     return this.#guard.toVisible(request, response, { caller, server: this.#server, tasks: this.#tasks })
   }

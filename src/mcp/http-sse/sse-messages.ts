@@ -117,7 +117,7 @@ export class SseMessages {
 async function receiveHere (session: LiveSession, posted: PostedMessages, extra: OwnedExtra): Promise<void> {
   const { authInfo: caller } = extra
   const instance = session.instance ?? await session.rebuild(extra, caller)
-  session.caller = caller
+  session.calledBy(caller)
   session.used()
   await instance.receiveOrPromise(posted, extra, caller)
 }

@@ -5,6 +5,7 @@ import type { Admission } from '../admission/admission.js'
 import type { McpCounts } from '../observer.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { Guard } from '../access/guard.js'
+import { ListenersAccess } from '../access/listeners-access.js'
 import { PersonalEvents } from '../server-events/personal-events.js'
 import { admitModernCall, type AdmittedCall } from './admission.js'
 import { Bridge } from './bridge/bridge.js'
@@ -45,6 +46,7 @@ export class ModernHandler {
   readonly #unsubscribe: Array<() => void>
   readonly #options: ModernHandlerOptions
   readonly #guard: Guard | undefined
+  readonly #listenersAccess: ListenersAccess | undefined
   readonly #callOptions: Omit<ModernCallOptions, 'ownerId'>
   readonly #entry: SdkEntry
   readonly #fastPath: FastPath | undefined
@@ -62,7 +64,9 @@ export class ModernHandler {
     const { silenceMs, maxBufferedBytes, maxUnreadBytesPerStream } = options
     this.#callOptions = { silenceMs, heartbeatMs, maxBufferedBytes, maxUnreadBytesPerStream, guard }
     const { suspendedCalls: { suspendedCallSeconds }, requestStateKeys } = options
-    const events = new PersonalEvents(log)
+    const mayLearnOf = guard && ((uri: string, caller: CallerInfo) => guard.mayRead(uri, { caller, server: undefined }))
+    const events = new PersonalEvents(log, mayLearnOf)
+    this.#listenersAccess = guard && new ListenersAccess(guard, events, bus, log)
     const servers = new CallServers({ ...options, isGuarded: maySubscribe !== undefined, guard })
     const callResumption = new CallResumption(options)
     const requestStates = createRequestStates(requestStateKeys, suspendedCallSeconds)
@@ -100,6 +104,7 @@ export class ModernHandler {
       throw error
     }
     this.#calls.set(call, admitted)
+    this.#listenersAccess?.called(caller)
     return call
   }
 
@@ -184,6 +189,7 @@ export class ModernHandler {
   /** Ends every stream and every call. */
   async close (): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    this.#listenersAccess?.close()
     for (const call of this.#calls.keys()) if (!call.listens) call.end(SHUTTING_DOWN)
     this.#repeatable.close()
     await this.#callResumption.close()

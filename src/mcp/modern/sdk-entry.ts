@@ -66,7 +66,7 @@ export class SdkEntry {
     this.#calls.set(call.request, { call, prepared })
     const serve = () => this.#handler.fetch(call.request, { authInfo: call.caller, parsedBody: call.body })
     // only those who listen are remembered as listeners
-    call.follow(call.listens ? this.#options.events.serveFor(call.person, serve) : serve())
+    call.follow(call.listens ? this.#options.events.serveFor(call, serve) : serve())
   }
 
   async close (): Promise<void> {

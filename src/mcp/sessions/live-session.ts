@@ -8,6 +8,7 @@ import type { SubscriptionLease } from '../admission/subscription-lease.js'
 import { describeRequest, observeResult } from '../observed-requests.js'
 import { toNotification } from '../server-events/announcements.js'
 import { findRefused } from '../server-events/may-subscribe.js'
+import { WatchedAccess } from '../access/watched-access.js'
 import type { StreamPlace } from '../transport/open-streams.js'
 import type { SseStream } from '../transport/sse-stream.js'
 import { runInBackground } from './background.js'
@@ -32,12 +33,12 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   /** Whose session it is, whatever the client. */
   readonly person: string
   readonly streams: SessionStreams
+  readonly access: WatchedAccess | undefined
   /** Who called last; always the session's owner. */
   caller: CallerInfo
   instance: ServerInstance | undefined
-  /** Milliseconds since the epoch of the last request. */
+  /** Milliseconds since the epoch of the last request, and of the last sign of life: a request, or an open stream. */
   usedAt = Date.now()
-  /** Milliseconds since the epoch of the last sign of life: a request, or an open stream. */
   seenAt = this.usedAt
   #ended = false
   #starting: Promise<ServerInstance> | undefined
@@ -57,6 +58,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
       (LEAST_UNTOLD + Math.random() * (1 - LEAST_UNTOLD))
     this.person = personKey(record.owner)
     this.streams = new SessionStreams({ host, record, person: this.person, onClosed: () => { this.#streamClosed() } })
+    this.access = host.guard && new WatchedAccess(host.guard, this)
     this.#keeper = new RecordKeeper({
       sessions: host.sessions,
       record,
@@ -212,15 +214,19 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
 
   notify (event: ServerEvent, person: string | undefined): void {
     if (person !== undefined && person !== this.person) return
-    if (event.kind === 'resource_updated' && !this.record.subscriptions.includes(event.uri)) return
-    if ([...this.streams].some(({ holder: { streamId } }) => streamId === STANDALONE_STREAM)) {
-      this.streams.say(JSON.stringify(toNotification(event)))
-    }
+    const uri = event.kind === 'resource_updated' ? event.uri : undefined
+    if (uri !== undefined && (!this.record.subscriptions.includes(uri) || this.access?.hides(uri) === true)) return
+    if (this.streams.hasStandalone) this.streams.say(JSON.stringify(toNotification(event)))
+  }
+
+  calledBy (caller: CallerInfo): void {
+    this.caller = caller
+    this.access?.called()
   }
 
   /** Ends the subscriptions, everywhere, that were allowed when they were made and are not now. */
   async #dropRefused (caller: CallerInfo): Promise<void> {
-    const { maySubscribe } = this.host
+    const maySubscribe = this.access?.restrict(this.host.maySubscribe) ?? this.host.maySubscribe
     if (maySubscribe === undefined) return
     for (const unsubscribe of await findRefused(this.record.subscriptions, caller, maySubscribe)) {
       this.change({ unsubscribe })
@@ -246,7 +252,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     }
     await this.#dropRefused(caller)
     const place = this.streams.reserve(streamId)
-    this.caller = caller
+    this.calledBy(caller)
     this.seen(Date.now())
     return await this.streams.follow(streamId, lastEventId, caller.extra.grantId, place)
   }

@@ -4,6 +4,7 @@ import { InvalidInitializeError, ShuttingDownError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import { Guard } from '../access/guard.js'
+import { watchRules } from '../access/watched-access.js'
 import type { Admission } from '../admission/admission.js'
 import { makeServer, type SdkServer } from '../sdk-servers.js'
 import type { Log } from '../../log.js'
@@ -65,7 +66,7 @@ export class SessionRegistry implements SessionHost {
   readonly #live = new Map<string, LiveSession>()
   readonly #loader: RecordLoader
   readonly #recheck: Recheck<LiveSession>
-  readonly #unsubscribe: () => void
+  readonly #unsubscribe: ReadonlyArray<() => void>
   readonly #housekeeping: Housekeeping
   #closing = false
 
@@ -108,7 +109,7 @@ export class SessionRegistry implements SessionHost {
     this.#recheck = new Recheck(() => this.#live.values(), async batch => {
       await Promise.all(batch.map(session => session.recheck()))
     })
-    this.#unsubscribe = bus.onGap(() => { this.#recheck.begin() })
+    this.#unsubscribe = [bus.onGap(() => { this.#recheck.begin() }), watchRules(this.guard, this.#live, log)]
     this.#housekeeping = new Housekeeping({
       sessions: this.#live,
       instances: this.instances,
@@ -244,7 +245,7 @@ export class SessionRegistry implements SessionHost {
     this.#closing = true
     this.#housekeeping.stop()
     this.messenger.close()
-    this.#unsubscribe()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#recheck.close()
     const sessions = [...this.#live.values()]
     for (const session of sessions) {
@@ -262,7 +263,7 @@ export class SessionRegistry implements SessionHost {
 
   #begin (kind: SessionRecord['kind'], caller: CallerInfo): LiveSession {
     if (this.#closing) throw shuttingDown()
-    return new LiveSession(this, makeRecord(kind, caller, this.replica.id, this.limits.lifetimeSeconds), caller)
+    return new LiveSession(this, makeRecord(kind, caller, this), caller)
   }
 
   async #add (session: LiveSession): Promise<void> {

@@ -57,6 +57,12 @@ export class SessionStreams implements InstanceStreams {
     return this.#open.size
   }
 
+  /** Whether its client listens, for what belongs to no request. */
+  get hasStandalone (): boolean {
+    for (const { holder } of this.#open) if (holder.streamId === STANDALONE_STREAM) return true
+    return false
+  }
+
   get silenceMs (): number {
     return this.#host.streamOptions.silenceMs
   }

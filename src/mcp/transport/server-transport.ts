@@ -169,7 +169,10 @@ export class ServerTransport implements Transport {
         this.#own.set(id, resolve)
         this.onmessage?.({ jsonrpc: '2.0', id, method, params }, extra)
       })
-      if ('result' in response) return response.result
+      if ('result' in response) {
+        if (method === 'initialize') this.#guarded?.initialized(response.result)
+        return response.result
+      }
       const { code, message } = withInvalidParams(response).error
       throw code === jsonRpcCodes.invalidParams && method === 'initialize'
         ? new InvalidInitializeError(message)

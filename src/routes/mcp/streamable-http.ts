@@ -115,7 +115,7 @@ function receiveOrPromise (
   extra: OwnedExtra,
   reply: FastifyReply
 ): Promise<void> | undefined {
-  session.caller = extra.authInfo
+  session.calledBy(extra.authInfo)
   session.used()
   return instance.receiveOrPromise(posted, extra, extra.authInfo, new FastifyPostResponse(reply))
 }

@@ -150,18 +150,20 @@ function toOperation (change: SessionChange): ['set' | 'subscribe' | 'unsubscrib
   if ('subscribe' in change) return ['subscribe', change.subscribe]
   if ('unsubscribe' in change) return ['unsubscribe', change.unsubscribe]
   if ('logLevel' in change) return ['set', 'logLevel', change.logLevel]
+  if ('access' in change) return ['set', 'access', change.access]
   if ('initialized' in change) return ['set', 'initialized', '1']
   return ['set', 'initialize', JSON.stringify(change)]
 }
 
 function toRecord (fields: Record<string, string>): SessionRecord | undefined {
   if (fields.record === undefined) return undefined
-  const { initialize = '{}', initialized, logLevel } = fields
+  const { initialize = '{}', initialized, logLevel, access } = fields
   return {
     ...parseRecord<SessionRecord>(fields.record),
     ...parseRecord<Pick<SessionRecord, 'initializeParams' | 'protocolVersion'>>(initialize),
     ...initialized !== undefined && { initialized: true },
     ...logLevel !== undefined && { logLevel },
+    ...access !== undefined && { access },
     subscriptions: Object.entries(fields).filter(([field]) => field.startsWith('uri:')).sort(([, a], [, b]) =>
       Number(a) - Number(b)
     ).map(([field]) => field.slice(4)),

@@ -1,22 +1,23 @@
 import { randomBytes } from 'node:crypto'
 import { toOwner, type CallerInfo } from '../../../caller.js'
+import type { SessionHost } from '../session-host.js'
 import type { SessionRecord } from '../../../stores/sessions.js'
 
-/** The record of a session that begins now. @param replicaId where it begins */
+/** The record of a session that begins now, here. */
 export function makeRecord (
   kind: SessionRecord['kind'],
   caller: CallerInfo,
-  replicaId: string,
-  lifetimeSeconds: number
+  { guard, replica, limits: { lifetimeSeconds } }: Pick<SessionHost, 'guard' | 'replica' | 'limits'>
 ): SessionRecord {
   const now = Math.floor(Date.now() / 1000)
   return {
     id: randomBytes(24).toString('base64url'),
     kind,
     owner: toOwner(caller),
-    ...kind === 'sse' && { streamReplicaId: replicaId },
+    ...kind === 'sse' && { streamReplicaId: replica.id },
     initialized: false,
     subscriptions: [],
+    ...guard && { access: guard.fingerprintAccess(caller) },
     lastSeenAt: now,
     expiresAt: now + lifetimeSeconds
   }
