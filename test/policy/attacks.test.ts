@@ -1,0 +1,52 @@
+import t from 'tap'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { Policy } from '../../src/policy/policy.js'
+import { host, WAYS, type Asked } from '../attacks/eras.js'
+import { PLUGS } from './policy-server.js'
+
+/*
+ * Somebody who knows what is hidden, and tries to reach it by another way.
+ */
+const read = (uri: string): Asked => ({ method: 'resources/read', params: { uri } })
+const DETOURS = ['DOC://secret', 'doc://%73ecret', 'SECRET://one', 'secret://%6fne', 'open://hidden', 'open://%68idden']
+const rules = {
+  roles: {
+    all: { tools: ['*', '!secret'], resources: ['*', '!doc://secret', '!secret://{id}', '!open://hidden'], prompts: [] }
+  }
+}
+
+for (const [name, way] of Object.entries(WAYS)) {
+  for (const [line, makePlug] of Object.entries(PLUGS)) {
+    t.test(`${name}, ${line}`, async t => {
+      const ran: string[] = []
+      const policy = new Policy(rules)
+      const { sessionMode, reuseInstances = false } = way
+      const service = await host(t, {
+        createServer: () => makePlug(what => ran.push(what)),
+        stores: createMemoryStores({ sessionIdleSeconds: 60 }),
+        policy,
+        sessionMode,
+        reuseInstances
+      })
+      const caller = await way.connect(t, service, 'mallory_mcp')
+      for (const uri of DETOURS) {
+        const { responses: [response] } = await caller.ask('mallory_mcp', [read(uri)])
+        t.match([response?.error?.message, ran], [/^Resource not found/, []], `${uri} is hidden`)
+      }
+      const { responses: [list] } = await caller.ask('mallory_mcp', [{ method: 'tools/list' }])
+      t.not(list?.result?.cacheScope, 'public', 'no list is for everybody')
+      const { responses: [completed] } = await caller.ask('mallory_mcp', [{
+        method: 'completion/complete',
+        params: { ref: { type: 'ref/resource', uri: 'open://{id}' }, argument: { name: 'id', value: '' } }
+      }])
+      t.match(completed?.result?.completion, { values: ['one'] }, 'a completion leaves out what is hidden')
+
+      policy.replace({ ...rules, refusal: 'forbidden' })
+      const call: Asked = { method: 'tools/call', params: { name: 'secret', arguments: {} } }
+      const { status, responses: [refused] } = await caller.ask('mallory_mcp', [call])
+      if (name.includes('HTTP+SSE')) t.match([status, refused?.error?.code], [202, -32003], 'forbidden, on the stream')
+      else t.equal(status, 403, 'forbidden')
+      t.strictSame(ran.filter(what => what.includes('secret')), [], 'nothing hidden has run')
+    })
+  }
+}
