@@ -30,6 +30,7 @@ export { Policy, type LoginDecision } from './policy/policy.js'
 export type {
   CallLimits,
   ClaimRule,
+  ClientRules,
   LimitRules,
   PeopleRule,
   PolicyRules,

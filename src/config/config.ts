@@ -14,7 +14,7 @@ import {
   parseTrustProxy
 } from './values.js'
 import { toLimits } from './limits.js'
-import { parsePolicy } from './policy.js'
+import { parseInitialAccessTokens, parsePolicy } from './policy.js'
 import { parseUpstream, type UpstreamConfig } from './upstream.js'
 import { parseEnvironment, type Environment } from './environment.js'
 import { ConfigError } from '../errors.js'
@@ -50,6 +50,8 @@ export interface Config {
   publicTools: boolean
   /** undefined: everybody whom the login server lets in may use everything. */
   policy: PolicyRules | undefined
+  /** With them clients may register. */
+  initialAccessTokens: string[]
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
   /** undefined: logins are not recorded. */
@@ -127,6 +129,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     publicUrl,
     publicTools: env.PUBLIC_TOOLS,
     policy: parsePolicy(env),
+    initialAccessTokens: parseInitialAccessTokens(env),
     logLevel: env.LOG_LEVEL,
     trustProxy: parseTrustProxy(env.TRUST_PROXY),
     adminToken: parseAdminToken(env.ADMIN_TOKEN),

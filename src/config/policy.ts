@@ -1,7 +1,9 @@
 import { ConfigError } from '../errors.js'
 import { EMAIL_ADDRESS, EMAIL_DOMAIN, isEmailAddress, isEmailDomain } from '../policy/check-rules.js'
-import type { CallLimits, ClaimRule, PeopleRule, PolicyRules } from '../policy/rules.js'
+import { CLIENT_PATTERN, isClientPattern } from '../policy/clients.js'
+import type { CallLimits, ClaimRule, ClientRules, PeopleRule, PolicyRules } from '../policy/rules.js'
 import { quoted } from '../validation/check.js'
+import { ADMIN_TOKEN, isAdminToken } from '../validation/values.js'
 import type { Environment } from './environment.js'
 import { checkList, split } from './values.js'
 
@@ -20,7 +22,12 @@ export function parsePolicy (env: Environment): PolicyRules | undefined {
     ...env.REQUIRED_CLAIMS !== undefined && { claims: parseClaimRules(env.REQUIRED_CLAIMS) }
   }
   const limits = toCallLimits(env)
+  const clients: ClientRules = {
+    ...env.DYNAMIC_REGISTRATION !== 'open' && { registration: env.DYNAMIC_REGISTRATION },
+    ...parseList('allowed', 'ALLOWED_CLIENTS', env.ALLOWED_CLIENTS, isClientPattern, CLIENT_PATTERN)
+  }
   const rules: PolicyRules = {
+    ...Object.keys(clients).length > 0 && { clients },
     ...Object.keys(login).length > 0 && { login },
     ...env.TRUST_EMAILS && { trustEmails: true },
     ...Object.keys(limits).length > 0 && { limits }
@@ -38,7 +45,7 @@ function toCallLimits (env: Environment): CallLimits {
   }
 }
 
-function parseList<K extends 'emails' | 'emailDomains' | 'subjects' | 'groups'> (
+function parseList<K extends 'allowed' | 'emails' | 'emailDomains' | 'subjects' | 'groups'> (
   rule: K,
   name: string,
   value: string | undefined,
@@ -60,6 +67,20 @@ function parseClaimRules (value: string): ClaimRule[] {
     }
     return sign === '=' ? { claim: claim.trim(), is: wanted.trim() } : { claim: claim.trim(), contains: wanted.trim() }
   })
+}
+
+/**
+ * Tokens with which clients may register.
+ * @throws {ConfigError} their values are not shown
+ */
+export function parseInitialAccessTokens (env: Environment): string[] {
+  const { DYNAMIC_REGISTRATION: registration, INITIAL_ACCESS_TOKENS: value } = env
+  const tokens = split(value ?? '', ',')
+  if (registration === 'token' && tokens.length === 0) {
+    throw new ConfigError('INITIAL_ACCESS_TOKENS is not set; DYNAMIC_REGISTRATION=token needs it.')
+  }
+  if (!tokens.every(isAdminToken)) throw new ConfigError(`INITIAL_ACCESS_TOKENS is not valid; it takes ${ADMIN_TOKEN}.`)
+  return tokens
 }
 
 /** A list that names nobody would lock out everybody, or nobody: neither can be meant. */

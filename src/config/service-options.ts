@@ -85,6 +85,7 @@ export function serviceOptions (
     ...config.consentDelayMs !== undefined && { consentDelayMs: config.consentDelayMs },
     redirectSchemes: config.redirectSchemes,
     clients: config.preregisteredClients,
+    initialAccessTokens: config.initialAccessTokens,
     introspectionServices: config.introspectionServices,
     requestsPerMinute: config.oauthRequestsPerMinute,
     ...config.proxy && { proxy: config.proxy },

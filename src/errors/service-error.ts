@@ -27,6 +27,8 @@ export type FailureReason =
   | 'denied_by_person'
   | 'denied_by_service'
   | 'denied_by_policy'
+  | 'client_not_allowed'
+  | 'registration_refused'
   | 'denied_upstream'
   | 'tenant_not_allowed'
   | 'tenant_unknown'

@@ -5,6 +5,7 @@ import { makeReport, type AttemptsReport } from './login-attempts/report.js'
 import { Authorization } from './authorize/authorization.js'
 import { AuthorizationCodes } from './authorize/authorization-codes.js'
 import { BrowserStates } from './authorize/browser-state.js'
+import { AllowedClients } from './clients/allowed-clients.js'
 import { ClientAssertions } from './clients/client-assertions.js'
 import { ClientAuthentication } from './clients/client-authentication.js'
 import { Clients } from './clients/clients.js'
@@ -148,8 +149,14 @@ function createClients (options: BrokerOptions, { lifetimes, limits, upstream, p
   // a client must be known as long as its refresh token is good
   const clientSeconds = Math.max(lifetimes.clientSeconds, lifetimes.refreshTokenSeconds + 7 * 86_400)
   const fetching = { allowLoopback: options.allowLoopbackClients ?? false, proxy }
+  const allowed = new AllowedClients({
+    policy: options.policy,
+    initialAccessTokens: options.initialAccessTokens ?? [],
+    ownClientId: ownClient(issuer).clientId
+  })
   const clients = new Clients({
     store: stores.clients,
+    allowed,
     redirectSchemes,
     preregistered: [...options.clients ?? [], ownClient(issuer)],
     unusedClientSeconds,
@@ -162,6 +169,7 @@ function createClients (options: BrokerOptions, { lifetimes, limits, upstream, p
   const assertions = new ClientAssertions({ issuer, keySets, leases: stores.leases, now })
   return {
     clients,
+    allowed,
     authentication: new ClientAuthentication({ clients, assertions, limits }),
     upstreamClients: new UpstreamClients({
       upstream,

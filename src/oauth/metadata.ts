@@ -18,11 +18,13 @@ export function protectedResourceMetadata (
 /**
  * Authorization server metadata (RFC 8414 2).
  * @param clientDocuments whether clients may be known by their metadata documents
+ * @param registration whether clients may register
  */
 export function authorizationServerMetadata (
   issuer: string,
   scopes: readonly string[],
-  clientDocuments: boolean
+  clientDocuments: boolean,
+  registration = true
 ): Record<string, unknown> {
   const methods = [...TOKEN_ENDPOINT_AUTH_METHODS]
   const algorithms = [...ASSERTION_ALGORITHMS]
@@ -30,7 +32,7 @@ export function authorizationServerMetadata (
     issuer,
     authorization_endpoint: `${issuer}/authorize`,
     token_endpoint: `${issuer}/token`,
-    registration_endpoint: `${issuer}/register`,
+    ...registration && { registration_endpoint: `${issuer}/register` },
     revocation_endpoint: `${issuer}/revoke`,
     introspection_endpoint: `${issuer}/introspect`,
     // clients that ask for offline_access look for it here

@@ -251,6 +251,8 @@ export interface BrokerOptions {
   redirectSchemes?: readonly string[]
   /** Clients known beforehand. */
   clients?: readonly PreregisteredClient[]
+  /** With one of them clients may register if the policy has `clients: { registration: 'token' }` (RFC 7591 3). */
+  initialAccessTokens?: readonly string[]
   /**
    * Whether clients may identify themselves by the URL of a metadata document, which is then fetched from the internet.
    * Default: true.

@@ -3,12 +3,14 @@ import { domainToASCII } from 'node:url'
 import type {
   CallLimits,
   ClaimRule,
+  ClientRules,
   LimitRules,
   PeopleRule,
   PolicyRules,
   PrimitivePatterns,
   RoleRules
 } from './rules.js'
+import { CLIENT_PATTERN, isClientPattern } from './clients.js'
 import { isObject } from '../members.js'
 import { checkOptions } from '../validation/check.js'
 import {
@@ -110,6 +112,20 @@ const role = objectSchema(
   'an object with people, scopes, tools, resources, prompts or limits'
 )
 
+const clients = objectSchema(
+  optionSchemas<ClientRules>()({
+    registration: optional(choiceSchema('open', 'token', 'off')),
+    allowed: optional(
+      listSchema(
+        textThat({ takes: CLIENT_PATTERN }, isClientPattern),
+        'a list of one or more clients, each once',
+        atLeastOne
+      )
+    )
+  }),
+  'an object with registration or allowed'
+)
+
 /** The rules of a policy; what stands in a list of `login` is checked one by one. */
 export const policyRules = objectSchema(
   optionSchemas<PolicyRules>()({
@@ -119,6 +135,7 @@ export const policyRules = objectSchema(
         value => isObject(value) || (Array.isArray(value) && value.length > 0)
       )
     ),
+    clients: optional(clients),
     trustEmails: optional(flag),
     roles: optional(recordOf<RoleRules>(role, 'an object: name of a role -> what people with it may do')),
     scopes: optional(recordOf<PrimitivePatterns>(primitives, 'an object: scope -> what needs it')),

@@ -1,6 +1,7 @@
 import type { CallerInfo } from '../caller.js'
 import { Access, PrimitiveSet, type HeldRole } from './access.js'
 import { CallerLimits } from './caller-limits.js'
+import { matchesClient, type JudgedClient } from './clients.js'
 import { matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
 import type { LimitRules, PeopleRule, PolicyRules } from './rules.js'
 
@@ -98,6 +99,12 @@ export class Policy {
       scopes: requestedScopes.filter(scope => access.mayHave(scope)),
       why: `roles: ${access.roles.join(', ')}`
     }
+  }
+
+  /** Whether a client may be used. */
+  allowsClient (client: JudgedClient): boolean {
+    const { allowed } = this.rules.clients ?? {}
+    return allowed === undefined || matchesClient(allowed, client)
   }
 
   /** Whether somebody may call whose token others have issued. */

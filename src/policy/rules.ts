@@ -109,6 +109,29 @@ export interface CallLimits {
 }
 
 /**
+ * Which clients may be used.
+ * @example
+ * ```ts
+ * import type { ClientRules } from 'fastify-mcp-oauth'
+ *
+ * export const clients: ClientRules = { registration: 'open', allowed: ['claude.ai', '*.example.com', 'cursor:'] }
+ * ```
+ */
+export interface ClientRules {
+  /**
+   * Which clients may register (RFC 7591): all; those with an initial access token (`initialAccessTokens`); none.
+   * Default: `open`.
+   */
+  registration?: 'open' | 'token' | 'off'
+  /**
+   * Clients by id; by the host of their metadata document; or by where their redirect URIs lead: a host
+   * (`app.example.com`, `*.example.com` for all names under a domain), a program on the person's machine (`loopback`),
+   * or an app by its scheme (`cursor:`). Absent: all.
+   */
+  allowed?: readonly string[]
+}
+
+/**
  * Who may do what here: the contents of a policy file, or the same in code (`policy` of `mcpService`).
  * @example
  * ```ts
@@ -128,6 +151,8 @@ export interface CallLimits {
 export interface PolicyRules {
   /** Who may log in; of several rules, all must hold. Absent: everybody whom the login server lets in. */
   login?: PeopleRule | readonly PeopleRule[]
+  /** Which clients may be used. Absent: all. */
+  clients?: ClientRules
   /** Whether an address counts as verified although the login server does not say so. Default: false. */
   trustEmails?: boolean
   /** What people may do, by the name of a role. Absent: everybody may do everything. Nobody logs in without a role. */

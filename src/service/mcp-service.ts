@@ -146,7 +146,8 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
   })
   if (isForeign(options.auth)) return
   const { clientMetadataDocuments } = options
-  await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl, clientMetadataDocuments })
+  const policy = toPolicy(options.policy)
+  await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl, clientMetadataDocuments, policy })
 }
 
 /** Has this replica compare its keys with those of the others, from its start to its end. */

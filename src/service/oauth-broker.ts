@@ -8,6 +8,7 @@ import { isLoopbackUrl } from '../loopback.js'
 import { checkOAuthBrokerOptions } from './option-checks/check-service.js'
 import { kBroker, broker } from '../plugins/oauth/broker.js'
 import { consentCookie } from '../plugins/oauth/consent-cookie.js'
+import type { Policy } from '../policy/policy.js'
 import { oauthBodies } from '../plugins/oauth/bodies.js'
 import { oauthErrors } from '../plugins/oauth/errors.js'
 import { oauthRateLimits } from '../plugins/oauth/rate-limits.js'
@@ -80,8 +81,8 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   await app.register(broker, { ...options, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
   const { attempts, limits } = app[kBroker]
 
-  const { clientMetadataDocuments } = options
-  await app.register(documents, { issuer, scopes, resourcePaths, clientMetadataDocuments, attempts })
+  const { clientMetadataDocuments, policy } = options
+  await app.register(documents, { issuer, scopes, resourcePaths, clientMetadataDocuments, policy, attempts })
   await app.register(clientEndpoints, { limits, requestsPerMinute, attempts, services: introspectionServices })
   await app.register(browserPages, { limits, requestsPerMinute, issuer, texts })
   if (attempts !== undefined && adminToken !== undefined) {
@@ -97,13 +98,14 @@ interface Limited {
 interface DocumentsOptions extends Pick<OAuthBrokerOptions, 'scopes' | 'resourcePaths'> {
   issuer: string
   clientMetadataDocuments: boolean | undefined
+  policy: Policy | undefined
   attempts: Attempts | undefined
 }
 
 /** What clients read before they register. */
 async function documents (
   app: FastifyInstance,
-  { issuer, scopes, resourcePaths, clientMetadataDocuments, attempts }: DocumentsOptions
+  { issuer, scopes, resourcePaths, clientMetadataDocuments, policy, attempts }: DocumentsOptions
 ): Promise<void> {
   await app.register(loginVisits, { attempts })
   await app.register(protectedResourceMetadataRoute, {
@@ -112,7 +114,13 @@ async function documents (
     resourcePaths,
     authorizationServers: [issuer]
   })
-  await app.register(authorizationServerMetadataRoute, { issuer, scopes, resourcePaths, clientMetadataDocuments })
+  await app.register(authorizationServerMetadataRoute, {
+    issuer,
+    scopes,
+    resourcePaths,
+    clientMetadataDocuments,
+    policy
+  })
   await app.register(jwksRoute)
 }
 

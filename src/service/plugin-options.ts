@@ -139,7 +139,7 @@ export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | 
  * }
  * ```
  */
-export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode'> {
+export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode' | 'policy'> {
   /** The prefix that the service is registered with. */
   servicePrefix: string
   /** That of the service. */

@@ -1,4 +1,10 @@
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
+import type { UpstreamOptions } from '../../src/oauth/options.js'
+import { Policy } from '../../src/policy/policy.js'
+import { mcpService } from '../../src/service/mcp-service.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { createServer } from '../support/sample-server.js'
 import type { PolicyRules } from '../../src/policy/rules.js'
 import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
 import type { Stores } from '../../src/stores/stores.js'
@@ -181,4 +187,85 @@ for (const [name, how] of EVERY) {
 redisTest('removed after the login, over Redis', async (t, server) => {
   const [stores] = await redisReplicas(t, server, { sessionIdleSeconds: 3600 })
   await checkRemoved(t, {}, stores)
+})
+
+/** upstream, options, whether the start says that anybody can log in */
+const open: ReadonlyArray<[upstream: Partial<UpstreamOptions>, options: Partial<BrokerModeOptions>, loud: boolean]> = [
+  [{ issuerUrl: 'https://accounts.google.com' }, {}, true],
+  [{ issuerUrl: 'https://accounts.google.com' }, { policy: { limits: { callsPerDay: 1 } } }, true],
+  [{ issuerUrl: 'https://accounts.google.com' }, { policy: { login: { subjects: ['1'] } } }, false],
+  [{ issuerUrl: 'https://accounts.google.com' }, { authorizeGrant: () => ({ allow: true }) }, false],
+  [{ issuerUrl: 'https://login.microsoftonline.com/consumers/v2.0' }, {}, true],
+  [{ issuerUrl: 'https://login.microsoftonline.com/0b5f1a5e-0000-4000-8000-000000000000/v2.0' }, {}, false],
+  [
+    {
+      authorizationUrl: 'https://github.com/login/oauth/authorize',
+      tokenUrl: 'https://github.com/login/oauth/access_token',
+      clientId: 'us',
+      clientSecret: 'secret'
+    },
+    {},
+    true
+  ],
+  [{ issuerUrl: 'https://login.example.com' }, {}, false]
+]
+
+t.test('a start that lets in everybody on earth says so', async t => {
+  for (const [upstream, options, loud] of open) {
+    const { log } = await startService(t, upstream, options)
+    const warnings = log.filter(({ msg }) => String(msg).startsWith('ANYBODY CAN LOG IN'))
+    t.equal(warnings.length, loud ? 1 : 0, JSON.stringify([upstream, Object.keys(options)]))
+  }
+})
+
+t.test('an operator ends the logins of a person', async t => {
+  const { service } = await start(t, {})
+  const [one, other, bob] = [await TestClient.register(service), await TestClient.register(service),
+    await TestClient.register(service)]
+  await Promise.all([one.logIn('alice'), other.logIn('alice'), bob.logIn('bob')])
+  const connection = await one.connect()
+  t.teardown(() => connection.close().catch(() => {}))
+  t.equal(await service.app.oauthBroker.endGrantsOf({ subject: 'alice' }), 2)
+  t.strictSame([await one.status(), await other.status(), await bob.status()], [401, 401, 200])
+  await t.rejects(connection.call('whoami'), 'so have sessions')
+  t.match((await one.refresh()).body, { error: 'invalid_grant' })
+  t.equal(await service.app.oauthBroker.endGrantsOf({ subject: 'alice' }), 0)
+})
+
+t.test('tokens of others: login rules hold for each call', async t => {
+  const verifyAccessToken = (token: string) => ({
+    token,
+    clientId: 'c',
+    scopes: ['mcp'],
+    extra: { issuer: 'https://login.test', subject: token, claims: { groups: token === 'alice' ? ['eng'] : [] } }
+  })
+  const app = Fastify()
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  t.teardown(async () => {
+    await app.close()
+    await stores.close()
+  })
+  const policy = new Policy({})
+  await app.register(mcpService, {
+    publicUrl: 'http://localhost:5050',
+    createServer,
+    stores,
+    policy,
+    auth: { mode: 'host', verifyAccessToken, authorizationServers: ['https://login.test'] }
+  })
+  const call = async (who: string, method: 'POST' | 'GET' | 'DELETE' = 'POST') => await app.inject({
+    method,
+    url: '/mcp',
+    headers: { authorization: `Bearer ${who}`, accept: 'application/json, text/event-stream' },
+    ...method === 'POST' && { payload: { jsonrpc: '2.0', id: 1, method: 'ping' } }
+  })
+  t.not((await call('bob')).statusCode, 403)
+  policy.replace({ login: { groups: ['eng'] } })
+  for (const method of ['POST', 'GET', 'DELETE'] as const) {
+    const refused = await call('bob', method)
+    t.equal(refused.statusCode, 403, method)
+    t.equal(refused.headers['www-authenticate'], undefined, 'no login would help')
+    t.match(refused.json(), { error: 'access_denied', error_description: /This account may not use this server/ })
+    t.not((await call('alice', method)).statusCode, 403)
+  }
 })

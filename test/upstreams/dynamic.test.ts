@@ -1,3 +1,4 @@
+import { AllowedClients } from '../../src/oauth/clients/allowed-clients.js'
 import t from 'tap'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import type { UpstreamClientRecord } from '../../src/stores/registrations.js'
@@ -185,6 +186,7 @@ t.test('a registration that cannot be deleted is in the log, and stops nothing',
   const clients = new Clients({
     store: stores.clients,
     redirectSchemes: [],
+    allowed: new AllowedClients({ policy: undefined, initialAccessTokens: [], ownClientId: '' }),
     preregistered: ['a', 'b', 'c', 'd'].map(clientId => ({ clientId, redirectUris: ['http://localhost/callback'] })),
     unusedClientSeconds: 60,
     clientSeconds: 600,

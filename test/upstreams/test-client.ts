@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import * as z from 'zod'
 import type { CreateServer } from '../../src/mcp/create-server.js'
-import { mcpService } from '../../src/service/mcp-service.js'
+import { mcpServiceParts } from '../../src/service/mcp-service.js'
 import type { BrokerModeOptions } from '../../src/service/plugin-options.js'
 import type { UpstreamOptions } from '../../src/oauth/options.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
@@ -78,7 +78,7 @@ export async function startService (
       }
     }
   })
-  await app.register(mcpService, {
+  await app.register(mcpServiceParts, {
     publicUrl: url,
     createServer,
     ...options,

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { flag, text } from './kinds.js'
+import { choice, flag, text } from './kinds.js'
 
 // without a default: an empty list is one of nobody, and not the same as none
 const list = (description: string) => Type.Optional(text(`${description} (comma-separated)`))
@@ -8,6 +8,18 @@ const callLimit = (description: string) =>
 
 /** Who may log in, with which clients, and how much they may call. */
 export const policyVariables = {
+  DYNAMIC_REGISTRATION: choice(
+    'Which clients may register (RFC 7591): open: all; token: those with one of INITIAL_ACCESS_TOKENS; off: none. ' +
+      'CLIENT_METADATA_DOCUMENTS is about clients that do not register',
+    'open',
+    ['open', 'token', 'off']
+  ),
+  INITIAL_ACCESS_TOKENS: list('Tokens with which clients may register, of at least 16 characters'),
+  ALLOWED_CLIENTS: list(
+    'Clients that may be used: by the host of their metadata document, or the hosts of their redirect URIs ' +
+      '(app.example.com; *.example.com for all names under a domain); loopback: programs on the person\'s machine; ' +
+      'cursor: (a scheme with its colon): apps; or by client id. Default: all'
+  ),
   ALLOWED_EMAILS: list(
     'People who may log in, by e-mail address, if the login server has verified it. Of this, ALLOWED_EMAIL_DOMAINS ' +
       'and ALLOWED_SUBJECTS, one must hold; ALLOWED_GROUPS and REQUIRED_CLAIMS must hold besides. Default: everybody ' +

@@ -7,6 +7,7 @@ import type {
 import type { AuthorizationCodes } from './authorization-codes.js'
 import { checkRequest, checkRequestSize, type AuthorizationParameters } from './authorization-request.js'
 import type { BrowserState, Visitor } from './browser-state.js'
+import type { AllowedClients } from '../clients/allowed-clients.js'
 import { resolveRedirectUri, type Clients } from '../clients/clients.js'
 import type { Client } from '../client.js'
 import type { ClientRedirects } from './client-redirects.js'
@@ -37,6 +38,7 @@ import type { UpstreamClients } from '../upstream/upstream-clients.js'
 
 export interface AuthorizationOptions {
   clients: Clients
+  allowed: AllowedClients
   transactions: AuthorizationTransactionStore
   consentPages: ConsentPages
   consents: Consents
@@ -169,7 +171,7 @@ export class Authorization {
     parameters: AuthorizationParameters,
     event: AuthorizationEvent
   ): Promise<{ client: Client, redirectUri: string }> {
-    const { observe, clients } = this.#options
+    const { observe, clients, allowed } = this.#options
     const client = await observedFailure(observe, event, async () => {
       checkRequestSize(parameters)
       if (parameters.client_id === undefined) throw new InvalidRequestError('The client_id is missing.')
@@ -178,7 +180,11 @@ export class Authorization {
     const redirectUri = await observedFailure(
       observe,
       { ...event, client },
-      () => resolveRedirectUri(client, parameters.redirect_uri)
+      () => {
+        const redirectUri = resolveRedirectUri(client, parameters.redirect_uri)
+        allowed.check(client, redirectUri)
+        return redirectUri
+      }
     )
     return { client, redirectUri }
   }

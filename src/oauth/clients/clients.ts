@@ -1,6 +1,7 @@
-import { InvalidClientError, InvalidRequestError } from '../../errors.js'
+import { InvalidClientError, InvalidRequestError, UnauthorizedClientError } from '../../errors.js'
 import type { MetadataDocumentStore } from '../../stores/metadata-documents.js'
 import type { ClientRecord, ClientStore } from '../../stores/registrations.js'
+import type { AllowedClients } from './allowed-clients.js'
 import { checkClientMetadata, checkRegistration, type CheckedMetadata } from './client-metadata.js'
 import { observedFailure, type BrokerObserver, type RegistrationEvent, type StepRequest } from '../login-events.js'
 import { isMetadataDocumentUrl, type FetchMetadataDocumentOptions } from '../client-documents/fetch.js'
@@ -15,6 +16,7 @@ import { hashSecret, isSecret, newSecret } from '../secrets.js'
 export interface ClientsOptions {
   store: ClientStore
   redirectSchemes: readonly string[]
+  allowed: AllowedClients
   preregistered: readonly PreregisteredClient[]
   unusedClientSeconds: number
   clientSeconds: number
@@ -50,22 +52,32 @@ export class Clients {
   /**
    * Registers a client.
    * @param address that asks for it: what is kept counts for it until somebody logs in
+   * @param token the initial access token that came with it
    * @param http the request, for observers
    * @returns the client information response (RFC 7591 3.2.1)
    * @throws {InvalidRedirectUriError} @throws {InvalidClientMetadataError}
    */
-  async register (input: unknown, address: string, http?: StepRequest): Promise<Record<string, unknown>> {
+  async register (
+    input: unknown,
+    address: string,
+    token?: string,
+    http?: StepRequest
+  ): Promise<Record<string, unknown>> {
     const event: RegistrationEvent = { type: 'registration', metadata: input, http }
-    const { observe = () => {} } = this.#options
-    const { client, response } = await observedFailure(observe, event, async () => await this.#register(input, address))
+    const { observe = () => {}, allowed } = this.#options
+    const { client, response } = await observedFailure(observe, event, async () => {
+      allowed.checkMayRegister(token)
+      return await this.#register(input, address)
+    })
     observe({ ...event, client })
     return response
   }
 
   async #register (input: unknown, address: string): Promise<{ client: Client, response: Record<string, unknown> }> {
-    const { store, redirectSchemes, unusedClientSeconds, now } = this.#options
+    const { store, redirectSchemes, allowed, unusedClientSeconds, now } = this.#options
     const { metadata, dropped } = checkClientMetadata(input, redirectSchemes, this.#rules)
     checkRegistration(metadata)
+    allowed.checkRegistration(metadata.redirect_uris)
     const issuedAt = Math.floor(now() / 1000)
     const clientId = newSecret('client')
     const hasSecret = metadata.token_endpoint_auth_method.startsWith('client_secret')
@@ -91,13 +103,18 @@ export class Clients {
 
   /**
    * Finds a client. A metadata document is fetched unless that was done lately.
+   * @throws {UnauthorizedClientError} if its metadata document is not one of those that are allowed
    * @throws {InvalidClientError} if the client is unknown, or its metadata document cannot be used
    * @throws {TemporarilyUnavailableError} if its metadata document cannot be read at the moment
    */
   async find (clientId: string): Promise<Client> {
     const preregistered = this.#preregistered.get(clientId)
     if (preregistered !== undefined) return preregistered
-    if (this.#isDocument(clientId)) return toDocumentClient(clientId, await this.#documents.get(clientId))
+    if (this.#isDocument(clientId)) {
+      // before anything is fetched
+      this.#options.allowed.checkDocument(clientId)
+      return toDocumentClient(clientId, await this.#documents.get(clientId))
+    }
     if (this.#isUrl(clientId)) throw documentsOff()
     const record = isSecret('client', clientId) ? await this.#options.store.find(clientId) : undefined
     if (record === undefined) throw unknownClient()
@@ -241,7 +258,7 @@ function unknownClient (): InvalidClientError {
 }
 
 function ignoreInvalid (error: unknown): undefined {
-  if (!(error instanceof InvalidClientError)) throw error
+  if (!(error instanceof InvalidClientError || error instanceof UnauthorizedClientError)) throw error
   return undefined
 }
 

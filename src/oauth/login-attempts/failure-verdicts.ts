@@ -55,6 +55,15 @@ const EXPLANATIONS: Record<FailureReason, Explanation | ((failure: Failure) => E
       ? 'The person may no longer use this service: authorizeGrant said no, and their login was ended.'
       : 'This service refused the person: authorizeGrant said no.'
   }),
+  client_not_allowed: ({ message }) => ({
+    text: `The policy of this service does not allow the client. ${message}`,
+    advice: 'To allow it, add its id, the host of its metadata document, or where its redirect URIs lead, to ' +
+      'ALLOWED_CLIENTS (docs/policy.md).'
+  }),
+  registration_refused: {
+    text: 'The client may not register: registration is off, or its initial access token is missing or wrong.',
+    advice: 'See DYNAMIC_REGISTRATION and INITIAL_ACCESS_TOKENS, or name the client in PREREGISTERED_CLIENTS.'
+  },
   denied_by_policy: ({ step, why }) => ({
     text: step === 'refresh'
       ? `The person may no longer use this service, and their login was ended${why}.`

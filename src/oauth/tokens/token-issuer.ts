@@ -6,6 +6,7 @@ import {
   UnsupportedGrantTypeError
 } from '../../errors.js'
 import type { Grant, GrantStore, IssuedTokens } from '../../stores/grants.js'
+import type { AllowedClients } from '../clients/allowed-clients.js'
 import type { ClientAuthentication, ClientCredentials } from '../clients/client-authentication.js'
 import { takesRefreshTokens, type Clients } from '../clients/clients.js'
 import type { Client } from '../client.js'
@@ -24,6 +25,7 @@ import type { UpstreamClients } from '../upstream/upstream-clients.js'
 
 export interface TokensOptions {
   clients: Clients
+  allowed: AllowedClients
   authentication: ClientAuthentication
   upstreamClients: UpstreamClients
   store: GrantStore
@@ -77,7 +79,7 @@ export class TokenIssuer {
     credentials: ClientCredentials,
     witness: TokenRequestWitness = {}
   ): Promise<TokenResponse> {
-    const { observe, authentication } = this.#options
+    const { observe, authentication, allowed } = this.#options
     const { grant_type: grantType, code } = parameters
     const links = code === undefined ? [] : [hashSecret(code)]
     const { http } = witness
@@ -95,6 +97,7 @@ export class TokenIssuer {
     }
     const { response, repeated } = await observedFailure(observe, known, async () => {
       await witness.client?.(client, proven)
+      allowed.check(client)
       return await this.#issueFor(parameters, client, { ...witness, grant })
     })
     observe({ ...known, repeated, links: [...links, hashSecret(response.access_token)] })

@@ -1,7 +1,9 @@
+import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
 import { createBroker, type Broker as BrokerParts } from '../../oauth/broker.js'
-import type { BrokerOptions } from '../../oauth/options.js'
+import { parseUpstreamUrls, type BrokerOptions } from '../../oauth/options.js'
+import { findOpenHost } from '../../oauth/upstream/open-to-all.js'
 
 /**
  * The authorization server that brokers to the upstream, as far as an app around it needs it: `app.oauthBroker`.
@@ -55,6 +57,7 @@ declare module 'fastify' {
 
 /** Makes the broker of this context, and closes it with the app. */
 export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
+  warnIfOpen(app.log, options)
   const parts = createBroker({ ...options, log: app.log })
   const { accessTokens } = parts
   app.decorate(kBroker, parts)
@@ -66,3 +69,14 @@ export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
   })
   app.addHook('onClose', async () => { parts.close() })
 }, { name: 'fastify-mcp-oauth/broker', fastify: '5.x' })
+
+/** Says so if anybody on earth may log in: nobody wants that without knowing. */
+function warnIfOpen (log: FastifyBaseLogger, { upstream, policy, authorizeGrant }: Omit<BrokerOptions, 'log'>): void {
+  const host = findOpenHost(parseUpstreamUrls(upstream))
+  if (host === undefined || policy?.hasLoginRules === true || authorizeGrant !== undefined) return
+  log.warn(
+    { host },
+    `ANYBODY CAN LOG IN: everybody can have an account at ${host}, and no rule says who may use this server. Set ` +
+      'ALLOWED_EMAILS, ALLOWED_EMAIL_DOMAINS, ALLOWED_SUBJECTS, ALLOWED_GROUPS or REQUIRED_CLAIMS (docs/policy.md).'
+  )
+}

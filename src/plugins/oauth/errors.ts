@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { UpstreamError } from '../../errors.js'
+import { InvalidTokenError, UpstreamError } from '../../errors.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
 import { logRefusal } from '../scoped/log-refusal.js'
 import { toOAuthError } from '../scoped/oauth-error.js'
@@ -28,8 +28,14 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   else logRefusal(request.log, known, `OAuth request refused: ${known.message}`)
   const { code, message } = known ?? new UpstreamError('Something went wrong on our side.')
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
-  // RFC 6749 5.2: a client that used the header to authenticate gets a challenge
-  if (known?.statusCode === 401 && request.headers.authorization !== undefined) {
+  if (known instanceof InvalidTokenError) {
+    // RFC 6750 3: an error only if there was a token
+    const said = request.headers.authorization === undefined ? 'realm="OAuth"' : 'error="invalid_token"'
+    reply.header('www-authenticate', `Bearer ${said}`)
+  } else if (
+    // RFC 6749 5.2: a client that used the header to authenticate gets a challenge
+    known?.statusCode === 401 && request.headers.authorization !== undefined
+  ) {
     reply.header('www-authenticate', 'Basic realm="OAuth"')
   }
   return reply.code(known?.statusCode ?? 500).header('cache-control', 'no-store').send({

@@ -17,12 +17,14 @@ const schema = {
   })),
   response: { 201: jsonResponse('The client.', Type.Object({ client_id: Type.String() })), ...oauthErrors }
 }
+const BEARER = /^bearer +(\S+) *$/i
 const config = { loginVisit: 'registration' as const }
 
 /** `POST /register`: dynamic client registration (RFC 7591 3). */
 export const registerRoute: FastifyPluginAsync = async app => {
   app.post('/register', { schema, config }, async (request, reply) => {
-    const registered = await app[kBroker].clients.register(request.body, callerAddress(request), request)
+    const [, token] = BEARER.exec(request.headers.authorization ?? '') ?? []
+    const registered = await app[kBroker].clients.register(request.body, callerAddress(request), token, request)
     return reply.code(201).header('cache-control', 'no-store').send(registered)
   })
 }

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { authorizationServerMetadata, openidConfiguration } from '../../oauth/metadata.js'
+import type { Policy } from '../../policy/policy.js'
 import { sendRefusal, watchMethods } from '../../plugins/scoped/other-methods.js'
 import { plainJson } from '../../plugins/scoped/plain-json.js'
 import { scopedCors } from '../../plugins/scoped/cors.js'
@@ -15,6 +16,8 @@ export interface AuthorizationServerMetadataOptions {
   scopes: readonly string[]
   /** Whether clients may be known by their metadata documents. Default: true. */
   clientMetadataDocuments?: boolean | undefined
+  /** It may end the registration of clients, at any time. */
+  policy?: Policy | undefined
   /** Paths of the MCP endpoints. */
   resourcePaths: readonly string[]
   /** Default: in this context. */
@@ -25,7 +28,7 @@ const response = documentResponse(Type.Object({
   issuer: Type.String(),
   authorization_endpoint: Type.String(),
   token_endpoint: Type.String(),
-  registration_endpoint: Type.String(),
+  registration_endpoint: Type.Optional(Type.String()),
   revocation_endpoint: Type.String(),
   introspection_endpoint: Type.String(),
   scopes_supported: Type.Array(Type.String())
@@ -44,17 +47,21 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
   app,
   options
 ) => {
-  const { issuer, scopes, resourcePaths, clientMetadataDocuments = true, paths = ownPaths } = options
+  const { issuer, scopes, resourcePaths, clientMetadataDocuments = true, policy, paths = ownPaths } = options
+  const make = (maker: typeof openidConfiguration) => {
+    const [open, closed] = [true, false].map(may => maker(issuer, scopes, clientMetadataDocuments, may))
+    return () => policy?.rules.clients?.registration === 'off' ? closed : open
+  }
   const documents = [
     {
       name: 'oauth-authorization-server',
       schema: oauthSchema,
-      document: authorizationServerMetadata(issuer, scopes, clientMetadataDocuments)
+      document: make(authorizationServerMetadata)
     },
     {
       name: 'openid-configuration',
       schema: openidSchema,
-      document: openidConfiguration(issuer, scopes, clientMetadataDocuments)
+      document: make(openidConfiguration)
     }
   ]
   const places = documents.flatMap(({ name, schema, document }) =>
@@ -72,7 +79,7 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
     app.get(
       url,
       { schema, config },
-      async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document)
+      async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(document())
     )
   }
   refuseOthers()

@@ -134,6 +134,11 @@ export const brokerOptions = {
       })
     )
   ),
+  initialAccessTokens: optional(
+    Type.Unsafe<readonly string[]>(
+      Type.Array(textThat({ takes: ADMIN_TOKEN, secret: true }, isAdminToken), { takes: 'a list of tokens' })
+    )
+  ),
   clientMetadataDocuments: optional(flag),
   proxy: optional(
     objectSchema(

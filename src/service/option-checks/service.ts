@@ -132,6 +132,7 @@ export const mcpDiscoveryOptions = optionSchemas<Omit<McpDiscoveryOptions, 'auth
   forOrigin: optional(flag),
   publicUrl: common.publicUrl,
   scopes: common.scopes,
+  policy: common.policy,
   sessionMode: common.sessionMode
 })
 
