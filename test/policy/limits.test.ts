@@ -215,6 +215,37 @@ t.test('what continues a call counts once; what does not runs nothing', async t 
   }
 })
 
+t.test('a request with input that is repeated after its connection was cut counts once', async t => {
+  const [way] = ways.filter(({ name }) => name === '2026-07-28 native')
+  if (way === undefined) throw new Error('There is no such way.')
+  const stores = createMemoryStores({ sessionIdleSeconds: 60 })
+  const service = await LimitedService.start(way, [stores], { limits: { callsPerMinute: 1, concurrentCalls: 1 } })
+  t.teardown(async () => {
+    await service.close()
+    await stores.close()
+  })
+  const brought = { requestState: 'state', inputResponses: { colour: { action: 'accept', content: {} } } }
+  const call = async (input: Record<string, unknown>, signal?: AbortSignal) => {
+    const wait = { name: 'wait', arguments: {}, ...input }
+    const { headers, ...request } = modernRequest(1, 'tools/call', wait, capabilities)
+    return await service.fetchAt(0)(`${MCP_URL}/mcp`, {
+      ...request,
+      headers: { ...headers, authorization: 'Bearer alice.client' },
+      ...signal && { signal }
+    })
+  }
+  const cut = new AbortController()
+  const first = call(brought, cut.signal)
+  first.catch(() => {})
+  await service.plug.areRunning(1)
+  cut.abort()
+  const repeated = call(brought)
+  t.equal(await outcome(await call({ ...brought, requestState: 'other' })), '429 calls_per_minute')
+  service.plug.release()
+  t.match(await (await repeated).text(), /waited/)
+  t.equal(service.plug.runs, 1)
+})
+
 t.test('resources and prompts are calls; lists and pings are not', async t => {
   const [way] = ways.filter(({ name }) => name === '2026-07-28 native')
   if (way === undefined) throw new Error('There is no such way.')
