@@ -15,10 +15,11 @@ import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/app/graceful-close.js'
 import { withoutQuery } from './plugins/scoped/log-serializers.js'
 import { methodNotAllowed } from './plugins/scoped/other-methods.js'
+import { kAuditor } from './plugins/scoped/audited.js'
 import { pressure } from './plugins/app/pressure.js'
 import { QuietLogController, requestLog } from './plugins/app/request-log.js'
 import { tracing } from './plugins/app/tracing.js'
-import { healthRoutes } from './routes/operations/health.js'
+import { healthRoutes, type HealthOptions } from './routes/operations/health.js'
 import { homeRoute } from './routes/operations/home.js'
 import { metricsRoute } from './routes/operations/metrics.js'
 import { openApiRoute } from './routes/operations/openapi.js'
@@ -88,12 +89,7 @@ export async function buildApp (config: Config, {
   if (config.tracing) await app.register(tracing)
   await app.register(pressure, { maxEventLoopDelayMs: config.maxEventLoopDelayMs, maxHeapBytes: config.maxHeapBytes })
   await app.register(gracefulClose, { delaySeconds: config.shutdownDelaySeconds, drainSeconds: config.shutdownSeconds })
-  await app.register(healthRoutes, {
-    checks: { store: () => stores.check() },
-    // people who have logged in are served without it
-    ...config.authMode === 'broker' && { alsoShown: { upstream: () => app.oauthBroker.check() } },
-    onResult: metrics.onCheck
-  })
+  await app.register(healthRoutes, { ...listChecks(app, config, stores), onResult: metrics.onCheck })
   if (openMetrics) await app.register(metricsRoute, { metrics, token: config.metricsToken })
   await app.register(homeRoute, {
     publicUrl: config.publicUrl,
@@ -104,6 +100,23 @@ export async function buildApp (config: Config, {
   await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))
   await app.register(finishResponses)
   return app
+}
+
+/** What decides whether this process is ready, and what is only shown. */
+function listChecks (
+  app: FastifyInstance,
+  { audit, authMode }: Config,
+  stores: Stores
+): Pick<HealthOptions, 'checks' | 'alsoShown'> {
+  const checkAudit = async () => { await app[kAuditor]?.check() }
+  return {
+    checks: { store: () => stores.check(), ...audit?.required === true && { audit: checkAudit } },
+    alsoShown: {
+      // people who have logged in are served without it
+      ...authMode === 'broker' && { upstream: () => app.oauthBroker.check() },
+      ...audit !== undefined && audit.required !== true && { audit: checkAudit }
+    }
+  }
 }
 
 function makeInstance (config: Config, logStream: BuildAppOptions['logStream']): FastifyInstance {

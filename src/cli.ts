@@ -4,6 +4,7 @@ import type { Command } from './cli/command.js'
 /* The command line: `fastify-mcp-oauth <command>`. */
 const commands: Record<string, () => Promise<{ run: Command }>> = {
   attempts: () => import('./cli/attempts.js'),
+  audit: () => import('./cli/audit.js'),
   doctor: () => import('./cli/doctor.js')
 }
 

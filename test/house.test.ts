@@ -29,7 +29,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
   ],
   ['policy', 'stores'],
   ['mcp', 'oauth'],
-  ['doctor', 'observability', 'pages', 'testing'],
+  ['audit', 'doctor', 'observability', 'pages', 'testing'],
   ['plugins'],
   ['routes'],
   ['service'],

@@ -13,10 +13,12 @@ import {
   parseAllowedOrigin,
   parseTrustProxy
 } from './values.js'
+import { toAuditOptions } from './audit.js'
 import { toLimits } from './limits.js'
 import { parseInitialAccessTokens, parsePolicy } from './policy.js'
 import { parseUpstream, type UpstreamConfig } from './upstream.js'
 import { parseEnvironment, type Environment } from './environment.js'
+import type { AuditOptions } from '../audit/auditor.js'
 import { ConfigError } from '../errors.js'
 import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
@@ -102,6 +104,8 @@ export interface Config {
   /** undefined: `/metrics` requires none, and exists only if `local`. */
   metricsToken: string | undefined
   tracing: boolean
+  /** undefined: nothing is recorded. */
+  audit: AuditOptions | undefined
   maxEventLoopDelayMs: number
   maxHeapBytes: number | undefined
   requestTimeoutSeconds: number
@@ -151,6 +155,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     maxBodyBytes: env.MAX_BODY_BYTES,
     metricsToken: parseMetricsToken(env),
     tracing: env.TRACING,
+    audit: toAuditOptions(env),
     maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapBytes: env.MAX_HEAP_BYTES,
     requestTimeoutSeconds: env.REQUEST_TIMEOUT_SECONDS,

@@ -6,6 +6,7 @@ import envSchema from 'env-schema'
 import { ConfigError } from '../errors.js'
 import { quoted } from '../validation/check.js'
 import { MAX_TIMER_SECONDS } from '../validation/values.js'
+import { auditVariables } from './variables/audit.js'
 import { mcpVariables } from './variables/mcp.js'
 import { oauthVariables } from './variables/oauth.js'
 import { operationVariables } from './variables/operations.js'
@@ -18,7 +19,8 @@ export const EnvironmentSchema = Type.Object({
   ...oauthVariables,
   ...policyVariables,
   ...mcpVariables,
-  ...operationVariables
+  ...operationVariables,
+  ...auditVariables
 })
 
 export type Environment = Static<typeof EnvironmentSchema>

@@ -40,13 +40,15 @@ export interface ServiceParts {
  */
 export function serviceOptions (
   config: Config,
-  { upstream, createServer, stores, metrics: { mcpObserver, brokerObserver, upstreamObserver } }: ServiceParts
+  { upstream, createServer, stores, metrics }: ServiceParts
 ): McpServiceOptions {
+  const { mcpObserver, brokerObserver, upstreamObserver, onAuditEvents } = metrics
   const common = {
     createServer,
     stores,
     mcpObserver: config.tracing ? observeTogether([mcpTracing, mcpObserver]) : mcpObserver,
     publicUrl: config.publicUrl,
+    ...config.audit && { audit: { ...config.audit, onEvents: onAuditEvents } },
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys },
     scopes: config.mcpScopes,
     ...config.policy && { policy: config.policy },

@@ -57,6 +57,8 @@ export class Metrics {
   readonly brokerObserver: BrokerObserver
   /** For the option `upstreamObserver`. */
   readonly upstreamObserver: UpstreamObserver
+  /** For the option `audit.onEvents`. */
+  readonly onAuditEvents: (outcome: 'written' | 'lost', count: number) => void
   /** For the option `onCommand` of the Redis stores. */
   readonly onCommand: (command: ObservedCommand) => void
 
@@ -65,6 +67,13 @@ export class Metrics {
     this.mcpObserver = createMcpObserver(registry)
     this.brokerObserver = createBrokerObserver(registry)
     this.upstreamObserver = createUpstreamObserver(registry)
+    const audited = new Counter({
+      name: 'audit_events_total',
+      help: 'Events of the audit log: written, or lost',
+      labelNames: ['outcome'],
+      registers: [registry]
+    })
+    this.onAuditEvents = (outcome, count) => { audited.inc({ outcome }, count) }
     const commands = addHistogram(registry, 'store_command_duration_seconds', 'Time that Redis took for a command', [
       'outcome'
     ])

@@ -1,7 +1,10 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { Auditor } from '../audit/auditor.js'
+import { CHAIN_PURPOSE } from '../audit/verify.js'
 import type { VerifyAccessToken } from '../caller.js'
 import { ConfigError } from '../errors.js'
+import { observeTogether } from '../mcp/observer.js'
 import type { McpTransportsOptions } from '../mcp/options.js'
 import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from '../oauth/keyring.js'
@@ -13,6 +16,7 @@ import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/chec
 import { Policy } from '../policy/policy.js'
 import type { PolicyRules } from '../policy/rules.js'
 import { bearerAuth, type BearerAuthOptions } from '../plugins/mcp/bearer-auth.js'
+import { kAuditor } from '../plugins/scoped/audited.js'
 import { describeProgram } from '../plugins/oauth/login-visits.js'
 import { isHostOf } from '../validation/authorities.js'
 import { joinBaseUrl } from './base-url.js'
@@ -55,7 +59,8 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   const keyring = new Keyring(options.encryptionKeys)
   if ('replicaKeys' in options.stores) compareReplicaKeys(app, options.stores.replicaKeys, keyring)
   const policy = toPolicy(options.policy)
-  const auth = await registerAuth(app, options, { baseUrl, scopes, keyring, policy })
+  const auditor = addAuditor(app, options, keyring)
+  const auth = await registerAuth(app, withAudit(options, auditor), { baseUrl, scopes, keyring, policy })
   await app.register(bearerAuth, {
     verifyAccessToken: auth.verifyAccessToken,
     // in this context: a place at the root of the origin may be somebody else's
@@ -71,7 +76,7 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
     ...auth.bearer
   })
   const { requestStateKeys = keyring.derive('request state') } = options
-  const { policy: _, ...others } = options
+  const { policy: _, ...others } = withAudit(options, auditor)
   await app.register(mcpTransports, {
     ...others,
     ...policy && { policy },
@@ -155,6 +160,33 @@ function compareReplicaKeys (app: FastifyInstance, store: Stores['replicaKeys'],
   const keys = new ReplicaKeys({ store, keyring, log: app.log })
   app.addHook('onReady', () => keys.compare())
   app.addHook('onClose', () => keys.close())
+}
+
+/** Makes what writes down who did what, for all of this context. */
+function addAuditor (app: FastifyInstance, options: McpServiceOptions, keyring: Keyring): Auditor | undefined {
+  const { audit, encryptionKeys } = options
+  const auditor = audit && new Auditor({
+    ...audit,
+    // with a key of this process alone, nobody could verify it
+    chainKey: encryptionKeys === undefined ? undefined : keyring.derive(CHAIN_PURPOSE)[0],
+    argumentsKey: keyring.derive('audit arguments')[0],
+    log: app.log
+  })
+  app.decorate(kAuditor, auditor)
+  // the first to be added is the last to be closed
+  if (auditor !== undefined) app.addHook('onClose', () => auditor.close())
+  return auditor
+}
+
+/** The options with the auditor among the observers. */
+function withAudit (options: McpServiceOptions, auditor: Auditor | undefined): McpServiceOptions {
+  if (auditor === undefined) return options
+  const { mcpObserver } = options
+  return {
+    ...options,
+    mcpObserver: observeTogether([...mcpObserver === undefined ? [] : [mcpObserver], auditor.mcpObserver]),
+    ...isBrokered(options) && { observers: [...options.observers ?? [], auditor.brokerObserver] }
+  }
 }
 
 interface ServiceParts {

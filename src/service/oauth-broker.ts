@@ -21,6 +21,7 @@ import { OAUTH_CORS } from '../plugins/scoped/cors-headers.js'
 import { signedInPerson } from '../plugins/oauth/signed-in-person.js'
 import { loginVisits } from '../plugins/oauth/login-visits.js'
 import { joinBaseUrl } from './base-url.js'
+import { audited } from '../plugins/scoped/audited.js'
 import { traceId } from '../plugins/scoped/trace-id.js'
 import { adminAttemptsRoute } from '../routes/operations/login-attempts.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
@@ -139,6 +140,7 @@ async function clientEndpoints (
   await app.register(loginVisits, { attempts })
   await app.register(plainJson)
   await app.register(traceId)
+  await app.register(audited, { paths: ['/token', '/register'] })
   await app.register(scopedCors, {
     paths: ['/token', '/register', '/revoke'],
     cors: OAUTH_CORS,
@@ -162,6 +164,7 @@ async function browserPages (
   await app.register(oauthBodies)
   await app.register(pages)
   await app.register(traceId)
+  await app.register(audited, { paths: ['/authorize', '/authorize/consent', '/oauth/callback'] })
   await app.register(consentCookie, { issuer })
   await app.register(oauthRateLimits, { limits, requestsPerMinute })
   await app.register(authorizeRoute, { issuer, texts })

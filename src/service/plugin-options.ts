@@ -1,6 +1,7 @@
 import type { McpTransportsOptions } from '../mcp/options.js'
 import type { SessionStores, Stores } from '../stores/stores.js'
 import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'
+import type { AuditOptions } from '../audit/auditor.js'
 import type { VerifyAccessToken } from '../caller.js'
 import type { Policy } from '../policy/policy.js'
 import type { PolicyRules } from '../policy/rules.js'
@@ -18,6 +19,8 @@ interface CommonOptions
    * while it is in use. Default: everybody whom the login server lets in may use everything.
    */
   policy?: PolicyRules | Policy
+  /** Writes down who did what: each login, refusal, grant and call. Default: nothing is. */
+  audit?: AuditOptions
   /** Our scopes; the first is granted to, or asked of, a client that names none. Default: `mcp`. */
   scopes?: readonly [string, ...string[]]
   /**

@@ -11,6 +11,7 @@ import {
   pluginObject,
   scope
 } from '../../validation/schemas.js'
+import { auditRefusal } from '../scoped/audited.js'
 import { logRefusal } from '../scoped/log-refusal.js'
 import { Policy } from '../../policy/policy.js'
 import { AccessDeniedError, InsufficientScopeError, InvalidTokenError, OAuthError } from '../../errors.js'
@@ -137,7 +138,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       setCaller(request, caller)
       const denial = findDenial(options.policy, caller)
       if (denial !== undefined) {
-        logRefusal(request.log, denial, 'a caller was refused')
+        logRefusal(request, denial, 'a caller was refused')
         refuse(reply, denial, [])
         return
       }
@@ -156,7 +157,7 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
         done(error)
         return
       }
-      logRefusal(request.log, error, 'access token refused')
+      logRefusal(request, error, 'access token refused')
       refuse(reply, error, options.scopes)
     })
   })
@@ -187,6 +188,7 @@ function sendRefusal (
   challenge: () => readonly string[],
   hadToken: boolean
 ): FastifyReply {
+  auditRefusal(reply.request, error)
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
   // a challenge would send clients to a login that does not help
   if (error.statusCode === 401 || error instanceof InsufficientScopeError) {

@@ -78,7 +78,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
       errorText(jsonRpcCodes.internalError, `Internal error (request id ${request.id})`)
     )
   }
-  logRefusal(request.log, known, known.message)
+  logRefusal(request, known, known.message)
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   const text = known instanceof LimitError
     ? refusalText(request.body, known.jsonRpcCode, known.message, {

@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import { personKey } from '../../caller.js'
 import type { Admission } from '../../mcp/admission/admission.js'
 import { OpenResponses, type OpenResponse, type Weighable } from '../../mcp/admission/open-responses.js'
+import { audited } from '../scoped/audited.js'
 import type { SessionLimits } from '../../mcp/limits.js'
 import { ResponseStream } from '../../mcp/modern/response-stream.js'
 import { SseStream } from '../../mcp/transport/sse-stream.js'
@@ -37,6 +38,8 @@ export const mcpOpenResponses = fp<McpOpenResponsesOptions>(async (app, options)
   app.addHook('onClose', () => {
     responses.stop()
   })
+  // what these bounds refuse does not begin
+  await app.register(audited, { paths: ['/mcp', '/messages'] })
   const opened = new WeakMap<FastifyRequest, { open: OpenResponse, weight: ResponseWeight }>()
 
   app.addHook('onRequest', (request, { raw }, done) => {

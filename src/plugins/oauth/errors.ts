@@ -25,7 +25,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   rethrowForeign(error)
   const known = toOAuthError(error)
   if (known === undefined) request.log.error({ err: error }, 'an OAuth request failed')
-  else logRefusal(request.log, known, `OAuth request refused: ${known.message}`)
+  else logRefusal(request, known, `OAuth request refused: ${known.message}`)
   const { code, message } = known ?? new UpstreamError('Something went wrong on our side.')
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   if (known instanceof InvalidTokenError) {

@@ -47,7 +47,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   rethrowForeign(error)
   const known = toOAuthError(error)
   if (known === undefined) request.log.error({ err: error }, 'a page failed')
-  else logRefusal(request.log, known, `page refused: ${known.message}`)
+  else logRefusal(request, known, `page refused: ${known.message}`)
   if (known?.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   // a page for people carries no challenge: 401 is for clients
   const status = known === undefined ? 500 : known.statusCode === 401 ? 400 : known.statusCode

@@ -19,7 +19,7 @@ export function sendNextStep (
 ): FastifyReply {
   switch (next.kind) {
     case 'redirect':
-      if (next.error !== undefined) logRefusal(request.log, next.error, `authorization failed: ${next.error.message}`)
+      if (next.error !== undefined) logRefusal(request, next.error, `authorization failed: ${next.error.message}`)
       return reply.header('cache-control', 'no-store').redirect(next.url, request.method === 'POST' ? 303 : 302)
     case 'consent':
       return reply.sendPage(
@@ -31,7 +31,7 @@ export function sendNextStep (
         })
       )
     case 'denied':
-      logRefusal(request.log, next.error, `login refused: ${next.error.message}`)
+      logRefusal(request, next.error, `login refused: ${next.error.message}`)
       return reply.code(next.error.statusCode).sendPage(
         deniedPage({
           message: next.error.message,
@@ -42,12 +42,12 @@ export function sendNextStep (
         })
       )
     case 'refusal':
-      logRefusal(request.log, next.error, `authorization refused: ${next.error.message}`)
+      logRefusal(request, next.error, `authorization refused: ${next.error.message}`)
       return reply.code(next.error.statusCode === 503 ? 503 : 400).sendPage(
         refusalPage(next.error, next.url, request.id)
       )
     case 'other-account':
-      logRefusal(request.log, next.error, `authorization failed: ${next.error.message}`)
+      logRefusal(request, next.error, `authorization failed: ${next.error.message}`)
       return reply.code(next.error.statusCode).sendPage(
         otherAccountPage(next, `${issuer}/authorize/consent`, request.id)
       )

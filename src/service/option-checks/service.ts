@@ -1,4 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
+import type { AuditedArgument } from '../../audit/arguments.js'
+import type { AuditOptions } from '../../audit/auditor.js'
 import type { VerifyAccessToken } from '../../caller.js'
 import type {
   BrokerModeOptions,
@@ -6,9 +8,9 @@ import type {
   McpDiscoveryOptions,
   ResourceServerModeOptions
 } from '../plugin-options.js'
+import { isObject } from '../../members.js'
 import { Keyring } from '../../oauth/keyring.js'
 import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../../oauth/resource-server/resource-server.js'
-import { isObject } from '../../members.js'
 import type { Policy } from '../../policy/policy.js'
 import type { PolicyRules } from '../../policy/rules.js'
 import {
@@ -92,7 +94,29 @@ const encryptionKeys = textThat(
 
 const policy = checked<PolicyRules | Policy>({ takes: 'a Policy, or an object of rules' }, isObject)
 
+const auditTarget = checked<AuditOptions['sink']>({ takes: 'a sink, or a function: event => void' }, value =>
+  typeof value === 'function' || (isObject(value) && typeof value.write === 'function'))
+const audit = objectSchema(
+  optionSchemas<AuditOptions>()({
+    sink: auditTarget,
+    required: optional(flag),
+    arguments: optional(
+      listSchema(
+        objectSchema(
+          optionSchemas<AuditedArgument>()({ tool: someText, argument: someText, as: choiceSchema('value', 'hash') }),
+          'an object with tool, argument and as'
+        ),
+        'a list of arguments, each once'
+      )
+    ),
+    maxQueuedBytes: optional(count),
+    onEvents: optional(functionSchema<NonNullable<AuditOptions['onEvents']>>('a function: (outcome, count) => void'))
+  }),
+  'an object with sink'
+)
+
 const common = {
+  audit: optional(audit),
   ...transports,
   policy: optional(policy),
   scopes: optional(scopes),

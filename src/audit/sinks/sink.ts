@@ -1,0 +1,45 @@
+import { parseRecord } from '../../parse-record.js'
+import type { ChainHead } from '../chain.js'
+import type { AuditEvent } from '../event.js'
+
+/**
+ * Where audit events go.
+ * @example
+ * ```ts
+ * import type { AuditSink } from 'fastify-mcp-oauth'
+ *
+ * export const sink: AuditSink = {
+ *   async write (lines) {
+ *     await fetch('https://logs.example.com/audit', { method: 'POST', body: lines.join('\n') })
+ *   }
+ * }
+ * ```
+ */
+export interface AuditSink {
+  /**
+   * Opens it. It is called before the first `write`, and again after a failure.
+   * @returns the end of the chain that it holds; undefined if there is none: a new one begins
+   */
+  open? (): Promise<ChainHead | undefined>
+  /**
+   * Takes events in their order, each a line of JSON without its line break. Resolves once they are kept. If it throws
+   * or rejects, none of them counts as kept: they come again.
+   */
+  write (lines: readonly string[]): void | Promise<void>
+  /** Lets go of what is open, after the last `write`. */
+  close? (): Promise<void>
+}
+
+/** A sink, or a function that gets each event. */
+export type AuditTarget = AuditSink | ((event: AuditEvent) => void | Promise<void>)
+
+export function toSink (target: AuditTarget): AuditSink {
+  if (typeof target !== 'function') return target
+  return {
+    async write (lines) {
+      for (const line of lines) {
+        await target(parseRecord<AuditEvent>(line))
+      }
+    }
+  }
+}
