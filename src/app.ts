@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { CallerInfo } from './caller.js'
 import type { Config } from './config/config.js'
+import { configurePolicy, type ConfiguredPolicy } from './config/configured-policy.js'
 import type { UpstreamConfig } from './config/upstream.js'
 import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
@@ -54,6 +55,8 @@ export interface BuildAppOptions {
   createServer?: CreateServer
   /** The issuer of the demo upstream, if that is where people log in. */
   demoLogin?: string | undefined
+  /** Who may do what, with the file that says it. Default: as configured. */
+  policy?: ConfiguredPolicy | undefined
   /** What is counted. Default: its own metrics. */
   metrics?: ServiceMetrics
   /** Where the log goes. Default: standard output. */
@@ -65,11 +68,17 @@ export interface BuildAppOptions {
  * @throws {ConfigError}
  */
 export async function buildApp (config: Config, {
-  upstream = config.upstream, createServer = hostedServer, metrics = new ServiceMetrics(), logStream, demoLogin
+  upstream = config.upstream,
+  createServer = hostedServer,
+  policy: given,
+  metrics = new ServiceMetrics(),
+  logStream,
+  demoLogin
 }: BuildAppOptions = {}): Promise<FastifyInstance> {
   if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
   checkConfig(config)
   const app = makeInstance(config, logStream)
+  const policy = watchPolicy(app, config, given)
   const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store reported an error') })
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))
@@ -97,7 +106,7 @@ export async function buildApp (config: Config, {
     demoLogin,
     ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
   })
-  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics }))
+  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics, policy }))
   await app.register(finishResponses)
   return app
 }
@@ -117,6 +126,21 @@ function listChecks (
       ...audit !== undefined && audit.required !== true && { audit: checkAudit }
     }
   }
+}
+
+/** @throws {ConfigError} */
+function watchPolicy (
+  app: FastifyInstance,
+  config: Config,
+  policy = configurePolicy(config)
+): ConfiguredPolicy | undefined {
+  if (policy === undefined) return undefined
+  app.addHook('onReady', async () => {
+    policy.warn(app.log)
+    policy.watch(app.log)
+  })
+  app.addHook('onClose', async () => { policy.close() })
+  return policy
 }
 
 function makeInstance (config: Config, logStream: BuildAppOptions['logStream']): FastifyInstance {

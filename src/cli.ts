@@ -5,7 +5,8 @@ import type { Command } from './cli/command.js'
 const commands: Record<string, () => Promise<{ run: Command }>> = {
   attempts: () => import('./cli/attempts.js'),
   audit: () => import('./cli/audit.js'),
-  doctor: () => import('./cli/doctor.js')
+  doctor: () => import('./cli/doctor.js'),
+  policy: () => import('./cli/policy.js')
 }
 
 const [name = '', ...args] = process.argv.slice(2)

@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util'
 import { loadConfig, type Config } from '../config/config.js'
+import { configurePolicy } from '../config/configured-policy.js'
 import { examineDeployment, examineInside, type DeploymentOptions, type InsideOptions } from '../doctor/examine.js'
 import { Findings, formatFinding } from '../doctor/findings.js'
+import { examinePolicy } from './policy/examine.js'
 import { examineStore } from '../doctor/store.js'
 import { ConfigError } from '../errors.js'
 import { tokenAudiences } from '../service/resource-paths.js'
@@ -38,7 +40,10 @@ export const run: Command = async (args, { env, write }) => {
   const findings = new Findings(finding => { write(formatFinding(finding)) })
   const config = findConfig(env, findings)
   const mcpUrl = url === undefined ? config && new URL(`${config.publicUrl}/mcp`) : parseEndpoint(url)
-  if (config !== undefined) await examineKept(config, findings)
+  if (config !== undefined) {
+    await examineKept(config, findings)
+    examineRules(config, findings)
+  }
   if (mcpUrl !== undefined) {
     const deployment = {
       mcpUrl,
@@ -119,6 +124,18 @@ async function examineKept (
       )
     }
   } else await examineStore({ url: redisUrl, cluster, keyPrefix, encryptionKeys }, findings)
+}
+
+function examineRules (config: Config, findings: Findings): void {
+  try {
+    const configured = configurePolicy(config)
+    const rules = configured?.policy.rules ?? config.policy
+    if (rules === undefined) return
+    examinePolicy(rules, config.mcpScopes, at => configured?.locate(at) ?? 'the environment', findings)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    findings.fail('policy', error.message, 'The service does not start with it.')
+  }
 }
 
 /** Undefined if no upstream is configured here: the service is elsewhere, or uses the demo upstream. */

@@ -54,6 +54,8 @@ export interface Config {
   policy: PolicyRules | undefined
   /** With them clients may register. */
   initialAccessTokens: string[]
+  /** Path of the policy file, if there is one. */
+  policyFile: string | undefined
   logLevel: Environment['LOG_LEVEL']
   trustProxy: boolean | number | string
   /** undefined: logins are not recorded. */
@@ -134,6 +136,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     publicTools: env.PUBLIC_TOOLS,
     policy: parsePolicy(env),
     initialAccessTokens: parseInitialAccessTokens(env),
+    policyFile: env.POLICY_FILE,
     logLevel: env.LOG_LEVEL,
     trustProxy: parseTrustProxy(env.TRUST_PROXY),
     adminToken: parseAdminToken(env.ADMIN_TOKEN),

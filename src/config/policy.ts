@@ -1,13 +1,12 @@
 import { ConfigError } from '../errors.js'
 import { EMAIL_ADDRESS, EMAIL_DOMAIN, isEmailAddress, isEmailDomain } from '../policy/check-rules.js'
 import { CLIENT_PATTERN, isClientPattern } from '../policy/clients.js'
+import { CLAIM_RULE, parseClaimRule } from '../policy/people.js'
 import type { CallLimits, ClaimRule, ClientRules, PeopleRule, PolicyRules } from '../policy/rules.js'
 import { quoted } from '../validation/check.js'
 import { ADMIN_TOKEN, isAdminToken } from '../validation/values.js'
 import type { Environment } from './environment.js'
 import { checkList, split } from './values.js'
-
-const CLAIM_RULE = 'claim=value, or claim~value for a list that contains it'
 
 /**
  * The rules of a policy that the environment names; undefined if it names none.
@@ -61,11 +60,9 @@ function parseList<K extends 'allowed' | 'emails' | 'emailDomains' | 'subjects' 
 
 function parseClaimRules (value: string): ClaimRule[] {
   return splitSome('REQUIRED_CLAIMS', value).map(text => {
-    const [, claim, sign, wanted] = /^([^=~]+)([=~])(.+)$/.exec(text) ?? []
-    if (claim === undefined || wanted === undefined) {
-      throw new ConfigError(`REQUIRED_CLAIMS has ${quoted(text)}; it takes ${CLAIM_RULE}.`)
-    }
-    return sign === '=' ? { claim: claim.trim(), is: wanted.trim() } : { claim: claim.trim(), contains: wanted.trim() }
+    const rule = parseClaimRule(text)
+    if (rule === undefined) throw new ConfigError(`REQUIRED_CLAIMS has ${quoted(text)}; it takes ${CLAIM_RULE}.`)
+    return rule
   })
 }
 

@@ -1,4 +1,5 @@
 import type { Config } from './config.js'
+import type { ConfiguredPolicy } from './configured-policy.js'
 import type { UpstreamConfig } from './upstream.js'
 import { ConfigError } from '../errors.js'
 import { checkClients } from '../service/option-checks/check-broker.js'
@@ -32,6 +33,7 @@ export interface ServiceParts {
   createServer: CreateServer
   stores: Stores
   metrics: Metrics
+  policy?: ConfiguredPolicy | undefined
 }
 
 /**
@@ -40,7 +42,7 @@ export interface ServiceParts {
  */
 export function serviceOptions (
   config: Config,
-  { upstream, createServer, stores, metrics }: ServiceParts
+  { upstream, createServer, stores, metrics, policy }: ServiceParts
 ): McpServiceOptions {
   const { mcpObserver, brokerObserver, upstreamObserver, onAuditEvents } = metrics
   const common = {
@@ -52,6 +54,7 @@ export function serviceOptions (
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys },
     scopes: config.mcpScopes,
     ...config.policy && { policy: config.policy },
+    ...policy && { policy: policy.policy },
     allowedOrigins: config.allowedOrigins,
     allowedHosts: config.allowedHosts,
     maxBodyBytes: config.maxBodyBytes,

@@ -18,16 +18,16 @@ export type PrimitiveKind = 'tools' | 'resources' | 'prompts'
 
 /**
  * Whether something may be used; what may be used now, or after a login or with more scopes, is listed. `why` is for
- * operators.
+ * operators, and `at` is the path of the rule that decided, if one did: `roles`, `reader`, `tools`, `get_*`.
  */
 export type Verdict =
-  | { kind: 'allowed', why: string }
+  | { kind: 'allowed', why: string, at?: readonly string[] }
   /** After a login. */
-  | { kind: 'login', scopes: readonly string[], why: string }
+  | { kind: 'login', scopes: readonly string[], why: string, at?: readonly string[] }
   /** With all of these scopes, which the person may have. */
-  | { kind: 'scopes', scopes: readonly string[], why: string }
+  | { kind: 'scopes', scopes: readonly string[], why: string, at?: readonly string[] }
   /** Never. */
-  | { kind: 'refused', why: string }
+  | { kind: 'refused', why: string, at?: readonly string[] }
 
 /** Patterns for each kind of primitive. */
 export class PrimitiveSet {
@@ -120,7 +120,9 @@ export class Access {
     const { roles, publicSet, scopes } = this.#parts
     const spellings = toSpellings(primitive)
     const open = publicSet.findMatch(primitive, spellings)
-    if (open !== undefined) return { kind: 'allowed', why: `public.${primitive.kind}: ${open}` }
+    if (open !== undefined) {
+      return { kind: 'allowed', why: `public.${primitive.kind}: ${open}`, at: ['public', primitive.kind, open] }
+    }
     const needed = this.#scopesOf(primitive, spellings)
     const allowing = roles?.map(role => ({ role, pattern: role.primitives.findMatch(primitive, spellings) }))
       .filter(({ pattern }) => pattern !== undefined)
@@ -129,13 +131,28 @@ export class Access {
     const why = first === undefined
       ? 'there are no roles'
       : `roles.${first.role.name}.${primitive.kind}: ${first.pattern}`
-    if (scopes === undefined) return { kind: 'login', scopes: needed, why }
+    const at = first && { at: ['roles', first.role.name, primitive.kind, first.pattern ?? ''] }
+    return this.#missing(needed) ??
+      (scopes === undefined ? { kind: 'login', scopes: needed, why, ...at } : { kind: 'allowed', why, ...at })
+  }
+
+  /** What is said of scopes that the caller does not have. */
+  #missing (needed: readonly string[]): Verdict | undefined {
+    const { scopes } = this.#parts
+    if (scopes === undefined) return undefined
     const missing = needed.filter(scope => !scopes.includes(scope))
-    if (missing.length === 0) return { kind: 'allowed', why }
     const unobtainable = missing.find(scope => !this.mayHave(scope))
-    return unobtainable === undefined
-      ? { kind: 'scopes', scopes: needed, why: `scopes: it needs ${needed.join(' ')}` }
-      : { kind: 'refused', why: `scopes: it needs ${unobtainable}, which no role gives` }
+    if (unobtainable !== undefined) {
+      return {
+        kind: 'refused',
+        why: `scopes: it needs ${unobtainable}, which no role gives`,
+        at: ['scopes', unobtainable]
+      }
+    }
+    const [first] = missing
+    return first === undefined
+      ? undefined
+      : { kind: 'scopes', scopes: needed, why: `scopes: it needs ${needed.join(' ')}`, at: ['scopes', first] }
   }
 
   /** Whether the caller may use everything of a kind, also what is not known, such as the tool that made a task. */

@@ -10,6 +10,8 @@ export interface Match {
   holds: boolean
   /** For operators: `groups: mcp-users`, `emails: the address is not verified`. */
   why: string
+  /** The parts of the rule that decided, each as a path in it: `groups`, `mcp-users`. */
+  at: ReadonlyArray<readonly string[]>
 }
 
 export interface MatchOptions {
@@ -21,50 +23,68 @@ export interface MatchOptions {
 export function matchPerson (rule: PeopleRule, claims: Claims, options: MatchOptions): Match {
   const { emails, emailDomains, subjects, groups, claims: claimRules = [] } = rule
   const whys: string[] = []
+  const at: Array<readonly string[]> = []
   if (emails !== undefined || emailDomains !== undefined || subjects !== undefined) {
     const identity = matchIdentity(rule, claims, options)
     if (!identity.holds) return identity
     whys.push(identity.why)
+    at.push(...identity.at)
   }
   if (groups !== undefined) {
     const held = groups.find(group => groupsOf(claims).includes(group))
-    if (held === undefined) return { holds: false, why: `groups: none of ${groups.join(', ')}` }
+    if (held === undefined) return { holds: false, why: `groups: none of ${groups.join(', ')}`, at: [['groups']] }
     whys.push(`groups: ${held}`)
+    at.push(['groups', held])
   }
   for (const claimRule of claimRules) {
     const text = describeClaimRule(claimRule)
-    if (!holdsClaim(claimRule, claims)) return { holds: false, why: `claims: ${text} does not hold` }
+    if (!holdsClaim(claimRule, claims)) {
+      return { holds: false, why: `claims: ${text} does not hold`, at: [['claims', text]] }
+    }
     whys.push(`claims: ${text}`)
+    at.push(['claims', text])
   }
-  return { holds: true, why: whys.length === 0 ? 'everybody' : whys.join('; ') }
+  return { holds: true, why: whys.length === 0 ? 'everybody' : whys.join('; '), at }
 }
 
 /** Whether all of several rules are about a person; none is about everybody. */
 export function matchAll (rules: readonly PeopleRule[], claims: Claims, options: MatchOptions): Match {
   const matches = rules.map(rule => matchPerson(rule, claims, options))
   const whys = matches.map(({ why }) => why)
-  return matches.find(({ holds }) => !holds) ?? { holds: true, why: whys.join('; ') || 'everybody' }
+  return matches.find(({ holds }) => !holds) ??
+    { holds: true, why: whys.join('; ') || 'everybody', at: matches.flatMap(({ at }) => at) }
 }
 
 /** Whether one of the lists of persons names this one. */
 function matchIdentity (rule: PeopleRule, claims: Claims, { trustEmails }: MatchOptions): Match {
   const { emails, emailDomains, subjects } = rule
   const { sub } = claims
-  if (typeof sub === 'string' && subjects?.includes(sub) === true) return { holds: true, why: `subjects: ${sub}` }
-  if (emails === undefined && emailDomains === undefined) return { holds: false, why: 'subjects: not among them' }
+  if (typeof sub === 'string' && subjects?.includes(sub) === true) {
+    return { holds: true, why: `subjects: ${sub}`, at: [['subjects', sub]] }
+  }
+  if (emails === undefined && emailDomains === undefined) {
+    return { holds: false, why: 'subjects: not among them', at: [['subjects']] }
+  }
   const address = parseAddress(claims.email)
-  const why = address && findAddress(rule, address)
-  if (why === undefined) return { holds: false, why: 'emails: the address is not allowed, or there is none' }
+  const at = address && findAddress(rule, address)
+  if (at === undefined) {
+    const lists = ['emails', 'emailDomains', 'subjects'] as const
+    return {
+      holds: false,
+      why: 'emails: the address is not allowed, or there is none',
+      at: lists.filter(list => rule[list] !== undefined).map(list => [list])
+    }
+  }
   return trustEmails || isTrue(claims.email_verified)
-    ? { holds: true, why }
-    : { holds: false, why: 'emails: the login server does not say that the address is verified' }
+    ? { holds: true, why: at.join(': '), at: [at] }
+    : { holds: false, why: 'emails: the login server does not say that the address is verified', at: [at] }
 }
 
-function findAddress ({ emails, emailDomains }: PeopleRule, address: Address): string | undefined {
+function findAddress ({ emails, emailDomains }: PeopleRule, address: Address): readonly string[] | undefined {
   const email = emails?.find(known => sameAddress(parseAddress(known), address))
-  if (email !== undefined) return `emails: ${email}`
+  if (email !== undefined) return ['emails', email]
   const domain = emailDomains?.find(name => domainToASCII(name) === address.domain)
-  return domain && `emailDomains: ${domain}`
+  return domain === undefined ? undefined : ['emailDomains', domain]
 }
 
 // Cognito and others write it as a text
@@ -117,4 +137,16 @@ function findClaim (claims: Claims, name: string): unknown {
 /** In the form of the environment: `hd=example.com`, `groups~mcp-users`. */
 export function describeClaimRule (rule: ClaimRule): string {
   return 'is' in rule ? `${rule.claim}=${rule.is}` : `${rule.claim}~${rule.contains}`
+}
+
+/** In words, what `parseClaimRule` takes. */
+export const CLAIM_RULE = 'claim=value, or claim~value for a list that contains it'
+
+/** A rule in the form of the environment and of policy files; undefined if it is not one. */
+export function parseClaimRule (text: string): ClaimRule | undefined {
+  const [, name = '', sign, value = ''] = /^([^=~]+)([=~])(.+)$/.exec(text) ?? []
+  const claim = name.trim()
+  const wanted = value.trim()
+  if (claim === '' || wanted === '') return undefined
+  return sign === '=' ? { claim, is: wanted } : { claim, contains: wanted }
 }

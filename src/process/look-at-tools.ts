@@ -2,16 +2,25 @@ import type { CallerInfo } from '../caller.js'
 import type { Log } from '../log.js'
 import type { CreateServer } from '../mcp/create-server.js'
 import { describeServer } from '../mcp/describe-server.js'
+import { findUnknownTools } from '../policy/dead-rules.js'
+import type { Policy } from '../policy/policy.js'
 
 const MAX_SHOWN = 50
 
 /**
  * Lists the tools of the hosted server, as at its home page, and logs those that clients treat as dangerous because
- * they say nothing of themselves. Never rejects: a server may need a real caller.
+ * they say nothing of themselves, and rules of the policy that name none of them. Never rejects: a server may need a
+ * real caller.
  */
-export async function lookAtTools (createServer: CreateServer, caller: CallerInfo, log: Log): Promise<void> {
+export async function lookAtTools (
+  createServer: CreateServer,
+  caller: CallerInfo,
+  log: Log,
+  configured?: { policy: Policy }
+): Promise<void> {
   try {
     const { tools } = await describeServer(createServer, caller, log)
+    if (configured !== undefined) warnOfUnknownTools(configured.policy, tools.map(({ name }) => name), log)
     const silent = tools.filter(({ annotated }) => !annotated).map(({ name }) => name)
     if (silent.length === 0) return
     log.warn(
@@ -22,4 +31,8 @@ export async function lookAtTools (createServer: CreateServer, caller: CallerInf
   } catch (err) {
     log.warn({ err }, 'the tools of the server could not be listed at the start, for a caller without a name')
   }
+}
+
+function warnOfUnknownTools ({ rules }: Policy, tools: readonly string[], log: Log): void {
+  for (const { at, says } of findUnknownTools(rules, tools)) log.warn({ rule: at.join('.') }, `policy: ${says}`)
 }

@@ -5,10 +5,12 @@ import { ANYBODY, buildApp } from '../app.js'
 import { demoLoginText } from '../pages/home.js'
 import { clientSetups } from '../pages/client-setups.js'
 import { loadConfig, type Config } from '../config/config.js'
+import { configurePolicy, type ConfiguredPolicy } from '../config/configured-policy.js'
 import type { UpstreamConfig } from '../config/upstream.js'
 import { startDemoUpstream, type DemoUpstream } from '../demo/upstream.js'
 import { ConfigError } from '../errors.js'
 import { listenError } from '../listen-error.js'
+import type { BrokerLog } from '../log.js'
 import type { CreateServer } from '../mcp/create-server.js'
 import { createServer as hostedServer } from '../mcp/server.js'
 import { ServiceMetrics } from '../observability/service-metrics.js'
@@ -40,25 +42,27 @@ async function start (createServer: CreateServer): Promise<void> {
     const config = loadConfig()
     const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
     if (demo !== undefined) opened.unshift(demo)
+    const policy = configurePolicy(config)
     const metrics = new ServiceMetrics()
     const app = await buildApp(config, {
       upstream: config.upstream ?? demoUpstreamConfig(demo),
       metrics,
       demoLogin: demo?.issuer,
-      createServer
+      createServer,
+      policy
     })
     opened.unshift(app)
     if (config.production && config.redisUrl === undefined) app.log.warn(ONLY_IN_MEMORY)
     if (config.upstream?.allowedTenants?.includes(ANY_TENANT) === true) app.log.warn(FOR_EVERYBODY)
     surviveUnhandledRejections({ log: app.log, onUnhandledRejection: metrics.onUnhandledRejection })
-    opened.unshift(closeOnSignals(app, config, demo))
+    opened.unshift(reloadOnSignal(policy, app.log), closeOnSignals(app, config, demo))
 
     await app.listen({ port: config.port, host: config.host }).catch((error: unknown) => {
       throw listenError('The service', `HOST=${config.host} and PORT=${config.port}`, error)
     })
     // has the log say from the start what cannot be reached
     await app.inject('/readyz')
-    lookAtTools(createServer, ANYBODY, app.log).catch(() => {})
+    lookAtTools(createServer, ANYBODY, app.log, policy).catch(() => {})
     if (!config.production) {
       process.stdout.write(welcome(config, demo))
       await noteMissingNetwork(config)
@@ -72,13 +76,13 @@ async function start (createServer: CreateServer): Promise<void> {
 /** @returns what removes the handlers again */
 function closeOnSignals (
   app: FastifyInstance,
-  { shutdownDelaySeconds, shutdownSeconds }: Config,
+  { shutdownDelaySeconds, shutdownSeconds, policyFile }: Config,
   demo: DemoUpstream | undefined
 ) {
   const options = {
     delay: (shutdownDelaySeconds + shutdownSeconds + CLOSING_SECONDS) * 1000,
     logger: app.log,
-    skip: SKIPPED
+    skip: reloads(policyFile) ? [...SKIPPED, 'SIGHUP' as const] : SKIPPED
   }
   const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
     if (err !== undefined) app.log.fatal({ err }, 'closing after an uncaught error')
@@ -88,6 +92,18 @@ function closeOnSignals (
     await demo?.close()
   })
   return { close: async () => { uninstall() } }
+}
+
+/** SIGHUP has the policy file read again; to a process with a terminal it says that the terminal was closed. */
+function reloads (policyFile: string | undefined): boolean {
+  return policyFile !== undefined && !process.stdin.isTTY
+}
+
+/** @returns what removes the handler again */
+function reloadOnSignal (policy: ConfiguredPolicy | undefined, log: BrokerLog) {
+  const reload = () => { policy?.reload(log) }
+  if (reloads(policy?.path)) process.on('SIGHUP', reload)
+  return { close: async () => { process.off('SIGHUP', reload) } }
 }
 
 /** Closes one after the other. Errors are ignored: the one that led here is reported. */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import * as z from 'zod'
+import { run as runPolicy } from '../../src/cli/policy.js'
 import { clientSetups } from '../../src/pages/client-setups.js'
 import { loadConfig } from '../../src/config/config.js'
 import { Keyring } from '../../src/oauth/keyring.js'
@@ -34,6 +35,10 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   // run as they are, with a running service
   [/^curl /, shell],
   [/^(docker exec \S+ node dist\/cli\.js|(\S+=… )?node dist\/cli\.js) /, typed],
+  [/^fastify-mcp-oauth policy /, async (t, { where, text }) => {
+    const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
+    t.equal(await runPolicy(args.slice(2), { env: {}, write () {} }), 0, where)
+  }],
   [/^openssl rand -hex 32$/, async (t, command) => {
     t.doesNotThrow(
       () => loadConfig({ ADMIN_TOKEN: output(command) }, { dotenv: false }),

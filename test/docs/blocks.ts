@@ -4,7 +4,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { loadConfig } from '../../src/config/config.js'
 import { isObject } from '../../src/members.js'
-import { checkPolicyRules } from '../../src/policy/check-rules.js'
+import { parsePolicyFile } from '../../src/policy/file/parse.js'
 import { commands } from './commands.js'
 import { composeExcerpt, known } from './deployment.js'
 import { importsAlone } from './imports.js'
@@ -50,14 +50,14 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
     t.doesNotThrow(() => loadConfig({ NODE_ENV: 'production', ...settings }, { dotenv: false }), `${page}:${line}`)
   },
 
-  // for Compose; rules of a policy; or for Prometheus: its targets have our port
+  // a policy file; for Compose; or for Prometheus: its targets have our port
   yaml: (t, { page, line, text }) => {
-    const content: unknown = parse(text)
-    if (isObject(content) && 'services' in content) return composeExcerpt(t, `${page}:${line}`, content)
     if (page === 'docs/policy.md') {
-      t.doesNotThrow(() => { checkPolicyRules(page, isObject(content) ? content : {}) }, `${page}:${line}`)
+      t.doesNotThrow(() => parsePolicyFile(page, text), `${page}:${line}`)
       return
     }
+    const content: unknown = parse(text)
+    if (isObject(content) && 'services' in content) return composeExcerpt(t, `${page}:${line}`, content)
     const { scrape_configs: jobs } = PROMETHEUS.parse(content)
     const { port } = loadConfig({}, { dotenv: false })
     for (const target of jobs.flatMap(job => job.static_configs.flatMap(({ targets }) => targets))) {

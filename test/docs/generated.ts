@@ -1,3 +1,4 @@
+import { policyFileJsonSchema } from '../../src/policy/file/schema.js'
 import { compatibilityPage } from './compatibility.js'
 import { configurationPage, envExample } from './environment.js'
 import { optionsPage } from './options.js'
@@ -8,6 +9,8 @@ export function generated (): Array<[file: string, text: string]> {
     ['.env.example', envExample()],
     ['docs/configuration.md', configurationPage()],
     ['docs/options.md', optionsPage()],
-    ['docs/compatibility.md', compatibilityPage()]
+    ['docs/policy.schema.json', `${JSON.stringify(policyFileJsonSchema(), null, 2)}\n`],
+    ['docs/compatibility.md', compatibilityPage()],
+    ['docs/policy.schema.json', `${JSON.stringify(policyFileJsonSchema(), null, 2)}\n`]
   ]
 }

@@ -6,7 +6,7 @@ const list = (description: string) => Type.Optional(text(`${description} (comma-
 const callLimit = (description: string) =>
   Type.Optional(Type.Integer({ description, minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
 
-/** Who may log in, with which clients, and how much they may call. */
+/** Who may log in, with which clients, do what, and how much. */
 export const policyVariables = {
   DYNAMIC_REGISTRATION: choice(
     'Which clients may register (RFC 7591): open: all; token: those with one of INITIAL_ACCESS_TOKENS; off: none. ' +
@@ -44,5 +44,9 @@ export const policyVariables = {
       'no limit'
   ),
   RATE_LIMIT_CALLS_PER_DAY: callLimit('The same, from midnight to midnight UTC'),
-  CONCURRENT_CALLS_PER_PERSON: callLimit('The same, at one time')
+  CONCURRENT_CALLS_PER_PERSON: callLimit('The same, at one time'),
+  POLICY_FILE: Type.Optional(text(
+    'A YAML or JSON file that says who may log in, use what, and how much (docs/policy.md); it is read again on ' +
+      'SIGHUP and when it changes. The rules of ALLOWED_… and REQUIRED_CLAIMS must hold besides'
+  ))
 }
