@@ -75,7 +75,9 @@ export async function buildApp (config: Config, {
   logStream,
   demoLogin
 }: BuildAppOptions = {}): Promise<FastifyInstance> {
-  if (upstream === undefined) throw new ConfigError('No upstream is configured: set OAUTH_ISSUER_URL.')
+  if (upstream === undefined) {
+    throw new ConfigError('No upstream is configured: set OAUTH_PROVIDER or OAUTH_ISSUER_URL.')
+  }
   checkConfig(config)
   const app = makeInstance(config, logStream)
   const policy = watchPolicy(app, config, given)

@@ -32,6 +32,7 @@ export type { AuditSink, AuditTarget } from './audit/sinks/sink.js'
 export type { CallerInfo, VerifyAccessToken } from './caller.js'
 export type { PreregisteredClient } from './oauth/client.js'
 export type { AuthorizeGrant, AuthorizeGrantDecision, BrokerLifetimes, UpstreamOptions } from './oauth/options.js'
+export type { ProviderName } from './oauth/providers/providers.js'
 export { Policy, type LoginDecision } from './policy/policy.js'
 export type {
   CallLimits,

@@ -172,7 +172,9 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
 function checkProduction ({ PUBLIC_URL }: Environment, upstream: UpstreamConfig | undefined): void {
   const missing = [
     ...PUBLIC_URL === undefined ? ['PUBLIC_URL'] : [],
-    ...upstream === undefined ? ['OAUTH_ISSUER_URL (or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL)'] : []
+    ...upstream === undefined
+      ? ['OAUTH_ISSUER_URL (or OAUTH_PROVIDER, or OAUTH_AUTHORIZATION_URL and OAUTH_TOKEN_URL)']
+      : []
   ]
   if (missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
 }

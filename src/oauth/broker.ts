@@ -20,7 +20,7 @@ import { GrantDecisions } from './tokens/grant-decisions.js'
 import { Grants } from './tokens/grants.js'
 import { defaultRedirectSchemes } from './clients/redirect-schemes.js'
 import { LoginLeg } from './authorize/login-leg.js'
-import { defaultLifetimes, parseUpstreamUrls, type BrokerOptions } from './options.js'
+import { defaultLifetimes, toUpstreamSettings, type BrokerOptions } from './options.js'
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from './rate-limits.js'
 import { Rechecks } from './tokens/rechecks.js'
 import { RecognisedSecrets } from './tokens/recognised-secrets.js'
@@ -116,6 +116,8 @@ export function createBroker (options: BrokerOptions): Broker {
   }
 }
 
+const NONE: ReadonlySet<string> = new Set()
+
 type Foundation = ReturnType<typeof createFoundation>
 
 /** What everything else needs. */
@@ -134,10 +136,11 @@ function createFoundation (options: BrokerOptions) {
     resources: new Resources(issuer, options.resourcePaths),
     proxy,
     upstream: new Upstream(
-      parseUpstreamUrls({ ...proxy && { fetch: proxiedFetch(proxy) }, ...options.upstream }),
+      toUpstreamSettings({ ...proxy && { fetch: proxiedFetch(proxy) }, ...options.upstream }),
       `${issuer}/oauth/callback`,
       now,
-      upstreamObserver
+      upstreamObserver,
+      () => options.policy?.claimNames ?? NONE
     )
   }
 }

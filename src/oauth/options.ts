@@ -6,6 +6,8 @@ import type { PreregisteredClient } from './client.js'
 import type { BrokerLog } from '../log.js'
 import { BackChannel } from '../outbound/back-channel.js'
 import type { Policy } from '../policy/policy.js'
+import { withPreset, type ProviderName } from './providers/providers.js'
+import { OPENID_SCOPES } from './scopes.js'
 import type { ProxyOptions } from '../outbound/proxy.js'
 
 /** How long each request to the upstream may take, unless configured. */
@@ -27,6 +29,11 @@ export const DEFAULT_UPSTREAM_TIMEOUT_SECONDS = 10
  * ```
  */
 export interface UpstreamOptions {
+  /**
+   * What kind of login server it is: sets its endpoints, scopes, subject claim and where its groups are. Of Entra,
+   * Auth0, Okta, Keycloak and Cognito, `issuerUrl` says which one. The other options go before what it sets.
+   */
+  provider?: ProviderName
   /** Discovered by OpenID Connect discovery or RFC 8414. */
   issuerUrl?: URL | string
   /**
@@ -51,16 +58,21 @@ export interface UpstreamOptions {
   /** Member of the claims that names the person. Default: `sub`. */
   subjectClaim?: string
   /**
+   * The claim that has the groups of a person, by its name or, inside an object, its path with dots
+   * (`realm_access.roles`): rules look for them in `groups`. Default: that of the `provider`, or `groups`.
+   */
+  groupsClaim?: string
+  /**
    * Our registered client there: static mode. Absent: each of our clients is registered there (RFC 7591), dynamic mode.
    */
   clientId?: string
   /** The secret of `clientId`. */
   clientSecret?: string
   /**
-   * How `clientId` authenticates. Default: with the secret, as its metadata says, or else the other way once if it
-   * responds with `invalid_client`.
+   * How `clientId` authenticates. `auto`: with the secret, as its metadata says, or else the other way once if it
+   * responds with `invalid_client`. Default: what the `provider` needs, or `auto`.
    */
-  clientAuthMethod?: 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'none'
+  clientAuthMethod?: 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'none' | 'auto'
   /** The private key of `private_key_jwt` (RFC 7523): PEM (PKCS 8), or a JWK as JSON. */
   clientKey?: string
   /**
@@ -78,8 +90,11 @@ export interface UpstreamOptions {
    * `organizations`); `*` for all, which is everybody with a Microsoft account.
    */
   allowedTenants?: readonly string[]
-  /** Scopes to ask for, without `openid`, `profile`, `email` and `offline_access` if its metadata lacks them. */
-  scopes: readonly string[]
+  /**
+   * Scopes to ask for, without `openid`, `profile`, `email` and `offline_access` if its metadata lacks them. Default:
+   * what the `provider` needs, or those four.
+   */
+  scopes?: readonly string[]
   /** Further parameters of the authorization request. */
   extraAuthorizeParams?: Readonly<Record<string, string>>
   /**
@@ -105,10 +120,13 @@ const urlNames = [
 
 /** `UpstreamOptions` whose URLs have been parsed. */
 export interface UpstreamSettings
-  extends Omit<UpstreamOptions, typeof urlNames[number]>, Partial<Record<typeof urlNames[number], URL>> {}
+  extends Omit<UpstreamOptions, typeof urlNames[number] | 'scopes'>, Partial<Record<typeof urlNames[number], URL>> {
+  scopes: readonly string[]
+}
 
-/** Parses the URLs of the upstream. They have been checked. */
-export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
+/** The options of the upstream with what its preset adds, and with parsed URLs. They have been checked. */
+export function toUpstreamSettings (given: UpstreamOptions): UpstreamSettings {
+  const options = withPreset(given)
   const {
     issuerUrl,
     internalUrl,
@@ -117,6 +135,7 @@ export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
     registrationUrl,
     revocationUrl,
     userinfoUrl,
+    scopes = OPENID_SCOPES,
     ...others
   } = options
   const urls: Partial<Record<typeof urlNames[number], URL>> = {}
@@ -124,7 +143,7 @@ export function parseUpstreamUrls (options: UpstreamOptions): UpstreamSettings {
     const url = options[name]
     if (url !== undefined) urls[name] = new URL(url)
   }
-  return { ...others, ...urls }
+  return { ...others, scopes, ...urls }
 }
 
 /** The way to the upstream. Requests to endpoints that were named go to them as they are written. */

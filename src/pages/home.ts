@@ -45,7 +45,7 @@ export interface HomePageOptions {
 
 /** How to log in at the demo upstream. */
 export function demoLoginText (issuer: string): string {
-  return `Login: any name, any password, at the demo authorization server ${issuer} (set OAUTH_ISSUER_URL to use yours)`
+  return `Login: any name, any password, at the demo authorization server ${issuer} (set OAUTH_PROVIDER or OAUTH_ISSUER_URL to use yours)`
 }
 
 /** What this server is and how to connect. */

@@ -47,6 +47,19 @@ export function matchPerson (rule: PeopleRule, claims: Claims, options: MatchOpt
   return { holds: true, why: whys.length === 0 ? 'everybody' : whys.join('; '), at }
 }
 
+/** The names of the claims that a rule looks at, besides the subject; of a path, the whole. */
+export function findClaimNames (
+  { emails, emailDomains, groups, claims = [] }: PeopleRule,
+  { trustEmails }: MatchOptions
+): string[] {
+  const address = trustEmails ? ['email'] : ['email', 'email_verified']
+  return [
+    ...emails === undefined && emailDomains === undefined ? [] : address,
+    ...groups === undefined ? [] : ['groups'],
+    ...claims.map(({ claim }) => claim).filter(claim => claim !== 'sub')
+  ]
+}
+
 /** Whether all of several rules are about a person; none is about everybody. */
 export function matchAll (rules: readonly PeopleRule[], claims: Claims, options: MatchOptions): Match {
   const matches = rules.map(rule => matchPerson(rule, claims, options))
@@ -127,8 +140,8 @@ function isPlain (value: unknown): value is string | number | boolean {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
 }
 
-// the whole name first: names of claims may be URLs
-function findClaim (claims: Claims, name: string): unknown {
+/** A claim by its name or, inside an object, its path. The whole name goes first: names of claims may be URLs. */
+export function findClaim (claims: Claims, name: string): unknown {
   const whole = getMember(claims, name)
   if (whole !== undefined) return whole
   return name.split('.').reduce<unknown>((value, part) => getMember(value, part), claims)

@@ -2,7 +2,7 @@ import type { CallerInfo } from '../caller.js'
 import { Access, PrimitiveSet, type HeldRole } from './access.js'
 import { CallerLimits } from './caller-limits.js'
 import { matchesClient, type JudgedClient } from './clients.js'
-import { matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
+import { findClaimNames, matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
 import type { LimitRules, PeopleRule, PolicyRules } from './rules.js'
 
 /** Whether somebody may log in, or stay logged in. */
@@ -23,6 +23,7 @@ interface Compiled {
   roles: readonly Role[] | undefined
   scoped: ReadonlyMap<string, PrimitiveSet>
   publicSet: PrimitiveSet
+  claimNames: ReadonlySet<string>
   /** By claims, which are one object for as long as a token is known. */
   rolesOf: WeakMap<Claims, readonly Role[]>
   /** By callers, which are one object for as long as a token is known. */
@@ -80,8 +81,12 @@ export class Policy {
 
   /** Whether a rule about who may log in needs more than the subject, which never changes. */
   get needsClaims (): boolean {
-    const { login, roles = [] } = this.#compiled
-    return [...login, ...roles.map(({ people }) => people)].some(needsClaims)
+    return this.claimNames.size > 0
+  }
+
+  /** The names of the claims that the rules about people look at, besides the subject. */
+  get claimNames (): ReadonlySet<string> {
+    return this.#compiled.claimNames
   }
 
   /** Whether a person may log in, or stay logged in at a refresh, and with which scopes. */
@@ -153,10 +158,6 @@ export class Policy {
   }
 }
 
-function needsClaims ({ emails, emailDomains, groups, claims }: PeopleRule): boolean {
-  return [emails, emailDomains, groups, claims].some(rule => rule !== undefined)
-}
-
 /** The claims of a caller, as one object for as long as its token is known. */
 function claimsOf ({ extra }: Pick<CallerInfo, 'extra'>): Claims {
   let claims = subjectClaims.get(extra)
@@ -165,9 +166,12 @@ function claimsOf ({ extra }: Pick<CallerInfo, 'extra'>): Claims {
 }
 
 function compile (rules: PolicyRules): Compiled {
+  const login = [rules.login ?? []].flat()
+  const people = [...login, ...Object.values(rules.roles ?? {}).map(({ people = {} }) => people)]
   return {
     rules,
-    login: [rules.login ?? []].flat(),
+    login,
+    claimNames: new Set(people.flatMap(rule => findClaimNames(rule, { trustEmails: rules.trustEmails ?? false }))),
     roles: rules.roles && Object.entries(rules.roles).map(([name, { people = {}, scopes, limits, ...patterns }]) => ({
       name,
       people,

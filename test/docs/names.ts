@@ -32,9 +32,12 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'myRoutes',
     'YOUR_API',
     'YOUR_DOMAIN',
+    'YOUR_GROUP',
+    'YOUR_ORG',
     'YOUR_POOL',
     'YOUR_REALM',
     'YOUR_REGION',
+    'YOUR_SERVER',
     'YOUR_TENANT',
     'TENANT_ID'
   ],

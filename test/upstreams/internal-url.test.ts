@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createTokenVerifier } from '../../src/oauth/resource-server/resource-server.js'
-import { parseUpstreamUrls, type UpstreamOptions } from '../../src/oauth/options.js'
+import { toUpstreamSettings, type UpstreamOptions } from '../../src/oauth/options.js'
 import { Upstream } from '../../src/oauth/upstream/upstream.js'
 import {
   ScriptableUpstream,
@@ -136,7 +136,7 @@ for (const [manner, write] of Object.entries(MANNERS)) {
   t.test(`registrations are deleted, URLs ${manner}`, async t => {
     const { upstream, inside } = behind(write)
     const settings = { issuerUrl: upstream.issuer, internalUrl: INTERNAL, fetch: inside, scopes: SCOPES }
-    const ours = new Upstream(parseUpstreamUrls(settings), CALLBACK, Date.now)
+    const ours = new Upstream(toUpstreamSettings(settings), CALLBACK, Date.now)
     await ours.registration.deregister(await ours.registration.register('app'))
     t.equal(upstream.asked('registration').length, 1)
   })
@@ -197,7 +197,7 @@ t.test('endpoints that were named are asked as written', async t => {
   const asked: string[] = []
   const tokenUrl = `${PUBLIC}/token`
   const ours = new Upstream(
-    parseUpstreamUrls({
+    toUpstreamSettings({
       issuerUrl: upstream.issuer,
       internalUrl: INTERNAL,
       tokenUrl,

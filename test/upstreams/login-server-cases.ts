@@ -35,7 +35,8 @@ export async function situate (t: Test, server: LoginServer): Promise<Situation>
     running.register(`${config.publicUrl}/oauth/callback`)
     return await startService(t, { ...upstream, fetch: running.fetch }, {
       publicUrl: config.publicUrl,
-      consentDelayMs: 0
+      consentDelayMs: 0,
+      ...config.policy && { policy: config.policy }
     })
   }
   return { server, running, start, service: await start(t), forward }

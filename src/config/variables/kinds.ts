@@ -23,6 +23,10 @@ export const port = (description: string, options: { default?: number } = {}) =>
 export const choice = <T extends string>(description: string, fallback: T, values: T[]) =>
   Type.Union(values.map(value => Type.Literal(value)), { description, default: fallback })
 
+/** Without a default: what is not set may come from elsewhere. */
+export const optionalChoice = <T extends string>(description: string, values: readonly T[]) =>
+  Type.Optional(Type.Union(values.map(value => Type.Literal(value)), { description }))
+
 export const list = (description: string, fallback: readonly string[] = []) =>
   text(`${description} (comma-separated)`, { default: fallback.join(',') })
 

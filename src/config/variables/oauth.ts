@@ -5,13 +5,21 @@ import { DEFAULT_REQUESTS_PER_MINUTE } from '../../oauth/rate-limits.js'
 import { DEFAULT_SCOPES, OPENID_SCOPES } from '../../oauth/scopes.js'
 import { CLIENT_AUTH_METHODS } from '../../oauth/upstream/client-authentication.js'
 import { SUBJECT_CLAIM } from '../../oauth/upstream/subject.js'
-import { choice, flag, limit, list, seconds, text } from './kinds.js'
+import { choice, flag, limit, list, optionalChoice, seconds, text } from './kinds.js'
+import { PROVIDER_NAMES } from '../../oauth/providers/providers.js'
 
 /** The upstream authorization server, our own, and its clients. */
 export const oauthVariables = {
-  OAUTH_ISSUER_URL: Type.Optional(
-    text('Issuer of the upstream authorization server, discovered by RFC 8414 or OpenID Connect')
+  OAUTH_PROVIDER: optionalChoice(
+    'What kind of login server the upstream is: sets its endpoints, scopes, subject claim and where its groups are; ' +
+      'each variable that is set goes before what it sets. With OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET that is all ' +
+      'for google, github, gitlab, discord and linkedin; the others need OAUTH_ISSUER_URL',
+    PROVIDER_NAMES
   ),
+  OAUTH_ISSUER_URL: Type.Optional(text(
+    'Issuer of the upstream authorization server, discovered by RFC 8414 or OpenID Connect; with OAUTH_PROVIDER also ' +
+      'the id of the tenant (entra), the domain (auth0, okta), or the id of the user pool (cognito)'
+  )),
   OAUTH_INTERNAL_URL: Type.Optional(text(
     'OAUTH_ISSUER_URL as this service reaches it, if browsers reach it elsewhere: all requests of this service go ' +
       'there. https, or http to a private address or an internal name; without a path, only the origin differs'
@@ -24,30 +32,34 @@ export const oauthVariables = {
     'Endpoint that returns who a person is, as JSON, for their upstream access token; for an upstream that issues no ' +
       'ID token and has no OpenID userinfo endpoint'
   )),
-  OAUTH_SUBJECT_CLAIM: text('Claim of the ID token or userinfo that identifies a person, and never changes', {
-    default: SUBJECT_CLAIM
-  }),
+  OAUTH_SUBJECT_CLAIM: Type.Optional(text(
+    'Claim of the ID token or userinfo that identifies a person, and never changes. Default: that of OAUTH_PROVIDER, ' +
+      `or ${SUBJECT_CLAIM}`
+  )),
+  OAUTH_GROUPS_CLAIM: Type.Optional(text(
+    'Claim of the ID token or userinfo that has the groups of a person, by its name or its path with dots ' +
+      '(realm_access.roles): the rules look for them in groups. Default: that of OAUTH_PROVIDER, or groups'
+  )),
   OAUTH_CLIENT_ID: Type.Optional(
     text('Client registered at the upstream (static mode). Default: each client is registered there (dynamic mode)')
   ),
   OAUTH_CLIENT_SECRET: Type.Optional(text('Secret of OAUTH_CLIENT_ID')),
-  OAUTH_CLIENT_AUTH_METHOD: choice(
+  OAUTH_CLIENT_AUTH_METHOD: optionalChoice(
     'How OAUTH_CLIENT_ID authenticates; auto: with the secret, as the upstream says, and the other way once if it ' +
-      'responds with invalid_client; basic and post are short for client_secret_basic and client_secret_post',
-    'auto',
+      'responds with invalid_client; basic and post are short for client_secret_basic and client_secret_post. ' +
+      'Default: what OAUTH_PROVIDER needs, or auto',
     ['auto', 'basic', 'post', ...CLIENT_AUTH_METHODS]
   ),
   OAUTH_CLIENT_KEY: Type.Optional(
     text('Private key of OAUTH_CLIENT_ID for private_key_jwt: PEM (PKCS 8, \\n for line breaks), or a JWK as JSON')
   ),
-  OAUTH_ALLOW_MISSING_NONCE: flag(
-    'Whether an ID token may lack the nonce that was sent (LinkedIn); PKCE and state then protect the login alone',
-    false
-  ),
-  OAUTH_PKCE: choice(
+  OAUTH_ALLOW_MISSING_NONCE: Type.Optional(Type.Boolean({
+    description: 'Whether an ID token may lack the nonce that was sent (LinkedIn); PKCE and state then protect the ' +
+      'login alone. Default: what OAUTH_PROVIDER needs, or false'
+  })),
+  OAUTH_PKCE: optionalChoice(
     'Whether the login at the upstream is protected by PKCE; off only for one that refuses a code_verifier ' +
-      '(LinkedIn): nonce and state then protect the login alone',
-    'on',
+      '(LinkedIn): nonce and state then protect the login alone. Default: what OAUTH_PROVIDER needs, or on',
     ['on', 'off']
   ),
   OAUTH_ALLOWED_TENANTS: list(
@@ -59,14 +71,14 @@ export const oauthVariables = {
       'again when the next person logs in with it',
     { default: '' }
   ),
-  OAUTH_SCOPES: text(
-    'Scopes requested from the upstream (space-separated), less those of the default that its metadata lacks',
-    { default: OPENID_SCOPES.join(' ') }
-  ),
-  OAUTH_EXTRA_AUTHORIZE_PARAMS: text(
-    'More parameters for the upstream\'s authorization endpoint, as a query string: audience=https://api.example.com',
-    { default: '' }
-  ),
+  OAUTH_SCOPES: Type.Optional(text(
+    `Scopes requested from the upstream (space-separated), less those of ${OPENID_SCOPES.join(' ')} that its ` +
+      'metadata lacks. Default: what OAUTH_PROVIDER needs, also for the groups that rules name, or those four'
+  )),
+  OAUTH_EXTRA_AUTHORIZE_PARAMS: Type.Optional(text(
+    'More parameters for the upstream\'s authorization endpoint, as a query string: audience=https://api.example.com. ' +
+      'Default: what OAUTH_PROVIDER needs, or none'
+  )),
 
   AUTH_MODE: choice(
     'broker: clients log in here, people upstream; resource-server: clients bring tokens of OAUTH_ISSUER_URL, which ' +

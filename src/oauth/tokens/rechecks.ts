@@ -104,7 +104,7 @@ export class Rechecks {
     grant: Grant,
     refreshed: Refreshed
   ): Promise<{ claims: Record<string, unknown>, tokens: UpstreamTokens | undefined }> {
-    const { grants, decisions } = this.#options
+    const { grants, decisions, upstream } = this.#options
     const { tokens, idToken, isNew } = refreshed
     const stored = { claims: grant.claims, tokens }
     if (tokens === undefined || (!isNew && grants.isOver(tokens))) {
@@ -112,11 +112,14 @@ export class Rechecks {
       if (decisions.policyNeedsClaims) throw cannotBeAsked()
       return stored
     }
+    const canRefresh = canBeRefreshed(refreshed)
     try {
-      return { claims: await this.#ask(grant, tokens, idToken) ?? grant.claims, tokens }
+      const claims = await this.#askOrKeep(grant, tokens, idToken)
+      // a new ID token may say what userinfo does not
+      return canRefresh && upstream.lacks(claims) ? await this.#askAgain(grant) : { claims, tokens }
     } catch (error) {
       // the access token alone may have been revoked, or have ended sooner than was said
-      if (isEnd(error) && tokens.refreshToken !== undefined && !isNew) return await this.#askAgain(grant)
+      if (isEnd(error) && canRefresh) return await this.#askAgain(grant)
       if (isEnd(error) || decisions.needClaims) throw error
       return stored
     }
@@ -127,18 +130,22 @@ export class Rechecks {
   ): Promise<{ claims: Record<string, unknown>, tokens: UpstreamTokens | undefined }> {
     const { tokens, idToken } = await this.#options.grants.refreshHeld(grant, { anyway: true })
     if (tokens === undefined) throw hasEnded()
-    return { claims: await this.#ask(grant, tokens, idToken) ?? grant.claims, tokens }
+    return { claims: await this.#askOrKeep(grant, tokens, idToken), tokens }
   }
 
-  async #ask (
+  async #askOrKeep (
     grant: Grant,
     { accessToken }: UpstreamTokens,
     idToken: Refreshed['idToken']
-  ): Promise<Record<string, unknown> | undefined> {
+  ): Promise<Record<string, unknown>> {
     const { upstream, upstreamClients } = this.#options
     const client = await upstreamClients.find(grant.clientId)
-    return client && await upstream.fetchClaims(client, { accessToken, idToken }, grant)
+    return (client && await upstream.fetchClaims(client, { accessToken, idToken }, grant)) ?? grant.claims
   }
+}
+
+function canBeRefreshed ({ tokens, isNew }: Refreshed): boolean {
+  return tokens?.refreshToken !== undefined && !isNew
 }
 
 function isEnd (error: unknown): boolean {

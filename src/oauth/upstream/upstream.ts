@@ -1,7 +1,8 @@
 import * as openid from 'openid-client'
 import type { BackChannel } from '../../outbound/back-channel.js'
 import { isInsecure } from './discovery.js'
-import { authenticateOtherwise, makeAuthentication } from './client-authentication.js'
+import { makeAuthentication } from './client-authentication.js'
+import { FurtherClaims } from '../providers/further-claims.js'
 import { checkAuthorizedParty, type Identity } from './identity.js'
 import { observedFetch, type UpstreamObserver, type UpstreamEndpoint } from '../upstream-observer.js'
 import { DEFAULT_UPSTREAM_TIMEOUT_SECONDS, makeBackChannel, type UpstreamSettings } from '../options.js'
@@ -11,13 +12,13 @@ import { asItCame, fetchAnswer } from './answers/fetch-answer.js'
 import { fetchTokenAnswer } from './answers/token.js'
 import { Tenants } from './tenants.js'
 import { redeemCode, refreshTokens, type TokenRequestOptions } from './token-request.js'
-import { refusesAuthentication } from './token-response.js'
+import { StaticClient } from './static-client.js'
 import { fetchUserinfoAnswer } from './answers/userinfo.js'
 import type { LoginHints } from '../../stores/authorizations.js'
 import { checkLoginAge, loginParameters } from './login-parameters.js'
 import { fail, failRefresh, refusesClient, unusable } from './upstream-errors.js'
 import { toUpstreamTokens, type UpstreamTokens } from './upstream-tokens.js'
-import { knownScopes, UpstreamMetadata } from './upstream-metadata.js'
+import { UpstreamMetadata } from './upstream-metadata.js'
 import { fetchClaims, fetchIdentity, toUserinfoOptions, type IdentitySource } from './userinfo.js'
 
 /** What was sent upstream, and must match the response. */
@@ -40,14 +41,21 @@ export class Upstream {
   readonly timeoutSeconds: number
   readonly #backChannel: BackChannel
   readonly #metadata: UpstreamMetadata
+  readonly #further: FurtherClaims
   /** If it is for many. */
   readonly #tenants: Tenants | undefined
-  /** How our configured client authenticates, where its metadata named another way. */
-  #methodThatWorks: string | undefined
+  readonly #static: StaticClient
   /** Registers clients there. */
   readonly registration: UpstreamRegistration
 
-  constructor (options: UpstreamSettings, callbackUrl: string, now: () => number, observer?: UpstreamObserver) {
+  /** @param claimNames those that rules look at by now */
+  constructor (
+    options: UpstreamSettings,
+    callbackUrl: string,
+    now: () => number,
+    observer?: UpstreamObserver,
+    claimNames: () => ReadonlySet<string> = () => new Set()
+  ) {
     this.#options = options
     this.#callbackUrl = callbackUrl
     this.#now = now
@@ -57,6 +65,9 @@ export class Upstream {
     this.#insecure = isInsecure(options.issuerUrl ?? options.tokenUrl)
     this.#backChannel = makeBackChannel(options)
     this.#metadata = new UpstreamMetadata(options, this.#fetch('discovery'), this.#backChannel, now)
+    this.#static = new StaticClient(options)
+    const { timeoutSeconds } = this
+    this.#further = new FurtherClaims({ settings: options, fetch: this.#fetch('userinfo'), timeoutSeconds, claimNames })
     this.registration = new UpstreamRegistration({
       metadata: this.#metadata,
       scopes: options.scopes,
@@ -82,14 +93,7 @@ export class Upstream {
 
   /** Our configured client there, in static mode. */
   get staticClient (): UpstreamClient | undefined {
-    const { clientId, clientSecret, clientKey, clientAuthMethod: authMethod = this.#methodThatWorks } = this.#options
-    if (clientId === undefined) return undefined
-    return {
-      clientId,
-      ...clientSecret !== undefined && { clientSecret },
-      ...clientKey !== undefined && { clientKey },
-      ...authMethod !== undefined && { authMethod }
-    }
+    return this.#static.client
   }
 
   /** The host where people log in, for the consent page. */
@@ -100,7 +104,7 @@ export class Upstream {
   /** Scopes that we ask for when a person logs in there, as far as they are known now. */
   async askedScopes (): Promise<readonly string[]> {
     const server = await this.#metadata.get().catch(() => undefined)
-    return server === undefined ? this.#options.scopes : knownScopes(this.#options.scopes, server)
+    return server === undefined ? this.#options.scopes : this.#further.findScopes(server)
   }
 
   /**
@@ -113,7 +117,7 @@ export class Upstream {
     hints: LoginHints = {}
   ): Promise<UpstreamRequest & { url: string }> {
     const configuration = await this.#configuration(client)
-    const scopes = knownScopes(this.#options.scopes, configuration.serverMetadata())
+    const scopes = this.#further.findScopes(configuration.serverMetadata())
     const codeVerifier = openid.randomPKCECodeVerifier()
     const nonce = scopes.includes('openid') ? openid.randomNonce() : undefined
     const parameters = {
@@ -163,7 +167,7 @@ export class Upstream {
     const source = { accessToken: tokens.access_token, idToken: tokens.claims() }
     return {
       tokens: toUpstreamTokens(tokens, this.#now()),
-      identity: await fetchIdentity(userinfo, source, toUserinfoOptions(this.#options, userinfo, issuer))
+      identity: await fetchIdentity(userinfo, source, this.#userinfoOptions(userinfo, issuer))
     }
   }
 
@@ -179,7 +183,12 @@ export class Upstream {
     { issuer, subject }: { issuer: string, subject: string }
   ): Promise<Record<string, unknown> | undefined> {
     const userinfo = await this.#configuration(client, 'userinfo')
-    return await fetchClaims(userinfo, source, subject, toUserinfoOptions(this.#options, userinfo, issuer))
+    return await fetchClaims(userinfo, source, subject, this.#userinfoOptions(userinfo, issuer))
+  }
+
+  /** Whether claims lack something that rules look at. */
+  lacks (claims: Readonly<Record<string, unknown>>): boolean {
+    return this.#further.isMissing(claims)
   }
 
   /** Whether it knows our client, by what it says of a made-up code; also if it does not say. */
@@ -268,10 +277,6 @@ export class Upstream {
     return configuration
   }
 
-  /**
-   * Sends a token request. If our client is refused by a method that nobody chose, the other one is tried once, and
-   * remembered.
-   */
   async #fetchTokens (
     client: UpstreamClient,
     url: string,
@@ -279,16 +284,11 @@ export class Upstream {
     keepIdToken = this.#knowsIssuer
   ): Promise<Response> {
     const fetch = this.#fetch('token')
-    const response = await fetchTokenAnswer(fetch, url, init, keepIdToken)
-    const { clientId, clientAuthMethod } = this.#options
-    if (clientAuthMethod !== undefined || client.clientId !== clientId) return response
-    if (!await refusesAuthentication(response.clone())) return response
-    const other = authenticateOtherwise(client, init)
-    if (other === undefined) return response
-    const again = await fetchTokenAnswer(fetch, url, other.init, keepIdToken)
-    if (await refusesAuthentication(again.clone())) return response
-    this.#methodThatWorks = other.method
-    return again
+    return await this.#static.send(client, init, sent => fetchTokenAnswer(fetch, url, sent, keepIdToken))
+  }
+
+  #userinfoOptions (configuration: openid.Configuration, issuer: string) {
+    return toUserinfoOptions(this.#options, configuration, { issuer, further: this.#further })
   }
 
   /** If the endpoints were configured one by one, an ID token and `iss` cannot be checked. */

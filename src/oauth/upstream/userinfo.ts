@@ -1,5 +1,6 @@
 import * as openid from 'openid-client'
 import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
+import type { FurtherClaims } from '../providers/further-claims.js'
 import type { UpstreamSettings } from '../options.js'
 import { readIdentity, type Identity } from './identity.js'
 import { isNamed, SUBJECT_CLAIM } from './subject.js'
@@ -16,16 +17,19 @@ export interface UserinfoOptions {
   subjectClaim?: string
   /** Whether `openid` was asked for: only then has the upstream promised to say who logged in. */
   openidAsked: boolean
+  /** What rules need besides. */
+  further: FurtherClaims
 }
 
-/** @param configuration of our client there @param issuer who issued the tokens */
+/** @param configuration of our client there */
 export function toUserinfoOptions (
   { scopes, userinfoUrl, subjectClaim }: Pick<UpstreamSettings, 'scopes' | 'userinfoUrl' | 'subjectClaim'>,
   configuration: openid.Configuration,
-  issuer: string
+  { issuer, further }: Pick<UserinfoOptions, 'issuer' | 'further'>
 ): UserinfoOptions {
   return {
     issuer,
+    further,
     ...userinfoUrl && { userinfoUrl },
     ...subjectClaim !== undefined && { subjectClaim },
     openidAsked: knownScopes(scopes, configuration.serverMetadata()).includes('openid')
@@ -45,14 +49,17 @@ export async function fetchIdentity (
   source: IdentitySource,
   options: UserinfoOptions
 ): Promise<Identity> {
-  const { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM, openidAsked } = options
-  const { idToken } = source
+  const { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM, openidAsked, further } = options
+  const { idToken, accessToken } = source
   const userinfo = await fetchUserinfo(configuration, source, options).catch((error: unknown) => {
-    const optional = userinfoUrl === undefined && (idToken !== undefined ||
-      (!openidAsked && !(upstreamError(error) instanceof TemporarilyUnavailableError)))
+    // nobody is refused for a claim because of an outage
+    const isEnough = idToken !== undefined && !further.isMissing(idToken)
+    const optional = userinfoUrl === undefined && (isEnough || ((idToken !== undefined || !openidAsked) &&
+      !(upstreamError(error) instanceof TemporarilyUnavailableError)))
     return optional ? {} : fail(error)
   })
-  return readIdentity({ issuer, userinfo, idToken, subjectClaim })
+  const identity = readIdentity({ issuer, userinfo, idToken, subjectClaim })
+  return { ...identity, claims: await further.complete(identity.claims, accessToken).catch(fail) }
 }
 
 /**
@@ -69,16 +76,16 @@ export async function fetchClaims (
   subject: string,
   options: UserinfoOptions
 ): Promise<Record<string, unknown> | undefined> {
-  const { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM } = options
+  const { issuer, userinfoUrl, subjectClaim = SUBJECT_CLAIM, further } = options
   const { userinfo_endpoint: endpoint } = configuration.serverMetadata()
-  const { idToken } = source
+  const { idToken, accessToken } = source
   if (idToken === undefined && userinfoUrl === undefined && (endpoint === undefined || !isNamed(subject))) {
     return undefined
   }
   const userinfo = await fetchUserinfo(configuration, source, options).catch(failReread)
   const identity = readCurrent({ issuer, userinfo, idToken, subjectClaim })
   if (isNamed(subject) && identity.subject !== subject) throw unusable('it now names another person than at the login')
-  return identity.claims
+  return await further.complete(identity.claims, accessToken).catch(failReread)
 }
 
 /** An upstream that no longer says who somebody is has not ended their login. */
@@ -94,11 +101,11 @@ function readCurrent (told: Parameters<typeof readIdentity>[0]): Identity {
 async function fetchUserinfo (
   configuration: openid.Configuration,
   { accessToken, idToken }: IdentitySource,
-  { userinfoUrl }: UserinfoOptions
+  { userinfoUrl, further }: UserinfoOptions
 ): Promise<Record<string, unknown>> {
   if (userinfoUrl !== undefined) return await fetchUser(configuration, accessToken, userinfoUrl)
   const { userinfo_endpoint: endpoint } = configuration.serverMetadata()
-  if (endpoint === undefined || (idToken !== undefined && hasName(idToken))) return {}
+  if (endpoint === undefined || (idToken !== undefined && hasName(idToken) && !further.isMissing(idToken))) return {}
   const expected = typeof idToken?.sub === 'string' ? idToken.sub : openid.skipSubjectCheck
   return await openid.fetchUserInfo(configuration, accessToken, expected)
 }

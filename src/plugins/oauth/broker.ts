@@ -2,8 +2,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
 import { createBroker, type Broker as BrokerParts } from '../../oauth/broker.js'
-import { parseUpstreamUrls, type BrokerOptions } from '../../oauth/options.js'
-import { findOpenHost } from '../../oauth/upstream/open-to-all.js'
+import { toUpstreamSettings, type BrokerOptions } from '../../oauth/options.js'
+import { findOpenHost } from '../../oauth/providers/open-to-all.js'
 
 /**
  * The authorization server that brokers to the upstream, as far as an app around it needs it: `app.oauthBroker`.
@@ -72,7 +72,7 @@ export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
 
 /** Says so if anybody on earth may log in: nobody wants that without knowing. */
 function warnIfOpen (log: FastifyBaseLogger, { upstream, policy, authorizeGrant }: Omit<BrokerOptions, 'log'>): void {
-  const host = findOpenHost(parseUpstreamUrls(upstream))
+  const host = findOpenHost(toUpstreamSettings(upstream))
   if (host === undefined || policy?.hasLoginRules === true || authorizeGrant !== undefined) return
   log.warn(
     { host },

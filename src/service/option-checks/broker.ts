@@ -43,6 +43,7 @@ import {
   PROXY_URL,
   SERVICE_SECRET
 } from '../../validation/values.js'
+import { PROVIDER_NAMES, type ProviderName } from '../../oauth/providers/providers.js'
 import { CLIENT_AUTH_METHODS } from '../../oauth/upstream/client-authentication.js'
 import { isTenant, TENANT } from '../../oauth/upstream/tenants.js'
 import { brokerStoresOption } from './stores.js'
@@ -54,6 +55,11 @@ export const upstreamObserver = instanceSchema<UpstreamObserver>('an observer', 
 export const allowedTenants = listSchema(textThat({ takes: TENANT }, isTenant), 'a list of ids of tenants, each once')
 
 const upstream = optionSchemas<UpstreamOptions>()({
+  provider: optional(
+    Type.Unsafe<ProviderName>(
+      Type.Union(PROVIDER_NAMES.map(name => Type.Literal(name)), { takes: PROVIDER_NAMES.join(', ') })
+    )
+  ),
   issuerUrl: optional(secureUrl),
   internalUrl: optional(internalUrl),
   authorizationUrl: optional(secureUrl),
@@ -62,18 +68,21 @@ const upstream = optionSchemas<UpstreamOptions>()({
   revocationUrl: optional(secureUrl),
   userinfoUrl: optional(secureUrl),
   subjectClaim: optional(someText),
+  groupsClaim: optional(someText),
   clientId: optional(clientId),
   clientSecret: optional(clientSecret),
   clientAuthMethod: optional(
-    Type.Unsafe<typeof CLIENT_AUTH_METHODS[number]>(
-      Type.Union(CLIENT_AUTH_METHODS.map(method => Type.Literal(method)), { takes: CLIENT_AUTH_METHODS.join(', ') })
+    Type.Unsafe<typeof CLIENT_AUTH_METHODS[number] | 'auto'>(
+      Type.Union([...CLIENT_AUTH_METHODS, 'auto'].map(method => Type.Literal(method)), {
+        takes: [...CLIENT_AUTH_METHODS, 'auto'].join(', ')
+      })
     )
   ),
   clientKey: optional(someText),
   allowMissingNonce: optional(flag),
   pkce: optional(flag),
   allowedTenants: optional(allowedTenants),
-  scopes: listSchema(scope, 'a list of scopes, each once'),
+  scopes: optional(listSchema(scope, 'a list of scopes, each once')),
   registrationGeneration: optional(anyText),
   extraAuthorizeParams: optional(recordSchema(anyText, 'an object of texts')),
   timeoutSeconds: optional(timerSeconds),

@@ -4,6 +4,7 @@ import { checkPreregisteredClient } from '../../oauth/clients/preregistered-clie
 import type { PreregisteredClient } from '../../oauth/client.js'
 import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { defaultRedirectSchemes } from '../../oauth/clients/redirect-schemes.js'
+import { withPreset } from '../../oauth/providers/providers.js'
 import { findTenantsFault } from '../../oauth/upstream/tenants.js'
 import { findUpstreamFault } from '../../validation/upstream.js'
 
@@ -18,8 +19,9 @@ type Checked = Pick<
  */
 export function checkBrokerTogether (
   subject: string,
-  { upstream, clients = [], redirectSchemes, allowLoopbackClients, publicUrl }: Checked
+  { upstream: given, clients = [], redirectSchemes, allowLoopbackClients, publicUrl }: Checked
 ): void {
+  const upstream = withPreset(given)
   const fault = findUpstreamFault(upstream, option => `upstream.${option}`)
   if (fault !== undefined) throw new ConfigError(`${subject}: ${fault}`)
   checkTenants(subject, upstream, option => `upstream.${option}`)

@@ -8,7 +8,7 @@ const base = 'https://acme.eu.auth0.com'
 
 export const auth0: Shape = {
   name: 'Auth0',
-  recipe: { page: 'auth0.md' },
+  recipe: { page: 'auth0.md', blocks: [0, 1] },
   values: { YOUR_TENANT: 'acme' },
   issuer: `${base}/`,
   endpoints: {
@@ -51,7 +51,7 @@ export const auth0: Shape = {
   cancelled: { error: 'access_denied', error_description: 'User did not authorize the request' },
   peculiar: {
     authorize: upstream => async (request, usual) =>
-      request.parameters.audience === 'https://api.example.com'
+      (request.parameters.audience ?? 'https://api.example.com') === 'https://api.example.com'
         ? await usual()
         : upstream.redirect(request, { error: 'access_denied', error_description: 'Service not found' })
   }

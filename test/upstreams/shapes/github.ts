@@ -15,6 +15,7 @@ const refusal = (error: string, description: string): UpstreamAnswer => ({
 export const githubOAuthApp: Shape = {
   name: 'GitHub, OAuth App',
   recipe: { page: 'github.md' },
+  values: { YOUR_ORG: 'acme' },
   endpoints: {
     authorize: 'https://github.com/login/oauth/authorize',
     token: 'https://github.com/login/oauth/access_token',
@@ -25,6 +26,20 @@ export const githubOAuthApp: Shape = {
   refreshes: false,
   subject: '583231',
   userinfo: { login: 'alice', id: 583_231, node_id: 'MDQ6VXNlcjU4MzIzMQ==', name: 'Alice Liddell', email: null },
+  further: {
+    'https://api.github.com/user/orgs': { scope: 'read:org', body: [{ login: 'acme', id: 1 }] },
+    'https://api.github.com/user/teams': {
+      scope: 'read:org',
+      body: [{ name: 'Staff only', slug: 'staff', organization: { login: 'acme' } }]
+    },
+    'https://api.github.com/user/emails': {
+      scope: 'user:email',
+      body: [
+        { email: 'old@example.org', primary: false, verified: false, visibility: null },
+        { email: 'alice@example.com', primary: true, verified: true, visibility: 'private' }
+      ]
+    }
+  },
   tokens: { token_type: 'bearer', scope: 'read:user,user:email' },
   refusals: {
     code: refusal('bad_verification_code', 'The code passed is incorrect or expired.'),

@@ -36,7 +36,19 @@ export const google: Shape = {
     given_name: 'Alice',
     hd: 'example.com'
   },
-  userinfo: { sub: '110169484474386276334', name: 'Alice Liddell', email: 'alice@example.com' },
+  userinfo: {
+    sub: '110169484474386276334',
+    name: 'Alice Liddell',
+    email: 'alice@example.com',
+    email_verified: true,
+    hd: 'example.com'
+  },
+  further: {
+    'https://cloudidentity.googleapis.com/v1/groups/-/memberships:searchDirectGroups': {
+      scope: 'https://www.googleapis.com/auth/cloud-identity.groups.readonly',
+      body: { memberships: [{ group: 'groups/1', groupKey: { id: 'mcp-users@example.com' }, displayName: 'MCP' }] }
+    }
+  },
   tokens: {
     scope: 'openid https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile'
   },

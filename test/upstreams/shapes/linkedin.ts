@@ -32,7 +32,13 @@ export const linkedin: Shape = {
   nonce: false,
   subject: '782bbtaQ',
   idToken: { name: 'Alice Liddell', locale: 'en_US', email: 'alice@example.com', email_verified: 'true' },
-  userinfo: { sub: '782bbtaQ', name: 'Alice Liddell', locale: { country: 'US', language: 'en' } },
+  userinfo: {
+    sub: '782bbtaQ',
+    name: 'Alice Liddell',
+    locale: { country: 'US', language: 'en' },
+    email: 'alice@example.com',
+    email_verified: true
+  },
   tokens: { scope: 'email,openid,profile' },
   refusals: {
     code: {

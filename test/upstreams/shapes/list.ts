@@ -1,7 +1,9 @@
 import { auth0 } from './auth0.js'
 import { cognito } from './cognito.js'
+import { discord } from './discord.js'
 import { entra } from './entra.js'
 import { githubApp, githubOAuthApp } from './github.js'
+import { gitlab } from './gitlab.js'
 import { google } from './google.js'
 import { keycloakDynamic, keycloakStatic } from './keycloak.js'
 import { linkedin } from './linkedin.js'
@@ -22,6 +24,8 @@ export const loginServers: readonly LoginServer[] = [
     google,
     githubOAuthApp,
     githubApp,
+    gitlab,
+    discord,
     cognito,
     linkedin
   ].map(shaped),

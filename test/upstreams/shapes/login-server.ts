@@ -3,7 +3,7 @@ import type { ReceivedRequest } from '../../../src/testing/index.js'
 import type { Recipe } from './recipe.js'
 
 /** An endpoint that we ask ourselves; the browser is not concerned. */
-export type BackChannel = 'discovery' | 'register' | 'par' | 'token' | 'userinfo' | 'revoke'
+export type BackChannel = 'discovery' | 'register' | 'par' | 'token' | 'userinfo' | 'groups' | 'revoke'
 
 /** What a login server was asked by us, in order, with the status of its response. */
 export class AskedRequests {

@@ -34,6 +34,10 @@ export interface Shape {
   /** Of ID tokens, besides those that all have; absent: there are none. */
   idToken?: Readonly<Record<string, unknown>>
   userinfo: Readonly<Record<string, unknown>>
+  /** Whether a rule of the recipe looks at what only userinfo says. */
+  needsUserinfo?: boolean
+  /** What else it says of alice, by URL without query: for her access token, if the scope was asked for. */
+  further?: Readonly<Record<string, FurtherAnswer>>
   /** What token responses have besides what all have, or in its place. */
   tokens?: Readonly<Record<string, unknown>>
   /** What it answers to a code that is no longer good, to a refresh that must not be, and to a wrong secret. */
@@ -42,6 +46,11 @@ export interface Shape {
   cancelled: Readonly<Record<string, string>>
   /** What else is peculiar. */
   peculiar?: Partial<Record<'authorize' | 'token', (upstream: ScriptableUpstream) => UpstreamOverride>>
+}
+
+export interface FurtherAnswer {
+  scope: string
+  body: unknown
 }
 
 const ENDPOINTS: Partial<Record<UpstreamEndpoint, BackChannel>> = {
@@ -65,18 +74,22 @@ export function shaped (shape: Shape): LoginServer {
     run: 'in the shape of its documentation',
     revokes: endpoints.revoke !== undefined,
     forges: shape.idToken !== undefined,
-    needsUserinfo: shape.idToken === undefined,
+    needsUserinfo: shape.idToken === undefined || shape.needsUserinfo === true,
     hasSecret: recipe.without === undefined && endpoints.register === undefined,
     start: async () => new ShapedServer(shape)
   }
 }
 
-class ShapedServer implements RunningLoginServer {
+export class ShapedServer implements RunningLoginServer {
   readonly asked = new AskedRequests()
   readonly down = new Set<BackChannel>()
   readonly fetch: typeof fetch
   readonly lifetimeSeconds: number
   readonly values: Readonly<Record<string, string>>
+  /** A test may change it. */
+  readonly further: Record<string, FurtherAnswer>
+  /** Laid over what it says of alice from now on. */
+  readonly changed: Record<string, unknown> = {}
   readonly #shape: Shape
   readonly #upstream: ScriptableUpstream
   #forged: Readonly<Record<string, unknown>> = {}
@@ -86,6 +99,7 @@ class ShapedServer implements RunningLoginServer {
 
   constructor (shape: Shape) {
     this.#shape = shape
+    this.further = { ...shape.further }
     const { issuer = 'https://login.test', endpoints, metadata = {}, lifetimeSeconds } = shape
     const { origin } = new URL(issuer)
     this.lifetimeSeconds = lifetimeSeconds ?? 0
@@ -117,6 +131,11 @@ class ShapedServer implements RunningLoginServer {
     this.fetch = (input, init) => this.#serve(new URL(String(input)), init)
   }
 
+  /** Of the last login. */
+  get askedScopes (): string {
+    return String(findLast(this.#upstream.requests, 'authorize')?.parameters.scope)
+  }
+
   register (callbackUrl: string): void {
     const { authMethod } = this.#shape
     this.#upstream.clients.addByHand(new URL(callbackUrl).origin, { authMethod, redirectUris: [callbackUrl] })
@@ -136,6 +155,8 @@ class ShapedServer implements RunningLoginServer {
   /** Its endpoints stand where they stand in its documentation, and nowhere else. */
   async #serve (url: URL, init?: RequestInit): Promise<Response> {
     const { origin } = this.#upstream
+    const further = this.further[url.origin + url.pathname]
+    if (further !== undefined) return await this.#serveFurther(further, init)
     const [endpoint] = Object.entries(this.#shape.endpoints).find(([, at]) => at === url.origin + url.pathname) ?? []
     const isPage = url.pathname === '/login'
     const isDiscovery = endpoint === undefined && url.origin === origin && url.pathname.includes('/.well-known/')
@@ -148,6 +169,15 @@ class ShapedServer implements RunningLoginServer {
     const response = await this.#upstream.fetch(target, init)
     this.asked.add(asked, response.status)
     return response
+  }
+
+  async #serveFurther ({ scope, body }: FurtherAnswer, init?: RequestInit): Promise<Response> {
+    if (this.down.has('groups')) throw new TypeError('fetch failed', { cause: new Error('the API is down') })
+    const asked = this.askedScopes.split(' ')
+    const isBearer = /^Bearer [^ ]+$/.test(new Headers(init?.headers).get('authorization') ?? '')
+    const status = !isBearer ? 401 : asked.includes(scope) ? 200 : 403
+    this.asked.add('groups', status)
+    return Response.json(status === 200 ? body : { message: 'Resource not accessible' }, { status })
   }
 
   async #authorize (request: ReceivedRequest, usual: () => Promise<UpstreamAnswer>): Promise<UpstreamAnswer> {
@@ -179,6 +209,7 @@ class ShapedServer implements RunningLoginServer {
       aud: String(aud),
       sub: subject,
       ...idToken,
+      ...this.changed,
       ...hasNonce && !isRefresh && { nonce: String(nonce) },
       ...this.#forged
     }
@@ -187,7 +218,7 @@ class ShapedServer implements RunningLoginServer {
 
   async #userinfo (usual: () => Promise<UpstreamAnswer>): Promise<UpstreamAnswer> {
     const answer = await usual()
-    return answer.status === 200 ? { status: 200, body: this.#shape.userinfo } : answer
+    return answer.status === 200 ? { status: 200, body: { ...this.#shape.userinfo, ...this.changed } } : answer
   }
 }
 
