@@ -366,7 +366,7 @@ function fits (type: string, value: unknown): boolean {
   }
   if (type.startsWith('readonly ')) return Array.isArray(value)
   if (type.startsWith('Readonly<Record<string, string>>')) return isObject(value) && Object.values(value).every(isText)
-  return /^(Partial<|UpstreamOptions$|\{)/.test(type) && isObject(value)
+  return /^(Partial<|UpstreamOptions$|PolicyRules \| Policy$|\{)/.test(type) && isObject(value)
 }
 
 const sections: Array<[Name, section: string, path: string]> = [

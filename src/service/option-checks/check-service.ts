@@ -33,8 +33,7 @@ const discovery = {
 export function checkServiceOptions (options: McpServiceOptions): void {
   checkOptions('mcpService', authMode, options)
   checkOptions('mcpService', service[options.auth?.mode ?? 'broker'], options)
-  const { policy } = options
-  if (policy !== undefined && !(policy instanceof Policy)) checkPolicyRules('mcpService', policy, 'policy')
+  checkPolicy('mcpService', options)
   if (isBroker(options)) checkBrokerTogether('mcpService', options)
   else if (options.auth.mode === 'resource-server') {
     const { issuer: issuerUrl, allowedTenants } = options.auth
@@ -46,6 +45,11 @@ export function checkServiceOptions (options: McpServiceOptions): void {
 export function checkDiscoveryOptions (options: McpDiscoveryOptions): void {
   checkOptions('mcpDiscovery', authMode, options)
   checkOptions('mcpDiscovery', discovery[options.auth?.mode ?? 'broker'], options)
+  checkPolicy('mcpDiscovery', options)
+}
+
+function checkPolicy (subject: string, { policy }: Pick<McpServiceOptions, 'policy'>): void {
+  if (policy !== undefined && !(policy instanceof Policy)) checkPolicyRules(subject, policy, 'policy')
 }
 
 export function checkOAuthBrokerOptions (options: OAuthBrokerOptions): void {
