@@ -14,7 +14,7 @@ import { findFileState, findFileStateNow, readPolicyFile, type FileState } from 
  */
 const POLL_MS = 1000
 
-export interface PolicySettings {
+interface PolicySettings {
   /** The path of the policy file, if there is one. */
   policyFile: string | undefined
   /** The rules of the environment, if there are any. */

@@ -5,7 +5,7 @@ import { findContradiction } from './contradictions.js'
 import type { PolicyRules, PrimitivePatterns } from './rules.js'
 
 /** A rule that has no effect on anybody. */
-export interface DeadRule {
+interface DeadRule {
   /** Its path in the rules. */
   at: readonly string[]
   /** A sentence for operators. */

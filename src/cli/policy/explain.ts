@@ -17,7 +17,7 @@ export interface Sources {
   file: PolicyFile | undefined
 }
 
-export interface Question {
+interface Question {
   claims: Claims
   clientId: string
   /** What the client asks for. */
@@ -82,8 +82,9 @@ function explainClient (sources: Sources, policy: Policy, clientId: string): { a
   const mayBeUsed = policy.allowsClient({ clientId, kind, redirectUris: [] })
   const where = whereIn(sources)(['clients', 'allowed'])
   if (mayBeUsed) return { allowed: true, lines: ['Client:', line(true, where, 'may be used')] }
+  const refusal = 'may not be used: neither its host nor its id is listed'
   return kind === 'document'
-    ? { allowed: false, lines: ['Client:', line(false, where, 'may not be used: neither its host nor its id is listed')] }
+    ? { allowed: false, lines: ['Client:', line(false, where, refusal)] }
     : { allowed: true, lines: ['Client:', `  ! ${where}  may be used only if one of its redirect URIs is listed`] }
 }
 

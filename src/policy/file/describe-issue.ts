@@ -6,7 +6,7 @@ import type { Path } from './document.js'
 type Issue = z.core.$ZodIssue
 
 /** A fault of the rules: the path that it is about, and a sentence about it. */
-export interface DescribedIssue {
+interface DescribedIssue {
   path: Path
   says: string
 }
@@ -38,7 +38,7 @@ function describeUnion (issue: z.core.$ZodIssueInvalidUnion, value: unknown, who
 }
 
 /** `roles.reader.tools[0]`; names that are not plain are in quotes. */
-export function formatPath (path: Path): string {
+function formatPath (path: Path): string {
   return path.reduce<string>((text, step) => {
     if (typeof step === 'number') return `${text}[${step}]`
     const name = /^[\w:-]{1,100}$/.test(step) ? step : quoted(step)
