@@ -27,12 +27,56 @@ export interface CallerInfo extends AuthInfo {
     grantId?: string
     /** Identity claims of the person that the upstream told us (`name`, `email`, …). */
     claims?: Record<string, unknown>
+    /** Nobody has logged in: see `AnonymousCaller`. */
+    anonymous?: true
   }
+}
+
+/**
+ * Nobody: a request without a token, where the policy has something public. It has no scopes, and its subject is a
+ * random one of its session (without sessions: of its request), so what a server keeps by subject is nobody else's.
+ * @example
+ * ```ts
+ * import type { AnonymousCaller, CallerInfo } from 'fastify-mcp-oauth'
+ *
+ * export function isNobody (caller: CallerInfo): caller is AnonymousCaller {
+ *   return caller.extra.anonymous === true
+ * }
+ * ```
+ */
+export interface AnonymousCaller extends CallerInfo {
+  token: ''
+  clientId: 'anonymous'
+  scopes: []
+  extra: CallerInfo['extra'] & { anonymous: true }
+}
+
+/** Issuers of anonymous callers begin so; an address follows, as a hash. */
+export const ANONYMOUS_ISSUER = 'urn:fastify-mcp-oauth:anonymous:'
+export const ADDRESS_LENGTH = 16
+const ANONYMOUS_PERSON = JSON.stringify([ANONYMOUS_ISSUER]).slice(0, -2)
+
+/** Whether nobody has logged in. */
+export function isAnonymous ({ issuer }: Pick<CallerInfo['extra'], 'issuer'>): boolean {
+  return issuer.startsWith(ANONYMOUS_ISSUER)
 }
 
 /** Names a person: who issued the subject, and the subject; whatever client, session, era or mode they come by. */
 export function personKey ({ issuer, subject }: Pick<CallerInfo['extra'], 'issuer' | 'subject'>): string {
   return JSON.stringify([issuer, subject])
+}
+
+/**
+ * What limits count by: the person; of anonymous callers, the address that they come from.
+ * @param person by `personKey`
+ */
+export function limitKey (person: string): string {
+  return isAnonymousKey(person) ? person.slice(0, ANONYMOUS_PERSON.length + ADDRESS_LENGTH) : person
+}
+
+/** Whether a key, by `personKey` or `limitKey`, is of anonymous callers. */
+export function isAnonymousKey (person: string): boolean {
+  return person.startsWith(ANONYMOUS_PERSON)
 }
 
 /** Whose a session or a call is: a person's, by one client. */
@@ -51,9 +95,13 @@ export function ownerKey ({ issuer, subject, clientId }: Owner): string {
   return JSON.stringify([issuer, subject, clientId])
 }
 
-/** Whether a caller is this owner. Compares without making keys: it runs at every request of a session. */
-export function isOwner (caller: CallerInfo, { issuer, subject, clientId }: Owner): boolean {
-  return caller.extra.subject === subject && caller.clientId === clientId && caller.extra.issuer === issuer
+/**
+ * Whether a caller is this owner. Compares without making keys: it runs at every request of a session. An anonymous one
+ * may come from several addresses.
+ */
+export function isOwner ({ clientId: client, extra }: CallerInfo, { issuer, subject, clientId }: Owner): boolean {
+  return extra.subject === subject && client === clientId &&
+    (extra.issuer === issuer || (isAnonymous(extra) && isAnonymous({ issuer })))
 }
 
 /**

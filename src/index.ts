@@ -11,7 +11,7 @@ export type {
   OAuthBrokerOptions,
   ResourceServerModeOptions
 } from './service/plugin-options.js'
-export type { McpTransportsOptions, StreamOptions } from './mcp/options.js'
+export type { AuthChallenge, McpTransportsOptions, StreamOptions } from './mcp/options.js'
 export type { SessionLimits } from './mcp/limits.js'
 export type { CreateServer, PluggedServer, ServerContext } from './mcp/create-server.js'
 export type { InboundHttp, McpObserver, ObservedRequest, RefusedRequest, RequestEnd } from './mcp/observer.js'
@@ -29,7 +29,7 @@ export { AuditEventSchema, type AuditEvent } from './audit/event.js'
 export { auditToFile, type AuditFileOptions } from './audit/sinks/file.js'
 export { auditToStdout } from './audit/sinks/stdout.js'
 export type { AuditSink, AuditTarget } from './audit/sinks/sink.js'
-export type { CallerInfo, VerifyAccessToken } from './caller.js'
+export type { AnonymousCaller, CallerInfo, VerifyAccessToken } from './caller.js'
 export type { PreregisteredClient } from './oauth/client.js'
 export type { AuthorizeGrant, AuthorizeGrantDecision, BrokerLifetimes, UpstreamOptions } from './oauth/options.js'
 export type { ProviderName } from './oauth/providers/providers.js'
@@ -64,6 +64,7 @@ export {
   InsufficientScopeError,
   InvalidGrantError,
   InvalidTokenError,
+  TokenRequiredError,
   McpRequestError,
   OAuthError,
   RateLimitedError,

@@ -22,6 +22,7 @@ import type { AuditOptions } from '../audit/auditor.js'
 import { ConfigError } from '../errors.js'
 import { isLoopbackUrl, localUrl } from '../loopback.js'
 import type { SessionLimits } from '../mcp/limits.js'
+import type { AuthChallenge } from '../mcp/options.js'
 import { isRedirectScheme } from '../oauth/clients/redirect-schemes.js'
 import type { PolicyRules } from '../policy/rules.js'
 import type { ProxyOptions } from '../outbound/proxy.js'
@@ -92,6 +93,7 @@ export interface Config {
   refreshTokenReuseSeconds: number
   grantTtlSeconds: number
   sessionMode: 'stateful' | 'stateless'
+  authChallenge: AuthChallenge
   maxSessions: number
   limits: SessionLimits
   streamAfterMs: number
@@ -152,6 +154,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     authMode: env.AUTH_MODE,
     ...toOAuthSettings(env),
     sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
+    authChallenge: env.AUTH_CHALLENGE,
     maxSessions: env.MAX_SESSIONS,
     limits: toLimits(env),
     ...toStreamSettings(env),

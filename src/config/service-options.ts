@@ -6,6 +6,7 @@ import { checkClients } from '../service/option-checks/check-broker.js'
 import type { McpServiceOptions } from '../service/plugin-options.js'
 import type { CreateServer } from '../mcp/create-server.js'
 import { observeTogether } from '../mcp/observer.js'
+import type { StreamOptions } from '../mcp/options.js'
 import { mcpTracing } from '../observability/mcp-tracing.js'
 import type { Metrics } from '../observability/metrics.js'
 import type { BrokerLifetimes, UpstreamOptions } from '../oauth/options.js'
@@ -60,12 +61,9 @@ export function serviceOptions (
     maxBodyBytes: config.maxBodyBytes,
     drainSeconds: config.shutdownSeconds,
     sessionMode: config.sessionMode,
+    authChallenge: config.authChallenge,
     limits: config.limits,
-    streams: {
-      silenceMs: config.streamAfterMs,
-      heartbeatMs: config.streamHeartbeatSeconds * 1000,
-      retryMs: config.streamRetryMs
-    }
+    streams: toStreams(config)
   }
   if (config.authMode === 'resource-server') {
     return {
@@ -98,6 +96,14 @@ export function serviceOptions (
     allowLoopbackClients: config.local,
     lifetimes: toLifetimes(config),
     ...config.adminToken !== undefined && { adminToken: config.adminToken }
+  }
+}
+
+function toStreams (config: Config): Partial<StreamOptions> {
+  return {
+    silenceMs: config.streamAfterMs,
+    heartbeatMs: config.streamHeartbeatSeconds * 1000,
+    retryMs: config.streamRetryMs
   }
 }
 

@@ -1,5 +1,5 @@
 import { advise } from './advice.js'
-import { toMessage, send } from './http-probe.js'
+import { toMessage, send, type Reply } from './http-probe.js'
 import { examineClock } from './clock.js'
 import type { Findings } from './findings.js'
 import { isLoopbackHost } from '../loopback.js'
@@ -12,6 +12,9 @@ export const INITIALIZE = {
   method: 'initialize',
   params: { protocolVersion: REVISION_2025_11_25, capabilities: {}, clientInfo: { name: 'doctor', version: '1.0.0' } }
 } as const
+
+/** What no service lets anybody do without a token, also where something is public. */
+const PROTECTED = { jsonrpc: '2.0', id: 2, method: 'doctor/challenge' } as const
 
 export const ACCEPT_BOTH = { accept: 'application/json, text/event-stream' } as const
 
@@ -38,6 +41,20 @@ export async function examineChallenge (mcpUrl: URL, findings: Findings): Promis
       'Put TLS in front, and set PUBLIC_URL to the https origin: most clients refuse anything else.'
     )
   }
+  if (reply.status === 200) {
+    findings.ok('public', 'a session begins without a token: something is public here')
+    const sessionId = reply.headers['mcp-session-id']
+    if (typeof sessionId === 'string') {
+      await send(mcpUrl, { method: 'DELETE', headers: { 'mcp-session-id': sessionId } })
+    }
+    const refusal = await send(mcpUrl, { method: 'POST', headers: ACCEPT_BOTH, body: PROTECTED })
+    return examineRefusal(mcpUrl, refusal, findings)
+  }
+  return examineRefusal(mcpUrl, reply, findings)
+}
+
+/** @returns where the challenge says that the protected resource metadata is */
+function examineRefusal (mcpUrl: URL, reply: Reply, findings: Findings): URL | undefined {
   if (reply.status !== 401) {
     findings.fail(
       'challenge',

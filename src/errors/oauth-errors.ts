@@ -169,6 +169,28 @@ export class InvalidTokenError extends OAuthError {
   override readonly statusCode = 401
 }
 /**
+ * A request without a token asks for what is not public. Its challenge has no error code (RFC 6750 3.1), and names
+ * `requiredScopes` besides the base scope.
+ * @example
+ * ```ts
+ * import { TokenRequiredError, type CallerInfo } from 'fastify-mcp-oauth'
+ *
+ * export function assertSomebody ({ extra }: CallerInfo): void {
+ *   if (extra.anonymous === true) throw new TokenRequiredError(['notes:read'])
+ * }
+ * ```
+ */
+export class TokenRequiredError extends InvalidTokenError {
+  override readonly code = 'invalid_token'
+  /** The scopes that the call needs. */
+  readonly requiredScopes: readonly string[]
+
+  constructor (requiredScopes: readonly string[] = [], options: ErrorOptionsWithDetail = {}) {
+    super('This needs a login.', options)
+    this.requiredScopes = requiredScopes
+  }
+}
+/**
  * RFC 6750 3.1: the token lacks scopes; `requiredScopes` names those to ask for.
  * @example
  * ```ts

@@ -47,6 +47,11 @@ export interface McpTransportsOptions {
   maySubscribe?: MaySubscribe
   /** Who may use what, and how much. Default: everybody may use everything. */
   policy?: Policy
+  /**
+   * How a call learns that it needs a login or more scopes: `http`: by HTTP 401 or 403, as the specification says;
+   * `tool-result`: by a result of the tool that is an error, as ChatGPT needs it; `auto` (default): as its client does.
+   */
+  authChallenge?: AuthChallenge
   /** Keeps sessions. */
   sessions: SessionStore
   /** Keeps what was sent over streams, for clients that resume. */
@@ -94,6 +99,9 @@ export interface McpTransportsOptions {
   /** Time that calls in flight get to finish when the app closes. Default: 1. */
   drainSeconds?: number
 }
+
+/** How a call learns that it needs a login or more scopes. */
+export type AuthChallenge = 'http' | 'tool-result' | 'auto'
 
 /**
  * How responses and streams behave on the wire. All are milliseconds. Pass some of them as `streams` of `mcpService`.

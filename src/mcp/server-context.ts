@@ -1,4 +1,4 @@
-import type { CallerInfo } from '../caller.js'
+import { isAnonymous, type CallerInfo } from '../caller.js'
 import { announceToAll } from './server-events/announcements.js'
 import type { ServerContext } from './create-server.js'
 import type { Log } from '../log.js'
@@ -14,7 +14,8 @@ export function serverContext (
     era: 'legacy',
     get authInfo () { return caller() },
     log,
-    getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller()),
+    getUpstreamAccessToken: async () =>
+      isAnonymous(caller().extra) ? undefined : await getUpstreamAccessToken?.(caller()),
     announce: event => { announceToAll(bus, log, event) }
   }
 }

@@ -14,7 +14,9 @@ export interface Primitive {
   scopes?: readonly string[]
 }
 
-export type PrimitiveKind = 'tools' | 'resources' | 'prompts'
+export const PRIMITIVE_KINDS = ['tools', 'resources', 'prompts'] as const
+
+export type PrimitiveKind = typeof PRIMITIVE_KINDS[number]
 
 /**
  * Whether something may be used; what may be used now, or after a login or with more scopes, is listed. `why` is for

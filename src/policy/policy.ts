@@ -1,5 +1,5 @@
-import type { CallerInfo } from '../caller.js'
-import { Access, PrimitiveSet, type HeldRole } from './access.js'
+import { isAnonymous, type CallerInfo } from '../caller.js'
+import { Access, PRIMITIVE_KINDS, PrimitiveSet, type HeldRole } from './access.js'
 import { CallerLimits } from './caller-limits.js'
 import { matchesClient, type JudgedClient } from './clients.js'
 import { findClaimNames, matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
@@ -89,6 +89,16 @@ export class Policy {
     return this.#compiled.claimNames
   }
 
+  /** Whether anything may be used without a login. */
+  get hasPublic (): boolean {
+    return PRIMITIVE_KINDS.some(kind => this.#compiled.publicSet.namesAny(kind))
+  }
+
+  /** Whether something may be used without a login, or needs scopes: clients should be told which. */
+  get tellsApart (): boolean {
+    return this.hasPublic || this.#compiled.scoped.size > 0
+  }
+
   /** Whether a person may log in, or stay logged in at a refresh, and with which scopes. */
   decideLogin (claims: Claims, requestedScopes: readonly string[]): LoginDecision {
     const { login, roles } = this.#compiled
@@ -117,9 +127,10 @@ export class Policy {
     return this.decideLogin(claimsOf(caller), caller.scopes)
   }
 
-  /** What a caller may use. @param caller undefined: nobody has logged in */
-  accessOf (caller: Pick<CallerInfo, 'scopes' | 'extra'> | undefined): Access {
+  /** What a caller may use. @param asking undefined, or an anonymous caller: nobody has logged in */
+  accessOf (asking: Pick<CallerInfo, 'scopes' | 'extra'> | undefined): Access {
     const { roles, accesses } = this.#compiled
+    const caller = asking === undefined || isAnonymous(asking.extra) ? undefined : asking
     let access = accesses.get(caller ?? NOBODY)
     if (access === undefined) {
       const held = caller === undefined ? roles : roles && this.#rolesOf(claimsOf(caller))
@@ -136,7 +147,8 @@ export class Policy {
     const claims = claimsOf(caller)
     let known = limits.get(claims)
     if (known === undefined) {
-      const own = this.#rolesOf(claims).flatMap(role => role.limits ?? [])
+      const roles = isAnonymous(caller.extra) ? [] : this.#rolesOf(claims)
+      const own = roles.flatMap(role => role.limits ?? [])
       known = new CallerLimits(own, rules.limits, rules.clientLimits)
       limits.set(claims, known)
     }

@@ -10,6 +10,7 @@ import { TaskTools } from '../mcp/tasks/task-tools.js'
 import { checkTransportsOptions } from './option-checks/check-service.js'
 import { mcpErrors } from '../plugins/mcp/json-rpc-bodies.js'
 import { GRACEFUL_CLOSE } from '../plugins/app/graceful-close.js'
+import { kChallenges } from '../plugins/mcp/bearer-auth.js'
 import { mcpGuard } from '../plugins/mcp/guard.js'
 import { mcpModern } from '../plugins/mcp/modern.js'
 import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
@@ -57,32 +58,31 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
   const limits = { ...defaultLimits, ...options.limits }
   const streams = { ...defaultStreamOptions, ...options.streams }
+  const baseScopes = app[kChallenges].scopes
   const admission = makeAdmission(app, options, limits, maxBodyBytes)
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
   if (options.tasks?.isShared === true) watchTaskStores(options.createServer)
   const taskTools = new TaskTools(options.bus, app.log)
   app.addHook('onClose', () => { taskTools.close() })
   await app.register(mcpReplica, { leases: options.leases, bus: options.bus, tasks: options.tasks })
-  if (isSessionless) await app.register(mcpSessionless, { ...options, admission, ownerIds, taskTools })
+  if (isSessionless) await app.register(mcpSessionless, { ...options, baseScopes, admission, ownerIds, taskTools })
   else {
-    await app.register(mcpSessions, { ...options, admission, taskTools })
+    await app.register(mcpSessions, { ...options, baseScopes, admission, taskTools })
     await app.register(mcpSseMessages, { ...options, admission })
   }
 
   await app.register(async endpoints => {
     await endpoints.register(routeSchemas)
-    // a stream stays open, and a call takes what it takes
-    if ('handlerTimeout' in app.initialConfig && Number(app.initialConfig.handlerTimeout) > 0) {
-      endpoints.addHook('onRoute', route => {
-        route.handlerTimeout = MAX_TIMER_MS
-      })
-    }
-    await endpoints.register(mcpErrors, { maxBodyBytes })
-    await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths, mcpUrl: `${baseUrl}/mcp` })
+    allowLongHandling(endpoints)
+    await endpoints.register(mcpErrors, { maxBodyBytes, authChallenge: options.authChallenge })
+    const mcpUrl = `${baseUrl}/mcp`
+    const { policy } = options
+    await endpoints.register(mcpGuard, { publicUrl, allowedOrigins, allowedHosts, paths, mcpUrl, policy })
     await endpoints.register(mcpOpenResponses, { ...streams, admission, limits, maxBodyBytes })
     await endpoints.register(traceId)
     await endpoints.register(mcpModern, {
       ...options,
+      baseScopes,
       ownerIds,
       silenceMs: streams.silenceMs,
       heartbeatMs: streams.heartbeatMs,
@@ -112,6 +112,15 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     })
   })
 }, { name: 'fastify-mcp-oauth/mcp-transports', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
+
+/** A stream stays open, and a call takes what it takes. */
+function allowLongHandling (endpoints: FastifyInstance): void {
+  const { initialConfig } = endpoints
+  if (!('handlerTimeout' in initialConfig) || !(Number(initialConfig.handlerTimeout) > 0)) return
+  endpoints.addHook('onRoute', route => {
+    route.handlerTimeout = MAX_TIMER_MS
+  })
+}
 
 function makeAdmission (
   app: FastifyInstance,

@@ -34,7 +34,7 @@ export async function host (t: Test, options: HostedOptions): Promise<HostedServ
   return { url }
 }
 
-function callerOf (token: string): CallerInfo {
+export function callerOf (token: string): CallerInfo {
   const [subject = '', scopes = 'mcp'] = token.split('_')
   if (subject === '') throw new InvalidTokenError('The access token is unknown.')
   return {
@@ -50,6 +50,12 @@ export interface Asked {
   method: string
   params?: Record<string, unknown>
 }
+
+/** The token of those who have none. */
+export const NO_TOKEN = ''
+
+const authorize = (token: string): { authorization?: string } =>
+  token === NO_TOKEN ? {} : { authorization: `Bearer ${token}` }
 
 /** A message that may be a response. */
 const RESPONSE = z.looseObject({
@@ -116,7 +122,7 @@ async function post (
   return await fetch(url, {
     method: 'POST',
     headers: {
-      authorization: `Bearer ${token}`,
+      ...authorize(token),
       'content-type': 'application/json',
       accept: 'application/json, text/event-stream',
       ...headers
@@ -168,7 +174,7 @@ const modern: Way['connect'] = async (_t, { url }) => ({
       'io.modelcontextprotocol/clientCapabilities': {}
     })
     return await told(
-      await fetch(`${at.url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${token}` } }),
+      await fetch(`${at.url}/mcp`, { ...request, headers: { ...headers, ...authorize(token) } }),
       1
     )
   }
@@ -180,7 +186,7 @@ const httpAndSse: Way['connect'] = async (t, { url }, token) => {
     opened.abort()
   })
   const stream = await fetch(`${url}/sse`, {
-    headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' },
+    headers: { ...authorize(token), accept: 'text/event-stream' },
     signal: opened.signal
   })
   const events: AsyncGenerator<SseEvent, undefined> = readEvents(stream)

@@ -15,6 +15,12 @@ export const mcpVariables = {
     'stateful',
     ['stateful', 'stateless']
   ),
+  AUTH_CHALLENGE: choice(
+    'How a call learns that it needs a login or more scopes. http: by HTTP 401 or 403; tool-result: by a result of ' +
+      'the tool, as ChatGPT needs it; auto: as the client does',
+    'auto',
+    ['auto', 'http', 'tool-result']
+  ),
   SESSION_IDLE_SECONDS: seconds('Lifetime of an MCP session without requests', defaultLimits.idleSeconds),
   SESSION_LIFETIME_SECONDS: seconds(
     'Lifetime of an MCP session, however much it is used',

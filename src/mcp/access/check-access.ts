@@ -1,6 +1,6 @@
 import type { JSONRPCRequest, ScopeChallenge, ScopeChallengeHandler } from '@modelcontextprotocol/server'
-import type { CallerInfo } from '../../caller.js'
-import { InsufficientScopeError } from '../../errors.js'
+import { isAnonymous, type CallerInfo } from '../../caller.js'
+import { InsufficientScopeError, TokenRequiredError } from '../../errors.js'
 import { reachedBy } from '../scopes/reached-primitives.js'
 import {
   demandsScopes,
@@ -32,7 +32,7 @@ export interface AccessCheck extends Asking {
  * are declared.
  * @returns what the policy refuses; undefined if the caller may make all. If the resolver takes time, a promise, which
  * rejects with what this throws
- * @throws {InsufficientScopeError} @throws {InvalidTokenError} if something needs a login: then nothing may run
+ * @throws {InsufficientScopeError} @throws {TokenRequiredError} if something needs a login: then nothing may run
  */
 export function checkAccessOrPromise (
   requests: readonly JSONRPCRequest[],
@@ -79,7 +79,7 @@ export interface RequestChecks extends AccessCheck {
  * Checks whether a caller may make requests.
  * @returns what the policy refuses, if anything; a promise of it, if that must be awaited before the server gets any:
  * it rejects with what this throws
- * @throws {InsufficientScopeError} @throws {InvalidTokenError} @throws {ForbiddenCallError}
+ * @throws {InsufficientScopeError} @throws {TokenRequiredError} @throws {ForbiddenCallError}
  * @throws {InvalidParamsError} for a subscription that is not allowed
  */
 export function findRefusals (
@@ -121,7 +121,7 @@ function challengeOrPromise (
 function assertScopes (
   needed: readonly string[],
   challenges: ReadonlyArray<ScopeChallenge | undefined>,
-  { scopes }: CallerInfo
+  { scopes, extra }: CallerInfo
 ): void {
   const made = challenges.filter(challenge => challenge !== undefined)
   if (made.length === 0 && needed.every(scope => scopes.includes(scope))) return
@@ -135,8 +135,10 @@ function assertScopes (
   const description = made.find(({ errorDescription }) =>
     errorDescription !== undefined && DESCRIPTION.test(errorDescription)
   )?.errorDescription
+  const required = [...new Set([...needed, ...challenged])]
+  if (isAnonymous(extra)) throw new TokenRequiredError(required)
   throw new InsufficientScopeError(
-    [...new Set([...needed, ...challenged])],
+    required,
     description === undefined ? {} : { description }
   )
 }

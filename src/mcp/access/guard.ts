@@ -7,7 +7,7 @@ import type {
   ServerEvent
 } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../../caller.js'
-import { ForbiddenCallError, InvalidTokenError } from '../../errors.js'
+import { ForbiddenCallError, TokenRequiredError } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import { getMember } from '../../members.js'
 import type { Access, Primitive, Verdict } from '../../policy/access.js'
@@ -18,10 +18,16 @@ import { findTaskIds } from '../tasks/task-requests.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
 import { isFiltered, toListed } from './listed.js'
 import { findPrimitives } from './primitives.js'
+import { withSecuritySchemes } from './security-schemes.js'
 import { saysUnknown, unknownResponse, type Era } from './unknown.js'
 
 /** The responses to the requests that are refused, and never get to a server. */
 export type Refusals = ReadonlyMap<RequestId, JSONRPCErrorResponse>
+
+export interface WithBaseScopes {
+  /** Scopes that every token has. */
+  baseScopes?: readonly string[]
+}
 
 /** Knows which tool made a task. */
 export interface TaskOrigins {
@@ -59,29 +65,37 @@ export class Guard {
   changingLists: ReadonlyArray<ListEvent['kind']> | undefined
   readonly #era: Era
   readonly #fingerprints = new WeakMap<Access, string>()
+  readonly #baseScopes: readonly string[]
 
-  constructor (policy: Policy, era: Era) {
+  /** @param baseScopes what every token has */
+  constructor (policy: Policy, era: Era, baseScopes: readonly string[] = []) {
     this.policy = policy
     this.#era = era
+    this.#baseScopes = baseScopes
   }
 
   /**
    * The scopes that the requests need and the caller lacks, or other scopes that something of the same request needs;
    * and what is refused.
-   * @throws {InvalidTokenError} if something needs a login
+   * @throws {TokenRequiredError} if something needs a login
    */
   judge (requests: readonly JSONRPCRequest[], asking: Asking): { needed: string[], refusals: Refusals | undefined } {
     let refusals: Map<RequestId, JSONRPCErrorResponse> | undefined
     const needed: string[] = []
+    let needsLogin = false
     for (const request of requests) {
       const verdicts = this.#verdicts(request, asking)
       if (verdicts.some(({ kind }) => kind === 'refused')) {
         refusals ??= new Map()
         refusals.set(request.id, this.#refusal(request))
-      } else if (verdicts.some(({ kind }) => kind === 'login')) {
-        throw new InvalidTokenError('This needs a login.')
-      } else for (const verdict of verdicts) if (verdict.kind === 'scopes') needed.push(...verdict.scopes)
+        continue
+      }
+      for (const verdict of verdicts) {
+        if (verdict.kind === 'login') needsLogin = true
+        if (verdict.kind === 'login' || verdict.kind === 'scopes') needed.push(...verdict.scopes)
+      }
     }
+    if (needsLogin) throw new TokenRequiredError(needed)
     return { needed, refusals }
   }
 
@@ -107,7 +121,8 @@ export class Guard {
     }
     if ('result' in response && isFiltered(request.method)) {
       const result = toListed(request, response.result, primitive => this.#isListed(primitive, asking))
-      return result === response.result ? response : { ...response, result }
+      const told = request.method === 'tools/list' ? this.#withSecuritySchemes(result, asking) : result
+      return told === response.result ? response : { ...response, result: told }
     }
     const { refusal = 'unknown' } = this.policy.rules
     return refusal === 'unknown' && saysUnknown(request, response) ? unknownResponse(request, this.#era) : response
@@ -162,6 +177,13 @@ export class Guard {
     if (!Array.isArray(result.tasks)) return result
     const tasks = result.tasks.filter(task => this.mayUseTask(String(getMember(task, 'taskId')), asking))
     return { ...result, tasks }
+  }
+
+  /** Says of each tool what it takes to call it, if that differs. */
+  #withSecuritySchemes (result: Record<string, unknown>, { server }: Asking): Record<string, unknown> {
+    if (!this.policy.tellsApart) return result
+    const nobody = this.policy.accessOf(undefined)
+    return withSecuritySchemes(result, this.#baseScopes, name => this.#judge(nobody, { kind: 'tools', name }, server))
   }
 
   #isListed (primitive: Primitive, { caller, server }: Asking): boolean {

@@ -1,10 +1,11 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
-import type { CallerInfo } from '../../caller.js'
+import { limitKey, type CallerInfo } from '../../caller.js'
 import { LimitError, TooManyRequestsError, type LimitName } from '../../errors.js'
 import type { SessionLimits } from '../limits.js'
+import { AllPlaces } from './all-places.js'
 import { CallLimiter, type CallLimiterOptions } from './call-limiter.js'
 import type { CallPlaces } from './call-places.js'
-import { Places, type Holder } from './places.js'
+import type { Holder } from './places.js'
 import { Lease, Quota } from './quota.js'
 import { RequestLease } from './request-lease.js'
 import { SubscriptionLease } from './subscription-lease.js'
@@ -44,8 +45,8 @@ const MAX_HEADER_BYTES = 65_536
 export class Admission {
   readonly #limits: SessionLimits
   readonly #requests: Quota
-  readonly #instances: Places
-  readonly #streams: Places
+  readonly #instances: AllPlaces
+  readonly #streams: AllPlaces
   readonly #subscriptions: Quota
   readonly #subscriptionBytes: Quota
   readonly #responses: Quota
@@ -68,13 +69,13 @@ export class Admission {
       perPerson: limits.maxRequestsInFlightPerPerson,
       inAll: limits.maxRequestsInFlight
     })
-    this.#instances = new Places({
+    this.#instances = new AllPlaces({
       limit: 'instances',
       things: 'server instances',
       perPerson: limits.maxInstancesPerPerson,
       inAll: limits.maxLiveInstances
     })
-    this.#streams = new Places({
+    this.#streams = new AllPlaces({
       limit: 'streams',
       things: 'open streams',
       perPerson: limits.maxStreamsPerPerson,
@@ -137,7 +138,7 @@ export class Admission {
     return this.#counted(() => {
       this.#requests.check(person, requests.length)
       this.#tools.take(
-        person,
+        limitKey(person),
         requests.flatMap(({ method, params }) =>
           method === 'tools/call' && typeof params?.name === 'string' ? [params.name] : []
         )

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
-import { personKey, type CallerInfo } from '../../caller.js'
+import { isAnonymous, limitKey, personKey, type CallerInfo } from '../../caller.js'
 import { TooManyRequestsError, type LimitName } from '../../errors.js'
 import type { CallerLimits } from '../../policy/caller-limits.js'
 import type { Policy } from '../../policy/policy.js'
@@ -183,9 +183,13 @@ function makeDemands (
     const name = tool.length > MAX_NAME ? OTHER_TOOLS : `tool ${tool}`
     ofPerson.push(makeBucket(name, calls.filter(call => call.tool === tool), limited))
   }
-  const ofClient = limits.ofClient === undefined ? [] : [makeBucket(ALL_CALLS, calls, limits.ofClient)]
+  // who has not logged in has no client
+  const { ofClient: clientLimits } = limits
+  const ofClient = clientLimits === undefined || isAnonymous(caller.extra)
+    ? []
+    : [makeBucket(ALL_CALLS, calls, clientLimits)]
   const demands: Demand[] = [
-    { holder: `person ${personKey(caller.extra)}`, who: 'person', buckets: ofPerson },
+    { holder: `person ${limitKey(personKey(caller.extra))}`, who: 'person', buckets: ofPerson },
     { holder: `client ${caller.clientId}`, who: 'client', buckets: ofClient }
   ]
   return demands.filter(({ buckets }) => buckets.length > 0)

@@ -1,3 +1,4 @@
+import { limitKey } from '../../caller.js'
 import { inSlices } from '../../collections/in-slices.js'
 import type { Admission } from './admission.js'
 import type { Lease } from './quota.js'
@@ -119,7 +120,7 @@ export class OpenResponse {
   #movedAt = 0
 
   constructor (person: string, leases: readonly [responses: Lease, bytes: Lease], response: Weighable) {
-    this.person = person
+    this.person = limitKey(person)
     this.#leases = leases
     this.#response = response
   }

@@ -1,6 +1,7 @@
 import { LinkedList, ListNode } from '../../collections/linked-list.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
 import { RecencyMap } from '../../collections/recency-map.js'
+import { limitKey } from '../../caller.js'
 import { ServerFullError, TooManyRequestsError } from '../../errors.js'
 import { RETRY_MS, type QuotaOptions } from './quota.js'
 
@@ -70,7 +71,7 @@ export class Places {
    */
   take (holder: Holder): void {
     if (this.has(holder)) return
-    this.makeRoom(holder.person, holder.state === 'busy')
+    this.makeRoom(limitKey(holder.person), holder.state === 'busy')
     this.add(holder)
   }
 
@@ -101,6 +102,7 @@ export class Places {
 
   /**
    * Makes room for one more of a person's.
+   * @param person by `limitKey`
    * @param isBusy whether it will be at work: one person's work may take half of all places at most
    */
   makeRoom (person: string, isBusy = false): void {
@@ -205,7 +207,7 @@ export class Places {
   /** Files a place under a state, last among the person's. @param state undefined: it is free */
   #file (place: Place, state: State | undefined): void {
     const { item: holder, filedAs } = place
-    const { person } = holder
+    const person = limitKey(holder.person)
     const places = this.#persons.get(person) ?? new PersonPlaces()
     if (filedAs !== undefined) places[filedAs].remove(place)
     if (state !== undefined) places[state].append(place)

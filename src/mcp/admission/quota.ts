@@ -1,3 +1,4 @@
+import { isAnonymousKey, limitKey } from '../../caller.js'
 import { ServerFullError, TooManyRequestsError, type LimitName } from '../../errors.js'
 
 export interface QuotaOptions {
@@ -9,6 +10,11 @@ export interface QuotaOptions {
   inAll: number
   /** Whether bytes are counted: then one thing may take more than half of all. */
   isWeight?: boolean
+}
+
+/** Of everything, callers who have not logged in may hold half, all together: however many come, people have room. */
+export function anonymousShare (inAll: number): number {
+  return Math.max(1, Math.floor(inAll / 2))
 }
 
 /** Milliseconds after which a refused caller may try again: most of what is held is released within seconds. */
@@ -24,6 +30,8 @@ export class Quota {
   readonly #options: QuotaOptions
   readonly #held = new Map<string, number>()
   #total = 0
+  /** What callers hold who have not logged in. */
+  #anonymous = 0
 
   constructor (options: QuotaOptions) {
     this.#options = options
@@ -41,7 +49,7 @@ export class Quota {
 
   /** What one person holds. */
   heldBy (person: string): number {
-    return this.#held.get(person) ?? 0
+    return this.#held.get(limitKey(person)) ?? 0
   }
 
   /**
@@ -62,6 +70,7 @@ export class Quota {
       )
     }
     this.#checkPossible(amount)
+    if (isAnonymousKey(person)) this.#checkAnonymous(amount)
     if (this.#total + amount > inAll) {
       throw new ServerFullError(`This server has no room for more ${things} now.`, { limit, retryAfterMs: RETRY_MS })
     }
@@ -72,6 +81,15 @@ export class Quota {
         retryAfterMs: RETRY_MS
       })
     }
+  }
+
+  #checkAnonymous (amount: number): void {
+    const { limit, things, inAll } = this.#options
+    if (this.#anonymous + amount <= anonymousShare(inAll)) return
+    throw new ServerFullError(
+      `This server has no room for more ${things} of callers who have not logged in.`,
+      { limit, retryAfterMs: RETRY_MS }
+    )
   }
 
   /** Refuses what nobody could have, even alone: trying again is useless. */
@@ -86,15 +104,17 @@ export class Quota {
   /** Adds what was checked, or cannot be refused. */
   add (person: string, amount: number): void {
     if (amount === 0) return
-    this.#held.set(person, this.heldBy(person) + amount)
+    this.#held.set(limitKey(person), this.heldBy(person) + amount)
     this.#total += amount
+    if (isAnonymousKey(person)) this.#anonymous += amount
   }
 
   give (person: string, amount: number): void {
     const left = this.heldBy(person) - amount
     this.#total -= amount
-    if (left > 0) this.#held.set(person, left)
-    else this.#held.delete(person)
+    if (isAnonymousKey(person)) this.#anonymous -= amount
+    if (left > 0) this.#held.set(limitKey(person), left)
+    else this.#held.delete(limitKey(person))
   }
 }
 

@@ -1,6 +1,7 @@
 import {
   InsufficientScopeError,
   LimitError,
+  TokenRequiredError,
   McpRequestError,
   ServerFullError,
   ServiceError,
@@ -41,13 +42,16 @@ export function toRefusal (error: unknown): PostRefusal | undefined {
       limit: error.limit,
       ...error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }
     },
-    ...error instanceof InsufficientScopeError && { requiredScopes: error.requiredScopes }
+    ...(error instanceof InsufficientScopeError || error instanceof TokenRequiredError) && {
+      requiredScopes: error.requiredScopes
+    }
   }
 }
 
 /** The error that a refusal stands for, as far as a response shows it. */
 export function toError (refusal: PostRefusal): Error {
   const { statusCode, message, limit, retryAfterMs, requiredScopes } = refusal
+  if (requiredScopes !== undefined && statusCode === 401) return new TokenRequiredError(requiredScopes)
   if (requiredScopes !== undefined) return new InsufficientScopeError(requiredScopes, { description: message })
   if (limit === undefined) return new RefusedElsewhere(refusal)
   const options = { limit, ...retryAfterMs !== undefined && { retryAfterMs } }

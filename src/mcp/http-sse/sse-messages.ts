@@ -1,10 +1,11 @@
-import { isOwner, personKey, type CallerInfo } from '../../caller.js'
+import { personKey, type CallerInfo } from '../../caller.js'
+import { asOwner } from '../anonymous-callers.js'
 import type { Log } from '../../log.js'
 import type { Admission } from '../admission/admission.js'
 import type { McpTransportsOptions } from '../options.js'
 import type { Replica } from '../replica.js'
 import type { LiveSession } from '../sessions/live-session.js'
-import { sessionNotFound } from '../sessions/session-access.js'
+import { assertAccess, sessionNotFound } from '../sessions/session-access.js'
 import type { SessionRegistry } from '../sessions/session-registry.js'
 import type { OwnedExtra } from '../transport/message-extra.js'
 import { parseMessages, type PostedMessages } from '../wire/messages.js'
@@ -60,7 +61,8 @@ export class SseMessages {
     const session = this.#registry.findLive(sessionId, caller, 'sse')
     if (session !== undefined) return { session }
     const record = await this.#registry.sessions.get(sessionId)
-    if (record?.kind !== 'sse' || !isOwner(caller, record.owner)) throw sessionNotFound()
+    if (record === undefined) throw sessionNotFound()
+    assertAccess(record, caller, 'sse')
     const { streamReplicaId } = record
     if (streamReplicaId === undefined || streamReplicaId === this.#replica.id) {
       this.#registry.end(sessionId)
@@ -115,9 +117,10 @@ export class SseMessages {
 
 /** Passes messages to a session of this process; its server is rebuilt if it was dropped. */
 async function receiveHere (session: LiveSession, posted: PostedMessages, extra: OwnedExtra): Promise<void> {
-  const { authInfo: caller } = extra
-  const instance = session.instance ?? await session.rebuild(extra, caller)
+  const caller = asOwner(extra.authInfo, session.record.owner)
+  const ownExtra = { ...extra, authInfo: caller }
+  const instance = session.instance ?? await session.rebuild(ownExtra, caller)
   session.calledBy(caller)
   session.used()
-  await instance.receiveOrPromise(posted, extra, caller)
+  await instance.receiveOrPromise(posted, ownExtra, caller)
 }

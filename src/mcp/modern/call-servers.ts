@@ -1,4 +1,4 @@
-import type { CallerInfo } from '../../caller.js'
+import { isAnonymous, type CallerInfo } from '../../caller.js'
 import { ForbiddenCallError, InsufficientScopeError, InvalidParamsError, InvalidTokenError } from '../../errors.js'
 import type { Log } from '../../log.js'
 import { checkAccessOrPromise } from '../access/check-access.js'
@@ -116,7 +116,8 @@ export class CallServers {
       era: 'modern',
       authInfo: caller,
       log,
-      getUpstreamAccessToken: async () => getUpstreamAccessToken?.(caller),
+      getUpstreamAccessToken: async () =>
+        isAnonymous(caller.extra) ? undefined : await getUpstreamAccessToken?.(caller),
       announce: event => { announceToAll(bus, serviceLog, event) }
     }
   }

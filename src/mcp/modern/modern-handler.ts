@@ -4,7 +4,7 @@ import type { Policy } from '../../policy/policy.js'
 import type { Admission } from '../admission/admission.js'
 import type { McpCounts } from '../observer.js'
 import type { OwnerIds } from '../owner-ids.js'
-import { Guard } from '../access/guard.js'
+import { Guard, type WithBaseScopes } from '../access/guard.js'
 import { ListenersAccess } from '../access/listeners-access.js'
 import { PersonalEvents } from '../server-events/personal-events.js'
 import { admitModernCall, type AdmittedCall } from './admission.js'
@@ -22,6 +22,7 @@ export interface ModernHandlerOptions extends
   CallResumptionOptions,
   Pick<CallServersOptions, 'createServer' | 'getUpstreamAccessToken' | 'reuseInstances'>,
   Pick<SdkEntryOptions, 'maySubscribe' | 'mcpObserver'>,
+  WithBaseScopes,
   Omit<ModernCallOptions, 'ownerId'> {
   /** Keys that seal request states: the first seals, all open. Default: one of this process. */
   requestStateKeys?: readonly Uint8Array[]
@@ -58,7 +59,7 @@ export class ModernHandler {
 
   constructor (options: ModernHandlerOptions) {
     this.#options = options
-    const guard = options.policy && new Guard(options.policy, 'modern')
+    const guard = options.policy && new Guard(options.policy, 'modern', options.baseScopes)
     this.#guard = guard
     const { log, bus, maySubscribe, heartbeatMs, mcpObserver } = options
     const { silenceMs, maxBufferedBytes, maxUnreadBytesPerStream } = options

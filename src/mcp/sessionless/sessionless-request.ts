@@ -4,7 +4,7 @@ import { ShuttingDownError } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { Log } from '../../log.js'
 import { findRefusals } from '../access/check-access.js'
-import type { Guard } from '../access/guard.js'
+import type { Guard, WithBaseScopes } from '../access/guard.js'
 import { GuardedResponses } from '../access/guarded-responses.js'
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
@@ -26,7 +26,7 @@ export interface SessionlessRequestsOptions extends
   Pick<
     McpTransportsOptions,
     'createServer' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver' | 'maySubscribe' | 'policy'
-  > {
+  >, WithBaseScopes {
   log: Log
   admission: Admission
   ownerIds: OwnerIds

@@ -37,7 +37,7 @@ export class SessionlessRequests implements SessionlessHost {
 
   constructor (options: SessionlessRequestsOptions) {
     this.options = options
-    this.guard = options.policy && new Guard(options.policy, 'legacy')
+    this.guard = options.policy && new Guard(options.policy, 'legacy', options.baseScopes)
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.#openStreams = new OpenStreams({ admission: options.admission, ...this.#streamOptions })

@@ -1,9 +1,13 @@
-import { isOwner, type CallerInfo } from '../../caller.js'
-import { SessionNotFoundError } from '../../errors.js'
+import { isAnonymous, isOwner, type CallerInfo } from '../../caller.js'
+import { TokenRequiredError, SessionNotFoundError } from '../../errors.js'
 import type { SessionRecord } from '../../stores/sessions.js'
 
-/** @throws {SessionNotFoundError} if the session is somebody else's, or of the other transport */
+/**
+ * @throws {SessionNotFoundError} if the session is somebody else's, or of the other transport
+ * @throws {TokenRequiredError} if it is a person's, and nobody has logged in
+ */
 export function assertAccess (record: SessionRecord, caller: CallerInfo, kind: SessionRecord['kind']): void {
+  if (isAnonymous(caller.extra) && !isAnonymous(record.owner)) throw new TokenRequiredError()
   if (!isOwner(caller, record.owner) || record.kind !== kind) throw sessionNotFound()
 }
 

@@ -1,3 +1,4 @@
+import { limitKey } from '../../caller.js'
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, ServerEvent } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
 import type { Bus, SessionNotification } from '../../stores/bus.js'
@@ -98,7 +99,7 @@ export class SessionMessenger {
     const { bus, replica } = this.#options
     const { id: sessionId } = record
     if ('notification' in destination) {
-      if (!this.#mayTellAll(person)) return
+      if (!this.#mayTellAll(limitKey(person))) return
       const { notification } = destination
       this.#background(bus.publish('sessionNotified', { sessionId, origin: replica.id, notification }))
     } else if (destination.replicaId !== replica.id) {

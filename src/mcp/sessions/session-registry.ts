@@ -3,7 +3,7 @@ import { personKey, type CallerInfo } from '../../caller.js'
 import { InvalidInitializeError, ShuttingDownError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
-import { Guard } from '../access/guard.js'
+import { Guard, type WithBaseScopes } from '../access/guard.js'
 import { watchRules } from '../access/watched-access.js'
 import type { Admission } from '../admission/admission.js'
 import { makeServer, type SdkServer } from '../sdk-servers.js'
@@ -21,6 +21,7 @@ import { makeRecord } from './records/make-record.js'
 import { RecordLoader } from './records/record-loader.js'
 import { Recheck } from '../recheck.js'
 import { Housekeeping } from './housekeeping.js'
+import { callerOfSession } from '../anonymous-callers.js'
 import { parseInitializeParams } from './initialize-params.js'
 import { LiveInstances } from './live-instances.js'
 import { LiveSession } from './live-session.js'
@@ -36,7 +37,7 @@ export interface SessionRegistryOptions extends
     McpTransportsOptions,
     | 'createServer' | 'sessions' | 'eventLog' | 'bus' | 'getUpstreamAccessToken' | 'limits' | 'streams' | 'mcpObserver'
     | 'maySubscribe' | 'policy'
-  > {
+  >, WithBaseScopes {
   log: Log
   replica: Replica
   admission: Admission
@@ -79,7 +80,7 @@ export class SessionRegistry implements SessionHost {
     this.log = log
     this.observer = mcpObserver
     this.maySubscribe = maySubscribe
-    this.guard = options.policy && new Guard(options.policy, 'legacy')
+    this.guard = options.policy && new Guard(options.policy, 'legacy', options.baseScopes)
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.admission = admission
@@ -139,7 +140,7 @@ export class SessionRegistry implements SessionHost {
     const params = parseInitializeParams(request, this.limits.maxInitializeBytes)
     const session = this.#begin('streamable-http', caller)
     try {
-      const result = await session.initialize(request, params, extra)
+      const result = await session.initialize(request, params, { ...extra, authInfo: session.caller })
       session.record.initializeParams = params
       session.record.protocolVersion = String(result.protocolVersion)
       await this.#add(session)
@@ -197,6 +198,11 @@ export class SessionRegistry implements SessionHost {
     if (session === undefined) this.#live.set(sessionId, session = new LiveSession(this, loaded.record, caller))
     session.changedElsewhere(loaded.version)
     return session
+  }
+
+  /** What the client of a session says of itself, if the session is live in this process. */
+  findClientInfo (sessionId: string): unknown {
+    return this.#live.get(sessionId)?.record.initializeParams?.clientInfo
   }
 
   /** The grants under which sessions are used here. */
@@ -263,7 +269,8 @@ export class SessionRegistry implements SessionHost {
 
   #begin (kind: SessionRecord['kind'], caller: CallerInfo): LiveSession {
     if (this.#closing) throw shuttingDown()
-    return new LiveSession(this, makeRecord(kind, caller, this), caller)
+    const record = makeRecord(kind, caller, this)
+    return new LiveSession(this, record, callerOfSession(caller, record.id))
   }
 
   async #add (session: LiveSession): Promise<void> {

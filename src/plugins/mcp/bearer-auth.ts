@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
+import { isAnonymous, type CallerInfo, type VerifyAccessToken } from '../../caller.js'
 import { checkOptions } from '../../validation/check.js'
 import {
   checked,
@@ -14,7 +14,30 @@ import {
 import { auditRefusal } from '../scoped/audited.js'
 import { logRefusal } from '../scoped/log-refusal.js'
 import { Policy } from '../../policy/policy.js'
-import { AccessDeniedError, InsufficientScopeError, InvalidTokenError, OAuthError } from '../../errors.js'
+import {
+  AccessDeniedError,
+  InsufficientScopeError,
+  InvalidTokenError,
+  OAuthError,
+  TokenRequiredError
+} from '../../errors.js'
+
+/** The decorator of what the MCP endpoints need besides: their challenges come after the body is read. */
+export const kChallenges: unique symbol = Symbol('fastify-mcp-oauth/challenges')
+
+/** What a caller lacks for a call: a login, or scopes. */
+export type LackingError = TokenRequiredError | InsufficientScopeError
+
+export interface Challenges {
+  /** The base scope. */
+  readonly scopes: readonly string[]
+  /** Sets who makes a request without a token. */
+  setCaller (request: FastifyRequest, caller: CallerInfo | null): void
+  /** Responds with HTTP 401 or 403 and `WWW-Authenticate` (RFC 6750 3). */
+  refuse (reply: FastifyReply, error: LackingError): FastifyReply
+  /** The value of `WWW-Authenticate` for a response that says it elsewhere; always with an error code. */
+  describe (request: FastifyRequest, error: LackingError): string
+}
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -23,6 +46,7 @@ declare module 'fastify' {
      * It runs before body parsing, so that an unparsable body still gets its 401 and challenge.
      */
     bearerAuth: onRequestHookHandler
+    [kChallenges]: Challenges
   }
   interface FastifyRequest {
     /** Who makes this request; null where `bearerAuth` did not run. */
@@ -103,22 +127,16 @@ const optionsSchema = pluginObject(optionSchemas<BearerAuthOptions>()({
  */
 export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
   checkOptions('bearerAuth', optionsSchema, options)
-  const refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], hadToken = true): FastifyReply => {
-    if (error.statusCode === 401) options.onRefused?.(reply.request, hadToken)
-    return sendRefusal(reply, error, () => [
-      `resource_metadata="${options.resourceMetadataUrl(reply.request)}"`,
-      `scope="${scopes.join(' ')}"`
-    ], hadToken)
-  }
-
+  const refuse = makeRefuse(options)
   const taken = app.hasRequestDecorator('authInfo')
   if (!taken) app.decorateRequest('authInfo', null)
   const setCaller = taken ? defineCaller : assignCaller
 
+  const challenges = makeChallenges(options, refuse, setCaller)
+  app.decorate(kChallenges, challenges)
   app.decorateReply('sendInsufficientScope', function (requiredScopes, description) {
-    const scopes = [...new Set([...this.request.authInfo?.scopes ?? [], ...requiredScopes])]
     const error = new InsufficientScopeError(requiredScopes, description === undefined ? {} : { description })
-    return refuse(this, error, scopes)
+    return challenges.refuse(this, error)
   })
 
   app.decorate('bearerAuth', (request, reply, done) => {
@@ -135,6 +153,10 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
       return
     }
     const admit = (caller: CallerInfo) => {
+      if (isAnonymous(caller.extra)) {
+        done(new Error('verifyAccessToken must not make a caller anonymous.'))
+        return
+      }
       setCaller(request, caller)
       const denial = findDenial(options.policy, caller)
       if (denial !== undefined) {
@@ -162,6 +184,40 @@ export const bearerAuth = fp<BearerAuthOptions>(async (app, options) => {
     })
   })
 }, { name: 'fastify-mcp-oauth/bearer-auth', fastify: '5.x' })
+
+type Refuse = (reply: FastifyReply, error: OAuthError, scopes: readonly string[], hadToken?: boolean) => FastifyReply
+
+function makeRefuse (options: BearerAuthOptions): Refuse {
+  return (reply, error, scopes, hadToken = true) => {
+    if (error.statusCode === 401) options.onRefused?.(reply.request, hadToken)
+    return sendRefusal(reply, error, () => [
+      `resource_metadata="${options.resourceMetadataUrl(reply.request)}"`,
+      `scope="${scopes.join(' ')}"`
+    ], hadToken)
+  }
+}
+
+function makeChallenges (
+  options: BearerAuthOptions,
+  refuse: Refuse,
+  setCaller: Challenges['setCaller']
+): Challenges {
+  const scopesToAskFor = (request: FastifyRequest, error: LackingError): readonly string[] => {
+    const held = error instanceof TokenRequiredError ? options.scopes : request.authInfo?.scopes ?? []
+    return [...new Set([...held, ...error.requiredScopes])]
+  }
+  return {
+    scopes: options.scopes,
+    setCaller,
+    refuse: (reply, error) =>
+      refuse(reply, error, scopesToAskFor(reply.request, error), !(error instanceof TokenRequiredError)),
+    describe: (request, error) => {
+      if (error instanceof TokenRequiredError) options.onRefused?.(request, false)
+      return `Bearer resource_metadata="${options.resourceMetadataUrl(request)}", error="${error.code}", ` +
+        `error_description="${error.message}", scope="${scopesToAskFor(request, error).join(' ')}"`
+    }
+  }
+}
 
 function assignCaller (request: FastifyRequest, caller: CallerInfo | null): void {
   request.authInfo = caller

@@ -1,10 +1,15 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { callerAddress } from '../../caller-address.js'
+import { makeAnonymousCaller } from '../../mcp/anonymous-callers.js'
+import type { Policy } from '../../policy/policy.js'
 import { ForbiddenOriginError } from '../../errors.js'
+import { anonymousBodyTooLarge, MAX_ANONYMOUS_BODY_BYTES } from '../scoped/body-limits.js'
 import { refuseMcpMethod } from '../scoped/other-methods.js'
 import { scopedCors } from '../scoped/cors.js'
 import { MCP_CORS } from '../scoped/cors-headers.js'
 import { hostCheck, originCheck } from './allowed-callers.js'
+import { kChallenges } from './bearer-auth.js'
 
 export interface McpGuardOptions {
   /** The URL of the app's root as clients see it. */
@@ -17,6 +22,8 @@ export interface McpGuardOptions {
   paths: readonly string[]
   /** The endpoint's URL as clients see it, for those who come by another name. */
   mcpUrl: string
+  /** Says whether something is public: then a request without a token is let in, as nobody's. */
+  policy?: Policy | undefined
 }
 
 /**
@@ -50,7 +57,12 @@ export const mcpGuard = fp<McpGuardOptions>(async (app, options) => {
   app.addHook('onRequest', function (request, reply, done) {
     // it is refused for every caller
     if (request.method === 'OPTIONS') done()
-    else app.bearerAuth.call(this, request, reply, done)
+    // no credentials at all: what is wrong with others is for their client to know
+    else if (request.headers.authorization === undefined && options.policy?.hasPublic === true) {
+      app[kChallenges].setCaller(request, makeAnonymousCaller(callerAddress(request)))
+      const isTooLarge = Number(request.headers['content-length'] ?? 0) > MAX_ANONYMOUS_BODY_BYTES
+      done(isTooLarge ? anonymousBodyTooLarge() : undefined)
+    } else app.bearerAuth.call(this, request, reply, done)
   })
   app.addHook('onRequest', (request, _reply, done) => {
     const host = readHost(request)

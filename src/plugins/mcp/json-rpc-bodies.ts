@@ -5,15 +5,20 @@ import {
   InsufficientScopeError,
   InvalidMessageError,
   LimitError,
+  TokenRequiredError,
   McpRequestError,
   ParseError,
   ServiceError,
   UnsupportedMediaTypeError
 } from '../../errors.js'
+import { isAnonymous } from '../../caller.js'
+import type { AuthChallenge } from '../../mcp/options.js'
 import type { RequestOutcome } from '../../mcp/observer.js'
 import { errorText, refusalText, withoutNullParams } from '../../mcp/wire/messages.js'
 import { joinRepeated } from '../../mcp/wire/repeated-headers.js'
+import { sendChallenge } from './auth-challenges.js'
 import { rethrowForeign } from '../scoped/foreign-errors.js'
+import { anonymousBodyTooLarge, MAX_ANONYMOUS_BODY_BYTES } from '../scoped/body-limits.js'
 import { plainBodies } from '../scoped/content-encoding.js'
 import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
 import { logRefusal } from '../scoped/log-refusal.js'
@@ -32,6 +37,8 @@ declare module 'fastify' {
 export interface McpErrorsOptions {
   /** Largest body in bytes. */
   maxBodyBytes: number
+  /** How a call learns that it lacks a login, or scopes. Default: `auto`. */
+  authChallenge?: AuthChallenge | undefined
 }
 
 /**
@@ -39,7 +46,7 @@ export interface McpErrorsOptions {
  * (clients send `content-type: application/json` with a bodyless DELETE); every fault of a client is a 4xx. A header
  * that came twice with the same value counts once.
  */
-export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
+export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes, authChallenge = 'auto' }) => {
   app.decorateRequest('bodyBytes', 0)
   app.decorateRequest('mcpOutcome', null)
   const parseJson = app.getDefaultJsonParser('remove', 'ignore')
@@ -50,11 +57,11 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
     (request, body, done) => {
       request.bodyBytes = Buffer.byteLength(body)
       const text = body.toString()
-      if (text.length > 0 && !isTooDeep(text)) {
+      const refusal = findRefusal(request, text)
+      if (text.length > 0 && refusal === undefined) {
         return parseJson(request, text, (error, parsed) => { done(error, withoutNullParams(parsed)) })
       }
-      if (text.length === 0) done(null, undefined)
-      else done(new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`))
+      done(refusal ?? null, undefined)
       return undefined
     }
   )
@@ -65,12 +72,25 @@ export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes }) => {
   })
   await app.register(plainBodies, { refuse: text => new UnsupportedMediaTypeError(`Unsupported Media Type: ${text}`) })
   await app.register(plainJson)
-  app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    if (error instanceof TokenRequiredError || error instanceof InsufficientScopeError) {
+      return sendChallenge(error, request, reply, authChallenge)
+    }
+    return answerError(error, request, reply)
+  })
 }, { name: 'fastify-mcp-oauth/mcp-errors', fastify: '5.x' })
+
+function findRefusal ({ authInfo, bodyBytes }: FastifyRequest, text: string): ServiceError | undefined {
+  if (authInfo !== null && isAnonymous(authInfo.extra) && bodyBytes > MAX_ANONYMOUS_BODY_BYTES) {
+    return anonymousBodyTooLarge()
+  }
+  return isTooDeep(text)
+    ? new InvalidMessageError(`Invalid Request: the body is nested deeper than ${MAX_JSON_DEPTH} levels.`)
+    : undefined
+}
 
 function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   rethrowForeign(error)
-  if (error instanceof InsufficientScopeError) return reply.sendInsufficientScope(error.requiredScopes, error.message)
   const known = known4xx(error)
   if (known === undefined) {
     request.log.error({ err: error }, 'an MCP request failed')

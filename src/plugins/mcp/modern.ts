@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { CallerInfo } from '../../caller.js'
+import { isAnonymous, type CallerInfo } from '../../caller.js'
 import { InvalidParamsError } from '../../errors.js'
+import { assertOpenMethods } from '../../mcp/access/anonymous-methods.js'
 import {
   classifyLegacyPost,
   classifyPost,
@@ -45,6 +46,7 @@ export const mcpModern = fp<McpModernOptions>(async (app, options) => {
       return
     }
     const { authInfo: caller, headers, body } = request
+    if (caller !== null && isAnonymous(caller.extra)) assertOpenMethods(body)
     const post = classifyPost(headers, body)
     if (post.kind === 'modern' && caller !== null && request.routeOptions.url?.endsWith('/mcp') === true) {
       serve(post, request, reply, caller).catch(done)

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
+import { callerOfSession } from '../../mcp/anonymous-callers.js'
 import { checkStreamAccept } from '../../mcp/wire/accept.js'
 import { withoutQuery } from '../../plugins/scoped/log-serializers.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
@@ -38,7 +39,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
       if (typeof sessionId !== 'string' || sessionId === '') {
         throw new SessionIdRequiredError('Bad Request: the sessionId parameter is required.')
       }
-      const caller = requestCaller(request)
+      const caller = callerOfSession(requestCaller(request), sessionId)
       const location = await messages.find(sessionId, caller)
       const posted = requestPost(request)
       const extra = { authInfo: caller, requestInfo: { headers: request.headers }, http: request }

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
+import { asOwner, callerOfSession } from '../../mcp/anonymous-callers.js'
 import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
 import type { LegacyPost } from '../../mcp/modern/classify.js'
@@ -33,7 +34,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     checkStreamAccept(request.headers.accept)
     const sessionId = readSessionId(request)
     checkProtocolVersion(isOfSessions(request.headers['mcp-protocol-version']))
-    const caller = requestCaller(request)
+    const caller = callerOfSession(requestCaller(request), sessionId)
     const session = await registry.find(sessionId, caller, 'streamable-http')
     const lastEventId = request.headers['last-event-id']
     const stream = await session.listen(
@@ -50,7 +51,8 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
   app.delete('/mcp', { schema: endSchema }, async (request, reply) => {
     const sessionId = readSessionId(request)
     checkProtocolVersion(isOfSessions(request.headers['mcp-protocol-version']))
-    const session = await registry.find(sessionId, requestCaller(request), 'streamable-http')
+    const caller = callerOfSession(requestCaller(request), sessionId)
+    const session = await registry.find(sessionId, caller, 'streamable-http')
     await registry.delete(session.record.id)
     return reply.code(200).send()
   })
@@ -87,7 +89,7 @@ function call (
 ): Promise<FastifyReply> | undefined {
   const sessionId = readSessionId(request)
   checkProtocolVersion(posted.hasKnownVersion)
-  const caller = requestCaller(request)
+  const caller = callerOfSession(requestCaller(request), sessionId)
   const extra = { authInfo: caller, requestInfo: { headers: request.headers }, http: request }
   const session = registry.findLive(sessionId, caller, 'streamable-http')
   if (session?.instance === undefined) return rebuildAndReceive(registry, sessionId, posted, extra, reply)
@@ -102,7 +104,7 @@ async function rebuildAndReceive (
   reply: FastifyReply
 ): Promise<FastifyReply> {
   const session = await registry.find(sessionId, extra.authInfo, 'streamable-http')
-  const instance = session.instance ?? await session.rebuild(extra, extra.authInfo)
+  const instance = session.instance ?? await session.rebuild(extra, asOwner(extra.authInfo, session.record.owner))
   await receiveOrPromise(session, instance, posted, extra, reply)
   return reply
 }
@@ -115,9 +117,11 @@ function receiveOrPromise (
   extra: OwnedExtra,
   reply: FastifyReply
 ): Promise<void> | undefined {
-  session.calledBy(extra.authInfo)
+  const caller = asOwner(extra.authInfo, session.record.owner)
+  session.calledBy(caller)
   session.used()
-  return instance.receiveOrPromise(posted, extra, extra.authInfo, new FastifyPostResponse(reply))
+  const ownExtra = caller === extra.authInfo ? extra : { ...extra, authInfo: caller }
+  return instance.receiveOrPromise(posted, ownExtra, caller, new FastifyPostResponse(reply))
 }
 
 /**

@@ -93,6 +93,7 @@ export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
     functionSchema<NonNullable<McpTransportsOptions['findEndedGrants']>>('a function: ids => those that have ended')
   ),
   policy: optional(policyOption),
+  authChallenge: optional(choiceSchema('http', 'tool-result', 'auto')),
   sessionMode: optional(choiceSchema('stateful', 'stateless')),
   requestStateKeys: optional(
     listSchema(requestStateKey, 'a list of one or more keys, each a Uint8Array of at least 32 bytes', {

@@ -1,4 +1,4 @@
-import { ownerKey, personKey } from '../../caller.js'
+import { limitKey, ownerKey, personKey } from '../../caller.js'
 import { Groups } from '../../collections/groups.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
 import type { Bus } from '../bus.js'
@@ -62,7 +62,7 @@ export class MemorySessionStore implements SessionStore {
 
   async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
     this.#dropExpired(MAX_SWEPT)
-    const [person, owner] = [personKey(record.owner), ownerKey(record.owner)]
+    const [person, owner] = [limitKey(personKey(record.owner)), ownerKey(record.owner)]
     const ended = [
       ...this.#dropBeyond(this.#owners, owner, perOwner - 1),
       ...this.#dropBeyond(this.#persons, person, perPerson - 1)
@@ -141,7 +141,7 @@ export class MemorySessionStore implements SessionStore {
 
   #seen (record: SessionRecord): void {
     this.#ends.set(record.id, this.#endsAt(record))
-    this.#persons.add(personKey(record.owner), record.id)
+    this.#persons.add(limitKey(personKey(record.owner)), record.id)
     this.#owners.add(ownerKey(record.owner), record.id)
   }
 
@@ -156,7 +156,7 @@ export class MemorySessionStore implements SessionStore {
     const { owner } = record
     this.#records.delete(id)
     this.#ends.delete(id)
-    this.#persons.delete(personKey(owner), id)
+    this.#persons.delete(limitKey(personKey(owner)), id)
     this.#owners.delete(ownerKey(owner), id)
     return true
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { personKey } from '../../caller.js'
+import { limitKey, personKey } from '../../caller.js'
 import type { SessionBounds, SessionChange, SessionRecord, SessionStore } from '../sessions.js'
 import type { RedisBus } from './bus/bus.js'
 import type { RedisConnection } from './connection/connection.js'
@@ -37,7 +37,7 @@ export class RedisSessionStore implements SessionStore {
 
   async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
     const { id, lastSeenAt, owner } = record
-    const place = { person: shortHash(personKey(owner)), client: shortHash(owner.clientId) }
+    const place = { person: shortHash(limitKey(personKey(owner))), client: shortHash(owner.clientId) }
     const [sessions, key] = this.#placeKeys(place, id)
     const untilMs = Math.max(1, Math.ceil((lastSeenAt + this.#idleSeconds) * 1000))
     const [, ended] = await Promise.all([

@@ -6,7 +6,7 @@ import {
   type Result,
   type ServerContext
 } from '@modelcontextprotocol/server'
-import { ownerKey, toOwner } from '../../../caller.js'
+import { callerOfRounds } from '../../anonymous-callers.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { Log } from '../../../log.js'
 import type { ModernCall } from '../modern-call.js'
@@ -58,7 +58,7 @@ export class Forwarding {
     }
     const { grantId } = caller.extra
     const holder = {
-      owner: ownerKey(toOwner(caller)),
+      owner: callerOfRounds(caller),
       person,
       ...grantId !== undefined && { grantId }
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createRequestStateCodec, type RequestStateCodec, type ServerContext } from '@modelcontextprotocol/server'
-import { ownerKey } from '../../../caller.js'
+import { ownerOfRounds } from '../../anonymous-callers.js'
 
 /** What our `requestState` names. */
 export interface RequestState {
@@ -40,5 +40,5 @@ export function createRequestStates (
 
 function findOwner ({ http }: ServerContext): string {
   const { clientId, extra } = http?.authInfo ?? {}
-  return ownerKey({ issuer: String(extra?.issuer), subject: String(extra?.subject), clientId: String(clientId) })
+  return ownerOfRounds({ issuer: String(extra?.issuer), subject: String(extra?.subject), clientId: String(clientId) })
 }

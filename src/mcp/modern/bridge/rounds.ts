@@ -1,3 +1,4 @@
+import { limitKey } from '../../../caller.js'
 import type { Admission } from '../../admission/admission.js'
 import type { Holder } from '../../admission/places.js'
 import type { OpenRequest } from './bridged-call.js'
@@ -83,7 +84,8 @@ export class Rounds<Outcome extends object> {
     round.textLength = JSON.stringify(outcome).length
     setTimeout(() => { this.#forget(round) }, this.#repeatMs).unref()
     const kept = [...this.#rounds.values()].filter(({ isRunning }) => !isRunning)
-    this.#makeRoom(kept.filter(({ claim }) => claim.person === round.claim.person), MAX_PER_PERSON, MAX_TEXT_PER_PERSON)
+    const person = limitKey(round.claim.person)
+    this.#makeRoom(kept.filter(({ claim }) => limitKey(claim.person) === person), MAX_PER_PERSON, MAX_TEXT_PER_PERSON)
     this.#makeRoom(kept.filter(({ claim }) => this.#rounds.has(roundKey(claim))), MAX_ROUNDS, MAX_TEXT)
   }
 

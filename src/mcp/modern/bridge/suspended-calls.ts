@@ -1,3 +1,4 @@
+import { limitKey } from '../../../caller.js'
 import { Groups } from '../../../collections/groups.js'
 import type { BridgedCall, BridgedOutcome } from './bridged-call.js'
 import type { Admission } from '../../admission/admission.js'
@@ -101,13 +102,13 @@ export class SuspendedCalls {
 
   #suspend (call: BridgedCall, holder: CallHolder): void {
     const { suspendedCallSeconds } = this.#options
-    this.#makeRoomFor(holder.person)
+    this.#makeRoomFor(limitKey(holder.person))
     const giveUp = () => { this.giveUp(call.id) }
     const timer = setTimeout(giveUp, suspendedCallSeconds * 1000).unref()
     const place: Holder = { person: holder.person, state: 'lasting', giveWay: giveUp }
     this.#admission.addInstance(place)
     this.#suspended.set(call.id, { call, ...holder, timer, place })
-    this.#persons.add(holder.person, call.id)
+    this.#persons.add(limitKey(holder.person), call.id)
   }
 
   /**
@@ -125,7 +126,7 @@ export class SuspendedCalls {
 
   #forget (callId: string, { timer, place, person }: Suspended): void {
     this.#suspended.delete(callId)
-    this.#persons.delete(person, callId)
+    this.#persons.delete(limitKey(person), callId)
     clearTimeout(timer)
     this.#admission.freeInstance(place)
   }

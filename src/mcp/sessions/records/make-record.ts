@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { toOwner, type CallerInfo } from '../../../caller.js'
+import { callerOfSession } from '../../anonymous-callers.js'
 import type { SessionHost } from '../session-host.js'
 import type { SessionRecord } from '../../../stores/sessions.js'
 
@@ -9,11 +10,12 @@ export function makeRecord (
   caller: CallerInfo,
   { guard, replica, limits: { lifetimeSeconds } }: Pick<SessionHost, 'guard' | 'replica' | 'limits'>
 ): SessionRecord {
+  const id = randomBytes(24).toString('base64url')
   const now = Math.floor(Date.now() / 1000)
   return {
-    id: randomBytes(24).toString('base64url'),
+    id,
     kind,
-    owner: toOwner(caller),
+    owner: toOwner(callerOfSession(caller, id)),
     ...kind === 'sse' && { streamReplicaId: replica.id },
     initialized: false,
     subscriptions: [],
