@@ -56,7 +56,8 @@ export interface PrimitivePatterns {
 }
 
 /**
- * What people with a role may do. Who has several roles may do what any of them allows.
+ * What people with a role may do: the tools, resources and prompts that it names, and no others. Who has several roles
+ * may do what any of them allows.
  * @example
  * ```ts
  * import type { RoleRules } from 'fastify-mcp-oauth'

@@ -160,19 +160,19 @@ t.test('if authorizeGrant throws, the login stays', async t => {
 })
 
 t.test('scopes follow the roles, at once and back', async t => {
-  const policy = new Policy({ roles: { all: {} } })
+  const policy = new Policy({ roles: { all: { tools: ['*'] } } })
   const { client } = await loggedIn(t, { policy, scopes: ['mcp', 'files:read'] }, {}, 'mcp files:read')
   const before = client.accessToken
-  policy.replace({ roles: { all: { scopes: ['mcp'] } } })
+  policy.replace({ roles: { all: { tools: ['*'], scopes: ['mcp'] } } })
   t.match((await client.refresh()).body, { scope: 'mcp' })
   t.strictSame((await client.call('whoami')).scopes, ['mcp'])
   const { forward } = clock(t)
   forward(6)
   client.accessToken = before
   t.strictSame((await client.call('whoami')).scopes, ['mcp'], 'an older access token has no more')
-  policy.replace({ roles: { all: {} } })
+  policy.replace({ roles: { all: { tools: ['*'] } } })
   t.match((await client.refresh()).body, { scope: 'mcp files:read' })
-  policy.replace({ roles: { all: { scopes: ['files:read'] } } })
+  policy.replace({ roles: { all: { tools: ['*'], scopes: ['files:read'] } } })
   t.match((await client.refresh()).body, { error: 'invalid_grant' }, 'nothing is left without the base scope')
 })
 
