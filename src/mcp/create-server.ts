@@ -31,7 +31,10 @@ export interface ServerContext {
    * a tool should take its caller from `extra.authInfo`.
    */
   readonly authInfo: CallerInfo
-  /** Logger of this instance. */
+  /**
+   * Logger of this instance. Its lines have `reqId`, `sessionId`, `clientId` and `grantId`, as far as there are any.
+   * In a session, they are those of the last request; with `reuseInstances`, which serves many callers, there are none.
+   */
   readonly log: Log
   /**
    * The person's access token at the upstream authorization server, for calls in their name.

@@ -10,7 +10,7 @@ import {
   type RequestOutcome
 } from './observer.js'
 import type { MessageExtra } from './transport/message-extra.js'
-import { isRequest } from './wire/messages.js'
+import { isRequest, type JsonRpcResponse } from './wire/messages.js'
 
 /** The requests that run at one server, for an observer. */
 export class ObservedRequests {
@@ -82,6 +82,18 @@ export async function observeResult<T extends Record<string, unknown>> (
     requests.end(id, { jsonrpc: '2.0', id, error: { code, message } })
     throw error
   }
+}
+
+/** Observes a request that no server gets. @param text the response as it was sent */
+export function observeRefusal (
+  observer: McpObserver,
+  observed: ObservedRequest,
+  response: JsonRpcResponse,
+  text: string
+): void {
+  const requests = new ObservedRequests(observer)
+  requests.run(observed, () => {})
+  requests.end(observed.request.id, response, text)
 }
 
 type OnEnd = (end: RequestEnd, text?: string) => void

@@ -1,21 +1,24 @@
-import { isAnonymous, type CallerInfo } from '../caller.js'
+import { isAnonymous } from '../caller.js'
 import { announceToAll } from './server-events/announcements.js'
 import type { ServerContext } from './create-server.js'
 import type { Log } from '../log.js'
+import { instanceLog, type Served } from './instance-log.js'
 import type { McpTransportsOptions } from './options.js'
 
-/** The context for one server instance. @param caller returns who called last */
+/** The context for one server instance. @param served returns what is served: who called last, with which request */
 export function serverContext (
   { getUpstreamAccessToken, bus }: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'bus'>,
   log: Log,
-  caller: () => CallerInfo
+  served: () => Served
 ): ServerContext {
   return {
     era: 'legacy',
-    get authInfo () { return caller() },
-    log,
-    getUpstreamAccessToken: async () =>
-      isAnonymous(caller().extra) ? undefined : await getUpstreamAccessToken?.(caller()),
+    get authInfo () { return served().caller },
+    log: instanceLog(log, served),
+    getUpstreamAccessToken: async () => {
+      const { caller } = served()
+      return isAnonymous(caller.extra) ? undefined : await getUpstreamAccessToken?.(caller)
+    },
     announce: event => { announceToAll(bus, log, event) }
   }
 }

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import * as z from 'zod'
 import type { CallerInfo } from '../../src/caller.js'
 import { InvalidTokenError } from '../../src/errors.js'
+import { requestLog } from '../../src/plugins/app/request-log.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import type { HostAuthModeOptions } from '../../src/service/plugin-options.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
@@ -20,10 +21,16 @@ export const ISSUER = 'https://login.example'
 
 export type HostedOptions = Partial<HostAuthModeOptions> & Pick<HostAuthModeOptions, 'createServer' | 'stores'>
 
-export async function host (t: Test, options: HostedOptions): Promise<HostedService> {
+/** @param log gets the lines of the log. Default: there is none */
+export async function host (
+  t: Test,
+  options: HostedOptions,
+  log?: { write (line: string): void }
+): Promise<HostedService> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const app = Fastify({ forceCloseConnections: true })
+  const app = Fastify({ forceCloseConnections: true, ...log !== undefined && { logger: { stream: log } } })
+  if (log !== undefined) await app.register(requestLog)
   await app.register(mcpService, {
     publicUrl: url,
     auth: { mode: 'host', authorizationServers: [ISSUER], verifyAccessToken: callerOf },

@@ -12,6 +12,8 @@ export interface HandedPost {
   headers: Record<string, string | string[] | undefined>
   /** The parsed body. */
   body: unknown
+  /** What the log of the replica that received it calls it. */
+  requestId?: string
 }
 
 /** JSON has no URLs. */

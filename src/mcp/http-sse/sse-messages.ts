@@ -80,8 +80,9 @@ export class SseMessages {
       await receiveHere(location.session, posted, extra)
       return
     }
-    const headers = extra.requestInfo?.headers ?? {}
-    if (!await this.#handOvers.handOver(location.replicaId, { sessionId, caller: extra.authInfo, headers, body })) {
+    const { authInfo: caller, http, requestInfo: { headers = {} } = {} } = extra
+    const post = { sessionId, caller, headers, body, ...http !== undefined && { requestId: http.id } }
+    if (!await this.#handOvers.handOver(location.replicaId, post)) {
       // its stream has ended with that replica
       this.#registry.end(sessionId)
       throw sessionNotFound()
@@ -103,12 +104,12 @@ export class SseMessages {
     this.#taken.close()
   }
 
-  async #receiveHanded ({ sessionId, caller, headers, body }: HandedPost, bytes: number): Promise<void> {
+  async #receiveHanded ({ sessionId, caller, headers, body, requestId }: HandedPost, bytes: number): Promise<void> {
     const session = this.#registry.findLive(sessionId, caller, 'sse')
     if (session === undefined) throw sessionNotFound()
     const leases = this.#admission.takeResponse(personKey(caller.extra), bytes)
     try {
-      await receiveHere(session, parseMessages(body), { authInfo: caller, requestInfo: { headers } })
+      await receiveHere(session, parseMessages(body), { authInfo: caller, requestInfo: { headers } }, requestId)
     } finally {
       for (const lease of leases) lease.release()
     }
@@ -116,11 +117,16 @@ export class SseMessages {
 }
 
 /** Passes messages to a session of this process; its server is rebuilt if it was dropped. */
-async function receiveHere (session: LiveSession, posted: PostedMessages, extra: OwnedExtra): Promise<void> {
+async function receiveHere (
+  session: LiveSession,
+  posted: PostedMessages,
+  extra: OwnedExtra,
+  requestId = extra.http?.id
+): Promise<void> {
   const caller = asOwner(extra.authInfo, session.record.owner)
   const ownExtra = { ...extra, authInfo: caller }
   const instance = session.instance ?? await session.rebuild(ownExtra, caller)
-  session.calledBy(caller)
+  session.calledBy(caller, requestId)
   session.used()
   await instance.receiveOrPromise(posted, ownExtra, caller)
 }

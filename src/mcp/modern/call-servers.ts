@@ -6,6 +6,7 @@ import type { Guard, Refusals } from '../access/guard.js'
 import { RefusedCallError } from '../access/refused-call-error.js'
 import type { Bus } from '../../stores/bus.js'
 import type { CreateServer, ServerContext } from '../create-server.js'
+import { instanceLog } from '../instance-log.js'
 import type { OwnerIds } from '../owner-ids.js'
 import { isOfSdk2, makeServer, type SdkServer, type SdkServer1 } from '../sdk-servers.js'
 import { announce, announceToAll } from '../server-events/announcements.js'
@@ -115,7 +116,7 @@ export class CallServers {
     return {
       era: 'modern',
       authInfo: caller,
-      log,
+      log: instanceLog(log, () => ({ caller })),
       getUpstreamAccessToken: async () =>
         isAnonymous(caller.extra) ? undefined : await getUpstreamAccessToken?.(caller),
       announce: event => { announceToAll(bus, serviceLog, event) }

@@ -13,7 +13,8 @@ import type { SdkServer } from '../sdk-servers.js'
 import { CallSignal } from './lazy-abort-signal.js'
 import { readClient, type ClientIdentity } from './client-envelope.js'
 import type { Log } from '../../log.js'
-import type { InboundHttp, ObservedRequest } from '../observer.js'
+import type { InboundHttp, McpObserver, ObservedRequest } from '../observer.js'
+import { observeRefusal } from '../observed-requests.js'
 import { inboundRequest, type InboundHeaders } from './lazy-request.js'
 import { acceptsStream } from '../wire/accept.js'
 import { textWithInvalidParams, withInvalidParams } from '../wire/invalid-params.js'
@@ -46,6 +47,8 @@ export interface ModernCallOptions extends StreamBounds {
   heartbeatMs: number
   /** Asks the policy; undefined: there is none. */
   guard?: Guard | undefined
+  /** Learns of a call that the policy refuses before a server has it. */
+  observer?: McpObserver | undefined
   /** Where what comes before the response goes, if this call has none of its own. */
   relay?: Pick<ModernCall, 'runs' | 'notify'>
 }
@@ -184,7 +187,12 @@ export class ModernCall {
   fail (error: unknown): void {
     if (this.#isAnswered) return
     if (error instanceof RefusedCallError) {
-      this.answer(error.response)
+      const text = this.answer(error.response)
+      const { observer } = this.#options
+      const request = this.message
+      if (observer !== undefined && request !== undefined) {
+        observeRefusal(observer, { ...this.describe(), request }, error.response, text)
+      }
       return
     }
     if (this.#stream === undefined) {

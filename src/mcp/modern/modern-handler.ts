@@ -63,7 +63,8 @@ export class ModernHandler {
     this.#guard = guard
     const { log, bus, maySubscribe, heartbeatMs, mcpObserver } = options
     const { silenceMs, maxBufferedBytes, maxUnreadBytesPerStream } = options
-    this.#callOptions = { silenceMs, heartbeatMs, maxBufferedBytes, maxUnreadBytesPerStream, guard }
+    const bounds = { maxBufferedBytes, maxUnreadBytesPerStream }
+    this.#callOptions = { silenceMs, heartbeatMs, ...bounds, guard, observer: mcpObserver }
     const { suspendedCalls: { suspendedCallSeconds }, requestStateKeys } = options
     const mayLearnOf = guard && ((uri: string, caller: CallerInfo) => guard.mayRead(uri, { caller, server: undefined }))
     const events = new PersonalEvents(log, mayLearnOf)

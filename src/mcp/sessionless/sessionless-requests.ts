@@ -73,8 +73,9 @@ export class SessionlessRequests implements SessionlessHost {
     if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
     const request = new SessionlessRequest(this, post, this.#tag)
     this.#running.add(request)
+    const served = { caller: post.caller, requestId: post.extra.http?.id }
     try {
-      const context = serverContext(this.options, this.options.log, () => post.caller)
+      const context = serverContext(this.options, this.options.log, () => served)
       await request.connect(await makeServer(this.options.createServer, context))
       await request.receive(post, response)
     } catch (error) {

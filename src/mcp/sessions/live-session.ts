@@ -19,12 +19,8 @@ import { ServerInstance } from './server-instance.js'
 import type { SessionHost } from './session-host.js'
 import type { ReachableSession } from './session-messenger.js'
 import { SessionStreams } from './session-streams.js'
+import { findUntoldSeconds } from './records/untold-seconds.js'
 import type { MessageExtra } from '../transport/message-extra.js'
-
-// the store ends an owner's least recently seen session: it should know which that is
-const MAX_UNTOLD_SECONDS = 60
-// sessions that were opened together do not all write to it together
-const LEAST_UNTOLD = 0.5
 
 /** A session that this process serves: its record, its open streams, and its server instance while it has one. */
 export class LiveSession implements InstanceSession, InstanceOwner, ReachableSession {
@@ -36,6 +32,8 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   readonly access: WatchedAccess | undefined
   /** Who called last; always the session's owner. */
   caller: CallerInfo
+  /** What the log calls the last HTTP request that had messages. */
+  requestId: string | undefined
   instance: ServerInstance | undefined
   /** Milliseconds since the epoch of the last request, and of the last sign of life: a request, or an open stream. */
   usedAt = Date.now()
@@ -54,8 +52,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.record = record
     this.caller = caller
     this.#toldAt = record.lastSeenAt
-    this.#untoldSeconds = Math.min(host.limits.idleSeconds / 10, MAX_UNTOLD_SECONDS) *
-      (LEAST_UNTOLD + Math.random() * (1 - LEAST_UNTOLD))
+    this.#untoldSeconds = findUntoldSeconds(host.limits.idleSeconds)
     this.person = personKey(record.owner)
     this.streams = new SessionStreams({ host, record, person: this.person, onClosed: () => { this.#streamClosed() } })
     this.access = host.guard && new WatchedAccess(host.guard, this)
@@ -97,6 +94,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     params: Record<string, unknown>,
     extra: MessageExtra
   ): Promise<Record<string, unknown>> {
+    this.requestId = extra.http?.id
     return await observeResult(this.host.observer, describeRequest(request, extra, this.record.id), async () => {
       let result = {}
       await this.#start(async instance => { result = await instance.initialize(params, extra) })
@@ -122,7 +120,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   async #startInstance (prepare: (instance: ServerInstance) => Promise<void>): Promise<ServerInstance> {
     const instance = new ServerInstance(this)
     try {
-      await instance.connect(await this.host.createServer(() => this.caller))
+      await instance.connect(await this.host.createServer(this))
       await prepare(instance)
       if (this.#ended) throw new SessionNotFoundError('Session not found: it has just ended. Initialize a new one.')
     } catch (error) {
@@ -219,8 +217,9 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     if (this.streams.hasStandalone) this.streams.say(JSON.stringify(toNotification(event)))
   }
 
-  calledBy (caller: CallerInfo): void {
+  calledBy (caller: CallerInfo, requestId = this.requestId): void {
     this.caller = caller
+    this.requestId = requestId
     this.access?.called()
   }
 

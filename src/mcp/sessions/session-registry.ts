@@ -27,7 +27,7 @@ import { LiveInstances } from './live-instances.js'
 import { LiveSession } from './live-session.js'
 import { OrphanedStreams } from './orphaned-streams.js'
 import { assertAccess, sessionNotFound } from './session-access.js'
-import type { SessionHost } from './session-host.js'
+import type { ServedSession, SessionHost } from './session-host.js'
 import { SessionMessenger } from './session-messenger.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from '../transport/message-extra.js'
@@ -232,8 +232,11 @@ export class SessionRegistry implements SessionHost {
     await this.eventLog.deleteSession(sessionId)
   }
 
-  createServer (caller: () => CallerInfo): Promise<SdkServer> {
-    return makeServer(this.#options.createServer, serverContext(this.#options, this.log, caller))
+  createServer (session: ServedSession): Promise<SdkServer> {
+    return makeServer(this.#options.createServer, serverContext(this.#options, this.log, () => {
+      const { caller, requestId, record: { id: sessionId } } = session
+      return { caller, requestId, sessionId }
+    }))
   }
 
   /** Drops what is idle, ends what has expired. @param now milliseconds since the epoch */

@@ -2,6 +2,7 @@ import { LogController, type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { oneLine } from '../../displayed-text.js'
 import type { EndedRequest } from '../../observability/ended-request.js'
+import { describeMcpRequest } from './mcp-request-line.js'
 
 export interface RequestLogOptions {
   /**
@@ -59,6 +60,7 @@ function makeLine (
     ip,
     ...clientId != null && { clientId },
     ...authInfo?.extra.grantId !== undefined && { grantId: authInfo.extra.grantId },
+    ...describeMcpRequest(request, reply),
     ...!reply.raw.writableFinished && { clientLeft: true }
   }
 }

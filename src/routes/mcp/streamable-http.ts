@@ -118,7 +118,7 @@ function receiveOrPromise (
   reply: FastifyReply
 ): Promise<void> | undefined {
   const caller = asOwner(extra.authInfo, session.record.owner)
-  session.calledBy(caller)
+  session.calledBy(caller, extra.http?.id)
   session.used()
   const ownExtra = caller === extra.authInfo ? extra : { ...extra, authInfo: caller }
   return instance.receiveOrPromise(posted, ownExtra, caller, new FastifyPostResponse(reply))
