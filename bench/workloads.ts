@@ -90,8 +90,8 @@ export const MEASURED_MS = 4000
 export const IDLE_WITH_STREAM = 2000
 export const IDLE_WITHOUT_STREAM = 20_000
 const IDLE_WARM_UP = 200
-const SERVER_CORE = 0
-const LOAD_CORE = 1
+export const SERVER_CORE = 0
+export const LOAD_CORE = 1
 const OPEN_IDLE_MS = 600_000
 // our instances go after a second
 const SETTLE_MS = 3000
@@ -146,13 +146,18 @@ export const measureIdle = async (bench: Bench, withStreams: boolean): Promise<R
   }
 })
 
-function speedOf (connect: 'connect' | 'connectStateless', work: 'callTools' | 'openSessions'): Measure<Speed> {
+/** Measures how fast something is done, once V8 has compiled it. */
+export function speedOf (
+  connect: 'connect' | 'connectStateless',
+  work: 'callTools' | 'openSessions',
+  { warmUpMs, measuredMs } = { warmUpMs: WARM_UP_MS, measuredMs: MEASURED_MS }
+): Measure<Speed> {
   return async (server, load, port) => {
     await load.call(connect, { port, connections: CONNECTIONS })
-    await load.call(work, WARM_UP_MS)
+    await load.call(work, warmUpMs)
     for (let attempt = 1; ; attempt++) {
       const before = await server.call('cpu')
-      const { count, seconds } = await load.call(work, MEASURED_MS)
+      const { count, seconds } = await load.call(work, measuredMs)
       const cpu = await server.call('cpu') - before
       const busy = cpu / seconds / 1e6
       if (busy >= UNDISTURBED || attempt === ATTEMPTS) return { perSecond: count / seconds, cpu: cpu / count, busy }

@@ -4,9 +4,11 @@ import type { Log } from '../log.js'
 /** What a server instance serves. */
 export interface Served {
   /** What the log calls the HTTP request; absent if the log knows. */
-  requestId?: string | undefined
-  sessionId?: string | undefined
-  caller: CallerInfo
+  readonly requestId?: string | undefined
+  /** Of the session, if there is one. */
+  readonly record?: { readonly id: string }
+  /** Who called last. */
+  readonly caller: CallerInfo
 }
 
 type Write = (first: unknown, ...more: unknown[]) => void
@@ -36,10 +38,10 @@ export function instanceLog (log: Log, read: () => Served): Log {
   }
 }
 
-function toMembers ({ requestId, sessionId, caller: { clientId, extra: { grantId } } }: Served): object {
+function toMembers ({ requestId, record, caller: { clientId, extra: { grantId } } }: Served): object {
   return {
     ...requestId !== undefined && { reqId: requestId },
-    ...sessionId !== undefined && { sessionId },
+    ...record !== undefined && { sessionId: record.id },
     ...clientId !== '' && { clientId },
     ...grantId !== undefined && { grantId }
   }

@@ -6,7 +6,7 @@ import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import { Guard, type WithBaseScopes } from '../access/guard.js'
 import { watchRules } from '../access/watched-access.js'
 import type { Admission } from '../admission/admission.js'
-import { makeServer, type SdkServer } from '../sdk-servers.js'
+import { makeServer } from '../sdk-servers.js'
 import type { Log } from '../../log.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
 import type { MaySubscribe } from '../server-events/may-subscribe.js'
@@ -27,7 +27,7 @@ import { LiveInstances } from './live-instances.js'
 import { LiveSession } from './live-session.js'
 import { OrphanedStreams } from './orphaned-streams.js'
 import { assertAccess, sessionNotFound } from './session-access.js'
-import type { ServedSession, SessionHost } from './session-host.js'
+import type { SessionHost } from './session-host.js'
 import { SessionMessenger } from './session-messenger.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from '../transport/message-extra.js'
@@ -232,12 +232,8 @@ export class SessionRegistry implements SessionHost {
     await this.eventLog.deleteSession(sessionId)
   }
 
-  createServer (session: ServedSession): Promise<SdkServer> {
-    return makeServer(this.#options.createServer, serverContext(this.#options, this.log, () => {
-      const { caller, requestId, record: { id: sessionId } } = session
-      return { caller, requestId, sessionId }
-    }))
-  }
+  readonly createServer: SessionHost['createServer'] = session =>
+    makeServer(this.#options.createServer, serverContext(this.#options, this.log, () => session))
 
   /** Drops what is idle, ends what has expired. @param now milliseconds since the epoch */
   tidy (now: number): void {

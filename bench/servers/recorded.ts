@@ -1,0 +1,42 @@
+import { join } from 'node:path'
+import Fastify from 'fastify'
+import { auditToFile } from '../../src/audit/sinks/file.js'
+import { mcpService } from '../../src/service/mcp-service.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { createServer } from '../../test/support/sample-server.js'
+import { bearerAuthOptions, busyPeople, serve } from './served.js'
+
+/*
+ * The whole service in the mode `host`, over memory. Parameters: `plain`, `policy`, `audit` or `both`; where its audit
+ * log goes; and the keys that its hashes are made with.
+ */
+const [variant = 'plain', folder = '', encryptionKeys = ''] = process.argv.slice(2)
+const hasPolicy = variant === 'policy' || variant === 'both'
+const hasAudit = variant === 'audit' || variant === 'both'
+const issuer = 'https://login.example'
+
+serve(async () => {
+  const app = Fastify()
+  await app.register(mcpService, {
+    publicUrl: 'http://127.0.0.1',
+    createServer,
+    stores: createMemoryStores({ sessionIdleSeconds: 3600 }),
+    auth: {
+      mode: 'host',
+      authorizationServers: [issuer],
+      verifyAccessToken: bearerAuthOptions.verifyAccessToken
+    },
+    limits: busyPeople,
+    encryptionKeys,
+    ...hasPolicy && {
+      policy: {
+        roles: {
+          all: { tools: ['add', 'count*', '!countdown'], resources: ['*'], prompts: ['*'] },
+          admin: { people: { subjects: ['person-0'] }, tools: ['*'] }
+        }
+      }
+    },
+    ...hasAudit && { audit: { sink: auditToFile(join(folder, 'audit.jsonl')) } }
+  })
+  return new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port
+})
