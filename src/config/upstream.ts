@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { parseClientKey, type CLIENT_AUTH_METHODS } from '../oauth/upstream/client-authentication.js'
-import { toUpstreamSettings } from '../oauth/options.js'
+import { toUpstreamSettings } from '../oauth/upstream-settings.js'
 import type { ProviderName } from '../oauth/providers/providers.js'
 import { findTenantsFault, isTenant, TENANT } from '../oauth/upstream/tenants.js'
 import { findUpstreamFault } from '../validation/upstream.js'

@@ -1,4 +1,4 @@
-import type { UpstreamSettings } from '../oauth/options.js'
+import type { UpstreamSettings } from '../oauth/upstream-settings.js'
 import { proxiedFetch } from '../outbound/proxied-fetch.js'
 import { Proxy, type ProxyOptions } from '../outbound/proxy.js'
 import type { ResourceServerOptions } from '../oauth/resource-server/resource-server.js'

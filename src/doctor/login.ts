@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { LOOPBACK_ADDRESS } from '../loopback.js'
-import type { UpstreamSettings } from '../oauth/options.js'
+import type { UpstreamSettings } from '../oauth/upstream-settings.js'
 import { Upstream } from '../oauth/upstream/upstream.js'
 import type { UpstreamTokens } from '../oauth/upstream/upstream-tokens.js'
 

@@ -1,6 +1,6 @@
 import type { ServerMetadata } from 'openid-client'
 import { discover } from '../oauth/upstream/discovery.js'
-import { makeBackChannel, type UpstreamSettings } from '../oauth/options.js'
+import { makeBackChannel, type UpstreamSettings } from '../oauth/upstream-settings.js'
 import type { UpstreamClient } from '../oauth/upstream/registration.js'
 import { TemporarilyUnavailableError } from '../errors.js'
 import { fillTenant, isTemplate, Tenants } from '../oauth/upstream/tenants.js'

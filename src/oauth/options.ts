@@ -4,10 +4,8 @@ import type { Keyring } from './keyring.js'
 import type { UpstreamObserver } from './upstream-observer.js'
 import type { PreregisteredClient } from './client.js'
 import type { BrokerLog } from '../log.js'
-import { BackChannel } from '../outbound/back-channel.js'
 import type { Policy } from '../policy/policy.js'
-import { withPreset, type ProviderName } from './providers/providers.js'
-import { OPENID_SCOPES } from './scopes.js'
+import type { ProviderName } from './providers/providers.js'
 import type { ProxyOptions } from '../outbound/proxy.js'
 
 /** How long each request to the upstream may take, unless configured. */
@@ -106,51 +104,6 @@ export interface UpstreamOptions {
   timeoutSeconds?: number
   /** Used instead of the global `fetch`: for a proxy, a client certificate, or the upstream of a test. */
   fetch?: typeof fetch
-}
-
-const urlNames = [
-  'issuerUrl',
-  'internalUrl',
-  'authorizationUrl',
-  'tokenUrl',
-  'registrationUrl',
-  'revocationUrl',
-  'userinfoUrl'
-] as const
-
-/** `UpstreamOptions` whose URLs have been parsed. */
-export interface UpstreamSettings
-  extends Omit<UpstreamOptions, typeof urlNames[number] | 'scopes'>, Partial<Record<typeof urlNames[number], URL>> {
-  scopes: readonly string[]
-}
-
-/** The options of the upstream with what its preset adds, and with parsed URLs. They have been checked. */
-export function toUpstreamSettings (given: UpstreamOptions): UpstreamSettings {
-  const options = withPreset(given)
-  const {
-    issuerUrl,
-    internalUrl,
-    authorizationUrl,
-    tokenUrl,
-    registrationUrl,
-    revocationUrl,
-    userinfoUrl,
-    scopes = OPENID_SCOPES,
-    ...others
-  } = options
-  const urls: Partial<Record<typeof urlNames[number], URL>> = {}
-  for (const name of urlNames) {
-    const url = options[name]
-    if (url !== undefined) urls[name] = new URL(url)
-  }
-  return { ...others, scopes, ...urls }
-}
-
-/** The way to the upstream. Requests to endpoints that were named go to them as they are written. */
-export function makeBackChannel (
-  { issuerUrl, internalUrl, tokenUrl, registrationUrl, revocationUrl, userinfoUrl }: UpstreamSettings
-): BackChannel {
-  return new BackChannel({ issuerUrl, internalUrl, asWritten: [tokenUrl, registrationUrl, revocationUrl, userinfoUrl] })
 }
 
 /**

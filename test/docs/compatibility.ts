@@ -41,7 +41,7 @@ ${clientRows.join('\n')}
 
 ## Login servers
 
-Each is run with the settings of its recipe, as they stand there. The real package is run where there is one to install;
+Each is run with the settings of its recipe, as written there. The real package is run if one can be installed;
 the others by what their documentation says of endpoints, metadata, responses and errors. \`PUBLIC_URL\` is always set.
 
 | login server | run | tried | what to set |

@@ -2,7 +2,7 @@ import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, 
 import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import { once } from 'node:events'
 import type { Test } from 'tap'
-import type { UpstreamSettings } from '../../src/oauth/options.js'
+import type { UpstreamSettings } from '../../src/oauth/upstream-settings.js'
 import { examineDeployment, examineInside, type DeploymentOptions } from '../../src/doctor/examine.js'
 import { Findings, type Finding } from '../../src/doctor/findings.js'
 import { Browser, logIn } from '../support/browser.js'

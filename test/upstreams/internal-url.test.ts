@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createTokenVerifier } from '../../src/oauth/resource-server/resource-server.js'
-import { toUpstreamSettings, type UpstreamOptions } from '../../src/oauth/options.js'
+import type { UpstreamOptions } from '../../src/oauth/options.js'
+import { toUpstreamSettings } from '../../src/oauth/upstream-settings.js'
 import { Upstream } from '../../src/oauth/upstream/upstream.js'
 import {
   ScriptableUpstream,

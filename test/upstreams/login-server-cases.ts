@@ -87,7 +87,7 @@ export const loginServerCases: readonly LoginServerCase[] = [
     }
   },
   {
-    name: 'a refresh of ours where the login server has none',
+    name: 'our refresh, if the login server has none',
     applies: ({ refreshes }) => !refreshes,
     run: async (t, { running, service, forward }) => {
       const client = await logIn(service)
@@ -152,7 +152,7 @@ export const loginServerCases: readonly LoginServerCase[] = [
     }
   },
   {
-    name: 'revocation of ours where it has none',
+    name: 'our revocation, if it has none',
     applies: ({ revokes }) => !revokes,
     run: async (t, { running, service }) => {
       const client = await logIn(service)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { loadConfig } from '../../src/config/config.js'
 import { ConfigError, TemporarilyUnavailableError, UpstreamError } from '../../src/errors.js'
-import { toUpstreamSettings } from '../../src/oauth/options.js'
+import { toUpstreamSettings } from '../../src/oauth/upstream-settings.js'
 import { ProviderApi } from '../../src/oauth/providers/provider-api.js'
 import { findProvider, PROVIDER_NAMES, type ProviderName } from '../../src/oauth/providers/providers.js'
 import { startService } from './test-client.js'

@@ -1,6 +1,6 @@
 import type { ServerMetadata } from 'openid-client'
 import { findClaim } from '../../policy/people.js'
-import type { UpstreamSettings } from '../options.js'
+import type { UpstreamSettings } from '../upstream-settings.js'
 import { ProviderApi, toGroups } from './provider-api.js'
 import { findGroupScopes, findProvider } from './providers.js'
 import type { Provider, WantedClaims } from './provider.js'

@@ -1,4 +1,4 @@
-import type { UpstreamSettings } from '../options.js'
+import type { UpstreamSettings } from '../upstream-settings.js'
 
 /** Where anybody can make an account. Auth0, Cognito and the like may allow sign-up: nobody can see that from here. */
 const OPEN_HOSTS: ReadonlySet<string> = new Set([

@@ -1,5 +1,5 @@
 import type { CustomFetchOptions } from 'openid-client'
-import type { UpstreamSettings } from '../options.js'
+import type { UpstreamSettings } from '../upstream-settings.js'
 import { authenticateOtherwise } from './client-authentication.js'
 import type { UpstreamClient } from './registration.js'
 import { refusesAuthentication } from './token-response.js'

@@ -5,7 +5,7 @@ import { discover } from './discovery.js'
 import { OPENID_SCOPES } from '../scopes.js'
 import { Tenants } from './tenants.js'
 import type { Fetch } from '../upstream-observer.js'
-import type { UpstreamSettings } from '../options.js'
+import type { UpstreamSettings } from '../upstream-settings.js'
 
 const DISCOVERED_SECONDS = 3600
 // if discovery fails, the known metadata stays in use, and is requested again after this time

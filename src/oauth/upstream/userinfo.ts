@@ -1,7 +1,7 @@
 import * as openid from 'openid-client'
 import { AccessDeniedError, TemporarilyUnavailableError, UpstreamError } from '../../errors.js'
 import type { FurtherClaims } from '../providers/further-claims.js'
-import type { UpstreamSettings } from '../options.js'
+import type { UpstreamSettings } from '../upstream-settings.js'
 import { readIdentity, type Identity } from './identity.js'
 import { isNamed, SUBJECT_CLAIM } from './subject.js'
 import { fail, failReread, unusable, upstreamError } from './upstream-errors.js'

@@ -2,7 +2,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerInfo, VerifyAccessToken } from '../../caller.js'
 import { createBroker, type Broker as BrokerParts } from '../../oauth/broker.js'
-import { toUpstreamSettings, type BrokerOptions } from '../../oauth/options.js'
+import type { BrokerOptions } from '../../oauth/options.js'
+import { toUpstreamSettings } from '../../oauth/upstream-settings.js'
 import { findOpenHost } from '../../oauth/providers/open-to-all.js'
 
 /**
