@@ -60,7 +60,7 @@ function readBytes (path: string): Uint8Array {
     return bytes.subarray(0, length)
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    throw new ConfigError(`${path}: the policy file cannot be read (${toCode(error)})`, { cause: error })
+    throw new ConfigError(`${path}: POLICY_FILE cannot be read (${toCode(error)})`, { cause: error })
   } finally {
     if (file !== undefined) closeSync(file)
   }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import * as z from 'zod'
+import { run as runAudit } from '../../src/cli/audit.js'
 import { run as runPolicy } from '../../src/cli/policy.js'
 import { clientSetups } from '../../src/pages/client-setups.js'
 import { loadConfig } from '../../src/config/config.js'
@@ -38,6 +39,10 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^fastify-mcp-oauth policy /, async (t, { where, text }) => {
     const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
     t.equal(await runPolicy(args.slice(2), { env: {}, write () {} }), 0, where)
+  }],
+  [/^fastify-mcp-oauth audit verify /, async (t, { where }) => {
+    const log = join(t.testdir({ 'audit.jsonl': '' }), 'audit.jsonl')
+    t.equal(await runAudit(['verify', log], { env: {}, write () {} }), 0, where)
   }],
   [/^openssl rand -hex 32$/, async (t, command) => {
     t.doesNotThrow(

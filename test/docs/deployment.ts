@@ -109,8 +109,9 @@ export async function composeFile (t: Test, { where }: Command): Promise<void> {
       Object.entries(services[host]?.environment ?? {}).map(([name, value]) => [name, interpolated(value)])
     )
     known(t, where, settings)
+    const login = { OAUTH_ISSUER_URL: 'https://login.example.com' }
     t.doesNotThrow(
-      () => loadConfig({ ...image().environment, ...settings }, { dotenv: false }),
+      () => loadConfig({ ...image().environment, ...settings, ...login }, { dotenv: false }),
       `${where}: ${host} starts`
     )
     t.equal(port, image().port, `${where}: nginx finds ${host}`)

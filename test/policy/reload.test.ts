@@ -117,7 +117,7 @@ t.test('a bad file changes nothing, and is said once, with the line', async t =>
     ['too large', () => writeFile(file, `#${' '.repeat(1024 * 1024)}`),
       `${file}: the file is larger than 1048576 bytes`],
     ['not UTF-8', () => writeFile(file, Buffer.from([0x23, 0xff])), `${file}: the file is not valid UTF-8`],
-    ['removed', () => unlink(file), `${file}: the policy file cannot be read (ENOENT)`],
+    ['removed', () => unlink(file), `${file}: POLICY_FILE cannot be read (ENOENT)`],
     ['a folder', async () => { await mkdir(file) }, `${file}: POLICY_FILE must be a regular file`]
   ]
   for (const [name, write, message] of bad) {
