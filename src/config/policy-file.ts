@@ -1,9 +1,11 @@
 import { closeSync, fstatSync, openSync, readSync, statSync, type BigIntStats } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { oneLine } from '../displayed-text.js'
 import { ConfigError } from '../errors.js'
 import { parsePolicyFile, type PolicyFile } from '../policy/file/parse.js'
 
 const MAX_BYTES = 1024 * 1024
+const MAX_SHOWN = 400
 
 /** What a file is now; another text is another state. */
 export type FileState = string
@@ -60,10 +62,15 @@ function readBytes (path: string): Uint8Array {
     return bytes.subarray(0, length)
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    throw new ConfigError(`${path}: POLICY_FILE cannot be read (${toCode(error)})`, { cause: error })
+    throw new ConfigError(`${shown(path)}: POLICY_FILE cannot be read (${toCode(error)})`, { cause: error })
   } finally {
     if (file !== undefined) closeSync(file)
   }
+}
+
+// what cannot be opened need not be a path
+function shown (path: string): string {
+  return oneLine(path).slice(0, MAX_SHOWN)
 }
 
 function tooLarge (path: string): ConfigError {
