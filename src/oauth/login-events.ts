@@ -101,7 +101,7 @@ export interface RefreshEvent extends Step {
 export type GrantEnd = 'revoked' | 'disconnected' | 'replayed' | 'upstream' | 'surplus' | 'policy' | 'ended'
 
 /** A grant has ended, before its time. */
-export interface GrantEndedEvent extends Step {
+interface GrantEndedEvent extends Step {
   type: 'grant_ended'
   grant: StepGrant
   cause: GrantEnd

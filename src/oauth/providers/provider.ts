@@ -1,7 +1,7 @@
 import type { ProviderApi } from './provider-api.js'
 
 /** What a preset sets, by the names of the options of an upstream. What the options say themselves goes before. */
-export interface ProviderPreset {
+interface ProviderPreset {
   issuerUrl?: string
   authorizationUrl?: string
   tokenUrl?: string

@@ -22,7 +22,7 @@ export interface TokenRequestOptions {
  * A token request. It is sent once, however often its response is checked: a code or a refresh token is good for one
  * request, and what the response has to match may only be known when it is there.
  */
-export class TokenRequest {
+class TokenRequest {
   readonly #options: TokenRequestOptions
   #response: Response | undefined
   /** Whether the upstream was asked. */
