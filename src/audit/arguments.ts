@@ -21,6 +21,7 @@ export interface AuditedArgument {
   tool: string
   /** Name of the argument. */
   argument: string
+  /** As it is, or as a keyed hash. */
   as: 'value' | 'hash'
 }
 

@@ -96,7 +96,16 @@ const properties = {
   }, 'What shows whether the record was altered')
 }
 
-/** The JSON Schema of an audit event. */
+/**
+ * The JSON Schema of an audit event.
+ * @example
+ * ```ts
+ * import { AuditEventSchema } from 'fastify-mcp-oauth'
+ *
+ * // for a program that reads the record
+ * console.info(JSON.stringify(AuditEventSchema))
+ * ```
+ */
 export const AuditEventSchema = Type.Object(properties, {
   $id: 'https://github.com/fastify-mcp-oauth/fastify-mcp-oauth/docs/audit.schema.json',
   title: 'Audit event',

@@ -100,7 +100,16 @@ export interface McpTransportsOptions {
   drainSeconds?: number
 }
 
-/** How a call learns that it needs a login or more scopes. */
+/**
+ * How a call learns that it needs a login or more scopes.
+ * @example
+ * ```ts
+ * import type { AuthChallenge } from 'fastify-mcp-oauth'
+ *
+ * // every client of this service is ChatGPT
+ * export const authChallenge: AuthChallenge = 'tool-result'
+ * ```
+ */
 export type AuthChallenge = 'http' | 'tool-result' | 'auto'
 
 /**

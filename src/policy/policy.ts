@@ -5,7 +5,16 @@ import { matchesClient, type JudgedClient } from './clients.js'
 import { findClaimNames, matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
 import type { LimitRules, PeopleRule, PolicyRules } from './rules.js'
 
-/** Whether somebody may log in, or stay logged in. */
+/**
+ * Whether somebody may log in, or stay logged in. `why` is for operators.
+ * @example
+ * ```ts
+ * import { Policy, type LoginDecision } from 'fastify-mcp-oauth'
+ *
+ * const policy = new Policy({ login: { groups: ['staff'] } })
+ * export const decision: LoginDecision = policy.decideLogin({ sub: 'alice', groups: ['staff'] }, ['mcp'])
+ * ```
+ */
 export type LoginDecision =
   /** `scopes`: those that they may have, of those they asked for. */
   | { allow: true, roles: readonly string[], scopes: readonly string[], why: string }

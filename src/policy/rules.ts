@@ -50,8 +50,11 @@ export type ClaimRule =
  * ```
  */
 export interface PrimitivePatterns {
+  /** By name. */
   tools?: readonly string[]
+  /** By URI, or by the URI template under which they are listed. */
   resources?: readonly string[]
+  /** By name. */
   prompts?: readonly string[]
 }
 

@@ -5,6 +5,16 @@ import { format, parse, resolve } from 'node:path'
 import { parseSealed, type ChainHead } from '../chain.js'
 import type { AuditSink } from './sink.js'
 
+/**
+ * How `auditToFile` writes.
+ * @example
+ * ```ts
+ * import { auditToFile, type AuditFileOptions } from 'fastify-mcp-oauth'
+ *
+ * const options: AuditFileOptions = { maxBytes: 10_000_000, fsync: true }
+ * export const sink = auditToFile('/var/log/mcp/audit.jsonl', options)
+ * ```
+ */
 export interface AuditFileOptions {
   /** Size in bytes at which the file is set aside and another begins. Default: 100 MiB. */
   maxBytes?: number

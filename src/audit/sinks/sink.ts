@@ -30,7 +30,15 @@ export interface AuditSink {
   close? (): Promise<void>
 }
 
-/** A sink, or a function that gets each event. */
+/**
+ * A sink, or a function that gets each event.
+ * @example
+ * ```ts
+ * import type { AuditTarget } from 'fastify-mcp-oauth'
+ *
+ * export const sink: AuditTarget = event => { console.info(event.event.action, event.user?.id) }
+ * ```
+ */
 export type AuditTarget = AuditSink | ((event: AuditEvent) => void | Promise<void>)
 
 export function toSink (target: AuditTarget): AuditSink {
