@@ -3,6 +3,7 @@ import { modernRequest } from '../../src/testing/modern-request.js'
 import { parseObject } from './json.js'
 
 export interface RawOptions {
+  /** Empty: none. Default: `alice`. */
   token?: string
   capabilities?: Record<string, unknown>
   meta?: Record<string, unknown>
@@ -28,7 +29,7 @@ export async function post (
   })
   return await fetch(`${url}/mcp`, {
     ...request,
-    headers: { ...headers, authorization: `Bearer ${token}` },
+    headers: { ...headers, ...token !== '' && { authorization: `Bearer ${token}` } },
     ...signal && { signal }
   })
 }
