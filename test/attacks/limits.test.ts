@@ -1,7 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import * as z from 'zod'
-import { InvalidTokenError } from '../../src/errors.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import type { SessionLimits } from '../../src/mcp/limits.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
@@ -10,7 +9,8 @@ import { injectFetch } from '../../src/testing/index.js'
 import { emitted } from '../support/emitted.js'
 import { parseObject, valueAt } from '../support/json.js'
 import { redisReplicas, redisTest } from '../support/redis-server.js'
-import { MCP_URL, ways, type GreedyClient, type Way } from './greedy-clients.js'
+import { ways, type GreedyClient, type Way } from './greedy-clients.js'
+import { greedyOptions } from './greedy-options.js'
 import { GreedyPlug } from './greedy-plug.js'
 
 /*
@@ -30,22 +30,9 @@ async function host (way: Way, stores: Stores, limits: Partial<SessionLimits>): 
   const app: FastifyInstance = Fastify()
   const plug = new GreedyPlug()
   await app.register(mcpService, {
-    publicUrl: MCP_URL,
-    createServer: way.sdk === 1 ? plug.createServer1 : plug.createServer2,
-    sessionMode: way.sessionMode,
-    reuseInstances: way.reuseInstances,
+    ...greedyOptions(way, plug),
     stores,
-    limits,
-    drainSeconds: 0.02,
-    auth: {
-      mode: 'host',
-      authorizationServers: ['https://login.example'],
-      verifyAccessToken: async token => {
-        const [subject, clientId] = token.split('.')
-        if (subject === undefined || clientId === undefined) throw new InvalidTokenError('The access token is unknown.')
-        return { token, clientId, scopes: ['mcp'], extra: { issuer: 'https://login.example', subject } }
-      }
-    }
+    limits
   })
   let clients = 0
   return {

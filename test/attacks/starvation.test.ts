@@ -9,6 +9,7 @@ import { collectGarbage } from '../support/garbage.js'
 import { parseObject, valueAt } from '../support/json.js'
 import { freePort } from '../support/free-port.js'
 import { MCP_URL, ways, type Way } from './greedy-clients.js'
+import { greedyOptions } from './greedy-options.js'
 import { GreedyPlug } from './greedy-plug.js'
 
 /*
@@ -25,23 +26,11 @@ async function host (
   const plug = new GreedyPlug()
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   await app.register(mcpService, {
-    publicUrl: MCP_URL,
+    ...greedyOptions(way, plug),
     allowedHosts: ['*'],
-    createServer: way.sdk === 1 ? plug.createServer1 : plug.createServer2,
-    sessionMode: way.sessionMode,
-    reuseInstances: way.reuseInstances,
     stores,
     limits,
-    drainSeconds: 0.02,
-    streams: { stalledMs: 500 },
-    auth: {
-      mode: 'host',
-      authorizationServers: ['https://login.example'],
-      verifyAccessToken: async token => {
-        const [subject = '', clientId = ''] = token.split('.')
-        return { token, clientId, scopes: ['mcp'], extra: { issuer: 'https://login.example', subject } }
-      }
-    }
+    streams: { stalledMs: 500 }
   })
   t.teardown(async () => {
     plug.release()

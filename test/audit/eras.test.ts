@@ -3,6 +3,7 @@ import t from 'tap'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { McpServer as McpServer2 } from '@modelcontextprotocol/server'
 import type { AuditEvent } from '../../src/audit/event.js'
+import type { Log } from '../../src/log.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { host, ISSUER, WAYS, type Asked } from '../attacks/eras.js'
@@ -13,27 +14,21 @@ import { parseObject } from '../support/json.js'
  * HTTP request says what was called; and the record has what the policy refused.
  */
 const ok = { content: [{ type: 'text' as const, text: 'ok' }] }
+const NAMES = ['open', 'secret']
+const makeTool = (log: Log, tool: string) => () => {
+  log.info({ tool }, 'a tool %s', 'ran')
+  log.warn('plainly')
+  return ok
+}
 const SERVERS: Readonly<Record<string, CreateServer>> = {
   'SDK 1.x': ({ log }) => {
     const server = new McpServer({ name: 'logging', version: '1' })
-    for (const name of ['open', 'secret']) {
-      server.registerTool(name, {}, () => {
-        log.info({ tool: name }, 'a tool %s', 'ran')
-        log.warn('plainly')
-        return ok
-      })
-    }
+    for (const name of NAMES) server.registerTool(name, {}, makeTool(log, name))
     return server
   },
   'SDK 2.x': ({ log }) => {
     const server = new McpServer2({ name: 'logging', version: '1' })
-    for (const name of ['open', 'secret']) {
-      server.registerTool(name, {}, () => {
-        log.info({ tool: name }, 'a tool %s', 'ran')
-        log.warn('plainly')
-        return ok
-      })
-    }
+    for (const name of NAMES) server.registerTool(name, {}, makeTool(log, name))
     return server
   }
 }

@@ -1,8 +1,7 @@
 import t from 'tap'
-import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { Policy } from '../../src/policy/policy.js'
-import { host, WAYS, type Asked } from '../attacks/eras.js'
-import { PLUGS } from './policy-server.js'
+import { WAYS, type Asked } from '../attacks/eras.js'
+import { hostPlug, PLUGS } from './policy-server.js'
 
 /*
  * Somebody who knows what is hidden, and tries to reach it by another way.
@@ -18,16 +17,8 @@ const rules = {
 for (const [name, way] of Object.entries(WAYS)) {
   for (const [line, makePlug] of Object.entries(PLUGS)) {
     t.test(`${name}, ${line}`, async t => {
-      const ran: string[] = []
       const policy = new Policy(rules)
-      const { sessionMode, reuseInstances = false } = way
-      const service = await host(t, {
-        createServer: () => makePlug(what => ran.push(what)),
-        stores: createMemoryStores({ sessionIdleSeconds: 60 }),
-        policy,
-        sessionMode,
-        reuseInstances
-      })
+      const { service, ran } = await hostPlug(t, way, makePlug, policy)
       const caller = await way.connect(t, service, 'mallory_mcp')
       for (const uri of DETOURS) {
         const { responses: [response] } = await caller.ask('mallory_mcp', [read(uri)])

@@ -1,11 +1,11 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { InvalidTokenError } from '../../src/errors.js'
 import { Policy } from '../../src/policy/policy.js'
 import type { PolicyRules } from '../../src/policy/rules.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { injectFetch } from '../../src/testing/index.js'
-import { MCP_URL, type GreedyClient, type Way } from '../attacks/greedy-clients.js'
+import type { GreedyClient, Way } from '../attacks/greedy-clients.js'
+import { greedyOptions } from '../attacks/greedy-options.js'
 import { GreedyPlug } from '../attacks/greedy-plug.js'
 
 /** A service whose policy limits calls, at as many replicas as there are stores. */
@@ -57,10 +57,7 @@ export class LimitedService {
   async #makeApp (stores: Stores): Promise<FastifyInstance> {
     const app = Fastify()
     await app.register(mcpService, {
-      publicUrl: MCP_URL,
-      createServer: this.#way.sdk === 1 ? this.plug.createServer1 : this.plug.createServer2,
-      sessionMode: this.#way.sessionMode,
-      reuseInstances: this.#way.reuseInstances,
+      ...greedyOptions(this.#way, this.plug),
       stores,
       policy: this.#policy,
       mcpObserver: {
@@ -69,16 +66,6 @@ export class LimitedService {
           return () => {}
         },
         refused: limit => { this.refused.push(limit) }
-      },
-      drainSeconds: 0.02,
-      auth: {
-        mode: 'host',
-        authorizationServers: ['https://login.example'],
-        verifyAccessToken: async token => {
-          const [subject, clientId] = token.split('.')
-          if (subject === undefined || clientId === undefined) throw new InvalidTokenError('The token is unknown.')
-          return { token, clientId, scopes: ['mcp'], extra: { issuer: 'https://login.example', subject } }
-        }
       }
     })
     return app

@@ -1,9 +1,7 @@
 import t, { type Test } from 'tap'
 import { getMember } from '../../src/members.js'
-import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { PolicyRules } from '../../src/policy/rules.js'
 import {
-  host,
   NO_TOKEN,
   WAYS,
   type Asked,
@@ -13,7 +11,7 @@ import {
   type Way
 } from '../attacks/eras.js'
 import { post } from '../support/raw-http.js'
-import { NAMES, PLUGS, type MakePlug } from './policy-server.js'
+import { hostPlug, NAMES, PLUGS, type MakePlug } from './policy-server.js'
 
 /*
  * One rule guards the list and the call: in every era, mode and line of the SDK, for each role and for nobody, what is
@@ -266,15 +264,7 @@ async function challengedBatch (t: Test, what: string, kind: Kind, { caller, rol
 }
 
 async function matrix (t: Test, name: string, way: Way, makePlug: MakePlug): Promise<void> {
-  const ran: string[] = []
-  const { sessionMode, reuseInstances = false } = way
-  const service = await host(t, {
-    createServer: () => makePlug(what => ran.push(what)),
-    stores: createMemoryStores({ sessionIdleSeconds: 60 }),
-    policy: rules,
-    sessionMode,
-    reuseInstances
-  })
+  const { service, ran } = await hostPlug(t, way, makePlug, rules)
   const kinds = Object.entries({ ...KINDS, ...name.startsWith('2026') ? LISTENED : {} })
   // last the one with the least: instances have served those with more
   for (const [who, role] of Object.entries(ROLES).reverse()) {

@@ -6,8 +6,13 @@ import {
   McpServer as McpServer2,
   ResourceTemplate as ResourceTemplate2
 } from '@modelcontextprotocol/server'
+import type { Test } from 'tap'
 import * as z from 'zod'
 import type { PluggedServer } from '../../src/mcp/create-server.js'
+import type { Policy } from '../../src/policy/policy.js'
+import type { PolicyRules } from '../../src/policy/rules.js'
+import { createMemoryStores } from '../../src/stores/memory/stores.js'
+import { host, type Way } from '../attacks/eras.js'
 
 /*
  * Servers of both SDKs that have three of each thing: one for each of three roles.
@@ -114,3 +119,17 @@ const makePlug2: MakePlug = ran => {
 }
 
 export const PLUGS: Readonly<Record<string, MakePlug>> = { 'SDK 1.x': makePlug1, 'SDK 2.x': makePlug2 }
+
+/** A service of one way that hosts a plug under a policy, and what has run in it. */
+export async function hostPlug (t: Test, way: Way, makePlug: MakePlug, policy: PolicyRules | Policy) {
+  const ran: string[] = []
+  const { sessionMode, reuseInstances = false } = way
+  const service = await host(t, {
+    createServer: () => makePlug(what => ran.push(what)),
+    stores: createMemoryStores({ sessionIdleSeconds: 60 }),
+    policy,
+    sessionMode,
+    reuseInstances
+  })
+  return { service, ran }
+}

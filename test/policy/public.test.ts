@@ -1,9 +1,8 @@
 import t, { type Test } from 'tap'
 import { getMember } from '../../src/members.js'
 import type { PolicyRules } from '../../src/policy/rules.js'
-import { createMemoryStores } from '../../src/stores/memory/stores.js'
-import { host, NO_TOKEN, WAYS, type Asked, type Told, type Way } from '../attacks/eras.js'
-import { PLUGS, type MakePlug } from './policy-server.js'
+import { NO_TOKEN, WAYS, type Asked, type Told, type Way } from '../attacks/eras.js'
+import { hostPlug, PLUGS, type MakePlug } from './policy-server.js'
 
 /*
  * Public and protected things on one URL. To the one who has no token, `open` is public, `staff` takes a login, and
@@ -37,15 +36,7 @@ function schemesOf ({ responses: [response] }: Told): unknown {
 }
 
 async function mixed (t: Test, name: string, way: Way, makePlug: MakePlug): Promise<void> {
-  const ran: string[] = []
-  const { sessionMode, reuseInstances = false } = way
-  const service = await host(t, {
-    createServer: () => makePlug(what => ran.push(what)),
-    stores: createMemoryStores({ sessionIdleSeconds: 60 }),
-    policy: rules,
-    sessionMode,
-    reuseInstances
-  })
+  const { service, ran } = await hostPlug(t, way, makePlug, rules)
   const nobody = await way.connect(t, service, NO_TOKEN)
   const [noauth, oauth] = [{ type: 'noauth' }, { type: 'oauth2', scopes: ['mcp'] }]
   t.strictSame(
@@ -68,7 +59,7 @@ async function mixed (t: Test, name: string, way: Way, makePlug: MakePlug): Prom
     t.match([secret.status, ran.length - before], [/200|202|400|404/, 0], `${kind}: what nobody may use is unknown`)
     t.notOk(secret.responses[0]?.result, `${kind}: and has no result`)
   }
-  if (sessionMode === 'stateful' && !name.startsWith('2026')) {
+  if (way.sessionMode === 'stateful' && !name.startsWith('2026')) {
     t.ok((await nobody.ask(NO_TOKEN, [subscribe('open')])).responses[0]?.result, 'may subscribe to what is public')
     t.equal((await nobody.ask(NO_TOKEN, [subscribe('staff')])).status, 401, 'not to what is not')
   }
