@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import { root, runnable } from '../support/root.js'
 import { freePort } from '../support/free-port.js'
+import { FEW_LOGINS } from './few-logins.js'
 import { startLoadBalancer } from './load-balancer.js'
 import { answers, end, start } from './processes.js'
 
@@ -73,6 +74,7 @@ export async function startCluster (
     LOG_LEVEL: 'warn',
     NODE_ENV: 'production',
     RUNS_FILE: runsFile,
+    ...FEW_LOGINS,
     ...environment
   }
   const replicas = await Promise.all(

@@ -11,6 +11,7 @@ import { freePort } from '../support/free-port.js'
 import { QUIET } from '../support/service.js'
 import { startReplica, type ReplicaProcess } from './cluster.js'
 import { countRuns, countingServer } from './counting-server.js'
+import { FEW_LOGINS } from './few-logins.js'
 
 /** One replica in this process. */
 export interface LocalReplica {
@@ -53,12 +54,7 @@ export class ReplicaSet {
       REDIS_URL: redisUrl,
       OAUTH_ISSUER_URL: upstream.issuer,
       ENCRYPTION_KEYS: `test:${randomBytes(32).toString('base64url')}`,
-      // one login makes the calls of many
-      RATE_LIMIT_TOOL_CALLS_PER_MINUTE: '0',
-      REQUESTS_IN_FLIGHT_PER_PERSON: '1000',
-      INSTANCES_PER_PERSON: '1000',
-      STREAMS_PER_PERSON: '1000',
-      OPEN_RESPONSES_PER_PERSON: '4000',
+      ...FEW_LOGINS,
       RUNS_FILE: runsFile,
       ...environment
     }, runsFile)
