@@ -1,33 +1,94 @@
 import { McpServer, ResourceTemplate } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { SubscribeRequestSchema, UnsubscribeRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import type { CreateServer } from 'fastify-mcp-oauth'
 import * as z from 'zod'
 
 /*
- * A server of notes: each person sees their own.
+ * A server of notes: each person sees their own. One board is for everybody.
  * An instance serves one session, and may be dropped when it is idle. So state is kept outside of it, and what does not
- * depend on the session is built once.
+ * depend on the caller is built once.
  */
 const notes = new Map<string, string[]>()
-const jsonSchemaValidator = new AjvJsonSchemaValidator()
-const noteSchema = { text: z.string().min(1).describe('What to remember') }
+const board = { text: 'Nothing new.' }
+const BOARD = 'board://today'
 
-export const createServer: CreateServer = ({ authInfo, log }) => {
+const jsonSchemaValidator = new AjvJsonSchemaValidator()
+const textInput = { text: z.string().min(1).describe('What to remember') }
+const changeInput = { number: z.number().int().min(1), text: z.string().min(1) }
+const noInput = {}
+const noteOutput = { number: z.number().int().describe('Of the note'), text: z.string() }
+const confirmation = {
+  type: 'object' as const,
+  properties: { sure: { type: 'boolean' as const, description: 'Delete them for good?' } },
+  required: ['sure']
+}
+const TEN_MINUTES = 600_000
+
+const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
+// a result with an output schema also has its text, for clients that read only that
+const structured = (value: Record<string, unknown>) => ({ ...text(JSON.stringify(value)), structuredContent: value })
+const writes = { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false }
+
+export const createServer: CreateServer = ({ authInfo, log, announce }) => {
   // one session has one owner: an issuer, and whom it names
-  const { issuer, subject } = authInfo.extra
-  const owner = JSON.stringify([issuer, subject])
+  const owner = JSON.stringify([authInfo.extra.issuer, authInfo.extra.subject])
   const own = () => notes.get(owner) ?? []
-  const server = new McpServer({ name: 'notes', version: '1.0.0' }, { jsonSchemaValidator })
+  const server = new McpServer({ name: 'notes', version: '1.0.0' }, {
+    jsonSchemaValidator,
+    capabilities: { resources: { subscribe: true, listChanged: true } }
+  })
 
   server.registerTool('add_note', {
     title: 'Add a note',
-    inputSchema: noteSchema,
-    annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false }
+    inputSchema: textInput,
+    outputSchema: noteOutput,
+    annotations: writes
   }, ({ text }) => {
     notes.set(owner, [...own(), text])
     log.info({ notes: own().length }, 'a note was added')
     server.sendResourceListChanged()
-    return { content: [{ type: 'text', text: `Note ${own().length} is kept.` }] }
+    return structured({ number: own().length, text })
+  })
+
+  server.registerTool('change_note', {
+    title: 'Change a note',
+    inputSchema: changeInput,
+    annotations: { ...writes, destructiveHint: true, idempotentHint: true }
+  }, async ({ number, text: changed }) => {
+    if (number > own().length) return { ...text('There is no such note.'), isError: true }
+    notes.set(owner, own().with(number - 1, changed))
+    // reaches this person's clients that have subscribed to the note, and nobody else's
+    await server.server.sendResourceUpdated({ uri: `note://${number}` })
+    return text('It is changed.')
+  })
+
+  server.registerTool('delete_notes', {
+    title: 'Delete all notes',
+    inputSchema: noInput,
+    annotations: { ...writes, destructiveHint: true, idempotentHint: true }
+  }, async (_input, { requestId: relatedRequestId }) => {
+    // the tool waits here for the person, whatever the client's revision
+    const { action, content } = await server.server.elicitInput(
+      { message: `Delete ${own().length} notes?`, requestedSchema: confirmation },
+      { relatedRequestId, timeout: TEN_MINUTES }
+    )
+    if (action !== 'accept' || content?.sure !== true) return text('They are kept.')
+    notes.delete(owner)
+    server.sendResourceListChanged()
+    return text('They are deleted.')
+  })
+
+  server.registerTool('write_on_board', {
+    title: 'Write on the board',
+    description: 'Everybody can read it.',
+    inputSchema: textInput,
+    annotations: { ...writes, destructiveHint: true, idempotentHint: true }
+  }, ({ text: written }) => {
+    board.text = written
+    // reaches everyone who has subscribed to it, on every replica
+    announce({ kind: 'resource_updated', uri: BOARD })
+    return text('Everybody can read it.')
   })
 
   const template = new ResourceTemplate('note://{number}', {
@@ -36,5 +97,11 @@ export const createServer: CreateServer = ({ authInfo, log }) => {
   server.registerResource('note', template, { title: 'Note', mimeType: 'text/plain' }, (uri, { number }) => ({
     contents: [{ uri: uri.href, mimeType: 'text/plain', text: own()[Number(number) - 1] ?? 'There is no such note.' }]
   }))
+  server.registerResource('board', BOARD, { title: 'The board', mimeType: 'text/plain' }, uri => ({
+    contents: [{ uri: uri.href, mimeType: 'text/plain', text: board.text }]
+  }))
+  // who subscribes to what is remembered by the service
+  server.server.setRequestHandler(SubscribeRequestSchema, () => ({}))
+  server.server.setRequestHandler(UnsubscribeRequestSchema, () => ({}))
   return server
 }

@@ -1,86 +1,110 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { McpServer } from '@modelcontextprotocol/server'
+import {
+  acceptedContent,
+  inputRequired,
+  inputResponse,
+  McpServer,
+  ResourceTemplate
+} from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import { constantSchema, type CreateServer } from 'fastify-mcp-oauth'
 import * as z from 'zod'
 
 /*
- * The server of `src/mcp/server.ts`, written with SDK 2.x.
- * A server is made for every session and for every request of revision 2026-07-28, so what does not depend on them is
- * built once, up here.
+ * A server of notes: each person sees their own. One board is for everybody.
+ * A server is made for every session, and for every request of revision 2026-07-28. So state is kept outside of it, and
+ * what does not depend on the caller is built once.
  */
+const notes = new Map<string, string[]>()
+const board = { text: 'Nothing new.' }
+const BOARD = 'board://today'
+
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
-
-const operands = constantSchema(z.object({ l: z.number(), r: z.number() }))
-const nothing = constantSchema(z.object({}))
-const countdownInput = constantSchema(z.object({
-  from: z.number().int().min(0).max(1000).describe('Number to count down from'),
-  intervalMs: z.number().int().min(0).max(60_000).default(1000).describe('Milliseconds between two steps')
-}))
-const greetArguments = z.object({ name: z.string().describe('Whom to greet') })
-
-// none of these tools changes anything, or reaches out of this server: clients need not ask before they call one
-const annotations = { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false }
+const textInput = constantSchema(z.object({ text: z.string().min(1).describe('What to remember') }))
+const changeInput = constantSchema(z.object({ number: z.number().int().min(1), text: z.string().min(1) }))
+const noInput = constantSchema(z.object({}))
+const noteOutput = constantSchema(z.object({ number: z.number().int().describe('Of the note'), text: z.string() }))
+const confirmation = z.object({ sure: z.boolean().describe('Delete them for good?') })
 
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
+// a result with an output schema also has its text, for clients that read only that
+const structured = (value: Record<string, unknown>) => ({ ...text(JSON.stringify(value)), structuredContent: value })
+const writes = { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false }
 
-export const createServer: CreateServer = ({ log }) => {
-  const server = new McpServer({ name: 'fastify-mcp-oauth', version: '0.1.0' }, {
+export const createServer: CreateServer = ({ authInfo, log, announce }) => {
+  // one session has one owner: an issuer, and whom it names
+  const owner = JSON.stringify([authInfo.extra.issuer, authInfo.extra.subject])
+  const own = () => notes.get(owner) ?? []
+  const server = new McpServer({ name: 'notes', version: '1.0.0' }, {
     jsonSchemaValidator,
-    capabilities: { logging: {} }
+    capabilities: { resources: { subscribe: true, listChanged: true } }
   })
 
-  server.registerTool('add', { title: 'Add', description: 'Adds two numbers.', inputSchema: operands, annotations },
-    ({ l, r }) => text(String(l + r)))
-
-  server.registerTool('divide', { title: 'Divide', description: 'Divides l by r.', inputSchema: operands, annotations },
-    ({ l, r }) => r === 0 ? { ...text('Division by zero.'), isError: true } : text(String(l / r)))
-
-  server.registerTool('whoami', {
-    title: 'Who am I',
-    description: 'Returns who the caller is, according to the access token.',
-    inputSchema: nothing,
-    annotations
-  }, (_input, { http }) => {
-    const { extra, clientId, scopes } = http?.authInfo ?? {}
-    return text(JSON.stringify({ subject: extra?.subject, issuer: extra?.issuer, client: clientId, scopes }))
+  server.registerTool('add_note', {
+    title: 'Add a note',
+    inputSchema: textInput,
+    outputSchema: noteOutput,
+    annotations: writes
+  }, ({ text }) => {
+    notes.set(owner, [...own(), text])
+    log.info({ notes: own().length }, 'a note was added')
+    server.sendResourceListChanged()
+    return structured({ number: own().length, text })
   })
 
-  server.registerTool('countdown', {
-    title: 'Count down',
-    description: 'Counts down to zero, reporting progress; can be cancelled.',
-    inputSchema: countdownInput,
-    annotations
-  }, async ({ from, intervalMs }, { mcpReq: { signal, notify, _meta } }) => {
-    for (let left = from; left > 0; left--) {
-      if (_meta?.progressToken !== undefined) {
-        await notify({
-          method: 'notifications/progress',
-          params: { progressToken: _meta.progressToken, progress: from - left, total: from, message: `${left} to go` }
-        })
-      }
-      await delay(intervalMs, undefined, { signal })
+  server.registerTool('change_note', {
+    title: 'Change a note',
+    inputSchema: changeInput,
+    annotations: { ...writes, destructiveHint: true, idempotentHint: true }
+  }, async ({ number, text: changed }) => {
+    if (number > own().length) return { ...text('There is no such note.'), isError: true }
+    notes.set(owner, own().with(number - 1, changed))
+    // reaches this person's clients that have subscribed to the note, and nobody else's
+    await server.server.sendResourceUpdated({ uri: `note://${number}` })
+    return text('It is changed.')
+  })
+
+  server.registerTool('delete_notes', {
+    title: 'Delete all notes',
+    inputSchema: noInput,
+    annotations: { ...writes, destructiveHint: true, idempotentHint: true }
+  }, (_input, { mcpReq: { inputResponses } }) => {
+    // the tool runs from its beginning each time: first without a response, then with it
+    if (inputResponse(inputResponses, 'confirm').kind === 'missing') {
+      const message = `Delete ${own().length} notes?`
+      return inputRequired({
+        inputRequests: { confirm: inputRequired.elicit({ message, requestedSchema: confirmation }) }
+      })
     }
-    log.debug({ from }, 'counted down')
-    return text('Lift-off!')
+    // undefined if the person declined, and if the client sent something else
+    if (acceptedContent(inputResponses, 'confirm', confirmation)?.sure !== true) return text('They are kept.')
+    notes.delete(owner)
+    server.sendResourceListChanged()
+    return text('They are deleted.')
   })
 
-  server.registerResource(
-    'about',
-    'about://server',
-    { title: 'About', description: 'What this server is.', mimeType: 'text/plain' },
-    uri => ({
-      contents: [{ uri: uri.href, mimeType: 'text/plain', text: 'A sample MCP server behind fastify-mcp-oauth.' }]
-    })
-  )
+  server.registerTool('write_on_board', {
+    title: 'Write on the board',
+    description: 'Everybody can read it.',
+    inputSchema: textInput,
+    annotations: { ...writes, destructiveHint: true, idempotentHint: true }
+  }, ({ text: written }) => {
+    board.text = written
+    // reaches everyone who has subscribed to it, on every replica
+    announce({ kind: 'resource_updated', uri: BOARD })
+    return text('Everybody can read it.')
+  })
 
-  server.registerPrompt(
-    'greet',
-    { title: 'Greet', description: 'Asks for a greeting.', argsSchema: greetArguments },
-    ({ name }) => ({
-      messages: [{ role: 'user', content: { type: 'text', text: `Greet ${name} in one friendly sentence.` } }]
-    })
-  )
-
+  const template = new ResourceTemplate('note://{number}', {
+    list: () => ({ resources: own().map((text, index) => ({ uri: `note://${index + 1}`, name: text.slice(0, 40) })) })
+  })
+  server.registerResource('note', template, { title: 'Note', mimeType: 'text/plain' }, (uri, { number }) => ({
+    contents: [{ uri: uri.href, mimeType: 'text/plain', text: own()[Number(number) - 1] ?? 'There is no such note.' }]
+  }))
+  server.registerResource('board', BOARD, { title: 'The board', mimeType: 'text/plain' }, uri => ({
+    contents: [{ uri: uri.href, mimeType: 'text/plain', text: board.text }]
+  }))
+  // who subscribes to what is remembered by the service
+  server.server.setRequestHandler('resources/subscribe', () => ({}))
+  server.server.setRequestHandler('resources/unsubscribe', () => ({}))
   return server
 }

@@ -17,16 +17,18 @@ import { read } from './pages.js'
 import { exampleServes, output, shell, traced, typed } from './running.js'
 import { scripts, takenByScript } from './scripts.js'
 
-const { name, dependencies, devDependencies } = parseJson(
+const { name, dependencies, devDependencies, peerDependencies } = parseJson(
   read('package.json'),
   z.object({
     name: z.string(),
     dependencies: z.record(z.string(), z.string()),
-    devDependencies: z.record(z.string(), z.string())
+    devDependencies: z.record(z.string(), z.string()),
+    peerDependencies: z.record(z.string(), z.string())
   })
 )
 // the SDK of OpenTelemetry is the reader's choice
-const packages = new Set([name, ...Object.keys({ ...dependencies, ...devDependencies }), '@opentelemetry/sdk-node'])
+const used = { ...dependencies, ...devDependencies, ...peerDependencies }
+const packages = new Set([name, ...Object.keys(used), '@opentelemetry/sdk-node'])
 
 /** Checks a command of a page: runs it or, if that takes too much, checks what it names. */
 export type Account = (t: Test, command: Command, service: Service) => Promise<void>

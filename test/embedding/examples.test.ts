@@ -10,8 +10,6 @@ import { buildApp as largerApp, shop } from '../../examples/larger-app/app.js'
 import { Orders } from '../../examples/larger-app/orders.js'
 import { serverFor } from '../../examples/larger-app/server.js'
 import { buildApp as resourceServer } from '../../examples/resource-server/app.js'
-import { buildApp as sdk1Server } from '../../examples/sdk1-server/app.js'
-import { buildApp as sdk2Server } from '../../examples/sdk2-server/app.js'
 import { buildApp as upstreamApi } from '../../examples/upstream-api/app.js'
 import { startDemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
 import { Person } from '../support/person.js'
@@ -48,20 +46,6 @@ async function start (
     JSON.stringify((await client.callTool({ name, arguments: args })).content)
   return { app, url, login, person, client, call }
 }
-
-t.test('sdk1-server', async t => {
-  const { client, call } = await start(t, sdk1Server)
-  t.match(await call('add_note', { text: 'Buy milk' }), /Note 1 is kept/)
-  const { resources } = await client.listResources()
-  t.match(resources, [{ uri: 'note://1', name: 'Buy milk' }])
-  t.match(await client.readResource({ uri: 'note://1' }), { contents: [{ text: 'Buy milk' }] })
-})
-
-t.test('sdk2-server', async t => {
-  const { call } = await start(t, sdk2Server)
-  t.match(await call('add', { l: 1, r: 2 }), /"3"/)
-  t.match(await call('whoami'), /alice/)
-})
 
 t.test('upstream-api', async t => {
   const { call } = await start(t, upstreamApi)

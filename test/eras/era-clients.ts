@@ -34,6 +34,7 @@ export interface CallOptions {
 interface CallResult {
   isError?: boolean | undefined
   content: unknown[]
+  structuredContent?: unknown
 }
 
 /** What the tests need of a client, whichever SDK it comes from and whichever era it speaks. */
@@ -66,11 +67,20 @@ const bearer = (token: string): ClientAuth => ({ requestInit: { headers: { autho
 const answers = (heard: EventEmitter) => ({
   sample: () => ({ model: 'echo', role: 'assistant' as const, content: { type: 'text' as const, text: 'sampled' } }),
   roots: () => ({ roots: [{ uri: 'file:///home/alice', name: 'home' }] }),
-  elicit: ({ mode, message }: { mode?: string | undefined, message: string }) => {
+  elicit: ({ mode, message, requestedSchema }: Elicitation) => {
     heard.emit('asked', message)
-    return { action: 'accept' as const, ...mode !== 'url' && { content: { colour: `blue, to ${message}` } } }
+    const agreed = Object.entries(requestedSchema?.properties ?? {}).filter(([, { type }]) => type === 'boolean')
+      .map(([name]) => [name, true] as const)
+    const content: Record<string, string | boolean> = { colour: `blue, to ${message}`, ...Object.fromEntries(agreed) }
+    return { action: 'accept' as const, ...mode !== 'url' && { content } }
   }
 })
+
+interface Elicitation {
+  mode?: string | undefined
+  message: string
+  requestedSchema?: { properties: Record<string, { type: string }> }
+}
 
 /** Connects the client of SDK 1.x. */
 export async function connect1 (url: string, auth: ClientAuth = bearer('alice')): Promise<EraClient> {
@@ -90,7 +100,8 @@ export async function connect1 (url: string, auth: ClientAuth = bearer('alice'))
     async call (name, args = {}, { level, ...options } = {}) {
       if (level !== undefined) await client.setLoggingLevel(level)
       const result = await client.callTool({ name, arguments: args }, undefined, options)
-      return { content: Array.isArray(result.content) ? result.content : [], isError: result.isError === true }
+      const { content, isError, structuredContent } = result
+      return { content: Array.isArray(content) ? content : [], isError: isError === true, structuredContent }
     },
     prompt: (name, args = {}) => client.getPrompt({ name, arguments: args }),
     read: uri => client.readResource({ uri }),

@@ -3,10 +3,10 @@ import {
   StreamableHTTPClientTransport as StreamableHTTPClientTransport1
 } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
-import { createServer as createServer2 } from '../../examples/sdk2-server/server.js'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { createServer as createServer1 } from '../support/sample-server.js'
+import { createServer as createServer2 } from '../support/sample-server-2.js'
 import { Person } from '../support/person.js'
 import { startService } from '../support/service.js'
 import { eraClients, textOf, type ClientAuth, type EraClient } from './era-clients.js'
@@ -16,7 +16,7 @@ import { eraClients, textOf, type ClientAuth, type EraClient } from './era-clien
  */
 const servers: Record<string, CreateServer> = {
   'the hosted server, SDK 1.x': createServer1,
-  'its example twin, SDK 2.x': createServer2
+  'its twin, SDK 2.x': createServer2
 }
 
 /** Ends the login that a client has begun, with the client's own SDK. */
