@@ -29,7 +29,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
   ],
   ['policy', 'stores'],
   ['mcp', 'oauth'],
-  ['audit', 'doctor', 'observability', 'pages', 'testing'],
+  ['audit', 'doctor', 'hosted', 'observability', 'pages', 'testing'],
   ['plugins'],
   ['routes'],
   ['service'],

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
+import { places } from '../hosted/piped.js'
 import { valueAt } from '../support/json.js'
 import { startMcp } from '../support/mcp-harness.js'
 import { eraClients, heardBy, textOf, type EraClient } from './era-clients.js'
@@ -133,12 +134,14 @@ const features: Record<string, (t: Test, setting: Setting) => Promise<void>> = {
 
 for (const [serverName, createServer] of Object.entries(eraServers)) {
   for (const [clientName, { modern, connect }] of Object.entries(eraClients)) {
-    t.test(`${clientName}; ${serverName}`, async t => {
-      const plug = new EraPlug()
-      const service = await startMcp(t, { createServer: createServer(plug) })
-      const client = await connect(service.url)
-      t.teardown(() => client.close())
-      for (const [what, test] of Object.entries(features)) await t.test(what, t => test(t, { client, plug, modern }))
-    })
+    for (const [where, host] of Object.entries(places)) {
+      t.test(`${clientName}; ${serverName}, ${where}`, async t => {
+        const plug = new EraPlug()
+        const service = await startMcp(t, { createServer: host(createServer(plug)) })
+        const client = await connect(service.url)
+        t.teardown(() => client.close())
+        for (const [what, test] of Object.entries(features)) await t.test(what, t => test(t, { client, plug, modern }))
+      })
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
+import { places } from '../hosted/piped.js'
 import { emitted } from '../support/emitted.js'
 import { featureClients, type FeatureClient } from './feature-clients.js'
 import { FeatureServer } from './feature-server.js'
@@ -19,13 +20,15 @@ const textOf = ({ content }: { content: unknown[] }) => {
 }
 
 for (const [name, connect] of Object.entries(featureClients)) {
-  t.test(name, async t => {
-    const plug = new FeatureServer()
-    const service = await startMcp(t, { createServer: plug.createServer })
-    const client = await connect(service)
-    t.teardown(() => client.close())
-    for (const [what, test] of Object.entries(features)) await t.test(what, t => test(t, client, plug))
-  })
+  for (const [where, host] of Object.entries(places)) {
+    t.test(`${name}, ${where}`, async t => {
+      const plug = new FeatureServer()
+      const service = await startMcp(t, { createServer: host(plug.createServer) })
+      const client = await connect(service)
+      t.teardown(() => client.close())
+      for (const [what, test] of Object.entries(features)) await t.test(what, t => test(t, client, plug))
+    })
+  }
 }
 
 const features: Record<string, (t: Test, client: FeatureClient, plug: FeatureServer) => Promise<void>> = {
