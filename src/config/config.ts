@@ -14,6 +14,7 @@ import {
   parseTrustProxy
 } from './values.js'
 import { toAuditOptions } from './audit.js'
+import { parseServerSource, type ServerSource } from './servers/server-source.js'
 import { toLimits } from './limits.js'
 import { parseInitialAccessTokens, parsePolicy } from './policy.js'
 import { parseUpstream, type UpstreamConfig } from './upstream.js'
@@ -55,6 +56,8 @@ export interface Config {
   policy: PolicyRules | undefined
   /** With them clients may register. */
   initialAccessTokens: string[]
+  /** What is hosted. undefined: the sample server. */
+  server: ServerSource | undefined
   /** Path of the policy file, if there is one. */
   policyFile: string | undefined
   logLevel: Environment['LOG_LEVEL']
@@ -139,6 +142,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     policy: parsePolicy(env),
     initialAccessTokens: parseInitialAccessTokens(env),
     policyFile: env.POLICY_FILE,
+    server: parseServerSource(env, environment),
     logLevel: env.LOG_LEVEL,
     trustProxy: parseTrustProxy(env.TRUST_PROXY),
     adminToken: parseAdminToken(env.ADMIN_TOKEN),

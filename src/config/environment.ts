@@ -12,10 +12,12 @@ import { oauthVariables } from './variables/oauth.js'
 import { operationVariables } from './variables/operations.js'
 import { policyVariables } from './variables/policy.js'
 import { processVariables } from './variables/process.js'
+import { serverVariables } from './variables/servers.js'
 
 /** Every environment variable, with its meaning and its default. `.env.example` is made from it. */
 export const EnvironmentSchema = Type.Object({
   ...processVariables,
+  ...serverVariables,
   ...oauthVariables,
   ...policyVariables,
   ...mcpVariables,
@@ -24,6 +26,9 @@ export const EnvironmentSchema = Type.Object({
 })
 
 export type Environment = Static<typeof EnvironmentSchema>
+
+/** The name of one of them. */
+export type EnvironmentVariable = keyof typeof EnvironmentSchema.properties
 
 // made once: it keeps the compiled schema, which takes a tenth of a second
 const ajv = new Ajv({
@@ -60,14 +65,29 @@ export function parseEnvironment (environment: NodeJS.ProcessEnv, dotenv: boolea
  * @throws {ConfigError} if it cannot be read
  */
 export function readDotenv (): NodeJS.ProcessEnv {
+  return withoutEmpty(parseDotenv())
+}
+
+function parseDotenv (): NodeJS.ProcessEnv {
   try {
-    return withoutEmpty(parseEnv(readFileSync('.env', 'utf8')))
+    return parseEnv(readFileSync('.env', 'utf8'))
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
     if (code === 'ENOENT') return {}
     throw new ConfigError(`The file .env cannot be read (${code}); it takes a text with lines such as PORT=5050.`, {
       cause: error
     })
+  }
+}
+
+/**
+ * Adds the variables of the file `.env` in this directory to these: all of them, because hosted servers have their own.
+ * Those that are set already win; an empty one counts as unset.
+ * @throws {ConfigError} if it cannot be read
+ */
+export function addDotenv (environment: NodeJS.ProcessEnv): void {
+  for (const [name, value] of Object.entries(parseDotenv())) {
+    if ((environment[name] ?? '') === '') environment[name] = value
   }
 }
 

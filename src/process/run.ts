@@ -5,6 +5,7 @@ import { ANYBODY, buildApp } from '../app.js'
 import { demoLoginText } from '../pages/home.js'
 import { clientSetups } from '../pages/client-setups.js'
 import { loadConfig, type Config } from '../config/config.js'
+import { addDotenv } from '../config/environment.js'
 import { configurePolicy, type ConfiguredPolicy } from '../config/configured-policy.js'
 import type { UpstreamConfig } from '../config/upstream.js'
 import { startDemoUpstream, type DemoUpstream } from '../demo/upstream.js'
@@ -16,6 +17,7 @@ import { createServer as hostedServer } from '../mcp/server.js'
 import { ServiceMetrics } from '../observability/service-metrics.js'
 import { ANY_TENANT } from '../oauth/upstream/tenants.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
+import { loadServer } from './servers/load-server.js'
 import { lookAtTools } from './look-at-tools.js'
 import { findNetworkFault } from './network.js'
 import { surviveUnhandledRejections } from './policy.js'
@@ -36,10 +38,10 @@ const FOR_EVERYBODY = 'OAUTH_ALLOWED_TENANTS is *: everybody with a Microsoft ac
  * If it cannot start, what is open already is closed.
  * @throws {ConfigError} with one line that says what the operator can fix
  */
-async function start (createServer: CreateServer): Promise<void> {
+async function start (options: ProcessOptions): Promise<void> {
   const opened: Array<{ close (): Promise<unknown> }> = []
   try {
-    const config = loadConfig()
+    const { config, createServer } = await findServer(options)
     const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
     if (demo !== undefined) opened.unshift(demo)
     const policy = configurePolicy(config)
@@ -71,6 +73,19 @@ async function start (createServer: CreateServer): Promise<void> {
     await Promise.race([closeAll(opened), delay(CLOSING_SECONDS * 1000)])
     throw error
   }
+}
+
+/** What is hosted, and how. @throws {ConfigError} */
+async function findServer ({ config = readConfig(), createServer }: ProcessOptions): Promise<Required<ProcessOptions>> {
+  const { server } = config
+  if (createServer !== undefined) return { config, createServer }
+  return { config, createServer: server === undefined ? hostedServer : await loadServer(server) }
+}
+
+function readConfig (): Config {
+  // a hosted server has variables of its own
+  addDotenv(process.env)
+  return loadConfig()
 }
 
 /** @returns what removes the handlers again */
@@ -148,13 +163,19 @@ async function noteMissingNetwork ({ authMode, clientMetadataDocuments, proxy }:
   process.stdout.write(`${lines.join('\n')}\n\n`)
 }
 
+export interface ProcessOptions {
+  /** Default: that of the environment, and `.env`. */
+  config?: Config
+  /** The server that is hosted. Default: the configured one, or that of `src/mcp/server.ts`. */
+  createServer?: CreateServer
+}
+
 /**
- * Runs the service as this process: configured by the environment, until a signal or an uncaught exception ends it.
- * If it cannot start, the reason goes to standard error, and the process ends with exit code 1.
- * @param createServer the server that is hosted. Default: that of `src/mcp/server.ts`
+ * Runs the service as this process, until a signal or an uncaught exception ends it. If it cannot start, the reason
+ * goes to standard error, and the process ends with exit code 1.
  */
-export function runProcess (createServer: CreateServer = hostedServer): void {
-  start(createServer).catch((error: unknown) => {
+export function runProcess (options: ProcessOptions = {}): void {
+  start(options).catch((error: unknown) => {
     // the operator can fix a bad value: one line, no stack
     const text = error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)
     // setting an exit code is not enough: what could not be closed in time would keep the process alive

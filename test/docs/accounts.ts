@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import * as z from 'zod'
 import { run as runAudit } from '../../src/cli/audit.js'
 import { run as runPolicy } from '../../src/cli/policy.js'
+import { parseFlags } from '../../src/cli/serve/flags.js'
 import { clientSetups } from '../../src/pages/client-setups.js'
 import { loadConfig } from '../../src/config/config.js'
 import { Keyring } from '../../src/oauth/keyring.js'
@@ -41,6 +42,14 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
   [/^fastify-mcp-oauth policy /, async (t, { where, text }) => {
     const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
     t.equal(await runPolicy(args.slice(2), { env: {}, write () {} }), 0, where)
+  }],
+  [/^(npx )?fastify-mcp-oauth serve( |$)/, async (t, { where, text }) => {
+    const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
+    const flags = parseFlags(args.slice(args.indexOf('serve') + 1))
+    if (flags === 'help' || 'wrong' in flags) throw new Error(`${where}: ${JSON.stringify(flags)}`)
+    const env: NodeJS.ProcessEnv = { OAUTH_CLIENT_SECRET: 'secret' }
+    for (const [variable, set] of Object.entries(flags)) env[variable] = set?.value
+    t.doesNotThrow(() => loadConfig(env, { dotenv: false }), where)
   }],
   [/^fastify-mcp-oauth audit verify /, async (t, { where }) => {
     const log = join(t.testdir({ 'audit.jsonl': '' }), 'audit.jsonl')

@@ -27,7 +27,7 @@ async function outlast (): Promise<ReturnType<typeof text>> {
   return await delay(600_000, text('late'))
 }
 
-runProcess(() => {
+function createServer (): McpServer1 | McpServer2 {
   const server = process.env.FIXTURE_SDK === '2'
     ? new McpServer2({ name: 'fixture', version: '1.0.0' })
     : new McpServer1({ name: 'fixture', version: '1.0.0' })
@@ -54,4 +54,6 @@ runProcess(() => {
     })
   }
   return server
-})
+}
+
+runProcess({ createServer })

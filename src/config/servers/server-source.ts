@@ -1,0 +1,78 @@
+import { ConfigError } from '../../errors.js'
+import type { Environment } from '../environment.js'
+import { split } from '../values.js'
+import { parseCommandLine } from './command-line.js'
+
+/** How many processes run a hosted program. */
+export type ProcessPer = Environment['SERVER_PROCESS']
+
+/** Where an MCP server comes from; `setting` says it, for errors. */
+export type ServerSource =
+  | { kind: 'module', setting: string, file: string }
+  | {
+    kind: 'stdio'
+    setting: string
+    command: string
+    args: readonly string[]
+    /** Besides the few that every program gets. */
+    env: Readonly<Record<string, string>>
+    cwd?: string
+    per: ProcessPer
+  }
+  | {
+    kind: 'remote'
+    setting: string
+    url: URL
+    transport: 'streamable-http' | 'sse'
+    headers: Readonly<Record<string, string>>
+  }
+
+const SOURCES = ['SERVER_MODULE', 'SERVER_COMMAND', 'SERVER_URL', 'SERVERS_FILE'] as const
+
+/**
+ * The one server that the environment names.
+ * @param variables those that the program of SERVER_COMMAND may get
+ * @returns undefined if it names none, or a file of several
+ * @throws {ConfigError} with one line that names the variable
+ */
+export function parseServerSource (env: Environment, variables: NodeJS.ProcessEnv): ServerSource | undefined {
+  const named = SOURCES.filter(name => env[name] !== undefined)
+  if (named.length > 1) {
+    throw new ConfigError(`${named.join(' and ')} are set; only one of them says which MCP server is hosted.`)
+  }
+  const { SERVER_MODULE: file, SERVER_COMMAND: command, SERVER_URL: url, SERVER_PROCESS: per } = env
+  if (file !== undefined) return { kind: 'module', setting: 'SERVER_MODULE', file }
+  if (command !== undefined) {
+    return {
+      kind: 'stdio',
+      setting: 'SERVER_COMMAND',
+      ...parseCommandLine('SERVER_COMMAND', command),
+      env: pick(split(env.SERVER_ENV, ','), variables),
+      per
+    }
+  }
+  return url === undefined ? undefined : parseRemote('SERVER_URL', url)
+}
+
+/** @throws {ConfigError} with one line that begins with `name` */
+export function parseRemote (
+  name: string,
+  text: string,
+  { headers = {}, transport }: { headers?: Record<string, string>, transport?: 'streamable-http' | 'sse' } = {}
+): ServerSource {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.hash !== '') {
+    throw new ConfigError(`${name} is not valid; it takes the URL of an MCP endpoint, such as http://localhost:8000/mcp.`)
+  }
+  const isSse = /\/sse\/?$/.test(url.pathname)
+  return { kind: 'remote', setting: name, url, transport: transport ?? (isSse ? 'sse' : 'streamable-http'), headers }
+}
+
+/** @throws {ConfigError} if one is not set: the program would fail later, and say less */
+function pick (names: readonly string[], variables: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(names.map(name => {
+    const value = variables[name]
+    if (value === undefined) throw new ConfigError(`SERVER_ENV names ${name}, which is not set.`)
+    return [name, value]
+  }))
+}

@@ -1,0 +1,29 @@
+import { Type } from '@sinclair/typebox'
+import { choice, list, text } from './kinds.js'
+
+/** Which MCP server is hosted; at most one of them is set. Default: the sample server. */
+export const serverVariables = {
+  SERVER_MODULE: Type.Optional(text(
+    'The MCP server, as a module: a file whose default export, or export createServer, makes one ' +
+      '(docs/your-server.md). Of SERVER_MODULE, SERVER_COMMAND, SERVER_URL and SERVERS_FILE, one may be set. ' +
+      'Default: the sample server'
+  )),
+  SERVER_COMMAND: Type.Optional(text(
+    'The MCP server, as a program that speaks MCP over its standard input and output, with its arguments: uvx ' +
+      'some-server. There is no shell: no variables, patterns or pipes'
+  )),
+  SERVER_ENV: list('Variables of this process that the program of SERVER_COMMAND gets, by name'),
+  SERVER_PROCESS: choice(
+    'How many processes run SERVER_COMMAND: one for each person, for each session, or one that all share (only for ' +
+      'a server that keeps nothing of its callers)',
+    'person',
+    ['person', 'session', 'shared']
+  ),
+  SERVER_URL: Type.Optional(text(
+    'The MCP server, by its URL: http://localhost:8000/mcp (Streamable HTTP, or HTTP+SSE if the path ends with /sse)'
+  )),
+  SERVERS_FILE: Type.Optional(text(
+    'Several MCP servers, each at its own path: a JSON file with mcpServers, as MCP clients have it ' +
+      '(docs/several-servers.md)'
+  ))
+}
