@@ -54,6 +54,11 @@ export class InvalidInitializeError extends McpRequestError {
   readonly statusCode = 400
   override readonly jsonRpcCode = jsonRpcCodes.invalidParams
 }
+/** The hosted server did not begin: it cannot be reached, or responds to `initialize` with an error. */
+export class InitializeFailedError extends McpRequestError {
+  readonly code = 'initialize_failed'
+  readonly statusCode = 502
+}
 /** A request that needs a session came without a session id (MCP 2025-11-25 Transports, Session Management). */
 export class SessionIdRequiredError extends McpRequestError {
   readonly code = 'session_id_required'

@@ -2,6 +2,7 @@ import type {
   JSONRPCMessage,
   JSONRPCNotification,
   JSONRPCRequest,
+  MessageExtraInfo,
   ProgressToken,
   RequestId,
   Transport
@@ -23,6 +24,14 @@ interface Running {
  * @param sessionId of the session that is served; of calls without a session, what stands for their person and client
  */
 export type ReachServer = (sessionId: string | undefined) => Transport
+
+/** What a transport may know of a message of the hosted server. */
+export interface HostedExtra extends MessageExtraInfo {
+  /** The client's request that it belongs to; undefined: none. Absent: the transport cannot know. */
+  relatedRequestId?: RequestId | undefined
+  /** Takes what resolves once the client's side has room for more. */
+  onTaken?: (taken: Promise<void>) => void
+}
 
 const CLOSED = 'The hosted server closed the connection before it responded.'
 const CLIENT_GONE = 'The client has gone.'
@@ -78,7 +87,7 @@ export class PipedServer implements Server1 {
     client.onmessage = message => { this.#receive(message) }
     const hosted = this.#reach(client.sessionId)
     this.#hosted = hosted
-    hosted.onmessage = (message: JSONRPCMessage) => { this.#deliver(message) }
+    hosted.onmessage = (message: JSONRPCMessage, extra?: HostedExtra) => { this.#deliver(message, extra) }
     hosted.onclose = () => { this.#hostedClosed() }
     hosted.onerror = error => { this.#log.debug({ err: error }, 'the connection to a hosted server has a fault') }
     await client.start()
@@ -129,27 +138,31 @@ export class PipedServer implements Server1 {
   }
 
   /** Takes a message of the hosted server. */
-  #deliver (message: JSONRPCMessage): void {
+  #deliver (message: JSONRPCMessage, extra: HostedExtra = {}): void {
     if (this.#isClosed) return
-    if (isRequest(message)) this.#ask(message)
-    else if ('method' in message) this.#send(message, this.#findCall(message))
-    else {
+    if (isRequest(message)) this.#ask(message, extra)
+    else if ('method' in message) {
+      const call = this.#findCall(message)
+      const taken = this.#send(message, 'relatedRequestId' in extra ? extra.relatedRequestId : call)
+      extra.onTaken?.(taken)
+    }    else {
       const running = message.id === undefined ? undefined : this.#running.get(message.id)
       if (message.id !== undefined) this.#running.delete(message.id)
       const version = running?.method === 'initialize' && 'result' in message && message.result.protocolVersion
       if (typeof version === 'string') this.#hosted?.setProtocolVersion?.(version)
-      this.#send(message)
+      const taken = this.#send(message)
+      extra.onTaken?.(taken)
     }
   }
 
-  #ask (request: JSONRPCRequest): void {
+  #ask (request: JSONRPCRequest, extra: HostedExtra): void {
     const { id, method } = request
     if (method === 'ping') {
       // asks whether the one who it is connected to is alive, which is not the client
       this.#pass({ jsonrpc: '2.0', id, result: {} })
       return
     }
-    const call = this.#lastCall
+    const call = 'relatedRequestId' in extra ? extra.relatedRequestId : this.#lastCall
     this.#asked.set(id, call)
     this.#client?.send(request, { ...call !== undefined && { relatedRequestId: call } }).catch((error: unknown) => {
       if (!this.#asked.delete(id)) return
@@ -158,9 +171,12 @@ export class PipedServer implements Server1 {
     })
   }
 
-  #send (message: JSONRPCNotification | JsonRpcResponse, relatedRequestId?: RequestId): void {
-    this.#client?.send(message, { ...relatedRequestId !== undefined && { relatedRequestId } })
-      .catch((err: unknown) => { this.#log.debug({ err }, 'a message of the hosted server did not reach the client') })
+  async #send (message: JSONRPCNotification | JsonRpcResponse, relatedRequestId?: RequestId): Promise<void> {
+    try {
+      await this.#client?.send(message, { ...relatedRequestId !== undefined && { relatedRequestId } })
+    } catch (err) {
+      this.#log.debug({ err }, 'a message of the hosted server did not reach the client')
+    }
   }
 
   /** The call that a notification belongs to; undefined if to none, or if that is not known. */
@@ -187,7 +203,7 @@ export class PipedServer implements Server1 {
   }
 
   #fail (id: RequestId, message: string): void {
-    this.#send({ jsonrpc: '2.0', id, error: { code: jsonRpcCodes.serverError, message } })
+    this.#send({ jsonrpc: '2.0', id, error: { code: jsonRpcCodes.serverError, message } }).catch(() => {})
   }
 
   #hostedClosed (): void {

@@ -97,4 +97,12 @@ export type PluggedServer = PluggedMcpServer | PluggedBareServer
  * }
  * ```
  */
-export type CreateServer = (context: ServerContext) => PluggedServer | Promise<PluggedServer>
+export type CreateServer = ((context: ServerContext) => PluggedServer | Promise<PluggedServer>) & ServerLifetimes
+
+/** For a factory that keeps something beyond its servers, which come and go while a session lasts. */
+export interface ServerLifetimes {
+  /** Called when a session has ended, on every replica. */
+  sessionEnded?: (sessionId: string) => void
+  /** Called when the app closes, after the servers have been closed. */
+  close?: () => Promise<void>
+}

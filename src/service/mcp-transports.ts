@@ -64,6 +64,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   if (options.tasks?.isShared === true) watchTaskStores(options.createServer)
   const taskTools = new TaskTools(options.bus, app.log)
   app.addHook('onClose', () => { taskTools.close() })
+  followLifetimes(app, options)
   await app.register(mcpReplica, { leases: options.leases, bus: options.bus, tasks: options.tasks })
   if (isSessionless) await app.register(mcpSessionless, { ...options, baseScopes, admission, ownerIds, taskTools })
   else {
@@ -112,6 +113,15 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     })
   })
 }, { name: 'fastify-mcp-oauth/mcp-transports', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
+
+/** Tells the factory what ends: it may keep something for a session, or for all. */
+function followLifetimes (app: FastifyInstance, { createServer, bus }: McpTransportsOptions): void {
+  const unsubscribe = bus.subscribe('sessionEnded', ({ sessionId }) => { createServer.sessionEnded?.(sessionId) })
+  app.addHook('onClose', async () => {
+    unsubscribe()
+    await createServer.close?.()
+  })
+}
 
 /** A stream stays open, and a call takes what it takes. */
 function allowLongHandling (endpoints: FastifyInstance): void {

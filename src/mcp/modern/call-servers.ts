@@ -1,5 +1,11 @@
 import { isAnonymous, type CallerInfo } from '../../caller.js'
-import { ForbiddenCallError, InsufficientScopeError, InvalidParamsError, InvalidTokenError } from '../../errors.js'
+import {
+  ForbiddenCallError,
+  InitializeFailedError,
+  InsufficientScopeError,
+  InvalidParamsError,
+  InvalidTokenError
+} from '../../errors.js'
 import type { Log } from '../../log.js'
 import { checkAccessOrPromise } from '../access/check-access.js'
 import type { Guard, Refusals } from '../access/guard.js'
@@ -91,13 +97,12 @@ export class CallServers {
     return this.areReused ? this.announceForAll : notification => { this.#announce(notification, person) }
   }
 
-  /** Ends a call whose client is to blame for the error. @returns whether it is */
+  /** Ends a call for an error that its client may know. @returns whether it is one */
   refuse (call: ModernCall, error: unknown): boolean {
-    if (error instanceof InvalidParamsError) {
-      call.fail(
-        call.message === undefined ? error : new InvalidParamsError(error.message, { requestId: call.message.id })
-      )
-    } else if (REFUSALS.some(refusal => error instanceof refusal)) call.fail(error)
+    const options = call.message && { requestId: call.message.id }
+    if (error instanceof InvalidParamsError) call.fail(new InvalidParamsError(error.message, options))
+    else if (error instanceof InitializeFailedError) call.fail(new InitializeFailedError(error.message, options))
+    else if (REFUSALS.some(refusal => error instanceof refusal)) call.fail(error)
     else {
       call.log.error({ err: error }, 'a server instance could not be made')
       return false

@@ -1,6 +1,6 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
-import { InvalidInitializeError, ShuttingDownError } from '../../errors.js'
+import { InitializeFailedError, InvalidInitializeError, ShuttingDownError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import { Guard, type WithBaseScopes } from '../access/guard.js'
@@ -129,8 +129,8 @@ export class SessionRegistry implements SessionHost {
   /**
    * Begins a Streamable HTTP session.
    * @returns the session and the result of the client's `initialize`
-   * @throws {InvalidInitializeError} @throws {BodyTooLargeError} @throws {ShuttingDownError}
-   * @throws {SessionsFullError} @throws {TooManyRequestsError} @throws {ServerFullError}
+   * @throws {InvalidInitializeError} @throws {InitializeFailedError} @throws {BodyTooLargeError}
+   * @throws {ShuttingDownError} @throws {SessionsFullError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async initialize (
     request: JSONRPCRequest,
@@ -148,9 +148,9 @@ export class SessionRegistry implements SessionHost {
     } catch (error) {
       this.instances.release(session)
       await session.dispose()
-      throw error instanceof InvalidInitializeError
-        ? new InvalidInitializeError(error.message, { requestId: request.id })
-        : error
+      const options = { requestId: request.id }
+      if (error instanceof InvalidInitializeError) throw new InvalidInitializeError(error.message, options)
+      throw error instanceof InitializeFailedError ? new InitializeFailedError(error.message, options) : error
     }
   }
 

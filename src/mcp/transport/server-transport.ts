@@ -8,7 +8,7 @@ import type {
   Transport,
   TransportSendOptions
 } from '@modelcontextprotocol/server'
-import { InvalidInitializeError } from '../../errors.js'
+import { InitializeFailedError, InvalidInitializeError } from '../../errors.js'
 import { nextTurn } from '../event-loop-turn.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
@@ -159,7 +159,7 @@ export class ServerTransport implements Transport {
   /**
    * Makes a request as if the client had made it.
    * @throws {Error} if the server responds with an error
-   * @throws {InvalidInitializeError} if the server does not accept the parameters of `initialize`
+   * @throws {InitializeFailedError} if it responds so to `initialize` @throws {InvalidInitializeError} if the server does not accept the parameters of `initialize`
    */
   async request (method: string, params: Record<string, unknown>, extra: MessageExtra): Promise<Result> {
     const id = `${this.#tag}${method}`
@@ -174,9 +174,10 @@ export class ServerTransport implements Transport {
         return response.result
       }
       const { code, message } = withInvalidParams(response).error
-      throw code === jsonRpcCodes.invalidParams && method === 'initialize'
+      if (method !== 'initialize') throw new Error(`${method} failed: ${message}`)
+      throw code === jsonRpcCodes.invalidParams
         ? new InvalidInitializeError(message)
-        : new Error(`${method} failed: ${message}`)
+        : new InitializeFailedError(`initialize failed: ${message}`)
     } finally {
       this.#own.delete(id)
     }

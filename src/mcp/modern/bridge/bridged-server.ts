@@ -5,7 +5,7 @@ import {
   type JSONRPCRequest,
   type RequestId
 } from '@modelcontextprotocol/server'
-import { InvalidParamsError } from '../../../errors.js'
+import { InitializeFailedError, InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
 import type { Log } from '../../../log.js'
 import { InMemoryTransport, type InMemoryPeer } from '../../transport/in-memory-transport.js'
@@ -63,7 +63,7 @@ export class BridgedServer {
   /**
    * Connects and initializes the server. @returns its answer to `initialize`
    * @throws {InvalidParamsError} for an identity that the server cannot read
-   * @throws {Error} where the server refuses
+   * @throws {InitializeFailedError} where the server refuses
    */
   async begin (
     { info, capabilities: clientCapabilities, logLevel }: ClientIdentity,
@@ -83,7 +83,7 @@ export class BridgedServer {
         ? new InvalidParamsError(
           message.replaceAll('params.clientInfo', CLIENT_INFO).replaceAll('params.capabilities', CLIENT_CAPABILITIES)
         )
-        : new Error(`initialize failed: ${message}`)
+        : new InitializeFailedError(`initialize failed: ${message}`)
     }
     this.#link.notify('notifications/initialized', undefined, extra)
     const { capabilities } = initialized.result
