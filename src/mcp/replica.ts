@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { BoundedMap } from '../collections/bounded-map.js'
+import { inSlices } from '../collections/in-slices.js'
 import { leaseNames, type LeaseStore } from '../stores/leases.js'
 import type { Bus } from '../stores/bus.js'
 import type { Log } from '../log.js'
@@ -11,11 +12,14 @@ export const REPLICA_ID_LENGTH = 8
 const GIVEN_OUT = new RegExp(`^([\\w-]{${REPLICA_ID_LENGTH}})[0-9a-z]+\\.`)
 
 const TTL_MS = 4000
-const RENEW_MS = 1000
+const RENEW_MS = 750
 /** Renewals that are further apart than this say that this process, or its way to the store, stood still. */
-const STEADY_MS = 2 * RENEW_MS
+const STEADY_MS = 2000
 /** How long a lease must be seen to be gone. A store that has lost it gets it again sooner from who lives. */
 const GONE_MS = 2 * RENEW_MS
+const LOOK_MS = 250
+// each may take some commands of the store
+const TELLING = { size: 100, pauseMs: 5 }
 const MAX_SUSPECTS = 1000
 // a replica's id, a counter and a dot
 const MAX_PREFIX = REPLICA_ID_LENGTH + 16
@@ -46,6 +50,10 @@ export class Replica {
   /** When the last renewal that succeeded was sent; and since when none was late. */
   #renewedAt = -Infinity
   #steadySince = Infinity
+  readonly #watched = new Map<string, Set<{ onDead: () => void }>>()
+  /** Of those that are watched, the ones that a look is under way for. */
+  readonly #asked = new Set<string>()
+  #looking: NodeJS.Timeout | undefined
   /** Replicas that hold no lease, and since when that is seen. */
   readonly #suspects = new BoundedMap<string, number>(MAX_SUSPECTS)
 
@@ -89,18 +97,26 @@ export class Replica {
     return askedAt - Math.max(since, this.#steadySince) < GONE_MS
   }
 
-  /** Calls `onDead` once a replica is known to have died. @returns a function that ends the watch */
+  /**
+   * Calls `onDead` once a replica is known to have died, and again until the watch is ended: what it does may fail.
+   * @returns a function that ends the watch
+   */
   watch (replicaId: string, onDead: () => void): () => void {
-    const timer = setInterval(() => {
-      // if the store cannot be asked, the replica counts as alive
-      this.isAlive(replicaId).then(alive => { if (!alive) onDead() }, () => {})
-    }, RENEW_MS).unref()
-    return () => { clearInterval(timer) }
+    const watchers = this.#watched.get(replicaId) ?? new Set()
+    const watcher = { onDead }
+    this.#watched.set(replicaId, watchers.add(watcher))
+    this.#looking ??= setInterval(() => { this.#look() }, LOOK_MS).unref()
+    return () => {
+      watchers.delete(watcher)
+      if (watchers.size === 0 && this.#watched.get(replicaId) === watchers) this.#watched.delete(replicaId)
+      if (this.#watched.size === 0) this.#stopLooking()
+    }
   }
 
   /** Receives nothing more, and releases the lease. Never rejects. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
+    this.#stopLooking()
     this.#stopListening()
     await this.#leases.release(leaseNames.replica(this.id), this.id).catch((err: unknown) => {
       this.#log.warn({ err }, 'the lease of this replica could not be released')
@@ -111,6 +127,23 @@ export class Replica {
   #hasSteadyView (askedAt: number): boolean {
     const now = this.#now()
     return now - askedAt < STEADY_MS && now - this.#renewedAt < STEADY_MS && now - this.#steadySince >= TTL_MS
+  }
+
+  /** Asks for each replica that is watched once, however many watch it. */
+  #look (): void {
+    for (const [replicaId, watchers] of this.#watched) {
+      if (this.#asked.has(replicaId)) continue
+      this.#asked.add(replicaId)
+      this.isAlive(replicaId).then(async alive => {
+        if (!alive) await inSlices(watchers, ({ onDead }) => { onDead() }, TELLING)
+      // if the store cannot be asked, the replica counts as alive
+      }).catch(() => {}).finally(() => { this.#asked.delete(replicaId) })
+    }
+  }
+
+  #stopLooking (): void {
+    clearInterval(this.#looking)
+    this.#looking = undefined
   }
 
   #renew (): void {

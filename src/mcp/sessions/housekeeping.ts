@@ -6,13 +6,11 @@ import type { SessionLimits } from '../limits.js'
 import { runInBackground } from './background.js'
 import type { LiveInstances } from './live-instances.js'
 import type { LiveSession } from './live-session.js'
-import type { OrphanedStreams } from './orphaned-streams.js'
 
 export interface HousekeepingOptions {
   /** The sessions of this process, by id. */
   sessions: ReadonlyMap<string, LiveSession>
   instances: LiveInstances
-  orphans: OrphanedStreams
   limits: SessionLimits
   log: Log
   /** Lets go of a session that nobody uses here; it stays in the store. */
@@ -25,22 +23,17 @@ const TIDY_SLICES = { size: 100, pauseMs: 5 }
 const DRAIN_POLL_MS = 20
 // streams that are opened while the process drains are released again this often
 const RELEASE_MS = 200
-const ORPHAN_CHECK_MS = 1000
 
-/** Drops what is idle here, finds out what has expired, and completes the streams of replicas that have died. */
+/** Drops what is idle here, and finds out what has expired. */
 export class Housekeeping {
   readonly #options: HousekeepingOptions
-  readonly #timers: readonly NodeJS.Timeout[]
+  readonly #timer: NodeJS.Timeout
   #isTidying = false
-  #isSettling = false
 
   constructor (options: HousekeepingOptions) {
     this.#options = options
-    this.#timers = [
-      setInterval(() => { this.tidy(Date.now()) }, Math.min(TIDY_MS, options.limits.instanceIdleSeconds * 500)),
-      setInterval(() => { this.#settleOrphans() }, ORPHAN_CHECK_MS)
-    ]
-    for (const timer of this.#timers) timer.unref()
+    const everyMs = Math.min(TIDY_MS, options.limits.instanceIdleSeconds * 500)
+    this.#timer = setInterval(() => { this.tidy(Date.now()) }, everyMs).unref()
   }
 
   /**
@@ -89,24 +82,7 @@ export class Housekeeping {
   }
 
   stop (): void {
-    for (const timer of this.#timers) clearInterval(timer)
-  }
-
-  /** Completes the streams that clients read here if the replica that writes them has died. */
-  #settleOrphans (): void {
-    if (this.#isSettling) return
-    this.#isSettling = true
-    const { sessions, orphans, log } = this.#options
-    const settling = inSlices(sessions, ([sessionId, { streams }]) => {
-      if (streams.size === 0) return
-      for (const { holder: { streamId } } of streams) {
-        if (!orphans.isForeign(streamId)) continue
-        runInBackground(orphans.settle(sessionId, streamId), log, 'a stream of a replica that died was not completed', {
-          sessionId
-        })
-      }
-    }).finally(() => { this.#isSettling = false })
-    runInBackground(settling, log, 'streams of replicas that died could not be looked for')
+    clearInterval(this.#timer)
   }
 }
 

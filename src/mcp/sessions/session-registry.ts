@@ -25,7 +25,6 @@ import { callerOfSession } from '../anonymous-callers.js'
 import { parseInitializeParams } from './initialize-params.js'
 import { LiveInstances } from './live-instances.js'
 import { LiveSession } from './live-session.js'
-import { OrphanedStreams } from './orphaned-streams.js'
 import { assertAccess, sessionNotFound } from './session-access.js'
 import type { SessionHost } from './session-host.js'
 import { SessionMessenger } from './session-messenger.js'
@@ -114,7 +113,6 @@ export class SessionRegistry implements SessionHost {
     this.#housekeeping = new Housekeeping({
       sessions: this.#live,
       instances: this.instances,
-      orphans: new OrphanedStreams(eventLog, replica),
       limits: this.limits,
       log,
       leave: session => { this.#leave(session) }

@@ -8,6 +8,7 @@ import type { ResponseStream } from '../transport/post-exchange.js'
 import { SseStream } from '../transport/sse-stream.js'
 import { takesPrimingEvents } from '../wire/protocol-versions.js'
 import type { InstanceStreams } from './instance-session.js'
+import { settleIfOrphaned } from './orphaned-streams.js'
 import { ResumableResponse } from './resumable-response.js'
 import type { SessionHost } from './session-host.js'
 
@@ -88,6 +89,8 @@ export class SessionStreams implements InstanceStreams {
     place: StreamPlace
   ): Promise<SseStream | undefined> {
     const stream = this.#create(streamId, grantId, place)
+    const unwatch = settleIfOrphaned(this.#host, this.#record.id, streamId)
+    if (unwatch !== undefined) stream.once('close', unwatch)
     // its first event id went out before the log had the stream
     await this.#unwritten.get(streamId)?.opened
     const following = await this.#host.eventLog.follow(this.#record.id, streamId, lastEventId, stream).catch(
