@@ -34,7 +34,8 @@ export default [
       '@typescript-eslint/consistent-type-imports': 'error',
       // a promise that nobody holds ends as a rejection that nobody handles
       '@typescript-eslint/no-floating-promises': ['error', {
-        allowForKnownSafePromises: [{ from: 'package', name: 'PromiseWithSubtest', package: '@tapjs/core' }]
+        allowForKnownSafePromises: [{ from: 'package', name: 'PromiseWithSubtest', package: '@tapjs/core' }],
+        allowForKnownSafeCalls: [{ from: 'package', name: 'test', package: 'node:test' }]
       }],
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/return-await': ['error', 'error-handling-correctness-only'],
@@ -67,7 +68,7 @@ export default [
     }
   },
   {
-    files: ['src/**/*.ts', 'examples/**/*.ts'],
+    files: ['src/**/*.ts', 'examples/**/*.ts', 'templates/**/*.ts'],
     plugins: { words },
     rules: { 'words/plain-words': 'error' }
   },

@@ -11,6 +11,7 @@ interface Entry {
 /** The commands of `fastify-mcp-oauth <command>`. */
 const commands: Readonly<Record<string, Entry>> = {
   serve: { says: 'serves an MCP server to every client, behind a login', load: () => import('./serve.js') },
+  init: { says: 'makes a small project: a server, its test, its image', load: () => import('./init.js') },
   doctor: { says: 'checks a deployment, as clients see it', load: () => import('./doctor.js') },
   attempts: { says: 'how the last logins went', load: () => import('./attempts.js') },
   policy: { says: 'checks the policy file, and explains what somebody may use', load: () => import('./policy.js') },

@@ -13,7 +13,6 @@ import { ConfigError } from '../errors.js'
 import { listenError } from '../listen-error.js'
 import type { BrokerLog } from '../log.js'
 import type { CreateServer } from '../mcp/create-server.js'
-import { createServer as hostedServer } from '../mcp/server.js'
 import { ServiceMetrics } from '../observability/service-metrics.js'
 import { ANY_TENANT } from '../oauth/upstream/tenants.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
@@ -79,7 +78,20 @@ async function start (options: ProcessOptions): Promise<void> {
 async function findServer ({ config = readConfig(), createServer }: ProcessOptions): Promise<Required<ProcessOptions>> {
   const { server } = config
   if (createServer !== undefined) return { config, createServer }
-  return { config, createServer: server === undefined ? hostedServer : await loadServer(server) }
+  return { config, createServer: server === undefined ? await loadOwnServer() : await loadServer(server) }
+}
+
+/** That of `src/mcp/server.ts`. The package does not depend on the SDK that it is made of; a clone has it. */
+async function loadOwnServer (): Promise<CreateServer> {
+  try {
+    return (await import('../mcp/server.js')).createServer
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause
+    throw new ConfigError(
+      `No MCP server is named: set SERVER_MODULE, or fastify-mcp-oauth serve --module FILE. (${cause.message})`,
+      { cause }
+    )
+  }
 }
 
 function readConfig (): Config {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import * as z from 'zod'
 import { run as runAudit } from '../../src/cli/audit.js'
+import { run as runInit } from '../../src/cli/init.js'
 import { run as runPolicy } from '../../src/cli/policy.js'
 import { parseFlags } from '../../src/cli/serve/flags.js'
 import { clientSetups } from '../../src/pages/client-setups.js'
@@ -50,6 +51,14 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
     const env: NodeJS.ProcessEnv = { OAUTH_CLIENT_SECRET: 'secret' }
     for (const [variable, set] of Object.entries(flags)) env[variable] = set?.value
     t.doesNotThrow(() => loadConfig(env, { dotenv: false }), where)
+  }],
+  [/^npx \S*fastify-mcp-oauth\S* init /, async (t, { where, text }) => {
+    const [, args = ''] = text.split(' init ')
+    t.equal(await runInit([...args.split(' '), '--help'], { env: {}, write () {} }), 0, where)
+  }],
+  // test/package/init.test.ts does as they do
+  [/^npm (create fastify-mcp-oauth|install)$/, async (t, { where }) => {
+    t.ok(existsSync(join(root, 'create/index.js')), where)
   }],
   [/^fastify-mcp-oauth audit verify /, async (t, { where }) => {
     const log = join(t.testdir({ 'audit.jsonl': '' }), 'audit.jsonl')

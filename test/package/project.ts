@@ -1,5 +1,15 @@
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -39,7 +49,7 @@ export function pack (): Promise<string> {
 async function buildAndPack (): Promise<string> {
   const source = mkdtempSync(join(tmpdir(), 'mcp-packed-'))
   process.once('exit', () => { rmSync(source, { recursive: true }) })
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs']) {
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs', 'templates']) {
     cpSync(join(root, name), join(source, name), { recursive: true })
   }
   // types have been checked with the tests
@@ -62,14 +72,8 @@ export interface ProjectOptions {
 export async function installInto (project: string, tarball: string, options: ProjectOptions): Promise<string> {
   const { sources, packages = [], copies = [] } = options
   const modules = join(project, 'node_modules')
-  const installed = join(modules, 'fastify-mcp-oauth')
-  mkdirSync(installed, { recursive: true })
-  await run('tar', ['xzf', tarball, '-C', installed, '--strip-components', '1'])
-  const required = Object.keys(manifest.peerDependencies)
-    .filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
-  for (const name of new Set([...Object.keys(manifest.dependencies), ...required, ...packages, '@types/node'])) {
-    if (!copies.includes(name)) link(name, modules)
-  }
+  const installed = await unpack(tarball, project, copies)
+  for (const name of [...packages, '@types/node']) if (!copies.includes(name)) link(name, modules)
   for (const name of copies) {
     link(name, join(installed, 'node_modules'))
     const copy = join(modules, name)
@@ -85,8 +89,28 @@ export async function installInto (project: string, tarball: string, options: Pr
   return installed
 }
 
-function link (name: string, modules: string): void {
+/**
+ * Unpacks a tarball into a project's `node_modules`, with all that it depends on.
+ * @param except packages that the project gets in another way
+ * @returns where the package is
+ */
+export async function unpack (tarball: string, project: string, except: readonly string[] = []): Promise<string> {
+  const modules = join(project, 'node_modules')
+  const installed = join(modules, 'fastify-mcp-oauth')
+  mkdirSync(installed, { recursive: true })
+  await run('tar', ['xzf', tarball, '-C', installed, '--strip-components', '1'])
+  const required = Object.keys(manifest.peerDependencies)
+    .filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
+  for (const name of [...Object.keys(manifest.dependencies), ...required]) {
+    if (!except.includes(name)) link(name, modules)
+  }
+  return installed
+}
+
+/** Links a package of this checkout, unless it is there. */
+export function link (name: string, modules: string): void {
   const path = join(modules, name)
+  if (existsSync(path)) return
   mkdirSync(dirname(path), { recursive: true })
   symlinkSync(join(root, 'node_modules', name), path)
 }
