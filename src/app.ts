@@ -55,6 +55,8 @@ export interface BuildAppOptions {
   createServer?: CreateServer
   /** The issuer of the demo upstream, if that is where people log in. */
   demoLogin?: string | undefined
+  /** Where the stores keep their state, without Redis; absent: in memory. */
+  stateFile?: string | undefined
   /** Who may do what, with the file that says it. Default: as configured. */
   policy?: ConfiguredPolicy | undefined
   /** What is counted. Default: its own metrics. */

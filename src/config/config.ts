@@ -42,6 +42,9 @@ const PreregisteredClientSchema = Type.Object({
 /** A client that needs no registration. Without a secret it is a public one. */
 type PreregisteredClient = Static<typeof PreregisteredClientSchema>
 
+/** The value of DATA_DIR with which nothing is kept. */
+const IN_MEMORY = 'memory'
+
 /** The service's configuration. Durations are seconds, sizes bytes. */
 export interface Config {
   production: boolean
@@ -67,6 +70,10 @@ export interface Config {
   allowedOrigins: string[]
   allowedHosts: string[]
   proxy: ProxyOptions | undefined
+  /** Where this process keeps its state; undefined: in memory, or in Redis. */
+  dataDir: string | undefined
+  /** Nothing says where to keep the state, and this is not production: the process may choose a directory. */
+  mayChooseDataDir: boolean
   redisUrl: string | undefined
   redisCluster: boolean
   redisKeyPrefix: string
@@ -149,6 +156,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     allowedOrigins: split(env.ALLOWED_ORIGINS, ',').map(parseAllowedOrigin),
     allowedHosts: checkList('ALLOWED_HOSTS', split(env.ALLOWED_HOSTS, ','), isHost, HOST),
     proxy: parseProxy(env.HTTPS_PROXY, env.NO_PROXY),
+    ...toDataSettings(env, production),
     redisUrl: parseRedisUrl(env),
     redisCluster: env.REDIS_CLUSTER,
     redisKeyPrefix: checked('REDIS_KEY_PREFIX', env.REDIS_KEY_PREFIX, isKeyPrefix, KEY_PREFIX),
@@ -184,6 +192,13 @@ function checkProduction ({ PUBLIC_URL }: Environment, upstream: UpstreamConfig 
       : []
   ]
   if (missing.length > 0) throw new ConfigError(`In production these must be set: ${missing.join(', ')}.`)
+}
+
+function toDataSettings ({ DATA_DIR, REDIS_URL: redisUrl }: Environment, production: boolean) {
+  return {
+    dataDir: DATA_DIR === IN_MEMORY ? undefined : DATA_DIR,
+    mayChooseDataDir: !production && DATA_DIR === undefined && redisUrl === undefined
+  }
 }
 
 /** What the authorization server takes and issues. */

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { exportJWK, generateKeyPair, type JWK } from 'jose'
+import type { JWK } from 'jose'
 import type { Configuration } from 'oidc-provider'
 import { ConfigError } from '../errors.js'
 import { LOOPBACK_ADDRESS, localUrl } from '../loopback.js'
 import { listenError } from '../listen-error.js'
+import { makeSigningKey, openDemoState } from './state.js'
 
 /** A running demo authorization server. */
 export interface DemoUpstream {
@@ -18,38 +19,41 @@ export interface DemoUpstream {
 export interface DemoUpstreamOptions {
   /** 0 for any free port. */
   port: number
+  /** Where it keeps its state across restarts; absent: in memory. */
+  file?: string | undefined
   /** Laid over the demo's own settings; for tests that need an upstream of another kind. */
   configuration?: Configuration
 }
 
 /**
  * Starts an authorization server for trying things out: npm `oidc-provider` with its development pages, where any
- * name and any password log in, with open dynamic client registration. In memory, on loopback only.
+ * name and any password log in, with open dynamic client registration. On loopback only.
  * `oidc-provider` is a development dependency, hence the late import.
- * @throws {ConfigError} where `oidc-provider` is not installed; and where the port is taken
+ * @throws {ConfigError} if `oidc-provider` is not installed, the file cannot be used, or the port is taken
  */
-export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstreamOptions): Promise<DemoUpstream> {
+export async function startDemoUpstream (
+  { port, file, configuration = {} }: DemoUpstreamOptions
+): Promise<DemoUpstream> {
   const { Provider } = await import('oidc-provider').catch((cause: unknown) => {
     throw new ConfigError(
       'No upstream is configured: set OAUTH_ISSUER_URL. (The demo upstream needs the package oidc-provider.)',
       { cause }
     )
   })
-  const server = createServer()
-  server.listen(port, LOOPBACK_ADDRESS)
-  await once(server, 'listening').catch((cause: unknown) => {
-    throw listenError('The demo upstream', `DEMO_UPSTREAM_PORT=${port}`, cause)
+  const state = file === undefined ? undefined : await openDemoState(file)
+  const { server, address } = await listen(port).catch((error: unknown) => {
+    state?.close()
+    throw error
   })
-  const address: AddressInfo | string | null = server.address()
-  if (address === null || typeof address === 'string') throw new Error('The demo upstream did not get a port.')
   const issuer = localUrl(address.port)
 
   const provider = new Provider(issuer, {
     clients: [],
-    jwks: { keys: [await signingKey()] },
+    jwks: { keys: [state?.signingKey ?? await sharedSigningKey()] },
     scopes: ['openid', 'offline_access', 'profile', 'email'],
     claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
-    cookies: { keys: [crypto.randomUUID()] },
+    cookies: { keys: [state?.cookieKey ?? crypto.randomUUID()] },
+    ...state && { adapter: state.adapter },
     features: {
       devInteractions: { enabled: true },
       registration: { enabled: true },
@@ -86,14 +90,26 @@ export async function startDemoUpstream ({ port, configuration = {} }: DemoUpstr
       server.close()
       server.closeAllConnections()
       await closed
+      state?.close()
     }
   }
 }
 
+async function listen (port: number): Promise<{ server: Server, address: AddressInfo }> {
+  const server = createServer()
+  server.listen(port, LOOPBACK_ADDRESS)
+  await once(server, 'listening').catch((cause: unknown) => {
+    throw listenError('The demo upstream', `DEMO_UPSTREAM_PORT=${port}`, cause)
+  })
+  const address: AddressInfo | string | null = server.address()
+  if (address === null || typeof address === 'string') throw new Error('The demo upstream did not get a port.')
+  return { server, address }
+}
+
 let key: Promise<JWK> | undefined
 
-/** One for the process: to make it takes a quarter of a second. */
-async function signingKey (): Promise<JWK> {
-  key ??= generateKeyPair('RS256', { extractable: true }).then(({ privateKey }) => exportJWK(privateKey))
-  return { ...await key, use: 'sig', alg: 'RS256', kid: 'demo' }
+/** One for all that this process starts in memory. */
+async function sharedSigningKey (): Promise<JWK> {
+  key ??= makeSigningKey()
+  return await key
 }

@@ -16,6 +16,7 @@ import type { CreateServer } from '../mcp/create-server.js'
 import { ServiceMetrics } from '../observability/service-metrics.js'
 import { ANY_TENANT } from '../oauth/upstream/tenants.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
+import { openDataDirectory, type DataDirectory } from './data/data-directory.js'
 import { loadServer } from './servers/load-server.js'
 import { lookAtTools } from './look-at-tools.js'
 import { findNetworkFault } from './network.js'
@@ -26,8 +27,9 @@ const SKIPPED: closeWithGrace.AllEvents[] = ['unhandledRejection', 'beforeExit']
 // streams and connections, after the requests
 const CLOSING_SECONDS = 5
 
-const ONLY_IN_MEMORY = 'REDIS_URL is not set: registrations, logins and sessions are kept in this process alone. ' +
-  'They are lost when it ends, so everybody logs in again after each restart, and a second replica knows none of them'
+const ONLY_IN_MEMORY = 'Neither DATA_DIR nor REDIS_URL keeps anything: registrations, logins and sessions are in ' +
+  'this process alone. They are lost when it ends, so everybody logs in again after each restart, and a second replica ' +
+  'knows none of them'
 
 const FOR_EVERYBODY = 'OAUTH_ALLOWED_TENANTS is *: everybody with a Microsoft account may log in, and anybody can ' +
   'make one. Name the tenants whose people are to come'
@@ -40,8 +42,10 @@ const FOR_EVERYBODY = 'OAUTH_ALLOWED_TENANTS is *: everybody with a Microsoft ac
 async function start (options: ProcessOptions): Promise<void> {
   const opened: Array<{ close (): Promise<unknown> }> = []
   try {
-    const { config, createServer } = await findServer(options)
-    const demo = config.upstream === undefined ? await startDemoUpstream({ port: config.demoUpstreamPort }) : undefined
+    const { config: configured, createServer } = await findServer(options)
+    const { encryptionKeys, ...data } = openDataDirectory(configured)
+    const config = { ...configured, encryptionKeys }
+    const demo = await startDemo(config, data.demoFile)
     if (demo !== undefined) opened.unshift(demo)
     const policy = configurePolicy(config)
     const metrics = new ServiceMetrics()
@@ -50,11 +54,11 @@ async function start (options: ProcessOptions): Promise<void> {
       metrics,
       demoLogin: demo?.issuer,
       createServer,
+      stateFile: data.stateFile,
       policy
     })
     opened.unshift(app)
-    if (config.production && config.redisUrl === undefined) app.log.warn(ONLY_IN_MEMORY)
-    if (config.upstream?.allowedTenants?.includes(ANY_TENANT) === true) app.log.warn(FOR_EVERYBODY)
+    for (const warning of [...data.notes, ...listWarnings(config, data)]) app.log.warn(warning)
     surviveUnhandledRejections({ log: app.log, onUnhandledRejection: metrics.onUnhandledRejection })
     opened.unshift(reloadOnSignal(policy, app.log), closeOnSignals(app, config, demo))
 
@@ -72,6 +76,24 @@ async function start (options: ProcessOptions): Promise<void> {
     await Promise.race([closeAll(opened), delay(CLOSING_SECONDS * 1000)])
     throw error
   }
+}
+
+/** The demo upstream, if no other is configured. */
+async function startDemo (
+  { upstream, demoUpstreamPort: port }: Config,
+  file: string | undefined
+): Promise<DemoUpstream | undefined> {
+  return upstream === undefined ? await startDemoUpstream({ port, file }) : undefined
+}
+
+function listWarnings (
+  { production, redisUrl, upstream }: Config,
+  { stateFile }: Pick<DataDirectory, 'stateFile'>
+): string[] {
+  return [
+    ...production && redisUrl === undefined && stateFile === undefined ? [ONLY_IN_MEMORY] : [],
+    ...upstream?.allowedTenants?.includes(ANY_TENANT) === true ? [FOR_EVERYBODY] : []
+  ]
 }
 
 /** What is hosted, and how. @throws {ConfigError} */

@@ -25,7 +25,7 @@ export async function startProcess (
   // a group of its own: `npm start` has children
   const child = spawn(command, args, {
     cwd,
-    env: { PATH, HOME, ...environment },
+    env: { PATH, HOME, DATA_DIR: 'memory', ...environment },
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe']
   })

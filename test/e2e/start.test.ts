@@ -13,7 +13,7 @@ import { QUIET } from '../support/service.js'
 /** Runs the service as a process of its own; `line` resolves with the first line of its output that matches. */
 function run (t: Test, environment: NodeJS.ProcessEnv) {
   const child = spawn(process.execPath, runnable('src/server'), {
-    cwd: root, env: { PATH: process.env.PATH, ...environment }, stdio: ['ignore', 'pipe', 'pipe']
+    cwd: root, env: { PATH: process.env.PATH, DATA_DIR: 'memory', ...environment }, stdio: ['ignore', 'pipe', 'pipe']
   })
   t.teardown(() => child.kill('SIGKILL'))
   const output: string[] = []

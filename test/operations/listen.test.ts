@@ -79,7 +79,7 @@ t.test('memory as the store is one loud line in production, and none elsewhere',
     })
     await service.line(/upstream cannot be reached/)
     service.kill('SIGKILL')
-    return service.output.filter(line => line.includes('REDIS_URL is not set'))
+    return service.output.filter(line => line.includes('Neither DATA_DIR nor REDIS_URL'))
   }
   const { NODE_ENV, PUBLIC_URL } = production
   t.match(await lines({ NODE_ENV, PUBLIC_URL }), [/"level":40.*lost when it ends.*a second replica knows none of them/])

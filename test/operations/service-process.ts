@@ -27,7 +27,7 @@ export interface ServiceProcess {
 export function runFile (t: Test, file: string, environment: NodeJS.ProcessEnv): Omit<ServiceProcess, 'url' | 'logIn'> {
   const child = spawn(process.execPath, runnable(file), {
     cwd: root,
-    env: { PATH: process.env.PATH, MAX_EVENT_LOOP_DELAY_MS: '0', ...environment },
+    env: { PATH: process.env.PATH, MAX_EVENT_LOOP_DELAY_MS: '0', DATA_DIR: 'memory', ...environment },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   t.teardown(() => child.kill('SIGKILL'))

@@ -21,9 +21,9 @@ export interface Service {
 
 /**
  * What every service of a test begins with. A machine that runs tests may well be overloaded: nothing is refused for
- * that.
+ * that. A process of the service would keep its state in the checkout.
  */
-export const QUIET = { LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '0' } as const
+export const QUIET = { LOG_LEVEL: 'silent', MAX_EVENT_LOOP_DELAY_MS: '0', DATA_DIR: 'memory' } as const
 
 /** Listens on a free port of loopback for as long as the test runs. @returns the port */
 export async function listenFor (t: Test, listener: RequestListener): Promise<number> {

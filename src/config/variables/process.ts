@@ -47,17 +47,23 @@ export const processVariables = {
   REDIS_URL: Type.Optional(text(
     'Redis that all replicas share: redis://user:password@host:port/db, or rediss:// for TLS; with Sentinels ' +
       'redis+sentinel://user:password@host:port,host:port/name/db. ' +
-      'Default: this process keeps everything in memory'
+      'Default: this process keeps everything itself, as DATA_DIR says'
   )),
   REDIS_CLUSTER: flag(
     'Whether REDIS_URL is a Redis Cluster: one of its nodes, or its configuration endpoint',
     false
   ),
   REDIS_KEY_PREFIX: text('Prefix of every key and channel in Redis', { default: DEFAULT_KEY_PREFIX }),
+  DATA_DIR: Type.Optional(text(
+    'Directory in which this process alone keeps its state, if there is no Redis, and the key that encrypts it. ' +
+      'After a restart, people are still logged in, and sessions continue. memory: nothing is kept. With REDIS_URL, ' +
+      'the state is in Redis. Default: .data outside production; in production, memory'
+  )),
   ENCRYPTION_KEYS: Type.Optional(text(
     'Keys that replicas share; they encrypt stored upstream tokens, the requestState that clients send back, and ' +
       'what replicas hand over to each other. As id:base64url of 32 bytes; the first encrypts, all decrypt ' +
-      '(comma-separated). Default: a key of this process'
+      '(comma-separated). Default: the key in DATA_DIR, which is made at the first start; in memory, a key of this ' +
+      'process'
   )),
   DEMO_UPSTREAM_PORT: Type.Optional(port(
     'Port of the demo upstream, which starts outside production if no upstream is configured. Default: PORT + 1'
