@@ -23,6 +23,9 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
   console: () => {},
   // pictures
   text: () => {},
+  // of other packages, which are not installed here: what somebody had before
+  typescript: () => {},
+  python: () => {},
   // checked in a test that needs nginx
   nginx: () => {},
 

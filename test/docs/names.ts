@@ -55,6 +55,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'taskSupport',
     'toNodeHandler'
   ],
+  'what people move from (docs/moving.md)': ['mcpAuthRouter', 'mcpAuthMetadataRouter', 'protectedResourceHandler'],
   'oidc-provider': ['issueRefreshToken', 'resourceIndicators'],
   Fastify: ['onSend', 'preSerialization', 'reqId'],
   'Kubernetes, ECS': ['maxUnavailable', 'preStop', 'stopTimeout', 'terminationGracePeriodSeconds']
