@@ -48,8 +48,10 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
     const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
     const flags = parseFlags(args.slice(args.indexOf('serve') + 1))
     if (flags === 'help' || 'wrong' in flags) throw new Error(`${where}: ${JSON.stringify(flags)}`)
-    const env: NodeJS.ProcessEnv = { OAUTH_CLIENT_SECRET: 'secret' }
+    const env: NodeJS.ProcessEnv = {}
     for (const [variable, set] of Object.entries(flags)) env[variable] = set?.value
+    // what the page says to put into the environment
+    if (env.OAUTH_CLIENT_ID !== undefined) env.OAUTH_CLIENT_SECRET = 'secret'
     t.doesNotThrow(() => loadConfig(env, { dotenv: false }), where)
   }],
   [/^npx \S*fastify-mcp-oauth\S* init /, async (t, { where, text }) => {
