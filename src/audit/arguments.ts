@@ -40,14 +40,16 @@ export class RecordedArguments {
     this.#key = key
   }
 
-  of ({ params }: JSONRPCRequest): Recorded | undefined {
+  /** @returns JSON text of those of a request; undefined if none is recorded */
+  of ({ params }: JSONRPCRequest): string | undefined {
     const tool = params?.name
     const wanted = typeof tool === 'string' ? this.#byTool.get(tool) : undefined
     if (wanted === undefined) return undefined
-    return wanted.flatMap(({ argument: name, as }) => {
+    const recorded: Recorded = wanted.flatMap(({ argument: name, as }) => {
       const value = getMember(params?.arguments, name)
       return value === undefined ? [] : [{ name, ...this.#record(JSON.stringify(value), as) }]
     })
+    return JSON.stringify(recorded)
   }
 
   #record (text: string, as: AuditedArgument['as']): { value: string } | { hmac: string } {

@@ -15,8 +15,8 @@ import type { BrokerObserver } from '../oauth/login-events.js'
 import { packageVersion } from '../version.js'
 import { RecordedArguments, type AuditedArgument } from './arguments.js'
 import { LineHash } from './chain.js'
-import { ECS, type AuditAction, type UnchainedEvent } from './event.js'
-import { describeCall, describeCaller, describeHttp } from './facts.js'
+import { categorize, writeEvent, type AuditAction, type EventFacts } from './event.js'
+import { toMembers, writeCall, writeCaller, writeHttp } from './facts.js'
 import { describeStep } from './steps.js'
 import { Refusals } from './refusals.js'
 import { toSink, type AuditTarget } from './sinks/sink.js'
@@ -60,13 +60,12 @@ interface AuditorOptions extends AuditOptions {
 }
 
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024
+const NS_OF_MS = 1e6
 const NODE_NAME = `${hostname()}/${randomBytes(4).toString('hex')}`
 
-const CALL = { category: ['api'], type: ['access'] } satisfies Partial<UnchainedEvent['event']>
-const DENIED = { category: ['api'], type: ['denied'] } satisfies Partial<UnchainedEvent['event']>
-const ABOUT_ITSELF = { category: ['configuration'], type: ['info'] } satisfies Partial<UnchainedEvent['event']>
-
-type Categories = Pick<UnchainedEvent['event'], 'category' | 'type'>
+const CALL = categorize('api', 'access')
+const DENIED = categorize('api', 'denied')
+const ABOUT_ITSELF = categorize('configuration', 'info')
 
 /** Turns what happens into events of the record. */
 export class Auditor {
@@ -77,7 +76,10 @@ export class Auditor {
   readonly #trail: Trail
   readonly #arguments: RecordedArguments
   /** What all events end with. */
-  readonly #service = { name: 'fastify-mcp-oauth' as const, version: packageVersion(), node: { name: NODE_NAME } }
+  readonly #end = toMembers({
+    service: { name: 'fastify-mcp-oauth', version: packageVersion(), node: { name: NODE_NAME } }
+  }) + '}'
+
   /** Errors that a step of a login has reported already. */
   readonly #told = new WeakSet<object>()
   readonly #refusals: Refusals
@@ -90,12 +92,12 @@ export class Auditor {
       hash: new LineHash(chainKey),
       isRequired: required,
       maxQueuedBytes: options.maxQueuedBytes ?? MAX_QUEUED_BYTES,
-      resumed: action => this.#toText(ABOUT_ITSELF, { action, outcome: 'success' }, {}),
+      resumed: action => this.#toText(ABOUT_ITSELF, { action, outcome: 'success' }),
       log,
       onEvents: options.onEvents ?? (() => {})
     })
     this.#refusals = new Refusals(reason => {
-      this.#record(DENIED, { action: 'refusals-left-out', outcome: 'failure', reason }, {})
+      this.#record(DENIED, { action: 'refusals-left-out', outcome: 'failure', reason })
     })
     this.brokerObserver = event => {
       if (event.error instanceof Error) this.#told.add(event.error)
@@ -103,17 +105,13 @@ export class Auditor {
     }
     this.mcpObserver = {
       request: (observed, run) => {
-        const begun = process.hrtime.bigint()
+        const begun = performance.now()
         run()
         return (end, text) => { this.#called(observed, end, text, begun) }
       },
       denied: ({ error, http, caller, ...refused }) => {
         this.#told.add(error)
-        this.#refuse('call-refused', error, {
-          ...caller && describeCaller(caller),
-          ...describeHttp(http),
-          ...describeCall(refused)
-        })
+        this.#refuse('call-refused', error, writeCaller(caller) + writeHttp(http) + writeCall(refused))
       }
     }
   }
@@ -123,13 +121,9 @@ export class Auditor {
     if (this.#told.has(error)) return
     this.#told.add(error)
     if (caller === null && !this.#refusals.take()) return
-    const { http: about, ...facts } = describeHttp(http)
-    this.#refuse(request === undefined ? 'request-refused' : 'call-refused', error, {
-      ...caller !== null && describeCaller(caller),
-      ...facts,
-      http: { ...about, response: { status_code: error.statusCode } },
-      ...request !== undefined && describeCall({ request })
-    })
+    const facts = writeCaller(caller) + writeHttp(http, { status: error.statusCode })
+    if (request === undefined) this.#refuse('request-refused', error, facts)
+    else this.#refuse('call-refused', error, facts + writeCall({ request }))
   }
 
   /**
@@ -137,14 +131,14 @@ export class Auditor {
    * @throws {TemporarilyUnavailableError} (rejects) if it cannot be written
    */
   async begin (http: InboundHttp, caller: CallerInfo | null, requests: readonly JSONRPCRequest[]): Promise<void> {
-    const facts = { ...caller && describeCaller(caller), ...describeHttp(http) }
+    const facts = writeCaller(caller) + writeHttp(http)
     const begun = { outcome: 'unknown' as const }
     if (requests.length === 0) {
       await this.#trail.keep(this.#toText(CALL, { ...begun, action: 'request-begun' }, facts))
       return
     }
     await Promise.all(requests.map(async request => {
-      const text = this.#toText(CALL, { ...begun, action: 'call-begun' }, { ...facts, ...describeCall({ request }) })
+      const text = this.#toText(CALL, { ...begun, action: 'call-begun' }, facts + writeCall({ request }))
       await this.#trail.keep(text)
     }))
   }
@@ -159,49 +153,35 @@ export class Auditor {
     await this.#trail.close()
   }
 
-  #called (observed: ObservedRequest, end: RequestEnd, text: string | undefined, begun: bigint): void {
+  #called (observed: ObservedRequest, end: RequestEnd, text: string | undefined, begun: number): void {
     const { caller, http, request } = observed
     const reason = classifyEnd(end)
     const recorded = this.#arguments.of(request)
-    const { mcp, ...target } = describeCall(observed)
+    const bytes = text === undefined ? undefined : Buffer.byteLength(text)
+    const isError = typeof end === 'object' && 'error' in end
     this.#record(CALL, {
       action: 'call',
       outcome: reason === 'ok' ? 'success' : 'failure',
       reason,
-      duration: Number(process.hrtime.bigint() - begun)
-    }, {
-      ...caller !== undefined && describeCaller(caller),
-      ...describeHttp(http, text === undefined ? undefined : Buffer.byteLength(text)),
-      ...typeof end === 'object' && 'error' in end && { error: { code: String(end.error.code) } },
-      mcp: { ...mcp, ...recorded !== undefined && { arguments: recorded } },
-      ...target
-    })
+      duration: Math.round((performance.now() - begun) * NS_OF_MS)
+    }, writeCaller(caller) + writeHttp(http, { bytes }) + (isError ? writeError(String(end.error.code)) : '') +
+      writeCall(observed, recorded))
   }
 
-  #refuse (action: AuditAction, error: ServiceError, facts: Partial<UnchainedEvent>): void {
+  #refuse (action: AuditAction, error: ServiceError, facts: string): void {
     const { code, reason = code } = error
-    this.#record(DENIED, { action, outcome: 'failure', reason }, { ...facts, error: { code } })
+    this.#record(DENIED, { action, outcome: 'failure', reason }, facts + writeError(code))
   }
 
-  #record (
-    categories: Categories,
-    event: Pick<UnchainedEvent['event'], 'action' | 'outcome' | 'reason' | 'duration'>,
-    facts: Partial<UnchainedEvent>
-  ): void {
+  #record (categories: string, event: EventFacts, facts = ''): void {
     this.#trail.record(this.#toText(categories, event, facts))
   }
 
-  #toText (
-    categories: Categories,
-    event: Pick<UnchainedEvent['event'], 'action' | 'outcome' | 'reason' | 'duration'>,
-    facts: Partial<UnchainedEvent>
-  ): string {
-    return JSON.stringify({
-      '@timestamp': new Date().toISOString(),
-      ecs: ECS,
-      event: { kind: 'event', dataset: 'fastify-mcp-oauth.audit', ...categories, ...event },
-      ...facts,
-      service: this.#service
-    })
+  #toText (categories: string, event: EventFacts, facts = ''): string {
+    return writeEvent(categories, event) + facts + this.#end
   }
+}
+
+function writeError (code: string): string {
+  return toMembers({ error: { code } })
 }

@@ -13,30 +13,46 @@ export interface ChainHead {
 export const BEGINNING = '0'.repeat(64)
 
 const BLOCK_BYTES = 64
+const HASH_BYTES = 32
+// of most lines
+const LINE_BYTES = 4096
+// UTF-8 of a UTF-16 code unit
+const MAX_BYTES_OF_UNIT = 3
 const TAIL = /,"hash":"([0-9a-f]{64})"\}\}$/
 
 /** Hashes lines: with a key, nobody without it can make the chain again (HMAC, RFC 2104). */
 export class LineHash {
   /** Fingerprint of the key; undefined: there is none. */
   readonly keyId: string | undefined
-  readonly #inner: Buffer | undefined
+  /** The padded key, and room for a line. */
+  #inner: Buffer | undefined
+  /** The padded key, and room for the inner hash. */
   readonly #outer: Buffer | undefined
 
   /** @param key of at most 64 bytes */
   constructor (key?: Uint8Array) {
     if (key === undefined) return
-    const pad = (byte: number) => Buffer.from(Buffer.alloc(BLOCK_BYTES).map((_, at) => (key[at] ?? 0) ^ byte))
-    this.#inner = pad(0x36)
-    this.#outer = pad(0x5c)
+    this.#inner = padded(key, 0x36, BLOCK_BYTES + LINE_BYTES)
+    this.#outer = padded(key, 0x5c, BLOCK_BYTES + HASH_BYTES)
     this.keyId = hash('sha256', key, 'hex').slice(0, 16)
   }
 
   of (line: string): string {
     if (this.#inner === undefined || this.#outer === undefined) return hash('sha256', line, 'hex')
-    // one-shot hashes cost a third of createHmac
-    const inner = hash('sha256', Buffer.concat([this.#inner, Buffer.from(line)]), 'buffer')
-    return hash('sha256', Buffer.concat([this.#outer, inner]), 'hex')
+    // one-shot hashes of memory that is there already cost half of createHmac
+    const most = BLOCK_BYTES + MAX_BYTES_OF_UNIT * line.length
+    if (most > this.#inner.length) this.#inner = Buffer.concat([this.#inner.subarray(0, BLOCK_BYTES)], 2 * most)
+    const end = BLOCK_BYTES + this.#inner.write(line, BLOCK_BYTES)
+    hash('sha256', this.#inner.subarray(0, end), 'buffer').copy(this.#outer, BLOCK_BYTES)
+    return hash('sha256', this.#outer, 'hex')
   }
+}
+
+/** The key, padded to a block as HMAC does, at the start of more memory. */
+function padded (key: Uint8Array, pad: number, bytes: number): Buffer {
+  const memory = Buffer.alloc(bytes)
+  for (let at = 0; at < BLOCK_BYTES; at++) memory[at] = (key[at] ?? 0) ^ pad
+  return memory
 }
 
 /** Links events: each line has the hash of the one before it, and its own. */

@@ -130,5 +130,30 @@ export type AuditAction = AuditEvent['event']['action']
 /** An event before it has its place in a chain. */
 export type UnchainedEvent = Omit<AuditEvent, 'ecs' | 'service' | 'audit'>
 
-/** What every event of this process says alike. */
-export const ECS = { version: ECS_VERSION } as const
+type AboutEvent = UnchainedEvent['event']
+
+/** What an event says of itself. */
+export type EventFacts = Pick<AboutEvent, 'action' | 'outcome' | 'reason' | 'duration'>
+
+/** The kind of events of an ECS category and type. */
+export function categorize (category: AboutEvent['category'][number], type: AboutEvent['type'][number]): string {
+  const about = { kind: 'event', dataset: 'fastify-mcp-oauth.audit', category: [category], type: [type] }
+  return JSON.stringify(about).slice(1, -1)
+}
+
+/** The beginning of the JSON text of an event that happens now. */
+export function writeEvent (categories: string, { action, outcome, reason, duration }: EventFacts): string {
+  const why = reason === undefined ? '' : `,"reason":${JSON.stringify(reason)}`
+  const took = duration === undefined ? '' : `,"duration":${duration}`
+  return `{"@timestamp":"${timeNow()}","ecs":{"version":"${ECS_VERSION}"},` +
+    `"event":{${categories},"action":"${action}","outcome":"${outcome}"${why}${took}}`
+}
+
+let lastTime = { ms: 0, text: '' }
+
+// many events are of the same millisecond
+function timeNow (): string {
+  const ms = Date.now()
+  if (ms !== lastTime.ms) lastTime = { ms, text: new Date(ms).toISOString() }
+  return lastTime.text
+}

@@ -2,30 +2,47 @@ import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../caller.js'
 import type { InboundHttp, ObservedRequest } from '../mcp/observer.js'
 import type { StepGrant, StepRequest } from '../oauth/login-events.js'
-import type { UnchainedEvent } from './event.js'
+import type { AuditEvent, UnchainedEvent } from './event.js'
 import { shown } from './shown.js'
 
-type Facts = Pick<UnchainedEvent, 'user' | 'oauth' | 'client' | 'http' | 'trace' | 'mcp' | 'gen_ai'>
+type Facts = Pick<UnchainedEvent, 'user' | 'oauth'>
+
+/*
+ * Facts are JSON text from the start, each member after a comma: there is an event for each call, and to make an object
+ * of it first costs three times as much. The schema is checked by the tests (test/audit).
+ */
 
 // the same objects come with every call of a token
-const known = new WeakMap<CallerInfo, Facts>()
+const known = new WeakMap<CallerInfo, string>()
 const MAX_SCOPES = 64
 
+/** The text of members of an event. */
+export function toMembers (facts: Partial<UnchainedEvent> | Pick<AuditEvent, 'service'>): string {
+  const text = JSON.stringify(facts).slice(1, -1)
+  return text === '' ? '' : `,${text}`
+}
+
+/** A text of others as a JSON string. */
+function quote (text: string, max?: number): string {
+  return JSON.stringify(shown(text, max))
+}
+
 /** Who makes a request, and by which client and grant. */
-export function describeCaller (caller: CallerInfo): Facts {
-  let facts = known.get(caller)
-  if (facts === undefined) {
+export function writeCaller (caller: CallerInfo | null | undefined): string {
+  if (caller == null) return ''
+  let text = known.get(caller)
+  if (text === undefined) {
     const { clientId, extra: { issuer, subject, grantId } } = caller
-    facts = {
+    text = toMembers({
       ...describePerson({ issuer, subject }),
       oauth: {
         ...clientId !== '' && { client: { id: shown(clientId) } },
         ...grantId !== undefined && { grant: { id: grantId } }
       }
-    }
-    known.set(caller, facts)
+    })
+    known.set(caller, text)
   }
-  return facts
+  return text
 }
 
 export function describePerson ({ issuer, subject }: { issuer: string, subject: string }): Pick<Facts, 'user'> {
@@ -44,42 +61,49 @@ export function describeGrantFacts ({ grantId, clientId, issuer, subject, scopes
   }
 }
 
-/** An HTTP request. */
-export function describeHttp (http: StepRequest | InboundHttp | undefined, bytes?: number): Facts {
-  if (http === undefined) return {}
+/** An HTTP request, and what is known of its response. */
+export function writeHttp (
+  http: StepRequest | InboundHttp | undefined,
+  { bytes, status }: { bytes?: number | undefined, status?: number } = {}
+): string {
+  if (http === undefined) return ''
   const { id, ip, mcpTraceId } = http
   const { bodyBytes = 0 }: { bodyBytes?: number } = 'bodyBytes' in http ? http : {}
-  return {
-    ...ip !== undefined && { client: { ip } },
-    http: {
-      request: { id, ...bodyBytes > 0 && { body: { bytes: bodyBytes } } },
-      ...bytes !== undefined && { response: { body: { bytes } } }
-    },
-    ...mcpTraceId != null && { trace: { id: mcpTraceId } }
-  }
+  const client = ip === undefined ? '' : `,"client":{"ip":${JSON.stringify(ip)}}`
+  const body = bodyBytes > 0 ? `,"body":{"bytes":${bodyBytes}}` : ''
+  const request = `"request":{"id":${JSON.stringify(id)}${body}}`
+  const trace = mcpTraceId == null ? '' : `,"trace":{"id":${JSON.stringify(mcpTraceId)}}`
+  return `${client},"http":{${request}${writeResponse(bytes, status)}}${trace}`
 }
 
-/** A call: what was asked for, where. */
-export function describeCall (
-  { request, era, sessionId, protocolVersion }: Partial<Omit<ObservedRequest, 'caller' | 'http'>>
-): Pick<Facts, 'mcp' | 'gen_ai'> {
-  return {
-    mcp: {
-      ...era !== undefined && { era },
-      ...request !== undefined && { method: { name: shown(request.method) }, request: { id: shown(`${request.id}`) } },
-      ...sessionId !== undefined && { session: { id: sessionId } },
-      ...protocolVersion !== undefined && { protocol: { version: shown(protocolVersion, 32) } },
-      ...typeof request?.params?.uri === 'string' && { resource: { uri: shown(withoutQuery(request.params.uri)) } }
-    },
-    ...request !== undefined && describeTarget(request)
-  }
+function writeResponse (bytes: number | undefined, status: number | undefined): string {
+  if (status !== undefined) return `,"response":{"status_code":${status}}`
+  return bytes === undefined ? '' : `,"response":{"body":{"bytes":${bytes}}}`
 }
 
-function describeTarget ({ method, params }: JSONRPCRequest): Pick<Facts, 'gen_ai'> {
-  if (typeof params?.name !== 'string') return {}
-  const target = { name: shown(params.name) }
-  if (method === 'tools/call') return { gen_ai: { tool: target } }
-  return method === 'prompts/get' ? { gen_ai: { prompt: target } } : {}
+/** A call: what was asked for, where. @param recorded JSON text of arguments that are recorded */
+export function writeCall (
+  { request, era, sessionId, protocolVersion }: Partial<Omit<ObservedRequest, 'caller' | 'http'>>,
+  recorded?: string
+): string {
+  const members: string[] = []
+  if (era !== undefined) members.push(`"era":"${era}"`)
+  if (request !== undefined) {
+    members.push(`"method":{"name":${quote(request.method)}},"request":{"id":${quote(`${request.id}`)}}`)
+    const { uri } = request.params ?? {}
+    if (typeof uri === 'string') members.push(`"resource":{"uri":${quote(withoutQuery(uri))}}`)
+  }
+  if (sessionId !== undefined) members.push(`"session":{"id":${JSON.stringify(sessionId)}}`)
+  if (protocolVersion !== undefined) members.push(`"protocol":{"version":${quote(protocolVersion, 32)}}`)
+  if (recorded !== undefined) members.push(`"arguments":${recorded}`)
+  return `,"mcp":{${members.join(',')}}${request === undefined ? '' : writeTarget(request)}`
+}
+
+function writeTarget ({ method, params }: JSONRPCRequest): string {
+  if (typeof params?.name !== 'string') return ''
+  const target = `{"name":${quote(params.name)}}`
+  if (method === 'tools/call') return `,"gen_ai":{"tool":${target}}`
+  return method === 'prompts/get' ? `,"gen_ai":{"prompt":${target}}` : ''
 }
 
 // as with URLs, what varies is in the query

@@ -1,24 +1,26 @@
 import { ServiceError } from '../errors.js'
 import { getMember } from '../members.js'
 import type { BrokerEvent } from '../oauth/login-events.js'
-import type { AuditAction, UnchainedEvent } from './event.js'
-import { describeGrantFacts, describeHttp, describePerson } from './facts.js'
+import { categorize, type AuditAction, type EventFacts } from './event.js'
+import { describeGrantFacts, describePerson, toMembers, writeHttp } from './facts.js'
 import { shown } from './shown.js'
 
 interface Described {
-  categories: Pick<UnchainedEvent['event'], 'category' | 'type'>
-  event: Pick<UnchainedEvent['event'], 'action' | 'outcome' | 'reason'>
-  facts: Partial<UnchainedEvent>
+  /** Of `categorize`. */
+  categories: string
+  event: EventFacts
+  /** JSON text of further members. */
+  facts: string
 }
 
-const LOGIN: Described['categories'] = { category: ['authentication'], type: ['info'] }
-const LOGGED_IN: Described['categories'] = { category: ['authentication'], type: ['start'] }
-const CREATED: Described['categories'] = { category: ['iam'], type: ['creation'] }
-const ENDED: Described['categories'] = { category: ['iam'], type: ['deletion'] }
-const CHANGED: Described['categories'] = { category: ['iam'], type: ['change'] }
+const LOGIN = categorize('authentication', 'info')
+const LOGGED_IN = categorize('authentication', 'start')
+const CREATED = categorize('iam', 'creation')
+const ENDED = categorize('iam', 'deletion')
+const CHANGED = categorize('iam', 'change')
 
 type StepType = BrokerEvent['type']
-type Kind = readonly [Described['categories'], AuditAction]
+type Kind = readonly [string, AuditAction]
 
 /** What the steps of a login are in the record. Calls are recorded when they run, and bad tokens when refused. */
 const STEPS: Readonly<Record<Exclude<StepType, 'token' | 'call'>, Kind>> = {
@@ -52,16 +54,16 @@ export function describeStep (step: BrokerEvent): Described[] {
   return [about(STEPS[step.type]), ...isGranted ? [about([CREATED, 'grant-created'])] : []]
 }
 
-function describeOutcome (error: unknown): Pick<UnchainedEvent['event'], 'outcome' | 'reason'> {
+function describeOutcome (error: unknown): Pick<EventFacts, 'outcome' | 'reason'> {
   if (error === undefined) return { outcome: 'success' }
   return { outcome: 'failure', reason: error instanceof ServiceError ? error.reason ?? error.code : 'server_error' }
 }
 
-function describeFacts (step: BrokerEvent): Partial<UnchainedEvent> {
+function describeFacts (step: BrokerEvent): string {
   const { error, grant, person, http } = step
   const client = describeClient(step)
   const granted = grant && describeGrantFacts(grant)
-  return {
+  const facts = {
     ...person && describePerson(person),
     ...granted,
     oauth: {
@@ -69,9 +71,9 @@ function describeFacts (step: BrokerEvent): Partial<UnchainedEvent> {
       ...client !== undefined && { client },
       ...step.type === 'token' && step.grantType !== undefined && { grant_type: shown(step.grantType) }
     },
-    ...describeHttp(http),
     ...error !== undefined && { error: { code: error instanceof ServiceError ? error.code : 'server_error' } }
   }
+  return toMembers(facts) + writeHttp(http)
 }
 
 function describeClient (step: BrokerEvent): { id: string, name?: string } | undefined {

@@ -26,8 +26,8 @@ interface Waiting {
   settle: ((error?: Error) => void) | undefined
 }
 
-const GATHER_MS = 25
-const GATHER_BYTES = 64 * 1024
+const GATHER_MS = 100
+const GATHER_BYTES = 256 * 1024
 const BATCH_BYTES = 1024 * 1024
 const RETRY_MS = 1000
 const PATIENCE_MS = 5000

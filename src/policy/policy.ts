@@ -37,6 +37,8 @@ interface Compiled {
   rolesOf: WeakMap<Claims, readonly Role[]>
   /** By callers, which are one object for as long as a token is known. */
   accesses: WeakMap<object, Access>
+  /** By callers. */
+  decisions: WeakMap<object, LoginDecision>
   /** Whether anybody's calls are limited. */
   limitsCalls: boolean
   /** By claims. */
@@ -133,7 +135,10 @@ export class Policy {
 
   /** Whether somebody may call whose token others have issued. */
   decideCaller (caller: Pick<CallerInfo, 'scopes' | 'extra'>): LoginDecision {
-    return this.decideLogin(claimsOf(caller), caller.scopes)
+    const { decisions } = this.#compiled
+    let decision = decisions.get(caller)
+    if (decision === undefined) decisions.set(caller, decision = this.decideLogin(claimsOf(caller), caller.scopes))
+    return decision
   }
 
   /** What a caller may use. @param asking undefined, or an anonymous caller: nobody has logged in */
@@ -204,6 +209,7 @@ function compile (rules: PolicyRules): Compiled {
     publicSet: new PrimitiveSet(rules.public ?? {}),
     rolesOf: new WeakMap(),
     accesses: new WeakMap(),
+    decisions: new WeakMap(),
     limitsCalls: rules.limits !== undefined || rules.clientLimits !== undefined ||
       Object.values(rules.roles ?? {}).some(({ limits }) => limits !== undefined),
     limits: new WeakMap()

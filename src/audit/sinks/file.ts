@@ -95,14 +95,9 @@ class AuditFile implements AuditSink {
 
   async write (lines: readonly string[]): Promise<void> {
     let file = await this.#current()
-    const bytes = Buffer.from(lines.map(line => `${line}\n`).join(''))
+    const bytes = Buffer.from(`${lines.join('\n')}\n`)
     const isDue = file.size + bytes.length > this.#maxBytes || file.day !== this.#today
     if (file.size > 0 && isDue) file = await this.#setAside(file)
-    const { size } = await file.handle.stat()
-    if (size < file.size || (size > file.size && !this.#isHalfDone)) {
-      throw new Error(`${this.#path} was changed by somebody else: each process needs a file of its own`)
-    }
-    if (size > file.size) await file.handle.truncate(file.size)
     this.#isHalfDone = true
     for (let done = 0; done < bytes.length;) {
       done += (await file.handle.write(bytes, done, bytes.length - done)).bytesWritten
@@ -122,14 +117,25 @@ class AuditFile implements AuditSink {
     return toDay(this.#now())
   }
 
-  /** The open file, or a new one if it was moved or removed. */
+  /** The open file as the last write has left it, or a new one if it was moved or removed. */
   async #current (): Promise<OpenFile> {
     const file = this.#file
     if (file === undefined) return await this.#reopen()
     const there = await stat(this.#path, { bigint: true }).catch(() => undefined)
-    if (there?.ino === file.inode) return file
+    if (there?.ino === file.inode) {
+      await this.#assertOwn(file, Number(there.size))
+      return file
+    }
     const other = await this.#reopen()
     return other.size === 0 ? other : await this.#setAside(other)
+  }
+
+  /** What a failed write has left is removed; more, or less, is of somebody else. */
+  async #assertOwn (file: OpenFile, size: number): Promise<void> {
+    if (size < file.size || (size > file.size && !this.#isHalfDone)) {
+      throw new Error(`${this.#path} was changed by somebody else: each process needs a file of its own`)
+    }
+    if (size > file.size) await file.handle.truncate(file.size)
   }
 
   async #reopen (): Promise<OpenFile> {

@@ -18,6 +18,9 @@ import type { Asking, Guard, Refusals, TaskOrigins } from './guard.js'
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 const DESCRIPTION = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/
 
+/** The tools that made the tasks which requests ask for; undefined: one that is not known. */
+type Makers = ReadonlyArray<string | undefined>
+
 /** What is checked. */
 export interface AccessCheck extends Asking {
   caller: CallerInfo
@@ -40,33 +43,34 @@ export function checkAccessOrPromise (
 ): Promise<Refusals | undefined> | Refusals | undefined {
   if (guard === undefined && resolve === undefined && !demandsScopes(server)) return undefined
   const judged = guard?.judge(requests, { server, caller, tasks })
-  const refusals = judged?.refusals
-  const left = refusals === undefined ? requests : requests.filter(({ id }) => !refusals.has(id))
-  const { reached, ofTasks } = findReached(left, server, tasks)
-  const needed = [...judged?.needed ?? findNeededScopes(server, reached), ...ofTasks]
+  const { refusals } = judged ?? {}
+  const left = requests.filter(({ id }) => refusals?.has(id) !== true)
+  const makers = findMakers(left, tasks)
+  // the policy has judged them, but for the server's own resolver
+  const reached = judged !== undefined && resolve === undefined ? [] : findReached(left, makers)
+  const needed = [...judged?.needed ?? findNeededScopes(server, reached), ...findScopesOfTasks(server, makers)]
   const check = (challenges: ReadonlyArray<ScopeChallenge | undefined>) => {
     assertScopes(needed, challenges, caller)
     return refusals
   }
-  if (resolve === undefined) return check([])
-  const challenges = reached.map(request => challengeOrPromise(resolve, request, caller))
-  const settled = challenges.filter(isSettled)
-  return settled.length < challenges.length
-    ? Promise.all(challenges.map(challenge => Promise.resolve(challenge))).then(check)
-    : check(settled)
+  const challenges = challengesOrPromise(resolve, reached, caller)
+  return challenges instanceof Promise ? challenges.then(check) : check(challenges)
 }
 
-/** What requests reach, and the scopes of tasks whose tools are not known. */
-function findReached (
+// nobody knows which of the tools made it
+function findScopesOfTasks (server: SdkServer | undefined, makers: Makers): readonly string[] {
+  return makers.includes(undefined) ? findToolScopes(server, undefined) : []
+}
+
+function findMakers (
   requests: readonly JSONRPCRequest[],
-  server: SdkServer | undefined,
   tasks: TaskOrigins | undefined
-): { reached: JSONRPCRequest[], ofTasks: readonly string[] } {
-  const makers = tasks === undefined ? [] : requests.flatMap(findTaskIds).map(taskId => tasks.findTool(taskId))
-  return {
-    reached: [...requests.flatMap(reachedBy), ...makers.filter(tool => tool !== undefined).map(toToolCall)],
-    ofTasks: makers.includes(undefined) ? findToolScopes(server, undefined) : []
-  }
+): Makers {
+  return tasks === undefined ? [] : requests.flatMap(findTaskIds).map(taskId => tasks.findTool(taskId))
+}
+
+function findReached (requests: readonly JSONRPCRequest[], makers: Makers): JSONRPCRequest[] {
+  return [...requests.flatMap(reachedBy), ...makers.filter(tool => tool !== undefined).map(toToolCall)]
 }
 
 export interface RequestChecks extends AccessCheck {
@@ -98,6 +102,20 @@ export function findRefusals (
     await checkSubscriptions(requests.filter(({ id }) => found?.has(id) !== true), caller, maySubscribe)
     return found
   })
+}
+
+/** What the server's own resolver says of requests; a promise, if it takes time for one of them. */
+function challengesOrPromise (
+  resolve: ScopeChallengeHandler | undefined,
+  reached: readonly JSONRPCRequest[],
+  caller: CallerInfo
+): Promise<Array<ScopeChallenge | undefined>> | Array<ScopeChallenge | undefined> {
+  if (resolve === undefined) return []
+  const challenges = reached.map(request => challengeOrPromise(resolve, request, caller))
+  const settled = challenges.filter(isSettled)
+  return settled.length < challenges.length
+    ? Promise.all(challenges.map(challenge => Promise.resolve(challenge)))
+    : settled
 }
 
 // any thenable takes time, also one that is not a `Promise`

@@ -53,8 +53,9 @@ export class WatchedAccess {
   #note (): boolean {
     const { caller, record: { access: before } } = this.#session
     const access = this.#guard.fingerprintAccess(caller)
+    if (access === before) return false
     const now = Date.now()
-    if (access === before || now - this.#changedAt < LEAST_MS) return false
+    if (now - this.#changedAt < LEAST_MS) return false
     this.#changedAt = now
     this.#session.change({ access })
     return before !== undefined

@@ -1,9 +1,12 @@
 import { RELATED_TASK_META_KEY, type JSONRPCRequest } from '@modelcontextprotocol/server'
 import { isObject } from '../../members.js'
 
+const NONE: readonly string[] = []
+
 /** The ids of the tasks that a request asks for, or belongs to. */
-export function findTaskIds ({ method, params }: JSONRPCRequest): string[] {
+export function findTaskIds ({ method, params }: JSONRPCRequest): readonly string[] {
   const related: unknown = params?._meta?.[RELATED_TASK_META_KEY]
+  if (related === undefined && !method.startsWith('tasks/')) return NONE
   const ids = [method.startsWith('tasks/') ? params?.taskId : undefined, isObject(related) ? related.taskId : undefined]
   return ids.filter(id => typeof id === 'string')
 }
