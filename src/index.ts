@@ -52,11 +52,12 @@ export type { BrokerEvent, BrokerObserver } from './oauth/login-events.js'
 export { Keyring } from './oauth/keyring.js'
 export { createMemoryStores } from './stores/memory/stores.js'
 export { createRedisStores } from './stores/redis/stores.js'
+export { createSqliteStores } from './stores/sqlite/stores.js'
 export { createTaskMessageQueue } from './stores/tasks/message-queue.js'
 export { createTaskStore } from './stores/tasks/store.js'
 export type { TaskStore, TaskStoreOptions } from './stores/tasks/store.js'
 export type { TaskMessageQueue } from './stores/tasks/message-queue.js'
-export type { MemoryStoresOptions, RedisStoresOptions } from './stores/options.js'
+export type { MemoryStoresOptions, RedisStoresOptions, SqliteStoresOptions } from './stores/options.js'
 export type { BrokerStores, SessionStores, Stores } from './stores/stores.js'
 // those that an app around the service can meet: thrown at it, thrown by it, or seen in its onError hooks
 export {

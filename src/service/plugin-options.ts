@@ -54,7 +54,7 @@ export interface BrokerModeOptions
   Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl' | 'policy'> {
   /** Who issues the tokens: this service. */
   auth?: { mode: 'broker' }
-  /** What is kept: `createMemoryStores` for one process, `createRedisStores` for any number. */
+  /** What is kept: `createMemoryStores` or `createSqliteStores` for one process, `createRedisStores` for any number. */
   stores: Stores
 }
 
@@ -80,7 +80,10 @@ export interface ResourceServerModeOptions extends CommonOptions {
     /** What tokens' `aud` may name, besides the URLs of the MCP endpoints. */
     audiences?: readonly string[]
   }
-  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
+  /**
+   * What is kept of sessions: `createMemoryStores` or `createSqliteStores` for one process, `createRedisStores` for any
+   * number.
+   */
   stores: SessionStores
 }
 
@@ -108,7 +111,10 @@ export interface HostAuthModeOptions extends CommonOptions {
     /** Issuers of the tokens, for the protected resource metadata. */
     authorizationServers: readonly string[]
   }
-  /** What is kept of sessions: `createMemoryStores` for one process, `createRedisStores` for any number. */
+  /**
+   * What is kept of sessions: `createMemoryStores` or `createSqliteStores` for one process, `createRedisStores` for any
+   * number.
+   */
   stores: SessionStores
 }
 

@@ -1,3 +1,5 @@
+const CLIENT_ASSERTION = 'client-assertion:'
+
 /** Name of the lease that each kind of exclusive work takes. */
 export const leaseNames = {
   /** Held by a replica as long as it runs. */
@@ -12,11 +14,16 @@ export const leaseNames = {
   /** Held by the replica that runs a request with input, or keeps its response for who repeats it. */
   repeatableRequest: (fingerprint: string) => `repeatable:${fingerprint}`,
   /** A client assertion that was used: nobody may use it again. It is never released. */
-  clientAssertion: (hash: string) => `client-assertion:${hash}`,
+  clientAssertion: (hash: string) => `${CLIENT_ASSERTION}${hash}`,
   /** Held while the upstream's tokens of a grant are refreshed. */
   upstreamRefresh: (grantId: string) => `upstream-refresh:${grantId}`,
   /** Held while a client is registered at the upstream. */
   upstreamRegistration: (clientId: string) => `upstream-client:${clientId}`
+}
+
+/** Whether a lease says what was done, and not who does it: then it is not over with the process that has taken it. */
+export function outlivesHolder (name: string): boolean {
+  return name.startsWith(CLIENT_ASSERTION)
 }
 
 /** Short-lived exclusive rights across replicas: the holder does the work, the others wait for its result. */

@@ -11,7 +11,7 @@ import {
   textThat,
   timerMs
 } from '../validation/schemas.js'
-import { isKeyPrefix, KEY_PREFIX } from '../validation/values.js'
+import { isKeyPrefix, isPath, KEY_PREFIX } from '../validation/values.js'
 import { isRedisUrl, REDIS_URL } from '../validation/redis-url.js'
 import type { RecentLogBounds } from './attempts.js'
 import type { AuthorizationBounds } from './authorizations.js'
@@ -48,6 +48,14 @@ const eventLog = {
   maxStreamsPerSession: optional(count),
   retentionSeconds: optional(lifetime)
 }
+const memoryEventLog = objectSchema(
+  optionSchemas<MemoryEventLogOptions>()({
+    ...eventLog,
+    maxBytes: optional(count),
+    now: optional(functionSchema<() => number>('a function that returns milliseconds since the epoch'))
+  }),
+  'an object of bounds'
+)
 const common = {
   sessionIdleSeconds: lifetime,
   loginSteps: optional(objectSchema(bounds, 'an object with maxEntries and maxAgeSeconds'))
@@ -58,16 +66,21 @@ export const memoryStoresOptions: TSchema = objectSchema(
   optionSchemas<MemoryStoresOptions>()({
     ...common,
     maxSessions: optional(count),
-    eventLog: optional(objectSchema(
-      optionSchemas<MemoryEventLogOptions>()({
-        ...eventLog,
-        maxBytes: optional(count),
-        now: optional(functionSchema<() => number>('a function that returns milliseconds since the epoch'))
-      }),
-      'an object of bounds'
-    ))
+    eventLog: optional(memoryEventLog)
   }),
   'an object with sessionIdleSeconds'
+)
+
+/** The options of `createSqliteStores`. */
+export const sqliteStoresOptions: TSchema = objectSchema(
+  optionSchemas<SqliteStoresOptions>()({
+    ...common,
+    file: textThat({ takes: 'the path of a file' }, isPath),
+    fullSync: optional(flag),
+    maxSessions: optional(count),
+    eventLog: optional(memoryEventLog)
+  }),
+  'an object with file and sessionIdleSeconds'
 )
 
 /** The options of `createRedisStores`. */
@@ -125,6 +138,28 @@ export interface MemoryStoresOptions {
   eventLog?: MemoryEventLogOptions
   /** How many steps of logins are kept for operators, and how long. Default: 4000, for a day. */
   loginSteps?: RecentLogBounds
+}
+/**
+ * Options of `createSqliteStores`.
+ * @example
+ * ```ts
+ * import { createSqliteStores, type SqliteStoresOptions } from 'fastify-mcp-oauth'
+ *
+ * const options: SqliteStoresOptions = { file: '/data/state.sqlite', sessionIdleSeconds: 3600, fullSync: true }
+ * export const stores = createSqliteStores(options)
+ * ```
+ */
+export interface SqliteStoresOptions extends MemoryStoresOptions {
+  /**
+   * Path of the file, which is made (mode 600) unless it exists; its directory must exist, on a local disk. One process
+   * uses it at a time.
+   */
+  file: string
+  /**
+   * Whether each step waits until the disk has it. Then nothing that was answered is lost by a power cut, either; else
+   * the last steps before it may be. Default: false.
+   */
+  fullSync?: boolean
 }
 /**
  * Options of `createRedisStores`.

@@ -110,6 +110,11 @@ export function isKeyPrefix (value: string): boolean {
   return /^[\w.:/-]{1,64}$/.test(value)
 }
 
+/** Whether a value may be the path of a file. */
+export function isPath (value: string): boolean {
+  return value !== '' && value.length <= 4096 && !value.includes('\0')
+}
+
 /** Whether a value is the URL of a proxy that takes CONNECT. */
 export function isProxyUrl (value: string): boolean {
   if (!URL.canParse(value)) return false

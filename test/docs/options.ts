@@ -17,6 +17,7 @@ const documented: ReadonlyArray<[name: string, heading: string]> = [
   ['SessionLimits', '`limits`'],
   ['StreamOptions', '`streams`'],
   ['MemoryStoresOptions', '`createMemoryStores`'],
+  ['SqliteStoresOptions', '`createSqliteStores`'],
   ['RedisStoresOptions', '`createRedisStores`'],
   ['ServerContext', 'What `createServer` is given']
 ]

@@ -108,7 +108,7 @@ const backend = optionSchemas<Pick<Stores, 'replicaKeys' | 'check' | 'close'>>()
   close: functionSchema<Stores['close']>('a function that lets go of timers and connections')
 })
 
-const takes = 'the stores that createMemoryStores or createRedisStores makes, or your own'
+const takes = 'the stores that createMemoryStores, createSqliteStores or createRedisStores makes, or your own'
 
 // an app's own stores may have further members
 export const sessionStoresOption = Type.Unsafe<SessionStores>(Type.Object(sessionStores, { takes }))

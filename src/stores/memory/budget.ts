@@ -1,17 +1,10 @@
-/** Bounds of what is kept for strangers. */
-export interface BudgetBounds {
-  maxOfAddress: number
-  maxBytesOfAddress: number
-  max: number
-  maxBytes: number
-}
+import { findExceeded, type BudgetBounds, type Kept } from '../rules/budget.js'
 
 /** Counts entries and bytes, by address and in all. */
 export class Budget {
   readonly #bounds: BudgetBounds
-  readonly #addresses = new Map<string, { count: number, bytes: number }>()
-  #count = 0
-  #bytes = 0
+  readonly #addresses = new Map<string, Kept>()
+  readonly #all: Kept = { entries: 0, bytes: 0 }
 
   constructor (bounds: BudgetBounds) {
     this.#bounds = bounds
@@ -19,20 +12,17 @@ export class Budget {
 
   /** Whether an entry more of so many bytes would be too much: for its address, or for all. */
   exceeded (address: string, bytes: number): 'address' | 'all' | undefined {
-    const { maxOfAddress, maxBytesOfAddress, max, maxBytes } = this.#bounds
-    const own = this.#addresses.get(address) ?? { count: 0, bytes: 0 }
-    if (own.count >= maxOfAddress || own.bytes + bytes > maxBytesOfAddress) return 'address'
-    return this.#count >= max || this.#bytes + bytes > maxBytes ? 'all' : undefined
+    return findExceeded(this.#bounds, this.#addresses.get(address) ?? { entries: 0, bytes: 0 }, this.#all, bytes)
   }
 
   /** Counts an entry (1), no longer (-1), or a change of its size (0). */
   count (address: string, entries: 1 | 0 | -1, bytes: number): void {
-    const own = this.#addresses.get(address) ?? { count: 0, bytes: 0 }
-    own.count += entries
-    own.bytes += bytes
-    this.#count += entries
-    this.#bytes += bytes
-    if (own.count > 0) this.#addresses.set(address, own)
+    const own = this.#addresses.get(address) ?? { entries: 0, bytes: 0 }
+    for (const kept of [own, this.#all]) {
+      kept.entries += entries
+      kept.bytes += bytes
+    }
+    if (own.entries > 0) this.#addresses.set(address, own)
     else this.#addresses.delete(address)
   }
 }

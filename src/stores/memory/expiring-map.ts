@@ -1,5 +1,6 @@
 import { BoundedMap } from '../../collections/bounded-map.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
+import type { ExpiringEntries } from '../rules/expiring-entries.js'
 
 export interface ExpiringMapOptions {
   /** Entries kept; beyond, the oldest go first. Default: 100,000. */
@@ -15,7 +16,7 @@ const MAX_SWEPT = 2000
 const SWEPT_BY_SET = 2
 
 /** A bounded map whose entries end at a time of their own. Every step takes logarithmic time at most. */
-export class ExpiringMap<V> {
+export class ExpiringMap<V> implements ExpiringEntries<V> {
   readonly #entries: BoundedMap<string, { value: V, expiresAt: number }>
   /** The next to expire first. */
   readonly #ends = new PriorityQueue<string>()

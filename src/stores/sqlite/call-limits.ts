@@ -1,0 +1,41 @@
+import { parseRecord } from '../../parse-record.js'
+import type { CallBucket } from '../call-limits.js'
+import { ExpiringMap, type ExpiringMapOptions } from '../memory/expiring-map.js'
+import { KeptCallLimits, type RunningBuckets, type UsedBuckets, type UsedCalls } from '../rules/call-limits.js'
+import type { SqliteDatabase } from './database/database.js'
+import { ExpiringTable } from './database/expiring-table.js'
+
+/**
+ * How much is called. What was used of a minute and a day is in a table: a quota does not begin again with the process.
+ * The calls that run are in memory: they end with it.
+ */
+export class SqliteCallLimitStore extends KeptCallLimits {
+  readonly #running: ExpiringMap<RunningBuckets>
+
+  constructor (database: SqliteDatabase, options: ExpiringMapOptions = {}) {
+    const running = new ExpiringMap<RunningBuckets>(options)
+    const used = new ExpiringTable<UsedBuckets>(database, {
+      ...options,
+      name: 'used_calls',
+      codec: {
+        write: buckets => JSON.stringify([...buckets]),
+        read: text => new Map(parseRecord<Array<[string, UsedCalls]>>(text))
+      }
+    })
+    super(used, running, options.now)
+    this.#running = running
+  }
+
+  override giveBack (holder: string, buckets: readonly CallBucket[]): void {
+    try {
+      super.giveBack(holder, buckets)
+    } catch {
+      // the error that leads here is the one to report; what cannot be written counts as called
+    }
+  }
+
+  /** Stops the housekeeping. */
+  close (): void {
+    this.#running.close()
+  }
+}

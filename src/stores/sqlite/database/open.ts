@@ -1,0 +1,101 @@
+import Database from 'libsql'
+import { giveUpLock, SqliteDatabase } from './database.js'
+import { cannotUse, isBusy, toConfigError } from './errors.js'
+import { prepareFile } from './file.js'
+import { APPLICATION_ID, migrate, MIGRATIONS, readNumber, readText } from './migrations.js'
+
+export interface SqliteDatabaseOptions {
+  file: string
+  /** Whether each step waits until the disk has it. */
+  fullSync?: boolean
+  /** The steps from each version of the format to the next. Default: those that there are. */
+  migrations?: readonly string[]
+}
+
+// two that begin at once can stand in each other's way
+const ATTEMPTS = 8
+const PAUSE_MS = 25
+/** Files that this process has open. */
+const openFiles = new Set<string>()
+
+/**
+ * Opens the file, or makes it, for this process alone.
+ * @throws {ConfigError} with one line that names it
+ */
+export function openDatabase ({ file: given, ...options }: SqliteDatabaseOptions): SqliteDatabase {
+  const file = prepareFile(given)
+  if (openFiles.has(file)) throw cannotUse(file)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const database = new OpenDatabase(open(file, options), file)
+      openFiles.add(file)
+      return database
+    } catch (error) {
+      if (!isBusy(error) || attempt === ATTEMPTS) throw toConfigError(file, error)
+      sleep(PAUSE_MS * (1 + Math.random()))
+    }
+  }
+}
+
+class OpenDatabase extends SqliteDatabase {
+  override close (): void {
+    super.close()
+    openFiles.delete(this.file)
+  }
+}
+
+function open (
+  file: string,
+  { fullSync = false, migrations = MIGRATIONS }: Omit<SqliteDatabaseOptions, 'file'>
+): Database.Database {
+  const database = new Database(file, { timeout: 0 })
+  try {
+    // before anything is read: then the index of the log needs no shared memory, and the lock stays
+    database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    refuseForeign(database, file)
+    if (readText(database, 'PRAGMA journal_mode = WAL') !== 'wal') {
+      throw cannotUse(file, 'its file system has no locks: put it on a local disk')
+    }
+    database.exec(`PRAGMA synchronous = ${fullSync ? 'FULL' : 'NORMAL'}`)
+    for (const setting of SETTINGS) database.exec(`PRAGMA ${setting}`)
+    migrate(database, file, migrations)
+    return database
+  } catch (error) {
+    abandon(database)
+    throw error
+  }
+}
+
+const SETTINGS = [
+  'foreign_keys = ON',
+  // what is replaced is counted as removed
+  'recursive_triggers = ON',
+  // what is deleted is overwritten, as far as that writes no more pages
+  'secure_delete = FAST',
+  'trusted_schema = OFF',
+  'cell_size_check = ON',
+  // after a burst, the log shrinks to this
+  'journal_size_limit = 16777216',
+  'cache_size = -16000'
+]
+
+/** @throws {ConfigError} if the file is that of another program: nothing of it is changed */
+function refuseForeign (database: Database.Database, file: string): void {
+  if (readNumber(database, 'PRAGMA application_id') === APPLICATION_ID) return
+  if (readNumber(database, 'SELECT count(*) FROM sqlite_schema') === 0) return
+  throw cannotUse(file, 'it is the database of another program: name another file')
+}
+
+/** Closes a file that cannot be used, as it is. */
+function abandon (database: Database.Database): void {
+  try {
+    giveUpLock(database)
+  } catch {
+    // why it cannot be used is known
+  }
+  database.close()
+}
+
+function sleep (ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
