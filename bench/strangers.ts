@@ -13,6 +13,7 @@ import { end } from '../test/replicas/processes.js'
 import { scriptArguments } from '../test/support/script-arguments.js'
 import { freePort } from '../test/support/free-port.js'
 import { QUIET } from '../test/support/service.js'
+import { createServer } from '../test/support/sample-server.js'
 
 /*
  * What callers without any token can make the service keep, and send: each endpoint is asked with the largest request
@@ -213,7 +214,7 @@ async function measure (endpoint: Endpoint, addressOf: (index: number) => string
   const build = async (more: Record<string, string>) => {
     const config = loadConfig({ ...environment, ...more }, { dotenv: false })
     if (config.upstream === undefined) throw new Error('no upstream')
-    return await buildApp(config, { upstream: { ...config.upstream, fetch: upstream.fetch } })
+    return await buildApp(config, { createServer, upstream: { ...config.upstream, fetch: upstream.fetch } })
   }
   try {
     await redis.flushall()

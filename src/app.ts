@@ -8,7 +8,6 @@ import type { UpstreamConfig } from './config/upstream.js'
 import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
 import { describeServer } from './mcp/describe-server.js'
-import { createServer as hostedServer } from './mcp/server.js'
 import { ServiceMetrics } from './observability/service-metrics.js'
 import { mcpServiceParts } from './service/mcp-service.js'
 import { ownPaths } from './service/own-paths.js'
@@ -51,8 +50,8 @@ export const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra:
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */
   upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
-  /** The server that is hosted. Default: that of `src/mcp/server.ts`. */
-  createServer?: CreateServer
+  /** The server that is hosted. */
+  createServer: CreateServer
   /** The issuer of the demo upstream, if that is where people log in. */
   demoLogin?: string | undefined
   /** Where the stores keep their state, without Redis; absent: in memory. */
@@ -71,12 +70,12 @@ export interface BuildAppOptions {
  */
 export async function buildApp (config: Config, {
   upstream = config.upstream,
-  createServer = hostedServer,
+  createServer,
   policy: given,
   metrics = new ServiceMetrics(),
   logStream,
   demoLogin
-}: BuildAppOptions = {}): Promise<FastifyInstance> {
+}: BuildAppOptions): Promise<FastifyInstance> {
   if (upstream === undefined) {
     throw new ConfigError('No upstream is configured: set OAUTH_PROVIDER or OAUTH_ISSUER_URL.')
   }

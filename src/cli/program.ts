@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, Entry>> = {
   serve: { says: 'serves an MCP server to every client, behind a login', load: () => import('./serve.js') },
   init: { says: 'makes a small project: a server, its test, its image', load: () => import('./init.js') },
   doctor: { says: 'checks a deployment, as clients see it', load: () => import('./doctor.js') },
+  'server-json': { says: 'prints what the MCP registry needs', load: () => import('./server-json.js') },
   attempts: { says: 'how the last logins went', load: () => import('./attempts.js') },
   policy: { says: 'checks the policy file, and explains what somebody may use', load: () => import('./policy.js') },
   audit: { says: 'verifies audit logs', load: () => import('./audit.js') }
@@ -20,7 +21,7 @@ const commands: Readonly<Record<string, Entry>> = {
 
 const HELP = `Usage: fastify-mcp-oauth <command> [options]
 
-${Object.entries(commands).map(([name, { says }]) => `  ${name.padEnd(10)}${says}\n`).join('')}
+${Object.entries(commands).map(([name, { says }]) => `  ${name.padEnd(13)}${says}\n`).join('')}
 Each command explains its options with --help, and reads .env in the working directory.
 
   --version   the version of this package

@@ -3,12 +3,14 @@ import type { CreateServer } from './create-server.js'
 import { makeServer } from './sdk-servers.js'
 import type { Log } from '../log.js'
 import { InMemoryTransport } from './transport/in-memory-transport.js'
-import { getMember } from '../members.js'
+import { getMember, isObject } from '../members.js'
 import { REVISION_2025_11_25 } from './wire/protocol-versions.js'
 
 /** What a server says about itself. */
 export interface ServerDescription {
   name: string
+  /** Its `serverInfo` (`Implementation` of the specification), as it says it. */
+  info: Readonly<Record<string, unknown>>
   /** Its tools, with their descriptions, and whether they say if they only read. */
   tools: Array<{ name: string, description: string | undefined, annotated: boolean }>
 }
@@ -60,7 +62,8 @@ export async function describeServer (
       }
       cursor = listed.nextCursor
     }
-    return { name: String(getMember(serverInfo, 'title') ?? getMember(serverInfo, 'name')), tools }
+    const name = String(getMember(serverInfo, 'title') ?? getMember(serverInfo, 'name'))
+    return { name, info: isObject(serverInfo) ? serverInfo : {}, tools }
   } finally {
     await server.close()
     await link.close()

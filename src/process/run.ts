@@ -17,7 +17,7 @@ import { ServiceMetrics } from '../observability/service-metrics.js'
 import { ANY_TENANT } from '../oauth/upstream/tenants.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
 import { openDataDirectory, type DataDirectory } from './data/data-directory.js'
-import { loadServer } from './servers/load-server.js'
+import { loadHostedServer } from './servers/load-hosted-server.js'
 import { lookAtTools } from './look-at-tools.js'
 import { findNetworkFault } from './network.js'
 import { surviveUnhandledRejections } from './policy.js'
@@ -98,22 +98,7 @@ function listWarnings (
 
 /** What is hosted, and how. @throws {ConfigError} */
 async function findServer ({ config = readConfig(), createServer }: ProcessOptions): Promise<Required<ProcessOptions>> {
-  const { server } = config
-  if (createServer !== undefined) return { config, createServer }
-  return { config, createServer: server === undefined ? await loadOwnServer() : await loadServer(server) }
-}
-
-/** That of `src/mcp/server.ts`. The package does not depend on the SDK that it is made of; a clone has it. */
-async function loadOwnServer (): Promise<CreateServer> {
-  try {
-    return (await import('../mcp/server.js')).createServer
-  } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause
-    throw new ConfigError(
-      `No MCP server is named: set SERVER_MODULE, or fastify-mcp-oauth serve --module FILE. (${cause.message})`,
-      { cause }
-    )
-  }
+  return { config, createServer: createServer ?? await loadHostedServer(config) }
 }
 
 function readConfig (): Config {

@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { run as runAudit } from '../../src/cli/audit.js'
 import { run as runInit } from '../../src/cli/init.js'
 import { run as runPolicy } from '../../src/cli/policy.js'
+import { run as runServerJson } from '../../src/cli/server-json.js'
 import { parseFlags } from '../../src/cli/serve/flags.js'
 import { clientSetups } from '../../src/pages/client-setups.js'
 import { loadConfig } from '../../src/config/config.js'
@@ -53,6 +54,10 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
     // what the page says to put into the environment
     if (env.OAUTH_CLIENT_ID !== undefined) env.OAUTH_CLIENT_SECRET = 'secret'
     t.doesNotThrow(() => loadConfig(env, { dotenv: false }), where)
+  }],
+  [/^npx fastify-mcp-oauth server-json /, async (t, { where, text }) => {
+    const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '').slice(3)
+    t.equal(await runServerJson([...args, '--help'], { env: {}, write () {} }), 0, where)
   }],
   [/^npx \S*fastify-mcp-oauth\S* init /, async (t, { where, text }) => {
     const [, args = ''] = text.split(' init ')

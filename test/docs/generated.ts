@@ -1,6 +1,7 @@
 import { policyFileJsonSchema } from '../../src/policy/file/schema.js'
 import { compatibilityPage } from './compatibility.js'
 import { configurationPage, envExample } from './environment.js'
+import { llmsText } from './llms.js'
 import { optionsPage } from './options.js'
 
 /** Every file that is made from the code, and its text. */
@@ -11,6 +12,6 @@ export function generated (): Array<[file: string, text: string]> {
     ['docs/options.md', optionsPage()],
     ['docs/policy.schema.json', `${JSON.stringify(policyFileJsonSchema(), null, 2)}\n`],
     ['docs/compatibility.md', compatibilityPage()],
-    ['docs/policy.schema.json', `${JSON.stringify(policyFileJsonSchema(), null, 2)}\n`]
+    ['llms.txt', llmsText()]
   ]
 }

@@ -31,6 +31,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     'URL',
     'myRoutes',
     'YOUR_API',
+    'YOUR_NAME',
     'YOUR_DOMAIN',
     'YOUR_GROUP',
     'YOUR_ORG',

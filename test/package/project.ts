@@ -49,7 +49,7 @@ export function pack (): Promise<string> {
 async function buildAndPack (): Promise<string> {
   const source = mkdtempSync(join(tmpdir(), 'mcp-packed-'))
   process.once('exit', () => { rmSync(source, { recursive: true }) })
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs', 'templates']) {
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'llms.txt', 'docs', 'templates']) {
     cpSync(join(root, name), join(source, name), { recursive: true })
   }
   // types have been checked with the tests

@@ -42,7 +42,7 @@ export async function listenFor (t: Test, listener: RequestListener): Promise<nu
 export async function runService (
   environment: NodeJS.ProcessEnv = {},
   upstreamConfiguration: DemoUpstreamOptions['configuration'] = {},
-  options: BuildAppOptions = {}
+  options: Partial<BuildAppOptions> = {}
 ): Promise<Service & { close (): Promise<void> }> {
   const upstream = await startDemoUpstream({ port: 0, configuration: upstreamConfiguration })
   const config = loadConfig({

@@ -11,7 +11,7 @@ export const REVISION_2025_11_25 = '2025-11-25'
 export const REVISION_2026_07_28 = '2026-07-28'
 
 /** What is served at one endpoint, the newest first. */
-const SERVED_REVISIONS: readonly string[] = [REVISION_2026_07_28, ...SUPPORTED_PROTOCOL_VERSIONS]
+export const SERVED_REVISIONS: readonly string[] = [REVISION_2026_07_28, ...SUPPORTED_PROTOCOL_VERSIONS]
 
 const supported = new Set(SUPPORTED_PROTOCOL_VERSIONS)
 
