@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { CallerInfo } from './caller.js'
 import type { Config } from './config/config.js'
-import { configurePolicy, type ConfiguredPolicy } from './config/configured-policy.js'
+import { ConfiguredPolicies } from './config/configured-policies.js'
 import type { UpstreamConfig } from './config/upstream.js'
 import { ConfigError } from './errors.js'
 import type { CreateServer } from './mcp/create-server.js'
@@ -11,6 +11,7 @@ import { describeServer } from './mcp/describe-server.js'
 import { ServiceMetrics } from './observability/service-metrics.js'
 import { mcpServiceParts } from './service/mcp-service.js'
 import { ownPaths } from './service/own-paths.js'
+import type { HostedServerOptions } from './service/plugin-options.js'
 import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/app/graceful-close.js'
 import { withoutQuery } from './plugins/scoped/log-serializers.js'
@@ -50,14 +51,16 @@ export const ANYBODY: CallerInfo = { token: '', clientId: '', scopes: [], extra:
 export interface BuildAppOptions {
   /** Where people log in. Default: the configured upstream. */
   upstream?: (UpstreamConfig & Pick<UpstreamOptions, 'fetch'>) | undefined
-  /** The server that is hosted. */
-  createServer: CreateServer
+  /** The server that is hosted, if it is one. */
+  createServer?: CreateServer
+  /** The servers of SERVERS_FILE, by their names. */
+  servers?: Readonly<Record<string, CreateServer>> | undefined
   /** The issuer of the demo upstream, if that is where people log in. */
   demoLogin?: string | undefined
   /** Where the stores keep their state, without Redis; absent: in memory. */
   stateFile?: string | undefined
-  /** Who may do what, with the file that says it. Default: as configured. */
-  policy?: ConfiguredPolicy | undefined
+  /** Who may do what, with the files that say it. Default: as configured. */
+  policies?: ConfiguredPolicies | undefined
   /** What is counted. Default: its own metrics. */
   metrics?: ServiceMetrics
   /** Where the log goes. Default: standard output. */
@@ -71,7 +74,8 @@ export interface BuildAppOptions {
 export async function buildApp (config: Config, {
   upstream = config.upstream,
   createServer,
-  policy: given,
+  servers = {},
+  policies = new ConfiguredPolicies(config),
   metrics = new ServiceMetrics(),
   logStream,
   demoLogin
@@ -81,19 +85,22 @@ export async function buildApp (config: Config, {
   }
   checkConfig(config)
   const app = makeInstance(config, logStream)
-  const policy = watchPolicy(app, config, given)
+  watchPolicies(app, policies)
+  const hosted = listHosted(config, { createServer, servers }, policies)
   const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store reported an error') })
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))
   metrics.watchEventLog(stores.eventLog)
 
   await app.register(requestLog, { onEnd: metrics.onRequestEnd })
-  await app.register(methodNotAllowed, { mcpPaths: ['/mcp', '/sse', '/messages'] })
+  await app.register(methodNotAllowed, {
+    mcpPaths: hosted.flatMap(({ path }) => ['mcp', 'sse', 'messages'].map(endpoint => `${path}/${endpoint}`))
+  })
   // what a load balancer forwards is open to the world
   const openMetrics = config.metricsToken !== undefined || config.local
   await app.register(openApiRoute, {
     publicUrl: config.publicUrl,
-    scopes: config.mcpScopes,
+    scopes: hosted.flatMap(({ scopes }) => scopes),
     broker: config.authMode === 'broker',
     admin: config.authMode === 'broker' && config.adminToken !== undefined,
     metrics: openMetrics
@@ -107,9 +114,15 @@ export async function buildApp (config: Config, {
     publicUrl: config.publicUrl,
     connections: config.authMode === 'broker',
     demoLogin,
-    ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
+    servers: hosted.map(({ createServer, ...server }) => ({
+      ...server,
+      ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
+    }))
   })
-  await app.register(mcpServiceParts, serviceOptions(config, { upstream, createServer, stores, metrics, policy }))
+  await app.register(
+    mcpServiceParts,
+    serviceOptions(config, { upstream, ...toServed(hosted), stores, metrics, policy: policies.common })
+  )
   await app.register(finishResponses)
   return app
 }
@@ -131,19 +144,43 @@ function listChecks (
   }
 }
 
-/** @throws {ConfigError} */
-function watchPolicy (
-  app: FastifyInstance,
-  config: Config,
-  policy = configurePolicy(config)
-): ConfiguredPolicy | undefined {
-  if (policy === undefined) return undefined
-  app.addHook('onReady', async () => {
-    policy.warn(app.log)
-    policy.watch(app.log)
+function watchPolicies (app: FastifyInstance, policies: ConfiguredPolicies): void {
+  app.addHook('onReady', async () => { policies.watch(app.log) })
+  app.addHook('onClose', async () => { policies.close() })
+}
+
+/** A server, and its place; without a name and a title, it is the only one. */
+interface Hosted extends HostedServerOptions {
+  name?: string
+  path: string
+  scopes: readonly [string, ...string[]]
+}
+
+function listHosted (
+  { servers, mcpScopes }: Config,
+  created: { createServer: CreateServer | undefined, servers: Readonly<Record<string, CreateServer>> },
+  policies: ConfiguredPolicies
+): readonly Hosted[] {
+  if (servers === undefined) {
+    const { createServer } = created
+    if (createServer === undefined) throw new ConfigError('No MCP server is named: set SERVER_MODULE.')
+    return [{ path: '', scopes: mcpScopes, createServer }]
+  }
+  return servers.map(({ name, path, title, scopes }) => {
+    const createServer = created.servers[name]
+    if (createServer === undefined) throw new ConfigError(`The server ${name} of SERVERS_FILE was not made.`)
+    const policy = policies.find(name)
+    return { name, path, title, scopes, createServer, ...policy && { policy } }
   })
-  app.addHook('onClose', async () => { policy.close() })
-  return policy
+}
+
+/** As `mcpService` takes them. */
+function toServed (
+  hosted: readonly Hosted[]
+): { createServer: CreateServer } | { servers: Record<string, HostedServerOptions> } {
+  const [first] = hosted
+  if (first !== undefined && first.name === undefined) return { createServer: first.createServer }
+  return { servers: Object.fromEntries(hosted.map(({ name = '', ...server }) => [name, server])) }
 }
 
 function makeInstance (config: Config, logStream: BuildAppOptions['logStream']): FastifyInstance {
@@ -163,7 +200,7 @@ function makeInstance (config: Config, logStream: BuildAppOptions['logStream']):
     // also bounds closing, which may take as long as the running calls
     pluginTimeout: (config.shutdownSeconds + PLUGIN_SECONDS) * 1000,
     routerOptions: { ignoreTrailingSlash: true },
-    rewriteUrl: ownPaths(config.publicUrl, config.sessionMode)
+    rewriteUrl: ownPaths(config.publicUrl, config.servers === undefined ? config.sessionMode : 'several servers')
   })
 }
 

@@ -6,10 +6,13 @@ export { mcpTransports } from './service/mcp-transports.js'
 export type {
   BrokerModeOptions,
   HostAuthModeOptions,
+  HostedServerOptions,
+  HostedServersOption,
   McpDiscoveryOptions,
   McpServiceOptions,
   OAuthBrokerOptions,
-  ResourceServerModeOptions
+  ResourceServerModeOptions,
+  SeveralServersOptions
 } from './service/plugin-options.js'
 export type { AuthChallenge, McpTransportsOptions, StreamOptions } from './mcp/options.js'
 export type { SessionLimits } from './mcp/limits.js'
@@ -49,10 +52,12 @@ export type { ProxyOptions } from './outbound/proxy.js'
 export type { Broker } from './plugins/oauth/broker.js'
 export type { SessionRegistry } from './plugins/mcp/sessions.js'
 export type { BrokerEvent, BrokerObserver } from './oauth/login-events.js'
+export type { ProtectedServer } from './oauth/resources.js'
 export { Keyring } from './oauth/keyring.js'
 export { createMemoryStores } from './stores/memory/stores.js'
 export { createRedisStores } from './stores/redis/stores.js'
 export { createSqliteStores } from './stores/sqlite/stores.js'
+export { separateStores } from './stores/separate-stores.js'
 export { createTaskMessageQueue } from './stores/tasks/message-queue.js'
 export { createTaskStore } from './stores/tasks/store.js'
 export type { TaskStore, TaskStoreOptions } from './stores/tasks/store.js'

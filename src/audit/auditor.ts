@@ -122,8 +122,7 @@ export class Auditor {
     this.#told.add(error)
     if (caller === null && !this.#refusals.take()) return
     const facts = writeCaller(caller) + writeHttp(http, { status: error.statusCode })
-    if (request === undefined) this.#refuse('request-refused', error, facts)
-    else this.#refuse('call-refused', error, facts + writeCall({ request }))
+    this.#refuse(request === undefined ? 'request-refused' : 'call-refused', error, facts + writeTarget(http, request))
   }
 
   /**
@@ -134,11 +133,12 @@ export class Auditor {
     const facts = writeCaller(caller) + writeHttp(http)
     const begun = { outcome: 'unknown' as const }
     if (requests.length === 0) {
-      await this.#trail.keep(this.#toText(CALL, { ...begun, action: 'request-begun' }, facts))
+      const text = this.#toText(CALL, { ...begun, action: 'request-begun' }, facts + writeTarget(http))
+      await this.#trail.keep(text)
       return
     }
     await Promise.all(requests.map(async request => {
-      const text = this.#toText(CALL, { ...begun, action: 'call-begun' }, facts + writeCall({ request }))
+      const text = this.#toText(CALL, { ...begun, action: 'call-begun' }, facts + writeTarget(http, request))
       await this.#trail.keep(text)
     }))
   }
@@ -180,6 +180,12 @@ export class Auditor {
   #toText (categories: string, event: EventFacts, facts = ''): string {
     return writeEvent(categories, event) + facts + this.#end
   }
+}
+
+/** Which server a request is to, of several, and what it asks for, if that was read. */
+function writeTarget ({ mcpServer: server }: InboundHttp, request?: JSONRPCRequest): string {
+  if (server === undefined && request === undefined) return ''
+  return writeCall({ ...request && { request }, ...server !== undefined && { server } })
 }
 
 function writeError (code: string): string {

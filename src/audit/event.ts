@@ -52,6 +52,7 @@ const properties = {
   oauth: Type.Optional(object({
     client: Type.Optional(object({ id: text('Client id'), name: optionalText('What it calls itself') }, 'The client')),
     grant: Type.Optional(id('The grant: one login of a person for a client')),
+    resource: optionalText('The MCP endpoint that the grant is for (RFC 8707)'),
     scopes: Type.Optional(Type.Array(text('A scope'), { maxItems: 64, description: 'Scopes of the grant' })),
     grant_type: optionalText('Of a token request')
   }, 'By what')),
@@ -69,6 +70,7 @@ const properties = {
   trace: Type.Optional(id('The trace, as the request names it: any caller may name any')),
   error: Type.Optional(object({ code: text('Code of the error: docs/errors.md, or of JSON-RPC') }, 'The error')),
   mcp: Type.Optional(object({
+    server: Type.Optional(object({ name: text('Name of the server, if there are several') }, 'The server')),
     era: Type.Optional(oneOf(['legacy', 'modern'], 'modern: revision 2026-07-28; legacy: those before')),
     method: Type.Optional(object({ name: text('Method') }, 'Method')),
     session: Type.Optional(id('The session')),

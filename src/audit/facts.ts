@@ -50,12 +50,13 @@ export function describePerson ({ issuer, subject }: { issuer: string, subject: 
 }
 
 /** Whose a grant is, and what it allows. */
-export function describeGrantFacts ({ grantId, clientId, issuer, subject, scopes }: StepGrant): Facts {
+export function describeGrantFacts ({ grantId, clientId, issuer, subject, resource, scopes }: StepGrant): Facts {
   return {
     ...describePerson({ issuer, subject }),
     oauth: {
       client: { id: shown(clientId) },
       grant: { id: grantId },
+      resource: shown(resource),
       scopes: scopes.slice(0, MAX_SCOPES).map(scope => shown(scope))
     }
   }
@@ -83,10 +84,11 @@ function writeResponse (bytes: number | undefined, status: number | undefined): 
 
 /** A call: what was asked for, where. @param recorded JSON text of arguments that are recorded */
 export function writeCall (
-  { request, era, sessionId, protocolVersion }: Partial<Omit<ObservedRequest, 'caller' | 'http'>>,
+  { request, server, era, sessionId, protocolVersion }: Partial<Omit<ObservedRequest, 'caller' | 'http'>>,
   recorded?: string
 ): string {
   const members: string[] = []
+  if (server !== undefined) members.push(`"server":{"name":${JSON.stringify(server)}}`)
   if (era !== undefined) members.push(`"era":"${era}"`)
   if (request !== undefined) {
     members.push(`"method":{"name":${quote(request.method)}},"request":{"id":${quote(`${request.id}`)}}`)

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { loadConfig, type Config } from '../config/config.js'
-import { configurePolicy } from '../config/configured-policy.js'
+import { ConfiguredPolicies } from '../config/configured-policies.js'
 import { examineDeployment, examineInside, type DeploymentOptions, type InsideOptions } from '../doctor/examine.js'
 import { Findings, formatFinding } from '../doctor/findings.js'
 import { examinePolicy } from './policy/examine.js'
@@ -15,7 +15,7 @@ const USAGE = `Usage: fastify-mcp-oauth doctor [url] [options]
 Checks a deployment from outside, as MCP clients see it. If the environment (or .env) is that of the service, it also
 checks the upstream from inside. Prints what it finds and how to fix it; exits with 1 if something is broken.
 
-  url                 the MCP endpoint; default: PUBLIC_URL/mcp
+  url                 the MCP endpoint; default: PUBLIC_URL/mcp, or that of each server of SERVERS_FILE
   --login             log in with a browser, to check sessions, streams and tokens too
   --origin ORIGIN     a browser origin that clients call from (may be repeated)
   --stream-seconds N  how long to watch a stream, default 20
@@ -39,41 +39,62 @@ export const run: Command = async (args, { env, write }) => {
   const { values, positionals: [url] } = parsed
   const findings = new Findings(finding => { write(formatFinding(finding)) })
   const config = findConfig(env, findings)
-  const mcpUrl = url === undefined ? config && new URL(`${config.publicUrl}/mcp`) : parseEndpoint(url)
+  const mcpUrls = url === undefined ? listEndpoints(config) : [parseEndpoint(url)]
   if (config !== undefined) {
     await examineKept(config, findings)
     examineRules(config, findings)
   }
-  if (mcpUrl !== undefined) {
-    const deployment = {
-      mcpUrl,
-      origins: values.origin ?? [],
-      streamSeconds: Number(values['stream-seconds']),
-      ...env.DOCTOR_TOKEN !== undefined && { accessToken: env.DOCTOR_TOKEN },
-      ...values.login && {
-        open: (page: string) => {
-          write(`
+  const deployments = mcpUrls.map(mcpUrl => toDeployment(mcpUrl, values, env, write))
+  await examineAll(config, deployments, findings, write)
+  return summarize(findings, write)
+}
+
+type Values = NonNullable<ReturnType<typeof parse>>['values']
+
+function toDeployment (
+  mcpUrl: URL,
+  { origin: origins = [], login, 'stream-seconds': streamSeconds }: Values,
+  { DOCTOR_TOKEN: accessToken }: NodeJS.ProcessEnv,
+  write: (text: string) => void
+): DeploymentOptions {
+  return {
+    mcpUrl,
+    origins,
+    streamSeconds: Number(streamSeconds),
+    ...accessToken !== undefined && { accessToken },
+    ...login && {
+      open: page => {
+        write(`
 Open this in a browser, and log in:
 ${page}
 
 `)
-        }
       }
     }
-    await examineAll(config, deployment, findings)
   }
-  return summarize(findings, write)
 }
 
 /** From outside; and from inside, if the configuration is the service's. */
 async function examineAll (
   config: Config | undefined,
-  deployment: DeploymentOptions,
-  findings: Findings
+  deployments: readonly DeploymentOptions[],
+  findings: Findings,
+  write: (text: string) => void
 ): Promise<void> {
-  await examineDeployment(deployment, findings)
+  const [first] = deployments
+  for (const deployment of deployments) {
+    if (deployments.length > 1) write(`\n${deployment.mcpUrl.href}\n`)
+    await examineDeployment(deployment, findings)
+  }
   const inside = config && toInsideOptions(config)
-  if (inside !== undefined) await examineInside(inside, deployment, findings)
+  if (inside !== undefined && first !== undefined) await examineInside(inside, first, findings)
+}
+
+/** The endpoints of the configured service: of several servers, one each. */
+function listEndpoints (config: Config | undefined): URL[] {
+  if (config === undefined) return []
+  const { publicUrl, servers = [{ path: '' }] } = config
+  return servers.map(({ path }) => new URL(`${publicUrl}${path}/mcp`))
 }
 
 /** @returns the exit code */
@@ -128,10 +149,9 @@ async function examineKept (
 
 function examineRules (config: Config, findings: Findings): void {
   try {
-    const configured = configurePolicy(config)
-    const rules = configured?.policy.rules ?? config.policy
-    if (rules === undefined) return
-    examinePolicy(rules, config.mcpScopes, at => configured?.locate(at) ?? 'the environment', findings)
+    for (const { policy, scopes, locate } of new ConfiguredPolicies(config).list()) {
+      examinePolicy(policy.rules, scopes, locate, findings)
+    }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     findings.fail('policy', error.message, 'The service does not start with it.')
@@ -149,7 +169,10 @@ function toInsideOptions (config: Config): InsideOptions | undefined {
     upstream,
     resourceServer: {
       ...resourceServer,
-      audiences: [...tokenAudiences(config, publicUrl), ...resourceServer.audiences]
+      audiences: [
+        ...(config.servers ?? [{ path: '' }]).flatMap(({ path }) => tokenAudiences(config, publicUrl, path)),
+        ...resourceServer.audiences
+      ]
     }
   }
 }

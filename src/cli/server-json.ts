@@ -4,7 +4,7 @@ import { ANYBODY } from '../app.js'
 import { loadConfig, type Config } from '../config/config.js'
 import { ConfigError } from '../errors.js'
 import { describeServer } from '../mcp/describe-server.js'
-import { loadHostedServer } from '../process/servers/load-hosted-server.js'
+import { loadHostedServer } from '../process/servers/load-hosted.js'
 import type { Command } from './command.js'
 import { toServerCard, toServerJson, type ServerFacts } from './server-json/documents.js'
 
@@ -43,6 +43,9 @@ export const run: Command = async (args, { env, write }) => {
       ...module !== undefined && { SERVER_MODULE: module },
       ...publicUrl !== undefined && { PUBLIC_URL: publicUrl }
     }, { dotenv: false })
+    if (config.servers !== undefined) {
+      throw new ConfigError('SERVERS_FILE names several servers; this describes one: name it with --module.')
+    }
     const facts: ServerFacts = {
       publicUrl: publicAddress(config),
       sessionMode: config.sessionMode,

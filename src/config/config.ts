@@ -15,6 +15,7 @@ import {
 } from './values.js'
 import { toAuditOptions } from './audit.js'
 import { parseServerSource, type ServerSource } from './servers/server-source.js'
+import { readServersFile, type ConfiguredServer } from './servers/servers-file.js'
 import { toLimits } from './limits.js'
 import { parseInitialAccessTokens, parsePolicy } from './policy.js'
 import { parseUpstream, type UpstreamConfig } from './upstream.js'
@@ -59,8 +60,10 @@ export interface Config {
   policy: PolicyRules | undefined
   /** With them clients may register. */
   initialAccessTokens: string[]
-  /** What is hosted. undefined: the sample server. */
+  /** What is hosted. undefined: several servers, or the sample server. */
   server: ServerSource | undefined
+  /** undefined: one server is hosted, at `publicUrl`. */
+  servers: readonly ConfiguredServer[] | undefined
   /** Path of the policy file, if there is one. */
   policyFile: string | undefined
   logLevel: Environment['LOG_LEVEL']
@@ -137,6 +140,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
   const env = parseEnvironment(environment, dotenv)
   const production = env.NODE_ENV === 'production'
   const upstream = parseUpstream(env)
+  const mcpScopes = parseScopes(env.MCP_SCOPES)
   if (production) checkProduction(env, upstream)
   const publicUrl = env.PUBLIC_URL === undefined ? localUrl(env.PORT) : parsePublicUrl(env.PUBLIC_URL)
   return {
@@ -150,6 +154,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     initialAccessTokens: parseInitialAccessTokens(env),
     policyFile: env.POLICY_FILE,
     server: parseServerSource(env, environment),
+    servers: env.SERVERS_FILE === undefined ? undefined : readServersFile(env.SERVERS_FILE, mcpScopes, environment),
     logLevel: env.LOG_LEVEL,
     trustProxy: parseTrustProxy(env.TRUST_PROXY),
     adminToken: parseAdminToken(env.ADMIN_TOKEN),
@@ -164,6 +169,7 @@ export function loadConfig (environment: NodeJS.ProcessEnv = process.env, { dote
     upstream,
     demoUpstreamPort: env.DEMO_UPSTREAM_PORT ?? nextPort(env.PORT),
     authMode: env.AUTH_MODE,
+    mcpScopes,
     ...toOAuthSettings(env),
     sessionMode: env.SESSION_MODE === 'stateless' ? 'stateless' : 'stateful',
     authChallenge: env.AUTH_CHALLENGE,
@@ -212,7 +218,6 @@ function toOAuthSettings (env: Environment) {
       'client ids, without control characters'
     ),
     strictTokenType: env.OAUTH_STRICT_TOKEN_TYPE,
-    mcpScopes: parseScopes(env.MCP_SCOPES),
     scopeDescriptions: parseJson(
       'MCP_SCOPE_DESCRIPTIONS',
       env.MCP_SCOPE_DESCRIPTIONS,

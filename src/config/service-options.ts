@@ -1,9 +1,9 @@
 import type { Config } from './config.js'
-import type { ConfiguredPolicy } from './configured-policy.js'
+import type { Policy } from '../policy/policy.js'
 import type { UpstreamConfig } from './upstream.js'
 import { ConfigError } from '../errors.js'
 import { checkClients } from '../service/option-checks/check-broker.js'
-import type { McpServiceOptions } from '../service/plugin-options.js'
+import type { HostedServersOption, McpServiceOptions } from '../service/plugin-options.js'
 import type { CreateServer } from '../mcp/create-server.js'
 import { observeTogether } from '../mcp/observer.js'
 import type { StreamOptions } from '../mcp/options.js'
@@ -29,13 +29,12 @@ export function checkConfig ({ preregisteredClients, redirectSchemes, encryption
   }
 }
 
-export interface ServiceParts {
+export type ServiceParts = {
   upstream: UpstreamConfig & Pick<UpstreamOptions, 'fetch'>
-  createServer: CreateServer
   stores: Stores
   metrics: Metrics
-  policy?: ConfiguredPolicy | undefined
-}
+  policy?: Policy | undefined
+} & ({ createServer: CreateServer } | { servers: HostedServersOption })
 
 /**
  * The configuration as the options of `mcpService`.
@@ -43,19 +42,18 @@ export interface ServiceParts {
  */
 export function serviceOptions (
   config: Config,
-  { upstream, createServer, stores, metrics, policy }: ServiceParts
+  { upstream, stores, metrics, policy, ...hosted }: ServiceParts
 ): McpServiceOptions {
   const { mcpObserver, brokerObserver, upstreamObserver, onAuditEvents } = metrics
   const common = {
-    createServer,
+    ...hosted,
     stores,
     mcpObserver: config.tracing ? observeTogether([mcpTracing, mcpObserver]) : mcpObserver,
     publicUrl: config.publicUrl,
     ...config.audit && { audit: { ...config.audit, onEvents: onAuditEvents } },
     ...config.encryptionKeys !== undefined && { encryptionKeys: config.encryptionKeys },
     scopes: config.mcpScopes,
-    ...config.policy && { policy: config.policy },
-    ...policy && { policy: policy.policy },
+    ...policy && { policy },
     allowedOrigins: config.allowedOrigins,
     allowedHosts: config.allowedHosts,
     maxBodyBytes: config.maxBodyBytes,

@@ -21,6 +21,8 @@ export interface InboundHttp {
   readonly ip: string
   /** Length of its body, which may hold several messages. */
   readonly bodyBytes: number
+  /** Name of the server that it is to, if there are several. */
+  readonly mcpServer?: string
   /** The trace that it belongs to, in hexadecimal. A client may name any; null or absent if there is none. */
   readonly mcpTraceId?: string | null
   /** How the requests in it have ended so far; of several, the first that did not end well. For the log. */
@@ -41,6 +43,8 @@ export interface InboundHttp {
 export interface ObservedRequest {
   /** As the client sent it. */
   request: JSONRPCRequest
+  /** Name of the server that it is to, if there are several. */
+  server?: string
   /** Absent without a session. */
   sessionId?: string
   /** Revision that the HTTP request names, such as `2025-11-25`; absent if it names none. */
@@ -117,8 +121,8 @@ export interface McpObserver {
    * @returns a function that is called when the request has ended; `text`: its response as it was sent, if it was
    */
   request (observed: ObservedRequest, run: () => void): (end: RequestEnd, text?: string) => void
-  /** Called when a limit has refused a request. */
-  refused? (limit: LimitName): void
+  /** Called when a limit has refused a request; `server`: which of several. */
+  refused? (limit: LimitName, server?: string): void
   /**
    * Called when a policy or a limit has refused a request and its response is a JSON-RPC message of a response that
    * says otherwise: HTTP 200, a batch or a stream. Refusals by HTTP status are known without it.
@@ -126,6 +130,16 @@ export interface McpObserver {
   denied? (refused: RefusedRequest): void
   /** Given a function that returns the current counts. */
   counts? (read: () => McpCounts): void
+}
+
+/** The observer of one of several servers: it sees the name of that one. */
+export function nameServer (observer: McpObserver, server: string): McpObserver {
+  return {
+    ...observer,
+    request: (observed, run) => observer.request({ ...observed, server }, run),
+    refused: limit => { observer.refused?.(limit, server) },
+    denied: refused => { observer.denied?.({ ...refused, server }) }
+  }
 }
 
 /** How a request ended, in a word. `tool_error`: the tool reported a failure. */
@@ -158,7 +172,7 @@ export function observeTogether (observers: readonly McpObserver[]): McpObserver
   }
   return {
     request,
-    refused: limit => { for (const observer of observers) observer.refused?.(limit) },
+    refused: (limit, server) => { for (const observer of observers) observer.refused?.(limit, server) },
     denied: refused => { for (const observer of observers) observer.denied?.(refused) },
     counts: read => { for (const observer of observers) observer.counts?.(read) }
   }

@@ -25,10 +25,10 @@ import { toUpstreamSettings } from './upstream-settings.js'
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from './rate-limits.js'
 import { Rechecks } from './tokens/rechecks.js'
 import { RecognisedSecrets } from './tokens/recognised-secrets.js'
-import { Resources } from './resources.js'
+import { Resources, type ProtectedServer } from './resources.js'
 import { proxiedFetch } from '../outbound/proxied-fetch.js'
 import { Proxy } from '../outbound/proxy.js'
-import { ownClient, SignIns } from './connections/sign-ins.js'
+import { ownClient, ownServer, SignIns } from './connections/sign-ins.js'
 import { TokenIssuer } from './tokens/token-issuer.js'
 import { Upstream } from './upstream/upstream.js'
 import { UpstreamClients } from './upstream/upstream-clients.js'
@@ -93,7 +93,7 @@ export function createBroker (options: BrokerOptions): Broker {
     tokens,
     connections,
     consents,
-    signIns: new SignIns({ issuer, tokens, store: stores.grants, keyring, now }),
+    signIns: new SignIns({ issuer, isOneServer: isOneServer(options), tokens, store: stores.grants, keyring, now }),
     accessTokens,
     browserStates: new BrowserStates(keyring),
     resources,
@@ -117,7 +117,15 @@ export function createBroker (options: BrokerOptions): Broker {
   }
 }
 
-const NONE: ReadonlySet<string> = new Set()
+/** Whether clients, and our own page, need not say which server they mean. */
+function isOneServer ({ servers }: BrokerOptions): boolean {
+  return servers.length === 1
+}
+
+/** What rules of any server look at. */
+function findClaimNames (servers: readonly ProtectedServer[]): ReadonlySet<string> {
+  return new Set(servers.flatMap(({ policy }) => [...policy?.claimNames ?? []]))
+}
 
 type Foundation = ReturnType<typeof createFoundation>
 
@@ -134,14 +142,14 @@ function createFoundation (options: BrokerOptions) {
     observe: combineObservers([...observers, ...recorder === undefined ? [] : [recorder.observe]], log),
     recognised: new RecognisedSecrets(keyring),
     limits: new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now }),
-    resources: new Resources(issuer, options.resourcePaths),
+    resources: new Resources(issuer, options.servers, isOneServer(options) ? [] : [ownServer(options.policy)]),
     proxy,
     upstream: new Upstream(
       toUpstreamSettings({ ...proxy && { fetch: proxiedFetch(proxy) }, ...options.upstream }),
       `${issuer}/oauth/callback`,
       now,
       upstreamObserver,
-      () => options.policy?.claimNames ?? NONE
+      () => findClaimNames(options.servers)
     )
   }
 }
@@ -201,8 +209,8 @@ function createTokens (options: BrokerOptions, foundation: Foundation, known: Re
   const { resources, recognised, limits, lifetimes, upstream, observe, now } = foundation
   const { upstreamClients } = known
   const grants = new Grants({ store, leases, keyring, upstream, upstreamClients, observe, log, now })
-  const { policy, authorizeGrant, scopes: [baseScope] } = options
-  const decisions = new GrantDecisions({ policy, authorizeGrant, baseScope })
+  const { authorizeGrant } = options
+  const decisions = new GrantDecisions({ resources, authorizeGrant })
   const rechecks = new Rechecks({ store, leases, grants, decisions, upstream, upstreamClients, observe })
   return {
     grants,
@@ -245,7 +253,7 @@ function createAuthorization (
   parts: AuthorizationParts
 ): Pick<Broker, 'authorization' | 'consentPages'> {
   const { issuer, stores, keyring } = options
-  const { scopes, consentInDynamicMode = true, consentDelayMs: delayMs = 0 } = options
+  const { consentInDynamicMode = true, consentDelayMs: delayMs = 0 } = options
   const { lifetimes, grants, decisions, now } = parts
   const { authorizationSeconds: seconds } = lifetimes
   const common = {
@@ -260,6 +268,6 @@ function createAuthorization (
   const consentPages = new ConsentPages({ ...common, login, forms, delayMs, seconds })
   return {
     consentPages,
-    authorization: new Authorization({ ...common, login, consentPages, scopes, consentInDynamicMode })
+    authorization: new Authorization({ ...common, login, consentPages, consentInDynamicMode })
   }
 }

@@ -18,6 +18,8 @@ export interface StepGrant {
   /** The person's issuer, and what it calls them. */
   issuer: string
   subject: string
+  /** The MCP endpoint that it is for. */
+  resource: string
   scopes: readonly string[]
 }
 
@@ -172,8 +174,8 @@ export function notePerson (event: Step, { issuer, subject }: { issuer: string, 
 }
 
 /** What observers are told of a grant. */
-export function describeGrant ({ grantId, clientId, issuer, subject, scopes }: StepGrant): StepGrant {
-  return { grantId, clientId, issuer, subject, scopes }
+export function describeGrant ({ grantId, clientId, issuer, subject, resource, scopes }: StepGrant): StepGrant {
+  return { grantId, clientId, issuer, subject, resource, scopes }
 }
 
 /** Does a step, and reports how it ended. */

@@ -1,9 +1,10 @@
 import { ASSERTION_ALGORITHMS, GRANT_TYPES, TOKEN_ENDPOINT_AUTH_METHODS } from './client.js'
+import type { ProtectedServer } from './resources.js'
 
 /** Protected resource metadata (RFC 9728 2) of one resource. */
 export function protectedResourceMetadata (
   resource: string,
-  scopes: readonly string[],
+  { scopes, title = 'MCP server' }: Pick<ProtectedServer, 'scopes' | 'title'>,
   authorizationServers: readonly string[]
 ): Record<string, unknown> {
   return {
@@ -11,7 +12,7 @@ export function protectedResourceMetadata (
     authorization_servers: authorizationServers,
     scopes_supported: scopes,
     bearer_methods_supported: ['header'],
-    resource_name: 'MCP server'
+    resource_name: title
   }
 }
 

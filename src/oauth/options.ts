@@ -7,6 +7,7 @@ import type { BrokerLog } from '../log.js'
 import type { Policy } from '../policy/policy.js'
 import type { ProviderName } from './providers/providers.js'
 import type { ProxyOptions } from '../outbound/proxy.js'
+import type { ProtectedServer } from './resources.js'
 
 /** How long each request to the upstream may take, unless configured. */
 export const DEFAULT_UPSTREAM_TIMEOUT_SECONDS = 10
@@ -129,6 +130,8 @@ export type AuthorizeGrant = (attempt: {
   /** Identity claims from the upstream. */
   claims: Readonly<Record<string, unknown>>
   client: { clientId: string, clientName?: string }
+  /** The MCP endpoint that the login is for (RFC 8707). */
+  resource: string
   /** At a refresh: those of the login. */
   requestedScopes: readonly string[]
   reason: 'login' | 'refresh'
@@ -202,8 +205,8 @@ export const defaultLifetimes: BrokerLifetimes = {
 export interface BrokerOptions {
   /** Our issuer: the URL of our endpoints as clients see it, without a trailing slash. */
   issuer: string
-  /** Paths of the MCP endpoints, from there; the first is the resource of clients that name none. */
-  resourcePaths: readonly [string, ...string[]]
+  /** What tokens are issued for: the MCP servers behind this authorization server. */
+  servers: readonly ProtectedServer[]
   /** The authorization server where people log in. */
   upstream: UpstreamOptions
   /** Stores for clients, logins and tokens. */
@@ -211,8 +214,6 @@ export interface BrokerOptions {
   /** Keys that seal and sign. */
   keyring: Keyring
   log: BrokerLog
-  /** Our scopes; the first is granted to a client that names none. */
-  scopes: readonly [string, ...string[]]
   /** What scopes mean, for the consent page. */
   scopeDescriptions?: Readonly<Record<string, string>>
   /** Whether people are asked for consent where each client has a registration of its own upstream. Default: true. */
@@ -234,7 +235,7 @@ export interface BrokerOptions {
   proxy?: ProxyOptions
   /** Whether client ID metadata documents may be on loopback: only if `publicUrl` is, too. Default: false. */
   allowLoopbackClients?: boolean
-  /** Who may log in, and stay logged in. Default: everybody whom the upstream lets in. */
+  /** Which clients may be used; who may log in to a server, its own policy says. Default: all clients. */
   policy?: Policy
   /** Decides what a person who logged in may do here. Default: all that was asked for. */
   authorizeGrant?: AuthorizeGrant

@@ -1,38 +1,87 @@
 import { InvalidTargetError } from '../errors.js'
+import type { Policy } from '../policy/policy.js'
 
-/** The resources we protect (RFC 8707): the MCP endpoints. */
+/**
+ * One MCP server that an authorization server issues tokens for. A token is good for one server.
+ * @example
+ * ```ts
+ * import type { ProtectedServer } from 'fastify-mcp-oauth'
+ *
+ * export const notes: ProtectedServer = {
+ *   title: 'Notes',
+ *   paths: ['/notes/mcp', '/notes/sse'],
+ *   scopes: ['notes:read', 'notes:write']
+ * }
+ * ```
+ */
+export interface ProtectedServer {
+  /** What people call it, if there are several. */
+  title?: string
+  /**
+   * Paths of its endpoints, from the issuer. Each is a resource (RFC 8707), the first that of clients that name none.
+   */
+  paths: readonly [string, ...string[]]
+  /** Its scopes; the first is granted to a client that names none. */
+  scopes: readonly [string, ...string[]]
+  /** Who may log in to use it. Default: everybody whom the upstream lets in. */
+  policy?: Policy
+}
+
+/** The resources we protect (RFC 8707): the MCP endpoints, of one server or several. */
 export class Resources {
   readonly #issuer: string
-  readonly #resources: readonly string[]
+  readonly #servers: ReadonlyMap<string, ProtectedServer>
+  /** The names of the MCP endpoints. */
+  readonly #endpoints: readonly string[]
+  readonly #isOneServer: boolean
+  /** The scopes of all MCP servers. */
+  readonly scopes: readonly string[]
 
-  /** @param paths of the MCP endpoints; the first is the default */
-  constructor (issuer: string, paths: readonly [string, ...string[]]) {
+  /** @param own what is not an MCP server, but our own */
+  constructor (issuer: string, servers: readonly ProtectedServer[], own: readonly ProtectedServer[] = []) {
     this.#issuer = issuer
-    this.#resources = paths.map(path => issuer + path)
+    this.#servers = new Map(
+      [...servers, ...own].flatMap(server => server.paths.map(path => [issuer + path, server]))
+    )
+    this.#endpoints = servers.flatMap(({ paths }) => paths.map(path => issuer + path))
+    this.#isOneServer = servers.length === 1
+    this.scopes = [...new Set(servers.flatMap(({ scopes }) => scopes))]
   }
 
-  /** The resource of clients that name none. */
-  get default (): string {
-    return this.#resources[0] ?? this.#issuer
-  }
-
-  /** Whether a token for this resource is valid here: all endpoints are one server. */
+  /** Whether a token for this resource is valid here. */
   includes (resource: string): boolean {
-    return this.#resources.includes(resource)
+    return this.#servers.has(resource)
+  }
+
+  /** The server that a resource belongs to: all its endpoints are one. Undefined if it is not served here. */
+  find (resource: string): ProtectedServer | undefined {
+    return this.#servers.get(resource)
   }
 
   /**
-   * The resource that a client means, in any spelling. Our issuer, with or without a trailing slash, means the default.
-   * @throws {InvalidTargetError} if it is not one of our resources
+   * The resource that a client means, in any spelling. Our issuer, with or without a trailing slash, means the only
+   * server, as does a request that names none.
+   * @throws {InvalidTargetError} if it is not one of our resources, or may be one of several servers
    */
-  resolve (resource: string | undefined): string {
-    if (resource === undefined) return this.default
-    const name = canonicalResource(resource)
-    if (name === canonicalResource(this.#issuer)) return this.default
-    const own = this.#resources.find(own => canonicalResource(own) === name)
-    if (own !== undefined) return own
-    throw new InvalidTargetError(`The resource is unknown. Resources of this server: ${this.#resources.join(', ')}.`)
+  resolve (resource: string | undefined): ProtectedResource {
+    const [first] = this.#servers
+    const name = resource === undefined ? undefined : canonicalResource(resource)
+    const isDefault = name === undefined || name === canonicalResource(this.#issuer)
+    const found = isDefault && this.#isOneServer
+      ? first
+      : [...this.#servers].find(([own]) => canonicalResource(own) === name)
+    if (found !== undefined) return { resource: found[0], server: found[1] }
+    throw new InvalidTargetError(
+      `${isDefault ? 'The resource is missing (RFC 8707)' : 'The resource is unknown'}. Resources of this server: ` +
+        `${this.#endpoints.join(', ')}.`
+    )
   }
+}
+
+/** A resource, in our spelling, and the server that it belongs to. */
+export interface ProtectedResource {
+  resource: string
+  server: ProtectedServer
 }
 
 /**

@@ -94,28 +94,33 @@ function createMcpObserver (registry: Registry): McpObserver {
     registry,
     'mcp_request_duration_seconds',
     'Time that the MCP server took for a request',
-    ['method', 'tool', 'outcome']
+    ['method', 'tool', 'outcome', 'server']
   )
   const refusals = new Counter({
     name: 'mcp_refused_requests_total',
     help: 'Requests that a limit has refused',
-    labelNames: ['limit'],
+    labelNames: ['limit', 'server'],
     registers: [registry]
   })
   const tools = new ToolNames()
   return {
-    request ({ request }, run) {
+    request ({ request, server }, run) {
       const begun = performance.now()
       run()
       return end => {
         const method = METHODS.has(request.method) ? request.method : 'other'
         requests.observe(
-          { method, tool: tools.findLabel(request, end), outcome: classifyEnd(end) },
+          {
+            method,
+            tool: tools.findLabel(request, end),
+            outcome: classifyEnd(end),
+            ...server !== undefined && { server }
+          },
           (performance.now() - begun) / 1000
         )
       }
     },
-    refused: limit => { refusals.inc({ limit }) },
+    refused: (limit, server) => { refusals.inc({ limit, ...server !== undefined && { server } }) },
     counts: read => { readers.push(read) }
   }
 }

@@ -12,8 +12,6 @@ export interface ConsentPageOptions {
   connections: string
   texts: {
     scopeDescriptions: Readonly<Record<string, string>>
-    /** The scope for everything that needs no scope of its own. */
-    baseScope: string
     /** How long a login lasts. */
     grantSeconds: number
   }
@@ -29,7 +27,7 @@ const UPSTREAM_SCOPES: Readonly<Record<string, string>> = {
 
 /** The page that asks a person whether a client may act for them. */
 export function consentPage ({ request, action, connections, texts }: ConsentPageOptions): Page {
-  const { client, redirectKind, scopes, resource, transaction, memorable, loggedInAs, tooSoon } = request
+  const { client, redirectKind, scopes, baseScope = '', transaction, memorable, loggedInAs, tooSoon } = request
   const name = visible(client.metadata.client_name ?? '') ||
     (client.kind === 'document' ? new URL(client.clientId).host : 'an application without a name')
   const days = Math.max(1, Math.round(texts.grantSeconds / 86_400))
@@ -38,7 +36,7 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
     !${tooSoon === true ? '<p class="warning" role="alert">That was too fast. Please read this first, then decide.</p>' : ''}
     <dl>
       !${origin(request)}
-      <dt>Server</dt><dd>${new URL(resource).host}</dd>
+      <dt>Server</dt><dd>${describeServer(request)}</dd>
       <dt>Access goes to</dt><dd>${destination(request)}</dd>
       !${
     loggedInAs === undefined
@@ -49,7 +47,7 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
     <h2>It will be able to</h2>
     <ul>!${scopes.map(scope => html`<li>${texts.scopeDescriptions[scope] ?? `use “${scope}”`}</li>`)}</ul>
     !${
-    scopes.includes(texts.baseScope)
+    scopes.includes(baseScope)
       ? '<p class="soft">This includes every tool, resource and prompt that does not need a permission of its own.</p>'
       : ''
   }
@@ -75,6 +73,12 @@ export function consentPage ({ request, action, connections, texts }: ConsentPag
     days === 1 ? 'day' : 'days'
   }, or until you disconnect it at <a href="${connections}">your connected apps</a>.</p>`
   return { html: layout(`Allow ${name}?`, body) }
+}
+
+/** The server that the client may then use. */
+function describeServer ({ resource, serverTitle }: ConsentRequest): string {
+  const { host, pathname } = new URL(resource)
+  return serverTitle === undefined ? host : `${visible(serverTitle)} (${host}${pathname})`
 }
 
 /** Where the client comes from: the site that vouches for it, or the one that it names. */

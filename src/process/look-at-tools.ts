@@ -16,11 +16,11 @@ export async function lookAtTools (
   createServer: CreateServer,
   caller: CallerInfo,
   log: Log,
-  configured?: { policy: Policy }
+  policy?: Policy
 ): Promise<void> {
   try {
     const { tools } = await describeServer(createServer, caller, log)
-    if (configured !== undefined) warnOfUnknownTools(configured.policy, tools.map(({ name }) => name), log)
+    if (policy !== undefined) warnOfUnknownTools(policy, tools.map(({ name }) => name), log)
     const silent = tools.filter(({ annotated }) => !annotated).map(({ name }) => name)
     if (silent.length === 0) return
     log.warn(

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { ANYBODY, buildApp } from '../app.js'
 import { demoLoginText } from '../pages/home.js'
 import { clientSetups } from '../pages/client-setups.js'
 import { loadConfig, type Config } from '../config/config.js'
 import { addDotenv } from '../config/environment.js'
-import { configurePolicy, type ConfiguredPolicy } from '../config/configured-policy.js'
+import { ConfiguredPolicies } from '../config/configured-policies.js'
 import type { UpstreamConfig } from '../config/upstream.js'
 import { startDemoUpstream, type DemoUpstream } from '../demo/upstream.js'
 import { ConfigError } from '../errors.js'
@@ -17,7 +17,7 @@ import { ServiceMetrics } from '../observability/service-metrics.js'
 import { ANY_TENANT } from '../oauth/upstream/tenants.js'
 import { OPENID_SCOPES } from '../oauth/scopes.js'
 import { openDataDirectory, type DataDirectory } from './data/data-directory.js'
-import { loadHostedServer } from './servers/load-hosted-server.js'
+import { loadHosted, type Hosted } from './servers/load-hosted.js'
 import { lookAtTools } from './look-at-tools.js'
 import { findNetworkFault } from './network.js'
 import { surviveUnhandledRejections } from './policy.js'
@@ -28,8 +28,8 @@ const SKIPPED: closeWithGrace.AllEvents[] = ['unhandledRejection', 'beforeExit']
 const CLOSING_SECONDS = 5
 
 const ONLY_IN_MEMORY = 'Neither DATA_DIR nor REDIS_URL keeps anything: registrations, logins and sessions are in ' +
-  'this process alone. They are lost when it ends, so everybody logs in again after each restart, and a second replica ' +
-  'knows none of them'
+  'this process alone. They are lost when it ends, so everybody logs in again after each restart, and a second ' +
+  'replica knows none of them'
 
 const FOR_EVERYBODY = 'OAUTH_ALLOWED_TENANTS is *: everybody with a Microsoft account may log in, and anybody can ' +
   'make one. Name the tenants whose people are to come'
@@ -42,32 +42,33 @@ const FOR_EVERYBODY = 'OAUTH_ALLOWED_TENANTS is *: everybody with a Microsoft ac
 async function start (options: ProcessOptions): Promise<void> {
   const opened: Array<{ close (): Promise<unknown> }> = []
   try {
-    const { config: configured, createServer } = await findServer(options)
+    const configured = options.config ?? readConfig()
+    const hosted = await loadHosted(configured, options.createServer)
     const { encryptionKeys, ...data } = openDataDirectory(configured)
     const config = { ...configured, encryptionKeys }
     const demo = await startDemo(config, data.demoFile)
     if (demo !== undefined) opened.unshift(demo)
-    const policy = configurePolicy(config)
+    const policies = new ConfiguredPolicies(config)
     const metrics = new ServiceMetrics()
     const app = await buildApp(config, {
       upstream: config.upstream ?? demoUpstreamConfig(demo),
       metrics,
       demoLogin: demo?.issuer,
-      createServer,
+      ...hosted,
       stateFile: data.stateFile,
-      policy
+      policies
     })
     opened.unshift(app)
     for (const warning of [...data.notes, ...listWarnings(config, data)]) app.log.warn(warning)
     surviveUnhandledRejections({ log: app.log, onUnhandledRejection: metrics.onUnhandledRejection })
-    opened.unshift(reloadOnSignal(policy, app.log), closeOnSignals(app, config, demo))
+    opened.unshift(reloadOnSignal(policies, app.log), closeOnSignals(app, config, policies, demo))
 
     await app.listen({ port: config.port, host: config.host }).catch((error: unknown) => {
       throw listenError('The service', `HOST=${config.host} and PORT=${config.port}`, error)
     })
     // has the log say from the start what cannot be reached
     await app.inject('/readyz')
-    lookAtTools(createServer, ANYBODY, app.log, policy).catch(() => {})
+    lookAtAll(hosted, policies, app.log)
     if (!config.production) {
       process.stdout.write(welcome(config, demo))
       await noteMissingNetwork(config)
@@ -96,9 +97,13 @@ function listWarnings (
   ]
 }
 
-/** What is hosted, and how. @throws {ConfigError} */
-async function findServer ({ config = readConfig(), createServer }: ProcessOptions): Promise<Required<ProcessOptions>> {
-  return { config, createServer: createServer ?? await loadHostedServer(config) }
+/** Has the log say what is unusual about the tools of each server. */
+function lookAtAll ({ createServer, servers }: Hosted, policies: ConfiguredPolicies, log: FastifyBaseLogger): void {
+  const all = servers === undefined
+    ? [...createServer === undefined ? [] : [{ create: createServer, policy: policies.common, log }]]
+    : Object.entries(servers).map(([name, create]) =>
+      ({ create, policy: policies.find(name), log: log.child({ server: name }) }))
+  for (const { create, policy, log } of all) lookAtTools(create, ANYBODY, log, policy).catch(() => {})
 }
 
 function readConfig (): Config {
@@ -110,13 +115,14 @@ function readConfig (): Config {
 /** @returns what removes the handlers again */
 function closeOnSignals (
   app: FastifyInstance,
-  { shutdownDelaySeconds, shutdownSeconds, policyFile }: Config,
+  { shutdownDelaySeconds, shutdownSeconds }: Config,
+  policies: ConfiguredPolicies,
   demo: DemoUpstream | undefined
 ) {
   const options = {
     delay: (shutdownDelaySeconds + shutdownSeconds + CLOSING_SECONDS) * 1000,
     logger: app.log,
-    skip: reloads(policyFile) ? [...SKIPPED, 'SIGHUP' as const] : SKIPPED
+    skip: reloads(policies) ? [...SKIPPED, 'SIGHUP' as const] : SKIPPED
   }
   const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
     if (err !== undefined) app.log.fatal({ err }, 'closing after an uncaught error')
@@ -128,15 +134,15 @@ function closeOnSignals (
   return { close: async () => { uninstall() } }
 }
 
-/** SIGHUP has the policy file read again; to a process with a terminal it says that the terminal was closed. */
-function reloads (policyFile: string | undefined): boolean {
-  return policyFile !== undefined && !process.stdin.isTTY
+/** SIGHUP has the policy files read again; to a process with a terminal it says that the terminal was closed. */
+function reloads ({ hasFiles }: ConfiguredPolicies): boolean {
+  return hasFiles && !process.stdin.isTTY
 }
 
 /** @returns what removes the handler again */
-function reloadOnSignal (policy: ConfiguredPolicy | undefined, log: BrokerLog) {
-  const reload = () => { policy?.reload(log) }
-  if (reloads(policy?.path)) process.on('SIGHUP', reload)
+function reloadOnSignal (policies: ConfiguredPolicies, log: BrokerLog) {
+  const reload = () => { policies.reload(log) }
+  if (reloads(policies)) process.on('SIGHUP', reload)
   return { close: async () => { process.off('SIGHUP', reload) } }
 }
 
@@ -156,15 +162,17 @@ function demoUpstreamConfig (demo: DemoUpstream | undefined): UpstreamConfig {
 
 /** What a person who just started the service needs to know. */
 function welcome (config: Config, demo: DemoUpstream | undefined): string {
-  const mcpUrl = `${config.publicUrl}/mcp`
+  const { publicUrl, servers = [{ title: 'MCP server', path: '' }] } = config
+  const [first = { path: '' }] = servers
   const lines = [
-    `MCP server: ${mcpUrl}`,
+    ...servers.map(({ title, path }) => `${title}: ${publicUrl}${path}/mcp`),
     demo === undefined
       ? 'People log in at your authorization server.'
       : demoLoginText(demo.issuer),
     '',
     'Connect:',
-    ...clientSetups(mcpUrl).map(({ client, how, text }) => `  ${client}: ${how}\n      ${text}`)
+    ...clientSetups(`${publicUrl}${first.path}/mcp`)
+      .map(({ client, how, text }) => `  ${client}: ${how}\n      ${text}`)
   ]
   return `\n${lines.map(line => `  ${line}`).join('\n')}\n\n`
 }

@@ -1,33 +1,27 @@
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { Auditor } from '../audit/auditor.js'
 import { CHAIN_PURPOSE } from '../audit/verify.js'
 import type { VerifyAccessToken } from '../caller.js'
 import { ConfigError } from '../errors.js'
 import { observeTogether } from '../mcp/observer.js'
-import type { McpTransportsOptions } from '../mcp/options.js'
-import { mcpTransports } from './mcp-transports.js'
 import { Keyring } from '../oauth/keyring.js'
 import { ReplicaKeys } from '../oauth/replica-keys.js'
-import { DEFAULT_SCOPES } from '../oauth/scopes.js'
 import { createTokenVerifier } from '../oauth/resource-server/resource-server.js'
 import { oauthBroker } from './oauth-broker.js'
 import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/check-service.js'
-import { Policy } from '../policy/policy.js'
-import type { PolicyRules } from '../policy/rules.js'
-import { bearerAuth, type BearerAuthOptions } from '../plugins/mcp/bearer-auth.js'
 import { kAuditor } from '../plugins/scoped/audited.js'
 import { describeProgram } from '../plugins/oauth/login-visits.js'
-import { isHostOf } from '../validation/authorities.js'
 import { joinBaseUrl } from './base-url.js'
-import { isAtBase } from './own-paths.js'
-import { tokenAudiences, protectedPaths } from './resource-paths.js'
+import { listPlaces, listServers, toPolicy, toProtectedServers, type HostedServer } from './hosted-servers.js'
+import { onlyFor, registerServer, type ServiceAuth } from './register-server.js'
+import { tokenAudiences } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
 import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
 import { rootPaths } from '../routes/well-known/paths.js'
 import type { Stores } from '../stores/stores.js'
 import type {
-  BrokerModeOptions,
+  BrokeredOptions,
   HostAuthModeOptions,
   McpDiscoveryOptions,
   McpServiceOptions,
@@ -54,41 +48,13 @@ import { kBroker } from '../plugins/oauth/broker.js'
  */
 export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   checkServiceOptions(options)
-  const { stores: { sessions, eventLog, leases, bus, callLimits }, scopes = DEFAULT_SCOPES } = options
   const baseUrl = joinBaseUrl(options.publicUrl, app.prefix)
   const keyring = new Keyring(options.encryptionKeys)
   if ('replicaKeys' in options.stores) compareReplicaKeys(app, options.stores.replicaKeys, keyring)
-  const policy = toPolicy(options.policy)
-  const auditor = addAuditor(app, options, keyring)
-  const auth = await registerAuth(app, withAudit(options, auditor), { baseUrl, scopes, keyring, policy })
-  await app.register(bearerAuth, {
-    verifyAccessToken: auth.verifyAccessToken,
-    // in this context: a place at the root of the origin may be somebody else's
-    resourceMetadataUrl: request =>
-      `${baseUrl}/.well-known/oauth-protected-resource${findResourcePath(request, baseUrl)}`,
-    scopes: [scopes[0]],
-    findHint: request =>
-      isHostOf(baseUrl, request.headers.host)
-        ? undefined
-        : `The address of this server is ${baseUrl}/mcp: use this name.`,
-    // the broker has asked at the login, and asks at each refresh
-    ...isForeign(options.auth) && policy && { policy },
-    ...auth.bearer
-  })
-  const { requestStateKeys = keyring.derive('request state') } = options
-  const { policy: _, ...others } = withAudit(options, auditor)
-  await app.register(mcpTransports, {
-    ...others,
-    ...policy && { policy },
-    requestStateKeys,
-    sessions,
-    eventLog,
-    leases,
-    bus,
-    ...callLimits && { callLimits },
-    ...'tasks' in options.stores && { tasks: options.stores.tasks },
-    ...auth.transports
-  })
+  const servers = listServers(options)
+  const observed = withAudit(options, addAuditor(app, options, keyring))
+  const auth = await registerAuth(app, observed, { baseUrl, servers, keyring })
+  for (const server of servers) await registerServer(app, { server, baseUrl, auth, keyring, options: observed })
 }, { name: 'fastify-mcp-oauth/mcp-service', fastify: '5.x' })
 
 /**
@@ -132,7 +98,7 @@ export const mcpService: FastifyPluginAsync<McpServiceOptions> = async (app, opt
  */
 export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app, options) => {
   checkDiscoveryOptions(options)
-  const { servicePrefix, scopes = DEFAULT_SCOPES, forOrigin = true } = options
+  const { servicePrefix, forOrigin = true } = options
   if (app.prefix !== '') {
     throw new ConfigError(
       `mcpDiscovery is registered with the prefix ${JSON.stringify(app.prefix)}; it belongs at the root of the app.`
@@ -140,8 +106,7 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
   }
   const baseUrl = joinBaseUrl(options.publicUrl, servicePrefix)
   const shared = {
-    scopes,
-    resourcePaths: protectedPaths(options),
+    servers: toProtectedServers(listPlaces(options), options),
     paths: rootPaths(new URL(baseUrl).pathname, forOrigin)
   }
   await app.register(protectedResourceMetadataRoute, {
@@ -191,35 +156,31 @@ function withAudit (options: McpServiceOptions, auditor: Auditor | undefined): M
 
 interface ServiceParts {
   baseUrl: string
-  scopes: readonly [string, ...string[]]
+  servers: readonly HostedServer[]
   keyring: Keyring
-  policy: Policy | undefined
-}
-
-/** The one policy of a service; undefined if there are no rules. */
-function toPolicy (policy: PolicyRules | Policy | undefined): Policy | undefined {
-  return policy === undefined || policy instanceof Policy ? policy : new Policy(policy)
 }
 
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
   app: FastifyInstance,
   options: McpServiceOptions,
-  { baseUrl, scopes, keyring, policy }: ServiceParts
-): Promise<
-  {
-    verifyAccessToken: VerifyAccessToken
-    bearer?: Pick<BearerAuthOptions, 'onRefused'>
-    transports?: Pick<McpTransportsOptions, 'getUpstreamAccessToken' | 'findEndedGrants'>
-  }
-> {
-  const resourcePaths = protectedPaths(options)
+  { baseUrl, servers, keyring }: ServiceParts
+): Promise<ServiceAuth> {
+  const isOne = servers.length === 1 && servers[0]?.name === undefined
   if (isBrokered(options)) {
-    const { policy: _, ...others } = options
-    await app.register(oauthBroker, { ...others, ...policy && { policy }, scopes, resourcePaths, keyring })
+    const { policy, scopes: _, servers: __, ...others } = options
+    const clientPolicy = toPolicy(policy)
+    await app.register(oauthBroker, {
+      ...others,
+      ...clientPolicy && { policy: clientPolicy },
+      protectedServers: toProtectedServers(servers, options),
+      keyring
+    })
     const broker = app[kBroker]
+    const verify: VerifyAccessToken = (token, request) => broker.accessTokens.verify(token, request)
     return {
-      verifyAccessToken: (token, request) => broker.accessTokens.verify(token, request),
+      isForeign: false,
+      findVerifier: server => isOne ? verify : onlyFor(server, { baseUrl, options }, verify),
       bearer: {
         onRefused: (request, hadToken) => {
           broker.attempts?.visit({
@@ -238,15 +199,21 @@ async function registerAuth (
   const { auth } = options
   await app.register(protectedResourceMetadataRoute, {
     baseUrl,
-    scopes,
-    resourcePaths,
+    servers: toProtectedServers(servers, options),
     authorizationServers: listAuthorizationServers(auth, baseUrl)
   })
-  if (auth.mode === 'host') return { verifyAccessToken: auth.verifyAccessToken }
+  if (auth.mode === 'host') {
+    const { verifyAccessToken } = auth
+    return {
+      isForeign: true,
+      findVerifier: server => isOne ? verifyAccessToken : onlyFor(server, { baseUrl, options }, verifyAccessToken)
+    }
+  }
   return {
-    verifyAccessToken: createTokenVerifier({
+    isForeign: true,
+    findVerifier: ({ path }) => createTokenVerifier({
       ...auth,
-      audiences: [...tokenAudiences(options, baseUrl), ...auth.audiences ?? []]
+      audiences: [...tokenAudiences(options, baseUrl, path), ...auth.audiences ?? []]
     }, undefined, app.log)
   }
 }
@@ -257,17 +224,11 @@ function isForeign (auth: McpServiceOptions['auth']): auth is ForeignAuth {
   return auth !== undefined && auth.mode !== 'broker'
 }
 
-function isBrokered (options: McpServiceOptions): options is BrokerModeOptions {
+function isBrokered (options: McpServiceOptions): options is BrokeredOptions {
   return !isForeign(options.auth)
 }
 
 function listAuthorizationServers (auth: McpServiceOptions['auth'], baseUrl: string): readonly string[] {
   if (!isForeign(auth)) return [baseUrl]
   return auth.mode === 'host' ? auth.authorizationServers : [auth.issuer]
-}
-
-/** Of the endpoint that a client has called. It takes the metadata of no other (RFC 9728 3.3). */
-function findResourcePath ({ routeOptions, originalUrl }: FastifyRequest, baseUrl: string): string {
-  if (isAtBase(originalUrl, baseUrl)) return ''
-  return routeOptions.url?.endsWith('/mcp') === true ? '/mcp' : '/sse'
 }

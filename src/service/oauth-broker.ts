@@ -39,6 +39,8 @@ import { protectedResourceMetadataRoute } from '../routes/well-known/protected-r
 import { registerRoute } from '../routes/oauth/register.js'
 import { revokeRoute } from '../routes/oauth/revoke.js'
 import { tokenRoute } from '../routes/oauth/token.js'
+import { ConfigError } from '../errors.js'
+import type { ProtectedServer } from '../oauth/resources.js'
 import type { OAuthBrokerOptions } from './plugin-options.js'
 
 // their password is not to be guessed
@@ -66,24 +68,22 @@ const OPERATORS_PER_MINUTE = 60
 export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   checkOAuthBrokerOptions(options)
   const {
-    scopes,
-    resourcePaths,
     introspectionServices = {},
     requestsPerMinute = DEFAULT_REQUESTS_PER_MINUTE,
     adminToken
   } = options
   const issuer = joinBaseUrl(options.publicUrl, app.prefix)
+  const servers = toProtectedServers(options)
   const texts = {
     scopeDescriptions: { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions },
-    baseScope: scopes[0],
     grantSeconds: options.lifetimes?.grantSeconds ?? defaultLifetimes.grantSeconds
   }
   const consentDelayMs = options.consentDelayMs ?? (isLoopbackUrl(issuer) ? 0 : CONSENT_DELAY_MS)
-  await app.register(broker, { ...options, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
+  await app.register(broker, { ...options, servers, issuer, consentDelayMs, recordAttempts: adminToken !== undefined })
   const { attempts, limits } = app[kBroker]
 
   const { clientMetadataDocuments, policy } = options
-  await app.register(documents, { issuer, scopes, resourcePaths, clientMetadataDocuments, policy, attempts })
+  await app.register(documents, { issuer, servers, clientMetadataDocuments, policy, attempts })
   await app.register(clientEndpoints, { limits, requestsPerMinute, attempts, services: introspectionServices })
   await app.register(browserPages, { limits, requestsPerMinute, issuer, texts })
   if (attempts !== undefined && adminToken !== undefined) {
@@ -91,13 +91,27 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
   }
 }, { name: 'fastify-mcp-oauth/oauth-broker', fastify: '5.x' })
 
+/** What tokens are for: several servers, or the one that the options describe. */
+function toProtectedServers (
+  { protectedServers: servers, resourcePaths, scopes, policy }: OAuthBrokerOptions
+): readonly ProtectedServer[] {
+  if (servers !== undefined) return servers
+  if (resourcePaths === undefined || scopes === undefined) {
+    throw new ConfigError(
+      'oauthBroker: resourcePaths and scopes are missing; they say what tokens are for, or protectedServers does.'
+    )
+  }
+  return [{ paths: resourcePaths, scopes, ...policy && { policy } }]
+}
+
 interface Limited {
   limits: RateLimits
   requestsPerMinute: number
 }
 
-interface DocumentsOptions extends Pick<OAuthBrokerOptions, 'scopes' | 'resourcePaths'> {
+interface DocumentsOptions {
   issuer: string
+  servers: readonly ProtectedServer[]
   clientMetadataDocuments: boolean | undefined
   policy: Policy | undefined
   attempts: Attempts | undefined
@@ -106,22 +120,11 @@ interface DocumentsOptions extends Pick<OAuthBrokerOptions, 'scopes' | 'resource
 /** What clients read before they register. */
 async function documents (
   app: FastifyInstance,
-  { issuer, scopes, resourcePaths, clientMetadataDocuments, policy, attempts }: DocumentsOptions
+  { issuer, servers, clientMetadataDocuments, policy, attempts }: DocumentsOptions
 ): Promise<void> {
   await app.register(loginVisits, { attempts })
-  await app.register(protectedResourceMetadataRoute, {
-    baseUrl: issuer,
-    scopes,
-    resourcePaths,
-    authorizationServers: [issuer]
-  })
-  await app.register(authorizationServerMetadataRoute, {
-    issuer,
-    scopes,
-    resourcePaths,
-    clientMetadataDocuments,
-    policy
-  })
+  await app.register(protectedResourceMetadataRoute, { baseUrl: issuer, servers, authorizationServers: [issuer] })
+  await app.register(authorizationServerMetadataRoute, { issuer, servers, clientMetadataDocuments, policy })
   await app.register(jwksRoute)
 }
 

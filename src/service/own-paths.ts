@@ -14,16 +14,19 @@ const WELL_KNOWN = '/.well-known/'
  * - If the public URL has a path, a proxy in front may pass it on or remove it. The metadata also has the path after
  *   `/.well-known/<name>` (RFC 8414 3.1, RFC 9728 3.1).
  * - The public URL itself is an MCP endpoint for the clients of people who entered that: everything but the page that
- *   browsers get there.
+ *   browsers get there. Not with several servers: nobody knows which one is meant.
  */
-export function ownPaths (publicUrl: string, sessionMode: 'stateful' | 'stateless'): (request: RawRequest) => string {
+export function ownPaths (
+  publicUrl: string,
+  mode: 'stateful' | 'stateless' | 'several servers'
+): (request: RawRequest) => string {
   const base = new URL(publicUrl).pathname.replace(/\/$/, '')
   return request => {
     const url = request.url ?? '/'
     const [path = '', query = ''] = url.split(/(?=[?#;])(.*)/s, 2)
     const own = withoutBase(path, base)
-    if (own !== '/') return own === path ? url : own + query
-    return endpointAtBase(request, sessionMode) + query
+    if (own !== '/' || mode === 'several servers') return own === path ? url : own + query
+    return endpointAtBase(request, mode) + query
   }
 }
 

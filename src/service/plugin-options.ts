@@ -6,6 +6,35 @@ import type { VerifyAccessToken } from '../caller.js'
 import type { Policy } from '../policy/policy.js'
 import type { PolicyRules } from '../policy/rules.js'
 import type { BrokerOptions } from '../oauth/options.js'
+import type { ProtectedServer } from '../oauth/resources.js'
+
+/**
+ * One of several MCP servers of a service.
+ * @example
+ * ```ts
+ * import type { HostedServerOptions } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ *
+ * // pass it as one of `servers` of `mcpService`
+ * export const notes: HostedServerOptions = {
+ *   createServer,
+ *   title: 'Notes',
+ *   scopes: ['notes:read', 'notes:write'],
+ *   policy: { login: { groups: ['staff'] } }
+ * }
+ * ```
+ */
+export interface HostedServerOptions
+  extends Pick<McpTransportsOptions, 'createServer' | 'reuseInstances' | 'maySubscribe' | 'limits'> {
+  /** What people call it. Default: its name. */
+  title?: string
+  /** Its place, from the service: its endpoints are `<path>/mcp` and `<path>/sse`. Default: `/` and its name. */
+  path?: string
+  /** Its scopes; the first is granted to a client that names none. Default: those of the service. */
+  scopes?: readonly [string, ...string[]]
+  /** Who may log in to use it, and what each may use. Default: that of the service. */
+  policy?: PolicyRules | Policy
+}
 
 interface CommonOptions
   extends
@@ -14,6 +43,8 @@ interface CommonOptions
     'sessions' | 'eventLog' | 'leases' | 'bus' | 'callLimits' | 'tasks' | 'getUpstreamAccessToken' | 'findEndedGrants' |
     'policy'
   > {
+  /** Several MCP servers in the place of `createServer`: see `SeveralServersOptions`. */
+  servers?: undefined
   /**
    * Who may log in, which clients may ask, and what each person may use: rules, or a `Policy` whose rules you replace
    * while it is in use. Default: everybody whom the login server lets in may use everything.
@@ -51,7 +82,10 @@ interface CommonOptions
 export interface BrokerModeOptions
   extends
   CommonOptions,
-  Omit<OAuthBrokerOptions, 'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'publicUrl' | 'policy'> {
+  Omit<
+    OAuthBrokerOptions,
+    'stores' | 'keyring' | 'resourcePaths' | 'scopes' | 'protectedServers' | 'publicUrl' | 'policy'
+  > {
   /** Who issues the tokens: this service. */
   auth?: { mode: 'broker' }
   /** What is kept: `createMemoryStores` or `createSqliteStores` for one process, `createRedisStores` for any number. */
@@ -132,7 +166,54 @@ export interface HostAuthModeOptions extends CommonOptions {
  * }
  * ```
  */
-export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | HostAuthModeOptions
+export type McpServiceOptions =
+  | BrokerModeOptions
+  | ResourceServerModeOptions
+  | HostAuthModeOptions
+  | SeveralServersOptions
+
+type Several<T> = Omit<T, 'createServer' | 'servers'> & { createServer?: undefined, servers: HostedServersOption }
+
+/**
+ * Several MCP servers, by their names: each at its own path, a resource of its own (RFC 8707), with one login for all.
+ * @example
+ * ```ts
+ * import type { HostedServersOption } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ *
+ * export const servers: HostedServersOption = {
+ *   notes: { createServer, scopes: ['notes'] },
+ *   archive: { createServer, scopes: ['archive'], path: '/old/notes', policy: { login: { groups: ['staff'] } } }
+ * }
+ * ```
+ */
+export type HostedServersOption = Readonly<Record<string, HostedServerOptions>>
+
+/**
+ * Options of `mcpService` with several MCP servers: those of any mode, with `servers` in the place of `createServer`.
+ * What the service has of `scopes`, `policy`, `limits`, `reuseInstances` and `maySubscribe` is for the servers that
+ * have none of their own; its `policy` also says which clients may register.
+ * @example
+ * ```ts
+ * import { createMemoryStores, type SeveralServersOptions } from 'fastify-mcp-oauth'
+ * import { createServer } from './server.js'
+ *
+ * // https://mcp.example.com/notes/mcp and https://mcp.example.com/archive/mcp
+ * export const options: SeveralServersOptions = {
+ *   publicUrl: 'https://mcp.example.com',
+ *   servers: { notes: { createServer, scopes: ['notes'] }, archive: { createServer, scopes: ['archive'] } },
+ *   stores: createMemoryStores({ sessionIdleSeconds: 3600 }),
+ *   upstream: { issuerUrl: 'https://login.example.com', scopes: ['openid', 'offline_access'] }
+ * }
+ * ```
+ */
+export type SeveralServersOptions =
+  | Several<BrokerModeOptions>
+  | Several<ResourceServerModeOptions>
+  | Several<HostAuthModeOptions>
+
+/** What clients log in to this service for: one server, or several. */
+export type BrokeredOptions = BrokerModeOptions | Several<BrokerModeOptions>
 
 /**
  * Options of the `mcpDiscovery` plugin: some of those that the service has.
@@ -148,7 +229,10 @@ export type McpServiceOptions = BrokerModeOptions | ResourceServerModeOptions | 
  * }
  * ```
  */
-export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode' | 'policy'> {
+export interface McpDiscoveryOptions
+  extends Pick<CommonOptions, 'publicUrl' | 'scopes' | 'sessionMode' | 'policy'> {
+  /** Those of the service, if it has several. */
+  servers?: HostedServersOption | undefined
   /** The prefix that the service is registered with. */
   servicePrefix: string
   /** That of the service. */
@@ -179,7 +263,16 @@ export interface McpDiscoveryOptions extends Pick<CommonOptions, 'publicUrl' | '
  * }
  * ```
  */
-export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer' | 'recordAttempts'> {
+export interface OAuthBrokerOptions extends Omit<BrokerOptions, 'log' | 'issuer' | 'recordAttempts' | 'servers'> {
+  /** Paths of the MCP endpoints, from the issuer; the first is the resource of clients that name none. */
+  resourcePaths?: readonly [string, ...string[]]
+  /** Our scopes; the first is granted to a client that names none. */
+  scopes?: readonly [string, ...string[]]
+  /**
+   * Several MCP servers that share the login, in the place of `resourcePaths` and `scopes`: each is a resource of its
+   * own, for which clients get a token of its own (`resource`, RFC 8707).
+   */
+  protectedServers?: readonly ProtectedServer[]
   /**
    * The URL of the app's root as clients see it, such as `https://mcp.example.com`. With the prefix of this context it
    * is our issuer.

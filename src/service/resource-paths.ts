@@ -1,13 +1,21 @@
 import type { McpServiceOptions } from './plugin-options.js'
 
-/** Paths of the protected resources (RFC 9728), the first that of Streamable HTTP. */
+/**
+ * Paths of the protected resources (RFC 9728) of a server, the first that of Streamable HTTP.
+ * @param path of the server, if there are several
+ */
 export function protectedPaths (
-  { sessionMode }: Pick<McpServiceOptions, 'sessionMode'>
+  { sessionMode }: Pick<McpServiceOptions, 'sessionMode'>,
+  path = ''
 ): readonly [string, ...string[]] {
-  return sessionMode === 'stateless' ? ['/mcp'] : ['/mcp', '/sse']
+  return sessionMode === 'stateless' ? [`${path}/mcp`] : [`${path}/mcp`, `${path}/sse`]
 }
 
-/** What the `aud` of a token for the service at `baseUrl` may name. */
-export function tokenAudiences (options: Pick<McpServiceOptions, 'sessionMode'>, baseUrl: string): string[] {
-  return [...protectedPaths(options).map(path => baseUrl + path), baseUrl]
+/** What the `aud` of a token for the server at `baseUrl` may name. */
+export function tokenAudiences (
+  options: Pick<McpServiceOptions, 'sessionMode'>,
+  baseUrl: string,
+  path = ''
+): string[] {
+  return [...protectedPaths(options, path).map(path => baseUrl + path), baseUrl + path]
 }

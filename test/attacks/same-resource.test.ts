@@ -130,8 +130,8 @@ t.test('at the token endpoint, for a code and for a refresh token', async t => {
 })
 
 t.test('however it is written', async t => {
-  const resources = new Resources(PUBLIC_URL, ['/mcp', '/sse'])
-  fc.assert(fc.property(sameResource, resource => resources.resolve(resource) === RESOURCE), { numRuns: 500 })
+  const resources = new Resources(PUBLIC_URL, [{ paths: ['/mcp', '/sse'], scopes: ['mcp'] }])
+  fc.assert(fc.property(sameResource, resource => resources.resolve(resource).resource === RESOURCE), { numRuns: 500 })
   // one character more, or another one, anywhere in it
   fc.assert(
     fc.property(
@@ -142,7 +142,7 @@ t.test('however it is written', async t => {
         const resource = RESOURCE.slice(0, at) + character + RESOURCE.slice(replaces ? at + 1 : at)
         let resolved: string | undefined
         try {
-          resolved = resources.resolve(resource)
+          resolved = resources.resolve(resource).resource
         } catch {
           resolved = undefined
         }

@@ -8,6 +8,7 @@ const documented: ReadonlyArray<[name: string, heading: string]> = [
   ['BrokerModeOptions', '`mcpService`, mode `broker` (the default)'],
   ['ResourceServerModeOptions', '`mcpService`, mode `resource-server`'],
   ['HostAuthModeOptions', '`mcpService`, mode `host`'],
+  ['HostedServerOptions', '`servers`: each of several servers, in any mode'],
   ['McpDiscoveryOptions', '`mcpDiscovery`'],
   ['OAuthBrokerOptions', '`oauthBroker`'],
   ['BearerAuthOptions', '`bearerAuth`'],

@@ -39,7 +39,7 @@ export async function startPages (t: Test, options: Partial<OAuthBrokerOptions> 
   })
   app.addHook('onClose', () => stores.close())
   t.teardown(() => app.close())
-  await app.register(homeRoute, { publicUrl: url, connections: true })
+  await app.register(homeRoute, { publicUrl: url, connections: true, servers: [{ path: '' }] })
   await app.register(oauthBroker, {
     publicUrl: url,
     stores,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/config.js'
+import { ConfiguredPolicies } from '../../src/config/configured-policies.js'
 import { ConfiguredPolicy, configurePolicy } from '../../src/config/configured-policy.js'
 import { runFile } from '../operations/service-process.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
@@ -181,9 +182,14 @@ t.test('a bad file stops the start, with one line', async t => {
 t.test('a call is refused after the rules have changed, and allowed again, without a new login', async t => {
   const policyFile = join(await makeFolder(t), 'policy.yaml')
   await writeFile(policyFile, policyOf('add'))
-  const policy = new ConfiguredPolicy({ policyFile, mcpScopes: ['mcp'] })
+  const policies = new ConfiguredPolicies({
+    policyFile,
+    policy: undefined,
+    mcpScopes: ['mcp'],
+    servers: undefined
+  })
   for (const SESSION_MODE of ['stateful', 'stateless']) {
-    const service = await startService(t, { SESSION_MODE }, {}, { policy })
+    const service = await startService(t, { SESSION_MODE }, {}, { policies })
     const { accessToken } = await newTokens(service, await register(service))
     const client = await new RawClient(service, accessToken).connect()
     const calls: Record<string, () => Promise<Response>> = {
@@ -199,7 +205,7 @@ t.test('a call is refused after the rules have changed, and allowed again, witho
     for (const [era, call] of Object.entries(calls)) {
       for (const [tool, said] of [['add', /"text":"3"/], ['echo', /Unknown tool: add/], ['add', /"text":"3"/]] as const) {
         await writeFile(policyFile, policyOf(tool))
-        policy.reload(new Lines())
+        policies.reload(new Lines())
         t.match(await (await call()).text(), said, `${era}: ${tool} is allowed`)
       }
     }

@@ -9,10 +9,15 @@ import { Browser, logIn } from './browser.js'
 
 const REDIRECT_URI = 'http://localhost:3334/callback'
 
+/** A browser that stops where it would return to the client. @param fetch the way to the pages */
+export function openPersonsBrowser (fetch = globalThis.fetch): Browser {
+  return new Browser(url => url.href.startsWith(REDIRECT_URI), fetch)
+}
+
 /** A person with a browser, and what their MCP client remembers of its login; serves both SDK lines. */
 export class Person implements OAuthClientProvider {
   readonly name: string
-  readonly browser = new Browser(url => url.href.startsWith(REDIRECT_URI))
+  readonly browser: Browser
   readonly clientMetadata: OAuthClientMetadata
   readonly redirectUrl = REDIRECT_URI
   authorizationUrl: URL | undefined
@@ -20,8 +25,10 @@ export class Person implements OAuthClientProvider {
   #tokens: OAuthTokens | undefined
   #codeVerifier = ''
 
-  constructor (name: string, metadata: Partial<OAuthClientMetadata> = {}) {
+  /** @param browser in which they may have logged in before */
+  constructor (name: string, metadata: Partial<OAuthClientMetadata> = {}, browser = openPersonsBrowser()) {
     this.name = name
+    this.browser = browser
     this.clientMetadata = {
       client_name: 'Test client',
       redirect_uris: [REDIRECT_URI],

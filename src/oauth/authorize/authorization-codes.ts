@@ -39,6 +39,7 @@ export class AuthorizationCodes {
     const scopes = await decisions.decide({
       claims: identity.claims,
       client,
+      resource: transaction.resource,
       requestedScopes: transaction.scopes,
       reason: 'login',
       getUpstreamAccessToken: async () => tokens.accessToken

@@ -42,8 +42,7 @@ export type AuthorizationRequest = Pick<
  */
 export function checkRequest (
   parameters: AuthorizationParameters,
-  resources: Resources,
-  scopes: readonly [string, ...string[]]
+  resources: Resources
 ): AuthorizationRequest {
   const { state, response_type: responseType, response_mode: responseMode } = parameters
   if (responseType === undefined) throw new InvalidRequestError('The response_type is missing.')
@@ -53,11 +52,12 @@ export function checkRequest (
     throw new InvalidRequestError('Request objects are not supported.')
   }
   const hints = parseLoginHints(parameters)
+  const { resource, server } = resources.resolve(parameters.resource)
   return {
     ...Object.keys(hints).length > 0 && { hints },
     ...state !== undefined && { state },
     codeChallenge: checkCodeChallenge(parameters.code_challenge, parameters.code_challenge_method),
-    resource: resources.resolve(parameters.resource),
-    scopes: requestedScopes(parameters.scope, scopes)
+    resource,
+    scopes: requestedScopes(parameters.scope, server.scopes)
   }
 }

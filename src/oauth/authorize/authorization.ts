@@ -50,7 +50,6 @@ export interface AuthorizationOptions {
   upstreamClients: UpstreamClients
   resources: Resources
   recognised: RecognisedSecrets
-  scopes: readonly [string, ...string[]]
   consentInDynamicMode: boolean
   observe: BrokerObserver
 }
@@ -79,13 +78,13 @@ export class Authorization {
    * @throws {OAuthError} until the client and its redirect URI are verified
    */
   async begin (parameters: AuthorizationParameters, { browser, address, http }: Visitor): Promise<NextStep> {
-    const { observe, resources, scopes, consentPages, login, redirects } = this.#options
+    const { observe, resources, consentPages, login, redirects } = this.#options
     const id = newId()
     const event = { ...toEvent(parameters, [hashSecret(id)]), http }
     const { client, redirectUri } = await this.#identify(parameters, event)
     try {
       const { consent, ...request } = await observed(observe, { ...event, client }, async () => {
-        const checked = checkRequest(parameters, resources, scopes)
+        const checked = checkRequest(parameters, resources)
         const request = { clientId: client.clientId, redirectUri, ...checked }
         const consent = await this.#findConsent(request, client, browser)
         if (consent === undefined && isSilent(checked.hints)) throw silentRefusal(browser)
@@ -156,10 +155,10 @@ export class Authorization {
     }
   }
 
-  #checkPolicy ({ scopes: requestedScopes }: AuthorizationTransaction, client: Client, login: Login): void {
+  #checkPolicy ({ resource, scopes: requestedScopes }: AuthorizationTransaction, client: Client, login: Login): void {
     const { decisions, grants } = this.#options
     try {
-      decisions.checkPolicy({ claims: login.identity.claims, requestedScopes })
+      decisions.checkPolicy({ claims: login.identity.claims, resource, requestedScopes })
     } catch (error) {
       grants.discard(client.clientId, login.tokens)
       throw error

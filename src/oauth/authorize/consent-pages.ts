@@ -18,6 +18,7 @@ import { consentNeeded } from './silent-login.js'
 import type { ConsentRequest, NextStep } from './next-step.js'
 import type { RecognisedSecrets } from '../tokens/recognised-secrets.js'
 import { classifyRedirectUri } from '../clients/redirect-uris.js'
+import type { Resources } from '../resources.js'
 import type { Identity } from '../upstream/identity.js'
 import type { Upstream } from '../upstream/upstream.js'
 
@@ -30,6 +31,7 @@ export interface ConsentPagesOptions {
   codes: AuthorizationCodes
   grants: Grants
   redirects: ClientRedirects
+  resources: Resources
   upstream: Upstream
   keyring: Keyring
   recognised: RecognisedSecrets
@@ -58,15 +60,18 @@ export class ConsentPages {
 
   /** What a page asks. */
   async ask (form: Omit<ConsentForm, 'askedAt'> & { askedAt?: number }, client: Client): Promise<ConsentRequest> {
-    const { forms, upstream } = this.#options
+    const { forms, upstream, resources } = this.#options
     const { redirectUri, scopes, resource } = form.transaction
+    const server = resources.find(resource)
     return {
       transaction: forms.seal(form),
       client,
       redirectUri,
       redirectKind: classifyRedirectUri(redirectUri),
       scopes,
+      baseScope: server?.scopes[0],
       resource,
+      serverTitle: server?.title,
       loginHost: upstream.host,
       upstreamScopes: await upstream.askedScopes(),
       memorable: isMemorable(client, redirectUri)

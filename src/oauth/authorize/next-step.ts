@@ -10,7 +10,11 @@ export interface ConsentRequest {
   redirectUri: string
   redirectKind: RedirectKind
   scopes: readonly string[]
+  /** The scope for everything that needs no scope of its own. */
+  baseScope: string | undefined
   resource: string
+  /** What people call the server, if there are several. */
+  serverTitle: string | undefined
   /** Where the person logs in, and what we ask for there. */
   loginHost: string
   upstreamScopes: readonly string[]

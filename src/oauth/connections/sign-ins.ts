@@ -4,6 +4,8 @@ import type { GrantStore } from '../../stores/grants.js'
 import type { Person } from '../../caller.js'
 import type { Keyring } from '../keyring.js'
 import type { PreregisteredClient } from '../client.js'
+import type { Policy } from '../../policy/policy.js'
+import type { ProtectedServer } from '../resources.js'
 import { equalSecrets, hashSecret, newId } from '../secrets.js'
 import type { TokenIssuer } from '../tokens/token-issuer.js'
 import { parseRecord } from '../../parse-record.js'
@@ -11,6 +13,8 @@ import { visible } from '../../displayed-text.js'
 
 export interface SignInsOptions {
   issuer: string
+  /** Else a sign-in names a resource of its own: it is for none of the servers. */
+  isOneServer: boolean
   tokens: TokenIssuer
   store: GrantStore
   keyring: Keyring
@@ -34,6 +38,16 @@ export function ownClient (issuer: string): PreregisteredClient {
   }
 }
 
+const OWN_PATH = '/oauth/connections'
+
+/**
+ * What people sign in to there, if there are several MCP servers: none of those.
+ * @param policy who may come
+ */
+export function ownServer (policy: Policy | undefined): ProtectedServer {
+  return { paths: [OWN_PATH], scopes: ['connections'], ...policy && { policy } }
+}
+
 function signInRedirectUri (issuer: string): string {
   return `${issuer}/oauth/connections/callback`
 }
@@ -48,7 +62,7 @@ export class SignIns {
 
   /** @returns where the browser goes, and the value of a cookie that it must bring back */
   begin (): { url: string, pending: string } {
-    const { issuer, keyring } = this.#options
+    const { issuer, isOneServer, keyring } = this.#options
     const [state, verifier] = [newId(), newId()]
     const parameters = new URLSearchParams({
       response_type: 'code',
@@ -56,7 +70,8 @@ export class SignIns {
       redirect_uri: signInRedirectUri(issuer),
       state,
       code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-      code_challenge_method: 'S256'
+      code_challenge_method: 'S256',
+      ...!isOneServer && { resource: issuer + OWN_PATH }
     })
     return {
       url: `${issuer}/authorize?${parameters.toString()}`,

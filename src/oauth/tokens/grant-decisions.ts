@@ -2,12 +2,12 @@ import { AccessDeniedError } from '../../errors.js'
 import type { Policy } from '../../policy/policy.js'
 import type { Client } from '../client.js'
 import type { AuthorizeGrant } from '../options.js'
+import type { Resources } from '../resources.js'
 
 export interface GrantDecisionsOptions {
-  policy: Policy | undefined
+  /** Each belongs to a server, whose policy is asked. */
+  resources: Resources
   authorizeGrant: AuthorizeGrant | undefined
-  /** The scope without which nothing can be used. */
-  baseScope: string
 }
 
 /** Who asks for what, at a login or a refresh. */
@@ -23,20 +23,19 @@ export class GrantDecisions {
     this.#options = options
   }
 
-  /** Whether there is anything to decide. */
-  get areNeeded (): boolean {
-    const { policy, authorizeGrant } = this.#options
-    return authorizeGrant !== undefined || policy?.hasLoginRules === true
+  /** Whether there is anything to decide about logins for a resource. */
+  areNeeded (resource: string): boolean {
+    return this.#options.authorizeGrant !== undefined || this.#findPolicy(resource)?.hasLoginRules === true
   }
 
   /** Whether a decision may depend on more than the subject. */
-  get needClaims (): boolean {
-    return this.#options.authorizeGrant !== undefined || this.policyNeedsClaims
+  needClaims (resource: string): boolean {
+    return this.#options.authorizeGrant !== undefined || this.policyNeedsClaims(resource)
   }
 
   /** Whether a rule depends on more than the subject. */
-  get policyNeedsClaims (): boolean {
-    return this.#options.policy?.needsClaims === true
+  policyNeedsClaims (resource: string): boolean {
+    return this.#findPolicy(resource)?.needsClaims === true
   }
 
   /**
@@ -44,8 +43,12 @@ export class GrantDecisions {
    * @returns the scopes that the person may have, of those requested
    * @throws {AccessDeniedError} if they may not use this server
    */
-  checkPolicy ({ claims, requestedScopes }: Pick<GrantRequest, 'claims' | 'requestedScopes'>): readonly string[] {
-    const { policy, baseScope } = this.#options
+  checkPolicy (
+    { claims, resource, requestedScopes }: Pick<GrantRequest, 'claims' | 'resource' | 'requestedScopes'>
+  ): readonly string[] {
+    const server = this.#options.resources.find(resource)
+    if (server === undefined) throw refused(`${resource} is no longer served here`)
+    const { policy, scopes: [baseScope] } = server
     if (policy?.hasLoginRules !== true) return requestedScopes
     const decision = policy.decideLogin(claims, [...new Set([...requestedScopes, baseScope])])
     if (!decision.allow) throw refused(decision.why)
@@ -79,6 +82,10 @@ export class GrantDecisions {
       })
     }
     return decision.scopes === undefined ? scopes : scopes.filter(scope => decision.scopes?.includes(scope))
+  }
+
+  #findPolicy (resource: string): Policy | undefined {
+    return this.#options.resources.find(resource)?.policy
   }
 }
 

@@ -41,7 +41,7 @@ export class Rechecks {
   async recheck (grant: Grant, client: Client): Promise<Grant> {
     const { decisions, grants } = this.#options
     const { grantId } = grant
-    if (!decisions.areNeeded) {
+    if (!decisions.areNeeded(grant.resource)) {
       await grants.freshen(grant)
       return grant
     }
@@ -76,7 +76,7 @@ export class Rechecks {
 
   async #recheckHeld (grant: Grant, client: Client): Promise<Grant> {
     const { store, grants, decisions, observe } = this.#options
-    const { grantId, clientId, scopes: requestedScopes, rechecks = 0 } = grant
+    const { grantId, clientId, resource, scopes: requestedScopes, rechecks = 0 } = grant
     const refreshed = await grants.refreshHeld(grant)
     return await observedFailure(observe, { type: 'refresh', clientId, grant: describeGrant(grant) }, async () => {
       try {
@@ -84,6 +84,7 @@ export class Rechecks {
         const permittedScopes = [...await decisions.decide({
           claims,
           client,
+          resource,
           requestedScopes,
           reason: 'refresh',
           getUpstreamAccessToken: async () =>
@@ -109,7 +110,7 @@ export class Rechecks {
     const stored = { claims: grant.claims, tokens }
     if (tokens === undefined || (!isNew && grants.isOver(tokens))) {
       // the app around this service sees that there is no token
-      if (decisions.policyNeedsClaims) throw cannotBeAsked()
+      if (decisions.policyNeedsClaims(grant.resource)) throw cannotBeAsked()
       return stored
     }
     const canRefresh = canBeRefreshed(refreshed)
@@ -120,7 +121,7 @@ export class Rechecks {
     } catch (error) {
       // the access token alone may have been revoked, or have ended sooner than was said
       if (isEnd(error) && canRefresh) return await this.#askAgain(grant)
-      if (isEnd(error) || decisions.needClaims) throw error
+      if (isEnd(error) || decisions.needClaims(grant.resource)) throw error
       return stored
     }
   }

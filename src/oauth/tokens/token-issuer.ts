@@ -260,7 +260,7 @@ export class TokenIssuer {
   }
 
   #checkResource (resource: string | undefined, grant: Grant): void {
-    if (resource !== undefined && this.#options.resources.resolve(resource) !== grant.resource) {
+    if (resource !== undefined && this.#options.resources.resolve(resource).resource !== grant.resource) {
       throw new InvalidTargetError('The resource is not the one that was authorized.', { reason: 'other_resource' })
     }
   }

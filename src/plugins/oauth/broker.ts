@@ -72,9 +72,10 @@ export const broker = fp<Omit<BrokerOptions, 'log'>>(async (app, options) => {
 }, { name: 'fastify-mcp-oauth/broker', fastify: '5.x' })
 
 /** Says so if anybody on earth may log in: nobody wants that without knowing. */
-function warnIfOpen (log: FastifyBaseLogger, { upstream, policy, authorizeGrant }: Omit<BrokerOptions, 'log'>): void {
+function warnIfOpen (log: FastifyBaseLogger, { upstream, servers, authorizeGrant }: Omit<BrokerOptions, 'log'>): void {
   const host = findOpenHost(toUpstreamSettings(upstream))
-  if (host === undefined || policy?.hasLoginRules === true || authorizeGrant !== undefined) return
+  const hasRules = servers.every(({ policy }) => policy?.hasLoginRules === true)
+  if (host === undefined || hasRules || authorizeGrant !== undefined) return
   log.warn(
     { host },
     `ANYBODY CAN LOG IN: everybody can have an account at ${host}, and no rule says who may use this server. Set ` +

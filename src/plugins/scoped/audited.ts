@@ -15,14 +15,23 @@ declare module 'fastify' {
   }
 }
 
+/** Not all plugins decorate every request. */
+type Seen = Partial<FastifyRequest> & Pick<FastifyRequest, 'id' | 'ip'>
+
 /** Has the record say that a request was refused. */
 export function auditRefusal (request: FastifyRequest, error: ServiceError): void {
   const auditor = request.server[kAuditor]
   if (auditor === undefined) return
-  const { id, ip, mcpTraceId, authInfo = null }: Partial<FastifyRequest> & Pick<FastifyRequest, 'id' | 'ip'> = request
+  const { id, ip, mcpTraceId, mcpServer, authInfo = null }: Seen = request
   const requests = authInfo === null ? [] : listRequests(request.body)
   auditor.refused(
-    { id, ip, bodyBytes: request.bodyBytes ?? 0, ...mcpTraceId !== undefined && { mcpTraceId } },
+    {
+      id,
+      ip,
+      bodyBytes: request.bodyBytes ?? 0,
+      ...mcpTraceId !== undefined && { mcpTraceId },
+      ...mcpServer !== undefined && { mcpServer }
+    },
     error,
     authInfo,
     requests.length === 1 ? requests[0] : undefined

@@ -13,8 +13,14 @@ export interface HomeOptions {
   connections: boolean
   /** Of a demo: where people log in, by any name. */
   demoLogin?: string | undefined
-  /** What the server says about itself, if everybody may see it. */
-  describe?: () => Promise<ServerDescription>
+  /** The MCP servers; with a title if there are several. */
+  servers: ReadonlyArray<{
+    title?: string
+    /** From the service. */
+    path: string
+    /** What the server says about itself, if everybody may see it. */
+    describe?: () => Promise<ServerDescription>
+  }>
 }
 
 const schema = {
@@ -26,12 +32,13 @@ const schema = {
 /** `GET /`: what this server is and how to connect, for people who open its address in a browser. */
 export const homeRoute: FastifyPluginAsync<HomeOptions> = async (
   app,
-  { publicUrl, connections, demoLogin, describe }
+  { publicUrl, connections, demoLogin, servers }
 ) => {
   let described: Promise<(isOwnName: boolean) => Page> | undefined
 
-  const makePages = (server: ServerDescription | undefined) => {
-    const page = { publicUrl, connections, demoLogin, server }
+  const makePages = (descriptions: ReadonlyArray<ServerDescription | undefined>) => {
+    const shown = servers.map(({ title, path }, at) => ({ title, path, description: descriptions[at] }))
+    const page = { publicUrl, connections, demoLogin, servers: shown }
     const own = homePage({ ...page, isOwnName: true })
     const other = homePage({ ...page, isOwnName: false })
     return (isOwnName: boolean) => isOwnName ? own : other
@@ -39,11 +46,11 @@ export const homeRoute: FastifyPluginAsync<HomeOptions> = async (
 
   await app.register(pages)
   app.get('/', { schema }, async (request, reply) => {
-    described ??= (describe?.() ?? Promise.resolve(undefined)).then(makePages)
+    described ??= Promise.all(servers.map(async ({ describe }) => await describe?.())).then(makePages)
     const show = await described.catch((err: unknown) => {
       request.log.warn({ err }, 'the server could not be described')
       described = undefined
-      return makePages(undefined)
+      return makePages([])
     })
     return reply.sendPage(show(isHostOf(publicUrl, request.headers.host)))
   })

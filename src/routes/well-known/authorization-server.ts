@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { authorizationServerMetadata, openidConfiguration } from '../../oauth/metadata.js'
+import type { ProtectedServer } from '../../oauth/resources.js'
 import type { Policy } from '../../policy/policy.js'
 import { sendRefusal, watchMethods } from '../../plugins/scoped/other-methods.js'
 import { plainJson } from '../../plugins/scoped/plain-json.js'
@@ -13,13 +14,12 @@ import { ownPaths, type WellKnownPaths } from './paths.js'
 export interface AuthorizationServerMetadataOptions {
   /** Our issuer. */
   issuer: string
-  scopes: readonly string[]
+  /** The MCP servers, with the paths of their endpoints. */
+  servers: ReadonlyArray<Pick<ProtectedServer, 'paths' | 'scopes'>>
   /** Whether clients may be known by their metadata documents. Default: true. */
   clientMetadataDocuments?: boolean | undefined
   /** It may end the registration of clients, at any time. */
   policy?: Policy | undefined
-  /** Paths of the MCP endpoints. */
-  resourcePaths: readonly string[]
   /** Default: in this context. */
   paths?: WellKnownPaths
 }
@@ -47,7 +47,8 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
   app,
   options
 ) => {
-  const { issuer, scopes, resourcePaths, clientMetadataDocuments = true, policy, paths = ownPaths } = options
+  const { issuer, servers, clientMetadataDocuments = true, policy, paths = ownPaths } = options
+  const scopes = [...new Set(servers.flatMap(({ scopes }) => scopes))]
   const make = (maker: typeof openidConfiguration) => {
     const [open, closed] = [true, false].map(may => maker(issuer, scopes, clientMetadataDocuments, may))
     return () => policy?.rules.clients?.registration === 'off' ? closed : open
@@ -64,8 +65,9 @@ export const authorizationServerMetadataRoute: FastifyPluginAsync<AuthorizationS
       document: make(openidConfiguration)
     }
   ]
+  const endpoints = servers.flatMap(server => server.paths)
   const places = documents.flatMap(({ name, schema, document }) =>
-    ['', ...resourcePaths].flatMap(path => paths(name, path).map(url => ({ url, schema, document })))
+    ['', ...endpoints].flatMap(path => paths(name, path).map(url => ({ url, schema, document })))
   )
   await app.register(routeSchemas)
   await app.register(plainJson)

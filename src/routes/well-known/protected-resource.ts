@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import { protectedResourceMetadata } from '../../oauth/metadata.js'
+import type { ProtectedServer } from '../../oauth/resources.js'
 import { sendRefusal, watchMethods } from '../../plugins/scoped/other-methods.js'
 import { plainJson } from '../../plugins/scoped/plain-json.js'
 import { scopedCors } from '../../plugins/scoped/cors.js'
@@ -12,9 +13,8 @@ import { ownPaths, type WellKnownPaths } from './paths.js'
 export interface ProtectedResourceMetadataOptions {
   /** The URL of the service as clients see it. */
   baseUrl: string
-  scopes: readonly string[]
-  /** Paths of the MCP endpoints, from there. */
-  resourcePaths: readonly string[]
+  /** The MCP servers, with the paths of their endpoints from there. */
+  servers: ReadonlyArray<Pick<ProtectedServer, 'title' | 'paths' | 'scopes'>>
   /** Issuers of the tokens that are accepted. */
   authorizationServers: readonly string[]
   /** Default: in this context. */
@@ -36,15 +36,17 @@ const config = { loginVisit: 'resource-metadata' as const }
 
 /**
  * `GET /.well-known/oauth-protected-resource` (RFC 9728 3): where a client gets a token for an MCP endpoint. Without an
- * endpoint's path it describes the whole service.
+ * endpoint's path it describes the whole service, if that is one server.
  */
 export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourceMetadataOptions> = async (
   app,
   options
 ) => {
-  const { baseUrl, scopes, resourcePaths, authorizationServers, paths = ownPaths } = options
-  const places = ['', ...resourcePaths].flatMap(path =>
-    paths('oauth-protected-resource', path).map(url => ({ url, resource: baseUrl + path }))
+  const { baseUrl, servers, authorizationServers, paths = ownPaths } = options
+  const places = servers.flatMap(server =>
+    [...servers.length === 1 ? [''] : [], ...server.paths].flatMap(path =>
+      paths('oauth-protected-resource', path).map(url => ({ url, server, resource: baseUrl + path }))
+    )
   )
   await app.register(routeSchemas)
   await app.register(plainJson)
@@ -54,8 +56,8 @@ export const protectedResourceMetadataRoute: FastifyPluginAsync<ProtectedResourc
     refuse: sendRefusal
   })
   const refuseOthers = watchMethods(app, sendRefusal)
-  for (const { url, resource } of places) {
-    const document = protectedResourceMetadata(resource, scopes, authorizationServers)
+  for (const { url, server, resource } of places) {
+    const document = protectedResourceMetadata(resource, server, authorizationServers)
     app.get(
       url,
       { schema, config },

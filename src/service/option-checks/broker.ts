@@ -9,6 +9,7 @@ import {
 } from '../../oauth/options.js'
 import type { ProxyOptions } from '../../outbound/proxy.js'
 import type { PreregisteredClient } from '../../oauth/client.js'
+import type { ProtectedServer } from '../../oauth/resources.js'
 import type { OAuthBrokerOptions } from '../plugin-options.js'
 import { Type } from '@sinclair/typebox'
 import { isRedirectScheme } from '../../oauth/clients/redirect-schemes.js'
@@ -192,6 +193,21 @@ export const oauthBrokerOptions = optionSchemas<OAuthBrokerOptions>()({
   publicUrl,
   stores: brokerStoresOption,
   keyring: checked<Keyring>({ takes: 'a Keyring', secret: true }, value => value instanceof Keyring),
-  resourcePaths,
-  scopes
+  resourcePaths: optional(resourcePaths),
+  scopes: optional(scopes),
+  protectedServers: optional(
+    listSchema(
+      objectSchema(
+        optionSchemas<ProtectedServer>()({
+          title: optional(someText),
+          paths: resourcePaths,
+          scopes,
+          policy: optional(policyOption)
+        }),
+        'a server: an object with paths and scopes'
+      ),
+      'a list of one or more servers',
+      { minItems: 1, uniqueItems: false }
+    )
+  )
 })

@@ -1,5 +1,5 @@
 import type {
-  BrokerModeOptions,
+  BrokeredOptions,
   McpDiscoveryOptions,
   McpServiceOptions,
   OAuthBrokerOptions
@@ -61,6 +61,6 @@ export function checkTransportsOptions (options: McpTransportsOptions): void {
   checkOptions('mcpTransports', transports, options)
 }
 
-function isBroker (options: McpServiceOptions): options is BrokerModeOptions {
+function isBroker (options: McpServiceOptions): options is BrokeredOptions {
   return options.auth === undefined || options.auth.mode === 'broker'
 }

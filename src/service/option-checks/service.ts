@@ -5,9 +5,12 @@ import type { VerifyAccessToken } from '../../caller.js'
 import type {
   BrokerModeOptions,
   HostAuthModeOptions,
+  HostedServerOptions,
+  HostedServersOption,
   McpDiscoveryOptions,
   ResourceServerModeOptions
 } from '../plugin-options.js'
+import type { CreateServer } from '../../mcp/create-server.js'
 import { isObject } from '../../members.js'
 import { Keyring } from '../../oauth/keyring.js'
 import { SIGNATURE_ALGORITHMS, type ResourceServerOptions } from '../../oauth/resource-server/resource-server.js'
@@ -48,6 +51,7 @@ const {
   getUpstreamAccessToken,
   findEndedGrants,
   policy: _,
+  createServer,
   ...transports
 } = mcpTransportsOptions
 
@@ -115,9 +119,36 @@ const audit = objectSchema(
   'an object with sink'
 )
 
+const servers = Type.Unsafe<HostedServersOption>(
+  Type.Record(
+    Type.String(),
+    objectSchema(
+      optionSchemas<HostedServerOptions>()({
+        createServer,
+        title: optional(someText),
+        path: optional(someText),
+        scopes: optional(scopes),
+        policy: optional(policy),
+        reuseInstances: transports.reuseInstances,
+        maySubscribe: transports.maySubscribe,
+        limits: transports.limits
+      }),
+      'a server: an object with createServer'
+    ),
+    { takes: 'an object of servers, by their names' }
+  )
+)
+
+/** One server or several: that only one of them is there is checked besides. */
+type Checked<T> =
+  & Omit<T, 'createServer' | 'servers'>
+  & { createServer?: CreateServer, servers?: HostedServersOption }
+
 const common = {
   audit: optional(audit),
   ...transports,
+  createServer: optional(createServer),
+  servers: optional(servers),
   policy: optional(policy),
   scopes: optional(scopes),
   encryptionKeys: optional(encryptionKeys)
@@ -125,18 +156,22 @@ const common = {
 
 /** The options of `mcpService`, by the mode of `auth`. */
 export const mcpServiceOptions = {
-  broker: optionSchemas<BrokerModeOptions>()({
+  broker: optionSchemas<Checked<BrokerModeOptions>>()({
     ...common,
     ...brokerOptions,
     auth: optional(authOption(brokerAuth)),
     stores: storesOption
   }),
-  'resource-server': optionSchemas<ResourceServerModeOptions>()({
+  'resource-server': optionSchemas<Checked<ResourceServerModeOptions>>()({
     ...common,
     auth: authOption(resourceServerAuth),
     stores: sessionStoresOption
   }),
-  host: optionSchemas<HostAuthModeOptions>()({ ...common, auth: authOption(hostAuth), stores: sessionStoresOption })
+  host: optionSchemas<Checked<HostAuthModeOptions>>()({
+    ...common,
+    auth: authOption(hostAuth),
+    stores: sessionStoresOption
+  })
 }
 
 /** What `auth` is, before its mode is known. */
@@ -157,11 +192,12 @@ export const mcpDiscoveryOptions = optionSchemas<Omit<McpDiscoveryOptions, 'auth
   publicUrl: common.publicUrl,
   scopes: common.scopes,
   policy: common.policy,
-  sessionMode: common.sessionMode
+  sessionMode: common.sessionMode,
+  servers: common.servers
 })
 
 const names = [
-  'check', 'close', 'replicaKeys', 'keyring', 'resourcePaths', 'servicePrefix', 'forOrigin',
+  'check', 'close', 'replicaKeys', 'keyring', 'resourcePaths', 'protectedServers', 'servicePrefix', 'forOrigin',
   ...Object.keys({ ...mcpTransportsOptions, ...mcpServiceOptions.broker, ...brokerStores, ...sessionStores })
 ]
 
