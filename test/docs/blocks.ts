@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import type { Test } from 'tap'
 import { parse } from 'yaml'
 import * as z from 'zod'
 import { loadConfig } from '../../src/config/config.js'
+import { readServersFile } from '../../src/config/servers/servers-file.js'
 import { isObject } from '../../src/members.js'
 import { parsePolicyFile } from '../../src/policy/file/parse.js'
 import { commands } from './commands.js'
@@ -51,6 +53,12 @@ export const blocks: Readonly<Record<string, (t: Test, fence: Fence) => void>> =
     )
     known(t, `${page}:${line}`, settings)
     t.doesNotThrow(() => loadConfig({ NODE_ENV: 'production', ...settings }, { dotenv: false }), `${page}:${line}`)
+  },
+
+  // a file of several servers
+  json: (t, { page, line, text }) => {
+    const file = join(t.testdir({ 'servers.json': text }), 'servers.json')
+    t.doesNotThrow(() => readServersFile(file, ['mcp'], { WIKI_KEY: 'key' }), `${page}:${line}`)
   },
 
   // a policy file; for Compose; or for Prometheus: its targets have our port

@@ -124,6 +124,16 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
     const server = new McpServer({ name: 'divider', version: '1.0.0' })
     requireScopes(server, { divide: ['math:divide'] })
   },
+  several: async (app, { options, createServer }) => {
+    const { createServer: _, ...others } = options
+    await app.register(mcpService, {
+      ...others,
+      servers: {
+        notes: { createServer, title: 'Our notes', scopes: ['notes'] },
+        archive: { createServer, path: '/old/notes', scopes: ['archive'], policy: { login: { groups: ['staff'] } } }
+      }
+    })
+  },
   metrics: async (app, { options }) => {
     const metrics = new Metrics() // or new Metrics(yourRegistry)
     await app.register(mcpService, {
