@@ -1,3 +1,4 @@
+import * as demo from '../../src/demo/index.js'
 import * as api from '../../src/index.js'
 import * as kit from '../../src/testing/index.js'
 import { commands } from './commands.js'
@@ -10,7 +11,11 @@ interface Import {
 }
 
 // by module, the names that code must not use without importing them
-const OURS: Readonly<Record<string, object>> = { 'fastify-mcp-oauth': api, 'fastify-mcp-oauth/testing': kit }
+const OURS: Readonly<Record<string, object>> = {
+  'fastify-mcp-oauth': api,
+  'fastify-mcp-oauth/testing': kit,
+  'fastify-mcp-oauth/demo': demo
+}
 
 /** The imports of a piece of TypeScript or JavaScript. */
 export function importsIn (code: string): Import[] {

@@ -18,6 +18,7 @@ import {
   type Stores,
   type UpstreamOptions
 } from 'fastify-mcp-oauth'
+import { startDemoLogin } from 'fastify-mcp-oauth/demo'
 import { assertPluggable } from 'fastify-mcp-oauth/testing'
 
 /*
@@ -47,6 +48,11 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
       stores,
       upstream: { issuerUrl: new URL('https://login.example.com'), scopes: ['openid', 'offline_access'] }
     })
+  },
+  demo: async (app, { options }) => {
+    const login = await startDemoLogin()
+    app.addHook('onClose', () => login.close())
+    await app.register(mcpService, { ...options, upstream: login.options })
   },
   prefix: async (app, { options }) => {
     await app.register(mcpService, { ...options, prefix: '/ai' })
