@@ -63,6 +63,8 @@ export class PipedServer implements Server1 {
   /** Says that every method is handled: whether it is, only the hosted server knows. */
   readonly fallbackRequestHandler = true
 
+  readonly isElsewhere = true
+
   assertCanSetRequestHandler (method: string): void {
     throw new Error(`${method} is handled by the hosted server`)
   }
@@ -145,14 +147,16 @@ export class PipedServer implements Server1 {
       const call = this.#findCall(message)
       const taken = this.#send(message, 'relatedRequestId' in extra ? extra.relatedRequestId : call)
       extra.onTaken?.(taken)
-    }    else {
-      const running = message.id === undefined ? undefined : this.#running.get(message.id)
-      if (message.id !== undefined) this.#running.delete(message.id)
-      const version = running?.method === 'initialize' && 'result' in message && message.result.protocolVersion
-      if (typeof version === 'string') this.#hosted?.setProtocolVersion?.(version)
-      const taken = this.#send(message)
-      extra.onTaken?.(taken)
-    }
+    } else this.#respond(message, extra)
+  }
+
+  #respond (message: JsonRpcResponse, extra: HostedExtra): void {
+    const running = message.id === undefined ? undefined : this.#running.get(message.id)
+    if (message.id !== undefined) this.#running.delete(message.id)
+    const version = running?.method === 'initialize' && 'result' in message && message.result.protocolVersion
+    if (typeof version === 'string') this.#hosted?.setProtocolVersion?.(version)
+    const taken = this.#send(message)
+    extra.onTaken?.(taken)
   }
 
   #ask (request: JSONRPCRequest, extra: HostedExtra): void {

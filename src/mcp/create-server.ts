@@ -44,8 +44,9 @@ export interface ServerContext {
   /**
    * Notifies every listening client, of either era and on every replica, that a list or a resource has changed; so the
    * URI must not be a secret. (A resource update that a server sends through its SDK reaches only its own person.)
+   * @param options `toPersonOnly`: only clients of this person are notified
    */
-  announce (event: ServerEvent): void
+  announce (event: ServerEvent, options?: { toPersonOnly?: boolean }): void
 }
 
 /** A `Server` of `@modelcontextprotocol/sdk` 1.x or `@modelcontextprotocol/server` 2.x, whichever copy of it. */
@@ -99,7 +100,20 @@ export type PluggedServer = PluggedMcpServer | PluggedBareServer
  */
 export type CreateServer = ((context: ServerContext) => PluggedServer | Promise<PluggedServer>) & ServerLifetimes
 
-/** For a factory that keeps something beyond its servers, which come and go while a session lasts. */
+/**
+ * For a factory that keeps something beyond its servers, which come and go while a session lasts.
+ * @example
+ * ```ts
+ * import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+ * import type { CreateServer, ServerLifetimes } from 'fastify-mcp-oauth'
+ *
+ * const drafts = new Map<string, string>()
+ * const lifetimes: ServerLifetimes = { sessionEnded: sessionId => { drafts.delete(sessionId) } }
+ *
+ * export const createServer: CreateServer =
+ *   Object.assign(() => new McpServer({ name: 'drafts', version: '1.0.0' }), lifetimes)
+ * ```
+ */
 export interface ServerLifetimes {
   /** Called when a session has ended, on every replica. */
   sessionEnded?: (sessionId: string) => void

@@ -15,6 +15,8 @@ import { warnOfUnlistableTools } from './unlistable-tools.js'
 /** What is used of a `Server` of SDK 1.x. It is described here because that SDK need not be installed. */
 export interface Server1 {
   readonly fallbackRequestHandler?: unknown
+  /** Whether it is somewhere else, and announces changes to each of its connections apart. */
+  readonly isElsewhere?: boolean
   connect (transport: Transport): Promise<void>
   close (): Promise<void>
   getClientCapabilities (): unknown

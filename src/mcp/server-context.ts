@@ -1,4 +1,4 @@
-import { isAnonymous } from '../caller.js'
+import { isAnonymous, personKey } from '../caller.js'
 import { announceToAll } from './server-events/announcements.js'
 import type { ServerContext } from './create-server.js'
 import type { Log } from '../log.js'
@@ -19,6 +19,8 @@ export function serverContext (
       const { caller } = served()
       return isAnonymous(caller.extra) ? undefined : await getUpstreamAccessToken?.(caller)
     },
-    announce: event => { announceToAll(bus, log, event) }
+    announce: (event, { toPersonOnly = false } = {}) => {
+      announceToAll(bus, log, event, toPersonOnly ? personKey(served().caller.extra) : undefined)
+    }
   }
 }

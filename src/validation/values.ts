@@ -8,6 +8,8 @@ import { canonicalAuthority, canonicalOrigin, parseOriginPattern } from './autho
 /** In words, what `isSecureUrl` takes. */
 export const SECURE_URL = 'an https URL (http only on loopback)'
 /** In words, what `isInternalUrl` takes. */
+export const HTTP_URL = 'an http or https URL, such as http://localhost:8000/mcp'
+
 export const INTERNAL_URL = 'an https URL, or an http URL of a private address or an internal name, such as ' +
   'http://keycloak:8080'
 /** In words, what `isProxyUrl` takes. */
@@ -54,6 +56,11 @@ function isUrlOf (value: string, mayBePlain: (hostname: string) => boolean): boo
   const { protocol, hostname, hash, username, password } = new URL(value)
   return (protocol === 'https:' || mayBePlain(hostname)) && hash === '' && !value.includes('#') &&
     username === '' && password === ''
+}
+
+/** Whether this is any http or https URL, without user information and fragment. */
+export function isHttpUrl (value: string): boolean {
+  return isUrlOf(value, () => true)
 }
 
 /** Whether this is the URL of an app: a secure URL without a query. */

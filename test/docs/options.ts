@@ -20,6 +20,9 @@ const documented: ReadonlyArray<[name: string, heading: string]> = [
   ['MemoryStoresOptions', '`createMemoryStores`'],
   ['SqliteStoresOptions', '`createSqliteStores`'],
   ['RedisStoresOptions', '`createRedisStores`'],
+  ['RemoteServerOptions', '`remoteServer`'],
+  ['RemoteLimits', '`remoteServer`, `limits`'],
+  ['TokenExchangeOptions', '`remoteServer`, `auth.tokenExchange`'],
   ['ServerContext', 'What `createServer` is given']
 ]
 

@@ -12,6 +12,7 @@ import {
   Metrics,
   oauthBroker,
   Policy,
+  remoteServer,
   requireScopes,
   type BrokerModeOptions,
   type CreateServer,
@@ -57,6 +58,13 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
   prefix: async (app, { options }) => {
     await app.register(mcpService, { ...options, prefix: '/ai' })
     await app.register(mcpDiscovery, { ...options, servicePrefix: '/ai' })
+  },
+  remote: async (app, { options }) => {
+    const createServer = remoteServer({
+      url: 'http://localhost:8000/mcp',
+      headers: { 'x-api-key': process.env.CALENDAR_KEY ?? '' }
+    })
+    await app.register(mcpService, { ...options, createServer })
   },
   policy: async (app, { options }) => {
     const policy = new Policy({ login: { emailDomains: ['example.com'], groups: ['mcp-users'] } })

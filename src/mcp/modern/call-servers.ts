@@ -83,10 +83,20 @@ export class CallServers {
     if (refusal !== undefined) throw new RefusedCallError(refusal)
   }
 
-  /** Lets the bridge use an SDK 1.x server that was made for a call. */
-  bridged (server: SdkServer1, call: ModernCall): BridgedServer {
+  /**
+   * Lets the bridge use an SDK 1.x server that was made for a call.
+   * @param isListener whether it is there for its announcements
+   */
+  bridged (server: SdkServer1, call: ModernCall, isListener = false): BridgedServer {
     const { ownerIds, log } = this.#options
-    return new BridgedServer({ server, isForMany: this.areReused, announce: this.announceFor(call), ownerIds, log })
+    const announce = isListener ? this.#announceToListener(call) : this.announceFor(call)
+    return new BridgedServer({ server, isForMany: this.areReused && !isListener, announce, ownerIds, log })
+  }
+
+  /** Of a server that is elsewhere, each listener has a connection: what comes by it is for its own person. */
+  #announceToListener ({ person }: ModernCall): Announce {
+    const { bus, log } = this.#options
+    return notification => { announce(bus, log, notification, { era: 'modern', person, isPersonal: true }) }
   }
 
   /** Takes the announcements of a server that serves many. */
@@ -116,7 +126,7 @@ export class CallServers {
     announce(bus, log, notification, { era: 'modern', person, isGuarded })
   }
 
-  #contextFor ({ caller, log }: ModernCall): ServerContext {
+  #contextFor ({ caller, log, person }: ModernCall): ServerContext {
     const { getUpstreamAccessToken, bus, log: serviceLog } = this.#options
     return {
       era: 'modern',
@@ -124,7 +134,9 @@ export class CallServers {
       log: instanceLog(log, () => ({ caller })),
       getUpstreamAccessToken: async () =>
         isAnonymous(caller.extra) ? undefined : await getUpstreamAccessToken?.(caller),
-      announce: event => { announceToAll(bus, serviceLog, event) }
+      announce: (event, { toPersonOnly = false } = {}) => {
+        announceToAll(bus, serviceLog, event, toPersonOnly ? person : undefined)
+      }
     }
   }
 
@@ -138,7 +150,10 @@ export class CallServers {
         return refuseCaller()
       },
       getUpstreamAccessToken: async () => refuseCaller(),
-      announce: event => { announceToAll(bus, log, event) }
+      announce: (event, { toPersonOnly = false } = {}) => {
+        if (toPersonOnly) refuseCaller()
+        announceToAll(bus, log, event)
+      }
     }
   }
 }

@@ -11,7 +11,7 @@ import {
 import type { Log } from '../../log.js'
 import type { McpObserver } from '../observer.js'
 import { observeServer } from '../observed-requests.js'
-import { checkSubscriptions, type MaySubscribe } from '../server-events/may-subscribe.js'
+import { checkSubscriptions, subscribedBy, type MaySubscribe } from '../server-events/may-subscribe.js'
 import type { PersonalEvents } from '../server-events/personal-events.js'
 import { discoverServed } from '../wire/protocol-versions.js'
 import { announceFrom } from './announce-from.js'
@@ -106,8 +106,14 @@ export class SdkEntry {
 
   async #bridge (plugged: SdkServer1, call: ModernCall): Promise<Server2> {
     const { servers, bridge } = this.#options
-    const bridged = servers.bridged(plugged, call)
-    return bridge.serverFor(bridged, await bridged.begin(call.client, { authInfo: call.caller }), call)
+    const isListener = call.listens && bareServer(plugged).isElsewhere === true
+    const bridged = servers.bridged(plugged, call, isListener)
+    const description = await bridged.begin(call.client, { authInfo: call.caller })
+    if (!isListener || call.message === undefined) return await bridge.serverFor(bridged, description, call)
+    // the SDK closes the server that it asks for a listener, which is why this one is not given to it
+    call.onEnd(() => { bridged.close() })
+    await bridged.subscribe(subscribedBy(call.message), description, { authInfo: call.caller })
+    return bridge.makeServer(description)
   }
 }
 

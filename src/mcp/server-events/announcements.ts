@@ -32,7 +32,9 @@ export interface Announcer {
   /** Whose instance it is; undefined: it serves many persons. */
   person: string | undefined
   /** Whether `maySubscribe` decides about subscriptions: then updates go to all subscribers. */
-  isGuarded: boolean
+  isGuarded?: boolean
+  /** Whether even what concerns everybody is for this person only, as others are told by other instances. */
+  isPersonal?: boolean
   /** The session that it serves, if it serves one. */
   sessionId?: string
 }
@@ -43,12 +45,13 @@ export interface Announcer {
  * @returns undefined if it concerns nobody
  */
 function toAnnouncement (
-  notification: Pick<JSONRPCNotification, 'method' | 'params'>, { era, person, isGuarded, sessionId }: Announcer
+  notification: Pick<JSONRPCNotification, 'method' | 'params'>,
+  { era, person, isGuarded = false, isPersonal = false, sessionId }: Announcer
 ): BusMessages['announced'] | undefined {
   const event = toServerEvent(notification)
   if (event === undefined) return undefined
   const announcement = { event, era, ...sessionId !== undefined && { sessionId } }
-  if (event.kind !== 'resource_updated' || isGuarded) return announcement
+  if (!isPersonal && (event.kind !== 'resource_updated' || isGuarded)) return announcement
   return person === undefined ? undefined : { ...announcement, person }
 }
 
@@ -63,9 +66,9 @@ export function announce (
   if (announcement !== undefined) publish(bus, log, announcement)
 }
 
-/** Notifies all clients, of either era and on every replica. */
-export function announceToAll (bus: Bus, log: Log, event: ServerEvent): void {
-  publish(bus, log, { event, era: 'any' })
+/** Notifies all clients, of either era and on every replica. @param person by `personKey`: only those of this one */
+export function announceToAll (bus: Bus, log: Log, event: ServerEvent, person?: string): void {
+  publish(bus, log, { event, era: 'any', ...person !== undefined && { person } })
 }
 
 function publish (bus: Bus, log: Log, announcement: BusMessages['announced']): void {

@@ -7,7 +7,7 @@ import {
   type BrokerLifetimes,
   type UpstreamOptions
 } from '../../oauth/options.js'
-import type { ProxyOptions } from '../../outbound/proxy.js'
+import { proxyOption } from '../../validation/proxy.js'
 import type { PreregisteredClient } from '../../oauth/client.js'
 import type { ProtectedServer } from '../../oauth/resources.js'
 import type { OAuthBrokerOptions } from '../plugin-options.js'
@@ -39,9 +39,7 @@ import {
 import {
   ADMIN_TOKEN,
   isAdminToken,
-  isProxyUrl,
   isServiceSecret,
-  PROXY_URL,
   SERVICE_SECRET
 } from '../../validation/values.js'
 import { PROVIDER_NAMES, type ProviderName } from '../../oauth/providers/providers.js'
@@ -150,15 +148,7 @@ export const brokerOptions = {
     )
   ),
   clientMetadataDocuments: optional(flag),
-  proxy: optional(
-    objectSchema(
-      optionSchemas<ProxyOptions>()({
-        url: textThat({ takes: PROXY_URL, secret: true }, isProxyUrl),
-        except: optional(listSchema(someText, 'a list of hosts'))
-      }),
-      'an object with url'
-    )
-  ),
+  proxy: optional(proxyOption),
   allowLoopbackClients: optional(flag),
   authorizeGrant: optional(functionSchema<AuthorizeGrant>('a function: attempt => decision')),
   upstreamObserver: optional(upstreamObserver),

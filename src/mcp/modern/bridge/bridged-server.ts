@@ -8,6 +8,7 @@ import {
 import { InitializeFailedError, InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
 import type { Log } from '../../../log.js'
+import { getMember } from '../../../members.js'
 import { InMemoryTransport, type InMemoryPeer } from '../../transport/in-memory-transport.js'
 import type { OwnerIds } from '../../owner-ids.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
@@ -116,6 +117,19 @@ export class BridgedServer {
     const response = this.#link.request(method, params, extra)
     this.#callId = this.#link.lastId
     return await response
+  }
+
+  /** Subscribes to resources, if the server has subscriptions: what it announces is then taken by `announce`. */
+  async subscribe (
+    uris: readonly string[],
+    { capabilities }: Record<string, unknown>,
+    extra: OwnedExtra
+  ): Promise<void> {
+    if (getMember(getMember(capabilities, 'resources'), 'subscribe') !== true) return
+    await Promise.all(uris.map(async uri => {
+      const response = await this.#link.request('resources/subscribe', { uri }, extra)
+      if ('error' in response) this.#log.debug({ err: response.error }, 'a hosted server refuses a subscription')
+    }))
   }
 
   /** Answers a request of the server. */
