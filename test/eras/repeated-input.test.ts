@@ -237,6 +237,30 @@ async function checkLateInput (t: Test, [first, second]: readonly [SessionStores
   t.equal(till.payments, 1)
 }
 
+t.test('to a request that asks for nothing, input changes nothing', async t => {
+  for (const [line, createServer] of [['1.x', paying], ['2.x', paying2]] as const) {
+    const { first } = await startReplicas(t, [createMemoryStores({ sessionIdleSeconds: 60 })], { createServer })
+    const others = [
+      ['server/discover', {}],
+      ['tools/list', {}],
+      ['prompts/list', {}],
+      ['resources/list', {}],
+      ['completion/complete', { ref: { type: 'ref/prompt', name: 'none' }, argument: { name: 'a', value: '' } }],
+      ['subscriptions/listen', { notifications: { toolsListChanged: true } }],
+      ['unknown/method', {}]
+    ] as const
+    for (const [method, params] of others) {
+      const told = async (input: Record<string, unknown>) => {
+        const { status, headers, body } = await post(first, method, { ...params, ...input })
+        await body?.cancel()
+        return { status, type: headers.get('content-type') }
+      }
+      const input = { requestState: 'state', inputResponses: { colour: { action: 'accept', content: {} } } }
+      t.same(await told(input), await told({}), `SDK ${line}, ${method}`)
+    }
+  }
+})
+
 t.test('in memory that two apps share', async t => {
   const stores = createMemoryStores({ sessionIdleSeconds: 60 })
   t.teardown(() => stores.close())

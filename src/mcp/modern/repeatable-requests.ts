@@ -11,6 +11,7 @@ import type { Admission } from '../admission/admission.js'
 import type { SessionLimits } from '../limits.js'
 import type { Replica } from '../replica.js'
 import { errorText } from '../wire/messages.js'
+import { ASKING_METHODS } from './asking-methods.js'
 import type { OpenRequest } from './bridge/bridged-call.js'
 import { fingerprint } from './bridge/fingerprint.js'
 import { Rounds, type Round } from './bridge/rounds.js'
@@ -86,9 +87,10 @@ export class RepeatableRequests {
     return this.#rounds.running
   }
 
-  /** Whether a call brings input, and names what for. */
+  /** Whether a call brings input, and names what for; another request has no use for it. */
   static includes ({ message }: ModernCall): boolean {
-    const { requestState, inputResponses } = message?.params ?? {}
+    if (message === undefined || !ASKING_METHODS.has(message.method)) return false
+    const { requestState, inputResponses } = message.params ?? {}
     return typeof requestState === 'string' && isObject(inputResponses) && Object.keys(inputResponses).length > 0
   }
 

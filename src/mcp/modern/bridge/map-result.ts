@@ -9,13 +9,12 @@ import {
   type JSONRPCResultResponse,
   type Result
 } from '@modelcontextprotocol/server'
+import { ASKING_METHODS } from '../asking-methods.js'
 import { withoutHeaderParameters } from './header-parameters.js'
 import { isObject } from '../../../members.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 
 type Params = Record<string, unknown>
-
-const ASKING_METHODS = new Set(['tools/call', 'prompts/get', 'resources/read'])
 
 /** Tasks of this revision are not those of the earlier ones. */
 export function withoutTask (params: Params | undefined): Params | undefined {
