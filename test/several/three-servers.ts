@@ -47,13 +47,21 @@ export interface Servers extends Service {
   at (name: Name): string
 }
 
-/** Runs the three in one process, as `SERVERS_FILE` says. @param servers in the place of those of the modules */
+/**
+ * Runs the three in one process, as `SERVERS_FILE` says.
+ * @param servers in the place of those of the modules
+ * @param policy in the place of those of the file, for each
+ */
 export async function startThree (
   t: Test,
   environment: NodeJS.ProcessEnv = {},
-  { servers, ...options }: BuildAppOptions = {}
+  { servers, policy, ...options }: Partial<BuildAppOptions> & { policy?: object } = {}
 ): Promise<Servers> {
-  const SERVERS_FILE = join(t.testdir(FILES), 'servers.json')
+  const one = (name: Name) => ({ module: 'x.js', path: PATHS[name], scopes: [name], policy })
+  const file = policy === undefined
+    ? FILES['servers.json']
+    : JSON.stringify({ servers: Object.fromEntries(NAMES.map(name => [name, one(name)])) })
+  const SERVERS_FILE = join(t.testdir({ ...FILES, 'servers.json': file }), 'servers.json')
   const hosted = servers ?? (await loadHosted(loadConfig({ SERVERS_FILE }, { dotenv: false }))).servers
   const service = await startService(t, { SERVERS_FILE, ...environment }, {}, { ...options, servers: hosted })
   return { ...service, at: name => service.url + PATHS[name] }
