@@ -50,7 +50,8 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
     const flags = parseFlags(args.slice(args.indexOf('serve') + 1))
     if (flags === 'help' || 'wrong' in flags) throw new Error(`${where}: ${JSON.stringify(flags)}`)
     const env: NodeJS.ProcessEnv = {}
-    for (const [variable, set] of Object.entries(flags)) env[variable] = set?.value
+    // the files of the pages are not here
+    for (const [variable, set] of Object.entries(flags)) if (variable !== 'SERVERS_FILE') env[variable] = set?.value
     // what the page says to put into the environment
     if (env.OAUTH_CLIENT_ID !== undefined) env.OAUTH_CLIENT_SECRET = 'secret'
     t.doesNotThrow(() => loadConfig(env, { dotenv: false }), where)

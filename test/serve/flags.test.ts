@@ -150,10 +150,16 @@ t.test('the configuration says what is hosted', async t => {
       setting: 'SERVER_COMMAND',
       command: 'a',
       args: ['b c'],
-      env: { X: '1', Y: '' },
+      env: {},
+      inheritEnv: ['X', 'Y'],
       per: 'shared'
     }
   )
-  t.match(server({ SERVER_URL: 'http://localhost:8000/mcp' }), { kind: 'remote', transport: 'streamable-http' })
-  t.match(server({ SERVER_URL: 'http://localhost:8000/sse' }), { kind: 'remote', transport: 'sse' })
+  t.match(server({ SERVER_URL: 'http://localhost:8000/mcp', SERVER_HEADERS: '{"x-api-key":"1"}' }), {
+    kind: 'remote',
+    transport: 'auto',
+    headers: { 'x-api-key': '1' },
+    auth: undefined
+  })
+  t.match(server({ SERVER_URL: 'http://localhost:8000/mcp', SERVER_AUTH: 'upstream-token' }), { auth: 'upstream-token' })
 })

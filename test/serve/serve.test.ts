@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadModule } from '../../src/process/servers/load-module.js'
 import { connectAs } from '../support/connect-as.js'
+import { startMcp } from '../support/mcp-harness.js'
 import { runCommand, serve } from './serve-process.js'
 
 const SDK = 'const { McpServer } = await import(\'@modelcontextprotocol/server\')'
@@ -35,6 +36,14 @@ t.test('a module is served to a client that logs in', async t => {
     service.kill('SIGTERM')
     t.equal(await service.exited, 0, `${file}: ends with grace`)
   }))
+})
+
+t.test('a server elsewhere is served by its URL', async t => {
+  const remote = await startMcp(t)
+  const cwd = t.testdir({ '.env': 'SERVER_HEADERS={"authorization":"Bearer alice"}\nLOG_LEVEL=silent\n' })
+  const service = await serve(t, ['--url', `${remote.url}/mcp`], { cwd })
+  const client = await connectAs(t, `${service.url}/mcp`, 'bob')
+  t.match(await client.callTool({ name: 'add', arguments: { l: 1, r: 2 } }), { content: [{ text: '3' }] })
 })
 
 t.test('modules of all kinds are found', async t => {

@@ -14,9 +14,12 @@ t.test('what clients have in their files', async t => {
 { # a comment
   "globalShortcut": "",
   "mcpServers": {
-    "every.thing-1": { "command": "npx", "args": ["-y", "\${PACKAGE}", "\${claims.email}"], "env": { "A": "\${env:SECRET}" },
+    "every.thing-1": { "command": "npx", "args": ["-y", "\${PACKAGE}", "\${claims.email}", "\${personId}"],
+                       "env": { "A": "\${env:SECRET}" },
                        "cwd": "./data", "alwaysAllow": ["echo"], "timeout": 3, "share": true },
-    "docs": { "type": "http", "url": "http://localhost:8000/sse?k=\${KEY:-none}", "headers": { "x": "\${SECRET}" } },
+    "docs": { "type": "http", "url": "http://localhost:8000/sse?k=\${KEY:-none}", "headers": { "x": "\${SECRET}" },
+              "auth": { "tokenExchange": {
+                "tokenEndpoint": "https://a/t", "clientId": "c", "clientSecret": "\${SECRET}" } } },
     "old": { "type": "sse", "url": "http://localhost:8000/events" },
     "own": { "module": "\${NAME}.js", "title": "Our own", "path": "/team/own", "scopes": ["a", "b"],
              "policy": { "login": { "groups": ["staff"] } } },
@@ -34,7 +37,7 @@ t.test('what clients have in their files', async t => {
         kind: 'stdio',
         command: 'npx',
         // eslint-disable-next-line no-template-curly-in-string -- a template of the hosted server
-        args: ['-y', 'some-server', '${claims.email}'],
+        args: ['-y', 'some-server', '${claims.email}', '${personId}'],
         env: { A: 's3cret' },
         cwd: join(folder, 'data'),
         per: 'shared'
@@ -45,9 +48,10 @@ t.test('what clients have in their files', async t => {
       name: 'docs',
       source: {
         kind: 'remote',
-        transport: 'streamable-http',
+        transport: 'auto',
         url: new URL('http://localhost:8000/sse?k=none'),
-        headers: { x: 's3cret' }
+        headers: { x: 's3cret' },
+        auth: { tokenExchange: { clientId: 'c', clientSecret: 's3cret' } }
       }
     },
     { ...shared, name: 'old', source: { kind: 'remote', transport: 'sse' } },
@@ -83,7 +87,7 @@ const WRONG: ReadonlyArray<[text: string, place: string, says: RegExp]> = [
   // eslint-disable-next-line no-template-curly-in-string -- of the file
   [one('"url": "http://${HOST}"'), '4:7', /a\.url has \$\{HOST\}, but the variable HOST is not set/],
   // eslint-disable-next-line no-template-curly-in-string -- of the file
-  [one('"command": "a", "env": { "K": "${input:key}" }'), '4:32', /a\.env\.K has \$\{input:key\}, which a client would ask/],
+  [one('"command": "a", "env": { "K": "${input:key}" }'), '4:32', /a\.env\.K has \$\{input:key\}, which a client would/],
   [one('"module": "a.js", "path": "a"'), '4:25', /a has the path "a"; it takes one such as \/a/],
   [one('"module": "a.js", "path": "/oauth/a"'), '4:25', /but \/oauth belongs to this service/],
   [one('"module": "a.js", "path": "/.well-known"'), '4:25', /a has the path "\/\.well-known"/],

@@ -1,5 +1,6 @@
 import { parse } from 'shell-quote'
 import { ConfigError } from '../../errors.js'
+import { isTemplate } from './templates.js'
 
 /** A program and its arguments. */
 export interface CommandLine {
@@ -7,8 +8,6 @@ export interface CommandLine {
   args: string[]
 }
 
-// what a hosted server's arguments may contain of the person: ${claims.email}, ${accessToken}
-const TEMPLATE = /^[A-Za-z]\w*\.[\w.]+$/
 const QUOTED = /\\.|'[^']*'|"(?:\\.|[^"\\])*"/gs
 const SINGLE_QUOTED = /\\.|'[^']*'/gs
 
@@ -25,7 +24,7 @@ export function parseCommandLine (name: string, text: string): CommandLine {
   if (/['"]/.test(text.replace(QUOTED, ''))) throw refuse('has a quote that is not closed')
   if (text.replace(SINGLE_QUOTED, '').includes('`')) throw refuse('has a command in `…`')
   const words: string[] = []
-  for (const token of parse(text, variable => TEMPLATE.test(variable) ? `\${${variable}}` : { op: `$${variable}` })) {
+  for (const token of parse(text, variable => isTemplate(variable) ? `\${${variable}}` : { op: `$${variable}` })) {
     if (typeof token !== 'string') throw refuse(`has ${describe(token)}`)
     if (/^~(?:\/|$)/.test(token)) throw refuse('has the home directory as ~')
     words.push(token)

@@ -1,4 +1,6 @@
-// ${NAME}, ${NAME:-default}, ${env:NAME}; what has a dot is a template of the hosted server: ${claims.email}
+import { isTemplate } from './templates.js'
+
+// ${NAME}, ${NAME:-default}, ${env:NAME}; what has a dot is a template: ${claims.email}
 const REFERENCE = /\$\{(?:([a-z]+):)?([A-Za-z_]\w*)(?::-([^}]*))?\}/g
 
 /**
@@ -9,6 +11,7 @@ export function expandVariables (text: string, variables: NodeJS.ProcessEnv): st
   return text.replace(
     REFERENCE,
     (reference: string, kind: string | undefined, name: string, fallback: string | undefined) => {
+      if (kind === undefined && isTemplate(name)) return reference
       if (kind !== undefined && kind !== 'env') {
         throw new Error(`has ${reference}, which a client would ask a person for; it takes \${NAME}, a variable`)
       }

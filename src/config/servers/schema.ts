@@ -15,14 +15,28 @@ const OF_CLIENTS = {
   trust: z.unknown()
 }
 
+const AUTH = '"upstream-token", or an object with tokenExchange'
+const tokenExchange = z.strictObject({
+  tokenExchange: z.strictObject({
+    tokenEndpoint: text('a URL'),
+    audience: z.exactOptional(text('a text')),
+    resource: z.exactOptional(text('a URL')),
+    clientId: text('a client id'),
+    clientSecret: text('a text'),
+    scope: z.exactOptional(text('scopes'))
+  })
+})
+
 const shape = {
   type: z.exactOptional(z.enum(['stdio', 'http', 'streamable-http', 'streamableHttp', 'sse'], 'stdio, http or sse')),
   command: z.exactOptional(text('a program')),
   args: z.exactOptional(z.array(z.string('a text'), 'a list of texts')),
   env: z.exactOptional(texts('an object of texts: name -> value')),
+  inheritEnv: z.exactOptional(z.array(text('the name of a variable'), 'a list of names of variables')),
   cwd: z.exactOptional(text('a folder')),
   share: z.exactOptional(z.union([z.boolean(), z.enum(['person', 'session'])], 'true, false, person or session')),
   url: z.exactOptional(text('the URL of an MCP endpoint')),
+  auth: z.exactOptional(z.union([z.literal('upstream-token'), tokenExchange], AUTH)),
   headers: z.exactOptional(texts('an object of texts: header -> value')),
   module: z.exactOptional(text('a file')),
   disabled: z.exactOptional(z.boolean('true or false')),

@@ -1,6 +1,8 @@
+import { Type } from '@sinclair/typebox'
 import { ConfigError } from '../../errors.js'
+import type { RemoteServerOptions } from '../../hosted/remote/options.js'
 import type { Environment } from '../environment.js'
-import { split } from '../values.js'
+import { parseJson, split } from '../values.js'
 import { parseCommandLine } from './command-line.js'
 
 /** How many processes run a hosted program. */
@@ -16,6 +18,8 @@ export type ServerSource =
     args: readonly string[]
     /** Besides the few that every program gets. */
     env: Readonly<Record<string, string>>
+    /** Variables of this process that it gets too, by name. */
+    inheritEnv: readonly string[]
     cwd?: string
     per: ProcessPer
   }
@@ -23,8 +27,9 @@ export type ServerSource =
     kind: 'remote'
     setting: string
     url: URL
-    transport: 'streamable-http' | 'sse'
+    transport: 'auto' | 'sse'
     headers: Readonly<Record<string, string>>
+    auth: RemoteServerOptions['auth']
   }
 
 const SOURCES = ['SERVER_MODULE', 'SERVER_COMMAND', 'SERVER_URL', 'SERVERS_FILE'] as const
@@ -47,32 +52,43 @@ export function parseServerSource (env: Environment, variables: NodeJS.ProcessEn
       kind: 'stdio',
       setting: 'SERVER_COMMAND',
       ...parseCommandLine('SERVER_COMMAND', command),
-      env: pick(split(env.SERVER_ENV, ','), variables),
+      env: {},
+      inheritEnv: checkSet(split(env.SERVER_ENV, ','), variables),
       per
     }
   }
-  return url === undefined ? undefined : parseRemote('SERVER_URL', url)
+  if (url === undefined) return undefined
+  const headers = parseJson(
+    'SERVER_HEADERS',
+    env.SERVER_HEADERS,
+    Type.Record(Type.String(), Type.String()),
+    'a JSON object of texts'
+  )
+  return parseRemote('SERVER_URL', url, {
+    headers,
+    ...env.SERVER_AUTH === 'upstream-token' && { auth: 'upstream-token' }
+  })
 }
 
 /** @throws {ConfigError} with one line that begins with `name` */
 export function parseRemote (
   name: string,
   text: string,
-  { headers = {}, transport }: { headers?: Record<string, string>, transport?: 'streamable-http' | 'sse' } = {}
+  { headers = {}, transport = 'auto', auth }: Partial<Pick<RemoteServerOptions, 'headers' | 'auth'>> & {
+    transport?: 'auto' | 'sse'
+  } = {}
 ): ServerSource {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.hash !== '') {
     throw new ConfigError(`${name} is not valid; it takes the URL of an MCP endpoint, such as http://localhost:8000/mcp.`)
   }
-  const isSse = /\/sse\/?$/.test(url.pathname)
-  return { kind: 'remote', setting: name, url, transport: transport ?? (isSse ? 'sse' : 'streamable-http'), headers }
+  return { kind: 'remote', setting: name, url, transport, headers, auth }
 }
 
 /** @throws {ConfigError} if one is not set: the program would fail later, and say less */
-function pick (names: readonly string[], variables: NodeJS.ProcessEnv): Record<string, string> {
-  return Object.fromEntries(names.map(name => {
-    const value = variables[name]
-    if (value === undefined) throw new ConfigError(`SERVER_ENV names ${name}, which is not set.`)
-    return [name, value]
-  }))
+function checkSet (names: readonly string[], variables: NodeJS.ProcessEnv): readonly string[] {
+  for (const name of names) {
+    if (variables[name] === undefined) throw new ConfigError(`SERVER_ENV names ${name}, which is not set.`)
+  }
+  return names
 }

@@ -95,7 +95,8 @@ function toSource (at: Path, name: string, server: FileServer, context: Context)
   if (kind === 'url') {
     return parseRemote(setting, expand(['url'], url), {
       headers: expandAll(server.headers, header => ['headers', header], expand),
-      ...type !== undefined && { transport: type === 'sse' ? 'sse' : 'streamable-http' }
+      ...type === 'sse' && { transport: 'sse' },
+      ...server.auth !== undefined && { auth: expandAuth(server.auth, expand) }
     })
   }
   return {
@@ -104,6 +105,7 @@ function toSource (at: Path, name: string, server: FileServer, context: Context)
     command: expand(['command'], command),
     args: (server.args ?? []).map((arg, index) => expand(['args', index], arg)),
     env: expandAll(server.env, variable => ['env', variable], expand),
+    inheritEnv: server.inheritEnv ?? [],
     ...cwd !== undefined && { cwd: fromFile(context.file, expand(['cwd'], cwd)) },
     per: toProcessPer(server.share)
   }
@@ -123,6 +125,16 @@ function findKind (at: Path, name: string, server: FileServer, context: Context)
     throw failure(context, [...at, 'type'], `${name} has the type ${type}, but ${kind}`)
   }
   return kind
+}
+
+function expandAuth (
+  auth: NonNullable<FileServer['auth']>,
+  expand: (at: Path, text: string) => string
+): NonNullable<FileServer['auth']> {
+  if (auth === 'upstream-token') return auth
+  const { tokenExchange } = auth
+  const clientSecret = expand(['auth', 'tokenExchange', 'clientSecret'], tokenExchange.clientSecret)
+  return { tokenExchange: { ...tokenExchange, clientSecret } }
 }
 
 function toProcessPer (share: FileServer['share'] = false): 'person' | 'session' | 'shared' {

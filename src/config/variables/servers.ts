@@ -20,8 +20,14 @@ export const serverVariables = {
     ['person', 'session', 'shared']
   ),
   SERVER_URL: Type.Optional(text(
-    'The MCP server, by its URL: http://localhost:8000/mcp (Streamable HTTP, or HTTP+SSE if the path ends with /sse)'
+    'The MCP server, by its URL: http://localhost:8000/mcp'
   )),
+  SERVER_HEADERS: text('Headers of every request to SERVER_URL, as JSON: {"x-api-key":"…"}', { default: '{}' }),
+  SERVER_AUTH: choice(
+    'What else goes along to SERVER_URL: upstream-token: the person\'s access token of the login server',
+    'none',
+    ['none', 'upstream-token']
+  ),
   SERVERS_FILE: Type.Optional(text(
     'Several MCP servers, each at its own path: a JSON file with mcpServers, as MCP clients have it ' +
       '(docs/several-servers.md)'

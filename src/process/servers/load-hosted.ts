@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.js'
 import type { ServerSource } from '../../config/servers/server-source.js'
 import { ConfigError } from '../../errors.js'
+import { remoteServer } from '../../hosted/remote/remote-server.js'
 import type { CreateServer } from '../../mcp/create-server.js'
 import { loadModule } from './load-module.js'
 
@@ -10,19 +11,21 @@ export interface Hosted {
   servers?: Readonly<Record<string, CreateServer>>
 }
 
+type HostedConfig = Pick<Config, 'server' | 'proxy'> & Partial<Pick<Config, 'servers'>>
+
 /**
  * Makes what is hosted ready.
  * @param createServer in the place of what is configured
  * @throws {ConfigError}
  */
 export async function loadHosted (
-  { server, servers }: Pick<Config, 'server' | 'servers'>,
+  { server, servers, proxy }: HostedConfig,
   createServer?: CreateServer
 ): Promise<Hosted> {
   if (createServer !== undefined) return { createServer }
-  if (servers === undefined) return { createServer: await loadHostedServer({ server }) }
+  if (servers === undefined) return { createServer: await loadHostedServer({ server, proxy }) }
   const loaded: Record<string, CreateServer> = {}
-  for (const { name, source } of servers) loaded[name] = await loadServer(source)
+  for (const { name, source } of servers) loaded[name] = await loadServer(source, proxy)
   return { servers: loaded }
 }
 
@@ -30,13 +33,27 @@ export async function loadHosted (
  * Makes the one server that is configured, or that of `src/mcp/server.ts`.
  * @throws {ConfigError}
  */
-export async function loadHostedServer ({ server }: Pick<Config, 'server'>): Promise<CreateServer> {
-  return server === undefined ? await loadOwnServer() : await loadServer(server)
+export async function loadHostedServer ({ server, proxy }: HostedConfig): Promise<CreateServer> {
+  return server === undefined ? await loadOwnServer() : await loadServer(server, proxy)
 }
 
-async function loadServer (source: ServerSource): Promise<CreateServer> {
-  if (source.kind === 'module') return await loadModule(source.setting, source.file)
-  throw new ConfigError(`${source.setting} is not served yet.`)
+async function loadServer (source: ServerSource, proxy: Config['proxy']): Promise<CreateServer> {
+  const { setting } = source
+  try {
+    switch (source.kind) {
+      case 'module':
+        return await loadModule(setting, source.file)
+      case 'stdio':
+        throw new ConfigError(`${setting} is not served yet.`)
+      case 'remote': {
+        const { url: { href: url }, transport, headers, auth } = source
+        return remoteServer({ url, transport, headers, ...auth && { auth }, ...proxy && { proxy } })
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigError) || error.message.startsWith(setting)) throw error
+    throw new ConfigError(`${setting}: ${error.message}`, { cause: error })
+  }
 }
 
 /** That of `src/mcp/server.ts`. The package does not depend on the SDK that it is made of; a clone has it. */
