@@ -38,6 +38,11 @@ export class StreamableHttpWire implements Wire {
 
   async close (): Promise<void> {
     this.#closing.abort(new RemoteError('the connection was closed'))
+    await this.#end()
+  }
+
+  /** Ends the session. */
+  async #end (): Promise<void> {
     if (this.#session.id === undefined) return
     try {
       const response = await this.#http.send({
@@ -61,7 +66,8 @@ export class StreamableHttpWire implements Wire {
   }
 
   async #call (request: JSONRPCRequest): Promise<void> {
-    await Promise.race([this.#opened, this.#renewal])
+    await this.#opened
+    await this.#renewal
     const { id } = this.#session
     const take = async (message: JSONRPCMessage) => {
       if (isResponseTo(message, request.id) && 'result' in message) this.#session.changed(request)
@@ -145,14 +151,14 @@ export class StreamableHttpWire implements Wire {
 
   /** Begins the session again, if no other call has done so: what it knew of the client is told once more. */
   async #renew (goneId: string | undefined): Promise<void> {
-    if (this.#session.id !== goneId) return
+    if (this.#renewal === undefined && this.#session.id !== goneId) return
     this.#renewal ??= this.#beginAgain().finally(() => { this.#renewal = undefined })
     await this.#renewal
   }
 
   async #beginAgain (): Promise<void> {
     this.#log.info({}, 'the session at the remote server is over: it is begun again')
-    const before = this.#session.result
+    const { result: before, id: goneId } = this.#session
     const ms = this.#http.limits.connectSeconds * 1000
     for (const request of this.#session.replay()) {
       if (!isRequest(request)) {
@@ -164,6 +170,9 @@ export class StreamableHttpWire implements Wire {
         if (!('result' in message)) throw new RemoteError('its session is over, and cannot be begun again')
         if (request.method !== 'initialize') return
         if (message.result.protocolVersion !== getMember(before, 'protocolVersion')) {
+          await this.#end()
+          // the next call comes here again
+          this.#session.id = goneId
           throw new RemoteError('its session is over, and a new one is of another revision: initialize again')
         }
       })
