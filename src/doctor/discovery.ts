@@ -20,14 +20,14 @@ export async function examineDiscovery (
   findings: Findings
 ): Promise<Discovered | undefined> {
   const documents: URL[] = []
-  const resourcePlaces = new Set([
-    metadataUrl.href,
-    `${mcpUrl.origin}/.well-known/oauth-protected-resource${mcpUrl.pathname}`,
-    `${mcpUrl.origin}/.well-known/oauth-protected-resource`
-  ])
+  const ofOrigin = `${mcpUrl.origin}/.well-known/oauth-protected-resource`
+  const resourcePlaces = new Set([metadataUrl.href, ofOrigin + mcpUrl.pathname, ofOrigin])
+  // it may be one of several servers: then the origin is none of them
+  const isOnlyServer = /^\/[^/]*\/?$/.test(mcpUrl.pathname)
   let issuer: string | undefined
   for (const place of resourcePlaces) {
-    const document = await fetchDocument(new URL(place), 'resource-metadata', findings)
+    const isNeeded = isOnlyServer || place !== ofOrigin
+    const document = await fetchDocument(new URL(place), 'resource-metadata', isNeeded ? findings : undefined)
     if (document === undefined) continue
     documents.push(new URL(place))
     const { resource, authorization_servers: servers } = document

@@ -1,10 +1,14 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   StreamableHTTPClientTransport as StreamableHTTPClientTransport2
 } from '@modelcontextprotocol/client'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t, { type Test } from 'tap'
-import { eraClients, textOf } from '../eras/era-clients.js'
-import { objectOf } from '../support/json.js'
+import { run as runDoctor } from '../../src/cli/doctor.js'
+import { connect1, eraClients, textOf } from '../eras/era-clients.js'
+import { objectOf, parseObject } from '../support/json.js'
 import { openPersonsBrowser, Person } from '../support/person.js'
 import { NAMES, startThree, type Name, type Servers } from './three-servers.js'
 
@@ -100,6 +104,45 @@ t.test('who may use one server may be refused at another', async t => {
     { message: /This account cannot be used|may not use/ }
   )
   t.equal(asked.passwords, 1)
+})
+
+t.test('what operators find names the server', async t => {
+  const log: string[] = []
+  const folder = await mkdtemp(join(tmpdir(), 'several-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const audit = join(folder, 'audit.jsonl')
+  const servers = await startThree(t, { AUDIT_LOG: `file:${audit}`, LOG_LEVEL: 'info' }, {
+    logStream: { write: line => { log.push(line) } }
+  })
+  const person = new Person('alice')
+  await logInFor(servers, 'files', person, true)
+  const client = await connect1(servers.at('files'), { authProvider: person })
+  t.equal(textOf(await client.call('hello')), 'files says hello')
+  await fetch(`${servers.at('notes')}/mcp`, { method: 'POST' })
+  await client.close()
+
+  t.match(await (await fetch(`${servers.url}/metrics`)).text(), /mcp_request_duration_seconds_count\{.*server="files"/)
+  const lines = log.map(line => parseObject(line)).filter(({ msg }) => msg === 'request')
+  t.match(lines.find(({ route }) => route === '/files/mcp'), { server: 'files' })
+  t.match(lines.find(({ route }) => route === '/notes/mcp'), { server: 'notes', statusCode: 401 })
+  t.match(lines.find(({ route }) => route === '/token'), { server: undefined })
+
+  const printed: string[] = []
+  const env = { SERVERS_FILE: servers.file, PUBLIC_URL: servers.url }
+  t.equal(await runDoctor(['--stream-seconds', '1'], { env, write: text => { printed.push(text) } }), 0)
+  for (const name of NAMES) t.match(printed.join(''), `\n${servers.at(name)}/mcp\n`)
+  t.match(printed.join(''), /0 broken/)
+
+  await servers.app.close()
+  const events = (await readFile(audit, 'utf8')).trim().split('\n').map(line => parseObject(line))
+  const find = (action: string) => events.find(({ event }) => objectOf(event).action === action)
+  t.match(find('call'), { mcp: { server: { name: 'files' } } })
+  t.match(find('grant-created'), { oauth: { resource: `${servers.at('files')}/mcp`, scopes: ['files'] } })
+  t.match(events.filter(({ event }) => objectOf(event).action === 'request-refused').map(({ mcp }) => mcp), [
+    // the first request of the client, and that without any
+    { server: { name: 'files' } },
+    { server: { name: 'notes' } }
+  ])
 })
 
 t.test('what clients and people find', async t => {

@@ -43,6 +43,8 @@ export const NAMES = ['notes', 'files', 'maths'] as const
 export type Name = typeof NAMES[number]
 
 export interface Servers extends Service {
+  /** The file that names them. */
+  file: string
   /** URL of a server, without its endpoint. */
   at (name: Name): string
 }
@@ -64,5 +66,5 @@ export async function startThree (
   const SERVERS_FILE = join(t.testdir({ ...FILES, 'servers.json': file }), 'servers.json')
   const hosted = servers ?? (await loadHosted(loadConfig({ SERVERS_FILE }, { dotenv: false }))).servers
   const service = await startService(t, { SERVERS_FILE, ...environment }, {}, { ...options, servers: hosted })
-  return { ...service, at: name => service.url + PATHS[name] }
+  return { ...service, file: SERVERS_FILE, at: name => service.url + PATHS[name] }
 }
