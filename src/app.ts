@@ -114,10 +114,14 @@ export async function buildApp (config: Config, {
     publicUrl: config.publicUrl,
     connections: config.authMode === 'broker',
     demoLogin,
-    servers: hosted.map(({ createServer, ...server }) => ({
-      ...server,
-      ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) }
-    }))
+    servers: hosted.map(({ createServer, ...server }) => {
+      const policy = policies.find(server.name ?? '')
+      return {
+        ...server,
+        ...config.publicTools && { describe: () => describeServer(createServer, ANYBODY, app.log) },
+        ...policy && { isShown: (tool: string) => policy.isShownToAll({ kind: 'tools', name: tool }) }
+      }
+    })
   })
   await app.register(
     mcpServiceParts,

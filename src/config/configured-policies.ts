@@ -13,7 +13,7 @@ export class ConfiguredPolicies {
   readonly #own = new Map<string, ConfiguredPolicy | Policy>()
 
   /** @throws {ConfigError} with one line that names file, line and column */
-  constructor (config: Pick<Config, 'policy' | 'policyFile' | 'mcpScopes' | 'servers'>) {
+  constructor (config: Pick<Config, 'policy' | 'policyFile' | 'mcpScopes' | 'servers' | 'initialAccessTokens'>) {
     const { servers = [], policy: rules } = config
     const mcpScopes = [...new Set([...config.mcpScopes, ...servers.flatMap(({ scopes }) => scopes)])]
     this.#servers = servers

@@ -20,6 +20,8 @@ interface PolicySettings {
   /** The rules of the environment, if there are any. */
   policy?: PolicyRules | undefined
   mcpScopes: readonly string[]
+  /** Tokens with which clients may register. Absent: it does not matter here. */
+  initialAccessTokens?: readonly string[]
 }
 
 /** The policy of the service, from the environment and a file that is read again when it changes. */
@@ -36,7 +38,7 @@ export class ConfiguredPolicy {
   constructor (settings: PolicySettings & { policyFile: string }) {
     this.#settings = settings
     this.#state = findFileStateNow(settings.policyFile)
-    this.#file = readPolicyFile(settings.policyFile, settings.mcpScopes)
+    this.#file = readFile(settings)
     this.policy = new Policy(joinRules(settings.policy, this.#file.rules))
   }
 
@@ -47,11 +49,11 @@ export class ConfiguredPolicy {
 
   /** Reads the file again. A bad one changes nothing: the last good rules stay in force, and the log says why. */
   reload (log: BrokerLog): void {
-    const { policyFile, mcpScopes, policy } = this.#settings
+    const { policyFile, policy } = this.#settings
     // before the file is read: what changes after that is seen at the next look
     this.#state = findFileStateNow(policyFile)
     try {
-      const file = readPolicyFile(policyFile, mcpScopes)
+      const file = readFile(this.#settings)
       const changes = describeChanges(this.#file.rules, file.rules)
       this.#file = file
       if (changes.length > 0) this.policy.replace(joinRules(policy, file.rules))
@@ -107,6 +109,17 @@ export class ConfiguredPolicy {
 export function configurePolicy (settings: PolicySettings): ConfiguredPolicy | undefined {
   const { policyFile } = settings
   return policyFile === undefined ? undefined : new ConfiguredPolicy({ ...settings, policyFile })
+}
+
+/** @throws {ConfigError} with one line that names file, line and column */
+function readFile (settings: PolicySettings & { policyFile: string }): PolicyFile {
+  const { policyFile, mcpScopes, initialAccessTokens } = settings
+  const file = readPolicyFile(policyFile, mcpScopes)
+  if (file.rules.clients?.registration === 'token' && initialAccessTokens?.length === 0) {
+    const place = formatPosition(file.name, file.locate(['clients', 'registration']))
+    throw new ConfigError(`${place}: clients.registration is token, which needs INITIAL_ACCESS_TOKENS.`)
+  }
+  return file
 }
 
 /** Rules of the environment and of a file: who may log in by both, other rules by the file if both have them. */

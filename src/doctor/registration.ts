@@ -29,6 +29,15 @@ export async function examineRegistration (
       }
     })
     const clientId = parseObject(body)?.client_id
+    if (status === 401) {
+      findings.warn(
+        'registration',
+        `clients can register only with an initial access token: ${saidBy(body)}`,
+        'That is so with DYNAMIC_REGISTRATION=token: give each client one of INITIAL_ACCESS_TOKENS. Clients that ' +
+          'cannot send one need a metadata document (CLIENT_METADATA_DOCUMENTS), or an entry in PREREGISTERED_CLIENTS.'
+      )
+      return
+    }
     if (typeof clientId !== 'string') {
       findings.fail(
         'registration',

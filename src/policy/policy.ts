@@ -1,5 +1,5 @@
 import { isAnonymous, type CallerInfo } from '../caller.js'
-import { Access, PRIMITIVE_KINDS, PrimitiveSet, type HeldRole } from './access.js'
+import { Access, PRIMITIVE_KINDS, PrimitiveSet, type HeldRole, type Primitive } from './access.js'
 import { CallerLimits } from './caller-limits.js'
 import { matchesClient, type JudgedClient } from './clients.js'
 import { findClaimNames, matchAll, matchPerson, type Claims, type MatchOptions } from './people.js'
@@ -152,6 +152,12 @@ export class Policy {
       accesses.set(caller ?? NOBODY, access)
     }
     return access
+  }
+
+  /** Whether anybody may know of it: all, unless roles or what is public say who may use what; then what is public. */
+  isShownToAll (primitive: Primitive): boolean {
+    const { roles, public: open } = this.rules
+    return (roles === undefined && open === undefined) || this.accessOf(undefined).judge(primitive).kind === 'allowed'
   }
 
   /** How much a caller may call, in all and of each tool; undefined: there is no limit. */

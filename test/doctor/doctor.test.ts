@@ -151,6 +151,20 @@ t.test('4: closed dynamic client registration', async t => {
   })
 })
 
+t.test('registration that takes an initial access token is doubtful, not broken', async t => {
+  const { url } = await startService(t, {
+    DYNAMIC_REGISTRATION: 'token',
+    INITIAL_ACCESS_TOKENS: 'a-token-with-which-to-register'
+  })
+  const found = await outside(url)
+  t.match(says(found, 'registration'), {
+    level: 'warning',
+    says: /only with an initial access token: /,
+    fix: /DYNAMIC_REGISTRATION=token: .*INITIAL_ACCESS_TOKENS/
+  })
+  t.notOk(found.some(({ check, level }) => check === 'registration' && level === 'error'))
+})
+
 t.test('5: a redirect URI that is not registered upstream', async t => {
   const { odd, upstream } = await oddly(t, {})
   odd.clients.addByHand('http://localhost:5051', { authMethod: 'client_secret_basic' })

@@ -179,6 +179,43 @@ t.test('a bad file stops the start, with one line', async t => {
   t.equal(configurePolicy(loadConfig({}, { dotenv: false })), undefined, 'no file, no policy')
 })
 
+t.test('registration with a token needs tokens, at the start and at a reload', async t => {
+  const POLICY_FILE = join(await makeFolder(t), 'policy.yaml')
+  const asks = 'clients:\n  registration: token\n'
+  const message = `${POLICY_FILE}:2:3: clients.registration is token, which needs INITIAL_ACCESS_TOKENS.`
+  await writeFile(POLICY_FILE, asks)
+  const without = loadConfig({ POLICY_FILE }, { dotenv: false })
+  t.throws(() => new ConfiguredPolicies(without), { code: 'config_invalid', message })
+  const tokens = { INITIAL_ACCESS_TOKENS: 'a-token-with-which-to-register' }
+  t.doesNotThrow(() => new ConfiguredPolicies(loadConfig({ POLICY_FILE, ...tokens }, { dotenv: false })))
+
+  await writeFile(POLICY_FILE, 'clients:\n  registration: off\n')
+  const policies = new ConfiguredPolicies(without)
+  await writeFile(POLICY_FILE, asks)
+  const lines = new Lines()
+  policies.reload(lines)
+  t.match(lines.all, [`error the policy file is not used, the rules before it stay: ${message}`])
+  t.match(policies.common?.rules, { clients: { registration: 'off' } })
+})
+
+t.test('the home page names what everybody may know of', async t => {
+  const policyFile = join(await makeFolder(t), 'policy.yaml')
+  await writeFile(policyFile, 'login: { groups: [staff] }\n')
+  const policies = new ConfiguredPolicies(loadConfig({ POLICY_FILE: policyFile }, { dotenv: false }))
+  const { app } = await startService(t, { PUBLIC_TOOLS: 'true' }, {}, { policies })
+  const shown = async () => {
+    const { body } = await app.inject('/')
+    return ['Adds two numbers.', 'Divides l by r.'].filter(text => body.includes(text))
+  }
+  t.same(await shown(), ['Adds two numbers.', 'Divides l by r.'], 'all, if no rule is about tools')
+  await writeFile(policyFile, 'roles: { staff: { tools: ["*"] } }\npublic: { tools: [add] }\n')
+  policies.reload(new Lines())
+  t.same(await shown(), ['Adds two numbers.'], 'what is public')
+  await writeFile(policyFile, 'roles: { staff: { tools: ["*"] } }\n')
+  policies.reload(new Lines())
+  t.same(await shown(), [], 'nothing is')
+})
+
 t.test('a call is refused after the rules have changed, and allowed again, without a new login', async t => {
   const policyFile = join(await makeFolder(t), 'policy.yaml')
   await writeFile(policyFile, policyOf('add'))
@@ -186,7 +223,8 @@ t.test('a call is refused after the rules have changed, and allowed again, witho
     policyFile,
     policy: undefined,
     mcpScopes: ['mcp'],
-    servers: undefined
+    servers: undefined,
+    initialAccessTokens: []
   })
   for (const SESSION_MODE of ['stateful', 'stateless']) {
     const service = await startService(t, { SESSION_MODE }, {}, { policies })

@@ -13,7 +13,8 @@ export const processVariables = {
     'The URL that clients see, such as https://mcp.example.com or, with a path, https://example.com/tools. Default ' +
       'outside production: http://localhost:PORT'
   )),
-  PUBLIC_TOOLS: flag('Whether the public page at / lists the tools of the server', false),
+  PUBLIC_TOOLS: flag('Whether the public page at / lists the tools of the server; if the policy has roles or ' +
+    'public, only what is public', false),
   LOG_LEVEL: choice('Minimum level to log', 'info', [
     'fatal',
     'error',

@@ -20,6 +20,8 @@ export interface HomeOptions {
     path: string
     /** What the server says about itself, if everybody may see it. */
     describe?: () => Promise<ServerDescription>
+    /** Which tools everybody may know of, at the moment. Default: all. */
+    isShown?: (tool: string) => boolean
   }>
 }
 
@@ -34,24 +36,32 @@ export const homeRoute: FastifyPluginAsync<HomeOptions> = async (
   app,
   { publicUrl, connections, demoLogin, servers }
 ) => {
-  let described: Promise<(isOwnName: boolean) => Page> | undefined
+  let described: Promise<ReadonlyArray<ServerDescription | undefined>> | undefined
+  // made again if the policy shows other tools
+  let made: { of: string, own: Page, other: Page } | undefined
 
   const makePages = (descriptions: ReadonlyArray<ServerDescription | undefined>) => {
-    const shown = servers.map(({ title, path }, at) => ({ title, path, description: descriptions[at] }))
+    const shown = servers.map(({ title, path, isShown = () => true }, at) => {
+      const description = descriptions[at]
+      const tools = description?.tools.filter(({ name }) => isShown(name)) ?? []
+      return { title, path, description: description && { ...description, tools } }
+    })
+    const of = JSON.stringify(shown.map(({ description }) => description?.tools.map(({ name }) => name) ?? null))
+    if (made?.of === of) return made
     const page = { publicUrl, connections, demoLogin, servers: shown }
-    const own = homePage({ ...page, isOwnName: true })
-    const other = homePage({ ...page, isOwnName: false })
-    return (isOwnName: boolean) => isOwnName ? own : other
+    made = { of, own: homePage({ ...page, isOwnName: true }), other: homePage({ ...page, isOwnName: false }) }
+    return made
   }
 
   await app.register(pages)
   app.get('/', { schema }, async (request, reply) => {
-    described ??= Promise.all(servers.map(async ({ describe }) => await describe?.())).then(makePages)
-    const show = await described.catch((err: unknown) => {
+    described ??= Promise.all(servers.map(async ({ describe }) => await describe?.()))
+    const descriptions = await described.catch((err: unknown) => {
       request.log.warn({ err }, 'the server could not be described')
       described = undefined
-      return makePages([])
+      return []
     })
-    return reply.sendPage(show(isHostOf(publicUrl, request.headers.host)))
+    const { own, other } = makePages(descriptions)
+    return reply.sendPage(isHostOf(publicUrl, request.headers.host) ? own : other)
   })
 }
