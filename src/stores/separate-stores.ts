@@ -13,20 +13,12 @@ const SHARED_TOPICS: ReadonlySet<BusTopic> = new Set<BusTopic>(['grantEnded', 's
  * @param server its name: letters, digits, `-`, `_`, `.`; the same on every replica
  * @example
  * ```ts
- * import Fastify from 'fastify'
- * import { bearerAuth, createMemoryStores, mcpTransports, separateStores } from 'fastify-mcp-oauth'
- * import { createServer } from './server.js'
- * import { verifyAccessToken } from './tokens.js'
+ * import type { FastifyInstance } from 'fastify'
+ * import { mcpTransports, separateStores, type McpTransportsOptions } from 'fastify-mcp-oauth'
  *
- * const app = Fastify()
- * const publicUrl = 'https://mcp.example.com'
- * const stores = createMemoryStores({ sessionIdleSeconds: 3600 })
- * for (const name of ['notes', 'files']) {
- *   const resourceMetadataUrl = () => `${publicUrl}/.well-known/oauth-protected-resource/${name}/mcp`
- *   await app.register(async context => {
- *     await context.register(bearerAuth, { verifyAccessToken, resourceMetadataUrl, scopes: [name] })
- *     await context.register(mcpTransports, { publicUrl, createServer, ...separateStores(stores, name) })
- *   }, { prefix: `/${name}` })
+ * // in a context that has the path of the server as its prefix, and bearerAuth of its own
+ * export async function addServer (context: FastifyInstance, name: string, options: McpTransportsOptions) {
+ *   await context.register(mcpTransports, { ...options, ...separateStores(options, name) })
  * }
  * ```
  */

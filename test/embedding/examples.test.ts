@@ -115,7 +115,7 @@ t.test('larger-app', async t => {
 })
 
 t.test('the code in docs is code that runs', async t => {
-  const pages = ['embedding', 'hosting-remote', 'oauth-flow', 'observability', 'policy'].map(name =>
+  const pages = ['embedding', 'hosting-remote', 'oauth-flow', 'observability', 'policy', 'several-servers'].map(name =>
     readFileSync(join(root, `docs/${name}.md`), 'utf8')
   ).join('')
   const source = readFileSync(join(root, 'test/embedding/snippets.ts'), 'utf8').replace(/^ {4}/gm, '')
