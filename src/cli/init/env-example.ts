@@ -17,7 +17,9 @@ ${login === 'demo' ? ANY_LOGIN : providerSettings(login)}
 # ALLOWED_EMAIL_DOMAINS=example.com
 # ALLOWED_GROUPS=mcp-users
 
-# Keeps logins and sessions over restarts, and shares them among replicas.
+# Keeps logins and sessions over restarts, for one process; outside production it is .data.
+# DATA_DIR=/data
+# The same for any number of replicas.
 # REDIS_URL=redis://localhost:6379
 # In production: node -p "crypto.randomBytes(32).toString('base64url')", after a name and a colon.
 # ENCRYPTION_KEYS=
