@@ -50,7 +50,7 @@ function checkEmpty (folder: string): void {
 }
 
 /** Every file of a project, by its path. */
-export function renderProject (choices: Choices): Map<string, string> {
+function renderProject (choices: Choices): Map<string, string> {
   const files = new Map([['package.json', manifestText(choices)], ['.env.example', envExample(choices)]])
   for (const template of choices.sdk === '1' ? ['project', 'sdk1'] : ['project']) {
     for (const [file, text] of readTemplate(template)) files.set(file, text.replaceAll('PROJECT_NAME', choices.name))
