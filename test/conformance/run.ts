@@ -1,21 +1,32 @@
+import { remoteServer } from '../../src/hosted/remote/remote-server.js'
 import { startFixture } from './fixture.js'
 import { createServer as createServer1 } from './fixture-server.js'
 import { createServer as createServer2 } from './fixture-server-2.js'
-import { runSuite, sdkOf } from './suite.js'
+import { behindOf, runSuite, sdkOf } from './suite.js'
 import { startTokenProxy } from './token-proxy.js'
 
 /*
  * Runs the MCP conformance suite against this service; the arguments are those of the suite's `server` command, and
- * `--sdk`, which chooses the SDK that the fixture server is written with (1 or 2; default: 1):
+ * `--sdk`, which chooses the SDK that the fixture server is written with (1 or 2; default: 1), and `--behind`, which
+ * hosts the service that has it as a remote server, reached by Streamable HTTP or HTTP+SSE:
  *
  *   npm run conformance -- --sdk 2 --requirements 2026-07-28
+ *   npm run conformance -- --behind streamable-http --requirements 2025-11-25
  */
 // lines of the suite's summary
 const SCENARIO = /^([✓✗]) (\S+): \d+ passed, \d+ failed$/
 const NOT_SCORED = /^ {2}[✓✗] (\S+) \(\S+\)$/
 
-const [sdk, suiteArguments] = sdkOf(process.argv.slice(2))
-const fixture = await startFixture(sdk === '2' ? createServer2 : createServer1)
+const [sdk, withoutSdk] = sdkOf(process.argv.slice(2))
+const [behind, suiteArguments] = behindOf(withoutSdk)
+const hosted = await startFixture(sdk === '2' ? createServer2 : createServer1)
+const fixture = behind === undefined
+  ? hosted
+  : await startFixture(remoteServer({
+    url: `${hosted.url}/${behind === 'sse' ? 'sse' : 'mcp'}`,
+    transport: behind,
+    headers: { authorization: `Bearer ${hosted.token}` }
+  }))
 // the suite cannot log in
 const proxy = await startTokenProxy(fixture.url, fixture.token)
 const passed = new Map<string, boolean>()
@@ -31,6 +42,7 @@ try {
 } finally {
   await proxy.close()
   await fixture.close()
+  if (fixture !== hosted) await hosted.close()
 }
 
 function counts (): string {

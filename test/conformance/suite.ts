@@ -31,3 +31,12 @@ export function sdkOf (args: string[]): ['1' | '2', string[]] {
   if (sdk !== '1' && sdk !== '2') throw new Error('--sdk is 1 or 2.')
   return [sdk, args.toSpliced(at, 2)]
 }
+
+/** Takes another of our arguments: how the server is reached, if it is a remote one. */
+export function behindOf (args: string[]): ['streamable-http' | 'sse' | undefined, string[]] {
+  const at = args.indexOf('--behind')
+  if (at < 0) return [undefined, args]
+  const behind = args[at + 1]
+  if (behind !== 'streamable-http' && behind !== 'sse') throw new Error('--behind is streamable-http or sse.')
+  return [behind, args.toSpliced(at, 2)]
+}

@@ -61,7 +61,7 @@ const limits = optionSchemas<Partial<RemoteLimits>>()({
 
 const options = objectSchema({
   ...optionSchemas<Omit<RemoteServerOptions, 'auth'>>()({
-    url: textThat({ takes: HTTP_URL }, isHttpUrl),
+    url: textThat({ takes: `${HTTP_URL}, without user and password`, secret: true }, isHttpUrl),
     headers: optional(headers),
     transport: optional(choiceSchema('auto', 'streamable-http', 'sse')),
     proxy: optional(proxyOption),

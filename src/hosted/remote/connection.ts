@@ -6,7 +6,7 @@ import type { ServerContext } from '../../mcp/create-server.js'
 import { isRequest } from '../../mcp/wire/messages.js'
 import type { RemoteHttp } from './wire/http.js'
 import type { Negotiation } from './negotiation.js'
-import { RemoteError, toRpcError } from './wire/remote-error.js'
+import { RemoteEndedError, RemoteError, toRpcError } from './wire/remote-error.js'
 import type { Wire, WireReceiver } from './wire/wire.js'
 
 type Params = Record<string, unknown>
@@ -98,7 +98,7 @@ export class RemoteConnection implements WireReceiver {
     this.#wire = wire
     if (this.#isClosed) {
       await wire.close()
-      throw new RemoteError('the connection was closed')
+      throw new RemoteEndedError('the connection was closed')
     }
     return result
   }
@@ -170,7 +170,9 @@ export class RemoteConnection implements WireReceiver {
       await this.#ready
       await this.#wire.send(request)
     } catch (error) {
-      this.#log.warn({ err: error, method: request.method }, 'a remote server does not respond')
+      const isEnded = error instanceof RemoteEndedError
+      const { method } = request
+      this.#log[isEnded ? 'debug' : 'warn']({ err: error, method }, 'a remote server does not respond')
       await this.#user?.received({ jsonrpc: '2.0', id: request.id, error: toRpcError(error) }, {})
     }
   }

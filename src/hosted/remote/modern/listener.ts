@@ -3,7 +3,7 @@ import { SUBSCRIPTION_ID_META_KEY } from '@modelcontextprotocol/server'
 import type { Log } from '../../../log.js'
 import { getMember } from '../../../members.js'
 import type { RemoteResponse } from '../wire/http.js'
-import { RemoteError } from '../wire/remote-error.js'
+import { RemoteEndedError, RemoteError } from '../wire/remote-error.js'
 import { parseRemoteMessages, type WireReceiver } from '../wire/wire.js'
 
 type Params = Record<string, unknown>
@@ -58,11 +58,11 @@ export class Listener {
 
   close (): void {
     this.#isClosed = true
-    this.#stream?.abort(new RemoteError('the connection was closed'))
+    this.#stream?.abort(new RemoteEndedError('the connection was closed'))
   }
 
   async #restart (): Promise<void> {
-    this.#stream?.abort(new RemoteError('another stream takes its place'))
+    this.#stream?.abort(new RemoteEndedError('another stream takes its place'))
     const params = {
       notifications: {
         ...this.#lists,

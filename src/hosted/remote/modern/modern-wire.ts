@@ -16,7 +16,7 @@ import { getMember, isObject } from '../../../members.js'
 import { isRequest } from '../../../mcp/wire/messages.js'
 import { REVISION_2025_11_25, REVISION_2026_07_28 } from '../../../mcp/wire/protocol-versions.js'
 import type { RemoteHttp, RemoteResponse } from '../wire/http.js'
-import { RemoteError } from '../wire/remote-error.js'
+import { RemoteEndedError, RemoteError } from '../wire/remote-error.js'
 import { postMessage } from '../wire/resumption.js'
 import { isResponseTo, parseRemoteMessages, type Wire, type WireReceiver } from '../wire/wire.js'
 import { RequestHeaders } from './headers.js'
@@ -66,7 +66,7 @@ export class ModernWire implements Wire {
 
   async close (): Promise<void> {
     this.#listener.close()
-    this.#closing.abort(new RemoteError('the connection was closed'))
+    this.#closing.abort(new RemoteEndedError('the connection was closed'))
   }
 
   #notify ({ method, params }: JSONRPCNotification): void {
@@ -74,7 +74,7 @@ export class ModernWire implements Wire {
     if (method === 'notifications/initialized') this.#listener.open()
     else if (method === 'notifications/cancelled' && (typeof id === 'string' || typeof id === 'number')) {
       // with the end of its HTTP request, a call is cancelled
-      this.#calls.get(id)?.abort(new RemoteError('the call was cancelled'))
+      this.#calls.get(id)?.abort(new RemoteEndedError('the call was cancelled'))
     }
   }
 

@@ -2,7 +2,7 @@ import type { JSONRPCMessage } from '@modelcontextprotocol/server'
 import { isRequest } from '../../../mcp/wire/messages.js'
 import type { StreamEvent } from './event-stream.js'
 import type { RemoteHttp } from './http.js'
-import { RemoteError } from './remote-error.js'
+import { RemoteEndedError, RemoteError } from './remote-error.js'
 import { postMessage } from './resumption.js'
 import { parseRemoteMessages, type Wire, type WireReceiver } from './wire.js'
 
@@ -72,7 +72,7 @@ export class HttpSseWire implements Wire {
   }
 
   async close (): Promise<void> {
-    this.#end(new RemoteError('the connection was closed'))
+    this.#end(new RemoteEndedError('the connection was closed'))
   }
 
   async #post (message: JSONRPCMessage): Promise<void> {

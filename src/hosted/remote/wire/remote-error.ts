@@ -28,6 +28,9 @@ export class RemoteError extends Error {
   }
 }
 
+/** This side has ended what ran: nothing is wrong with the remote server. */
+export class RemoteEndedError extends RemoteError {}
+
 /** The remote server does not know its session any longer. */
 export class RemoteSessionGoneError extends RemoteError {}
 

@@ -4,7 +4,7 @@ import type { Log } from '../../../log.js'
 import { getMember } from '../../../members.js'
 import { isRequest } from '../../../mcp/wire/messages.js'
 import type { RemoteHttp, RemoteResponse } from './http.js'
-import { RemoteError, RemoteSessionGoneError } from './remote-error.js'
+import { RemoteEndedError, RemoteError, RemoteSessionGoneError } from './remote-error.js'
 import { postMessage, Resumption } from './resumption.js'
 import { RemoteSession } from './remote-session.js'
 import { isResponseTo, parseRemoteMessages, type Wire, type WireReceiver } from './wire.js'
@@ -37,7 +37,7 @@ export class StreamableHttpWire implements Wire {
   }
 
   async close (): Promise<void> {
-    this.#closing.abort(new RemoteError('the connection was closed'))
+    this.#closing.abort(new RemoteEndedError('the connection was closed'))
     await this.#end()
   }
 
@@ -92,7 +92,7 @@ export class StreamableHttpWire implements Wire {
     if (message.method === 'notifications/initialized') this.#listen()
     const id = getMember(message.params, 'requestId')
     if (message.method === 'notifications/cancelled' && (typeof id === 'string' || typeof id === 'number')) {
-      this.#calls.get(id)?.abort(new RemoteError('the call was cancelled'))
+      this.#calls.get(id)?.abort(new RemoteEndedError('the call was cancelled'))
     }
   }
 
