@@ -37,17 +37,15 @@ const DRAIN_MS = 1000
 class Silence {
   readonly #controller = new AbortController()
   readonly #outer: AbortSignal
-  readonly #timer: NodeJS.Timeout
+  readonly #ms: number
+  #timer: NodeJS.Timeout | undefined
   /** Whether time has run out. */
   isOver = false
 
   constructor (ms: number, outer: AbortSignal) {
     this.#outer = outer
-    this.#timer = setTimeout(() => {
-      this.isOver = true
-      this.#controller.abort()
-    }, ms)
-    this.#timer.unref()
+    this.#ms = ms
+    this.touch()
     if (outer.aborted) this.#abort()
     else outer.addEventListener('abort', this.#abort, { once: true })
   }
@@ -56,8 +54,18 @@ class Silence {
     return this.#controller.signal
   }
 
+  /** Something has happened, or is waited for again. */
   touch (): void {
-    this.#timer.refresh()
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.isOver = true
+      this.#controller.abort()
+    }, this.#ms).unref()
+  }
+
+  /** Nothing is waited for now. */
+  pause (): void {
+    clearTimeout(this.#timer)
   }
 
   end (): void {
@@ -133,9 +141,9 @@ export class RemoteResponse {
     let isOver = false
     try {
       for (let next = await reader.read(); !next.done; next = await reader.read()) {
-        this.#silence.touch()
+        // the time in which nobody asks for more is none of the remote server's
+        this.#silence.pause()
         yield next.value
-        // also the time in which nobody asked for more is none of the remote server's
         this.#silence.touch()
       }
       isOver = true
