@@ -123,8 +123,9 @@ export class SqliteDatabase {
  * Ends a connection. Its prepared statements keep its locks until they are collected as garbage, so these go first:
  * without its log, the file needs no lock of its own.
  */
-function release (database: Libsql.Database): void {
+export function release (database: Libsql.Database): void {
   try {
+    if (database.inTransaction) database.exec('ROLLBACK')
     database.exec('PRAGMA journal_mode = DELETE')
     giveUpLock(database)
   } catch {

@@ -11,23 +11,23 @@ export const APPLICATION_ID = 0x6d63706f
  */
 export const MIGRATIONS: readonly string[] = [FIRST_FORMAT]
 
-/**
- * Brings a file to the newest version of the format, in one transaction.
- * @throws {ConfigError} if it has a version that is not known
- */
-export function migrate (database: Database.Database, file: string, migrations: readonly string[]): void {
+/** @throws {ConfigError} if a file has a version of the format that is not known: nothing of it is changed */
+export function refuseNewer (database: Database.Database, file: string, known: number): void {
   const version = readNumber(database, 'PRAGMA user_version')
-  const [known, missing] = [migrations.length, migrations.slice(version)]
-  if (version < 0 || version > known) {
-    throw cannotUse(
-      file,
-      `a newer version of this package has written it (format ${version}, this one knows up to ${known}): ` +
-        'install that version'
-    )
-  }
+  if (version >= 0 && version <= known) return
+  throw cannotUse(
+    file,
+    `a newer version of this package has written it (format ${version}, this one knows up to ${known}): ` +
+      'install that version'
+  )
+}
+
+/** Brings a file to the newest version of the format, in one transaction. */
+export function migrate (database: Database.Database, migrations: readonly string[]): void {
+  const version = readNumber(database, 'PRAGMA user_version')
   database.exec('BEGIN IMMEDIATE')
-  for (const step of missing) database.exec(step)
-  database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${known}; COMMIT`)
+  for (const step of migrations.slice(version)) database.exec(step)
+  database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${migrations.length}; COMMIT`)
 }
 
 export function readNumber (database: Database.Database, sql: string): number {

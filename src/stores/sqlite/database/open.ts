@@ -1,8 +1,8 @@
 import Database from 'libsql'
-import { giveUpLock, SqliteDatabase } from './database.js'
+import { giveUpLock, release, SqliteDatabase } from './database.js'
 import { cannotUse, isBusy, toConfigError } from './errors.js'
 import { prepareFile } from './file.js'
-import { APPLICATION_ID, migrate, MIGRATIONS, readNumber, readText } from './migrations.js'
+import { APPLICATION_ID, migrate, MIGRATIONS, readNumber, readText, refuseNewer } from './migrations.js'
 
 export interface SqliteDatabaseOptions {
   file: string
@@ -49,19 +49,23 @@ function open (
   { fullSync = false, migrations = MIGRATIONS }: Omit<SqliteDatabaseOptions, 'file'>
 ): Database.Database {
   const database = new Database(file, { timeout: 0 })
+  let isOurs = false
   try {
     // before anything is read: then the index of the log needs no shared memory, and the lock stays
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
     refuseForeign(database, file)
+    refuseNewer(database, file, migrations.length)
+    isOurs = true
     if (readText(database, 'PRAGMA journal_mode = WAL') !== 'wal') {
       throw cannotUse(file, 'its file system has no locks: put it on a local disk')
     }
     database.exec(`PRAGMA synchronous = ${fullSync ? 'FULL' : 'NORMAL'}`)
     for (const setting of SETTINGS) database.exec(`PRAGMA ${setting}`)
-    migrate(database, file, migrations)
+    migrate(database, migrations)
     return database
   } catch (error) {
-    abandon(database)
+    if (isOurs) release(database)
+    else abandon(database)
     throw error
   }
 }
