@@ -3,7 +3,6 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { announcementsContract } from './announcements-contract.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import t, { type Test } from 'tap'
-import { SessionsFullError } from '../../src/errors.js'
 import { STANDALONE_STREAM, firstEventId } from '../../src/stores/event-log.js'
 import { MemoryAuthorizationTransactionStore } from '../../src/stores/memory/authorizations.js'
 import { MemoryBus } from '../../src/stores/memory/bus.js'
@@ -25,6 +24,7 @@ import { ManualClock, type Replicas } from './backend.js'
 import { busContract } from './bus-contract.js'
 import { consentStoreContract } from './consent-store-contract.js'
 import { eventLogContract } from './event-log-contract.js'
+import { fullSessionStores } from './full-session-stores.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
 import { metadataDocumentStoreContract } from './metadata-document-store-contract.js'
@@ -94,54 +94,8 @@ t.test('a full lease store forgets none, and has room again when some have ended
   t.ok(await store.acquire('c', 'holder', 1000))
 })
 
-t.test('a full session store refuses who has as many as all others', async t => {
-  const store = new MemorySessionStore({ idleSeconds: 60, maxSessions: 2 })
-  t.teardown(() => store.close())
-  const now = Math.floor(Date.now() / 1000)
-  const record = (subject: string) => ({
-    id: `of-${subject}`,
-    kind: 'sse' as const,
-    owner: { issuer: 'i', subject, clientId: 'c' },
-    initialized: false,
-    subscriptions: [],
-    lastSeenAt: now,
-    expiresAt: now + 60
-  })
-  for (const subject of ['alice', 'bob']) await store.create(record(subject), { perOwner: 1, perPerson: 1 })
-  await t.rejects(store.create(record('carol'), { perOwner: 1, perPerson: 1 }), SessionsFullError)
-  t.same(
-    await store.create({ ...record('alice'), id: 'another' }, { perOwner: 1, perPerson: 1 }),
-    ['of-alice'],
-    'an owner may replace their own'
-  )
-  t.equal(store.size, 2)
-})
-
-t.test('in a full session store the person with the most makes room for who has less', async t => {
-  const store = new MemorySessionStore({ idleSeconds: 60, maxSessions: 4 })
-  t.teardown(() => store.close())
-  const now = Math.floor(Date.now() / 1000)
-  let count = 0
-  const begin = async (subject: string) =>
-    await store.create({
-      id: `${subject}-${++count}`,
-      kind: 'sse',
-      owner: { issuer: 'i', subject, clientId: `c${count}` },
-      initialized: false,
-      subscriptions: [],
-      lastSeenAt: now,
-      expiresAt: now + 60
-    }, { perOwner: 10, perPerson: 10 })
-  for (let index = 0; index < 4; index++) t.same(await begin('greedy'), [])
-  await store.touch('greedy-1', now)
-  await t.rejects(begin('greedy'), SessionsFullError)
-  t.same(await begin('alice'), ['greedy-2'], 'the least recently seen')
-  t.same(await begin('alice'), ['greedy-3'])
-  await t.rejects(begin('alice'), SessionsFullError, 'two each')
-  t.same(await begin('bob'), ['greedy-4'])
-  await t.rejects(begin('bob'), SessionsFullError)
-  t.equal(store.size, 4)
-})
+t.test('full session stores', t =>
+  fullSessionStores(t, async (t, options) => one(t, clock => new MemorySessionStore({ ...options, ...clock }))))
 
 t.test('the event log of all sessions is bounded', async t => {
   const log = new MemoryEventLog({ maxBytes: 10_000, maxBytesPerStream: 4000, maxBytesPerSession: 6000 })

@@ -21,6 +21,8 @@ import { SqliteRegistrationStore } from '../../src/stores/sqlite/registrations.j
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.js'
 import { SqliteTaskRecords } from '../../src/stores/sqlite/tasks.js'
 import { SqliteUpstreamDeletionQueue } from '../../src/stores/sqlite/upstream-deletions.js'
+import { Sweeper } from '../../src/stores/sqlite/database/sweeper.js'
+import { leaseNames } from '../../src/stores/leases.js'
 import { announcementsContract } from './announcements-contract.js'
 import { authorizationStoreContract } from './authorization-store-contract.js'
 import { ManualClock, type Replicas } from './backend.js'
@@ -28,6 +30,7 @@ import { busContract } from './bus-contract.js'
 import { callLimitsContract } from './call-limits-contract.js'
 import { consentStoreContract } from './consent-store-contract.js'
 import { eventLogContract } from './event-log-contract.js'
+import { fullSessionStores } from './full-session-stores.js'
 import { grantStoreContract } from './grant-store-contract.js'
 import { leaseStoreContract } from './lease-store-contract.js'
 import { metadataDocumentStoreContract } from './metadata-document-store-contract.js'
@@ -35,6 +38,7 @@ import { rateCountersContract } from './rate-counters-contract.js'
 import { recentLogContract } from './recent-log-contract.js'
 import { registrationStoreContract } from './registration-store-contract.js'
 import { sessionStoreContract } from './session-store-contract.js'
+import { addGrant } from './standing-grant.js'
 import { taskStoreContract } from './task-store-contract.js'
 import { upstreamDeletionQueueContract } from './upstream-deletion-queue-contract.js'
 
@@ -57,6 +61,9 @@ function one<S> (
 
 t.test('sessions', t =>
   sessionStoreContract(t, async (t, options) =>
+    one(t, (database, clock) => new SqliteSessionStore(database, { ...options, ...clock }))))
+t.test('full session stores', t =>
+  fullSessionStores(t, async (t, options) =>
     one(t, (database, clock) => new SqliteSessionStore(database, { ...options, ...clock }))))
 t.test('registrations', t =>
   registrationStoreContract(t, async (t, options) =>
@@ -108,4 +115,78 @@ t.test('what the stores announce, and those that are in memory', async t => {
       t.teardown(() => own.close())
       return { replicas: [own.rates], clock: { now: Date.now, async pass () {} } }
     }))
+})
+
+t.test('used client assertions outlive who has used them', async t => {
+  const { replicas: [store], clock } = one(t, (database, clock) =>
+    new SqliteLeaseStore(database, { ...clock, maxEntries: 2 }))
+  const name = leaseNames.clientAssertion
+  t.ok(await store.acquire(name('a'), 'one', 10_000))
+  t.notOk(await store.acquire(name('a'), 'two', 10_000))
+  t.ok(await store.acquire(name('b'), 'two', 60_000))
+  await t.rejects(store.acquire(name('c'), 'two', 10_000), { code: 'temporarily_unavailable' }, 'none is forgotten')
+  t.ok(await store.isHeld(name('a')))
+  await store.release(name('a'), 'two')
+  t.ok(await store.isHeld(name('a')))
+  await clock.pass(11)
+  t.notOk(await store.isHeld(name('a')))
+  t.ok(await store.acquire(name('a'), 'two', 10_000))
+  await store.release(name('a'), 'two')
+  t.ok(await store.acquire(name('c'), 'two', 10_000))
+})
+
+t.test('beyond their bounds, the oldest codes and grants go, and who goes is told', async t => {
+  const bus = new MemoryBus()
+  const database = openDatabase({ file: join(t.testdir({}), 'state.sqlite') })
+  t.teardown(() => { database.close() })
+  const grants = new SqliteGrantStore(database, { maxEntries: 3, bus })
+  const ended: string[] = []
+  bus.subscribe('grantEnded', ({ grantId }) => { ended.push(grantId) })
+  for (let index = 0; index < 5; index++) await addGrant(grants, `grant-${index}`, `person-${index}`, String(index))
+  t.strictSame(ended, ['grant-0', 'grant-1'])
+  const found = await Promise.all([0, 1, 2, 3, 4].map(async index => [
+    await grants.findCode(`code-${index}`) !== undefined,
+    await grants.findAccessToken(`access-${index}`) !== undefined,
+    await grants.findRefreshToken(`refresh-${index}`) !== undefined
+  ]))
+  t.strictSame(found, [false, false, true, true, true].map(one => [one, one, one]))
+  for (const table of ['codes', 'grants', 'access_tokens', 'refresh_tokens']) {
+    t.same(database.query(`SELECT count(*) AS rows FROM ${table}`)(), [{ rows: 3 }], table)
+  }
+})
+
+t.test('what is over is deleted some in each turn, with all that belongs to it, and what was counted', async t => {
+  const clock = new ManualClock()
+  const database = openDatabase({ file: join(t.testdir({}), 'state.sqlite') })
+  const sweeper = new Sweeper(database, clock.now)
+  t.teardown(() => {
+    sweeper.close()
+    database.close()
+  })
+  const sessions = new SqliteSessionStore(database, { idleSeconds: 60, now: clock.now })
+  const tasks = new SqliteTaskRecords(database, { now: clock.now })
+  const now = clock.now() / 1000
+  const record = (subject: string) => ({
+    id: `of-${subject}`,
+    kind: 'streamable-http' as const,
+    owner: { issuer: 'i', subject, clientId: 'c' },
+    initialized: true,
+    subscriptions: [],
+    lastSeenAt: now,
+    expiresAt: now + 600
+  })
+  for (let index = 0; index < 450; index++) await sessions.create(record(`p${index}`), { perOwner: 1, perPerson: 1 })
+  await tasks.create('holder', { id: 'task', ttl: 1000, pollInterval: 1 })
+  await tasks.enqueue('holder', 'task', 'message')
+  await clock.pass(61)
+  const rows = () => database.query<{ rows: number }>('SELECT count(*) AS rows FROM sessions')()[0]?.rows ?? 0
+  t.equal(await sessions.get('of-p449'), undefined, 'nobody finds what is over')
+  const swept = sweeper.sweep()
+  t.equal(rows(), 350, 'in one turn')
+  await swept
+  t.equal(rows(), 0)
+  for (const table of ['tasks', 'task_messages', 'counts']) {
+    t.same(database.query(`SELECT count(*) AS rows FROM ${table}`)(), [{ rows: 0 }], table)
+  }
+  t.same(database.query('SELECT * FROM totals WHERE entries <> 0 OR bytes <> 0')(), [])
 })

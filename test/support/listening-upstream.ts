@@ -9,7 +9,7 @@ import { freePort } from './free-port.js'
 
 /** The scriptable upstream on a free port of loopback, for what is about the network; ends with the test. */
 export async function listeningUpstream (
-  t: Test,
+  t: Pick<Test, 'teardown'>,
   options: ScriptableUpstreamOptions = {}
 ): Promise<ScriptableUpstream> {
   const port = await freePort()
@@ -19,7 +19,11 @@ export async function listeningUpstream (
 }
 
 /** Makes a scriptable upstream listen on a port of loopback, whatever it calls itself. @returns where */
-export async function listen (t: Test, upstream: ScriptableUpstream, port: number): Promise<string> {
+export async function listen (
+  t: Pick<Test, 'teardown'>,
+  upstream: ScriptableUpstream,
+  port: number
+): Promise<string> {
   const origin = `http://localhost:${port}`
   const server = createServer((incoming, outgoing) => {
     const serve = async () => {

@@ -32,6 +32,7 @@ export class SqliteLeaseStore implements LeaseStore {
     return this.#database.step(() => {
       const current = this.#lasting.get(name)
       if (current !== undefined && current !== holder) return false
+      this.#lasting.dropExpired()
       if (current === undefined && this.#lasting.size >= this.#max) {
         throw new TemporarilyUnavailableError(...passesIn(30, 'Too much is under way.'))
       }

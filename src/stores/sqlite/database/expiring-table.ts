@@ -16,6 +16,9 @@ export interface ExpiringTableOptions<V> {
   now?: (() => number) | undefined
 }
 
+// some milliseconds
+const MAX_DROPPED = 100
+
 /** A table of values that end at a time of their own. Each method is one step. */
 export class ExpiringTable<V> implements ExpiringEntries<V> {
   readonly #database: SqliteDatabase
@@ -41,7 +44,10 @@ export class ExpiringTable<V> implements ExpiringEntries<V> {
     this.#set = database.command(`INSERT OR REPLACE INTO ${name} (key, ends_at, record) VALUES (?, ?, ?)`)
     this.#take = database.query(`DELETE FROM ${name} WHERE key = ? RETURNING record, ends_at`)
     this.#count = database.query(`SELECT entries FROM totals WHERE counted = '${name}'`)
-    this.#dropExpired = database.command(`DELETE FROM ${name} WHERE ends_at <= ?`)
+    this.#dropExpired = database.command(
+      `DELETE FROM ${name} WHERE rowid IN ` +
+        `(SELECT rowid FROM ${name} WHERE ends_at <= ? ORDER BY ends_at LIMIT ${MAX_DROPPED})`
+    )
     this.#dropOldest = database.command(
       `DELETE FROM ${name} WHERE rowid IN (SELECT rowid FROM ${name} ORDER BY rowid LIMIT ?)`
     )
@@ -70,7 +76,7 @@ export class ExpiringTable<V> implements ExpiringEntries<V> {
     return row === undefined || row.ends_at <= this.#now() ? undefined : this.#codec.read(row.record)
   }
 
-  /** Drops what has expired. */
+  /** Drops some of what has expired, as the housekeeping does. */
   dropExpired (): void {
     this.#dropExpired(this.#now())
   }

@@ -1,0 +1,47 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Report } from '../support/report.js'
+import { freePort } from '../support/free-port.js'
+import { listeningUpstream } from '../support/listening-upstream.js'
+import { root } from '../support/root.js'
+import { crash, SERVICE } from './rounds.js'
+
+/*
+ * npx tsx test/crashes/kill.ts [rounds, 200 by default] [directory]: kill -9 under load of logins and rotations; after
+ * each start, what was answered holds, and what was used is used. With a directory, the file there continues.
+ */
+const [given, kept] = process.argv.slice(2)
+const rounds = Number(given ?? 200)
+// to translate it at each start would take most of the time
+const built = join(root, '.tap/crashes')
+execFileSync(
+  'npx',
+  ['tsc', '-p', 'tsconfig.test.json', '--noEmit', 'false', '--incremental', '--outDir', built],
+  { cwd: root }
+)
+const directory = kept ?? mkdtempSync(join(tmpdir(), 'crashes-'))
+let stop = async () => {}
+const upstream = await listeningUpstream({ teardown: act => { stop = async () => { await act() } } })
+const report = new Report(`kill -9, ${rounds} times, under load`)
+const figures = await crash({
+  rounds,
+  file: join(directory, 'state.sqlite'),
+  port: await freePort(),
+  issuer: upstream.issuer,
+  reuseSeconds: 15,
+  program: [join(built, `${SERVICE}.js`)],
+  onRound: ({ rounds, logins, rotations, faults }) => {
+    if (rounds % 10 > 0) return
+    report.say(`  after ${rounds}: ${logins} logins, ${rotations} rotations, ${faults.length} faults`)
+  }
+})
+const { faults, ...counts } = figures
+for (const [name, count] of Object.entries(counts)) report.figure(name, count)
+for (const fault of faults.slice(0, 20)) report.say(`  ${fault}`)
+report.check(`what was answered holds after each of ${rounds} ends (${faults.length} faults)`, faults.length === 0)
+report.check(`there was something to lose (${figures.logins} logins)`, figures.logins > 0)
+report.end()
+await stop()
+if (kept === undefined) rmSync(directory, { recursive: true })
