@@ -24,6 +24,8 @@ export type { ObservedUpstreamRequest, UpstreamObserver } from './oauth/upstream
 export { observeTogether } from './mcp/observer.js'
 export { mcpTracing } from './observability/mcp-tracing.js'
 export { Metrics } from './observability/metrics.js'
+export { stdioServer } from './hosted/stdio/stdio-server.js'
+export type { StdioLimits, StdioServerOptions } from './hosted/stdio/options.js'
 export { requireScopes } from './mcp/scopes/required-scopes.js'
 export type { ScopesByName, ScopesByPrimitive } from './mcp/scopes/declared-scopes.js'
 export { constantSchema } from './mcp/constant-schema.js'

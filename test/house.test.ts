@@ -17,6 +17,7 @@ const FLOORS: ReadonlyArray<readonly string[]> = [
     'displayed-text.ts',
     'errors',
     'errors.ts',
+    'fingerprint.ts',
     'json-rpc-codes.ts',
     'listen-error.ts',
     'log.ts',

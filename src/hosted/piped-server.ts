@@ -23,7 +23,7 @@ interface Running {
  * Makes the transport that leads to the hosted server, not started yet.
  * @param sessionId of the session that is served; of calls without a session, what stands for their person and client
  */
-export type ReachServer = (sessionId: string | undefined) => Transport
+export type ReachServer = (sessionId: string | undefined) => ResumableTransport
 
 /** What a transport may know of a message of the hosted server. */
 export interface HostedExtra extends MessageExtraInfo {
@@ -31,6 +31,12 @@ export interface HostedExtra extends MessageExtraInfo {
   relatedRequestId?: RequestId | undefined
   /** Takes what resolves once the client's side has room for more. */
   onTaken?: (taken: Promise<void>) => void
+}
+
+/** A transport that may find that what a session had is lost. */
+export interface ResumableTransport extends Transport {
+  /** The session had a connection before: called before the first message. */
+  resumes? (): void
 }
 
 const CLOSED = 'The hosted server closed the connection before it responded.'
@@ -46,7 +52,7 @@ const CLIENT_GONE = 'The client has gone.'
 export class PipedServer implements Server1 {
   readonly #reach: ReachServer
   readonly #log: Log
-  #hosted: Transport | undefined
+  #hosted: ResumableTransport | undefined
   #client: Transport | undefined
   #clientCapabilities: unknown
   /** The client's requests, the one begun last at the end. */
@@ -86,7 +92,10 @@ export class PipedServer implements Server1 {
       onerror?.(error)
       this.#log.debug({ err: error }, 'the client of a hosted server is at fault')
     }
-    client.onmessage = message => { this.#receive(message) }
+    client.onmessage = (message: JSONRPCMessage, extra?: MessageExtraInfo) => {
+      if (getMember(extra, 'isReplay') === true) this.#hosted?.resumes?.()
+      this.#receive(message)
+    }
     const hosted = this.#reach(client.sessionId)
     this.#hosted = hosted
     hosted.onmessage = (message: JSONRPCMessage, extra?: HostedExtra) => { this.#deliver(message, extra) }
@@ -147,16 +156,18 @@ export class PipedServer implements Server1 {
       const call = this.#findCall(message)
       const taken = this.#send(message, 'relatedRequestId' in extra ? extra.relatedRequestId : call)
       extra.onTaken?.(taken)
-    } else this.#respond(message, extra)
+    } else {
+      this.#noteResponse(message)
+      const taken = this.#send(message)
+      extra.onTaken?.(taken)
+    }
   }
 
-  #respond (message: JsonRpcResponse, extra: HostedExtra): void {
-    const running = message.id === undefined ? undefined : this.#running.get(message.id)
-    if (message.id !== undefined) this.#running.delete(message.id)
-    const version = running?.method === 'initialize' && 'result' in message && message.result.protocolVersion
+  #noteResponse (response: JsonRpcResponse): void {
+    const running = response.id === undefined ? undefined : this.#running.get(response.id)
+    if (response.id !== undefined) this.#running.delete(response.id)
+    const version = running?.method === 'initialize' && 'result' in response && response.result.protocolVersion
     if (typeof version === 'string') this.#hosted?.setProtocolVersion?.(version)
-    const taken = this.#send(message)
-    extra.onTaken?.(taken)
   }
 
   #ask (request: JSONRPCRequest, extra: HostedExtra): void {

@@ -32,8 +32,17 @@ const callers = new Map([
   ['bob', caller('bob', 'bob', 'client-1')]
 ])
 
-/** Starts the transports, with `overrides` laid over the defaults; ends them with the test. */
+/** Starts the transports for a test, with `overrides` laid over the defaults; ends them with it. */
 export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions> = {}): Promise<McpService> {
+  const { close, ...service } = await runMcp(overrides)
+  t.teardown(close)
+  return service
+}
+
+/** Starts the transports. */
+export async function runMcp (
+  overrides: Partial<McpTransportsOptions> = {}
+): Promise<McpService & { close: () => Promise<void> }> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const bus = new MemoryBus()
@@ -61,13 +70,13 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
     eventLog,
     ...overrides
   })
-  t.teardown(async () => {
+  const close = async () => {
     await app.close()
     sessions.close()
     eventLog.close()
-  })
+  }
   await app.listen({ port, host: '127.0.0.1' })
-  return { app, url, bus, sessions, eventLog }
+  return { app, url, bus, sessions, eventLog, close }
 }
 
 export const initializeParams = (protocolVersion = '2025-11-25', capabilities: Record<string, unknown> = {}) =>

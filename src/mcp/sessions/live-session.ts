@@ -126,6 +126,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     } catch (error) {
       this.host.instances.release(this)
       await instance.close()
+      if (error instanceof SessionNotFoundError) this.host.end(this.record.id)
       throw error
     }
     // only now: requests that arrive before the instance has caught up with the session wait for it

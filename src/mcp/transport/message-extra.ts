@@ -8,6 +8,8 @@ export interface MessageExtra extends MessageExtraInfo {
   requestInfo?: { headers: Record<string, string | string[] | undefined> }
   /** Who makes the request. */
   authInfo?: CallerInfo
+  /** The message brings a new instance to where its session stands. */
+  isReplay?: boolean
   /** The same HTTP request, for observers. */
   http?: InboundHttp
 }

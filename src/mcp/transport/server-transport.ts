@@ -8,7 +8,7 @@ import type {
   Transport,
   TransportSendOptions
 } from '@modelcontextprotocol/server'
-import { InitializeFailedError, InvalidInitializeError } from '../../errors.js'
+import { InitializeFailedError, InvalidInitializeError, SessionNotFoundError } from '../../errors.js'
 import { nextTurn } from '../event-loop-turn.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
@@ -159,7 +159,9 @@ export class ServerTransport implements Transport {
   /**
    * Makes a request as if the client had made it.
    * @throws {Error} if the server responds with an error
-   * @throws {InitializeFailedError} if it responds so to `initialize` @throws {InvalidInitializeError} if the server does not accept the parameters of `initialize`
+   * @throws {InitializeFailedError} if it responds so to `initialize`
+   * @throws {InvalidInitializeError} if the server does not accept the parameters of `initialize`
+   * @throws {SessionNotFoundError} if what the server knew of the session is lost
    */
   async request (method: string, params: Record<string, unknown>, extra: MessageExtra): Promise<Result> {
     const id = `${this.#tag}${method}`
@@ -174,6 +176,7 @@ export class ServerTransport implements Transport {
         return response.result
       }
       const { code, message } = withInvalidParams(response).error
+      if (code === jsonRpcCodes.sessionNotFound) throw new SessionNotFoundError(message)
       if (method !== 'initialize') throw new Error(`${method} failed: ${message}`)
       throw code === jsonRpcCodes.invalidParams
         ? new InvalidInitializeError(message)

@@ -5,7 +5,7 @@ import type {
 } from '@modelcontextprotocol/server'
 import type { OwnedExtra } from '../../transport/message-extra.js'
 import type { BridgedServer } from './bridged-server.js'
-import { fingerprint } from './fingerprint.js'
+import { fingerprint } from '../../../fingerprint.js'
 import type { InMemoryPeer } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'

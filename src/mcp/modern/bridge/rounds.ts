@@ -2,7 +2,7 @@ import { limitKey } from '../../../caller.js'
 import type { Admission } from '../../admission/admission.js'
 import type { Holder } from '../../admission/places.js'
 import type { OpenRequest } from './bridged-call.js'
-import { fingerprint } from './fingerprint.js'
+import { fingerprint } from '../../../fingerprint.js'
 import type { CallClaim } from './suspended-calls.js'
 
 /** Rounds of one person whose outcome is kept, and the characters that these may have. */

@@ -25,7 +25,7 @@ export class CatchUp {
   /** Brings a new instance to the state of the session. */
   async replay (record: SessionRecord, extra: MessageExtra): Promise<void> {
     if (record.initializeParams === undefined) return
-    await this.#server.request('initialize', record.initializeParams, extra)
+    await this.#server.request('initialize', record.initializeParams, { ...extra, isReplay: true })
     await this.follow(record, extra)
   }
 

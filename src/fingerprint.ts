@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { isObject } from '../../../members.js'
+import { isObject } from './members.js'
 
 /** The same for equal JSON values, in whatever order their members stand. */
 export function fingerprint (value: unknown): string {

@@ -1,0 +1,146 @@
+// An MCP server over stdio without any SDK. What it does wrong is said by its arguments, or by the tool that is called.
+import { spawn } from 'node:child_process'
+import { writeSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import process from 'node:process'
+
+const flags = new Set(process.argv.slice(2))
+const say = message => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
+const text = value => ({ content: [{ type: 'text', text: typeof value === 'string' ? value : JSON.stringify(value) }] })
+const waiting = new Map()
+const subscribed = new Set()
+let initializes = 0
+let initialized = 0
+let nextId = 1
+const notes = []
+const cancelled = []
+let level
+let capabilities
+
+const ask = (method, params) => new Promise((resolve, reject) => {
+  const id = nextId++
+  waiting.set(id, { resolve, reject })
+  say({ id, method, params })
+})
+
+const tools = {
+  env: () => text({ env: process.env, args: process.argv.slice(2), cwd: process.cwd(), pid: process.pid }),
+  pid: () => text(String(process.pid)),
+  note: ({ text: note }) => text((notes.push(note), notes)),
+  state: () => text({ initializes, initialized, notes, cancelled, level, capabilities, subscribed: [...subscribed] }),
+  crash: () => process.exit(3),
+  hang: () => new Promise(() => {}),
+  later: ({ ms }) => new Promise(resolve => { setTimeout(() => { resolve(text('late')) }, ms) }),
+  ask: async ({ message }) => text(await ask('elicitation/create', {
+    message,
+    requestedSchema: { type: 'object', properties: { colour: { type: 'string' } } }
+  })),
+  ask_and_forget: () => {
+    ask('elicitation/create', { message: 'forgotten', requestedSchema: { type: 'object', properties: {} } }).then(
+      result => { notes.push(result) },
+      error => { notes.push(error) }
+    )
+    return new Promise(() => {})
+  },
+  log: ({ data }) => {
+    for (const each of ['debug', 'error']) say({ method: 'notifications/message', params: { level: each, data } })
+    return text('logged')
+  },
+  progress: (_args, meta) => {
+    for (const progress of [1, 2, 3]) {
+      say({ method: 'notifications/progress', params: { progressToken: meta.progressToken, progress } })
+    }
+    return text(String(meta.progressToken))
+  },
+  touch: ({ uri }) => {
+    if (subscribed.has(uri)) say({ method: 'notifications/resources/updated', params: { uri } })
+    say({ method: 'notifications/tools/list_changed' })
+    return text('touched')
+  },
+  garbage: () => {
+    process.stdout.write('a banner\n{"jsonrpc":"2.0"}\n[1]\n\n{"half": \n')
+    return text('after garbage')
+  },
+  huge: ({ length }) => text('x'.repeat(length)),
+  whisper: ({ lines }) => {
+    for (let line = 0; line < lines; line++) writeSync(2, `line ${line}\n`)
+    writeSync(2, `${'y'.repeat(10_000)}\n`)
+    return text('whispered')
+  },
+  family: () => {
+    const child = spawn(process.execPath, ['-e', 'process.on("SIGTERM",()=>{});setInterval(()=>{},1e6)'], {
+      stdio: 'ignore'
+    })
+    return text(String(child.pid))
+  },
+  eat: ({ megabytes }) => {
+    notes.push(Buffer.alloc(megabytes * 1_048_576, 1))
+    return new Promise(() => {})
+  },
+  deaf: () => {
+    setInterval(() => {}, 1_000_000)
+    lines.pause()
+    process.stdin.pause()
+    return text('deaf')
+  }
+}
+
+const methods = {
+  async initialize (params) {
+    initializes++
+    capabilities = Object.keys(params.capabilities)
+    if (flags.has('--never-ready')) await new Promise(() => {})
+    if (flags.has('--slow')) await new Promise(resolve => { setTimeout(resolve, 700) })
+    return {
+      protocolVersion: params.protocolVersion,
+      capabilities: { tools: { listChanged: true }, logging: {}, resources: { subscribe: true }, tasks: { list: {} } },
+      serverInfo: { name: 'plain', version: '1' }
+    }
+  },
+  ping: () => ({}),
+  'tools/list': () => ({ tools: Object.keys(tools).map(name => ({ name, inputSchema: { type: 'object' } })) }),
+  'tools/call': ({ name, arguments: args = {}, _meta: meta = {} }) => tools[name](args, meta),
+  'logging/setLevel': params => {
+    level = params.level
+    return {}
+  },
+  'resources/list': () => ({ resources: [] }),
+  'resources/subscribe': ({ uri }) => {
+    subscribed.add(uri)
+    return {}
+  },
+  'resources/unsubscribe': ({ uri }) => {
+    subscribed.delete(uri)
+    return {}
+  }
+}
+
+async function serve ({ id, method, params, result, error }) {
+  if (method === undefined) {
+    const { resolve, reject } = waiting.get(id)
+    waiting.delete(id)
+    if (error === undefined) resolve(result)
+    else reject(error)
+  } else if (id === undefined) {
+    if (method === 'notifications/initialized') initialized++
+    if (method === 'notifications/cancelled') cancelled.push(params.requestId)
+  } else if (methods[method] === undefined) say({ id, error: { code: -32601, message: 'Method not found' } })
+  else {
+    try {
+      say({ id, result: await methods[method](params) })
+    } catch (failure) {
+      say({ id, error: { code: -32603, message: failure.message } })
+    }
+  }
+}
+
+if (flags.has('--exit')) process.exit(7)
+if (flags.has('--banner')) process.stdout.write('Welcome!\n')
+if (flags.has('--stubborn')) {
+  process.on('SIGTERM', () => {})
+  setInterval(() => {}, 1_000_000)
+}
+const lines = createInterface({ input: process.stdin })
+lines.on('line', line => {
+  serve(JSON.parse(line)).catch(error => { writeSync(2, `${String(error)}\n`) })
+})
