@@ -27,11 +27,15 @@ import { openApiRoute } from './routes/operations/openapi.js'
 import { checkConfig, serviceOptions } from './config/service-options.js'
 import { createMemoryStores } from './stores/memory/stores.js'
 import { createRedisStores } from './stores/redis/stores.js'
+import { isBusy } from './stores/sqlite/database/errors.js'
+import { createSqliteStores } from './stores/sqlite/stores.js'
 import type { Stores } from './stores/stores.js'
 
 // a plugin's hook may take twice as long
 const STORE_MS = 5000
 const STORE_POLL_MS = 50
+// the process before this one may still be closing
+const LOCK_MS = 10_000
 // what a plugin may take to start, or to close when nothing runs
 const PLUGIN_SECONDS = 10
 // how often Node.js looks for requests that are late
@@ -78,7 +82,8 @@ export async function buildApp (config: Config, {
   policies = new ConfiguredPolicies(config),
   metrics = new ServiceMetrics(),
   logStream,
-  demoLogin
+  demoLogin,
+  stateFile
 }: BuildAppOptions): Promise<FastifyInstance> {
   if (upstream === undefined) {
     throw new ConfigError('No upstream is configured: set OAUTH_PROVIDER or OAUTH_ISSUER_URL.')
@@ -87,7 +92,8 @@ export async function buildApp (config: Config, {
   const app = makeInstance(config, logStream)
   watchPolicies(app, policies)
   const hosted = listHosted(config, { createServer, servers }, policies)
-  const stores = createStores(config, metrics, error => { app.log.warn({ err: error }, 'the store reported an error') })
+  const onError = (error: Error) => { app.log.warn({ err: error }, 'the store reported an error') }
+  const stores = await createStores(config, stateFile, metrics, onError)
   app.addHook('onClose', () => stores.close())
   app.addHook('onReady', () => reachable(stores))
   metrics.watchEventLog(stores.eventLog)
@@ -217,8 +223,13 @@ async function reachable (stores: Stores): Promise<void> {
   while (Date.now() < latest && !await stores.check().then(() => true, () => false)) await delay(STORE_POLL_MS)
 }
 
-/** Everything that is kept: in Redis for all replicas, or in this process. */
-function createStores (config: Config, { onCommand }: ServiceMetrics, onError: (error: Error) => void): Stores {
+/** Everything that is kept: in Redis for all replicas, in a file of this process, or in its memory. */
+async function createStores (
+  config: Config,
+  stateFile: string | undefined,
+  { onCommand }: ServiceMetrics,
+  onError: (error: Error) => void
+): Promise<Stores> {
   const eventLog = {
     retentionSeconds: config.eventLogSeconds,
     maxEventsPerStream: config.eventLogEventsPerStream,
@@ -235,11 +246,23 @@ function createStores (config: Config, { onCommand }: ServiceMetrics, onError: (
   if (redisUrl !== undefined) {
     return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
   }
-  return createMemoryStores({
-    sessionIdleSeconds,
-    maxSessions,
-    eventLog: { ...eventLog, maxBytes: config.eventLogBytes }
-  })
+  const options = { sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } }
+  if (stateFile === undefined) return createMemoryStores(options)
+  return await whenReleased(() => createSqliteStores({ ...options, file: stateFile }))
+}
+
+/** Opens what another process may have open, which is given some time to let go of it. */
+async function whenReleased<T> (open: () => T): Promise<T> {
+  const latest = Date.now() + LOCK_MS
+  for (;;) {
+    try {
+      return open()
+    } catch (error) {
+      const isHeld = error instanceof Error && isBusy(error.cause)
+      if (!isHeld || Date.now() > latest) throw error
+    }
+    await delay(STORE_POLL_MS)
+  }
 }
 
 // a number of hops: the nearest addresses are proxies

@@ -1,7 +1,8 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Database } from 'libsql'
 import type { Adapter, AdapterPayload } from 'oidc-provider'
+import { oneLine } from '../displayed-text.js'
 import { ConfigError } from '../errors.js'
 import { getMember } from '../members.js'
 import { parseRecord } from '../parse-record.js'
@@ -65,14 +66,15 @@ export async function openDemoState (file: string): Promise<DemoState> {
   let database: Database | undefined
   try {
     // its keys are in it
-    closeSync(openSync(file, 'a', MODE))
+    if (!existsSync(file)) closeSync(openSync(file, 'a', MODE))
     database = new SqliteDatabase(file, { timeout: BUSY_MS })
     prepare(database)
     const keys = await readOrMakeKeys(database)
     return { ...keys, ...entriesIn(database), close: () => { database?.close() } }
   } catch (cause) {
     database?.close()
-    const why = getMember(cause, 'code') ?? (cause instanceof Error ? cause.message : cause)
+    // without a code, libsql says what the system says in its message
+    const why = getMember(cause, 'code') || (cause instanceof Error ? oneLine(cause.message) : cause)
     throw new ConfigError(
       `The state of the demo upstream, ${file}, cannot be used (${why}). If it is damaged, delete it: people then ` +
         'log in again.',
@@ -84,19 +86,20 @@ export async function openDemoState (file: string): Promise<DemoState> {
 function prepare (database: Database): void {
   database.exec('PRAGMA journal_mode = WAL')
   database.exec('PRAGMA synchronous = NORMAL')
-  const format = getMember(database.prepare('PRAGMA user_version').get(), 'user_version')
+  const [format] = database.prepare('PRAGMA user_version').all().map(row => getMember(row, 'user_version'))
   if (format !== 0 && format !== FORMAT) throw new Error('it was written by another version')
   database.exec(`BEGIN IMMEDIATE; ${TABLES} PRAGMA user_version = ${FORMAT}; COMMIT`)
 }
 
 /** The first process to write them wins. */
 async function readOrMakeKeys (database: Database): Promise<DemoKeys> {
-  const read = database.prepare('SELECT value FROM secrets WHERE name = ?')
-  if (read.get('keys') === undefined) {
+  const statement = database.prepare('SELECT value FROM secrets WHERE name = ?')
+  const read = () => statement.all('keys').map(row => getMember(row, 'value'))[0]
+  if (read() === undefined) {
     const keys: DemoKeys = { signingKey: await makeSigningKey(), cookieKey: crypto.randomUUID() }
     database.prepare('INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)').run('keys', JSON.stringify(keys))
   }
-  return parseRecord(String(getMember(read.get('keys'), 'value')))
+  return parseRecord(String(read()))
 }
 
 /** It takes a quarter of a second. */
@@ -129,7 +132,9 @@ function entriesIn (database: Database): Pick<DemoState, 'adapter'> {
   return {
     adapter: model => {
       const find = async (statement: typeof byId, value: string): Promise<AdapterPayload | undefined> => {
-        const payload = getMember(statement?.get(now(), model, value), 'payload')
+        // libsql ends the process if it is given no value
+        const rows = statement?.all(now(), model, String(value)) ?? []
+        const payload = getMember(rows[0], 'payload')
         return typeof payload === 'string' ? parseRecord(payload) : undefined
       }
       return {

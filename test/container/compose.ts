@@ -48,7 +48,7 @@ writeFileSync(
           image: 'fastify-mcp-oauth',
           network_mode: `service:${replica}`,
           volumes: [`${folder}:/upstream:ro`],
-          command: ['node', '-e', passage],
+          entrypoint: ['node', '-e', passage],
           healthcheck: { disable: true },
           stop_signal: 'SIGKILL'
         }]

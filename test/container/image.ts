@@ -60,7 +60,7 @@ try {
   await report.attempt('process 1 is Node.js itself, without an init', async () => {
     assert.equal(
       await evaluate("fs.readFileSync('/proc/1/cmdline', 'latin1').split('\\0').join(' ')"),
-      'node dist/server.js'
+      'node dist/cli.js serve'
     )
     assert.match(await inspect('{{.HostConfig.Init}}'), /^(false|<nil>)$/)
   })
@@ -71,7 +71,14 @@ try {
       const line of [/^Uid:\s+1000\s+1000\s+1000\s+1000$/m, /^CapPrm:\s+0+$/m, /^CapEff:\s+0+$/m, /^NoNewPrivs:\s+1$/m]
     ) assert.match(status, line)
   })
-  await report.attempt('it can write nowhere: /app, /tmp and its home are read-only', async () => {
+  await report.attempt('its state is in /data, with a key that others cannot read', async () => {
+    assert.deepEqual(
+      (await evaluate("fs.readdirSync('/data').join(' ')")).split(' ').filter(name => !/-(wal|shm)$/.test(name)).sort(),
+      ['encryption-key', 'state.sqlite']
+    )
+    assert.equal(await evaluate("(fs.statSync('/data/encryption-key').mode & 0o777).toString(8)"), '600')
+  })
+  await report.attempt('otherwise it can write nowhere: /app, /tmp and its home are read-only', async () => {
     for (const folder of ['/app', '/tmp', '/home/node']) {
       assert.equal(
         await evaluate(
@@ -93,7 +100,11 @@ try {
     await health('healthy')
   })
   await report.attempt('its health check fails where nobody listens', async () => {
-    await assert.rejects(docker('run', '--rm', '--network', 'none', IMAGE, ...check.slice(1)), { code: 1 })
+    const [, program = '', ...args] = check
+    await assert.rejects(
+      docker('run', '--rm', '--network', 'none', '--entrypoint', program, IMAGE, ...args),
+      { code: 1 }
+    )
   })
   await report.attempt(
     'docker stop, with streams open: it drains, ends the streams with a retry hint, and exits with 0',

@@ -26,21 +26,23 @@ function image () {
   return {
     environment: parseEnv(variables.replaceAll(' ', '\n')),
     port: /^EXPOSE (\d+)$/m.exec(final)?.[1],
-    command: /^CMD (.*)$/m.exec(final)?.[1],
+    entry: /^ENTRYPOINT (.*)$/m.exec(final)?.[1],
+    volume: /^VOLUME (.*)$/m.exec(final)?.[1],
     copied: [...file.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) => sources.split(' '))
   }
 }
 
 /** `docker build`: what the Dockerfile copies is there, and let through; it runs what is built. */
 export async function dockerfile (t: Test, { where }: Command): Promise<void> {
-  const { copied, command, port, environment } = image()
+  const { copied, entry, volume, port, environment } = image()
   const ignored = read('.dockerignore').split('\n')
   t.equal(ignored[0], '*', `${where}: nothing but what is named is let through`)
   t.ok(copied.length > 0, `${where}: something is copied`)
   for (const name of copied) {
     t.ok(existsSync(join(root, name)) && ignored.includes(`!${name.replace(/^\.\//, '')}`), `${where}: ${name}`)
   }
-  t.equal(command, '["node", "dist/server.js"]', where)
+  t.equal(entry, '["node", "dist/cli.js", "serve"]', where)
+  t.equal(volume, environment.DATA_DIR, `${where}: its state is in a volume`)
   t.equal(port, environment.PORT, where)
   known(t, where, environment)
 }
@@ -59,12 +61,15 @@ export async function dockerRun (t: Test, { where, text }: Command): Promise<voi
   for (const other of commands().filter(({ text }) => text.startsWith('docker exec '))) {
     t.equal(other.text.split(' ')[2], name, `${other.where}: the container's name`)
   }
+  t.match(text, new RegExp(` -v \\S+:${environment.DATA_DIR} `), `${where}: its state outlives it`)
   // its proxy passes on the host that clients ask for
   const { url, stop } = await started([process.execPath, ...runnable('src/server')], {
     ...environment,
     ...given,
     HOST: '127.0.0.1',
     ALLOWED_HOSTS: '*',
+    // it is not in a container
+    DATA_DIR: t.testdir(),
     SHUTDOWN_DELAY_SECONDS: '0'
   })
   const metadata = parseObject(
@@ -98,7 +103,12 @@ type Compose = z.output<typeof COMPOSE>
  * `docker compose up`: the files, services and variables that it names are there, and the replicas take their
  * configuration.
  */
-export async function composeFile (t: Test, { where }: Command): Promise<void> {
+export async function composeFile (t: Test, { where, text }: Command): Promise<void> {
+  const file = / -f (\S+) /.exec(text)?.[1]
+  if (file !== undefined) {
+    singleContainer(t, where, file)
+    return
+  }
   const { services } = COMPOSE.parse(parse(read('compose.yaml'), { merge: true }))
   bounded(t, where, services)
   const nginx = read('deploy/nginx/nginx.conf')
@@ -129,6 +139,24 @@ export async function composeFile (t: Test, { where }: Command): Promise<void> {
   }
 }
 
+/** One container, bounded like the others, that keeps its state in a volume. */
+function singleContainer (t: Test, where: string, file: string): void {
+  const { services: { app, ...others } } = COMPOSE.parse(parse(read(file)))
+  t.same(others, {}, `${where}: one container`)
+  t.match(app, BOUNDS, `${where}: it is bounded`)
+  const settings = Object.fromEntries(
+    Object.entries(app?.environment ?? {}).map(([name, value]) => [name, interpolated(value)])
+  )
+  known(t, where, settings)
+  const { environment, port } = image()
+  const login = { OAUTH_ISSUER_URL: 'https://login.example.com' }
+  const { dataDir, redisUrl } = loadConfig({ ...environment, ...settings, ...login }, { dotenv: false })
+  t.equal(redisUrl, undefined)
+  t.equal(app?.volumes?.[0]?.split(':')[1], dataDir, `${where}: the volume is where it keeps its state`)
+  t.equal(settings.PUBLIC_URL, `http://localhost:${app?.ports?.[0]?.split(':')[0]}`, `${where}: where clients come`)
+  t.equal(app?.ports?.[0]?.split(':')[1], port)
+}
+
 /** Services of a page: the one that is built from here starts. */
 export function composeExcerpt (t: Test, where: string, excerpt: unknown): void {
   const { services } = EXCERPT.parse(excerpt)
@@ -142,17 +170,18 @@ export function composeExcerpt (t: Test, where: string, excerpt: unknown): void 
   }
 }
 
+const BOUNDS = {
+  mem_limit: /^\d+[mg]$/,
+  pids_limit: Number,
+  read_only: true,
+  cap_drop: ['ALL'],
+  security_opt: ['no-new-privileges:true']
+}
+
 /** No service has all of the machine, or runs as root; Redis wants a password, which is on no command line. */
 function bounded (t: Test, where: string, services: Compose['services']): void {
   for (const [name, service] of Object.entries(services)) {
-    t.match(service, {
-      mem_limit: /^\d+[mg]$/,
-      pids_limit: Number,
-      read_only: true,
-      cap_drop: ['ALL'],
-      security_opt: ['no-new-privileges:true'],
-      volumes: service.volumes
-    }, `${where}: ${name} is bounded`)
+    t.match(service, BOUNDS, `${where}: ${name} is bounded`)
   }
   const { redis, nginx, ...replicas } = services
   t.match(nginx?.image, /^nginxinc\/nginx-unprivileged:/, `${where}: nginx needs no root`)

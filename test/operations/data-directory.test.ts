@@ -45,8 +45,8 @@ function refusal (environment: NodeJS.ProcessEnv): string {
 t.test('who says what about the state decides where it is', async t => {
   const directory = t.testdir()
   const [data, other] = [join(directory, '.data'), join(directory, 'other')]
-  const state = (path: string) => join(path, 'state.db')
-  const demo = (path: string) => join(path, 'demo-login.db')
+  const state = (path: string) => join(path, 'state.sqlite')
+  const demo = (path: string) => join(path, 'demo-login.sqlite')
   const rows: Array<[string, NodeJS.ProcessEnv, stateFile: string | undefined, demoFile: string | undefined]> = [
     ['nothing', {}, state(data), demo(data)],
     ['a directory', { DATA_DIR: 'other' }, state(other), demo(other)],
@@ -163,13 +163,13 @@ t.test('a symbolic link to the directory, or to the key, is followed', async t =
   writeFileSync(join(directory, 'secrets/key'), KEY, { mode: 0o600 })
   symlinkSync('../secrets/key', join(directory, 'elsewhere/encryption-key'))
   t.match(open({ DATA_DIR: join(directory, 'data') }), {
-    stateFile: join(directory, 'data/state.db'),
+    stateFile: join(directory, 'data/state.sqlite'),
     encryptionKeys: KEY
   })
 })
 
 t.test('a new key beside a state that an older one encrypted is a loud line', async t => {
-  const DATA_DIR = t.testdir({ 'state.db': '' })
+  const DATA_DIR = t.testdir({ 'state.sqlite': '' })
   const [note] = open({ DATA_DIR }).notes
   t.match(note, /^The key file .*encryption-key was missing, and a new one was made/)
   t.same(open({ DATA_DIR }).notes, [])

@@ -11,13 +11,14 @@ import { root } from '../support/root.js'
 t.test('ending npm start ends the service', async t => {
   const start = textAt(parseObject(readFileSync(resolve(root, 'package.json'), 'utf8')), 'scripts', 'start')
   const directory = t.testdir()
-  mkdirSync(join(directory, 'dist'))
+  for (const folder of ['dist', 'scripts']) mkdirSync(join(directory, folder))
+  writeFileSync(join(directory, 'scripts/build.js'), '')
   writeFileSync(
     join(directory, 'package.json'),
-    JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', scripts: { build: 'true', start } })
+    JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', scripts: { start } })
   )
   writeFileSync(
-    join(directory, 'dist/server.js'),
+    join(directory, 'dist/cli.js'),
     `
     process.on('SIGTERM', () => { console.log('closing'); process.exit(0) })
     setInterval(() => {}, 1000)

@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -21,7 +20,10 @@ import { root } from '../support/root.js'
 
 export const run = promisify(execFile)
 
-export const manifest = parseJson(readFileSync(join(root, 'package.json'), 'utf8'), z.object({
+/** As it is published: a clone has more dependencies. */
+const published = execFileSync(process.execPath, ['scripts/manifest.js', 'print'], { cwd: root, encoding: 'utf8' })
+
+export const manifest = parseJson(published, z.object({
   dependencies: z.record(z.string(), z.string()),
   peerDependencies: z.record(z.string(), z.string()),
   peerDependenciesMeta: z.record(z.string(), z.object({ optional: z.boolean() })),
@@ -49,7 +51,8 @@ export function pack (): Promise<string> {
 async function buildAndPack (): Promise<string> {
   const source = mkdtempSync(join(tmpdir(), 'mcp-packed-'))
   process.once('exit', () => { rmSync(source, { recursive: true }) })
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'llms.txt', 'docs', 'templates']) {
+  writeFileSync(join(source, 'package.json'), published)
+  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md', 'llms.txt', 'docs', 'templates']) {
     cpSync(join(root, name), join(source, name), { recursive: true })
   }
   // types have been checked with the tests

@@ -7,8 +7,8 @@ import { findCode } from './find-code.js'
 import { readOrMakeKeys } from './key-file.js'
 
 const DEFAULT_DIRECTORY = '.data'
-const STATE_FILE = 'state.db'
-const DEMO_FILE = 'demo-login.db'
+const STATE_FILE = 'state.sqlite'
+const DEMO_FILE = 'demo-login.sqlite'
 const KEY_FILE = 'encryption-key'
 const PRIVATE = 0o700
 
