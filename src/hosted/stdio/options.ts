@@ -115,9 +115,10 @@ export function parseStdioOptions (options: StdioServerOptions): StdioSettings {
 }
 
 function assertOptions (options: StdioServerOptions): void {
-  for (const [name, value] of Object.entries({ command: '', ...options })) {
+  for (const name of new Set(['command', ...Object.keys(options)])) {
     if (!isOption(name)) throw wrong(name, `not an option; those that there are: ${Object.keys(OPTIONS).join(', ')}`)
     const [takes, check] = OPTIONS[name]
+    const value = options[name]
     if ((value !== undefined || name === 'command') && !check(value)) throw wrong(name, `not valid; it takes ${takes}`)
   }
 }
