@@ -53,7 +53,8 @@ async function addTokens (): Promise<void> {
     }
     const code = `code-${index}`
     await stores.grants.putCode(code, { grant, redirectUri: '', codeChallenge: '', expiresAt, used: false })
-    const access = { hash: hash('sha256', tokenOf(index), 'base64url'), record: { grantId, scopes: ['mcp'], expiresAt } }
+    const record = { grantId, scopes: ['mcp'], expiresAt }
+    const access = { hash: hash('sha256', tokenOf(index), 'base64url'), record }
     await stores.grants.redeemCode(code, { access, sealedResponse: '' })
   }
 }

@@ -127,12 +127,12 @@ class Crashes {
   /** The load, its end, the next process, and what it makes of what was before. */
   async round (): Promise<void> {
     if (this.#process === undefined) await this.#start()
-    let isOver = false
+    const load = { isOver: false }
     const workers = Array.from({ length: WORKERS }, async () => {
-      while (!isOver) await this.#work().catch(() => { this.figures.unanswered++ })
+      while (!load.isOver) await this.#work().catch(() => { this.figures.unanswered++ })
     })
     await delay(randomInt(LOAD_MS.least, LOAD_MS.most))
-    isOver = true
+    load.isOver = true
     if (this.#process !== undefined) await end(this.#process, 'SIGKILL')
     await Promise.all(workers)
     await this.#start()

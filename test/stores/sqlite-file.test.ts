@@ -50,7 +50,7 @@ async function hold (t: Test, file: string) {
     }`
   const child = spawn(process.execPath, ['--import=tsx', '--input-type=module', '-e', script, file], { cwd: root })
   t.teardown(() => child.kill('SIGKILL'))
-  const [said] = await once(child.stdout, 'data')
+  const [said]: unknown[] = await once(child.stdout, 'data')
   return {
     said: String(said).trim(),
     kill: async () => {
@@ -76,7 +76,7 @@ t.test('one process has the file, once', async t => {
   t.notOk(lstatSync(`${file}-wal`, { throwIfNoEntry: false }), 'after an orderly end there is one file')
 })
 
-t.test('of several processes that begin at once, one has it; kill -9 gives it back, with all that it wrote', async t => {
+t.test('of several processes that begin at once, one has it; kill -9 gives it back, with all that it has', async t => {
   const file = newFile(t)
   const all = await Promise.all([1, 2, 3].map(async () => await hold(t, file)))
   const won = all.filter(({ said }) => said === 'open')
