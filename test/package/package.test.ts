@@ -1,7 +1,11 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { createInterface } from 'node:readline'
 import t from 'tap'
 import ts from 'typescript'
+import { connectAs } from '../support/connect-as.js'
+import { freePort } from '../support/free-port.js'
 import { objectOf, parseObject, valueAt } from '../support/json.js'
 import { root } from '../support/root.js'
 import { compile, installInto, makeFolder, manifest, pack, run } from './project.js'
@@ -106,4 +110,29 @@ t.test('its types resolve wherever an ES module is imported', async t => {
   const options = ['--profile', 'esm-only', '--format', 'ascii', '--no-emoji', '--no-definitely-typed']
   const { stdout } = await run(attw, [tarball, ...options])
   t.match(stdout, /"fastify-mcp-oauth\/testing"\s+node16 \(from ESM\): OK/)
+})
+
+t.test('npx hosts a program from npm, and a client logs in and calls a tool', async t => {
+  const begun = performance.now()
+  const everything = '@modelcontextprotocol/server-everything'
+  const project = join(makeFolder(t), 'project')
+  await installInto(project, tarball, { sources: 'consumer', packages: [everything, 'oidc-provider'] })
+  // as npm links them
+  const bin = join(project, 'node_modules/.bin')
+  mkdirSync(bin)
+  chmodSync(join(project, 'node_modules/fastify-mcp-oauth', String(manifest.bin['fastify-mcp-oauth'])), 0o755)
+  symlinkSync(join('../fastify-mcp-oauth', String(manifest.bin['fastify-mcp-oauth'])), join(bin, 'fastify-mcp-oauth'))
+  symlinkSync(join(root, 'node_modules/.bin/mcp-server-everything'), join(bin, 'mcp-server-everything'))
+  const [port, demoPort] = [await freePort(), await freePort()]
+  const child = spawn('npx', ['fastify-mcp-oauth', 'serve', '--stdio', 'mcp-server-everything', '--port', `${port}`], {
+    cwd: project,
+    env: { PATH: process.env.PATH, HOME: project, DEMO_UPSTREAM_PORT: `${demoPort}`, CLIENT_METADATA_DOCUMENTS: 'off' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true
+  })
+  t.teardown(() => { if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL') })
+  for await (const line of createInterface({ input: child.stdout })) if (line.includes('MCP server: ')) break
+  const client = await connectAs(t, `http://localhost:${port}/mcp`, 'alice')
+  t.match(await client.callTool({ name: 'echo', arguments: { message: 'hello' } }), { content: [{ text: /hello/ }] })
+  t.ok(performance.now() - begun < 60_000, `within a minute: ${Math.round(performance.now() - begun)} ms`)
 })

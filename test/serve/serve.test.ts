@@ -38,6 +38,28 @@ t.test('a module is served to a client that logs in', async t => {
   }))
 })
 
+t.test('a program is served, by templates of the person and with a variable of .env', async t => {
+  const cwd = t.testdir({
+    'server.mjs': `${SDK}
+      const { StdioServerTransport } = await import('@modelcontextprotocol/server/stdio')
+      const server = new McpServer({ name: 'program', version: '1.0.0' })
+      server.registerTool('who', {}, () => ({
+        content: [{ type: 'text', text: [process.argv[2], process.env.GREETING, process.env.OTHER].join(' ') }]
+      }))
+      await server.connect(new StdioServerTransport())`,
+    '.env': 'GREETING=hello\nOTHER=secret\nLOG_LEVEL=silent\n'
+  })
+  // eslint-disable-next-line no-template-curly-in-string -- a template of the hosted program
+  const command = 'node server.mjs "${claims.email}"'
+  const service = await serve(t, ['--stdio', command, '--pass-env', 'GREETING'], { cwd })
+  for (const person of ['alice', 'bob']) {
+    const client = await connectAs(t, `${service.url}/mcp`, person)
+    t.match(await client.callTool({ name: 'who' }), { content: [{ text: `${person}@example.com hello ` }] })
+  }
+  service.kill('SIGTERM')
+  t.equal(await service.exited, 0, 'ends with grace, and its programs with it')
+})
+
 t.test('a server elsewhere is served by its URL', async t => {
   const remote = await startMcp(t)
   const cwd = t.testdir({ '.env': 'SERVER_HEADERS={"authorization":"Bearer alice"}\nLOG_LEVEL=silent\n' })

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.js'
 import type { ServerSource } from '../../config/servers/server-source.js'
 import { ConfigError } from '../../errors.js'
+import { stdioServer } from '../../hosted/stdio/stdio-server.js'
 import { remoteServer } from '../../hosted/remote/remote-server.js'
 import type { CreateServer } from '../../mcp/create-server.js'
 import { loadModule } from './load-module.js'
@@ -43,8 +44,10 @@ async function loadServer (source: ServerSource, proxy: Config['proxy']): Promis
     switch (source.kind) {
       case 'module':
         return await loadModule(setting, source.file)
-      case 'stdio':
-        throw new ConfigError(`${setting} is not served yet.`)
+      case 'stdio': {
+        const { command, args, env, inheritEnv, cwd, per } = source
+        return stdioServer({ command, args, env, inheritEnv, cwd, per })
+      }
       case 'remote': {
         const { url: { href: url }, transport, headers, auth } = source
         return remoteServer({ url, transport, headers, ...auth && { auth }, ...proxy && { proxy } })
