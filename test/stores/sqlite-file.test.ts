@@ -50,9 +50,9 @@ async function hold (t: Test, file: string) {
     }`
   const child = spawn(process.execPath, ['--import=tsx', '--input-type=module', '-e', script, file], { cwd: root })
   t.teardown(() => child.kill('SIGKILL'))
-  const [said]: unknown[] = await once(child.stdout, 'data')
+  const data: unknown[] = await once(child.stdout, 'data')
   return {
-    said: String(said).trim(),
+    said: String(data[0]).trim(),
     kill: async () => {
       const ended = once(child, 'exit')
       child.kill('SIGKILL')
