@@ -8,6 +8,9 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'scripts of test/replicas': ['LOAD_BALANCER'],
   'test/support/fast-path-door.ts': ['MCP_TEST_FAST_PATH'],
   'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'],
+  'what stdioServer passes on': [
+    'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'LC_ALL', 'LC_CTYPE', 'TERM', 'TMPDIR', 'TZ'
+  ],
   Keycloak: ['KC_HOSTNAME', 'KC_HOSTNAME_BACKCHANNEL_DYNAMIC', 'KC_HTTP_RELATIVE_PATH'],
   'HTTP, Redis': ['GET', 'PUBLISH', 'SPUBLISH'],
   'errors of Redis': [

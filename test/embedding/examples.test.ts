@@ -115,9 +115,8 @@ t.test('larger-app', async t => {
 })
 
 t.test('the code in docs is code that runs', async t => {
-  const pages = ['embedding', 'hosting-remote', 'oauth-flow', 'observability', 'policy', 'several-servers'].map(name =>
-    readFileSync(join(root, `docs/${name}.md`), 'utf8')
-  ).join('')
+  const names = ['embedding', 'hosting', 'hosting-remote', 'oauth-flow', 'observability', 'policy', 'several-servers']
+  const pages = names.map(name => readFileSync(join(root, `docs/${name}.md`), 'utf8')).join('')
   const source = readFileSync(join(root, 'test/embedding/snippets.ts'), 'utf8').replace(/^ {4}/gm, '')
   const shown = [...pages.matchAll(/<!-- test\/embedding\/snippets\.ts: (\w+) -->\n```ts\n([^]+?)```/g)].map((
     [, name = '', code = '']

@@ -14,6 +14,7 @@ import {
   Policy,
   remoteServer,
   requireScopes,
+  stdioServer,
   type BrokerModeOptions,
   type CreateServer,
   type Stores,
@@ -54,6 +55,15 @@ export const snippets: Record<string, (app: FastifyInstance, around: Around) => 
     const login = await startDemoLogin()
     app.addHook('onClose', () => login.close())
     await app.register(mcpService, { ...options, upstream: login.options })
+  },
+  stdio: async (app, { options }) => {
+    const createServer = stdioServer({
+      command: 'npx',
+      args: ['--yes', '@modelcontextprotocol/server-memory'],
+      cwd: '/var/lib/memory/${personId}',
+      env: { MEMORY_FILE_PATH: '/var/lib/memory/${personId}/memory.json' }
+    })
+    await app.register(mcpService, { ...options, createServer })
   },
   prefix: async (app, { options }) => {
     await app.register(mcpService, { ...options, prefix: '/ai' })
