@@ -3,7 +3,8 @@
  * starts.
  *
  * What counts is the content of the sources, and which there are, not when they were written: a pull, an edit or a file
- * that is gone compiles again, a checkout of the same does not. It compiles beside dist and then takes its place, so an error, Ctrl-C or a second start at the same time leaves dist as it was, or whole.
+ * that is gone compiles again, a checkout of the same does not. It compiles beside dist and then takes its place, so
+ * an error, Ctrl-C or a second start at the same time leaves dist as it was, or whole.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -89,7 +89,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
 
   // need an engine or a cluster: the files they read are checked
   [/^docker build /, dockerfile],
-  [/^docker compose up /, composeFile],
+  [/^docker compose (-f \S+ )?up /, composeFile],
   [/^kubectl apply -f /, kubernetesFile],
 
   // take minutes, or the network: it is checked that what they name exists
@@ -100,7 +100,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
       t.ok(existsSync(join(root, file.replace(/^dist(.*)\.js$/, 'src$1.ts'))), `${where}: ${file}`)
     }
   }],
-  [/^npm ci( --prefix \S+)?$/, async (t, { where, text }) => {
+  [/^npm ci( --omit=dev| --prefix \S+)?$/, async (t, { where, text }) => {
     const [, folder = '.'] = text.split(' --prefix ')
     t.ok(existsSync(join(root, folder, 'package-lock.json')), `${where}: there is a lock file`)
   }],

@@ -135,7 +135,11 @@ t.test('a file that cannot be used is one line, which names it', async t => {
   const directory = t.testdir()
   const file = join(directory, 'demo-login.sqlite')
   writeFileSync(file, 'not a database, and longer than a header of one: '.repeat(100))
-  const rows = [[file, 'SQLITE_NOTADB'], [directory, '[^\\n]*Unable to open[^\\n]*'], [join(file, 'x'), 'ENOTDIR']] as const
+  const rows = [
+    [file, 'SQLITE_NOTADB'],
+    [directory, '[^\\n]*Unable to open[^\\n]*'],
+    [join(file, 'x'), 'ENOTDIR']
+  ] as const
   for (const [path, why] of rows) {
     await t.rejects(startDemoUpstream({ port: 0, file: path }), {
       message: new RegExp(`^The state of the demo upstream, ${path}, cannot be used \\(${why}\\)\\.[^\\n]+$`)
