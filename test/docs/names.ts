@@ -5,6 +5,9 @@ import { fences, inlineCode, sources } from './pages.js'
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'the doctor (src/cli/doctor.ts)': ['DOCTOR_TOKEN'],
   'compose.yaml': ['REDIS_PASSWORD'],
+  Dockerfile: ['NATIVE_PACKAGES', 'NATIVE_TOOLS'],
+  Kubernetes: ['fsGroup', 'fsGroupChangePolicy'],
+  'clients of the SDKs': ['invalidateCredentials'],
   'scripts of test/replicas': ['LOAD_BALANCER'],
   'test/support/fast-path-door.ts': ['MCP_TEST_FAST_PATH'],
   'the shell, Node.js, CI': ['PATH', 'CI', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'],
