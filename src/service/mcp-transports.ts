@@ -62,8 +62,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const admission = makeAdmission(app, options, limits, maxBodyBytes)
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
   if (options.tasks?.isShared === true) watchTaskStores(options.createServer)
-  const taskTools = new TaskTools(options.bus, app.log)
-  app.addHook('onClose', () => { taskTools.close() })
+  const taskTools = makeTaskTools(app, options)
   followLifetimes(app, options)
   await app.register(mcpReplica, { leases: options.leases, bus: options.bus, tasks: options.tasks })
   if (isSessionless) await app.register(mcpSessionless, { ...options, baseScopes, admission, ownerIds, taskTools })
@@ -114,7 +113,13 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   })
 }, { name: 'fastify-mcp-oauth/mcp-transports', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
 
-/** Tells the factory what ends: it may keep something for a session, or for all. */
+function makeTaskTools (app: FastifyInstance, { bus }: McpTransportsOptions): TaskTools {
+  const taskTools = new TaskTools(bus, app.log)
+  app.addHook('onClose', () => { taskTools.close() })
+  return taskTools
+}
+
+/** Informs the factory of what ends: it may keep something for a session, or for all. */
 function followLifetimes (app: FastifyInstance, { createServer, bus }: McpTransportsOptions): void {
   const unsubscribe = bus.subscribe('sessionEnded', ({ sessionId }) => { createServer.sessionEnded?.(sessionId) })
   app.addHook('onClose', async () => {

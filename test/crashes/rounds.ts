@@ -18,7 +18,7 @@ import {
 export const SERVICE = 'test/crashes/crashing-service'
 
 const WORKERS = 6
-const LOAD_MS = { least: 100, most: 900 }
+const LOAD_MS = { most: 900, poll: 20, patience: 20_000 }
 /** Logins that are carried from round to round. */
 const MAX_LOGINS = 24
 
@@ -128,10 +128,16 @@ class Crashes {
   async round (): Promise<void> {
     if (this.#process === undefined) await this.#start()
     const load = { isOver: false }
+    const { logins, rotations } = this.figures
+    const isUnderLoad = () => this.figures.logins > logins && this.figures.rotations > rotations
     const workers = Array.from({ length: WORKERS }, async () => {
       while (!load.isOver) await this.#work().catch(() => { this.figures.unanswered++ })
     })
-    await delay(randomInt(LOAD_MS.least, LOAD_MS.most))
+    // a machine may be slow: the load runs once it has had answers of both kinds
+    const latest = Date.now() + LOAD_MS.patience
+    while (!isUnderLoad() && Date.now() < latest) await delay(LOAD_MS.poll)
+    if (!isUnderLoad()) this.figures.faults.push(`round ${this.figures.rounds}: nothing was answered before the kill`)
+    await delay(randomInt(LOAD_MS.most))
     load.isOver = true
     if (this.#process !== undefined) await end(this.#process, 'SIGKILL')
     await Promise.all(workers)

@@ -6,7 +6,7 @@ import { parseJson, split } from '../values.js'
 import { parseCommandLine } from './command-line.js'
 
 /** How many processes run a hosted program. */
-export type ProcessPer = Environment['SERVER_PROCESS']
+type ProcessPer = Environment['SERVER_PROCESS']
 
 /** Where an MCP server comes from; `setting` says it, for errors. */
 export type ServerSource =

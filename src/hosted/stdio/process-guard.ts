@@ -33,7 +33,7 @@ const PROGRAM = `
 `
 
 /** Ends process groups if this process dies. */
-export class ProcessGuard {
+class ProcessGuard {
   readonly #groups = new Set<number>()
   #process: ChildProcess | undefined
 

@@ -9,14 +9,14 @@ const EVERY_MS = 1000
 const MAX_PROCESSES = 200
 
 /** A process, and what it may use together with those it has started. */
-export interface Watched {
+interface Watched {
   readonly pid: number
   readonly maxBytes: number
   onExceeded (bytes: number): void
 }
 
 /** Watches the memory of processes. Without `/proc`, nothing is known, and nothing happens. */
-export class MemoryWatch {
+class MemoryWatch {
   readonly #watched = new Set<Watched>()
   readonly #everyMs: number
   #timer: NodeJS.Timeout | undefined
@@ -59,7 +59,7 @@ export class MemoryWatch {
 export const memoryWatch = new MemoryWatch()
 
 /** Bytes of resident memory of a process and its descendants; 0 if that cannot be known. */
-export async function measureMemory (pid: number): Promise<number> {
+async function measureMemory (pid: number): Promise<number> {
   let bytes = 0
   const pids = [pid]
   for (const next of pids) {

@@ -5,7 +5,7 @@ import { closed, outage, toOutage } from './errors.js'
 import { identify } from './file.js'
 
 /** Of nothing else: libsql ends the process when it is given `true` or `undefined`. */
-export type SqlValue = string | number | null
+type SqlValue = string | number | null
 
 /** Runs a query. @returns all rows */
 export type Query<Row> = (...values: SqlValue[]) => Row[]
