@@ -6,6 +6,8 @@ import { inlineCode } from './pages.js'
 import { missing } from './running.js'
 import { exitCode } from './scripts.js'
 
+const MAX_NAME = 100
+
 t.test('every command of the docs is run, or what it names is checked', async t => {
   const service = await startService(t, {
     ADMIN_TOKEN: 'the-admin-token-of-the-docs',
@@ -16,7 +18,8 @@ t.test('every command of the docs is run, or what it names is checked', async t 
   t.ok(distinct.size > 20, 'finds the commands')
   for (const command of distinct.values()) {
     const [, account] = accounts.find(([begins]) => begins.test(command.text)) ?? []
-    await t.test(`${command.where}: ${command.text}`, { skip: needs(command) }, async t => {
+    // the name is also that of the folder of its fixtures
+    await t.test(`${command.where}: ${command.text.slice(0, MAX_NAME)}`, { skip: needs(command) }, async t => {
       if (account === undefined) {
         throw new Error(`Nothing checks ${command.text}. Add it to test/docs/accounts.ts.`)
       }

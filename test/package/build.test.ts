@@ -23,8 +23,11 @@ function clone (t: Test, packages: CloneOptions['packages'] = ['typescript']) {
     dist,
     build: async (uid?: number) => await runIn(folder, BUILD, uid),
     run: async () => (await runIn(folder, [process.execPath, 'dist/cli.js'])).stdout.trim(),
-    // the folder itself changes with each compilation
-    compiled: () => statSync(dist).ino
+    // the folder itself is another one after each compilation; what has gone may have left it its inode
+    compiled: () => {
+      const { ino, birthtimeNs } = statSync(dist, { bigint: true })
+      return `${ino} ${birthtimeNs}`
+    }
   }
 }
 

@@ -53,8 +53,9 @@ export interface Ended {
 /** Runs a program to its end, as another user if there is one. */
 export async function runIn (cwd: string, [program = '', ...args]: readonly string[], uid?: number): Promise<Ended> {
   return await new Promise(resolve => {
-    const options = { cwd, env: { PATH: process.env.PATH }, ...uid !== undefined && { uid, gid: uid } }
-    execFile(program, args, options, (error, stdout, stderr) => {
+    const options = { cwd, ...uid !== undefined && { uid, gid: uid } }
+    // the test runner adds to the environment of every process that it sees begin
+    execFile('env', ['-i', `PATH=${process.env.PATH ?? ''}`, program, ...args], options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
   })

@@ -2,7 +2,15 @@ import { ConfigError } from '../../errors.js'
 import { isObject } from '../../members.js'
 import { parseTemplate, type Template } from './templates.js'
 
-/** Bounds of the processes of one stdio server. */
+/**
+ * Bounds of the processes of one stdio server.
+ * @example
+ * ```ts
+ * import type { StdioLimits } from 'fastify-mcp-oauth'
+ *
+ * export const limits: Partial<StdioLimits> = { maxProcesses: 20, maxMemoryBytes: 268_435_456 }
+ * ```
+ */
 export interface StdioLimits {
   /** Processes in all. Default: 100. */
   maxProcesses: number
@@ -58,6 +66,7 @@ export interface StdioServerOptions {
   per?: 'person' | 'session' | 'shared' | undefined
   /** With `per: 'session'`: whether a session continues, with a new process, if its own has ended. Default: false. */
   restart?: boolean | undefined
+  /** Bounds of its processes, each with a default of its own. */
   limits?: Partial<StdioLimits> | undefined
 }
 
