@@ -27,8 +27,9 @@ export interface FeatureInstance {
 
 /**
  * A server with every feature of the revisions up to 2025-11-25. Emits `instance` with each one made, `closed` with
- * each one that has ended, `hanging` and `aborted` with the name of a call of `hang`, `asking` with what makes the
- * server give up. Emit `seen` when the client has the last progress of a call of `progress`.
+ * each one that has ended, `heard` with progress of the client's answer to a task, `hanging` and `aborted` with the
+ * name of a call of `hang`, `asking` with what makes the server give up. Emit `seen` when the client has the last
+ * progress of a call of `progress`.
  */
 export class FeatureServer extends EventEmitter {
   readonly instances: FeatureInstance[] = []
@@ -203,19 +204,22 @@ export class FeatureServer extends EventEmitter {
 
   #addTaskTool (server: McpServer): void {
     server.experimental.tasks.registerToolTask('think', {
-      inputSchema: { about: z.string(), ask: z.boolean().optional() }, execution: { taskSupport: 'required' }
+      inputSchema: { about: z.string(), ask: z.boolean().optional(), times: z.number().optional() },
+      execution: { taskSupport: 'required' }
     }, {
-      createTask: async ({ about, ask = false }, { taskStore }) => {
+      createTask: async ({ about, ask = false, times = 1 }, { taskStore }) => {
         const task = await taskStore.createTask({ ttl: 60_000, pollInterval: 5 })
         const think = async () => {
           await this.thinking
           let thought = about
           if (ask) {
             await taskStore.updateTaskStatus(task.taskId, 'input_required')
-            const { content } = await server.server.elicitInput({ message: about, requestedSchema: colour }, {
-              relatedTask: { taskId: task.taskId }
-            })
-            thought = String(content?.colour)
+            const answers = await Promise.all(Array.from({ length: times }, (_, index) =>
+              server.server.elicitInput({ message: `${about}${' again'.repeat(index)}`, requestedSchema: colour }, {
+                relatedTask: { taskId: task.taskId },
+                onprogress: update => { this.emit('heard', update) }
+              })))
+            thought = answers.map(({ content }) => content?.colour).join(', ')
           }
           await taskStore.storeTaskResult(task.taskId, 'completed', text(thought))
         }

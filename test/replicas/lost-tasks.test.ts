@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js'
 import type { Test } from 'tap'
@@ -15,7 +16,7 @@ const ENDED = /process that ran the task has ended/
 
 redisTest('tasks whose process ends', async (t, server) => {
   const { connect, victim } = await start(t, server)
-  const [killed, leaving] = await Promise.all([victim(), victim()])
+  const [killed, leaving, asking] = await Promise.all([victim(), victim(), victim({ TASKS_ASK: 'true' })])
   const here = await connect()
 
   await Promise.all([
@@ -38,6 +39,19 @@ redisTest('tasks whose process ends', async (t, server) => {
       const id = await begin(there.tasks, 'sharks')
       await leaving.stop('SIGTERM')
       t.match(await here.tasks.getTask(id), { status: 'failed', statusMessage: ENDED }, 'at once')
+    }),
+    t.test('kill -9 of one that asks its client, at another', { buffered: true }, async t => {
+      const there = await connect(asking.url, here.sessionId)
+      const question = once(here.heard, 'asked')
+      const result = here.tasks.getTaskResult(await begin(there.tasks, 'in vain', true), CallToolResultSchema)
+      result.catch(() => {})
+      t.strictSame(await question, ['in vain'])
+      await asking.stop('SIGKILL')
+      const since = Date.now()
+      await t.rejects(result, { code: -32000, message: ENDED }, 'who is asked gets an answer, too')
+      const ms = Date.now() - since
+      t.ok(ms < 15_000, `after ${ms} ms`)
+      t.comment(`after ${ms} ms`)
     })
   ])
 })
@@ -58,16 +72,18 @@ async function start (t: Test, server: RedisServer) {
     if (sessionId !== undefined) transport.setProtocolVersion('2025-11-25')
     const connected = await client1(transport)
     t.teardown(() => connected.close())
-    return { tasks: connected.client.experimental.tasks, sessionId: transport.sessionId }
+    return { tasks: connected.client.experimental.tasks, heard: connected.heard, sessionId: transport.sessionId }
   }
 
-  return { connect, victim: () => replicas.process({ SHUTDOWN_SECONDS: '1' }, 'test/replicas/task-replica') }
+  const victim = (environment: NodeJS.ProcessEnv = {}) =>
+    replicas.process({ SHUTDOWN_SECONDS: '1', ...environment }, 'test/replicas/task-replica')
+  return { connect, victim }
 }
 
 type Tasks = Awaited<ReturnType<typeof client1>>['client']['experimental']['tasks']
 
-async function begin (tasks: Tasks, about: string): Promise<string> {
-  const call = { name: 'think', arguments: { about } }
+async function begin (tasks: Tasks, about: string, ask = false): Promise<string> {
+  const call = { name: 'think', arguments: { about, ask } }
   for await (const message of tasks.callToolStream(call, CallToolResultSchema, { task: { ttl: 60_000 } })) {
     if (message.type === 'taskCreated') return message.task.taskId
     if (message.type === 'error') throw message.error

@@ -18,6 +18,7 @@ import { withStreamClosers } from './stream-closers.js'
 import { concerns, refuseRequest, restore } from './message-routing.js'
 import { RunningRequests, type AdmittedRequests, type CheckedPost, type RunningRequest } from './running-requests.js'
 import { RunningTasks } from '../tasks/running-tasks.js'
+import { SessionAsker } from '../tasks/session-asker.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { MessageExtra } from '../transport/message-extra.js'
@@ -30,6 +31,7 @@ const NOT_READ = 'The call was cancelled: the client does not read its response.
 export class ServerInstance implements Outlet {
   readonly #session: InstanceSession
   readonly #transport: ServerTransport
+  readonly #asker: SessionAsker
   /** Brings it to where others have brought the session. */
   readonly catchUp: CatchUp
   readonly #running: RunningRequests
@@ -53,6 +55,7 @@ export class ServerInstance implements Outlet {
       guarded: this.#guarded,
       observer: host.observer
     })
+    this.#asker = new SessionAsker(session, this.#transport)
     this.catchUp = new CatchUp(this.#transport)
   }
 
@@ -192,7 +195,7 @@ export class ServerInstance implements Outlet {
     const { streams, host, person, record } = this.#session
     if (streams.isOverfull) return this.#refuse(relatedRequestId)
     if ('id' in message) {
-      streams.say(text, true, () => { this.#transport.receive(refuseRequest(message.id), {}) })
+      streams.say(text, true, () => { this.#asker.settle(refuseRequest(message.id)) })
     } else {
       host.messenger.announce(message, person, record.id)
       if (!isHidden) streams.say(text)
@@ -215,6 +218,7 @@ export class ServerInstance implements Outlet {
 
   /** The server has closed its side: it will not respond to what runs. */
   closed (): void {
+    this.#asker.close()
     this.#session.instanceClosed(this)
     this.failAll(jsonRpcCodes.serverError, 'The server closed the connection before it responded.')
   }

@@ -17,6 +17,7 @@ import type { OwnTasks } from '../tasks/own-tasks.js'
 import type { McpObserver } from '../observer.js'
 import { ObservedRequests, describeRequest } from '../observed-requests.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import { isQueued, taskAskers } from '../../stores/tasks/askers.js'
 import type { MessageExtra } from './message-extra.js'
 
 const SENT = Promise.resolve()
@@ -56,7 +57,6 @@ export class ServerTransport implements Transport {
   onmessage?: NonNullable<Transport['onmessage']>
   onclose?: () => void
   onerror?: (error: Error) => void
-  readonly sessionId?: string
   /** Resolves the scopes that a server of SDK 2.x declares; the scope check calls it. */
   resolveScopeChallenge?: ScopeChallengeHandler
   readonly #outlet: Outlet
@@ -68,6 +68,7 @@ export class ServerTransport implements Transport {
   readonly #observed: ObservedRequests | undefined
   readonly #tasks: OwnTasks
   readonly #sessionId: string | undefined
+  readonly #holder: string | undefined
   readonly #guarded: GuardedResponses | undefined
   #closed = false
 
@@ -79,10 +80,15 @@ export class ServerTransport implements Transport {
     this.#tag = tag
     this.#tasks = tasks
     this.#guarded = guarded
-    const id = sessionId ?? ownerId
-    if (id !== undefined) this.sessionId = id
+    this.#holder = sessionId ?? ownerId
     this.#sessionId = sessionId
     if (observer !== undefined) this.#observed = new ObservedRequests(observer)
+  }
+
+  /** What the server sees as its session id. */
+  get sessionId (): string | undefined {
+    taskAskers.readBy(this)
+    return this.#holder
   }
 
   /** Number of the server's requests that wait for the client. */
@@ -93,6 +99,20 @@ export class ServerTransport implements Transport {
   /** Whether one of the server's requests waits for a response with this id. */
   expects (id: RequestId | undefined): boolean {
     return typeof id === 'string' && this.#waiting.has(id)
+  }
+
+  /** Expects the response to a request. @returns the request with the id and progress token that the client sees */
+  expect (request: JSONRPCRequest): JSONRPCRequest {
+    const id = `${this.#tag}${request.id}`
+    this.#waiting.set(id, request.id)
+    const meta = request.params?._meta
+    if (meta?.progressToken !== request.id) return { ...request, id }
+    return { ...request, id, params: { ...request.params, _meta: { ...meta, progressToken: id } } }
+  }
+
+  /** Expects no response with this id any longer. */
+  withdraw (id: RequestId): void {
+    if (typeof id === 'string') this.#waiting.delete(id)
   }
 
   /** Whether a progress token is one that this instance gave out. */
@@ -120,10 +140,8 @@ export class ServerTransport implements Transport {
   }
 
   #push (message: JSONRPCRequest | JSONRPCNotification, options?: TransportSendOptions): Promise<void> | undefined {
-    return this.#outlet.push(
-      isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message),
-      options?.relatedRequestId
-    )
+    const outgoing = isRequest(message) ? this.#outgoing(message) : this.#outgoingNotification(message)
+    return outgoing && this.#outlet.push(outgoing, options?.relatedRequestId)
   }
 
   #respond (message: JsonRpcResponse): void {
@@ -220,12 +238,10 @@ export class ServerTransport implements Transport {
     this.#observed?.end(params.requestId, 'cancelled')
   }
 
-  #outgoing (request: JSONRPCRequest): JSONRPCRequest {
-    const id = `${this.#tag}${request.id}`
-    this.#waiting.set(id, request.id)
-    const meta = request.params?._meta
-    if (meta?.progressToken !== request.id) return { ...request, id }
-    return { ...request, id, params: { ...request.params, _meta: { ...meta, progressToken: id } } }
+  /** @returns undefined: this instance has queued it, and no longer waits */
+  #outgoing (request: JSONRPCRequest): JSONRPCRequest | undefined {
+    if (!isQueued(request)) return this.expect(request)
+    return this.isOwnToken(request.id) && !this.expects(request.id) ? undefined : request
   }
 
   #outgoingNotification (notification: JSONRPCNotification): JSONRPCNotification {
