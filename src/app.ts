@@ -12,6 +12,7 @@ import { ServiceMetrics } from './observability/service-metrics.js'
 import { mcpServiceParts } from './service/mcp-service.js'
 import { ownPaths } from './service/own-paths.js'
 import type { HostedServerOptions } from './service/plugin-options.js'
+import { MCP_ENDPOINTS } from './service/resource-paths.js'
 import type { UpstreamOptions } from './oauth/options.js'
 import { finishResponses, gracefulClose } from './plugins/app/graceful-close.js'
 import { withoutQuery } from './plugins/scoped/log-serializers.js'
@@ -100,7 +101,7 @@ export async function buildApp (config: Config, {
 
   await app.register(requestLog, { onEnd: metrics.onRequestEnd })
   await app.register(methodNotAllowed, {
-    mcpPaths: hosted.flatMap(({ path }) => ['mcp', 'sse', 'messages'].map(endpoint => `${path}/${endpoint}`))
+    mcpPaths: hosted.flatMap(({ path }) => MCP_ENDPOINTS.map(endpoint => path + endpoint))
   })
   // what a load balancer forwards is open to the world
   const openMetrics = config.metricsToken !== undefined || config.local

@@ -50,7 +50,8 @@ function tooLarge (path: string): ConfigError {
   return new ConfigError(`${path}: the file is larger than ${MAX_BYTES} bytes`)
 }
 
-/** The code of an error of the file system. */
+/** What the operating system has against something, such as `EACCES`. */
 export function toCode (error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+  if (!(error instanceof Error)) return String(error)
+  return 'code' in error ? String(error.code) : error.message
 }

@@ -3,7 +3,7 @@ import { DEFAULT_SCOPES } from '../oauth/scopes.js'
 import type { ProtectedServer } from '../oauth/resources.js'
 import { Policy } from '../policy/policy.js'
 import type { PolicyRules } from '../policy/rules.js'
-import { protectedPaths } from './resource-paths.js'
+import { MCP_ENDPOINTS, protectedPaths } from './resource-paths.js'
 import type { HostedServerOptions, McpDiscoveryOptions, McpServiceOptions } from './plugin-options.js'
 
 /** An MCP server of a service, as clients find it. */
@@ -136,7 +136,7 @@ export function findPathOverlap<N extends string | undefined> (
 
 /** Whether a path is another, or its endpoints are. */
 function isAt (path: string, other: string): boolean {
-  return path === other || ['mcp', 'sse', 'messages'].some(endpoint => path === `${other}/${endpoint}`)
+  return path === other || MCP_ENDPOINTS.some(endpoint => path === other + endpoint)
 }
 
 /** The policy by some rules; undefined if there are none. */

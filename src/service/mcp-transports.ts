@@ -26,6 +26,7 @@ import { MAX_TIMER_MS } from '../validation/values.js'
 import { MemoryCallLimitStore } from '../stores/memory/call-limits.js'
 import { taskRuns } from '../stores/tasks/runs.js'
 import { joinBaseUrl } from './base-url.js'
+import { MCP_ENDPOINTS } from './resource-paths.js'
 import { sseRoutes } from '../routes/mcp/sse.js'
 import { sessionlessHttpRoutes } from '../routes/mcp/sessionless-http.js'
 import { streamableHttpRoutes } from '../routes/mcp/streamable-http.js'
@@ -55,7 +56,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const { publicUrl, allowedOrigins = [], allowedHosts = [], maxBodyBytes = MCP_BODY_BYTES, drainSeconds = 1 } = options
   const baseUrl = joinBaseUrl(publicUrl, app.prefix)
   const isSessionless = options.sessionMode === 'stateless'
-  const paths = isSessionless ? ['/mcp'] : ['/mcp', '/sse', '/messages']
+  const paths = isSessionless ? ['/mcp'] : MCP_ENDPOINTS
   const limits = { ...defaultLimits, ...options.limits }
   const streams = { ...defaultStreamOptions, ...options.streams }
   const baseScopes = app[kChallenges].scopes

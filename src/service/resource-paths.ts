@@ -1,5 +1,8 @@
 import type { McpServiceOptions } from './plugin-options.js'
 
+/** Paths of the endpoints of a server that has sessions, the first that of Streamable HTTP. */
+export const MCP_ENDPOINTS = ['/mcp', '/sse', '/messages'] as const
+
 /**
  * Paths of the protected resources (RFC 9728) of a server, the first that of Streamable HTTP.
  * @param path of the server, if there are several

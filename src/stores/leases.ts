@@ -1,9 +1,10 @@
 const CLIENT_ASSERTION = 'client-assertion:'
+const REPLICA = 'replica:'
 
 /** Name of the lease that each kind of exclusive work takes. */
 export const leaseNames = {
   /** Held by a replica as long as it runs. */
-  replica: (replicaId: string) => `replica:${replicaId}`,
+  replica: (replicaId: string) => `${REPLICA}${replicaId}`,
   /** Decides whether a message that was handed over is processed or given up: who takes it first, does so. */
   handOver: (handOverId: string) => `hand-over:${handOverId}`,
   /**
@@ -24,6 +25,11 @@ export const leaseNames = {
 /** Whether a lease says what was done, and not who does it: then it is not over with the process that has taken it. */
 export function outlivesHolder (name: string): boolean {
   return name.startsWith(CLIENT_ASSERTION)
+}
+
+/** Whether a lease says that a replica is alive: anybody may ask. */
+export function isOfReplica (name: string): boolean {
+  return name.startsWith(REPLICA)
 }
 
 /** Short-lived exclusive rights across replicas: the holder does the work, the others wait for its result. */

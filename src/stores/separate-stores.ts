@@ -1,7 +1,7 @@
 import type { SessionRecord, SessionStore } from './sessions.js'
 import type { Bus, BusTopic } from './bus.js'
 import type { CallLimitStore } from './call-limits.js'
-import type { LeaseStore } from './leases.js'
+import { isOfReplica, type LeaseStore } from './leases.js'
 import type { SessionStores } from './stores.js'
 
 /** What concerns every server: a login that ends, and what the stores themselves announce of a session, by its id. */
@@ -70,8 +70,7 @@ function findServer (message: object): unknown {
 }
 
 function separateLeases (leases: LeaseStore, server: string): LeaseStore {
-  // whether a replica is alive, anybody may ask
-  const toName = (name: string) => name.startsWith('replica:') ? name : `${server}/${name}`
+  const toName = (name: string) => isOfReplica(name) ? name : `${server}/${name}`
   return {
     acquire: (name, holder, ttlMs) => leases.acquire(toName(name), holder, ttlMs),
     isHeld: name => leases.isHeld(toName(name)),

@@ -7,9 +7,9 @@ import { canonicalAuthority, canonicalOrigin, parseOriginPattern } from './autho
 
 /** In words, what `isSecureUrl` takes. */
 export const SECURE_URL = 'an https URL (http only on loopback)'
-/** In words, what `isInternalUrl` takes. */
+/** In words, what `isHttpUrl` takes. */
 export const HTTP_URL = 'an http or https URL, such as http://localhost:8000/mcp'
-
+/** In words, what `isInternalUrl` takes. */
 export const INTERNAL_URL = 'an https URL, or an http URL of a private address or an internal name, such as ' +
   'http://keycloak:8080'
 /** In words, what `isProxyUrl` takes. */

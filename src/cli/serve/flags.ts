@@ -1,5 +1,6 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { EnvironmentVariable } from '../../config/environment.js'
+import { SOURCES } from '../../config/servers/server-source.js'
 
 /** A flag of `serve`: another way to set one environment variable. */
 export interface ServeFlag {
@@ -87,9 +88,6 @@ const SECRETS: Readonly<Record<string, EnvironmentVariable>> = {
   'introspection-services': 'INTROSPECTION_SERVICES'
 }
 
-/** Of these, the flags replace whatever the environment names. */
-const SOURCES = ['SERVER_MODULE', 'SERVER_COMMAND', 'SERVER_URL', 'SERVERS_FILE'] as const
-
 /** What the flags set, by variable; `undefined`: nothing, whatever the environment says. */
 export type FlagVariables = Partial<Record<EnvironmentVariable, { flag: string, value: string } | undefined>>
 
@@ -117,6 +115,7 @@ function toVariables (values: Values): FlagVariables | { wrong: string } {
     if (wrong !== undefined) return { wrong }
     set[one.variable] = { flag: `--${one.flag}`, value: one.means ?? given.join(',') }
   }
+  // those that are given replace whatever the environment names
   const sources = SOURCES.flatMap(variable => set[variable]?.flag ?? [])
   if (sources.length > 1) return { wrong: `${sources.join(' and ')} exclude each other.` }
   if (sources.length === 1) for (const variable of SOURCES) set[variable] ??= undefined

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { ConfigError } from '../../errors.js'
 import type { RemoteServerOptions } from '../../hosted/remote/options.js'
+import { isHttpUrl } from '../../validation/values.js'
 import type { Environment } from '../environment.js'
 import { parseJson, split } from '../values.js'
 import { parseCommandLine } from './command-line.js'
@@ -32,7 +33,8 @@ export type ServerSource =
     auth: RemoteServerOptions['auth']
   }
 
-const SOURCES = ['SERVER_MODULE', 'SERVER_COMMAND', 'SERVER_URL', 'SERVERS_FILE'] as const
+/** The variables that say what is hosted, one at most. */
+export const SOURCES = ['SERVER_MODULE', 'SERVER_COMMAND', 'SERVER_URL', 'SERVERS_FILE'] as const
 
 /**
  * The one server that the environment names.
@@ -78,11 +80,10 @@ export function parseRemote (
     transport?: 'auto' | 'sse'
   } = {}
 ): ServerSource {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.hash !== '') {
+  if (!isHttpUrl(text)) {
     throw new ConfigError(`${name} is not valid; it takes the URL of an MCP endpoint, such as http://localhost:8000/mcp.`)
   }
-  return { kind: 'remote', setting: name, url, transport, headers, auth }
+  return { kind: 'remote', setting: name, url: new URL(text), transport, headers, auth }
 }
 
 /** @throws {ConfigError} if one is not set: the program would fail later, and say less */

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { limitKey, personKey } from '../../caller.js'
 import { SessionNotFoundError } from '../../errors.js'
@@ -79,16 +78,12 @@ async function findServer ({ settings, pool, context, sessionId, params, isResum
   const command = await makeCommand(settings, context)
   const owner = settings.per === 'session' ? sessionId : personKey(caller.extra)
   // what a client cannot do, its server must not ask of it; and a value that has changed needs another process
-  const key = fingerprint([settings.per, owner, protocolVersion, capabilities, digest(command)])
+  const key = fingerprint([settings.per, owner, protocolVersion, capabilities, command])
   return pool.obtain({ key, person, command, log })
 }
 
 function sessionKey (sessionId: string): string {
   return JSON.stringify(['session', sessionId])
-}
-
-function digest (command: Command): string {
-  return createHash('sha256').update(JSON.stringify(command)).digest('base64url')
 }
 
 /** @param context of the person; undefined: the templates have no values of anybody */

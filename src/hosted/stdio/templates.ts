@@ -19,14 +19,20 @@ export interface TemplateSource {
 }
 
 const PLACE = /\$\{([^}]*)\}/
-const NAME = /^(?:claims\.[^.{}]+(?:\.[^.{}]+)*|subject|issuer|personId|upstreamAccessToken)$/
+const CLAIM = /^claims\.[^.{}]+(?:\.[^.{}]+)*$/
+const OF_THE_PERSON: ReadonlySet<string> = new Set(['subject', 'issuer', 'personId', 'upstreamAccessToken'])
 const MAX_VALUE = 16_384
+
+/** Whether `${name}` stands for a value of the person, and not for a variable of the environment. */
+export function isTemplate (name: string): boolean {
+  return name.startsWith('claims.') || OF_THE_PERSON.has(name)
+}
 
 /** @throws {ConfigError} if it names something that there is not */
 export function parseTemplate (option: string, text: string): Template {
   const parts = text.split(PLACE)
   const names = parts.filter((_part, index) => index % 2 === 1)
-  const unknown = names.find(name => !NAME.test(name))
+  const unknown = names.find(name => !CLAIM.test(name) && !OF_THE_PERSON.has(name))
   if (unknown !== undefined) {
     throw new ConfigError(
       `stdioServer: ${option} names \${${unknown}}, which there is not; there are \${claims.…}, \${subject}, ` +

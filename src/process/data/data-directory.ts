@@ -1,9 +1,9 @@
 import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Config } from '../../config/config.js'
+import { toCode } from '../../config/text-file.js'
 import { ConfigError } from '../../errors.js'
 import { quoted } from '../../validation/check.js'
-import { findCode } from './find-code.js'
 import { readOrMakeKeys } from './key-file.js'
 
 const DEFAULT_DIRECTORY = '.data'
@@ -100,6 +100,6 @@ function usable<T> (open: () => T): T {
   try {
     return open()
   } catch (error) {
-    throw error instanceof ConfigError ? error : new Unusable(findCode(error), error)
+    throw error instanceof ConfigError ? error : new Unusable(toCode(error), error)
   }
 }

@@ -12,9 +12,9 @@ import {
   rmSync,
   writeFileSync
 } from 'node:fs'
+import { toCode } from '../../config/text-file.js'
 import { ConfigError } from '../../errors.js'
 import { Keyring } from '../../oauth/keyring.js'
-import { findCode } from './find-code.js'
 
 // nobody but the user of this process
 const MODE = 0o600
@@ -47,7 +47,7 @@ function readKeys (file: string): string | undefined {
     // a pipe would wait for who writes to it
     descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
-    const code = findCode(error)
+    const code = toCode(error)
     if (code === 'ENOENT') return undefined
     throw new ConfigError(`The key file ${file} cannot be read (${code}): let the user of this process read it.`, {
       cause: error
@@ -97,7 +97,7 @@ function moveTo (unfinished: string, file: string): void {
   try {
     linkSync(unfinished, file)
   } catch (error) {
-    const code = findCode(error)
+    const code = toCode(error)
     if (code === 'EEXIST') return
     if (!NO_LINKS.has(code)) throw error
     renameSync(unfinished, file)
