@@ -52,6 +52,17 @@ export interface AuditOptions {
   onEvents?: (outcome: AuditOutcome, count: number) => void
 }
 
+/** An HTTP request, and what is known of it before a server has what is in it. */
+export interface InboundRequest {
+  http: InboundHttp
+  /** Undefined: nobody has vouched for it. */
+  caller: CallerInfo | undefined
+  /** What its requests have in common. */
+  about: Pick<ObservedRequest, 'server' | 'era' | 'protocolVersion' | 'sessionId'>
+  /** The requests in its body: none if that was not read. */
+  requests: readonly JSONRPCRequest[]
+}
+
 interface AuditorOptions extends AuditOptions {
   /** Hashes of lines are made with it; undefined: without a key. */
   chainKey: Uint8Array | undefined
@@ -116,30 +127,24 @@ export class Auditor {
     }
   }
 
-  /** An HTTP request was refused, unless the step of a login has said so already. */
-  refused (http: InboundHttp, error: ServiceError, caller: CallerInfo | null, request?: JSONRPCRequest): void {
+  /** An HTTP request, with all that is in it, was refused, unless the step of a login has said so already. */
+  refused (inbound: InboundRequest, error: ServiceError): void {
     if (this.#told.has(error)) return
     this.#told.add(error)
-    if (caller === null && !this.#refusals.take()) return
-    const facts = writeCaller(caller) + writeHttp(http, { status: error.statusCode })
-    this.#refuse(request === undefined ? 'request-refused' : 'call-refused', error, facts + writeTarget(http, request))
+    if (inbound.caller === undefined && !this.#refusals.take()) return
+    for (const facts of writeInbound(inbound, error.statusCode)) {
+      this.#refuse(inbound.requests.length === 0 ? 'request-refused' : 'call-refused', error, facts)
+    }
   }
 
   /**
    * Writes down that calls begin, before they do; without calls, that an HTTP request does.
    * @throws {TemporarilyUnavailableError} (rejects) if it cannot be written
    */
-  async begin (http: InboundHttp, caller: CallerInfo | null, requests: readonly JSONRPCRequest[]): Promise<void> {
-    const facts = writeCaller(caller) + writeHttp(http)
-    const begun = { outcome: 'unknown' as const }
-    if (requests.length === 0) {
-      const text = this.#toText(CALL, { ...begun, action: 'request-begun' }, facts + writeTarget(http))
-      await this.#trail.keep(text)
-      return
-    }
-    await Promise.all(requests.map(async request => {
-      const text = this.#toText(CALL, { ...begun, action: 'call-begun' }, facts + writeTarget(http, request))
-      await this.#trail.keep(text)
+  async begin (inbound: InboundRequest): Promise<void> {
+    const action = inbound.requests.length === 0 ? 'request-begun' : 'call-begun'
+    await Promise.all(writeInbound(inbound).map(async facts => {
+      await this.#trail.keep(this.#toText(CALL, { action, outcome: 'unknown' }, facts))
     }))
   }
 
@@ -182,10 +187,11 @@ export class Auditor {
   }
 }
 
-/** Which server a request is to, of several, and what it asks for, if that was read. */
-function writeTarget ({ mcpServer: server }: InboundHttp, request?: JSONRPCRequest): string {
-  if (server === undefined && request === undefined) return ''
-  return writeCall({ ...request && { request }, ...server !== undefined && { server } })
+/** The facts of each request in an HTTP request; if there is none, of that itself. @param status of its response */
+function writeInbound ({ http, caller, about, requests }: InboundRequest, status?: number): string[] {
+  const facts = writeCaller(caller) + writeHttp(http, status === undefined ? {} : { status })
+  if (requests.length > 0) return requests.map(request => facts + writeCall({ ...about, request }))
+  return [Object.keys(about).length === 0 ? facts : facts + writeCall(about)]
 }
 
 function writeError (code: string): string {

@@ -1,5 +1,5 @@
 import type { JSONRPCMessage, JSONRPCRequest, RequestId, Server } from '@modelcontextprotocol/server'
-import { McpRequestError } from '../errors.js'
+import { ForbiddenCallError, McpRequestError } from '../errors.js'
 import { jsonRpcCodes } from '../json-rpc-codes.js'
 import {
   classifyEnd,
@@ -10,7 +10,7 @@ import {
   type RequestOutcome
 } from './observer.js'
 import type { MessageExtra } from './transport/message-extra.js'
-import { isRequest, type JsonRpcResponse } from './wire/messages.js'
+import { isRequest } from './wire/messages.js'
 
 /** The requests that run at one server, for an observer. */
 export class ObservedRequests {
@@ -51,6 +51,11 @@ export class ObservedRequests {
     return onEnd
   }
 
+  /** Notes a request that the policy refuses. */
+  deny (observed: ObservedRequest): void {
+    observeDenial(this.#observer, observed)
+  }
+
   /** Notes that the running requests end without a response. */
   close (): void {
     for (const id of [...this.#running.keys()]) this.end(id, 'closed')
@@ -84,21 +89,16 @@ export async function observeResult<T extends Record<string, unknown>> (
   }
 }
 
-/** Observes a request that no server gets. @param text the response as it was sent */
-export function observeRefusal (
-  observer: McpObserver,
-  observed: ObservedRequest,
-  response: JsonRpcResponse,
-  text: string
-): void {
-  const requests = new ObservedRequests(observer)
-  requests.run(observed, () => {})
-  requests.end(observed.request.id, response, text)
+/** Says that the policy has refused a request: its client may have been told that there is nothing of that name. */
+export function observeDenial (observer: McpObserver, observed: ObservedRequest): void {
+  if (observed.http !== undefined) noteOutcome(observed.http, 'refused')
+  const error = new ForbiddenCallError('The policy refuses the call.', { reason: 'denied_by_policy' })
+  observer.denied?.({ ...observed, error })
 }
 
 type OnEnd = (end: RequestEnd, text?: string) => void
 
-function noteOutcome (http: InboundHttp, outcome: RequestOutcome): void {
+function noteOutcome (http: InboundHttp, outcome: RequestOutcome | 'refused'): void {
   if (http.mcpOutcome == null || http.mcpOutcome === 'ok') http.mcpOutcome = outcome
 }
 

@@ -25,8 +25,10 @@ export interface InboundHttp {
   readonly mcpServer?: string
   /** The trace that it belongs to, in hexadecimal. A client may name any; null or absent if there is none. */
   readonly mcpTraceId?: string | null
+  /** The session that it belongs to, once that was found to be the caller's. */
+  mcpSessionId?: string | null
   /** How the requests in it have ended so far; of several, the first that did not end well. For the log. */
-  mcpOutcome?: RequestOutcome | null
+  mcpOutcome?: RequestOutcome | 'refused' | null
 }
 
 /**
@@ -58,19 +60,17 @@ export interface ObservedRequest {
 }
 
 /**
- * A request that was refused before a server had it.
+ * A request that was refused before a server had it: `request` of the observer is not called for it.
  * @example
  * ```ts
  * import type { RefusedRequest } from 'fastify-mcp-oauth'
  *
  * export function describe ({ error, request }: RefusedRequest): string {
- *   return [error.code, request?.method ?? 'a request that was not read'].join(' ')
+ *   return [error.reason ?? error.code, request.method].join(' ')
  * }
  * ```
  */
-export interface RefusedRequest extends Omit<ObservedRequest, 'request'> {
-  /** Absent if the body was not read. */
-  request?: JSONRPCRequest
+export interface RefusedRequest extends ObservedRequest {
   /** Why. */
   error: ServiceError
 }
@@ -124,8 +124,8 @@ export interface McpObserver {
   /** Called when a limit has refused a request; `server`: which of several. */
   refused? (limit: LimitName, server?: string): void
   /**
-   * Called when a policy or a limit has refused a request and its response is a JSON-RPC message of a response that
-   * says otherwise: HTTP 200, a batch or a stream. Refusals by HTTP status are known without it.
+   * Called when the policy has refused a request, and the HTTP response does not say so: it has status 200, or is of a
+   * batch, or is a stream. Refusals by HTTP status are known without it.
    */
   denied? (refused: RefusedRequest): void
   /** Given a function that returns the current counts. */

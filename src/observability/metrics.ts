@@ -98,7 +98,7 @@ function createMcpObserver (registry: Registry): McpObserver {
   )
   const refusals = new Counter({
     name: 'mcp_refused_requests_total',
-    help: 'Requests that a limit has refused',
+    help: 'Requests that a limit has refused, or the policy in a response of HTTP 200',
     labelNames: ['limit', 'server'],
     registers: [registry]
   })
@@ -121,6 +121,7 @@ function createMcpObserver (registry: Registry): McpObserver {
       }
     },
     refused: (limit, server) => { refusals.inc({ limit, ...server !== undefined && { server } }) },
+    denied: ({ server }) => { refusals.inc({ limit: 'policy', ...server !== undefined && { server } }) },
     counts: read => { readers.push(read) }
   }
 }

@@ -71,7 +71,7 @@ for (const [name, way] of Object.entries(WAYS)) {
       const about = { method: 'POST', mcpMethod: 'tools/call', ...ids }
       t.match(requests, [
         { ...about, tool: 'open', ...!isSse && { outcome: 'ok' } },
-        { ...about, tool: 'secret', ...!isSse && { outcome: name.includes('session') ? 'error' : String } }
+        { ...about, tool: 'secret', outcome: 'refused' }
       ])
       const ran = lines.filter(({ msg }) => msg === 'a tool ran' || msg === 'plainly')
       const known = reuseInstances ? {} : { ...ids, reqId: requests[0]?.reqId }
@@ -84,7 +84,7 @@ for (const [name, way] of Object.entries(WAYS)) {
       await last
       const calls = events.filter(({ gen_ai: target }) => target?.tool !== undefined)
       t.match(calls.map(({ event: { action, outcome }, gen_ai: target }) => [action, outcome, target?.tool?.name]), [
-        ['call', 'success', 'open'], ['call', 'failure', 'secret'], ['call', 'failure', 'last']
+        ['call', 'success', 'open'], ['call-refused', 'failure', 'secret'], ['call', 'failure', 'last']
       ], 'the record has what was refused, once')
       t.match(calls[1], {
         user: { id: 'alice' },

@@ -110,7 +110,7 @@ export class Guard {
    */
   assertNotForbidden (refusals: Refusals): void {
     for (const requestId of refusals.keys()) {
-      if (this.policy.rules.refusal === 'forbidden') throw new ForbiddenCallError(FORBIDDEN, { requestId })
+      if (this.policy.rules.refusal === 'forbidden') throw new ForbiddenCallError(FORBIDDEN, { requestId, reason: 'denied_by_policy' })
     }
   }
 

@@ -14,7 +14,7 @@ import { CallSignal } from './lazy-abort-signal.js'
 import { readClient, type ClientIdentity } from './client-envelope.js'
 import type { Log } from '../../log.js'
 import type { InboundHttp, McpObserver, ObservedRequest } from '../observer.js'
-import { observeRefusal } from '../observed-requests.js'
+import { observeDenial } from '../observed-requests.js'
 import { inboundRequest, type InboundHeaders } from './lazy-request.js'
 import { acceptsStream } from '../wire/accept.js'
 import { textWithInvalidParams, withInvalidParams } from '../wire/invalid-params.js'
@@ -187,12 +187,10 @@ export class ModernCall {
   fail (error: unknown): void {
     if (this.#isAnswered) return
     if (error instanceof RefusedCallError) {
-      const text = this.answer(error.response)
       const { observer } = this.#options
       const request = this.message
-      if (observer !== undefined && request !== undefined) {
-        observeRefusal(observer, { ...this.describe(), request }, error.response, text)
-      }
+      if (observer !== undefined && request !== undefined) observeDenial(observer, { ...this.describe(), request })
+      this.answer(error.response)
       return
     }
     if (this.#stream === undefined) {

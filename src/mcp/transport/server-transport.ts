@@ -159,12 +159,10 @@ export class ServerTransport implements Transport {
     onEnd?.(response, text)
   }
 
-  /** Responds to a request of the client that the server does not get. */
+  /** Responds to a request of the client that the policy refuses: the server does not get it. */
   refuse (request: JSONRPCRequest, response: JsonRpcResponse, extra: MessageExtra): void {
-    this.#observed?.run(describeRequest(request, extra, this.#sessionId), () => {})
-    const onEnd = this.#observed?.take(request.id)
-    const text = this.#outlet.respond(response)
-    onEnd?.(response, text)
+    this.#observed?.deny(describeRequest(request, extra, this.#sessionId))
+    this.#outlet.respond(response)
   }
 
   /** Passes a message of the client to the server. */

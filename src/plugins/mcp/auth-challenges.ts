@@ -4,6 +4,7 @@ import { getMember, isObject } from '../../members.js'
 import type { AuthChallenge } from '../../mcp/options.js'
 import { isRequest, isMessage } from '../../mcp/wire/messages.js'
 import { kChallenges, type LackingError } from './bearer-auth.js'
+import { auditRefusal } from '../scoped/audited.js'
 import { kSessions } from './sessions.js'
 
 /*
@@ -28,6 +29,7 @@ export function sendChallenge (
   // the response to a POST of HTTP+SSE is not that to the call
   const isResponse = request.routeOptions.url?.endsWith('/mcp') === true
   if (!isCall || !isResponse || !wantsResult(request, form)) return server[kChallenges].refuse(reply, error)
+  auditRefusal(request, error)
   const isModern = getMember(body.params?._meta, PROTOCOL_VERSION_META_KEY) !== undefined
   return reply.code(200).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify({
     jsonrpc: '2.0',

@@ -30,7 +30,9 @@ declare module 'fastify' {
     /** Length of the body that was parsed. */
     bodyBytes: number
     /** How the MCP requests in it have ended so far: see `InboundHttp`. */
-    mcpOutcome?: RequestOutcome | null
+    mcpOutcome?: RequestOutcome | 'refused' | null
+    /** The session that it belongs to, once that was found to be the caller's. */
+    mcpSessionId?: string | null
   }
 }
 
@@ -49,6 +51,7 @@ export interface McpErrorsOptions {
 export const mcpErrors = fp<McpErrorsOptions>(async (app, { maxBodyBytes, authChallenge = 'auto' }) => {
   app.decorateRequest('bodyBytes', 0)
   app.decorateRequest('mcpOutcome', null)
+  app.decorateRequest('mcpSessionId', null)
   const parseJson = app.getDefaultJsonParser('remove', 'ignore')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(

@@ -41,6 +41,7 @@ export const sseRoutes: FastifyPluginAsync<SseRoutesOptions> = async (app, { mes
       }
       const caller = callerOfSession(requestCaller(request), sessionId)
       const location = await messages.find(sessionId, caller)
+      request.mcpSessionId = sessionId
       const posted = requestPost(request)
       const extra = { authInfo: caller, requestInfo: { headers: request.headers }, http: request }
       await messages.receive(location, { sessionId, body: request.body, posted, extra })

@@ -36,6 +36,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     checkProtocolVersion(isOfSessions(request.headers['mcp-protocol-version']))
     const caller = callerOfSession(requestCaller(request), sessionId)
     const session = await registry.find(sessionId, caller, 'streamable-http')
+    request.mcpSessionId = sessionId
     const lastEventId = request.headers['last-event-id']
     const stream = await session.listen(
       typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined,
@@ -92,6 +93,7 @@ function call (
   const caller = callerOfSession(requestCaller(request), sessionId)
   const extra = { authInfo: caller, requestInfo: { headers: request.headers }, http: request }
   const session = registry.findLive(sessionId, caller, 'streamable-http')
+  if (session !== undefined) request.mcpSessionId = sessionId
   if (session?.instance === undefined) return rebuildAndReceive(registry, sessionId, posted, extra, reply)
   return receiveOrPromise(session, session.instance, posted, extra, reply)?.then(() => reply)
 }
@@ -104,6 +106,7 @@ async function rebuildAndReceive (
   reply: FastifyReply
 ): Promise<FastifyReply> {
   const session = await registry.find(sessionId, extra.authInfo, 'streamable-http')
+  if (extra.http !== undefined) extra.http.mcpSessionId = sessionId
   const instance = session.instance ?? await session.rebuild(extra, asOwner(extra.authInfo, session.record.owner))
   await receiveOrPromise(session, instance, posted, extra, reply)
   return reply
