@@ -32,6 +32,13 @@ export class Child<C extends Calls> {
     })
   }
 
+  /** @throws if it did not start */
+  get pid (): number {
+    const { pid } = this.#process
+    if (pid === undefined) throw new Error('the process did not start')
+    return pid
+  }
+
   /** Calls the process, and gives up after `ms`. */
   async call<N extends keyof C & string> (
     name: N,
