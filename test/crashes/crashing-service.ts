@@ -5,7 +5,8 @@ import { createServer } from '../support/sample-server.js'
 /* The service with its state in a file, for the process that kills it. */
 const { STATE_FILE: file = '', ISSUER = '', PORT = '', ENCRYPTION_KEYS = '', REUSE_SECONDS = '60' } = process.env
 const stores = createSqliteStores({ file, sessionIdleSeconds: 3600 })
-const app = Fastify()
+// who logs in comes from many addresses
+const app = Fastify({ trustProxy: true })
 await app.register(mcpService, {
   createServer,
   stores,

@@ -1,8 +1,9 @@
-import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ChildProcess } from 'node:child_process'
 import { root, runnable } from '../support/root.js'
 import { answers, end, start } from '../replicas/processes.js'
+import { newFigures, type Figures } from './figures.js'
+import { fetchFromAnywhere, KINDS, Load, type Counts } from './load.js'
 import {
   newCode,
   parseTokens,
@@ -17,8 +18,6 @@ import {
 /** The service that is killed. */
 export const SERVICE = 'test/crashes/crashing-service'
 
-const WORKERS = 6
-const LOAD_MS = { most: 900, poll: 20, patience: 20_000 }
 /** Logins that are carried from round to round. */
 const MAX_LOGINS = 24
 
@@ -33,25 +32,6 @@ interface Login {
   rotated: Array<{ token: string, successor: string, at: number }>
   /** When a rotation was asked for that was not answered. */
   askedAt?: number
-}
-
-export interface Figures {
-  rounds: number
-  /** Requests that were answered before the process was killed. */
-  logins: number
-  rotations: number
-  /** Requests that were under way then. */
-  unanswered: number
-  /** What was tried afterwards. */
-  accessTokens: number
-  refreshTokens: number
-  retried: number
-  usedCodes: number
-  unansweredCodes: number
-  rotatedInTime: number
-  rotatedLate: number
-  /** What did not hold. */
-  faults: string[]
 }
 
 export interface CrashOptions {
@@ -81,23 +61,12 @@ export async function crash ({ rounds, onRound, ...options }: CrashOptions): Pro
 }
 
 class Crashes {
-  readonly figures: Figures = {
-    rounds: 0,
-    logins: 0,
-    rotations: 0,
-    unanswered: 0,
-    accessTokens: 0,
-    refreshTokens: 0,
-    retried: 0,
-    usedCodes: 0,
-    unansweredCodes: 0,
-    rotatedInTime: 0,
-    rotatedLate: 0,
-    faults: []
-  }
-
+  readonly figures = newFigures()
   readonly #environment: NodeJS.ProcessEnv
   readonly #target: LoginTarget
+  readonly #load = new Load()
+  /** The service, for each kind of load. */
+  readonly #loaded: Readonly<Record<keyof Counts, LoginTarget>>
   readonly #reuseMs: number
   readonly #program: readonly string[]
   #logins: Login[] = []
@@ -113,7 +82,10 @@ class Crashes {
   ) {
     this.#program = program
     this.#reuseMs = reuseSeconds * 1000
-    this.#target = { url: `http://localhost:${port}`, upstream: { issuer }, fetch }
+    const target = { url: `http://localhost:${port}`, upstream: { issuer } }
+    this.#target = { ...target, fetch: fetchFromAnywhere }
+    const loaded = (kind: keyof Counts) => ({ ...target, fetch: this.#load.fetchFor(kind, target.url) })
+    this.#loaded = { logins: loaded('logins'), rotations: loaded('rotations'), refreshes: loaded('refreshes') }
     this.#environment = {
       PATH: process.env.PATH,
       STATE_FILE: file,
@@ -127,18 +99,18 @@ class Crashes {
   /** The load, its end, the next process, and what it makes of what was before. */
   async round (): Promise<void> {
     if (this.#process === undefined) await this.#start()
-    const load = { isOver: false }
-    const { logins, rotations } = this.figures
-    const isUnderLoad = () => this.figures.logins > logins && this.figures.rotations > rotations
-    const workers = Array.from({ length: WORKERS }, async () => {
-      while (!load.isOver) await this.#work().catch(() => { this.figures.unanswered++ })
-    })
-    // a machine may be slow: the load runs once it has had answers of both kinds
-    const latest = Date.now() + LOAD_MS.patience
-    while (!isUnderLoad() && Date.now() < latest) await delay(LOAD_MS.poll)
-    if (!isUnderLoad()) this.figures.faults.push(`round ${this.figures.rounds}: nothing was answered before the kill`)
-    await delay(randomInt(LOAD_MS.most))
-    load.isOver = true
+    const load = this.#load
+    const workers = load.begin({
+      logins: async () => { await this.#logIn() },
+      rotations: async () => { await this.#withLogin(login => this.#rotate(login)) },
+      refreshes: async () => { await this.#withLogin(login => this.#refreshTwice(login)) }
+    }, () => { this.figures.unanswered++ })
+    const underWay = await load.waitUntilUnderWay()
+    for (const kind of KINDS) {
+      if (underWay[kind] > 0) this.figures.underWay[kind]++
+      else this.#fault(`no ${kind} under way at the kill`)
+    }
+    load.end()
     if (this.#process !== undefined) await end(this.#process, 'SIGKILL')
     await Promise.all(workers)
     await this.#start()
@@ -163,37 +135,53 @@ class Crashes {
     await answers(`${this.#target.url}/ready`, this.#process)
   }
 
-  /** A login, or a rotation. */
-  async #work (): Promise<void> {
-    // a login is one worker's as long as it works on it
-    const login = Math.random() < 0.3 ? undefined : this.#logins.shift()
+  /** A login is one worker's as long as it works on it. */
+  async #withLogin (act: (login: Login) => Promise<void>): Promise<void> {
+    const login = this.#logins.shift()
     if (login === undefined) await this.#logIn()
-    else await this.#rotate(login).finally(() => { this.#logins.push(login) })
+    else await act(login).finally(() => { this.#logins.push(login) })
   }
 
   async #logIn (): Promise<void> {
     if (this.#logins.length >= MAX_LOGINS) this.#logins.shift()
     const client = Math.random() < 0.2 ? undefined : this.#client
-    const used = client ?? await register(this.#target)
+    const target = this.#loaded.logins
+    const used = client ?? await register(target)
     this.#client = used
-    const code = await newCode(this.#target, used)
-    const response = await redeem(this.#target, used, code).catch((error: unknown) => {
+    const code = await newCode(target, used)
+    const response = await redeem(target, used, code).catch((error: unknown) => {
       this.#codes.push({ client: used, code })
       throw error
     })
     const { accessToken, refreshToken } = parseTokens(response)
-    this.figures.logins++
+    this.figures.answered.logins++
     this.#logins.push({ client: used, code, access: [accessToken], refreshToken, rotated: [] })
   }
 
   async #rotate (login: Login): Promise<void> {
     const begun = Date.now()
-    const response = await refresh(this.#target, login.client, login.refreshToken).catch((error: unknown) => {
+    const response = await refresh(this.#loaded.rotations, login.client, login.refreshToken).catch((error: unknown) => {
       login.askedAt = begun
       throw error
     })
     take(login, response)
-    this.figures.rotations++
+    this.figures.answered.rotations++
+  }
+
+  /** As clients do that refresh in parallel: one of the requests rotates, the other one gets the same response. */
+  async #refreshTwice (login: Login): Promise<void> {
+    const [begun, token] = [Date.now(), login.refreshToken]
+    const both = await Promise.allSettled([1, 2].map(() => refresh(this.#loaded.refreshes, login.client, token)))
+    const [first, second] = both.flatMap(one => one.status === 'fulfilled' ? [one.value] : [])
+    if (first === undefined) {
+      login.askedAt = begun
+      throw new Error('no response')
+    }
+    take(login, first)
+    if (second === undefined) throw new Error('one response')
+    this.figures.answered.refreshes++
+    const [one, other] = [first, second].map(response => response.member('refresh_token'))
+    if (one !== other) this.#fault(`two refreshes at once have two successors: ${first.text} ${second.text}`)
   }
 
   async #verify (): Promise<void> {
