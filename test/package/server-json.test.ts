@@ -72,9 +72,39 @@ t.test('options win over the environment', async t => {
   t.same(parseObject(text).remotes, [{ type: 'streamable-http', url: 'https://example.com/ai/mcp' }])
 })
 
+t.test('each of several servers has a document of its own', async t => {
+  const servers = join(folder, 'servers.json')
+  const write = (entries: object) => { writeFileSync(servers, JSON.stringify({ mcpServers: entries })) }
+  const both = { ours: { module, path: '/team/ours', title: 'Our notes' }, theirs: { module } }
+  write(both)
+  const file = { PUBLIC_URL: 'https://mcp.example.com', SERVERS_FILE: servers }
+  t.match(parseObject((await print(['--server', 'ours'], file)).text), {
+    name: 'com.example.mcp/ours',
+    title: 'Our notes',
+    version: '1.2.3',
+    remotes: [{ url: 'https://mcp.example.com/team/ours/mcp' }, { url: 'https://mcp.example.com/team/ours/sse' }]
+  })
+  const theirs = await print(['--server', 'theirs', '--servers', servers, '--card'], env)
+  t.match(parseObject(theirs.text), {
+    name: 'com.example.mcp/theirs',
+    title: 'Notes',
+    remotes: [{ url: 'https://mcp.example.com/theirs/mcp' }, {}]
+  }, 'the option wins over SERVER_MODULE')
+  const refused: Array<[args: string[], env: NodeJS.ProcessEnv, message: RegExp]> = [
+    [[], file, /^There are several servers, .* --server \(ours, theirs\)\.\n$/],
+    [['--server', 'nobody'], file, /^There is no server "nobody", .* --server \(ours, theirs\)\.\n$/],
+    [['--server', 'ours'], env, /^--server names one of several servers: /]
+  ]
+  for (const [args, environment, text] of refused) t.match(await print(args, environment), { code: 2, text })
+  t.match(parseObject((await print(['--module', module], file)).text), { name: 'com.example.mcp/My-notes' })
+  write({ ours: both.ours })
+  t.match(parseObject((await print([], file)).text), { name: 'com.example.mcp/ours' }, 'one needs no name')
+})
+
 t.test('what the registry would refuse is refused here, with one line', async t => {
   const facts: ServerFacts = {
     publicUrl: 'https://mcp.example.com',
+    path: '',
     sessionMode: 'stateful',
     info: { name: 'notes', version: '1.0.0' }
   }

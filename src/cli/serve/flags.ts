@@ -73,6 +73,12 @@ export const serveFlags: readonly ServeFlag[] = [
   { flag: 'allow-group', variable: 'ALLOWED_GROUPS', takes: 'GROUP', isList: true, says: 'a group that may log in' },
   { flag: 'scopes', variable: 'MCP_SCOPES', takes: 'SCOPES', says: 'our own scopes, separated by spaces' },
   { flag: 'policy', variable: 'POLICY_FILE', takes: 'FILE', says: 'who may use what, and how much' },
+  {
+    flag: 'data-dir',
+    variable: 'DATA_DIR',
+    takes: 'DIRECTORY',
+    says: 'where logins and sessions are kept; memory: nowhere'
+  },
   { flag: 'log-level', variable: 'LOG_LEVEL', takes: 'LEVEL', says: 'what is logged' }
 ]
 

@@ -6,6 +6,8 @@ import { REVISION_2026_07_28, SERVED_REVISIONS } from '../../mcp/wire/protocol-v
 export interface ServerFacts {
   /** An https URL, without a slash at its end. */
   publicUrl: string
+  /** Of one of several servers: `/notes`. */
+  path: string
   sessionMode: 'stateful' | 'stateless'
   /** `serverInfo` of the hosted server. */
   info: Readonly<Record<string, unknown>>
@@ -43,12 +45,12 @@ export function toServerCard (facts: ServerFacts): Record<string, unknown> {
   return { $schema: CARD_SCHEMA, ...identity(facts), remotes }
 }
 
-function endpoints ({ publicUrl, sessionMode }: ServerFacts) {
+function endpoints ({ publicUrl, path, sessionMode }: ServerFacts) {
   const legacy = SERVED_REVISIONS.filter(revision => revision !== REVISION_2026_07_28)
   return [
-    { type: 'streamable-http', url: `${publicUrl}/mcp`, revisions: [...SERVED_REVISIONS] },
+    { type: 'streamable-http', url: `${publicUrl}${path}/mcp`, revisions: [...SERVED_REVISIONS] },
     // needs sessions
-    ...sessionMode === 'stateless' ? [] : [{ type: 'sse', url: `${publicUrl}/sse`, revisions: legacy }]
+    ...sessionMode === 'stateless' ? [] : [{ type: 'sse', url: `${publicUrl}${path}/sse`, revisions: legacy }]
   ]
 }
 
