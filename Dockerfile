@@ -13,8 +13,9 @@ RUN if [ -n "$NATIVE_PACKAGES" ]; then \
 COPY tsconfig.json ./
 COPY scripts ./scripts
 COPY src ./src
-# a clone compiles when it starts; the image is compiled
-RUN npm run build && npm pkg delete dependencies.typescript && npm prune --omit=dev --ignore-scripts
+# a clone compiles when it starts; the image is compiled. Nor has it the demo login, whatever NODE_ENV it is run with
+RUN npm run build && npm pkg delete dependencies.typescript optionalDependencies.oidc-provider \
+  && npm prune --omit=dev --ignore-scripts
 
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=5050 DATA_DIR=/data

@@ -52,7 +52,7 @@ export interface DemoLogin {
 
 /**
  * Starts an authorization server for trying an app out: any name and any password log in, and any client may register.
- * It listens on loopback only. It needs the package `oidc-provider`, which you install for development.
+ * It listens on loopback only. It needs the package `oidc-provider`, an optional dependency of this one.
  * @throws {ConfigError} if `NODE_ENV` is `production`, `oidc-provider` is not installed, or the port or the file cannot
  *   be used
  * @example

@@ -6,6 +6,7 @@ import { oneLine } from '../displayed-text.js'
 import { ConfigError } from '../errors.js'
 import { getMember } from '../members.js'
 import { parseRecord } from '../parse-record.js'
+import { loadLibsql } from '../stores/sqlite/database/libsql.js'
 
 const FORMAT = 1
 const BUSY_MS = 2000
@@ -60,9 +61,7 @@ export interface DemoState extends DemoKeys {
  * @throws {ConfigError} with one line that names the file
  */
 export async function openDemoState (file: string): Promise<DemoState> {
-  const { default: SqliteDatabase } = await import('libsql').catch((cause: unknown) => {
-    throw new ConfigError('The package libsql cannot be loaded on this machine: set DATA_DIR=memory.', { cause })
-  })
+  const SqliteDatabase = loadLibsql()
   let database: Database | undefined
   try {
     // its keys are in it

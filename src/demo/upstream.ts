@@ -6,6 +6,7 @@ import type { Configuration } from 'oidc-provider'
 import { ConfigError } from '../errors.js'
 import { LOOPBACK_ADDRESS, localUrl } from '../loopback.js'
 import { listenError } from '../listen-error.js'
+import { getMember } from '../members.js'
 import { makeSigningKey, openDemoState } from './state.js'
 
 /** A running demo authorization server. */
@@ -28,18 +29,13 @@ export interface DemoUpstreamOptions {
 /**
  * Starts an authorization server for trying things out: npm `oidc-provider` with its development pages, where any
  * name and any password log in, with open dynamic client registration. On loopback only.
- * `oidc-provider` is a development dependency, hence the late import.
+ * `oidc-provider` is an optional dependency, and nothing that production loads, hence the late import.
  * @throws {ConfigError} if `oidc-provider` is not installed, the file cannot be used, or the port is taken
  */
 export async function startDemoUpstream (
   { port, file, configuration = {} }: DemoUpstreamOptions
 ): Promise<DemoUpstream> {
-  const { Provider } = await import('oidc-provider').catch((cause: unknown) => {
-    throw new ConfigError(
-      'No upstream is configured: set OAUTH_ISSUER_URL. (The demo upstream needs the package oidc-provider.)',
-      { cause }
-    )
-  })
+  const { Provider } = await import('oidc-provider').catch(cannotLoad)
   const state = file === undefined ? undefined : await openDemoState(file)
   const { server, address } = await listen(port).catch((error: unknown) => {
     state?.close()
@@ -93,6 +89,15 @@ export async function startDemoUpstream (
       state?.close()
     }
   }
+}
+
+/** @throws {ConfigError} always */
+function cannotLoad (cause: unknown): never {
+  throw new ConfigError(
+    `The demo login needs the package oidc-provider, which cannot be loaded (${String(getMember(cause, 'code'))}); ` +
+      'npm leaves it out with --omit=optional. Install it, or name a login server: OAUTH_PROVIDER or OAUTH_ISSUER_URL.',
+    { cause }
+  )
 }
 
 async function listen (port: number): Promise<{ server: Server, address: AddressInfo }> {

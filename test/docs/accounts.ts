@@ -45,7 +45,7 @@ export const accounts: ReadonlyArray<[begins: RegExp, account: Account]> = [
     const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
     t.equal(await runPolicy(args.slice(2), { env: {}, write () {} }), 0, where)
   }],
-  [/^(npx (-p \S+ )*)?fastify-mcp-oauth serve( |$)/, async (t, { where, text }) => {
+  [/^(npx )?fastify-mcp-oauth serve( |$)/, async (t, { where, text }) => {
     const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '')
     const flags = parseFlags(args.slice(args.indexOf('serve') + 1))
     if (flags === 'help' || 'wrong' in flags) throw new Error(`${where}: ${JSON.stringify(flags)}`)

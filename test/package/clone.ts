@@ -11,7 +11,7 @@ const FILES = ['package.json', 'scripts', 'tsconfig.json']
 export interface CloneOptions {
   /** Sources by their paths in src; absent: those of this checkout. */
   sources?: Readonly<Record<string, string>>
-  /** What is installed; `production`: as `npm ci --omit=dev` does. */
+  /** What is installed; `production`: as `npm ci --omit=dev --omit=optional` does. */
   packages: 'production' | readonly string[]
 }
 
@@ -33,14 +33,15 @@ export function writeSource (folder: string, path: string, text: string): void {
   writeFileSync(file, text)
 }
 
-/** Those at the top that are no development dependencies, nor dependencies of such. */
+/** Those at the top that are neither development nor optional dependencies, nor dependencies of such alone. */
 function productionPackages (): string[] {
+  const locked = z.object({ dev: z.literal(true).optional(), optional: z.literal(true).optional() })
   const { packages } = parseJson(
     readFileSync(join(root, 'package-lock.json'), 'utf8'),
-    z.object({ packages: z.record(z.string(), z.object({ dev: z.boolean().optional() })) })
+    z.object({ packages: z.record(z.string(), locked) })
   )
   return Object.entries(packages)
-    .filter(([, { dev = false }]) => !dev)
+    .filter(([, { dev, optional }]) => !dev && !optional)
     .flatMap(([path]) => /^node_modules\/((?:@[^/]+\/)?[^/]+)$/.exec(path)?.[1] ?? [])
 }
 

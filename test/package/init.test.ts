@@ -6,7 +6,6 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
-  rmSync,
   symlinkSync,
   writeFileSync
 } from 'node:fs'
@@ -24,7 +23,7 @@ import { freePort } from '../support/free-port.js'
 import { parseJson } from '../support/json.js'
 import { Person } from '../support/person.js'
 import { root } from '../support/root.js'
-import { link, makeFolder, pack, run, unpack } from './project.js'
+import { hide, link, makeFolder, pack, run, unpack } from './project.js'
 
 /*
  * `fastify-mcp-oauth init`, from the packed tarball: what it makes is whole, tested and can be started.
@@ -75,14 +74,6 @@ async function install (project: string): Promise<void> {
   for (const [bin, file] of [['tsc', 'typescript/bin/tsc'], ['tsx', 'tsx/dist/cli.mjs']] as const) {
     symlinkSync(`../${file}`, join(modules, '.bin', bin))
   }
-}
-
-/** Takes a package away, and hides that of a folder above, if there is one. */
-function hide (project: string, name: string): void {
-  const path = join(project, 'node_modules', name)
-  rmSync(path)
-  mkdirSync(path)
-  writeFileSync(join(path, 'package.json'), JSON.stringify({ name, exports: {} }))
 }
 
 /** The project, as its README says to start it, for somebody who logs in at the demo login. */

@@ -6,8 +6,8 @@ import { freePort } from '../support/free-port.js'
 import { copyClone } from './clone.js'
 import { makeFolder } from './project.js'
 
-// that is what NODE_ENV=production npm ci installs
-t.test('a clone without development dependencies starts', { timeout: 120_000 }, async t => {
+// nor does production load the demo login
+t.test('a clone without development and optional dependencies starts', { timeout: 120_000 }, async t => {
   const folder = makeFolder(t)
   copyClone(folder, { packages: 'production' })
   const port = await freePort()

@@ -25,6 +25,7 @@ const published = execFileSync(process.execPath, ['scripts/manifest.js', 'print'
 
 export const manifest = parseJson(published, z.object({
   dependencies: z.record(z.string(), z.string()),
+  optionalDependencies: z.record(z.string(), z.string()),
   peerDependencies: z.record(z.string(), z.string()),
   peerDependenciesMeta: z.record(z.string(), z.object({ optional: z.boolean() })),
   exports: z.record(z.string(), z.unknown()),
@@ -104,7 +105,8 @@ export async function unpack (tarball: string, project: string, except: readonly
   await run('tar', ['xzf', tarball, '-C', installed, '--strip-components', '1'])
   const required = Object.keys(manifest.peerDependencies)
     .filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
-  for (const name of [...Object.keys(manifest.dependencies), ...required]) {
+  const { dependencies, optionalDependencies } = manifest
+  for (const name of [...Object.keys({ ...dependencies, ...optionalDependencies }), ...required]) {
     if (!except.includes(name)) link(name, modules)
   }
   return installed
@@ -116,6 +118,14 @@ export function link (name: string, modules: string): void {
   if (existsSync(path)) return
   mkdirSync(dirname(path), { recursive: true })
   symlinkSync(join(root, 'node_modules', name), path)
+}
+
+/** Takes a package away, and hides that of a folder above, if there is one. */
+export function hide (project: string, name: string): void {
+  const path = join(project, 'node_modules', name)
+  rmSync(path)
+  mkdirSync(path)
+  writeFileSync(join(path, 'package.json'), JSON.stringify({ name, exports: {} }))
 }
 
 /**

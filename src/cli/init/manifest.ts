@@ -5,8 +5,8 @@ import type { Choices } from './choices.js'
 type Ranges = Readonly<Record<string, string>>
 
 const SDK = { 1: '@modelcontextprotocol/sdk', 2: '@modelcontextprotocol/server' } as const
-// the test kit is made of the client of SDK 1.x; the demo login is oidc-provider
-const FOR_DEVELOPMENT = ['@types/node', 'fastify', 'oidc-provider', 'tsx', 'typescript']
+// the test kit is made of the client of SDK 1.x
+const FOR_DEVELOPMENT = ['@types/node', 'fastify', 'tsx', 'typescript']
 
 /** The text of a new project's package.json. It takes the versions with which this package is tested. */
 export function manifestText ({ name, sdk, source }: Choices): string {

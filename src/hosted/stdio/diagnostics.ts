@@ -37,11 +37,12 @@ export class Diagnostics {
     const now = performance.now()
     if (now - this.#periodBegan > PERIOD_MS) {
       if (this.#count > MAX_LINES) {
-        this.#findLog().warn({ pid: this.#pid, dropped: this.#count - MAX_LINES }, 'a hosted server says too much')
+        const dropped = this.#count - MAX_LINES
+        this.#findLog().warn({ serverPid: this.#pid, dropped }, 'a hosted server says too much')
       }
       this.#periodBegan = now
       this.#count = 0
     }
-    if (++this.#count <= MAX_LINES) this.#findLog().info({ pid: this.#pid, stderr: line }, 'a hosted server says')
+    if (++this.#count <= MAX_LINES) this.#findLog().info({ serverPid: this.#pid, stderr: line }, 'a hosted server says')
   }
 }

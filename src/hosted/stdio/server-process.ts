@@ -105,7 +105,7 @@ export class ServerProcess {
 
   #kill (reason: string): void {
     if (this.#isOver) return
-    this.#events.findLog().warn({ pid: this.pid, reason }, 'a hosted server is ended')
+    this.#events.findLog().warn({ serverPid: this.pid, reason }, 'a hosted server is ended')
     this.#reason = reason
     this.#signal('SIGKILL')
     this.#over(reason, false)

@@ -240,7 +240,7 @@ export class SharedServer implements ChannelServer {
   #say (notification: JSONRPCNotification): void {
     const { level } = notification.params ?? {}
     if (this.#options.isForAll) {
-      this.#options.log.debug({ pid: this.#process.pid, message: notification.params }, 'a hosted server logs')
+      this.#options.log.debug({ serverPid: this.#process.pid, message: notification.params }, 'a hosted server logs')
       return
     }
     const calling = this.#calls.channels
@@ -264,7 +264,7 @@ export class SharedServer implements ChannelServer {
     try {
       if (!this.#isOver) this.#process.send(message)
     } catch (err) {
-      this.#options.log.debug({ err, pid: this.#process.pid }, 'a message did not reach a hosted server')
+      this.#options.log.debug({ err, serverPid: this.#process.pid }, 'a message did not reach a hosted server')
     }
   }
 
@@ -277,7 +277,7 @@ export class SharedServer implements ChannelServer {
 
   #tryToEnd (reason: string): void {
     this.#process.end(reason).catch((err: unknown) => {
-      this.#options.log.error({ err, pid: this.#process.pid }, 'a hosted server could not be ended')
+      this.#options.log.error({ err, serverPid: this.#process.pid }, 'a hosted server could not be ended')
     })
   }
 

@@ -1,7 +1,8 @@
-import Database from 'libsql'
+import type Libsql from 'libsql'
 import { giveUpLock, release, SqliteDatabase } from './database.js'
 import { cannotUse, isBusy, toConfigError } from './errors.js'
 import { prepareFile } from './file.js'
+import { loadLibsql } from './libsql.js'
 import { APPLICATION_ID, migrate, MIGRATIONS, readNumber, readText, refuseNewer } from './migrations.js'
 
 export interface SqliteDatabaseOptions {
@@ -23,11 +24,12 @@ const openFiles = new Set<string>()
  * @throws {ConfigError} with one line that names it
  */
 export function openDatabase ({ file: given, ...options }: SqliteDatabaseOptions): SqliteDatabase {
+  const Database = loadLibsql()
   const file = prepareFile(given)
   if (openFiles.has(file)) throw cannotUse(file)
   for (let attempt = 1; ; attempt++) {
     try {
-      const database = new OpenDatabase(open(file, options), file)
+      const database = new OpenDatabase(open(new Database(file, { timeout: 0 }), file, options), file)
       openFiles.add(file)
       return database
     } catch (error) {
@@ -45,10 +47,10 @@ class OpenDatabase extends SqliteDatabase {
 }
 
 function open (
+  database: Libsql.Database,
   file: string,
   { fullSync = false, migrations = MIGRATIONS }: Omit<SqliteDatabaseOptions, 'file'>
-): Database.Database {
-  const database = new Database(file, { timeout: 0 })
+): Libsql.Database {
   let isOurs = false
   try {
     // before anything is read: then the index of the log needs no shared memory, and the lock stays
@@ -84,14 +86,14 @@ const SETTINGS = [
 ]
 
 /** @throws {ConfigError} if the file is that of another program: nothing of it is changed */
-function refuseForeign (database: Database.Database, file: string): void {
+function refuseForeign (database: Libsql.Database, file: string): void {
   if (readNumber(database, 'PRAGMA application_id') === APPLICATION_ID) return
   if (readNumber(database, 'SELECT count(*) FROM sqlite_schema') === 0) return
   throw cannotUse(file, 'it is the database of another program: name another file')
 }
 
 /** Closes a file that cannot be used, as it is. */
-function abandon (database: Database.Database): void {
+function abandon (database: Libsql.Database): void {
   try {
     giveUpLock(database)
   } catch {
