@@ -245,7 +245,8 @@ async function createStores (
     redisKeyPrefix: keyPrefix
   } = config
   if (redisUrl !== undefined) {
-    return createRedisStores({ url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, eventLog, onError, onCommand })
+    const options = { url: redisUrl, cluster, keyPrefix, sessionIdleSeconds, maxSessions, eventLog }
+    return createRedisStores({ ...options, onError, onCommand })
   }
   const options = { sessionIdleSeconds, maxSessions, eventLog: { ...eventLog, maxBytes: config.eventLogBytes } }
   if (stateFile === undefined) return createMemoryStores(options)

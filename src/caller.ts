@@ -54,7 +54,16 @@ export interface AnonymousCaller extends CallerInfo {
 /** Issuers of anonymous callers begin so; an address follows, as a hash. */
 export const ANONYMOUS_ISSUER = 'urn:fastify-mcp-oauth:anonymous:'
 export const ADDRESS_LENGTH = 16
-const ANONYMOUS_PERSON = JSON.stringify([ANONYMOUS_ISSUER]).slice(0, -2)
+/** Keys of anonymous callers, by `personKey` or `limitKey`, begin so. */
+export const ANONYMOUS_PERSON = JSON.stringify([ANONYMOUS_ISSUER]).slice(0, -2)
+
+/** Ids of their sessions begin so, and those that a server sees of such callers without a session. */
+export const ANONYMOUS_ID = 'anonymous.'
+
+/** Whether a session, or a caller without one, is anonymous. @param id that this service has given out */
+export function isAnonymousId (id: string): boolean {
+  return id.startsWith(ANONYMOUS_ID)
+}
 
 /** Whether nobody has logged in. */
 export function isAnonymous ({ issuer }: Pick<CallerInfo['extra'], 'issuer'>): boolean {
@@ -77,6 +86,11 @@ export function limitKey (person: string): string {
 /** Whether a key, by `personKey` or `limitKey`, is of anonymous callers. */
 export function isAnonymousKey (person: string): boolean {
   return person.startsWith(ANONYMOUS_PERSON)
+}
+
+/** Of everything, callers who have not logged in may hold half, all together: however many come, people have room. */
+export function anonymousShare (inAll: number): number {
+  return Math.max(1, Math.floor(inAll / 2))
 }
 
 /** Whose a session or a call is: a person's, by one client. */

@@ -1,5 +1,5 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import { ownerKey, toOwner, type CallerInfo } from '../caller.js'
+import { ANONYMOUS_ID, isAnonymous, ownerKey, toOwner, type CallerInfo } from '../caller.js'
 
 /** Returns what a server sees as `sessionId` of a call without a session. */
 export type OwnerIds = (caller: CallerInfo) => string
@@ -21,5 +21,6 @@ export function createOwnerIds (key: Uint8Array = randomBytes(32)): OwnerIds {
 }
 
 function deriveId (secret: Buffer, caller: CallerInfo): string {
-  return createHmac('sha256', secret).update(ownerKey(toOwner(caller))).digest('base64url')
+  const id = createHmac('sha256', secret).update(ownerKey(toOwner(caller))).digest('base64url')
+  return isAnonymous(caller.extra) ? ANONYMOUS_ID + id : id
 }

@@ -1,3 +1,4 @@
+import { ANONYMOUS_PERSON } from '../caller.js'
 import type { CallLimits } from '../policy/rules.js'
 
 /** The bucket of all that somebody calls; the others have the names of tools. */
@@ -12,6 +13,18 @@ export const DAY_MS = 86_400_000
 export const PLACE_RETRY_MS = 1000
 /** Sums of fractions are not exact. */
 export const ROUNDING_MS = 0.001
+
+const PERSON = 'person '
+
+/** Names a person, or an address, as a holder. @param person by `limitKey` */
+export function personHolder (person: string): string {
+  return PERSON + person
+}
+
+/** Whether a holder is an address that callers who have not logged in come from. */
+export function isAnonymousHolder (holder: string): boolean {
+  return holder.startsWith(PERSON + ANONYMOUS_PERSON)
+}
 
 /** Calls that run. */
 export interface RunningCalls {

@@ -89,6 +89,7 @@ export const redisStoresOptions: TSchema = objectSchema(
     ...common,
     url: textThat({ takes: REDIS_URL, secret: true }, isRedisUrl),
     cluster: optional(flag),
+    maxSessions: optional(count),
     keyPrefix: optional(textThat({ takes: KEY_PREFIX }, isKeyPrefix)),
     commandTimeoutMs: optional(timerMs),
     graceMs: optional(timerMs),
@@ -132,7 +133,7 @@ export const redisStoresOptions: TSchema = objectSchema(
 export interface MemoryStoresOptions {
   /** Life of a session that nobody touches. */
   sessionIdleSeconds: number
-  /** Sessions kept at all. Default: 100,000. */
+  /** Sessions kept at all, half of them of callers who have not logged in. Default: 100,000. */
   maxSessions?: number
   /** Bounds of what is kept of streams. */
   eventLog?: MemoryEventLogOptions
@@ -182,6 +183,8 @@ export interface RedisStoresOptions extends RedisConnectionOptions, RedisRegistr
   keyPrefix?: string
   /** Life of a session that nobody touches. */
   sessionIdleSeconds: number
+  /** Callers who have not logged in may have half as many sessions, all together. Default: 100,000. */
+  maxSessions?: number
   /** Bounds of what is kept of streams. */
   eventLog?: RedisEventLogOptions
   /** Metadata documents kept at most. Default: 10,000. */

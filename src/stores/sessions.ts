@@ -1,4 +1,5 @@
 import type { Owner } from '../caller.js'
+import { SessionsFullError } from '../errors.js'
 
 /** What must be known to take up a session on any replica. Plain JSON. */
 export interface SessionRecord {
@@ -37,7 +38,10 @@ export type SessionChange =
   | { subscribe: string }
   | { unsubscribe: string }
 
-/** Sessions that a store in memory keeps, unless its options say otherwise. */
+/**
+ * Sessions that a store of one process keeps, unless its options say otherwise. Half of it, in every store, is what
+ * those of callers who have not logged in may come to, all together.
+ */
 export const MAX_SESSIONS = 100_000
 
 /** How many sessions may be kept at once. */
@@ -56,7 +60,7 @@ export interface SessionBounds {
 export interface SessionStore {
   /**
    * Adds a session, in one step with ending what is then beyond the bounds: the least recently seen of the owner, then
-   * of the person.
+   * of the person. Callers who have not logged in count by their address, and all together: see `MAX_SESSIONS`.
    * @returns the ids of the sessions that were ended
    * @throws {SessionsFullError} when the store takes no more sessions
    */
@@ -75,6 +79,12 @@ export interface SessionStore {
   touch (id: string, seenAt: number): Promise<boolean>
   /** @returns false where the session was gone already */
   delete (id: string): Promise<boolean>
+}
+
+/** Says that a store has no room. @param isAnonymous whether callers who have not logged in have their share of it */
+export function sessionsFull (isAnonymous: boolean): SessionsFullError {
+  const whose = isAnonymous ? ' of callers who have not logged in' : ''
+  return new SessionsFullError(`This server has no room for another session${whose} now.`, { retryAfterMs: 60_000 })
 }
 
 /** Applies a change to a record in place. */

@@ -23,10 +23,11 @@ export async function redisContracts (t: Test, server: RedisServer, cluster = fa
   t.jobs = 8
   await Promise.all([
     t.test('sessions', { buffered: true }, t =>
-      sessionStoreContract(t, async (t, { idleSeconds }) => {
+      sessionStoreContract(t, async (t, { idleSeconds, maxSessions }) => {
         const replicas = await replicasOf(t, server, ({ sessions }) => sessions, {
           ...all,
-          sessionIdleSeconds: idleSeconds
+          sessionIdleSeconds: idleSeconds,
+          ...maxSessions !== undefined && { maxSessions }
         })
         await nextSecond()
         return replicas

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
+import { toOwner } from '../../src/caller.js'
+import { makeAnonymousCaller } from '../../src/mcp/anonymous-callers.js'
 import { STANDALONE_STREAM, firstEventId, type EventReader } from '../../src/stores/event-log.js'
 import type { SessionRecord } from '../../src/stores/sessions.js'
 import type { Stores } from '../../src/stores/stores.js'
@@ -93,6 +95,8 @@ async function writeAll (
   // the first ones come before anybody listens
   while (heard.length === 0) await other.bus.send('replica', 'callAbandoned', { replicaId: 'replica', callId: 'c' })
   for (const id of ['one', 'two', 'three']) await sessions.create(sessionOf(id), { perOwner: 2, perPerson: 10 })
+  const owner = toOwner(makeAnonymousCaller('198.51.100.1'))
+  await sessions.create({ ...sessionOf('nobody'), owner }, { perOwner: 2, perPerson: 10 })
   await sessions.change('two', { subscribe: 'file:///a' }, 'r')
   await sessions.touch('two', later(1))
   await tasks.create('holder', { id: 'a', ttl: 60_000, pollInterval: 1 })
@@ -146,11 +150,13 @@ const WRITTEN: Readonly<Record<KeyName, readonly string[][]>> = {
   calls: [['…']],
   runningCalls: [['…', 'all']],
   lease: [['work']],
-  sessionPointer: [['one'], ['two'], ['three']],
-  sessions: [['…']],
-  sessionsOfClient: [['…', '…']],
-  sessionEnds: [['…']],
-  session: [['…', 'two'], ['…', 'three']],
+  sessionPointer: [['one'], ['two'], ['three'], ['nobody']],
+  // of a person, and of all who have not logged in
+  sessions: [['…'], ['…']],
+  sessionsOfClient: [['…', '…'], ['…', '…']],
+  sessionEnds: [['…'], ['…']],
+  sessionsOfAddresses: [['…']],
+  session: [['…', 'two'], ['…', 'three'], ['…', 'nobody']],
   log: [['two']],
   logBytes: [['two']],
   logStream: ['complete', 'get', 'open', 'read once'].map(stream => ['two', stream]),
@@ -210,7 +216,7 @@ redisTest('what is ended is gone', async (t, server) => {
   const admin = server.admin(t)
   if (stores === undefined || other === undefined) throw new Error('There are no replicas.')
   await writeAll(stores, other)
-  for (const id of ['one', 'two', 'three']) await stores.sessions.delete(id)
+  for (const id of ['one', 'two', 'three', 'nobody']) await stores.sessions.delete(id)
   await stores.eventLog.deleteSession('two')
   await stores.grants.end('grant')
   await stores.leases.release('work', 'holder')

@@ -1,5 +1,7 @@
 import type { Test } from 'tap'
-import type { Owner } from '../../src/caller.js'
+import { toOwner, type Owner } from '../../src/caller.js'
+import { SessionsFullError } from '../../src/errors.js'
+import { makeAnonymousCaller } from '../../src/mcp/anonymous-callers.js'
 import type { SessionRecord, SessionStore } from '../../src/stores/sessions.js'
 import { atOnce, countsOf, epoch, type Clock, type Make } from './backend.js'
 
@@ -7,6 +9,9 @@ const alice: Owner = { issuer: 'https://login.example', subject: 'alice', client
 const bob: Owner = { ...alice, subject: 'bob' }
 
 let sequence = 0
+
+/** Somebody who has not logged in: another one each time. */
+const nobody = (address: string): Owner => toOwner(makeAnonymousCaller(address))
 
 /** So many sessions an owner, and as many as they like a person. */
 const each = (perOwner: number) => ({ perOwner, perPerson: 1000 })
@@ -27,7 +32,7 @@ function recordFor (clock: Clock, changes: Partial<SessionRecord> = {}): Session
 /** What every `SessionStore` keeps to. */
 export async function sessionStoreContract (
   t: Test,
-  makeStore: Make<SessionStore, { idleSeconds: number }>
+  makeStore: Make<SessionStore, { idleSeconds: number, maxSessions?: number }>
 ): Promise<void> {
   // by a real clock they wait for most of their time
   t.jobs = 6
@@ -256,6 +261,48 @@ export async function sessionStoreContract (
     for (const id of ['__proto__', 'constructor', '', '*', 'session-*', '{x}']) {
       t.equal(await store.get(id), undefined, id)
       t.equal(await store.delete(id), false, id)
+    }
+  })
+
+  t.test('callers who have not logged in have half of the sessions, all together', { buffered: true }, async t => {
+    const { replicas: [store], clock } = await makeStore(t, { idleSeconds: 60, maxSessions: 8 })
+    const bounds = { perOwner: 10, perPerson: 10 }
+    const from = (address: string) => recordFor(clock, { owner: nobody(address) })
+    const first = [from('a'), from('a'), from('a'), from('b')]
+    for (const record of first) t.same(await store.create(record, bounds), [])
+    await t.rejects(store.create(from('a'), bounds), SessionsFullError, 'no room for who has the most')
+    await store.touch(first[0]?.id ?? '', epoch(clock))
+    t.same(await store.create(from('c'), bounds), [first[1]?.id], 'the address with the most makes room for another')
+    t.same(await store.create(from('c'), { perOwner: 10, perPerson: 1 }).then(ended => ended.length), 1, 'its own ends')
+    await t.rejects(store.create(from('d'), bounds).then(async () => await store.create(from('e'), bounds)),
+      SessionsFullError, 'no room for one address more')
+    const people = ['carol', 'dave', 'eve', 'mallory'].map(subject =>
+      recordFor(clock, { owner: { ...alice, subject } }))
+    for (const record of people) t.same(await store.create(record, bounds), [], 'people have room')
+    const refused = from('f')
+    await t.rejects(store.create(refused, bounds), SessionsFullError)
+    t.equal(await store.get(refused.id), undefined)
+    for (const { id } of people) t.equal((await store.get(id))?.id, id, 'nobody\'s session has ended for them')
+    t.equal(await store.delete(first[0]?.id ?? ''), true)
+    const next = from('f')
+    t.same(await store.create(next, bounds), [], 'one that has ended makes room')
+    t.equal((await store.get(next.id))?.id, next.id)
+  })
+
+  t.test('sessions of many addresses begun at once keep to their share', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 2, maxSessions: 20 })
+    const records = Array.from({ length: 50 }, (_, index) => recordFor(clock, { owner: nobody(`address ${index}`) }))
+    const begun = await atOnce(replicas, 50, async (replica, index) =>
+      await replica.create(records[index] ?? recordFor(clock), each(5)).then(() => true, (error: unknown) => {
+        if (!(error instanceof SessionsFullError)) throw error
+        return false
+      }))
+    t.same(countsOf(begun), { true: 10, false: 40 })
+    const alive = await Promise.all(records.map(({ id }) => replicas[0].get(id)))
+    t.equal(alive.filter(record => record !== undefined).length, 10)
+    await clock.pass(2.1)
+    for (let index = 0; index < 10; index++) {
+      t.same(await replicas[0].create(recordFor(clock, { owner: nobody(`next ${index}`) }), each(5)), [])
     }
   })
 }

@@ -143,13 +143,13 @@ t.test('the version of the format', async t => {
   older.close()
 
   const added = [...MIGRATIONS, 'ALTER TABLE service ADD COLUMN note TEXT; UPDATE service SET note = checked_at']
-  t.throws(() => openDatabase({ file, migrations: [...MIGRATIONS, `${String(added[1])}; BROKEN`] }), /syntax/)
+  t.throws(() => openDatabase({ file, migrations: [...MIGRATIONS, `${String(added.at(-1))}; BROKEN`] }), /syntax/)
   const newer = openDatabase({ file, migrations: added })
   t.same(newer.query('SELECT note FROM service')(), [{ note: '5' }], 'what was there is kept')
   newer.close()
   openDatabase({ file, migrations: added }).close()
   const before = readFileSync(file)
-  refused(t, file, /newer version of this package.*format 2.*up to 1/)
+  refused(t, file, /newer version of this package.*format 3.*up to 2/)
   t.same(readFileSync(file), before)
 })
 

@@ -32,8 +32,8 @@ export const mcpVariables = {
   ),
   SESSIONS_PER_PERSON: limit('The same, of one person, by all clients', defaultLimits.maxSessionsPerPerson),
   MAX_SESSIONS: limit(
-    'MCP sessions kept in all (memory); beyond, the person with the most makes room for one with fewer, ' +
-      'otherwise new ones are refused',
+    'MCP sessions kept in all (memory, SQLite); beyond, the person with the most makes room for one with fewer, ' +
+      'otherwise new ones are refused. Callers who have not logged in have half of it, with Redis too',
     MAX_SESSIONS
   ),
   INSTANCE_IDLE_SECONDS: seconds(

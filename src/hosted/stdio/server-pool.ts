@@ -1,3 +1,4 @@
+import { anonymousShare, isAnonymousKey } from '../../caller.js'
 import { InitializeFailedError } from '../../errors.js'
 import { passesIn } from '../../errors/passes-in.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
@@ -146,7 +147,12 @@ export class ServerPool {
     if (own.length >= maxProcessesPerPerson && !this.#endIdle(own)) {
       throw new InitializeFailedError('You have as many hosted servers running as one person may have.')
     }
-    if (this.#members.size >= maxProcesses && !this.#endIdle([...this.#members])) {
+    const isAnonymous = isAnonymousKey(person)
+    const anonymous = isAnonymous ? [...this.#members].filter(([, { person }]) => isAnonymousKey(person)) : []
+    if (isAnonymous && anonymous.length >= anonymousShare(maxProcesses) && !this.#endIdle(anonymous)) {
+      throw new InitializeFailedError('There is no room for another hosted server of callers who have not logged in.')
+    }
+    if (this.#members.size >= maxProcesses && !this.#endIdle(isAnonymous ? anonymous : [...this.#members])) {
       throw new InitializeFailedError('There is no room for another hosted server now: all are in use.')
     }
   }

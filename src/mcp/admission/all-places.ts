@@ -1,6 +1,6 @@
-import { isAnonymousKey } from '../../caller.js'
+import { anonymousShare, isAnonymousKey } from '../../caller.js'
 import { Places, type Holder } from './places.js'
-import { anonymousShare, type QuotaOptions } from './quota.js'
+import type { QuotaOptions } from './quota.js'
 
 /** Places of all callers; those who have not logged in have only some of them, and make room for each other there. */
 export class AllPlaces {

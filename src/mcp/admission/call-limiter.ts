@@ -7,6 +7,7 @@ import type { Policy } from '../../policy/policy.js'
 import {
   ALL_CALLS,
   OTHER_TOOLS,
+  personHolder,
   type CallBucket,
   type CallLimitStore,
   type CallRefusal
@@ -189,7 +190,7 @@ function makeDemands (
     ? []
     : [makeBucket(ALL_CALLS, calls, clientLimits)]
   const demands: Demand[] = [
-    { holder: `person ${limitKey(personKey(caller.extra))}`, who: 'person', buckets: ofPerson },
+    { holder: personHolder(limitKey(personKey(caller.extra))), who: 'person', buckets: ofPerson },
     { holder: `client ${caller.clientId}`, who: 'client', buckets: ofClient }
   ]
   return demands.filter(({ buckets }) => buckets.length > 0)

@@ -1,4 +1,4 @@
-import { limitKey } from '../../caller.js'
+import { anonymousShare, isAnonymousKey, limitKey } from '../../caller.js'
 import { inSlices } from '../../collections/in-slices.js'
 import type { Admission } from './admission.js'
 import type { Lease } from './quota.js'
@@ -33,6 +33,8 @@ export class OpenResponses {
   readonly #options: OpenResponsesOptions
   readonly #open = new Set<OpenResponse>()
   readonly #unread = new UnreadBytes<OpenResponse>()
+  /** Those of callers who have not logged in, which are among them. */
+  readonly #unreadOfAnonymous = new UnreadBytes<OpenResponse>()
   readonly #timer: NodeJS.Timeout
   #isWeighing = false
 
@@ -55,7 +57,7 @@ export class OpenResponses {
   /** The response is over. */
   close (open: OpenResponse): void {
     this.#open.delete(open)
-    this.#unread.set(open, 0)
+    this.#setUnread(open, 0)
     open.release()
   }
 
@@ -69,18 +71,28 @@ export class OpenResponses {
     const { maxUnreadBytes, maxUnreadBytesPerPerson, stalledMs } = this.#options
     const now = performance.now()
     await inSlices(this.#open, open => {
-      this.#unread.set(open, open.weigh(now))
+      this.#setUnread(open, open.weigh(now))
       if (open.unread > 0 && now - open.movedAt > stalledMs) this.#cut(open, 'stalled')
     })
     this.#isWeighing = false
     const tooMuch = this.#unread.personsAbove(maxUnreadBytesPerPerson)
     for (const person of tooMuch) this.#cutTo(maxUnreadBytesPerPerson, person, () => this.#unread.of(person))
-    while (this.#unread.total > maxUnreadBytes) {
-      const { heaviest } = this.#unread
-      const before = this.#unread.total
-      if (heaviest !== undefined) this.#cutTo(maxUnreadBytes, heaviest, () => this.#unread.total)
-      if (this.#unread.total === before) return
+    this.#cutHeaviest(this.#unreadOfAnonymous, anonymousShare(maxUnreadBytes))
+    this.#cutHeaviest(this.#unread, maxUnreadBytes)
+  }
+
+  /** Cuts responses of those who have the most, until all together have no more than so many bytes. */
+  #cutHeaviest (unread: UnreadBytes<OpenResponse>, maxBytes: number): void {
+    while (unread.total > maxBytes) {
+      const { heaviest, total } = unread
+      if (heaviest !== undefined) this.#cutTo(maxBytes, heaviest, () => unread.total)
+      if (unread.total === total) return
     }
+  }
+
+  #setUnread (open: OpenResponse, bytes: number): void {
+    this.#unread.set(open, bytes)
+    if (isAnonymousKey(open.person)) this.#unreadOfAnonymous.set(open, bytes)
   }
 
   /** Stops weighing. */

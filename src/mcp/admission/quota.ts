@@ -1,4 +1,4 @@
-import { isAnonymousKey, limitKey } from '../../caller.js'
+import { anonymousShare, isAnonymousKey, limitKey } from '../../caller.js'
 import { ServerFullError, TooManyRequestsError, type LimitName } from '../../errors.js'
 
 export interface QuotaOptions {
@@ -10,11 +10,6 @@ export interface QuotaOptions {
   inAll: number
   /** Whether bytes are counted: then one thing may take more than half of all. */
   isWeight?: boolean
-}
-
-/** Of everything, callers who have not logged in may hold half, all together: however many come, people have room. */
-export function anonymousShare (inAll: number): number {
-  return Math.max(1, Math.floor(inAll / 2))
 }
 
 /** Milliseconds after which a refused caller may try again: most of what is held is released within seconds. */

@@ -1,3 +1,4 @@
+import { isAnonymousKey } from '../../caller.js'
 import { RecencyMap } from '../../collections/recency-map.js'
 import { TooManyRequestsError } from '../../errors.js'
 
@@ -7,9 +8,13 @@ const ROUNDING_MS = 0.001
 const MAX_TOOLS_PER_PERSON = 100
 const MAX_NAME = 128
 const OTHER_TOOLS = ''
-// the rest of the persons share buckets, until others' are full again: no bucket is forgotten before that
+// the rest of the persons share buckets, until others' are full again: no bucket is forgotten before that. As many
+// addresses, of callers who have not logged in
 const MAX_PERSONS = 50_000
 const OTHER_PERSONS = ''
+
+/** By person, then by tool. */
+type Buckets = RecencyMap<string, Map<string, number>>
 
 /**
  * Limits how often each person calls each tool: a token bucket for each pair, which holds a minute's calls and fills
@@ -19,7 +24,9 @@ export class ToolRates {
   readonly #perMinute: number
   readonly #now: () => number
   /** When a bucket is full again, in milliseconds: person -> tool -> time. The latest caller comes last. */
-  readonly #fullAt = new RecencyMap<string, Map<string, number>>()
+  readonly #fullAt: Buckets = new RecencyMap()
+  /** The same of addresses: however many these are, they share no bucket with people. */
+  readonly #ofAddresses: Buckets = new RecencyMap()
 
   /** @param perMinute 0: no limit */
   constructor (perMinute: number, now: () => number = () => performance.now()) {
@@ -29,7 +36,7 @@ export class ToolRates {
 
   /** Persons whose buckets are kept. */
   get persons (): number {
-    return this.#fullAt.size
+    return this.#fullAt.size + this.#ofAddresses.size
   }
 
   /**
@@ -74,24 +81,25 @@ export class ToolRates {
   }
 
   #findBuckets (person: string, now: number): Map<string, number> {
+    const all = isAnonymousKey(person) ? this.#ofAddresses : this.#fullAt
     let key = person
-    let buckets = this.#fullAt.get(key)
-    if (buckets === undefined && this.#fullAt.size >= MAX_PERSONS) {
-      this.#forgetFull(now)
-      if (this.#fullAt.size >= MAX_PERSONS) buckets = this.#fullAt.get(key = OTHER_PERSONS)
+    let buckets = all.get(key)
+    if (buckets === undefined && all.size >= MAX_PERSONS) {
+      forgetFull(all, now)
+      if (all.size >= MAX_PERSONS) buckets = all.get(key = OTHER_PERSONS)
     }
     buckets ??= new Map()
     for (const [tool, fullAt] of buckets) if (fullAt <= now) buckets.delete(tool)
-    this.#fullAt.set(key, buckets)
+    all.set(key, buckets)
     return buckets
   }
+}
 
-  /** Forgets the persons who have not called for a minute: their buckets are full. */
-  #forgetFull (now: number): void {
-    for (const [person, buckets] of this.#fullAt) {
-      if ([...buckets.values()].some(fullAt => fullAt > now)) return
-      this.#fullAt.delete(person)
-    }
+/** Forgets those who have not called for a minute: their buckets are full. */
+function forgetFull (all: Buckets, now: number): void {
+  for (const [person, buckets] of all) {
+    if ([...buckets.values()].some(fullAt => fullAt > now)) return
+    all.delete(person)
   }
 }
 

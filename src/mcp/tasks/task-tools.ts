@@ -1,3 +1,4 @@
+import { isAnonymousKey } from '../../caller.js'
 import type { Bus, BusMessages } from '../../stores/bus.js'
 import type { Log } from '../../log.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
@@ -15,20 +16,20 @@ type Task = BusMessages['taskBegun']
 export class TaskTools {
   readonly #bus: Bus
   readonly #log: Log
-  /** By person, the one whose task is newest last; then by task. */
-  readonly #tools = new Map<string, Map<string, string>>()
+  readonly #ofPeople = new KnownTasks()
+  /** Of callers who have not logged in: however many they are, they push nobody else's out. */
+  readonly #ofAnonymous = new KnownTasks()
   readonly #unsubscribe: () => void
-  #size = 0
 
   constructor (bus: Bus, log: Log) {
     this.#bus = bus
     this.#log = log
-    this.#unsubscribe = bus.subscribe('taskBegun', task => { this.#remember(task) })
+    this.#unsubscribe = bus.subscribe('taskBegun', task => { this.#tasksOf(task).add(task) })
   }
 
   /** Number of tasks that are remembered. */
   get size (): number {
-    return this.#size
+    return this.#ofPeople.size + this.#ofAnonymous.size
   }
 
   /** Remembers a task, here and on every replica. */
@@ -40,25 +41,39 @@ export class TaskTools {
   }
 
   /** The tool that made a task; undefined if that is unknown. */
-  findTool ({ person, holder, taskId }: Omit<Task, 'tool'>): string | undefined {
-    return this.#tools.get(person)?.get(taskKey(holder, taskId))
+  findTool (task: Omit<Task, 'tool'>): string | undefined {
+    return this.#tasksOf(task).findTool(task)
   }
 
   close (): void {
     this.#unsubscribe()
   }
 
-  #remember ({ person, holder, taskId, tool }: Task): void {
+  #tasksOf ({ person }: Pick<Task, 'person'>): KnownTasks {
+    return isAnonymousKey(person) ? this.#ofAnonymous : this.#ofPeople
+  }
+}
+
+class KnownTasks {
+  /** By person, the one whose task is newest last; then by task. */
+  readonly #tools = new Map<string, Map<string, string>>()
+  size = 0
+
+  findTool ({ person, holder, taskId }: Omit<Task, 'tool'>): string | undefined {
+    return this.#tools.get(person)?.get(taskKey(holder, taskId))
+  }
+
+  add ({ person, holder, taskId, tool }: Task): void {
     const tasks = this.#tools.get(person) ?? new BoundedMap<string, string>(MAX_TASKS_OF_PERSON)
     this.#tools.delete(person)
     this.#tools.set(person, tasks)
     const before = tasks.size
     tasks.set(taskKey(holder, taskId), tool)
-    this.#size += tasks.size - before
-    while (this.#size > MAX_TASKS) {
+    this.size += tasks.size - before
+    while (this.size > MAX_TASKS) {
       const [longestAgo] = this.#tools
       if (longestAgo === undefined) return
-      this.#size -= longestAgo[1].size
+      this.size -= longestAgo[1].size
       this.#tools.delete(longestAgo[0])
     }
   }

@@ -14,8 +14,9 @@ import {
   type NewEvent,
   type StreamOptions
 } from '../event-log.js'
+import { anonymousShare, isAnonymousId } from '../../caller.js'
 import { inSlices } from '../../collections/in-slices.js'
-import { CompleteStreams, LoggedSession, SessionStream } from './event-log/complete-streams.js'
+import { LoggedSession, LoggedShare, SessionStream } from './event-log/complete-streams.js'
 
 export interface MemoryEventLogOptions {
   /** Events kept of one stream. Default: 256. */
@@ -42,12 +43,12 @@ const SWEEP_MS = 30_000
 /** The event log of a single process: a bounded buffer for each stream. */
 export class MemoryEventLog implements EventLog {
   readonly #sessions = new Map<string, LoggedSession>()
-  readonly #complete = new CompleteStreams()
+  readonly #ofPeople: LoggedShare
+  readonly #ofAnonymous: LoggedShare
   readonly #limits: Required<Omit<MemoryEventLogOptions, 'now'>>
   readonly #now: () => number
   readonly #sweep: NodeJS.Timeout
   #isSweeping = false
-  #characters = 0
   // one sequence for all streams, so that a stream forgotten and begun again never reuses a position
   #position = 0
 
@@ -57,13 +58,16 @@ export class MemoryEventLog implements EventLog {
       maxBytes: EVENT_LOG_BYTES,
       ...limits
     }
+    const { maxBytes } = this.#limits
+    this.#ofPeople = new LoggedShare(maxBytes)
+    this.#ofAnonymous = new LoggedShare(anonymousShare(maxBytes))
     this.#now = now
     this.#sweep = setInterval(() => { this.#dropOld().catch(() => {}) }, SWEEP_MS).unref()
   }
 
   /** Characters kept in all streams. */
   get bytes (): number {
-    return this.#characters
+    return this.#ofPeople.characters + this.#ofAnonymous.characters
   }
 
   /** Stops the housekeeping. */
@@ -129,16 +133,16 @@ export class MemoryEventLog implements EventLog {
     if (stream === undefined) return undefined
     this.#trimOld(stream)
     stream.read(reader, after === undefined ? undefined : Number(findEventPlace(after)?.position))
-    this.#complete.update(stream)
+    stream.session.share.complete.update(stream)
     return {
       position: after ?? formatEventId(streamId, stream.lastRead),
       resume: () => {
         stream.resume(reader)
-        this.#complete.update(stream)
+        stream.session.share.complete.update(stream)
       },
       stop: () => {
         stream.stop(reader)
-        this.#complete.update(stream)
+        stream.session.share.complete.update(stream)
         this.#trim(stream)
       }
     }
@@ -176,7 +180,8 @@ export class MemoryEventLog implements EventLog {
   }
 
   #create (sessionId: string, streamId: string): SessionStream {
-    const session = this.#sessions.get(sessionId) ?? new LoggedSession(sessionId)
+    const session = this.#sessions.get(sessionId) ??
+      new LoggedSession(sessionId, isAnonymousId(sessionId) ? this.#ofAnonymous : this.#ofPeople)
     const { streams } = session
     if (streams.size >= this.#limits.maxStreamsPerSession) {
       this.#dropWhile([...streams.values()], () =>
@@ -220,17 +225,17 @@ export class MemoryEventLog implements EventLog {
 
   /** Drops what is beyond the bounds. */
   #trim (stream: SessionStream): void {
-    const { session } = stream
+    const { session, session: { share } } = stream
     const { maxEventsPerStream, maxBytesPerStream, maxBytesPerSession, maxBytes } = this.#limits
     const tooMuch = () => session.characters > maxBytesPerSession
     if (tooMuch()) this.#dropWhile([...session.streams.values()], tooMuch)
-    while (this.#characters > maxBytes) {
-      const { first } = this.#complete
-      if (first === undefined) break
-      this.#drop(first)
+    const isFull = () => share.characters > share.maxCharacters || this.bytes > maxBytes
+    // callers who have not logged in have no more than their share: what people have beyond theirs goes first
+    for (const { complete } of [share, this.#ofPeople, this.#ofAnonymous]) {
+      for (let { first } = complete; first !== undefined && isFull(); { first } = complete) this.#drop(first)
     }
     // what is complete is gone by now: the stream that grows pays for the rest
-    const tooLarge = () => stream.characters > maxBytesPerStream || tooMuch() || this.#characters > maxBytes
+    const tooLarge = () => stream.characters > maxBytesPerStream || tooMuch() || isFull()
     while (stream.size > maxEventsPerStream || (stream.size > 1 && tooLarge())) {
       const dropped = stream.dropOldest()
       if (dropped === undefined) return
@@ -240,13 +245,13 @@ export class MemoryEventLog implements EventLog {
 
   #count (stream: SessionStream, characters: number): void {
     stream.session.characters += characters
-    this.#characters += characters
+    stream.session.share.characters += characters
   }
 
   #finish (stream: SessionStream): void {
     stream.completeAt = this.#now()
     stream.pump()
-    this.#complete.add(stream)
+    stream.session.share.complete.add(stream)
   }
 
   #drop (stream: SessionStream): void {
@@ -260,7 +265,7 @@ export class MemoryEventLog implements EventLog {
     this.#count(stream, -stream.characters)
     stream.completeAt ??= this.#now()
     stream.forget()
-    this.#complete.delete(stream)
+    stream.session.share.complete.delete(stream)
   }
 
   /** Drops complete streams that nobody reads as long as `needed`: those that were read first, the oldest first. */
@@ -278,7 +283,9 @@ export class MemoryEventLog implements EventLog {
   async #dropOld (): Promise<void> {
     if (this.#isSweeping) return
     this.#isSweeping = true
-    await inSlices(this.#complete.until(this.#oldest), stream => { this.#drop(stream) })
+    for (const { complete } of [this.#ofPeople, this.#ofAnonymous]) {
+      await inSlices(complete.until(this.#oldest), stream => { this.#drop(stream) })
+    }
     await inSlices(this.#sessions.values(), ({ streams }) => {
       const stream = streams.get(STANDALONE_STREAM)
       if (stream === undefined) return

@@ -1,11 +1,11 @@
-import { limitKey, ownerKey, personKey } from '../../caller.js'
+import { anonymousShare, isAnonymousKey, limitKey, ownerKey, personKey, type Owner } from '../../caller.js'
 import { Groups } from '../../collections/groups.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
 import type { Bus } from '../bus.js'
-import { SessionsFullError } from '../../errors.js'
 import {
   applyChange,
   MAX_SESSIONS,
+  sessionsFull,
   type SessionBounds,
   type SessionChange,
   type SessionRecord,
@@ -32,10 +32,14 @@ export class MemorySessionStore implements SessionStore {
   readonly #records = new Map<string, SessionRecord>()
   /** Ids of each person's sessions, the least recently seen first. */
   readonly #persons = new Groups<string, string>()
+  /** The same of each address, of callers who have not logged in. */
+  readonly #addresses = new Groups<string, string>()
   /** The same of each owner. */
   readonly #owners = new Groups<string, string>()
   /** The next to expire first. */
   readonly #ends = new PriorityQueue<string>()
+  /** Sessions of callers who have not logged in. */
+  #anonymous = 0
   readonly #bus: Bus | undefined
   readonly #idleSeconds: number
   readonly #maxSessions: number
@@ -62,12 +66,13 @@ export class MemorySessionStore implements SessionStore {
 
   async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
     this.#dropExpired(MAX_SWEPT)
-    const [person, owner] = [limitKey(personKey(record.owner)), ownerKey(record.owner)]
+    const [person, owner] = [toPerson(record), ownerKey(record.owner)]
     const ended = [
       ...this.#dropBeyond(this.#owners, owner, perOwner - 1),
-      ...this.#dropBeyond(this.#persons, person, perPerson - 1)
+      ...this.#dropBeyond(this.#groupsOf(person), person, perPerson - 1)
     ]
-    if (ended.length === 0) ended.push(...this.#makeRoom(this.#persons.count(person)))
+    if (ended.length === 0) ended.push(...this.#makeRoom(person))
+    if (isAnonymousKey(person) && !this.#records.has(record.id)) this.#anonymous++
     this.#records.set(record.id, copyRecord(record))
     this.#seen(record)
     await Promise.all(ended.map(id => this.#announceEnd(id)))
@@ -86,16 +91,28 @@ export class MemorySessionStore implements SessionStore {
   }
 
   /**
-   * Makes room for one more session of somebody who has `count`. In a full store the least recently seen one of the
-   * person with the most ends, if they have more than both would then have.
+   * Makes room for one more session of a person or an address. In a full store the least recently seen one of those
+   * with the most ends, if they have more than both would then have. Nobody makes room for who has not logged in, but
+   * others like them.
    * @returns the ids of what has ended
    */
-  #makeRoom (count: number): string[] {
-    if (this.#records.size < this.#maxSessions) return []
-    const { largest } = this.#persons
-    const most = largest === undefined ? 0 : this.#persons.count(largest)
-    if (largest !== undefined && most > count + 1) return this.#dropBeyond(this.#persons, largest, most - 1)
-    throw new SessionsFullError('This server has no room for another session now.', { retryAfterMs: 60_000 })
+  #makeRoom (person: string): string[] {
+    const isAnonymous = isAnonymousKey(person)
+    const isFull = this.#records.size >= this.#maxSessions ||
+      (isAnonymous && this.#anonymous >= anonymousShare(this.#maxSessions))
+    if (!isFull) return []
+    const count = this.#groupsOf(person).count(person)
+    const candidates = isAnonymous ? [this.#addresses] : [this.#persons, this.#addresses]
+    const [most] = candidates.flatMap(groups => {
+      const { largest } = groups
+      return largest === undefined ? [] : { groups, largest, size: groups.count(largest) }
+    }).sort((a, b) => b.size - a.size)
+    if (most !== undefined && most.size > count + 1) return this.#dropBeyond(most.groups, most.largest, most.size - 1)
+    throw sessionsFull(isAnonymous)
+  }
+
+  #groupsOf (person: string): Groups<string, string> {
+    return isAnonymousKey(person) ? this.#addresses : this.#persons
   }
 
   async get (id: string): Promise<SessionRecord | undefined> {
@@ -141,7 +158,8 @@ export class MemorySessionStore implements SessionStore {
 
   #seen (record: SessionRecord): void {
     this.#ends.set(record.id, this.#endsAt(record))
-    this.#persons.add(limitKey(personKey(record.owner)), record.id)
+    const person = toPerson(record)
+    this.#groupsOf(person).add(person, record.id)
     this.#owners.add(ownerKey(record.owner), record.id)
   }
 
@@ -153,11 +171,12 @@ export class MemorySessionStore implements SessionStore {
   #drop (id: string): boolean {
     const record = this.#records.get(id)
     if (record === undefined) return false
-    const { owner } = record
+    const person = toPerson(record)
     this.#records.delete(id)
     this.#ends.delete(id)
-    this.#persons.delete(limitKey(personKey(owner)), id)
-    this.#owners.delete(ownerKey(owner), id)
+    if (isAnonymousKey(person)) this.#anonymous--
+    this.#groupsOf(person).delete(person, id)
+    this.#owners.delete(ownerKey(record.owner), id)
     return true
   }
 
@@ -170,6 +189,11 @@ export class MemorySessionStore implements SessionStore {
       this.#drop(id)
     }
   }
+}
+
+/** Whose sessions are counted with this one. */
+function toPerson ({ owner }: { owner: Owner }): string {
+  return limitKey(personKey(owner))
 }
 
 // what is changed in place is copied; the rest is never written to

@@ -1,3 +1,4 @@
+import { anonymousShare, isAnonymousId } from '../../caller.js'
 import { inSlices } from '../../collections/in-slices.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
 import type { Bus } from '../bus.js'
@@ -48,8 +49,9 @@ export class MemoryTaskRecords implements TaskRecords {
   readonly #ends = new PriorityQueue<Kept>()
   readonly #holders: TaskHolders | undefined
   readonly #sweep: NodeJS.Timeout
-  #count = 0
-  #bytes = 0
+  readonly #all = { count: 0, bytes: 0 }
+  /** Those of callers who have not logged in, which are among them. */
+  readonly #anonymous = { count: 0, bytes: 0 }
   #last = 0
 
   constructor ({ now = Date.now, bus, ...bounds }: MemoryTaskRecordsOptions = {}) {
@@ -61,20 +63,20 @@ export class MemoryTaskRecords implements TaskRecords {
 
   /** Tasks kept, expired ones included until they are dropped. */
   get size (): number {
-    return this.#count
+    return this.#all.count
   }
 
   async create (holder: string, task: NewTask): Promise<TaskRecord | undefined> {
     this.#dropExpired()
     this.#current(holder)
     const own = this.#tasks.get(holder) ?? new Map<string, Kept>()
-    if (own.size >= this.#bounds.maxOfHolder || this.#count >= this.#bounds.max) return undefined
+    if (own.size >= this.#bounds.maxOfHolder || !this.#fitsInAll(holder, 1, 0)) return undefined
     const now = this.#now()
     const record: TaskRecord = { ...task, status: 'working', createdAt: now, lastUpdatedAt: now }
     const kept: Kept = { record, holder, number: ++this.#last, expiresAt: now + task.ttl, messages: [] }
     this.#tasks.set(holder, own.set(task.id, kept))
     this.#ends.set(kept, kept.expiresAt)
-    this.#count++
+    this.#add(holder, 1, 0)
     this.#holders?.add(holder)
     return { ...record }
   }
@@ -167,20 +169,35 @@ export class MemoryTaskRecords implements TaskRecords {
     }
     const held = (this.#bytesOf.get(holder) ?? 0) + bytes
     this.#bytesOf.set(holder, held)
-    this.#bytes += bytes
+    this.#add(holder, 0, bytes)
     return true
   }
 
   #fits (holder: string, bytes: number): boolean {
     const held = this.#bytesOf.get(holder) ?? 0
-    return held + bytes <= this.#bounds.maxBytesOfHolder && this.#bytes + bytes <= this.#bounds.maxBytes
+    return held + bytes <= this.#bounds.maxBytesOfHolder && this.#fitsInAll(holder, 0, bytes)
+  }
+
+  #fitsInAll (holder: string, tasks: number, bytes: number): boolean {
+    const { max, maxBytes } = this.#bounds
+    if (this.#all.count + tasks > max || this.#all.bytes + bytes > maxBytes) return false
+    return !isAnonymousId(holder) || (
+      this.#anonymous.count + tasks <= anonymousShare(max) && this.#anonymous.bytes + bytes <= anonymousShare(maxBytes)
+    )
+  }
+
+  #add (holder: string, tasks: number, bytes: number): void {
+    for (const counted of isAnonymousId(holder) ? [this.#all, this.#anonymous] : [this.#all]) {
+      counted.count += tasks
+      counted.bytes += bytes
+    }
   }
 
   #release (holder: string, bytes: number): void {
     const held = (this.#bytesOf.get(holder) ?? 0) - bytes
     if (held > 0) this.#bytesOf.set(holder, held)
     else this.#bytesOf.delete(holder)
-    this.#bytes -= bytes
+    this.#add(holder, 0, -bytes)
   }
 
   /** Drops all that has expired, some in each turn. */
@@ -212,7 +229,7 @@ export class MemoryTaskRecords implements TaskRecords {
     if (own?.delete(record.id) !== true) return
     if (own.size === 0) this.#tasks.delete(holder)
     this.#ends.delete(kept)
-    this.#count--
+    this.#add(holder, -1, 0)
     this.#release(holder, [result, ...messages].reduce((sum, text) => sum + Buffer.byteLength(text), 0))
   }
 }

@@ -68,6 +68,7 @@ const keyPatterns = {
   sessions: { pattern: 'sessions:{<tag>}', type: 'zset', expires: WITH_LAST },
   sessionsOfClient: { pattern: 'sessions:{<tag>}:of:<client tag>', type: 'zset', expires: WITH_LAST },
   sessionEnds: { pattern: 'sessions:{<tag>}:ends', type: 'zset', expires: WITH_LAST },
+  sessionsOfAddresses: { pattern: 'sessions:{<tag>}:addresses', type: 'zset', expires: WITH_LAST },
   session: {
     pattern: 'sessions:{<tag>}:session:<session id>',
     type: 'hash',

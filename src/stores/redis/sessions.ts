@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto'
-import { limitKey, personKey } from '../../caller.js'
-import type { SessionBounds, SessionChange, SessionRecord, SessionStore } from '../sessions.js'
+import { ANONYMOUS_ISSUER, anonymousShare, isAnonymous, limitKey, personKey, type Owner } from '../../caller.js'
+import {
+  MAX_SESSIONS,
+  sessionsFull,
+  type SessionBounds,
+  type SessionChange,
+  type SessionRecord,
+  type SessionStore
+} from '../sessions.js'
 import type { RedisBus } from './bus/bus.js'
 import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
@@ -10,34 +17,41 @@ import { parseRecord } from '../../parse-record.js'
 export interface RedisSessionStoreOptions {
   /** Life of a session that nobody touches. */
   idleSeconds: number
+  /** Callers who have not logged in may have half as many sessions, all together. Default: 100,000. */
+  maxSessions?: number | undefined
 }
 
 /**
  * Session records of all replicas. A person's sessions have the person as hash tag, so that one script counts and
- * ends them; a session is found by a pointer from its id to its person and client.
+ * ends them; a session is found by a pointer from its id to its person and client. All callers who have not logged in
+ * are one person here, and their addresses its clients.
  */
 export class RedisSessionStore implements SessionStore {
   readonly #connection: RedisConnection
   readonly #keys: KeyMaker
   readonly #bus: RedisBus
   readonly #idleSeconds: number
+  /** Sessions of callers who have not logged in. */
+  readonly #share: number
 
   constructor (
     connection: RedisConnection,
     keys: KeyMaker,
     bus: RedisBus,
-    { idleSeconds }: RedisSessionStoreOptions
+    { idleSeconds, maxSessions = MAX_SESSIONS }: RedisSessionStoreOptions
   ) {
     this.#connection = connection
     this.#keys = keys
     this.#bus = bus
     this.#idleSeconds = idleSeconds
+    this.#share = anonymousShare(maxSessions)
     connection.define(sessionScripts)
   }
 
   async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
     const { id, lastSeenAt, owner } = record
-    const place = { person: shortHash(limitKey(personKey(owner))), client: shortHash(owner.clientId) }
+    const place = makePlace(owner)
+    const isOfAnonymous = isAnonymous(owner)
     const [sessions, key] = this.#placeKeys(place, id)
     const untilMs = Math.max(1, Math.ceil((lastSeenAt + this.#idleSeconds) * 1000))
     const [, ended] = await Promise.all([
@@ -46,13 +60,18 @@ export class RedisSessionStore implements SessionStore {
         sessions,
         key,
         place.client + id,
-        perOwner,
+        isOfAnonymous ? perPerson : perOwner,
         perPerson,
         this.#idleSeconds,
         ...this.#bus.announcement('sessionEnded', {}),
+        isOfAnonymous ? this.#share : 0,
         ...toFields(record)
       ))
     ])
+    if (ended === null) {
+      await this.#connection.run(redis => redis.del(this.#pointer(id)))
+      throw sessionsFull(true)
+    }
     for (const sessionId of ended) this.#bus.announced('sessionEnded', { sessionId })
     return ended
   }
@@ -124,6 +143,13 @@ export class RedisSessionStore implements SessionStore {
 interface Place {
   person: string
   client: string
+}
+
+function makePlace (owner: Owner): Place {
+  const counted = limitKey(personKey(owner))
+  return isAnonymous(owner)
+    ? { person: shortHash(ANONYMOUS_ISSUER), client: shortHash(counted) }
+    : { person: shortHash(counted), client: shortHash(owner.clientId) }
 }
 
 function toPlace (pointer: string | null): Place | undefined {

@@ -43,6 +43,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
   const {
     keyPrefix = DEFAULT_KEY_PREFIX,
     sessionIdleSeconds,
+    maxSessions,
     eventLog: eventLogOptions,
     bus: busOptions,
     loginSteps = STEP_BOUNDS,
@@ -78,7 +79,7 @@ export function createRedisStores (given: RedisStoresOptions): Stores {
     leases: new RedisLeaseStore(connection, keys),
     callLimits: new RedisCallLimitStore(connection, keys),
     bus,
-    sessions: new RedisSessionStore(connection, keys, bus, { idleSeconds: sessionIdleSeconds }),
+    sessions: new RedisSessionStore(connection, keys, bus, { idleSeconds: sessionIdleSeconds, maxSessions }),
     eventLog,
     tasks: new RedisTaskRecords(connection, keys, bus, taskBounds),
     replicaKeys: new RedisRecentLog<ReplicaKeysRecord>(connection, keys, 'replicaKeys', REPLICA_KEYS_BOUNDS),

@@ -1,6 +1,8 @@
 import { parseRecord } from '../../parse-record.js'
 import type { CallBucket } from '../call-limits.js'
-import { ExpiringMap, type ExpiringMapOptions } from '../memory/expiring-map.js'
+import { makeMaps } from '../memory/call-limits.js'
+import type { ExpiringMapOptions } from '../memory/expiring-map.js'
+import { HoldersApart } from '../rules/holders-apart.js'
 import { KeptCallLimits, type RunningBuckets, type UsedBuckets, type UsedCalls } from '../rules/call-limits.js'
 import type { SqliteDatabase } from './database/database.js'
 import { ExpiringTable } from './database/expiring-table.js'
@@ -10,19 +12,21 @@ import { ExpiringTable } from './database/expiring-table.js'
  * The calls that run are in memory: they end with it.
  */
 export class SqliteCallLimitStore extends KeptCallLimits {
-  readonly #running: ExpiringMap<RunningBuckets>
+  readonly #running: ReadonlyArray<{ close (): void }>
 
   constructor (database: SqliteDatabase, options: ExpiringMapOptions = {}) {
-    const running = new ExpiringMap<RunningBuckets>(options)
-    const used = new ExpiringTable<UsedBuckets>(database, {
-      ...options,
-      name: 'used_calls',
-      codec: {
-        write: buckets => JSON.stringify([...buckets]),
-        read: text => new Map(parseRecord<Array<[string, UsedCalls]>>(text))
-      }
-    })
-    super(used, running, options.now)
+    const running = makeMaps<RunningBuckets>(options)
+    const makeTable = (name: 'used_calls' | 'anonymous_used_calls') =>
+      new ExpiringTable<UsedBuckets>(database, {
+        ...options,
+        name,
+        codec: {
+          write: buckets => JSON.stringify([...buckets]),
+          read: text => new Map(parseRecord<Array<[string, UsedCalls]>>(text))
+        }
+      })
+    const used = new HoldersApart(makeTable('used_calls'), makeTable('anonymous_used_calls'))
+    super(used, new HoldersApart(...running), options.now)
     this.#running = running
   }
 
@@ -36,6 +40,6 @@ export class SqliteCallLimitStore extends KeptCallLimits {
 
   /** Stops the housekeeping. */
   close (): void {
-    this.#running.close()
+    for (const map of this.#running) map.close()
   }
 }

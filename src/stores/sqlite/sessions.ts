@@ -1,10 +1,17 @@
-import { limitKey, ownerKey, personKey } from '../../caller.js'
-import { SessionsFullError } from '../../errors.js'
+import {
+  ANONYMOUS_PERSON,
+  anonymousShare,
+  isAnonymousKey,
+  limitKey,
+  ownerKey,
+  personKey
+} from '../../caller.js'
 import { parseRecord } from '../../parse-record.js'
 import type { Bus } from '../bus.js'
 import {
   applyChange,
   MAX_SESSIONS,
+  sessionsFull,
   type SessionBounds,
   type SessionChange,
   type SessionRecord,
@@ -135,23 +142,27 @@ export class SqliteSessionStore implements SessionStore {
     key: string,
     most: number
   ): string[] {
-    const beyond = (count(key)[0]?.entries ?? 0) - Math.max(0, most)
+    const beyond = readCount(count(key)) - Math.max(0, most)
     return beyond > 0 ? drop(key, beyond).map(({ id }) => id) : []
   }
 
   /**
-   * Makes room for one more session of somebody. In a full store the least recently seen one of the person with the
-   * most ends, if they have more than both would then have.
+   * Makes room for one more session of a person or an address. In a full store the least recently seen one of those
+   * with the most ends, if they have more than both would then have. Nobody makes room for who has not logged in, but
+   * others like them.
    * @returns the ids of what has ended
    */
   #makeRoom (person: string): string[] {
-    if ((this.#sql.countAll()[0]?.entries ?? 0) < this.#max) return []
-    const own = this.#sql.countOfPerson(person)[0]?.entries ?? 0
-    const [largest] = this.#sql.largest()
+    const isAnonymous = isAnonymousKey(person)
+    const isFull = readCount(this.#sql.countAll()) >= this.#max ||
+      (isAnonymous && readCount(this.#sql.countAnonymous()) >= anonymousShare(this.#max))
+    if (!isFull) return []
+    const own = readCount(this.#sql.countOfPerson(person))
+    const [largest] = isAnonymous ? this.#sql.largestAddress() : this.#sql.largest()
     if (largest !== undefined && largest.entries > own + 1) {
       return this.#dropBeyond(this.#sql.countOfPerson, this.#sql.dropOfPerson, largest.person, largest.entries - 1)
     }
-    throw new SessionsFullError('This server has no room for another session now.', { retryAfterMs: 60_000 })
+    throw sessionsFull(isAnonymous)
   }
 
   /** Milliseconds since the epoch. */
@@ -185,6 +196,9 @@ function prepareSessions (database: SqliteDatabase) {
     lastSeen: database.query<{ seen: number | null }>('SELECT max(seen) AS seen FROM sessions'),
     find: database.query<Row>('SELECT record, last_seen_at, version FROM sessions WHERE id = ? AND ends_at > ?'),
     countAll: database.query<{ entries: number }>("SELECT entries FROM totals WHERE counted = 'sessions'"),
+    countAnonymous: database.query<{ entries: number }>(
+      "SELECT entries FROM totals WHERE counted = 'anonymous sessions'"
+    ),
     countOfPerson: database.query<{ entries: number }>(
       "SELECT entries FROM counts WHERE counted = 'sessions' AND in_group = ?"
     ),
@@ -194,8 +208,16 @@ function prepareSessions (database: SqliteDatabase) {
     dropOfPerson: dropOf('person'),
     largest: database.query<{ person: string, entries: number }>(
       "SELECT in_group AS person, entries FROM counts WHERE counted = 'sessions' ORDER BY entries DESC LIMIT 1"
+    ),
+    largestAddress: database.query<{ person: string, entries: number }>(
+      "SELECT in_group AS person, entries FROM counts WHERE counted = 'sessions' " +
+        `AND substr(in_group, 1, ${ANONYMOUS_PERSON.length}) = '${ANONYMOUS_PERSON}' ORDER BY entries DESC LIMIT 1`
     )
   }
+}
+
+function readCount ([row]: ReadonlyArray<{ entries: number }>): number {
+  return row?.entries ?? 0
 }
 
 function toRecord ({ record, last_seen_at: lastSeenAt, version }: Row): SessionRecord {

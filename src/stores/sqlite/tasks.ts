@@ -1,3 +1,4 @@
+import { anonymousShare, isAnonymousId } from '../../caller.js'
 import { parseRecord } from '../../parse-record.js'
 import type { Bus } from '../bus.js'
 import type { Kept } from '../rules/budget.js'
@@ -52,8 +53,8 @@ export class SqliteTaskRecords implements TaskRecords {
   async create (holder: string, task: NewTask): Promise<TaskRecord | undefined> {
     const record = this.#database.step(() => {
       this.#dropExpired(holder)
-      const [own, all] = this.#count(holder)
-      if (own.entries >= this.#bounds.maxOfHolder || all.entries >= this.#bounds.max) return undefined
+      const own = this.#sql.countOf(holder)[0] ?? NOTHING
+      if (own.entries >= this.#bounds.maxOfHolder || !this.#fitsInAll(holder, 1, 0)) return undefined
       const now = this.#now()
       const record: TaskRecord = { ...task, status: 'working', createdAt: now, lastUpdatedAt: now }
       this.#sql.add(holder, task.id, now + task.ttl, JSON.stringify(record))
@@ -149,12 +150,17 @@ export class SqliteTaskRecords implements TaskRecords {
   }
 
   #fits (holder: string, bytes: number): boolean {
-    const [own, all] = this.#count(holder)
-    return own.bytes + bytes <= this.#bounds.maxBytesOfHolder && all.bytes + bytes <= this.#bounds.maxBytes
+    const own = this.#sql.countOf(holder)[0] ?? NOTHING
+    return own.bytes + bytes <= this.#bounds.maxBytesOfHolder && this.#fitsInAll(holder, 0, bytes)
   }
 
-  #count (holder: string): [own: Kept, all: Kept] {
-    return [this.#sql.countOf(holder)[0] ?? NOTHING, this.#sql.countAll()[0] ?? NOTHING]
+  #fitsInAll (holder: string, tasks: number, bytes: number): boolean {
+    const { max, maxBytes } = this.#bounds
+    const all = this.#sql.countAll()[0] ?? NOTHING
+    if (all.entries + tasks > max || all.bytes + bytes > maxBytes) return false
+    if (!isAnonymousId(holder)) return true
+    const anonymous = this.#sql.countAnonymous()[0] ?? NOTHING
+    return anonymous.entries + tasks <= anonymousShare(max) && anonymous.bytes + bytes <= anonymousShare(maxBytes)
   }
 
   /** Drops what has expired of a holder, and some of the others. */
@@ -186,6 +192,7 @@ function prepareTasks (database: SqliteDatabase) {
     ),
     countOf: database.query<Kept>("SELECT entries, bytes FROM counts WHERE counted = 'tasks' AND in_group = ?"),
     countAll: database.query<Kept>("SELECT entries, bytes FROM totals WHERE counted = 'tasks'"),
+    countAnonymous: database.query<Kept>("SELECT entries, bytes FROM totals WHERE counted = 'anonymous tasks'"),
     addMessage: database.command('INSERT INTO task_messages (task, message) VALUES (?, ?)'),
     countMessages: database.query<{ count: number }>('SELECT count(*) AS count FROM task_messages WHERE task = ?'),
     messages: database.query<{ number: number, message: string }>(

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { toOwner, type CallerInfo } from '../../../caller.js'
+import { ANONYMOUS_ID, isAnonymous, toOwner, type CallerInfo } from '../../../caller.js'
 import { callerOfSession } from '../../anonymous-callers.js'
 import type { SessionHost } from '../session-host.js'
 import type { SessionRecord } from '../../../stores/sessions.js'
@@ -10,7 +10,7 @@ export function makeRecord (
   caller: CallerInfo,
   { guard, replica, limits: { lifetimeSeconds } }: Pick<SessionHost, 'guard' | 'replica' | 'limits'>
 ): SessionRecord {
-  const id = randomBytes(24).toString('base64url')
+  const id = (isAnonymous(caller.extra) ? ANONYMOUS_ID : '') + randomBytes(24).toString('base64url')
   const now = Math.floor(Date.now() / 1000)
   return {
     id,

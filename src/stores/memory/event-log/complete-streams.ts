@@ -1,12 +1,20 @@
 import { PriorityQueue } from '../../../collections/priority-queue.js'
 import { LoggedStream } from './logged-stream.js'
 
+/** What the log has of some sessions, all together. */
+export class LoggedShare {
+  readonly complete = new CompleteStreams()
+  characters = 0
+
+  constructor (readonly maxCharacters: number) {}
+}
+
 /** The streams of a session. */
 export class LoggedSession {
   readonly streams = new Map<string, SessionStream>()
   characters = 0
 
-  constructor (readonly id: string) {}
+  constructor (readonly id: string, readonly share: LoggedShare) {}
 }
 
 /** A stream of a session. */

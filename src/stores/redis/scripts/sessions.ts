@@ -12,8 +12,9 @@ declare module 'ioredis' {
       idleSeconds: number,
       channel: string,
       text: string,
+      share: number,
       ...fields: string[]
-    ): Result<string[], Context>
+    ): Result<string[] | null, Context>
     mcpChangeSession(
       record: string,
       channel: string,
@@ -44,21 +45,33 @@ const SESSION_TAIL = keyTail('sessions', 'session')
 /** A member of a person's sets is this long a hash of the client, and the session's id. */
 export const CLIENT_LENGTH = 22
 
-// the sets that a member is in: the person's and the owner's sessions in the order of use, and all by their end
+// some milliseconds
+const MAX_FORGOTTEN = 1000
+
+// the sets that a member is in: the person's and the owner's sessions in the order of use, and all by their end. Those
+// of callers who have not logged in are one person's, and an owner's are an address's: then the owners are known by the
+// number of their sessions
 const SETS = `
   local ends = KEYS[1] .. '${keyTail('sessions', 'sessionEnds')}'
   local function ofOwner (member)
     return KEYS[1] .. '${keyTail('sessions', 'sessionsOfClient')}' .. string.sub(member, 1, ${CLIENT_LENGTH})
   end
+  local addresses = KEYS[1] .. '${keyTail('sessions', 'sessionsOfAddresses')}'
+  local function count (member)
+    local address, sessions = string.sub(member, 1, ${CLIENT_LENGTH}), redis.call('ZCARD', ofOwner(member))
+    if sessions == 0 then redis.call('ZREM', addresses, address)
+    else redis.call('ZADD', addresses, sessions, address) end
+  end
   local function forget (member)
     for _, set in ipairs({ KEYS[1], ofOwner(member), ends }) do redis.call('ZREM', set, member) end
+    if redis.call('EXISTS', addresses) == 1 then count(member) end
   end`
 
 // KEYS: the person's sessions, the record. ARGV: the session's member of the sets, …
 const SEEN = `${SETS}
   local time = redis.call('TIME')
   local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
-  local function seen (idleSeconds)
+  local function seen (idleSeconds, isAnonymous)
     local fields = redis.call('HMGET', KEYS[2], 'lastSeenAt', 'expiresAt')
     local untilMs = math.ceil(math.min(fields[1] + idleSeconds, fields[2]) * 1000)
     redis.call('PEXPIREAT', KEYS[2], untilMs)
@@ -67,6 +80,8 @@ const SEEN = `${SETS}
       redis.call('ZADD', set, score, ARGV[1])
       if redis.call('PTTL', set) < untilMs - nowMs then redis.call('PEXPIREAT', set, untilMs) end
     end
+    if isAnonymous then count(ARGV[1]) end
+    if redis.call('PTTL', addresses) < untilMs - nowMs then redis.call('PEXPIREAT', addresses, untilMs) end
   end`
 
 /** The steps of `RedisSessionStore`, each atomic. */
@@ -76,7 +91,8 @@ export const sessionScripts = {
     lua: `${SEEN}
       local ended, text = {}, string.sub(ARGV[6], 1, -2) .. '"sessionId":'
       -- each is met once, when it has ended: what is left need not be looked through
-      for _, member in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', nowMs)) do forget(member) end
+      local over = redis.call('ZRANGEBYSCORE', ends, '-inf', nowMs, 'LIMIT', 0, ${MAX_FORGOTTEN})
+      for _, member in ipairs(over) do forget(member) end
       local function endBeyond (set, most)
         local beyond = redis.call('ZCARD', set) - most
         if beyond <= 0 then return end
@@ -87,11 +103,18 @@ export const sessionScripts = {
           redis.pcall('PUBLISH', ARGV[5], text .. cjson.encode(ended[#ended]) .. '}')
         end
       end
-      endBeyond(ofOwner(ARGV[1]), ARGV[2] - 1)
-      endBeyond(KEYS[1], ARGV[3] - 1)
+      local own, share = ofOwner(ARGV[1]), tonumber(ARGV[7])
+      endBeyond(own, ARGV[2] - 1)
+      if share == 0 then
+        endBeyond(KEYS[1], ARGV[3] - 1)
+      elseif #ended == 0 and redis.call('ZCARD', KEYS[1]) >= share then
+        local largest = redis.call('ZREVRANGE', addresses, 0, 0, 'WITHSCORES')
+        if tonumber(largest[2] or 0) <= redis.call('ZCARD', own) + 1 then return false end
+        endBeyond(ofOwner(largest[1]), largest[2] - 1)
+      end
       redis.call('DEL', KEYS[2])
-      redis.call('HSET', KEYS[2], unpack(ARGV, 7))
-      seen(ARGV[4])
+      redis.call('HSET', KEYS[2], unpack(ARGV, 8))
+      seen(ARGV[4], share > 0)
       return ended`
   },
   mcpChangeSession: {

@@ -8,7 +8,7 @@ export interface Codec<V> {
 }
 
 export interface ExpiringTableOptions<V> {
-  name: 'metadata_documents' | 'consents' | 'used_calls' | 'lasting_leases' | 'codes'
+  name: 'metadata_documents' | 'consents' | 'used_calls' | 'anonymous_used_calls' | 'lasting_leases' | 'codes'
   codec: Codec<V>
   /** Entries kept; beyond, the oldest go first. Default: 100,000. */
   maxEntries?: number | undefined

@@ -1,3 +1,5 @@
+import { ANONYMOUS_ID, ANONYMOUS_PERSON } from '../../../caller.js'
+
 interface Counted {
   table: string
   /** What names the group that a row counts for. Only rows whose group is not null count. */
@@ -122,4 +124,31 @@ export const FIRST_FORMAT = `
     message TEXT NOT NULL
   ) STRICT;
   CREATE INDEX messages_of_task ON task_messages (task);
+`
+
+/** Keeps the number and the bytes of those rows of a table that are of callers who have not logged in. */
+function countingAnonymous (table: string, column: string, prefix: string, bytes = '0'): string {
+  const isAnonymous = (row: string) => `substr(${row}${column}, 1, ${prefix.length}) = '${prefix}'`
+  const of = (row: 'OLD' | 'NEW') => bytes === '0' ? bytes : `${row}.${bytes}`
+  const add = (entries: number, size: string) => `
+      UPDATE totals SET entries = entries + ${entries}, bytes = bytes + ${size} WHERE counted = 'anonymous ${table}';
+    END;`
+  return `
+    INSERT INTO totals (counted, entries, bytes)
+      SELECT 'anonymous ${table}', count(*), coalesce(sum(${bytes}), 0) FROM ${table} WHERE ${isAnonymous('')};
+    CREATE TRIGGER anonymous_${table}_added AFTER INSERT ON ${table} WHEN ${isAnonymous('NEW.')} BEGIN ${
+    add(1, of('NEW'))}
+    CREATE TRIGGER anonymous_${table}_removed AFTER DELETE ON ${table} WHEN ${isAnonymous('OLD.')} BEGIN ${
+    add(-1, `-${of('OLD')}`)}
+    CREATE TRIGGER anonymous_${table}_changed AFTER UPDATE ON ${table}
+      WHEN ${isAnonymous('NEW.')} AND ${of('OLD')} <> ${of('NEW')} BEGIN ${add(0, `${of('NEW')} - ${of('OLD')}`)}`
+}
+
+/** Version 2: what callers who have not logged in have is counted, and their calls are kept apart. */
+export const SECOND_FORMAT = `
+  ${countingAnonymous('sessions', 'person', ANONYMOUS_PERSON)}
+  ${countingAnonymous('tasks', 'holder', ANONYMOUS_ID, 'bytes')}
+  CREATE TABLE anonymous_used_calls (key TEXT PRIMARY KEY, ends_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+  CREATE INDEX anonymous_used_calls_ends ON anonymous_used_calls (ends_at);
+  ${counting({ table: 'anonymous_used_calls', group: "''" })}
 `

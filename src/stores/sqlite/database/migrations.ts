@@ -1,6 +1,6 @@
 import type Database from 'libsql'
 import { cannotUse } from './errors.js'
-import { FIRST_FORMAT } from './format.js'
+import { FIRST_FORMAT, SECOND_FORMAT } from './format.js'
 
 /** Marks a file as one of this service. */
 export const APPLICATION_ID = 0x6d63706f
@@ -9,7 +9,7 @@ export const APPLICATION_ID = 0x6d63706f
  * The steps from each version of the format to the next, the first from an empty file. What was released is never
  * changed: a new version is one more step.
  */
-export const MIGRATIONS: readonly string[] = [FIRST_FORMAT]
+export const MIGRATIONS: readonly string[] = [FIRST_FORMAT, SECOND_FORMAT]
 
 /** @throws {ConfigError} if a file has a version of the format that is not known: nothing of it is changed */
 export function refuseNewer (database: Database.Database, file: string, known: number): void {

@@ -13,6 +13,7 @@ const TABLES = [
   'metadata_documents',
   'consents',
   'used_calls',
+  'anonymous_used_calls',
   'lasting_leases',
   'login_steps',
   'login_visits'
