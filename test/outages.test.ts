@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
 import Fastify from 'fastify'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { ClientError } from 'openid-client'
@@ -17,6 +19,11 @@ import { pages } from '../src/plugins/scoped/pages.js'
 import { tooManyAttempts } from '../src/stores/memory/authorizations.js'
 import { noRoom } from '../src/stores/memory/registrations.js'
 import { RedisConnection } from '../src/stores/redis/connection/connection.js'
+import type { SqliteDatabase } from '../src/stores/sqlite/database/database.js'
+import { toOutage } from '../src/stores/sqlite/database/errors.js'
+import { openDatabase } from '../src/stores/sqlite/database/open.js'
+import { SqliteGrantStore } from '../src/stores/sqlite/grants.js'
+import { addGrant } from './stores/standing-grant.js'
 
 const UNUSABLE_KEY = { kty: 'EC', crv: 'P-256' }
 const ISSUER = 'https://login.example.com'
@@ -112,6 +119,23 @@ async function redisWithoutTls (t: Test) {
   }
 }
 
+/** A step of a file that fails with this result code of SQLite, or of the system. */
+function sqliteCode (code: string) {
+  return async () => { throw toOutage(Object.assign(new Error(code), { code }), '/data/state.sqlite') }
+}
+
+/** A step after something was done to a database that was open. */
+function sqlite (act: (database: SqliteDatabase, file: string) => void) {
+  return async (t: Test) => {
+    const file = join(t.testdir({}), 'state.sqlite')
+    const database = openDatabase({ file })
+    t.teardown(() => { database.close() })
+    const grants = new SqliteGrantStore(database)
+    act(database, file)
+    await addGrant(grants, `grant-${'x'.repeat(100_000)}`, 'alice', 'token')
+  }
+}
+
 const ROWS: Row[] = [
   ...['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EAI_AGAIN', 'UND_ERR_SOCKET', 'ENETUNREACH']
     .map((code): Row => [`the login server: ${code}`, 503, 5, discovery(cut(code))]),
@@ -157,6 +181,30 @@ const ROWS: Row[] = [
     [reply, 503, 'operator', redis(reply)]
   ),
   ['Redis without TLS', 503, 'operator', redisWithoutTls],
+
+  ['SQLite: a full disk', 503, 'operator', sqlite(it => it.query('PRAGMA max_page_count = 1')())],
+  ['SQLite: a disk that is read-only', 503, 'operator', sqlite(it => it.query('PRAGMA query_only = ON')())],
+  ['SQLite: a file that was removed', 503, 'operator', sqlite((it, file) => {
+    rmSync(file)
+    it.check()
+  })],
+  ['SQLite: closed', 503, 2, sqlite(it => { it.close() })],
+  ...[
+    'SQLITE_FULL',
+    'SQLITE_READONLY_DBMOVED',
+    'SQLITE_CANTOPEN',
+    'SQLITE_PERM',
+    'SQLITE_CORRUPT_INDEX',
+    'SQLITE_NOTADB',
+    'SQLITE_IOERR_WRITE',
+    'SQLITE_IOERR_FSYNC',
+    'SQLITE_PROTOCOL',
+    'SQLITE_BUSY',
+    'ENOSPC',
+    'EDQUOT',
+    'EROFS',
+    'EIO'
+  ].map((code): Row => [`SQLite: ${code}`, 503, 'operator', sqliteCode(code)]),
 
   ['too many logins in progress', 503, 120, async () => { throw tooManyAttempts() }],
   ['no room for another client', 503, 'operator', async () => { throw noRoom() }],

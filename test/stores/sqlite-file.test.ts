@@ -71,7 +71,9 @@ t.test('one process has the file, once', async t => {
   for (const run of statements) run()
   database.close()
   database.close()
-  for (const run of statements) t.throws(run, TemporarilyUnavailableError, 'nothing is read or written after the end')
+  for (const run of [...statements, () => { database.step(() => {}) }, () => { database.check() }]) {
+    t.throws(run, TemporarilyUnavailableError, 'nothing is read or written after the end')
+  }
   openDatabase({ file }).close()
   t.notOk(lstatSync(`${file}-wal`, { throwIfNoEntry: false }), 'after an orderly end there is one file')
 })

@@ -64,6 +64,8 @@ export class SqliteDatabase {
 
   /** Runs several statements in one transaction: all of them have an effect, or none. A step may contain another. */
   step<T> (act: () => T): T {
+    // libsql ends the process if it is asked about a connection that was closed
+    if (!this.#isOpen) throw closed()
     if (this.#database.inTransaction) return act()
     this.#begin()
     try {
@@ -72,7 +74,7 @@ export class SqliteDatabase {
       return result
     } catch (error) {
       // some errors have done that already
-      if (this.#database.inTransaction) this.#rollback()
+      if (this.#isOpen && this.#database.inTransaction) this.#rollback()
       throw error
     }
   }
