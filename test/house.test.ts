@@ -131,7 +131,7 @@ t.test('the rules and the stores know neither Fastify nor HTML', async t => {
 
 t.test('only the configuration, and what is above it, reads the environment', async t => {
   // what a program that is started needs of it to run at all is not a setting
-  const isInherited = (file: string) => file === 'hosted/stdio/inherited-environment.ts'
+  const isInherited = (file: string) => file === 'hosted/stdio/process/inherited-environment.ts'
   for (const file of sources.filter(file => floor(file) < floor('config') && !isInherited(file))) {
     if (textOf(file).includes('process.env')) {
       t.fail(`src/${file} reads process.env: add a variable to src/config/environment.ts, and take an option`)

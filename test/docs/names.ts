@@ -32,6 +32,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   ],
   'errors of DNS': ['ENOTFOUND', 'EAI_AGAIN'],
   OpenTelemetry: ['OTEL_SERVICE_NAME', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
+  'server-memory': ['MEMORY_FILE_PATH'],
   'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
   'for the reader to fill in': [
     'URL',

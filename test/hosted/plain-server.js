@@ -35,6 +35,7 @@ const tools = {
     message,
     requestedSchema: { type: 'object', properties: { colour: { type: 'string' } } }
   })),
+  roots: async () => text(await ask('roots/list')),
   ask_and_forget: () => {
     ask('elicitation/create', { message: 'forgotten', requestedSchema: { type: 'object', properties: {} } }).then(
       result => { notes.push(result) },
@@ -123,6 +124,7 @@ async function serve ({ id, method, params, result, error }) {
     else reject(error)
   } else if (id === undefined) {
     if (method === 'notifications/initialized') initialized++
+    if (method === 'notifications/roots/list_changed') notes.push(method)
     if (method === 'notifications/cancelled') cancelled.push(params.requestId)
   } else if (methods[method] === undefined) say({ id, error: { code: -32601, message: 'Method not found' } })
   else {

@@ -121,6 +121,18 @@ t.test('the server asks the session whose call runs', async t => {
   }
 })
 
+t.test('roots of clients are not for the server, unless it is to have them', async t => {
+  for (const roots of [false, true]) {
+    const service = await hostPlain(t, { roots })
+    const client = await new RawClient(service).connect('2025-06-18', { roots: { listChanged: true }, sampling: {} })
+    await client.notify('notifications/roots/list_changed')
+    t.match(await callForJson(client, 'state'), roots
+      ? { capabilities: ['roots', 'sampling'], notes: ['notifications/roots/list_changed'] }
+      : { capabilities: ['sampling'], notes: [] })
+    if (!roots) t.match(await callTool(client, 'roots'), { error: { message: /does not learn the roots/ } })
+  }
+})
+
 t.test('a session that leaves: its calls are cancelled, what it was asked is answered', async t => {
   const service = await hostPlain(t)
   const capabilities = { elicitation: {} }

@@ -45,6 +45,13 @@ export const serveFlags: readonly ServeFlag[] = [
     isList: true,
     says: 'with --stdio: an environment variable that the program gets'
   },
+  {
+    flag: 'cwd',
+    variable: 'SERVER_CWD',
+    takes: 'FOLDER',
+    // eslint-disable-next-line no-template-curly-in-string -- a template of the hosted program
+    says: 'with --stdio: where the program runs; with ${personId} in it, a folder for each person'
+  },
   { flag: 'port', variable: 'PORT', takes: 'N', says: 'port to listen on' },
   { flag: 'host', variable: 'HOST', takes: 'ADDRESS', says: 'address to listen on' },
   { flag: 'public-url', variable: 'PUBLIC_URL', takes: 'URL', says: 'the URL that clients see' },

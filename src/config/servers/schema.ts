@@ -34,6 +34,7 @@ const shape = {
   env: z.exactOptional(texts('an object of texts: name -> value')),
   inheritEnv: z.exactOptional(z.array(text('the name of a variable'), 'a list of names of variables')),
   cwd: z.exactOptional(text('a folder')),
+  roots: z.exactOptional(z.boolean('true or false')),
   share: z.exactOptional(z.union([z.boolean(), z.enum(['person', 'session'])], 'true, false, person or session')),
   url: z.exactOptional(text('the URL of an MCP endpoint')),
   auth: z.exactOptional(z.union([z.literal('upstream-token'), tokenExchange], AUTH)),

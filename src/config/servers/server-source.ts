@@ -22,6 +22,8 @@ export type ServerSource =
     /** Variables of this process that it gets too, by name. */
     inheritEnv: readonly string[]
     cwd?: string
+    /** Whether it learns the roots of its clients. */
+    roots?: boolean
     per: ProcessPer
   }
   | {
@@ -56,6 +58,7 @@ export function parseServerSource (env: Environment, variables: NodeJS.ProcessEn
       ...parseCommandLine('SERVER_COMMAND', command),
       env: {},
       inheritEnv: checkSet(split(env.SERVER_ENV, ','), variables),
+      ...env.SERVER_CWD !== undefined && { cwd: env.SERVER_CWD },
       per
     }
   }

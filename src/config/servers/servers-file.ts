@@ -107,6 +107,7 @@ function toSource (at: Path, name: string, server: FileServer, context: Context)
     env: expandAll(server.env, variable => ['env', variable], expand),
     inheritEnv: server.inheritEnv ?? [],
     ...cwd !== undefined && { cwd: fromFile(context.file, expand(['cwd'], cwd)) },
+    ...server.roots !== undefined && { roots: server.roots },
     per: toProcessPer(server.share)
   }
 }

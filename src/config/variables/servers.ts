@@ -13,6 +13,12 @@ export const serverVariables = {
       'some-server. There is no shell: no variables, patterns or pipes'
   )),
   SERVER_ENV: list('Variables of this process that the program of SERVER_COMMAND gets, by name'),
+  /* eslint-disable no-template-curly-in-string -- templates of the hosted program */
+  SERVER_CWD: Type.Optional(text(
+    'Where the program of SERVER_COMMAND runs: /var/lib/notes/${personId} is a folder for each person, made at need. ' +
+      'Default: the working directory of this process'
+  )),
+  /* eslint-enable no-template-curly-in-string */
   SERVER_PROCESS: choice(
     'How many processes run SERVER_COMMAND: one for each person, for each session, or one that all share (only for ' +
       'a server that keeps nothing of its callers)',

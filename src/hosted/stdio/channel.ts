@@ -5,6 +5,7 @@ import type { Log } from '../../log.js'
 import { isRequest, type JsonRpcResponse } from '../../mcp/wire/messages.js'
 import { REVISION_2025_11_25 } from '../../mcp/wire/protocol-versions.js'
 import type { HostedExtra, ResumableTransport } from '../piped-server.js'
+import { saysRootsChanged, withoutRoots } from './roots.js'
 
 /** The server that channels lead to. */
 export interface ChannelServer {
@@ -40,6 +41,8 @@ export class Channel implements ResumableTransport {
   onerror?: (error: Error) => void
   /** Names whom it serves. */
   readonly log: Log
+  /** Whether the server learns the roots of the client. */
+  readonly passesRoots: boolean
   readonly #find: FindServer
   #server: ChannelServer | undefined
   #isResumed = false
@@ -47,9 +50,10 @@ export class Channel implements ResumableTransport {
   #begun: ((response: JsonRpcResponse) => void) | undefined
   #isClosed = false
 
-  constructor (find: FindServer, log: Log) {
+  constructor (find: FindServer, log: Log, passesRoots: boolean) {
     this.#find = find
     this.log = log
+    this.passesRoots = passesRoots
   }
 
   async start (): Promise<void> {}
@@ -60,9 +64,11 @@ export class Channel implements ResumableTransport {
 
   async send (message: JSONRPCMessage): Promise<void> {
     if (this.#isClosed) throw new Error('the connection is closed')
+    if (!this.passesRoots && saysRootsChanged(message)) return
     if (this.#server !== undefined) this.#server.receive(this, message)
-    else if (isRequest(message) && message.method === 'initialize') await this.#begin(message)
-    else await this.#beginWithout(message)
+    else if (isRequest(message) && message.method === 'initialize') {
+      await this.#begin(this.passesRoots ? message : withoutRoots(message))
+    } else await this.#beginWithout(message)
   }
 
   /** Passes a message of the server to the client. */

@@ -66,6 +66,11 @@ export interface StdioServerOptions {
   per?: 'person' | 'session' | 'shared' | undefined
   /** With `per: 'session'`: whether a session continues, with a new process, if its own has ended. Default: false. */
   restart?: boolean | undefined
+  /**
+   * Whether it learns the roots of its clients. They are folders of the client's machine: a server that takes them for
+   * folders of its own opens this machine's files to callers. Default: false.
+   */
+  roots?: boolean | undefined
   /** Bounds of its processes, each with a default of its own. */
   limits?: Partial<StdioLimits> | undefined
 }
@@ -90,6 +95,7 @@ const OPTIONS: Record<keyof StdioServerOptions, readonly [takes: string, check: 
   cwd: ['the path of a folder', value => isText(value) && value !== ''],
   per: ['person, session or shared', value => isText(value) && Object.hasOwn(IDLE_SECONDS, value)],
   restart: ['true or false', value => typeof value === 'boolean'],
+  roots: ['true or false', value => typeof value === 'boolean'],
   limits: ['numbers above 0 by their names', isObject]
 }
 
@@ -102,13 +108,14 @@ export interface StdioSettings {
   cwd: Template | undefined
   per: 'person' | 'session' | 'shared'
   mayRestart: boolean
+  passesRoots: boolean
   limits: StdioLimits
 }
 
 /** @throws {ConfigError} with one line that names the option */
 export function parseStdioOptions (options: StdioServerOptions): StdioSettings {
   assertOptions(options)
-  const { command, args = [], env = {}, inheritEnv = [], cwd, per = 'person', restart = false, limits = {} } = options
+  const { command, args = [], env = {}, inheritEnv = [], cwd, per = 'person', limits = {} } = options
   const settings: StdioSettings = {
     command,
     args: args.map((text, index) => parseTemplate(`args[${index}]`, text)),
@@ -116,7 +123,8 @@ export function parseStdioOptions (options: StdioServerOptions): StdioSettings {
     inheritEnv,
     cwd: cwd === undefined ? undefined : parseTemplate('cwd', cwd),
     per,
-    mayRestart: restart,
+    mayRestart: options.restart ?? false,
+    passesRoots: options.roots ?? false,
     limits: parseLimits(limits, IDLE_SECONDS[per])
   }
   assertTemplates(settings)

@@ -4,7 +4,7 @@ import { passesIn } from '../../errors/passes-in.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 import type { Log } from '../../log.js'
 import type { StdioSettings } from './options.js'
-import type { Command } from './server-process.js'
+import type { Command } from './process/server-process.js'
 import { SharedServer } from './shared-server.js'
 
 /** Whose server it is, and what it is started with. */

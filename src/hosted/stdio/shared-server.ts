@@ -7,8 +7,9 @@ import { Handshake } from './handshake.js'
 import { LogLevels } from './log-levels.js'
 import type { StdioLimits } from './options.js'
 import { ReadingPace } from './reading-pace.js'
+import { asksForRoots } from './roots.js'
 import { CLIENT_GONE, RunningCalls } from './running-calls.js'
-import { ServerProcess, type Command } from './server-process.js'
+import { ServerProcess, type Command } from './process/server-process.js'
 import { Subscriptions } from './subscriptions.js'
 
 export interface SharedServerOptions {
@@ -199,12 +200,13 @@ export class SharedServer implements ChannelServer {
     }
     const call = this.#calls.last
     const channel = call?.channel ?? [...this.#channels].at(-1)
-    if (channel === undefined) {
-      this.#refuse(id, 'No client is connected.')
-      return
+    if (channel === undefined) this.#refuse(id, 'No client is connected.')
+    else if (asksForRoots(request) && !channel.passesRoots) {
+      this.#refuse(id, 'This server does not learn the roots of its clients.')
+    } else {
+      this.#asked.set(id, channel)
+      channel.deliver(request, { relatedRequestId: call?.id })
     }
-    this.#asked.set(id, channel)
-    channel.deliver(request, { relatedRequestId: call?.id })
   }
 
   #announce (notification: JSONRPCNotification): void {

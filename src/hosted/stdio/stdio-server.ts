@@ -5,10 +5,10 @@ import { fingerprint } from '../../fingerprint.js'
 import type { CreateServer, ServerContext } from '../../mcp/create-server.js'
 import { PipedServer } from '../piped-server.js'
 import { Channel } from './channel.js'
-import { inheritedEnvironment } from './inherited-environment.js'
+import { inheritedEnvironment } from './process/inherited-environment.js'
 import { parseStdioOptions, type StdioServerOptions, type StdioSettings } from './options.js'
 import { ServerPool } from './server-pool.js'
-import type { Command } from './server-process.js'
+import type { Command } from './process/server-process.js'
 import type { SharedServer } from './shared-server.js'
 import { fillTemplate, type TemplateSource } from './templates.js'
 
@@ -39,7 +39,7 @@ export function stdioServer (options: StdioServerOptions): CreateServer {
     new PipedServer(sessionId => {
       const find = async (params: Record<string, unknown>, isResumed: boolean) =>
         await findServer({ settings, pool, context, sessionId, params, isResumed })
-      return new Channel(find, context.log)
+      return new Channel(find, context.log, settings.passesRoots)
     }, context.log)
   return Object.assign(createServer, {
     sessionEnded (sessionId: string) { pool.end(sessionKey(sessionId), 'its session has ended') },

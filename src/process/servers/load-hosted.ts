@@ -45,8 +45,8 @@ async function loadServer (source: ServerSource, proxy: Config['proxy']): Promis
       case 'module':
         return await loadModule(setting, source.file)
       case 'stdio': {
-        const { command, args, env, inheritEnv, cwd, per } = source
-        return stdioServer({ command, args, env, inheritEnv, cwd, per })
+        const { command, args, env, inheritEnv, cwd, roots, per } = source
+        return stdioServer({ command, args, env, inheritEnv, cwd, roots, per })
       }
       case 'remote': {
         const { url: { href: url }, transport, headers, auth } = source

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import type { Log } from '../../log.js'
+import type { Log } from '../../../log.js'
 import { inheritedEnvironment } from './inherited-environment.js'
 
 /*

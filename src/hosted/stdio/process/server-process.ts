@@ -1,10 +1,10 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import type { JSONRPCMessage } from '@modelcontextprotocol/server'
-import type { Log } from '../../log.js'
-import { isMessage } from '../../mcp/wire/messages.js'
+import type { Log } from '../../../log.js'
+import { isMessage } from '../../../mcp/wire/messages.js'
 import { Diagnostics } from './diagnostics.js'
 import { Lines } from './lines.js'
-import type { StdioLimits } from './options.js'
+import type { StdioLimits } from '../options.js'
 import { processGuard } from './process-guard.js'
 import { memoryWatch } from './resident-memory.js'
 

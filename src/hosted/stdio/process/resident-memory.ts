@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Log } from '../../log.js'
+import type { Log } from '../../../log.js'
 
 /*
  * Why this is not `ulimit -v` or `prlimit --as`: those limit address space, of which Node, Go and the JVM reserve far

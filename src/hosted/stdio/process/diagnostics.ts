@@ -1,4 +1,4 @@
-import type { Log } from '../../log.js'
+import type { Log } from '../../../log.js'
 import { Lines } from './lines.js'
 
 const MAX_LINE = 4096
