@@ -115,7 +115,13 @@ export type CreateServer = ((context: ServerContext) => PluggedServer | Promise<
  * ```
  */
 export interface ServerLifetimes {
-  /** Called when a session has ended, on every replica. */
+  /**
+   * Whether what its servers know of a session is kept in this process, and must not be lost. With several replicas, a
+   * session then runs at one of them: requests that reach another are handed to it. If that one dies, the session
+   * continues elsewhere, with a new server.
+   */
+  keepsSessions?: boolean
+  /** Called when a session has ended, on every replica; and when it has moved, on the one that it has left. */
   sessionEnded?: (sessionId: string) => void
   /** Called when the app closes, after the servers have been closed. */
   close?: () => Promise<void>

@@ -11,13 +11,14 @@ import { checkTransportsOptions } from './option-checks/check-service.js'
 import { mcpErrors } from '../plugins/mcp/json-rpc-bodies.js'
 import { GRACEFUL_CLOSE } from '../plugins/app/graceful-close.js'
 import { kChallenges } from '../plugins/mcp/bearer-auth.js'
+import { kHandedPosts, mcpHandedPosts } from '../plugins/mcp/handed-posts.js'
 import { mcpGuard } from '../plugins/mcp/guard.js'
 import { mcpModern } from '../plugins/mcp/modern.js'
 import { mcpOpenResponses } from '../plugins/mcp/open-responses.js'
 import { recheckGrants } from '../mcp/recheck.js'
 import { mcpReplica } from '../plugins/mcp/replica.js'
 import { kSessions, mcpSessions } from '../plugins/mcp/sessions.js'
-import { kSseMessages, mcpSseMessages } from '../plugins/mcp/sse-messages.js'
+import { kSessionPosts, mcpSessionPosts } from '../plugins/mcp/session-posts.js'
 import { mcpSessionless } from '../plugins/mcp/sessionless.js'
 import { routeSchemas } from '../plugins/scoped/route-schemas.js'
 import { MCP_BODY_BYTES } from '../plugins/scoped/body-limits.js'
@@ -69,7 +70,8 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   if (isSessionless) await app.register(mcpSessionless, { ...options, baseScopes, admission, ownerIds, taskTools })
   else {
     await app.register(mcpSessions, { ...options, baseScopes, admission, taskTools })
-    await app.register(mcpSseMessages, { ...options, admission })
+    await app.register(mcpHandedPosts, { ...options, admission })
+    await app.register(mcpSessionPosts)
   }
 
   await app.register(async endpoints => {
@@ -92,16 +94,15 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
       maxBufferedBytes: limits.maxBufferedBytes,
       maxUnreadBytesPerStream: limits.maxUnreadBytesPerStream
     })
-    if (isSessionless) {
-      await endpoints.register(sessionlessHttpRoutes)
-    } else {
+    if (isSessionless) await endpoints.register(sessionlessHttpRoutes)
+    else {
       await endpoints.register(streamableHttpRoutes)
       await endpoints.register(sseRoutes, { messagesUrl: `${baseUrl}/messages` })
     }
     const counted = [endpoints.mcpModern, isSessionless ? app.mcpSessionless : app[kSessions]]
     for (const part of counted) options.mcpObserver?.counts?.(() => part.counts)
     endpoints.addHook('onClose', recheckGrants(options, () => counted.flatMap(part => [...part.grantsInUse()])))
-    const served: Served[] = [...counted, ...isSessionless ? [] : [app[kSseMessages]], servedTasks(app.mcpReplica)]
+    const served: Served[] = [...servedPosts(app, isSessionless), ...counted, servedTasks(app.mcpReplica)]
     if (app.hasPlugin(GRACEFUL_CLOSE)) {
       app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
     }
@@ -156,6 +157,11 @@ function makeAdmission (
     own?.close()
   })
   return admission
+}
+
+/** Posts that wait for what runs at other replicas: their clients are told before their sessions leave. */
+function servedPosts (app: FastifyInstance, isSessionless: boolean): Served[] {
+  return isSessionless ? [] : [app[kHandedPosts], app[kSessionPosts]]
 }
 
 /** Tasks that run here; those that are left fail once nothing else runs, with their replica. */

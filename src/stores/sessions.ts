@@ -7,8 +7,11 @@ export interface SessionRecord {
   kind: 'streamable-http' | 'sse'
   /** To requests of anybody else, the session does not exist. */
   owner: Owner
-  /** Replica that has the stream of an HTTP+SSE session. The session runs there, and ends with the stream. */
-  streamReplicaId?: string
+  /**
+   * Replica that the session runs at, if it cannot run at every one: that which has the stream of HTTP+SSE, with which
+   * the session ends, or whose process keeps what the session's server knows.
+   */
+  replicaId?: string
   /** Parameters of the client's `initialize`, verbatim; absent until it came (HTTP+SSE opens its stream first). */
   initializeParams?: Record<string, unknown>
   /** What was negotiated; absent like `initializeParams`. */
@@ -37,6 +40,8 @@ export type SessionChange =
   | { access: string }
   | { subscribe: string }
   | { unsubscribe: string }
+  /** It runs at another replica from now on; changes nothing if it runs at another than `from` (undefined: at any). */
+  | { movesTo: string, from: string | undefined }
 
 /**
  * Sessions that a store of one process keeps, unless its options say otherwise. Half of it, in every store, is what
@@ -100,6 +105,8 @@ export function applyChange (record: SessionRecord, change: SessionChange): void
     record.access = change.access
   } else if ('subscribe' in change) {
     if (!record.subscriptions.includes(change.subscribe)) record.subscriptions.push(change.subscribe)
+  } else if ('movesTo' in change) {
+    if (record.replicaId === change.from) record.replicaId = change.movesTo
   } else {
     record.subscriptions = record.subscriptions.filter(uri => uri !== change.unsubscribe)
   }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { HandedPostSeal, type HandedPost } from '../../src/mcp/http-sse/handed-post.js'
+import { HandedPostSeal, type HandedPost } from '../../src/mcp/hand-overs/handed-post.js'
 
 const post: HandedPost = {
   handOverId: 'hand-over',
+  kind: 'sse',
   sessionId: 'session',
   caller: {
     token: 'a-secret-token',

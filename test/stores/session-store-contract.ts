@@ -49,7 +49,7 @@ export async function sessionStoreContract (
     })
     t.same(await replicas[0].create(record, each(10)), [])
     for (const replica of replicas) t.same(await replica.get(record.id), record)
-    const bare = recordFor(clock, { kind: 'sse', streamReplicaId: 'replica' })
+    const bare = recordFor(clock, { kind: 'sse', replicaId: 'replica' })
     await replicas[0].create(bare, each(10))
     t.strictSame(await replicas[0].get(bare.id), bare, 'without what is not known yet')
   })
@@ -105,6 +105,28 @@ export async function sessionStoreContract (
     )
     t.same(versions.sort((a = 0, b = 0) => a - b), uris.map((_, index) => index + 1), 'each has a version of its own')
     t.same((await replicas[0].get(record.id))?.subscriptions.sort(), uris.sort())
+  })
+
+  t.test('a session moves from where it is said to run, and from nowhere else', { buffered: true }, async t => {
+    const { replicas, clock } = await makeStore(t, { idleSeconds: 60 })
+    const { id } = recordFor(clock)
+    const unbound = recordFor(clock)
+    await replicas[0].create(recordFor(clock, { id, replicaId: 'first' }), each(10))
+    await replicas[0].create(unbound, each(10))
+    const places = Array.from({ length: 20 }, (_, index) => `second-${index}`)
+    await atOnce(replicas, 20, (replica, index) =>
+      replica.change(id, { movesTo: places[index] ?? '', from: 'first' }, 'r'))
+    const { replicaId = '', version } = await replicas[0].get(id) ?? {}
+    t.ok(places.includes(replicaId), 'one of those that want it has it')
+    t.equal(version, 20, 'the others learn that there is something to read')
+    await replicas[0].change(id, { movesTo: 'third', from: replicaId }, 'r')
+    await replicas[0].change(id, { movesTo: 'fourth', from: undefined }, 'r')
+    await replicas[0].change(unbound.id, { movesTo: 'first', from: 'third' }, 'r')
+    await replicas[0].change(unbound.id, { movesTo: 'second', from: undefined }, 'r')
+    for (const replica of replicas) {
+      t.equal((await replica.get(id))?.replicaId, 'third')
+      t.equal((await replica.get(unbound.id))?.replicaId, 'second')
+    }
   })
 
   t.test('a session that nobody touches ends', { buffered: true }, async t => {

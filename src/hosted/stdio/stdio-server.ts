@@ -42,6 +42,8 @@ export function stdioServer (options: StdioServerOptions): CreateServer {
       return new Channel(find, context.log, settings.passesRoots)
     }, context.log)
   return Object.assign(createServer, {
+    // of everybody it keeps nothing
+    keepsSessions: settings.per !== 'shared',
     sessionEnded (sessionId: string) { pool.end(sessionKey(sessionId), 'its session has ended') },
     async close () { await pool.close() }
   })

@@ -1,24 +1,12 @@
-import { personKey, type CallerInfo } from '../../caller.js'
-import { asOwner } from '../anonymous-callers.js'
-import type { Log } from '../../log.js'
-import type { Admission } from '../admission/admission.js'
-import type { McpTransportsOptions } from '../options.js'
-import type { Replica } from '../replica.js'
+import type { CallerInfo } from '../../caller.js'
+import { toHandedHttp, type HandedPost } from '../hand-overs/handed-post.js'
+import type { HandedPosts } from '../hand-overs/handed-posts.js'
 import type { LiveSession } from '../sessions/live-session.js'
+import { receiveHere } from '../sessions/receive-here.js'
 import { assertAccess, sessionNotFound } from '../sessions/session-access.js'
 import type { SessionRegistry } from '../sessions/session-registry.js'
 import type { OwnedExtra } from '../transport/message-extra.js'
 import { parseMessages, type PostedMessages } from '../wire/messages.js'
-import { HandOvers } from './hand-overs.js'
-import { HandedPostSeal, type HandedPost } from './handed-post.js'
-import { TakenPosts } from './taken-posts.js'
-
-export interface SseMessagesOptions extends Pick<McpTransportsOptions, 'bus' | 'leases' | 'requestStateKeys'> {
-  registry: SessionRegistry
-  replica: Replica
-  admission: Admission
-  log: Log
-}
 
 /** Where the stream of an HTTP+SSE session is: here, with the session, or at another replica. */
 export type StreamLocation = { session: LiveSession } | { replicaId: string }
@@ -33,24 +21,21 @@ export interface SsePost {
   extra: OwnedExtra
 }
 
+// making a server instance, or finding out what scopes a call needs, may take time; the session ends with its replica
+const PATIENCE = { settledMs: 30_000, deathMs: 0 }
+
 /**
  * What clients of HTTP+SSE post. A session runs where its stream is, and nowhere else: what arrives at another replica
  * is handed over. So its responses never travel, and calls end with their stream.
  */
 export class SseMessages {
   readonly #registry: SessionRegistry
-  readonly #replica: Replica
-  readonly #admission: Admission
-  readonly #handOvers: HandOvers
-  readonly #taken: TakenPosts
+  readonly #handedPosts: HandedPosts
 
-  constructor ({ registry, replica, admission, requestStateKeys, bus, leases, log }: SseMessagesOptions) {
+  constructor (registry: SessionRegistry, handedPosts: HandedPosts) {
     this.#registry = registry
-    this.#replica = replica
-    this.#admission = admission
-    const shared = { bus, leases, replica, log, seal: new HandedPostSeal(requestStateKeys) }
-    this.#handOvers = new HandOvers({ ...shared, admission })
-    this.#taken = new TakenPosts({ ...shared, receive: (post, bytes) => this.#receiveHanded(post, bytes) })
+    this.#handedPosts = handedPosts
+    handedPosts.receive('sse', post => this.#receiveHanded(post))
   }
 
   /**
@@ -63,12 +48,12 @@ export class SseMessages {
     const record = await this.#registry.sessions.get(sessionId)
     if (record === undefined) throw sessionNotFound()
     assertAccess(record, caller, 'sse')
-    const { streamReplicaId } = record
-    if (streamReplicaId === undefined || streamReplicaId === this.#replica.id) {
+    const { replicaId } = record
+    if (replicaId === undefined || replicaId === this.#registry.replica.id) {
       this.#registry.end(sessionId)
       throw sessionNotFound()
     }
-    return { replicaId: streamReplicaId }
+    return { replicaId }
   }
 
   /**
@@ -80,53 +65,26 @@ export class SseMessages {
       await receiveHere(location.session, posted, extra)
       return
     }
-    const { authInfo: caller, http, requestInfo: { headers = {} } = {} } = extra
-    const post = { sessionId, caller, headers, body, ...http !== undefined && { requestId: http.id } }
-    if (!await this.#handOvers.handOver(location.replicaId, post)) {
+    const { authInfo: caller, http, requestInfo } = extra
+    const post: Omit<HandedPost, 'handOverId'> = {
+      kind: 'sse',
+      sessionId,
+      caller,
+      headers: requestInfo?.headers ?? {},
+      body,
+      ...http !== undefined && { http: toHandedHttp(http) }
+    }
+    if (await this.#handedPosts.handOver(location.replicaId, { post, patience: PATIENCE }) !== 'accepted') {
       // its stream has ended with that replica
       this.#registry.end(sessionId)
       throw sessionNotFound()
     }
   }
 
-  /** Waits until nothing is on its way to other replicas, or `ms` have passed. */
-  drain (ms: number): Promise<void> {
-    return this.#handOvers.drain(ms)
-  }
-
-  /** Gives up what is on its way to other replicas. What they hand over is still responded to. */
-  close (): void {
-    this.#handOvers.close()
-  }
-
-  /** Responds to nothing more. */
-  stop (): void {
-    this.#taken.close()
-  }
-
-  async #receiveHanded ({ sessionId, caller, headers, body, requestId }: HandedPost, bytes: number): Promise<void> {
+  async #receiveHanded ({ sessionId, caller, headers, body, http }: HandedPost): Promise<void> {
     const session = this.#registry.findLive(sessionId, caller, 'sse')
     if (session === undefined) throw sessionNotFound()
-    const leases = this.#admission.takeResponse(personKey(caller.extra), bytes)
-    try {
-      await receiveHere(session, parseMessages(body), { authInfo: caller, requestInfo: { headers } }, requestId)
-    } finally {
-      for (const lease of leases) lease.release()
-    }
+    const extra = { authInfo: caller, requestInfo: { headers }, ...http !== undefined && { http } }
+    await receiveHere(session, parseMessages(body), extra)
   }
-}
-
-/** Passes messages to a session of this process; its server is rebuilt if it was dropped. */
-async function receiveHere (
-  session: LiveSession,
-  posted: PostedMessages,
-  extra: OwnedExtra,
-  requestId = extra.http?.id
-): Promise<void> {
-  const caller = asOwner(extra.authInfo, session.record.owner)
-  const ownExtra = { ...extra, authInfo: caller }
-  const instance = session.instance ?? await session.rebuild(ownExtra, caller)
-  session.calledBy(caller, requestId)
-  session.used()
-  await instance.receiveOrPromise(posted, ownExtra, caller)
 }

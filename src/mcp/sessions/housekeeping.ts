@@ -50,8 +50,8 @@ export class Housekeeping {
       instances.dropIdle(session, unusedSince)
       session.catchUp()
       if (session.isInUse) session.seen(now)
-      const isOver = now / 1000 >= session.record.expiresAt || session.seenAt <= now - idleSeconds * 1000
-      if (isUnused(session) && (isOver || session.seenAt <= unusedSince)) leave(session)
+      const isOver = now / 1000 >= session.record.expiresAt || session.life.seenAt <= now - idleSeconds * 1000
+      if (isUnused(session) && (isOver || session.life.seenAt <= unusedSince)) leave(session)
       else if (isOver) this.#confirm(session)
     }, TIDY_SLICES).finally(() => { this.#isTidying = false })
     runInBackground(tidying, log, 'idle sessions could not be looked through')
@@ -67,7 +67,7 @@ export class Housekeeping {
     const isOver = () => !instances.running || Date.now() >= deadline
     for (;;) {
       await inSlices(sessions.values(), session => {
-        if (session.instance?.running !== true) session.streams.release()
+        if (session.instance?.running !== true && !session.streams.isFollowing) session.streams.release()
         else if (session.record.kind === 'streamable-http') session.streams.release(STANDALONE_STREAM)
       })
       if (isOver()) return
@@ -87,5 +87,5 @@ export class Housekeeping {
 }
 
 function isUnused (session: LiveSession): boolean {
-  return session.instance === undefined && session.streams.size === 0 && !session.busy
+  return session.instance === undefined && session.streams.size === 0 && !session.streams.isFollowing && !session.busy
 }

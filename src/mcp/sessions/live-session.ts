@@ -1,7 +1,6 @@
 import type { JSONRPCMessage, JSONRPCRequest, ServerEvent } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
-import { InvalidEventIdError, SessionNotFoundError } from '../../errors.js'
-import { STANDALONE_STREAM, findEventPlace } from '../../stores/event-log.js'
+import { SessionNotFoundError } from '../../errors.js'
 import type { SessionNotification } from '../../stores/bus.js'
 import type { SessionChange, SessionRecord } from '../../stores/sessions.js'
 import type { SubscriptionLease } from '../admission/subscription-lease.js'
@@ -11,15 +10,17 @@ import { findRefused } from '../server-events/may-subscribe.js'
 import { WatchedAccess } from '../access/watched-access.js'
 import type { StreamPlace } from '../transport/open-streams.js'
 import type { SseStream } from '../transport/sse-stream.js'
+import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import { runInBackground } from './background.js'
 import type { InstanceSession } from './instance-session.js'
 import type { InstanceOwner } from './live-instances.js'
 import { RecordKeeper } from './records/record-keeper.js'
+import { SignsOfLife } from './records/signs-of-life.js'
 import { ServerInstance } from './server-instance.js'
 import type { SessionHost } from './session-host.js'
 import type { ReachableSession } from './session-messenger.js'
-import { SessionStreams } from './session-streams.js'
-import { findUntoldSeconds } from './records/untold-seconds.js'
+import { ORPHANED } from './streams/orphaned-streams.js'
+import { parseStreamId, SessionStreams } from './streams/session-streams.js'
 import type { MessageExtra } from '../transport/message-extra.js'
 
 /** A session that this process serves: its record, its open streams, and its server instance while it has one. */
@@ -35,14 +36,11 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   /** What the log calls the last HTTP request that had messages. */
   requestId: string | undefined
   instance: ServerInstance | undefined
-  /** Milliseconds since the epoch of the last request, and of the last sign of life: a request, or an open stream. */
+  /** Milliseconds since the epoch of the last request. */
   usedAt = Date.now()
-  seenAt = this.usedAt
   #ended = false
   #starting: Promise<ServerInstance> | undefined
-  /** Epoch seconds of the last sign of life that the store knows of. */
-  #toldAt: number
-  readonly #untoldSeconds: number
+  readonly life: SignsOfLife
   readonly #subscriptions: SubscriptionLease
   readonly #keeper: RecordKeeper
   #hasLeft = false
@@ -51,8 +49,9 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.host = host
     this.record = record
     this.caller = caller
-    this.#toldAt = record.lastSeenAt
-    this.#untoldSeconds = findUntoldSeconds(host.limits.idleSeconds)
+    this.life = new SignsOfLife(record.lastSeenAt, host.limits.idleSeconds, async seenAt => {
+      if (!await host.sessions.touch(record.id, seenAt)) host.forget(record.id)
+    })
     this.person = personKey(record.owner)
     this.streams = new SessionStreams({ host, record, person: this.person, onClosed: () => { this.#streamClosed() } })
     this.access = host.guard && new WatchedAccess(host.guard, this)
@@ -68,7 +67,12 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
 
   /** Whether its client waits for something or listens: then no idle time passes. */
   get isInUse (): boolean {
-    return this.streams.size > 0 || this.instance?.running === true
+    return this.streams.size > 0 || this.streams.isFollowing || this.instance?.running === true
+  }
+
+  /** Whether it must not run here: another replica has it, or none. */
+  get isElsewhere (): boolean {
+    return this.host.keepsSessions && this.record.replicaId !== this.host.replica.id
   }
 
   /** The grants under which it is used here. */
@@ -165,24 +169,13 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
 
   /** Notes a sign of life; the store is told only now and then. */
   seen (now: number): void {
-    this.seenAt = now
-    if (now / 1000 - this.#toldAt > this.#untoldSeconds) this.tellSeen()
+    const telling = this.life.note(now)
+    if (telling !== undefined) this.#background(telling)
   }
 
   /** Writes the last sign of life to the store. */
   tellSeen (): void {
-    const seenAt = Math.floor(this.seenAt / 1000)
-    if (seenAt <= this.#toldAt) return
-    const toldAt = this.#toldAt
-    this.#toldAt = seenAt
-    this.#background(
-      this.host.sessions.touch(this.record.id, seenAt).then(alive => {
-        if (!alive) this.host.forget(this.record.id)
-      }, (error: unknown) => {
-        this.#toldAt = toldAt
-        throw error
-      })
-    )
+    this.#background(this.life.tell())
   }
 
   receiveForwarded (message: JSONRPCMessage): void {
@@ -203,7 +196,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
    */
   async recheck (): Promise<void> {
     await this.#keeper.reread()
-    this.seenAt = Math.max(this.seenAt, this.record.lastSeenAt * 1000)
+    this.life.seenAt = Math.max(this.life.seenAt, this.record.lastSeenAt * 1000)
   }
 
   /** Writes or reads what could not be when it was due. */
@@ -246,10 +239,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
    * @throws {InvalidEventIdError} @throws {TooManyRequestsError} @throws {ServerFullError}
    */
   async listen (lastEventId: string | undefined, caller: CallerInfo): Promise<SseStream | undefined> {
-    const streamId = lastEventId === undefined ? STANDALONE_STREAM : findEventPlace(lastEventId)?.streamId
-    if (streamId === undefined) {
-      throw new InvalidEventIdError('Bad Request: Last-Event-ID is not an event id of this session.')
-    }
+    const streamId = parseStreamId(lastEventId)
     await this.#dropRefused(caller)
     const place = this.streams.reserve(streamId)
     this.calledBy(caller)
@@ -278,7 +268,16 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
 
   #changed (): void {
     this.#countSubscriptions()
-    this.#follow()
+    if (this.isElsewhere && this.instance !== undefined) this.#movedAway(this.instance)
+    else this.#follow()
+  }
+
+  /** Others have taken this process for dead: what they have responded for it stands. */
+  #movedAway (instance: ServerInstance): void {
+    this.host.instances.release(this)
+    instance.failAll(jsonRpcCodes.serverError, ORPHANED)
+    this.#background(this.#closeInstance())
+    this.host.movedAway(this.record.id)
   }
 
   #countSubscriptions (): void {

@@ -1,5 +1,5 @@
 import { isAnonymous, isOwner, type CallerInfo } from '../../caller.js'
-import { TokenRequiredError, SessionNotFoundError } from '../../errors.js'
+import { TokenRequiredError, SessionNotFoundError, ShuttingDownError } from '../../errors.js'
 import type { SessionRecord } from '../../stores/sessions.js'
 
 /**
@@ -14,4 +14,9 @@ export function assertAccess (record: SessionRecord, caller: CallerInfo, kind: S
 /** What a client gets if it has no such session. */
 export function sessionNotFound (): SessionNotFoundError {
   return new SessionNotFoundError('Session not found: it is unknown or has ended. Initialize a new one.')
+}
+
+/** What a client gets that comes when this process ends. */
+export function shuttingDown (): ShuttingDownError {
+  return new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
 }

@@ -16,7 +16,11 @@ export interface SessionHost extends InstanceHost {
   readonly streamOptions: StreamOptions
   readonly openStreams: OpenStreams
   readonly instances: LiveInstances
+  /** Whether a session runs at one replica only. */
+  readonly keepsSessions: boolean
   createServer (session: Served): Promise<SdkServer>
+  /** The session no longer runs here: another replica has it. */
+  movedAway (sessionId: string): void
   /** The store no longer has a session: nothing of it stays here. */
   forget (sessionId: string): void
   /** Ends a session on every replica. */

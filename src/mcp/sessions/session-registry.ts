@@ -1,6 +1,6 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
-import { InitializeFailedError, InvalidInitializeError, ShuttingDownError } from '../../errors.js'
+import { InitializeFailedError, InvalidInitializeError } from '../../errors.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import { Guard, type WithBaseScopes } from '../access/guard.js'
@@ -25,7 +25,7 @@ import { callerOfSession } from '../anonymous-callers.js'
 import { parseInitializeParams } from './initialize-params.js'
 import { LiveInstances } from './live-instances.js'
 import { LiveSession } from './live-session.js'
-import { assertAccess, sessionNotFound } from './session-access.js'
+import { assertAccess, sessionNotFound, shuttingDown } from './session-access.js'
 import type { SessionHost } from './session-host.js'
 import { SessionMessenger } from './session-messenger.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
@@ -62,6 +62,7 @@ export class SessionRegistry implements SessionHost {
   readonly observer: McpObserver | undefined
   readonly maySubscribe: MaySubscribe | undefined
   readonly guard: Guard | undefined
+  readonly keepsSessions: boolean
   readonly #options: SessionRegistryOptions
   readonly #live = new Map<string, LiveSession>()
   readonly #loader: RecordLoader
@@ -80,6 +81,7 @@ export class SessionRegistry implements SessionHost {
     this.observer = mcpObserver
     this.maySubscribe = maySubscribe
     this.guard = options.policy && new Guard(options.policy, 'legacy', options.baseScopes)
+    this.keepsSessions = options.createServer.keepsSessions === true
     this.limits = { ...defaultLimits, ...options.limits }
     this.streamOptions = { ...defaultStreamOptions, ...options.streams }
     this.admission = admission
@@ -216,6 +218,10 @@ export class SessionRegistry implements SessionHost {
     })
   }
 
+  movedAway (sessionId: string): void {
+    this.#options.createServer.sessionEnded?.(sessionId)
+  }
+
   end (sessionId: string): void {
     this.#forget(sessionId)
     runInBackground(this.delete(sessionId), this.log, 'a session could not be ended everywhere', { sessionId })
@@ -290,8 +296,4 @@ export class SessionRegistry implements SessionHost {
     session.leave()
     this.#live.delete(session.record.id)
   }
-}
-
-function shuttingDown (): ShuttingDownError {
-  return new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
 }

@@ -20,8 +20,16 @@ export interface ResponseStream {
 export interface ResponseStreams {
   /** Silence after which a pending response becomes a stream. */
   readonly silenceMs: number
-  /** @param primed whether the stream may begin with an event that has no message */
-  openResponse (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream
+  /**
+   * @param primed whether the stream may begin with an event that has no message
+   * @param streamId its id; undefined: a new one
+   */
+  openResponse (
+    requestIds: readonly RequestId[],
+    grantId: string | undefined,
+    primed: boolean,
+    streamId?: string
+  ): ResponseStream
 }
 
 /** What a POST was made with. */
@@ -66,6 +74,7 @@ export class PostExchange {
     this.grantId = grantId
     this.#onOverfull = onOverfull
     this.#silence = setTimeout(becomeStream, streams.silenceMs, this).unref()
+    if (response.streamId !== undefined) this.becomeStream()
   }
 
   /** Takes the response to one of the requests. */
@@ -126,7 +135,7 @@ export class PostExchange {
     // a client that left before it got an event id cannot resume
     if (this.#stream !== undefined || this.#response.gone) return
     clearTimeout(this.#silence)
-    const stream = this.#streams.openResponse(this.#pending, this.grantId, primed)
+    const stream = this.#streams.openResponse(this.#pending, this.grantId, primed, this.#response.streamId)
     this.#stream = stream
     this.#queue = new PacedQueue<Step>({
       deliver: step => {

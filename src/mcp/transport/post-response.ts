@@ -4,6 +4,8 @@ import type { SseStream } from './sse-stream.js'
 export interface PostResponse {
   /** Whether the client has gone away. */
   readonly gone: boolean
+  /** The stream that it is from the beginning, under this id; absent: it becomes one if need be. */
+  readonly streamId?: string | undefined
   /** Responds with JSON; `status` defaults to 200. */
   json (text: string, status?: number): void
   /** Responds with a stream. */

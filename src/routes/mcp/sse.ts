@@ -8,7 +8,7 @@ import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-
 import { messagesSchema, sseSchema } from '../schemas/mcp.js'
 import { requestCaller, requestPost } from './post-reply.js'
 import { kSessions } from '../../plugins/mcp/sessions.js'
-import { kSseMessages } from '../../plugins/mcp/sse-messages.js'
+import { kSseMessages } from '../../plugins/mcp/session-posts.js'
 
 export interface SseRoutesOptions {
   /** Where clients send their messages. */

@@ -1,23 +1,22 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
-import { asOwner, callerOfSession } from '../../mcp/anonymous-callers.js'
+import { callerOfSession } from '../../mcp/anonymous-callers.js'
 import { SessionIdRequiredError, UnsupportedMediaTypeError } from '../../errors.js'
 import { EVENT_STREAM_HEADERS } from '../../mcp/transport/sse-stream.js'
 import type { LegacyPost } from '../../mcp/modern/classify.js'
-import type { LiveSession } from '../../mcp/sessions/live-session.js'
 import { checkProtocolVersion, isOfSessions } from '../../mcp/wire/protocol-versions.js'
 import { checkStreamAccept, checkPostAccept } from '../../mcp/wire/accept.js'
-import type { OwnedExtra } from '../../mcp/transport/message-extra.js'
 import type { SessionRegistry } from '../../mcp/sessions/session-registry.js'
-import type { ServerInstance } from '../../mcp/sessions/server-instance.js'
+import type { SessionPosts } from '../../mcp/streamable-http/session-posts.js'
 import { refuseMcpMethod, refuseOtherMethods } from '../../plugins/scoped/other-methods.js'
 import { endSchema, listenSchema, postSchema } from '../schemas/mcp.js'
 import { FastifyPostResponse, requestCaller, requestPost } from './post-reply.js'
+import { kSessionPosts } from '../../plugins/mcp/session-posts.js'
 import { kSessions } from '../../plugins/mcp/sessions.js'
 
 /** Streamable HTTP with sessions (MCP 2025-03-26 to 2025-11-25): `POST`, `GET`, `DELETE /mcp`. */
 export const streamableHttpRoutes: FastifyPluginAsync = async app => {
-  const registry = app[kSessions]
+  const { [kSessions]: registry, [kSessionPosts]: posts } = app
 
   app.post('/mcp', { schema: postSchema }, (request, reply) => {
     checkPostAccept(request.headers.accept)
@@ -27,7 +26,7 @@ export const streamableHttpRoutes: FastifyPluginAsync = async app => {
     const posted = requestPost(request)
     const [first] = posted.requests
     if (first?.method === 'initialize' && !posted.isBatch) return initialize(registry, first, request, reply)
-    return call(registry, posted, request, reply)
+    return call(posts, posted, request, reply)
   })
 
   app.get('/mcp', { schema: listenSchema, exposeHeadRoute: false }, async (request, reply) => {
@@ -83,7 +82,7 @@ async function initialize (
  * returned reply, with listeners of its own.
  */
 function call (
-  registry: SessionRegistry,
+  posts: SessionPosts,
   posted: LegacyPost,
   request: FastifyRequest,
   reply: FastifyReply
@@ -91,40 +90,13 @@ function call (
   const sessionId = readSessionId(request)
   checkProtocolVersion(posted.hasKnownVersion)
   const caller = callerOfSession(requestCaller(request), sessionId)
-  const extra = { authInfo: caller, requestInfo: { headers: request.headers }, http: request }
-  const session = registry.findLive(sessionId, caller, 'streamable-http')
-  if (session !== undefined) request.mcpSessionId = sessionId
-  if (session?.instance === undefined) return rebuildAndReceive(registry, sessionId, posted, extra, reply)
-  return receiveOrPromise(session, session.instance, posted, extra, reply)?.then(() => reply)
-}
-
-async function rebuildAndReceive (
-  registry: SessionRegistry,
-  sessionId: string,
-  posted: LegacyPost,
-  extra: OwnedExtra,
-  reply: FastifyReply
-): Promise<FastifyReply> {
-  const session = await registry.find(sessionId, extra.authInfo, 'streamable-http')
-  if (extra.http !== undefined) extra.http.mcpSessionId = sessionId
-  const instance = session.instance ?? await session.rebuild(extra, asOwner(extra.authInfo, session.record.owner))
-  await receiveOrPromise(session, instance, posted, extra, reply)
-  return reply
-}
-
-/** @returns undefined if the server has the messages already */
-function receiveOrPromise (
-  session: LiveSession,
-  instance: ServerInstance,
-  posted: LegacyPost,
-  extra: OwnedExtra,
-  reply: FastifyReply
-): Promise<void> | undefined {
-  const caller = asOwner(extra.authInfo, session.record.owner)
-  session.calledBy(caller, extra.http?.id)
-  session.used()
-  const ownExtra = caller === extra.authInfo ? extra : { ...extra, authInfo: caller }
-  return instance.receiveOrPromise(posted, ownExtra, caller, new FastifyPostResponse(reply))
+  return posts.receiveOrPromise({
+    sessionId,
+    body: request.body,
+    posted,
+    extra: { authInfo: caller, requestInfo: { headers: request.headers }, http: request },
+    response: new FastifyPostResponse(reply)
+  })?.then(() => reply)
 }
 
 /**

@@ -11,7 +11,7 @@ import {
 import type { RedisBus } from './bus/bus.js'
 import type { RedisConnection } from './connection/connection.js'
 import type { KeyMaker } from './keys.js'
-import { CLIENT_LENGTH, sessionScripts } from './scripts/sessions.js'
+import { CLIENT_LENGTH, sessionScripts, type SessionOperation } from './scripts/sessions.js'
 import { parseRecord } from '../../parse-record.js'
 
 export interface RedisSessionStoreOptions {
@@ -163,33 +163,36 @@ function shortHash (text: string): string {
 }
 
 // what changes has a field of its own; subscriptions are counted, which keeps their order
-function toFields ({ subscriptions, lastSeenAt, version, ...record }: SessionRecord): string[] {
+function toFields ({ subscriptions, lastSeenAt, version, replicaId, ...record }: SessionRecord): string[] {
   return [
     'record', JSON.stringify(record), 'lastSeenAt', String(lastSeenAt), 'expiresAt', String(record.expiresAt),
+    ...replicaId === undefined ? [] : ['replicaId', replicaId],
     ...version === undefined ? [] : ['version', String(version)],
     ...subscriptions.length === 0 ? [] : ['subscribed', String(subscriptions.length)],
     ...subscriptions.flatMap((uri, index) => [`uri:${uri}`, String(index + 1)])
   ]
 }
 
-function toOperation (change: SessionChange): ['set' | 'subscribe' | 'unsubscribe', ...string[]] {
+function toOperation (change: SessionChange): [SessionOperation, ...string[]] {
   if ('subscribe' in change) return ['subscribe', change.subscribe]
   if ('unsubscribe' in change) return ['unsubscribe', change.unsubscribe]
   if ('logLevel' in change) return ['set', 'logLevel', change.logLevel]
   if ('access' in change) return ['set', 'access', change.access]
+  if ('movesTo' in change) return ['move', change.movesTo, change.from ?? '']
   if ('initialized' in change) return ['set', 'initialized', '1']
   return ['set', 'initialize', JSON.stringify(change)]
 }
 
 function toRecord (fields: Record<string, string>): SessionRecord | undefined {
   if (fields.record === undefined) return undefined
-  const { initialize = '{}', initialized, logLevel, access } = fields
+  const { initialize = '{}', initialized, logLevel, access, replicaId } = fields
   return {
     ...parseRecord<SessionRecord>(fields.record),
     ...parseRecord<Pick<SessionRecord, 'initializeParams' | 'protocolVersion'>>(initialize),
     ...initialized !== undefined && { initialized: true },
     ...logLevel !== undefined && { logLevel },
     ...access !== undefined && { access },
+    ...replicaId !== undefined && { replicaId },
     subscriptions: Object.entries(fields).filter(([field]) => field.startsWith('uri:')).sort(([, a], [, b]) =>
       Number(a) - Number(b)
     ).map(([field]) => field.slice(4)),

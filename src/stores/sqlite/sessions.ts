@@ -67,9 +67,15 @@ export class SqliteSessionStore implements SessionStore {
     this.#seen = this.#sql.lastSeen()[0]?.seen ?? 0
   }
 
-  /** Ends what cannot outlive the process: sessions whose stream (HTTP+SSE) was a connection to it. */
-  endStreamed (): void {
-    this.#sql.endStreamed()
+  /**
+   * Begins after another process: what was bound to that one ends, if it was by a connection (HTTP+SSE), and is free
+   * otherwise.
+   */
+  beginAgain (): void {
+    this.#database.step(() => {
+      this.#sql.endStreamed()
+      this.#sql.unbind()
+    })
   }
 
   async create (record: SessionRecord, { perOwner, perPerson }: SessionBounds): Promise<string[]> {
@@ -177,7 +183,7 @@ function prepareSessions (database: SqliteDatabase) {
       'DELETE FROM sessions WHERE rowid IN ' +
         `(SELECT rowid FROM sessions WHERE ${column} = ? ORDER BY seen LIMIT ?) RETURNING id`
     )
-  const commands: Record<'add' | 'change' | 'touch' | 'remove' | 'dropExpired' | 'endStreamed', Command> = {
+  const commands: Record<'add' | 'change' | 'touch' | 'remove' | 'dropExpired' | 'endStreamed' | 'unbind', Command> = {
     add: database.command(
       'INSERT OR REPLACE INTO sessions (id, kind, person, owner, seen, last_seen_at, ends_at, version, record) ' +
         'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'
@@ -189,7 +195,11 @@ function prepareSessions (database: SqliteDatabase) {
       'DELETE FROM sessions WHERE rowid IN ' +
         `(SELECT rowid FROM sessions WHERE ends_at <= ? ORDER BY ends_at LIMIT ${DROPPED_BY_CREATE})`
     ),
-    endStreamed: database.command("DELETE FROM sessions WHERE kind = 'sse'")
+    endStreamed: database.command("DELETE FROM sessions WHERE kind = 'sse'"),
+    unbind: database.command(
+      "UPDATE sessions SET record = json_remove(record, '$.replicaId') " +
+        "WHERE json_extract(record, '$.replicaId') IS NOT NULL"
+    )
   }
   return {
     ...commands,

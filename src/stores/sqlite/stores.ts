@@ -62,7 +62,7 @@ function createStores (
 ): Stores {
   const bus = new MemoryBus()
   const sessions = new SqliteSessionStore(database, { bus, idleSeconds: sessionIdleSeconds, maxSessions })
-  sessions.endStreamed()
+  sessions.beginAgain()
   const eventLog = new MemoryEventLog(eventLogOptions)
   const leases = new SqliteLeaseStore(database)
   const callLimits = new SqliteCallLimitStore(database)

@@ -8,7 +8,8 @@ import type { SessionRecord } from '../../../stores/sessions.js'
 export function makeRecord (
   kind: SessionRecord['kind'],
   caller: CallerInfo,
-  { guard, replica, limits: { lifetimeSeconds } }: Pick<SessionHost, 'guard' | 'replica' | 'limits'>
+  { guard, replica, keepsSessions, limits: { lifetimeSeconds } }:
+  Pick<SessionHost, 'guard' | 'replica' | 'keepsSessions' | 'limits'>
 ): SessionRecord {
   const id = (isAnonymous(caller.extra) ? ANONYMOUS_ID : '') + randomBytes(24).toString('base64url')
   const now = Math.floor(Date.now() / 1000)
@@ -16,7 +17,7 @@ export function makeRecord (
     id,
     kind,
     owner: toOwner(callerOfSession(caller, id)),
-    ...kind === 'sse' && { streamReplicaId: replica.id },
+    ...(kind === 'sse' || keepsSessions) && { replicaId: replica.id },
     initialized: false,
     subscriptions: [],
     ...guard && { access: guard.fingerprintAccess(caller) },

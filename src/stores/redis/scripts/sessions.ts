@@ -1,6 +1,9 @@
 import type { Result } from 'ioredis'
 import { keyTail } from '../keys.js'
 
+/** How a record is changed; `move` only if it is where the change says. */
+export type SessionOperation = 'set' | 'subscribe' | 'unsubscribe' | 'move'
+
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     mcpCreateSession(
@@ -19,7 +22,7 @@ declare module 'ioredis' {
       record: string,
       channel: string,
       text: string,
-      operation: 'set' | 'subscribe' | 'unsubscribe',
+      operation: SessionOperation,
       ...rest: string[]
     ): Result<number | null, Context>
     mcpTouchSession(
@@ -124,6 +127,10 @@ export const sessionScripts = {
       local uri = 'uri:' .. ARGV[4]
       if ARGV[3] == 'set' then
         redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+      elseif ARGV[3] == 'move' then
+        if (redis.call('HGET', KEYS[1], 'replicaId') or '') == ARGV[5] then
+          redis.call('HSET', KEYS[1], 'replicaId', ARGV[4])
+        end
       elseif ARGV[3] == 'unsubscribe' then
         redis.call('HDEL', KEYS[1], uri)
       elseif redis.call('HEXISTS', KEYS[1], uri) == 0 then

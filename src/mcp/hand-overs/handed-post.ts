@@ -2,18 +2,36 @@ import { createHash, hkdfSync, randomBytes } from 'node:crypto'
 import { CompactEncrypt, compactDecrypt } from 'jose'
 import type { CallerInfo } from '../../caller.js'
 import { parseRecord } from '../../parse-record.js'
+import type { SessionRecord } from '../../stores/sessions.js'
+import type { InboundHttp } from '../observer.js'
 
-/** A `POST /messages` on its way to the replica that holds the session's stream. */
+/** What a client has posted, on its way to the replica where its session runs. */
 export interface HandedPost {
   handOverId: string
+  kind: SessionRecord['kind']
   sessionId: string
   /** Who makes the request, by its own token. */
   caller: CallerInfo
   headers: Record<string, string | string[] | undefined>
   /** The parsed body. */
   body: unknown
-  /** What the log of the replica that received it calls it. */
-  requestId?: string
+  /** The HTTP request that it came with. */
+  http?: HandedHttp
+  /** The stream of the event log that takes the responses; absent on HTTP+SSE, and if there are no requests. */
+  streamId?: string
+}
+
+/** What is told of an HTTP request elsewhere. */
+export type HandedHttp = Omit<InboundHttp, 'mcpOutcome'>
+
+export function toHandedHttp ({ id, ip, bodyBytes, mcpServer, mcpTraceId }: InboundHttp): HandedHttp {
+  return {
+    id,
+    ip,
+    bodyBytes,
+    ...mcpServer !== undefined && { mcpServer },
+    ...mcpTraceId !== undefined && { mcpTraceId }
+  }
 }
 
 /** JSON has no URLs. */

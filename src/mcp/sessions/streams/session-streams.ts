@@ -1,16 +1,19 @@
 import type { RequestId } from '@modelcontextprotocol/server'
-import { STANDALONE_STREAM } from '../../stores/event-log.js'
-import type { SessionRecord } from '../../stores/sessions.js'
-import { EventLogWriter } from '../transport/event-log-writer.js'
-import type { StreamPlace } from '../transport/open-streams.js'
-import { PacedQueue } from '../transport/paced-queue.js'
-import type { ResponseStream } from '../transport/post-exchange.js'
-import { SseStream } from '../transport/sse-stream.js'
-import { takesPrimingEvents } from '../wire/protocol-versions.js'
-import type { InstanceStreams } from './instance-session.js'
+import { InvalidEventIdError } from '../../../errors.js'
+import { findEventPlace, STANDALONE_STREAM } from '../../../stores/event-log.js'
+import type { SessionRecord } from '../../../stores/sessions.js'
+import { EventLogWriter } from '../../transport/event-log-writer.js'
+import type { StreamPlace } from '../../transport/open-streams.js'
+import { PacedQueue } from '../../transport/paced-queue.js'
+import type { ResponseStream } from '../../transport/post-exchange.js'
+import { SseStream } from '../../transport/sse-stream.js'
+import type { PostedMessages } from '../../wire/messages.js'
+import { takesPrimingEvents } from '../../wire/protocol-versions.js'
+import type { InstanceStreams } from '../instance-session.js'
+import { FollowedResponse } from './followed-response.js'
 import { settleIfOrphaned } from './orphaned-streams.js'
 import { ResumableResponse } from './resumable-response.js'
-import type { SessionHost } from './session-host.js'
+import type { SessionHost } from '../session-host.js'
 
 // a client's older GET streams, which it may believe alive, are kept open but silent
 const MAX_STANDALONE_STREAMS = 4
@@ -21,6 +24,16 @@ export interface SessionStreamsOptions {
   person: string
   /** Called after a response is over. */
   onClosed: () => void
+}
+
+/**
+ * The stream that a GET asks for: the standalone one, or the one that was cut after `lastEventId`.
+ * @throws {InvalidEventIdError}
+ */
+export function parseStreamId (lastEventId: string | undefined): string {
+  const streamId = lastEventId === undefined ? STANDALONE_STREAM : findEventPlace(lastEventId)?.streamId
+  if (streamId !== undefined) return streamId
+  throw new InvalidEventIdError('Bad Request: Last-Event-ID is not an event id of this session.')
 }
 
 interface Said { data: string, isKept: boolean, onRefused: (() => void) | undefined }
@@ -34,6 +47,8 @@ export class SessionStreams implements InstanceStreams {
   readonly #open = new Set<SseStream>()
   /** Streams of this process that are not yet in the log as a whole. */
   readonly #unwritten = new Map<string, ResumableResponse>()
+  /** Responses to requests that run at other replicas. */
+  readonly #followed = new Set<FollowedResponse>()
   #standalone: EventLogWriter | undefined
   /** Of an HTTP+SSE session. */
   #only: SseStream | undefined
@@ -56,6 +71,11 @@ export class SessionStreams implements InstanceStreams {
 
   get size (): number {
     return this.#open.size
+  }
+
+  /** Whether the client waits for what runs at other replicas. */
+  get isFollowing (): boolean {
+    return this.#followed.size > 0
   }
 
   /** Whether its client listens, for what belongs to no request. */
@@ -119,9 +139,13 @@ export class SessionStreams implements InstanceStreams {
   }
 
   /** Opens a stream in the log for the responses to some requests, and the HTTP response that carries it. */
-  openResponse (requestIds: readonly RequestId[], grantId: string | undefined, primed: boolean): ResponseStream {
-    const { eventLog, log, replica, streamOptions, limits: { maxBufferedBytes } } = this.#host
-    const streamId = replica.newId()
+  openResponse (
+    requestIds: readonly RequestId[],
+    grantId: string | undefined,
+    primed: boolean,
+    streamId = this.#host.replica.newId()
+  ): ResponseStream {
+    const { eventLog, log, replica, limits: { maxBufferedBytes } } = this.#host
     const response = new ResumableResponse({
       eventLog,
       replica,
@@ -129,7 +153,7 @@ export class SessionStreams implements InstanceStreams {
       streamId,
       requestIds,
       body: this.#create(streamId, grantId),
-      primingRetryMs: primed && takesPrimingEvents(this.#record.protocolVersion) ? streamOptions.retryMs : undefined,
+      primingRetryMs: primed ? this.#primingRetryMs : undefined,
       maxWaiting: maxBufferedBytes,
       log,
       release: () => { this.release(streamId) },
@@ -137,6 +161,30 @@ export class SessionStreams implements InstanceStreams {
     })
     this.#unwritten.set(streamId, response)
     return response
+  }
+
+  /**
+   * A response to requests of a POST that are handed to another replica, not opened yet.
+   * @param replicaId of that one
+   */
+  followResponse (replicaId: string, { requests, isBatch }: PostedMessages, grantId: string | undefined) {
+    const { replica, streamOptions: { silenceMs, retryMs }, limits: { maxBufferedBytes } } = this.#host
+    const streamId = `${replicaId}-${replica.newId()}`
+    const response = new FollowedResponse({
+      host: this.#host,
+      sessionId: this.#record.id,
+      streamId,
+      requestIds: requests.map(({ id }) => id),
+      isBatch,
+      silenceMs,
+      retryMs,
+      primingRetryMs: this.#primingRetryMs,
+      maxWaiting: maxBufferedBytes,
+      openBody: () => this.#create(streamId, grantId)
+    })
+    this.#followed.add(response)
+    response.onOver(() => { this.#followed.delete(response) })
+    return { streamId, response }
   }
 
   /**
@@ -161,6 +209,11 @@ export class SessionStreams implements InstanceStreams {
   /** Whether so much waits that those who do not wait have sent too much. */
   get isOverfull (): boolean {
     return this.#unread > this.#host.limits.maxUnreadBytesPerStream
+  }
+
+  /** When to resume, for clients that take it without a message. */
+  get #primingRetryMs (): number | undefined {
+    return takesPrimingEvents(this.#record.protocolVersion) ? this.#host.streamOptions.retryMs : undefined
   }
 
   get #unread (): number {
@@ -201,6 +254,7 @@ export class SessionStreams implements InstanceStreams {
     this.#said.flush()
     this.#standalone?.close()
     for (const response of this.#unwritten.values()) response.finish()
+    for (const response of this.#followed) response.fail('The session has ended.')
     for (const stream of this.#open) stream.end()
   }
 

@@ -20,7 +20,7 @@ export interface TakenPostsOptions {
   log: Log
 }
 
-/** Takes up, each once, the posts that other replicas hand to this one, which holds the stream of their session. */
+/** Takes up, each once, the posts that other replicas hand to this one, where their session runs. */
 export class TakenPosts {
   readonly #options: TakenPostsOptions
   readonly #unsubscribe: () => void

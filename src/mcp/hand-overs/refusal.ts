@@ -5,10 +5,14 @@ import {
   McpRequestError,
   ServerFullError,
   ServiceError,
+  ShuttingDownError,
   TooManyRequestsError
 } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { PostRefusal } from '../../stores/bus.js'
+
+/** Code of the refusals of a process that ends: it takes nothing more, and has not processed what it refuses. */
+export const SHUTTING_DOWN = new ShuttingDownError('').code
 
 /** An error with which another replica has refused a post. */
 class RefusedElsewhere extends McpRequestError {

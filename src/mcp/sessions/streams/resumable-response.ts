@@ -1,10 +1,10 @@
 import type { RequestId } from '@modelcontextprotocol/server'
-import { firstEventId, formatEventId, type EventLog, type NewEvent } from '../../stores/event-log.js'
-import type { Log } from '../../log.js'
-import type { Replica } from '../replica.js'
-import type { SseStream } from '../transport/sse-stream.js'
-import type { ResponseStream } from '../transport/post-exchange.js'
-import { EventLogWriter } from '../transport/event-log-writer.js'
+import { firstEventId, formatEventId, type EventLog, type NewEvent } from '../../../stores/event-log.js'
+import type { Log } from '../../../log.js'
+import type { Replica } from '../../replica.js'
+import type { SseStream } from '../../transport/sse-stream.js'
+import type { ResponseStream } from '../../transport/post-exchange.js'
+import { EventLogWriter } from '../../transport/event-log-writer.js'
 
 export interface ResumableResponseOptions {
   eventLog: EventLog

@@ -1,11 +1,12 @@
-import type { EventLog } from '../../stores/event-log.js'
-import type { Log } from '../../log.js'
-import { errorText } from '../wire/messages.js'
-import { REPLICA_ID_LENGTH, type Replica } from '../replica.js'
-import { jsonRpcCodes } from '../../json-rpc-codes.js'
-import { runInBackground } from './background.js'
+import type { EventLog } from '../../../stores/event-log.js'
+import type { Log } from '../../../log.js'
+import { errorText } from '../../wire/messages.js'
+import { REPLICA_ID_LENGTH, type Replica } from '../../replica.js'
+import { jsonRpcCodes } from '../../../json-rpc-codes.js'
+import { runInBackground } from '../background.js'
 
-const ORPHANED = 'The process that ran this request has ended. The request was not run again.'
+/** What the client is told of a request whose process has died. */
+export const ORPHANED = 'The process that ran this request has ended. The request was not run again.'
 const NOT_COMPLETED = 'a stream of a replica that died was not completed'
 
 export interface OrphansHost {

@@ -1,8 +1,8 @@
-import { STANDALONE_STREAM } from '../../stores/event-log.js'
-import type { MessageExtra } from '../transport/message-extra.js'
-import type { PostExchange } from '../transport/post-exchange.js'
-import { takesPrimingEvents } from '../wire/protocol-versions.js'
-import type { InstanceSession } from './instance-session.js'
+import { STANDALONE_STREAM } from '../../../stores/event-log.js'
+import type { MessageExtra } from '../../transport/message-extra.js'
+import type { PostExchange } from '../../transport/post-exchange.js'
+import { takesPrimingEvents } from '../../wire/protocol-versions.js'
+import type { InstanceSession } from '../instance-session.js'
 
 /** What a server is told with a request, with the means to end its streams if the client can resume them (SEP-1699). */
 export function withStreamClosers (
