@@ -99,6 +99,8 @@ function compile (sources, state) {
   const remove = () => { rmSync(made, { recursive: true, force: true }) }
   remove()
   process.once('exit', remove)
+  // by default these end the process without an `exit`
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => { process.exit(1) })
   mkdirSync(made)
   // without the development dependencies there are no types to check against
   const exitCode = isInstalled('@types/node') ? check(made) : transpile(sources, made)

@@ -1,6 +1,18 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  watch
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { emitted } from '../support/emitted.js'
 import { copyClone, runIn, writeSource, type CloneOptions } from './clone.js'
 import { makeFolder } from './project.js'
 
@@ -129,4 +141,24 @@ t.test('starts at the same time all find it compiled', async t => {
   const { build, run } = clone(t)
   t.strictSame((await Promise.all(Array.from({ length: 4 }, () => build()))).map(({ code }) => code), [0, 0, 0, 0])
   t.equal(await run(), 'first')
+})
+
+t.test('Ctrl-C leaves nothing behind', async t => {
+  const { folder, dist } = clone(t, ['typescript', '@types/node', 'undici-types'])
+  const begun = new Promise<void>(resolve => {
+    const watcher = watch(folder, (_event, name) => { if (name?.startsWith('.dist') === true) resolve() })
+    t.teardown(() => { watcher.close() })
+  })
+  const program = spawn('env', ['-i', `PATH=${process.env.PATH ?? ''}`, ...BUILD], {
+    cwd: folder,
+    stdio: 'ignore',
+    detached: true
+  })
+  const closed = emitted(program, 'close')
+  await begun
+  // as a terminal does it: to the compiler, too
+  process.kill(-Number(program.pid), 'SIGINT')
+  t.not((await closed)[0], 0)
+  t.same(readdirSync(folder).filter(name => name.startsWith('.dist')), [])
+  t.notOk(existsSync(dist))
 })
