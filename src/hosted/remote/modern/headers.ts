@@ -1,4 +1,5 @@
 import { getMember, isObject } from '../../../members.js'
+import { NAMED_METHODS } from '../../../mcp/wire/named-methods.js'
 import { REVISION_2026_07_28 } from '../../../mcp/wire/protocol-versions.js'
 
 type Params = Record<string, unknown>
@@ -14,9 +15,6 @@ const MAX_DEPTH = 20
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/
 /** What a header may carry as it is; the rest is encoded. */
 const PLAIN = /^(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?$/
-const NAMES: Readonly<Record<string, string>> = {
-  'tools/call': 'name', 'prompts/get': 'name', 'resources/read': 'uri'
-}
 
 /** The headers by which a request of 2026-07-28 says what it is. */
 export class RequestHeaders {
@@ -34,7 +32,7 @@ export class RequestHeaders {
   }
 
   make (method: string, params: Params): Record<string, string> {
-    const member = Object.hasOwn(NAMES, method) ? NAMES[method] : undefined
+    const member = NAMED_METHODS.get(method)
     const name = member === undefined ? undefined : params[member]
     const parameters = method === 'tools/call' && typeof name === 'string' ? this.#parameters.get(name) ?? [] : []
     return {
