@@ -145,14 +145,14 @@ t.test('a stream that is cut is resumed', async t => {
     const { verb, method, id, headers, response } = exchange
     if (verb === 'GET' && headers['last-event-id'] !== undefined) {
       seen.push(headers['last-event-id'])
-      if (seen.length === 1) exchange.stream('id: e2\nretry: 20\n\n')
+      if (seen.length === 1) exchange.stream('id: e2\nretry: 20\ndata:\n\n')
       else if (seen.length === 2) response.writeHead(503)
       else exchange.stream(event({ jsonrpc: '2.0', id: 2, ...fine }, 'e3'))
       response.end()
       return true
     }
     if (method !== 'tools/call' || id === undefined) return false
-    exchange.stream('retry: 10\nid: e1\n\n')
+    exchange.stream('retry: 10\nid: e1\ndata:\n\n')
     setTimeout(() => { response.destroy() }, 10)
     return true
   })

@@ -1,4 +1,4 @@
-import { readEvents, type StreamEvent } from './event-stream.js'
+import { readEvents, type EventStreamOptions, type StreamEvent } from './event-stream.js'
 import type { RemoteLimits } from '../options.js'
 import { RemoteError } from './remote-error.js'
 
@@ -124,9 +124,9 @@ export class RemoteResponse {
     return await this.text(MAX_ERROR_BYTES).catch(() => '')
   }
 
-  /** The events of the body. */
-  events (): AsyncGenerator<StreamEvent> {
-    return readEvents(this.#chunks(), this.#maxBytes)
+  /** The events of the body. @param onRetry is told how long to wait before the stream is asked for again */
+  events (onRetry?: EventStreamOptions['onRetry']): AsyncGenerator<StreamEvent> {
+    return readEvents(this.#chunks(), { maxLength: this.#maxBytes, onRetry })
   }
 
   /** Gives up what has not been read. */

@@ -156,8 +156,8 @@ export class Resumption {
 
   /** @returns whether the last message has come */
   async #read (response: RemoteResponse, take: (message: JSONRPCMessage) => Promise<boolean>): Promise<boolean> {
-    for await (const { id, type, data, retryMs } of response.events()) {
-      if (retryMs !== undefined) this.#waitMs = Math.min(Math.max(retryMs, MIN_WAIT_MS), MAX_WAIT_MS)
+    const onRetry = (ms: number) => { this.#waitMs = Math.min(Math.max(ms, MIN_WAIT_MS), MAX_WAIT_MS) }
+    for await (const { id, type, data } of response.events(onRetry)) {
       if (id !== undefined && id !== '') this.#lastEventId = id
       if (data === '' || type !== 'message') continue
       for (const message of parseRemoteMessages(data)) if (await take(message)) return true
