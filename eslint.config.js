@@ -74,7 +74,7 @@ export default [
   },
   {
     // the options of stdio servers have templates of their own
-    files: ['src/hosted/stdio/*.ts', 'test/hosted/*.ts', 'test/embedding/snippets.ts'],
+    files: ['src/hosted/stdio/options/*.ts', 'src/hosted/stdio/*.ts', 'test/hosted/*.ts', 'test/embedding/snippets.ts'],
     rules: { 'no-template-curly-in-string': 'off' }
   },
   {

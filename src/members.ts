@@ -9,3 +9,8 @@ export function getMember (value: unknown, name: string): unknown {
     ? Reflect.get(value, name)
     : undefined
 }
+
+/** Defaults, with what is given in their place. What is given as undefined is not given. */
+export function withDefaults<T extends object> (defaults: T, given: Partial<T> = {}): T {
+  return { ...defaults, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }
+}

@@ -1,4 +1,5 @@
 import type { CallerInfo } from '../caller.js'
+import { withDefaults } from '../members.js'
 import { AccessTokens } from './tokens/access-tokens.js'
 import { AttemptRecorder } from './login-attempts/recorder.js'
 import { makeReport, type AttemptsReport } from './login-attempts/report.js'
@@ -138,7 +139,7 @@ function createFoundation (options: BrokerOptions) {
   return {
     now,
     recorder,
-    lifetimes: { ...defaultLifetimes, ...options.lifetimes },
+    lifetimes: withDefaults(defaultLifetimes, options.lifetimes),
     observe: combineObservers([...observers, ...recorder === undefined ? [] : [recorder.observe]], log),
     recognised: new RecognisedSecrets(keyring),
     limits: new RateLimits({ secret: keyring.derive('rate limits')[0], shared: stores.rates, now }),

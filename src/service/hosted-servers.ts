@@ -62,9 +62,10 @@ export function findServerFault (name: string, path = `/${name}`): string | unde
 
 /**
  * The servers of a service.
+ * @param policy of those that have none of their own
  * @throws {ConfigError} with one line that names the option
  */
-export function listServers (options: McpServiceOptions): readonly HostedServer[] {
+export function listServers (options: McpServiceOptions, policy: Policy | undefined): readonly HostedServer[] {
   const { createServer, servers = {}, reuseInstances, maySubscribe, limits } = options
   const shared = {
     ...reuseInstances !== undefined && { reuseInstances },
@@ -74,7 +75,7 @@ export function listServers (options: McpServiceOptions): readonly HostedServer[
   if (options.servers !== undefined && createServer !== undefined) {
     throw new ConfigError('mcpService: createServer and servers exclude each other; servers takes several.')
   }
-  return listPlaces(options).map(place => {
+  return listPlaces(options, policy).map(place => {
     const own: Partial<HostedServerOptions> = servers[place.name ?? ''] ?? {}
     const create = own.createServer ?? createServer
     if (create === undefined) throw new ConfigError(NOTHING_SERVED)
@@ -87,12 +88,12 @@ export function listServers (options: McpServiceOptions): readonly HostedServer[
  * @throws {ConfigError} with one line that names the option
  */
 export function listPlaces (
-  { servers, scopes = DEFAULT_SCOPES, policy }: Pick<McpDiscoveryOptions, 'servers' | 'scopes' | 'policy'>
+  { servers, scopes = DEFAULT_SCOPES }: Pick<McpDiscoveryOptions, 'servers' | 'scopes'>,
+  policy: Policy | undefined
 ): readonly ServerPlace[] {
-  const common = toPolicy(policy)
-  if (servers === undefined) return [{ name: undefined, path: '', title: undefined, scopes, policy: common }]
-  const places = Object.entries(servers).map(([name, { path = `/${name}`, title = name, policy: own, ...server }]) =>
-    ({ name, path, title, scopes: server.scopes ?? scopes, policy: own === undefined ? common : toPolicy(own) }))
+  if (servers === undefined) return [{ name: undefined, path: '', title: undefined, scopes, policy }]
+  const places = Object.entries(servers).map(([name, { path = `/${name}`, title = name, ...own }]) =>
+    ({ name, path, title, scopes: own.scopes ?? scopes, policy: toPolicy(own.policy) ?? policy }))
   checkServers(places)
   return places
 }

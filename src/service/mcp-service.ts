@@ -19,6 +19,7 @@ import { tokenAudiences } from './resource-paths.js'
 import { authorizationServerMetadataRoute } from '../routes/well-known/authorization-server.js'
 import { protectedResourceMetadataRoute } from '../routes/well-known/protected-resource.js'
 import { rootPaths } from '../routes/well-known/paths.js'
+import type { Policy } from '../policy/policy.js'
 import type { Stores } from '../stores/stores.js'
 import type {
   BrokeredOptions,
@@ -51,9 +52,10 @@ export const mcpServiceParts = fp<McpServiceOptions>(async (app, options) => {
   const baseUrl = joinBaseUrl(options.publicUrl, app.prefix)
   const keyring = new Keyring(options.encryptionKeys)
   if ('replicaKeys' in options.stores) compareReplicaKeys(app, options.stores.replicaKeys, keyring)
-  const servers = listServers(options)
+  const policy = toPolicy(options.policy)
+  const servers = listServers(options, policy)
   const observed = withAudit(options, addAuditor(app, options, keyring))
-  const auth = await registerAuth(app, observed, { baseUrl, servers, keyring })
+  const auth = await registerAuth(app, observed, { baseUrl, servers, keyring, policy })
   for (const server of servers) await registerServer(app, { server, baseUrl, auth, keyring, options: observed })
 }, { name: 'fastify-mcp-oauth/mcp-service', fastify: '5.x' })
 
@@ -105,8 +107,9 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
     )
   }
   const baseUrl = joinBaseUrl(options.publicUrl, servicePrefix)
+  const policy = toPolicy(options.policy)
   const shared = {
-    servers: toProtectedServers(listPlaces(options), options),
+    servers: toProtectedServers(listPlaces(options, policy), options),
     paths: rootPaths(new URL(baseUrl).pathname, forOrigin)
   }
   await app.register(protectedResourceMetadataRoute, {
@@ -116,7 +119,6 @@ export const mcpDiscovery: FastifyPluginAsync<McpDiscoveryOptions> = async (app,
   })
   if (isForeign(options.auth)) return
   const { clientMetadataDocuments } = options
-  const policy = toPolicy(options.policy)
   await app.register(authorizationServerMetadataRoute, { ...shared, issuer: baseUrl, clientMetadataDocuments, policy })
 }
 
@@ -158,21 +160,21 @@ interface ServiceParts {
   baseUrl: string
   servers: readonly HostedServer[]
   keyring: Keyring
+  policy: Policy | undefined
 }
 
 /** Registers the endpoints that tell clients where tokens come from. @returns how tokens are verified */
 async function registerAuth (
   app: FastifyInstance,
   options: McpServiceOptions,
-  { baseUrl, servers, keyring }: ServiceParts
+  { baseUrl, servers, keyring, policy }: ServiceParts
 ): Promise<ServiceAuth> {
   const isOne = servers.length === 1 && servers[0]?.name === undefined
   if (isBrokered(options)) {
-    const { policy, scopes: _, servers: __, ...others } = options
-    const clientPolicy = toPolicy(policy)
+    const { policy: _, scopes: __, servers: ___, ...others } = options
     await app.register(oauthBroker, {
       ...others,
-      ...clientPolicy && { policy: clientPolicy },
+      ...policy && { policy },
       protectedServers: toProtectedServers(servers, options),
       keyring
     })

@@ -7,6 +7,7 @@ import { defaultStreamOptions, type McpTransportsOptions } from '../mcp/options.
 import type { Replica } from '../mcp/replica.js'
 import { watchTaskStores } from '../mcp/tasks/unshared-tasks.js'
 import { TaskTools } from '../mcp/tasks/task-tools.js'
+import { withDefaults } from '../members.js'
 import { checkTransportsOptions } from './option-checks/check-service.js'
 import { mcpErrors } from '../plugins/mcp/json-rpc-bodies.js'
 import { GRACEFUL_CLOSE } from '../plugins/app/graceful-close.js'
@@ -58,8 +59,8 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const baseUrl = joinBaseUrl(publicUrl, app.prefix)
   const isSessionless = options.sessionMode === 'stateless'
   const paths = isSessionless ? ['/mcp'] : MCP_ENDPOINTS
-  const limits = { ...defaultLimits, ...options.limits }
-  const streams = { ...defaultStreamOptions, ...options.streams }
+  const limits = withDefaults(defaultLimits, options.limits)
+  const streams = withDefaults(defaultStreamOptions, options.streams)
   const baseScopes = app[kChallenges].scopes
   const admission = makeAdmission(app, options, limits, maxBodyBytes)
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])

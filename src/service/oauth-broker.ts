@@ -73,7 +73,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
     adminToken
   } = options
   const issuer = joinBaseUrl(options.publicUrl, app.prefix)
-  const servers = toProtectedServers(options)
+  const servers = listProtectedServers(options)
   const texts = {
     scopeDescriptions: { mcp: 'Use the tools, resources and prompts of this server', ...options.scopeDescriptions },
     grantSeconds: options.lifetimes?.grantSeconds ?? defaultLifetimes.grantSeconds
@@ -92,7 +92,7 @@ export const oauthBroker = fp<OAuthBrokerOptions>(async (app, options) => {
 }, { name: 'fastify-mcp-oauth/oauth-broker', fastify: '5.x' })
 
 /** What tokens are for: several servers, or the one that the options describe. */
-function toProtectedServers (
+function listProtectedServers (
   { protectedServers: servers, resourcePaths, scopes, policy }: OAuthBrokerOptions
 ): readonly ProtectedServer[] {
   if (servers !== undefined) return servers

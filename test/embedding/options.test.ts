@@ -13,9 +13,10 @@ import {
   mcpTransports,
   oauthBroker
 } from '../../src/index.js'
+import { parseStdioOptions } from '../../src/hosted/stdio/options/settings.js'
 import { createServer } from '../support/sample-server.js'
 import { read } from '../docs/pages.js'
-import { isObject } from '../../src/members.js'
+import { isObject, withDefaults } from '../../src/members.js'
 
 const stores = createMemoryStores({ sessionIdleSeconds: 60 })
 t.teardown(() => stores.close())
@@ -439,4 +440,11 @@ t.test('whatever JSON stands in place of an option, it is of the option\'s type,
     }
   }), { numRuns: 1000, seed: 12 })
   t.ok(started > 5, `${started} started`)
+})
+
+t.test('a limit that is given as undefined is the default, not no limit', async t => {
+  const { limits } = parseStdioOptions({ command: 'x' })
+  const given = { command: 'x', limits: Object.fromEntries(Object.keys(limits).map(name => [name, undefined])) }
+  t.same(parseStdioOptions(given).limits, limits)
+  t.same(withDefaults({ a: 1, b: 2 }, { b: 3 }), { a: 1, b: 3 })
 })

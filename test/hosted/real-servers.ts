@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { StdioServerOptions } from '../../src/hosted/stdio/options.js'
+import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.js'
 import { lacking, find } from '../support/programs.js'
 import { root } from '../support/root.js'
 import { useEverything, useFilesystem, useMemory, usePython, type Use } from './uses.js'

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import type { StdioServerOptions } from '../../src/hosted/stdio/options.js'
+import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.js'
 import { stdioServer } from '../../src/hosted/stdio/stdio-server.js'
 import { initializeParams, RawClient } from '../support/mcp-harness.js'
 import { root } from '../support/root.js'
@@ -161,15 +161,21 @@ t.test('standard error output is in the log, with the session, and bounded', asy
 
 t.test('options that cannot be meant are refused', async t => {
   const refused: Array<[options: object, message: RegExp]> = [
-    [{ command: '' }, /command is not valid/],
-    [{ args: ['a\0b'] }, /args is not valid/],
+    [{ command: '' }, /command is ""; it takes the name or path of a program\.$/],
+    [{ command: undefined }, /^stdioServer: command is missing; it takes/],
+    [{ args: ['a\0b'] }, /args\[0\] is a text of 3 characters; it takes/],
     [{ args: ['${upstreamAccessToken}'] }, /args is seen by others/],
     [{ args: ['${claim.email}'] }, /names \$\{claim.email\}, which there is not/],
-    [{ env: { 'A B': '' } }, /env is not valid/],
+    [{ env: { 'A B': 'secret' } }, /env is an object; it takes texts/],
+    [{ env: { A: 1 } }, /env is an object; it takes texts/],
+    [{ inheritEnv: ['A B'] }, /inheritEnv\[0\] is "A B"; it takes the name/],
     [{ cwd: '/data/${subject}' }, /use \$\{personId\}/],
-    [{ per: 'all' }, /per is not valid; it takes person/],
+    [{ per: 'all' }, /per is "all"; it takes person, session or shared\.$/],
     [{ per: 'shared', env: { WHO: '${subject}' } }, /of one person/],
-    [{ limits: { maxProcesses: 0 } }, /limits.maxProcesses is not valid/],
+    [{ limits: { maxProcesses: 0 } }, /limits\.maxProcesses is 0; it takes a whole number from 1/],
+    // a timer of so long would ring at once
+    [{ limits: { idleSeconds: Infinity } }, /limits\.idleSeconds is Infinity; it takes/],
+    [{ limits: { maxProceses: 1 } }, /limits\.maxProceses is not an option; those that there are: maxProcesses, /],
     [{ shell: true }, /shell is not an option/]
   ]
   for (const [options, message] of refused) t.throws(() => stdioServer({ command: 'x', ...options }), { message })

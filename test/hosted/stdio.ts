@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { stdioServer } from '../../src/hosted/stdio/stdio-server.js'
-import type { StdioServerOptions } from '../../src/hosted/stdio/options.js'
+import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.js'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { objectOf, parseObject, textAt } from '../support/json.js'
 import { startMcp, type McpService, type RawClient } from '../support/mcp-harness.js'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { Redis } from 'ioredis'
-import type { StdioServerOptions } from '../../src/hosted/stdio/options.js'
+import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.js'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { kSessions } from '../../src/plugins/mcp/sessions.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'

@@ -1,6 +1,6 @@
 import { parse } from 'shell-quote'
 import { ConfigError } from '../../errors.js'
-import { isTemplate } from '../../hosted/stdio/templates.js'
+import { isTemplate } from '../../hosted/stdio/options/templates.js'
 
 /** A program and its arguments. */
 export interface CommandLine {

@@ -1,4 +1,4 @@
-import { isTemplate } from '../../hosted/stdio/templates.js'
+import { isTemplate } from '../../hosted/stdio/options/templates.js'
 
 // ${NAME}, ${NAME:-default}, ${env:NAME}; what has a dot is a template: ${claims.email}
 const REFERENCE = /\$\{(?:([a-z]+):)?([A-Za-z_]\w*)(?::-([^}]*))?\}/g

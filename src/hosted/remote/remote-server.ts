@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isAnonymous, personKey } from '../../caller.js'
 import type { CreateServer, ServerContext } from '../../mcp/create-server.js'
+import { withDefaults } from '../../members.js'
 import { proxiedFetch } from '../../outbound/proxied-fetch.js'
 import { Proxy } from '../../outbound/proxy.js'
 import { PipedServer } from '../piped-server.js'
@@ -61,7 +62,7 @@ class Remote implements ConnectionSource {
 
   constructor (options: RemoteServerOptions) {
     this.#options = options
-    this.#limits = { ...defaultRemoteLimits, ...options.limits }
+    this.#limits = withDefaults(defaultRemoteLimits, options.limits)
     const { proxy, fetch = proxy === undefined ? globalThis.fetch : proxiedFetch(new Proxy(proxy)) } = options
     this.#fetch = fetch
     this.#credentials = new Credentials(options)

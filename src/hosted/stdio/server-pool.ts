@@ -3,7 +3,7 @@ import { InitializeFailedError } from '../../errors.js'
 import { passesIn } from '../../errors/passes-in.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 import type { Log } from '../../log.js'
-import type { StdioSettings } from './options.js'
+import type { StdioSettings } from './options/settings.js'
 import type { Command } from './process/server-process.js'
 import { SharedServer } from './shared-server.js'
 

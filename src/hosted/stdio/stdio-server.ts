@@ -5,12 +5,13 @@ import { fingerprint } from '../../fingerprint.js'
 import type { CreateServer, ServerContext } from '../../mcp/create-server.js'
 import { PipedServer } from '../piped-server.js'
 import { Channel } from './channel.js'
+import type { StdioServerOptions } from './options/options.js'
+import { parseStdioOptions, type StdioSettings } from './options/settings.js'
+import { fillTemplate, type TemplateSource } from './options/templates.js'
 import { inheritedEnvironment } from './process/inherited-environment.js'
-import { parseStdioOptions, type StdioServerOptions, type StdioSettings } from './options.js'
 import { ServerPool } from './server-pool.js'
 import type { Command } from './process/server-process.js'
 import type { SharedServer } from './shared-server.js'
-import { fillTemplate, type TemplateSource } from './templates.js'
 
 /**
  * Hosts an MCP server that is a program, and speaks over its standard input and output. Clients of every revision are

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { InvalidMessageError, ShuttingDownError } from '../../errors.js'
+import { withDefaults } from '../../members.js'
 import { Guard } from '../access/guard.js'
 import type { Admission } from '../admission/admission.js'
 import { defaultLimits, type SessionLimits } from '../limits.js'
@@ -38,8 +39,8 @@ export class SessionlessRequests implements SessionlessHost {
   constructor (options: SessionlessRequestsOptions) {
     this.options = options
     this.guard = options.policy && new Guard(options.policy, 'legacy', options.baseScopes)
-    this.#limits = { ...defaultLimits, ...options.limits }
-    this.#streamOptions = { ...defaultStreamOptions, ...options.streams }
+    this.#limits = withDefaults(defaultLimits, options.limits)
+    this.#streamOptions = withDefaults(defaultStreamOptions, options.streams)
     this.#openStreams = new OpenStreams({ admission: options.admission, ...this.#streamOptions })
     this.#unsubscribe = options.bus.subscribe('grantEnded', ({ grantId }) => {
       for (const request of this.#running) {

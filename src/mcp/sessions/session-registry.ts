@@ -1,6 +1,7 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { personKey, type CallerInfo } from '../../caller.js'
 import { InitializeFailedError, InvalidInitializeError } from '../../errors.js'
+import { withDefaults } from '../../members.js'
 import type { EventLog } from '../../stores/event-log.js'
 import type { SessionRecord, SessionStore } from '../../stores/sessions.js'
 import { Guard, type WithBaseScopes } from '../access/guard.js'
@@ -82,8 +83,8 @@ export class SessionRegistry implements SessionHost {
     this.maySubscribe = maySubscribe
     this.guard = options.policy && new Guard(options.policy, 'legacy', options.baseScopes)
     this.keepsSessions = options.createServer.keepsSessions === true
-    this.limits = { ...defaultLimits, ...options.limits }
-    this.streamOptions = { ...defaultStreamOptions, ...options.streams }
+    this.limits = withDefaults(defaultLimits, options.limits)
+    this.streamOptions = withDefaults(defaultStreamOptions, options.streams)
     this.admission = admission
     this.taskTools = taskTools
     this.instances = new LiveInstances(admission)

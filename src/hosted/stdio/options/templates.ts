@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { personKey, type CallerInfo } from '../../caller.js'
-import { ConfigError, InitializeFailedError } from '../../errors.js'
-import { getMember } from '../../members.js'
+import { personKey, type CallerInfo } from '../../../caller.js'
+import { ConfigError, InitializeFailedError } from '../../../errors.js'
+import { getMember } from '../../../members.js'
 
 /** A text with values of the person in it. */
 export interface Template {

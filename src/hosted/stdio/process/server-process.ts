@@ -4,7 +4,7 @@ import type { Log } from '../../../log.js'
 import { isMessage } from '../../../mcp/wire/messages.js'
 import { Diagnostics } from './diagnostics.js'
 import { Lines } from './lines.js'
-import type { StdioLimits } from '../options.js'
+import type { StdioLimits } from '../options/options.js'
 import { processGuard } from './process-guard.js'
 import { memoryWatch } from './resident-memory.js'
 
@@ -188,7 +188,7 @@ export class ServerProcess {
   #ignore (line: string): void {
     if (this.#garbageLines++ >= MAX_GARBAGE_LINES) return
     this.#events.findLog().warn(
-      { pid: this.pid, stdout: line.slice(0, MAX_SHOWN) },
+      { serverPid: this.pid, stdout: line.slice(0, MAX_SHOWN) },
       'a hosted server writes something to its standard output that is not a message of MCP'
     )
   }
