@@ -89,7 +89,7 @@ export class SessionPosts {
       const { replicaId } = session.record
       const end = replicaId === undefined ? 'dead' : await this.#handOver(session, replicaId, post)
       if (end !== 'dead') return
-      await bringHere(session)
+      await bringHere(session, replicaId)
     }
     await receiveHere(session, posted, extra, response)
   }
@@ -158,11 +158,12 @@ function toHandedPost (
 }
 
 /**
- * Brings a session here, if it still runs where its record says.
+ * Brings a session here, unless another replica has done so.
+ * @param from the replica that has died; the record may name another by now
  * @throws {SessionNotFoundError}
  */
-async function bringHere (session: LiveSession): Promise<void> {
-  const { host, record: { id, replicaId: from } } = session
+async function bringHere (session: LiveSession, from: string | undefined): Promise<void> {
+  const { host, record: { id } } = session
   const version = await host.sessions.change(id, { movesTo: host.replica.id, from }, host.replica.id)
   if (version === undefined) {
     host.forget(id)

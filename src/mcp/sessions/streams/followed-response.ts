@@ -131,11 +131,16 @@ export class FollowedResponse implements EventReader {
     }
   }
 
-  /** Responds with errors, unless the client has a stream already. */
+  /** Responds with errors. Which requests of a batch have had theirs on a stream is not known: then it just ends. */
   fail (message: string): void {
-    if (this.#body !== undefined || this.#isOver) return
-    const { requestIds } = this.#options
-    this.#json(requestIds.map(id => errorText(jsonRpcCodes.serverError, message, id)))
+    if (this.#isOver || this.#hasEnded) return
+    const { requestIds, isBatch } = this.#options
+    const texts = requestIds.map(id => errorText(jsonRpcCodes.serverError, message, id))
+    if (this.#body === undefined) this.#json(texts)
+    else {
+      if (!isBatch) this.#body.message(texts.join(''))
+      this.#body.end()
+    }
   }
 
   #decide (): void {
