@@ -163,7 +163,7 @@ export class Fuzzer {
       await memory.logIn(step.login)
       return undefined
     }
-    const request = memory.filled(step)
+    const request = world.placed(memory.filled(step))
     if (!this.#shrinks) this.figures.requests++
     try {
       const response = await send(request, {
@@ -176,9 +176,8 @@ export class Fuzzer {
       const status = response === undefined ? 'none' : `${Math.floor(response.status / 100)}xx`
       if (!this.#shrinks) this.figures.statuses.set(status, (this.figures.statuses.get(status) ?? 0) + 1)
       if (response === undefined) return undefined
-      if (response === undefined) return undefined
       memory.learn(response)
-      const fault = faultOf(request, response, route => world.has(route))
+      const fault = faultOf(request, response, step => world.routeOf(step))
       return (
         fault &&
         `${request.method} ${request.target.replace(/\?.*/s, '').slice(0, 60)}: ${fault}\n${response.status} ${

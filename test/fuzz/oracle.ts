@@ -1,4 +1,4 @@
-import { routeOf, type FuzzedRoute } from './routes.js'
+import type { FuzzedRoute } from './routes.js'
 import { goesOverSocket, type Received } from './send.js'
 import type { RequestStep } from './steps.js'
 
@@ -13,17 +13,17 @@ const STACK = /\bat .*\(?\S+\.(?:js|ts):\d+/
 /**
  * Says what is wrong with a response; undefined where nothing is.
  * @param step with its words filled in
- * @param has whether this service has a route
+ * @param routeOf the route of this service that a request leads to, as far as it is plain
  */
 export function faultOf (
   step: RequestStep,
   response: Received,
-  has: (route: FuzzedRoute) => boolean
+  routeOf: (step: RequestStep) => FuzzedRoute | undefined
 ): string | undefined {
   const route = routeOf(step)
   return (
     generalFault(response) ??
-    (route !== undefined && has(route) && (!goesOverSocket(step) || isReadable(step))
+    (route !== undefined && (!goesOverSocket(step) || isReadable(step))
       ? routeFault(route, step, response)
       : undefined)
   )

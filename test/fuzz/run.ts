@@ -1,39 +1,67 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { find, lacking } from '../support/programs.js'
 import { freePort } from '../support/free-port.js'
 import { RedisServer } from '../support/redis-process.js'
 import { Fuzzer, type Figures, type Finding } from './fuzzer.js'
-import { World, type WorldOptions } from './world.js'
+import type { WorldOptions } from './service.js'
+import { World } from './world.js'
 
-const USAGE = `Usage: npm run fuzz -- [--seed N] [--count N] [--store memory|redis|both] [--replay CASE]
+const USAGE = `Usage: npm run fuzz -- [--seed N] [--count N] [--store memory|redis|sqlite|all] [--several]
+                      [--replay CASE]
 
-Sends N requests of strangers for each store, and says what must not be. A finding names its case, for --replay.
+Sends N requests of strangers for each store, and says what must not be. With --several, the service has several
+servers, one of them a program. A finding names its case, for --replay.
 `
 
-export type Store = 'memory' | 'redis'
+const STORES = ['memory', 'redis', 'sqlite'] as const
+export type Store = typeof STORES[number]
 
-const VARIANTS: ReadonlyArray<Pick<WorldOptions, 'sessionMode' | 'server' | 'authMode'>> = [
+type Variant = Pick<WorldOptions, 'sessionMode' | 'server' | 'authMode'>
+
+const ONE: readonly Variant[] = [
   { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'broker' },
   { sessionMode: 'stateful', server: 'SDK 2.x', authMode: 'broker' },
   { sessionMode: 'stateless', server: 'SDK 1.x', authMode: 'broker' },
   { sessionMode: 'stateless', server: 'SDK 2.x', authMode: 'broker' },
   { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'resource-server' }
 ]
+/** By the server of the three that people are logged in to. */
+const SEVERAL: readonly Variant[] = [
+  { sessionMode: 'stateful', server: 'SDK 1.x', authMode: 'broker' },
+  { sessionMode: 'stateful', server: 'stdio', authMode: 'broker' },
+  { sessionMode: 'stateless', server: 'SDK 2.x', authMode: 'broker' },
+  { sessionMode: 'stateless', server: 'stdio', authMode: 'broker' },
+  { sessionMode: 'stateful', server: 'stdio', authMode: 'resource-server' }
+]
+
+/** What a service is fuzzed with. */
+export interface Setting {
+  store: Store
+  /** Whether it has several servers. */
+  several?: boolean
+}
 
 /** Fuzzes the service in every mode over one store. */
 export async function fuzz (
-  store: Store,
+  { store, several = false }: Setting,
   work: (fuzzer: Fuzzer, worlds: readonly World[]) => Promise<void>
 ): Promise<Fuzzer> {
   const redis = store === 'redis' ? await startRedis() : undefined
+  const folder = await mkdtemp(join(tmpdir(), 'fuzz-'))
   const worlds: World[] = []
   try {
-    for (const variant of VARIANTS) {
+    for (const [index, variant] of (several ? SEVERAL : ONE).entries()) {
+      const names = [variant.sessionMode, variant.server.replace(/\W/g, ''), variant.authMode]
       worlds.push(
         await World.start({
           ...variant,
-          name: `${store}/${variant.sessionMode}/${variant.server.replace(/\W/g, '')}/${variant.authMode}`,
-          redisUrl: redis?.url
+          several,
+          name: [store, ...several ? ['several'] : [], ...names].join('/'),
+          redisUrl: redis?.url,
+          stateFile: store === 'sqlite' ? join(folder, `${index}.sqlite`) : undefined
         })
       )
     }
@@ -47,6 +75,7 @@ export async function fuzz (
   } finally {
     for (const world of worlds) await world.close()
     await redis?.end()
+    await rm(folder, { recursive: true })
   }
 }
 
@@ -80,14 +109,16 @@ async function main (): Promise<number> {
     options: {
       seed: { type: 'string', default: '1' },
       count: { type: 'string', default: '10000' },
-      store: { type: 'string', default: 'both' },
+      store: { type: 'string', default: 'all' },
+      several: { type: 'boolean', default: false },
       replay: { type: 'string' },
       help: { type: 'boolean' }
     }
   })
   const [seed, count] = [Number(values.seed), Number(values.count)]
-  const stores = (['memory', 'redis'] as const).filter(store =>
-    values.replay === undefined ? values.store === 'both' || values.store === store : values.replay.startsWith(store)
+  const several = values.replay === undefined ? values.several : values.replay.includes('/several/')
+  const stores = STORES.filter(store =>
+    values.replay === undefined ? values.store === 'all' || values.store === store : values.replay.startsWith(store)
   )
   if (values.help === true || !Number.isSafeInteger(seed) || !(count > 0) || stores.length === 0) {
     process.stderr.write(USAGE)
@@ -96,7 +127,7 @@ async function main (): Promise<number> {
   let failed = false
   for (const store of stores) {
     let [said, shown] = [0, 0]
-    const { findings, figures } = await fuzz(store, async fuzzer => {
+    const { findings, figures } = await fuzz({ store, several }, async fuzzer => {
       const { replay } = values
       await (replay === undefined
         ? fuzzer.run(seed, count, figures => {

@@ -1,7 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from '../../src/app.js'
-import { loadConfig } from '../../src/config/config.js'
-import { injectFetch, ScriptableUpstream } from '../../src/testing/index.js'
+import { injectFetch, type ScriptableUpstream } from '../../src/testing/index.js'
 import {
   authorize,
   LOOPBACK_URI,
@@ -14,58 +12,13 @@ import {
 } from '../support/oauth-flow.js'
 import type { Target } from '../support/target.js'
 import { emitted } from '../support/emitted.js'
-import { QUIET } from '../support/service.js'
-import { hostedServers } from './hosted-servers.js'
-import type { FuzzedRoute } from './routes.js'
+import { nextTo, PLACES, placedRouteOf, toPlace, toPlaced } from './places.js'
+import { routeOf, type FuzzedRoute } from './routes.js'
+import { ADMIN_TOKEN, checkFile, METRICS_TOKEN, SERVICE_SECRET, startFuzzed, type WorldOptions } from './service.js'
+import type { RequestStep } from './steps.js'
 
-/** How a service is configured that is fuzzed. */
-export interface WorldOptions {
-  name: string
-  sessionMode: 'stateful' | 'stateless'
-  server: keyof typeof hostedServers
-  authMode: 'broker' | 'resource-server'
-  /** Absent: memory. */
-  redisUrl: string | undefined
-}
-
-const SERVICE_SECRET = 'the-secret-of-a-service'
-const ADMIN_TOKEN = 'the-token-of-operators'
-const METRICS_TOKEN = 'the-token-of-prometheus'
-const KEYS = `k:${Buffer.alloc(32, 7).toString('base64url')}`
 const basic = (name: string, secret: string) => Buffer.from(`${name}:${secret}`).toString('base64')
 const YEAR_MS = 365 * 86_400_000
-
-// so small that bounds are reached, and what they bound does not look like a leak
-const environmentOf = ({ name, sessionMode, authMode, redisUrl }: WorldOptions): NodeJS.ProcessEnv => ({
-  ...QUIET,
-  LOG_LEVEL: 'error',
-  SHUTDOWN_SECONDS: '1',
-  SESSION_MODE: sessionMode,
-  AUTH_MODE: authMode,
-  ADMIN_TOKEN,
-  METRICS_TOKEN,
-  INTROSPECTION_SERVICES: `service:${SERVICE_SECRET}`,
-  MCP_SCOPES: 'mcp more',
-  OAUTH_REQUESTS_PER_MINUTE: '1000000',
-  RATE_LIMIT_TOOL_CALLS_PER_MINUTE: '0',
-  STREAM_AFTER_MS: '50',
-  SESSIONS_PER_OWNER: '20',
-  SESSIONS_PER_PERSON: '30',
-  MAX_SESSIONS: '200',
-  MAX_LIVE_INSTANCES: '60',
-  INSTANCES_PER_PERSON: '50',
-  MAX_SUSPENDED_CALLS: '20',
-  SUSPENDED_CALLS_PER_PERSON: '10',
-  INSTANCE_IDLE_SECONDS: '5',
-  MAX_BODY_BYTES: '262144',
-  EVENT_LOG_BYTES: '2000000',
-  EVENT_LOG_SECONDS: '20',
-  ...(redisUrl !== undefined && {
-    REDIS_URL: redisUrl,
-    REDIS_KEY_PREFIX: `fuzz-${name.replace(/\W/g, '-')}`,
-    ENCRYPTION_KEYS: KEYS
-  })
-})
 
 /** A bound of the service that is documented: so many logins begin for an address, and in all, in a minute. */
 export class LoginRefused extends Error {}
@@ -79,6 +32,8 @@ export class World {
   /** What the service said in its log that it should not have to. */
   readonly errors: string[]
   readonly #target: Target
+  /** Its place among several servers. */
+  readonly #place: string
   readonly #words = new Map<string, string>()
   #sessions: string[] = []
   #leave = () => {}
@@ -95,12 +50,13 @@ export class World {
     this.upstream = upstream
     this.errors = errors
     this.#target = target
+    this.#place = options.several ? PLACES[options.server] : ''
     const address = app.server.address()
     this.port = typeof address === 'object' && address !== null ? address.port : 0
     for (const [word, value] of Object.entries({
       host: new URL(target.url).host,
       origin: target.url,
-      resource: `${target.url}/mcp`,
+      resource: `${target.url}${this.#place}/mcp`,
       redirect: LOOPBACK_URI,
       basic: basic('x', 'y'),
       service: basic('service', SERVICE_SECRET),
@@ -111,23 +67,7 @@ export class World {
 
   /** Starts a service, and logs people in. */
   static async start (options: WorldOptions): Promise<World> {
-    const upstream = new ScriptableUpstream({
-      metadata: { authorization_response_iss_parameter_supported: true },
-      expiresIn: 86_400
-    })
-    const errors: string[] = []
-    const config = loadConfig({ ...environmentOf(options), OAUTH_ISSUER_URL: upstream.issuer }, { dotenv: false })
-    if (config.upstream === undefined) throw new Error('There is no upstream.')
-    const app = await buildApp(config, {
-      upstream: { ...config.upstream, fetch: upstream.fetch },
-      createServer: hostedServers[options.server],
-      logStream: {
-        write: line => {
-          errors.push(line)
-        }
-      }
-    })
-    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { app, config, upstream, errors } = await startFuzzed(options)
     const toService = injectFetch(app)
     const fetchEither: typeof fetch = async (input, init) =>
       await (String(input).startsWith(`${config.publicUrl}/`) ? toService : upstream.fetch)(input, init)
@@ -166,9 +106,18 @@ export class World {
     return this.#words.get(argument === '' ? name : `${name}:${argument}`)
   }
 
-  /** Whether this service has a route: it depends on its mode. */
-  has ({ path: url, methods: [method = ''] }: FuzzedRoute): boolean {
-    return this.app.hasRoute({ url, method })
+  /** A request as this service gets it: with others beside it, a server is at a place of its own. */
+  placed (step: RequestStep): RequestStep {
+    const { several, server } = this.options
+    return several ? toPlaced(step, server) : step
+  }
+
+  /** The route that a request leads to, if this service has it: that depends on its mode. */
+  routeOf (step: RequestStep): FuzzedRoute | undefined {
+    const route = this.options.several ? placedRouteOf(step) : routeOf(step)
+    if (route === undefined) return undefined
+    const { path, methods: [method = ''] } = route
+    return this.app.hasRoute({ url: this.#at(path), method }) ? route : undefined
   }
 
   async isAlive (): Promise<boolean> {
@@ -178,12 +127,17 @@ export class World {
   async close (): Promise<void> {
     this.#leave()
     await this.app.close()
+    if (this.options.stateFile !== undefined) checkFile(this.options.stateFile)
+  }
+
+  #at (path: string): string {
+    return toPlace(path, this.#place)
   }
 
   async #isGood (token: string): Promise<boolean> {
     const { statusCode } = await this.app.inject({
       method: 'PUT',
-      url: '/mcp',
+      url: this.#at('/mcp'),
       headers: { host: this.#words.get('host'), authorization: `Bearer ${token}` }
     })
     return statusCode === 405
@@ -207,8 +161,7 @@ export class World {
       Date.now = now
     }
     const weak = await this.#tokens(client, 'alice', 'more')
-    const foreign =
-      this.options.sessionMode === 'stateful' ? await this.#tokens(client, 'alice', 'mcp', `${target.url}/sse`) : weak
+    const foreign = await this.#foreignTokens(client) ?? weak
     this.#set({
       'token:alice': alice.accessToken,
       'token:bob': bob.accessToken,
@@ -225,7 +178,20 @@ export class World {
     })
   }
 
-  async #tokens (client: Client, as: string, scope: string, resource = `${this.#target.url}/mcp`): Promise<Tokens> {
+  /** Tokens for something else: another server, or the other endpoint. */
+  async #foreignTokens (client: Client): Promise<Tokens | undefined> {
+    const { several, server, sessionMode } = this.options
+    const resource = (path: string) => this.#target.url + path
+    if (several) return await this.#tokens(client, 'alice', 'mcp', resource(`${PLACES[nextTo(server)]}/mcp`))
+    return sessionMode === 'stateful' ? await this.#tokens(client, 'alice', 'mcp', resource('/sse')) : undefined
+  }
+
+  async #tokens (
+    client: Client,
+    as: string,
+    scope: string,
+    resource = this.#target.url + this.#at('/mcp')
+  ): Promise<Tokens> {
     const answer = await authorize(this.#target, client, { as, parameters: { scope, resource } })
     if (answer.get('error') === 'temporarily_unavailable') {
       throw new LoginRefused(String(answer.get('error_description')))
@@ -234,7 +200,7 @@ export class World {
   }
 
   async #sign (): Promise<void> {
-    const aud = `${this.#target.url}/mcp`
+    const aud = this.#target.url + this.#at('/mcp')
     const sign = (sub: string, clientId: string, claims = {}, seconds = 86_400) =>
       this.upstream.sign({ aud, sub, client_id: clientId, scope: 'mcp more', ...claims }, seconds)
     this.#set({
@@ -261,17 +227,20 @@ export class World {
     }
     this.#set({
       'session:bob': await this.#beginSession('token:bob'),
-      'session:otherClient': await this.#beginSession('token:otherClient'),
+      // alice's, of another client, or at another server
+      'session:otherClient': this.options.several && this.options.authMode === 'broker'
+        ? await this.#beginSession('token:foreign', '2025-11-25', `${PLACES[nextTo(this.options.server)]}/mcp`)
+        : await this.#beginSession('token:otherClient'),
       'session:dead': await this.#beginSession('token:alice')
     })
     await this.app.inject({
       method: 'DELETE',
-      url: '/mcp',
+      url: this.#at('/mcp'),
       headers: { ...this.#headers('token:alice'), 'mcp-session-id': this.#words.get('session:dead') }
     })
     this.#leave()
     const response = await this.app.inject({
-      url: '/sse',
+      url: this.#at('/sse'),
       headers: { ...this.#headers('token:alice'), accept: 'text/event-stream' },
       payloadAsStream: true
     })
@@ -293,10 +262,14 @@ export class World {
     }
   }
 
-  async #beginSession (token: string, protocolVersion = '2025-11-25'): Promise<string> {
+  async #beginSession (
+    token: string,
+    protocolVersion = '2025-11-25',
+    url = this.#at('/mcp')
+  ): Promise<string> {
     const response = await this.app.inject({
       method: 'POST',
-      url: '/mcp',
+      url,
       headers: this.#headers(token),
       payload: {
         jsonrpc: '2.0',

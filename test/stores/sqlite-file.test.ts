@@ -1,8 +1,9 @@
 import Database from 'libsql'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
-  chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync
+  chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, truncateSync,
+  writeFileSync
 } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -115,6 +116,11 @@ t.test('a file that cannot be used stops the start, and stays as it is', async t
   refused(t, at('directory'), /regular file/)
   refused(t, at('nowhere/state.sqlite'), /directory does not exist: make it/)
   refused(t, at('file/state.sqlite'), /directory does not exist: make it/)
+  execFileSync('mkfifo', [at('pipe')])
+  refused(t, at('pipe'), /regular file/)
+  writeFileSync(at('huge.sqlite'), '')
+  truncateSync(at('huge.sqlite'), 2 ** 36)
+  refused(t, at('huge.sqlite'), /damaged, or/)
   refused(t, at('text.sqlite'), /damaged, or it is not a file of this service/)
   t.equal(readFileSync(at('text.sqlite'), 'utf8'), 'x'.repeat(10_000))
 
@@ -277,4 +283,7 @@ t.test('readiness: the disk, and whether the file is still there', async t => {
   mkdirSync(join(directory, 'elsewhere'))
   renameSync(join(directory, 'moved.sqlite'), join(directory, 'elsewhere/moved.sqlite'))
   t.throws(() => { moved.check() }, OperatorNeededError, 'it was moved')
+  const full = openDatabase({ file: join(directory, 'full.sqlite'), leastRoomBytes: Infinity })
+  t.teardown(() => { full.close() })
+  t.match(t.throws(() => { full.check() }), { detail: /full\.sqlite: its disk is full: make room/ })
 })

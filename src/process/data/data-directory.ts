@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Config } from '../../config/config.js'
 import { toCode } from '../../config/text-file.js'
@@ -87,12 +87,24 @@ function lostKey (file: string): string {
 /** @throws {Unusable} */
 function openDirectory (directory: string): void {
   usable(() => {
-    if (mkdirSync(directory, { recursive: true, mode: PRIVATE }) !== undefined) {
+    if (makeDirectory(directory)) {
       // whatever repository it is in
       writeFileSync(join(directory, '.gitignore'), '*\n')
     }
     accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK)
   })
+}
+
+/** @returns whether it was made; false: it was there */
+function makeDirectory (directory: string): boolean {
+  try {
+    return mkdirSync(directory, { recursive: true, mode: PRIVATE }) !== undefined
+  } catch (error) {
+    // Node.js says that of a disk that is read-only, too: without `recursive`, the system says what it is
+    const isLink = lstatSync(directory, { throwIfNoEntry: false }) !== undefined
+    if (toCode(error) === 'ENOENT' && !isLink) mkdirSync(directory, { mode: PRIVATE })
+    throw error
+  }
 }
 
 /** @throws {Unusable} for whatever the file system has against it */

@@ -30,6 +30,7 @@ const CHECK_EVERY_MS = 1000
 export class SqliteDatabase {
   readonly file: string
   readonly #database: Libsql.Database
+  readonly #leastRoom: number
   readonly #identity: string | undefined
   readonly #begin: Command
   readonly #commit: Command
@@ -38,9 +39,13 @@ export class SqliteDatabase {
   #isOpen = true
   #checked: { at: number, fault: Error | undefined } | undefined
 
-  /** @param database open, with the tables of this version */
-  constructor (database: Libsql.Database, file: string) {
+  /**
+   * @param database open, with the tables of this version
+   * @param leastRoom bytes that must be free on its disk for this process to be ready
+   */
+  constructor (database: Libsql.Database, file: string, leastRoom: number = LEAST_ROOM_BYTES) {
     this.#database = database
+    this.#leastRoom = leastRoom
     this.file = file
     this.#identity = identify(file)
     this.#begin = this.command('BEGIN IMMEDIATE')
@@ -102,7 +107,7 @@ export class SqliteDatabase {
     try {
       this.#probe(Date.now())
       const { bavail, bsize } = statfsSync(dirname(this.file))
-      if (bavail * bsize < LEAST_ROOM_BYTES) return outage(`${this.file}: its disk is full: make room`)
+      if (bavail * bsize < this.#leastRoom) return outage(`${this.file}: its disk is full: make room`)
       if (identify(this.file) === this.#identity) return undefined
       return outage(`${this.file}: it was removed or replaced, and what is written is lost: restart the service`)
     } catch (error) {

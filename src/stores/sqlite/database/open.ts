@@ -11,6 +11,8 @@ export interface SqliteDatabaseOptions {
   fullSync?: boolean
   /** The steps from each version of the format to the next. Default: those that there are. */
   migrations?: readonly string[]
+  /** Bytes that must be free on the disk for this process to be ready. Default: 64 KiB. */
+  leastRoomBytes?: number
 }
 
 // two that begin at once can stand in each other's way
@@ -23,13 +25,13 @@ const openFiles = new Set<string>()
  * Opens the file, or makes it, for this process alone.
  * @throws {ConfigError} with one line that names it
  */
-export function openDatabase ({ file: given, ...options }: SqliteDatabaseOptions): SqliteDatabase {
+export function openDatabase ({ file: given, leastRoomBytes, ...options }: SqliteDatabaseOptions): SqliteDatabase {
   const Database = loadLibsql()
   const file = prepareFile(given)
   if (openFiles.has(file)) throw cannotUse(file)
   for (let attempt = 1; ; attempt++) {
     try {
-      const database = new OpenDatabase(open(new Database(file, { timeout: 0 }), file, options), file)
+      const database = new OpenDatabase(open(new Database(file, { timeout: 0 }), file, options), file, leastRoomBytes)
       openFiles.add(file)
       return database
     } catch (error) {
@@ -49,7 +51,7 @@ class OpenDatabase extends SqliteDatabase {
 function open (
   database: Libsql.Database,
   file: string,
-  { fullSync = false, migrations = MIGRATIONS }: Omit<SqliteDatabaseOptions, 'file'>
+  { fullSync = false, migrations = MIGRATIONS }: Pick<SqliteDatabaseOptions, 'fullSync' | 'migrations'>
 ): Libsql.Database {
   let isOurs = false
   try {
