@@ -29,13 +29,12 @@ export interface HandOver {
 
 /** How long a post is waited for. */
 export interface Patience {
+  /** Milliseconds until a post is taken up: a live replica does so at once, unless it is cut off from the others. */
+  takenMs: number
   /** Milliseconds until a post that was taken up is settled. */
   settledMs: number
-  /**
-   * Milliseconds that a replica which does not take a post up, or is leaving, has to be known as dead: for posts that
-   * may then go elsewhere. 0: its client comes back.
-   */
-  deathMs: number
+  /** Milliseconds that a replica which shuts down has to be gone: for posts that then go elsewhere. */
+  leavingMs: number
 }
 
 /**
@@ -50,8 +49,6 @@ export type HandedEnd = 'accepted' | 'dead' | 'interrupted'
  */
 type Settled = PostOutcome | { kind: 'dead' | 'interrupted' | 'silent' | 'unknown' | 'closing' }
 
-// a live replica takes a post up at once, unless it is cut off from the others
-const TAKEN_MS = 2000
 /** How long a replica's word that it has taken a post up is kept. */
 export const TAKEN_KEPT_MS = 15_000
 // longer than messages between replicas are kept
@@ -117,9 +114,9 @@ export class HandOvers {
     try {
       const sentAt = performance.now()
       await bus.send(replicaId, 'messagePosted', { replicaId, handOverId, origin: replica.id, sealed })
-      const known = await within(TAKEN_MS, settled) ??
+      const known = await within(patience.takenMs, settled) ??
         (await replica.isAlive(replicaId) ? undefined : { kind: 'dead' as const })
-      if (isLeaving(known)) return await within(patience.deathMs, this.#expect(handOverId)) ?? known
+      if (isLeaving(known)) return await within(patience.leavingMs, this.#expect(handOverId)) ?? known
       return known === undefined || known.kind === 'dead'
         ? await this.#giveUp({ handOverId, sentAt, settled, patience, isDead: known !== undefined })
         : known
@@ -148,8 +145,7 @@ export class HandOvers {
     }
     // after a long pause, that it was taken up may be forgotten
     if (performance.now() - sentAt >= TAKEN_KEPT_MS / 2) return { kind: isDead ? 'interrupted' : 'unknown' }
-    if (isDead) return { kind: 'dead' }
-    return await within(patience.deathMs, settled) ?? { kind: 'silent' }
+    return { kind: isDead ? 'dead' : 'silent' }
   }
 }
 

@@ -22,7 +22,7 @@ export interface SsePost {
 }
 
 // making a server instance, or finding out what scopes a call needs, may take time; the session ends with its replica
-const PATIENCE = { settledMs: 30_000, deathMs: 0 }
+const PATIENCE = { takenMs: 2000, settledMs: 30_000, leavingMs: 0 }
 
 /**
  * What clients of HTTP+SSE post. A session runs where its stream is, and nowhere else: what arrives at another replica

@@ -25,10 +25,10 @@ export interface SessionPost {
 }
 
 /*
- * To start a server again that was dropped may take as long as a slow program does. A replica that was killed is known
- * as dead after six seconds: its sessions may continue here.
+ * A replica that was killed is known as dead after six seconds, and its sessions may continue here. To start a server
+ * again that was dropped may take as long as a slow program does.
  */
-const PATIENCE = { settledMs: 90_000, deathMs: 6000 }
+const PATIENCE = { takenMs: 6500, settledMs: 90_000, leavingMs: 6500 }
 /** How often a session is looked for that other replicas take over meanwhile. */
 const MAX_MOVES = 3
 const DRAIN_POLL_MS = 20
