@@ -33,7 +33,8 @@ export interface ServerContext {
   readonly authInfo: CallerInfo
   /**
    * Logger of this instance. Its lines have `reqId`, `sessionId`, `clientId` and `grantId`, as far as there are any.
-   * In a session, they are those of the last request; with `reuseInstances`, which serves many callers, there are none.
+   * They are those of the request that is worked on, although others run beside it, and of the last one if none runs;
+   * with `reuseInstances`, which serves many callers, there are none.
    */
   readonly log: Log
   /**

@@ -6,7 +6,7 @@ export interface Served {
   /** What the log calls the HTTP request; absent if the log knows. */
   readonly requestId?: string | undefined
   /** Of the session, if there is one. */
-  readonly record?: { readonly id: string }
+  readonly record?: { readonly id: string } | undefined
   /** Who called last. */
   readonly caller: CallerInfo
 }

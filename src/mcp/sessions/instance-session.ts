@@ -8,6 +8,7 @@ import type { Replica } from '../replica.js'
 import type { MaySubscribe } from '../server-events/may-subscribe.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import type { ResponseStreams } from '../transport/post-exchange.js'
+import type { ServedRequests } from '../transport/served-requests.js'
 import type { SessionMessenger } from './session-messenger.js'
 
 /** What the server instances of a process share. */
@@ -46,6 +47,7 @@ export interface InstanceSession {
   readonly person: string
   /** Who called last. */
   readonly caller: CallerInfo
+  readonly requests: ServedRequests
   readonly streams: InstanceStreams
   /** Whether this is the instance that serves the session now. */
   isServedBy (instance: object): boolean

@@ -19,6 +19,7 @@ import { SignsOfLife } from './records/signs-of-life.js'
 import { ServerInstance } from './server-instance.js'
 import type { SessionHost } from './session-host.js'
 import type { ReachableSession } from './session-messenger.js'
+import { ServedRequests } from '../transport/served-requests.js'
 import { ORPHANED } from './streams/orphaned-streams.js'
 import { parseStreamId, SessionStreams } from './streams/session-streams.js'
 import type { MessageExtra } from '../transport/message-extra.js'
@@ -27,14 +28,12 @@ import type { MessageExtra } from '../transport/message-extra.js'
 export class LiveSession implements InstanceSession, InstanceOwner, ReachableSession {
   readonly host: SessionHost
   readonly record: SessionRecord
-  /** Whose session it is, whatever the client. */
   readonly person: string
   readonly streams: SessionStreams
   readonly access: WatchedAccess | undefined
   /** Who called last; always the session's owner. */
   caller: CallerInfo
-  /** What the log calls the last HTTP request that had messages. */
-  requestId: string | undefined
+  readonly requests: ServedRequests
   instance: ServerInstance | undefined
   /** Milliseconds since the epoch of the last request. */
   usedAt = Date.now()
@@ -49,6 +48,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     this.host = host
     this.record = record
     this.caller = caller
+    this.requests = new ServedRequests(caller)
     this.life = new SignsOfLife(record.lastSeenAt, host.limits.idleSeconds, async seenAt => {
       if (!await host.sessions.touch(record.id, seenAt)) host.forget(record.id)
     })
@@ -98,7 +98,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     params: Record<string, unknown>,
     extra: MessageExtra
   ): Promise<Record<string, unknown>> {
-    this.requestId = extra.http?.id
+    this.requests.came({ caller: this.caller, requestId: extra.http?.id })
     return await observeResult(this.host.observer, describeRequest(request, extra, this.record.id), async () => {
       let result = {}
       await this.#start(async instance => { result = await instance.initialize(params, extra) })
@@ -108,6 +108,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
 
   /** The server instance; rebuilt from the record, for a request of `caller`, if it was dropped. */
   rebuild (extra: MessageExtra, caller: CallerInfo): Promise<ServerInstance> {
+    this.requests.came({ caller, requestId: extra.http?.id })
     if (this.instance !== undefined) return Promise.resolve(this.instance)
     return this.#starting ?? this.#start(async instance => {
       await this.#dropRefused(caller)
@@ -211,9 +212,8 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
     if (this.streams.hasStandalone) this.streams.say(JSON.stringify(toNotification(event)))
   }
 
-  calledBy (caller: CallerInfo, requestId = this.requestId): void {
+  calledBy (caller: CallerInfo): void {
     this.caller = caller
-    this.requestId = requestId
     this.access?.called()
   }
 

@@ -19,7 +19,7 @@ export function passToInstance (
   response?: PostResponse
 ): Promise<void> | undefined {
   const caller = asOwner(extra.authInfo, session.record.owner)
-  session.calledBy(caller, extra.http?.id)
+  session.calledBy(caller)
   session.used()
   const ownExtra = caller === extra.authInfo ? extra : { ...extra, authInfo: caller }
   return instance.receiveOrPromise(posted, ownExtra, caller, response)

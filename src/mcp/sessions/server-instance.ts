@@ -53,7 +53,8 @@ export class ServerInstance implements Outlet {
       sessionId,
       tasks: this.#ownTasks,
       guarded: this.#guarded,
-      observer: host.observer
+      observer: host.observer,
+      served: session.requests
     })
     this.#asker = new SessionAsker(session, this.#transport)
     this.catchUp = new CatchUp(this.#transport)

@@ -238,7 +238,7 @@ export class SessionRegistry implements SessionHost {
   }
 
   readonly createServer: SessionHost['createServer'] = session =>
-    makeServer(this.#options.createServer, serverContext(this.#options, this.log, () => session))
+    makeServer(this.#options.createServer, serverContext(this.#options, this.log, () => session, session.requests))
 
   /** Drops what is idle, ends what has expired. @param now milliseconds since the epoch */
   tidy (now: number): void {

@@ -19,6 +19,7 @@ import { ObservedRequests, describeRequest } from '../observed-requests.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import { isQueued, taskAskers } from '../../stores/tasks/askers.js'
 import type { MessageExtra } from './message-extra.js'
+import type { ServedRequests } from './served-requests.js'
 
 const SENT = Promise.resolve()
 
@@ -46,6 +47,8 @@ export interface ServerTransportOptions {
   /** What the policy lets callers know; absent: everything. */
   guarded?: GuardedResponses | undefined
   observer?: McpObserver | undefined
+  /** Learns which request the server works on. */
+  served?: ServedRequests
 }
 
 /**
@@ -70,12 +73,18 @@ export class ServerTransport implements Transport {
   readonly #sessionId: string | undefined
   readonly #holder: string | undefined
   readonly #guarded: GuardedResponses | undefined
+  readonly #served: ServedRequests | undefined
   #closed = false
 
   /**
    * @param tag prefix of request ids, unique to this instance across replicas
    */
-  constructor (outlet: Outlet, tag: string, { sessionId, ownerId, tasks, guarded, observer }: ServerTransportOptions) {
+  constructor (
+    outlet: Outlet,
+    tag: string,
+    { sessionId, ownerId, tasks, guarded, observer, served }: ServerTransportOptions
+  ) {
+    this.#served = served
     this.#outlet = outlet
     this.#tag = tag
     this.#tasks = tasks
@@ -150,6 +159,7 @@ export class ServerTransport implements Transport {
       own(message)
       return
     }
+    if (message.id !== undefined) this.#served?.ended(message.id)
     const response = this.#guarded === undefined ? message : this.#guarded.answered(message)
     // the outlet may close this, and with it all that runs
     const onEnd = this.#observed?.take(message.id)
@@ -210,6 +220,7 @@ export class ServerTransport implements Transport {
     }
     this.onclose?.()
     this.#observed?.close()
+    this.#served?.clear()
     this.#waiting.clear()
     this.#outlet.closed()
   }
@@ -217,6 +228,12 @@ export class ServerTransport implements Transport {
   /** Passes a request of the client to the server. */
   receiveRequest (request: JSONRPCRequest, extra: MessageExtra): void {
     this.#tasks.asked(request, extra)
+    const { authInfo, http } = extra
+    if (this.#served === undefined || authInfo === undefined) this.#pass(request, extra)
+    else this.#served.serve(request.id, { caller: authInfo, requestId: http?.id }, () => { this.#pass(request, extra) })
+  }
+
+  #pass (request: JSONRPCRequest, extra: MessageExtra): void {
     if (this.#observed === undefined) this.onmessage?.(request, extra)
     else {
       this.#observed.run(describeRequest(request, extra, this.#sessionId), () => { this.onmessage?.(request, extra) })
@@ -232,6 +249,7 @@ export class ServerTransport implements Transport {
       (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')
     ) return
     this.#tasks.cancelled(params.requestId)
+    this.#served?.ended(params.requestId)
     this.#guarded?.cancelled(params.requestId)
     this.#observed?.end(params.requestId, 'cancelled')
   }
