@@ -24,6 +24,14 @@ for (const [name, way] of Object.entries(WAYS)) {
         const { responses: [response] } = await caller.ask('mallory_mcp', [read(uri)])
         t.match([response?.error?.message, ran], [/^Resource not found/, []], `${uri} is hidden`)
       }
+      for (const named of [['secret'], [['secret']], { toString: 1 }, { toString: 1, valueOf: 1 }, 7, [null], {}]) {
+        const asked: Asked = { method: 'tools/call', params: { name: named, arguments: {} } }
+        const { status, responses: [response] } = await caller.ask('mallory_mcp', [asked])
+        const label = `a name that is ${JSON.stringify(named)}`
+        t.ok(status < 500 && response?.result?.isError !== false, label)
+        t.not(response?.error?.code, -32603, `${label} is the client's error`)
+      }
+      t.strictSame(ran, [])
       const { responses: [list] } = await caller.ask('mallory_mcp', [{ method: 'tools/list' }])
       t.not(list?.result?.cacheScope, 'public', 'no list is for everybody')
       const { responses: [completed] } = await caller.ask('mallory_mcp', [{

@@ -17,7 +17,7 @@ import type { SdkServer } from '../sdk-servers.js'
 import { findTaskIds } from '../tasks/task-requests.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
 import { isFiltered, toListed } from './listed.js'
-import { findPrimitives } from './primitives.js'
+import { findPrimitives } from '../scopes/reached-primitives.js'
 import { withSecuritySchemes } from './security-schemes.js'
 import { saysUnknown, unknownResponse, type Era } from './unknown.js'
 
@@ -109,9 +109,9 @@ export class Guard {
    * @throws {ForbiddenCallError}
    */
   assertNotForbidden (refusals: Refusals): void {
-    for (const requestId of refusals.keys()) {
-      if (this.policy.rules.refusal === 'forbidden') throw new ForbiddenCallError(FORBIDDEN, { requestId, reason: 'denied_by_policy' })
-    }
+    const [requestId] = refusals.keys()
+    if (this.policy.rules.refusal !== 'forbidden' || requestId === undefined) return
+    throw new ForbiddenCallError(FORBIDDEN, { requestId, reason: 'denied_by_policy' })
   }
 
   /** The response of a server, without what its caller may not know of. */

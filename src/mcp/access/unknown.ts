@@ -3,7 +3,7 @@ import { isObject } from '../../members.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
 import { findTaskIds } from '../tasks/task-requests.js'
-import { findPrimitives } from './primitives.js'
+import { findPrimitives } from '../scopes/reached-primitives.js'
 
 /*
  * What this is: the response to a request for something that does not exist, in the words of the specification, and

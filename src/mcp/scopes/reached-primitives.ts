@@ -1,40 +1,64 @@
 import { UriTemplate, type JSONRPCRequest } from '@modelcontextprotocol/server'
-import { subscribedBy } from '../server-events/may-subscribe.js'
 import { isObject } from '../../members.js'
+import type { Primitive } from '../../policy/access.js'
 
 /**
- * What a request reaches, as the requests that would reach it directly. It needs their scopes: a subscription reveals
- * as much as a read, and completions reveal what exists.
+ * The tools, resources and prompts that a request reaches; for policy and scopes alike. A subscription reveals as much
+ * as a read, and completions reveal what there is. What belongs to a task is another matter: see `findTaskIds`.
  */
-export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
-  const { method, params = {} } = request
+export function findPrimitives ({ method, params = {} }: JSONRPCRequest): Primitive[] {
   switch (method) {
-    case 'resources/subscribe':
-    case 'subscriptions/listen': return [request, ...toReads(request, subscribedBy(request))]
-    case 'completion/complete': return [request, ...completedBy(request, params.ref)]
-    default: return [request]
+    case 'tools/call': return [{ kind: 'tools', name: toName(params.name) }]
+    case 'prompts/get': return [{ kind: 'prompts', name: toName(params.name) }]
+    case 'resources/read':
+    case 'resources/subscribe': return [{ kind: 'resources', name: toName(params.uri) }]
+    case 'subscriptions/listen': return findListened(params.notifications)
+    case 'completion/complete': return findCompleted(params.ref)
+    default: return []
   }
 }
 
-function toReads ({ jsonrpc, id }: JSONRPCRequest, uris: ReadonlyArray<string | undefined>): JSONRPCRequest[] {
-  return uris.filter(uri => typeof uri === 'string').map(uri => ({
-    jsonrpc,
-    id,
-    method: 'resources/read',
-    params: { uri }
-  }))
+/** A request, and those that would reach directly what it reaches: it needs the scopes of all. */
+export function reachedBy (request: JSONRPCRequest): JSONRPCRequest[] {
+  return [request, ...findPrimitives(request).flatMap(primitive => toDirect(request, primitive))]
 }
 
-function completedBy (request: JSONRPCRequest, ref: unknown): JSONRPCRequest[] {
+function toDirect ({ jsonrpc, id, method, params = {} }: JSONRPCRequest, { kind, name }: Primitive): JSONRPCRequest[] {
+  const make = (direct: string, named: Record<string, unknown>) => ({ jsonrpc, id, method: direct, params: named })
+  switch (kind) {
+    case 'tools': return params.name === name ? [] : [make('tools/call', { ...params, name })]
+    case 'prompts':
+      return method === 'prompts/get' && params.name === name ? [] : [make('prompts/get', { name })]
+    case 'resources': {
+      if (method === 'resources/read' && params.uri === name) return []
+      const example = method === 'completion/complete' ? makeExample(name) : undefined
+      return [name, ...example === undefined ? [] : [example]].map(uri => make('resources/read', { uri }))
+    }
+  }
+}
+
+function findListened (notifications: unknown): Primitive[] {
+  const uris = isObject(notifications) ? notifications.resourceSubscriptions : undefined
+  if (uris === undefined || uris === null) return []
+  return [uris].flat().map(uri => ({ kind: 'resources', name: toName(uri) }))
+}
+
+function findCompleted (ref: unknown): Primitive[] {
   if (!isObject(ref)) return []
-  const { jsonrpc, id } = request
-  if (ref.type === 'ref/prompt' && typeof ref.name === 'string') {
-    return [{ jsonrpc, id, method: 'prompts/get', params: { name: ref.name } }]
+  if (ref.type === 'ref/prompt') return [{ kind: 'prompts', name: toName(ref.name) }]
+  if (ref.type !== 'ref/resource') return []
+  const name = toName(ref.uri)
+  return [{ kind: 'resources', name, isTemplate: UriTemplate.isTemplate(name) }]
+}
+
+/** What is not a text is judged as the text that a careless server would take it for. */
+function toName (name: unknown): string {
+  try {
+    return typeof name === 'string' ? name : String(name)
+  } catch {
+    // an object whose `toString` is not a function: no server can take it for a name
+    return ''
   }
-  if (ref.type === 'ref/resource' && typeof ref.uri === 'string') {
-    return toReads(request, [ref.uri, makeExample(ref.uri)])
-  }
-  return []
 }
 
 /** A URI that a template matches; undefined if it is not a valid template. */

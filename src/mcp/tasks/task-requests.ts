@@ -8,5 +8,6 @@ export function findTaskIds ({ method, params }: JSONRPCRequest): readonly strin
   const related: unknown = params?._meta?.[RELATED_TASK_META_KEY]
   if (related === undefined && !method.startsWith('tasks/')) return NONE
   const ids = [method.startsWith('tasks/') ? params?.taskId : undefined, isObject(related) ? related.taskId : undefined]
-  return ids.filter(id => typeof id === 'string')
+  // one that is not a text is of no task that is known
+  return ids.filter(id => id !== undefined).map(id => typeof id === 'string' ? id : '')
 }
