@@ -6,8 +6,9 @@
  * that is gone compiles again, a checkout of the same does not. It compiles beside dist and then takes its place, so
  * an error, Ctrl-C or a second start at the same time leaves dist as it was, or whole.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import {
   accessSync,
   constants,
@@ -30,10 +31,10 @@ const STAMP = '.sources'
 // what is compiled, and how
 const SETTINGS = ['tsconfig.json', 'scripts/build.js']
 
-process.exitCode = build()
+process.exitCode = await build()
 
 /** @returns the exit code */
-function build () {
+async function build () {
   const sources = listSources()
   const entry = existsSync(join(dist, 'cli.js'))
   // an image that has only what it runs
@@ -41,7 +42,7 @@ function build () {
   const state = describeSources(sources)
   if (isCurrent(sources, state)) return 0
   const obstacle = findObstacle()
-  if (obstacle === undefined) return compile(sources, state)
+  if (obstacle === undefined) return await compile(sources, state)
   if (obstacle.code === 'EROFS' && entry) {
     say(`dist was not compiled from src as it is now, and ${obstacle.says}: what is in dist is started.`)
     return 0
@@ -94,7 +95,7 @@ function isInstalled (name) {
 }
 
 /** @returns the exit code */
-function compile (sources, state) {
+async function compile (sources, state) {
   const made = join(root, `.dist-${process.pid}`)
   const remove = () => { rmSync(made, { recursive: true, force: true }) }
   remove()
@@ -103,7 +104,7 @@ function compile (sources, state) {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => { process.exit(1) })
   mkdirSync(made)
   // without the development dependencies there are no types to check against
-  const exitCode = isInstalled('@types/node') ? check(made) : transpile(sources, made)
+  const exitCode = isInstalled('@types/node') ? await check(made) : transpile(sources, made)
   if (exitCode !== 0) return exitCode
   writeFileSync(join(made, STAMP), state)
   // another start may have done the same, and run it
@@ -113,11 +114,13 @@ function compile (sources, state) {
   return 0
 }
 
-function check (outDir) {
+async function check (outDir) {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', outDir], {
+  const compiler = spawn(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', outDir], {
     stdio: 'inherit'
   })
+  process.prependOnceListener('exit', () => { compiler.kill('SIGKILL') })
+  const [status] = await once(compiler, 'close')
   return status ?? 1
 }
 
