@@ -147,17 +147,16 @@ export const measureIdle = async (bench: Bench, withStreams: boolean): Promise<R
 })
 
 /** Measures how fast something is done, once V8 has compiled it. */
-export function speedOf (
+function speedOf (
   connect: 'connect' | 'connectStateless',
-  work: 'callTools' | 'openSessions',
-  { warmUpMs, measuredMs } = { warmUpMs: WARM_UP_MS, measuredMs: MEASURED_MS }
+  work: 'callTools' | 'openSessions'
 ): Measure<Speed> {
   return async (server, load, port) => {
     await load.call(connect, { port, connections: CONNECTIONS })
-    await load.call(work, warmUpMs)
+    await load.call(work, WARM_UP_MS)
     for (let attempt = 1; ; attempt++) {
       const before = await server.call('cpu')
-      const { count, seconds } = await load.call(work, measuredMs)
+      const { count, seconds } = await load.call(work, MEASURED_MS)
       const cpu = await server.call('cpu') - before
       const busy = cpu / seconds / 1e6
       if (busy >= UNDISTURBED || attempt === ATTEMPTS) return { perSecond: count / seconds, cpu: cpu / count, busy }
