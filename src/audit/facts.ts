@@ -1,5 +1,6 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../caller.js'
+import { BoundedMap } from '../collections/bounded-map.js'
 import type { InboundHttp, ObservedRequest } from '../mcp/observer.js'
 import type { StepGrant, StepRequest } from '../oauth/login-events.js'
 import type { AuditEvent, UnchainedEvent } from './event.js'
@@ -22,9 +23,16 @@ export function toMembers (facts: Partial<UnchainedEvent> | Pick<AuditEvent, 'se
   return text === '' ? '' : `,${text}`
 }
 
+// methods, tools and revisions, again and again
+const quoted = new BoundedMap<string, string>(1000)
+const MAX_KEPT = 64
+
 /** A text of others as a JSON string. */
 function quote (text: string, max?: number): string {
-  return JSON.stringify(shown(text, max))
+  if (text.length > Math.min(MAX_KEPT, max ?? MAX_KEPT)) return JSON.stringify(shown(text, max))
+  let known = quoted.get(text)
+  if (known === undefined) quoted.set(text, known = JSON.stringify(shown(text)))
+  return known
 }
 
 /** Who makes a request, and by which client and grant. */
@@ -91,7 +99,9 @@ export function writeCall (
   if (server !== undefined) members.push(`"server":{"name":${JSON.stringify(server)}}`)
   if (era !== undefined) members.push(`"era":"${era}"`)
   if (request !== undefined) {
-    members.push(`"method":{"name":${quote(request.method)}},"request":{"id":${quote(`${request.id}`)}}`)
+    // an id comes once
+    const id = JSON.stringify(shown(`${request.id}`))
+    members.push(`"method":{"name":${quote(request.method)}},"request":{"id":${id}}`)
     const { uri } = request.params ?? {}
     if (typeof uri === 'string') members.push(`"resource":{"uri":${quote(withoutQuery(uri))}}`)
   }
