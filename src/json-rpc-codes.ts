@@ -2,6 +2,7 @@
 export const jsonRpcCodes = {
   parseError: -32700,
   invalidRequest: -32600,
+  methodNotFound: -32601,
   invalidParams: -32602,
   internalError: -32603,
   /** Whatever has no code of its own: the HTTP status and the message say what is wrong. */

@@ -11,6 +11,7 @@ import { jsonRpcCodes } from '../json-rpc-codes.js'
 import type { Log } from '../log.js'
 import { getMember } from '../members.js'
 import type { Server1 } from '../mcp/sdk-servers.js'
+import type { AskingOptions } from '../mcp/transport/in-memory-transport.js'
 import { isRequest, type JsonRpcResponse } from '../mcp/wire/messages.js'
 
 /** A request that the hosted server serves. */
@@ -29,6 +30,8 @@ export type ReachServer = (sessionId: string | undefined) => ResumableTransport
 export interface HostedExtra extends MessageExtraInfo {
   /** The client's request that it belongs to; undefined: none. Absent: the transport cannot know. */
   relatedRequestId?: RequestId | undefined
+  /** Of a request to the client: what a hosted server of 2026-07-28 calls it. */
+  inputKey?: string
   /** Takes what resolves once the client's side has room for more. */
   onTaken?: (taken: Promise<void>) => void
 }
@@ -179,7 +182,12 @@ export class PipedServer implements Server1 {
     }
     const call = 'relatedRequestId' in extra ? extra.relatedRequestId : this.#lastCall
     this.#asked.set(id, call)
-    this.#client?.send(request, { ...call !== undefined && { relatedRequestId: call } }).catch((error: unknown) => {
+    const { inputKey } = extra
+    const options: AskingOptions = {
+      ...call !== undefined && { relatedRequestId: call },
+      ...inputKey !== undefined && { inputKey }
+    }
+    this.#client?.send(request, options).catch((error: unknown) => {
       if (!this.#asked.delete(id)) return
       const message = `The client cannot be asked: ${describe(error)}`
       this.#pass({ jsonrpc: '2.0', id, error: { code: jsonRpcCodes.serverError, message } })

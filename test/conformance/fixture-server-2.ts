@@ -16,7 +16,6 @@ import {
 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import * as z from 'zod'
-import type { CreateServer } from '../../src/mcp/create-server.js'
 import {
   colourQuestion,
   confirmation,
@@ -103,7 +102,7 @@ const elicit = (key: string, question: ElicitRequestFormParams, requestState?: s
     ...requestState !== undefined && { requestState }
   })
 
-export const createServer: CreateServer = () => {
+export const createServer = (): McpServer => {
   const server = new McpServer({ name: 'conformance-fixture', version: '2.0.0' }, {
     jsonSchemaValidator,
     requestState: { verify: requestStates.verify },

@@ -7,7 +7,6 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import * as z from 'zod'
-import type { CreateServer } from '../../src/mcp/create-server.js'
 import {
   colourQuestion,
   confirmation,
@@ -79,7 +78,7 @@ const greeting = ({ action, content }: ElicitResult): CallToolResult =>
 const elicited = ({ action, content = {} }: ElicitResult): CallToolResult =>
   text(`Elicitation completed: action=${action}, content=${JSON.stringify(content)}`)
 
-export const createServer: CreateServer = () => {
+export const createServer = (): McpServer => {
   const server = new McpServer({ name: 'conformance-fixture', version: '1.0.0' }, {
     jsonSchemaValidator,
     capabilities: { logging: {}, resources: { subscribe: true, listChanged: true } }

@@ -1,14 +1,18 @@
+import { join } from 'node:path'
 import { remoteServer } from '../../src/hosted/remote/remote-server.js'
-import { startFixture } from './fixture.js'
+import { stdioServer } from '../../src/hosted/stdio/stdio-server.js'
+import { root } from '../support/root.js'
+import { startFixture, type Fixture } from './fixture.js'
 import { createServer as createServer1 } from './fixture-server.js'
 import { createServer as createServer2 } from './fixture-server-2.js'
-import { behindOf, runSuite, sdkOf } from './suite.js'
+import { behindOf, runSuite, sdkOf, type Behind } from './suite.js'
 import { startTokenProxy } from './token-proxy.js'
 
 /*
  * Runs the MCP conformance suite against this service; the arguments are those of the suite's `server` command, and
  * `--sdk`, which chooses the SDK that the fixture server is written with (1 or 2; default: 1), and `--behind`, which
- * hosts the service that has it as a remote server, reached by Streamable HTTP or HTTP+SSE:
+ * hosts it as a program (`stdio`), or hosts the service that has it as a remote server, reached by Streamable HTTP
+ * (`streamable-http`) or HTTP+SSE (`sse`):
  *
  *   npm run conformance -- --sdk 2 --requirements 2026-07-28
  *   npm run conformance -- --behind streamable-http --requirements 2025-11-25
@@ -19,14 +23,7 @@ const NOT_SCORED = /^ {2}[✓✗] (\S+) \(\S+\)$/
 
 const [sdk, withoutSdk] = sdkOf(process.argv.slice(2))
 const [behind, suiteArguments] = behindOf(withoutSdk)
-const hosted = await startFixture(sdk === '2' ? createServer2 : createServer1)
-const fixture = behind === undefined
-  ? hosted
-  : await startFixture(remoteServer({
-    url: `${hosted.url}/${behind === 'sse' ? 'sse' : 'mcp'}`,
-    transport: behind,
-    headers: { authorization: `Bearer ${hosted.token}` }
-  }))
+const fixture = await start(behind)
 // the suite cannot log in
 const proxy = await startTokenProxy(fixture.url, fixture.token)
 const passed = new Map<string, boolean>()
@@ -42,7 +39,27 @@ try {
 } finally {
   await proxy.close()
   await fixture.close()
-  if (fixture !== hosted) await hosted.close()
+}
+
+async function start (how: Behind | undefined): Promise<Fixture> {
+  if (how === 'stdio') {
+    const program = join(root, 'test/conformance/fixture-stdio.ts')
+    return await startFixture(stdioServer({
+      command: process.execPath, args: ['--import', 'tsx', program, sdk], cwd: root
+    }))
+  }
+  const hosted = await startFixture(sdk === '2' ? createServer2 : createServer1)
+  if (how === undefined) return hosted
+  const front = await startFixture(remoteServer({
+    url: `${hosted.url}/${how === 'sse' ? 'sse' : 'mcp'}`,
+    transport: how,
+    headers: { authorization: `Bearer ${hosted.token}` }
+  }))
+  const close = async () => {
+    await front.close()
+    await hosted.close()
+  }
+  return { ...front, close }
 }
 
 function counts (): string {

@@ -32,11 +32,14 @@ export function sdkOf (args: string[]): ['1' | '2', string[]] {
   return [sdk, args.toSpliced(at, 2)]
 }
 
-/** Takes another of our arguments: how the server is reached, if it is a remote one. */
-export function behindOf (args: string[]): ['streamable-http' | 'sse' | undefined, string[]] {
+const BEHIND = ['stdio', 'streamable-http', 'sse'] as const
+export type Behind = typeof BEHIND[number]
+
+/** Takes another of our arguments: how the server is reached, if it is hosted as one that is not ours. */
+export function behindOf (args: string[]): [Behind | undefined, string[]] {
   const at = args.indexOf('--behind')
   if (at < 0) return [undefined, args]
-  const behind = args[at + 1]
-  if (behind !== 'streamable-http' && behind !== 'sse') throw new Error('--behind is streamable-http or sse.')
+  const behind = BEHIND.find(known => known === args[at + 1])
+  if (behind === undefined) throw new Error(`--behind is one of ${BEHIND.join(', ')}.`)
   return [behind, args.toSpliced(at, 2)]
 }

@@ -51,6 +51,8 @@ export interface EraClient {
   prompt (name: string, args?: Record<string, string>): Promise<unknown>
   read (uri: string): Promise<{ contents: unknown[] }>
   toolNames (): Promise<string[]>
+  /** What an argument of a resource's template may be. */
+  complete (uri: string, argument: { name: string, value: string }): Promise<string[]>
   /** Listens for list changes, and for updates of a resource. */
   listen (uri: string): Promise<void>
   /** The code and data of an error. */
@@ -106,6 +108,8 @@ export async function connect1 (url: string, auth: ClientAuth = bearer('alice'))
     prompt: (name, args = {}) => client.getPrompt({ name, arguments: args }),
     read: uri => client.readResource({ uri }),
     toolNames: async () => (await client.listTools()).tools.map(({ name }) => name),
+    complete: async (uri, argument) =>
+      (await client.complete({ ref: { type: 'ref/resource', uri }, argument })).completion.values,
     async listen (uri) { await client.subscribeResource({ uri }) },
     errorOf: error => error instanceof McpError ? { code: error.code, data: error.data } : undefined,
     close: () => client.close()
@@ -142,6 +146,8 @@ export async function connect2 (
     prompt: (name, args = {}) => client.getPrompt({ name, arguments: args }),
     read: uri => client.readResource({ uri }),
     toolNames: async () => (await client.listTools()).tools.map(({ name }) => name),
+    complete: async (uri, argument) =>
+      (await client.complete({ ref: { type: 'ref/resource', uri }, argument })).completion.values,
     async listen (uri) {
       if (modern) {
         await client.listen({

@@ -29,11 +29,18 @@ const tools = {
   note: ({ text: note }) => text((notes.push(note), notes)),
   state: () => text({ initializes, initialized, notes, cancelled, level, capabilities, subscribed: [...subscribed] }),
   crash: () => process.exit(3),
-  hang: () => new Promise(() => {}),
+  hang: (_args, { progressToken }) => {
+    if (progressToken !== undefined) say({ method: 'notifications/progress', params: { progressToken, progress: 1 } })
+    return new Promise(() => {})
+  },
   later: ({ ms }) => new Promise(resolve => { setTimeout(() => { resolve(text('late')) }, ms) }),
   ask: async ({ message }) => text(await ask('elicitation/create', {
     message,
     requestedSchema: { type: 'object', properties: { colour: { type: 'string' } } }
+  })),
+  sample: async () => text(await ask('sampling/createMessage', {
+    messages: [{ role: 'user', content: { type: 'text', text: 'Hello' } }],
+    maxTokens: 10
   })),
   roots: async () => text(await ask('roots/list')),
   ask_and_forget: () => {
@@ -94,7 +101,13 @@ const methods = {
     if (flags.has('--slow')) await new Promise(resolve => { setTimeout(resolve, 700) })
     return {
       protocolVersion: params.protocolVersion,
-      capabilities: { tools: { listChanged: true }, logging: {}, resources: { subscribe: true }, tasks: { list: {} } },
+      capabilities: {
+        tools: { listChanged: true },
+        logging: {},
+        completions: {},
+        resources: { subscribe: true },
+        tasks: { list: {} }
+      },
       serverInfo: { name: 'plain', version: '1' }
     }
   },
@@ -105,6 +118,7 @@ const methods = {
     level = params.level
     return {}
   },
+  'completion/complete': ({ argument: { value } }) => ({ completion: { values: [`${value}lue`] } }),
   'resources/list': () => ({ resources: [] }),
   'resources/subscribe': ({ uri }) => {
     subscribed.add(uri)

@@ -7,7 +7,7 @@ import { isRequest } from '../../mcp/wire/messages.js'
 import type { RemoteHttp } from './wire/http.js'
 import type { Negotiation } from './negotiation.js'
 import { RemoteEndedError, RemoteError, toRpcError } from './wire/remote-error.js'
-import type { Wire, WireReceiver } from './wire/wire.js'
+import type { BelongsTo, Wire, WireReceiver } from './wire/wire.js'
 
 type Params = Record<string, unknown>
 
@@ -91,7 +91,7 @@ export class RemoteConnection implements WireReceiver {
   async initialize (params: Params): Promise<Params> {
     if (this.#result !== undefined) return this.#result
     const { wire, result } = await this.#options.negotiation.begin({
-      http: this.#http, receiver: this, log: this.#log, params
+      era: this.#context.era, http: this.#http, receiver: this, log: this.#log, params
     })
     this.#params = params
     this.#result = result
@@ -122,7 +122,7 @@ export class RemoteConnection implements WireReceiver {
     }
   }
 
-  async received (message: JSONRPCMessage, of: { relatedRequestId?: RequestId | undefined }): Promise<void> {
+  async received (message: JSONRPCMessage, of: BelongsTo): Promise<void> {
     const isQuestion = isRequest(message)
     if (this.#user === undefined) {
       if (isQuestion) await this.#decline(message)

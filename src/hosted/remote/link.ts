@@ -1,4 +1,4 @@
-import type { JSONRPCMessage, JSONRPCRequest, RequestId, Transport } from '@modelcontextprotocol/server'
+import type { JSONRPCMessage, JSONRPCRequest, Transport } from '@modelcontextprotocol/server'
 import type { ServerContext } from '../../mcp/create-server.js'
 import { isRequest } from '../../mcp/wire/messages.js'
 import { REVISION_2025_11_25 } from '../../mcp/wire/protocol-versions.js'
@@ -6,6 +6,7 @@ import { packageVersion } from '../../version.js'
 import type { HostedExtra } from '../piped-server.js'
 import type { ConnectionUser, RemoteConnection } from './connection.js'
 import { toRpcError } from './wire/remote-error.js'
+import type { BelongsTo } from './wire/wire.js'
 
 type Params = Record<string, unknown>
 
@@ -54,7 +55,7 @@ export class RemoteLink implements Transport, ConnectionUser {
     }
   }
 
-  async received (message: JSONRPCMessage, of: { relatedRequestId?: RequestId | undefined }): Promise<void> {
+  async received (message: JSONRPCMessage, of: BelongsTo): Promise<void> {
     let taken: Promise<void> | undefined
     const extra: HostedExtra = { ...of, onTaken: promise => { taken = promise } }
     this.onmessage?.(message, extra)

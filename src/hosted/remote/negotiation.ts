@@ -2,19 +2,23 @@ import type { JSONRPCMessage } from '@modelcontextprotocol/server'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { Log } from '../../log.js'
 import { getMember } from '../../members.js'
+import type { ServerContext } from '../../mcp/create-server.js'
 import { REVISION_2026_07_28 } from '../../mcp/wire/protocol-versions.js'
 import type { RemoteHttp } from './wire/http.js'
 import { HttpSseWire } from './wire/http-sse.js'
 import { ModernWire } from './modern/modern-wire.js'
 import type { RemoteServerOptions } from './options.js'
-import { RemoteError } from './wire/remote-error.js'
+import { RemoteError, RemoteUnreachableError } from './wire/remote-error.js'
 import { StreamableHttpWire } from './wire/streamable-http.js'
 import { isResponseTo, type Wire, type WireReceiver } from './wire/wire.js'
 
 type Params = Record<string, unknown>
 type Kind = 'streamable-http' | 'sse' | 'modern'
+type Era = ServerContext['era']
 
 interface Begin {
+  /** Of the client: a remote server of both eras is reached in the same one. */
+  era: Era
   http: RemoteHttp
   receiver: WireReceiver
   log: Log
@@ -27,51 +31,56 @@ interface Begun {
 }
 
 const INITIALIZE = 'initialize'
-const METHOD_NOT_FOUND = -32601
 
 /** Finds out what a remote server speaks, and remembers it. */
 export class Negotiation {
   readonly #transport: NonNullable<RemoteServerOptions['transport']>
-  #known: Kind | undefined
+  readonly #known = new Map<Era, Kind>()
 
   constructor (transport: NonNullable<RemoteServerOptions['transport']>) {
     this.#transport = transport
-    if (transport !== 'auto') this.#known = transport
   }
 
   /** Sends `initialize` in a way that the remote server takes. @throws {RemoteError} (rejects with it) if none */
   async begin (begin: Begin): Promise<Begun> {
-    const first = this.#known ?? 'streamable-http'
-    try {
-      const begun = await beginAs(first, begin)
-      this.#known = first
-      return begun
-    } catch (error) {
-      const others = this.#findOthers(first, error)
-      for (const kind of others) {
-        const begun = await beginAs(kind, begin).catch((err: unknown) => {
-          begin.log.debug({ err, kind }, 'a remote server does not take it this way, either')
-        })
-        if (begun === undefined) continue
-        this.#known = kind
-        begin.log.info({ kind }, 'the remote server was reached')
+    const { era, log } = begin
+    const kinds = new Set([this.#known.get(era) ?? this.#first(era)])
+    let failure: unknown
+    // a set is read to the end of what is added meanwhile, and has each once
+    for (const kind of kinds) {
+      try {
+        const begun = await beginAs(kind, begin)
+        if (this.#known.get(era) !== kind) log.info({ kind, era }, 'the remote server was reached')
+        this.#known.set(era, kind)
         return begun
+      } catch (error) {
+        log.debug({ err: error, kind }, 'a remote server does not take it this way')
+        // of an older server, what it says to `initialize` explains more
+        if (failure === undefined || kind === 'streamable-http') failure = error
+        const other = this.#findOther(kind, error)
+        if (other !== undefined) kinds.add(other)
       }
-      throw error
     }
+    throw failure
+  }
+
+  #first (era: Era): Kind {
+    if (this.#transport === 'sse') return 'sse'
+    return era === 'modern' ? 'modern' : 'streamable-http'
   }
 
   /** What else to try. */
-  #findOthers (failed: Kind, error: unknown): Kind[] {
-    if (!(error instanceof RemoteError)) return []
+  #findOther (failed: Kind, error: unknown): Kind | undefined {
+    if (!(error instanceof RemoteError) || error instanceof RemoteUnreachableError) return undefined
     const { status, rpcError } = error
-    const isRefused = status !== undefined && status >= 400 && status < 500 && status !== 401 && status !== 403
-    if (failed === 'streamable-http') {
-      if (isModernOnly(rpcError)) return ['modern']
-      return isRefused && this.#transport === 'auto' ? ['sse'] : []
-    }
+    if (status === 401 || status === 403) return undefined
+    // older servers refuse what they do not know in many ways
+    if (failed === 'modern') return 'streamable-http'
+    if (failed === 'streamable-http' && isModernOnly(rpcError)) return 'modern'
+    const isRefused = status !== undefined && status >= 400 && status < 500
+    if (this.#transport !== 'auto' || !isRefused) return undefined
     // it may be another one by now
-    return this.#transport === 'auto' && isRefused ? ['streamable-http'] : []
+    return failed === 'sse' ? 'streamable-http' : 'sse'
   }
 }
 
@@ -79,11 +88,11 @@ export class Negotiation {
 function isModernOnly (error: RemoteError['rpcError']): boolean {
   if (error === undefined) return false
   const supported = getMember(error.data, 'supported')
-  return error.code === jsonRpcCodes.unsupportedProtocolVersion || error.code === METHOD_NOT_FOUND ||
+  return error.code === jsonRpcCodes.unsupportedProtocolVersion || error.code === jsonRpcCodes.methodNotFound ||
     (Array.isArray(supported) && supported.includes(REVISION_2026_07_28))
 }
 
-async function beginAs (kind: Kind, { http, receiver, log, params }: Begin): Promise<Begun> {
+async function beginAs (kind: Kind, { http, receiver, log, params }: Omit<Begin, 'era'>): Promise<Begun> {
   let response: JSONRPCMessage | undefined
   const watched: WireReceiver = {
     received: async (message, of) => {
@@ -104,7 +113,7 @@ async function beginAs (kind: Kind, { http, receiver, log, params }: Begin): Pro
   }
 }
 
-async function makeWire (kind: Kind, { http, receiver, log }: Omit<Begin, 'params'>): Promise<Wire> {
+async function makeWire (kind: Kind, { http, receiver, log }: Omit<Begin, 'era' | 'params'>): Promise<Wire> {
   switch (kind) {
     case 'streamable-http':
       return new StreamableHttpWire(http, receiver, log)

@@ -2,6 +2,7 @@ import {
   SERVER_INFO_META_KEY,
   SUBSCRIPTION_ID_META_KEY,
   type Implementation,
+  type JSONRPCErrorResponse,
   type JSONRPCNotification,
   type JSONRPCRequest
 } from '@modelcontextprotocol/server'
@@ -170,6 +171,14 @@ export class ModernCall {
     const text = JSON.stringify('error' in response ? withInvalidParams(response) : response)
     this.#settle(text)
     return text
+  }
+
+  /** Responds that there is no such method, with the status that the revision wants; the SDK has it for its own alone. */
+  answerNotFound (error: JSONRPCErrorResponse['error']): void {
+    const response = this.toVisible({ jsonrpc: '2.0', id: this.message?.id, error })
+    const text = JSON.stringify(response)
+    const headers = { 'content-type': 'application/json' }
+    this.#settle(this.isStream ? text : new Response(text, { status: 404, headers }))
   }
 
   /** What observers are told of it. */

@@ -15,10 +15,16 @@ import type { MessageExtra } from './message-extra.js'
 
 const SENT = Promise.resolve()
 
+/** How a server sends a request to its client. */
+export interface AskingOptions extends TransportSendOptions {
+  /** What clients of 2026-07-28 are to know it by; of SDK 1.x, servers have no name for it. */
+  inputKey?: string
+}
+
 /** The other end of the connection, which gets the server's messages. */
 export interface InMemoryPeer {
   /** Called for a request to the client; `relatedRequestId` is the client's request that it belongs to. */
-  onRequest (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void
+  onRequest (request: JSONRPCRequest, options: AskingOptions): void
   /** Called for a notification. @returns what resolves when the next one may be sent, if not at once */
   onNotification (
     notification: JSONRPCNotification,
@@ -54,12 +60,12 @@ export class InMemoryTransport implements Transport {
   async start (): Promise<void> {}
 
   /** Called by the server for everything it sends. */
-  send (message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+  send (message: JSONRPCMessage, options: AskingOptions = {}): Promise<void> {
     if (this.#closed) return Promise.reject(new Error('The in-memory connection is closed'))
     try {
       if (!('method' in message)) this.#respond(message)
-      else if ('id' in message) this.#end.onRequest(message, options?.relatedRequestId)
-      else return this.#end.onNotification(message, options?.relatedRequestId) ?? nextTurn() ?? SENT
+      else if ('id' in message) this.#end.onRequest(message, options)
+      else return this.#end.onNotification(message, options.relatedRequestId) ?? nextTurn() ?? SENT
       return SENT
     } catch (error) {
       return Promise.reject(error instanceof Error ? error : new Error(String(error)))

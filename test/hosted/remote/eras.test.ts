@@ -3,7 +3,7 @@ import { eraClients } from '../../eras/era-clients.js'
 import { eraFeatures } from '../../eras/era-features.js'
 import { EraPlug, eraServers } from '../../eras/era-servers.js'
 import { startMcp } from '../../support/mcp-harness.js'
-import { modernPlaces, remotePlaces } from './remote-places.js'
+import { eraPlaces, remotePlaces } from './remote-places.js'
 
 /*
  * Every era in front of every kind behind. Clients in automatic negotiation come to the same as these.
@@ -15,7 +15,7 @@ const clientsOf = (server: string) =>
   [MODERN, server.includes('1.x') ? 'SDK 1.x client' : 'SDK 2.x client, in legacy mode']
 
 for (const [serverName, createServer] of Object.entries(eraServers)) {
-  for (const [where, host] of Object.entries({ ...remotePlaces, ...modernPlaces })) {
+  for (const [where, host] of Object.entries({ ...remotePlaces, ...eraPlaces })) {
     for (const [clientName, { modern, connect }] of Object.entries(eraClients)) {
       if (!clientsOf(serverName).includes(clientName)) continue
       t.test(`${clientName}; ${serverName}, ${where}`, async t => {

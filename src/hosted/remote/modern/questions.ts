@@ -2,7 +2,7 @@ import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import { isObject } from '../../../members.js'
 import type { JsonRpcResponse } from '../../../mcp/wire/messages.js'
 import { RemoteError } from '../wire/remote-error.js'
-import type { WireReceiver } from '../wire/wire.js'
+import type { BelongsTo, WireReceiver } from '../wire/wire.js'
 
 type Params = Record<string, unknown>
 
@@ -38,12 +38,13 @@ export class Questions {
         throw new RemoteError('it asks the client for what cannot be asked')
       }
       const { method, params } = question
-      return [key, await this.#ask(callId, method, isObject(params) ? params : {}, signal)] as const
+      const of = { relatedRequestId: callId, inputKey: key }
+      return [key, await this.#ask(of, method, isObject(params) ? params : {}, signal)] as const
     }))
     return Object.fromEntries(results)
   }
 
-  async #ask (callId: RequestId, method: string, params: Params, signal: AbortSignal): Promise<Params> {
+  async #ask (of: BelongsTo, method: string, params: Params, signal: AbortSignal): Promise<Params> {
     const id = `input.${this.#nextId++}`
     const request: JSONRPCRequest = {
       jsonrpc: '2.0',
@@ -54,7 +55,7 @@ export class Questions {
     const giveUp = () => {
       this.#waiting.delete(id)
       const cancelled = { jsonrpc: '2.0' as const, method: 'notifications/cancelled', params: { requestId: id } }
-      this.#receiver.received(cancelled, { relatedRequestId: callId }).catch(() => {})
+      this.#receiver.received(cancelled, of).catch(() => {})
     }
     let abort = () => {}
     try {
@@ -66,7 +67,7 @@ export class Questions {
         this.#waiting.set(id, resolve)
         signal.addEventListener('abort', abort, { once: true })
         if (signal.aborted) abort()
-        else this.#receiver.received(request, { relatedRequestId: callId }).catch(reject)
+        else this.#receiver.received(request, of).catch(reject)
       })
       if ('result' in response) return response.result
       throw new RemoteError('the client refuses what it needs', { rpcError: response.error })

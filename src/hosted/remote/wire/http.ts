@@ -1,6 +1,6 @@
 import { readEvents, type EventStreamOptions, type StreamEvent } from './event-stream.js'
 import type { RemoteLimits } from '../options.js'
-import { RemoteError } from './remote-error.js'
+import { RemoteError, RemoteUnreachableError } from './remote-error.js'
 
 /**
  * Returns the token that goes along; undefined: none.
@@ -75,9 +75,9 @@ class Silence {
 
   /** What an error means to those who wait. */
   explain (error: unknown): unknown {
-    if (this.isOver) return new RemoteError('it did not respond in time')
+    if (this.isOver) return new RemoteUnreachableError('it did not respond in time')
     if (this.#outer.aborted || error instanceof RemoteError) return error
-    return new RemoteError('the connection failed', { cause: error })
+    return new RemoteUnreachableError('the connection failed', { cause: error })
   }
 
   readonly #abort = (): void => { this.#controller.abort(this.#outer.reason) }

@@ -28,6 +28,9 @@ export class RemoteError extends Error {
   }
 }
 
+/** There was no response: nothing is known of what the remote server speaks. */
+export class RemoteUnreachableError extends RemoteError {}
+
 /** This side has ended what ran: nothing is wrong with the remote server. */
 export class RemoteEndedError extends RemoteError {}
 

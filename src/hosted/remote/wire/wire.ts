@@ -1,6 +1,10 @@
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/server'
+import type { HostedExtra } from '../../piped-server.js'
 import { isMessage } from '../../../mcp/wire/messages.js'
 import { RemoteError } from './remote-error.js'
+
+/** What a message belongs to. */
+export type BelongsTo = Pick<HostedExtra, 'relatedRequestId' | 'inputKey'>
 
 /** Takes what a remote server sends. */
 export interface WireReceiver {
@@ -8,7 +12,7 @@ export interface WireReceiver {
    * A message. Resolves when there is room for the next one.
    * @param of the request that it belongs to, if that is known: `{ relatedRequestId: undefined }`: to none
    */
-  received (message: JSONRPCMessage, of: { relatedRequestId?: RequestId | undefined }): Promise<void>
+  received (message: JSONRPCMessage, of: BelongsTo): Promise<void>
   /** The connection has ended by itself. */
   lost (error: Error): void
 }

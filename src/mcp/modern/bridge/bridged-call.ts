@@ -6,7 +6,7 @@ import type {
 import type { OwnedExtra } from '../../transport/message-extra.js'
 import type { BridgedServer } from './bridged-server.js'
 import { fingerprint } from '../../../fingerprint.js'
-import type { InMemoryPeer } from '../../transport/in-memory-transport.js'
+import type { AskingOptions, InMemoryPeer } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 
@@ -56,15 +56,16 @@ export class BridgedCall implements InMemoryPeer {
     this.#onFree = onFree
   }
 
-  onRequest (request: JSONRPCRequest): void {
-    this.#asked.set(idKey(request.id), request)
+  onRequest (request: JSONRPCRequest, { inputKey }: AskingOptions): void {
+    const isKey = inputKey !== undefined && !this.#asked.has(inputKey)
+    this.#asked.set(isKey ? inputKey : `request-${request.id}`, request)
     this.#onAsked?.()
   }
 
   onNotification (notification: JSONRPCNotification): Promise<void> | undefined {
     if (notification.method !== 'notifications/cancelled') return this.#notify(notification)
     // the server gives up waiting
-    this.#asked.delete(idKey(notification.params?.requestId))
+    for (const [key, { id }] of this.#asked) if (id === notification.params?.requestId) this.#asked.delete(key)
     return undefined
   }
 
@@ -166,10 +167,6 @@ export class BridgedCall implements InMemoryPeer {
       ? undefined
       : notify({ ...notification, params: { ...notification.params, progressToken } })
   }
-}
-
-function idKey (id: unknown): string {
-  return `request-${String(id)}`
 }
 
 /** Identifies what a request calls: it is the same for one that brings input for that call. */

@@ -9,7 +9,7 @@ import { InitializeFailedError, InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
 import type { Log } from '../../../log.js'
 import { getMember } from '../../../members.js'
-import { InMemoryTransport, type InMemoryPeer } from '../../transport/in-memory-transport.js'
+import { InMemoryTransport, type AskingOptions, type InMemoryPeer } from '../../transport/in-memory-transport.js'
 import type { OwnerIds } from '../../owner-ids.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
@@ -52,7 +52,7 @@ export class BridgedServer {
     this.#announce = announce
     this.#log = log
     this.#link = new InMemoryTransport({
-      onRequest: (request, relatedRequestId) => { this.#asked(request, relatedRequestId) },
+      onRequest: (request, options) => { this.#asked(request, options) },
       onNotification: (notification, relatedRequestId) => this.#notified(notification, relatedRequestId)
     })
   }
@@ -94,6 +94,11 @@ export class BridgedServer {
       await this.#link.request('logging/setLevel', { level: logLevel }, extra)
     }
     return initialized.result
+  }
+
+  /** Whether the server is somewhere else: only there it is known which methods have a handler. */
+  get isElsewhere (): boolean {
+    return bareServer(this.server).isElsewhere === true
   }
 
   /** Whether the server has a handler for a method. */
@@ -161,8 +166,8 @@ export class BridgedServer {
     return relatedRequestId === undefined ? !this.isForMany : relatedRequestId === this.#callId
   }
 
-  #asked (request: JSONRPCRequest, relatedRequestId: RequestId | undefined): void {
-    if (this.#isOfCall(relatedRequestId)) this.#call?.onRequest(request, relatedRequestId)
+  #asked (request: JSONRPCRequest, options: AskingOptions): void {
+    if (this.#isOfCall(options.relatedRequestId)) this.#call?.onRequest(request, options)
     else {
       this.respond({
         jsonrpc: '2.0',

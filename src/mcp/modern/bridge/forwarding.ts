@@ -1,6 +1,7 @@
 import {
   inputRequired,
   ProtocolError,
+  type JSONRPCErrorResponse,
   type JSONRPCNotification,
   type RequestStateCodec,
   type Result,
@@ -33,6 +34,7 @@ export class Forwarding {
   readonly #options: BridgeOptions
   readonly #inbound: ModernCall
   readonly #call: BridgedCall
+  readonly #isElsewhere: boolean
   /** From then on, the call ends or waits by itself. */
   #isMade = false
   #isOver = false
@@ -41,6 +43,7 @@ export class Forwarding {
   constructor (options: BridgeOptions, instance: BridgedServer, inbound: ModernCall, onFree?: () => void) {
     this.#options = options
     this.#inbound = inbound
+    this.#isElsewhere = instance.isElsewhere
     this.#call = new BridgedCall(instance, onFree)
   }
 
@@ -78,7 +81,10 @@ export class Forwarding {
         inputResponses,
         open
       )
-    if (outcome.kind === 'response') return mapResponse(outcome.response, method, params)
+    if (outcome.kind === 'response') {
+      if (this.#isElsewhere && 'error' in outcome.response) this.#noteUnhandled(outcome.response.error)
+      return mapResponse(outcome.response, method, params)
+    }
     const state = callResumption.stateOf({ ...outcome, callee }, brought?.replicaId)
     try {
       const inputRequests = mapInputRequests(outcome.inputRequests, method)
@@ -88,6 +94,11 @@ export class Forwarding {
       callResumption.giveUp(state)
       throw error
     }
+  }
+
+  /** That a server does not handle a method is found out before it is called, unless the server is elsewhere. */
+  #noteUnhandled (error: JSONRPCErrorResponse['error']): void {
+    if (error.code === jsonRpcCodes.methodNotFound) this.#inbound.answerNotFound(error)
   }
 
   /** The request has its answer, or nobody waits for it. */
