@@ -45,7 +45,7 @@ async function start (how: Behind | undefined): Promise<Fixture> {
   if (how === 'stdio') {
     const program = join(root, 'test/conformance/fixture-stdio.ts')
     return await startFixture(stdioServer({
-      command: process.execPath, args: ['--import', 'tsx', program, sdk], cwd: root
+      command: process.execPath, args: ['--import', 'tsx', program, sdk], cwd: root, roots: true
     }))
   }
   const hosted = await startFixture(sdk === '2' ? createServer2 : createServer1)
