@@ -73,15 +73,19 @@ export class Negotiation {
   #findOther (failed: Kind, error: unknown): Kind | undefined {
     if (!(error instanceof RemoteError) || error instanceof RemoteUnreachableError) return undefined
     const { status, rpcError } = error
+    // whatever it speaks, it wants another caller
     if (status === 401 || status === 403) return undefined
     // older servers refuse what they do not know in many ways
     if (failed === 'modern') return 'streamable-http'
     if (failed === 'streamable-http' && isModernOnly(rpcError)) return 'modern'
-    const isRefused = status !== undefined && status >= 400 && status < 500
-    if (this.#transport !== 'auto' || !isRefused) return undefined
+    if (this.#transport !== 'auto' || !isClientError(status)) return undefined
     // it may be another one by now
     return failed === 'sse' ? 'streamable-http' : 'sse'
   }
+}
+
+function isClientError (status: number | undefined): boolean {
+  return status !== undefined && status >= 400 && status < 500
 }
 
 /** Whether a server knows no `initialize`, since it is of 2026-07-28. */

@@ -173,7 +173,7 @@ export class ModernCall {
     return text
   }
 
-  /** Responds that there is no such method, with the status that the revision wants; the SDK has it for its own alone. */
+  /** Responds that there is no such method, with the status that the revision wants: the SDK knows only its own. */
   answerNotFound (error: JSONRPCErrorResponse['error']): void {
     const response = this.toVisible({ jsonrpc: '2.0', id: this.message?.id, error })
     const text = JSON.stringify(response)

@@ -1,7 +1,6 @@
 import {
   inputRequired,
   ProtocolError,
-  type JSONRPCErrorResponse,
   type JSONRPCNotification,
   type RequestStateCodec,
   type Result,
@@ -9,6 +8,7 @@ import {
 } from '@modelcontextprotocol/server'
 import { callerOfRounds } from '../../anonymous-callers.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
+import type { JsonRpcResponse } from '../../wire/messages.js'
 import type { Log } from '../../../log.js'
 import type { ModernCall } from '../modern-call.js'
 import { BridgedCall, identifyCallee, type OpenRequest } from './bridged-call.js'
@@ -82,7 +82,7 @@ export class Forwarding {
         open
       )
     if (outcome.kind === 'response') {
-      if (this.#isElsewhere && 'error' in outcome.response) this.#noteUnhandled(outcome.response.error)
+      this.#noteUnhandled(outcome.response)
       return mapResponse(outcome.response, method, params)
     }
     const state = callResumption.stateOf({ ...outcome, callee }, brought?.replicaId)
@@ -97,8 +97,9 @@ export class Forwarding {
   }
 
   /** That a server does not handle a method is found out before it is called, unless the server is elsewhere. */
-  #noteUnhandled (error: JSONRPCErrorResponse['error']): void {
-    if (error.code === jsonRpcCodes.methodNotFound) this.#inbound.answerNotFound(error)
+  #noteUnhandled (response: JsonRpcResponse): void {
+    if (!this.#isElsewhere || !('error' in response)) return
+    if (response.error.code === jsonRpcCodes.methodNotFound) this.#inbound.answerNotFound(response.error)
   }
 
   /** The request has its answer, or nobody waits for it. */
