@@ -161,7 +161,7 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
       expiresAt: epoch(clock, 2),
       used: false
     })
-    await store.redeemCode('used', tokensOf(grant, clock, { access: 5 }))
+    await store.redeemCode('used', tokensOf(grant, clock, { access: 60 }))
     await clock.pass(2.1)
     t.equal(await store.findCode('unused'), undefined)
     t.equal(await store.redeemCode('unused', tokensOf(grant, clock)), 'unknown')
@@ -170,13 +170,13 @@ export async function grantStoreContract (t: Test, makeStore: Make<GrantStore>):
 
   t.test('tokens expire, and so does the grant', { buffered: true }, async t => {
     const { replicas: [store], clock } = await makeStore(t, {})
-    const short = await redeemed(store, clock, {}, { access: 2, refresh: 4 })
-    const ending = await redeemed(store, clock, { expiresAt: epoch(clock, 4) })
+    const short = await redeemed(store, clock, {}, { access: 2, refresh: 7 })
+    const ending = await redeemed(store, clock, { expiresAt: epoch(clock, 7) })
     await clock.pass(2.1)
     t.equal(await store.findAccessToken(short.tokens.access.hash), undefined)
     t.ok(await store.findRefreshToken(short.tokens.refresh.hash))
     t.ok(await store.findAccessToken(ending.tokens.access.hash))
-    await clock.pass(2)
+    await clock.pass(5)
     t.equal(await store.findRefreshToken(short.tokens.refresh.hash), undefined)
     t.same(await store.rotate(short.tokens.refresh.hash, tokensOf(short.grant, clock), 60), { outcome: 'unknown' })
     t.equal(await store.findAccessToken(ending.tokens.access.hash), undefined, 'its tokens end with it')
