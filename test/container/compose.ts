@@ -9,6 +9,8 @@ import { pipeline } from 'node:stream'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { run } from '../e2e/installed.js'
 import { sdk1Http, sdk1Sse, sdk2 } from '../e2e/journeys.js'
+import { visitAtOnce } from '../e2e/visits.js'
+import { useSample } from '../hosted/uses.js'
 import { logInAt, RawSession } from '../support/raw-session.js'
 import { percentiles, Report, within } from '../support/report.js'
 import { root } from '../support/root.js'
@@ -120,9 +122,10 @@ const served = async (replica: string) =>
 try {
   await compose('up', '--detach', '--build')
   await until(`${SERVICE} serves`, () => answers(`${SERVICE}/readyz`))
-  await report.attempt('SDK 1.x, Streamable HTTP: login, add, progress, refresh', () => sdk1Http(SERVICE))
-  await report.attempt('SDK 1.x, HTTP+SSE', () => sdk1Sse(SERVICE))
-  await report.attempt('SDK 2.x, 2026-07-28', () => sdk2('auto')(SERVICE))
+  await report.attempt('SDK 1.x, Streamable HTTP: login, add, progress, refresh', () =>
+    visitAtOnce(sdk1Http, SERVICE, useSample))
+  await report.attempt('SDK 1.x, HTTP+SSE', () => visitAtOnce(sdk1Sse, SERVICE, useSample))
+  await report.attempt('SDK 2.x, 2026-07-28', () => visitAtOnce(sdk2('auto'), SERVICE, useSample))
   await report.attempt('/metrics is not for the world', async () => {
     assert.ok(await answers(`${SERVICE}/metrics`, 404))
   })

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import * as z from 'zod'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
 import { sdk1Http, sdk1Sse, sdk2 } from '../e2e/journeys.js'
+import { visitAtOnce } from '../e2e/visits.js'
+import { useSample } from '../hosted/uses.js'
 import { parseJson } from '../support/json.js'
 import { logInAt, RawSession } from '../support/raw-session.js'
 import { Report } from '../support/report.js'
@@ -90,9 +92,10 @@ try {
     }
   })
   await report.attempt('its health check says healthy', async () => { await health('healthy') })
-  await report.attempt('SDK 1.x, Streamable HTTP: login, add, progress, refresh', () => sdk1Http(url))
-  await report.attempt('SDK 1.x, HTTP+SSE', () => sdk1Sse(url))
-  await report.attempt('SDK 2.x, 2026-07-28', () => sdk2('auto')(url))
+  await report.attempt('SDK 1.x, Streamable HTTP: login, add, progress, refresh', () =>
+    visitAtOnce(sdk1Http, url, useSample))
+  await report.attempt('SDK 1.x, HTTP+SSE', () => visitAtOnce(sdk1Sse, url, useSample))
+  await report.attempt('SDK 2.x, 2026-07-28', () => visitAtOnce(sdk2('auto'), url, useSample))
   await report.attempt('its health check says unhealthy while the process hangs, and healthy again', async () => {
     await docker('kill', '--signal', 'STOP', container)
     await health('unhealthy')

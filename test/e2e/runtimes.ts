@@ -9,6 +9,8 @@ import { scriptArguments } from '../support/script-arguments.js'
 import { freePort } from '../support/free-port.js'
 import { installed, nodeOf, run } from './installed.js'
 import { sdk1Http, sdk1Sse, sdk2 } from './journeys.js'
+import { visitAtOnce } from './visits.js'
+import { useSample } from '../hosted/uses.js'
 import { startProcess } from './service-process.js'
 
 /*
@@ -60,11 +62,11 @@ async function examine (report: Report, runtime: string, binary: string, demoUps
       try {
         await report.attempt(
           `${name}: SDK 1.x, Streamable HTTP: login, add, progress, refresh, DELETE`,
-          () => sdk1Http(service.url)
+          () => visitAtOnce(sdk1Http, service.url, useSample)
         )
         if (demoUpstream) return
-        await report.attempt(`${name}: SDK 1.x, HTTP+SSE`, () => sdk1Sse(service.url))
-        await report.attempt(`${name}: SDK 2.x, 2026-07-28`, () => sdk2('auto')(service.url))
+        await report.attempt(`${name}: SDK 1.x, HTTP+SSE`, () => visitAtOnce(sdk1Sse, service.url, useSample))
+        await report.attempt(`${name}: SDK 2.x, 2026-07-28`, () => visitAtOnce(sdk2('auto'), service.url, useSample))
         await report.attempt(
           `${name}: a broken stream is resumed; DELETE ends the session`,
           () => resumption(service.url)

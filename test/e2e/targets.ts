@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startDemoUpstream } from '../../src/demo/upstream.js'
+import { useSample, type Use } from '../hosted/uses.js'
 import { startRedis } from '../replicas/cluster.js'
 import { end } from '../replicas/processes.js'
 import { root } from '../support/root.js'
@@ -14,11 +15,16 @@ import { startProcess } from './service-process.js'
 export interface Target {
   /** Its URL, which `/mcp` follows. */
   url: string
+  /** What people do there. */
+  use: Use
   stop (): Promise<void>
 }
 
-/** What is served, and how: each is started with all that it needs, on free ports of loopback. */
-export const targets: Record<string, (environment?: NodeJS.ProcessEnv) => Promise<Target>> = {
+/** How targets are started, by their names: each with all that it needs, on free ports of loopback. */
+export type Targets = Readonly<Record<string, (environment?: NodeJS.ProcessEnv) => Promise<Target>>>
+
+/** The sample server, in each way that it is served. */
+const targets: Targets = {
   start,
   consumer,
   'dist-redis': distRedis
@@ -27,13 +33,19 @@ export const targets: Record<string, (environment?: NodeJS.ProcessEnv) => Promis
 /**
  * The target that the command line names, or what is served at the URL there.
  * @param environment more settings of a target that is started
+ * @param others that it may name, besides those of the sample server
  */
-export async function targetOf (argument: string, environment: NodeJS.ProcessEnv = {}): Promise<Target> {
-  if (/^https?:/.test(argument)) return { url: argument.replace(/\/(mcp)?$/, ''), stop: async () => {} }
-  const start = targets[argument]
-  if (start === undefined) {
-    throw new Error(`${argument} is neither a URL nor one of ${Object.keys(targets).join(', ')}.`)
+export async function targetOf (
+  argument: string,
+  environment: NodeJS.ProcessEnv = {},
+  others: Targets = {}
+): Promise<Target> {
+  if (/^https?:/.test(argument)) {
+    return { url: argument.replace(/\/(mcp)?$/, ''), use: useSample, stop: async () => {} }
   }
+  const all = { ...targets, ...others }
+  const start = all[argument]
+  if (start === undefined) throw new Error(`${argument} is neither a URL nor one of ${Object.keys(all).join(', ')}.`)
   return await start(environment)
 }
 
@@ -47,6 +59,7 @@ async function start (environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   })
   return {
     url: service.url,
+    use: useSample,
     stop: async () => {
       await service.stop()
     }
@@ -83,6 +96,7 @@ async function consumer (environment: NodeJS.ProcessEnv = {}): Promise<Target> {
   }, app)
   return {
     url: service.url,
+    use: useSample,
     stop: async () => {
       await service.stop()
       await upstream.close()
@@ -111,6 +125,7 @@ async function distRedis (environment: NodeJS.ProcessEnv = {}): Promise<Target> 
   })
   return {
     url: service.url,
+    use: useSample,
     stop: async () => {
       await service.stop()
       await upstream.close()

@@ -1,15 +1,12 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import t, { type Test } from 'tap'
 import { remoteServer } from '../../../src/hosted/remote/remote-server.js'
-import type { RemoteServerOptions } from '../../../src/hosted/remote/options.js'
 import { connect1, connect2, type ClientAuth } from '../../eras/era-clients.js'
 import { client1, featureClients, type FeatureClient } from '../../mcp/feature-clients.js'
-import { freePort } from '../../support/free-port.js'
 import { startMcp, type McpService } from '../../support/mcp-harness.js'
 import { root } from '../../support/root.js'
+import { runEverything } from '../run-everything.js'
 
 /*
  * Somebody else's server, from npm, behind every kind of client.
@@ -33,30 +30,15 @@ const clients: Record<string, (service: McpService, token: string) => Promise<Cl
   }))
 }
 
-/** Runs server-everything. @returns its origin */
-async function runEverything (t: Test, transport: string): Promise<string> {
-  const port = await freePort()
-  const child = spawn(process.execPath, [
-    join(root, 'node_modules/@modelcontextprotocol/server-everything/dist/index.js'), transport
-  ], { env: { ...process.env, PORT: String(port) }, stdio: ['ignore', 'ignore', 'pipe'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  let said = ''
-  child.stderr.on('data', (chunk: Buffer) => { said += chunk.toString() })
-  while (!said.includes(`port ${port}`)) await once(child.stderr, 'data')
-  return `http://127.0.0.1:${port}`
-}
-
-const kinds: Record<string, [transport: string, path: string, options: Omit<RemoteServerOptions, 'url'>]> = {
-  'Streamable HTTP': ['streamableHttp', '/mcp', {}],
-  'HTTP+SSE, found out': ['sse', '/sse', {}]
-}
+const kinds = { 'Streamable HTTP': 'streamableHttp', 'HTTP+SSE, found out': 'sse' } as const
 
 const textOf = ({ content }: { content: unknown[] }) => JSON.stringify(content)
 
-for (const [kind, [transport, path, options]] of Object.entries(kinds)) {
+for (const [kind, transport] of Object.entries(kinds)) {
   t.test(kind, async t => {
-    const url = `${await runEverything(t, transport)}${path}`
-    const service = await startMcp(t, { createServer: remoteServer({ url, ...options }) })
+    const { url, stop } = await runEverything(transport)
+    t.teardown(stop)
+    const service = await startMcp(t, { createServer: remoteServer({ url }) })
     const [, connectSse] = Object.entries(featureClients).find(([name]) => name.endsWith('HTTP+SSE')) ?? []
     if (connectSse === undefined) throw new Error('there is no such client')
     const all: typeof clients = { ...clients, 'SDK 1.x client, HTTP+SSE': async service => await connectSse(service) }
