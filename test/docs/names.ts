@@ -36,6 +36,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'MCP Inspector': ['MCP_AUTO_OPEN_ENABLED'],
   'for the reader to fill in': [
     'URL',
+    'HOSTED',
     'myRoutes',
     'YOUR_API',
     'YOUR_NAME',
