@@ -28,7 +28,7 @@ export class SessionStream extends LoggedStream {
 }
 
 /** Streams that are complete and have no reader, the oldest first. Every step takes logarithmic time. */
-export class CompleteStreams {
+class CompleteStreams {
   readonly #read = new PriorityQueue<SessionStream>()
   readonly #unread = new PriorityQueue<SessionStream>()
   #completions = 0
