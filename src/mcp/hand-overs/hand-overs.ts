@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { personKey } from '../../caller.js'
+import { waitWhile } from '../../collections/wait-while.js'
 import { ShuttingDownError, TemporarilyUnavailableError } from '../../errors.js'
 import type { Log } from '../../log.js'
 import type { Bus, PostOutcome } from '../../stores/bus.js'
@@ -53,7 +53,6 @@ type Settled = PostOutcome | { kind: 'dead' | 'interrupted' | 'silent' | 'unknow
 export const TAKEN_KEPT_MS = 15_000
 // longer than messages between replicas are kept
 const GIVEN_UP_KEPT_MS = 600_000
-const DRAIN_POLL_MS = 20
 
 /** Posts that are on their way from this replica to those where their sessions run. */
 export class HandOvers {
@@ -91,8 +90,7 @@ export class HandOvers {
 
   /** Waits until nothing is on its way, or `ms` have passed. */
   async drain (ms: number): Promise<void> {
-    const deadline = Date.now() + ms
-    while (this.#waiting.size > 0 && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    await waitWhile(() => this.#waiting.size > 0, ms)
   }
 
   /** Gives up what is on its way. */

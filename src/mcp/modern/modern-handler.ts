@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { CallerInfo } from '../../caller.js'
+import { waitWhile } from '../../collections/wait-while.js'
 import type { Policy } from '../../policy/policy.js'
 import type { Admission } from '../admission/admission.js'
 import type { McpCounts } from '../observer.js'
@@ -34,7 +34,6 @@ export interface ModernHandlerOptions extends
   [FAST_PATH]?: boolean
 }
 
-const DRAIN_POLL_MS = 20
 const LOGIN_ENDED = 'The login that this request was made with has ended.'
 const CANCELLED = 'The request was cancelled.'
 const SHUTTING_DOWN = 'The server is shutting down.'
@@ -178,8 +177,7 @@ export class ModernHandler {
 
   /** Waits until no call runs, or `ms` have passed. Streams of `subscriptions/listen` do not count. */
   async drain (ms: number): Promise<void> {
-    const deadline = Date.now() + ms
-    while (this.#isRunning && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    await waitWhile(() => this.#isRunning, ms)
   }
 
   get #isRunning (): boolean {

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { inSlices } from '../../collections/in-slices.js'
+import { waitWhile } from '../../collections/wait-while.js'
 import { STANDALONE_STREAM } from '../../stores/event-log.js'
 import type { Log } from '../../log.js'
 import type { SessionLimits } from '../limits.js'
@@ -20,7 +20,6 @@ export interface HousekeepingOptions {
 const TIDY_MS = 5000
 // to close an instance, and to write to the store, takes longer than to look
 const TIDY_SLICES = { size: 100, pauseMs: 5 }
-const DRAIN_POLL_MS = 20
 // streams that are opened while the process drains are released again this often
 const RELEASE_MS = 200
 
@@ -71,8 +70,7 @@ export class Housekeeping {
         else if (session.record.kind === 'streamable-http') session.streams.release(STANDALONE_STREAM)
       })
       if (isOver()) return
-      const again = Date.now() + RELEASE_MS
-      while (!isOver() && Date.now() < again) await delay(DRAIN_POLL_MS)
+      await waitWhile(() => !isOver(), RELEASE_MS)
     }
   }
 

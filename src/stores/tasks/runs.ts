@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { BoundedMap } from '../../collections/bounded-map.js'
+import { waitWhile } from '../../collections/wait-while.js'
 import type { TaskRecords } from './records.js'
 
 /** A replica, as far as tasks need it: it runs those that its process creates. */
@@ -24,7 +24,6 @@ interface Run {
 // beyond, the end of a task's process is noticed by who asks for it
 const MAX_RUNS = 10_000
 const ENDED_AT_ONCE = 100
-const DRAIN_POLL_MS = 50
 
 /** The tasks that this process runs, and who runs those of others. */
 class TaskRuns {
@@ -69,8 +68,7 @@ class TaskRuns {
 
   /** Waits until a replica's tasks have ended, or `ms` have passed. */
   async drain (runner: TaskRunner, ms: number): Promise<void> {
-    const deadline = Date.now() + ms
-    while (Date.now() < deadline && this.#anyOf(runner)) await delay(DRAIN_POLL_MS)
+    await waitWhile(() => this.#anyOf(runner), ms)
   }
 
   /** A replica ends: what it still runs has failed. Never rejects. */
