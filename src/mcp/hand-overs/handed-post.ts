@@ -4,6 +4,8 @@ import type { CallerInfo } from '../../caller.js'
 import { parseRecord } from '../../parse-record.js'
 import type { SessionRecord } from '../../stores/sessions.js'
 import type { InboundHttp } from '../observer.js'
+import type { OwnedExtra } from '../transport/message-extra.js'
+import { parseMessages, type PostedMessages } from '../wire/messages.js'
 
 /** What a client has posted, on its way to the replica where its session runs. */
 export interface HandedPost {
@@ -22,9 +24,42 @@ export interface HandedPost {
 }
 
 /** What is told of an HTTP request elsewhere. */
-export type HandedHttp = Omit<InboundHttp, 'mcpOutcome'>
+type HandedHttp = Omit<InboundHttp, 'mcpOutcome'>
 
-export function toHandedHttp ({ id, ip, bodyBytes, mcpServer, mcpTraceId }: InboundHttp): HandedHttp {
+/** A post to a session, as it arrived. */
+export interface ArrivedPost {
+  sessionId: string
+  /** As it was parsed. */
+  body: unknown
+  /** The messages in it. */
+  posted: PostedMessages
+  extra: OwnedExtra
+}
+
+/** The post as it is handed over. @param streamId of the event log that takes the responses */
+export function toHandedPost (
+  kind: HandedPost['kind'],
+  { sessionId, body, extra: { authInfo: caller, http, requestInfo } }: ArrivedPost,
+  streamId?: string
+): Omit<HandedPost, 'handOverId'> {
+  return {
+    kind,
+    sessionId,
+    caller,
+    headers: requestInfo?.headers ?? {},
+    body,
+    ...http !== undefined && { http: toHandedHttp(http) },
+    ...streamId !== undefined && { streamId }
+  }
+}
+
+/** The post as it arrived elsewhere. @throws {InvalidMessageError} */
+export function toArrivedPost ({ sessionId, caller, headers, body, http }: HandedPost): ArrivedPost {
+  const extra = { authInfo: caller, requestInfo: { headers }, ...http !== undefined && { http } }
+  return { sessionId, body, posted: parseMessages(body), extra }
+}
+
+function toHandedHttp ({ id, ip, bodyBytes, mcpServer, mcpTraceId }: InboundHttp): HandedHttp {
   return {
     id,
     ip,

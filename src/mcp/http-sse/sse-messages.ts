@@ -1,25 +1,13 @@
 import type { CallerInfo } from '../../caller.js'
-import { toHandedHttp, type HandedPost } from '../hand-overs/handed-post.js'
+import { toArrivedPost, toHandedPost, type ArrivedPost, type HandedPost } from '../hand-overs/handed-post.js'
 import type { HandedPosts } from '../hand-overs/handed-posts.js'
 import type { LiveSession } from '../sessions/live-session.js'
 import { receiveHere } from '../sessions/receive-here.js'
 import { assertAccess, sessionNotFound } from '../sessions/session-access.js'
 import type { SessionRegistry } from '../sessions/session-registry.js'
-import type { OwnedExtra } from '../transport/message-extra.js'
-import { parseMessages, type PostedMessages } from '../wire/messages.js'
 
 /** Where the stream of an HTTP+SSE session is: here, with the session, or at another replica. */
 export type StreamLocation = { session: LiveSession } | { replicaId: string }
-
-/** A `POST /messages`. */
-export interface SsePost {
-  sessionId: string
-  /** As it was parsed. */
-  body: unknown
-  /** The messages in it. */
-  posted: PostedMessages
-  extra: OwnedExtra
-}
 
 // making a server instance, or finding out what scopes a call needs, may take time; the session ends with its replica
 const PATIENCE = { takenMs: 2000, settledMs: 30_000, leavingMs: 0 }
@@ -60,31 +48,23 @@ export class SseMessages {
    * Passes what was posted to the session's server.
    * @throws what refuses it, here or at the replica that holds the stream
    */
-  async receive (location: StreamLocation, { sessionId, body, posted, extra }: SsePost): Promise<void> {
+  async receive (location: StreamLocation, arrived: ArrivedPost): Promise<void> {
     if ('session' in location) {
-      await receiveHere(location.session, posted, extra)
+      await receiveHere(location.session, arrived.posted, arrived.extra)
       return
     }
-    const { authInfo: caller, http, requestInfo } = extra
-    const post: Omit<HandedPost, 'handOverId'> = {
-      kind: 'sse',
-      sessionId,
-      caller,
-      headers: requestInfo?.headers ?? {},
-      body,
-      ...http !== undefined && { http: toHandedHttp(http) }
-    }
+    const post = toHandedPost('sse', arrived)
     if (await this.#handedPosts.handOver(location.replicaId, { post, patience: PATIENCE }) !== 'accepted') {
       // its stream has ended with that replica
-      this.#registry.end(sessionId)
+      this.#registry.end(arrived.sessionId)
       throw sessionNotFound()
     }
   }
 
-  async #receiveHanded ({ sessionId, caller, headers, body, http }: HandedPost): Promise<void> {
-    const session = this.#registry.findLive(sessionId, caller, 'sse')
+  async #receiveHanded (post: HandedPost): Promise<void> {
+    const session = this.#registry.findLive(post.sessionId, post.caller, 'sse')
     if (session === undefined) throw sessionNotFound()
-    const extra = { authInfo: caller, requestInfo: { headers }, ...http !== undefined && { http } }
-    await receiveHere(session, parseMessages(body), extra)
+    const { posted, extra } = toArrivedPost(post)
+    await receiveHere(session, posted, extra)
   }
 }

@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { waitWhile } from '../../collections/wait-while.js'
 import { TemporarilyUnavailableError } from '../../errors.js'
-import { toHandedHttp, type HandedPost } from '../hand-overs/handed-post.js'
+import { toArrivedPost, toHandedPost, type ArrivedPost, type HandedPost } from '../hand-overs/handed-post.js'
 import type { HandedPosts } from '../hand-overs/handed-posts.js'
 import type { HandedEnd } from '../hand-overs/hand-overs.js'
 import type { LiveSession } from '../sessions/live-session.js'
@@ -8,19 +8,11 @@ import { passToInstance, receiveHere } from '../sessions/receive-here.js'
 import { sessionNotFound } from '../sessions/session-access.js'
 import type { SessionRegistry } from '../sessions/session-registry.js'
 import type { FollowedResponse } from '../sessions/streams/followed-response.js'
-import type { OwnedExtra } from '../transport/message-extra.js'
 import type { PostResponse } from '../transport/post-response.js'
-import { parseMessages, type PostedMessages } from '../wire/messages.js'
 import { LoggedPostResponse } from './logged-post-response.js'
 
 /** A `POST /mcp` of a session. */
-export interface SessionPost {
-  sessionId: string
-  /** As it was parsed. */
-  body: unknown
-  /** The messages in it. */
-  posted: PostedMessages
-  extra: OwnedExtra
+export interface SessionPost extends ArrivedPost {
   response: PostResponse
 }
 
@@ -31,7 +23,6 @@ export interface SessionPost {
 const PATIENCE = { takenMs: 6500, settledMs: 90_000, leavingMs: 6500 }
 /** How often a session is looked for that other replicas take over meanwhile. */
 const MAX_MOVES = 3
-const DRAIN_POLL_MS = 20
 
 /**
  * What clients of Streamable HTTP post to their sessions. If the server keeps what it knows of a session in its
@@ -64,8 +55,7 @@ export class SessionPosts {
 
   /** Waits until nothing runs elsewhere that a client waits for here, or `ms` have passed. */
   async drain (ms: number): Promise<void> {
-    const deadline = Date.now() + ms
-    while (this.#followed.size > 0 && Date.now() < deadline) await delay(DRAIN_POLL_MS)
+    await waitWhile(() => this.#followed.size > 0, ms)
   }
 
   /** Asks the clients that wait for what runs elsewhere to come back for it. */
@@ -104,7 +94,7 @@ export class SessionPosts {
     let end: HandedEnd = 'dead'
     try {
       end = await this.#handedPosts.handOver(replicaId, {
-        post: toHandedPost(post, followed?.streamId),
+        post: toHandedPost('streamable-http', post, followed?.streamId),
         patience: PATIENCE,
         ...followed !== undefined && { prepare: () => followed.response.open() }
       })
@@ -128,33 +118,18 @@ export class SessionPosts {
     followed.respondTo(response)
   }
 
-  async #receiveHanded ({ sessionId, caller, headers, body, http, streamId }: HandedPost): Promise<void> {
-    const session = await this.#registry.find(sessionId, caller, 'streamable-http')
+  async #receiveHanded (post: HandedPost): Promise<void> {
+    const session = await this.#registry.find(post.sessionId, post.caller, 'streamable-http')
     if (session.isElsewhere || !this.#isSurelyHere) await session.recheck()
     if (session.isElsewhere) throw hasMoved()
-    const extra = { authInfo: caller, requestInfo: { headers }, ...http !== undefined && { http } }
-    await receiveHere(session, parseMessages(body), extra, new LoggedPostResponse(streamId))
+    const { posted, extra } = toArrivedPost(post)
+    await receiveHere(session, posted, extra, new LoggedPostResponse(post.streamId))
   }
 }
 
 /** The session is the caller's: the log may say so of the request. */
 function noteSession ({ sessionId, extra: { http } }: SessionPost): void {
   if (http !== undefined) http.mcpSessionId = sessionId
-}
-
-function toHandedPost (
-  { sessionId, body, extra: { authInfo: caller, http, requestInfo } }: SessionPost,
-  streamId: string | undefined
-): Omit<HandedPost, 'handOverId'> {
-  return {
-    kind: 'streamable-http',
-    sessionId,
-    caller,
-    headers: requestInfo?.headers ?? {},
-    body,
-    ...http !== undefined && { http: toHandedHttp(http) },
-    ...streamId !== undefined && { streamId }
-  }
 }
 
 /**
