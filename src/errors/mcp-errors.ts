@@ -110,6 +110,7 @@ export class ForbiddenCallError extends McpRequestError {
   readonly code = 'forbidden_call'
   readonly statusCode = 403
   override readonly jsonRpcCode = jsonRpcCodes.forbidden
+  override readonly reason = 'denied_by_policy'
 }
 /**
  * Names of the limits, in refusals.

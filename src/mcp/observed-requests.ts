@@ -92,8 +92,7 @@ export async function observeResult<T extends Record<string, unknown>> (
 /** Says that the policy has refused a request: its client may have been told that there is nothing of that name. */
 export function observeDenial (observer: McpObserver, observed: ObservedRequest): void {
   if (observed.http !== undefined) noteOutcome(observed.http, 'refused')
-  const error = new ForbiddenCallError('The policy refuses the call.', { reason: 'denied_by_policy' })
-  observer.denied?.({ ...observed, error })
+  observer.denied?.({ ...observed, error: new ForbiddenCallError('The policy refuses the call.') })
 }
 
 type OnEnd = (end: RequestEnd, text?: string) => void

@@ -111,7 +111,7 @@ export class Guard {
   assertNotForbidden (refusals: Refusals): void {
     const [requestId] = refusals.keys()
     if (this.policy.rules.refusal !== 'forbidden' || requestId === undefined) return
-    throw new ForbiddenCallError(FORBIDDEN, { requestId, reason: 'denied_by_policy' })
+    throw new ForbiddenCallError(FORBIDDEN, { requestId })
   }
 
   /** The response of a server, without what its caller may not know of. */

@@ -42,13 +42,7 @@ export const audited = fp<{ paths: readonly string[] }>(async (app, { paths }) =
 /** What is recorded of an HTTP request before a server has what is in it. */
 function toInbound (request: FastifyRequest): InboundRequest {
   const { id, ip, bodyBytes = 0, mcpTraceId, mcpServer, mcpSessionId, mcpOutcome, authInfo }: Seen = request
-  const http = {
-    id,
-    ip,
-    bodyBytes,
-    ...mcpTraceId !== undefined && { mcpTraceId },
-    ...mcpServer !== undefined && { mcpServer }
-  }
+  const http = { id, ip, bodyBytes, ...mcpTraceId !== undefined && { mcpTraceId } }
   const about = mcpServer === undefined ? {} : { server: mcpServer }
   // what nobody has vouched for is not read, and other endpoints take no messages
   if (authInfo == null || mcpOutcome === undefined) return { http, caller: authInfo ?? undefined, about, requests: [] }
