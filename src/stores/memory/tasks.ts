@@ -1,7 +1,9 @@
-import { anonymousShare, isAnonymousId } from '../../caller.js'
+import { isAnonymousId } from '../../caller.js'
 import { inSlices } from '../../collections/in-slices.js'
 import { PriorityQueue } from '../../collections/priority-queue.js'
 import type { Bus } from '../bus.js'
+import type { Kept } from '../rules/budget.js'
+import { fitsInAll } from '../rules/task-room.js'
 import { TaskHolders } from '../tasks/holders.js'
 import {
   RESULT_TOO_LARGE,
@@ -23,7 +25,7 @@ export interface MemoryTaskRecordsOptions extends Partial<TaskBounds> {
   bus?: Bus
 }
 
-interface Kept {
+interface KeptTask {
   record: TaskRecord
   holder: string
   number: number
@@ -43,15 +45,13 @@ export class MemoryTaskRecords implements TaskRecords {
   readonly #bounds: TaskBounds
   readonly #now: () => number
   /** By holder, then by id, in the order of creation. */
-  readonly #tasks = new Map<string, Map<string, Kept>>()
+  readonly #tasks = new Map<string, Map<string, KeptTask>>()
   readonly #bytesOf = new Map<string, number>()
   /** The next to expire first. */
-  readonly #ends = new PriorityQueue<Kept>()
+  readonly #ends = new PriorityQueue<KeptTask>()
   readonly #holders: TaskHolders | undefined
   readonly #sweep: NodeJS.Timeout
-  readonly #all = { count: 0, bytes: 0 }
-  /** Those of callers who have not logged in, which are among them. */
-  readonly #anonymous = { count: 0, bytes: 0 }
+  readonly #kept = { all: { entries: 0, bytes: 0 }, anonymous: { entries: 0, bytes: 0 } }
   #last = 0
 
   constructor ({ now = Date.now, bus, ...bounds }: MemoryTaskRecordsOptions = {}) {
@@ -63,17 +63,17 @@ export class MemoryTaskRecords implements TaskRecords {
 
   /** Tasks kept, expired ones included until they are dropped. */
   get size (): number {
-    return this.#all.count
+    return this.#kept.all.entries
   }
 
   async create (holder: string, task: NewTask): Promise<TaskRecord | undefined> {
     this.#dropExpired()
     this.#current(holder)
-    const own = this.#tasks.get(holder) ?? new Map<string, Kept>()
-    if (own.size >= this.#bounds.maxOfHolder || !this.#fitsInAll(holder, 1, 0)) return undefined
+    const own = this.#tasks.get(holder) ?? new Map<string, KeptTask>()
+    if (own.size >= this.#bounds.maxOfHolder || !this.#fitsInAll(holder, { entries: 1, bytes: 0 })) return undefined
     const now = this.#now()
     const record: TaskRecord = { ...task, status: 'working', createdAt: now, lastUpdatedAt: now }
-    const kept: Kept = { record, holder, number: ++this.#last, expiresAt: now + task.ttl, messages: [] }
+    const kept: KeptTask = { record, holder, number: ++this.#last, expiresAt: now + task.ttl, messages: [] }
     this.#tasks.set(holder, own.set(task.id, kept))
     this.#ends.set(kept, kept.expiresAt)
     this.#add(holder, 1, 0)
@@ -143,18 +143,18 @@ export class MemoryTaskRecords implements TaskRecords {
     clearInterval(this.#sweep)
   }
 
-  #find (holder: string, id: string): Kept | undefined {
+  #find (holder: string, id: string): KeptTask | undefined {
     const kept = this.#tasks.get(holder)?.get(id)
     return kept !== undefined && this.#isCurrent(kept) ? kept : undefined
   }
 
   /** A holder's tasks, which are few; those that have expired make room. */
-  #current (holder: string): Kept[] {
+  #current (holder: string): KeptTask[] {
     return [...this.#tasks.get(holder)?.values() ?? []].filter(kept => this.#isCurrent(kept))
   }
 
   /** Whether a task has not expired; it goes if it has. */
-  #isCurrent (kept: Kept): boolean {
+  #isCurrent (kept: KeptTask): boolean {
     if (this.#now() < kept.expiresAt) return true
     this.#remove(kept)
     return false
@@ -175,20 +175,17 @@ export class MemoryTaskRecords implements TaskRecords {
 
   #fits (holder: string, bytes: number): boolean {
     const held = this.#bytesOf.get(holder) ?? 0
-    return held + bytes <= this.#bounds.maxBytesOfHolder && this.#fitsInAll(holder, 0, bytes)
+    return held + bytes <= this.#bounds.maxBytesOfHolder && this.#fitsInAll(holder, { entries: 0, bytes })
   }
 
-  #fitsInAll (holder: string, tasks: number, bytes: number): boolean {
-    const { max, maxBytes } = this.#bounds
-    if (this.#all.count + tasks > max || this.#all.bytes + bytes > maxBytes) return false
-    return !isAnonymousId(holder) || (
-      this.#anonymous.count + tasks <= anonymousShare(max) && this.#anonymous.bytes + bytes <= anonymousShare(maxBytes)
-    )
+  #fitsInAll (holder: string, more: Kept): boolean {
+    return fitsInAll(this.#bounds, this.#kept, holder, more)
   }
 
   #add (holder: string, tasks: number, bytes: number): void {
-    for (const counted of isAnonymousId(holder) ? [this.#all, this.#anonymous] : [this.#all]) {
-      counted.count += tasks
+    const { all, anonymous } = this.#kept
+    for (const counted of isAnonymousId(holder) ? [all, anonymous] : [all]) {
+      counted.entries += tasks
       counted.bytes += bytes
     }
   }
@@ -215,15 +212,15 @@ export class MemoryTaskRecords implements TaskRecords {
   }
 
   /** Takes what has expired out of the queue. */
-  * #expired (): Iterable<Kept> {
+  * #expired (): Iterable<KeptTask> {
     for (let kept = this.#next(); kept !== undefined; kept = this.#next()) yield kept
   }
 
-  #next (): Kept | undefined {
+  #next (): KeptTask | undefined {
     return this.#ends.takeUpTo(this.#now())
   }
 
-  #remove (kept: Kept): void {
+  #remove (kept: KeptTask): void {
     const { holder, record, result = '', messages } = kept
     const own = this.#tasks.get(holder)
     if (own?.delete(record.id) !== true) return

@@ -1,7 +1,7 @@
-import { anonymousShare, isAnonymousId } from '../../caller.js'
 import { parseRecord } from '../../parse-record.js'
 import type { Bus } from '../bus.js'
 import type { Kept } from '../rules/budget.js'
+import { fitsInAll, type KeptOfAll } from '../rules/task-room.js'
 import { TaskHolders } from '../tasks/holders.js'
 import {
   isOver,
@@ -53,8 +53,8 @@ export class SqliteTaskRecords implements TaskRecords {
   async create (holder: string, task: NewTask): Promise<TaskRecord | undefined> {
     const record = this.#database.step(() => {
       this.#dropExpired(holder)
-      const own = this.#sql.countOf(holder)[0] ?? NOTHING
-      if (own.entries >= this.#bounds.maxOfHolder || !this.#fitsInAll(holder, 1, 0)) return undefined
+      const { entries } = this.#sql.countOf(holder)[0] ?? NOTHING
+      if (entries >= this.#bounds.maxOfHolder || !this.#fitsInAll(holder, { entries: 1, bytes: 0 })) return undefined
       const now = this.#now()
       const record: TaskRecord = { ...task, status: 'working', createdAt: now, lastUpdatedAt: now }
       this.#sql.add(holder, task.id, now + task.ttl, JSON.stringify(record))
@@ -151,16 +151,16 @@ export class SqliteTaskRecords implements TaskRecords {
 
   #fits (holder: string, bytes: number): boolean {
     const own = this.#sql.countOf(holder)[0] ?? NOTHING
-    return own.bytes + bytes <= this.#bounds.maxBytesOfHolder && this.#fitsInAll(holder, 0, bytes)
+    return own.bytes + bytes <= this.#bounds.maxBytesOfHolder && this.#fitsInAll(holder, { entries: 0, bytes })
   }
 
-  #fitsInAll (holder: string, tasks: number, bytes: number): boolean {
-    const { max, maxBytes } = this.#bounds
-    const all = this.#sql.countAll()[0] ?? NOTHING
-    if (all.entries + tasks > max || all.bytes + bytes > maxBytes) return false
-    if (!isAnonymousId(holder)) return true
-    const anonymous = this.#sql.countAnonymous()[0] ?? NOTHING
-    return anonymous.entries + tasks <= anonymousShare(max) && anonymous.bytes + bytes <= anonymousShare(maxBytes)
+  #fitsInAll (holder: string, more: Kept): boolean {
+    const sql = this.#sql
+    const kept: KeptOfAll = {
+      get all () { return sql.countAll()[0] ?? NOTHING },
+      get anonymous () { return sql.countAnonymous()[0] ?? NOTHING }
+    }
+    return fitsInAll(this.#bounds, kept, holder, more)
   }
 
   /** Drops what has expired of a holder, and some of the others. */
