@@ -1,18 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import { ElicitResultSchema } from '@modelcontextprotocol/sdk/types.js'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { requireScopes } from '../../src/mcp/scopes/required-scopes.js'
 import { kSessions } from '../../src/plugins/mcp/sessions.js'
-import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { SessionStores } from '../../src/stores/stores.js'
 import { ControlledServer, say } from '../support/controlled-server.js'
 import { startMcp, type McpService } from '../support/mcp-harness.js'
-import { redisReplicas, redisTest } from '../support/redis-server.js'
 import { SseClient } from '../support/sse-client.js'
+import { testOverStores } from './over-stores.js'
 import { HeldBus, NoReplicaLeases } from './unwell-stores.js'
 
 /*
@@ -30,7 +28,6 @@ interface Pair {
 }
 
 type Overrides = Partial<McpTransportsOptions>
-type MakeStores = (t: Test) => Promise<readonly SessionStores[]>
 
 const HOUR_MS = 3_600_000
 const SECRET = 'a-secret-of-the-client'
@@ -370,34 +367,14 @@ async function otherKeys (t: Test, stores: readonly SessionStores[]): Promise<vo
   t.equal((await client.post(other, ping(1))).status, 500, 'a key that the holder does not have')
 }
 
-function checkAll (t: Test, makeStores: MakeStores): void {
-  t.jobs = 4
-  const checks = { requests, refusals, full, idle, serverFails, endings, leaving, silent, late, twice, dead, otherKeys }
-  for (const [name, check] of Object.entries(checks)) {
-    t.test(name, { buffered: true }, async t => { await check(t, await makeStores(t)) })
-  }
-}
-
-t.test('with stores in memory', async t => {
-  checkAll(t, async t => {
-    const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-    t.teardown(() => stores.close())
-    return [stores, stores]
-  })
-})
-
-redisTest('over Redis', async (t, server) => {
-  checkAll(t, t => redisReplicas(t, server))
-  t.test('what is handed over is sealed', { buffered: true }, async t => {
-    const { plug, holder, other } = await startPair(t, await redisReplicas(t, server))
+testOverStores({
+  checks: { requests, refusals, full, idle, serverFails, endings, leaving, silent, late, twice, dead, otherKeys },
+  jobs: 4,
+  handOver: async (t, stores) => {
+    const { plug, holder, other } = await startPair(t, stores)
     const client = await (await SseClient.open(t, holder)).initialize(other)
     await client.say(other, wait(SECRET, 'done'), { 'x-secret': SECRET })
     ;(await plug.call('done')).finish('done')
-    const redis = new Redis(server.url)
-    t.teardown(() => { redis.disconnect() })
-    const streams = await redis.keys(`*:bus:{${holder.app.mcpReplica.id}}`)
-    const kept = JSON.stringify(await Promise.all(streams.map(key => redis.xrange(key, '-', '+'))))
-    t.match(kept, /messagePosted/, 'it goes over Redis')
-    for (const secret of ['Bearer', 'alice', SECRET]) t.notOk(kept.includes(secret), `nobody reads ${secret} there`)
-  })
+    return { holder, secrets: ['Bearer', 'alice', SECRET] }
+  }
 })

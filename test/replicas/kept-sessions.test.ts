@@ -1,16 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import t, { type Test } from 'tap'
-import { Redis } from 'ioredis'
+import type { Test } from 'tap'
 import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.js'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
 import { kSessions } from '../../src/plugins/mcp/sessions.js'
-import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import type { SessionStores } from '../../src/stores/stores.js'
 import { callForJson, callTool, hostPlain, isAlive, readResponse, until } from '../hosted/stdio.js'
 import { objectOf, parseObject, textAt } from '../support/json.js'
 import { RawClient, type McpService } from '../support/mcp-harness.js'
 import { readEvents } from '../support/raw-http.js'
-import { redisReplicas, redisTest } from '../support/redis-server.js'
+import { testOverStores, type ReplicasCheck } from './over-stores.js'
 import { HeldBus, NoReplicaLeases } from './unwell-stores.js'
 
 /*
@@ -25,9 +23,6 @@ interface Pair {
   both: { readonly url: string }
   stores: SessionStores
 }
-
-type Check = (t: Test, stores: readonly SessionStores[]) => Promise<void>
-type MakeStores = (t: Test) => Promise<readonly SessionStores[]>
 
 interface PairOptions {
   stdio?: Partial<StdioServerOptions>
@@ -231,7 +226,7 @@ async function flood (t: Test, stores: readonly SessionStores[]): Promise<void> 
 }
 
 /** The holder shuts down. */
-const leaving = (stdio: Partial<StdioServerOptions>, continues: boolean): Check => async (t, stores) => {
+const leaving = (stdio: Partial<StdioServerOptions>, continues: boolean): ReplicasCheck => async (t, stores) => {
   const leases = new NoReplicaLeases(stores[1]?.leases ?? fail())
   const pair = await startPair(t, stores, { stdio, other: { leases } })
   const client = await connectVia(pair, pair.other)
@@ -305,10 +300,8 @@ class RawClientOf extends RawClient {
   }
 }
 
-function checkAll (t: Test, makeStores: MakeStores): void {
-  // some wait for most of their time, until a replica is known to be dead
-  t.jobs = 8
-  const checks: Readonly<Record<string, Check>> = {
+testOverStores({
+  checks: {
     silent,
     supersededHolder,
     'leaving, per person': leaving({ per: 'person' }, true),
@@ -322,31 +315,13 @@ function checkAll (t: Test, makeStores: MakeStores): void {
     standalone,
     refusals,
     flood
-  }
-  for (const [name, check] of Object.entries(checks)) {
-    t.test(name, { buffered: true }, async t => { await check(t, await makeStores(t)) })
-  }
-}
-
-t.test('with stores in memory', async t => {
-  checkAll(t, async t => {
-    const stores = createMemoryStores({ sessionIdleSeconds: 60 })
-    t.teardown(() => stores.close())
-    return [stores, stores]
-  })
-})
-
-redisTest('over Redis', async (t, server) => {
-  checkAll(t, t => redisReplicas(t, server))
-  t.test('what is handed over is sealed', { buffered: true }, async t => {
-    const pair = await startPair(t, await redisReplicas(t, server))
+  },
+  // some wait for most of their time, until a replica is known to be dead
+  jobs: 8,
+  handOver: async (t, stores) => {
+    const pair = await startPair(t, stores)
     const client = await connectVia(pair, pair.other)
     await client.post({ jsonrpc: '2.0', method: 'notifications/a-secret-of-the-client' })
-    const redis = new Redis(server.url)
-    t.teardown(() => { redis.disconnect() })
-    const streams = await redis.keys(`*:bus:{${pair.holder.app.mcpReplica.id}}`)
-    const kept = JSON.stringify(await Promise.all(streams.map(key => redis.xrange(key, '-', '+'))))
-    t.match(kept, /messagePosted/, 'it goes over Redis')
-    for (const secret of ['Bearer', 'alice', 'a-secret']) t.notOk(kept.includes(secret), `nobody reads ${secret} there`)
-  })
+    return { holder: pair.holder, secrets: ['Bearer', 'alice', 'a-secret'] }
+  }
 })
