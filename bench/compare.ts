@@ -38,67 +38,87 @@ function weigh (pid: number): string {
   return `${own}, and ${children.length} processes of ${median(children.map(toMiB)).toFixed(0)} MiB`
 }
 
-interface Measured<V> {
-  variant: V
-  server: Child<ServerCalls>
-  /** A process of its own, which keeps its connections from turn to turn. */
-  load: Child<LoadCalls>
+/** What was measured of a variant, turn by turn. */
+interface Turns {
   speeds: number[]
   /** Microseconds of the server's CPU for each call. */
   costs: number[]
+  memory: string
+}
+
+interface Running {
+  server: Child<ServerCalls>
+  /** A process of its own, which keeps its connections from turn to turn. */
+  load: Child<LoadCalls>
+  turns: Turns
 }
 
 /**
  * Measures W1 with each variant. All have a process, and take short turns: what the machine does besides changes from
- * second to second, and so it meets all of them alike. A round gives each the ratio of its speed to the reference's;
- * too low a median of these fails.
+ * second to second, and so it meets all of them alike. A round gives each the ratio of its speed to the reference's.
+ * After some rounds all begin again, in another order: two processes with the same code differ by up to a tenth for as
+ * long as they run, as V8 happens to optimize it. Too low a median of the ratios fails.
  */
-export async function compare<V extends string> (
-  { usage, server: script, variants, parametersOf, least }: Comparison<V>
-): Promise<void> {
-  const { number } = scriptArguments(`${usage} [--rounds 30] [--warm-up 6000] [--measured 1000]`)
-  const [rounds, warmUpMs, measuredMs] = [number('rounds'), number('warm-up'), number('measured')]
+export async function compare<V extends string> (comparison: Comparison<V>): Promise<void> {
+  const { variants, usage } = comparison
+  const { number } = scriptArguments(`${usage} [--starts 8] [--rounds 4] [--warm-up 3000] [--measured 1000]`)
   if (!canPin) say('Server and load share their cores here (no taskset, or one core): the figures will vary.')
+  const all = new Map<V, Turns>(variants.map(variant => [variant, { speeds: [], costs: [], memory: '' }]))
   const compiled = build()
-  const folder = mkdtempSync(join(tmpdir(), 'bench-compare-'))
-  const all: Array<Measured<V>> = variants.map(variant => ({
-    variant,
-    server: new Child<ServerCalls>(join(compiled, `bench/servers/${script}.js`), SERVER_CORE, {
-      script: parametersOf(variant, mkdtempSync(join(folder, 'server-')))
-    }),
-    load: new Child<LoadCalls>(join(compiled, 'bench/load/main.js'), LOAD_CORE),
-    speeds: [],
-    costs: []
-  }))
-  const weights = new Map<V, string>()
   try {
-    for (const { server, load } of all) {
-      await load.call('connect', { port: await server.call('port'), connections: CONNECTIONS }, CONNECT_MS)
-      await load.call('callTools', warmUpMs)
-    }
-    for (let round = 1; round <= rounds; round++) {
-      for (const { server, load, speeds, costs } of round % 2 === 0 ? all : all.toReversed()) {
-        const before = await server.call('cpu')
-        const { count, seconds } = await load.call('callTools', measuredMs)
-        speeds.push(count / seconds)
-        costs.push((await server.call('cpu') - before) / count)
+    for (let start = 0; start < number('starts'); start++) {
+      const folder = mkdtempSync(join(tmpdir(), 'bench-compare-'))
+      const first = start % variants.length
+      const running = [...all].map(([variant, turns]): Running => ({
+        server: new Child<ServerCalls>(join(compiled, `bench/servers/${comparison.server}.js`), SERVER_CORE, {
+          script: comparison.parametersOf(variant, mkdtempSync(join(folder, 'server-')))
+        }),
+        load: new Child<LoadCalls>(join(compiled, 'bench/load/main.js'), LOAD_CORE),
+        turns
+      }))
+      try {
+        await takeTurns([...running.slice(first), ...running.slice(0, first)], {
+          rounds: number('rounds'), warmUpMs: number('warm-up'), measuredMs: number('measured')
+        })
+      } finally {
+        for (const { server, load } of running) await Promise.all([load.end(), server.end()])
+        rmSync(folder, { recursive: true })
       }
     }
-    for (const { variant, server } of all) weights.set(variant, weigh(server.pid))
   } finally {
-    for (const { server, load } of all) await Promise.all([load.end(), server.end()])
-    rmSync(folder, { recursive: true })
     rmSync(compiled, { recursive: true })
   }
-  const [reference] = all
+  report(comparison, all)
+}
+
+async function takeTurns (
+  all: readonly Running[],
+  { rounds, warmUpMs, measuredMs }: { rounds: number, warmUpMs: number, measuredMs: number }
+): Promise<void> {
+  for (const { server, load } of all) {
+    await load.call('connect', { port: await server.call('port'), connections: CONNECTIONS }, CONNECT_MS)
+    await load.call('callTools', warmUpMs)
+  }
+  for (let round = 1; round <= rounds; round++) {
+    for (const { server, load, turns } of round % 2 === 0 ? all : all.toReversed()) {
+      const before = await server.call('cpu')
+      const { count, seconds } = await load.call('callTools', measuredMs)
+      turns.speeds.push(count / seconds)
+      turns.costs.push((await server.call('cpu') - before) / count)
+    }
+  }
+  for (const { server, turns } of all) turns.memory = weigh(server.pid)
+}
+
+function report<V extends string> ({ variants, least }: Comparison<V>, all: ReadonlyMap<V, Turns>): void {
+  const reference = all.get(variants[0])
   const ratioOf = (values: readonly number[], base: readonly number[] = []) =>
-    median(values.map((value, round) => value / (base[round] ?? NaN)))
-  for (const { variant, speeds, costs } of all) {
+    median(values.map((value, turn) => value / (base[turn] ?? NaN)))
+  for (const [variant, { speeds, costs, memory }] of all) {
     const ratio = ratioOf(speeds, reference?.speeds)
     say(
       `${variant}: ${Math.round(median(speeds))}/s, ratio ${ratio.toFixed(3)}; ` +
-      `${median(costs).toFixed(1)} µs of CPU a call, ratio ${ratioOf(costs, reference?.costs).toFixed(3)}; ` +
-      weights.get(variant)
+      `${median(costs).toFixed(1)} µs of CPU a call, ratio ${ratioOf(costs, reference?.costs).toFixed(3)}; ${memory}`
     )
     if (least?.variant !== variant || ratio >= least.ratio) continue
     say(least.says)

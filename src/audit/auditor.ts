@@ -14,9 +14,10 @@ import {
 import type { BrokerObserver } from '../oauth/login-events.js'
 import { packageVersion } from '../version.js'
 import { RecordedArguments, type AuditedArgument } from './arguments.js'
+import { toCallFacts, writeCall } from './call-facts.js'
 import { LineHash } from './chain.js'
 import { categorize, writeEvent, type AuditAction, type EventFacts } from './event.js'
-import { toMembers, writeCall, writeCaller, writeHttp } from './facts.js'
+import { toHttpFacts, toMembers, writeCaller, writeHttp } from './facts.js'
 import { describeStep } from './steps.js'
 import { Refusals } from './refusals.js'
 import { toSink, type AuditTarget } from './sinks/sink.js'
@@ -122,7 +123,7 @@ export class Auditor {
       },
       denied: ({ error, http, caller, ...refused }) => {
         this.#told.add(error)
-        this.#refuse('call-refused', error, writeCaller(caller) + writeHttp(http) + writeCall(refused))
+        this.#refuse('call-refused', error, writeCaller(caller) + writeHttp(http) + writeCall(toCallFacts(refused)))
       }
     }
   }
@@ -159,18 +160,22 @@ export class Auditor {
   }
 
   #called (observed: ObservedRequest, end: RequestEnd, text: string | undefined, begun: number): void {
-    const { caller, http, request } = observed
-    const reason = classifyEnd(end)
-    const recorded = this.#arguments.of(request)
+    const { caller } = observed
+    const call = toCallFacts(observed, this.#arguments.of(observed.request))
+    const http = observed.http && toHttpFacts(observed.http)
     const bytes = text === undefined ? undefined : Buffer.byteLength(text)
-    const isError = typeof end === 'object' && 'error' in end
-    this.#record(CALL, {
-      action: 'call',
-      outcome: reason === 'ok' ? 'success' : 'failure',
-      reason,
-      duration: Math.round((performance.now() - begun) * NS_OF_MS)
-    }, writeCaller(caller) + writeHttp(http, { bytes }) + (isError ? writeError(String(end.error.code)) : '') +
-      writeCall(observed, recorded))
+    const error = typeof end === 'object' && 'error' in end ? end.error.code : undefined
+    const reason = classifyEnd(end)
+    const duration = Math.round((performance.now() - begun) * NS_OF_MS)
+    const at = Date.now()
+    // what is kept until then is small: neither what the client sent nor the response
+    this.#trail.record(() => this.#toText(
+      CALL,
+      { action: 'call', outcome: reason === 'ok' ? 'success' : 'failure', reason, duration },
+      writeCaller(caller) + writeHttp(http, { bytes }) + (error === undefined ? '' : writeError(String(error))) +
+        writeCall(call),
+      at
+    ))
   }
 
   #refuse (action: AuditAction, error: ServiceError, facts: string): void {
@@ -179,19 +184,20 @@ export class Auditor {
   }
 
   #record (categories: string, event: EventFacts, facts = ''): void {
-    this.#trail.record(this.#toText(categories, event, facts))
+    const text = this.#toText(categories, event, facts)
+    this.#trail.record(() => text)
   }
 
-  #toText (categories: string, event: EventFacts, facts = ''): string {
-    return writeEvent(categories, event) + facts + this.#end
+  #toText (categories: string, event: EventFacts, facts = '', at = Date.now()): string {
+    return writeEvent(categories, event, at) + facts + this.#end
   }
 }
 
 /** The facts of each request in an HTTP request; if there is none, of that itself. @param status of its response */
 function writeInbound ({ http, caller, about, requests }: InboundRequest, status?: number): string[] {
   const facts = writeCaller(caller) + writeHttp(http, status === undefined ? {} : { status })
-  if (requests.length > 0) return requests.map(request => facts + writeCall({ ...about, request }))
-  return [Object.keys(about).length === 0 ? facts : facts + writeCall(about)]
+  if (requests.length > 0) return requests.map(request => facts + writeCall(toCallFacts({ ...about, request })))
+  return [Object.keys(about).length === 0 ? facts : facts + writeCall(toCallFacts(about))]
 }
 
 function writeError (code: string): string {

@@ -39,11 +39,11 @@ export class LineHash {
 
   of (line: string): string {
     if (this.#inner === undefined || this.#outer === undefined) return hash('sha256', line, 'hex')
-    // one-shot hashes of memory that is there already cost half of createHmac
+    // one-shot hashes of memory that is there already cost half of createHmac, and a string less than a buffer
     const most = BLOCK_BYTES + MAX_BYTES_OF_UNIT * line.length
     if (most > this.#inner.length) this.#inner = Buffer.concat([this.#inner.subarray(0, BLOCK_BYTES)], 2 * most)
     const end = BLOCK_BYTES + this.#inner.write(line, BLOCK_BYTES)
-    hash('sha256', this.#inner.subarray(0, end), 'buffer').copy(this.#outer, BLOCK_BYTES)
+    this.#outer.write(hash('sha256', this.#inner.subarray(0, end), 'hex'), BLOCK_BYTES, 'hex')
     return hash('sha256', this.#outer, 'hex')
   }
 }

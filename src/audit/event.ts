@@ -143,19 +143,18 @@ export function categorize (category: AboutEvent['category'][number], type: Abou
   return JSON.stringify(about).slice(1, -1)
 }
 
-/** The beginning of the JSON text of an event that happens now. */
-export function writeEvent (categories: string, { action, outcome, reason, duration }: EventFacts): string {
+/** The beginning of the JSON text of an event. @param at when it happened, in milliseconds */
+export function writeEvent (categories: string, { action, outcome, reason, duration }: EventFacts, at: number): string {
   const why = reason === undefined ? '' : `,"reason":${JSON.stringify(reason)}`
   const took = duration === undefined ? '' : `,"duration":${duration}`
-  return `{"@timestamp":"${timeNow()}","ecs":{"version":"${ECS_VERSION}"},` +
+  return `{"@timestamp":"${writeTime(at)}","ecs":{"version":"${ECS_VERSION}"},` +
     `"event":{${categories},"action":"${action}","outcome":"${outcome}"${why}${took}}`
 }
 
 let lastSecond = { second: 0, text: '' }
 
 // to format a date costs a tenth of an event, and many are of the same second
-function timeNow (): string {
-  const ms = Date.now()
+function writeTime (ms: number): string {
   const second = Math.floor(ms / 1000)
   if (second !== lastSecond.second) lastSecond = { second, text: new Date(ms).toISOString().slice(0, -4) }
   return `${lastSecond.text}${String(ms % 1000).padStart(3, '0')}Z`

@@ -1,7 +1,5 @@
-import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import type { CallerInfo } from '../caller.js'
-import { BoundedMap } from '../collections/bounded-map.js'
-import type { InboundHttp, ObservedRequest } from '../mcp/observer.js'
+import type { InboundHttp } from '../mcp/observer.js'
 import type { StepGrant, StepRequest } from '../oauth/login-events.js'
 import type { AuditEvent, UnchainedEvent } from './event.js'
 import { shown } from './shown.js'
@@ -21,18 +19,6 @@ const MAX_SCOPES = 64
 export function toMembers (facts: Partial<UnchainedEvent> | Pick<AuditEvent, 'service'>): string {
   const text = JSON.stringify(facts).slice(1, -1)
   return text === '' ? '' : `,${text}`
-}
-
-// methods, tools and revisions, again and again
-const quoted = new BoundedMap<string, string>(1000)
-const MAX_KEPT = 64
-
-/** A text of others as a JSON string. */
-function quote (text: string, max?: number): string {
-  if (text.length > Math.min(MAX_KEPT, max ?? MAX_KEPT)) return JSON.stringify(shown(text, max))
-  let known = quoted.get(text)
-  if (known === undefined) quoted.set(text, known = JSON.stringify(shown(text)))
-  return known
 }
 
 /** Who makes a request, and by which client and grant. */
@@ -70,9 +56,16 @@ export function describeGrantFacts ({ grantId, clientId, issuer, subject, resour
   }
 }
 
+/** What is recorded of an HTTP request. */
+type HttpFacts = Pick<InboundHttp, 'id' | 'ip' | 'bodyBytes' | 'mcpTraceId'>
+
+export function toHttpFacts ({ id, ip, bodyBytes, mcpTraceId = null }: InboundHttp): HttpFacts {
+  return { id, ip, bodyBytes, mcpTraceId }
+}
+
 /** An HTTP request, and what is known of its response. */
 export function writeHttp (
-  http: StepRequest | InboundHttp | undefined,
+  http: StepRequest | HttpFacts | undefined,
   { bytes, status }: { bytes?: number | undefined, status?: number } = {}
 ): string {
   if (http === undefined) return ''
@@ -88,37 +81,4 @@ export function writeHttp (
 function writeResponse (bytes: number | undefined, status: number | undefined): string {
   if (status !== undefined) return `,"response":{"status_code":${status}}`
   return bytes === undefined ? '' : `,"response":{"body":{"bytes":${bytes}}}`
-}
-
-/** A call: what was asked for, where. @param recorded JSON text of arguments that are recorded */
-export function writeCall (
-  { request, server, era, sessionId, protocolVersion }: Partial<Omit<ObservedRequest, 'caller' | 'http'>>,
-  recorded?: string
-): string {
-  const members: string[] = []
-  if (server !== undefined) members.push(`"server":{"name":${JSON.stringify(server)}}`)
-  if (era !== undefined) members.push(`"era":"${era}"`)
-  if (request !== undefined) {
-    // an id comes once
-    const id = JSON.stringify(shown(`${request.id}`))
-    members.push(`"method":{"name":${quote(request.method)}},"request":{"id":${id}}`)
-    const { uri } = request.params ?? {}
-    if (typeof uri === 'string') members.push(`"resource":{"uri":${quote(withoutQuery(uri))}}`)
-  }
-  if (sessionId !== undefined) members.push(`"session":{"id":${JSON.stringify(sessionId)}}`)
-  if (protocolVersion !== undefined) members.push(`"protocol":{"version":${quote(protocolVersion, 32)}}`)
-  if (recorded !== undefined) members.push(`"arguments":${recorded}`)
-  return `,"mcp":{${members.join(',')}}${request === undefined ? '' : writeTarget(request)}`
-}
-
-function writeTarget ({ method, params }: JSONRPCRequest): string {
-  if (typeof params?.name !== 'string') return ''
-  const target = `{"name":${quote(params.name)}}`
-  if (method === 'tools/call') return `,"gen_ai":{"tool":${target}}`
-  return method === 'prompts/get' ? `,"gen_ai":{"prompt":${target}}` : ''
-}
-
-// as with URLs, what varies is in the query
-function withoutQuery (uri: string): string {
-  return uri.split(/[?#]/, 1)[0] ?? ''
 }

@@ -162,6 +162,8 @@ export function classifyEnd (end: RequestEnd): RequestOutcome {
  * ```
  */
 export function observeTogether (observers: readonly McpObserver[]): McpObserver {
+  const [only] = observers
+  if (only !== undefined && observers.length === 1) return only
   const request: McpObserver['request'] = (observed, run) => {
     const ends: Array<(end: RequestEnd, text?: string) => void> = []
     const runAll = observers.reduceRight((inner, observer) => () => {

@@ -94,7 +94,9 @@ const MAX_NAME = 200
 /** What one caller may use. Lists and calls ask the same question, so they agree. */
 export class Access {
   readonly #parts: AccessParts
-  readonly #verdicts = new Map<string, Verdict>()
+  /** By all that matters but the name, and by the name. */
+  readonly #verdicts = new Map<string, Map<string, Verdict>>()
+  #remembered = 0
 
   constructor (parts: AccessParts) {
     this.#parts = parts
@@ -108,14 +110,25 @@ export class Access {
   judge (primitive: Primitive): Verdict {
     const { kind, name, isTemplate = false, scopes = [] } = primitive
     if (name.length > MAX_NAME) return this.#judge(primitive)
-    const key = `${kind}${isTemplate ? ' template ' : ' '}${scopes.join(' ')}\n${name}`
-    let verdict = this.#verdicts.get(key)
+    const isPlain = !isTemplate && scopes.length === 0
+    const key = isPlain ? kind : `${kind}${isTemplate ? ' template ' : ' '}${scopes.join(' ')}`
+    const known = this.#verdicts.get(key)
+    let verdict = known?.get(name)
     if (verdict === undefined) {
       verdict = this.#judge(primitive)
-      if (this.#verdicts.size >= MAX_REMEMBERED) this.#verdicts.clear()
-      this.#verdicts.set(key, verdict)
+      this.#remember(key, name, verdict)
     }
     return verdict
+  }
+
+  #remember (key: string, name: string, verdict: Verdict): void {
+    if (this.#remembered >= MAX_REMEMBERED) {
+      this.#verdicts.clear()
+      this.#remembered = 0
+    }
+    this.#remembered++
+    const known = this.#verdicts.get(key) ?? new Map<string, Verdict>()
+    this.#verdicts.set(key, known.set(name, verdict))
   }
 
   #judge (primitive: Primitive): Verdict {
