@@ -58,6 +58,13 @@ export class InvalidInitializeError extends McpRequestError {
 export class InitializeFailedError extends McpRequestError {
   readonly code = 'initialize_failed'
   readonly statusCode = 502
+
+  /** The same error, as the response to a request with this id. */
+  inResponseTo (requestId: string | number): InitializeFailedError {
+    const { message, retryAfterSeconds } = this
+    const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds }
+    return new InitializeFailedError(message, { requestId, ...retry })
+  }
 }
 /** A request that needs a session came without a session id (MCP 2025-11-25 Transports, Session Management). */
 export class SessionIdRequiredError extends McpRequestError {
@@ -132,6 +139,7 @@ export class ForbiddenCallError extends McpRequestError {
 export type LimitName =
   | 'requests_in_flight' | 'tool_calls' | 'instances' | 'streams' | 'subscriptions' | 'subscription_bytes' | 'uri_bytes'
   | 'open_responses' | 'request_bytes' | 'sessions' | 'calls_per_minute' | 'calls_per_day' | 'concurrent_calls'
+  | 'hosted_processes'
 
 interface LimitErrorOptions extends ErrorOptionsWithDetail {
   limit: LimitName

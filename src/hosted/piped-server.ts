@@ -7,11 +7,13 @@ import type {
   RequestId,
   Transport
 } from '@modelcontextprotocol/server'
+import { ServiceError } from '../errors.js'
 import { jsonRpcCodes } from '../json-rpc-codes.js'
 import type { Log } from '../log.js'
 import { getMember } from '../members.js'
 import type { Server1 } from '../mcp/sdk-servers.js'
 import type { AskingOptions } from '../mcp/transport/in-memory-transport.js'
+import { toRefusalResponse } from '../mcp/transport/refusal-responses.js'
 import { isRequest, type JsonRpcResponse } from '../mcp/wire/messages.js'
 
 /** A request that the hosted server serves. */
@@ -134,7 +136,9 @@ export class PipedServer implements Server1 {
     if (method === 'initialize') this.#clientCapabilities = getMember(params, 'capabilities')
     this.#running.set(id, { method, progressToken: params?._meta?.progressToken })
     hosted.send(request).catch((error: unknown) => {
-      if (this.#running.delete(id)) this.#fail(id, `The hosted server cannot be reached: ${describe(error)}`)
+      if (!this.#running.delete(id)) return
+      if (error instanceof ServiceError) this.#send(toRefusalResponse(error, id)).catch(() => {})
+      else this.#fail(id, `The hosted server cannot be reached: ${describe(error)}`)
     })
   }
 

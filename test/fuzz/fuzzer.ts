@@ -79,7 +79,7 @@ export class Fuzzer {
 
   /** Repeats one case, as its finding names it. */
   async replay (replay: string): Promise<void> {
-    const [, name, seed, path] = /^(.*):(-?\d+):([\d:]+)$/.exec(replay) ?? []
+    const [, name, seed, path] = /^([^:]*):(-?\d+):([\d:]+)$/.exec(replay) ?? []
     const world = this.#worlds.find(({ options }) => options.name === name)
     if (world === undefined || path === undefined) {
       throw new Error(`${replay} names no case of ${this.#worlds.map(({ options }) => options.name).join(', ')}.`)

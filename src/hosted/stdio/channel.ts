@@ -1,7 +1,8 @@
 import type { JSONRPCMessage, JSONRPCRequest, RequestId, Transport } from '@modelcontextprotocol/server'
-import { SessionNotFoundError } from '../../errors.js'
+import { InitializeFailedError, ServiceError } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { Log } from '../../log.js'
+import { findRefusal, toRefusalResponse } from '../../mcp/transport/refusal-responses.js'
 import { isRequest, type JsonRpcResponse } from '../../mcp/wire/messages.js'
 import { REVISION_2025_11_25 } from '../../mcp/wire/protocol-versions.js'
 import type { HostedExtra, ResumableTransport } from '../piped-server.js'
@@ -99,7 +100,7 @@ export class Channel implements ResumableTransport {
   async #beginWithout (message: JSONRPCMessage): Promise<void> {
     this.#beginning ??= new Promise((resolve, reject) => {
       this.#begun = response => {
-        if ('error' in response) reject(new Error(response.error.message))
+        if ('error' in response) reject(findRefusal(response) ?? new Error(response.error.message))
         else resolve()
       }
       this.#begin(HANDSHAKE).catch(reject)
@@ -114,16 +115,18 @@ export class Channel implements ResumableTransport {
     try {
       server = await this.#find(initialize.params ?? {}, this.#isResumed)
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
-      this.fail(
-        initialize.id,
-        message,
-        error instanceof SessionNotFoundError ? jsonRpcCodes.sessionNotFound : jsonRpcCodes.serverError
-      )
+      this.deliver(toRefusalResponse(this.#toKnown(error), initialize.id))
       return
     }
     if (this.#isClosed) return
     this.#server = server
     server.join(this, initialize)
+  }
+
+  /** What a client may know of an error: the rest names folders of this machine, or worse. */
+  #toKnown (error: unknown): ServiceError {
+    if (error instanceof ServiceError) return error
+    this.log.error({ err: error }, 'a hosted server could not be started')
+    return new InitializeFailedError('The hosted server could not be started.')
   }
 }

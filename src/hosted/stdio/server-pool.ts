@@ -1,5 +1,5 @@
 import { anonymousShare, isAnonymousKey } from '../../caller.js'
-import { InitializeFailedError } from '../../errors.js'
+import { InitializeFailedError, ServerFullError, ShuttingDownError, TooManyRequestsError } from '../../errors.js'
 import { passesIn } from '../../errors/passes-in.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 import type { Log } from '../../log.js'
@@ -37,6 +37,8 @@ const STABLE_MS = 10_000
 const FREE_FAILURES = 2
 const MAX_WAIT_MS = 60_000
 const MAX_FAILURES = 10_000
+/** Requests without a session leave their process idle within seconds. */
+const REFUSED = { limit: 'hosted_processes', retryAfterMs: 1000 } as const
 
 /** The processes of one stdio server: how many there may be, who uses which, and when they end. */
 export class ServerPool {
@@ -62,12 +64,14 @@ export class ServerPool {
 
   /**
    * The server with a key; started if there is none.
-   * @throws {InitializeFailedError} if there is no room, or the last ones have failed just now
+   * @throws {TooManyRequestsError} if the person has as many as one may have
+   * @throws {ServerFullError} if all are in use
+   * @throws {InitializeFailedError} if the last ones have failed just now @throws {ShuttingDownError}
    */
   obtain (request: ServerRequest): SharedServer {
     const found = this.find(request.key)
     if (found !== undefined) return found
-    if (this.#isClosed) throw new InitializeFailedError('This server is shutting down.')
+    if (this.#isClosed) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
     this.#assertMayStart(request.key)
     this.#makeRoom(request.person)
     return this.#start(request)
@@ -137,23 +141,28 @@ export class ServerPool {
   #assertMayStart (key: string): void {
     const wait = (this.#failures.get(key)?.until ?? 0) - performance.now()
     if (wait <= 0) return
-    const [message] = passesIn(Math.ceil(wait / 1000), 'The hosted server has failed several times.')
-    throw new InitializeFailedError(message)
+    throw new InitializeFailedError(
+      ...passesIn(Math.ceil(wait / 1000), 'The hosted server has failed several times.')
+    )
   }
 
   #makeRoom (person: string): void {
     const { maxProcesses, maxProcessesPerPerson } = this.#settings.limits
     const own = [...this.#members].filter(([, member]) => member.person === person)
-    if (own.length >= maxProcessesPerPerson && !this.#endIdle(own)) {
-      throw new InitializeFailedError('You have as many hosted servers running as one person may have.')
+    const isOwn = this.#settings.per !== 'shared'
+    if (isOwn && own.length >= maxProcessesPerPerson && !this.#endIdle(own)) {
+      throw new TooManyRequestsError('You have as many hosted servers running as one person may have.', REFUSED)
     }
     const isAnonymous = isAnonymousKey(person)
     const anonymous = isAnonymous ? [...this.#members].filter(([, { person }]) => isAnonymousKey(person)) : []
     if (isAnonymous && anonymous.length >= anonymousShare(maxProcesses) && !this.#endIdle(anonymous)) {
-      throw new InitializeFailedError('There is no room for another hosted server of callers who have not logged in.')
+      throw new ServerFullError(
+        'There is no room for another hosted server of callers who have not logged in.',
+        REFUSED
+      )
     }
     if (this.#members.size >= maxProcesses && !this.#endIdle(isAnonymous ? anonymous : [...this.#members])) {
-      throw new InitializeFailedError('There is no room for another hosted server now: all are in use.')
+      throw new ServerFullError('There is no room for another hosted server now: all are in use.', REFUSED)
     }
   }
 

@@ -1,11 +1,5 @@
 import { isAnonymous, type CallerInfo } from '../../caller.js'
-import {
-  ForbiddenCallError,
-  InitializeFailedError,
-  InsufficientScopeError,
-  InvalidParamsError,
-  InvalidTokenError
-} from '../../errors.js'
+import { InitializeFailedError, InvalidParamsError, ServiceError } from '../../errors.js'
 import type { Log } from '../../log.js'
 import { checkAccessOrPromise } from '../access/check-access.js'
 import type { Guard, Refusals } from '../access/guard.js'
@@ -34,8 +28,6 @@ export interface CallServersOptions {
   bus: Bus
   log: Log
 }
-
-const REFUSALS = [InsufficientScopeError, InvalidTokenError, ForbiddenCallError, RefusedCallError]
 
 /** Makes the servers that calls are served by. */
 export class CallServers {
@@ -109,11 +101,14 @@ export class CallServers {
 
   /** Ends a call for an error that its client may know. @returns whether it is one */
   refuse (call: ModernCall, error: unknown): boolean {
-    const options = call.message && { requestId: call.message.id }
-    if (error instanceof InvalidParamsError) call.fail(new InvalidParamsError(error.message, options))
-    else if (error instanceof InitializeFailedError) call.fail(new InitializeFailedError(error.message, options))
-    else if (REFUSALS.some(refusal => error instanceof refusal)) call.fail(error)
-    else {
+    const requestId = call.message?.id
+    if (error instanceof InvalidParamsError) {
+      call.fail(new InvalidParamsError(error.message, requestId === undefined ? {} : { requestId }))
+    } else if (error instanceof InitializeFailedError && requestId !== undefined) {
+      call.fail(error.inResponseTo(requestId))
+    } else if (error instanceof RefusedCallError || (error instanceof ServiceError && error.statusCode !== 500)) {
+      call.fail(error)
+    } else {
       call.log.error({ err: error }, 'a server instance could not be made')
       return false
     }

@@ -17,7 +17,8 @@ import { OwnTasks } from '../tasks/own-tasks.js'
 import type { TaskTools } from '../tasks/task-tools.js'
 import type { MessageExtra } from '../transport/message-extra.js'
 import { PostExchange, type ResponseStream, type ResponseStreams } from '../transport/post-exchange.js'
-import type { PostResponse } from '../transport/post-response.js'
+import type { RefusablePostResponse } from '../transport/post-response.js'
+import { findRefusal } from '../transport/refusal-responses.js'
 import { ServerTransport, type Outlet } from '../transport/server-transport.js'
 import type { SseStream } from '../transport/sse-stream.js'
 import { isRequest, type JsonRpcResponse, type PostedMessages } from '../wire/messages.js'
@@ -68,6 +69,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   readonly #pending = new Set<RequestId>()
   #server: SdkServer | undefined
   #exchange: PostExchange | undefined
+  #response: RefusablePostResponse | undefined
   #over = false
 
   /** @throws {TooManyRequestsError} @throws {ServerFullError} */
@@ -108,7 +110,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
    * @throws {TooManyRequestsError} @throws {TemporarilyUnavailableError}
    * @throws {ShuttingDownError} if the request was ended meanwhile
    */
-  async receive ({ posted, caller, extra }: SessionlessPost, response: PostResponse): Promise<void> {
+  async receive ({ posted, caller, extra }: SessionlessPost, response: RefusablePostResponse): Promise<void> {
     const { messages, requests, isBatch } = posted
     const { guard, options: { maySubscribe } } = this.#host
     const refusals = await findRefusals(requests, {
@@ -124,6 +126,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     await this.#lease.hold(this.#host.options.admission.takeCalls(caller, running))
     if (this.#over) throw new ShuttingDownError('This request was ended before it ran.', { retryAfterSeconds: 1 })
     for (const { id } of requests) this.#pending.add(id)
+    this.#response = response
     this.#exchange = new PostExchange(this, response, {
       requests,
       isBatch,
@@ -157,7 +160,12 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     if (response.id === undefined || !this.#pending.delete(response.id)) return undefined
     this.#lease.end(response.id)
     const text = JSON.stringify(response)
-    this.#exchange?.respond(response.id, text)
+    const refusal = findRefusal(response)
+    if (refusal !== undefined && this.#exchange?.abandon() === true) {
+      // none of its requests has run: they all wait for the same server
+      this.#pending.clear()
+      this.#response?.refuse(refusal)
+    } else this.#exchange?.respond(response.id, text)
     if (this.#pending.size === 0) this.#close()
     return text
   }

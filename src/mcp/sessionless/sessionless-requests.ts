@@ -9,7 +9,7 @@ import { defaultStreamOptions, type StreamOptions } from '../options.js'
 import { makeServer } from '../sdk-servers.js'
 import { serverContext } from '../server-context.js'
 import { OpenStreams } from '../transport/open-streams.js'
-import type { PostResponse } from '../transport/post-response.js'
+import type { RefusablePostResponse } from '../transport/post-response.js'
 import { SseStream } from '../transport/sse-stream.js'
 import { REVISION_2025_03_26, takesBatches } from '../wire/protocol-versions.js'
 import {
@@ -69,7 +69,7 @@ export class SessionlessRequests implements SessionlessHost {
    * @throws {InvalidMessageError} @throws {ShuttingDownError} @throws {InsufficientScopeError}
    * @throws {TooManyRequestsError} @throws {ServerFullError}
    */
-  async serve (post: SessionlessPost, response: PostResponse): Promise<() => void> {
+  async serve (post: SessionlessPost, response: RefusablePostResponse): Promise<() => void> {
     check(post)
     if (this.#closing) throw new ShuttingDownError('This server is shutting down.', { retryAfterSeconds: 1 })
     const request = new SessionlessRequest(this, post, this.#tag)

@@ -149,9 +149,9 @@ export class SessionRegistry implements SessionHost {
     } catch (error) {
       this.instances.release(session)
       await session.dispose()
-      const options = { requestId: request.id }
-      if (error instanceof InvalidInitializeError) throw new InvalidInitializeError(error.message, options)
-      throw error instanceof InitializeFailedError ? new InitializeFailedError(error.message, options) : error
+      const requestId = request.id
+      if (error instanceof InvalidInitializeError) throw new InvalidInitializeError(error.message, { requestId })
+      throw error instanceof InitializeFailedError ? error.inResponseTo(requestId) : error
     }
   }
 

@@ -124,6 +124,14 @@ export class PostExchange {
     for (const id of this.#pending) this.respond(id, errorText(code, message, id))
   }
 
+  /** Leaves the response to others. @returns false if that is too late: it has begun */
+  abandon (): boolean {
+    if (this.#stream !== undefined) return false
+    clearTimeout(this.#silence)
+    this.#pending = []
+    return true
+  }
+
   /** Ends the connection; the client comes back for the rest (SEP-1699). */
   releaseConnection (): void {
     this.becomeStream()

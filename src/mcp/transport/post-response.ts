@@ -1,3 +1,4 @@
+import type { ServiceError } from '../../errors.js'
 import type { SseStream } from './sse-stream.js'
 
 /** Where the response to a POST goes. Exactly one of the methods is called, once. */
@@ -12,4 +13,10 @@ export interface PostResponse {
   stream (stream: SseStream): void
   /** Responds with 202, without a body: there were no requests. */
   accepted (): void
+}
+
+/** One that can still become a refusal: nobody else has been told where to read the response. */
+export interface RefusablePostResponse extends PostResponse {
+  /** Refuses the POST as a whole. */
+  refuse (error: ServiceError): void
 }

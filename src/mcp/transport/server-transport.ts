@@ -17,6 +17,7 @@ import type { OwnTasks } from '../tasks/own-tasks.js'
 import type { McpObserver } from '../observer.js'
 import { ObservedRequests, describeRequest } from '../observed-requests.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
+import { findRefusal } from './refusal-responses.js'
 import { isQueued, taskAskers } from '../../stores/tasks/askers.js'
 import type { MessageExtra } from './message-extra.js'
 import type { ServedRequests } from './served-requests.js'
@@ -188,6 +189,7 @@ export class ServerTransport implements Transport {
    * @throws {InitializeFailedError} if it responds so to `initialize`
    * @throws {InvalidInitializeError} if the server does not accept the parameters of `initialize`
    * @throws {SessionNotFoundError} if what the server knew of the session is lost
+   * @throws {ServiceError} what refuses the client where a server is elsewhere
    */
   async request (method: string, params: Record<string, unknown>, extra: MessageExtra): Promise<Result> {
     const id = `${this.#tag}${method}`
@@ -201,6 +203,8 @@ export class ServerTransport implements Transport {
         if (method === 'initialize') this.#guarded?.initialized(response.result)
         return response.result
       }
+      const refusal = findRefusal(response)
+      if (refusal !== undefined) throw refusal
       const { code, message } = withInvalidParams(response).error
       if (code === jsonRpcCodes.sessionNotFound) throw new SessionNotFoundError(message)
       if (method !== 'initialize') throw new Error(`${method} failed: ${message}`)

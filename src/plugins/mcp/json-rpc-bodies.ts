@@ -14,6 +14,7 @@ import {
 import { isAnonymous } from '../../caller.js'
 import type { AuthChallenge } from '../../mcp/options.js'
 import type { RequestOutcome } from '../../mcp/observer.js'
+import { limitData } from '../../mcp/transport/refusal-responses.js'
 import { errorText, refusalText, withoutNullParams } from '../../mcp/wire/messages.js'
 import { joinRepeated } from '../../mcp/wire/repeated-headers.js'
 import { sendChallenge } from './auth-challenges.js'
@@ -104,10 +105,7 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   logRefusal(request, known, known.message)
   if (known.retryAfterSeconds !== undefined) reply.header('retry-after', known.retryAfterSeconds)
   const text = known instanceof LimitError
-    ? refusalText(request.body, known.jsonRpcCode, known.message, {
-      limit: known.limit,
-      ...known.retryAfterMs !== undefined && { retryAfterMs: known.retryAfterMs }
-    })
+    ? refusalText(request.body, known.jsonRpcCode, known.message, limitData(known))
     : errorText(toJsonRpcCode(known), known.message, known instanceof McpRequestError ? known.requestId : null)
   return reply.code(known.statusCode).header('content-type', 'application/json; charset=utf-8').send(text)
 }

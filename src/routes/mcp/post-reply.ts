@@ -1,12 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallerInfo } from '../../caller.js'
+import type { ServiceError } from '../../errors.js'
 import type { LegacyPost } from '../../mcp/modern/classify.js'
-import type { PostResponse } from '../../mcp/transport/post-response.js'
+import type { RefusablePostResponse } from '../../mcp/transport/post-response.js'
 import { EVENT_STREAM_HEADERS, type SseStream } from '../../mcp/transport/sse-stream.js'
 import { kPost } from '../../plugins/mcp/modern.js'
 
-/** A `PostResponse` that goes through Fastify's reply, so that hooks, CORS and `inject` see it. */
-export class FastifyPostResponse implements PostResponse {
+/** A `RefusablePostResponse` that goes through Fastify's reply, so that hooks, CORS and `inject` see it. */
+export class FastifyPostResponse implements RefusablePostResponse {
   readonly #reply: FastifyReply
 
   constructor (reply: FastifyReply) {
@@ -27,6 +28,10 @@ export class FastifyPostResponse implements PostResponse {
 
   accepted (): void {
     this.#reply.code(202).send()
+  }
+
+  refuse (error: ServiceError): void {
+    this.#reply.send(error)
   }
 }
 

@@ -5,6 +5,7 @@ import {
   type JSONRPCRequest,
   type RequestId
 } from '@modelcontextprotocol/server'
+import { findRefusal } from '../../transport/refusal-responses.js'
 import { InitializeFailedError, InvalidParamsError } from '../../../errors.js'
 import type { ClientIdentity } from '../client-envelope.js'
 import type { Log } from '../../../log.js'
@@ -65,6 +66,7 @@ export class BridgedServer {
    * Connects and initializes the server. @returns its answer to `initialize`
    * @throws {InvalidParamsError} for an identity that the server cannot read
    * @throws {InitializeFailedError} where the server refuses
+   * @throws {ServiceError} what refuses the client where the server is elsewhere
    */
   async begin (
     { info, capabilities: clientCapabilities, logLevel }: ClientIdentity,
@@ -79,6 +81,8 @@ export class BridgedServer {
     }, extra)
     if ('error' in initialized) {
       this.close()
+      const refusal = findRefusal(initialized)
+      if (refusal !== undefined) throw refusal
       const { code, message } = initialized.error
       throw code === jsonRpcCodes.invalidParams
         ? new InvalidParamsError(
