@@ -18,7 +18,7 @@ export class ListenersAccess {
   readonly #events: PersonalEvents
   readonly #bus: Bus
   readonly #log: Log
-  /** What each owner has used last, here. */
+  /** What each owner has used last, on any replica. */
   readonly #seen = new BoundedMap<string, string>(MAX_OWNERS)
   /** The access of which listeners were last told; absent: the one that they have begun with. */
   #known = new WeakMap<ListenerIdentity, string>()
@@ -36,6 +36,7 @@ export class ListenersAccess {
         this.#tell(() => true)
       }),
       bus.subscribe('accessSeen', ({ owner, access }) => {
+        this.#seen.set(owner, access)
         this.#tell(identity => identity !== undefined && this.#isNews(identity, owner, access))
       })
     ]

@@ -21,6 +21,8 @@ export class WatchedAccess {
   readonly #guard: Guard
   readonly #session: WatchedSession
   #changedAt = 0
+  /** Until a change may be noted that came too soon. */
+  #later: NodeJS.Timeout | undefined
 
   constructor (guard: Guard, session: WatchedSession) {
     this.#guard = guard
@@ -49,16 +51,31 @@ export class WatchedAccess {
     return (caller, uri) => !this.hides(uri, caller) && (maySubscribe?.(caller, uri) ?? true)
   }
 
+  /** This process no longer serves the session. */
+  close (): void {
+    clearTimeout(this.#later)
+  }
+
   /** @returns whether the access was another before */
   #note (): boolean {
     const { caller, record: { access: before } } = this.#session
     const access = this.#guard.fingerprintAccess(caller)
     if (access === before) return false
     const now = Date.now()
-    if (now - this.#changedAt < LEAST_MS) return false
+    const early = this.#changedAt + LEAST_MS - now
+    if (early > 0) {
+      clearTimeout(this.#later)
+      this.#later = setTimeout(() => { this.#noteLater(before) }, early).unref()
+      return false
+    }
     this.#changedAt = now
     this.#session.change({ access })
     return before !== undefined
+  }
+
+  /** @param before if it is another by now, its client was told elsewhere */
+  #noteLater (before: string | undefined): void {
+    if (this.#session.record.access === before) this.called()
   }
 
   #sayListsChanged (): void {

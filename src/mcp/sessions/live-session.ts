@@ -264,6 +264,7 @@ export class LiveSession implements InstanceSession, InstanceOwner, ReachableSes
   leave (): void {
     this.#hasLeft = true
     this.#subscriptions.release()
+    this.access?.close()
   }
 
   #changed (): void {
