@@ -99,9 +99,9 @@ export class Guard {
     return { needed, refusals }
   }
 
-  /** Whether a request is refused, whatever scopes a server declares. */
+  /** Whether a request is refused, or needs a login or more scopes, whatever scopes a server declares. */
   refuses (request: JSONRPCRequest, caller: CallerInfo | undefined): boolean {
-    return this.#verdicts(request, { caller, server: undefined }).some(({ kind }) => kind === 'refused')
+    return this.#verdicts(request, { caller, server: undefined }).some(({ kind }) => kind !== 'allowed')
   }
 
   /**
