@@ -35,11 +35,12 @@ export type Verdict =
 export class PrimitiveSet {
   readonly #kinds: Readonly<Record<PrimitiveKind, Patterns>>
 
-  constructor ({ tools = [], resources = [], prompts = [] }: PrimitivePatterns) {
+  /** @param areDemands whether what is named is not allowed by it, but needs something */
+  constructor ({ tools = [], resources = [], prompts = [] }: PrimitivePatterns, areDemands = false) {
     this.#kinds = {
-      tools: new Patterns(tools),
-      resources: new Patterns(resources, toResourceFit),
-      prompts: new Patterns(prompts)
+      tools: new Patterns(tools, undefined, areDemands),
+      resources: new Patterns(resources, toResourceFit, areDemands),
+      prompts: new Patterns(prompts, undefined, areDemands)
     }
   }
 

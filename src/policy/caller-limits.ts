@@ -1,4 +1,5 @@
 import { Patterns } from './patterns.js'
+import { toNameSpellings } from './spellings.js'
 import type { CallLimits, LimitRules } from './rules.js'
 
 const KINDS = ['callsPerMinute', 'callsPerDay', 'concurrentCalls'] as const
@@ -30,8 +31,9 @@ export class CallerLimits {
 
   /** Limits of one tool alone; undefined: none. */
   ofTool (name: string): CallLimits | undefined {
+    const spellings = toNameSpellings(name)
     const find = (rules: readonly ToolLimits[]) =>
-      rules.find(({ patterns }) => patterns.findMatch(name) !== undefined)?.limits
+      rules.find(({ patterns }) => patterns.findMatchOfAny(spellings) !== undefined)?.limits
     return merge(this.#ofRoles.flatMap(rules => find(rules) ?? []), find(this.#general))
   }
 
@@ -43,7 +45,8 @@ export class CallerLimits {
 }
 
 function toToolLimits ({ tools = {} }: LimitRules): ToolLimits[] {
-  return Object.entries(tools).map(([pattern, limits]) => ({ patterns: new Patterns([pattern]), limits }))
+  return Object.entries(tools).map(([pattern, limits]) =>
+    ({ patterns: new Patterns([pattern], undefined, true), limits }))
 }
 
 function merge (own: readonly CallLimits[], general: CallLimits = {}): CallLimits | undefined {

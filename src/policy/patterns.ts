@@ -1,17 +1,23 @@
-import { toPatternSpellings, type Spellings } from './spellings.js'
+import { toFolded, type Spellings } from './spellings.js'
 
 /** Whether a spelling of a name is one that a pattern means. */
 export type Fit = (spelling: string) => boolean
+
+/**
+ * How one pattern, without its `!`, is read.
+ * @param isStrict whether it forbids, or demands something: then it also means what is only spelled differently
+ */
+export type ToFit = (pattern: string, isStrict: boolean) => Fit
 
 /** Names that are listed, with `*` for any characters; a `!` takes back what earlier patterns name. */
 export class Patterns {
   readonly #patterns: ReadonlyArray<{ text: string, allows: boolean, fits: Fit }>
 
-  /** @param toFit how one pattern, without its `!`, is read */
-  constructor (patterns: readonly string[], toFit: (pattern: string, allows: boolean) => Fit = toNameFit) {
+  /** @param areDemands whether what is named is not allowed by it, but needs something */
+  constructor (patterns: readonly string[], toFit: ToFit = toNameFit, areDemands = false) {
     this.#patterns = patterns.map(text => {
       const allows = !text.startsWith('!')
-      return { text, allows, fits: toFit(allows ? text : text.slice(1), allows) }
+      return { text, allows, fits: toFit(allows ? text : text.slice(1), allows === areDemands) }
     })
   }
 
@@ -23,18 +29,23 @@ export class Patterns {
 
   /**
    * The same for a name that may be spelled in several ways: it is allowed if each spelling that a server may look up
-   * is, and none that means the same is taken back.
+   * is, and no later pattern takes back what means the same.
    */
   findMatchOfAll ({ exact, equivalent }: Spellings): string | undefined {
-    const matches = exact.map(spelling => this.findMatch(spelling))
-    return matches.includes(undefined) || equivalent.some(spelling => this.#takesBack(spelling))
+    const lasts = exact.map(spelling => this.#findLast(spelling))
+    if (!lasts.every(last => this.#patterns[last]?.allows === true)) return undefined
+    const first = Math.min(...lasts)
+    return equivalent.some(spelling => this.#patterns[this.#findLast(spelling, first)]?.allows === false)
       ? undefined
-      : matches[0]
+      : this.#patterns[lasts[0] ?? -1]?.text
   }
 
-  /** The pattern that names any of the spellings. */
+  /** The pattern that names any of the spellings, unless a later one excepts the name itself. */
   findMatchOfAny ({ exact, equivalent }: Spellings): string | undefined {
-    return [...exact, ...equivalent].map(spelling => this.findMatch(spelling)).find(match => match !== undefined)
+    const lasts = exact.map(spelling => this.#findLast(spelling))
+    const first = Math.min(...lasts)
+    return [...lasts, ...equivalent.map(spelling => this.#findLast(spelling, first))]
+      .map(last => this.#patterns[last]).find(pattern => pattern?.allows === true)?.text
   }
 
   /** Whether no name is allowed. */
@@ -48,13 +59,15 @@ export class Patterns {
     return all !== -1 && this.#patterns.slice(all).every(({ allows }) => allows)
   }
 
-  #takesBack (spelling: string): boolean {
-    return this.#patterns.findLast(({ fits }) => fits(spelling))?.allows === false
+  /** The last pattern that fits, behind another one; -1: none. */
+  #findLast (spelling: string, behind = -1): number {
+    const last = this.#patterns.findLastIndex(({ fits }) => fits(spelling))
+    return last > behind ? last : -1
   }
 }
 
-function toNameFit (pattern: string, allows: boolean): Fit {
-  return toTextFit(toPatternSpellings(pattern, allows, spelling => spelling.normalize('NFC')))
+function toNameFit (pattern: string, isStrict: boolean): Fit {
+  return toTextFit(isStrict ? [pattern, toFolded(pattern)] : [pattern])
 }
 
 /** A fit of any of these patterns. */

@@ -211,7 +211,9 @@ function compile (rules: PolicyRules): Compiled {
       scopes: scopes && new Set(scopes),
       primitives: new PrimitiveSet(patterns)
     })),
-    scoped: new Map(Object.entries(rules.scopes ?? {}).map(([scope, patterns]) => [scope, new PrimitiveSet(patterns)])),
+    scoped: new Map(
+      Object.entries(rules.scopes ?? {}).map(([scope, patterns]) => [scope, new PrimitiveSet(patterns, true)])
+    ),
     publicSet: new PrimitiveSet(rules.public ?? {}),
     rolesOf: new WeakMap(),
     accesses: new WeakMap(),

@@ -41,7 +41,8 @@ export type ClaimRule =
 
 /**
  * Tools, prompts and resources, by name or pattern: `*` stands for any characters, and a `!` before a pattern takes
- * back what those before it name. Resources are named by URI, or by the URI template under which they are listed.
+ * back what those before it name, in whatever spelling. Resources are named by URI, or by the URI template under which
+ * they are listed.
  * @example
  * ```ts
  * import type { PrimitivePatterns } from 'fastify-mcp-oauth'

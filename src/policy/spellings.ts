@@ -9,13 +9,28 @@ export interface Spellings {
 /** A server that decodes more often than this has other worries. */
 const MAX_DECODED = 3
 const DOT_SEGMENT = /(^|[/\\])\.\.?([/\\]|$)/
-// eslint-disable-next-line no-control-regex
-const ASCII = /^[\x00-\x7f]*$/
+/** What is folded already, as most names are. */
+const FOLDED = /^[!-@[-~]*$/
+/** Compatibility forms of longer names are not looked for: one character may stand for eighteen. */
+const MAX_COMPATIBLE = 10_000
+const INVISIBLE = /[\p{Default_Ignorable_Code_Point}\p{Cc}]/gu
 
-/** The spellings of a tool's or a prompt's name: names are compared exactly, except that `!` knows Unicode's. */
+/**
+ * What a careless server may look a name up as: without case, compatibility forms (full-width letters), characters that
+ * nobody sees, and space around it.
+ */
+export function toFolded (name: string): string {
+  if (FOLDED.test(name)) return name
+  const visible = name.replaceAll(INVISIBLE, '')
+  const form = visible.length > MAX_COMPATIBLE ? 'NFC' : 'NFKC'
+  // the last sigma of a word has a form of its own
+  return visible.normalize(form).toUpperCase().toLowerCase().replaceAll('ς', 'σ').normalize(form).trim()
+}
+
+/** The spellings of a tool's or a prompt's name. */
 export function toNameSpellings (name: string): Spellings {
-  const composed = ASCII.test(name) ? name : name.normalize('NFC')
-  return { exact: [name], equivalent: composed === name ? [] : [composed] }
+  const folded = toFolded(name)
+  return { exact: [name], equivalent: folded === name ? [] : [folded] }
 }
 
 /**
@@ -35,16 +50,8 @@ export function toUriSpellings (uri: string): Spellings {
     // a path that only its decoder sees: where it leads must be allowed
     if (DOT_SEGMENT.test(decoded)) exact.add(normalizeUri(decoded))
   }
+  for (const spelling of [normal, ...equivalent]) equivalent.add(toFolded(spelling))
   return { exact: [...exact], equivalent: [...equivalent] }
-}
-
-/** The spellings in which a pattern is compared: one that takes back also as `toEquivalent` spells it. */
-export function toPatternSpellings (
-  pattern: string,
-  allows: boolean,
-  toEquivalent: (pattern: string) => string
-): string[] {
-  return allows ? [pattern] : [...new Set([pattern, toEquivalent(pattern)])]
 }
 
 /** A URI in the form in which both SDKs look it up; what cannot be read as one stays as it is. */

@@ -53,11 +53,13 @@ const names: ReadonlyArray<[what: string, tools: string[], name: string, verdict
   ['decomposed is another name', ['caf\u00e9'], 'cafe\u0301', 'refused'],
   ['decomposed, of one that is taken back', ['*', '!caf\u00e9'], 'cafe\u0301', 'refused'],
   ['composed, of one that is taken back decomposed', ['*', '!cafe\u0301'], 'caf\u00e9', 'refused'],
-  ['another case is another name', ['*', '!drop'], 'DROP', 'allowed'],
+  ['another case is another name', ['drop'], 'DROP', 'refused'],
+  ['another case, of one that is taken back', ['*', '!drop'], 'DROP', 'refused'],
+  ['... of one that is given again', ['*', '!DROP', 'drop'], 'drop', 'allowed'],
   ['a template among tools is a name', ['a{b}'], 'a{b}', 'allowed']
 ]
 
-t.test('names are compared exactly, and taken back in every normalization', async t => {
+t.test('names are compared exactly, and taken back in every spelling', async t => {
   for (const [what, tools, name, verdict] of names) t.equal(judge({ tools }, { kind: 'tools', name }), verdict, what)
 })
 

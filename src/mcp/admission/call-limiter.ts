@@ -4,6 +4,7 @@ import { isAnonymous, limitKey, personKey, type CallerInfo } from '../../caller.
 import { TooManyRequestsError, type LimitName } from '../../errors.js'
 import type { CallerLimits } from '../../policy/caller-limits.js'
 import type { Policy } from '../../policy/policy.js'
+import { toFolded } from '../../policy/spellings.js'
 import {
   ALL_CALLS,
   OTHER_TOOLS,
@@ -28,6 +29,8 @@ interface Demand {
   /** Whom the buckets are about. */
   who: 'person' | 'client'
   buckets: CallBucket[]
+  /** What errors call the buckets of tools. */
+  labels?: ReadonlyMap<string, string>
 }
 
 interface Call {
@@ -178,11 +181,14 @@ function makeDemands (
     limits: limited
   })
   const ofPerson = limits.all === undefined ? [] : [makeBucket(ALL_CALLS, calls, limits.all)]
-  for (const tool of new Set(calls.flatMap(call => call.tool ?? []))) {
+  const labels = new Map<string, string>()
+  for (const [folded, of] of groupByTool(calls)) {
+    const [{ tool = folded } = {}] = of
     const limited = limits.ofTool(tool)
     if (limited === undefined) continue
-    const name = tool.length > MAX_NAME ? OTHER_TOOLS : `tool ${tool}`
-    ofPerson.push(makeBucket(name, calls.filter(call => call.tool === tool), limited))
+    const name = folded.length > MAX_NAME ? OTHER_TOOLS : `tool ${folded}`
+    labels.set(name, name === OTHER_TOOLS ? ' of this tool' : ` of the tool ${tool}`)
+    ofPerson.push(makeBucket(name, of, limited))
   }
   // who has not logged in has no client
   const { ofClient: clientLimits } = limits
@@ -190,16 +196,32 @@ function makeDemands (
     ? []
     : [makeBucket(ALL_CALLS, calls, clientLimits)]
   const demands: Demand[] = [
-    { holder: personHolder(limitKey(personKey(caller.extra))), who: 'person', buckets: ofPerson },
+    { holder: personHolder(limitKey(personKey(caller.extra))), who: 'person', buckets: ofPerson, labels },
     { holder: `client ${caller.clientId}`, who: 'client', buckets: ofClient }
   ]
   return demands.filter(({ buckets }) => buckets.length > 0)
 }
 
-function toError ({ who, buckets }: Demand, { bucket, limit, retryAfterMs }: CallRefusal): TooManyRequestsError {
+/** By the name that a careless server may look a tool up as: another spelling is not another tool. */
+function groupByTool (calls: readonly Call[]): Map<string, Call[]> {
+  const groups = new Map<string, Call[]>()
+  for (const call of calls) {
+    if (call.tool === undefined) continue
+    const folded = toFolded(call.tool)
+    const group = groups.get(folded)
+    if (group === undefined) groups.set(folded, [call])
+    else group.push(call)
+  }
+  return groups
+}
+
+function toError (
+  { who, buckets, labels = new Map() }: Demand,
+  { bucket, limit, retryAfterMs }: CallRefusal
+): TooManyRequestsError {
   const { name = ALL_CALLS, limits = {}, calls = [] } = buckets[bucket] ?? {}
   const whose = who === 'person' ? 'One person' : 'One client, for all people together,'
-  const what = name === ALL_CALLS ? '' : name === OTHER_TOOLS ? ' of this tool' : ` of the ${name}`
+  const what = labels.get(name) ?? ''
   const tooMany = retryAfterMs === undefined && calls.length > 1 ? `: a batch of ${calls.length} is too large` : ''
   return new TooManyRequestsError(
     `${whose} may make ${limits[limit] ?? 0} ${MEASURES[limit]}${what}${tooMany}.`,
