@@ -6,8 +6,9 @@ import type { ServerContext } from '../../mcp/create-server.js'
 import { isRequest } from '../../mcp/wire/messages.js'
 import type { RemoteHttp } from './wire/http.js'
 import type { Negotiation } from './negotiation.js'
-import { RemoteEndedError, RemoteError, toRpcError } from './wire/remote-error.js'
-import type { BelongsTo, Wire, WireReceiver } from './wire/wire.js'
+import { HostedEndedError, toRpcError } from '../wire/hosted-error.js'
+import { RemoteError } from './wire/remote-error.js'
+import type { BelongsTo, Wire, WireReceiver } from '../wire/wire.js'
 
 type Params = Record<string, unknown>
 
@@ -98,7 +99,7 @@ export class RemoteConnection implements WireReceiver {
     this.#wire = wire
     if (this.#isClosed) {
       await wire.close()
-      throw new RemoteEndedError('the connection was closed')
+      throw new HostedEndedError('the connection was closed')
     }
     return result
   }
@@ -170,7 +171,7 @@ export class RemoteConnection implements WireReceiver {
       await this.#ready
       await this.#wire.send(request)
     } catch (error) {
-      const isEnded = error instanceof RemoteEndedError
+      const isEnded = error instanceof HostedEndedError
       const { method } = request
       this.#log[isEnded ? 'debug' : 'warn']({ err: error, method }, 'a remote server does not respond')
       await this.#user?.received({ jsonrpc: '2.0', id: request.id, error: toRpcError(error) }, {})

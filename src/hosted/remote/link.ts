@@ -5,8 +5,8 @@ import { REVISION_2025_11_25 } from '../../mcp/wire/protocol-versions.js'
 import { packageVersion } from '../../version.js'
 import type { HostedExtra } from '../piped-server.js'
 import type { ConnectionUser, RemoteConnection } from './connection.js'
-import { toRpcError } from './wire/remote-error.js'
-import type { BelongsTo } from './wire/wire.js'
+import { toRpcError } from '../wire/hosted-error.js'
+import type { BelongsTo } from '../wire/wire.js'
 
 type Params = Record<string, unknown>
 

@@ -1,16 +1,16 @@
 import type { JSONRPCMessage } from '@modelcontextprotocol/server'
-import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { Log } from '../../log.js'
-import { getMember } from '../../members.js'
 import type { ServerContext } from '../../mcp/create-server.js'
-import { REVISION_2026_07_28 } from '../../mcp/wire/protocol-versions.js'
+import { isModernOnly } from '../modern/is-modern-only.js'
+import { ModernWire } from '../modern/modern-wire.js'
+import { HostedError } from '../wire/hosted-error.js'
+import { isResponseTo, type Wire, type WireReceiver } from '../wire/wire.js'
+import { HttpPeer } from './modern/http-peer.js'
+import type { RemoteServerOptions } from './options.js'
+import { RemoteError, RemoteSilentError, RemoteUnreachableError } from './wire/remote-error.js'
 import type { RemoteHttp } from './wire/http.js'
 import { HttpSseWire } from './wire/http-sse.js'
-import { ModernWire } from './modern/modern-wire.js'
-import type { RemoteServerOptions } from './options.js'
-import { RemoteError, RemoteUnreachableError } from './wire/remote-error.js'
 import { StreamableHttpWire } from './wire/streamable-http.js'
-import { isResponseTo, type Wire, type WireReceiver } from './wire/wire.js'
 
 type Params = Record<string, unknown>
 type Kind = 'streamable-http' | 'sse' | 'modern'
@@ -25,43 +25,96 @@ interface Begin {
   params: Params
 }
 
+interface Attempt extends Omit<Begin, 'era'> {
+  kind: Kind
+  /** How long a server may be silent that is asked whether it is of 2026-07-28. */
+  discoverSeconds: number
+}
+
+interface Known {
+  kind: Kind
+  /** By `performance.now`, when it is found out again. */
+  until: number
+}
+
+interface Otherwise {
+  next: Kind | undefined
+  tried: Set<Kind>
+  failure: unknown
+  isDoubtful: boolean
+}
+
 interface Begun {
   wire: Wire
   result: Params
 }
 
 const INITIALIZE = 'initialize'
+/** Some older servers do not respond to what they do not know: one that is known to know it may take longer. */
+const PROBE_SECONDS = 5
+/** How long one that was silent is taken for an older one: it may have been slow. */
+const DOUBTFUL_MS = 600_000
 
 /** Finds out what a remote server speaks, and remembers it. */
 export class Negotiation {
   readonly #transport: NonNullable<RemoteServerOptions['transport']>
-  readonly #known = new Map<Era, Kind>()
+  readonly #known = new Map<Era, Known>()
 
   constructor (transport: NonNullable<RemoteServerOptions['transport']>) {
     this.#transport = transport
   }
 
-  /** Sends `initialize` in a way that the remote server takes. @throws {RemoteError} (rejects with it) if none */
+  /** Sends `initialize` in a way that the remote server takes. @throws {HostedError} (rejects with it) if none */
   async begin (begin: Begin): Promise<Begun> {
     const { era, log } = begin
-    const kinds = new Set([this.#known.get(era) ?? this.#first(era)])
+    const known = this.#recall(era)
+    const first = known ?? this.#first(era)
+    const isProbe = first === 'modern' && known === undefined
     let failure: unknown
-    // a set is read to the end of what is added meanwhile, and has each once
-    for (const kind of kinds) {
+    try {
+      return await this.#beginAs(first, begin, isProbe)
+    } catch (error) {
+      log.debug({ err: error, kind: first }, 'a remote server does not take it this way')
+      if (error instanceof RemoteSilentError) this.#known.delete(era)
+      failure = error
+    }
+    const wasSilent = isProbe && failure instanceof RemoteSilentError
+    // one that was slow may turn out to be of 2026-07-28
+    const tried = new Set<Kind>(wasSilent ? [] : [first])
+    const next = wasSilent ? 'streamable-http' : this.#findOther(first, failure)
+    return await this.#beginOtherwise(begin, { next, tried, failure, isDoubtful: wasSilent })
+  }
+
+  async #beginOtherwise (begin: Begin, { next, tried, failure: first, isDoubtful }: Otherwise): Promise<Begun> {
+    let [kind, failure] = [next, first]
+    while (kind !== undefined && !tried.has(kind)) {
+      tried.add(kind)
       try {
-        const begun = await beginAs(kind, begin)
-        if (this.#known.get(era) !== kind) log.info({ kind, era }, 'the remote server was reached')
-        this.#known.set(era, kind)
-        return begun
+        return await this.#beginAs(kind, begin, false, isDoubtful && kind !== 'modern')
       } catch (error) {
-        log.debug({ err: error, kind }, 'a remote server does not take it this way')
+        begin.log.debug({ err: error, kind }, 'a remote server does not take it this way')
         // of an older server, what it says to `initialize` explains more
-        if (failure === undefined || kind === 'streamable-http') failure = error
-        const other = this.#findOther(kind, error)
-        if (other !== undefined) kinds.add(other)
+        if (kind === 'streamable-http') failure = error
+        kind = this.#findOther(kind, error)
       }
     }
     throw failure
+  }
+
+  async #beginAs (kind: Kind, begin: Begin, isProbe: boolean, isDoubtful = false): Promise<Begun> {
+    const { era, log, http: { limits: { connectSeconds } } } = begin
+    const discoverSeconds = isProbe ? Math.min(PROBE_SECONDS, connectSeconds) : connectSeconds
+    const begun = await beginAs({ ...begin, kind, discoverSeconds })
+    if (this.#recall(era) !== kind) {
+      log.info({ kind, era }, 'the remote server was reached')
+      this.#known.set(era, { kind, until: isDoubtful ? performance.now() + DOUBTFUL_MS : Infinity })
+    }
+    return begun
+  }
+
+  #recall (era: Era): Kind | undefined {
+    const known = this.#known.get(era)
+    return known !== undefined && performance.now() < known.until ? known.kind : undefined
   }
 
   #first (era: Era): Kind {
@@ -71,13 +124,13 @@ export class Negotiation {
 
   /** What else to try. */
   #findOther (failed: Kind, error: unknown): Kind | undefined {
-    if (!(error instanceof RemoteError) || error instanceof RemoteUnreachableError) return undefined
-    const { status, rpcError } = error
+    if (!(error instanceof HostedError) || error instanceof RemoteUnreachableError) return undefined
+    const status = error instanceof RemoteError ? error.status : undefined
     // whatever it speaks, it wants another caller
     if (status === 401 || status === 403) return undefined
     // older servers refuse what they do not know in many ways
     if (failed === 'modern') return 'streamable-http'
-    if (failed === 'streamable-http' && isModernOnly(rpcError)) return 'modern'
+    if (failed === 'streamable-http' && isModernOnly(error.rpcError)) return 'modern'
     if (this.#transport !== 'auto' || !isClientError(status)) return undefined
     // it may be another one by now
     return failed === 'sse' ? 'streamable-http' : 'sse'
@@ -88,15 +141,7 @@ function isClientError (status: number | undefined): boolean {
   return status !== undefined && status >= 400 && status < 500
 }
 
-/** Whether a server knows no `initialize`, since it is of 2026-07-28. */
-function isModernOnly (error: RemoteError['rpcError']): boolean {
-  if (error === undefined) return false
-  const supported = getMember(error.data, 'supported')
-  return error.code === jsonRpcCodes.unsupportedProtocolVersion || error.code === jsonRpcCodes.methodNotFound ||
-    (Array.isArray(supported) && supported.includes(REVISION_2026_07_28))
-}
-
-async function beginAs (kind: Kind, { http, receiver, log, params }: Omit<Begin, 'era'>): Promise<Begun> {
+async function beginAs ({ receiver, params, ...attempt }: Attempt): Promise<Begun> {
   let response: JSONRPCMessage | undefined
   const watched: WireReceiver = {
     received: async (message, of) => {
@@ -105,7 +150,7 @@ async function beginAs (kind: Kind, { http, receiver, log, params }: Omit<Begin,
     },
     lost: error => { receiver.lost(error) }
   }
-  const wire = await makeWire(kind, { http, receiver: watched, log })
+  const wire = await makeWire({ ...attempt, receiver: watched })
   try {
     await wire.send({ jsonrpc: '2.0', id: INITIALIZE, method: 'initialize', params })
     if (response === undefined || 'method' in response) throw new RemoteError('it does not respond to initialize')
@@ -117,13 +162,13 @@ async function beginAs (kind: Kind, { http, receiver, log, params }: Omit<Begin,
   }
 }
 
-async function makeWire (kind: Kind, { http, receiver, log }: Omit<Begin, 'era' | 'params'>): Promise<Wire> {
+async function makeWire ({ kind, http, receiver, log, discoverSeconds }: Omit<Attempt, 'params'>): Promise<Wire> {
   switch (kind) {
     case 'streamable-http':
       return new StreamableHttpWire(http, receiver, log)
     case 'sse':
       return await HttpSseWire.open(http, receiver)
     case 'modern':
-      return new ModernWire(http, receiver, log)
+      return new ModernWire(new HttpPeer(http, receiver, discoverSeconds), receiver, log)
   }
 }

@@ -2,9 +2,11 @@ import type { JSONRPCMessage } from '@modelcontextprotocol/server'
 import { isRequest } from '../../../mcp/wire/messages.js'
 import type { StreamEvent } from './event-stream.js'
 import type { RemoteHttp } from './http.js'
-import { RemoteEndedError, RemoteError } from './remote-error.js'
+import { HostedEndedError } from '../../wire/hosted-error.js'
+import { RemoteError } from './remote-error.js'
 import { postMessage } from './resumption.js'
-import { parseRemoteMessages, type Wire, type WireReceiver } from './wire.js'
+import type { Wire, WireReceiver } from '../../wire/wire.js'
+import { parseRemoteMessages } from './parse-messages.js'
 
 const CLOSED = 'it closed the stream before it responded'
 
@@ -72,7 +74,7 @@ export class HttpSseWire implements Wire {
   }
 
   async close (): Promise<void> {
-    this.#end(new RemoteEndedError('the connection was closed'))
+    this.#end(new HostedEndedError('the connection was closed'))
   }
 
   async #post (message: JSONRPCMessage): Promise<void> {

@@ -1,6 +1,6 @@
 import { readEvents, type EventStreamOptions, type StreamEvent } from './event-stream.js'
 import type { RemoteLimits } from '../options.js'
-import { RemoteError, RemoteUnreachableError } from './remote-error.js'
+import { RemoteError, RemoteSilentError, RemoteUnreachableError } from './remote-error.js'
 
 /**
  * Returns the token that goes along; undefined: none.
@@ -75,7 +75,7 @@ class Silence {
 
   /** What an error means to those who wait. */
   explain (error: unknown): unknown {
-    if (this.isOver) return new RemoteUnreachableError('it did not respond in time')
+    if (this.isOver) return new RemoteSilentError('it did not respond in time')
     if (this.#outer.aborted || error instanceof RemoteError) return error
     return new RemoteUnreachableError('the connection failed', { cause: error })
   }

@@ -4,7 +4,7 @@ import { getMember } from '../../../members.js'
 import { isRequest } from '../../../mcp/wire/messages.js'
 import type { RemoteHttp, RemoteResponse } from './http.js'
 import { RemoteError, RemoteSessionGoneError } from './remote-error.js'
-import { parseRemoteMessages } from './wire.js'
+import { parseRemoteMessages } from './parse-messages.js'
 
 const FIRST_WAIT_MS = 1000
 const MIN_WAIT_MS = 10

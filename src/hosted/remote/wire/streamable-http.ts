@@ -4,10 +4,12 @@ import type { Log } from '../../../log.js'
 import { getMember } from '../../../members.js'
 import { isRequest } from '../../../mcp/wire/messages.js'
 import type { RemoteHttp, RemoteResponse } from './http.js'
-import { RemoteEndedError, RemoteError, RemoteSessionGoneError } from './remote-error.js'
+import { HostedEndedError } from '../../wire/hosted-error.js'
+import { RemoteError, RemoteSessionGoneError } from './remote-error.js'
 import { postMessage, Resumption } from './resumption.js'
 import { RemoteSession } from './remote-session.js'
-import { isResponseTo, parseRemoteMessages, type Wire, type WireReceiver } from './wire.js'
+import { isResponseTo, type Wire, type WireReceiver } from '../../wire/wire.js'
+import { parseRemoteMessages } from './parse-messages.js'
 
 /** How long the first calls wait for the stream that the server's own messages come on. */
 const LISTEN_MS = 500
@@ -37,7 +39,7 @@ export class StreamableHttpWire implements Wire {
   }
 
   async close (): Promise<void> {
-    this.#closing.abort(new RemoteEndedError('the connection was closed'))
+    this.#closing.abort(new HostedEndedError('the connection was closed'))
     await this.#end()
   }
 
@@ -92,7 +94,7 @@ export class StreamableHttpWire implements Wire {
     if (message.method === 'notifications/initialized') this.#listen()
     const id = getMember(message.params, 'requestId')
     if (message.method === 'notifications/cancelled' && (typeof id === 'string' || typeof id === 'number')) {
-      this.#calls.get(id)?.abort(new RemoteEndedError('the call was cancelled'))
+      this.#calls.get(id)?.abort(new HostedEndedError('the call was cancelled'))
     }
   }
 

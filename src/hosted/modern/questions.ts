@@ -1,7 +1,7 @@
 import type { JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
-import { isObject } from '../../../members.js'
-import type { JsonRpcResponse } from '../../../mcp/wire/messages.js'
-import { RemoteError } from '../wire/remote-error.js'
+import { isObject } from '../../members.js'
+import type { JsonRpcResponse } from '../../mcp/wire/messages.js'
+import { HostedError } from '../wire/hosted-error.js'
 import type { BelongsTo, WireReceiver } from '../wire/wire.js'
 
 type Params = Record<string, unknown>
@@ -28,14 +28,14 @@ export class Questions {
   /**
    * Asks for all that a call needs.
    * @returns the results, by the keys of the questions
-   * @throws {RemoteError} (rejects with it) if the client refuses
+   * @throws {HostedError} (rejects with it) if the client refuses
    */
   async ask (callId: RequestId, asked: unknown, signal: AbortSignal): Promise<Params> {
     const questions = Object.entries(isObject(asked) ? asked : {})
-    if (questions.length > MAX_QUESTIONS) throw new RemoteError('it asks the client for too much')
+    if (questions.length > MAX_QUESTIONS) throw new HostedError('it asks the client for too much')
     const results = await Promise.all(questions.map(async ([key, question]) => {
       if (!isObject(question) || typeof question.method !== 'string') {
-        throw new RemoteError('it asks the client for what cannot be asked')
+        throw new HostedError('it asks the client for what cannot be asked')
       }
       const { method, params } = question
       const of = { relatedRequestId: callId, inputKey: key }
@@ -70,7 +70,7 @@ export class Questions {
         else this.#receiver.received(request, of).catch(reject)
       })
       if ('result' in response) return response.result
-      throw new RemoteError('the client refuses what it needs', { rpcError: response.error })
+      throw new HostedError('the client refuses what it needs', { rpcError: response.error })
     } finally {
       this.#waiting.delete(id)
       signal.removeEventListener('abort', abort)

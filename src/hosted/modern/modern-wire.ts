@@ -11,16 +11,14 @@ import {
   type JSONRPCRequest,
   type RequestId
 } from '@modelcontextprotocol/server'
-import type { Log } from '../../../log.js'
-import { getMember, isObject } from '../../../members.js'
-import { isRequest } from '../../../mcp/wire/messages.js'
-import { REVISION_2025_11_25, REVISION_2026_07_28 } from '../../../mcp/wire/protocol-versions.js'
-import type { RemoteHttp, RemoteResponse } from '../wire/http.js'
-import { RemoteEndedError, RemoteError } from '../wire/remote-error.js'
-import { postMessage } from '../wire/resumption.js'
-import { isResponseTo, parseRemoteMessages, type Wire, type WireReceiver } from '../wire/wire.js'
-import { RequestHeaders } from './headers.js'
+import type { Log } from '../../log.js'
+import { getMember, isObject } from '../../members.js'
+import { isRequest } from '../../mcp/wire/messages.js'
+import { REVISION_2025_11_25, REVISION_2026_07_28 } from '../../mcp/wire/protocol-versions.js'
+import { HostedEndedError, HostedError } from '../wire/hosted-error.js'
+import type { Wire, WireReceiver } from '../wire/wire.js'
 import { Listener } from './listener.js'
+import type { ModernPeer } from './modern-peer.js'
 import { Questions } from './questions.js'
 
 type Params = Record<string, unknown>
@@ -28,31 +26,30 @@ type Params = Record<string, unknown>
 const MAX_ROUNDS = 50
 /** Before a call is repeated that asks for nothing but time. */
 const PACE_MS = 500
-const MAX_PAGES = 20
-const HEADER_MISMATCH = -32020
 
 /**
  * Revision 2026-07-28, as a server of 2025-11-25 would speak: what `initialize` and `logging/setLevel` have said goes
  * along with every request; what the server needs of the client is asked for by requests; subscriptions are a stream.
  */
 export class ModernWire implements Wire {
-  readonly #http: RemoteHttp
+  readonly #peer: ModernPeer
   readonly #receiver: WireReceiver
   readonly #closing = new AbortController()
   readonly #calls = new Map<RequestId, AbortController>()
-  readonly #headers = new RequestHeaders()
   readonly #questions: Questions
   readonly #listener: Listener
   #client: Params = {}
   #logLevel: unknown
   #nextId = 0
 
-  constructor (http: RemoteHttp, receiver: WireReceiver, log: Log) {
-    this.#http = http
+  constructor (peer: ModernPeer, receiver: WireReceiver, log: Log) {
+    this.#peer = peer
     this.#receiver = receiver
     this.#questions = new Questions(receiver)
     this.#listener = new Listener({
-      open: async (params, signal) => await this.#post(this.#newId(), 'subscriptions/listen', params, signal),
+      listen: async (params, signal, events) => {
+        await peer.listen(this.#toRequest(this.#newId(), 'subscriptions/listen', params), signal, events)
+      },
       receiver,
       log
     })
@@ -66,7 +63,7 @@ export class ModernWire implements Wire {
 
   async close (): Promise<void> {
     this.#listener.close()
-    this.#closing.abort(new RemoteEndedError('the connection was closed'))
+    this.#closing.abort(new HostedEndedError('the connection was closed'))
   }
 
   #notify ({ method, params }: JSONRPCNotification): void {
@@ -74,7 +71,7 @@ export class ModernWire implements Wire {
     if (method === 'notifications/initialized') this.#listener.open()
     else if (method === 'notifications/cancelled' && (typeof id === 'string' || typeof id === 'number')) {
       // with the end of its HTTP request, a call is cancelled
-      this.#calls.get(id)?.abort(new RemoteEndedError('the call was cancelled'))
+      this.#calls.get(id)?.abort(new HostedEndedError('the call was cancelled'))
     }
   }
 
@@ -105,10 +102,10 @@ export class ModernWire implements Wire {
       [CLIENT_INFO_META_KEY]: clientInfo,
       [CLIENT_CAPABILITIES_META_KEY]: isObject(capabilities) ? capabilities : {}
     }
-    const found = await this.#ask('server/discover', {}, this.#http.limits.connectSeconds)
+    const found = await this.#request(this.#newId(), 'server/discover', {}, this.#closing.signal)
     const { supportedVersions, capabilities: served, instructions, _meta } = found
     if (!Array.isArray(supportedVersions) || !supportedVersions.includes(REVISION_2026_07_28)) {
-      throw new RemoteError(`it does not serve revision ${REVISION_2026_07_28}`)
+      throw new HostedError(`it does not serve revision ${REVISION_2026_07_28}`)
     }
     // tasks of this revision are not those of the earlier ones
     const { tasks, ...advertised } = isObject(served) ? served : {}
@@ -132,16 +129,16 @@ export class ModernWire implements Wire {
     if (this.#closing.signal.aborted) abort()
     this.#calls.set(id, controller)
     try {
-      let result = await this.#callOnce(id, method, params, controller.signal)
+      let result = await this.#request(id, method, params, controller.signal)
       for (let round = 0; result.resultType === 'input_required'; round++) {
-        if (round === MAX_ROUNDS) throw new RemoteError('it asks the client again and again')
+        if (round === MAX_ROUNDS) throw new HostedError('it asks the client again and again')
         const { inputRequests, requestState } = result
         const inputResponses = await this.#questions.ask(id, inputRequests, controller.signal)
         if (Object.keys(inputResponses).length === 0) {
           await delay(PACE_MS, undefined, { signal: controller.signal, ref: false })
         }
         const brought = { ...params, inputResponses, ...requestState !== undefined && { requestState } }
-        result = await this.#callOnce(id, method, brought, controller.signal)
+        result = await this.#request(id, method, brought, controller.signal)
       }
       const { resultType, ttlMs, cacheScope, ...legacy } = result
       await this.#respond(id, legacy)
@@ -151,88 +148,22 @@ export class ModernWire implements Wire {
     }
   }
 
-  async #callOnce (id: RequestId, method: string, params: Params, signal: AbortSignal): Promise<Params> {
-    try {
-      return await this.#exchange(id, method, params, signal)
-    } catch (error) {
-      if (!(error instanceof RemoteError) || error.rpcError?.code !== HEADER_MISMATCH || method !== 'tools/call') {
-        throw error
-      }
-      // nobody has listed the tools, which say what of a call goes into headers
-      await this.#listTools()
-      return await this.#exchange(id, method, params, signal)
-    }
+  async #request (id: RequestId, method: string, params: Params, signal: AbortSignal): Promise<Params> {
+    return await this.#peer.request(this.#toRequest(id, method, params), signal)
   }
 
-  async #listTools (): Promise<void> {
-    let cursor: unknown
-    for (let page = 0; page < MAX_PAGES && (page === 0 || typeof cursor === 'string'); page++) {
-      const result = await this.#ask('tools/list', cursor === undefined ? {} : { cursor })
-      cursor = result.nextCursor
-    }
-  }
-
-  /** Makes a request of our own. */
-  async #ask (method: string, params: Params, seconds = this.#http.limits.silenceSeconds): Promise<Params> {
-    return await this.#exchange(this.#newId(), method, params, this.#closing.signal, seconds)
-  }
-
-  /** @throws {RemoteError} (rejects with it) also for an error response */
-  async #exchange (
-    id: RequestId,
-    method: string,
-    params: Params,
-    signal: AbortSignal,
-    seconds = this.#http.limits.silenceSeconds
-  ): Promise<Params> {
-    const response = await this.#post(id, method, params, signal, seconds)
-    for await (const message of readMessages(response)) {
-      if (!isResponseTo(message, id)) await this.#receiver.received(message, { relatedRequestId: id })
-      else if ('error' in message) throw new RemoteError('it responds with an error', { rpcError: message.error })
-      else if ('result' in message) {
-        if (method === 'tools/list') this.#headers.note(message.result)
-        return message.result
-      }
-    }
-    throw new RemoteError('it closed the stream before it responded')
-  }
-
-  async #post (
-    id: RequestId,
-    method: string,
-    params: Params,
-    signal: AbortSignal,
-    seconds = this.#http.limits.silenceSeconds
-  ): Promise<RemoteResponse> {
+  /** A request that says all that the server must know of the client. */
+  #toRequest (id: RequestId, method: string, params: Params): JSONRPCRequest {
     const _meta = {
       ...isObject(params._meta) && params._meta,
       [PROTOCOL_VERSION_META_KEY]: REVISION_2026_07_28,
       ...this.#client,
       ...this.#logLevel !== undefined && { [LOG_LEVEL_META_KEY]: this.#logLevel }
     }
-    return await postMessage(this.#http, { jsonrpc: '2.0', id, method, params: { ...params, _meta } }, {
-      headers: this.#headers.make(method, params),
-      signal,
-      silenceMs: seconds * 1000,
-      isOfSession: false
-    })
+    return { jsonrpc: '2.0', id, method, params: { ...params, _meta } }
   }
 
   #newId (): string {
     return `own.${this.#nextId++}`
-  }
-}
-
-async function * readMessages (response: RemoteResponse): AsyncGenerator<JSONRPCMessage> {
-  if (response.mediaType === 'application/json') {
-    yield * parseRemoteMessages(await response.text())
-    return
-  }
-  if (response.mediaType !== 'text/event-stream') {
-    await response.discard()
-    throw new RemoteError(`it responds with status ${response.status} and no message`)
-  }
-  for await (const { type, data } of response.events()) {
-    if (type === 'message' && data !== '') yield * parseRemoteMessages(data)
   }
 }

@@ -1,12 +1,10 @@
 import type { JSONRPCMessage, RequestId } from '@modelcontextprotocol/server'
-import type { HostedExtra } from '../../piped-server.js'
-import { isMessage } from '../../../mcp/wire/messages.js'
-import { RemoteError } from './remote-error.js'
+import type { HostedExtra } from '../piped-server.js'
 
 /** What a message belongs to. */
 export type BelongsTo = Pick<HostedExtra, 'relatedRequestId' | 'inputKey'>
 
-/** Takes what a remote server sends. */
+/** Takes what a hosted server sends. */
 export interface WireReceiver {
   /**
    * A message. Resolves when there is room for the next one.
@@ -17,27 +15,12 @@ export interface WireReceiver {
   lost (error: Error): void
 }
 
-/** A way to exchange messages with a remote server. */
+/** A way to exchange messages with a hosted server. */
 export interface Wire {
   /** Sends a message; of a request, resolves when its response has been received. Rejects if it will not be. */
   send (message: JSONRPCMessage): Promise<void>
-  /** Ends what runs, and the session at the remote server. Never rejects. */
+  /** Ends what runs, and the session at the hosted server. Never rejects. */
   close (): Promise<void>
-}
-
-/** Messages of a body or an event. @throws {RemoteError} for anything else */
-export function parseRemoteMessages (text: string): JSONRPCMessage[] {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new RemoteError('it sends invalid JSON', { isLasting: true, cause })
-  }
-  const messages = Array.isArray(value) ? value : [value]
-  if (!messages.every(isMessage)) {
-    throw new RemoteError('it sends what is not a JSON-RPC 2.0 message', { isLasting: true })
-  }
-  return messages
 }
 
 /** Whether a message is the response to a request. */
