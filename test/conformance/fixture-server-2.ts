@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   acceptedContent,
+  CLIENT_CAPABILITIES_META_KEY,
   completable,
   createRequestStateCodec,
   fromJsonSchema,
@@ -16,6 +17,7 @@ import {
 } from '@modelcontextprotocol/server'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv'
 import * as z from 'zod'
+import { getMember } from '../../src/members.js'
 import {
   colourQuestion,
   confirmation,
@@ -331,9 +333,11 @@ function addInputTools (server: McpServer): void {
   )
 
   server.registerTool('test_input_required_result_capabilities', { description: 'Asks for what the client can do.' },
-    ({ mcpReq: { inputResponses } }) => {
+    ({ mcpReq: { inputResponses, envelope } }) => {
       if (inputResponses !== undefined) return text(JSON.stringify(inputResponses))
-      const { elicitation, sampling } = server.server.getClientCapabilities() ?? {}
+      // over stdio, the SDK does not tell the server what single requests say
+      const declared = getMember(envelope, CLIENT_CAPABILITIES_META_KEY) ?? server.server.getClientCapabilities()
+      const [elicitation, sampling] = ['elicitation', 'sampling'].map(name => getMember(declared, name))
       return inputRequired({
         inputRequests: {
           ...elicitation !== undefined && { user_name: inputRequired.elicit(nameQuestion) },

@@ -1,6 +1,6 @@
 // An MCP server over stdio without any SDK. What it does wrong is said by its arguments, or by the tool that is called.
 import { spawn } from 'node:child_process'
-import { writeSync } from 'node:fs'
+import { appendFileSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import process from 'node:process'
 
@@ -38,6 +38,14 @@ const tools = {
     message,
     requestedSchema: { type: 'object', properties: { colour: { type: 'string' } } }
   })),
+  ask_both: async () => {
+    const both = ['one', 'two'].map(async (message, index) => {
+      // in a piece of its own
+      if (index > 0) await new Promise(resolve => { setTimeout(resolve, 5) })
+      return await ask('elicitation/create', { message, requestedSchema: { type: 'object', properties: {} } })
+    })
+    return text(await Promise.all(both))
+  },
   sample: async () => text(await ask('sampling/createMessage', {
     messages: [{ role: 'user', content: { type: 'text', text: 'Hello' } }],
     maxTokens: 10
@@ -130,8 +138,17 @@ const methods = {
   }
 }
 
+// what older programs do that do not say that they do not know it
+const discoveries = {
+  '--silent': () => {},
+  '--exits': () => process.exit(9),
+  '--stuck': () => { lines.removeAllListeners('line') }
+}
+
 async function serve ({ id, method, params, result, error }) {
-  if (method === undefined) {
+  const [discovery] = Object.keys(discoveries).filter(flag => flags.has(flag))
+  if (method === 'server/discover' && discovery !== undefined) discoveries[discovery]()
+  else if (method === undefined) {
     const { resolve, reject } = waiting.get(id)
     waiting.delete(id)
     if (error === undefined) resolve(result)
@@ -150,6 +167,7 @@ async function serve ({ id, method, params, result, error }) {
   }
 }
 
+if (process.env.STARTS !== undefined) appendFileSync(process.env.STARTS, `${process.pid}\n`)
 if (flags.has('--exit')) process.exit(7)
 if (flags.has('--banner')) process.stdout.write('Welcome!\n')
 if (flags.has('--stubborn')) {

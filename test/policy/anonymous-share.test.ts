@@ -261,7 +261,7 @@ t.test('processes of a hosted server', async t => {
   t.teardown(() => pool.close())
   const obtain = (person: string) => {
     const command = { command: process.execPath, args: ['-e', 'process.stdin.resume()'], env: {}, cwd: undefined }
-    pool.obtain({ key: person, person: limitKey(person), command, log: silentLog })
+    pool.obtain({ key: person, person: limitKey(person), era: 'legacy', command, log: silentLog })
   }
   for (let index = 0; index < 2; index++) obtain(nobody(index))
   t.throws(() => { obtain(nobody(2)) }, InitializeFailedError)

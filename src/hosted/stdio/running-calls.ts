@@ -71,6 +71,11 @@ export class RunningCalls {
     return undefined
   }
 
+  /** The call with an id at the server. */
+  find (ownId: RequestId): RunningCall | undefined {
+    return this.#calls.get(ownId)
+  }
+
   findProgress (token: unknown): Progress | undefined {
     return typeof token === 'number' ? this.#progress.get(token) ?? this.#ofTasks.get(token) : undefined
   }

@@ -5,6 +5,7 @@ import { BoundedMap } from '../../collections/bounded-map.js'
 import type { Log } from '../../log.js'
 import type { StdioSettings } from './options/settings.js'
 import type { Command } from './process/server-process.js'
+import type { Era, KnownEras } from './program.js'
 import { SharedServer } from './shared-server.js'
 
 /** Whose server it is, and what it is started with. */
@@ -13,6 +14,8 @@ export interface ServerRequest {
   key: string
   /** Whom its process counts for. */
   person: string
+  /** Of those who share it. */
+  era: Era
   command: Command
   log: Log
 }
@@ -47,6 +50,7 @@ export class ServerPool {
   /** Those that end. */
   readonly #ending = new Set<SharedServer>()
   readonly #failures = new BoundedMap<string, Failures>(MAX_FAILURES)
+  readonly #known: KnownEras = new Map()
   #isClosed = false
 
   constructor (settings: StdioSettings) {
@@ -90,12 +94,14 @@ export class ServerPool {
     await Promise.all([...this.#ending].map(server => server.end('')))
   }
 
-  #start ({ key, person, command, log }: ServerRequest): SharedServer {
+  #start ({ key, person, era, command, log }: ServerRequest): SharedServer {
     const now = performance.now()
     const server = new SharedServer({
       command,
       log,
       limits: this.#settings.limits,
+      era,
+      known: this.#known,
       isForAll: this.#settings.per === 'shared',
       onUse: () => { this.#used(key, member) },
       onEnded: ({ hasFailed, hasBegun }) => {

@@ -1,28 +1,16 @@
 import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
-import type { Log } from '../../log.js'
 import { isRequest, type JsonRpcResponse } from '../../mcp/wire/messages.js'
+import type { BelongsTo } from '../wire/wire.js'
 import type { Channel, ChannelServer } from './channel.js'
 import { Handshake } from './handshake.js'
 import { LogLevels } from './log-levels.js'
-import type { StdioLimits } from './options/options.js'
 import { ReadingPace } from './reading-pace.js'
 import { asksForRoots } from './roots.js'
 import { CLIENT_GONE, RunningCalls } from './running-calls.js'
-import { ServerProcess, type Command } from './process/server-process.js'
+import { Program } from './program.js'
+import type { SharedServerOptions } from './shared-server-options.js'
 import { Subscriptions } from './subscriptions.js'
-
-export interface SharedServerOptions {
-  command: Command
-  limits: StdioLimits
-  /** Whether several people share it: then it may ask nobody, and what belongs to no call reaches nobody. */
-  isForAll: boolean
-  log: Log
-  /** @param hasFailed whether it has ended by itself; `hasBegun`: whether it has answered `initialize` */
-  onEnded (end: { hasFailed: boolean, hasBegun: boolean }): void
-  /** Somebody has come, or the last one has left. */
-  onUse (): void
-}
 
 /**
  * One process, which has one client as far as it knows, for several sessions and requests. Their ids and progress
@@ -32,7 +20,7 @@ export interface SharedServerOptions {
  */
 export class SharedServer implements ChannelServer {
   readonly #options: SharedServerOptions
-  readonly #process: ServerProcess
+  readonly #process: Program
   /** The one that was used last at the end. */
   readonly #channels = new Set<Channel>()
   readonly #calls = new RunningCalls()
@@ -47,13 +35,19 @@ export class SharedServer implements ChannelServer {
   #isOver = false
 
   constructor (options: SharedServerOptions) {
-    const { command, limits, isForAll } = options
+    const { command, limits, era, known, isForAll } = options
     this.#options = options
     this.#handshake = new Handshake(isForAll)
-    this.#process = new ServerProcess(command, limits, {
-      onMessage: message => { this.#deliver(message) },
-      onEnded: (reason, isOurs) => { this.#ended(reason, !isOurs) },
-      findLog: () => this.#calls.last?.channel.log ?? [...this.#channels].at(-1)?.log ?? options.log
+    this.#process = new Program({
+      command,
+      limits,
+      era,
+      known,
+      events: {
+        onMessage: (message, of) => { this.#deliver(message, of) },
+        onEnded: (reason, isOurs) => { this.#ended(reason, !isOurs) },
+        findLog: () => this.#calls.last?.channel.log ?? [...this.#channels].at(-1)?.log ?? options.log
+      }
     })
     this.#pace = new ReadingPace(this.#channels, isPaused => { this.#process.setPaused(isPaused) })
     this.#start = setTimeout(() => { this.#startedTooSlowly() }, limits.startSeconds * 1000)
@@ -168,8 +162,8 @@ export class SharedServer implements ChannelServer {
     this.#process.send({ ...notification, params: { ...notification.params, progressToken } })
   }
 
-  #deliver (message: JSONRPCMessage): void {
-    if (isRequest(message)) this.#ask(message)
+  #deliver (message: JSONRPCMessage, of: BelongsTo): void {
+    if (isRequest(message)) this.#ask(message, of)
     else if ('method' in message) this.#announce(message)
     else if (this.#handshake.take(message)) {
       clearTimeout(this.#start)
@@ -188,7 +182,7 @@ export class SharedServer implements ChannelServer {
     channel.deliver({ ...response, id }, this.#pace.of(channel))
   }
 
-  #ask (request: JSONRPCRequest): void {
+  #ask (request: JSONRPCRequest, { relatedRequestId, inputKey }: BelongsTo): void {
     const { id, method } = request
     if (method === 'ping') {
       this.#tryToSend({ jsonrpc: '2.0', id, result: {} })
@@ -198,14 +192,14 @@ export class SharedServer implements ChannelServer {
       this.#refuse(id, 'Several people share this server: it may ask none of them.')
       return
     }
-    const call = this.#calls.last
+    const call = relatedRequestId === undefined ? this.#calls.last : this.#calls.find(relatedRequestId)
     const channel = call?.channel ?? [...this.#channels].at(-1)
     if (channel === undefined) this.#refuse(id, 'No client is connected.')
     else if (asksForRoots(request) && !channel.passesRoots) {
       this.#refuse(id, 'This server does not learn the roots of its clients.')
     } else {
       this.#asked.set(id, channel)
-      channel.deliver(request, { relatedRequestId: call?.id })
+      channel.deliver(request, { relatedRequestId: call?.id, ...inputKey !== undefined && { inputKey } })
     }
   }
 
@@ -272,6 +266,7 @@ export class SharedServer implements ChannelServer {
 
   #startedTooSlowly (): void {
     const seconds = this.#options.limits.startSeconds
+    this.#process.hasNotBegun()
     this.#handshake.fail(`The hosted server has not begun within ${seconds} seconds.`)
     this.#ended('it has not begun in time', true)
     this.#tryToEnd('it has not begun in time')

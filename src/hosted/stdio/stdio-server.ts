@@ -62,27 +62,27 @@ interface Wanted {
 /** @throws {SessionNotFoundError} (rejects with it) if the process of a session has ended with what it knew */
 async function findServer ({ settings, pool, context, sessionId, params, isResumed }: Wanted): Promise<SharedServer> {
   const { protocolVersion, capabilities } = params
+  const { era, log, authInfo: caller } = context
   if (settings.per === 'shared') {
-    const key = fingerprint(['shared', protocolVersion])
-    return pool.obtain({ key, person: '', command: await makeCommand(settings, undefined), log: context.log })
+    const key = fingerprint(['shared', era, protocolVersion])
+    return pool.obtain({ key, person: '', era, command: await makeCommand(settings, undefined), log })
   }
-  const caller = context.authInfo
   const person = limitKey(personKey(caller.extra))
-  const { log } = context
-  if (settings.per === 'session' && context.era === 'legacy' && sessionId !== undefined) {
+  if (settings.per === 'session' && era === 'legacy' && sessionId !== undefined) {
     const key = sessionKey(sessionId)
     const running = pool.find(key)
     if (running !== undefined) return running
     if (isResumed && !settings.mayRestart) {
       throw new SessionNotFoundError('Session not found: the process that it had has ended. Initialize a new one.')
     }
-    return pool.obtain({ key, person, command: await makeCommand(settings, context), log })
+    return pool.obtain({ key, person, era, command: await makeCommand(settings, context), log })
   }
   const command = await makeCommand(settings, context)
   const owner = settings.per === 'session' ? sessionId : personKey(caller.extra)
-  // what a client cannot do, its server must not ask of it; and a value that has changed needs another process
-  const key = fingerprint([settings.per, owner, protocolVersion, capabilities, command])
-  return pool.obtain({ key, person, command, log })
+  // what a client cannot do, its server must not ask of it; a program of both eras serves one of them at a time; and a
+  // value that has changed needs another process
+  const key = fingerprint([settings.per, owner, era, protocolVersion, capabilities, command])
+  return pool.obtain({ key, person, era, command, log })
 }
 
 function sessionKey (sessionId: string): string {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type {
   JSONRPCNotification,
   JSONRPCRequest
@@ -9,6 +10,9 @@ import { fingerprint } from '../../../fingerprint.js'
 import type { AskingOptions, InMemoryPeer } from '../../transport/in-memory-transport.js'
 import { jsonRpcCodes } from '../../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
+
+/** Of a server that is somewhere else, what it asks for in one go arrives piece by piece. */
+const ARRIVAL_MS = 50
 
 /** The outcome of a call of a 1.x server: its response, or the input that it needs from the client to continue. */
 export type BridgedOutcome =
@@ -128,7 +132,7 @@ export class BridgedCall implements InMemoryPeer {
       const response = await Promise.race([this.#response, asked])
       if (response !== undefined) return { kind: 'response', response }
       // what is asked for in one go is asked of the client in one go
-      await new Promise(resolve => setImmediate(resolve))
+      await (this.#instance.isElsewhere ? delay(ARRIVAL_MS) : new Promise(resolve => setImmediate(resolve)))
       // nobody would come back to it
       if (signal.aborted) {
         return {
