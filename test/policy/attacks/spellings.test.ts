@@ -95,6 +95,21 @@ for (const [name, way] of Object.entries(WAYS)) {
   }
 }
 
+t.test('another spelling has no limit of its own', async t => {
+  for (const [line, makePlug] of Object.entries(CARELESS)) {
+    const [way] = Object.values(WAYS)
+    if (way === undefined) throw new Error('There is no way.')
+    const { service, ran } = await hostPlug(t, way, makePlug, { limits: { tools: { Open: { callsPerDay: 2 } } } })
+    const client = await way.connect(t, service, 'mallory_mcp')
+    const statuses: number[] = []
+    for (const name of ['open', 'OPEN', '\uff4fpen ', 'oPen']) {
+      const told = await client.ask('mallory_mcp', [{ method: 'tools/call', params: { name, arguments: {} } }])
+      statuses.push(told.status)
+    }
+    t.strictSame([statuses, ran], [[200, 200, 429, 429], ['tool open', 'tool open']], line)
+  }
+})
+
 const caller = callerOf('mallory_mcp')
 const judge = (rules: PolicyRules, kind: 'tools' | 'resources', name: string) =>
   new Policy(rules).accessOf(caller).judge({ kind, name }).kind
