@@ -4,7 +4,7 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { ANONYMOUS_ID, limitKey, personKey } from '../../src/caller.js'
-import { InitializeFailedError, TooManyRequestsError } from '../../src/errors.js'
+import { ServerFullError, TooManyRequestsError } from '../../src/errors.js'
 import { createSqliteStores, type McpServiceOptions } from '../../src/index.js'
 import { ServerPool } from '../../src/hosted/stdio/server-pool.js'
 import { parseStdioOptions } from '../../src/hosted/stdio/options/settings.js'
@@ -264,7 +264,7 @@ t.test('processes of a hosted server', async t => {
     pool.obtain({ key: person, person: limitKey(person), era: 'legacy', command, log: silentLog })
   }
   for (let index = 0; index < 2; index++) obtain(nobody(index))
-  t.throws(() => { obtain(nobody(2)) }, InitializeFailedError)
+  t.throws(() => { obtain(nobody(2)) }, ServerFullError)
   obtain(ALICE)
   obtain('bob')
   t.equal(pool.size, 4)
