@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isTooDeep, MAX_JSON_DEPTH } from '../../src/plugins/scoped/json-depth.js'
+import { isTooDeep, MAX_JSON_DEPTH } from '../../src/mcp/wire/json-depth.js'
 import { ask, bearer, newTokens, register } from '../support/oauth-flow.js'
 import { startTarget } from '../support/target.js'
 

@@ -1,6 +1,6 @@
 // An MCP server over stdio without any SDK. What it does wrong is said by its arguments, or by the tool that is called.
 import { spawn } from 'node:child_process'
-import { appendFileSync, writeSync } from 'node:fs'
+import { appendFileSync, closeSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import process from 'node:process'
 
@@ -77,6 +77,70 @@ const tools = {
     process.stdout.write('a banner\n{"jsonrpc":"2.0"}\n[1]\n\n{"half": \n')
     return text('after garbage')
   },
+  // a result that no JSON.stringify can write
+  nested: ({ depth }, _meta, id) => {
+    const deep = `${'['.repeat(depth)}${']'.repeat(depth)}`
+    process.stdout.write(`{"jsonrpc":"2.0","id":${id},"result":{"content":[],"structuredContent":{"deep":${deep}}}}\n`)
+    return new Promise(() => {})
+  },
+  odd: () => {
+    const nothing = { toString: 0, valueOf: 0 }
+    say({ method: 'notifications/resources/updated', params: { uri: nothing } })
+    say({ method: 'notifications/message', params: { level: nothing, data: nothing } })
+    say({ method: 'notifications/progress', params: { progressToken: nothing, progress: nothing } })
+    say({ method: 'notifications/cancelled', params: { requestId: nothing } })
+    say({ method: 'acme/other', params: { uri: nothing } })
+    return text('after odd messages')
+  },
+  bytes: (_args, _meta, id) => {
+    const [before, after] = JSON.stringify({ jsonrpc: '2.0', id, result: text('a|b') }).split('|')
+    const invalid = Buffer.from([0xc3, 0x28, 0xff])
+    process.stdout.write(Buffer.concat([Buffer.from(before), invalid, Buffer.from(`${after}\n`)]))
+    return new Promise(() => {})
+  },
+  close: ({ fd }) => {
+    setInterval(() => {}, 1_000_000)
+    return new Promise(resolve => {
+      if (fd === 0) {
+        process.stdin.once('close', () => {
+          // Node.js leaves it open
+          closeSync(fd)
+          resolve(text('closed'))
+        }).destroy()
+      } else {
+        resolve(text('closing'))
+        setTimeout(() => { closeSync(fd) }, 20)
+      }
+    })
+  },
+  questions: async ({ count }) => {
+    const refused = Array.from({ length: count }, () => ask('elicitation/create', {
+      message: 'And?', requestedSchema: { type: 'object', properties: {} }
+    }).then(() => [], error => [error]))
+    return text((await Promise.race(refused))[0]?.message ?? 'answered')
+  },
+  task: (_args, { progressToken }) => {
+    setTimeout(() => { say({ method: 'notifications/progress', params: { progressToken, progress: 7 } }) }, 50)
+    const at = new Date(0).toISOString()
+    return { task: { taskId: 'a', status: 'working', createdAt: at, lastUpdatedAt: at, ttl: null } }
+  },
+  flood: ({ megabytes }, { progressToken }) => new Promise(resolve => {
+    let left = megabytes
+    const message = 'x'.repeat(1000)
+    const more = () => {
+      while (left > 0) {
+        left -= 0.001
+        const params = { progressToken, progress: megabytes - left, message }
+        const line = `${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params })}\n`
+        if (!process.stdout.write(line)) {
+          process.stdout.once('drain', more)
+          return
+        }
+      }
+      resolve(text('flooded'))
+    }
+    more()
+  }),
   huge: ({ length }) => text('x'.repeat(length)),
   whisper: ({ lines }) => {
     for (let line = 0; line < lines; line++) writeSync(2, `line ${line}\n`)
@@ -121,7 +185,7 @@ const methods = {
   },
   ping: () => ({}),
   'tools/list': () => ({ tools: Object.keys(tools).map(name => ({ name, inputSchema: { type: 'object' } })) }),
-  'tools/call': ({ name, arguments: args = {}, _meta: meta = {} }) => tools[name](args, meta),
+  'tools/call': ({ name, arguments: args = {}, _meta: meta = {} }, id) => tools[name](args, meta, id),
   'logging/setLevel': params => {
     level = params.level
     return {}
@@ -160,7 +224,7 @@ async function serve ({ id, method, params, result, error }) {
   } else if (methods[method] === undefined) say({ id, error: { code: -32601, message: 'Method not found' } })
   else {
     try {
-      say({ id, result: await methods[method](params) })
+      say({ id, result: await methods[method](params, id) })
     } catch (failure) {
       say({ id, error: { code: -32603, message: failure.message } })
     }

@@ -3,6 +3,9 @@ import type { StdioLimits } from './options/options.js'
 import type { Command } from './process/server-process.js'
 import type { Era, KnownEras } from './program.js'
 
+/** Requests of one server that wait for its clients. */
+export const MAX_ASKED = 1000
+
 /** What a process is started with, and whom its end and use concern. */
 export interface SharedServerOptions {
   command: Command

@@ -9,7 +9,7 @@ import { ReadingPace } from './reading-pace.js'
 import { asksForRoots } from './roots.js'
 import { CLIENT_GONE, RunningCalls } from './running-calls.js'
 import { Program } from './program.js'
-import type { SharedServerOptions } from './shared-server-options.js'
+import { MAX_ASKED, type SharedServerOptions } from './shared-server-options.js'
 import { Subscriptions } from './subscriptions.js'
 
 /**
@@ -33,6 +33,7 @@ export class SharedServer implements ChannelServer {
   readonly #pace: ReadingPace
   #sentLevel: unknown
   #isOver = false
+  #endReason = ''
 
   constructor (options: SharedServerOptions) {
     const { command, limits, era, known, isForAll } = options
@@ -60,7 +61,7 @@ export class SharedServer implements ChannelServer {
 
   join (channel: Channel, initialize: JSONRPCRequest): void {
     if (this.#isOver) {
-      channel.fail(initialize.id, 'The hosted server has just ended.')
+      channel.fail(initialize.id, `The hosted server has just ended: ${this.#endReason}.`)
       channel.lost()
       return
     }
@@ -195,6 +196,7 @@ export class SharedServer implements ChannelServer {
     const call = relatedRequestId === undefined ? this.#calls.last : this.#calls.find(relatedRequestId)
     const channel = call?.channel ?? [...this.#channels].at(-1)
     if (channel === undefined) this.#refuse(id, 'No client is connected.')
+    else if (this.#asked.size >= MAX_ASKED) this.#refuse(id, 'Too many requests wait for clients.')
     else if (asksForRoots(request) && !channel.passesRoots) {
       this.#refuse(id, 'This server does not learn the roots of its clients.')
     } else {
@@ -209,7 +211,8 @@ export class SharedServer implements ChannelServer {
     else if (method === 'notifications/cancelled') this.#giveUp(notification)
     else if (method === 'notifications/message') this.#say(notification)
     else if (method === 'notifications/resources/updated') {
-      for (const channel of this.#subscriptions.find(String(params?.uri))) this.#tell(channel, notification)
+      if (typeof params?.uri !== 'string') return
+      for (const channel of this.#subscriptions.find(params.uri)) this.#tell(channel, notification)
     } else if (!this.#options.isForAll || method.endsWith('/list_changed')) {
       for (const channel of this.#channels) this.#tell(channel, notification)
     }
@@ -281,6 +284,7 @@ export class SharedServer implements ChannelServer {
   #ended (reason: string, hasFailed: boolean): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#endReason = reason
     clearTimeout(this.#start)
     this.#handshake.fail(`The hosted server did not begin: ${reason}.`)
     for (const { channel, id } of this.#calls.takeAll()) {

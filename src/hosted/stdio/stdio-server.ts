@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises'
 import { limitKey, personKey } from '../../caller.js'
 import { SessionNotFoundError } from '../../errors.js'
 import { fingerprint } from '../../fingerprint.js'
 import type { CreateServer, ServerContext } from '../../mcp/create-server.js'
+import { makeFolder } from './make-folder.js'
 import { PipedServer } from '../piped-server.js'
 import { Channel } from './channel.js'
 import type { StdioServerOptions } from './options/options.js'
@@ -97,7 +97,7 @@ async function makeCommand (settings: StdioSettings, context: ServerContext | un
   for (const [name, template] of settings.env) env[name] = await fill(template)
   const args = await Promise.all(settings.args.map(fill))
   const cwd = settings.cwd && await fill(settings.cwd)
-  if (cwd !== undefined && settings.cwd?.names.length !== 0) await mkdir(cwd, { recursive: true, mode: 0o700 })
+  if (cwd !== undefined && settings.cwd?.names.length !== 0) await makeFolder(settings.cwd?.texts[0] ?? '', cwd)
   return { command: settings.command, args, env, cwd }
 }
 

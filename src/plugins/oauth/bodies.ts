@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { EncodedBodyError, InvalidRequestError } from '../../errors.js'
 import { OAUTH_BODY_BYTES } from '../scoped/body-limits.js'
 import { plainBodies } from '../scoped/content-encoding.js'
-import { isTooDeep, MAX_JSON_DEPTH } from '../scoped/json-depth.js'
+import { isTooDeep, MAX_JSON_DEPTH } from '../../mcp/wire/json-depth.js'
 
 /** The bodies that the OAuth endpoints of this context take: forms and JSON, whatever the app around them takes. */
 export const oauthBodies = fp(async app => {

@@ -19,6 +19,10 @@ const typed = ({ response }: Exchange, type: string, body: string | Buffer, more
 const faults: Record<string, [act: (exchange: Exchange) => void, says: RegExp]> = {
   'invalid JSON': [exchange => { typed(exchange, 'application/json', '{"jsonrpc":') }, /invalid JSON/],
   'JSON that is no message': [exchange => { exchange.json({ hello: 'world' }) }, /not a JSON-RPC 2.0 message/],
+  'JSON that is nested too deeply': [exchange => {
+    const deep = '['.repeat(20_000) + ']'.repeat(20_000)
+    typed(exchange, 'application/json', `{"jsonrpc":"2.0","id":${JSON.stringify(exchange.id)},"result":{"a":${deep}}}`)
+  }, /nested too deeply/],
   null: [exchange => { exchange.json(null) }, /not a JSON-RPC 2.0 message/],
   'a response to something else': [exchange => { exchange.json(result('other')) }, /without a response/],
   'an empty batch': [exchange => { exchange.json([]) }, /without a response/],

@@ -1,9 +1,11 @@
 import type { JSONRPCMessage } from '@modelcontextprotocol/server'
+import { isTooDeep } from '../../../mcp/wire/json-depth.js'
 import { isMessage } from '../../../mcp/wire/messages.js'
 import { RemoteError } from './remote-error.js'
 
 /** Messages of a body or an event. @throws {RemoteError} for anything else */
 export function parseRemoteMessages (text: string): JSONRPCMessage[] {
+  if (isTooDeep(text)) throw new RemoteError('it sends JSON that is nested too deeply', { isLasting: true })
   let value: unknown
   try {
     value = JSON.parse(text)

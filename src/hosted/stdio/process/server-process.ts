@@ -1,6 +1,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import type { JSONRPCMessage } from '@modelcontextprotocol/server'
 import type { Log } from '../../../log.js'
+import { isTooDeep } from '../../../mcp/wire/json-depth.js'
 import { isMessage } from '../../../mcp/wire/messages.js'
 import { Diagnostics } from './diagnostics.js'
 import { Lines } from './lines.js'
@@ -28,6 +29,8 @@ export interface ServerProcessEvents {
 const TERM_MS = 500
 /** For the rest of its output after it has exited: something else may hold that open. */
 const OUTPUT_MS = 500
+/** For its end after it has closed its input or output, which is mostly how it ends. */
+const CLOSED_MS = 500
 const MAX_GARBAGE_LINES = 10
 const MAX_SHOWN = 200
 
@@ -128,7 +131,7 @@ export class ServerProcess {
     }
     const { pid, stdin, stdout, stderr } = child
     child.on('error', error => { if (pid === undefined) this.#failed(error) })
-    stdin.on('error', () => {})
+    stdin.on('error', () => { this.#closed('input') })
     if (pid === undefined) return child
     const log = this.#events.findLog()
     processGuard.add(pid, log)
@@ -136,7 +139,9 @@ export class ServerProcess {
     this.#unwatch = memoryWatch.add({ pid, maxBytes, onExceeded: () => { this.#kill('it uses too much memory') } }, log)
     const diagnostics = new Diagnostics(pid, () => this.#events.findLog())
     stderr.on('data', (chunk: Buffer) => { diagnostics.push(chunk) }).on('error', () => {})
-    stdout.on('data', (chunk: Buffer) => { this.#lines.push(chunk) }).on('error', () => {})
+    stdout.on('data', (chunk: Buffer) => { this.#lines.push(chunk) })
+      .on('error', () => {})
+      .on('end', () => { this.#closed('output') })
     child.on('exit', (code, signal) => {
       // what it has started ends with it
       this.#signal('SIGKILL')
@@ -149,6 +154,12 @@ export class ServerProcess {
       child.once('close', end)
     })
     return child
+  }
+
+  /** Nobody can be served by it: what waits for it would wait forever. */
+  #closed (what: 'input' | 'output'): void {
+    if (this.#isOver || this.#reason !== undefined) return
+    this.#after(CLOSED_MS, () => { this.#kill(`it has closed its standard ${what}`) })
   }
 
   #failed (error: unknown): void {
@@ -176,11 +187,21 @@ export class ServerProcess {
 
   #receive (line: string): void {
     if (this.#isOver || line.trim() === '') return
+    if (isTooDeep(line)) {
+      this.#kill('it sent a message that is nested too deeply')
+      return
+    }
     const value = parse(line)
     const messages: readonly unknown[] = Array.isArray(value) ? value : [value]
     for (const message of messages) {
-      if (isMessage(message)) this.#events.onMessage(message)
-      else this.#ignore(line)
+      if (!isMessage(message)) this.#ignore(line)
+      else {
+        try {
+          this.#events.onMessage(message)
+        } catch (err) {
+          this.#events.findLog().warn({ err, serverPid: this.pid }, 'a message of a hosted server cannot be passed on')
+        }
+      }
     }
   }
 
