@@ -1,19 +1,21 @@
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import { auditToFile } from '../../src/audit/sinks/file.js'
+import { Metrics } from '../../src/observability/metrics.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { createServer } from '../../test/support/sample-server.js'
 import { bearerAuthOptions, busyPeople, serve } from './served.js'
 
 /*
- * The whole service in the mode `host`, over memory. Parameters: `plain`, `policy`, `audit` or `both`; where its audit
- * log goes; and the keys that its hashes are made with.
+ * The whole service in the mode `host`, over memory, with the metrics that it always has. Parameters: `plain`,
+ * `policy`, `audit` or `both`; where its audit log goes; and the keys that its hashes are made with.
  */
 const [variant = 'plain', folder = '', encryptionKeys = ''] = process.argv.slice(2)
 const hasPolicy = variant === 'policy' || variant === 'both'
 const hasAudit = variant === 'audit' || variant === 'both'
 const issuer = 'https://login.example'
+const { mcpObserver, brokerObserver, onAuditEvents } = new Metrics()
 
 serve(async () => {
   const app = Fastify()
@@ -28,6 +30,8 @@ serve(async () => {
     },
     limits: busyPeople,
     encryptionKeys,
+    mcpObserver,
+    observers: [brokerObserver],
     ...hasPolicy && {
       policy: {
         roles: {
@@ -36,7 +40,7 @@ serve(async () => {
         }
       }
     },
-    ...hasAudit && { audit: { sink: auditToFile(join(folder, 'audit.jsonl')) } }
+    ...hasAudit && { audit: { sink: auditToFile(join(folder, 'audit.jsonl')), onEvents: onAuditEvents } }
   })
   return new URL(await app.listen({ port: 0, host: '127.0.0.1' })).port
 })

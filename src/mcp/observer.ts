@@ -132,6 +132,25 @@ export interface McpObserver {
   counts? (read: () => McpCounts): void
 }
 
+const toRequest = (observer: McpObserver): McpObserver['request'] => observer.request.bind(observer)
+
+const justRun: McpObserver['request'] = (_observed, run) => {
+  run()
+  return () => {}
+}
+
+/** The inner one ends first. */
+function nest (inner: McpObserver['request'], outer: McpObserver['request']): McpObserver['request'] {
+  return (observed, run) => {
+    let onInnerEnd: ReturnType<McpObserver['request']> | undefined
+    const onOuterEnd = outer(observed, () => { onInnerEnd = inner(observed, run) })
+    return (end, text) => {
+      onInnerEnd?.(end, text)
+      onOuterEnd(end, text)
+    }
+  }
+}
+
 /** The observer of one of several servers: it sees the name of that one. */
 export function nameServer (observer: McpObserver, server: string): McpObserver {
   return {
@@ -164,16 +183,8 @@ export function classifyEnd (end: RequestEnd): RequestOutcome {
 export function observeTogether (observers: readonly McpObserver[]): McpObserver {
   const [only] = observers
   if (only !== undefined && observers.length === 1) return only
-  const request: McpObserver['request'] = (observed, run) => {
-    const ends: Array<(end: RequestEnd, text?: string) => void> = []
-    const runAll = observers.reduceRight((inner, observer) => () => {
-      ends.push(observer.request(observed, inner))
-    }, run)
-    runAll()
-    return (end, text) => { for (const onEnd of ends) onEnd(end, text) }
-  }
   return {
-    request,
+    request: observers.map(toRequest).reduceRight(nest, justRun),
     refused: (limit, server) => { for (const observer of observers) observer.refused?.(limit, server) },
     denied: refused => { for (const observer of observers) observer.denied?.(refused) },
     counts: read => { for (const observer of observers) observer.counts?.(read) }
