@@ -10,6 +10,7 @@ import { SseStream } from '../../transport/sse-stream.js'
 import type { PostedMessages } from '../../wire/messages.js'
 import { takesPrimingEvents } from '../../wire/protocol-versions.js'
 import type { InstanceStreams } from '../instance-session.js'
+import { AwaitedResponses, SESSION_ENDED } from './awaited-responses.js'
 import { FollowedResponse } from './followed-response.js'
 import { settleIfOrphaned } from './orphaned-streams.js'
 import { ResumableResponse } from './resumable-response.js'
@@ -49,6 +50,7 @@ export class SessionStreams implements InstanceStreams {
   readonly #unwritten = new Map<string, ResumableResponse>()
   /** Responses to requests that run at other replicas. */
   readonly #followed = new Set<FollowedResponse>()
+  readonly #awaited: AwaitedResponses
   #standalone: EventLogWriter | undefined
   /** Of an HTTP+SSE session. */
   #only: SseStream | undefined
@@ -65,6 +67,7 @@ export class SessionStreams implements InstanceStreams {
   constructor ({ host, record, person, onClosed }: SessionStreamsOptions) {
     this.#host = host
     this.#record = record
+    this.#awaited = new AwaitedResponses(host, record.id)
     this.#person = person
     this.#onClosed = onClosed
   }
@@ -110,7 +113,10 @@ export class SessionStreams implements InstanceStreams {
   ): Promise<SseStream | undefined> {
     const stream = this.#create(streamId, grantId, place)
     const unwatch = settleIfOrphaned(this.#host, this.#record.id, streamId)
-    if (unwatch !== undefined) stream.once('close', unwatch)
+    if (unwatch !== undefined) {
+      stream.once('close', unwatch)
+      this.#awaited.note(stream, streamId)
+    }
     // its first event id went out before the log had the stream
     await this.#unwritten.get(streamId)?.opened
     const following = await this.#host.eventLog.follow(this.#record.id, streamId, lastEventId, stream).catch(
@@ -254,8 +260,11 @@ export class SessionStreams implements InstanceStreams {
     this.#said.flush()
     this.#standalone?.close()
     for (const response of this.#unwritten.values()) response.finish()
-    for (const response of this.#followed) response.fail('The session has ended.')
-    for (const stream of this.#open) stream.end()
+    for (const response of this.#followed) response.fail(SESSION_ENDED)
+    for (const stream of this.#open) {
+      this.#awaited.fail(stream)
+      stream.end()
+    }
   }
 
   /** A new response body. @param place if the client asked for a stream */
