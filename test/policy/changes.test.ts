@@ -5,7 +5,7 @@ import type { PolicyRules } from '../../src/policy/rules.js'
 import { isObject } from '../../src/members.js'
 import type { ServerContext } from '../../src/mcp/create-server.js'
 import { host, type HostedService } from '../attacks/eras.js'
-import { initializeParams } from '../support/mcp-harness.js'
+import { RawClient } from '../support/mcp-harness.js'
 import { next, parseData, post, readEvents, type SseEvent } from '../support/raw-http.js'
 import { PLUGS, type MakePlug } from './policy-server.js'
 
@@ -43,35 +43,12 @@ interface Listening {
   leave: AbortSignal
 }
 
-async function session ({ service: { url }, leave }: Listening): Promise<Client> {
-  const send = async (token: string, message: Record<string, unknown>, headers: Record<string, string> = {}) =>
-    await fetch(`${url}/mcp`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${token}`,
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        ...headers
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', ...message })
-    })
-  const opened = await send('ann_mcp', { id: 0, method: 'initialize', params: initializeParams('2025-11-25') })
-  await opened.text()
-  const headers = {
-    'mcp-session-id': opened.headers.get('mcp-session-id') ?? '',
-    'mcp-protocol-version': '2025-11-25'
-  }
-  await (await send('ann_mcp', { method: 'notifications/initialized' }, headers)).text()
-  for (const uri of URIS) {
-    await (await send('ann_mcp', { id: uri, method: 'resources/subscribe', params: { uri } }, headers)).text()
-  }
-  const stream = await fetch(`${url}/mcp`, {
-    headers: { ...headers, authorization: 'Bearer ann_mcp', accept: 'text/event-stream' },
-    signal: leave
-  })
+async function session ({ service, leave }: Listening): Promise<Client> {
+  const client = await new RawClient(service, 'ann_mcp').connect()
+  for (const uri of URIS) await (await client.request('resources/subscribe', { uri })).text()
   return {
-    events: readEvents(stream),
-    call: async token => { await (await send(token, { id: 'list', method: 'tools/list' }, headers)).text() }
+    events: readEvents(await client.get({}, leave)),
+    call: async token => { await (await client.at(service, token).request('tools/list')).text() }
   }
 }
 

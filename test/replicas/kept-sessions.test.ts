@@ -52,10 +52,7 @@ async function connectVia (
   capabilities: Record<string, unknown> = {},
   revision = '2025-11-25'
 ): Promise<RawClient> {
-  const client = new RawClient(place)
-  client.sessionId = (await new RawClient(pair.holder).connect(revision, capabilities)).sessionId
-  client.protocolVersion = revision
-  return client
+  return (await new RawClient(pair.holder).connect(revision, capabilities)).at(place)
 }
 
 const hang = (id: string) => ({ jsonrpc: '2.0', id, method: 'tools/call', params: { name: 'hang', arguments: {} } })
@@ -288,16 +285,7 @@ async function supersededHolder (t: Test, stores: readonly SessionStores[]): Pro
   leases.seesNone = false
   bus.release()
   await until(() => !isAlive(Number(pid)))
-  t.equal((await callTool(new RawClientOf(pair.holder, client), 'pid')).text, next, 'the first holder hands over')
-}
-
-/** The same session at another place. */
-class RawClientOf extends RawClient {
-  constructor (service: McpService, client: RawClient) {
-    super(service)
-    this.sessionId = client.sessionId
-    this.protocolVersion = client.protocolVersion
-  }
+  t.equal((await callTool(client.at(pair.holder), 'pid')).text, next, 'the first holder hands over')
 }
 
 testOverStores({

@@ -69,9 +69,7 @@ async function checkSessions (t: Test, { service, tokenOf }: Started): Promise<v
     const messages = /data: (\S+)/.exec((await reader?.read())?.value ?? '')?.[1] ?? ''
     t.match(messages, `${service.at(name)}/messages?sessionId=`)
     for (const other of others(name)) {
-      const foreign = new RawClient({ url: service.at(other) }, tokenOf(other))
-      foreign.sessionId = own.sessionId
-      foreign.protocolVersion = own.protocolVersion
+      const foreign = own.at({ url: service.at(other) }, tokenOf(other))
       const headers = foreign.headers()
       for (const response of [
         await foreign.request('tools/list'),

@@ -90,6 +90,14 @@ export class RawClient {
 
   constructor (readonly service: Pick<McpService, 'url'>, readonly token = 'alice') {}
 
+  /** The same session at another place, or by another token. */
+  at (service: Pick<McpService, 'url'>, token = this.token): RawClient {
+    const client = new RawClient(service, token)
+    client.sessionId = this.sessionId
+    client.protocolVersion = this.protocolVersion
+    return client
+  }
+
   headers (more: Record<string, string> = {}): Record<string, string> {
     return {
       authorization: `Bearer ${this.token}`,

@@ -5,7 +5,7 @@ import type { PolicyRules } from '../../../src/policy/rules.js'
 import { createMemoryStores } from '../../../src/stores/memory/stores.js'
 import type { Stores } from '../../../src/stores/stores.js'
 import { callerOf, host, ISSUER, newEncryptionKeys, type HostedService } from '../../attacks/eras.js'
-import { initializeParams } from '../../support/mcp-harness.js'
+import { RawClient } from '../../support/mcp-harness.js'
 import { next, parseData, post, readEvents, type SseEvent } from '../../support/raw-http.js'
 import { redisReplicas, redisTest } from '../../support/redis-server.js'
 import { PLUGS, type MakePlug } from '../policy-server.js'
@@ -62,35 +62,14 @@ async function told (response: Response): Promise<Told> {
 }
 
 async function session (replicas: Replicas): Promise<Client> {
-  let headers: Record<string, string> = {}
-  const send = async (at: At, token: string, message: Record<string, unknown>) =>
-    await fetch(`${replicas[at].url}/mcp`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${token}`,
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        ...headers
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', ...message })
-    })
-  const opened = await send('A', LOW, { id: 0, method: 'initialize', params: initializeParams('2025-11-25') })
-  await opened.text()
-  headers = {
-    'mcp-session-id': opened.headers.get('mcp-session-id') ?? '',
-    'mcp-protocol-version': '2025-11-25'
-  }
-  await (await send('A', LOW, { method: 'notifications/initialized' })).text()
+  const client = await new RawClient(replicas.A, LOW).connect()
   const call: Client['call'] = async (at, token, method, params) =>
-    await told(await send(at, token, { id: 'call', method, ...params && { params } }))
+    await told(await client.at(replicas[at], token).request(method, params))
   return {
     call,
     listen: async (at, token, signal) => {
       await call('A', LOW, 'resources/subscribe', { uri: 'doc://open' })
-      const accept = 'text/event-stream'
-      const authorization = `Bearer ${token}`
-      const stream = await fetch(`${replicas[at].url}/mcp`, { headers: { ...headers, authorization, accept }, signal })
-      const events = readEvents(stream)
+      const events = readEvents(await client.at(replicas[at], token).get({}, signal))
       await next(events)
       return events
     }
