@@ -1,12 +1,6 @@
 import { PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
+import { toHeaderValue } from '../mcp/wire/header-value.js'
 import { REVISION_2026_07_28 } from '../mcp/wire/protocol-versions.js'
-
-const PLAIN = /^(?!=\?base64\?)[!-~](?:[ -~]*[!-~])?$/
-
-/** A name as a header can carry it. */
-function toHeader (name: string): string {
-  return PLAIN.test(name) ? name : `=?base64?${Buffer.from(name).toString('base64')}?=`
-}
 
 /**
  * A request of revision 2026-07-28, for `fetch`: it says in its headers and in `_meta` what it is.
@@ -26,7 +20,7 @@ export function modernRequest (
       accept: 'application/json, text/event-stream',
       'mcp-protocol-version': REVISION_2026_07_28,
       'mcp-method': method,
-      ...typeof name === 'string' && { 'mcp-name': toHeader(name) }
+      ...typeof name === 'string' && { 'mcp-name': toHeaderValue(name) }
     },
     body: JSON.stringify({
       jsonrpc: '2.0',

@@ -1,4 +1,5 @@
 import { getMember, isObject } from '../../../members.js'
+import { toHeaderValue } from '../../../mcp/wire/header-value.js'
 import { NAMED_METHODS } from '../../../mcp/wire/named-methods.js'
 import { REVISION_2026_07_28 } from '../../../mcp/wire/protocol-versions.js'
 
@@ -13,8 +14,6 @@ interface HeaderParameter {
 const MAX_TOOLS = 1000
 const MAX_DEPTH = 20
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/
-/** What a header may carry as it is; the rest is encoded. */
-const PLAIN = /^(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?$/
 
 /** The headers by which a request of 2026-07-28 says what it is. */
 export class RequestHeaders {
@@ -38,11 +37,11 @@ export class RequestHeaders {
     return {
       'mcp-protocol-version': REVISION_2026_07_28,
       'mcp-method': method,
-      ...typeof name === 'string' && { 'mcp-name': encode(name) },
+      ...typeof name === 'string' && { 'mcp-name': toHeaderValue(name) },
       ...Object.fromEntries(parameters.flatMap(({ header, path }) => {
         const value = path.reduce<unknown>(getMember, params.arguments)
         const isPrimitive = typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value)
-        return isPrimitive ? [[`mcp-param-${header}`, encode(String(value))]] : []
+        return isPrimitive ? [[`mcp-param-${header}`, toHeaderValue(String(value))]] : []
       }))
     }
   }
@@ -56,10 +55,4 @@ function * findParameters (schema: unknown, path: readonly string[] = []): Gener
     if (typeof header === 'string' && TOKEN.test(header)) yield { header, path: [...path, name] }
     yield * findParameters(property, [...path, name])
   }
-}
-
-function encode (value: string): string {
-  return PLAIN.test(value) && !value.startsWith('=?base64?')
-    ? value
-    : `=?base64?${Buffer.from(value).toString('base64')}?=`
 }
