@@ -1,7 +1,7 @@
 import type { JSONRPCRequest } from '@modelcontextprotocol/server'
 import { BoundedMap } from '../collections/bounded-map.js'
 import type { ObservedRequest } from '../mcp/observer.js'
-import { shown } from './shown.js'
+import { MAX_TEXT, shown } from './shown.js'
 
 /** What is recorded of a call: what was asked for, where. It is small, whatever the client has sent. */
 export interface CallFacts {
@@ -76,9 +76,9 @@ function writeTarget ({ method, name }: RequestFacts): string {
   return method === 'prompts/get' ? `,"gen_ai":{"prompt":${target}}` : ''
 }
 
-/** A text of others as short as an event may have it. */
-function bounded (text: string, max = MAX_KEPT): string {
-  return text.length > max ? shown(text, max === MAX_KEPT ? undefined : max) : text
+/** A text of others no longer than an event may have it: what it may have of it is looked at when it is written. */
+function bounded (text: string, max = MAX_TEXT): string {
+  return text.length > max ? shown(text, max) : text
 }
 
 // methods, tools and revisions, again and again

@@ -5,7 +5,7 @@ const PLAIN = /^[\x20-\x7e]*$/
 const SECRETS = /\b(?:mcp(?:s|ac|at|rt)_[\w-]{8,}|eyJ[\w-]{8,}\.[\w-]{8,}[\w.-]*)/g
 
 /** Longest text of others in an event, in characters. */
-const MAX_TEXT = 256
+export const MAX_TEXT = 256
 
 /** A text that others chose, as an event may have it: one line, bounded, and without what looks like a secret. */
 export function shown (text: string, max = MAX_TEXT): string {
