@@ -10,6 +10,7 @@ import {
 } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { PostRefusal } from '../../stores/bus.js'
+import { limitData } from '../transport/refusal-responses.js'
 
 /** Code of the refusals of a process that ends: it takes nothing more, and has not processed what it refuses. */
 export const SHUTTING_DOWN = new ShuttingDownError('').code
@@ -42,10 +43,7 @@ export function toRefusal (error: unknown): PostRefusal | undefined {
     jsonRpcCode: error instanceof McpRequestError ? error.jsonRpcCode : jsonRpcCodes.serverError,
     ...error instanceof McpRequestError && { requestId: error.requestId },
     ...retryAfterSeconds !== undefined && { retryAfterSeconds },
-    ...error instanceof LimitError && {
-      limit: error.limit,
-      ...error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }
-    },
+    ...error instanceof LimitError && limitData(error),
     ...(error instanceof InsufficientScopeError || error instanceof TokenRequiredError) && {
       requiredScopes: error.requiredScopes
     }

@@ -1,5 +1,5 @@
 import type { JSONRPCErrorResponse, RequestId } from '@modelcontextprotocol/server'
-import { LimitError, McpRequestError, type ServiceError } from '../../errors.js'
+import { LimitError, McpRequestError, type LimitName, type ServiceError } from '../../errors.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
 
@@ -8,6 +8,8 @@ import type { JsonRpcResponse } from '../wire/messages.js'
  * message stands for is remembered here, and not in the message: a hosted program could write it there, too.
  */
 const refusals = new WeakMap<object, ServiceError>()
+
+type LimitData = { limit: LimitName, retryAfterMs?: number }
 
 /** The response that stands for an error which refuses a request before it runs. */
 export function toRefusalResponse (error: ServiceError, id: RequestId): JSONRPCErrorResponse {
@@ -22,7 +24,7 @@ export function findRefusal (response: JsonRpcResponse): ServiceError | undefine
   return 'error' in response ? refusals.get(response.error) : undefined
 }
 
-/** What the JSON-RPC error of a limit says to programs. */
-export function limitData ({ limit, retryAfterMs }: LimitError): Record<string, unknown> {
+/** What the error of a limit says to programs. */
+export function limitData ({ limit, retryAfterMs }: LimitError): LimitData {
   return { limit, ...retryAfterMs !== undefined && { retryAfterMs } }
 }
