@@ -2,6 +2,9 @@ import type { JSONRPCNotification, JSONRPCRequest } from '@modelcontextprotocol/
 
 type Params = Record<string, unknown>
 
+/** The method of what confirms a subscription. */
+export const ACKNOWLEDGED = 'notifications/subscriptions/acknowledged'
+
 /** Takes what comes of `subscriptions/listen`. */
 export interface ListenEvents {
   /** The server listens to what it was asked for. */

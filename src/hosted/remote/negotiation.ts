@@ -1,6 +1,6 @@
 import type { JSONRPCMessage } from '@modelcontextprotocol/server'
 import type { Log } from '../../log.js'
-import type { ServerContext } from '../../mcp/create-server.js'
+import type { Era } from '../../mcp/wire/protocol-versions.js'
 import { isModernOnly } from '../modern/is-modern-only.js'
 import { ModernWire } from '../modern/modern-wire.js'
 import { HostedError } from '../wire/hosted-error.js'
@@ -14,7 +14,6 @@ import { StreamableHttpWire } from './wire/streamable-http.js'
 
 type Params = Record<string, unknown>
 type Kind = 'streamable-http' | 'sse' | 'modern'
-type Era = ServerContext['era']
 
 interface Begin {
   /** Of the client: a remote server of both eras is reached in the same one. */

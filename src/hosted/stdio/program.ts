@@ -1,8 +1,8 @@
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { Log } from '../../log.js'
-import type { ServerContext } from '../../mcp/create-server.js'
 import { isRequest, type JsonRpcResponse } from '../../mcp/wire/messages.js'
+import type { Era } from '../../mcp/wire/protocol-versions.js'
 import { isModernOnly } from '../modern/is-modern-only.js'
 import { ModernWire } from '../modern/modern-wire.js'
 import { HostedError, toRpcError } from '../wire/hosted-error.js'
@@ -11,7 +11,6 @@ import type { StdioLimits } from './options/options.js'
 import { ServerProcess, type Command } from './process/server-process.js'
 import { StdioPeer } from './stdio-peer.js'
 
-export type Era = ServerContext['era']
 /** The era that the programs of a command are reached in, by that of the client. */
 export type KnownEras = Map<Era, Era>
 

@@ -3,9 +3,10 @@ import { InitializeFailedError, ServerFullError, ShuttingDownError, TooManyReque
 import { passesIn } from '../../errors/passes-in.js'
 import { BoundedMap } from '../../collections/bounded-map.js'
 import type { Log } from '../../log.js'
+import type { Era } from '../../mcp/wire/protocol-versions.js'
 import type { StdioSettings } from './options/settings.js'
 import type { Command } from './process/server-process.js'
-import type { Era, KnownEras } from './program.js'
+import type { KnownEras } from './program.js'
 import { SharedServer } from './shared-server.js'
 
 /** Whose server it is, and what it is started with. */

@@ -1,7 +1,8 @@
 import type { Log } from '../../log.js'
+import type { Era } from '../../mcp/wire/protocol-versions.js'
 import type { StdioLimits } from './options/options.js'
 import type { Command } from './process/server-process.js'
-import type { Era, KnownEras } from './program.js'
+import type { KnownEras } from './program.js'
 
 /** Requests of one server that wait for its clients. */
 export const MAX_ASKED = 1000

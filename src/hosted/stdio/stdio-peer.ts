@@ -6,7 +6,7 @@ import {
 } from '@modelcontextprotocol/server'
 import { getMember } from '../../members.js'
 import type { JsonRpcResponse } from '../../mcp/wire/messages.js'
-import type { ListenEvents, ModernPeer } from '../modern/modern-peer.js'
+import { ACKNOWLEDGED, type ListenEvents, type ModernPeer } from '../modern/modern-peer.js'
 import { HostedError } from '../wire/hosted-error.js'
 
 type Params = Record<string, unknown>
@@ -15,8 +15,6 @@ interface Waiting {
   resolve (result: Params): void
   reject (error: unknown): void
 }
-
-const ACKNOWLEDGED = 'notifications/subscriptions/acknowledged'
 
 /** A program of 2026-07-28: what it sends is told apart by ids, of requests and of subscriptions. */
 export class StdioPeer implements ModernPeer {

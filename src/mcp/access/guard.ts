@@ -16,10 +16,11 @@ import { findDeclaredScopes } from '../scopes/required-scopes.js'
 import type { SdkServer } from '../sdk-servers.js'
 import { findTaskIds } from '../tasks/task-requests.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
+import type { Era } from '../wire/protocol-versions.js'
 import { isFiltered, toListed } from './listed.js'
 import { findPrimitives } from '../scopes/reached-primitives.js'
 import { withSecuritySchemes } from './security-schemes.js'
-import { saysUnknown, unknownResponse, type Era } from './unknown.js'
+import { saysUnknown, unknownResponse } from './unknown.js'
 
 /** The responses to the requests that are refused, and never get to a server. */
 export type Refusals = ReadonlyMap<RequestId, JSONRPCErrorResponse>

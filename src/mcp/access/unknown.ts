@@ -2,6 +2,7 @@ import type { JSONRPCErrorResponse, JSONRPCRequest } from '@modelcontextprotocol
 import { isObject } from '../../members.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { JsonRpcResponse } from '../wire/messages.js'
+import type { Era } from '../wire/protocol-versions.js'
 import { findTaskIds } from '../tasks/task-requests.js'
 import { findPrimitives } from '../scopes/reached-primitives.js'
 
@@ -13,9 +14,6 @@ import { findPrimitives } from '../scopes/reached-primitives.js'
  * what there never was (test/policy/matrix.test.ts).
  * Delete `saysUnknown` when both SDKs respond in one way.
  */
-
-/** The revisions differ in the code for a resource. */
-export type Era = 'legacy' | 'modern'
 
 const NAMES = { tools: 'tool', resources: 'resource', prompts: 'prompt' } as const
 /** What an SDK puts before the message of an error. */
@@ -34,6 +32,7 @@ function unknownError (request: JSONRPCRequest, era: Era): JSONRPCErrorResponse[
   if (primitive === undefined) return { code: jsonRpcCodes.invalidParams, message: 'Task not found' }
   const { kind, name, isTemplate = false } = primitive
   if (kind === 'resources' && request.method !== 'completion/complete') {
+    // the revisions differ in it
     const code = era === 'legacy' ? jsonRpcCodes.resourceNotFound : jsonRpcCodes.invalidParams
     return { code, message: `Resource not found: ${name}`, data: { uri: name } }
   }

@@ -10,6 +10,9 @@ export const REVISION_2025_11_25 = '2025-11-25'
 /** The revision without sessions. */
 export const REVISION_2026_07_28 = '2026-07-28'
 
+/** `modern`: 2026-07-28. `legacy`: the revisions before it. */
+export type Era = 'legacy' | 'modern'
+
 /** What is served at one endpoint, the newest first. */
 export const SERVED_REVISIONS: readonly string[] = [REVISION_2026_07_28, ...SUPPORTED_PROTOCOL_VERSIONS]
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
-import type { ListenEvents, ModernPeer } from '../../modern/modern-peer.js'
+import { ACKNOWLEDGED, type ListenEvents, type ModernPeer } from '../../modern/modern-peer.js'
 import { isResponseTo, type WireReceiver } from '../../wire/wire.js'
 import type { RemoteHttp, RemoteResponse } from '../wire/http.js'
 import { parseRemoteMessages } from '../wire/parse-messages.js'
@@ -10,7 +10,6 @@ import { RequestHeaders } from './headers.js'
 
 type Params = Record<string, unknown>
 
-const ACKNOWLEDGED = 'notifications/subscriptions/acknowledged'
 const MIN_WAIT_MS = 1000
 const MAX_WAIT_MS = 30_000
 const MAX_PAGES = 20
