@@ -44,7 +44,7 @@ for (const [what, act] of Object.entries(silences)) {
       act(exchange)
       return true
     })
-    const createServer = remoteServer({ url: remote.url, limits: { connectSeconds: 1 } })
+    const createServer = remoteServer({ url: remote.url, limits: { connectSeconds: 2 } })
     const service = await startMcp(t, { createServer })
     t.match(await call(service), served)
     t.match(await call(service), served)
@@ -60,7 +60,7 @@ t.test('a server of 2026-07-28 that is slow at first is asked again once it is k
     else if (remote.of('server/discover').length > 1) result(discovered)
     return true
   })
-  const createServer = remoteServer({ url: remote.url, limits: { connectSeconds: 1 } })
+  const createServer = remoteServer({ url: remote.url, limits: { connectSeconds: 2 } })
   const service = await startMcp(t, { createServer })
   t.match(await call(service), served)
 })
