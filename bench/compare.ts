@@ -17,6 +17,8 @@ export interface Comparison<V extends string> {
   variants: readonly [V, ...V[]]
   /** Parameters of the server. @param folder of its own, for what it writes */
   parametersOf: (variant: V, folder: string) => readonly string[]
+  /** Before a process is measured. Default: 3000. */
+  warmUpMs?: number
   /** Which variant must leave how much of the reference; absent: none. */
   least?: { variant: V, ratio: number, says: string }
 }
@@ -60,8 +62,8 @@ interface Running {
  * long as they run, as V8 happens to optimize it. Too low a median of the ratios fails.
  */
 export async function compare<V extends string> (comparison: Comparison<V>): Promise<void> {
-  const { variants, usage } = comparison
-  const { number } = scriptArguments(`${usage} [--starts 8] [--rounds 4] [--warm-up 3000] [--measured 1000]`)
+  const { variants, usage, warmUpMs = 3000 } = comparison
+  const { number } = scriptArguments(`${usage} [--starts 8] [--rounds 4] [--warm-up ${warmUpMs}] [--measured 1000]`)
   if (!canPin) say('Server and load share their cores here (no taskset, or one core): the figures will vary.')
   const all = new Map<V, Turns>(variants.map(variant => [variant, { speeds: [], costs: [], memory: '' }]))
   const compiled = build()

@@ -19,6 +19,8 @@ try {
     usage: 'npx tsx bench/hosting.ts',
     server: 'hosting',
     variants: ['module', 'stdio', 'shared', 'remote'],
+    // a call at a remote server runs much more code, which V8 optimizes after thousands of calls
+    warmUpMs: 12_000,
     parametersOf: variant => [variant, url]
   })
 } finally {

@@ -41,8 +41,20 @@ export function checkAccessOrPromise (
   requests: readonly JSONRPCRequest[],
   { server, caller, tasks, guard, resolve = findResolver(server) }: AccessCheck
 ): Promise<Refusals | undefined> | Refusals | undefined {
-  if (guard === undefined && resolve === undefined && !demandsScopes(server)) return undefined
   const judged = guard?.judge(requests, { server, caller, tasks })
+  if (resolve !== undefined || demandsScopes(server)) {
+    return checkDeclared(requests, judged, { server, caller, tasks, resolve })
+  }
+  if (judged !== undefined) assertScopes(judged.needed, [], caller)
+  return judged?.refusals
+}
+
+/** Checks the scopes that a server declares, with those of the policy. @param judged what the policy says */
+function checkDeclared (
+  requests: readonly JSONRPCRequest[],
+  judged: ReturnType<Guard['judge']> | undefined,
+  { server, caller, tasks, resolve }: Omit<AccessCheck, 'guard'>
+): ReturnType<typeof checkAccessOrPromise> {
   const { refusals } = judged ?? {}
   const left = requests.filter(({ id }) => refusals?.has(id) !== true)
   const makers = findMakers(left, tasks)
