@@ -66,7 +66,7 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
   const ownerIds = createOwnerIds(options.requestStateKeys?.[0])
   if (options.tasks?.isShared === true) watchTaskStores(options.createServer)
   const taskTools = makeTaskTools(app, options)
-  followLifetimes(app, options)
+  const beginToClose = followLifetimes(app, options)
   await app.register(mcpReplica, { leases: options.leases, bus: options.bus, tasks: options.tasks })
   if (isSessionless) await app.register(mcpSessionless, { ...options, baseScopes, admission, ownerIds, taskTools })
   else {
@@ -104,14 +104,13 @@ export const mcpTransports = fp<McpTransportsOptions>(async (app, options) => {
     for (const part of counted) options.mcpObserver?.counts?.(() => part.counts)
     endpoints.addHook('onClose', recheckGrants(options, () => counted.flatMap(part => [...part.grantsInUse()])))
     const served: Served[] = [...servedPosts(app, isSessionless), ...counted, servedTasks(app.mcpReplica)]
-    if (app.hasPlugin(GRACEFUL_CLOSE)) {
-      app.addDrain(async ms => { await Promise.all(served.map(part => part.drain(ms))) })
-    }
+    const drain = async (ms: number) => { await Promise.all(served.map(part => part.drain(ms))) }
+    if (app.hasPlugin(GRACEFUL_CLOSE)) app.addDrain(drain)
     // in onClose it would be too late: open streams hang the closing
     endpoints.addHook('preClose', async () => {
-      const ms = app.hasPlugin(GRACEFUL_CLOSE) ? app.timeToClose() : drainSeconds * 1000
-      await Promise.all(served.map(part => part.drain(ms)))
+      await drain(app.hasPlugin(GRACEFUL_CLOSE) ? app.timeToClose() : drainSeconds * 1000)
       await Promise.all(served.map(async part => { await part.close() }))
+      beginToClose()
     })
   })
 }, { name: 'fastify-mcp-oauth/mcp-transports', fastify: '5.x', dependencies: ['fastify-mcp-oauth/bearer-auth'] })
@@ -122,13 +121,25 @@ function makeTaskTools (app: FastifyInstance, { bus }: McpTransportsOptions): Ta
   return taskTools
 }
 
-/** Informs the factory of what ends: it may keep something for a session, or for all. */
-function followLifetimes (app: FastifyInstance, { createServer, bus }: McpTransportsOptions): void {
+/**
+ * Informs the factory of what ends: it may keep something for a session, or for all.
+ * @returns what begins to close the factory: if there are several servers, none waits for another
+ */
+function followLifetimes (app: FastifyInstance, { createServer, bus }: McpTransportsOptions): () => void {
   const unsubscribe = bus.subscribe('sessionEnded', ({ sessionId }) => { createServer.sessionEnded?.(sessionId) })
+  const closeIt = async () => { await createServer.close?.() }
+  let closed: Promise<void> | undefined
+  const beginToClose = () => {
+    closed ??= closeIt()
+    // reported by the hook below
+    closed.catch(() => {})
+  }
   app.addHook('onClose', async () => {
     unsubscribe()
-    await createServer.close?.()
+    beginToClose()
+    await closed
   })
+  return beginToClose
 }
 
 /** A stream stays open, and a call takes what it takes. */

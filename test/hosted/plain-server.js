@@ -33,6 +33,12 @@ const tools = {
     if (progressToken !== undefined) say({ method: 'notifications/progress', params: { progressToken, progress: 1 } })
     return new Promise(() => {})
   },
+  // until SIGUSR2, or for ever
+  wait: async ({ name }) => {
+    writeSync(2, `waits: ${name} (${process.pid})\n`)
+    await new Promise(resolve => { if (!name.startsWith('endless')) process.once('SIGUSR2', resolve) })
+    return text(name)
+  },
   later: ({ ms }) => new Promise(resolve => { setTimeout(() => { resolve(text('late')) }, ms) }),
   ask: async ({ message }) => text(await ask('elicitation/create', {
     message,

@@ -29,7 +29,7 @@ interface ConnectionOptions {
 }
 
 const REPLACED = 'No client waits for this.'
-const CLOSE_MS = 2000
+const CLOSE_MS = 1000
 const MAX_UNTOLD = 100
 
 /** A connection to the remote server, and its session there. It may serve several users, one after the other. */

@@ -18,11 +18,14 @@ interface Idle {
  */
 export class IdleConnections {
   readonly #limits: RemoteLimits
+  readonly #onEnd: (connection: RemoteConnection) => void
   readonly #byKey = new Map<string, Set<RemoteConnection>>()
   readonly #idle = new RecencyMap<RemoteConnection, Idle>()
 
-  constructor (limits: RemoteLimits) {
+  /** @param onEnd ends a connection */
+  constructor (limits: RemoteLimits, onEnd: (connection: RemoteConnection) => void) {
     this.#limits = limits
+    this.#onEnd = onEnd
   }
 
   /** A connection that was begun with the same parameters; undefined if there is none. */
@@ -49,7 +52,7 @@ export class IdleConnections {
 
   #endFirst (connections: Iterable<RemoteConnection>): void {
     const [first] = connections
-    if (first !== undefined) this.#end(first).catch(() => {})
+    if (first !== undefined) this.#end(first)
   }
 
   remove (connection: RemoteConnection): void {
@@ -63,16 +66,16 @@ export class IdleConnections {
   }
 
   /** Ends those of a key. */
-  async end (key: string): Promise<void> {
-    await Promise.all([...this.#byKey.get(key) ?? []].map(connection => this.#end(connection)))
+  end (key: string): void {
+    for (const connection of this.#byKey.get(key) ?? []) this.#end(connection)
   }
 
-  async close (): Promise<void> {
-    await Promise.all([...this.#idle].map(([connection]) => this.#end(connection)))
+  close (): void {
+    for (const [connection] of [...this.#idle]) this.#end(connection)
   }
 
-  #end (connection: RemoteConnection): Promise<void> {
+  #end (connection: RemoteConnection): void {
     this.remove(connection)
-    return connection.close()
+    this.#onEnd(connection)
   }
 }

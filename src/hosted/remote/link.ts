@@ -13,7 +13,7 @@ type Params = Record<string, unknown>
 /** Where a link gets its connection from, and leaves it. */
 export interface ConnectionSource {
   take (link: RemoteLink, params: Params): RemoteConnection
-  leave (link: RemoteLink, connection: RemoteConnection | undefined): Promise<void>
+  leave (link: RemoteLink, connection: RemoteConnection | undefined): void
 }
 
 /** Of requests without a session, whose client is not known. */
@@ -70,7 +70,7 @@ export class RemoteLink implements Transport, ConnectionUser {
   async close (): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    await this.#source.leave(this, this.#connection)
+    this.#source.leave(this, this.#connection)
   }
 
   async #initialize ({ id, params = {} }: JSONRPCRequest): Promise<void> {

@@ -58,6 +58,8 @@ class Remote implements ConnectionSource {
   /** Those that are used, by whom they are for. */
   readonly #links = new Map<string, Set<RemoteLink>>()
   readonly #connections = new Set<RemoteConnection>()
+  /** What resolves as connections have ended: nobody waits for the remote server to be told, but `close`. */
+  readonly #ending = new Set<Promise<void>>()
   #isClosed = false
 
   constructor (options: RemoteServerOptions) {
@@ -67,7 +69,7 @@ class Remote implements ConnectionSource {
     this.#fetch = fetch
     this.#credentials = new Credentials(options)
     this.#negotiation = new Negotiation(options.transport ?? 'auto')
-    this.#idle = new IdleConnections(this.#limits)
+    this.#idle = new IdleConnections(this.#limits, connection => { this.#end(connection) })
   }
 
   link (context: ServerContext, sessionId: string | undefined): RemoteLink {
@@ -83,7 +85,7 @@ class Remote implements ConnectionSource {
     return connection
   }
 
-  async leave (link: RemoteLink, connection: RemoteConnection | undefined): Promise<void> {
+  leave (link: RemoteLink, connection: RemoteConnection | undefined): void {
     const links = this.#links.get(link.key)
     const hasEnded = links?.delete(link) !== true
     if (links?.size === 0) this.#links.delete(link.key)
@@ -92,7 +94,7 @@ class Remote implements ConnectionSource {
     connection.detach()
     // what a listener has subscribed to is not for others
     const isReusable = connection.isReusable && (link.context.era === 'legacy' || !connection.isSubscribed)
-    if (this.#isClosed || hasEnded || link.key === '' || !isReusable) await connection.close()
+    if (this.#isClosed || hasEnded || link.key === '' || !isReusable) this.#end(connection)
     else this.#idle.put(link.key, connection)
   }
 
@@ -100,12 +102,19 @@ class Remote implements ConnectionSource {
     const key = hash(sessionId)
     // those in use end as they are left
     this.#links.delete(key)
-    this.#idle.end(key).catch(() => {})
+    this.#idle.end(key)
   }
 
   async close (): Promise<void> {
     this.#isClosed = true
-    await Promise.all([this.#idle.close(), ...[...this.#connections].map(connection => connection.close())])
+    this.#idle.close()
+    for (const connection of this.#connections) this.#end(connection)
+    await Promise.all(this.#ending)
+  }
+
+  #end (connection: RemoteConnection): void {
+    const ended = connection.close().finally(() => { this.#ending.delete(ended) })
+    this.#ending.add(ended)
   }
 
   #makeConnection (context: ServerContext): RemoteConnection {

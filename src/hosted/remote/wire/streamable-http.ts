@@ -13,7 +13,8 @@ import { parseRemoteMessages } from './parse-messages.js'
 
 /** How long the first calls wait for the stream that the server's own messages come on. */
 const LISTEN_MS = 500
-const END_MS = 3000
+/** With what is told before it, less than a service takes to close. */
+const END_MS = 2000
 
 /** Streamable HTTP of the revisions 2025-03-26 to 2025-11-25, with a session or without. */
 export class StreamableHttpWire implements Wire {
