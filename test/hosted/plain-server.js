@@ -130,18 +130,20 @@ const tools = {
     const at = new Date(0).toISOString()
     return { task: { taskId: 'a', status: 'working', createdAt: at, lastUpdatedAt: at, ttl: null } }
   },
-  flood: ({ megabytes }, { progressToken }) => new Promise(resolve => {
-    let left = megabytes
-    const message = 'x'.repeat(1000)
+  flood: ({ messages, bytes = 1000 }, { progressToken }) => new Promise(resolve => {
+    let progress = 0
+    const message = 'x'.repeat(bytes)
     const more = () => {
-      while (left > 0) {
-        left -= 0.001
-        const params = { progressToken, progress: megabytes - left, message }
+      while (progress < messages) {
+        const params = { progressToken, progress: ++progress, message }
         const line = `${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params })}\n`
-        if (!process.stdout.write(line)) {
-          process.stdout.once('drain', more)
-          return
-        }
+        if (process.stdout.write(line)) continue
+        const blocked = setTimeout(() => { appendFileSync(process.env.BLOCKED ?? '/dev/null', `${progress}\n`) }, 300)
+        process.stdout.once('drain', () => {
+          clearTimeout(blocked)
+          more()
+        })
+        return
       }
       resolve(text('flooded'))
     }
