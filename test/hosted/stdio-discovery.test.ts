@@ -1,12 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
 import t, { type Test } from 'tap'
 import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.js'
-import { modernRequest } from '../../src/testing/modern-request.js'
-import { objectOf, parseObject, textAt, valueAt } from '../support/json.js'
+import { objectOf, textAt, valueAt } from '../support/json.js'
 import type { McpService } from '../support/mcp-harness.js'
-import { hostPlain } from './stdio.js'
+import { callModern, hostPlain } from './stdio.js'
 
 /*
  * Clients of 2026-07-28 in front of an older program, by what it does with `server/discover`.
@@ -24,13 +22,8 @@ async function host (t: Test, flags: readonly string[], options: Partial<StdioSe
   })
 }
 
-async function call ({ url }: McpService, tool: string, person = 'alice', capabilities = {}) {
-  const { headers, ...request } = modernRequest(1, 'tools/call', { name: tool, arguments: {} }, {
-    [CLIENT_INFO_META_KEY]: { name: 'raw', version: '1' }, [CLIENT_CAPABILITIES_META_KEY]: capabilities
-  })
-  const response = await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${person}` } })
-  return parseObject(await response.text())
-}
+const call = async (service: McpService, tool: string, person = 'alice', capabilities = {}) =>
+  await callModern(service, { tool, person, capabilities })
 
 const callForText = async (service: McpService, tool: string, person?: string) =>
   textAt((await call(service, tool, person)).result, 'content', 0, 'text')

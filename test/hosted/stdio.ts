@@ -1,8 +1,10 @@
 import { join } from 'node:path'
+import { CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY } from '@modelcontextprotocol/server'
 import type { Test } from 'tap'
 import { stdioServer } from '../../src/hosted/stdio/stdio-server.js'
 import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.js'
 import type { McpTransportsOptions } from '../../src/mcp/options.js'
+import { modernRequest } from '../../src/testing/modern-request.js'
 import { objectOf, parseObject, textAt } from '../support/json.js'
 import { startMcp, type McpService, type RawClient } from '../support/mcp-harness.js'
 import { root } from '../support/root.js'
@@ -42,6 +44,27 @@ export async function callTool (client: RawClient, name: string, args: Record<st
   )
   if ('error' in response) return { error: objectOf(response.error) }
   return { text: textAt(response.result, 'content', 0, 'text') }
+}
+
+interface ModernCall {
+  tool: string
+  args?: Record<string, unknown>
+  person: string
+  capabilities?: object
+  /** More of its parameters. */
+  more?: Record<string, unknown>
+}
+
+/** Calls a tool by revision 2026-07-28. @returns the JSON-RPC response */
+export async function callModern (
+  { url }: McpService,
+  { tool, args = {}, person, capabilities = {}, more = {} }: ModernCall
+): Promise<Record<string, unknown>> {
+  const { headers, ...request } = modernRequest(1, 'tools/call', { name: tool, arguments: args, ...more }, {
+    [CLIENT_INFO_META_KEY]: { name: 'raw', version: '1' }, [CLIENT_CAPABILITIES_META_KEY]: capabilities
+  })
+  const response = await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${person}` } })
+  return parseObject(await response.text())
 }
 
 /** What a tool says, as JSON. */
