@@ -51,9 +51,8 @@ export interface AnonymousCaller extends CallerInfo {
   extra: CallerInfo['extra'] & { anonymous: true }
 }
 
-/** Issuers of anonymous callers begin so; an address follows, as a hash. */
+/** Issuers of anonymous callers begin so; a hash of an address follows and, in stores, which of several servers. */
 export const ANONYMOUS_ISSUER = 'urn:fastify-mcp-oauth:anonymous:'
-export const ADDRESS_LENGTH = 16
 /** Keys of anonymous callers, by `personKey` or `limitKey`, begin so. */
 export const ANONYMOUS_PERSON = JSON.stringify([ANONYMOUS_ISSUER]).slice(0, -2)
 
@@ -80,7 +79,9 @@ export function personKey ({ issuer, subject }: Pick<CallerInfo['extra'], 'issue
  * @param person by `personKey`
  */
 export function limitKey (person: string): string {
-  return isAnonymousKey(person) ? person.slice(0, ANONYMOUS_PERSON.length + ADDRESS_LENGTH) : person
+  if (!isAnonymousKey(person)) return person
+  const end = person.indexOf('"', ANONYMOUS_PERSON.length)
+  return end === -1 ? person : person.slice(0, end)
 }
 
 /** Whether a key, by `personKey` or `limitKey`, is of anonymous callers. */

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
 import {
-  ADDRESS_LENGTH,
   ANONYMOUS_ISSUER,
   isAnonymous,
   ownerKey,
@@ -14,6 +13,8 @@ import {
  * Who calls without a token. Such a caller is told apart by what it holds: the id of a session, which nobody can guess.
  * Nothing that it does makes it somebody, and no token makes its session somebody's.
  */
+
+const ADDRESS_LENGTH = 16
 
 /** Makes the caller of a request without a token. @param address that limits count it by */
 export function makeAnonymousCaller (address: string): AnonymousCaller {

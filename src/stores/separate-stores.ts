@@ -79,7 +79,8 @@ function separateLeases (leases: LeaseStore, server: string): LeaseStore {
 }
 
 function separateCallLimits (store: CallLimitStore, server: string): CallLimitStore {
-  const toHolder = (holder: string) => `${server}/${holder}`
+  // how a holder begins says whether it is an address
+  const toHolder = (holder: string) => `${holder}|${server}`
   return {
     take: (holder, buckets, leaseMs) => store.take(toHolder(holder), buckets, leaseMs),
     giveBack: (holder, buckets) => store.giveBack(toHolder(holder), buckets),

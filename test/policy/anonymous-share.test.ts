@@ -25,6 +25,7 @@ import { MemoryTaskRecords } from '../../src/stores/memory/tasks.js'
 import { SqliteCallLimitStore } from '../../src/stores/sqlite/call-limits.js'
 import { openDatabase } from '../../src/stores/sqlite/database/open.js'
 import { SqliteTaskRecords } from '../../src/stores/sqlite/tasks.js'
+import { separateStores } from '../../src/stores/separate-stores.js'
 import type { Stores } from '../../src/stores/stores.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
 import { callerOf, ISSUER } from '../attacks/eras.js'
@@ -132,27 +133,29 @@ t.test('listeners of 2026-07-28', async t => {
 const nobody = (index: number) => personKey(makeAnonymousCaller(`address ${index}`).extra)
 const ALICE = personKey({ issuer: ISSUER, subject: 'alice' })
 
-t.test('what addresses call makes nobody else\'s calls forgotten', t => {
+t.test('what addresses call makes nobody else\'s calls forgotten', async t => {
   const database = openDatabase({ file: join(t.testdir({}), 'state.sqlite') })
   const stores = [new MemoryCallLimitStore({ maxEntries: 2 }), new SqliteCallLimitStore(database, { maxEntries: 2 })]
-  t.teardown(() => {
+  const others = createMemoryStores({ sessionIdleSeconds: 60 })
+  t.teardown(async () => {
     for (const store of [...stores, database]) store.close()
+    await others.close()
   })
-  for (const store of stores) {
+  const ofOne = stores.map(store => separateStores({ ...others, callLimits: store }, 'notes').callLimits ?? store)
+  for (const store of [...stores, ...ofOne]) {
     for (const limit of ['callsPerDay', 'concurrentCalls'] as const) {
-      const call = (person: string, id: string) =>
-        store.take(personHolder(limitKey(person)), [
+      const call = async (person: string, id: string) =>
+        await store.take(personHolder(limitKey(person)), [
           { name: ALL_CALLS, calls: [id], counted: 1, limits: { [limit]: 1 } }
         ], 60_000)
-      t.equal(call(ALICE, `${limit} 1`), undefined)
-      for (let index = 0; index < 5; index++) call(nobody(index), `${limit} of ${index}`)
-      t.match(call(ALICE, `${limit} 2`), { limit }, `${store.constructor.name}: ${limit}`)
-      t.match(call(nobody(4), `${limit} 3`), { limit }, 'they are counted, too')
-      store.release(personHolder(ALICE), [{ name: ALL_CALLS, calls: [`${limit} 1`] }])
-      store.giveBack(personHolder(ALICE), [{ name: ALL_CALLS, calls: [], counted: 1, limits: { [limit]: 1 } }])
+      t.equal(await call(ALICE, `${limit} 1`), undefined)
+      for (let index = 0; index < 5; index++) await call(nobody(index), `${limit} of ${index}`)
+      t.match(await call(ALICE, `${limit} 2`), { limit }, `${store.constructor.name}: ${limit}`)
+      t.match(await call(nobody(4), `${limit} 3`), { limit }, 'they are counted, too')
+      await store.release(personHolder(ALICE), [{ name: ALL_CALLS, calls: [`${limit} 1`] }])
+      await store.giveBack(personHolder(ALICE), [{ name: ALL_CALLS, calls: [], counted: 1, limits: { [limit]: 1 } }])
     }
   }
-  t.end()
 })
 
 t.test('a tool that all addresses call is not used up for people', t => {

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { CreateServer, ServerContext } from '../../src/mcp/create-server.js'
 import { connect1, connect2, heardBy, type EraClient } from '../eras/era-clients.js'
@@ -25,7 +28,7 @@ const KEY = `1:${'A'.repeat(43)}`
 const URI = 'note://shared'
 
 /** Three servers that are alike, and what each has seen. */
-async function start (t: Test, environment: NodeJS.ProcessEnv, policy: object = {}) {
+async function start (t: Test, environment: NodeJS.ProcessEnv, policy: object = {}, stateFile?: string) {
   const plugs = new Map<Name, EraPlug>()
   const contexts = new Map<Name, ServerContext>()
   const servers: Record<string, CreateServer> = {}
@@ -39,7 +42,7 @@ async function start (t: Test, environment: NodeJS.ProcessEnv, policy: object = 
       return create(context)
     }
   }
-  const service = await startThree(t, environment, { servers, policy })
+  const service = await startThree(t, environment, { servers, policy, stateFile })
   const client = await register(service)
   const tokens = new Map<Name, Tokens>()
   for (const name of NAMES) tokens.set(name, await logInFor(service, client, name))
@@ -186,6 +189,14 @@ const checks: ReadonlyArray<[string, (t: Test, started: Started) => Promise<void
 
 for (const [what, check, policy] of checks) {
   t.test(`${what}, in memory`, async t => { await check(t, await start(t, {}, policy)) })
+  // the others: given-out.test.ts
+  if (check === checkTokens || check === checkLimits) {
+    t.test(`${what}, in SQLite`, async t => {
+      const folder = await mkdtemp(join(tmpdir(), 'several-'))
+      t.teardown(() => rm(folder, { recursive: true }))
+      await check(t, await start(t, {}, policy, join(folder, 'state.sqlite')))
+    })
+  }
   redisTest(`${what}, in Redis`, async (t, server) => {
     await check(t, await start(t, { REDIS_URL: server.url, ENCRYPTION_KEYS: KEY }, policy))
   })

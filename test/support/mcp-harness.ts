@@ -82,7 +82,7 @@ export async function runMcp (
 export const initializeParams = (protocolVersion = '2025-11-25', capabilities: Record<string, unknown> = {}) =>
   ({ protocolVersion, capabilities, clientInfo: { name: 'test', version: '1.0.0' } })
 
-/** A client of few words: it says exactly what the test says. */
+/** A client of few words: it says exactly what the test says. An empty token: none. */
 export class RawClient {
   sessionId: string | undefined
   protocolVersion: string | undefined
@@ -100,7 +100,7 @@ export class RawClient {
 
   headers (more: Record<string, string> = {}): Record<string, string> {
     return {
-      authorization: `Bearer ${this.token}`,
+      ...this.token !== '' && { authorization: `Bearer ${this.token}` },
       ...this.sessionId !== undefined && { 'mcp-session-id': this.sessionId },
       ...this.protocolVersion !== undefined && { 'mcp-protocol-version': this.protocolVersion },
       ...more
