@@ -8,6 +8,7 @@ import { observeTogether } from '../mcp/observer.js'
 import { Keyring } from '../oauth/keyring.js'
 import { ReplicaKeys } from '../oauth/replica-keys.js'
 import { createTokenVerifier } from '../oauth/resource-server/resource-server.js'
+import { onlyForAudiences } from '../oauth/resource-server/token-audience.js'
 import { oauthBroker } from './oauth-broker.js'
 import { checkDiscoveryOptions, checkServiceOptions } from './option-checks/check-service.js'
 import { kAuditor } from '../plugins/scoped/audited.js'
@@ -211,12 +212,13 @@ async function registerAuth (
       findVerifier: server => isOne ? verifyAccessToken : onlyFor(server, { baseUrl, options }, verifyAccessToken)
     }
   }
+  const findAudiences = (of: readonly HostedServer[]) =>
+    [...of.flatMap(({ path }) => tokenAudiences(options, baseUrl, path)), ...auth.audiences ?? []]
+  const verify = createTokenVerifier({ ...auth, audiences: findAudiences(servers) }, undefined, app.log)
   return {
     isForeign: true,
-    findVerifier: ({ path }) => createTokenVerifier({
-      ...auth,
-      audiences: [...tokenAudiences(options, baseUrl, path), ...auth.audiences ?? []]
-    }, undefined, app.log)
+    findVerifier: server =>
+      isOne ? verify : onlyForAudiences(verify, { ...auth, audiences: findAudiences([server]) })
   }
 }
 

@@ -11,8 +11,8 @@ import { IssuerKeys } from './issuer-keys.js'
 import type { BrokerLog } from '../../log.js'
 import { observedFetch, type UpstreamEndpoint, type UpstreamObserver } from '../upstream-observer.js'
 import { DEFAULT_REQUESTS_PER_MINUTE, RateLimits } from '../rate-limits.js'
-import { canonicalResource } from '../resources.js'
-import { findClientId, toCaller } from './token-caller.js'
+import { acceptAudiences } from './token-audience.js'
+import { toCaller } from './token-caller.js'
 import { checkTenant, keysOfToken } from './token-tenant.js'
 import { toTokenError } from './token-error.js'
 import { objectionToClaims, objectionToType, type TokenClaims } from './token-kind.js'
@@ -96,8 +96,8 @@ class TokenVerifier {
   readonly #log: Pick<BrokerLog, 'warn'>
   readonly #issuerUrl: URL
   readonly #backChannel: BackChannel
-  readonly #audiences: ReadonlySet<string>
-  readonly #clientsWithoutAudience: ReadonlySet<string>
+  /** Whether a token is for one of our resources. */
+  readonly #isForUs: (claims: TokenClaims) => boolean
   readonly #introspection: Introspection | undefined
   readonly #toleranceSeconds: number
   readonly #tenants: Tenants | undefined
@@ -116,8 +116,7 @@ class TokenVerifier {
       ...internalUrl !== undefined && { internalUrl: new URL(internalUrl) }
     })
     this.#tenants = Tenants.find(this.#issuerUrl, options.allowedTenants)
-    this.#audiences = new Set(options.audiences.map(canonicalResource))
-    this.#clientsWithoutAudience = new Set(options.clientsWithoutAudience)
+    this.#isForUs = acceptAudiences(options)
     this.#toleranceSeconds = options.clockToleranceSeconds ?? CLOCK_TOLERANCE_SECONDS
     const limits = new RateLimits({ secret: randomBytes(32), now })
     this.#introspection = client &&
@@ -199,13 +198,6 @@ class TokenVerifier {
     return this.#tenants === undefined
       ? this.#options.issuer
       : checkTenant(this.#tenants, server.issuer, claims, keys)
-  }
-
-  /** Whether `aud` names one of our resources (issuers pass on what clients wrote), or its client needs none. */
-  #isForUs (claims: TokenClaims): boolean {
-    const { aud: audience } = claims
-    if (audience === undefined) return this.#clientsWithoutAudience.has(findClientId(claims))
-    return [audience].flat().some(name => typeof name === 'string' && this.#audiences.has(canonicalResource(name)))
   }
 
   /** What the issuer says of itself; asked for once. */
