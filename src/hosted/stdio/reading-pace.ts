@@ -1,14 +1,31 @@
 import type { HostedExtra } from '../piped-server.js'
 import type { Channel } from './channel.js'
+import type { RunningCalls } from './running-calls.js'
 
-/** Has a server's output read as fast as its only client reads; one that several use waits for none of them. */
+type Calls = Pick<RunningCalls, 'channels'>
+
+/**
+ * Has a server's output read as fast as its clients read: it waits while each of them is behind that has a call, or, if
+ * none has, each that there is. So nobody's call waits for somebody else who reads slowly.
+ */
 export class ReadingPace {
   readonly #channels: ReadonlySet<Channel>
+  readonly #calls: Calls | undefined
   readonly #setPaused: (isPaused: boolean) => void
   readonly #unread = new WeakMap<Channel, number>()
+  #isPaused = false
 
-  constructor (channels: ReadonlySet<Channel>, setPaused: (isPaused: boolean) => void) {
+  /**
+   * @param channels those who share the server
+   * @param calls undefined: they are several people, of whom none waits for another, with calls or without
+   */
+  constructor (
+    channels: ReadonlySet<Channel>,
+    calls: Calls | undefined,
+    setPaused: (isPaused: boolean) => void
+  ) {
     this.#channels = channels
+    this.#calls = calls
     this.#setPaused = setPaused
   }
 
@@ -17,7 +34,7 @@ export class ReadingPace {
     return {
       onTaken: taken => {
         this.#unread.set(channel, (this.#unread.get(channel) ?? 0) + 1)
-        if (this.#channels.size === 1) this.#setPaused(true)
+        if (!this.#isPaused) this.#adjust()
         taken.finally(() => {
           const unread = (this.#unread.get(channel) ?? 0) - 1
           this.#unread.set(channel, unread)
@@ -27,9 +44,15 @@ export class ReadingPace {
     }
   }
 
-  /** Somebody has read, come or left. */
+  /** Somebody has read, called, come or left. */
   changed (): void {
-    const [only, ...others] = this.#channels
-    if (only === undefined || others.length > 0 || (this.#unread.get(only) ?? 0) === 0) this.#setPaused(false)
+    if (this.#isPaused) this.#adjust()
+  }
+
+  #adjust (): void {
+    const calling = this.#calls?.channels ?? this.#channels
+    const users = calling.size > 0 ? calling : this.#channels
+    this.#isPaused = users.size > 0 && [...users].every(channel => (this.#unread.get(channel) ?? 0) > 0)
+    this.#setPaused(this.#isPaused)
   }
 }

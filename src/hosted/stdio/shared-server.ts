@@ -50,14 +50,13 @@ export class SharedServer implements ChannelServer {
         findLog: () => this.#calls.last?.channel.log ?? [...this.#channels].at(-1)?.log ?? options.log
       }
     })
-    this.#pace = new ReadingPace(this.#channels, isPaused => { this.#process.setPaused(isPaused) })
+    const setPaused = (isPaused: boolean) => { this.#process.setPaused(isPaused) }
+    this.#pace = new ReadingPace(this.#channels, isForAll ? undefined : this.#calls, setPaused)
     this.#start = setTimeout(() => { this.#startedTooSlowly() }, limits.startSeconds * 1000)
   }
 
   /** Whether nobody uses it. */
-  get isIdle (): boolean {
-    return this.#channels.size === 0
-  }
+  get isIdle (): boolean { return this.#channels.size === 0 }
 
   join (channel: Channel, initialize: JSONRPCRequest): void {
     if (this.#isOver) {
@@ -118,6 +117,7 @@ export class SharedServer implements ChannelServer {
       const isLevel = method === 'logging/setLevel'
       const sent = isLevel ? { ...request, params: { ...params, level: this.#sentLevel } } : request
       const own = this.#calls.begin(channel, sent)
+      this.#pace.changed()
       try {
         this.#process.send(own)
       } catch (error) {
