@@ -145,6 +145,7 @@ const tools = {
         })
         return
       }
+      notes.push('flooded')
       resolve(text('flooded'))
     }
     more()

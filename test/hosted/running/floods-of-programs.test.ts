@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap'
+import { parseObject, textAt } from '../../support/json.js'
 import { RawClient } from '../../support/mcp-harness.js'
 import { callForJson, callTool, until } from '../stdio.js'
+import { callers } from './callers.js'
 import { checkFloods, MESSAGES, program, startFlood } from './floods.js'
 import { readers } from './readers.js'
 
@@ -34,5 +36,29 @@ for (const per of ['person', 'shared'] as const) {
     t.ok(messages.length < MESSAGES)
     await service.app.close()
     await hanging
+  })
+}
+
+for (const [era, begin] of Object.entries(readers)) {
+  t.test(`a client that takes nothing is disconnected, ${era}`, async t => {
+    const { service, flood, waitUntilBlocked } = await startFlood(t, async (_t, blocked) => program(blocked), {
+      stalledMs: 500
+    })
+    const cut = new Promise<void>(resolve => {
+      service.app.server.on('connection', socket => { socket.once('close', () => { resolve() }) })
+    })
+    const call = await begin(service.url, 'alice', 'flood', flood)
+    await waitUntilBlocked()
+    await cut
+    t.same(await call.read(), [])
+    const beside = await callers[era]?.(t, service.url, 'alice')
+    const keepsCall = era === 'session of 2025-11-25'
+    let state: Record<string, unknown> = {}
+    await until(async () => {
+      const { result } = await beside?.call('state', {}) ?? {}
+      state = parseObject(textAt(result, 'content', 0, 'text'))
+      return JSON.stringify(keepsCall ? state.notes : state.cancelled) !== '[]'
+    })
+    t.match(state, keepsCall ? { notes: ['flooded'], cancelled: [] } : { cancelled: [Number] }, 'the program is told')
   })
 }

@@ -7,6 +7,7 @@ import type { RemoteServerOptions } from '../../../src/hosted/remote/options.js'
 import { stdioServer } from '../../../src/hosted/stdio/stdio-server.js'
 import type { StdioServerOptions } from '../../../src/hosted/stdio/options/options.js'
 import type { CreateServer } from '../../../src/mcp/create-server.js'
+import type { McpTransportsOptions } from '../../../src/mcp/options.js'
 import { getMember } from '../../../src/members.js'
 import { RawClient, startMcp } from '../../support/mcp-harness.js'
 import { callTool, plainServer, until } from '../stdio.js'
@@ -34,11 +35,17 @@ export async function remote (
   return remoteServer({ url: `${url}/${endpoint}`, auth: 'upstream-token', ...options })
 }
 
-export async function startFlood (t: Test, host: (t: Test, blocked: string) => Promise<CreateServer>) {
+/** @param streams in place of the defaults */
+export async function startFlood (
+  t: Test,
+  host: (t: Test, blocked: string) => Promise<CreateServer>,
+  streams: McpTransportsOptions['streams'] = {}
+) {
   const blocked = join(t.testdir({ blocked: '' }), 'blocked')
   const service = await startMcp(t, {
     createServer: await host(t, blocked),
     limits: { maxUnreadBytesPerStream: 4_000_000 },
+    streams,
     getUpstreamAccessToken: async ({ extra }) => extra.subject
   })
   return {
