@@ -1,5 +1,5 @@
 import { closeSync, existsSync, openSync } from 'node:fs'
-import { exportJWK, generateKeyPair, type JWK } from 'jose'
+import { exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
 import type { Database } from 'libsql'
 import type { Adapter, AdapterPayload } from 'oidc-provider'
 import { oneLine } from '../displayed-text.js'
@@ -42,6 +42,9 @@ const TABLES = `
   CREATE INDEX IF NOT EXISTS entries_by_end ON entries (expires_at) WHERE expires_at IS NOT NULL;
   CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 `
+
+const FOREIGN = `SELECT count(*) AS parts FROM sqlite_schema
+  WHERE tbl_name NOT IN ('entries', 'secrets') OR type NOT IN ('table', 'index')`
 
 /** What the demo upstream signs with. */
 interface DemoKeys {
@@ -87,18 +90,46 @@ function prepare (database: Database): void {
   database.exec('PRAGMA synchronous = NORMAL')
   const [format] = database.prepare('PRAGMA user_version').all().map(row => getMember(row, 'user_version'))
   if (format !== 0 && format !== FORMAT) throw new Error('it was written by another version')
+  const [check] = database.prepare('PRAGMA quick_check(1)').all().map(row => getMember(row, 'quick_check'))
+  if (check !== 'ok') throw new Error('it is damaged')
+  const [foreign] = database.prepare(FOREIGN).all().map(row => getMember(row, 'parts'))
+  if (foreign !== 0) throw new Error('it is the database of another program')
   database.exec(`BEGIN IMMEDIATE; ${TABLES} PRAGMA user_version = ${FORMAT}; COMMIT`)
 }
 
 /** The first process to write them wins. */
 async function readOrMakeKeys (database: Database): Promise<DemoKeys> {
-  const statement = database.prepare('SELECT value FROM secrets WHERE name = ?')
-  const read = () => statement.all('keys').map(row => getMember(row, 'value'))[0]
+  const statement = database.prepare('SELECT CAST(value AS BLOB) AS value FROM secrets WHERE name = ?')
+  const read = () => statement.all('keys').map(row => toText(getMember(row, 'value')))[0]
   if (read() === undefined) {
     const keys: DemoKeys = { signingKey: await makeSigningKey(), cookieKey: crypto.randomUUID() }
     database.prepare('INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)').run('keys', JSON.stringify(keys))
   }
-  return parseRecord(String(read()))
+  const kept = parseOrNothing<DemoKeys>(String(read()))
+  if (kept === undefined || !await canSign(kept)) throw new Error('its keys are not valid')
+  return kept
+}
+
+/** Whether keys that were read are what was written. */
+async function canSign ({ signingKey, cookieKey }: Partial<DemoKeys>): Promise<boolean> {
+  if (typeof cookieKey !== 'string' || cookieKey === '') return false
+  if (signingKey?.kty !== 'RSA' || typeof signingKey.d !== 'string') return false
+  return await importJWK(signingKey, 'RS256').then(() => true, () => false)
+}
+
+/** A text of the database: libsql ends the process if it is to decode one that is not UTF-8. */
+function toText (value: unknown): string | undefined {
+  return value instanceof ArrayBuffer || value instanceof Uint8Array ? new TextDecoder().decode(value) : undefined
+}
+
+/** @returns undefined for what is damaged: it counts as not there */
+function parseOrNothing<T extends object> (json: string): T | undefined {
+  try {
+    const value = parseRecord<T | null>(json)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** It takes a quarter of a second. */
@@ -108,7 +139,8 @@ export async function makeSigningKey (): Promise<JWK> {
 }
 
 function entriesIn (database: Database): Pick<DemoState, 'adapter'> {
-  const found = 'SELECT payload FROM entries WHERE (expires_at IS NULL OR expires_at > ?) AND model = ?'
+  const found = 'SELECT CAST(payload AS BLOB) AS payload FROM entries ' +
+    'WHERE (expires_at IS NULL OR expires_at > ?) AND model = ?'
   const [byId, byUid, byUserCode] = ['id', 'uid', 'user_code'].map(column =>
     database.prepare(`${found} AND ${column} = ?`))
   const upsert = database.prepare(`
@@ -133,8 +165,8 @@ function entriesIn (database: Database): Pick<DemoState, 'adapter'> {
       const find = async (statement: typeof byId, value: string): Promise<AdapterPayload | undefined> => {
         // libsql ends the process if it is given no value
         const rows = statement?.all(now(), model, String(value)) ?? []
-        const payload = getMember(rows[0], 'payload')
-        return typeof payload === 'string' ? parseRecord(payload) : undefined
+        const payload = toText(getMember(rows[0], 'payload'))
+        return payload === undefined ? undefined : parseOrNothing<AdapterPayload>(payload)
       }
       return {
         upsert: async (id, payload, expiresIn) => {

@@ -7,7 +7,7 @@ import { ConfigError } from '../errors.js'
 import { LOOPBACK_ADDRESS, localUrl } from '../loopback.js'
 import { listenError } from '../listen-error.js'
 import { getMember } from '../members.js'
-import { makeSigningKey, openDemoState } from './state.js'
+import { makeSigningKey, openDemoState, type DemoState } from './state.js'
 
 /** A running demo authorization server. */
 export interface DemoUpstream {
@@ -37,13 +37,36 @@ export async function startDemoUpstream (
 ): Promise<DemoUpstream> {
   const { Provider } = await import('oidc-provider').catch(cannotLoad)
   const state = file === undefined ? undefined : await openDemoState(file)
-  const { server, address } = await listen(port).catch((error: unknown) => {
+  const close = async (server?: Server) => {
+    const closed = server && once(server, 'close')
+    server?.close()
+    server?.closeAllConnections()
+    await closed
     state?.close()
+  }
+  const { server, address } = await listen(port).catch(async (error: unknown) => {
+    await close()
     throw error
   })
-  const issuer = localUrl(address.port)
+  try {
+    const issuer = localUrl(address.port)
+    const provider = new Provider(issuer, { ...await toConfiguration(state), ...configuration })
+    const serve = provider.callback()
+    server.on('request', (request, response) => {
+      serve(request, response).catch((error: unknown) => {
+        response.destroy(error instanceof Error ? error : undefined)
+      })
+    })
+    return { issuer, close: () => close(server) }
+  } catch (error) {
+    await close(server)
+    throw error
+  }
+}
 
-  const provider = new Provider(issuer, {
+/** The demo's own settings. */
+async function toConfiguration (state: DemoState | undefined): Promise<Configuration> {
+  return {
     clients: [],
     jwks: { keys: [state?.signingKey ?? await sharedSigningKey()] },
     scopes: ['openid', 'offline_access', 'profile', 'email'],
@@ -71,22 +94,6 @@ export async function startDemoUpstream (
       Session: 86_400,
       Grant: 86_400,
       RefreshToken: 86_400
-    },
-    ...configuration
-  })
-  const serve = provider.callback()
-  server.on('request', (request, response) => {
-    serve(request, response).catch((error: unknown) => { response.destroy(error instanceof Error ? error : undefined) })
-  })
-
-  return {
-    issuer,
-    close: async () => {
-      const closed = once(server, 'close')
-      server.close()
-      server.closeAllConnections()
-      await closed
-      state?.close()
     }
   }
 }

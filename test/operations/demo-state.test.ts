@@ -1,12 +1,17 @@
-import { statSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { startDemoUpstream, type DemoUpstream } from '../../src/demo/upstream.js'
+import { loadLibsql } from '../../src/stores/sqlite/database/libsql.js'
 import { Browser, logIn } from '../support/browser.js'
 import { form, s256Challenge, STATE, VERIFIER, WEB_URI, type Parameters } from '../support/oauth-flow.js'
 import { freePort } from '../support/free-port.js'
 import { parseObject, textAt } from '../support/json.js'
+import { root } from '../support/root.js'
 
 /** A demo upstream that can be stopped and started again, at one port. */
 async function restartable (t: Test, file: string) {
@@ -27,8 +32,8 @@ async function restartable (t: Test, file: string) {
 async function ask (url: string, init: RequestInit = {}) {
   // the connection may be one to the process before the restart
   const response = await fetch(url, init).catch(() => fetch(url, init))
-  const text = await response.text()
-  return { status: response.status, body: text === '' ? {} : parseObject(text) }
+  const body = await response.text()
+  return { status: response.status, body: body === '' ? {} : parseObject(body) }
 }
 
 const openBrowser = () => new Browser(
@@ -145,4 +150,95 @@ t.test('a file that cannot be used is one line, which names it', async t => {
       message: new RegExp(`^The state of the demo upstream, ${path}, cannot be used \\(${why}\\)\\.[^\\n]+$`)
     })
   }
+})
+
+/** A state as it is after a start. */
+async function makeState (file: string): Promise<Buffer> {
+  await (await startDemoUpstream({ port: 0, file })).close()
+  change(file, 'PRAGMA wal_checkpoint(TRUNCATE)')
+  return readFileSync(file)
+}
+
+function change (file: string, ...statements: readonly string[]): void {
+  const database = new (loadLibsql())(file)
+  for (const statement of statements) database.exec(statement)
+  database.close()
+}
+
+t.test('a damaged or strange file is one line, or works', async t => {
+  const directory = t.testdir()
+  const whole = await makeState(join(directory, 'whole'))
+  const keys = (value: string) => `UPDATE secrets SET value = '${value}'`
+  const bad = Buffer.from(whole)
+  for (let at = 4096; at < bad.length; at += 97) bad.writeUInt8(bad.readUInt8(at) ^ 0xff, at)
+  const rows: Array<[what: string, content: Buffer | string, changes: readonly string[], why: string | undefined]> = [
+    ['nothing', '', [], undefined],
+    ['JSON', '{ "clients": [] }', [], 'SQLITE_NOTADB'],
+    ['half a page', whole.subarray(0, 2000), [], 'SQLITE_CORRUPT'],
+    ['a page', whole.subarray(0, 4096), [], 'SQLITE_CORRUPT'],
+    ['all but a page', whole.subarray(0, -4096), [], 'SQLITE_CORRUPT'],
+    ['other bytes', bad, [], 'it is damaged|SQLITE_CORRUPT'],
+    ['another version', whole, ['PRAGMA user_version = 99'], 'it was written by another version'],
+    ['another program', '', ['CREATE TABLE bookmarks (url)'], 'it is the database of another program'],
+    ['a trigger', whole, [
+      "CREATE TRIGGER no BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'no'); END"
+    ], 'it is the database of another program'],
+    ['other columns', whole, ['DROP TABLE entries', 'CREATE TABLE entries (a, b)'], 'SQLITE_ERROR'],
+    ['no entries', whole, ['DROP TABLE entries'], undefined],
+    ['no keys', whole, ['DELETE FROM secrets'], undefined],
+    ['keys that are not text', whole, ["UPDATE secrets SET value = CAST(X'ff00fe' AS TEXT)"], 'its keys are not valid'],
+    ...['', 'null', '[]', '{}', '7', '{"half', '{"signingKey":{},"cookieKey":"a"}',
+      '{"signingKey":{"kty":"RSA","n":"x","e":"y","d":"z"},"cookieKey":"a"}',
+      '{"signingKey":{"kty":"oct","k":"eA"},"cookieKey":"a"}'].map(value =>
+      [`the keys ${value}`, whole, [keys(value)], 'its keys are not valid'] as [string, Buffer, string[], string])
+  ]
+  for (const [index, [what, content, changes, why]] of rows.entries()) {
+    const file = join(directory, String(index))
+    writeFileSync(file, content)
+    change(file, ...changes)
+    const started = startDemoUpstream({ port: 0, file }).then(upstream => upstream.close())
+    if (why === undefined) await t.resolves(started, what)
+    else {
+      await t.rejects(started, {
+        message: new RegExp(`^The state of the demo upstream, ${file}, cannot be used \\((?:${why})\\)\\.[^\\n]+$`)
+      }, what)
+    }
+  }
+})
+
+t.test('an entry that is damaged is not there', async t => {
+  const file = join(t.testdir(), 'demo-login.sqlite')
+  const { issuer, restart } = await restartable(t, file)
+  const [half, bytes] = [await register(issuer), await register(issuer)]
+  for (const [{ id }, payload] of [[half, "'{\"half'"], [bytes, "CAST(X'ff00fe' AS TEXT)"]] as const) {
+    change(file, `UPDATE entries SET payload = ${payload} WHERE model = 'Client' AND id = '${id}'`)
+  }
+  await restart()
+  for (const client of [half, bytes]) t.equal((await client.redeem('_')).body.error, 'invalid_client')
+  t.equal((await (await register(issuer)).registration()).status, 200)
+})
+
+t.test('what fails to start does not listen on', async t => {
+  const port = await freePort()
+  await t.rejects(startDemoUpstream({ port, configuration: { jwks: { keys: [{ kty: 'nothing' }] } } }))
+  const upstream = await startDemoUpstream({ port })
+  await upstream.close()
+})
+
+t.test('npm start says it in one line, and ends', async t => {
+  const DATA_DIR = t.testdir()
+  const file = join(DATA_DIR, 'demo-login.sqlite')
+  await makeState(file)
+  change(file, "UPDATE secrets SET value = '{}'")
+  const { PATH, HOME } = process.env
+  const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/server.ts')], {
+    cwd: root,
+    env: { PATH, HOME, DATA_DIR, PORT: String(await freePort()), DEMO_UPSTREAM_PORT: String(await freePort()) },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const [, errors] = await Promise.all([once(child, 'exit'), text(child.stderr)])
+  const lines = errors.trim().split('\n').filter(line => !line.startsWith('oidc-provider WARNING'))
+  t.equal(child.exitCode, 1)
+  t.strictSame(lines.length, 1, errors)
+  t.match(lines[0], `The state of the demo upstream, ${file}, cannot be used (its keys are not valid)`)
 })
