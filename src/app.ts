@@ -220,8 +220,8 @@ function makeInstance (config: Config, logStream: BuildAppOptions['logStream']):
  * respond in time, the service starts anyway, and is not ready.
  */
 async function reachable (stores: Stores): Promise<void> {
-  const latest = Date.now() + STORE_MS
-  while (Date.now() < latest && !await stores.check().then(() => true, () => false)) await delay(STORE_POLL_MS)
+  const latest = performance.now() + STORE_MS
+  while (performance.now() < latest && !await stores.check().then(() => true, () => false)) await delay(STORE_POLL_MS)
 }
 
 /** Everything that is kept: in Redis for all replicas, in a file of this process, or in its memory. */
@@ -255,13 +255,13 @@ async function createStores (
 
 /** Opens what another process may have open, which is given some time to let go of it. */
 async function whenReleased<T> (open: () => T): Promise<T> {
-  const latest = Date.now() + LOCK_MS
+  const latest = performance.now() + LOCK_MS
   for (;;) {
     try {
       return open()
     } catch (error) {
       const isHeld = error instanceof Error && isBusy(error.cause)
-      if (!isHeld || Date.now() > latest) throw error
+      if (!isHeld || performance.now() > latest) throw error
     }
     await delay(STORE_POLL_MS)
   }

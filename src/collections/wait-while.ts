@@ -4,6 +4,6 @@ const POLL_MS = 20
 
 /** Waits as long as something is so, but no longer than `ms`. */
 export async function waitWhile (isSo: () => boolean, ms: number): Promise<void> {
-  const deadline = Date.now() + ms
-  while (isSo() && Date.now() < deadline) await delay(POLL_MS)
+  const deadline = performance.now() + ms
+  while (isSo() && performance.now() < deadline) await delay(POLL_MS)
 }

@@ -20,7 +20,7 @@ const LEAST_MS = 1000
 export class WatchedAccess {
   readonly #guard: Guard
   readonly #session: WatchedSession
-  #changedAt = 0
+  #changedAt = -Infinity
   /** Until a change may be noted that came too soon. */
   #later: NodeJS.Timeout | undefined
 
@@ -61,7 +61,7 @@ export class WatchedAccess {
     const { caller, record: { access: before } } = this.#session
     const access = this.#guard.fingerprintAccess(caller)
     if (access === before) return false
-    const now = Date.now()
+    const now = performance.now()
     const early = this.#changedAt + LEAST_MS - now
     if (early > 0) {
       clearTimeout(this.#later)

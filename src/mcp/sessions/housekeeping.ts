@@ -46,6 +46,9 @@ export class Housekeeping {
     this.#isTidying = true
     const unusedSince = now - instanceIdleSeconds * 1000
     const tidying = inSlices(sessions, ([, session]) => {
+      // the clock may have been set back
+      session.usedAt = Math.min(session.usedAt, now)
+      session.life.notLaterThan(now)
       instances.dropIdle(session, unusedSince)
       session.catchUp()
       if (session.isInUse) session.seen(now)
@@ -61,9 +64,9 @@ export class Housekeeping {
    * Requests that arrive meanwhile are served.
    */
   async drain (ms: number): Promise<void> {
-    const deadline = Date.now() + ms
+    const deadline = performance.now() + ms
     const { sessions, instances } = this.#options
-    const isOver = () => !instances.running || Date.now() >= deadline
+    const isOver = () => !instances.running || performance.now() >= deadline
     for (;;) {
       await inSlices(sessions.values(), session => {
         if (session.instance?.running !== true && !session.streams.isFollowing) session.streams.release()

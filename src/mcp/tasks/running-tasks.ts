@@ -7,12 +7,12 @@ const MAX_WATCHED = 100
  * them, as the server's messages show.
  */
 export class RunningTasks {
-  /** Task id -> when it expires, in milliseconds since the epoch. */
+  /** Task id -> when it expires, in milliseconds by `performance.now`. */
   readonly #tasks = new Map<string, number>()
 
   /** Whether a task runs. */
   get any (): boolean {
-    const now = Date.now()
+    const now = performance.now()
     for (const [id, expiresAt] of this.#tasks) if (expiresAt <= now) this.#tasks.delete(id)
     return this.#tasks.size > 0
   }
@@ -31,7 +31,7 @@ export class RunningTasks {
   #begun (task: unknown): void {
     if (!isObject(task) || typeof task.taskId !== 'string') return
     if (this.#tasks.size >= MAX_WATCHED || isOver(task.status)) return
-    this.#tasks.set(task.taskId, typeof task.ttl === 'number' ? Date.now() + task.ttl : Infinity)
+    this.#tasks.set(task.taskId, typeof task.ttl === 'number' ? performance.now() + task.ttl : Infinity)
   }
 }
 

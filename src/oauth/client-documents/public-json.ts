@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
+import { stillLasts } from '../../collections/still-lasts.js'
 import { InvalidClientError, OAuthError } from '../../errors.js'
 import { findOutageOfConnection, findOutageOfStatus } from '../../errors/outage.js'
 import { request, type Progress } from './request.js'
@@ -220,7 +221,7 @@ export class PublicJsonFetcher {
     const now = this.#now()
     for (const host of [url.hostname, url.host]) {
       const known = this.#unreachable.get(host)
-      if (known !== undefined && now < known.until) throw known.error
+      if (known !== undefined && stillLasts(now, known.until, UNREACHABLE_SECONDS * 1000)) throw known.error
     }
   }
 

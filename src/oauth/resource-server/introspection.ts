@@ -1,4 +1,5 @@
 import type * as openid from 'openid-client'
+import { stillLasts } from '../../collections/still-lasts.js'
 import { callerAddress } from '../../caller-address.js'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidTokenError, passesIn, TemporarilyUnavailableError } from '../../errors.js'
@@ -54,9 +55,9 @@ export class Introspection {
     const hash = hashSecret(token)
     const now = this.#options.now() / 1000
     const good = this.#good.get(hash)
-    if (good !== undefined && now < good.until) return good.caller
+    if (good !== undefined && stillLasts(now, good.until, GOOD_SECONDS)) return good.caller
     const refused = this.#refused.get(hash)
-    if (refused !== undefined && now < refused.until) throw refused.error
+    if (refused !== undefined && stillLasts(now, refused.until, REFUSED_SECONDS)) throw refused.error
     return await this.#asking.run(hash, () => this.#askFor(token, hash, good !== undefined, request))
   }
 

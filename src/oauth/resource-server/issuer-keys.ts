@@ -1,4 +1,5 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
+import { stillLasts } from '../../collections/still-lasts.js'
 import { SingleFlight } from '../../collections/single-flight.js'
 import { UpstreamError, type OAuthError } from '../../errors.js'
 import { findOutageOfStatus } from '../../errors/outage.js'
@@ -71,7 +72,7 @@ export class IssuerKeys {
   async #get (): Promise<Known> {
     const { now } = this.#options
     const known = this.#known
-    const age = known === undefined ? Infinity : now() / 1000 - known.fetchedAt
+    const age = known === undefined ? Infinity : Math.abs(now() / 1000 - known.fetchedAt)
     if (known === undefined || age >= STALE_SECONDS) return await this.#fetch()
     if (age < FRESH_SECONDS) return known
     const fetching = this.#fetch().catch(() => known)
@@ -82,14 +83,15 @@ export class IssuerKeys {
   /** The keys as they are now; undefined if they were fetched a moment ago. */
   async #renew (): Promise<Known | undefined> {
     const { now } = this.#options
-    const age = now() / 1000 - (this.#known?.fetchedAt ?? -Infinity)
+    const age = Math.abs(now() / 1000 - (this.#known?.fetchedAt ?? -Infinity))
     return this.#failure === undefined && age < UNKNOWN_KEY_SECONDS ? undefined : await this.#fetch()
   }
 
   /** Fetches the keys, unless that failed a moment ago. */
   async #fetch (): Promise<Known> {
     const failure = this.#failure
-    if (failure !== undefined && this.#options.now() / 1000 < failure.at + RETRY_SECONDS) throw failure.error
+    const now = this.#options.now() / 1000
+    if (failure !== undefined && stillLasts(now, failure.at + RETRY_SECONDS, RETRY_SECONDS)) throw failure.error
     return await this.#fetching.run(this.#options.url, async () => await this.#fetchNow())
   }
 

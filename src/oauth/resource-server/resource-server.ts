@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { jwtVerify } from 'jose'
 import * as openid from 'openid-client'
+import { stillLasts } from '../../collections/still-lasts.js'
 import type { CallerInfo } from '../../caller.js'
 import { InvalidTokenError } from '../../errors.js'
 import { BackChannel } from '../../outbound/back-channel.js'
@@ -204,7 +205,8 @@ class TokenVerifier {
   #metadata (): Promise<openid.ServerMetadata> {
     const now = this.#now() / 1000
     const known = this.#server
-    if (known !== undefined && (known.failedAt === undefined || now < known.failedAt + REDISCOVERY_SECONDS)) {
+    if (known !== undefined && (known.failedAt === undefined ||
+      stillLasts(now, known.failedAt + REDISCOVERY_SECONDS, REDISCOVERY_SECONDS))) {
       return known.value
     }
     const metadata = discover(this.#issuerUrl, this.#fetch('discovery'), undefined, {

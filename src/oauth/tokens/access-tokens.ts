@@ -1,3 +1,4 @@
+import { stillLasts } from '../../collections/still-lasts.js'
 import type { CallerInfo } from '../../caller.js'
 import { callerAddress } from '../../caller-address.js'
 import { InvalidTokenError, TemporarilyUnavailableError } from '../../errors.js'
@@ -69,7 +70,7 @@ export class AccessTokens {
     if (!isSecret('accessToken', token)) throw new InvalidTokenError('The access token was not issued by this server.')
     const hash = hashSecret(token)
     const known = this.#known.get(hash)
-    return known !== undefined && this.#options.now() < known.until
+    return known !== undefined && stillLasts(this.#options.now(), known.until, KNOWN_MS)
       ? known.caller
       : this.#lookUpFor(request, token, hash, known)
   }
@@ -201,7 +202,8 @@ export class AccessTokens {
   /** Whether a token may be accepted while it cannot be looked up. */
   #isGood ({ caller: { expiresAt = Infinity }, until }: Known): boolean {
     const now = this.#options.now()
-    return now < Math.min(until + KNOWN_WITHOUT_STORE_MS, expiresAt * 1000)
+    return now < expiresAt * 1000 &&
+      stillLasts(now, until + KNOWN_WITHOUT_STORE_MS, KNOWN_MS + KNOWN_WITHOUT_STORE_MS)
   }
 
   /** The end of a grant may have been missed: every token is looked up before it is accepted again. */

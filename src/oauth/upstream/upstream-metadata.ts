@@ -1,4 +1,5 @@
 import type { ServerMetadata } from 'openid-client'
+import { stillLasts } from '../../collections/still-lasts.js'
 import { TemporarilyUnavailableError } from '../../errors.js'
 import type { BackChannel } from '../../outbound/back-channel.js'
 import { discover } from './discovery.js'
@@ -60,9 +61,10 @@ export class UpstreamMetadata {
   get (): Promise<ServerMetadata> {
     const now = this.#now() / 1000
     const known = this.#known
-    if (known !== undefined && now < known.expiresAt) return known.value
-    if (known === undefined && this.#failed !== undefined && now < this.#failed.until) {
-      return Promise.reject(this.#failed.error)
+    if (known !== undefined && stillLasts(now, known.expiresAt, DISCOVERED_SECONDS)) return known.value
+    const failed = this.#failed
+    if (known === undefined && failed !== undefined && stillLasts(now, failed.until, FAILED_SECONDS)) {
+      return Promise.reject(failed.error)
     }
     const value = this.#discover().catch((error: unknown) => {
       // an upstream whose discovery is down may still respond: the known metadata stays in use

@@ -34,7 +34,7 @@ export interface MemoryEventLogOptions {
   maxBytes?: number
   /** Time that a complete stream, or an event of the standalone stream, is kept. Default: 300. */
   retentionSeconds?: number
-  /** Milliseconds since the epoch. Default: Date.now. */
+  /** Milliseconds of a clock that is never set. Default: that of the process. */
   now?: () => number
 }
 
@@ -52,7 +52,7 @@ export class MemoryEventLog implements EventLog {
   // one sequence for all streams, so that a stream forgotten and begun again never reuses a position
   #position = 0
 
-  constructor ({ now = Date.now, ...limits }: MemoryEventLogOptions = {}) {
+  constructor ({ now = () => performance.now(), ...limits }: MemoryEventLogOptions = {}) {
     this.#limits = {
       ...EVENT_LOG_BOUNDS,
       maxBytes: EVENT_LOG_BYTES,

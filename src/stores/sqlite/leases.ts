@@ -19,12 +19,17 @@ export class SqliteLeaseStore implements LeaseStore {
   readonly #max: number
   readonly #now: () => number
 
-  constructor (database: SqliteDatabase, { maxEntries = MAX_LASTING, now = Date.now }: ExpiringMapOptions = {}) {
+  constructor (database: SqliteDatabase, { maxEntries = MAX_LASTING, now }: ExpiringMapOptions = {}) {
     this.#database = database
-    this.#ofProcess = new MemoryLeaseStore({ maxEntries, now })
-    this.#lasting = new ExpiringTable(database, { name: 'lasting_leases', codec: jsonOf<string>(), maxEntries, now })
+    this.#ofProcess = new MemoryLeaseStore({ maxEntries, ...now && { now } })
+    this.#lasting = new ExpiringTable(database, {
+      name: 'lasting_leases',
+      codec: jsonOf<string>(),
+      maxEntries,
+      ...now && { now }
+    })
     this.#max = maxEntries
-    this.#now = now
+    this.#now = now ?? Date.now
   }
 
   async acquire (name: string, holder: string, ttlMs: number): Promise<boolean> {

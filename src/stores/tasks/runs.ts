@@ -17,7 +17,7 @@ interface Run {
   holder: string
   /** Id of its runner. */
   runner: string
-  /** Milliseconds since the epoch. */
+  /** Milliseconds, by `performance.now`. */
   expiresAt: number
 }
 
@@ -91,7 +91,7 @@ class TaskRuns {
   }
 
   #anyOf ({ id }: TaskRunner): boolean {
-    const now = Date.now()
+    const now = performance.now()
     for (const { runner, expiresAt } of this.#runs.values()) if (runner === id && expiresAt > now) return true
     return false
   }

@@ -145,7 +145,8 @@ class KeptTasks implements TaskStore {
       )
     }
     if (runner !== undefined) {
-      taskRuns.begun(task.id, { tasks: this.#tasks, holder: sessionId, runner, expiresAt: Date.now() + task.ttl })
+      const expiresAt = performance.now() + task.ttl
+      taskRuns.begun(task.id, { tasks: this.#tasks, holder: sessionId, runner, expiresAt })
     }
     return toTask(task)
   }

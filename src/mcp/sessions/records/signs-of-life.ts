@@ -25,6 +25,12 @@ export class SignsOfLife {
     return now / 1000 - this.#toldAt > this.#untoldSeconds ? this.tell() : undefined
   }
 
+  /** The clock was set back, if the last one was later. @param now milliseconds since the epoch */
+  notLaterThan (now: number): void {
+    this.seenAt = Math.min(this.seenAt, now)
+    this.#toldAt = Math.min(this.#toldAt, Math.ceil(now / 1000))
+  }
+
   /** Informs the store of the last one. */
   async tell (): Promise<void> {
     const seenAt = Math.floor(this.seenAt / 1000)
