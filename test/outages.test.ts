@@ -24,6 +24,7 @@ import { toOutage } from '../src/stores/sqlite/database/errors.js'
 import { openDatabase } from '../src/stores/sqlite/database/open.js'
 import { SqliteGrantStore } from '../src/stores/sqlite/grants.js'
 import { addGrant } from './stores/standing-grant.js'
+import { addressOf } from './support/address-of.js'
 
 const UNUSABLE_KEY = { kty: 'EC', crv: 'P-256' }
 const ISSUER = 'https://login.example.com'
@@ -69,8 +70,7 @@ async function listen (t: Test, server: Server): Promise<number> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   return address.port
 }
 

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.js'
 import { loadConfig } from '../../src/config/config.js'
+import { addressOf } from '../support/address-of.js'
 import { find, lacking } from '../support/programs.js'
 import { createServer } from '../support/sample-server.js'
 import { freePort } from '../support/free-port.js'
@@ -19,8 +20,7 @@ async function opened (t: Test, environment: NodeJS.ProcessEnv): Promise<{ metri
     response.writeHead(404).end()
   }).listen(0, '127.0.0.1')
   await once(documents, 'listening')
-  const address = documents.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(documents)
   const app = await buildApp(
     loadConfig({ ...QUIET, OAUTH_ISSUER_URL: 'https://login.example', ...environment }, { dotenv: false }),
     { createServer }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { parse } from 'node-html-parser'
 import t, { type Test } from 'tap'
+import { addressOf } from '../support/address-of.js'
 import { textAt } from '../support/json.js'
 import { askToRegister, authorizationUrl, form, register, WEB_URI } from '../support/oauth-flow.js'
 import { agree, injectForm, startTarget, type Target } from '../support/target.js'
@@ -193,8 +194,7 @@ t.test('in a metadata document', async t => {
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   const target = await startTarget(t)
   let documents = 0
   for (const noise of [...NOISE, INVISIBLE.join('x'), INVISIBLE[0] ?? '']) {

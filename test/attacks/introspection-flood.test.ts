@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
+import { issuerMetadata } from '../support/issuer-metadata.js'
 import { createServer } from '../support/sample-server.js'
 import { mcpService } from '../../src/service/mcp-service.js'
 import { createTokenVerifier } from '../../src/oauth/resource-server/resource-server.js'
@@ -26,13 +27,7 @@ function issuerOf () {
     if (pathname.startsWith('/.well-known/')) {
       state.discovered++
       if (state.down) return new Response('', { status: 503 })
-      return Response.json({
-        issuer: ISSUER,
-        jwks_uri: `${ISSUER}/jwks`,
-        introspection_endpoint: `${ISSUER}/introspect`,
-        authorization_endpoint: `${ISSUER}/a`,
-        token_endpoint: `${ISSUER}/t`
-      })
+      return Response.json(issuerMetadata(ISSUER))
     }
     if (pathname === '/jwks') {
       state.keysAsked++

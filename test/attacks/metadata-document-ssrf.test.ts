@@ -3,6 +3,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer, Socket } from 'node:net'
 import { hostname } from 'node:os'
 import t, { type Test } from 'tap'
+import { addressOf } from '../support/address-of.js'
 import { valueAt } from '../support/json.js'
 import { freePort } from '../support/free-port.js'
 import { asserted, newKey, sign } from '../support/client-keys.js'
@@ -18,8 +19,7 @@ async function listener (t: Test) {
   }).listen(0)
   await once(server, 'listening')
   t.teardown(() => server.close())
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   return { port: address.port, connections: () => connections }
 }
 
@@ -182,8 +182,7 @@ t.test('outside production the document is asked for, and nothing that it or its
   }).listen(0, '127.0.0.1')
   await once(documents, 'listening')
   t.teardown(() => documents.close())
-  const address = documents.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(documents)
   const { port } = address
 
   const target = await startService(t)

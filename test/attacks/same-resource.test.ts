@@ -13,6 +13,7 @@ import {
   parseTokens,
   WEB_URI
 } from '../support/oauth-flow.js'
+import { issuerMetadata } from '../support/issuer-metadata.js'
 import { startTarget } from '../support/target.js'
 
 /*
@@ -174,13 +175,7 @@ t.test('in the aud of a token of another authorization server: JWT and introspec
         aud: introspected.get(token)
       })
     }
-    return Response.json({
-      issuer,
-      jwks_uri: `${issuer}/jwks`,
-      introspection_endpoint: `${issuer}/introspect`,
-      authorization_endpoint: `${issuer}/a`,
-      token_endpoint: `${issuer}/t`
-    })
+    return Response.json(issuerMetadata(issuer))
   }
   const verify = createTokenVerifier({
     issuer,

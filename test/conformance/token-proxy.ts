@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream'
+import { addressOf } from '../support/address-of.js'
 
 export interface TokenProxy {
   url: string
@@ -16,8 +17,7 @@ export async function startTokenProxy (target: string, token: string): Promise<T
     forward(incoming, response, target, token)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   return {
     url: `http://127.0.0.1:${address.port}`,
     close: async () => {

@@ -9,6 +9,7 @@ import { modernRequest } from '../../src/testing/modern-request.js'
 import { eraClients } from '../eras/era-clients.js'
 import { eraFeatures } from '../eras/era-features.js'
 import { EraPlug } from '../eras/era-servers.js'
+import { addressOf } from '../support/address-of.js'
 import { parseObject } from '../support/json.js'
 import { startMcp, type McpService } from '../support/mcp-harness.js'
 import { root } from '../support/root.js'
@@ -37,8 +38,7 @@ async function sharePlug (t: Test, plug: EraPlug): Promise<number> {
     server.close()
     for (const socket of sockets) socket.destroy()
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   return address.port
 }
 

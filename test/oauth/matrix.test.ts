@@ -9,6 +9,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import type { Configuration } from 'oidc-provider'
 import t, { type Test } from 'tap'
 import type { CreateServer } from '../../src/mcp/create-server.js'
+import { addressOf } from '../support/address-of.js'
 import { createServer as hostedServer } from '../support/sample-server.js'
 import { Person } from '../support/person.js'
 import { freePort } from '../support/free-port.js'
@@ -47,8 +48,7 @@ async function startClientSite (t: Test): Promise<string> {
     }))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   const url = `http://localhost:${address.port}/client.json`
   t.teardown(() => {
     server.close()

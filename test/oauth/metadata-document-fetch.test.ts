@@ -11,6 +11,7 @@ import {
   MetadataDocumentFetcher,
   type FetchMetadataDocumentOptions
 } from '../../src/oauth/client-documents/fetch.js'
+import { addressOf } from '../support/address-of.js'
 
 const fetchMetadataDocument = (clientId: string, options: FetchMetadataDocumentOptions) =>
   new MetadataDocumentFetcher(options).fetch(clientId)
@@ -19,8 +20,7 @@ async function listen (t: Test, server: Server, host = '127.0.0.1'): Promise<num
   server.listen(0, host)
   await once(server, 'listening')
   t.teardown(() => server.close())
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   return address.port
 }
 

@@ -17,6 +17,7 @@ import {
   register,
   WEB_URI
 } from '../support/oauth-flow.js'
+import { addressOf } from '../support/address-of.js'
 import { agree, startTarget } from '../support/target.js'
 import { logIn } from '../support/browser.js'
 import { valueAt } from '../support/json.js'
@@ -258,8 +259,7 @@ async function documents (t: Test, more: Record<string, unknown>): Promise<strin
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => { server.close() })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   const clientId = `http://127.0.0.1:${address.port}/client.json`
   return clientId
 }

@@ -5,7 +5,9 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { exportJWK, generateKeyPair, SignJWT, type JWK } from 'jose'
 import t, { type Test } from 'tap'
 import { createTokenVerifier, type ResourceServerOptions } from '../../src/oauth/resource-server/resource-server.js'
+import { addressOf } from '../support/address-of.js'
 import { freePort } from '../support/free-port.js'
+import { issuerMetadata } from '../support/issuer-metadata.js'
 import { initializeParams } from '../support/mcp-harness.js'
 import { Person } from '../support/person.js'
 import { startService } from '../support/service.js'
@@ -26,13 +28,7 @@ async function startIssuer (t: Test) {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (state.down) return json({}, 503)
     if (request.url === '/.well-known/openid-configuration') {
-      return json({
-        issuer,
-        jwks_uri: `${issuer}/jwks`,
-        introspection_endpoint: `${issuer}/introspect`,
-        authorization_endpoint: `${issuer}/a`,
-        token_endpoint: `${issuer}/t`
-      })
+      return json(issuerMetadata(issuer))
     }
     if (request.url === '/jwks') {
       asked.jwks++
@@ -47,8 +43,7 @@ async function startIssuer (t: Test) {
     }, () => response.destroy())
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   const issuer = `http://localhost:${address.port}`
   t.teardown(() => {
     server.close()

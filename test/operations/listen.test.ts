@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import t, { type Test } from 'tap'
+import { addressOf } from '../support/address-of.js'
 import { redisTest } from '../support/redis-server.js'
 import { freePort } from '../support/free-port.js'
 import { runFile } from './service-process.js'
@@ -10,8 +11,7 @@ async function takenPort (t: Test): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
-  const address: AddressInfo | string | null = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   return String(address.port)
 }
 

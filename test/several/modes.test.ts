@@ -10,6 +10,7 @@ import type { HostAuthModeOptions, ResourceServerModeOptions } from '../../src/s
 import { createMemoryStores } from '../../src/stores/memory/stores.js'
 import { fetchFrom } from '../../src/testing/inject-fetch.js'
 import { modernRequest } from '../../src/testing/modern-request.js'
+import { issuerMetadata } from '../support/issuer-metadata.js'
 import { parseObject } from '../support/json.js'
 import { NAMES, PATHS, type Name } from './three-servers.js'
 
@@ -46,13 +47,7 @@ async function makeResourceServer (isOpaque: boolean, requestsPerMinute = 300): 
       const claims = issued.get(new URLSearchParams(await request.text()).get('token') ?? '')
       return Response.json(claims === undefined ? { active: false } : { active: true, client_id: 'app', ...claims })
     }
-    return Response.json({
-      issuer: ISSUER,
-      jwks_uri: `${ISSUER}/jwks`,
-      introspection_endpoint: `${ISSUER}/introspect`,
-      authorization_endpoint: `${ISSUER}/a`,
-      token_endpoint: `${ISSUER}/t`
-    })
+    return Response.json(issuerMetadata(ISSUER))
   })
   const tokenFor = async (claims: Claims) => {
     if (!isOpaque) {

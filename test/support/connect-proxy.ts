@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
 import type { Test } from 'tap'
+import { addressOf } from './address-of.js'
 
 /** An http proxy that takes CONNECT. */
 export interface ConnectProxy {
@@ -41,8 +42,7 @@ export async function connectProxy (t: Test, targetPort = 9): Promise<ConnectPro
     server.closeAllConnections()
     server.close()
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   const proxy: ConnectProxy = {
     url: `http://127.0.0.1:${address.port}`,
     asked: [],

@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { buildApp, type BuildAppOptions } from '../../src/app.js'
 import { loadConfig, type Config } from '../../src/config/config.js'
 import { startDemoUpstream, type DemoUpstream, type DemoUpstreamOptions } from '../../src/demo/upstream.js'
+import { addressOf } from './address-of.js'
 import { freePort } from './free-port.js'
 import { createServer } from './sample-server.js'
 
@@ -33,8 +34,7 @@ export async function listenFor (t: Test, listener: RequestListener): Promise<nu
     server.close()
     server.closeAllConnections()
   })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(server)
   return address.port
 }
 

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { remoteServer } from '../../../src/hosted/remote/remote-server.js'
 import { stdioServer } from '../../../src/hosted/stdio/stdio-server.js'
 import type { CreateServer } from '../../../src/mcp/create-server.js'
+import { addressOf } from '../../support/address-of.js'
 import { RawClient, startMcp } from '../../support/mcp-harness.js'
 import { ScriptedRemote } from '../remote/scripted-remote.js'
 import { callTool, plainServer } from '../stdio.js'
@@ -43,8 +44,7 @@ async function deafRemote (t: Test): Promise<CreateServer> {
     proxy.close()
     for (const socket of sockets) socket.destroy()
   })
-  const address = proxy.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
+  const address = addressOf(proxy)
   return remoteServer({ url: `http://127.0.0.1:${address.port}/mcp`, limits: { silenceSeconds: 1 } })
 }
 
