@@ -64,7 +64,7 @@ export async function callModern (
     [CLIENT_INFO_META_KEY]: { name: 'raw', version: '1' }, [CLIENT_CAPABILITIES_META_KEY]: capabilities
   })
   const response = await fetch(`${url}/mcp`, { ...request, headers: { ...headers, authorization: `Bearer ${person}` } })
-  return parseObject(await response.text())
+  return await readResponse(response)
 }
 
 /** What a tool says, as JSON. */
