@@ -90,7 +90,7 @@ export class Auditor {
   /** What all events end with. */
   readonly #end = toMembers({
     service: { name: 'fastify-mcp-oauth', version: packageVersion(), node: { name: NODE_NAME } }
-  }) + '}'
+  })
 
   /** Errors that a step of a login has reported already. */
   readonly #told = new WeakSet<object>()

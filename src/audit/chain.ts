@@ -14,7 +14,7 @@ export const BEGINNING = '0'.repeat(64)
 
 const BLOCK_BYTES = 64
 const HASH_BYTES = 32
-// of most lines
+// of most lines, with the key
 const LINE_BYTES = 4096
 // UTF-8 of a UTF-16 code unit
 const MAX_BYTES_OF_UNIT = 3
@@ -24,27 +24,39 @@ const TAIL = /,"hash":"([0-9a-f]{64})"\}\}$/
 export class LineHash {
   /** Fingerprint of the key; undefined: there is none. */
   readonly keyId: string | undefined
-  /** The padded key, and room for a line. */
-  #inner: Buffer | undefined
   /** The padded key, and room for the inner hash. */
   readonly #outer: Buffer | undefined
+  /** Where a line begins: after the padded key. */
+  readonly #start: number = 0
+  /** The padded key, and room for a line. */
+  #memory: Buffer
+  /** Where the last line ends. */
+  #end = 0
 
   /** @param key of at most 64 bytes */
   constructor (key?: Uint8Array) {
+    this.#memory = Buffer.alloc(LINE_BYTES)
     if (key === undefined) return
-    this.#inner = padded(key, 0x36, BLOCK_BYTES + LINE_BYTES)
+    this.#start = BLOCK_BYTES
+    this.#memory = padded(key, 0x36, LINE_BYTES)
     this.#outer = padded(key, 0x5c, BLOCK_BYTES + HASH_BYTES)
     this.keyId = hash('sha256', key, 'hex').slice(0, 16)
   }
 
+  // one-shot hashes of memory that is there already cost half of createHmac, and a string less than a buffer
   of (line: string): string {
-    if (this.#inner === undefined || this.#outer === undefined) return hash('sha256', line, 'hex')
-    // one-shot hashes of memory that is there already cost half of createHmac, and a string less than a buffer
-    const most = BLOCK_BYTES + MAX_BYTES_OF_UNIT * line.length
-    if (most > this.#inner.length) this.#inner = Buffer.concat([this.#inner.subarray(0, BLOCK_BYTES)], 2 * most)
-    const end = BLOCK_BYTES + this.#inner.write(line, BLOCK_BYTES)
-    this.#outer.write(hash('sha256', this.#inner.subarray(0, end), 'hex'), BLOCK_BYTES, 'hex')
+    const most = this.#start + MAX_BYTES_OF_UNIT * line.length
+    if (most > this.#memory.length) this.#memory = Buffer.concat([this.#memory.subarray(0, this.#start)], 2 * most)
+    this.#end = this.#start + this.#memory.write(line, this.#start)
+    const inner = hash('sha256', this.#memory.subarray(0, this.#end), 'hex')
+    if (this.#outer === undefined) return inner
+    this.#outer.write(inner, BLOCK_BYTES, 'hex')
     return hash('sha256', this.#outer, 'hex')
+  }
+
+  /** Copies the line that was hashed last, as UTF-8. @returns the bytes that it has */
+  copyTo (target: Buffer, at: number): number {
+    return this.#memory.copy(target, at, this.#start, this.#end)
   }
 }
 
@@ -59,6 +71,9 @@ function padded (key: Uint8Array, pad: number, bytes: number): Buffer {
 export class Chain {
   readonly #hash: LineHash
   #head: ChainHead
+  /** Room for lines. */
+  #lines = Buffer.alloc(0)
+  #length = 0
 
   /** @param head where to continue; undefined: a new chain */
   constructor (hash: LineHash, head?: ChainHead) {
@@ -75,16 +90,30 @@ export class Chain {
     this.#head = head
   }
 
-  /** The line of an event, without a line break. @param text its JSON, without `audit` */
-  seal (text: string, lost = 0): string {
+  /**
+   * The lines of events, each with a line break, as UTF-8.
+   * @param texts the JSON of each, without `audit` and its last brace
+   * @param lost events that were lost before the first
+   */
+  seal (texts: readonly string[], lost = 0): Buffer {
+    this.#length = 0
+    for (const [at, text] of texts.entries()) this.#add(text, at === 0 ? lost : 0)
+    return Buffer.from(this.#lines.subarray(0, this.#length))
+  }
+
+  #add (text: string, lost: number): void {
     const { chain, sequence, hash: previous } = this.#head
     const { keyId } = this.#hash
     const place = `"chain":"${chain}","sequence":${sequence + 1},"previous":"${previous}"`
     const key = keyId === undefined ? '' : `,"key":"${keyId}"`
-    const body = `${text.slice(0, -1)},"audit":{${place}${key}${lost === 0 ? '' : `,"lost":${lost}`}`
+    const body = `${text},"audit":{${place}${key}${lost === 0 ? '' : `,"lost":${lost}`}`
     const own = this.#hash.of(body)
     this.#head = { chain, sequence: sequence + 1, hash: own }
-    return `${body},"hash":"${own}"}}`
+    const end = `,"hash":"${own}"}}\n`
+    const most = this.#length + MAX_BYTES_OF_UNIT * body.length + end.length
+    if (most > this.#lines.length) this.#lines = Buffer.concat([this.#lines.subarray(0, this.#length)], 2 * most)
+    this.#length += this.#hash.copyTo(this.#lines, this.#length)
+    this.#length += this.#lines.write(end, this.#length, 'latin1')
   }
 }
 

@@ -26,7 +26,7 @@ interface Waiting {
   settle: ((error?: Error) => void) | undefined
 }
 
-/** Makes the JSON text of an event, without `audit`. */
+/** Makes the JSON text of an event, without `audit` and its last brace. */
 export type ToText = () => string
 
 const GATHER_MS = 100
@@ -168,7 +168,7 @@ export class Trail {
     const texts = batch.map(({ text }) => text)
     if (this.#fault !== undefined || lost > 0) texts.unshift(resumed('audit-resumed'))
     try {
-      await sink.write(texts.map((text, at) => chain.seal(text, at === 0 ? lost : 0)))
+      await sink.write(chain.seal(texts, lost))
     } catch (error) {
       chain.returnTo(before)
       throw error

@@ -93,9 +93,8 @@ class AuditFile implements AuditSink {
     return head
   }
 
-  async write (lines: readonly string[]): Promise<void> {
+  async write (bytes: Uint8Array): Promise<void> {
     let file = await this.#current()
-    const bytes = Buffer.from(`${lines.join('\n')}\n`)
     const isDue = file.size + bytes.length > this.#maxBytes || file.day !== this.#today
     if (file.size > 0 && isDue) file = await this.#setAside(file)
     this.#isHalfDone = true

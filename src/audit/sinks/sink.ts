@@ -10,7 +10,7 @@ import type { AuditEvent } from '../event.js'
  *
  * export const sink: AuditSink = {
  *   async write (lines) {
- *     await fetch('https://logs.example.com/audit', { method: 'POST', body: lines.join('\n') })
+ *     await fetch('https://logs.example.com/audit', { method: 'POST', body: lines })
  *   }
  * }
  * ```
@@ -22,10 +22,10 @@ export interface AuditSink {
    */
   open? (): Promise<ChainHead | undefined>
   /**
-   * Takes events in their order, each a line of JSON without its line break. Resolves once they are kept. If it throws
-   * or rejects, none of them counts as kept: they come again.
+   * Takes events in their order: lines of JSON as UTF-8, each with its line break. Resolves once they are kept. If it
+   * throws or rejects, none of them counts as kept: they come again.
    */
-  write (lines: readonly string[]): void | Promise<void>
+  write (lines: Uint8Array): void | Promise<void>
   /** Lets go of what is open, after the last `write`. */
   close? (): Promise<void>
 }
@@ -45,7 +45,7 @@ export function toSink (target: AuditTarget): AuditSink {
   if (typeof target !== 'function') return target
   return {
     async write (lines) {
-      for (const line of lines) {
+      for (const line of new TextDecoder().decode(lines).split('\n').slice(0, -1)) {
         await target(parseRecord<AuditEvent>(line))
       }
     }

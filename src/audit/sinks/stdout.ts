@@ -12,7 +12,7 @@ import type { AuditSink } from './sink.js'
 export function auditToStdout (stream: NodeJS.WritableStream = process.stdout): AuditSink {
   return {
     write: lines => new Promise((resolve, reject) => {
-      stream.write(lines.map(line => `${line}\n`).join(''), error => {
+      stream.write(lines, error => {
         if (error == null) resolve()
         else reject(error)
       })
