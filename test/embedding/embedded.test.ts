@@ -378,7 +378,8 @@ t.test('a call takes what it takes, however soon the host gives up', async t => 
     createServer,
     stores,
     sessionMode: 'stateless',
-    auth: hostAuth
+    auth: hostAuth,
+    streams: { silenceMs: 60_000 }
   })
   const answer = await app.inject({
     method: 'POST',

@@ -39,6 +39,9 @@ export async function startMcp (t: Test, overrides: Partial<McpTransportsOptions
   return service
 }
 
+// a response must not become a stream because the machine is slow
+const LONG_MS = 60_000
+
 /** Starts the transports. */
 export async function runMcp (
   overrides: Partial<McpTransportsOptions> = {}
@@ -68,7 +71,8 @@ export async function runMcp (
     leases: new MemoryLeaseStore(),
     sessions,
     eventLog,
-    ...overrides
+    ...overrides,
+    streams: { silenceMs: LONG_MS, ...overrides.streams }
   })
   const close = async () => {
     await app.close()
