@@ -177,7 +177,8 @@ async function seen (response: Response): Promise<unknown> {
   const { status, headers } = response
   const text = await response.text()
   const body = text.replaceAll(/req-\w+/g, 'req').replaceAll(/"retryAfterMs":\d+/g, '"retryAfterMs":0')
-  return { status, body, headers: ['content-type', 'retry-after'].map(name => headers.get(name)) }
+  const retryAfter = headers.get('retry-after')?.replace(/^\d+$/, 'some seconds')
+  return { status, body, contentType: headers.get('content-type'), retryAfter }
 }
 
 async function refusals (t: Test, stores: readonly SessionStores[]): Promise<void> {
