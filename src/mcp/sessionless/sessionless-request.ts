@@ -5,7 +5,7 @@ import { jsonRpcCodes } from '../../json-rpc-codes.js'
 import type { Log } from '../../log.js'
 import { findRefusals } from '../access/check-access.js'
 import type { Guard, WithBaseScopes } from '../access/guard.js'
-import { GuardedResponses } from '../access/guarded-responses.js'
+import { VisibleResponses } from '../access/visible-responses.js'
 import type { Admission } from '../admission/admission.js'
 import type { Holder } from '../admission/places.js'
 import type { RequestLease } from '../admission/request-lease.js'
@@ -64,7 +64,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
   readonly #host: SessionlessHost
   readonly #transport: ServerTransport
   readonly #tasks: OwnTasks
-  readonly #guarded: GuardedResponses | undefined
+  readonly #visible: VisibleResponses
   readonly #caller: CallerInfo
   readonly #pending = new Set<RequestId>()
   #server: SdkServer | undefined
@@ -89,8 +89,8 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     const ownerId = ownerIds(caller)
     this.#caller = caller
     this.#tasks = new OwnTasks(taskTools, { person: this.person, holder: ownerId }, guard !== undefined)
-    this.#guarded = guard && new GuardedResponses(guard, this.#tasks)
-    this.#transport = new ServerTransport(this, tag, { ownerId, tasks: this.#tasks, guarded: this.#guarded, observer })
+    this.#visible = new VisibleResponses(guard, this.#tasks)
+    this.#transport = new ServerTransport(this, tag, { ownerId, visible: this.#visible, observer })
   }
 
   get silenceMs (): number {
@@ -99,8 +99,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
 
   async connect (server: SdkServer): Promise<void> {
     this.#server = server
-    this.#tasks.madeBy(server)
-    this.#guarded?.madeBy(server)
+    this.#visible.madeBy(server)
     await server.connect(this.#transport)
   }
 
@@ -135,25 +134,16 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     })
     for (const message of messages) {
       // a cancellation refers to another POST, which has another server
-      if (isRequest(message)) this.#receive(message, caller, extra, refusals?.get(message.id))
+      if (isRequest(message)) this.#receive(message, extra, refusals?.get(message.id))
       else if ('method' in message && message.method !== 'notifications/cancelled') {
         this.#transport.receive(message, extra)
       }
     }
   }
 
-  #receive (
-    request: JSONRPCRequest,
-    caller: CallerInfo,
-    extra: MessageExtra,
-    refusal: JsonRpcResponse | undefined
-  ): void {
-    if (refusal !== undefined) {
-      this.#transport.refuse(request, refusal, extra)
-      return
-    }
-    this.#guarded?.asked(request, caller)
-    this.#transport.receive(request, extra)
+  #receive (request: JSONRPCRequest, extra: MessageExtra, refusal: JsonRpcResponse | undefined): void {
+    if (refusal === undefined) this.#transport.receive(request, extra)
+    else this.#transport.refuse(request, refusal, extra)
   }
 
   respond (response: JsonRpcResponse): string | undefined {
@@ -186,7 +176,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
       return undefined
     }
     if (relatedRequestId === undefined) this.#announce(message)
-    if (this.#guarded?.mayReceive(message, this.#caller) === false) return undefined
+    if (!this.#visible.mayReceive(message, this.#caller)) return undefined
     return this.#exchange?.push(JSON.stringify(message), false)
   }
 

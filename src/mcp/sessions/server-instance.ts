@@ -12,7 +12,7 @@ import type { InstanceSession } from './instance-session.js'
 import { takesBatches } from '../wire/protocol-versions.js'
 import { findRefusals } from '../access/check-access.js'
 import type { Refusals } from '../access/guard.js'
-import { GuardedResponses } from '../access/guarded-responses.js'
+import { VisibleResponses } from '../access/visible-responses.js'
 import { OwnTasks } from '../tasks/own-tasks.js'
 import { withStreamClosers } from './streams/stream-closers.js'
 import { concerns, refuseRequest, restore } from './message-routing.js'
@@ -37,7 +37,7 @@ export class ServerInstance implements Outlet {
   readonly #running: RunningRequests
   readonly #tasks = new RunningTasks()
   readonly #ownTasks: OwnTasks
-  readonly #guarded: GuardedResponses | undefined
+  readonly #visible: VisibleResponses
   #server: SdkServer | undefined
   /** POSTs that wait until it is known whether they may run. */
   #pending = 0
@@ -48,11 +48,10 @@ export class ServerInstance implements Outlet {
     const { host, person, record: { id: sessionId } } = session
     const { guard } = host
     this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId }, guard !== undefined)
-    this.#guarded = guard && new GuardedResponses(guard, this.#ownTasks)
+    this.#visible = new VisibleResponses(guard, this.#ownTasks)
     this.#transport = new ServerTransport(this, `${host.replica.newId()}.`, {
       sessionId,
-      tasks: this.#ownTasks,
-      guarded: this.#guarded,
+      visible: this.#visible,
       observer: host.observer,
       served: session.requests
     })
@@ -72,8 +71,7 @@ export class ServerInstance implements Outlet {
 
   async connect (server: SdkServer): Promise<void> {
     this.#server = server
-    this.#ownTasks.madeBy(server)
-    this.#guarded?.madeBy(server)
+    this.#visible.madeBy(server)
     await server.connect(this.#transport)
     this.#transport.onerror = chain(this.#transport.onerror, error => {
       this.#session.host.log.debug({ err: error, sessionId: this.#session.record.id }, 'the server reports an error')
@@ -154,7 +152,7 @@ export class ServerInstance implements Outlet {
     for (const message of messages) {
       if ('method' in message && 'id' in message) {
         const refusal = refusals?.get(message.id)
-        if (refusal === undefined) this.#dispatchRequest(message, extra, caller)
+        if (refusal === undefined) this.#dispatchRequest(message, extra)
         else this.#transport.refuse(message, refusal, extra)
       } else {
         // an HTTP+SSE session runs in this process alone
@@ -189,7 +187,7 @@ export class ServerInstance implements Outlet {
   ): Promise<void> | undefined {
     const exchange = relatedRequestId === undefined ? undefined : this.#running.get(relatedRequestId)?.exchange
     if (message.method === 'notifications/tasks/status') this.#tasks.noteStatus(message.params)
-    const isHidden = !('id' in message) && this.#guarded?.mayReceive(message, this.#session.caller) === false
+    const isHidden = !('id' in message) && !this.#visible.mayReceive(message, this.#session.caller)
     const text = JSON.stringify(message)
     if (exchange !== undefined) return isHidden ? undefined : exchange.push(text, 'id' in message)
     if (this.#running.isSilenced(relatedRequestId)) return undefined
@@ -273,8 +271,7 @@ export class ServerInstance implements Outlet {
     if (message !== undefined) this.#dispatch(message, extra)
   }
 
-  #dispatchRequest (request: JSONRPCRequest, extra: MessageExtra, caller: CallerInfo): void {
-    this.#guarded?.asked(request, caller)
+  #dispatchRequest (request: JSONRPCRequest, extra: MessageExtra): void {
     const { exchange } = this.#running.get(request.id) ?? {}
     this.#transport.receiveRequest(request, withStreamClosers(extra, exchange, this.#session))
   }

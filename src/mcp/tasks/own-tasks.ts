@@ -1,9 +1,10 @@
-import type { JSONRPCMessage, JSONRPCRequest, RequestId } from '@modelcontextprotocol/server'
+import type { JSONRPCRequest } from '@modelcontextprotocol/server'
+import type { CallerInfo } from '../../caller.js'
 import type { SdkServer } from '../sdk-servers.js'
 import { demandsScopes, findToolScopes } from '../scopes/required-scopes.js'
 import type { TaskTools } from './task-tools.js'
 import { isObject } from '../../members.js'
-import type { MessageExtra } from '../transport/message-extra.js'
+import type { JsonRpcResponse } from '../wire/messages.js'
 
 type Result = Record<string, unknown>
 
@@ -18,8 +19,6 @@ export class OwnTasks {
   readonly #tools: TaskTools
   readonly #whose: TaskHolder
   readonly #isGuarded: boolean
-  /** Requests that may make a task, or list them. */
-  readonly #running = new Map<RequestId, { tool: string } | { scopes: readonly string[] }>()
   #server: SdkServer | undefined
 
   /** @param isGuarded whether it matters which tool made a task, also if the server demands no scopes */
@@ -39,32 +38,24 @@ export class OwnTasks {
     return this.#tools.findTool({ ...this.#whose, taskId })
   }
 
-  /** Notes a request that the server gets. */
-  asked ({ id, method, params }: JSONRPCRequest, { authInfo }: MessageExtra): void {
-    if (method === 'tools/call') {
-      const matters = this.#isGuarded || demandsScopes(this.#server)
-      if (typeof params?.name === 'string' && matters) this.#running.set(id, { tool: params.name })
-    } else if (method === 'tasks/list') this.#running.set(id, { scopes: authInfo?.scopes ?? [] })
+  /** Whether the response to a request may make a task, or list them. */
+  concerns ({ method }: JSONRPCRequest): boolean {
+    if (method === 'tools/call') return this.#isGuarded || demandsScopes(this.#server)
+    return method === 'tasks/list'
   }
 
-  /** Notes that the server will not respond to a request. */
-  cancelled (id: RequestId): void {
-    this.#running.delete(id)
-  }
-
-  /** Notes a response. @returns it, without the tasks that the caller may not ask for */
-  answered<T extends JSONRPCMessage> (response: T): T {
-    if ('method' in response || response.id === undefined) return response
-    const running = this.#running.get(response.id)
-    if (running === undefined) return response
-    this.#running.delete(response.id)
+  /** Notes a response to such a request. @returns it, without the tasks that the caller may not ask for */
+  answered (request: JSONRPCRequest, caller: CallerInfo | undefined, response: JsonRpcResponse): JsonRpcResponse {
     if (!('result' in response)) return response
-    if ('scopes' in running) return { ...response, result: this.#visible(response.result, running.scopes) }
-    const { task } = response.result
-    if (isObject(task) && typeof task.taskId === 'string') {
-      this.#tools.begun({ ...this.#whose, taskId: task.taskId, tool: running.tool })
-    }
+    const { result } = response
+    if (request.method === 'tasks/list') return { ...response, result: this.#visible(result, caller?.scopes ?? []) }
+    if (request.method === 'tools/call') this.#noteTask(request.params?.name, result.task)
     return response
+  }
+
+  #noteTask (tool: unknown, task: unknown): void {
+    if (typeof tool !== 'string' || !isObject(task) || typeof task.taskId !== 'string') return
+    this.#tools.begun({ ...this.#whose, taskId: task.taskId, tool })
   }
 
   #visible (result: Result, scopes: readonly string[]): Result {

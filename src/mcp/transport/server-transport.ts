@@ -12,8 +12,7 @@ import { InitializeFailedError, InvalidInitializeError, SessionNotFoundError } f
 import { nextTurn } from '../event-loop-turn.js'
 import { withInvalidParams } from '../wire/invalid-params.js'
 import { isRequest, type JsonRpcResponse } from '../wire/messages.js'
-import type { GuardedResponses } from '../access/guarded-responses.js'
-import type { OwnTasks } from '../tasks/own-tasks.js'
+import type { VisibleResponses } from '../access/visible-responses.js'
 import type { McpObserver } from '../observer.js'
 import { ObservedRequests, describeRequest } from '../observed-requests.js'
 import { jsonRpcCodes } from '../../json-rpc-codes.js'
@@ -44,9 +43,8 @@ export interface ServerTransportOptions {
   sessionId?: string
   /** What the server sees as its session id if there is no session. */
   ownerId?: string
-  tasks: OwnTasks
-  /** What the policy lets callers know; absent: everything. */
-  guarded?: GuardedResponses | undefined
+  /** What callers may know of the responses. */
+  visible: VisibleResponses
   observer?: McpObserver | undefined
   /** Learns which request the server works on. */
   served?: ServedRequests
@@ -70,10 +68,9 @@ export class ServerTransport implements Transport {
   /** Requests that this service makes, to replay a handshake. */
   readonly #own = new Map<RequestId, (response: JsonRpcResponse) => void>()
   readonly #observed: ObservedRequests | undefined
-  readonly #tasks: OwnTasks
   readonly #sessionId: string | undefined
   readonly #holder: string | undefined
-  readonly #guarded: GuardedResponses | undefined
+  readonly #visible: VisibleResponses
   readonly #served: ServedRequests | undefined
   #closed = false
 
@@ -83,13 +80,12 @@ export class ServerTransport implements Transport {
   constructor (
     outlet: Outlet,
     tag: string,
-    { sessionId, ownerId, tasks, guarded, observer, served }: ServerTransportOptions
+    { sessionId, ownerId, visible, observer, served }: ServerTransportOptions
   ) {
     this.#served = served
     this.#outlet = outlet
     this.#tag = tag
-    this.#tasks = tasks
-    this.#guarded = guarded
+    this.#visible = visible
     this.#holder = sessionId ?? ownerId
     this.#sessionId = sessionId
     if (observer !== undefined) this.#observed = new ObservedRequests(observer)
@@ -161,12 +157,10 @@ export class ServerTransport implements Transport {
       return
     }
     if (message.id !== undefined) this.#served?.ended(message.id)
-    const response = this.#guarded === undefined ? message : this.#guarded.answered(message)
+    const response = this.#visible.answered(message)
     // the outlet may close this, and with it all that runs
     const onEnd = this.#observed?.take(message.id)
-    const text = this.#outlet.respond(
-      'error' in response ? withInvalidParams(this.#tasks.answered(response)) : this.#tasks.answered(response)
-    )
+    const text = this.#outlet.respond('error' in response ? withInvalidParams(response) : response)
     onEnd?.(response, text)
   }
 
@@ -200,7 +194,7 @@ export class ServerTransport implements Transport {
         this.onmessage?.({ jsonrpc: '2.0', id, method, params }, extra)
       })
       if ('result' in response) {
-        if (method === 'initialize') this.#guarded?.initialized(response.result)
+        if (method === 'initialize') this.#visible.initialized(response.result)
         return response.result
       }
       const refusal = findRefusal(response)
@@ -231,8 +225,8 @@ export class ServerTransport implements Transport {
 
   /** Passes a request of the client to the server. */
   receiveRequest (request: JSONRPCRequest, extra: MessageExtra): void {
-    this.#tasks.asked(request, extra)
     const { authInfo, http } = extra
+    this.#visible.asked(request, authInfo)
     if (this.#served === undefined || authInfo === undefined) this.#pass(request, extra)
     else this.#served.serve(request.id, { caller: authInfo, requestId: http?.id }, () => { this.#pass(request, extra) })
   }
@@ -252,9 +246,8 @@ export class ServerTransport implements Transport {
       method !== 'notifications/cancelled' ||
       (typeof params?.requestId !== 'string' && typeof params?.requestId !== 'number')
     ) return
-    this.#tasks.cancelled(params.requestId)
+    this.#visible.cancelled(params.requestId)
     this.#served?.ended(params.requestId)
-    this.#guarded?.cancelled(params.requestId)
     this.#observed?.end(params.requestId, 'cancelled')
   }
 
