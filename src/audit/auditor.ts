@@ -9,14 +9,15 @@ import {
   type InboundHttp,
   type McpObserver,
   type ObservedRequest,
-  type RequestEnd
+  type RequestEnd,
+  type RequestOutcome
 } from '../mcp/observer.js'
 import type { BrokerObserver } from '../oauth/login-events.js'
 import { packageVersion } from '../version.js'
 import { RecordedArguments, type AuditedArgument } from './arguments.js'
 import { toCallFacts, writeCall } from './call-facts.js'
 import { LineHash } from './chain.js'
-import { categorize, writeEvent, type AuditAction, type EventFacts } from './event.js'
+import { categorize, writeAbout, writeEvent, type AuditAction, type EventFacts } from './event.js'
 import { toHttpFacts, toMembers, writeCaller, writeHttp } from './facts.js'
 import { describeStep } from './steps.js'
 import { Refusals } from './refusals.js'
@@ -76,6 +77,15 @@ const NS_OF_MS = 1e6
 const NODE_NAME = `${hostname()}/${randomBytes(4).toString('hex')}`
 
 const CALL = categorize('api', 'access')
+const aboutCall = (reason: RequestOutcome) =>
+  writeAbout(CALL, { action: 'call', outcome: reason === 'ok' ? 'success' : 'failure', reason })
+const CALLS: Readonly<Record<RequestOutcome, string>> = {
+  ok: aboutCall('ok'),
+  tool_error: aboutCall('tool_error'),
+  error: aboutCall('error'),
+  cancelled: aboutCall('cancelled'),
+  closed: aboutCall('closed')
+}
 const DENIED = categorize('api', 'denied')
 const ABOUT_ITSELF = categorize('configuration', 'info')
 
@@ -169,13 +179,10 @@ export class Auditor {
     const duration = Math.round((performance.now() - begun) * NS_OF_MS)
     const at = Date.now()
     // what is kept until then is small: neither what the client sent nor the response
-    this.#trail.record(() => this.#toText(
-      CALL,
-      { action: 'call', outcome: reason === 'ok' ? 'success' : 'failure', reason, duration },
-      writeCaller(caller) + writeHttp(http, { bytes }) + (error === undefined ? '' : writeError(String(error))) +
-        writeCall(call),
-      at
-    ))
+    this.#trail.record(() =>
+      writeEvent(CALLS[reason], at, duration) + writeCaller(caller) + writeHttp(http, { bytes }) +
+        (error === undefined ? '' : writeError(String(error))) + writeCall(call) + this.#end
+    )
   }
 
   #refuse (action: AuditAction, error: ServiceError, facts: string): void {
@@ -188,8 +195,8 @@ export class Auditor {
     this.#trail.record(() => text)
   }
 
-  #toText (categories: string, event: EventFacts, facts = '', at = Date.now()): string {
-    return writeEvent(categories, event, at) + facts + this.#end
+  #toText (categories: string, event: EventFacts, facts = ''): string {
+    return writeEvent(writeAbout(categories, event), Date.now()) + facts + this.#end
   }
 }
 

@@ -54,26 +54,47 @@ function toRequestFacts ({ id, method, params }: JSONRPCRequest): RequestFacts {
 }
 
 /** The JSON text of a call, after a comma. */
-export function writeCall ({ request, server, era, sessionId, protocolVersion, recorded }: CallFacts): string {
-  const members: string[] = []
-  if (server !== undefined) members.push(`"server":{"name":${JSON.stringify(server)}}`)
-  if (era !== undefined) members.push(`"era":"${era}"`)
-  if (request !== undefined) {
-    // an id comes once
-    members.push(`"method":{"name":${quote(request.method)}},"request":{"id":${JSON.stringify(shown(request.id))}}`)
-    if (request.uri !== undefined) members.push(`"resource":{"uri":${quote(request.uri)}}`)
-  }
-  if (sessionId !== undefined) members.push(`"session":{"id":${JSON.stringify(sessionId)}}`)
-  if (protocolVersion !== undefined) members.push(`"protocol":{"version":${quote(protocolVersion)}}`)
-  if (recorded !== undefined) members.push(`"arguments":${recorded}`)
-  return `,"mcp":{${members.join(',')}}${request === undefined ? '' : writeTarget(request)}`
+export function writeCall (facts: CallFacts): string {
+  const { request, recorded } = facts
+  const place = writePlace(facts)
+  if (request === undefined) return `,"mcp":{${place.slice(1)}}`
+  const { method, id, uri, name } = request
+  const resource = uri === undefined ? '' : `,"resource":{"uri":${quote(uri)}}`
+  const given = recorded === undefined ? '' : `,"arguments":${recorded}`
+  // an id comes once
+  return `,"mcp":{"method":{"name":${quote(method)}},"request":{"id":${JSON.stringify(shown(id))}}` +
+    `${resource}${place}${given}}${writeTarget(method, name)}`
 }
 
-function writeTarget ({ method, name }: RequestFacts): string {
+/** Where a session, or what is without one, makes its calls. */
+type Place = Pick<CallFacts, 'server' | 'era' | 'sessionId' | 'protocolVersion'>
+
+// by session: its calls come one after the other, and say the same
+const places = new BoundedMap<string, Place & { text: string }>(1000)
+
+/** The JSON text of where a call is made, each member after a comma. */
+function writePlace ({ server, era, sessionId, protocolVersion }: Place): string {
+  const key = sessionId ?? ''
+  let known = places.get(key)
+  const isSame = known?.server === server && known?.era === era && known?.protocolVersion === protocolVersion
+  if (known === undefined || !isSame) {
+    const place = { server, era, sessionId, protocolVersion }
+    places.set(key, known = { ...place, text: toPlaceText(place) })
+  }
+  return known.text
+}
+
+function toPlaceText ({ server, era, sessionId, protocolVersion }: Place): string {
+  return (server === undefined ? '' : `,"server":{"name":${JSON.stringify(server)}}`) +
+    (era === undefined ? '' : `,"era":"${era}"`) +
+    (sessionId === undefined ? '' : `,"session":{"id":${JSON.stringify(sessionId)}}`) +
+    (protocolVersion === undefined ? '' : `,"protocol":{"version":${quote(protocolVersion)}}`)
+}
+
+function writeTarget (method: string, name: string | undefined): string {
   if (name === undefined) return ''
-  const target = `{"name":${quote(name)}}`
-  if (method === 'tools/call') return `,"gen_ai":{"tool":${target}}`
-  return method === 'prompts/get' ? `,"gen_ai":{"prompt":${target}}` : ''
+  if (method === 'tools/call') return `,"gen_ai":{"tool":{"name":${quote(name)}}}`
+  return method === 'prompts/get' ? `,"gen_ai":{"prompt":{"name":${quote(name)}}}` : ''
 }
 
 /** A text of others no longer than an event may have it: what it may have of it is looked at when it is written. */

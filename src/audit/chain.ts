@@ -48,9 +48,9 @@ export class LineHash {
     const most = this.#start + MAX_BYTES_OF_UNIT * line.length
     if (most > this.#memory.length) this.#memory = Buffer.concat([this.#memory.subarray(0, this.#start)], 2 * most)
     this.#end = this.#start + this.#memory.write(line, this.#start)
-    const inner = hash('sha256', this.#memory.subarray(0, this.#end), 'hex')
-    if (this.#outer === undefined) return inner
-    this.#outer.write(inner, BLOCK_BYTES, 'hex')
+    const bytes = this.#memory.subarray(0, this.#end)
+    if (this.#outer === undefined) return hash('sha256', bytes, 'hex')
+    this.#outer.write(hash('sha256', bytes, 'binary'), BLOCK_BYTES, 'latin1')
     return hash('sha256', this.#outer, 'hex')
   }
 
@@ -70,6 +70,9 @@ function padded (key: Uint8Array, pad: number, bytes: number): Buffer {
 /** Links events: each line has the hash of the one before it, and its own. */
 export class Chain {
   readonly #hash: LineHash
+  /** What all lines have in common. */
+  readonly #place: string
+  readonly #key: string
   #head: ChainHead
   /** Room for lines. */
   #lines = Buffer.alloc(0)
@@ -79,6 +82,8 @@ export class Chain {
   constructor (hash: LineHash, head?: ChainHead) {
     this.#hash = hash
     this.#head = head ?? { chain: randomUUID(), sequence: 0, hash: BEGINNING }
+    this.#place = `,"audit":{"chain":"${this.#head.chain}","sequence":`
+    this.#key = hash.keyId === undefined ? '"' : `","key":"${hash.keyId}"`
   }
 
   get head (): ChainHead {
@@ -91,22 +96,20 @@ export class Chain {
   }
 
   /**
-   * The lines of events, each with a line break, as UTF-8.
+   * The lines of events, each with a line break, as UTF-8: memory that the next ones use again.
    * @param texts the JSON of each, without `audit` and its last brace
    * @param lost events that were lost before the first
    */
   seal (texts: readonly string[], lost = 0): Buffer {
     this.#length = 0
     for (const [at, text] of texts.entries()) this.#add(text, at === 0 ? lost : 0)
-    return Buffer.from(this.#lines.subarray(0, this.#length))
+    return this.#lines.subarray(0, this.#length)
   }
 
   #add (text: string, lost: number): void {
     const { chain, sequence, hash: previous } = this.#head
-    const { keyId } = this.#hash
-    const place = `"chain":"${chain}","sequence":${sequence + 1},"previous":"${previous}"`
-    const key = keyId === undefined ? '' : `,"key":"${keyId}"`
-    const body = `${text},"audit":{${place}${key}${lost === 0 ? '' : `,"lost":${lost}`}`
+    const missing = lost === 0 ? '' : `,"lost":${lost}`
+    const body = `${text}${this.#place}${sequence + 1},"previous":"${previous}${this.#key}${missing}`
     const own = this.#hash.of(body)
     this.#head = { chain, sequence: sequence + 1, hash: own }
     const end = `,"hash":"${own}"}}\n`

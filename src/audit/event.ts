@@ -135,7 +135,7 @@ export type UnchainedEvent = Omit<AuditEvent, 'ecs' | 'service' | 'audit'>
 type AboutEvent = UnchainedEvent['event']
 
 /** What an event says of itself. */
-export type EventFacts = Pick<AboutEvent, 'action' | 'outcome' | 'reason' | 'duration'>
+export type EventFacts = Pick<AboutEvent, 'action' | 'outcome' | 'reason'>
 
 /** The kind of events of an ECS category and type. */
 export function categorize (category: AboutEvent['category'][number], type: AboutEvent['type'][number]): string {
@@ -143,12 +143,20 @@ export function categorize (category: AboutEvent['category'][number], type: Abou
   return JSON.stringify(about).slice(1, -1)
 }
 
-/** The beginning of the JSON text of an event. @param at when it happened, in milliseconds */
-export function writeEvent (categories: string, { action, outcome, reason, duration }: EventFacts, at: number): string {
+/** What events of one kind say of themselves, but for how long it took: JSON text that is made once. */
+export function writeAbout (categories: string, { action, outcome, reason }: EventFacts): string {
   const why = reason === undefined ? '' : `,"reason":${JSON.stringify(reason)}`
-  const took = duration === undefined ? '' : `,"duration":${duration}`
-  return `{"@timestamp":"${writeTime(at)}","ecs":{"version":"${ECS_VERSION}"},` +
-    `"event":{${categories},"action":"${action}","outcome":"${outcome}"${why}${took}}`
+  return `,"ecs":{"version":"${ECS_VERSION}"},"event":{${categories},"action":"${action}","outcome":"${outcome}"${why}`
+}
+
+/**
+ * The beginning of the JSON text of an event.
+ * @param about of `writeAbout`
+ * @param at when it happened, in milliseconds
+ * @param duration in nanoseconds
+ */
+export function writeEvent (about: string, at: number, duration?: number): string {
+  return writeTime(at) + about + (duration === undefined ? '}' : `,"duration":${duration}}`)
 }
 
 let lastSecond = { second: 0, text: '' }
@@ -156,6 +164,8 @@ let lastSecond = { second: 0, text: '' }
 // to format a date costs a tenth of an event, and many are of the same second
 function writeTime (ms: number): string {
   const second = Math.floor(ms / 1000)
-  if (second !== lastSecond.second) lastSecond = { second, text: new Date(ms).toISOString().slice(0, -4) }
-  return `${lastSecond.text}${String(ms % 1000).padStart(3, '0')}Z`
+  if (second !== lastSecond.second) {
+    lastSecond = { second, text: `{"@timestamp":"${new Date(ms).toISOString().slice(0, -4)}` }
+  }
+  return `${lastSecond.text}${String(ms % 1000).padStart(3, '0')}Z"`
 }

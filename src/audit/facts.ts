@@ -73,9 +73,8 @@ export function writeHttp (
   const { bodyBytes = 0 }: { bodyBytes?: number } = 'bodyBytes' in http ? http : {}
   const client = ip === undefined ? '' : `,"client":{"ip":${JSON.stringify(ip)}}`
   const body = bodyBytes > 0 ? `,"body":{"bytes":${bodyBytes}}` : ''
-  const request = `"request":{"id":${JSON.stringify(id)}${body}}`
   const trace = mcpTraceId == null ? '' : `,"trace":{"id":${JSON.stringify(mcpTraceId)}}`
-  return `${client},"http":{${request}${writeResponse(bytes, status)}}${trace}`
+  return `${client},"http":{"request":{"id":${JSON.stringify(id)}${body}}${writeResponse(bytes, status)}}${trace}`
 }
 
 function writeResponse (bytes: number | undefined, status: number | undefined): string {

@@ -22,8 +22,8 @@ export interface AuditSink {
    */
   open? (): Promise<ChainHead | undefined>
   /**
-   * Takes events in their order: lines of JSON as UTF-8, each with its line break. Resolves once they are kept. If it
-   * throws or rejects, none of them counts as kept: they come again.
+   * Takes events in their order: lines of JSON as UTF-8, each with its line break, in memory that is used again
+   * afterwards. Resolves once they are kept. If it throws or rejects, none of them counts as kept: they come again.
    */
   write (lines: Uint8Array): void | Promise<void>
   /** Lets go of what is open, after the last `write`. */
