@@ -184,7 +184,7 @@ export function observeTogether (observers: readonly McpObserver[]): McpObserver
   const [only] = observers
   if (only !== undefined && observers.length === 1) return only
   return {
-    request: observers.map(toRequest).reduceRight(nest, justRun),
+    request: only === undefined ? justRun : observers.map(toRequest).reduceRight((inner, outer) => nest(inner, outer)),
     refused: (limit, server) => { for (const observer of observers) observer.refused?.(limit, server) },
     denied: refused => { for (const observer of observers) observer.denied?.(refused) },
     counts: read => { for (const observer of observers) observer.counts?.(read) }

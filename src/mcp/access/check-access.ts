@@ -3,7 +3,7 @@ import { isAnonymous, type CallerInfo } from '../../caller.js'
 import { InsufficientScopeError, TokenRequiredError } from '../../errors.js'
 import { reachedBy } from '../scopes/reached-primitives.js'
 import {
-  demandsScopes,
+  declaresScopes,
   findNeededScopes,
   findResolver,
   findToolScopes,
@@ -42,10 +42,10 @@ export function checkAccessOrPromise (
   { server, caller, tasks, guard, resolve = findResolver(server) }: AccessCheck
 ): Promise<Refusals | undefined> | Refusals | undefined {
   const judged = guard?.judge(requests, { server, caller, tasks })
-  if (resolve !== undefined || demandsScopes(server)) {
+  if (resolve !== undefined || declaresScopes(server)) {
     return checkDeclared(requests, judged, { server, caller, tasks, resolve })
   }
-  if (judged !== undefined) assertScopes(judged.needed, [], caller)
+  if (judged !== undefined && judged.needed.length > 0) assertScopes(judged.needed, [], caller)
   return judged?.refusals
 }
 

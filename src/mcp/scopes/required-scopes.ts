@@ -35,9 +35,14 @@ export function findResolver (server: SdkServer | undefined): ScopeChallengeHand
   return server !== undefined && 'resolveScopeChallenge' in server ? server.resolveScopeChallenge : undefined
 }
 
+/** Whether `requireScopes` was called for a server. */
+export function declaresScopes (server: SdkServer | undefined): boolean {
+  return server !== undefined && declared.has(server)
+}
+
 /** Whether a server's tools may need scopes. */
 export function demandsScopes (server: SdkServer | undefined): boolean {
-  return server !== undefined && (declared.has(server) || findResolver(server) !== undefined)
+  return declaresScopes(server) || findResolver(server) !== undefined
 }
 
 /** The scopes that `requireScopes` declared for a tool. @param tool undefined: unknown; then those of all tools */
