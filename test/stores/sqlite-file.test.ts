@@ -12,6 +12,7 @@ import { openDatabase, type SqliteDatabaseOptions } from '../../src/stores/sqlit
 import { MIGRATIONS } from '../../src/stores/sqlite/database/migrations.js'
 import { SqliteGrantStore } from '../../src/stores/sqlite/grants.js'
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.js'
+import { text } from '../../src/stores/sqlite/database/text.js'
 import { createSqliteStores } from '../../src/stores/sqlite/stores.js'
 import { root } from '../support/root.js'
 import { addGrant, later } from './standing-grant.js'
@@ -153,7 +154,7 @@ t.test('the version of the format', async t => {
   const added = [...MIGRATIONS, 'ALTER TABLE service ADD COLUMN note TEXT; UPDATE service SET note = checked_at']
   t.throws(() => openDatabase({ file, migrations: [...MIGRATIONS, `${String(added.at(-1))}; BROKEN`] }), /syntax/)
   const newer = openDatabase({ file, migrations: added })
-  t.same(newer.query('SELECT note FROM service')(), [{ note: '5' }], 'what was there is kept')
+  t.same(newer.query(`SELECT ${text('note')} FROM service`)(), [{ note: '5' }], 'what was there is kept')
   newer.close()
   openDatabase({ file, migrations: added }).close()
   const before = readFileSync(file)

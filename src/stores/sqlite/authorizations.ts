@@ -1,4 +1,3 @@
-import { parseRecord } from '../../parse-record.js'
 import {
   ATTEMPT_OVERHEAD_BYTES,
   AUTHORIZATION_BOUNDS,
@@ -10,7 +9,9 @@ import {
 import { tooManyAttempts } from '../memory/authorizations.js'
 import { findExceeded, type Kept } from '../rules/budget.js'
 import type { Command, Query, SqliteDatabase } from './database/database.js'
+import { text } from './database/text.js'
 import { toMs } from './database/expiring-table.js'
+import { readRecord } from './json.js'
 
 export interface SqliteAuthorizationTransactionStoreOptions {
   bounds?: AuthorizationBounds
@@ -46,7 +47,7 @@ export class SqliteAuthorizationTransactionStore implements AuthorizationTransac
     this.#database = database
     this.#bounds = bounds
     this.#now = now
-    this.#find = database.query('SELECT record FROM authorizations WHERE id = ? AND ends_at > ?')
+    this.#find = database.query(`SELECT ${text('record')} FROM authorizations WHERE id = ? AND ends_at > ?`)
     this.#keep = database.command(
       'INSERT OR REPLACE INTO authorizations (id, address, bytes, ends_at, record) VALUES (?, ?, ?, ?, ?)'
     )
@@ -111,5 +112,5 @@ export class SqliteAuthorizationTransactionStore implements AuthorizationTransac
 }
 
 function parse (attempt: Row | undefined): AuthorizationTransaction | undefined {
-  return attempt?.record == null ? undefined : parseRecord(attempt.record)
+  return attempt?.record == null ? undefined : readRecord(attempt.record)
 }

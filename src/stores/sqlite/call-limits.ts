@@ -1,4 +1,3 @@
-import { parseRecord } from '../../parse-record.js'
 import type { CallBucket } from '../call-limits.js'
 import { makeMaps } from '../memory/call-limits.js'
 import type { ExpiringMapOptions } from '../memory/expiring-map.js'
@@ -6,6 +5,7 @@ import { HoldersApart } from '../rules/holders-apart.js'
 import { KeptCallLimits, type RunningBuckets, type UsedBuckets, type UsedCalls } from '../rules/call-limits.js'
 import type { SqliteDatabase } from './database/database.js'
 import { ExpiringTable } from './database/expiring-table.js'
+import { readRecord } from './json.js'
 
 /**
  * How much is called. What was used of a minute and a day is in a table: a quota does not begin again with the process.
@@ -22,7 +22,7 @@ export class SqliteCallLimitStore extends KeptCallLimits {
         name,
         codec: {
           write: buckets => JSON.stringify([...buckets]),
-          read: text => new Map(parseRecord<Array<[string, UsedCalls]>>(text))
+          read: text => new Map(readRecord<Array<[string, UsedCalls]>>(text))
         }
       })
     const used = new HoldersApart(makeTable('used_calls'), makeTable('anonymous_used_calls'))

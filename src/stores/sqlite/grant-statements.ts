@@ -1,4 +1,5 @@
 import type { SqliteDatabase } from './database/database.js'
+import { text } from './database/text.js'
 
 export interface GrantRow {
   record: string
@@ -18,7 +19,7 @@ export interface RefreshTokenRow extends AccessTokenRow {
   sealed_response: string | null
 }
 
-const GRANT = 'grants.record, rechecks, sealed_upstream_tokens, upstream_version'
+const GRANT = `${text('grants.record', 'record')}, rechecks, ${text('sealed_upstream_tokens')}, upstream_version`
 /** Both end: a token, and its grant. */
 const ALIVE = 'hash = ? AND tokens.ends_at > ? AND grants.ends_at > ?'
 
@@ -41,7 +42,8 @@ export function prepareGrants (database: SqliteDatabase) {
     ),
     end: database.command('DELETE FROM grants WHERE grant_id = ?'),
     dropOldest: database.query<{ grant_id: string }>(
-      'DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants ORDER BY rowid LIMIT ?) RETURNING grant_id'
+      'DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants ORDER BY rowid LIMIT ?) ' +
+        `RETURNING ${text('grant_id')}`
     ),
     replaceUpstreamTokens: database.command(
       'UPDATE grants SET sealed_upstream_tokens = ?, upstream_version = upstream_version + 1 ' +
@@ -49,10 +51,11 @@ export function prepareGrants (database: SqliteDatabase) {
     ),
     replaceRecord: database.command('UPDATE grants SET record = ?, rechecks = ? WHERE grant_id = ?'),
     findAccessToken: database.query<AccessTokenRow>(
-      `SELECT tokens.record AS token, ${GRANT} FROM access_tokens AS tokens JOIN grants USING (grant_id) WHERE ${ALIVE}`
+      `SELECT ${text('tokens.record', 'token')}, ${GRANT} ` +
+        `FROM access_tokens AS tokens JOIN grants USING (grant_id) WHERE ${ALIVE}`
     ),
     findRefreshToken: database.query<RefreshTokenRow>(
-      `SELECT tokens.record AS token, rotated_at, sealed_response, ${GRANT} ` +
+      `SELECT ${text('tokens.record', 'token')}, rotated_at, ${text('sealed_response')}, ${GRANT} ` +
         `FROM refresh_tokens AS tokens JOIN grants USING (grant_id) WHERE ${ALIVE}`
     ),
     addAccessToken: database.command(

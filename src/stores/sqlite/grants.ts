@@ -1,5 +1,4 @@
 import { personKey } from '../../caller.js'
-import { parseRecord } from '../../parse-record.js'
 import type { Bus } from '../bus.js'
 import {
   MAX_ACCESS_TOKENS_OF_GRANT,
@@ -17,7 +16,7 @@ import {
 import type { SqliteDatabase } from './database/database.js'
 import { ExpiringTable, toMs } from './database/expiring-table.js'
 import { prepareGrants, type AccessTokenRow, type GrantRow } from './grant-statements.js'
-import { jsonOf } from './json.js'
+import { jsonOf, readRecord } from './json.js'
 
 export interface SqliteGrantStoreOptions {
   /** Where the end of a grant is announced. */
@@ -146,7 +145,7 @@ export class SqliteGrantStore implements GrantStore {
       const [row] = this.#sql.find(grantId, this.#now())
       if (row?.rechecks !== rechecks) return false
       const { claims, permittedScopes } = recheck
-      const record = JSON.stringify({ ...parseRecord<FixedGrant>(row.record), claims, permittedScopes })
+      const record = JSON.stringify({ ...readRecord<FixedGrant>(row.record), claims, permittedScopes })
       this.#sql.replaceRecord(record, rechecks + 1, grantId)
       return true
     })
@@ -203,12 +202,12 @@ function isWithin (begin: number, now: number, ms: number): boolean {
 }
 
 function toFound (row: AccessTokenRow): { token: TokenRecord, grant: Grant } {
-  return { token: parseRecord<TokenRecord>(row.token), grant: toGrant(row) }
+  return { token: readRecord<TokenRecord>(row.token), grant: toGrant(row) }
 }
 
 function toGrant (row: GrantRow): Grant {
   return {
-    ...parseRecord<FixedGrant>(row.record),
+    ...readRecord<FixedGrant>(row.record),
     ...row.rechecks > 0 && { rechecks: row.rechecks },
     sealedUpstreamTokens: row.sealed_upstream_tokens,
     upstreamVersion: row.upstream_version

@@ -1,7 +1,8 @@
-import { parseRecord } from '../../parse-record.js'
 import type { RecentLog, RecentLogBounds } from '../attempts.js'
 import type { Command, Query, SqliteDatabase } from './database/database.js'
+import { text } from './database/text.js'
 import { toMs } from './database/expiring-table.js'
+import { readRecord } from './json.js'
 
 export interface SqliteRecentLogOptions extends RecentLogBounds {
   /** Milliseconds since the epoch. Default: Date.now. */
@@ -33,7 +34,7 @@ export class SqliteRecentLog<T> implements RecentLog<T> {
     this.#dropOldest = database.command(
       `DELETE FROM ${table} WHERE number IN (SELECT number FROM ${table} ORDER BY number LIMIT ?)`
     )
-    this.#read = database.query(`SELECT record FROM ${table} WHERE ends_at > ? ORDER BY number`)
+    this.#read = database.query(`SELECT ${text('record')} FROM ${table} WHERE ends_at > ? ORDER BY number`)
   }
 
   async append (entry: T): Promise<void> {
@@ -46,6 +47,6 @@ export class SqliteRecentLog<T> implements RecentLog<T> {
   }
 
   async read (): Promise<T[]> {
-    return this.#read(this.#now()).map(({ record }) => parseRecord<T>(record))
+    return this.#read(this.#now()).map(({ record }) => readRecord<T>(record))
   }
 }

@@ -1,4 +1,3 @@
-import { parseRecord } from '../../parse-record.js'
 import { noRoom } from '../memory/registrations.js'
 import {
   REGISTRATION_BOUNDS,
@@ -9,7 +8,9 @@ import {
 } from '../registrations.js'
 import { findExceeded, type Kept } from '../rules/budget.js'
 import type { Command, Query, SqliteDatabase } from './database/database.js'
+import { text } from './database/text.js'
 import { toMs } from './database/expiring-table.js'
+import { readRecord } from './json.js'
 
 export interface SqliteRegistrationStoreOptions {
   /** Registrations kept at all, used ones included. Default: 100,000. */
@@ -53,14 +54,14 @@ export class SqliteRegistrationStore<T extends Registration> implements Registra
     this.#max = maxRegistrations
     this.#bounds = bounds
     this.#now = now
-    this.#find = database.query(`SELECT record FROM ${table} WHERE client_id = ? AND ends_at > ?`)
+    this.#find = database.query(`SELECT ${text('record')} FROM ${table} WHERE client_id = ? AND ends_at > ?`)
     this.#add = database.command(
       `INSERT INTO ${table} (client_id, address, bytes, ends_at, record) VALUES (?, ?, ?, ?, ?)`
     )
     this.#replace = database.command(`UPDATE ${table} SET record = ? WHERE client_id = ?`)
     this.#keep = database.command(`UPDATE ${table} SET is_used = 1, ends_at = ?, record = ? WHERE client_id = ?`)
-    this.#remove = database.query(`DELETE FROM ${table} WHERE client_id = ? RETURNING record`)
-    const remove = (which: string) => `DELETE FROM ${table} WHERE rowid IN (${which}) RETURNING record`
+    this.#remove = database.query(`DELETE FROM ${table} WHERE client_id = ? RETURNING ${text('record')}`)
+    const remove = (which: string) => `DELETE FROM ${table} WHERE rowid IN (${which}) RETURNING ${text('record')}`
     this.#removeOldestOf = database.query(
       remove(`SELECT rowid FROM ${table} WHERE is_used = 0 AND address = ? ORDER BY rowid LIMIT 1`)
     )
@@ -112,7 +113,7 @@ export class SqliteRegistrationStore<T extends Registration> implements Registra
   }
 
   async takeExpired (limit: number): Promise<T[]> {
-    return this.#takeExpired(toMs(this.#now() / 1000), limit).map(({ record }) => parseRecord<T>(record))
+    return this.#takeExpired(toMs(this.#now() / 1000), limit).map(({ record }) => readRecord<T>(record))
   }
 
   /** The oldest unused ones go, as many as it takes. */
@@ -128,12 +129,12 @@ export class SqliteRegistrationStore<T extends Registration> implements Registra
       if (exceeded === undefined) return evicted
       const [removed] = exceeded === 'address' ? this.#removeOldestOf(address) : this.#removeOldest()
       if (removed === undefined) throw noRoom()
-      evicted.push(parseRecord<T>(removed.record))
+      evicted.push(readRecord<T>(removed.record))
     }
   }
 
   #live (clientId: string): T | undefined {
     const [row] = this.#find(clientId, this.#now())
-    return row && parseRecord<T>(row.record)
+    return row && readRecord<T>(row.record)
   }
 }

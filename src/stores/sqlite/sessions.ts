@@ -6,7 +6,6 @@ import {
   ownerKey,
   personKey
 } from '../../caller.js'
-import { parseRecord } from '../../parse-record.js'
 import type { Bus } from '../bus.js'
 import {
   applyChange,
@@ -18,7 +17,9 @@ import {
   type SessionStore
 } from '../sessions.js'
 import type { Command, Query, SqliteDatabase } from './database/database.js'
+import { text } from './database/text.js'
 import { toMs } from './database/expiring-table.js'
+import { readRecord } from './json.js'
 
 export interface SqliteSessionStoreOptions {
   /** Life of a session that nobody touches. */
@@ -129,7 +130,7 @@ export class SqliteSessionStore implements SessionStore {
       const [row] = this.#sql.find(id, this.#now())
       if (row === undefined) return false
       const lastSeenAt = Math.max(row.last_seen_at, seenAt)
-      const { expiresAt } = parseRecord<FixedRecord>(row.record)
+      const { expiresAt } = readRecord<FixedRecord>(row.record)
       this.#sql.touch(++this.#seen, lastSeenAt, this.#endsAt(expiresAt, lastSeenAt), id)
       return true
     })
@@ -181,7 +182,7 @@ function prepareSessions (database: SqliteDatabase) {
   const dropOf = (column: 'owner' | 'person') =>
     database.query<{ id: string }>(
       'DELETE FROM sessions WHERE rowid IN ' +
-        `(SELECT rowid FROM sessions WHERE ${column} = ? ORDER BY seen LIMIT ?) RETURNING id`
+        `(SELECT rowid FROM sessions WHERE ${column} = ? ORDER BY seen LIMIT ?) RETURNING ${text('id')}`
     )
   const commands: Record<'add' | 'change' | 'touch' | 'remove' | 'dropExpired' | 'endStreamed' | 'unbind', Command> = {
     add: database.command(
@@ -198,13 +199,15 @@ function prepareSessions (database: SqliteDatabase) {
     endStreamed: database.command("DELETE FROM sessions WHERE kind = 'sse'"),
     unbind: database.command(
       "UPDATE sessions SET record = json_remove(record, '$.replicaId') " +
-        "WHERE json_extract(record, '$.replicaId') IS NOT NULL"
+        "WHERE CASE WHEN json_valid(record) THEN json_extract(record, '$.replicaId') IS NOT NULL END"
     )
   }
   return {
     ...commands,
     lastSeen: database.query<{ seen: number | null }>('SELECT max(seen) AS seen FROM sessions'),
-    find: database.query<Row>('SELECT record, last_seen_at, version FROM sessions WHERE id = ? AND ends_at > ?'),
+    find: database.query<Row>(
+      `SELECT ${text('record')}, last_seen_at, version FROM sessions WHERE id = ? AND ends_at > ?`
+    ),
     countAll: database.query<{ entries: number }>("SELECT entries FROM totals WHERE counted = 'sessions'"),
     countAnonymous: database.query<{ entries: number }>(
       "SELECT entries FROM totals WHERE counted = 'anonymous sessions'"
@@ -217,10 +220,11 @@ function prepareSessions (database: SqliteDatabase) {
     dropOfOwner: dropOf('owner'),
     dropOfPerson: dropOf('person'),
     largest: database.query<{ person: string, entries: number }>(
-      "SELECT in_group AS person, entries FROM counts WHERE counted = 'sessions' ORDER BY entries DESC LIMIT 1"
+      `SELECT ${text('in_group', 'person')}, entries FROM counts WHERE counted = 'sessions' ` +
+        'ORDER BY entries DESC LIMIT 1'
     ),
     largestAddress: database.query<{ person: string, entries: number }>(
-      "SELECT in_group AS person, entries FROM counts WHERE counted = 'sessions' " +
+      `SELECT ${text('in_group', 'person')}, entries FROM counts WHERE counted = 'sessions' ` +
         `AND substr(in_group, 1, ${ANONYMOUS_PERSON.length}) = '${ANONYMOUS_PERSON}' ORDER BY entries DESC LIMIT 1`
     )
   }
@@ -231,5 +235,5 @@ function readCount ([row]: ReadonlyArray<{ entries: number }>): number {
 }
 
 function toRecord ({ record, last_seen_at: lastSeenAt, version }: Row): SessionRecord {
-  return { ...parseRecord<FixedRecord>(record), lastSeenAt, ...version !== null && { version } }
+  return { ...readRecord<FixedRecord>(record), lastSeenAt, ...version !== null && { version } }
 }

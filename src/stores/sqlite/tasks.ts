@@ -1,4 +1,3 @@
-import { parseRecord } from '../../parse-record.js'
 import type { Bus } from '../bus.js'
 import type { Kept } from '../rules/budget.js'
 import { fitsInAll, type KeptOfAll } from '../rules/task-room.js'
@@ -16,6 +15,8 @@ import {
   type TaskRecords
 } from '../tasks/records.js'
 import type { SqliteDatabase } from './database/database.js'
+import { text } from './database/text.js'
+import { readRecord } from './json.js'
 
 export interface SqliteTaskRecordsOptions extends Partial<TaskBounds> {
   /** Milliseconds since the epoch. Default: Date.now. */
@@ -66,7 +67,7 @@ export class SqliteTaskRecords implements TaskRecords {
 
   async get (holder: string, id: string): Promise<TaskRecord | undefined> {
     const row = this.#find(holder, id)
-    return row && parseRecord<TaskRecord>(row.record)
+    return row && readRecord<TaskRecord>(row.record)
   }
 
   async getResult (holder: string, id: string): Promise<string | undefined> {
@@ -77,7 +78,7 @@ export class SqliteTaskRecords implements TaskRecords {
     return this.#database.step(() => {
       const row = this.#find(holder, id)
       if (row === undefined) return 'unknown'
-      const before = parseRecord<TaskRecord>(row.record)
+      const before = readRecord<TaskRecord>(row.record)
       if (isOver(before.status)) return 'over'
       const now = this.#now()
       const fits = result === undefined || this.#hold(holder, row.number, Buffer.byteLength(result))
@@ -100,7 +101,7 @@ export class SqliteTaskRecords implements TaskRecords {
     const page = rows.slice(0, most)
     const last = page.at(-1)
     return {
-      tasks: page.map(({ record }) => parseRecord<TaskRecord>(record)),
+      tasks: page.map(({ record }) => readRecord<TaskRecord>(record)),
       ...last !== undefined && rows.length > most && { next: last.number }
     }
   }
@@ -173,16 +174,17 @@ export class SqliteTaskRecords implements TaskRecords {
 function prepareTasks (database: SqliteDatabase) {
   const ofTask = 'FROM tasks WHERE holder = ? AND id = ? AND ends_at > ?'
   return {
-    holders: database.query<{ holder: string }>('SELECT DISTINCT holder FROM tasks'),
+    holders: database.query<{ holder: string }>(`SELECT ${text('holder')} FROM tasks GROUP BY holder`),
     add: database.command('INSERT OR REPLACE INTO tasks (holder, id, ends_at, record) VALUES (?, ?, ?, ?)'),
-    find: database.query<Row>(`SELECT number, record ${ofTask}`),
-    findResult: database.query<{ result: string | null }>(`SELECT result ${ofTask}`),
+    find: database.query<Row>(`SELECT number, ${text('record')} ${ofTask}`),
+    findResult: database.query<{ result: string | null }>(`SELECT ${text('result')} ${ofTask}`),
     change: database.command('UPDATE tasks SET record = ? WHERE number = ?'),
     setResult: database.command('UPDATE tasks SET result = ? WHERE number = ?'),
     setEnd: database.command('UPDATE tasks SET ends_at = ? WHERE number = ?'),
     addBytes: database.command('UPDATE tasks SET bytes = bytes + ? WHERE number = ?'),
     list: database.query<Row>(
-      'SELECT number, record FROM tasks WHERE holder = ? AND number > ? AND ends_at > ? ORDER BY number LIMIT ?'
+      `SELECT number, ${text('record')} FROM tasks ` +
+        'WHERE holder = ? AND number > ? AND ends_at > ? ORDER BY number LIMIT ?'
     ),
     forget: database.command('DELETE FROM tasks WHERE holder = ?'),
     dropExpiredOf: database.command('DELETE FROM tasks WHERE holder = ? AND ends_at <= ?'),
@@ -196,7 +198,7 @@ function prepareTasks (database: SqliteDatabase) {
     addMessage: database.command('INSERT INTO task_messages (task, message) VALUES (?, ?)'),
     countMessages: database.query<{ count: number }>('SELECT count(*) AS count FROM task_messages WHERE task = ?'),
     messages: database.query<{ number: number, message: string }>(
-      'SELECT number, message FROM task_messages WHERE task = ? ORDER BY number LIMIT ?'
+      `SELECT number, ${text('message')} FROM task_messages WHERE task = ? ORDER BY number LIMIT ?`
     ),
     removeMessage: database.command('DELETE FROM task_messages WHERE number = ?')
   }

@@ -6,6 +6,7 @@ import {
   type UpstreamDeletionQueue
 } from '../upstream-deletions.js'
 import type { Command, Query, SqliteDatabase } from './database/database.js'
+import { text } from './database/text.js'
 import { toMs } from './database/expiring-table.js'
 
 export interface SqliteUpstreamDeletionQueueOptions {
@@ -38,7 +39,8 @@ export class SqliteUpstreamDeletionQueue implements UpstreamDeletionQueue {
       'INSERT OR REPLACE INTO upstream_deletions (sealed, client_id, due_at) VALUES (?, ?, 0)'
     )
     this.#due = database.query(
-      'SELECT sealed, client_id AS clientId, attempts FROM upstream_deletions WHERE due_at <= ? ORDER BY due_at LIMIT ?'
+      `SELECT ${text('sealed')}, ${text('client_id', 'clientId')}, attempts FROM upstream_deletions ` +
+        'WHERE due_at <= ? ORDER BY due_at LIMIT ?'
     )
     this.#putOff = database.command(
       'UPDATE upstream_deletions SET attempts = attempts + 1, due_at = ? WHERE sealed = ?'

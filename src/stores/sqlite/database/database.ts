@@ -3,6 +3,7 @@ import { statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { closed, outage, toOutage } from './errors.js'
 import { identify } from './file.js'
+import { decodeText } from './text.js'
 
 /** Of nothing else: libsql ends the process when it is given `true` or `undefined`. */
 type SqlValue = string | number | null
@@ -16,7 +17,8 @@ export type Command = (...values: SqlValue[]) => number
 type Statement = ReturnType<Libsql.Database['prepare']>
 
 // the columns of a query are what its text says
-const readRows: <Row>(all: Statement['all'], statement: Statement, values: SqlValue[]) => Row[] = Reflect.apply
+const readRows: <Row extends object>(all: Statement['all'], statement: Statement, values: SqlValue[]) => Row[] =
+  Reflect.apply
 
 // with less than this, the next steps fail
 const LEAST_ROOM_BYTES = 65_536
@@ -54,11 +56,13 @@ export class SqliteDatabase {
     this.#probe = this.command('UPDATE service SET checked_at = ?')
   }
 
-  /** Prepares a query. Rows are objects by the names of the columns. */
-  query<Row> (sql: string): Query<Row> {
+  /** Prepares a query, which names columns of text by `text`. Rows are objects by the names of the columns. */
+  query<Row extends object> (sql: string): Query<Row> {
     const statement = this.#database.prepare(sql)
+    const readsText = statement.columns().some(({ type }) => type === 'TEXT')
+    if (readsText) throw new TypeError(`This reads a text as it is: ${sql}`)
     // of its other methods, get() binds nothing after an error: it would respond to the question before
-    return (...values) => this.#run(() => readRows<Row>(statement.all, statement, values))
+    return (...values) => this.#run(() => readRows<Row>(statement.all, statement, values).map(decodeText))
   }
 
   /** Prepares a statement that returns no rows. */

@@ -1,6 +1,7 @@
 import { ConfigError, OperatorNeededError, passesIn, TemporarilyUnavailableError } from '../../../errors.js'
 import { getMember } from '../../../members.js'
 
+const DAMAGED = 'it is damaged, or it is not a file of this service: restore a copy of it, or move it away'
 const OPENED_ALREADY = 'another process, or another part of this one, has opened it. One process uses a file: ' +
   'replicas need Redis'
 const NO_ROOM = 'its disk is full: make room'
@@ -12,10 +13,7 @@ const CAUSES: ReadonlyArray<[code: RegExp, cause: string]> = [
   [/^(?:SQLITE_FULL|ENOSPC|EDQUOT)/, NO_ROOM],
   [/^(?:SQLITE_READONLY|EROFS)/, READ_ONLY],
   [/^(?:SQLITE_CANTOPEN|SQLITE_PERM|SQLITE_AUTH|EACCES|EPERM)/, NO_ACCESS],
-  [
-    /^SQLITE_(?:CORRUPT|NOTADB|FORMAT)/,
-    'it is damaged, or it is not a file of this service: restore a copy of it, or move it away'
-  ],
+  [/^SQLITE_(?:CORRUPT|NOTADB|FORMAT)/, DAMAGED],
   [/^(?:SQLITE_(?:IOERR|NOLFS|PROTOCOL)|EIO)/, 'its disk cannot be read or written: look at the disk'],
   [/^(?:SQLITE_BUSY|SQLITE_LOCKED)/, OPENED_ALREADY],
   [/^(?:ENOENT|ENOTDIR)/, 'its directory does not exist: make it']
@@ -58,6 +56,11 @@ export function toConfigError (file: string, error: unknown): unknown {
 /** What the callers of a store that cannot be used get. */
 export function outage (detail: string, cause?: unknown): OperatorNeededError {
   return new OperatorNeededError('This server cannot use its store.', { detail: `SQLite: ${detail}`, cause })
+}
+
+/** Something in the file is not what was written. @param what it is */
+export function damaged (what: string, cause?: unknown): OperatorNeededError {
+  return outage(`${what}: ${DAMAGED}`, cause)
 }
 
 /** What who comes late gets. */

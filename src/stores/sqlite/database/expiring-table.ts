@@ -1,5 +1,6 @@
 import type { ExpiringEntries } from '../../rules/expiring-entries.js'
 import type { Command, Query, SqliteDatabase } from './database.js'
+import { text } from './text.js'
 
 /** How values are written as text. */
 export interface Codec<V> {
@@ -40,9 +41,9 @@ export class ExpiringTable<V> implements ExpiringEntries<V> {
     this.#codec = codec
     this.#max = maxEntries
     this.#now = now
-    this.#get = database.query(`SELECT record FROM ${name} WHERE key = ? AND ends_at > ?`)
+    this.#get = database.query(`SELECT ${text('record')} FROM ${name} WHERE key = ? AND ends_at > ?`)
     this.#set = database.command(`INSERT OR REPLACE INTO ${name} (key, ends_at, record) VALUES (?, ?, ?)`)
-    this.#take = database.query(`DELETE FROM ${name} WHERE key = ? RETURNING record, ends_at`)
+    this.#take = database.query(`DELETE FROM ${name} WHERE key = ? RETURNING ${text('record')}, ends_at`)
     this.#count = database.query(`SELECT entries FROM totals WHERE counted = '${name}'`)
     this.#dropExpired = database.command(
       `DELETE FROM ${name} WHERE rowid IN ` +
