@@ -100,7 +100,7 @@ export class Chain {
    * @param texts the JSON of each, without `audit` and its last brace
    * @param lost events that were lost before the first
    */
-  seal (texts: readonly string[], lost = 0): Buffer {
+  seal (texts: readonly string[], lost = 0): Buffer<ArrayBuffer> {
     this.#length = 0
     for (const [at, text] of texts.entries()) this.#add(text, at === 0 ? lost : 0)
     return this.#lines.subarray(0, this.#length)

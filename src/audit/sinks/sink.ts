@@ -25,7 +25,7 @@ export interface AuditSink {
    * Takes events in their order: lines of JSON as UTF-8, each with its line break, in memory that is used again
    * afterwards. Resolves once they are kept. If it throws or rejects, none of them counts as kept: they come again.
    */
-  write (lines: Uint8Array): void | Promise<void>
+  write (lines: Uint8Array<ArrayBuffer>): void | Promise<void>
   /** Lets go of what is open, after the last `write`. */
   close? (): Promise<void>
 }
