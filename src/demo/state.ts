@@ -7,6 +7,7 @@ import { ConfigError } from '../errors.js'
 import { getMember } from '../members.js'
 import { parseRecord } from '../parse-record.js'
 import { loadLibsql } from '../stores/sqlite/database/libsql.js'
+import { text } from '../stores/sqlite/database/text.js'
 
 const FORMAT = 1
 const BUSY_MS = 2000
@@ -99,7 +100,7 @@ function prepare (database: Database): void {
 
 /** The first process to write them wins. */
 async function readOrMakeKeys (database: Database): Promise<DemoKeys> {
-  const statement = database.prepare('SELECT CAST(value AS BLOB) AS value FROM secrets WHERE name = ?')
+  const statement = database.prepare(`SELECT ${text('value')} FROM secrets WHERE name = ?`)
   const read = () => statement.all('keys').map(row => toText(getMember(row, 'value')))[0]
   if (read() === undefined) {
     const keys: DemoKeys = { signingKey: await makeSigningKey(), cookieKey: crypto.randomUUID() }
@@ -117,7 +118,7 @@ async function canSign ({ signingKey, cookieKey }: Partial<DemoKeys>): Promise<b
   return await importJWK(signingKey, 'RS256').then(() => true, () => false)
 }
 
-/** A text of the database: libsql ends the process if it is to decode one that is not UTF-8. */
+/** The text of a column that is read by `text`. */
 function toText (value: unknown): string | undefined {
   return value instanceof ArrayBuffer || value instanceof Uint8Array ? new TextDecoder().decode(value) : undefined
 }
@@ -139,7 +140,7 @@ export async function makeSigningKey (): Promise<JWK> {
 }
 
 function entriesIn (database: Database): Pick<DemoState, 'adapter'> {
-  const found = 'SELECT CAST(payload AS BLOB) AS payload FROM entries ' +
+  const found = `SELECT ${text('payload')} FROM entries ` +
     'WHERE (expires_at IS NULL OR expires_at > ?) AND model = ?'
   const [byId, byUid, byUserCode] = ['id', 'uid', 'user_code'].map(column =>
     database.prepare(`${found} AND ${column} = ?`))

@@ -88,7 +88,7 @@ export class SessionlessRequest implements Outlet, ResponseStreams, Holder {
     }
     const ownerId = ownerIds(caller)
     this.#caller = caller
-    this.#tasks = new OwnTasks(taskTools, { person: this.person, holder: ownerId }, guard !== undefined)
+    this.#tasks = new OwnTasks(taskTools, { person: this.person, holder: ownerId })
     this.#visible = new VisibleResponses(guard, this.#tasks)
     this.#transport = new ServerTransport(this, tag, { ownerId, visible: this.#visible, observer })
   }

@@ -47,7 +47,7 @@ export class ServerInstance implements Outlet {
     this.#running = new RunningRequests(session.host.admission, session.person)
     const { host, person, record: { id: sessionId } } = session
     const { guard } = host
-    this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId }, guard !== undefined)
+    this.#ownTasks = new OwnTasks(host.taskTools, { person, holder: sessionId })
     this.#visible = new VisibleResponses(guard, this.#ownTasks)
     this.#transport = new ServerTransport(this, `${host.replica.newId()}.`, {
       sessionId,

@@ -18,14 +18,11 @@ export interface TaskHolder {
 export class OwnTasks {
   readonly #tools: TaskTools
   readonly #whose: TaskHolder
-  readonly #isGuarded: boolean
   #server: SdkServer | undefined
 
-  /** @param isGuarded whether it matters which tool made a task, also if the server demands no scopes */
-  constructor (tools: TaskTools, whose: TaskHolder, isGuarded = false) {
+  constructor (tools: TaskTools, whose: TaskHolder) {
     this.#tools = tools
     this.#whose = whose
-    this.#isGuarded = isGuarded
   }
 
   /** Sets the server that makes them. */
@@ -38,13 +35,12 @@ export class OwnTasks {
     return this.#tools.findTool({ ...this.#whose, taskId })
   }
 
-  /** Whether the response to a request may make a task, or list them. */
+  /** Whether scopes make it matter what the response to a request says of tasks. */
   concerns ({ method }: JSONRPCRequest): boolean {
-    if (method === 'tools/call') return this.#isGuarded || demandsScopes(this.#server)
-    return method === 'tasks/list'
+    return method === 'tasks/list' || (method === 'tools/call' && demandsScopes(this.#server))
   }
 
-  /** Notes a response to such a request. @returns it, without the tasks that the caller may not ask for */
+  /** Notes a response to a request. @returns it, without the tasks that the caller may not ask for */
   answered (request: JSONRPCRequest, caller: CallerInfo | undefined, response: JsonRpcResponse): JsonRpcResponse {
     if (!('result' in response)) return response
     const { result } = response
