@@ -5,9 +5,10 @@ import type { StdioServerOptions } from '../../src/hosted/stdio/options/options.
 import { objectOf, textAt, valueAt } from '../support/json.js'
 import type { McpService } from '../support/mcp-harness.js'
 import { callModern, hostPlain } from './stdio.js'
+import { hostSharing } from './sharing.js'
 
 /*
- * Clients of 2026-07-28 in front of an older program, by what it does with `server/discover`.
+ * Clients of 2026-07-28 in front of an older program, by what it does with `server/discover`, and of one that is slow.
  */
 interface Hosted extends McpService {
   /** How many processes there were. */
@@ -63,4 +64,33 @@ t.test('what it asks for in one go is asked of the client in one go', async t =>
   const service = await host(t, [])
   const { result } = await call(service, 'ask_both', 'alice', { elicitation: { form: {} } })
   t.equal(Object.keys(objectOf(valueAt(result, 'inputRequests'))).length, 2)
+})
+
+const FORM = { elicitation: { form: {} } }
+const asks = { result: { inputRequests: { colour: { method: 'elicitation/create' } } } }
+
+/** Whether a process must be started once more because it has had `initialize` meanwhile. */
+const slow: ReadonlyArray<[legacy: 'serve' | 'reject', isStartedAgain: boolean]> = [['serve', true], ['reject', false]]
+
+for (const [legacy, isStartedAgain] of slow) {
+  for (const people of [['alice'], ['alice', 'bob']]) {
+    t.test(`${people.length} slow to say that they are of 2026-07-28, earlier revisions: ${legacy}`, async t => {
+      const starts = join(t.testdir({}), 'starts')
+      const service = await hostSharing(t, { starts, legacy, slow: people.length })
+      const count = async () => (await readFile(starts, 'utf8')).trim().split('\n').length
+      const asked = await Promise.all(people.map(person => call(service, 'ask', person, FORM)))
+      for (const response of asked) t.match(response, asks, 'spoken to in their own era')
+      const processes = people.length * (isStartedAgain ? 2 : 1)
+      t.equal(await count(), processes)
+      t.match(await call(service, 'ask', 'alice', { ...FORM, sampling: {} }), asks)
+      t.equal(await count(), processes + 1, 'the next one is sure')
+    })
+  }
+}
+
+t.test('two slow processes are more than the time to start: the next call works', async t => {
+  const starts = join(t.testdir({}), 'starts')
+  const service = await hostSharing(t, { starts, slow: 2, limits: { startSeconds: 6 } })
+  t.match(await call(service, 'ask', 'alice', FORM), { error: { message: /has not begun within 6 seconds/ } })
+  t.match(await call(service, 'ask', 'alice', FORM), asks)
 })

@@ -1,27 +1,13 @@
-import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { stdioServer } from '../../src/hosted/stdio/stdio-server.js'
+import t from 'tap'
 import { parseObject, valueAt } from '../support/json.js'
-import { RawClient, startMcp, type McpService } from '../support/mcp-harness.js'
-import { root } from '../support/root.js'
+import { RawClient, type McpService } from '../support/mcp-harness.js'
+import { hostSharing } from './sharing.js'
 import { callForJson, callModern } from './stdio.js'
 
 /*
  * Who shares a process of a program of both eras: clients of 2026-07-28, which have no sessions, and earlier ones.
  */
 const FORM = { elicitation: { form: {} } }
-
-async function host (t: Test, per: 'person' | 'session' | 'shared'): Promise<McpService> {
-  return await startMcp(t, {
-    createServer: stdioServer({
-      command: process.execPath,
-      args: ['--import', 'tsx', join(root, 'test/hosted/sharing-program.ts')],
-      cwd: root,
-      per,
-      limits: { graceSeconds: 0.5 }
-    })
-  })
-}
 
 /** Notes something. @returns the process, and all that it has been told */
 async function note (service: McpService, text: string, person: string, capabilities = {}) {
@@ -51,7 +37,7 @@ const shares: ReadonlyArray<['person' | 'session' | 'shared', notes: ReadonlyArr
 
 for (const [per, expected] of shares) {
   t.test(`per: ${per}`, async t => {
-    const service = await host(t, per)
+    const service = await hostSharing(t, { per })
     const found = [
       await note(service, 'alice', 'alice'),
       await note(service, 'alice again', 'alice'),
@@ -67,7 +53,7 @@ for (const [per, expected] of shares) {
 
   if (per === 'shared') continue
   t.test(`per: ${per}; a question reaches who has called, and the state comes back`, async t => {
-    const service = await host(t, per)
+    const service = await hostSharing(t, { per })
     const call = { tool: 'ask', person: 'alice', capabilities: FORM }
     const [asked, askedBob] = await Promise.all([
       callModern(service, call), callModern(service, { ...call, person: 'bob' })
@@ -88,7 +74,7 @@ for (const [per, expected] of shares) {
 }
 
 t.test('per: shared; nobody is asked', async t => {
-  const service = await host(t, 'shared')
+  const service = await hostSharing(t, { per: 'shared' })
   const { error } = await callModern(service, { tool: 'ask', person: 'alice', capabilities: FORM })
   t.match(error, { code: -32021 })
 })

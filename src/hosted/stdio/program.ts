@@ -49,8 +49,8 @@ const NO_REQUESTS = 'Servers of 2026-07-28 make no requests: they respond input_
 
 /**
  * A program, spoken to as one of the earlier revisions, whichever it serves. For a client of 2026-07-28 it is asked by
- * `server/discover` first. If it refuses, or is silent for a while, it gets `initialize`; if it exits, it is started
- * once more. What came of it is remembered for all processes of the command.
+ * `server/discover` first. If it refuses, or is silent for a while, it gets `initialize`; if it exits, or was silent
+ * because it was slow, it is started once more. What came of it is remembered for all processes of the command.
  */
 export class Program {
   readonly #options: ProgramOptions
@@ -60,8 +60,9 @@ export class Program {
   #initializing: Waiting | undefined
   /** Whether it is asked for its era: if it exits, it is started once more. */
   #isProbing = false
-  /** It has exited, and this is not its end. */
+  /** It has exited or will, and this is not its end. */
   #isToStartAgain = false
+  #hasStartedAgain = false
   #isEnding = false
   #isRef = true
 
@@ -101,6 +102,8 @@ export class Program {
   /** It has not responded to `initialize` in time: maybe because it was asked for its era, or not in the right one. */
   hasNotBegun (): void {
     const { era, known } = this.#options
+    // the time was that of two processes
+    if (this.#isToStartAgain || this.#hasStartedAgain) return
     if (this.#isProbing && !known.has(era)) known.set(era, 'legacy')
     else known.delete(era)
   }
@@ -152,12 +155,14 @@ export class Program {
     } catch (error) {
       if (!this.#isToStartAgain || this.#isEnding) throw error
     }
-    // it may have exited because of what it does not know
     this.#isProbing = false
     this.#isToStartAgain = false
+    this.#hasStartedAgain = true
     this.#process = this.#start()
     this.#process.setRef(this.#isRef)
-    return this.#noted(await this.#initialize(request))
+    const { era, known } = this.#options
+    // it may have exited because of what it does not know
+    return known.get(era) === 'modern' ? await this.#discover(request) : this.#noted(await this.#initialize(request))
   }
 
   /** Remembers that `initialize` is what the programs of this command want. */
@@ -194,7 +199,14 @@ export class Program {
       wire.send(request).catch(reject)
     })
     known.set(era, 'modern')
+    if (this.#initializing !== undefined) await this.#endSlow()
     return response
+  }
+
+  /** It has been sent `initialize` meanwhile: one of both eras takes that for its client's. */
+  async #endSlow (): Promise<void> {
+    this.#isToStartAgain = true
+    await this.#process.end('it was slow to say that it is of 2026-07-28')
   }
 
   #sendModern (message: JSONRPCMessage): void {
@@ -206,6 +218,7 @@ export class Program {
   }
 
   #received (message: JSONRPCMessage): void {
+    if (this.#isToStartAgain) return
     if (this.#modern?.peer.take(message) === true) return
     const initializing = this.#initializing
     if (initializing !== undefined && !('method' in message) && message.id === initializing.id) {
@@ -227,7 +240,8 @@ export class Program {
 
   #ended (reason: string, isOurs: boolean): void {
     const { era, known, events } = this.#options
-    this.#isToStartAgain = this.#isProbing && !this.#isEnding && !known.has(era)
+    const mayStartAgain = this.#isToStartAgain || (this.#isProbing && !known.has(era))
+    this.#isToStartAgain = mayStartAgain && !this.#isEnding
     if (!this.#isToStartAgain) events.onEnded(reason, isOurs)
     this.#initializing?.reject(new HostedError(`it did not begin: ${reason}`))
     this.#initializing = undefined
