@@ -126,11 +126,7 @@ export class Auditor {
       for (const { categories, event: about, facts } of describeStep(event)) this.#record(categories, about, facts)
     }
     this.mcpObserver = {
-      request: (observed, run) => {
-        const begun = performance.now()
-        run()
-        return (end, text) => { this.#called(observed, end, text, begun) }
-      },
+      ended: (observed, end, ms, text) => { this.#called(observed, end, ms, text) },
       denied: ({ error, http, caller, ...refused }) => {
         this.#told.add(error)
         this.#refuse('call-refused', error, writeCaller(caller) + writeHttp(http) + writeCall(toCallFacts(refused)))
@@ -169,14 +165,14 @@ export class Auditor {
     await this.#trail.close()
   }
 
-  #called (observed: ObservedRequest, end: RequestEnd, text: string | undefined, begun: number): void {
+  #called (observed: ObservedRequest, end: RequestEnd, ms: number, text: string | undefined): void {
     const { caller } = observed
     const call = toCallFacts(observed, this.#arguments.of(observed.request))
     const http = observed.http && toHttpFacts(observed.http)
     const bytes = text === undefined ? undefined : Buffer.byteLength(text)
     const error = typeof end === 'object' && 'error' in end ? end.error.code : undefined
     const reason = classifyEnd(end)
-    const duration = Math.round((performance.now() - begun) * NS_OF_MS)
+    const duration = Math.round(ms * NS_OF_MS)
     const at = Date.now()
     // what is kept until then is small: neither what the client sent nor the response
     this.#trail.record(() =>

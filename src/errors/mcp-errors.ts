@@ -128,10 +128,6 @@ export class ForbiddenCallError extends McpRequestError {
  * export const refusals = new Map<LimitName, number>()
  *
  * export const mcpObserver: McpObserver = {
- *   request: (_observed, run) => {
- *     run()
- *     return () => {}
- *   },
  *   refused: limit => { refusals.set(limit, (refusals.get(limit) ?? 0) + 1) }
  * }
  * ```

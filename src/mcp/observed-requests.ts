@@ -12,43 +12,64 @@ import {
 import type { MessageExtra } from './transport/message-extra.js'
 import { isRequest } from './wire/messages.js'
 
+/** A request that a server has, for an observer. */
+export class RunningRequest {
+  readonly #observer: McpObserver
+  readonly #observed: ObservedRequest
+  readonly #begun = performance.now()
+  #onEnd: ((end: RequestEnd) => void) | undefined
+  /** How it ended, if the observer has not returned yet. */
+  #early: RequestEnd | undefined
+
+  constructor (observer: McpObserver, observed: ObservedRequest) {
+    this.#observer = observer
+    this.#observed = observed
+  }
+
+  /** @param run passes it to the server */
+  run (run: () => void): void {
+    if (this.#observer.request === undefined) {
+      run()
+      return
+    }
+    this.#onEnd = this.#observer.request(this.#observed, run)
+    if (this.#early !== undefined) this.#onEnd(this.#early)
+  }
+
+  /** @param text the response as it was sent */
+  end (end: RequestEnd, text?: string): void {
+    const { http } = this.#observed
+    if (http !== undefined) noteOutcome(http, classifyEnd(end))
+    this.#observer.ended?.(this.#observed, end, performance.now() - this.#begun, text)
+    if (this.#onEnd === undefined) this.#early = end
+    else this.#onEnd(end)
+  }
+}
+
 /** The requests that run at one server, for an observer. */
 export class ObservedRequests {
   readonly #observer: McpObserver
-  readonly #running = new Map<RequestId, OnEnd>()
+  readonly #running = new Map<RequestId, RunningRequest>()
 
   constructor (observer: McpObserver) {
     this.#observer = observer
   }
 
   run (observed: ObservedRequest, run: () => void): void {
-    const { request: { id }, http } = observed
-    // the response may come before the observer has returned
-    let early: Parameters<OnEnd> | undefined
-    this.#running.set(id, (...end) => {
-      early = end
-    })
-    const onEnd = this.#observer.request(observed, run)
-    const end: OnEnd = http === undefined
-      ? onEnd
-      : (end, text) => {
-          noteOutcome(http, classifyEnd(end))
-          onEnd(end, text)
-        }
-    if (early !== undefined) end(...early)
-    else this.#running.set(id, end)
+    const running = new RunningRequest(this.#observer, observed)
+    this.#running.set(observed.request.id, running)
+    running.run(run)
   }
 
-  /** @param text the response as it was sent */
-  end (id: RequestId | undefined, end: RequestEnd, text?: string): void {
-    this.take(id)?.(end, text)
+  end (id: RequestId | undefined, end: RequestEnd): void {
+    this.take(id)?.end(end)
   }
 
-  /** Takes a request from those that run. @returns what must be called once it has ended */
-  take (id: RequestId | undefined): OnEnd | undefined {
-    const onEnd = id === undefined ? undefined : this.#running.get(id)
-    if (id !== undefined && onEnd !== undefined) this.#running.delete(id)
-    return onEnd
+  /** Takes a request from those that run: its `end` must be called once it has ended. */
+  take (id: RequestId | undefined): RunningRequest | undefined {
+    const running = id === undefined ? undefined : this.#running.get(id)
+    if (id !== undefined && running !== undefined) this.#running.delete(id)
+    return running
   }
 
   /** Notes a request that the policy refuses. */
@@ -72,19 +93,19 @@ export async function observeResult<T extends Record<string, unknown>> (
   serve: () => Promise<T>
 ): Promise<T> {
   if (observer === undefined) return await serve()
-  const requests = new ObservedRequests(observer)
+  const running = new RunningRequest(observer, observed)
   let serving: Promise<T> | undefined
-  requests.run(observed, () => { serving = serve() })
+  running.run(() => { serving = serve() })
   const { id } = observed.request
   try {
     const result = await (serving ?? serve())
-    requests.end(id, { jsonrpc: '2.0', id, result }, JSON.stringify(result))
+    running.end({ jsonrpc: '2.0', id, result }, JSON.stringify(result))
     return result
   } catch (error) {
     const [code, message] = error instanceof McpRequestError
       ? [error.jsonRpcCode, error.message]
       : [jsonRpcCodes.internalError, 'Internal error']
-    requests.end(id, { jsonrpc: '2.0', id, error: { code, message } })
+    running.end({ jsonrpc: '2.0', id, error: { code, message } })
     throw error
   }
 }
@@ -94,8 +115,6 @@ export function observeDenial (observer: McpObserver, observed: ObservedRequest)
   if (observed.http !== undefined) noteOutcome(observed.http, 'refused')
   observer.denied?.({ ...observed, error: new ForbiddenCallError('The policy refuses the call.') })
 }
-
-type OnEnd = (end: RequestEnd, text?: string) => void
 
 function noteOutcome (http: InboundHttp, outcome: RequestOutcome | 'refused'): void {
   if (http.mcpOutcome == null || http.mcpOutcome === 'ok') http.mcpOutcome = outcome

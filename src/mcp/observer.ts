@@ -60,7 +60,7 @@ export interface ObservedRequest {
 }
 
 /**
- * A request that was refused before a server had it: `request` of the observer is not called for it.
+ * A request that was refused before a server had it: `request` and `ended` of the observer are not called for it.
  * @example
  * ```ts
  * import type { RefusedRequest } from 'fastify-mcp-oauth'
@@ -104,23 +104,24 @@ export interface McpCounts {
  * import type { McpObserver } from 'fastify-mcp-oauth'
  *
  * export const slowCalls: McpObserver = {
- *   request ({ request }, run) {
- *     const begun = performance.now()
- *     run()
- *     return () => {
- *       const ms = performance.now() - begun
- *       if (ms > 5000) console.warn(request.method, 'took', Math.round(ms), 'ms')
- *     }
+ *   ended ({ request }, _end, ms) {
+ *     if (ms > 5000) console.warn(request.method, 'took', Math.round(ms), 'ms')
  *   }
  * }
  * ```
  */
 export interface McpObserver {
   /**
-   * Called for each request; must call `run` once, before it returns, to pass the request to the server.
-   * @returns a function that is called when the request has ended; `text`: its response as it was sent, if it was
+   * Called for each request, for what must surround the server's work, such as a span; must call `run` once, before it
+   * returns, to pass the request to the server.
+   * @returns a function that is called when the request has ended, after `ended`
    */
-  request (observed: ObservedRequest, run: () => void): (end: RequestEnd, text?: string) => void
+  request? (observed: ObservedRequest, run: () => void): (end: RequestEnd) => void
+  /**
+   * Called when a request has ended, which costs less than `request`; `ms`: milliseconds since the server got it;
+   * `text`: its response as it was sent, if it was.
+   */
+  ended? (observed: ObservedRequest, end: RequestEnd, ms: number, text?: string): void
   /** Called when a limit has refused a request; `server`: which of several. */
   refused? (limit: LimitName, server?: string): void
   /**
@@ -132,30 +133,29 @@ export interface McpObserver {
   counts? (read: () => McpCounts): void
 }
 
-const toRequest = (observer: McpObserver): McpObserver['request'] => observer.request.bind(observer)
-
-const justRun: McpObserver['request'] = (_observed, run) => {
-  run()
-  return () => {}
-}
+type Surround = NonNullable<McpObserver['request']>
 
 /** The inner one ends first. */
-function nest (inner: McpObserver['request'], outer: McpObserver['request']): McpObserver['request'] {
+function nest (inner: Surround, outer: Surround): Surround {
   return (observed, run) => {
-    let onInnerEnd: ReturnType<McpObserver['request']> | undefined
+    let onInnerEnd: ReturnType<Surround> | undefined
     const onOuterEnd = outer(observed, () => { onInnerEnd = inner(observed, run) })
-    return (end, text) => {
-      onInnerEnd?.(end, text)
-      onOuterEnd(end, text)
+    return end => {
+      onInnerEnd?.(end)
+      onOuterEnd(end)
     }
   }
 }
 
 /** The observer of one of several servers: it sees the name of that one. */
 export function nameServer (observer: McpObserver, server: string): McpObserver {
+  const { request } = observer
   return {
     ...observer,
-    request: (observed, run) => observer.request({ ...observed, server }, run),
+    ...request !== undefined && {
+      request: (observed, run) => request.call(observer, { ...observed, server }, run)
+    },
+    ended: (observed, end, ms, text) => { observer.ended?.({ ...observed, server }, end, ms, text) },
     refused: limit => { observer.refused?.(limit, server) },
     denied: refused => { observer.denied?.({ ...refused, server }) }
   }
@@ -183,8 +183,10 @@ export function classifyEnd (end: RequestEnd): RequestOutcome {
 export function observeTogether (observers: readonly McpObserver[]): McpObserver {
   const [only] = observers
   if (only !== undefined && observers.length === 1) return only
+  const surrounding = observers.flatMap(observer => observer.request?.bind(observer) ?? [])
   return {
-    request: only === undefined ? justRun : observers.map(toRequest).reduceRight((inner, outer) => nest(inner, outer)),
+    ...surrounding.length > 0 && { request: surrounding.reduceRight((inner, outer) => nest(inner, outer)) },
+    ended: (observed, end, ms, text) => { for (const observer of observers) observer.ended?.(observed, end, ms, text) },
     refused: (limit, server) => { for (const observer of observers) observer.refused?.(limit, server) },
     denied: refused => { for (const observer of observers) observer.denied?.(refused) },
     counts: read => { for (const observer of observers) observer.counts?.(read) }

@@ -104,21 +104,17 @@ function createMcpObserver (registry: Registry): McpObserver {
   })
   const tools = new ToolNames()
   return {
-    request ({ request, server }, run) {
-      const begun = performance.now()
-      run()
-      return end => {
-        const method = METHODS.has(request.method) ? request.method : 'other'
-        requests.observe(
-          {
-            method,
-            tool: tools.findLabel(request, end),
-            outcome: classifyEnd(end),
-            ...server !== undefined && { server }
-          },
-          (performance.now() - begun) / 1000
-        )
-      }
+    ended ({ request, server }, end, ms) {
+      const method = METHODS.has(request.method) ? request.method : 'other'
+      requests.observe(
+        {
+          method,
+          tool: tools.findLabel(request, end),
+          outcome: classifyEnd(end),
+          ...server !== undefined && { server }
+        },
+        ms / 1000
+      )
     },
     refused: (limit, server) => { refusals.inc({ limit, ...server !== undefined && { server } }) },
     denied: ({ server }) => { refusals.inc({ limit: 'policy', ...server !== undefined && { server } }) },

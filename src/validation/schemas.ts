@@ -123,6 +123,16 @@ export function instanceSchema<T> (what: string, methods: Methods<T>): TUnsafe<T
   })
 }
 
+/** An object with some of the optional methods of `T`, all of which `methods` names. */
+export function observerSchema<T> (methods: Record<keyof T, true>): TUnsafe<T> {
+  const names = Object.keys(methods)
+  return checked<T>({ takes: `an observer: an object with some of the methods ${names.join(', ')}` }, value => {
+    if (typeof value !== 'object' || value === null) return false
+    const found = names.map(name => typeof Reflect.get(value, name)).filter(type => type !== 'undefined')
+    return found.length > 0 && found.every(type => type === 'function')
+  })
+}
+
 /** A list; of texts, each is there once. */
 export function listSchema<S extends TSchema> (
   items: S,

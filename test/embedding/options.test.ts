@@ -225,7 +225,8 @@ const wrong: Array<[Name, string, unknown, RegExp]> = [
   ['mcpService', 'allowLoopbackClients', true, /is true; it takes true only if publicUrl is on loopback/],
   ['mcpService', 'allowLoopbackClients', 'no', /is "no"; it takes true or false/],
   ['mcpService', 'observers', [{}], /\[0\] is an object; it takes a function/],
-  ['mcpService', 'mcpObserver', {}, /is an object; it takes an observer: an object with the method request/],
+  ['mcpService', 'mcpObserver', {}, /is an object; it takes an observer: an object with some of the methods request, /],
+  ['mcpService', 'mcpObserver', { ended: true }, /it takes an observer: an object with some of the methods request, /],
   [
     'mcpService',
     'requestStateKeys',

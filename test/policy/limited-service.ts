@@ -60,13 +60,7 @@ export class LimitedService {
       ...greedyOptions(this.#way, this.plug),
       stores,
       policy: this.#policy,
-      mcpObserver: {
-        request (_observed, run) {
-          run()
-          return () => {}
-        },
-        refused: limit => { this.refused.push(limit) }
-      }
+      mcpObserver: { refused: limit => { this.refused.push(limit) } }
     })
     return app
   }

@@ -159,9 +159,9 @@ export class ServerTransport implements Transport {
     if (message.id !== undefined) this.#served?.ended(message.id)
     const response = this.#visible.answered(message)
     // the outlet may close this, and with it all that runs
-    const onEnd = this.#observed?.take(message.id)
+    const running = this.#observed?.take(message.id)
     const text = this.#outlet.respond('error' in response ? withInvalidParams(response) : response)
-    onEnd?.(response, text)
+    running?.end(response, text)
   }
 
   /** Responds to a request of the client that the policy refuses: the server does not get it. */

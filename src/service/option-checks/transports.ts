@@ -10,7 +10,7 @@ import {
   flag,
   functionSchema,
   hosts,
-  instanceSchema,
+  observerSchema,
   lifetime,
   listSchema,
   objectSchema,
@@ -106,7 +106,9 @@ export const mcpTransportsOptions = optionSchemas<McpTransportsOptions>()({
   maxBodyBytes: optional(count),
   limits: optional(objectSchema(limits, 'an object of limits')),
   streams: optional(objectSchema(streams, 'an object of stream options')),
-  mcpObserver: optional(instanceSchema<McpObserver>('an observer', { request: true })),
+  mcpObserver: optional(
+    observerSchema<McpObserver>({ request: true, ended: true, refused: true, denied: true, counts: true })
+  ),
   drainSeconds: optional(
     checked<number>({ takes: `a number of seconds from 0 to ${MAX_TIMER_SECONDS}` }, value =>
       typeof value === 'number' && value >= 0 && value <= MAX_TIMER_SECONDS)

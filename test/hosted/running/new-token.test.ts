@@ -23,13 +23,7 @@ async function start (t: Test, createServer: CreateServer, instanceIdleSeconds =
   const service = await startMcp(t, {
     createServer,
     limits: { instanceIdleSeconds },
-    mcpObserver: {
-      request (_observed, run) {
-        run()
-        return () => {}
-      },
-      counts (read) { counts.push(read) }
-    },
+    mcpObserver: { counts: read => { counts.push(read) } },
     getUpstreamAccessToken: async ({ extra }) => extra.subject === 'bob' ? tokens.bob : tokens.alice
   })
   const pause = async () => { await until(() => counts.every(read => read().instances === 0)) }

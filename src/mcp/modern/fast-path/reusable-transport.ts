@@ -11,7 +11,7 @@ import {
 } from '@modelcontextprotocol/server'
 import type { ModernCall } from '../modern-call.js'
 import type { McpObserver } from '../../observer.js'
-import { ObservedRequests } from '../../observed-requests.js'
+import { RunningRequest } from '../../observed-requests.js'
 import type { JsonRpcResponse } from '../../wire/messages.js'
 import { REVISION_2026_07_28 } from '../../wire/protocol-versions.js'
 import type { Announce } from '../announce-from.js'
@@ -139,24 +139,23 @@ export class ReusableTransport implements Transport {
 /** One request that a server has, and the response to it. */
 class PooledCall {
   readonly #carried: Carried
-  readonly #observed: ObservedRequests | undefined
+  readonly #observed: RunningRequest | undefined
   isRefused = false
 
   constructor (carried: Carried, { mcpObserver }: ReusableTransportOptions) {
     this.#carried = carried
-    if (mcpObserver === undefined) return
-    this.#observed = new ObservedRequests(mcpObserver)
+    const { call, request } = carried
+    this.#observed = mcpObserver && new RunningRequest(mcpObserver, { ...call.describe(), request })
   }
 
   run (deliver: () => void): void {
-    const { call, request } = this.#carried
     if (this.#observed === undefined) deliver()
-    else this.#observed.run({ ...call.describe(), request }, deliver)
+    else this.#observed.run(deliver)
   }
 
   refuse (error: JSONRPCErrorResponse): void {
     this.isRefused = true
-    this.#observed?.end(this.#carried.request.id, error)
+    this.#observed?.end(error)
   }
 
   /** @returns what resolves once the client has read enough; undefined if it already has */
@@ -171,13 +170,13 @@ class PooledCall {
     let text: string | undefined
     if ('result' in answer || call.isStream) text = call.answer(answer)
     else this.#fail(answer)
-    this.#observed?.end(id, answer, text)
+    this.#observed?.end(answer, text)
     onOver(true)
   }
 
   abandon (): void {
     const { call, onOver } = this.#carried
-    this.#observed?.end(this.#carried.request.id, 'closed')
+    this.#observed?.end('closed')
     call.over()
     call.follow(Promise.resolve(new Response(null, { status: CLIENT_LEFT })))
     onOver(false)
