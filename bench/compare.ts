@@ -17,6 +17,8 @@ export interface Comparison<V extends string> {
   variants: readonly [V, ...V[]]
   /** Parameters of the server. @param folder of its own, for what it writes */
   parametersOf: (variant: V, folder: string) => readonly string[]
+  /** How often all begin again. Default: 8, which is good for three hundredths. */
+  starts?: number
   /** Before a process is measured. Default: 3000. */
   warmUpMs?: number
   /** Which variant must leave how much of the reference; absent: none. */
@@ -62,8 +64,9 @@ interface Running {
  * long as they run, as V8 happens to optimize it. Too low a median of the ratios fails.
  */
 export async function compare<V extends string> (comparison: Comparison<V>): Promise<void> {
-  const { variants, usage, warmUpMs = 3000 } = comparison
-  const { number } = scriptArguments(`${usage} [--starts 8] [--rounds 4] [--warm-up ${warmUpMs}] [--measured 1000]`)
+  const { variants, usage, starts = 8, warmUpMs = 3000 } = comparison
+  const turns = `[--starts ${starts}] [--rounds 4] [--warm-up ${warmUpMs}] [--measured 1000]`
+  const { number } = scriptArguments(`${usage} ${turns}`)
   if (!canPin) say('Server and load share their cores here (no taskset, or one core): the figures will vary.')
   const all = new Map<V, Turns>(variants.map(variant => [variant, { speeds: [], costs: [], memory: '' }]))
   const compiled = build()
