@@ -30,17 +30,10 @@ interface Attempt extends Omit<Begin, 'era'> {
   discoverSeconds: number
 }
 
-interface Known {
-  kind: Kind
-  /** By `performance.now`, when it is found out again. */
-  until: number
-}
-
 interface Otherwise {
   next: Kind | undefined
   tried: Set<Kind>
   failure: unknown
-  isDoubtful: boolean
 }
 
 interface Begun {
@@ -51,13 +44,11 @@ interface Begun {
 const INITIALIZE = 'initialize'
 /** Some older servers do not respond to what they do not know: one that is known to know it may take longer. */
 const PROBE_SECONDS = 5
-/** How long one that was silent is taken for an older one: it may have been slow. */
-const DOUBTFUL_MS = 600_000
 
 /** Finds out what a remote server speaks, and remembers it. */
 export class Negotiation {
   readonly #transport: NonNullable<RemoteServerOptions['transport']>
-  readonly #known = new Map<Era, Known>()
+  readonly #known = new Map<Era, Kind>()
 
   constructor (transport: NonNullable<RemoteServerOptions['transport']>) {
     this.#transport = transport
@@ -66,7 +57,7 @@ export class Negotiation {
   /** Sends `initialize` in a way that the remote server takes. @throws {HostedError} (rejects with it) if none */
   async begin (begin: Begin): Promise<Begun> {
     const { era, log } = begin
-    const known = this.#recall(era)
+    const known = this.#known.get(era)
     const first = known ?? this.#first(era)
     const isProbe = first === 'modern' && known === undefined
     let failure: unknown
@@ -81,15 +72,28 @@ export class Negotiation {
     // one that was slow may turn out to be of 2026-07-28
     const tried = new Set<Kind>(wasSilent ? [] : [first])
     const next = wasSilent ? 'streamable-http' : this.#findOther(first, failure)
-    return await this.#beginOtherwise(begin, { next, tried, failure, isDoubtful: wasSilent })
+    const begun = await this.#beginOtherwise(begin, { next, tried, failure })
+    return wasSilent && this.#known.get(era) !== 'modern' ? await this.#askAgain(begin, begun) : begun
   }
 
-  async #beginOtherwise (begin: Begin, { next, tried, failure: first, isDoubtful }: Otherwise): Promise<Begun> {
+  /** One that has responded to `initialize` is awake: was it only slow to say that it is of 2026-07-28 too? */
+  async #askAgain (begin: Begin, begun: Begun): Promise<Begun> {
+    try {
+      const modern = await this.#beginAs('modern', begin, true)
+      await begun.wire.close()
+      return modern
+    } catch (error) {
+      begin.log.debug({ err: error }, 'a remote server is not of 2026-07-28')
+      return begun
+    }
+  }
+
+  async #beginOtherwise (begin: Begin, { next, tried, failure: first }: Otherwise): Promise<Begun> {
     let [kind, failure] = [next, first]
     while (kind !== undefined && !tried.has(kind)) {
       tried.add(kind)
       try {
-        return await this.#beginAs(kind, begin, false, isDoubtful && kind !== 'modern')
+        return await this.#beginAs(kind, begin, false)
       } catch (error) {
         begin.log.debug({ err: error, kind }, 'a remote server does not take it this way')
         // of an older server, what it says to `initialize` explains more
@@ -100,20 +104,15 @@ export class Negotiation {
     throw failure
   }
 
-  async #beginAs (kind: Kind, begin: Begin, isProbe: boolean, isDoubtful = false): Promise<Begun> {
+  async #beginAs (kind: Kind, begin: Begin, isProbe: boolean): Promise<Begun> {
     const { era, log, http: { limits: { connectSeconds } } } = begin
     const discoverSeconds = isProbe ? Math.min(PROBE_SECONDS, connectSeconds) : connectSeconds
     const begun = await beginAs({ ...begin, kind, discoverSeconds })
-    if (this.#recall(era) !== kind) {
+    if (this.#known.get(era) !== kind) {
       log.info({ kind, era }, 'the remote server was reached')
-      this.#known.set(era, { kind, until: isDoubtful ? performance.now() + DOUBTFUL_MS : Infinity })
+      this.#known.set(era, kind)
     }
     return begun
-  }
-
-  #recall (era: Era): Kind | undefined {
-    const known = this.#known.get(era)
-    return known !== undefined && performance.now() < known.until ? known.kind : undefined
   }
 
   #first (era: Era): Kind {

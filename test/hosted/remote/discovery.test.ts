@@ -38,7 +38,7 @@ const silences: Record<string, (exchange: Exchange) => void> = {
 }
 
 for (const [what, act] of Object.entries(silences)) {
-  t.test(`${what}: it is reached in its own era, and not asked again`, async t => {
+  t.test(`${what}: it is reached in its own era, and not asked again once it is known`, async t => {
     const remote = await ScriptedRemote.start(t, exchange => {
       if (exchange.method !== 'server/discover') return false
       act(exchange)
@@ -47,8 +47,9 @@ for (const [what, act] of Object.entries(silences)) {
     const createServer = remoteServer({ url: remote.url, limits: { connectSeconds: 2 } })
     const service = await startMcp(t, { createServer })
     t.match(await call(service), served)
+    t.equal(remote.of('server/discover').length, 2, 'before and after it responds to initialize')
     t.match(await call(service), served)
-    t.equal(remote.of('server/discover').length, 1)
+    t.equal(remote.of('server/discover').length, 2)
   })
 }
 
@@ -63,6 +64,19 @@ t.test('a server of 2026-07-28 that is slow at first is asked again once it is k
   const createServer = remoteServer({ url: remote.url, limits: { connectSeconds: 2 } })
   const service = await startMcp(t, { createServer })
   t.match(await call(service), served)
+})
+
+t.test('a server of both eras that is slow at first is reached in that of the client', async t => {
+  const remote = await ScriptedRemote.start(t, ({ method, result }) => {
+    if (method !== 'server/discover') return false
+    if (remote.of('server/discover').length > 1) result(discovered)
+    return true
+  })
+  const service = await startMcp(t, { createServer: remoteServer({ url: remote.url, limits: { connectSeconds: 2 } }) })
+  t.match(await call(service), served)
+  t.equal(remote.of('DELETE').length, 1, 'the session of the other era is ended')
+  const calls = remote.of('tools/call')
+  t.strictSame(calls.map(({ headers }) => headers['mcp-protocol-version']), ['2026-07-28'])
 })
 
 t.test('one that responds to nothing', async t => {
