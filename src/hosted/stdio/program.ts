@@ -60,9 +60,8 @@ export class Program {
   #initializing: Waiting | undefined
   /** Whether it is asked for its era: if it exits, it is started once more. */
   #isProbing = false
-  /** It has exited or will, and this is not its end. */
-  #isToStartAgain = false
-  #hasStartedAgain = false
+  /** Which process this is; `replaced`: the first one has exited or will, and this is not the end. */
+  #stage: 'first' | 'replaced' | 'second' = 'first'
   #isEnding = false
   #isRef = true
 
@@ -103,7 +102,7 @@ export class Program {
   hasNotBegun (): void {
     const { era, known } = this.#options
     // the time was that of two processes
-    if (this.#isToStartAgain || this.#hasStartedAgain) return
+    if (this.#stage !== 'first') return
     if (this.#isProbing && !known.has(era)) known.set(era, 'legacy')
     else known.delete(era)
   }
@@ -153,11 +152,10 @@ export class Program {
       this.#isModern = true
       return await discovered
     } catch (error) {
-      if (!this.#isToStartAgain || this.#isEnding) throw error
+      if (this.#stage !== 'replaced' || this.#isEnding) throw error
     }
     this.#isProbing = false
-    this.#isToStartAgain = false
-    this.#hasStartedAgain = true
+    this.#stage = 'second'
     this.#process = this.#start()
     this.#process.setRef(this.#isRef)
     const { era, known } = this.#options
@@ -205,7 +203,7 @@ export class Program {
 
   /** It has been sent `initialize` meanwhile: one of both eras takes that for its client's. */
   async #endSlow (): Promise<void> {
-    this.#isToStartAgain = true
+    this.#stage = 'replaced'
     await this.#process.end('it was slow to say that it is of 2026-07-28')
   }
 
@@ -218,7 +216,7 @@ export class Program {
   }
 
   #received (message: JSONRPCMessage): void {
-    if (this.#isToStartAgain) return
+    if (this.#stage === 'replaced') return
     if (this.#modern?.peer.take(message) === true) return
     const initializing = this.#initializing
     if (initializing !== undefined && !('method' in message) && message.id === initializing.id) {
@@ -240,9 +238,8 @@ export class Program {
 
   #ended (reason: string, isOurs: boolean): void {
     const { era, known, events } = this.#options
-    const mayStartAgain = this.#isToStartAgain || (this.#isProbing && !known.has(era))
-    this.#isToStartAgain = mayStartAgain && !this.#isEnding
-    if (!this.#isToStartAgain) events.onEnded(reason, isOurs)
+    if (this.#stage === 'first' && this.#isProbing && !known.has(era)) this.#stage = 'replaced'
+    if (this.#stage !== 'replaced' || this.#isEnding) events.onEnded(reason, isOurs)
     this.#initializing?.reject(new HostedError(`it did not begin: ${reason}`))
     this.#initializing = undefined
     this.#modern?.wire.close().catch(() => {})
